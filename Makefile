@@ -1,0 +1,36 @@
+# Two commands matter: `make benchmark` and `make test`. Both make what they need.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: venv test benchmark lint clean
+
+venv: $(VENV)/.made
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# What cannot be fetched is said, and its tests are skipped.
+test: venv
+	$(RUN) -m benchmark fetch --all --optional
+	$(RUN) -m pytest -n 2 -m "not gpu"
+
+# About three minutes on two cores, after the environment is made and the model fetched.
+benchmark: venv
+	$(RUN) -m benchmark run --model "$$($(RUN) -m benchmark fetch smollm2)" \
+	  --states 64 --out runs/smollm2
+
+lint: venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[test,lint]'
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

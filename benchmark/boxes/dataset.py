@@ -1,0 +1,149 @@
+"""States as the authors' JSON lines, seven a state, and back.
+
+Whatever is read is replayed: gold contents and numops that do not follow from the
+description are an error, not data.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.boxes import splits
+from benchmark.boxes.generator import sequences, subsample_rng
+from benchmark.boxes.language import items
+from benchmark.boxes.states import parse_state, states
+from benchmark.boxes.subsample import subsample
+from benchmark.boxes.world import BOXES, KINDS
+from benchmark.errors import DataError, LanguageError, RuleError
+from benchmark.records import Contents, State
+
+MASK = "<extra_id_0>"
+
+_MASKED_END = f"{MASK} ."
+
+
+def generate(
+    split: str, seed: int, vocabulary: Contents, *, subsampled: bool = False
+) -> Iterator[State]:
+    """The states of a split (``train``, ``dev``, ``test`` or ``all``), or its evaluated subsample.
+
+    Nothing is held but the current sequence, whatever the size of the split.
+    """
+    names = list(splits.SHARES) if split == "all" else [split]
+
+    def every() -> Iterator[State]:
+        for name in names:
+            for sequence in sequences(name, seed, vocabulary):
+                yield from states(sequence.sample_id, sequence.initial, sequence.operations)
+
+    return subsample(every, subsample_rng(seed)) if subsampled else every()
+
+
+def rows(state: State) -> Iterator[str]:
+    """The state as seven JSON lines, without line ends."""
+    return map(json.dumps, _fields(state))
+
+
+def read_states(lines: Iterable[str], source: str) -> Iterator[State]:
+    """The states of JSON lines in the authors' schema; ``source`` names them in errors.
+
+    Raises:
+        DataError: naming source and line of what is malformed, incomplete or against the rules.
+    """
+    numbered = ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
+    parsed = (Row(where, _object(line, where)) for where, line in numbered if line.strip())
+    while group := list(islice(parsed, BOXES)):
+        if len(group) < BOXES:
+            raise DataError(
+                f"{group[0].where}: {len(group)} rows left over; a state is {BOXES} rows, one a box"
+            )
+        yield _state(group)
+
+
+def read_file(path: Path) -> Iterator[State]:
+    """The states of a JSON lines file.
+
+    Raises:
+        DataError: as :func:`read_states`, or when the file cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from read_states(lines, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the data: {error}") from error
+
+
+class Row(NamedTuple):
+    """A row as read: its fields and where they stand."""
+
+    where: str
+    fields: dict[str, object]
+
+
+def _fields(state: State) -> Iterator[dict[str, object]]:
+    for query in state.queries:
+        asked = f"{state.description} Box {query.box} contains "
+        yield {
+            "sentence": f"{asked}{items(query.gold)}.",
+            "sentence_masked": asked + _MASKED_END,
+            "masked_content": f"{MASK} {items(query.gold)}",
+            "sample_id": state.sample_id,
+            "numops": query.numops,
+            "numops_by_op": dict(zip(KINDS, query.numops_by_op, strict=True)),
+        }
+
+
+def _object(line: str, where: str) -> dict[str, object]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: not a JSON object but {line.strip()[:40]!r}")
+    return row
+
+
+def _state(group: list[Row]) -> State:
+    """The state of seven rows, if they are what its description leads to."""
+    first = group[0]
+    try:
+        state = parse_state(_sample_id(first), _description(first))
+    except (LanguageError, RuleError) as error:
+        raise DataError(f"{first.where}: {error}") from error
+    for row, expected in zip(group, _fields(state), strict=True):
+        for name, value in expected.items():
+            if row.fields.get(name) != value:
+                raise DataError(_difference(row, name, value))
+    return state
+
+
+def _sample_id(row: Row) -> int:
+    value = row.fields.get("sample_id")
+    if not isinstance(value, int):
+        raise DataError(f"{row.where}: sample_id is {value!r}, not a whole number")
+    return value
+
+
+def _description(row: Row) -> str:
+    masked = row.fields.get("sentence_masked")
+    end = f" Box 0 contains {_MASKED_END}"
+    if not isinstance(masked, str) or not masked.endswith(end):
+        raise DataError(
+            f"{row.where}: the first row of a state has no sentence_masked with {end!r}"
+        )
+    return masked.removesuffix(end)
+
+
+def _difference(row: Row, name: str, expected: object) -> str:
+    if name not in row.fields:
+        return f"{row.where}: no field {name!r}"
+    found = row.fields[name]
+    if isinstance(found, str) and isinstance(expected, str):
+        same = (a == b for a, b in zip(found, expected, strict=False))
+        start = max(0, sum(takewhile(bool, same)) - 20)
+        return (
+            f"{row.where}: {name} has ...{found[start:][:60]!r}, not ...{expected[start:][:60]!r}"
+        )
+    return f"{row.where}: {name} is {found!r}, but the description gives {expected!r}"

@@ -1,0 +1,101 @@
+"""The world in words and back, in the authors' wording.
+
+A description is the initial state in one sentence and each operation in one more. The
+parser takes exactly what :func:`describe` writes and nothing else, and names the sentence
+that it cannot take.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from benchmark.boxes.world import BOXES, check, contents
+from benchmark.errors import LanguageError, RuleError
+from benchmark.records import Contents, Operation, World
+
+NOTHING = "nothing"
+
+_ITEMS = "the [a-zA-Z]+(?: and the [a-zA-Z]+)*"
+_CLAUSE = re.compile(rf"Box (\d) contains ({NOTHING}|{_ITEMS})")
+_MOVE = re.compile(rf"Move ({_ITEMS}) from Box (\d) to Box (\d)\.")
+_REMOVE = re.compile(rf"Remove ({_ITEMS}) from Box (\d)\.")
+_PUT = re.compile(rf"Put ({_ITEMS}) into Box (\d)\.")
+
+
+def items(objects: Contents) -> str:
+    """``the bag and the map``, or ``nothing``."""
+    return " and ".join(f"the {name}" for name in objects) or NOTHING
+
+
+def clause(box: int, objects: Contents) -> str:
+    """``Box 0 contains the bag and the map``."""
+    return f"Box {box} contains {items(objects)}"
+
+
+def statement(world: World) -> str:
+    """The contents of all boxes in one sentence."""
+    return ", ".join(clause(box, objects) for box, objects in enumerate(world)) + "."
+
+
+def sentence(operation: Operation) -> str:
+    """The operation in one sentence."""
+    what = items(operation.objects)
+    if operation.kind == "move":
+        return f"Move {what} from Box {operation.source} to Box {operation.destination}."
+    if operation.kind == "remove":
+        return f"Remove {what} from Box {operation.source}."
+    return f"Put {what} into Box {operation.destination}."
+
+
+def describe(initial: World, operations: Iterable[Operation]) -> str:
+    """The initial state and the operations, one sentence each, with one space between them."""
+    return " ".join([statement(initial), *map(sentence, operations)])
+
+
+def parse(description: str) -> tuple[World, tuple[Operation, ...]]:
+    """The initial world and the operations of a description; the inverse of :func:`describe`.
+
+    Raises:
+        LanguageError: naming the first sentence that is not in the language, or whose initial
+            world breaks the rules. Whether the operations can be carried out is not checked
+            here: that is for :func:`benchmark.boxes.states.replay`.
+    """
+    first, *rest = _sentences(description)
+    return parse_statement(first), tuple(map(_parse_operation, rest))
+
+
+def parse_statement(text: str) -> World:
+    """The world that a statement describes; the inverse of :func:`statement`."""
+    clauses = text.removesuffix(".").split(", ")
+    matches = [_CLAUSE.fullmatch(part) for part in clauses]
+    numbers = [int(match[1]) for match in matches if match]
+    if not text.endswith(".") or numbers != list(range(BOXES)) or None in matches:
+        raise LanguageError(f"not a statement about Box 0 to Box {BOXES - 1} in order: {text!r}")
+    world = tuple(_objects(match[2], text) for match in matches if match)
+    try:
+        return check(world)
+    except RuleError as error:
+        raise LanguageError(f"{error}: {text!r}") from error
+
+
+def _sentences(description: str) -> Sequence[str]:
+    parts = description.split(". ")
+    return [part + "." for part in parts[:-1]] + parts[-1:]
+
+
+def _parse_operation(text: str) -> Operation:
+    if match := _MOVE.fullmatch(text):
+        return Operation("move", _objects(match[1], text), int(match[2]), int(match[3]))
+    if match := _REMOVE.fullmatch(text):
+        return Operation("remove", _objects(match[1], text), int(match[2]), None)
+    if match := _PUT.fullmatch(text):
+        return Operation("put", _objects(match[1], text), None, int(match[2]))
+    raise LanguageError(f"not a sentence of the boxes task: {text!r}")
+
+
+def _objects(text: str, sentence_: str) -> Contents:
+    if text == NOTHING:
+        return ()
+    names = tuple(part.removeprefix("the ") for part in text.split(" and "))
+    if names != contents(names):
+        raise LanguageError(f"objects not in alphabetical order: {sentence_!r}")
+    return names

@@ -1,0 +1,51 @@
+"""The objects of the world: the project's own list, or a user's."""
+
+import csv
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from benchmark.boxes.world import BOXES, CAPACITY
+from benchmark.errors import DataError
+from benchmark.records import Contents
+
+COLUMN = "object_name"
+
+_NAME = re.compile("[a-zA-Z]+")
+_RESERVED = frozenset({"nothing", "the", "and"})
+
+
+def default_vocabulary() -> Contents:
+    """The project's own 100 nouns, in alphabetical order."""
+    text = files("benchmark.boxes").joinpath("vocabulary.csv").read_text(encoding="utf-8")
+    return _parse(text, "vocabulary.csv")
+
+
+def read_vocabulary(path: Path) -> Contents:
+    """The nouns in the column ``object_name`` of a CSV file, in alphabetical order.
+
+    Raises:
+        DataError: naming the line of a name that cannot be used.
+    """
+    try:
+        return _parse(path.read_text(encoding="utf-8-sig"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the vocabulary: {error}") from error
+
+
+def _parse(text: str, source: str) -> Contents:
+    rows = csv.DictReader(text.splitlines())
+    if COLUMN not in (rows.fieldnames or ()):
+        raise DataError(f"{source}:1: no column {COLUMN!r}; name it in the first line")
+    names: set[str] = set()
+    for row in rows:
+        where = f"{source}:{rows.line_num}"
+        name = row[COLUMN] or ""
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            raise DataError(f"{where}: {name!r} is not one word of letters a to z")
+        if name in names:
+            raise DataError(f"{where}: {name!r} stands twice in the vocabulary")
+        names.add(name)
+    if len(names) < BOXES * CAPACITY:
+        raise DataError(f"{source}: {len(names)} objects; at least {BOXES * CAPACITY} are needed")
+    return tuple(sorted(names))

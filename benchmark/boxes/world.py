@@ -1,0 +1,96 @@
+"""The world and its rules: who may be where, and what an operation does."""
+
+from collections.abc import Iterable
+
+from benchmark.errors import RuleError
+from benchmark.records import Contents, Kind, Operation, World
+
+BOXES = 7
+CAPACITY = 3
+KINDS: tuple[Kind, ...] = ("move", "remove", "put")
+
+
+def contents(objects: Iterable[str]) -> Contents:
+    """The objects as the contents of a box: in alphabetical order."""
+    return tuple(sorted(objects))
+
+
+def check(world: World) -> World:
+    """The world itself, if every box keeps to its capacity and no object is in two places.
+
+    Raises:
+        RuleError: naming the box or the object.
+    """
+    if len(world) != BOXES:
+        raise RuleError(f"a world has {BOXES} boxes, not {len(world)}")
+    seen: set[str] = set()
+    for box, objects in enumerate(world):
+        _check_capacity(box, objects)
+        for name in objects:
+            if name in seen:
+                raise RuleError(f"the {name} is in two places, the second is Box {box}")
+            seen.add(name)
+    return world
+
+
+def apply(world: World, operation: Operation) -> World:
+    """The world after the operation.
+
+    Raises:
+        RuleError: when the operation cannot be carried out in this world.
+    """
+    _check_form(operation)
+    boxes = list(world)
+    if operation.source is None:
+        _check_outside(world, operation.objects)
+    else:
+        boxes[operation.source] = _without(world, operation.source, operation.objects)
+    if operation.destination is not None:
+        destination = operation.destination
+        boxes[destination] = contents((*boxes[destination], *operation.objects))
+        _check_capacity(destination, boxes[destination])
+    return tuple(boxes)
+
+
+def changed(before: World, after: World) -> tuple[int, ...]:
+    """The boxes whose contents differ between the two worlds."""
+    return tuple(box for box in range(BOXES) if before[box] != after[box])
+
+
+def _check_form(operation: Operation) -> None:
+    source, destination = operation.source, operation.destination
+    expected = {
+        "move": (True, True),
+        "remove": (True, False),
+        "put": (False, True),
+    }[operation.kind]
+    if (source is not None, destination is not None) != expected:
+        raise RuleError(f"a {operation.kind} from {source} to {destination} does not exist")
+    for box in (source, destination):
+        if box is not None and not 0 <= box < BOXES:
+            raise RuleError(f"there is no Box {box}; boxes are 0 to {BOXES - 1}")
+    if source == destination:
+        raise RuleError(f"a move must leave Box {source}")
+    if not operation.objects:
+        raise RuleError(f"a {operation.kind} needs at least one object")
+    if len(set(operation.objects)) != len(operation.objects):
+        raise RuleError(f"a {operation.kind} names an object twice")
+
+
+def _without(world: World, box: int, objects: Contents) -> Contents:
+    for name in objects:
+        if name not in world[box]:
+            raise RuleError(f"the {name} is not in Box {box}")
+    return tuple(name for name in world[box] if name not in objects)
+
+
+def _check_outside(world: World, objects: Contents) -> None:
+    for box, inside in enumerate(world):
+        for name in objects:
+            if name in inside:
+                raise RuleError(f"the {name} is not outside but in Box {box}")
+
+
+def _check_capacity(box: int, objects: Contents) -> None:
+    if len(objects) > CAPACITY:
+        raise RuleError(f"Box {box} would hold {len(objects)} objects; it holds {CAPACITY}")

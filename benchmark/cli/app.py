@@ -1,0 +1,54 @@
+"""The command line as a whole: its verbs, and how errors end it."""
+
+import sys
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from benchmark.cli.baseline import baseline
+from benchmark.cli.fetch import fetch
+from benchmark.cli.generate import generate
+from benchmark.cli.run import run
+from benchmark.cli.score import score
+from benchmark.errors import BenchmarkError
+
+app = typer.Typer(
+    name="benchmark",
+    help="Measure how well language models track entities (the boxes task).",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (run, score, generate, baseline, fetch):
+    app.command()(verb)
+
+_NAME = "python -m benchmark"
+_MISUSE = 2
+_INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line; what a user can mend ends it with one line and exit code 2."""
+    try:
+        arguments = sys.argv[1:] or ["--help"]
+        code = app(arguments, prog_name=_NAME, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("stopped; whatever was finished is kept, and the same command goes on", _INTERRUPTED)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)  # a usage error knows its verb
+        _end(
+            f"{error.format_message()} See: {getattr(context, 'command_path', _NAME)} --help",
+            _MISUSE,
+        )
+    except BenchmarkError as error:
+        _end(str(error), _MISUSE)
+    except OSError as error:
+        _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    line = " ".join(message.split())
+    print(f"error: {line}" if code == _MISUSE else line, file=sys.stderr)
+    sys.exit(code)

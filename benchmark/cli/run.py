@@ -1,0 +1,76 @@
+"""``run``: measure a model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Json, Password, Seed
+
+_BESIDE = ("Llama 2 7B", "CodeLlama 13B")
+"""Published models shown for scale."""
+
+
+def run(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A local folder or GGUF file, or a Hugging Face identifier.", metavar="M"
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for predictions.jsonl and result.json.", metavar="DIR")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines or the original ZIP; default: generated.", metavar="FILE"),
+    ] = None,
+    password: Password = None,
+    states: Annotated[int | None, typer.Option(help="Only the first so many states.")] = None,
+    seed: Seed = 0,
+    engine: Annotated[str, typer.Option(help="outlines or unconstrained.")] = "outlines",
+    protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
+    prompt_format: Annotated[str, typer.Option(help="completion or chat.")] = "completion",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16; default: the protocol's.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on the boxes task; the same command goes on where it stopped."""
+    from rich.console import Console
+
+    from benchmark import pipeline
+    from benchmark.models.published import published
+    from benchmark.report.progress import RunProgress
+    from benchmark.report.table import result_table
+
+    request = pipeline.RunRequest(
+        model=model,
+        out=out,
+        data=pipeline.DataRequest(data, password, seed, states),
+        engine=engine,
+        protocol=protocol,
+        prompt_format=prompt_format,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+    with RunProgress(Console(stderr=True)) as progress:
+        measured = pipeline.run(request, progress)
+    if as_json:
+        print(json.dumps(measured.document, indent=2))
+        return
+    beside = [published()[name] for name in _BESIDE]
+    title = f"{Path(model).name} by operations that changed the box, accuracy in per cent"
+    Console().print(result_table(title, measured.summary, measured.baseline, beside))
+    print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

@@ -1,0 +1,34 @@
+"""``score``: predictions against gold."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Json, Password
+
+
+def score(
+    predictions: Annotated[
+        Path, typer.Option(help='JSON lines {"input": ..., "prediction": ...}.', metavar="FILE")
+    ],
+    gold: Data,
+    password: Password = None,
+    *,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score only the states that have a prediction.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score predictions against gold states, by number of operations."""
+    from rich.console import Console
+
+    from benchmark.pipeline import DataRequest, score_files
+    from benchmark.report.table import result_table
+
+    summary = score_files(predictions, DataRequest(gold, password), partial=partial)
+    if as_json:
+        print(json.dumps(summary.as_json(), indent=2))
+    else:
+        Console().print(result_table(f"{predictions.name} against {gold.name}, per cent", summary))

@@ -1,0 +1,33 @@
+"""What can go wrong, one class a kind of misuse.
+
+Every message is one line that says what happened, where, and what to do next;
+the command line prints it as it stands and exits with code 2.
+"""
+
+
+class BenchmarkError(Exception):
+    """The base of every error a user can cause and mend."""
+
+
+class RuleError(BenchmarkError):
+    """A world, operation or vocabulary breaks the rules of the boxes task."""
+
+
+class LanguageError(BenchmarkError):
+    """A description is not in the language of the boxes task."""
+
+
+class DataError(BenchmarkError):
+    """A data, prediction or archive file cannot be read or is not what it should be."""
+
+
+class ModelError(BenchmarkError):
+    """A model or tokenizer cannot be found, reached or used."""
+
+
+class SettingError(BenchmarkError):
+    """An option has a value that does not exist or does not fit the others."""
+
+
+class ResumeError(BenchmarkError):
+    """The output folder holds another run than the one asked for."""

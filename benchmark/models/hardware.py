@@ -1,0 +1,51 @@
+"""What a model runs on, as far as it can change a result."""
+
+import platform
+from pathlib import Path
+from typing import TypedDict
+
+
+class Hardware(TypedDict):
+    """The device by name, and the hardware class under which results are comparable."""
+
+    device: str
+    name: str
+    hardware_class: str
+    threads: int
+
+
+def has_gpu() -> bool:
+    """Whether torch sees a CUDA GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def describe(device: str) -> Hardware:
+    """The hardware behind a torch device.
+
+    The class of a GPU is its name. The class of a CPU is the architecture with the widest
+    vectors that torch uses, which choose the kernels and so the rounding.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.startswith("cuda"):
+        name = torch.cuda.get_device_name(torch.device(device))
+        return {"device": device, "name": name, "hardware_class": name, "threads": threads}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "device": device,
+        "name": _cpu_name(),
+        "hardware_class": f"{platform.machine()} {capability}",
+        "threads": threads,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,132 @@
+"""Loading weights and tokenizers with transformers, with every choice that can change a score."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.location import Location
+from benchmark.models.tokenizer import TransformersTokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How weights are loaded: on which device, in which dtype, quantized or not."""
+
+    device: str
+    dtype: str
+    quantization: str | None = None
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` as ``cuda`` where there is a GPU and ``cpu`` elsewhere; others checked.
+
+    Raises:
+        SettingError: for a device that does not exist here.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise SettingError(f"no device {device!r}; use auto, cpu, cuda or cuda:N") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
+    return device
+
+
+def load_tokenizer(location: Location) -> TransformersTokenizer:
+    """The model's tokenizer.
+
+    Raises:
+        ModelError: when the folder holds none that transformers can load.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with _quiet():
+            raw = AutoTokenizer.from_pretrained(location.folder, **_gguf(location))
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
+    return TransformersTokenizer(raw, location.name)
+
+
+def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
+    """The model's weights, ready to run, never with code of the repository.
+
+    Raises:
+        ModelError: when the files cannot be loaded.
+        SettingError: when the options do not fit the machine.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    arguments = {
+        "dtype": _dtype(options.dtype),
+        # Several GPUs share a model that one cannot hold.
+        "device_map": "auto" if options.device == "cuda" else {"": options.device},
+        "use_safetensors": True if location.gguf is None else None,
+        "trust_remote_code": False,
+        **_quantization(options),
+        **_gguf(location),
+    }
+    try:
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(location.folder, **arguments)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{location.name}: does not fit on {options.device}") from error
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
+    return model.eval()
+
+
+def _dtype(name: str) -> "torch.dtype":
+    import torch
+
+    if name not in DTYPES:
+        raise SettingError(f"no dtype {name!r}; choose one of {', '.join(DTYPES)}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _quantization(options: LoadOptions) -> dict[str, object]:
+    if options.quantization is None:
+        return {}
+    if options.quantization != "8bit":
+        raise SettingError(f"no quantization {options.quantization!r}; the only one is 8bit")
+    if not options.device.startswith("cuda"):
+        raise SettingError("--quantization 8bit needs a GPU; leave it out on this device")
+    try:
+        import bitsandbytes  # noqa: F401  # what transformers will import
+    except ImportError as error:
+        raise SettingError(
+            "--quantization 8bit needs bitsandbytes; run: pip install -e '.[gpu]'"
+        ) from error
+    from transformers import BitsAndBytesConfig
+
+    return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+
+
+def _gguf(location: Location) -> dict[str, str]:
+    return {"gguf_file": location.gguf} if location.gguf else {}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no advice from libraries between the lines of our own progress."""
+    with redirect_stderr(io.StringIO()):
+        yield
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

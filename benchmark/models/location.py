@@ -1,0 +1,112 @@
+"""Where a model's files are: a folder on this machine, or a repository of the hub.
+
+Only weights in safetensors or GGUF are taken, and no code from a repository is ever run.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import ModelError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
+_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_BLOCK = 65_536
+_BLOCKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A model's files: the folder, the GGUF file where it is one, and what pins them.
+
+    ``fingerprint`` is the hub's commit, or a digest of a local folder's weights.
+    """
+
+    name: str
+    folder: Path
+    gguf: str | None
+    fingerprint: str
+
+
+def locate(model: str, revision: str | None = None) -> Location:
+    """The files of a local folder, a GGUF file or a hub identifier, fetched where need be.
+
+    Raises:
+        ModelError: when there is no such model, it is gated, or the hub cannot be reached;
+            the message says what to do.
+    """
+    path = Path(model).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return _local(model, path.parent, path.name)
+    if path.is_dir():
+        return _local(model, path, _gguf(path))
+    if not _HUB_ID.fullmatch(model) or path.suffix == ".gguf":
+        raise ModelError(f"{model}: no such folder or GGUF file, and not a Hugging Face identifier")
+    return _fetch(model, revision)
+
+
+def _local(model: str, folder: Path, gguf: str | None) -> Location:
+    weights = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ModelError(f"{model}: no safetensors and no GGUF file in this folder")
+    return Location(model, folder, gguf, _fingerprint(weights))
+
+
+def _gguf(folder: Path) -> str | None:
+    if any(folder.glob("*.safetensors")):
+        return None
+    names = sorted(path.name for path in folder.glob("*.gguf"))
+    if len(names) > 1:
+        raise ModelError(f"{folder}: {len(names)} GGUF files; name one: {folder / names[0]}")
+    return names[0] if names else None
+
+
+def _fingerprint(files: list[Path]) -> str:
+    """A digest of names, sizes and 64 blocks spread over each file.
+
+    All of a large model would take minutes to read; no training leaves 64 blocks as they were.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            for block in range(_BLOCKS):
+                file.seek(size * block // _BLOCKS)
+                digest.update(file.read(_BLOCK))
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _fetch(model: str, revision: str | None) -> Location:
+    from huggingface_hub import errors as hub
+    from huggingface_hub import snapshot_download
+
+    page = f"https://huggingface.co/{model}"
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_PATTERNS))
+    except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
+        raise ModelError(
+            f"{model}: gated; accept its licence at {page}, then set HF_TOKEN to your token"
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
+    except hub.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{model}: not on the hub, or private; check the name at {page}, or set HF_TOKEN"
+        ) from error
+    except hub.HFValidationError as error:
+        raise ModelError(f"{model}: not a Hugging Face identifier: {error}") from error
+    except (
+        hub.LocalEntryNotFoundError,
+        hub.OfflineModeIsEnabled,
+        hub.HfHubHTTPError,
+        OSError,
+    ) as error:
+        raise ModelError(
+            f"{model}: not in the local cache and the hub cannot be reached; connect, unset "
+            "HF_HUB_OFFLINE, or give the folder of a copy with --model"
+        ) from error
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"{model}: the repository has no safetensors weights; see {page}")
+    return Location(model, folder, None, f"commit:{folder.name}")

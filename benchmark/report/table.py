@@ -1,0 +1,78 @@
+"""The table at the end of a run, at most 80 columns wide."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from benchmark.boxes.baseline import Percentages
+from benchmark.models.published import PublishedModel
+from benchmark.stats.summary import Estimate, Summary
+
+
+def result_table(
+    title: str,
+    summary: Summary,
+    chance: Percentages | None = None,
+    beside: Sequence[PublishedModel] = (),
+) -> Table:
+    """Accuracy by numops, with the random baseline and published models beside it, in per cent."""
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("numops", justify="right")
+    table.add_column("correct/total", justify="right")
+    table.add_column("accuracy", justify="right", style="bold")
+    table.add_column("95 % interval", justify="right")
+    if chance is not None:
+        table.add_column("random", justify="right")
+    for model in beside:
+        table.add_column(model.name, justify="right")
+    for numops, estimate in summary.by_numops.items():
+        table.add_row(
+            str(numops),
+            *_cells(estimate),
+            *([_number(chance["by_numops"].get(str(numops)))] if chance else []),
+            *(_number(_published(model, [numops])) for model in beside),
+        )
+    table.add_section()
+    every = range(8)
+    for name, estimate, random, wanted in (
+        (">= 1", summary.nontrivial, chance and chance["nontrivial"], every[1:]),
+        ("all", summary.overall, chance and chance["overall"], every),
+    ):
+        table.add_row(
+            name,
+            *_cells(estimate),
+            *([_number(random)] if chance else []),
+            *(_number(_published(model, wanted)) for model in beside),
+        )
+    return table
+
+
+def baseline_table(title: str, chance: Percentages) -> Table:
+    """The random baseline by numops, in per cent."""
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("numops", justify="right")
+    table.add_column("random", justify="right")
+    for numops, percent in chance["by_numops"].items():
+        table.add_row(numops, _number(percent))
+    table.add_section()
+    table.add_row(">= 1", _number(chance["nontrivial"]))
+    table.add_row("all", _number(chance["overall"]))
+    return table
+
+
+def _cells(estimate: Estimate) -> tuple[str, str, str]:
+    tally, (low, high) = estimate.tally, estimate.interval
+    if not tally.total:
+        return "0/0", "-", "-"
+    interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return f"{tally.correct}/{tally.total}", _number(100 * tally.accuracy), interval
+
+
+def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:
+    tallies = [model.by_numops[n] for n in wanted if n in model.by_numops]
+    total = sum(tally.total for tally in tallies)
+    return 100 * sum(tally.correct for tally in tallies) / total if total else None
+
+
+def _number(percent: float | None) -> str:
+    return "-" if percent is None else f"{percent:.1f}"

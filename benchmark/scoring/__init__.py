@@ -1,0 +1,1 @@
+"""From text to answers, outcomes and counts; every function here takes any input."""

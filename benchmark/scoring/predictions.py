@@ -1,0 +1,69 @@
+"""Predictions as JSON lines: ``{"input": description, "prediction": text}``, one a state."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from benchmark.errors import DataError
+from benchmark.records import State
+
+
+def prediction_line(description: str, text: str) -> str:
+    """A prediction as a line with its line end."""
+    return json.dumps({"input": description, "prediction": text}) + "\n"
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """The predicted text by description.
+
+    Raises:
+        DataError: naming the line of what is malformed or stands twice with other text.
+    """
+    predictions: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    _add(predictions, line, f"{path}:{number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the predictions: {error}") from error
+    return predictions
+
+
+def match(
+    states: Iterable[State], predictions: dict[str, str], source: str, *, partial: bool
+) -> Iterator[tuple[State, str]]:
+    """Each state with its prediction; with ``partial``, only the states that have one.
+
+    Raises:
+        DataError: when a state has no prediction, or a prediction no state.
+    """
+    unused = set(predictions)
+    for state in states:
+        unused.discard(state.description)
+        if state.description in predictions:
+            yield state, predictions[state.description]
+        elif not partial:
+            raise DataError(
+                f"{source}: no prediction for {state.description[:60]!r}...; "
+                "finish the run, or score only what is there with --partial"
+            )
+    if unused:
+        raise DataError(
+            f"{source}: {len(unused)} predictions for states that the gold data does not have; "
+            f"the first: {min(unused)[:60]!r}..."
+        )
+
+
+def _add(predictions: dict[str, str], line: str, where: str) -> None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: not a JSON object")
+    description, text = row.get("input"), row.get("prediction")
+    if not isinstance(description, str) or not isinstance(text, str):
+        raise DataError(f"{where}: needs the fields 'input' and 'prediction', both text")
+    if predictions.setdefault(description, text) != text:
+        raise DataError(f"{where}: a second, different prediction for the same input")

@@ -1,0 +1,70 @@
+"""Intervals for an accuracy: the paper's, and one that respects clustering.
+
+The seven queries of a state share a description and an answer, and the states of a sequence
+share operations; the paper's interval takes them as independent.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from math import sqrt
+from typing import NamedTuple
+
+from benchmark.records import Tally
+
+_Z = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+
+class Interval(NamedTuple):
+    """A 95 % interval of an accuracy, both ends in 0..1."""
+
+    low: float
+    high: float
+
+
+def normal_interval(tally: Tally) -> Interval:
+    """The paper's error bars: normal approximation, queries taken as independent."""
+    if not tally.total:
+        return Interval(0.0, 1.0)
+    p = tally.accuracy
+    margin = _Z * sqrt(p * (1 - p) / tally.total)
+    return Interval(max(0.0, p - margin), min(1.0, p + margin))
+
+
+def clustered_interval(queries: Iterable[tuple[int, bool]]) -> Interval:
+    """Wilson's interval at the effective sample size under clustering.
+
+    Args:
+        queries: the cluster (``sample_id``) of each query, and whether it is correct.
+
+    The design effect is the ratio of the cluster-robust variance of the accuracy (linearized
+    ratio estimator) to the binomial one; it is never taken below 1. Where all queries agree
+    and no variance can be seen, each cluster counts as one.
+    """
+    clusters: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for cluster, right in queries:
+        clusters[cluster][0] += right
+        clusters[cluster][1] += 1
+    correct = sum(k for k, _ in clusters.values())
+    total = sum(n for _, n in clusters.values())
+    if not total:
+        return Interval(0.0, 1.0)
+    p = correct / total
+    return _wilson(p, _effective_size(list(clusters.values()), p, total))
+
+
+def _effective_size(clusters: list[list[int]], p: float, total: int) -> float:
+    count = len(clusters)
+    if p in (0, 1) or count == 1:
+        return float(count)
+    squares = sum((k - n * p) ** 2 for k, n in clusters)
+    variance = squares * count / (count - 1) / total**2
+    if not variance:
+        return float(count)
+    return min(float(total), p * (1 - p) / variance)
+
+
+def _wilson(p: float, size: float) -> Interval:
+    center = (p + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
+    margin = _Z / (1 + _Z**2 / size) * sqrt(p * (1 - p) / size + _Z**2 / (4 * size**2))
+    return Interval(max(0.0, center - margin), min(1.0, center + margin))

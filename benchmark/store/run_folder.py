@@ -1,0 +1,122 @@
+"""A run's folder: predictions as they come, and the result when they are all there.
+
+``run.json`` says which run it is, ``predictions.jsonl`` grows by a batch at a time, and
+``result.json`` is written last. A killed run leaves whole predictions and at most one torn
+line, which is dropped when the same run goes on.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from benchmark.errors import DataError, ResumeError
+from benchmark.scoring.predictions import prediction_line, read_predictions
+from benchmark.store.files import write_text
+
+Identity = Mapping[str, object]
+"""Everything that can change a score; JSON values by name."""
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        """Name the folder and the run; nothing is touched yet."""
+        self.path = path
+        self.predictions = path / "predictions.jsonl"
+        self._identity = dict(identity)
+        self._lock = FileLock(path / ".lock")
+
+    def __enter__(self) -> Self:
+        """Take the folder, new or left by the same run.
+
+        Raises:
+            ResumeError: when another process holds it, or it holds another run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ResumeError(
+                f"{self.path}: another process is writing here; wait for it"
+            ) from error
+        try:
+            self._claim()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the folder back."""
+        self._lock.release()
+
+    def finished(self) -> dict[str, str]:
+        """The predictions that are there, by description, after dropping a torn last line."""
+        if not self.predictions.exists():
+            return {}
+        self._drop_torn_line()
+        return read_predictions(self.predictions)
+
+    def append(self, predictions: Iterable[tuple[str, str]]) -> None:
+        """Add finished predictions, as (description, text), and have them on disk."""
+        lines = "".join(prediction_line(description, text) for description, text in predictions)
+        with self.predictions.open("a", encoding="utf-8", newline="") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self, result: Mapping[str, object]) -> Path:
+        """Write the result; its path."""
+        path = self.path / "result.json"
+        write_text(path, [json.dumps(result, indent=2), "\n"])
+        return path
+
+    def _claim(self) -> None:
+        path = self.path / "run.json"
+        if not path.exists():
+            if self.predictions.exists():
+                raise ResumeError(
+                    f"{self.predictions}: no run.json says which run it is of; choose another --out"
+                )
+            write_text(path, [json.dumps(self._identity, indent=2), "\n"])
+            return
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}: not JSON: {error}; choose another --out") from error
+        if difference := _difference(there, json.loads(json.dumps(self._identity))):
+            raise ResumeError(
+                f"{self.path}: holds another run ({difference}); choose another --out or remove it"
+            )
+
+    def _drop_torn_line(self) -> None:
+        with self.predictions.open("r+b") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                file.truncate(whole)
+
+
+def _difference(there: object, asked: Mapping[str, object]) -> str:
+    """What differs first, in words; empty when nothing does."""
+    if not isinstance(there, dict):
+        return "its run.json is not an object"
+    for name in [*asked, *there]:
+        if there.get(name) != asked.get(name):
+            return f"{name} was {_short(there.get(name))}, now {_short(asked.get(name))}"
+    return ""
+
+
+def _short(value: object) -> str:
+    return json.dumps(value)[:80]
