@@ -17,13 +17,19 @@ from benchmark.boxes.world import BOXES
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import check_engine, create_engine
 from benchmark.decoding.expression import answer_expression
-from benchmark.decoding.protocols import DecodingProtocol, protocol
+from benchmark.decoding.protocols import protocol
 from benchmark.errors import DataError, SettingError
 from benchmark.models.hardware import describe
-from benchmark.models.loading import LoadOptions, load_model, load_tokenizer, resolve_device
+from benchmark.models.loading import (
+    LoadOptions,
+    check_options,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+)
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
-from benchmark.prompts.rendering import prompt
+from benchmark.prompts.rendering import check_format, prompt
 from benchmark.records import Outcome, State, TokenIds
 from benchmark.regression.environment import versions
 from benchmark.scoring.outcomes import score
@@ -130,12 +136,15 @@ def run(request: RunRequest, progress: Progress) -> Measured:
     Raises:
         BenchmarkError: for whatever of the request cannot be had; see the message.
     """
-    settings = _settings(request)
+    # What costs nothing is checked before anything is read or fetched.
+    settings = protocol(request.protocol).with_limits(request.batch_size, request.max_new_tokens)
     check_engine(request.engine)
+    check_format(request.prompt_format)
     states = load_states(request.data)
-    location = locate(request.model, request.revision)
     device = resolve_device(request.device)
-    options = LoadOptions(device, request.dtype or settings.dtype(device), request.quantization)
+    dtype = request.dtype or settings.dtype(device)
+    options = check_options(LoadOptions(device, dtype, request.quantization))
+    location = locate(request.model, request.revision)
     progress.say(f"tokenizing {len(states)} prompts for {location.name}")
     tokenizer = load_tokenizer(location)
     prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
@@ -149,10 +158,6 @@ def run(request: RunRequest, progress: Progress) -> Measured:
         measured = _measured(states, [texts[state.description] for state in states])
         folder.finish({**measured.document, "timing": timing, **identity})
     return measured
-
-
-def _settings(request: RunRequest) -> DecodingProtocol:
-    return protocol(request.protocol).with_limits(request.batch_size, request.max_new_tokens)
 
 
 def _check_limit(tokenizer: Tokenizer, states: Sequence[State], limits: Limits) -> None:

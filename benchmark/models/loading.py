@@ -45,6 +45,17 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def check_options(options: LoadOptions) -> LoadOptions:
+    """The options themselves.
+
+    Raises:
+        SettingError: when they do not exist or do not fit the machine.
+    """
+    _dtype(options.dtype)
+    _quantization(options)
+    return options
+
+
 def load_tokenizer(location: Location) -> TransformersTokenizer:
     """The model's tokenizer.
 

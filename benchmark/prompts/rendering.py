@@ -55,6 +55,17 @@ def chat(description: str, *, system: bool = True) -> tuple[Message, ...]:
     return tuple(messages)
 
 
+def check_format(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        SettingError: when there is no such prompt format.
+    """
+    if name not in FORMATS:
+        raise SettingError(f"no prompt format {name!r}; choose one of {', '.join(FORMATS)}")
+    return name
+
+
 def prompt(tokenizer: Tokenizer, description: str, prompt_format: str) -> Prompt:
     """The prompt for a description, in text and in token ids with exactly one leading BOS.
 
@@ -62,9 +73,7 @@ def prompt(tokenizer: Tokenizer, description: str, prompt_format: str) -> Prompt
         SettingError: for a format that does not exist.
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
-    if prompt_format not in FORMATS:
-        raise SettingError(f"no prompt format {prompt_format!r}; choose one of {FORMATS}")
-    if prompt_format == "completion":
+    if check_format(prompt_format) == "completion":
         text = completion(description)
     else:
         text = _rendered_chat(tokenizer, description)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmark.boxes.baseline import Percentages
@@ -16,9 +17,9 @@ def result_table(
     beside: Sequence[PublishedModel] = (),
 ) -> Table:
     """Accuracy by numops, with the random baseline and published models beside it, in per cent."""
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = _table(title)
     table.add_column("numops", justify="right")
-    table.add_column("correct/total", justify="right")
+    table.add_column("correct", justify="right")
     table.add_column("accuracy", justify="right", style="bold")
     table.add_column("95 % interval", justify="right")
     if chance is not None:
@@ -49,7 +50,7 @@ def result_table(
 
 def baseline_table(title: str, chance: Percentages) -> Table:
     """The random baseline by numops, in per cent."""
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = _table(title)
     table.add_column("numops", justify="right")
     table.add_column("random", justify="right")
     for numops, percent in chance["by_numops"].items():
@@ -58,6 +59,12 @@ def baseline_table(title: str, chance: Percentages) -> Table:
     table.add_row(">= 1", _number(chance["nontrivial"]))
     table.add_row("all", _number(chance["overall"]))
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
 
 
 def _cells(estimate: Estimate) -> tuple[str, str, str]:

@@ -1,0 +1,1 @@
+"""Results kept beside the tests, and when a new one counts as the same."""

@@ -1,0 +1,69 @@
+"""A syrupy extension for measurements: one JSON file a snapshot, under ``snapshots/``."""
+
+import json
+from pathlib import Path
+
+from syrupy.extensions.json import JSONSnapshotExtension
+from syrupy.location import PyTestLocation
+
+OTHER_HARDWARE_FLIPS = 0.02
+"""The share of queries whose outcome may differ on other hardware than the snapshot's.
+
+Other vector widths and thread counts round otherwise, and a near tie may fall the other way.
+"""
+
+
+class MeasurementExtension(JSONSnapshotExtension):
+    """Compares a result with its snapshot; only the environment's versions may always differ.
+
+    On the same hardware every figure and every query's outcome must be the same, whatever the
+    versions: that is the alarm. On other hardware a few outcomes may differ, and with them
+    what is counted from them.
+    """
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        """``snapshots/<name of the test file>`` beside the project's ``pyproject.toml``."""
+        test_file = Path(test_location.filepath)
+        roots = (folder for folder in test_file.parents if (folder / "pyproject.toml").is_file())
+        return str(next(roots, test_file.parent) / "snapshots" / test_file.stem)
+
+    @classmethod
+    def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Where unused snapshots are looked for: the folder of the one test file."""
+        return cls.dirname(test_location=test_location)
+
+    def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
+        """Whether the result counts as the one in the snapshot."""
+        measured, recorded = _load(serialized_data), _load(snapshot_data)
+        hardware, recorded_hardware = _hardware(measured), _hardware(recorded)
+        if hardware == recorded_hardware:
+            return _without(measured, "environment") == _without(recorded, "environment")
+        counted = ("environment", "overall", "nontrivial", "by_numops", "percent", "outcomes")
+        return _without(measured, *counted) == _without(recorded, *counted) and _close(
+            measured.get("outcomes"), recorded.get("outcomes")
+        )
+
+
+def _load(text: object) -> dict[str, object]:
+    data = json.loads(text) if isinstance(text, str | bytes) else {}
+    return data if isinstance(data, dict) else {"value": data}
+
+
+def _hardware(document: dict[str, object]) -> object:
+    environment = document.get("environment")
+    return environment.get("hardware") if isinstance(environment, dict) else None
+
+
+def _without(document: dict[str, object], *names: str) -> dict[str, object]:
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def _close(measured: object, recorded: object) -> bool:
+    """Whether two lists of outcomes, a string of 0 and 1 a state, differ in few places."""
+    if not isinstance(measured, list) or not isinstance(recorded, list):
+        return measured == recorded
+    if [len(state) for state in measured] != [len(state) for state in recorded]:
+        return False
+    pairs = list(zip("".join(measured), "".join(recorded), strict=True))
+    return sum(a != b for a, b in pairs) <= OTHER_HARDWARE_FLIPS * len(pairs)

@@ -1,0 +1,290 @@
+"""The command line as a user meets it: what it prints, and how it fails."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyzipper
+import pytest
+
+from benchmark.boxes.archive import MEMBER
+from benchmark.boxes.baseline import baseline
+from benchmark.boxes.dataset import read_file, rows
+from benchmark.boxes.language import statement
+from benchmark.boxes.states import parse_state
+from benchmark.records import State
+
+ROOT = Path(__file__).parents[2]
+FIRST = (
+    "Box 0 contains the bag and the map, Box 1 contains nothing, Box 2 contains the cup, "
+    "Box 3 contains nothing, Box 4 contains the pen, Box 5 contains nothing, "
+    "Box 6 contains the key."
+)
+DESCRIPTIONS = (FIRST, f"{FIRST} Move the bag from Box 0 to Box 1. Put the hat into Box 3.")
+
+
+@pytest.fixture
+def states() -> list[State]:
+    """Two states of one sequence."""
+    return [parse_state(3, description) for description in DESCRIPTIONS]
+
+
+@pytest.fixture
+def data(tmp_path: Path, states: list[State]) -> Path:
+    """The two states as a data file."""
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
+    return path
+
+
+@pytest.fixture
+def predictions(tmp_path: Path, states: list[State]) -> Path:
+    """Predictions that copy the initial state."""
+    path = tmp_path / "predictions.jsonl"
+    lines = [{"input": s.description, "prediction": f"Statement: {FIRST}"} for s in states]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def _run(
+    *arguments: str | Path, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
+        preexec_fn=before,  # noqa: PLW1509
+    )
+
+
+def _refused(*arguments: str | Path, before: Callable[[], None] | None = None) -> str:
+    """The one line on stderr of a command that ends with exit code 2."""
+    done = _run(*arguments, before=before)
+    assert done.returncode == 2, done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("verb", ["generate", "baseline", "run", "score", "fetch"])
+def test_every_verb_explains_itself(verb: str) -> None:
+    """Each verb has a help page that fits 80 columns."""
+    done = _run(verb, "--help")
+    assert done.returncode == 0
+    assert f"python -m benchmark {verb}" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_no_verb_is_a_question_for_help() -> None:
+    """Without arguments the verbs are listed."""
+    done = _run()
+    assert done.returncode == 0
+    assert "generate" in done.stdout
+
+
+def test_generate_writes_the_same_bytes_twice(tmp_path: Path) -> None:
+    """The same seed gives the same file, another seed another, all rows whole states."""
+    files = [tmp_path / name for name in ("a", "b", "c")]
+    for path, seed in zip(files, (4, 4, 5), strict=True):
+        arguments = ("generate", "--split", "dev", "--subsample", "--seed", seed, "--out", path)
+        assert _run(*map(str, arguments)).returncode == 0
+    first, second, other = (path.read_bytes() for path in files)
+    assert first == second
+    assert first != other
+    assert len(list(read_file(files[0]))) * 7 == first.count(b"\n")
+
+
+def test_generate_takes_a_vocabulary(tmp_path: Path) -> None:
+    """With --vocabulary only its objects occur."""
+    names = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ex", "ix", "ox", "ux")]
+    vocabulary = tmp_path / "names.csv"
+    vocabulary.write_text("object_name\n" + "\n".join(names) + "\n")
+    out = tmp_path / "out.jsonl"
+    done = _run("generate", "--split", "dev", "--vocabulary", vocabulary, "--out", out)
+    assert done.returncode == 0, done.stderr
+    gold = {name for state in read_file(out) for query in state.queries for name in query.gold}
+    assert gold == set(names)
+
+
+def test_baseline_as_table_and_as_json(data: Path, states: list[State]) -> None:
+    """The baseline's JSON is the closed form in per cent; the table shows the same."""
+    done = _run("baseline", "--data", data, "--json")
+    document = json.loads(done.stdout)
+    assert document == baseline(states)
+    assert set(document["by_numops"]) == {"0", "1"}
+    shown = _run("baseline", "--data", data).stdout
+    assert f"{document['overall']:.1f}" in shown
+
+
+def test_score_as_table_and_as_json(data: Path, predictions: Path) -> None:
+    """Copying the initial state is right exactly where no operation changed the box."""
+    document = json.loads(_run("score", "--predictions", predictions, "--gold", data, "--json").stdout)
+    assert document["overall"] == {"correct": 11, "total": 14}
+    assert document["nontrivial"] == {"correct": 0, "total": 3}
+    assert document["by_numops"] == {
+        "0": {"correct": 11, "total": 11},
+        "1": {"correct": 0, "total": 3},
+    }
+    shown = _run("score", "--predictions", predictions, "--gold", data).stdout
+    assert "11/14" in shown
+
+
+def test_score_of_an_unfinished_run(data: Path, predictions: Path) -> None:
+    """Missing predictions are refused, and with --partial left out."""
+    predictions.write_text(predictions.read_text().splitlines(keepends=True)[0])
+    line = _refused("score", "--predictions", predictions, "--gold", data)
+    assert "no prediction for 'Box 0 contains" in line
+    assert "--partial" in line
+    done = _run("score", "--predictions", predictions, "--gold", data, "--partial", "--json")
+    assert json.loads(done.stdout)["overall"] == {"correct": 7, "total": 7}
+
+
+def test_score_of_other_data(data: Path, predictions: Path, states: list[State]) -> None:
+    """Predictions for states that the gold data does not have are refused."""
+    data.write_text("".join(f"{row}\n" for row in rows(states[0])))
+    line = _refused("score", "--predictions", predictions, "--gold", data)
+    assert "1 predictions for states that the gold data does not have" in line
+
+
+def _damaged(lines: list[str], how: str) -> str:
+    if how == "not JSON":
+        lines[3] = '{"sentence": \n'
+    elif how == "not an object":
+        lines[3] = "[1]\n"
+    elif how == "half a state":
+        del lines[10:]
+    elif how == "a rule broken":
+        lines[7:] = [line.replace("Move the bag", "Move the cup") for line in lines[7:]]
+    elif how == "not the language":
+        lines[7:] = [line.replace("Put the hat", "Push the hat") for line in lines[7:]]
+    elif how == "wrong gold":
+        lines[8] = lines[8].replace("<extra_id_0> the bag", "<extra_id_0> the map")
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("how", "where", "what"),
+    [
+        ("not JSON", ":4:", "not JSON"),
+        ("not an object", ":4:", "not a JSON object"),
+        ("half a state", ":8:", "3 rows left over"),
+        ("a rule broken", ":8:", "the cup is not in Box 0: 'Move the cup from Box 0 to Box 1.'"),
+        ("not the language", ":8:", "'Push the hat into Box 3.'"),
+        ("wrong gold", ":9:", "masked_content"),
+    ],
+)
+def test_damaged_data_is_named_by_line(data: Path, how: str, where: str, what: str) -> None:
+    """Data that is malformed or breaks the rules ends in one line with file and line."""
+    data.write_text(_damaged(data.read_text().splitlines(keepends=True), how))
+    line = _refused("baseline", "--data", data)
+    assert f"{data}{where}" in line
+    assert what in line
+
+
+def test_an_empty_file_has_no_states(tmp_path: Path) -> None:
+    """A file without rows is not a result of nothing."""
+    path = tmp_path / "empty.jsonl"
+    path.write_text("")
+    assert "no states" in _refused("baseline", "--data", path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that is not there is named with its reason."""
+    line = _refused("baseline", "--data", tmp_path / "none.jsonl")
+    assert "none.jsonl: cannot read" in line
+    assert "No such file" in line
+
+
+def test_binary_data_is_refused(tmp_path: Path) -> None:
+    """A file that is not text is named."""
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "cannot read the data" in _refused("baseline", "--data", path)
+
+
+def _archive(path: Path, data: Path) -> Path:
+    with pyzipper.AESZipFile(path, "w", encryption=pyzipper.WZ_AES) as archive:
+        archive.setpassword(b"secret")
+        archive.writestr(f"boxes/{MEMBER}", data.read_text())
+    return path
+
+
+def test_the_original_archive_is_read_with_its_password(tmp_path: Path, data: Path) -> None:
+    """A password-protected ZIP gives the same figures as the file inside."""
+    archive = _archive(tmp_path / "boxes.zip", data)
+    from_zip = _run("baseline", "--data", archive, "--password", "secret", "--json").stdout
+    assert json.loads(from_zip) == json.loads(_run("baseline", "--data", data, "--json").stdout)
+
+
+def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path) -> None:
+    """A wrong password, none, and a truncated ZIP each say what to do."""
+    archive = _archive(tmp_path / "boxes.zip", data)
+    assert "wrong password" in _refused("baseline", "--data", archive, "--password", "x")
+    assert "--password" in _refused("baseline", "--data", archive)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    assert "not a whole ZIP" in _refused("baseline", "--data", archive, "--password", "secret")
+
+
+def test_unknown_settings_are_named_with_the_known_ones(tmp_path: Path) -> None:
+    """Engine, protocol, format, split and model that do not exist say which do."""
+    out = ("--out", tmp_path / "out")
+    run = ("run", "--model", "m", *out)
+    assert "outlines, unconstrained" in _refused(*run, "--engine", "x")
+    assert "default, paper" in _refused(*run, "--protocol", "x")
+    assert "completion, chat" in _refused(*run, "--prompt-format", "x")
+    assert "train, dev, test" in _refused("generate", "--split", "x", *out)
+    assert "smollm2" in _refused("fetch", "x")
+    assert "at least 1" in _refused(*run, "--states", "0")
+    assert "at least 1" in _refused(*run, "--batch-size", "0")
+    assert "See: python -m benchmark run --help" in _refused(*run, "--what")
+    assert "--model" in _refused("run", *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    """A folder that does not exist, and a hub that cannot be reached, say what to do."""
+    out = ("--states", "1", "--out", tmp_path / "out")
+    line = _refused("run", "--model", tmp_path / "none", *out)
+    assert "no such folder" in line
+    line = _refused("run", "--model", "meta-llama/Llama-2-7b-hf", *out)
+    assert "HF_HUB_OFFLINE" in line
+
+
+def _small_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_full_disk_leaves_earlier_output(tmp_path: Path) -> None:
+    """When the file cannot grow, the reason is one line and the earlier file is whole."""
+    out = tmp_path / "data.jsonl"
+    out.write_text("earlier\n")
+    line = _refused("generate", "--split", "dev", "--out", out, before=_small_files)
+    assert "File too large" in line
+    assert out.read_text() == "earlier\n"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_no_space_left() -> None:
+    """A device without space says so."""
+    assert "No space left" in _refused("generate", "--split", "dev", "--out", "/dev/full")
+
+
+def test_a_perfect_run_scores_all(tmp_path: Path, data: Path, states: list[State]) -> None:
+    """Gold statements as predictions are right everywhere."""
+    path = tmp_path / "perfect.jsonl"
+    lines = []
+    for state in states:
+        text = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+        lines.append(json.dumps({"input": state.description, "prediction": text}))
+    path.write_text("\n".join(lines))
+    document = json.loads(_run("score", "--predictions", path, "--gold", data, "--json").stdout)
+    assert document["overall"] == {"correct": 14, "total": 14}

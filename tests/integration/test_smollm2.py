@@ -1,0 +1,75 @@
+"""The whole way on a real model: SmolLM2-135M-Instruct, against its recorded result."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from benchmark.models.sources import source
+from benchmark.pipeline import DataRequest, Measured, RunRequest, run, score_files
+from benchmark.snapshots.extension import MeasurementExtension
+
+STATES = 12
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """Show nothing."""
+
+    def advance(self, states: int) -> None:
+        """Show nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run of this module is."""
+    return tmp_path_factory.mktemp("smollm2")
+
+
+@pytest.fixture(scope="module")
+def measured(folder: Path, real_tokenizer: Callable[[str], object]) -> Measured:
+    """SmolLM2 on the first states of the evaluated set of seed 0, in float32 on the CPU."""
+    real_tokenizer("smollm2")  # skips where the model is missing
+    request = RunRequest(
+        model=str(source("smollm2").folder),
+        out=folder,
+        data=DataRequest(seed=0, states=STATES),
+        device="cpu",
+        batch_size=STATES,
+    )
+    return run(request, Silent())
+
+
+def test_smollm2_scores_what_it_scored(
+    measured: Measured, folder: Path, snapshot: SnapshotAssertion
+) -> None:
+    """Counts, every query's outcome and all that they depend on are as recorded."""
+    document = json.loads((folder / "result.json").read_text())
+    document.pop("timing")
+    document["model"].pop("name")  # a path of this machine
+    assert document == snapshot.use_extension(MeasurementExtension)
+
+
+def test_predictions_score_as_the_run_says(measured: Measured, folder: Path) -> None:
+    """Scoring the written predictions against the same states gives the run's own figures."""
+    again = score_files(
+        folder / "predictions.jsonl", DataRequest(seed=0, states=STATES), partial=False
+    )
+    assert again == measured.summary
+
+
+def test_every_answer_is_whole(measured: Measured, folder: Path) -> None:
+    """Under the constraint every answer ends, and names every box."""
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["prediction"] for line in lines]
+    assert len(texts) == STATES
+    assert measured.document["unfinished_answers"] == 0
+    assert all(text.startswith("Statement: Box 0 contains") for text in texts)
+    assert all(text.count("contains") == 7 and text.endswith(".") for text in texts)

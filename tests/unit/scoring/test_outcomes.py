@@ -1,0 +1,94 @@
+"""From texts to outcomes, against gold and against an independent reading of the rules."""
+
+from collections.abc import Callable, Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.boxes.language import statement
+from benchmark.boxes.states import parse_state
+from benchmark.boxes.world import BOXES
+from benchmark.records import Outcome, Query, State, Tally
+from benchmark.scoring.counts import count
+from benchmark.scoring.outcomes import score
+from benchmark.scoring.parsing import parse_answer
+
+NAMES = st.sampled_from(["bag", "map", "cup", "feather", "leather", "band"])
+GOLD = st.lists(
+    st.lists(NAMES, max_size=3, unique=True).map(sorted), min_size=BOXES, max_size=BOXES
+)
+CONTENT = st.lists(
+    st.one_of(NAMES, st.sampled_from(["the", "and", "nothing", "Bag", "x"])), max_size=6
+)
+
+
+def _state(gold: Sequence[Sequence[str]]) -> State:
+    queries = (Query(box, tuple(names), box, (0, 0, 0)) for box, names in enumerate(gold))
+    return State(1, "", tuple(queries))
+
+
+def _naive(content: Sequence[str], gold: Sequence[str]) -> bool:
+    """The rules of the protocol, read word by word on the words after ``contains``."""
+    if list(content) == ["nothing"]:
+        return not gold
+    items: list[list[str]] = [[]]
+    for word in content:
+        if word == "and" and items[-1] and items[-1] != ["the"] * len(items[-1]):
+            items.append([])
+        else:
+            items[-1].append(word)
+    names = set()
+    for item in items:
+        while len(item) > 1 and item[0] == "the":
+            item.pop(0)
+        names.add(" ".join(item))
+    return bool(content) and names == set(gold)
+
+
+@given(GOLD, st.lists(CONTENT, min_size=BOXES, max_size=BOXES))
+def test_constrained_answers_are_scored_word_by_word(
+    gold: list[list[str]], contents: list[list[str]]
+) -> None:
+    """On any text of the answer expression the scorer agrees with a naive reading of words."""
+    clauses = ", ".join(
+        f"Box {box} contains{''.join(f' {word}' for word in words)}"
+        for box, words in enumerate(contents)
+    )
+    outcome = score(parse_answer(f"Statement: {clauses}.", BOXES), _state(gold))
+    expected = [_naive(words, names) for words, names in zip(contents, gold, strict=True)]
+    assert list(outcome.correct) == expected
+
+
+@given(GOLD)
+def test_gold_always_scores_one(gold: list[list[str]]) -> None:
+    """The gold statement is right in every box."""
+    text = f"Statement: {statement(tuple(map(tuple, gold)))}"
+    assert all(score(parse_answer(text, BOXES), _state(gold)).correct)
+
+
+def test_outcome_carries_what_counts_are_made_by() -> None:
+    """An outcome keeps sequence and numops of its state."""
+    boxes = ", ".join(f"Box {box} contains the {name}" for box, name in enumerate("abcdefg"))
+    state = parse_state(7, f"{boxes}. Move the a from Box 0 to Box 1. Remove the g from Box 6.")
+    outcome = score(parse_answer(f"Statement: {boxes}.", BOXES), state)
+    assert outcome.sample_id == 7
+    assert outcome.numops == (1, 1, 0, 0, 0, 0, 1)
+    assert outcome.correct == (False, False, True, True, True, True, False)
+
+
+def test_counts_by_numops() -> None:
+    """Counts add up by numops, overall, and for the queries that an operation changed."""
+    outcomes = [
+        Outcome(1, (0, 0, 1), (True, False, True)),
+        Outcome(1, (0, 2, 1), (True, False, False)),
+    ]
+    counts = count(outcomes)
+    assert counts.by_numops == {0: Tally(2, 3), 1: Tally(1, 2), 2: Tally(0, 1)}
+    assert counts.overall == Tally(3, 6)
+    assert counts.nontrivial == Tally(1, 3)
+
+
+def test_no_outcomes_are_no_counts() -> None:
+    """Nothing scored is nothing of nothing."""
+    nothing: Callable[[], list[Outcome]] = list
+    assert count(nothing()).overall == Tally(0, 0)

@@ -1,0 +1,37 @@
+"""A run's figures as they are written."""
+
+from benchmark.records import Outcome
+from benchmark.stats.summary import summarize
+
+OUTCOMES = [
+    Outcome(1, (0, 0, 1), (True, True, False)),
+    Outcome(2, (0, 1, 3), (False, True, True)),
+]
+
+
+def test_json_has_counts_by_numops() -> None:
+    """Counts are ``correct`` and ``total``, numops are strings, and only those that occur."""
+    document = summarize(OUTCOMES).as_json()
+    assert document["overall"] == {"correct": 4, "total": 6}
+    assert document["nontrivial"] == {"correct": 2, "total": 3}
+    assert document["by_numops"] == {
+        "0": {"correct": 2, "total": 3},
+        "1": {"correct": 1, "total": 2},
+        "3": {"correct": 1, "total": 1},
+    }
+
+
+def test_json_has_per_cents_with_intervals() -> None:
+    """Each accuracy is in per cent and inside its interval."""
+    percent = summarize(OUTCOMES).as_json()["percent"]
+    assert isinstance(percent, dict)
+    rows = [percent["overall"], percent["nontrivial"], *percent["by_numops"].values()]
+    assert [row["accuracy"] for row in rows] == [66.67, 66.67, 66.67, 50.0, 100.0]
+    assert all(0 <= row["low"] <= row["accuracy"] <= row["high"] <= 100 for row in rows)
+
+
+def test_nothing_nontrivial_has_no_accuracy() -> None:
+    """Where no query is non-trivial there is no accuracy, and no error either."""
+    percent = summarize([Outcome(1, (0,), (True,))]).as_json()["percent"]
+    assert isinstance(percent, dict)
+    assert percent["nontrivial"] == {"accuracy": None, "low": 0.0, "high": 100.0}
