@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from benchmark.boxes.language import describe, parse, sentence
+from benchmark.boxes.language import parse, sentence, statement
 from benchmark.boxes.world import BOXES, KINDS, apply, changed
 from benchmark.errors import RuleError
 from benchmark.records import Operation, Query, State, World
@@ -31,12 +31,14 @@ def states(sample_id: int, initial: World, operations: Sequence[Operation]) -> I
     """The states of a sequence: one a prefix, from no operation to all of them."""
     worlds = replay(initial, operations)
     changes: list[Changes] = [(0, 0, 0)] * BOXES
-    yield _state(sample_id, describe(initial, ()), initial, changes)
-    for length, (before, after) in enumerate(pairwise(worlds), start=1):
-        kind = KINDS.index(operations[length - 1].kind)
+    description = statement(initial)
+    yield _state(sample_id, description, initial, changes)
+    for operation, (before, after) in zip(operations, pairwise(worlds), strict=True):
+        kind = KINDS.index(operation.kind)
         for box in changed(before, after):
             changes[box] = _plus_one(changes[box], kind)
-        yield _state(sample_id, describe(initial, operations[:length]), after, changes)
+        description = f"{description} {sentence(operation)}"
+        yield _state(sample_id, description, after, changes)
 
 
 def parse_state(sample_id: int, description: str) -> State:

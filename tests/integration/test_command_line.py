@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pyzipper
 import pytest
+import pyzipper
 
 from benchmark.boxes.archive import MEMBER
 from benchmark.boxes.baseline import baseline
@@ -60,7 +60,7 @@ def _run(
         check=False,
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
-        preexec_fn=before,  # noqa: PLW1509
+        preexec_fn=before,
     )
 
 
@@ -125,7 +125,8 @@ def test_baseline_as_table_and_as_json(data: Path, states: list[State]) -> None:
 
 def test_score_as_table_and_as_json(data: Path, predictions: Path) -> None:
     """Copying the initial state is right exactly where no operation changed the box."""
-    document = json.loads(_run("score", "--predictions", predictions, "--gold", data, "--json").stdout)
+    done = _run("score", "--predictions", predictions, "--gold", data, "--json")
+    document = json.loads(done.stdout)
     assert document["overall"] == {"correct": 11, "total": 14}
     assert document["nontrivial"] == {"correct": 0, "total": 3}
     assert document["by_numops"] == {

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_no_text_raises(text: str) -> None:
 
 
 @given(WORLDS, st.randoms(use_true_random=False))
-def test_order_and_repetition_do_not_matter(world: list[frozenset[str]], random: Any) -> None:
+def test_order_and_repetition_do_not_matter(world: list[frozenset[str]], random: Random) -> None:
     """A statement gives its sets, in whatever order and however often objects are named."""
     named = []
     for objects in world:

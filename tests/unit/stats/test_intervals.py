@@ -41,7 +41,7 @@ def test_spread_out_successes_are_not_taken_for_more_than_independent() -> None:
 
 @pytest.mark.parametrize("right", [0, 1])
 def test_where_all_agree_each_cluster_counts_as_one(right: int) -> None:
-    """No variance is seen, and yet the interval has a width: that of as many queries as clusters."""
+    """No variance is seen, yet the interval has a width: that of a query a cluster."""
     low, high = clustered_interval(_queries([7 * right] * 20, 7))
     wilson = binomtest(20 * right, 20).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wilson.low, wilson.high))

@@ -1,0 +1,23 @@
+"""The suite under other Pythons and the checks of the source, each in its own environment."""
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Run all tests that need no GPU; arguments go to pytest."""
+    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
+    session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
+    session.run("pytest", "-m", "not gpu", *(session.posargs or ["-n", "2"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and layers."""
+    session.install("--constraint", "constraints.txt", "--editable", ".[test,lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")

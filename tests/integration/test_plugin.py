@@ -1,0 +1,79 @@
+"""The pytest plugin and the snapshots, in a project of their own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.models import hardware
+
+PLUGIN = 'pytest_plugins = ["benchmark.pytest_plugin"]\n'
+SNAPSHOT_TEST = """
+import json, pathlib
+from benchmark.snapshots.extension import MeasurementExtension
+
+def test_result(snapshot):
+    result = json.loads(pathlib.Path("result.json").read_text())
+    assert result == snapshot.use_extension(MeasurementExtension)
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project that uses the plugin."""
+    pytester.makeconftest(PLUGIN)
+    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nmarkers = ["gpu: needs a GPU"]\n')
+    return pytester
+
+
+def test_gpu_cases_are_skipped_with_one_reason(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU what is marked gpu is skipped, says why, and the run succeeds."""
+    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    project.makepyfile(
+        "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
+    )
+    result = project.runpytest_inprocess("-m", "gpu", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*needs a CUDA GPU, and torch sees none here*"])
+    assert result.ret == 0
+
+
+def test_gpu_cases_run_where_there_is_one(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a GPU they run, and fail when they fail."""
+    monkeypatch.setattr(hardware, "has_gpu", lambda: True)
+    project.makepyfile(
+        "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
+    )
+    project.runpytest_inprocess("-m", "gpu").assert_outcomes(failed=1)
+
+
+def test_a_missing_tokenizer_is_skipped_with_its_command(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A test of a real tokenizer that is not here says how to get it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    project.makepyfile("def test_it(real_tokenizer) -> None:\n    real_tokenizer('mistral')\n")
+    result = project.runpytest_inprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*get it with: python -m benchmark fetch mistral*"])
+
+
+def test_a_snapshot_is_recorded_matched_and_alarms(project: pytest.Pytester) -> None:
+    """A recorded result passes until an outcome changes; it lies under snapshots/."""
+    project.makepyfile(test_it=SNAPSHOT_TEST)
+    document = {"outcomes": ["1010101"], "environment": {"hardware": {"threads": 1}}}
+    result = project.path / "result.json"
+    result.write_text(json.dumps(document))
+    project.runpytest_inprocess().assert_outcomes(failed=1)
+    project.runpytest_inprocess("--snapshot-update").assert_outcomes(passed=1)
+    recorded = project.path / "snapshots" / "test_it" / "test_result.json"
+    assert json.loads(recorded.read_text()) == document
+    project.runpytest_inprocess().assert_outcomes(passed=1)
+    result.write_text(json.dumps({**document, "outcomes": ["1010100"]}))
+    alarm = project.runpytest_inprocess()
+    alarm.assert_outcomes(failed=1)
+    alarm.stdout.fnmatch_lines(["*1010101*", "*1010100*"])

@@ -1,0 +1,77 @@
+"""When a result counts as the recorded one."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from benchmark.snapshots.extension import MeasurementExtension
+
+RECORDED: dict[str, Any] = {
+    "overall": {"correct": 50, "total": 105},
+    "outcomes": ["1010100"] * 15,
+    "data": {"sha256": "a"},
+    "environment": {"hardware": {"hardware_class": "x", "threads": 2}, "versions": {"torch": "1"}},
+}
+
+
+def _matches(measured: object, recorded: object) -> bool:
+    return MeasurementExtension().matches(
+        serialized_data=json.dumps(measured), snapshot_data=json.dumps(recorded)
+    )
+
+
+@pytest.fixture
+def measured() -> dict[str, Any]:
+    """A result equal to the recorded one, free to change."""
+    return copy.deepcopy(RECORDED)
+
+
+def test_the_same_result_matches(measured: dict[str, Any]) -> None:
+    """Nothing changed, nothing said."""
+    assert _matches(measured, RECORDED)
+
+
+def test_versions_may_differ(measured: dict[str, Any]) -> None:
+    """An upgrade that changes no result is no alarm."""
+    measured["environment"]["versions"]["torch"] = "2"
+    assert _matches(measured, RECORDED)
+
+
+def test_one_outcome_is_an_alarm_on_the_same_hardware(measured: dict[str, Any]) -> None:
+    """On the same hardware one query that falls the other way does not match."""
+    measured["environment"]["versions"]["torch"] = "2"
+    measured["outcomes"][3] = "1010101"
+    assert not _matches(measured, RECORDED)
+
+
+def test_a_few_outcomes_may_differ_on_other_hardware(measured: dict[str, Any]) -> None:
+    """On other hardware 2 % of the outcomes, and what is counted from them, may differ."""
+    measured["environment"]["hardware"]["threads"] = 8
+    measured["overall"]["correct"] = 52
+    measured["outcomes"][3:5] = ["1010101", "1010101"]
+    assert _matches(measured, RECORDED)
+    measured["outcomes"][5] = "1010101"
+    assert not _matches(measured, RECORDED)
+
+
+def test_other_data_never_match(measured: dict[str, Any]) -> None:
+    """What is not counted from outcomes must be the same on any hardware."""
+    measured["environment"]["hardware"]["threads"] = 8
+    measured["data"]["sha256"] = "b"
+    assert not _matches(measured, RECORDED)
+
+
+def test_fewer_states_never_match(measured: dict[str, Any]) -> None:
+    """Outcomes of other states are not compared."""
+    measured["environment"]["hardware"]["threads"] = 8
+    measured["outcomes"].pop()
+    assert not _matches(measured, RECORDED)
+
+
+def test_no_snapshot_matches_nothing(measured: dict[str, Any]) -> None:
+    """Where nothing is recorded, nothing matches."""
+    assert not MeasurementExtension().matches(
+        serialized_data=json.dumps(measured), snapshot_data=None
+    )
