@@ -108,15 +108,9 @@ class RunFolder:
                 file.truncate(whole)
 
 
-def _difference(there: object, asked: Mapping[str, object]) -> str:
-    """What differs first, in words; empty when nothing does."""
-    if not isinstance(there, dict):
-        return "its run.json is not an object"
-    for name in [*asked, *there]:
-        if there.get(name) != asked.get(name):
-            return f"{name} was {_short(there.get(name))}, now {_short(asked.get(name))}"
-    return ""
-
-
-def _short(value: object) -> str:
-    return json.dumps(value)[:80]
+def _difference(there: object, asked: object, name: str = "run") -> str:
+    """What differs first, in words, down to the innermost name; empty when nothing does."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        parts = (_difference(there.get(key), asked.get(key), key) for key in [*asked, *there])
+        return next(filter(None, parts), "")
+    return "" if there == asked else f"{name} was {json.dumps(there)}, now {json.dumps(asked)}"
