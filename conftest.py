@@ -1,3 +1,10 @@
 """The whole suite uses the benchmark's own pytest plugin, as any user's suite would."""
 
+import os
+
+# One thread a process, and for what tests start too, before anything imports torch: workers of
+# xdist that share the cores wait for each other's threads, and small models run tens of times
+# slower. The number is also part of the hardware that snapshots are recorded with.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 pytest_plugins = ["benchmark.pytest_plugin", "pytester"]

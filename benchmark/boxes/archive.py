@@ -4,6 +4,7 @@ They ask that the data never lie uncompressed in a repository; nothing is unpack
 """
 
 import io
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ from benchmark.records import State
 
 MEMBER = "few_shot_boxes_nso_exp2_max3/test-subsample-states-t5.jsonl"
 """The end of the name of the member that holds the evaluated test set."""
+
+
+_DAMAGE = (
+    *(pyzipper.BadZipFile, EOFError, OSError, zlib.error),
+    *(struct.error, LookupError, ValueError),  # what zipfile lets through of a damaged file
+)
 
 
 def read_archive(path: Path, password: str | None) -> Iterator[State]:
@@ -36,13 +43,16 @@ def _read(path: Path, password: str | None) -> str:
             key = password.encode("utf-8") if password is not None else None
             content: bytes = archive.read(member, pwd=key)
             return content.decode("utf-8")
+    except NotImplementedError as error:  # a RuntimeError too, so it comes first
+        raise DataError(f"{path}: packed in a way that cannot be read here: {error}") from error
     except RuntimeError as error:  # how zipfile reports a password that is missing or wrong
         raise DataError(f"{path}: {_password_problem(password)}") from error
-    except (zlib.error, UnicodeDecodeError) as error:
-        # A wrong password passes the one-byte check of old ZIP encryption once in 256 times.
-        raise DataError(f"{path}: wrong password, or the file is damaged: {error}") from error
-    except (pyzipper.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a whole ZIP file: {error}; fetch it again") from error
+    except _DAMAGE as error:
+        # A wrong password passes the one-byte check of old ZIP encryption once in 256 times,
+        # and then what comes out is no text or has another checksum.
+        garbled = isinstance(error, zlib.error | UnicodeDecodeError) or "CRC" in str(error)
+        problem = "wrong password, or the file is damaged" if garbled else "not a whole ZIP file"
+        raise DataError(f"{path}: {problem}: {error}; fetch it again") from error
 
 
 def _member(archive: pyzipper.AESZipFile, path: Path) -> str:

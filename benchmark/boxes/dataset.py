@@ -111,14 +111,19 @@ def _state(group: list[Row]) -> State:
         raise DataError(f"{first.where}: {error}") from error
     for row, expected in zip(group, map(json.loads, rows(state)), strict=True):
         for name, value in expected.items():
-            if row.fields.get(name) != value:
+            if not _same(row.fields.get(name), value):
                 raise DataError(_difference(row, name, value))
     return state
 
 
+def _same(found: object, expected: object) -> bool:
+    """Equal as JSON, where true is not 1 and 1.0 is not 1."""
+    return json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
 def _sample_id(row: Row) -> int:
     value = row.fields.get("sample_id")
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise DataError(f"{row.where}: sample_id is {value!r}, not a whole number")
     return value
 

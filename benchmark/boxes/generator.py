@@ -34,11 +34,11 @@ def sequences(split: str, seed: int, vocabulary: Contents) -> Iterator[Sequence]
     Each split has a stream of its own, so that one can be had without the others.
     No more than eight bytes a sequence are remembered, to skip repeated initial worlds.
     """
+    first, size = splits.first_sample_id(split), splits.size(split)
     allowed = splits.signatures(Draws(_rng(seed, "signatures")))[split]
     draws = Draws(_rng(seed, split))
     seen: set[bytes] = set()
-    first = splits.first_sample_id(split)
-    for sample_id in range(first, first + splits.size(split)):
+    for sample_id in range(first, first + size):
         initial = initial_world(draws, vocabulary)
         while splits.signature(initial) not in allowed or _digest(initial) in seen:
             initial = initial_world(draws, vocabulary)

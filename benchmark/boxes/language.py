@@ -15,10 +15,10 @@ from benchmark.records import Contents, Operation, World
 NOTHING = "nothing"
 
 _ITEMS = "the [a-zA-Z]+(?: and the [a-zA-Z]+)*"
-_CLAUSE = re.compile(rf"Box (\d) contains ({NOTHING}|{_ITEMS})")
-_MOVE = re.compile(rf"Move ({_ITEMS}) from Box (\d) to Box (\d)\.")
-_REMOVE = re.compile(rf"Remove ({_ITEMS}) from Box (\d)\.")
-_PUT = re.compile(rf"Put ({_ITEMS}) into Box (\d)\.")
+_CLAUSE = re.compile(rf"Box ([0-9]) contains ({NOTHING}|{_ITEMS})")
+_MOVE = re.compile(rf"Move ({_ITEMS}) from Box ([0-9]) to Box ([0-9])\.")
+_REMOVE = re.compile(rf"Remove ({_ITEMS}) from Box ([0-9])\.")
+_PUT = re.compile(rf"Put ({_ITEMS}) into Box ([0-9])\.")
 
 
 def items(objects: Contents) -> str:

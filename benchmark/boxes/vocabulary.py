@@ -34,7 +34,17 @@ def read_vocabulary(path: Path) -> Contents:
 
 
 def _parse(text: str, source: str) -> Contents:
-    rows = csv.DictReader(text.splitlines())
+    rows = csv.DictReader(text.splitlines(), strict=True)
+    try:
+        names = _names(rows, source)
+    except csv.Error as error:
+        raise DataError(f"{source}:{rows.reader.line_num}: not CSV: {error}") from error
+    if len(names) < BOXES * CAPACITY:
+        raise DataError(f"{source}: {len(names)} objects; at least {BOXES * CAPACITY} are needed")
+    return tuple(sorted(names))
+
+
+def _names(rows: "csv.DictReader[str]", source: str) -> set[str]:
     if COLUMN not in (rows.fieldnames or ()):
         raise DataError(f"{source}:1: no column {COLUMN!r}; name it in the first line")
     names: set[str] = set()
@@ -46,6 +56,4 @@ def _parse(text: str, source: str) -> Contents:
         if name in names:
             raise DataError(f"{where}: {name!r} stands twice in the vocabulary")
         names.add(name)
-    if len(names) < BOXES * CAPACITY:
-        raise DataError(f"{source}: {len(names)} objects; at least {BOXES * CAPACITY} are needed")
-    return tuple(sorted(names))
+    return names

@@ -33,8 +33,6 @@ def main() -> NoReturn:
     try:
         arguments = sys.argv[1:] or ["--help"]
         code = app(arguments, prog_name=_NAME, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _end("stopped; whatever was finished is kept, and the same command goes on", _INTERRUPTED)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
         _end(
@@ -45,7 +43,9 @@ def main() -> NoReturn:
         _end(str(error), _MISUSE)
     except OSError as error:
         _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
-    sys.exit(code if isinstance(code, int) else 0)
+    if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
+        _end("stopped; whatever was finished is kept, and the same command goes on", code)
+    sys.exit(code or 0)
 
 
 def _end(message: str, code: int) -> NoReturn:

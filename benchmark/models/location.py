@@ -3,6 +3,7 @@
 Only weights in safetensors or GGUF are taken, and no code from a repository is ever run.
 """
 
+import errno
 import hashlib
 import re
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 from benchmark.errors import ModelError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
-_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_UNWANTED = ["*/*", "consolidated*"]  # second copies of the weights, in their authors' format
 _BLOCK = 65_536
 _BLOCKS = 64
 
@@ -36,14 +38,25 @@ def locate(model: str, revision: str | None = None) -> Location:
         ModelError: when there is no such model, it is gated, or the hub cannot be reached;
             the message says what to do.
     """
-    path = Path(model).expanduser()
-    if path.is_file() and path.suffix == ".gguf":
-        return _local(model, path.parent, path.name)
-    if path.is_dir():
-        return _local(model, path, _gguf(path))
+    path = _expanded(model)
+    try:
+        if path.is_file() and path.suffix == ".gguf":
+            return _local(model, path.parent, path.name)
+        if path.is_dir():
+            return _local(model, path, _gguf(path))
+    except OSError as error:  # a name too long for a file, a folder that may not be read
+        if error.errno != errno.ENAMETOOLONG:
+            raise ModelError(f"{model}: {error.strerror}") from error
     if not _HUB_ID.fullmatch(model) or path.suffix == ".gguf":
         raise ModelError(f"{model}: no such folder or GGUF file, and not a Hugging Face identifier")
     return _fetch(model, revision)
+
+
+def _expanded(model: str) -> Path:
+    try:
+        return Path(model).expanduser()
+    except RuntimeError:  # ~name, where nobody is called that
+        return Path(model)
 
 
 def _local(model: str, folder: Path, gguf: str | None) -> Location:
@@ -79,12 +92,15 @@ def _fingerprint(files: list[Path]) -> str:
 
 
 def _fetch(model: str, revision: str | None) -> Location:
+    import httpx2
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
     page = f"https://huggingface.co/{model}"
     try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_PATTERNS))
+        path = snapshot_download(
+            model, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
+        )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
         raise ModelError(
             f"{model}: gated; accept its licence at {page}, then set HF_TOKEN to your token"
@@ -101,12 +117,16 @@ def _fetch(model: str, revision: str | None) -> Location:
         hub.LocalEntryNotFoundError,
         hub.OfflineModeIsEnabled,
         hub.HfHubHTTPError,
-        OSError,
+        ConnectionError,
+        httpx2.HTTPError,
     ) as error:
         raise ModelError(
             f"{model}: not in the local cache and the hub cannot be reached; connect, unset "
             "HF_HUB_OFFLINE, or give the folder of a copy with --model"
         ) from error
+    except OSError as error:
+        raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error
+    folder = Path(path)
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{model}: the repository has no safetensors weights; see {page}")
     return Location(model, folder, None, f"commit:{folder.name}")

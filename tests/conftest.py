@@ -1,0 +1,47 @@
+"""The fakes as fixtures: ``tests`` is no package, so tests cannot import them."""
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@pytest.fixture
+def tiny_model() -> Callable[..., "PreTrainedModel"]:
+    """``tiny_model(architecture, vocabulary_size, eos_id, seed=0)``: a small random model."""
+    create: Callable[..., PreTrainedModel] = _fake("tiny_models").tiny_model
+    return create
+
+
+@pytest.fixture
+def tiny_tokenizer() -> Callable[..., TransformersTokenizer]:
+    """``tiny_tokenizer(chat_template=...)``: a real BPE tokenizer of 348 tokens."""
+    create: Callable[..., TransformersTokenizer] = _fake("tiny_tokenizer").tiny_tokenizer
+    return create
+
+
+@pytest.fixture
+def fake_tokenizer() -> Callable[..., Tokenizer]:
+    """``fake_tokenizer(bos_id=..., template=...)``: a tokenizer of bytes, without libraries."""
+    create: Callable[..., Tokenizer] = _fake("fake_tokenizer").FakeTokenizer
+    return create
+
+
+@cache
+def _fake(name: str) -> ModuleType:
+    path = Path(__file__).parent / "fakes" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"fakes_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path}: cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

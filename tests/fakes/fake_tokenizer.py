@@ -1,0 +1,39 @@
+"""A tokenizer in a few lines of Python: one id a byte, and BOS and EOS after them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.errors import ModelError
+from benchmark.records import Message, TokenIds
+
+_BOS, _EOS = 256, 257
+_SPECIAL = re.compile("(<s>|</s>)")
+
+
+def _no_template(messages: Sequence[Message]) -> str:
+    raise ModelError("fake: no chat template")
+
+
+@dataclass(frozen=True)
+class FakeTokenizer:
+    """Implements ``benchmark.models.tokenizer.Tokenizer``, with any function as its template."""
+
+    bos_id: int | None = _BOS
+    eos_id: int = _EOS
+    template: Callable[[Sequence[Message]], str] = _no_template
+
+    @property
+    def spellings(self) -> Mapping[int, bytes]:
+        """Every byte."""
+        return {byte: bytes([byte]) for byte in range(256)}
+
+    def encode(self, text: str) -> TokenIds:
+        """The bytes of the text; ``<s>`` and ``</s>`` are one id each."""
+        special = {"<s>": (_BOS,), "</s>": (_EOS,)}
+        parts = (special.get(part, tuple(part.encode())) for part in _SPECIAL.split(text))
+        return tuple(i for part in parts for i in part)
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """What the template makes of the messages."""
+        return self.template(messages)

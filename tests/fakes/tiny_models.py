@@ -1,0 +1,53 @@
+"""Tiny random models of the architectures that the benchmark runs, on the CPU in float32."""
+
+import torch
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+_SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": False,
+    # Twenty times what training starts from: logits stand apart, so that rounding decides nothing.
+    "initializer_range": 0.4,
+}
+
+# Mistral sees fewer tokens back than any prompt of the tests has, so that the window matters.
+_CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, int]]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM, {}),
+    "gemma": (GemmaConfig, GemmaForCausalLM, {"head_dim": 8}),
+    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 8}),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+}
+
+
+def tiny_model(
+    architecture: str, vocabulary_size: int, eos_id: int, seed: int = 0
+) -> PreTrainedModel:
+    """A model with weights drawn from the seed: the same at every call."""
+    config_class, model_class, special = _CLASSES[architecture]
+    config = config_class(
+        vocab_size=vocabulary_size,
+        eos_token_id=eos_id,
+        bos_token_id=None,
+        pad_token_id=None,
+        **_SHAPE,
+        **special,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model_class(config).eval()

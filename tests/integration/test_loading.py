@@ -1,0 +1,308 @@
+"""Loading weights and tokenizers from folders, and what is said when they are not sound."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.loading import (
+    DTYPES,
+    LoadOptions,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+)
+from benchmark.models.location import Location, locate
+from benchmark.models.tokenizer import TransformersTokenizer
+
+ON_CPU = LoadOptions("cpu", "float32")
+VOCABULARY = 352
+
+
+@pytest.fixture
+def model(tiny_model: Callable[..., PreTrainedModel]) -> PreTrainedModel:
+    """The model that is saved."""
+    return tiny_model("llama", VOCABULARY, 1)
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path,
+    model: PreTrainedModel,
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> Path:
+    """A folder with the model and its tokenizer as transformers saves them."""
+    path = tmp_path / "model"
+    model.save_pretrained(path)
+    tiny_tokenizer().raw.save_pretrained(path)
+    return path
+
+
+def _weights(folder: Path) -> Path:
+    return folder / "model.safetensors"
+
+
+# Weights
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtype_is_obeyed(folder: Path, model: PreTrainedModel, dtype: str) -> None:
+    """Weights saved in float32 are loaded in the dtype asked for, rounded and nothing else."""
+    loaded = load_model(locate(str(folder)), LoadOptions("cpu", dtype))
+    wanted = getattr(torch, dtype)
+    assert loaded.device.type == "cpu"
+    assert not loaded.training
+    saved = model.state_dict()
+    assert loaded.state_dict().keys() == saved.keys()
+    for name, weight in loaded.state_dict().items():
+        assert weight.dtype == wanted
+        assert torch.equal(weight, saved[name].to(wanted))
+
+
+def test_dtype_of_the_file_does_not_matter(folder: Path, model: PreTrainedModel) -> None:
+    """Weights saved in bfloat16 are loaded in float32 when that is asked for."""
+    model.to(torch.bfloat16).save_pretrained(folder)
+    loaded = load_model(locate(str(folder)), ON_CPU)
+    assert {weight.dtype for weight in loaded.state_dict().values()} == {torch.float32}
+
+
+@torch.inference_mode()
+def test_loaded_model_runs_like_the_saved_one(folder: Path, model: PreTrainedModel) -> None:
+    """The logits are those of the model that was saved."""
+    ids = torch.arange(20)[None]
+    loaded = load_model(locate(str(folder)), ON_CPU)
+    assert torch.equal(loaded(ids).logits, model(ids).logits)
+
+
+def test_shards_are_loaded(folder: Path, model: PreTrainedModel) -> None:
+    """A model in several files is loaded whole."""
+    _weights(folder).unlink()
+    model.save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    loaded = load_model(locate(str(folder)), ON_CPU)
+    for name, weight in loaded.state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name])
+
+
+def _refusal(folder: Path, options: LoadOptions = ON_CPU) -> str:
+    """The one line with which the folder's weights are refused."""
+    with pytest.raises(ModelError) as refused:
+        load_model(locate(str(folder)), options)
+    message = str(refused.value)
+    assert message.startswith(f"{folder}: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[:-100], id="cut off"),
+        pytest.param(lambda content: content[:20], id="cut off in the header"),
+        pytest.param(lambda content: b"<html>not found</html>", id="another file"),
+        pytest.param(lambda content: b"", id="empty"),
+    ],
+)
+def test_corrupt_safetensors(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    """A file that was not fetched whole is refused in one line with the model's name."""
+    path = _weights(folder)
+    path.write_bytes(damage(path.read_bytes()))
+    assert "cannot load its weights" in _refusal(folder)
+
+
+def test_missing_weights(folder: Path) -> None:
+    """A model without all of its weights is refused: the rest would be random."""
+    path = _weights(folder)
+    weights = load_file(path)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    assert "model.layers.1.mlp.up_proj.weight" in _refusal(folder)
+
+
+def test_missing_shard(folder: Path, model: PreTrainedModel) -> None:
+    """A file that the index names and the folder lacks is refused by its name."""
+    _weights(folder).unlink()
+    model.save_pretrained(folder, max_shard_size="50KB")
+    missing = sorted(folder.glob("*.safetensors"))[1]
+    missing.unlink()
+    assert missing.name in _refusal(folder)
+
+
+def _configure(folder: Path, **changes: object) -> None:
+    """Change the model's configuration."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_weights_of_another_shape(folder: Path) -> None:
+    """Weights that do not fit the configuration are refused."""
+    _configure(folder, intermediate_size=64)
+    assert "cannot load its weights" in _refusal(folder)
+
+
+def test_unknown_architecture(folder: Path) -> None:
+    """An architecture that transformers does not know is refused by its name."""
+    _configure(folder, model_type="unheard-of")
+    assert "unheard-of" in _refusal(folder)
+
+
+def test_code_of_the_repository_is_never_run(folder: Path, tmp_path: Path) -> None:
+    """A model that brings its own code is refused, and the code is left alone."""
+    witness = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(witness)!r}, 'w')\n")
+    classes = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    _configure(folder, model_type="unheard-of", auto_map=classes)
+    assert "cannot load its weights" in _refusal(folder)
+    assert not witness.exists()
+
+
+def test_no_configuration(folder: Path) -> None:
+    """Weights alone are no model."""
+    (folder / "config.json").unlink()
+    assert "config.json" in _refusal(folder)
+
+
+def test_pickled_weights_are_refused(folder: Path) -> None:
+    """Weights in a pickle are not loaded, not even when the folder is given as a location."""
+    torch.save(load_file(_weights(folder)), folder / "pytorch_model.bin")
+    _weights(folder).unlink()
+    assert "no safetensors" in _refusal(folder)
+    with pytest.raises(ModelError, match=r"safetensors"):
+        load_model(Location("pickled", folder, None, ""), ON_CPU)
+
+
+def test_corrupt_gguf(tmp_path: Path) -> None:
+    """A file that is no GGUF file is refused, for weights as for the tokenizer."""
+    (tmp_path / "model.gguf").write_bytes(b"nothing of the kind" * 99)
+    assert "cannot load its weights" in _refusal(tmp_path)
+    with pytest.raises(ModelError, match=r"cannot load its tokenizer"):
+        load_tokenizer(locate(str(tmp_path)))
+
+
+# Options
+
+
+def test_unknown_dtype(folder: Path) -> None:
+    """A dtype that is not offered is refused with those that are."""
+    with pytest.raises(SettingError, match=r"no dtype 'int4'; choose one of float32, bfloat16"):
+        load_model(locate(str(folder)), LoadOptions("cpu", "int4"))
+
+
+def test_quantization_needs_a_gpu(folder: Path) -> None:
+    """Quantization on the CPU is refused before anything is loaded."""
+    with pytest.raises(SettingError, match=r"--quantization 8bit needs a GPU"):
+        load_model(locate(str(folder)), LoadOptions("cpu", "bfloat16", "8bit"))
+
+
+def test_unknown_quantization(folder: Path) -> None:
+    """A quantization that does not exist is refused, on whatever device."""
+    for device in ("cpu", "cuda"):
+        with pytest.raises(SettingError, match=r"no quantization '4bit'; the only one is 8bit"):
+            load_model(locate(str(folder)), LoadOptions(device, "bfloat16", "4bit"))
+
+
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_device_auto(monkeypatch: pytest.MonkeyPatch, there: bool, device: str) -> None:  # noqa: FBT001
+    """``auto`` is the GPU where there is one, and the CPU elsewhere."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert resolve_device("auto") == device
+
+
+def test_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device by its own name is itself."""
+    assert resolve_device("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [resolve_device(name) for name in ("cuda", "cuda:0", "cuda:1")] == [
+        "cuda",
+        "cuda:0",
+        "cuda:1",
+    ]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_cuda_without_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """A GPU that is asked for where there is none is refused with what to take instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingError, match=f"--device {device}: .*no GPU.*--device cpu"):
+        resolve_device(device)
+
+
+def test_gpu_number_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU beyond the last one is refused."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SettingError, match=r"cuda:2"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cpu:-1", "auto:1", "meta", "vulkan"])
+def test_no_such_device(device: str) -> None:
+    """What is no device, or none that computes here, is refused with those that there are."""
+    with pytest.raises(SettingError, match=f"{device}.*cpu"):
+        resolve_device(device)
+
+
+# Tokenizers
+
+
+def test_tokenizer_is_loaded(
+    folder: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]
+) -> None:
+    """The saved tokenizer comes back: spellings, BOS and EOS, and the chat template."""
+    saved, loaded = tiny_tokenizer(), load_tokenizer(locate(str(folder)))
+    assert loaded.name == str(folder)
+    assert loaded.spellings == saved.spellings
+    assert (loaded.bos_id, loaded.eos_id) == (saved.bos_id, saved.eos_id)
+    assert loaded.raw.chat_template == saved.raw.chat_template
+    text = "Box 0 contains the bag."
+    assert loaded.encode(text) == saved.encode(text)
+
+
+def _tokenizer_refusal(folder: Path) -> str:
+    """The one line with which the folder's tokenizer is refused."""
+    with pytest.raises(ModelError) as refused:
+        load_tokenizer(locate(str(folder)))
+    message = str(refused.value)
+    assert message.startswith(f"{folder}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_folder_without_a_tokenizer(folder: Path) -> None:
+    """A folder with weights only has no tokenizer."""
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert "cannot load its tokenizer" in _tokenizer_refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "", "{}", '{"version": "1.0"}', '{"version": "1.0", "added_tokens": []}']
+)
+def test_corrupt_tokenizer(folder: Path, content: str) -> None:
+    """A tokenizer.json that is none is refused in one line with the model's name."""
+    (folder / "tokenizer.json").write_text(content)
+    assert "cannot load its tokenizer" in _tokenizer_refusal(folder)
+
+
+def test_tokenizer_without_eos(folder: Path) -> None:
+    """A tokenizer without an end of sequence could never finish a completion."""
+    path = folder / "tokenizer_config.json"
+    configuration = json.loads(path.read_text())
+    del configuration["eos_token"]
+    path.write_text(json.dumps(configuration))
+    assert "no end-of-sequence token" in _tokenizer_refusal(folder)
+
+
+def test_tokenizer_that_loses_spaces(folder: Path) -> None:
+    """One whose tokens do not give back a prompt is refused before anything is run."""
+    path = folder / "tokenizer.json"
+    definition = json.loads(path.read_text())
+    definition["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": ""}
+    path.write_text(json.dumps(definition))
+    assert "do not spell the prompt: 'Statement:Box0contains" in _tokenizer_refusal(folder)

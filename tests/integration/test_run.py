@@ -1,0 +1,227 @@
+"""A run from end to end on a tiny random model: its files, and what survives a kill."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel
+
+from benchmark.errors import ResumeError, SettingError
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.pipeline import DataRequest, RunRequest, load_states, run, score_files
+
+ROOT = Path(__file__).parents[2]
+STATES = 5
+BATCH = 2
+
+
+@dataclass
+class Watch:
+    """Progress that keeps what it is told, and may raise when states are done."""
+
+    fail_after: int | None = None
+    started: list[tuple[int, int]] = field(default_factory=list)
+    advanced: list[int] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Keep nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """Keep how much there is."""
+        self.started.append((total, done))
+
+    def advance(self, states: int) -> None:
+        """Keep the number, and stop like Ctrl-C when it is time."""
+        self.advanced.append(states)
+        if self.fail_after is not None and sum(self.advanced) >= self.fail_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def model_folder(
+    tmp_path: Path,
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> Path:
+    """A tiny Llama with its tokenizer, saved as any model is."""
+    folder = tmp_path / "model"
+    tokenizer = tiny_tokenizer()
+    model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
+    model.save_pretrained(folder)
+    tokenizer.raw.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def request_(model_folder: Path, tmp_path: Path) -> RunRequest:
+    """A run of five states in batches of two."""
+    return RunRequest(
+        model=str(model_folder),
+        out=tmp_path / "run",
+        data=DataRequest(seed=3, states=STATES),
+        device="cpu",
+        batch_size=BATCH,
+    )
+
+
+@pytest.fixture
+def whole(request_: RunRequest, tmp_path: Path) -> bytes:
+    """The predictions of the run when nothing stops it."""
+    run(replace(request_, out=tmp_path / "whole"), Watch())
+    return (tmp_path / "whole" / "predictions.jsonl").read_bytes()
+
+
+def _command(request: RunRequest) -> list[str]:
+    return [
+        *(sys.executable, "-m", "benchmark", "run", "--model", request.model),
+        *("--out", str(request.out), "--seed", "3", "--states", str(STATES)),
+        *("--device", "cpu", "--batch-size", str(BATCH)),
+    ]
+
+
+def _start(request: RunRequest) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603
+        _command(request), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _wait_for_predictions(process: subprocess.Popen[str], path: Path) -> None:
+    while process.poll() is None and not (path.exists() and path.stat().st_size):
+        time.sleep(0.02)
+
+
+def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
+    """A run leaves a prediction a state and a result that says what it depends on."""
+    watch = Watch()
+    measured = run(request_, watch)
+    assert watch.started == [(STATES, 0)]
+    assert watch.advanced == [2, 2, 1]
+    lines = (request_.out / "predictions.jsonl").read_text().splitlines()
+    predictions = [json.loads(line) for line in lines]
+    states = load_states(request_.data)
+    assert [p["input"] for p in predictions] == [state.description for state in states]
+    assert all(set(p) == {"input", "prediction"} for p in predictions)
+    result = json.loads((request_.out / "result.json").read_text())
+    assert result["overall"]["total"] == 7 * STATES
+    assert {name: result[name] for name in measured.document} == measured.document
+    assert result["protocol"]["batch_size"] == BATCH
+    assert result["protocol"]["dtype"] == "float32"
+    assert set(result["environment"]["versions"]) >= {"torch", "transformers", "outlines"}
+    assert result["model"]["weights"].startswith("sha256:")
+    scored = score_files(request_.out / "predictions.jsonl", request_.data, partial=False)
+    assert scored == measured.summary
+
+
+def test_an_interrupted_run_goes_on(request_: RunRequest, whole: bytes) -> None:
+    """Ctrl-C keeps what is finished; the same request decodes the rest, to the same bytes."""
+    with pytest.raises(KeyboardInterrupt):
+        run(request_, Watch(fail_after=1))
+    predictions = request_.out / "predictions.jsonl"
+    assert predictions.read_bytes().count(b"\n") == BATCH
+    assert not (request_.out / "result.json").exists()
+    watch = Watch()
+    run(request_, watch)
+    assert watch.started == [(STATES, BATCH)]
+    assert predictions.read_bytes() == whole
+    watch = Watch()
+    run(request_, watch)
+    assert watch.started == []
+
+
+def test_a_torn_batch_is_completed(request_: RunRequest, whole: bytes) -> None:
+    """A file cut off inside a batch's second line is completed to the same bytes."""
+    run(request_, Watch())
+    predictions = request_.out / "predictions.jsonl"
+    lines = whole.splitlines(keepends=True)
+    predictions.write_bytes(lines[0] + lines[1][:40])
+    watch = Watch()
+    run(request_, watch)
+    assert watch.advanced == [1, 2, 1]
+    assert predictions.read_bytes() == whole
+
+
+def test_a_killed_process_loses_no_finished_state(request_: RunRequest, whole: bytes) -> None:
+    """After a SIGKILL in the middle the same command ends with the same predictions."""
+    process = _start(request_)
+    predictions = request_.out / "predictions.jsonl"
+    _wait_for_predictions(process, predictions)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = predictions.read_bytes()
+    assert whole.startswith(kept[: kept.rfind(b"\n") + 1])
+    assert kept
+    done = subprocess.run(  # noqa: S603
+        _command(request_), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert predictions.read_bytes() == whole
+
+
+def test_ctrl_c_is_one_line(request_: RunRequest) -> None:
+    """An interrupted command says that the same command goes on, and exits with 130."""
+    process = _start(request_)
+    _wait_for_predictions(process, request_.out / "predictions.jsonl")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("stopped; whatever was finished is kept")
+    assert "Traceback" not in errors
+
+
+def test_a_full_disk_keeps_what_is_finished(request_: RunRequest, whole: bytes) -> None:
+    """When predictions cannot be written the run ends in one line, and goes on later."""
+    limit = len(b"".join(whole.splitlines(keepends=True)[:BATCH])) + 100
+    done = subprocess.run(  # noqa: S603
+        _command(request_),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 2
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    run(request_, Watch())
+    assert (request_.out / "predictions.jsonl").read_bytes() == whole
+
+
+def test_another_run_into_the_same_folder_is_refused(request_: RunRequest) -> None:
+    """Other settings do not mix with what is there; the message names the first."""
+    run(request_, Watch())
+    with pytest.raises(ResumeError, match="max_new_tokens was 256, now 300"):
+        run(replace(request_, max_new_tokens=300), Watch())
+
+
+def test_a_limit_that_cuts_correct_answers_is_refused(request_: RunRequest) -> None:
+    """The default protocol takes no limit under the longest gold answer; the paper's does."""
+    with pytest.raises(SettingError, match="would cut correct answers"):
+        run(replace(request_, max_new_tokens=20), Watch())
+    assert not request_.out.exists()
+    measured = run(replace(request_, protocol="paper", max_new_tokens=20), Watch())
+    assert measured.document["unfinished_answers"] == STATES
+
+
+def test_the_paper_protocol_is_what_it_says(request_: RunRequest) -> None:
+    """The paper's protocol runs one prompt at a time in bfloat16 with 100 new tokens."""
+    run(replace(request_, protocol="paper", batch_size=None), Watch())
+    protocol = json.loads((request_.out / "run.json").read_text())["protocol"]
+    assert (protocol["batch_size"], protocol["max_new_tokens"]) == (1, 100)
+    assert protocol["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("change", [{"engine": "unconstrained"}, {"prompt_format": "chat"}])
+def test_engines_and_formats_run(request_: RunRequest, change: dict[str, str]) -> None:
+    """The ablation and the chat format run the whole way, and say so in the result."""
+    run(replace(request_, max_new_tokens=250, **change), Watch())
+    result = json.loads((request_.out / "result.json").read_text())
+    assert result["protocol"].items() >= change.items()

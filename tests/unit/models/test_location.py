@@ -1,0 +1,288 @@
+"""Where a model's files are found, what pins them, and what is said when they are not there."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import huggingface_hub
+import pytest
+from huggingface_hub import errors as hub
+from huggingface_hub.utils import filter_repo_objects
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import ModelError
+from benchmark.models.location import Location, locate
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BLOCKS = 64
+LARGE = 8 << 20
+"""Bytes of a file that is too large for its digest to read all of it."""
+
+
+def _write(folder: Path, **files: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+    return folder
+
+
+def test_folder_of_safetensors(tmp_path: Path) -> None:
+    """A folder with safetensors is taken as it is, named as it was asked for."""
+    folder = _write(tmp_path / "model", model__safetensors=b"weights", config__json=b"{}")
+    location = locate(str(folder))
+    assert location == Location(str(folder), folder, None, location.fingerprint)
+
+
+def test_safetensors_come_before_gguf(tmp_path: Path) -> None:
+    """Where a folder has both, the safetensors are the model."""
+    folder = _write(tmp_path, model__safetensors=b"weights", a__gguf=b"a", b__gguf=b"b")
+    assert locate(str(folder)).gguf is None
+
+
+def test_folder_with_one_gguf(tmp_path: Path) -> None:
+    """The only GGUF file of a folder is the model, whether the folder or the file is named."""
+    folder = _write(tmp_path / "model", a__gguf=b"weights")
+    by_folder, by_file = locate(str(folder)), locate(str(folder / "a.gguf"))
+    assert (by_folder.folder, by_folder.gguf) == (folder, "a.gguf")
+    assert (by_file.folder, by_file.gguf) == (folder, "a.gguf")
+    assert by_folder.fingerprint == by_file.fingerprint
+
+
+def test_folder_with_two_ggufs(tmp_path: Path) -> None:
+    """Of two GGUF files one must be named; the message names one in full."""
+    folder = _write(tmp_path, a__gguf=b"a", b__gguf=b"b")
+    assert _refusal(str(folder)) == f"{folder}: 2 GGUF files; name one: {folder / 'a.gguf'}"
+    first, second = locate(str(folder / "a.gguf")), locate(str(folder / "b.gguf"))
+    assert (first.gguf, second.gguf) == ("a.gguf", "b.gguf")
+    assert first.fingerprint != second.fingerprint
+
+
+@pytest.mark.parametrize("files", [{}, {"pytorch_model__bin": b"weights", "config__json": b"{}"}])
+def test_folder_without_weights(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """An empty folder, or one with pickled weights only, is refused."""
+    folder = _write(tmp_path, **files)
+    assert _refusal(str(folder)) == f"{folder}: no safetensors and no GGUF file in this folder"
+
+
+def test_a_folder_under_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leading tilde is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _write(tmp_path / "model", model__safetensors=b"weights")
+    assert locate("~/model").folder == tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "./nowhere",
+        "/nowhere/at/all",
+        "one/two/three",
+        "missing.gguf",
+        "owner/missing.gguf",
+        "owner/na me",
+        "~no-such-user/model",
+    ],
+)
+def test_not_a_path_and_not_an_identifier(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is neither there nor an identifier is refused without asking the hub."""
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", _unexpected)
+    assert _refusal(model).startswith(f"{model}: no such folder or GGUF file")
+
+
+def test_a_name_too_long_for_a_file() -> None:
+    """A name that no file can have is refused as the hub's client refuses it, without asking."""
+    model = 300 * "x"
+    assert _refusal(model).startswith(f"{model}: not a Hugging Face identifier")
+
+
+def _unexpected(*_: object, **__: object) -> str:
+    pytest.fail("the hub was asked")
+
+
+# The fingerprint of local weights
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(place=st.integers(0, 4095), size=st.integers(1, 4096), data=st.data())
+def test_fingerprint_reads_all_of_small_files(
+    tmp_path: Path, place: int, size: int, data: st.DataObject
+) -> None:
+    """Any byte of a small file counts."""
+    content = bytearray(data.draw(st.binary(min_size=size, max_size=size)))
+    folder = _write(tmp_path, model__safetensors=bytes(content))
+    before = locate(str(folder)).fingerprint
+    content[place % size] ^= 1
+    _write(folder, model__safetensors=bytes(content))
+    assert locate(str(folder)).fingerprint != before
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_fingerprint_reads_blocks_all_over_large_files(tmp_path: Path, block: int) -> None:
+    """Whichever 64th of a large file is other, the fingerprint is other."""
+    content = bytearray(LARGE)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    before = locate(str(tmp_path)).fingerprint
+    part = LARGE // BLOCKS
+    content[block * part : (block + 1) * part] = b"\1" * part
+    path.write_bytes(content)
+    assert locate(str(tmp_path)).fingerprint != before
+
+
+def test_fingerprint_reads_every_shard(tmp_path: Path) -> None:
+    """Each file of the weights counts, and so do its name and its size."""
+    parts = {f"model-{n}-of-3__safetensors": b"weights" for n in (1, 2, 3)}
+    folder = _write(tmp_path, **parts)
+    seen = {locate(str(folder)).fingerprint}
+    for name in parts:
+        _write(folder, **{**parts, name: b"Weights"})
+        seen.add(locate(str(folder)).fingerprint)
+    _write(folder, **parts)
+    (folder / "model-3-of-3.safetensors").rename(folder / "model-4-of-3.safetensors")
+    seen.add(locate(str(folder)).fingerprint)
+    (folder / "model-4-of-3.safetensors").write_bytes(b"weights\0")
+    seen.add(locate(str(folder)).fingerprint)
+    assert len(seen) == 6
+
+
+def test_fingerprint_is_of_content(tmp_path: Path) -> None:
+    """A copy of the weights elsewhere has the same fingerprint, and it names its kind."""
+    first = locate(str(_write(tmp_path / "a", model__safetensors=b"weights")))
+    second = locate(str(_write(tmp_path / "b", model__safetensors=b"weights")))
+    assert first.fingerprint == second.fingerprint
+    assert first.fingerprint.startswith("sha256:")
+
+
+# The hub
+
+
+def test_hub_model_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The revision that is asked for is fetched, and the commit it is at pins the model."""
+    folder = _write(tmp_path / COMMIT, model__safetensors=b"weights")
+    asked: list[tuple[str, object]] = []
+
+    def download(model: str, *, revision: object, **_: object) -> str:
+        asked.append((model, revision))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    location = locate("owner/name", "v2")
+    assert location == Location("owner/name", folder, None, f"commit:{COMMIT}")
+    assert asked == [("owner/name", "v2")]
+
+
+def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors, configuration and tokenizer are fetched; no code and no pickle."""
+    wanted = [
+        "config.json",
+        "generation_config.json",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "merges.txt",
+    ]
+    unwanted = ["modeling.py", "pytorch_model.bin", "model.gguf", "weights.pt", "training.pkl"]
+    fetched: list[str] = []
+
+    def download(_: str, *, revision: object, **patterns: Any) -> str:  # noqa: ANN401
+        fetched.extend(filter_repo_objects([*wanted, *unwanted], **patterns))
+        return str(_write(tmp_path / COMMIT, model__safetensors=b"weights"))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    locate("owner/name")
+    assert fetched == wanted
+
+
+def test_hub_model_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository with pickled weights only is refused, with the page to look at."""
+    folder = _write(tmp_path / COMMIT, config__json=b"{}")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    message = _refusal("owner/name")
+    assert message.startswith("owner/name: ")
+    assert "no safetensors" in message
+    assert "https://huggingface.co/owner/name" in message
+
+
+def _of_a_response(kind: Callable[..., Exception], status: int) -> Exception:
+    """The error as the hub's client makes it: of several lines, with its response."""
+    request = httpx2.Request("GET", "https://huggingface.co/api/models/owner/name")
+    response = httpx2.Response(status, request=request)
+    return kind(f"{status} Client Error.\n\nfor url: {request.url}.", response=response)
+
+
+ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
+    "gated": (
+        _of_a_response(hub.GatedRepoError, 403),
+        ("gated", "accept its licence at https://huggingface.co/owner/name", "HF_TOKEN"),
+    ),
+    "no repository": (
+        _of_a_response(hub.RepositoryNotFoundError, 401),
+        ("not on the hub", "private", "https://huggingface.co/owner/name", "HF_TOKEN"),
+    ),
+    "no revision": (
+        _of_a_response(hub.RevisionNotFoundError, 404),
+        ("no revision 'v2'", "https://huggingface.co/owner/name/commits"),
+    ),
+    "not cached": (
+        hub.LocalEntryNotFoundError("Cannot find the files\nin the cache."),
+        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "--model"),
+    ),
+    "incomplete": (
+        hub.IncompleteSnapshotError("Some files\nare missing.", "snapshots/1"),
+        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "--model"),
+    ),
+    "offline": (
+        hub.OfflineModeIsEnabled("Cannot reach the hub:\noffline mode is enabled."),
+        ("not in the local cache", "HF_HUB_OFFLINE", "--model"),
+    ),
+    "server error": (
+        _of_a_response(hub.HfHubHTTPError, 503),
+        ("the hub cannot be reached", "--model"),
+    ),
+    "not an identifier": (
+        hub.HFValidationError("Repo id must use alphanumeric chars."),
+        ("not a Hugging Face identifier", "Repo id must use alphanumeric chars."),
+    ),
+    "no connection": (
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        ("the hub cannot be reached", "connect", "--model"),
+    ),
+    "connection lost in a file": (
+        httpx2.ReadTimeout("The read operation\ntimed out"),
+        ("the hub cannot be reached", "connect", "--model"),
+    ),
+    "disk full": (
+        OSError(errno.ENOSPC, "No space left on device"),
+        ("No space left on device",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_hub_errors(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each error of the hub becomes one line that says what is wrong and what to do."""
+    error, parts = ERRORS[case]
+
+    def download(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    message = _refusal("owner/name", "v2")
+    assert message.startswith("owner/name: ")
+    for part in parts:
+        assert part in message
+
+
+def _refusal(model: str, revision: str | None = None) -> str:
+    """The one line with which the model is refused."""
+    with pytest.raises(ModelError) as refused:
+        locate(model, revision)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message

