@@ -1,6 +1,7 @@
 """Loading weights and tokenizers with transformers, with every choice that can change a score."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from benchmark.models.tokenizer import TransformersTokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+_LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
+"""What transformers raises for files that are not what they should be."""
+
+_CUDA = re.compile("cuda(:(?P<number>[0-9]{1,3}))?")
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -36,12 +42,16 @@ def resolve_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise SettingError(f"no device {device!r}; use auto, cpu, cuda or cuda:N") from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if device == "cpu":
+        return device
+    match = _CUDA.fullmatch(device)
+    if match is None:
+        raise SettingError(f"no device {device!r}; use auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
         raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
+    count = torch.cuda.device_count()
+    if int(match["number"] or 0) >= count:
+        raise SettingError(f"--device {device}: there are {count} GPUs, counted from cuda:0")
     return device
 
 
@@ -67,7 +77,7 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     try:
         with _quiet():
             raw = AutoTokenizer.from_pretrained(location.folder, **_gguf(location))
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
     return TransformersTokenizer(raw, location.name)
 
@@ -80,6 +90,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         SettingError: when the options do not fit the machine.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     arguments = {
@@ -93,11 +104,17 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     }
     try:
         with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(location.folder, **arguments)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                location.folder, output_loading_info=True, **arguments
+            )
     except torch.OutOfMemoryError as error:
         raise ModelError(f"{location.name}: does not fit on {options.device}") from error
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (*_LOADING, SafetensorError) as error:
         raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
+    # transformers would draw at random whatever the files lack.
+    if lacking := sorted(report["missing_keys"]):
+        names = ", ".join(lacking[:3])
+        raise ModelError(f"{location.name}: {len(lacking)} weights are not in its files: {names}")
     return model.eval()
 
 

@@ -81,7 +81,9 @@ class TransformersTokenizer:
             )
         definition = json.loads(self.raw.backend_tokenizer.to_str())
         spell = speller(definition, self.name)
-        special = {self.eos_id, *self.raw.all_special_ids}
+        # Not all_special_ids alone: it knows only those with a role, such as BOS.
+        added = self.raw.added_tokens_decoder.items()
+        special = {self.eos_id, *self.raw.all_special_ids, *(i for i, t in added if t.special)}
         vocabulary: dict[str, int] = self.raw.get_vocab()
         return {
             token_id: spell(token)

@@ -11,7 +11,7 @@ from benchmark.models.sources import source
 from benchmark.pipeline import DataRequest, Measured, RunRequest, run, score_files
 from benchmark.snapshots.extension import MeasurementExtension
 
-STATES = 12
+STATES = 8
 
 
 class Silent:

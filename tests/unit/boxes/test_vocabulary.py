@@ -46,7 +46,7 @@ def test_vocabulary_is_read_in_alphabetical_order(file: Path) -> None:
 
 def test_other_columns_and_a_byte_order_mark_are_left_aside(file: Path) -> None:
     """Only the column object_name counts, as in the authors' own file."""
-    lines = ["\ufefffrequency,object_name", *(f'"1,234",{name}' for name in NAMES)]
+    lines = ["\ufeffobject_name,frequency", *(f'{name},"1,234"' for name in NAMES)]
     assert read_vocabulary(write(file, *lines)) == tuple(NAMES)
 
 
@@ -119,6 +119,13 @@ def test_unclosed_quote_is_refused(file: Path) -> None:
     """A stray quote does not join the lines that follow it into one long word."""
     write(file, "object_name", *NAMES, '"pin', "rug", "mat")
     with pytest.raises(DataError, match=r":2[789]: "):
+        read_vocabulary(file)
+
+
+def test_name_over_two_lines_is_refused(file: Path) -> None:
+    """Two stray quotes do not join the lines between them into one word either."""
+    write(file, "object_name", *NAMES, '"pin', 'rug"', "mat")
+    with pytest.raises(DataError, match=r":2[78]: "):
         read_vocabulary(file)
 
 
