@@ -2,9 +2,15 @@
 
 import os
 
+from hypothesis import settings
+
 # One thread a process, and for what tests start too, before anything imports torch: workers of
 # xdist that share the cores wait for each other's threads, and small models run tens of times
 # slower. The number is also part of the hardware that snapshots are recorded with.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A deadline would make every property a timed test, on machines of any speed.
+settings.register_profile("untimed", settings(deadline=None))
+settings.load_profile("untimed")
 
 pytest_plugins = ["benchmark.pytest_plugin", "pytester"]

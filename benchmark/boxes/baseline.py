@@ -22,9 +22,9 @@ _DRAWS = range(4)
 class Percentages(TypedDict):
     """The baseline's expected accuracy in per cent, over all queries and by numops."""
 
-    overall: float
+    overall: float | None
     nontrivial: float | None
-    by_numops: dict[str, float]
+    by_numops: dict[str, float | None]
 
 
 def mentions(state: State) -> tuple[Contents, ...]:
@@ -73,11 +73,11 @@ def baseline(states: Iterable[State]) -> Percentages:
     every = [chance for group in chances.values() for chance in group]
     nontrivial = [chance for numops, group in chances.items() if numops for chance in group]
     return {
-        "overall": _percent(every) if every else 0.0,
-        "nontrivial": _percent(nontrivial) if nontrivial else None,
+        "overall": _percent(every),
+        "nontrivial": _percent(nontrivial),
         "by_numops": {str(numops): _percent(chances[numops]) for numops in sorted(chances)},
     }
 
 
-def _percent(chances: list[Fraction]) -> float:
-    return float(100 * sum(chances, Fraction()) / len(chances))
+def _percent(chances: list[Fraction]) -> float | None:
+    return float(100 * sum(chances, Fraction()) / len(chances)) if chances else None

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmark.errors import SettingError
+
 T = TypeVar("T")
 
 _WORD = 2**64
@@ -27,7 +29,9 @@ class Draws:
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        """Take the generator over."""
+        """Take the generator over; its bit generator must give words of 64 bits, as PCG64 does."""
+        if isinstance(rng.bit_generator, np.random.MT19937):
+            raise SettingError("draws need a bit generator with words of 64 bits, not MT19937")
         self._words = _words(rng)
 
     def below(self, n: int) -> int:

@@ -14,6 +14,9 @@ from benchmark.records import Contents, Operation, World
 
 NOTHING = "nothing"
 
+RESERVED = frozenset({NOTHING, "the", "and"})
+"""Words of the sentences themselves, which no object can be called."""
+
 _ITEMS = "the [a-zA-Z]+(?: and the [a-zA-Z]+)*"
 _CLAUSE = re.compile(rf"Box ([0-9]) contains ({NOTHING}|{_ITEMS})")
 _MOVE = re.compile(rf"Move ({_ITEMS}) from Box ([0-9]) to Box ([0-9])\.")
@@ -96,6 +99,8 @@ def _objects(text: str, sentence_: str) -> Contents:
     if text == NOTHING:
         return ()
     names = tuple(part.removeprefix("the ") for part in text.split(" and "))
+    if not RESERVED.isdisjoint(names):
+        raise LanguageError(f"not the name of an object: {sentence_!r}")
     if names != contents(names):
         raise LanguageError(f"objects not in alphabetical order: {sentence_!r}")
     return names

@@ -5,6 +5,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from benchmark.boxes.language import RESERVED
 from benchmark.boxes.world import BOXES, CAPACITY
 from benchmark.errors import DataError
 from benchmark.records import Contents
@@ -12,7 +13,6 @@ from benchmark.records import Contents
 COLUMN = "object_name"
 
 _NAME = re.compile("[a-zA-Z]+")
-_RESERVED = frozenset({"nothing", "the", "and"})
 
 
 def default_vocabulary() -> Contents:
@@ -34,7 +34,7 @@ def read_vocabulary(path: Path) -> Contents:
 
 
 def _parse(text: str, source: str) -> Contents:
-    rows = csv.DictReader(text.splitlines(), strict=True)
+    rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
     try:
         names = _names(rows, source)
     except csv.Error as error:
@@ -51,8 +51,10 @@ def _names(rows: "csv.DictReader[str]", source: str) -> set[str]:
     for row in rows:
         where = f"{source}:{rows.line_num}"
         name = row[COLUMN] or ""
-        if not _NAME.fullmatch(name) or name in _RESERVED:
+        if not _NAME.fullmatch(name):
             raise DataError(f"{where}: {name!r} is not one word of letters a to z")
+        if name in RESERVED:
+            raise DataError(f"{where}: {name!r} is a word of the sentences themselves")
         if name in names:
             raise DataError(f"{where}: {name!r} stands twice in the vocabulary")
         names.add(name)

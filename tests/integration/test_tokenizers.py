@@ -25,7 +25,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.expression import answer_expression
 from benchmark.models.sources import source
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
-from benchmark.prompts.rendering import chat, prompt
+from benchmark.prompts.rendering import chat, prompt, with_one_bos
 from benchmark.records import TokenIds
 
 NAMES = ("smollm2", "mistral", "llama", "gemma", "deepseek-llm")
@@ -188,7 +188,7 @@ def test_chat_prompt_of_smollm2(real_tokenizer: Load) -> None:
 def _continuation(tokenizer: TransformersTokenizer, description: str, answer: str) -> TokenIds:
     """The ids that the tokenizer gives the answer when it follows the prompt."""
     before = prompt(tokenizer, description, "completion")
-    whole = (tokenizer.bos_id, *tokenizer.encode(before.text + answer))
+    whole = with_one_bos(tokenizer.encode(before.text + answer), tokenizer.bos_id)
     assert whole[: len(before.token_ids)] == before.token_ids
     return whole[len(before.token_ids) :]
 

@@ -54,7 +54,7 @@ def draws(seed: int) -> Draws:
     return Draws(np.random.Generator(np.random.PCG64(seed)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     candidates=st.lists(st.sampled_from("abcdef"), max_size=7).map(tuple),
     gold=st.sets(st.sampled_from("abcdef"), max_size=3).map(sorted).map(tuple),
@@ -67,7 +67,6 @@ def test_expectation_is_what_enumeration_gives(candidates: Contents, gold: Conte
     assert expectation(candidates, gold) == enumerated(candidates, gold)
 
 
-@settings(deadline=None)
 @given(candidates=st.lists(st.sampled_from("abcde"), min_size=1, max_size=6).map(tuple))
 def test_expectations_of_all_answers_sum_to_one(candidates: Contents) -> None:
     """Some set of at most three candidates is always predicted."""
@@ -151,7 +150,6 @@ def test_mentions_keep_repeats() -> None:
     )
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_mentions_are_those_found_in_the_text(sequence: Sequence) -> None:
     """The same objects stand in the clauses of the text that contain the box's name."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.boxes import splits
@@ -63,7 +63,6 @@ def test_rows_are_read_back() -> None:
     assert list(read_states(LINES, "x")) == [parse_state(17, DESCRIPTION)]
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_read_states_is_the_inverse_of_rows(sequence: Sequence) -> None:
     """All states of a sequence are read back as they were written."""
@@ -259,7 +258,6 @@ def test_description_against_the_rules_is_named(old: str, new: str, message: str
     assert str(error.value).startswith(f"x:8: {message}")
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_damaged_line_is_a_data_error_or_the_same_state(data: st.DataObject) -> None:
     """One character changed anywhere never gives a state other than one written so."""

@@ -12,11 +12,12 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, poisson
 
 from benchmark.boxes.draws import Draws
+from benchmark.errors import SettingError
 
 LEVEL = 1e-4
 WORD = 2**64
@@ -42,7 +43,6 @@ def uniform_p_value(drawn: Iterable[Hashable], every: Iterable[Hashable]) -> flo
     return float(chisquare([counts[value] for value in expected]).pvalue)
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, WORD), seed=st.integers(0, 2**32))
 def test_below_is_in_range(n: int, seed: int) -> None:
     """An integer below n is one of 0..n-1, up to the size of a raw word."""
@@ -106,7 +106,6 @@ def test_choice_is_uniform() -> None:
     assert uniform_p_value((source.choice("abcde") for _ in range(1000)), "abcde") > LEVEL
 
 
-@settings(deadline=None)
 @given(items=st.lists(st.integers(), max_size=30, unique=True), data=st.data())
 def test_sample_is_without_replacement(items: list[int], data: st.DataObject) -> None:
     """A sample has the size asked for, only given items, none twice, and leaves them alone."""
@@ -203,3 +202,9 @@ def test_stream_is_pinned_beyond_the_first_block() -> None:
     source = draws(20240711)
     words = np.random.Generator(np.random.PCG64(20240711)).bit_generator.random_raw(10_000)
     assert [source.below(WORD) for _ in range(10_000)] == words.tolist()
+
+
+def test_words_of_32_bits_are_refused() -> None:
+    """A bit generator with shorter words would make every draw wrong without a word."""
+    with pytest.raises(SettingError, match="MT19937"):
+        Draws(np.random.Generator(np.random.MT19937(0)))

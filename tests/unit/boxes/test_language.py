@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.boxes.generator import Sequence
@@ -36,7 +36,6 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_parse_is_the_inverse_of_describe(sequence: Sequence) -> None:
     """A description parses to the very world and operations that it was written from."""
@@ -44,7 +43,6 @@ def test_parse_is_the_inverse_of_describe(sequence: Sequence) -> None:
     assert parse(text) == (sequence.initial, sequence.operations)
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_parse_statement_is_the_inverse_of_statement(sequence: Sequence) -> None:
     """The world after the operations can be read back from its statement."""
@@ -52,7 +50,6 @@ def test_parse_statement_is_the_inverse_of_statement(sequence: Sequence) -> None
     assert parse_statement(statement(world)) == world
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_parse_state_gives_back_every_state(sequence: Sequence) -> None:
     """A state follows from its own description, contents and numops included."""
@@ -60,7 +57,6 @@ def test_parse_state_gives_back_every_state(sequence: Sequence) -> None:
         assert parse_state(sequence.sample_id, state.description) == state
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence))
 def test_description_is_one_sentence_and_one_an_operation(sequence: Sequence) -> None:
     """The statement and the sentences are joined with one space and nothing else."""
@@ -70,7 +66,6 @@ def test_description_is_one_sentence_and_one_an_operation(sequence: Sequence) ->
     assert "  " not in text
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence), data=st.data())
 def test_changed_sentence_is_named_or_is_another_sentence(
     sequence: Sequence, data: st.DataObject
@@ -98,7 +93,6 @@ def _mutated(text: str, data: st.DataObject) -> str:
     return text[:start] + new + text[end:]
 
 
-@settings(deadline=None)
 @given(sequence=st.from_type(Sequence), data=st.data())
 def test_description_cut_short_is_refused(sequence: Sequence, data: st.DataObject) -> None:
     """A description that lost its end anywhere but between sentences is an error."""
@@ -110,7 +104,6 @@ def test_description_cut_short_is_refused(sequence: Sequence, data: st.DataObjec
         parse(text[:length])
 
 
-@settings(deadline=None)
 @given(text=st.text() | FRAGMENTS)
 @example(text="")
 @example(text=".")

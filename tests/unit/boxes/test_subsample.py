@@ -44,7 +44,7 @@ def dev(vocabulary: Contents) -> list[State]:
     return list(generate("dev", 7, vocabulary))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(numops=MANY_NUMOPS, seed=st.integers(0, 2**32))
 def test_subsample_keeps_what_it_must(numops: list[list[int]], seed: int) -> None:
     """Whole states in order; 100 queries of each numops 0 to 7, all where there are no more."""

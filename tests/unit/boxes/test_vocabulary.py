@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
@@ -136,7 +136,6 @@ def test_line_longer_than_csv_reads_is_a_data_error(file: Path) -> None:
         read_vocabulary(file)
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.lists(st.sampled_from([*NAMES, '"', ",", "\n", "\r"])).map("".join))
 def test_any_text_is_a_vocabulary_or_refused(
     tmp_path_factory: pytest.TempPathFactory, text: str

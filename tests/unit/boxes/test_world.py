@@ -148,7 +148,7 @@ class WorldMachine(RuleBasedStateMachine):
 
 
 TestWorldMachine = WorldMachine.TestCase
-TestWorldMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestWorldMachine.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_move_takes_objects_from_one_box_to_another_in_order() -> None:

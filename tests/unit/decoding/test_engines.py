@@ -26,7 +26,7 @@ def test_unknown_engine(
     with pytest.raises(SettingError, match="no engine 'magic'; choose one of outlines, "):
         check_engine("magic")
     with pytest.raises(SettingError, match="no engine 'magic'"):
-        create_engine("magic", tiny_model("llama", 348, 1), tiny_tokenizer(), LIMITS, "a")  # type: ignore[arg-type]
+        create_engine("magic", tiny_model("llama", 348, 1), tiny_tokenizer(), LIMITS, "a")
 
 
 def test_only_the_constrained_engine_compiles_the_expression(
@@ -35,5 +35,5 @@ def test_only_the_constrained_engine_compiles_the_expression(
     """An expression that cannot be compiled stops the paper's engine and not the ablation."""
     model, tokenizer = tiny_model("llama", 348, 1), tiny_tokenizer()
     with pytest.raises(ModelError):
-        create_engine("outlines", model, tokenizer, LIMITS, "[")  # type: ignore[arg-type]
-    create_engine("unconstrained", model, tokenizer, LIMITS, "[")  # type: ignore[arg-type]
+        create_engine("outlines", model, tokenizer, LIMITS, "[")
+    create_engine("unconstrained", model, tokenizer, LIMITS, "[")

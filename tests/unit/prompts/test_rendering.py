@@ -145,7 +145,9 @@ def test_template_asks_for_the_answer(tiny_tokenizer: TinyTokenizer) -> None:
 def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
     """Without a template a chat prompt is refused with the format to use; completion works."""
     tokenizer = tiny_tokenizer(chat_template=None)
-    with pytest.raises(ModelError, match=r"^tiny: no chat template; use --prompt-format completion"):
+    with pytest.raises(
+        ModelError, match=r"^tiny: no chat template; use --prompt-format completion"
+    ):
         prompt(tokenizer, DESCRIPTION, "chat")
     assert prompt(tokenizer, DESCRIPTION, "completion").text == COMPLETION
 

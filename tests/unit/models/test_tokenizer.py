@@ -1,0 +1,69 @@
+"""What the benchmark asks of a tokenizer that transformers has loaded."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, processors
+
+from benchmark.errors import ModelError
+from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+
+Create = Callable[..., TransformersTokenizer]
+
+
+def test_encode_adds_nothing(tiny_tokenizer: Create) -> None:
+    """Where the tokenizer itself would put BOS and EOS around a text, encode does not."""
+    tokenizer = tiny_tokenizer()
+    plain = tokenizer.encode("Box 0")
+    tokenizer.raw.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    assert tuple(tokenizer.raw("Box 0").input_ids) == (0, *plain, 1)
+    assert tokenizer.encode("Box 0") == plain
+
+
+def test_encode_recognises_special_tokens(tiny_tokenizer: Create) -> None:
+    """A BOS or EOS that a chat template writes is that token, not its letters."""
+    tokenizer = tiny_tokenizer()
+    inner = tokenizer.encode("a")
+    assert tokenizer.encode("<s>a</s><s>a") == (0, *inner, 1, 0, *inner)
+
+
+def test_special_tokens_have_no_spelling(tiny_tokenizer: Create) -> None:
+    """Every id is spelled but BOS, EOS and what else is special; other added tokens are text."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.raw.add_tokens([AddedToken("<tool>", special=True), AddedToken("<text>")])
+    tool, text = tokenizer.raw.convert_tokens_to_ids(["<tool>", "<text>"])
+    fresh = TransformersTokenizer(tokenizer.raw, "fresh")
+    assert set(range(len(fresh.raw))) - fresh.spellings.keys() == {0, 1, tool}
+    assert fresh.spellings[text] == b"<text>"
+
+
+@given(content=st.binary(max_size=9))
+def test_spelled_out(content: bytes) -> None:
+    """Bytes come out as text, broken UTF-8 as replacement characters, unknown ids as nothing."""
+    spellings = {byte: bytes([byte]) for byte in range(256)}
+    ids = [i for byte in content for i in (byte, 256)]
+    assert spell_out(spellings, ids) == content.decode("utf-8", errors="replace")
+
+
+def test_tokenizer_without_bos(tiny_tokenizer: Create) -> None:
+    """A tokenizer may have no BOS; without an EOS it is refused by name."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.raw.bos_token = None
+    assert tokenizer.bos_id is None
+    tokenizer.raw.eos_token = None
+    with pytest.raises(ModelError, match=r"^tiny: the tokenizer has no end-of-sequence token"):
+        _ = tokenizer.eos_id
+
+
+def test_tokenizer_without_a_backend() -> None:
+    """A tokenizer that has no tokenizer.json and cannot give one is refused by name."""
+
+    class Slow:
+        """A tokenizer in Python, without a backend."""
+
+    with pytest.raises(ModelError, match=r"^slow: no tokenizer\.json"):
+        TransformersTokenizer(Slow(), "slow")
