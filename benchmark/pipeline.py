@@ -184,7 +184,7 @@ def _identity(
         for row in rows(state):
             digest.update(row.encode() + b"\n")
     return {
-        "model": {"name": location.name, "weights": location.fingerprint},
+        "model": {"name": location.name, "fingerprint": location.fingerprint},
         "data": {"sha256": digest.hexdigest(), "states": len(states)},
         "protocol": {
             "name": request.protocol,

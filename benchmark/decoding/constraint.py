@@ -13,18 +13,25 @@ from benchmark.errors import ModelError
 
 
 class Constraint:
-    """The expression compiled for a vocabulary."""
+    """The expression compiled for a vocabulary.
+
+    outlines-core's automaton is exact for expressions that are deterministic and whose matches
+    are extended only through further matches, as the answer expression's are. Of alternatives
+    it prefers the earlier (``a|ab`` never gives ``ab``), and a token that leaves a match to
+    come back to another is not allowed (``x(yz)?`` with tokens ``y`` and ``z``). The tests pin
+    both.
+    """
 
     def __init__(self, expression: str, spellings: Mapping[int, bytes], eos_id: int) -> None:
         """Compile.
 
         Args:
-            expression: a regular expression without look-around.
+            expression: a regular expression without look-around, as described above.
             spellings: the bytes of every id that stands for text.
             eos_id: the id that may end a match, and comes only there.
 
         Raises:
-            ModelError: when no path of the vocabulary can match.
+            ModelError: when the vocabulary leads to a dead end, or the expression is not one.
         """
         ids_of: defaultdict[bytes, list[int]] = defaultdict(list)
         for token_id, spelling in spellings.items():
@@ -35,9 +42,7 @@ class Constraint:
         try:
             self.index = Index(expression, Vocabulary(eos_id, dict(ids_of)))
         except ValueError as error:
-            raise ModelError(
-                f"no text of this tokenizer can match the expression: {error}"
-            ) from error
+            raise ModelError(f"the expression does not go with this tokenizer: {error}") from error
 
     def allowed(self, path: Iterable[int]) -> frozenset[int]:
         """The ids that may follow the path.

@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmark.errors import ModelError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+_SETTINGS = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
+_WANTED = ["*.safetensors", *_SETTINGS]
 _UNWANTED = ["*/*", "consolidated*"]  # second copies of the weights, in their authors' format
 _BLOCK = 65_536
 _BLOCKS = 64
@@ -22,7 +23,8 @@ _BLOCKS = 64
 class Location:
     """A model's files: the folder, the GGUF file where it is one, and what pins them.
 
-    ``fingerprint`` is the hub's commit, or a digest of a local folder's weights.
+    ``fingerprint`` is the hub's commit, or a digest of a local folder's weights, configuration
+    and tokenizer.
     """
 
     name: str
@@ -63,7 +65,9 @@ def _local(model: str, folder: Path, gguf: str | None) -> Location:
     weights = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelError(f"{model}: no safetensors and no GGUF file in this folder")
-    return Location(model, folder, gguf, _fingerprint(weights))
+    # A GGUF file has configuration and tokenizer in itself, but files beside it come first.
+    others = (path for pattern in _SETTINGS for path in folder.glob(pattern))
+    return Location(model, folder, gguf, _fingerprint([*weights, *sorted(others)]))
 
 
 def _gguf(folder: Path) -> str | None:
@@ -76,9 +80,10 @@ def _gguf(folder: Path) -> str | None:
 
 
 def _fingerprint(files: list[Path]) -> str:
-    """A digest of names, sizes and 64 blocks spread over each file.
+    """A digest of names, sizes and 64 blocks of 64 KiB spread over each file.
 
-    All of a large model would take minutes to read; no training leaves 64 blocks as they were.
+    All of a large model would take minutes to read; no training leaves 64 blocks as they were,
+    and the files of configuration and tokenizer are small enough to be read almost whole.
     """
     digest = hashlib.sha256()
     for path in files:

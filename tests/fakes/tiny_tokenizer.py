@@ -33,6 +33,7 @@ def tiny_tokenizer(chat_template: str | None = _CHAT_TEMPLATE) -> TransformersTo
         show_progress=False,
     )
     backend.train_from_iterator([_TEXT], trainer)
-    raw = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")  # noqa: S106
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    raw = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
     raw.chat_template = chat_template
     return TransformersTokenizer(raw, "tiny")

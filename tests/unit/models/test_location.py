@@ -286,3 +286,13 @@ def _refusal(model: str, revision: str | None = None) -> str:
     message = str(refused.value)
     assert "\n" not in message
     return message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja"])
+def test_fingerprint_covers_configuration_and_tokenizer(tmp_path: Path, name: str) -> None:
+    """The same weights with another configuration, tokenizer or template are another model."""
+    folder = _write(tmp_path, model__safetensors=b"weights")
+    (folder / name).write_text("{}")
+    before = locate(str(folder)).fingerprint
+    (folder / name).write_text("{ }")
+    assert locate(str(folder)).fingerprint != before
