@@ -1,0 +1,162 @@
+"""The models and pairs as data: the paper's, newer ones, and a user's own."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import DataError, SettingError
+
+Training = Literal["code", "math", "alignment"]
+"""What a variant was trained on further; also the name of the experiment its pair is in."""
+
+
+class _Entry(BaseModel):
+    """An entry of the file: no field too many, none of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RegisteredModel(_Entry):
+    """A model: where it is, what it is, and how the paper prompted it.
+
+    ``added`` is the training that came on top of the base; ``size`` the authors' own name for
+    the number of parameters.
+    """
+
+    key: str
+    name: str
+    huggingface_id: str
+    architecture: Literal["llama", "gemma", "mistral", "qwen2"]
+    size: str
+    added: tuple[Training, ...]
+    format: Literal["completion", "chat"]
+    paper: bool
+    quantization: Literal["8bit"] | None = None
+    gated: bool = False
+
+    @property
+    def page(self) -> str:
+        """Where its licence is read and, for a gated model, accepted."""
+        return f"https://huggingface.co/{self.huggingface_id}"
+
+
+class Pair(_Entry):
+    """A base model and the same model trained further, and the experiment it belongs to.
+
+    ``source`` says, for a pair that is not the paper's, where its authors document it.
+    """
+
+    id: str
+    experiment: Training
+    base: str
+    variant: str
+    paper: bool = False
+    source: str | None = None
+
+
+class Registry(_Entry):
+    """Models by key and pairs by identifier."""
+
+    models: dict[str, RegisteredModel]
+    pairs: dict[str, Pair]
+
+    def model(self, key: str) -> RegisteredModel:
+        """The model of that key.
+
+        Raises:
+            SettingError: when there is none.
+        """
+        if key not in self.models:
+            raise SettingError(f"no model {key!r} in the registry; choose of {_list(self.models)}")
+        return self.models[key]
+
+    def pair(self, pair_id: str) -> Pair:
+        """The pair of that identifier.
+
+        Raises:
+            SettingError: when there is none.
+        """
+        if pair_id not in self.pairs:
+            raise SettingError(
+                f"no pair {pair_id!r} in the registry; choose of {_list(self.pairs)}"
+            )
+        return self.pairs[pair_id]
+
+
+@cache
+def registry() -> Registry:
+    """The registry that comes with the benchmark."""
+    text = files("benchmark.models").joinpath("registry.toml").read_text(encoding="utf-8")
+    return _parse(text, "registry.toml", Registry(models={}, pairs={}))
+
+
+def read_registry(path: Path) -> Registry:
+    """The benchmark's registry with a user's own models and pairs, in the same TOML form.
+
+    A user's pair may name models of the benchmark's registry.
+
+    Raises:
+        DataError: naming the file and the model or pair that is not what it should be.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the registry: {error}") from error
+    return _parse(text, str(path), registry())
+
+
+def _parse(text: str, source: str, known: Registry) -> Registry:
+    """What is known and what the text adds to it."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{source}: not TOML: {error}") from error
+    if unknown := data.keys() - {"models", "pairs"}:
+        raise DataError(f"{source}: unknown section {_list(unknown)}; there are models and pairs")
+    models, pairs = dict(known.models), dict(known.pairs)
+    for key, fields in data.get("models", {}).items():
+        where = f"{source}: model {key!r}"
+        _add(models, key, _valid(RegisteredModel, {**fields, "key": key}, where), where)
+    for number, fields in enumerate(data.get("pairs", []), start=1):
+        where = f"{source}: pair {fields.get('id', number)!r}"
+        pair = _valid(Pair, fields, where)
+        _check_pair(pair, models, where)
+        _add(pairs, pair.id, pair, where)
+    return Registry(models=models, pairs=pairs)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _valid(kind: type[T], fields: Mapping[str, object], where: str) -> T:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise DataError(f"{where}: {name}: {first['msg']}") from error
+
+
+def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -> None:
+    for role, key in (("base", pair.base), ("variant", pair.variant)):
+        if key not in models:
+            raise DataError(f"{where}: its {role} {key!r} is not among the models")
+    if pair.base == pair.variant:
+        raise DataError(f"{where}: base and variant are the same model")
+    if not (pair.paper or pair.source):
+        raise DataError(f"{where}: a pair that is not the paper's needs a source")
+
+
+def _add(entries: dict[str, T], key: str, entry: T, where: str) -> None:
+    if key in entries:
+        raise DataError(f"{where}: there is one of that name already; give it another")
+    entries[key] = entry
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,134 @@
+"""Models and pairs: the paper's are all there, and a user's are checked."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import DataError, SettingError
+from benchmark.models.published import published
+from benchmark.models.registry import Registry, read_registry, registry
+
+MODEL = """
+[models.mine]
+name = "Mine 1B"
+huggingface_id = "me/mine"
+architecture = "llama"
+size = "1B"
+added = ["code"]
+format = "completion"
+paper = false
+"""
+PAIR = """
+[[pairs]]
+id = "code-mine"
+experiment = "code"
+base = "llama2-7b"
+variant = "mine"
+source = "my notes"
+"""
+
+
+def _read(tmp_path: Path, text: str) -> Registry:
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_registry(path)
+
+
+def test_the_papers_models_are_those_with_published_results() -> None:
+    """29 models are the paper's, under the names and identifiers of its tables."""
+    ours = {(m.name, m.huggingface_id) for m in registry().models.values() if m.paper}
+    assert ours == {(model.name, model.huggingface_id) for model in published().values()}
+    assert len(ours) == 29
+
+
+def test_the_papers_pairs_by_experiment() -> None:
+    """21 pairs are the paper's: five of code, five of math, eleven of alignment."""
+    pairs = [pair for pair in registry().pairs.values() if pair.paper]
+    assert Counter(p.experiment for p in pairs) == {"code": 5, "math": 5, "alignment": 11}
+
+
+def test_a_variant_has_what_its_base_has_and_the_experiments_training() -> None:
+    """In every pair the variant adds the training its experiment is about."""
+    models = registry().models
+    for pair in registry().pairs.values():
+        base, variant = models[pair.base], models[pair.variant]
+        assert pair.experiment in set(variant.added) - set(base.added)
+        assert set(base.added) < set(variant.added)
+        assert (base.architecture, base.size) == (variant.architecture, variant.size)
+        assert pair.id.startswith(f"{pair.experiment}-")
+
+
+def test_every_model_of_the_paper_is_in_a_pair() -> None:
+    """No model of the paper is measured for nothing."""
+    pairs = [pair for pair in registry().pairs.values() if pair.paper]
+    used = {key for pair in pairs for key in (pair.base, pair.variant)}
+    assert used == {key for key, model in registry().models.items() if model.paper}
+
+
+def test_chat_format_is_the_papers_choice() -> None:
+    """Only Llama 2 Chat and DeepSeek Chat are prompted as a chat (Table 4)."""
+    chat = {key for key, model in registry().models.items() if model.format == "chat"}
+    assert chat == {"llama2-7b-chat", "llama2-13b-chat", "llama2-70b-chat", "deepseek-7b-chat"}
+
+
+def test_70b_models_are_loaded_in_8_bit() -> None:
+    """As in the authors' code, the 70B models and no others are quantized."""
+    quantized = {model.size for model in registry().models.values() if model.quantization}
+    assert quantized == {"70B"}
+    assert all(m.quantization for m in registry().models.values() if m.size == "70B")
+
+
+def test_newer_pairs_are_marked_and_documented() -> None:
+    """At least six pairs are not the paper's, and each says where it is documented."""
+    newer = [pair for pair in registry().pairs.values() if not pair.paper]
+    assert len(newer) >= 6
+    assert all(pair.source and "arXiv" in pair.source for pair in newer)
+    assert not any(registry().models[pair.variant].paper for pair in newer)
+
+
+def test_a_users_pair_joins_the_registry(tmp_path: Path) -> None:
+    """A user's models and pairs stand beside the benchmark's, and may use its models."""
+    own = _read(tmp_path, MODEL + PAIR)
+    assert own.pair("code-mine").variant == "mine"
+    assert own.model("mine").page == "https://huggingface.co/me/mine"
+    assert own.models.keys() - {"mine"} == registry().models.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "own.toml: not TOML"),
+        ("[teams]\n", "own.toml: unknown section teams"),
+        (MODEL.replace('size = "1B"\n', ""), "model 'mine': size: Field required"),
+        (MODEL.replace("1B", "1B").replace('"llama"', '"rwkv"'), "model 'mine': architecture"),
+        (MODEL.replace('["code"]', '["poems"]'), "model 'mine': added.0"),
+        (MODEL + "color = 1\n", "model 'mine': color"),
+        (MODEL.replace("models.mine", "models.llama2-7b"), "there is one of that name already"),
+        (MODEL + PAIR.replace('"mine"', '"yours"'), "its variant 'yours' is not among"),
+        (MODEL + PAIR.replace('"llama2-7b"', '"mine"'), "base and variant are the same"),
+        (MODEL + PAIR.replace('source = "my notes"\n', ""), "needs a source"),
+        (MODEL + PAIR + PAIR, "pair 'code-mine': there is one of that name already"),
+        (MODEL + PAIR.replace('id = "code-mine"\n', ""), "pair 1: id: Field required"),
+    ],
+)
+def test_a_wrong_registry_is_named(tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong with a user's file is said in one line, with file, entry and field."""
+    with pytest.raises(DataError) as error:
+        _read(tmp_path, text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_not_there_is_named_with_what_is() -> None:
+    """A key or identifier that does not exist lists those that do."""
+    with pytest.raises(SettingError, match="choose of codegemma-2b, "):
+        registry().model("x")
+    with pytest.raises(SettingError, match="choose of alignment-codegemma-7b, "):
+        registry().pair("x")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A registry that cannot be read is an error with its path."""
+    with pytest.raises(DataError, match=r"none\.toml: cannot read the registry"):
+        read_registry(tmp_path / "none.toml")
