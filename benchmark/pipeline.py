@@ -100,13 +100,15 @@ def load_states(request: DataRequest) -> list[State]:
         raise SettingError(f"--states {request.states}: at least 1 is needed")
     if request.path is None:
         found = generate("test", request.seed, default_vocabulary(), subsampled=True)
-    elif request.path.suffix == ".zip":
+    elif request.path.suffix.lower() == ".zip":
         found = read_archive(request.path, request.password)
     else:
         found = read_file(request.path)
     states = list(islice(found, request.states))
     if not states:
         raise DataError(f"{request.path}: no states in this file")
+    if request.states is not None and len(states) < request.states:
+        raise SettingError(f"--states {request.states}: the data has {len(states)}; ask for fewer")
     return states
 
 

@@ -244,6 +244,7 @@ def test_unknown_settings_are_named_with_the_known_ones(tmp_path: Path) -> None:
     assert "train, dev, test" in _refused("generate", "--split", "x", *out)
     assert "smollm2" in _refused("fetch", "x")
     assert "at least 1" in _refused(*run, "--states", "0")
+    assert "the data has 717; ask for fewer" in _refused(*run, "--states", "718")
     assert "at least 1" in _refused(*run, "--batch-size", "0")
     assert "See: python -m benchmark run --help" in _refused(*run, "--what")
     assert "--model" in _refused("run", *out)
