@@ -79,17 +79,21 @@ def whole(request_: RunRequest, tmp_path: Path) -> bytes:
     return (tmp_path / "whole" / "predictions.jsonl").read_bytes()
 
 
-def _command(request: RunRequest) -> list[str]:
+def _command(request: RunRequest, states: int = STATES) -> list[str]:
     return [
         *(sys.executable, "-m", "benchmark", "run", "--model", request.model),
-        *("--out", str(request.out), "--seed", "3", "--states", str(STATES)),
+        *("--out", str(request.out), "--seed", "3", "--states", str(states)),
         *("--device", "cpu", "--batch-size", str(BATCH)),
     ]
 
 
-def _start(request: RunRequest) -> subprocess.Popen[str]:
+def _start(request: RunRequest, states: int = STATES) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603
-        _command(request), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        _command(request, states),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -167,7 +171,7 @@ def test_a_killed_process_loses_no_finished_state(request_: RunRequest, whole: b
 
 def test_ctrl_c_is_one_line(request_: RunRequest) -> None:
     """An interrupted command says that the same command goes on, and exits with 130."""
-    process = _start(request_)
+    process = _start(request_, states=200)  # far from done when the first batch is
     _wait_for_predictions(process, request_.out / "predictions.jsonl")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
