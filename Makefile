@@ -21,6 +21,7 @@ test: venv
 
 # About three minutes on two cores, after the environment is made and the model fetched.
 benchmark: venv
+	$(RUN) -m benchmark fetch smollm2
 	$(RUN) -m benchmark run --model "$$($(RUN) -m benchmark fetch smollm2)" \
 	  --states 64 --out runs/smollm2
 

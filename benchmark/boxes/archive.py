@@ -43,6 +43,8 @@ def _read(path: Path, password: str | None) -> str:
             key = password.encode("utf-8") if password is not None else None
             content: bytes = archive.read(member, pwd=key)
             return content.decode("utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: cannot read the data: {error.strerror}") from error
     except NotImplementedError as error:  # a RuntimeError too, so it comes first
         raise DataError(f"{path}: packed in a way that cannot be read here: {error}") from error
     except RuntimeError as error:  # how zipfile reports a password that is missing or wrong

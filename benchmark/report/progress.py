@@ -60,6 +60,8 @@ class RunProgress:
                 TextColumn("states, {task.fields[rate]}, left"),
                 TimeRemainingColumn(compact=True, elapsed_when_finished=True),
                 console=self._console,
+                # Batches may be minutes apart; rich looks back 30 seconds unless told otherwise.
+                speed_estimate_period=3600,
             )
             self._task = self._bar.add_task("", total=total, completed=done, rate="-")
             self._bar.start()

@@ -36,9 +36,9 @@ def _statement(text: str) -> str:
 
 @cache
 def _clauses(boxes: int) -> re.Pattern[str]:
-    """``Box k contains ...`` up to the next box; the last may be cut off after ``, Box``."""
+    """``Box k contains ...`` up to the next box, or to where a text is cut off within one."""
     names = "|".join(map(str, range(boxes)))
-    next_box = "(?:,? and|,|;)? Box [0-9]+ contains|(?:,? and|,|;) Box|$"
+    next_box = "(?:,? and|,|;)? Box [0-9]+ contains|[,;] Box(?: [0-9]*(?: [a-z]*)?)?$|$"
     return re.compile(rf"\bBox (?P<box>{names}) contains\b(?P<content>.*?)(?={next_box})")
 
 

@@ -51,8 +51,12 @@ def _load(text: object) -> dict[str, object]:
 
 
 def _hardware(document: dict[str, object]) -> object:
+    """What decides how results round: the hardware class and the number of threads."""
     environment = document.get("environment")
-    return environment.get("hardware") if isinstance(environment, dict) else None
+    hardware = environment.get("hardware") if isinstance(environment, dict) else None
+    if not isinstance(hardware, dict):
+        return None
+    return hardware.get("hardware_class"), hardware.get("threads")
 
 
 def _without(document: dict[str, object], *names: str) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Loading weights and tokenizers from folders, and what is said when they are not sound."""
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +160,30 @@ def test_code_of_the_repository_is_never_run(folder: Path, tmp_path: Path) -> No
     classes = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
     _configure(folder, model_type="unheard-of", auto_map=classes)
     assert "cannot load its weights" in _refusal(folder)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_of_the_repository_is_never_run_by_the_tokenizer(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """A tokenizer that brings its own code is not asked about: the code is left alone."""
+    witness = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(witness)!r}, 'w')\n")
+    path = folder / file
+    path.write_text(
+        json.dumps(
+            {
+                **json.loads(path.read_text()),
+                "auto_map": {"AutoTokenizer": ["own.Slow", "own.Fast"], "AutoConfig": "own.C"},
+                "tokenizer_class": "Unheard",
+                **({"model_type": "unheard-of"} if file == "config.json" else {}),
+            }
+        )
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    with contextlib.suppress(ModelError):
+        load_tokenizer(locate(str(folder)))
     assert not witness.exists()
 
 

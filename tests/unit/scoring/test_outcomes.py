@@ -18,7 +18,7 @@ GOLD = st.lists(
     st.lists(NAMES, max_size=3, unique=True).map(sorted), min_size=BOXES, max_size=BOXES
 )
 CONTENT = st.lists(
-    st.one_of(NAMES, st.sampled_from(["the", "and", "nothing", "Bag", "x"])), max_size=6
+    st.one_of(NAMES, st.sampled_from(["the", "and", "nothing", "Bag", "Box", "x"])), max_size=6
 )
 
 
