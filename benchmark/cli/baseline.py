@@ -17,4 +17,4 @@ def baseline(data: Data, password: Password = None, *, as_json: Json = False) ->
     if as_json:
         print(json.dumps(percentages, indent=2))
     else:
-        Console().print(baseline_table(f"Random baseline on {data.name}, per cent", percentages))
+        Console().print(baseline_table(f"Random baseline, {data.name}", percentages))

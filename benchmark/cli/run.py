@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Json, Password, Seed
+from benchmark.cli.options import DataSeed, Json, Password
 
 _BESIDE = ("Llama 2 7B", "CodeLlama 13B")
 """Published models shown for scale."""
@@ -28,8 +28,10 @@ def run(
     ] = None,
     password: Password = None,
     states: Annotated[int | None, typer.Option(help="Only the first so many states.")] = None,
-    seed: Seed = 0,
-    engine: Annotated[str, typer.Option(help="outlines or unconstrained.")] = "outlines",
+    seed: DataSeed = None,
+    engine: Annotated[
+        str | None, typer.Option(help="outlines or unconstrained; default: the protocol's.")
+    ] = None,
     protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
     prompt_format: Annotated[str, typer.Option(help="completion or chat.")] = "completion",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -41,6 +43,9 @@ def run(
     batch_size: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
     *,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move another run that is in --out to DIR.1.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure a model on the boxes task; the same command goes on where it stopped."""
@@ -64,6 +69,7 @@ def run(
         quantization=quantization,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
+        set_aside=set_aside,
     )
     with RunProgress(Console(stderr=True)) as progress:
         measured = pipeline.run(request, progress)

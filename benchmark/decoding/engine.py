@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
+from benchmark.errors import SettingError
 from benchmark.records import Completion, TokenIds
 
 
@@ -14,6 +15,17 @@ class Limits:
 
     batch_size: int
     max_new_tokens: int
+
+    def changed(self, batch_size: int | None, max_new_tokens: int | None) -> Self:
+        """The same with the limits that are given here.
+
+        Raises:
+            SettingError: for a limit below 1.
+        """
+        for name, value in (("--batch-size", batch_size), ("--max-new-tokens", max_new_tokens)):
+            if value is not None and value < 1:
+                raise SettingError(f"{name} {value}: at least 1 is needed")
+        return type(self)(batch_size or self.batch_size, max_new_tokens or self.max_new_tokens)
 
 
 class Engine(Protocol):

@@ -1,10 +1,12 @@
 """The engines by name."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import Engine, Limits
-from benchmark.errors import SettingError
+from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,6 +28,21 @@ def check_engine(name: str) -> str:
     return name
 
 
+def check_ids(model: "PreTrainedModel", prompts: Sequence[TokenIds], name: str) -> None:
+    """Check that the weights have an embedding for every id of the prompts.
+
+    Raises:
+        ModelError: when a tokenizer of other weights made the prompts.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(map(max, prompts), default=0)
+    if largest >= rows:
+        raise ModelError(
+            f"{name}: its tokenizer gives id {largest}, but its weights have {rows} embeddings; "
+            "the tokenizer's files are of another model"
+        )
+
+
 def create_engine(
     name: str,
     model: "PreTrainedModel",
@@ -33,11 +50,19 @@ def create_engine(
     limits: Limits,
     expression: str,
 ) -> Engine:
-    """The engine of that name, its constraint compiled for the tokenizer."""
+    """The engine of that name, its constraint compiled for the tokenizer.
+
+    Raises:
+        SettingError: when there is no such engine.
+        ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
+    """
     from benchmark.decoding.constraint import Constraint
     from benchmark.decoding.outlines_engine import OutlinesEngine
 
+    rows = model.get_input_embeddings().num_embeddings
     constraint = None
     if check_engine(name) != "unconstrained":
-        constraint = Constraint(expression, tokenizer.spellings, tokenizer.eos_id)
+        # A tokenizer may name more ids than the weights have rows: those have no logit.
+        spellings = {i: text for i, text in tokenizer.spellings.items() if i < rows}
+        constraint = Constraint(expression, spellings, tokenizer.eos_id)
     return OutlinesEngine(model, tokenizer, limits, constraint)

@@ -110,7 +110,10 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
                 location.folder, output_loading_info=True, **arguments
             )
     except torch.OutOfMemoryError as error:
-        raise ModelError(f"{location.name}: does not fit on {options.device}") from error
+        raise ModelError(
+            f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
+            "--quantization 8bit, or --device cuda, which shares it between all GPUs"
+        ) from error
     except (*_LOADING, SafetensorError) as error:
         raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
     # transformers would draw at random whatever the files lack.

@@ -36,6 +36,8 @@ class Location:
 def locate(model: str, revision: str | None = None) -> Location:
     """The files of a local folder, a GGUF file or a hub identifier, fetched where need be.
 
+    A GGUF file of a repository is named ``owner/name/file.gguf``.
+
     Raises:
         ModelError: when there is no such model, it is gated, or the hub cannot be reached;
             the message says what to do.
@@ -43,6 +45,8 @@ def locate(model: str, revision: str | None = None) -> Location:
     if not model:
         raise ModelError("--model is empty; give a folder, a GGUF file or an identifier")
     path = _expanded(model)
+    if revision is not None and path.exists():
+        raise ModelError(f"{model}: --revision is for models of the hub, and this is a local one")
     try:
         if path.is_file() and path.suffix == ".gguf":
             return _local(model, path.parent, path.name)
@@ -51,9 +55,17 @@ def locate(model: str, revision: str | None = None) -> Location:
     except OSError as error:  # a name too long for a file, a folder that may not be read
         if error.errno != errno.ENAMETOOLONG:
             raise ModelError(f"{model}: {error.strerror}") from error
-    if not _HUB_ID.fullmatch(model) or path.suffix == ".gguf":
+    repository, gguf = _repository(model)
+    if not _HUB_ID.fullmatch(repository) or repository.endswith(".gguf"):
         raise ModelError(f"{model}: no such folder or GGUF file, and not a Hugging Face identifier")
-    return _fetch(model, revision)
+    return _fetch(repository, gguf, revision)
+
+
+def _repository(model: str) -> tuple[str, str | None]:
+    """The repository of the hub, and the file in it that ``owner/name/file.gguf`` names."""
+    owner, _, rest = model.partition("/")
+    name, _, file = rest.partition("/")
+    return (f"{owner}/{name}", file) if file.endswith(".gguf") else (model, None)
 
 
 def _expanded(model: str) -> Path:
@@ -98,15 +110,16 @@ def _fingerprint(files: list[Path]) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
-def _fetch(model: str, revision: str | None) -> Location:
+def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
     import httpx2
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
     page = f"https://huggingface.co/{model}"
+    wanted, unwanted = ([gguf, *_SETTINGS], None) if gguf else (_WANTED, _UNWANTED)
     try:
         path = snapshot_download(
-            model, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
+            model, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
         )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
         raise ModelError(
@@ -116,7 +129,8 @@ def _fetch(model: str, revision: str | None) -> Location:
         raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
     except hub.RepositoryNotFoundError as error:
         raise ModelError(
-            f"{model}: not on the hub, or private; check the name at {page}, or set HF_TOKEN"
+            f"{model}: no such folder here, and not on the hub, or private there; check the "
+            f"name at {page}, or set HF_TOKEN"
         ) from error
     except hub.HFValidationError as error:
         raise ModelError(f"{model}: not a Hugging Face identifier: {error}") from error
@@ -128,12 +142,15 @@ def _fetch(model: str, revision: str | None) -> Location:
         httpx2.HTTPError,
     ) as error:
         raise ModelError(
-            f"{model}: not in the local cache and the hub cannot be reached; connect, unset "
-            "HF_HUB_OFFLINE, or give the folder of a copy with --model"
+            f"{model}: no such folder here, not in the local cache, and the hub cannot be reached; "
+            "connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
         ) from error
     except OSError as error:
         raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error
     folder = Path(path)
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{model}: the repository has no safetensors weights; see {page}")
-    return Location(model, folder, None, f"commit:{folder.name}")
+    if not any(folder.glob(gguf or "*.safetensors")):
+        raise ModelError(
+            f"{model}: the repository has no {gguf or 'safetensors weights'}; see {page}, and name "
+            f"a GGUF file that it has as {model}/FILE.gguf"
+        )
+    return Location(f"{model}/{gguf}" if gguf else model, folder, gguf, f"commit:{folder.name}")

@@ -75,6 +75,11 @@ class Registry(_Entry):
             raise SettingError(f"no model {key!r} in the registry; choose of {_list(self.models)}")
         return self.models[key]
 
+    def by_huggingface_id(self, huggingface_id: str) -> RegisteredModel | None:
+        """The model of that identifier on the hub, where it is registered."""
+        found = (m for m in self.models.values() if m.huggingface_id == huggingface_id)
+        return next(found, None)
+
     def pair(self, pair_id: str) -> Pair:
         """The pair of that identifier.
 

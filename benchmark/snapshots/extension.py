@@ -12,6 +12,8 @@ OTHER_HARDWARE_FLIPS = 0.02
 Other vector widths and thread counts round otherwise, and a near tie may fall the other way.
 """
 
+_COUNTS = ("overall", "nontrivial", "by_numops")
+
 
 class MeasurementExtension(JSONSnapshotExtension):
     """Compares a result with its snapshot; only the environment's versions may always differ.
@@ -39,9 +41,12 @@ class MeasurementExtension(JSONSnapshotExtension):
         hardware, recorded_hardware = _hardware(measured), _hardware(recorded)
         if hardware == recorded_hardware:
             return _without(measured, "environment") == _without(recorded, "environment")
-        counted = ("environment", "overall", "nontrivial", "by_numops", "percent", "outcomes")
-        return _without(measured, *counted) == _without(recorded, *counted) and _close(
-            measured.get("outcomes"), recorded.get("outcomes")
+        free = ("environment", "percent", "outcomes", *_COUNTS)
+        return (
+            _without(measured, *free) == _without(recorded, *free)
+            and _totals(measured) == _totals(recorded)
+            and _counts_its_outcomes(measured)
+            and _close(measured.get("outcomes"), recorded.get("outcomes"))
         )
 
 
@@ -61,6 +66,25 @@ def _hardware(document: dict[str, object]) -> object:
 
 def _without(document: dict[str, object], *names: str) -> dict[str, object]:
     return {name: value for name, value in document.items() if name not in names}
+
+
+def _totals(counts: object) -> object:
+    """The counts of a document without what is correct of them: how many queries of each kind."""
+    if not isinstance(counts, dict):
+        return counts
+    if "total" in counts:
+        return counts["total"]
+    return {
+        name: _totals(part) for name, part in counts.items() if name in _COUNTS or name.isdecimal()
+    }
+
+
+def _counts_its_outcomes(document: dict[str, object]) -> bool:
+    """Whether the number of correct queries is that of the 1s among the outcomes."""
+    overall, outcomes = document.get("overall"), document.get("outcomes")
+    if not isinstance(overall, dict) or not isinstance(outcomes, list):
+        return overall is None and outcomes is None
+    return overall.get("correct") == "".join(outcomes).count("1")
 
 
 def _close(measured: object, recorded: object) -> bool:

@@ -38,8 +38,10 @@ def clustered_interval(queries: Iterable[tuple[int, bool]]) -> Interval:
         queries: the cluster (``sample_id``) of each query, and whether it is correct.
 
     The design effect is the ratio of the cluster-robust variance of the accuracy (linearized
-    ratio estimator) to the binomial one; it is never taken below 1. Where all queries agree
-    and no variance can be seen, each cluster counts as one.
+    ratio estimator) to the binomial one; it is never taken below 1. A variance estimated from
+    few clusters is itself uncertain, so Student's t with one degree of freedom less than there
+    are clusters takes the place of the normal point. Where all queries agree and no variance
+    can be seen, each cluster counts as one.
     """
     clusters: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     for cluster, right in queries:
@@ -50,21 +52,29 @@ def clustered_interval(queries: Iterable[tuple[int, bool]]) -> Interval:
     if not total:
         return Interval(0.0, 1.0)
     p = correct / total
-    return _wilson(p, _effective_size(list(clusters.values()), p, total))
-
-
-def _effective_size(clusters: list[list[int]], p: float, total: int) -> float:
-    count = len(clusters)
-    if p in (0, 1) or count == 1:
-        return float(count)
-    squares = sum((k - n * p) ** 2 for k, n in clusters)
-    variance = squares * count / (count - 1) / total**2
+    variance = _variance(list(clusters.values()), p, total)
     if not variance:
-        return float(count)
-    return min(float(total), p * (1 - p) / variance)
+        return _wilson(p, float(len(clusters)), _Z)
+    return _wilson(p, min(float(total), p * (1 - p) / variance), _t(len(clusters) - 1))
 
 
-def _wilson(p: float, size: float) -> Interval:
-    center = (p + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
-    margin = _Z / (1 + _Z**2 / size) * sqrt(p * (1 - p) / size + _Z**2 / (4 * size**2))
+def _variance(clusters: list[list[int]], p: float, total: int) -> float:
+    """The cluster-robust variance of the accuracy; 0 where it cannot be estimated."""
+    count = len(clusters)
+    if count == 1:
+        return 0.0
+    squares = sum((k - n * p) ** 2 for k, n in clusters)
+    return squares * count / (count - 1) / total**2
+
+
+def _t(freedom: int) -> float:
+    """The 97.5 % point of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
+def _wilson(p: float, size: float, z: float) -> Interval:
+    center = (p + z**2 / (2 * size)) / (1 + z**2 / size)
+    margin = z / (1 + z**2 / size) * sqrt(p * (1 - p) / size + z**2 / (4 * size**2))
     return Interval(max(0.0, center - margin), min(1.0, center + margin))

@@ -1,8 +1,11 @@
 """Writing files so that a failure leaves what was there before."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from benchmark.errors import DataError
 
 
 def write_text(path: Path, parts: Iterable[str]) -> None:
@@ -23,5 +26,23 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        # Writing says what is wrong, but not where; its message names the file then.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_object(path: Path) -> dict[str, object]:
+    """The JSON object of a file.
+
+    Raises:
+        DataError: when it cannot be read or holds anything else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; remove it or restore it") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: not a JSON object; remove it or restore it")
+    return found

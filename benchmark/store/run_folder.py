@@ -8,15 +8,16 @@ line, which is dropped when the same run goes on.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
 
-from benchmark.errors import DataError, ResumeError
+from benchmark.errors import ResumeError
 from benchmark.scoring.predictions import prediction_line, read_predictions
-from benchmark.store.files import write_text
+from benchmark.store.files import read_object, write_text
 
 Identity = Mapping[str, object]
 """Everything that can change a score; JSON values by name."""
@@ -25,11 +26,15 @@ Identity = Mapping[str, object]
 class RunFolder:
     """The folder of one run, held by one process at a time."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        """Name the folder and the run; nothing is touched yet."""
+    def __init__(self, path: Path, identity: Identity, *, set_aside: bool = False) -> None:
+        """Name the folder and the run; nothing is touched yet.
+
+        With ``set_aside`` another run that is there is moved into a folder beside it.
+        """
         self.path = path
         self.predictions = path / "predictions.jsonl"
-        self._identity = dict(identity)
+        self._identity: dict[str, object] = json.loads(json.dumps(identity))
+        self._set_aside = set_aside
         self._lock = FileLock(path / ".lock")
 
     def __enter__(self) -> Self:
@@ -71,10 +76,18 @@ class RunFolder:
     def append(self, predictions: Iterable[tuple[str, str]]) -> None:
         """Add finished predictions, as (description, text), and have them on disk."""
         lines = "".join(prediction_line(description, text) for description, text in predictions)
-        with self.predictions.open("a", encoding="utf-8", newline="") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.predictions.open("a", encoding="utf-8", newline="") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.predictions)) from error
+
+    def result(self) -> dict[str, object]:
+        """The result that was written when the run was over; empty before."""
+        path = self.path / "result.json"
+        return read_object(path) if path.exists() else {}
 
     def finish(self, result: Mapping[str, object]) -> Path:
         """Write the result; its path."""
@@ -84,21 +97,30 @@ class RunFolder:
 
     def _claim(self) -> None:
         path = self.path / "run.json"
-        if not path.exists():
-            if self.predictions.exists():
-                raise ResumeError(
-                    f"{self.predictions}: no run.json says which run it is of; choose another --out"
-                )
-            write_text(path, [json.dumps(self._identity, indent=2), "\n"])
-            return
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: not JSON: {error}; choose another --out") from error
-        if difference := _difference(there, json.loads(json.dumps(self._identity))):
+        if not path.exists() and self.predictions.exists():
             raise ResumeError(
-                f"{self.path}: holds another run ({difference}); choose another --out or remove it"
+                f"{self.predictions}: no run.json says which run it is of; choose another --out"
             )
+        if path.exists():
+            difference = _difference(read_object(path), self._identity)
+            if not difference:
+                return
+            if not self._set_aside:
+                raise ResumeError(
+                    f"{self.path}: holds another run ({difference}); choose another --out, or "
+                    "move it away with --set-aside"
+                )
+            self._move_away()
+        write_text(path, [json.dumps(self._identity, indent=2), "\n"])
+
+    def _move_away(self) -> None:
+        """Move what is there, but for the lock, to the first free ``NAME.1``, ``NAME.2``, ..."""
+        beside = (self.path.with_name(f"{self.path.name}.{n}") for n in count(1))
+        target = next(path for path in beside if not path.exists())
+        target.mkdir()
+        for path in self.path.iterdir():
+            if path.name != ".lock":
+                path.rename(target / path.name)
 
     def _drop_torn_line(self) -> None:
         with self.predictions.open("r+b") as file:

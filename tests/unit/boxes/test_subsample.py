@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from benchmark.boxes.dataset import generate
+from benchmark.boxes.dataset import generate, rows
 from benchmark.boxes.subsample import subsample
 from benchmark.records import Contents, Query, State
 
@@ -127,3 +128,14 @@ def test_evaluated_test_set_has_about_the_size_of_the_papers(vocabulary: Content
     assert all(counts[n] >= 100 for n in range(7))
     assert {len(state.queries) for state in found} == {7}
     assert any(not any(query.numops for query in state.queries) for state in found)
+
+
+def test_the_evaluated_set_of_seed_0_is_pinned(vocabulary: Contents) -> None:
+    """The states that everything is measured on are these, to the byte."""
+    found = list(generate("test", 0, vocabulary, subsampled=True))
+    digest = sha256("".join(f"{row}\n" for state in found for row in rows(state)).encode())
+    assert (len(found), len({state.sample_id for state in found})) == (717, 500)
+    assert sorted(queries(found).items()) == list(
+        enumerate([1284, 1459, 1104, 613, 274, 140, 105, 39, 1])
+    )
+    assert digest.hexdigest() == "cc29fd8d49aa4a7d39f0007daec3c5afddebd75beabc84532fcb723967ed5cab"

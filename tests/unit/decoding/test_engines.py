@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import ENGINES, check_engine, create_engine
+from benchmark.decoding.engines import ENGINES, check_engine, check_ids, create_engine
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -37,3 +37,23 @@ def test_only_the_constrained_engine_compiles_the_expression(
     with pytest.raises(ModelError):
         create_engine("outlines", model, tokenizer, LIMITS, "[")
     create_engine("unconstrained", model, tokenizer, LIMITS, "[")
+
+
+def test_a_tokenizer_of_another_model_is_refused(tiny_model: Callable[..., object]) -> None:
+    """An id without an embedding is an error that names it, not a crash in the model."""
+    model = tiny_model("llama", 348, 1)
+    check_ids(model, [(0, 347), (1,)], "m")
+    with pytest.raises(ModelError, match=r"^m: its tokenizer gives id 348, but .* 348 embeddings"):
+        check_ids(model, [(0, 1), (348, 2)], "m")
+
+
+def test_ids_without_a_logit_are_left_out_of_the_constraint(
+    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
+) -> None:
+    """A tokenizer may have more ids than the weights: only those with a logit are allowed."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_model("llama", 300, tokenizer.eos_id)
+    engine = create_engine("outlines", model, tokenizer, Limits(1, 5), "[a-z ]+")
+    ((_, completion),) = next(engine.generate([(0, 40)]))
+    assert len(completion.token_ids) == 5
+    assert max(completion.token_ids) < 300

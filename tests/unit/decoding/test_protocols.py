@@ -59,12 +59,8 @@ def test_dtypes_can_be_loaded(name: str) -> None:
 def test_limits_that_are_given_win(
     batch_size: int | None, max_new_tokens: int | None, expected: Limits
 ) -> None:
-    """A limit that is given replaces the protocol's; all else stays as it is."""
-    paper = protocol("paper")
-    changed = paper.with_limits(batch_size, max_new_tokens)
-    assert changed.limits == expected
-    assert (changed.dtypes, changed.whole_answers) == (paper.dtypes, paper.whole_answers)
-    assert protocol("paper") == paper
+    """A limit that is given replaces the protocol's."""
+    assert protocol("paper").limits.changed(batch_size, max_new_tokens) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +70,7 @@ def test_limits_that_are_given_win(
 def test_limits_below_one(batch_size: int | None, max_new_tokens: int | None, option: str) -> None:
     """A limit below 1 is refused by the name of its option."""
     with pytest.raises(SettingError, match=f"^{option}: at least 1 is needed$"):
-        protocol("paper").with_limits(batch_size, max_new_tokens)
+        protocol("paper").limits.changed(batch_size, max_new_tokens)
 
 
 def test_unknown_protocol() -> None:

@@ -209,6 +209,30 @@ def test_hub_model_without_safetensors(tmp_path: Path, monkeypatch: pytest.Monke
     assert "https://huggingface.co/owner/name" in message
 
 
+def test_a_gguf_file_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``owner/name/file.gguf`` fetches that file and the settings beside it, pinned to a commit."""
+    folder = _write(tmp_path / COMMIT, tiny__gguf=b"weights")
+    asked: list[object] = []
+
+    def download(repository: str, **options: object) -> str:
+        asked.extend([repository, options["allow_patterns"]])
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    found = locate("owner/name/tiny.gguf")
+    assert asked[0] == "owner/name"
+    assert "tiny.gguf" in str(asked[1])
+    assert (found.name, found.gguf) == ("owner/name/tiny.gguf", "tiny.gguf")
+    assert found.fingerprint == f"commit:{COMMIT}"
+    assert "has no other.gguf" in _refusal("owner/name/other.gguf")
+
+
+def test_a_revision_of_a_local_folder_is_refused(tmp_path: Path) -> None:
+    """A revision says nothing about a local folder, and is not left aside without a word."""
+    folder = _write(tmp_path, model__safetensors=b"weights")
+    assert "--revision is for models of the hub" in _refusal(str(folder), "main")
+
+
 def _of_a_response(kind: Callable[..., Exception], status: int) -> Exception:
     """The error as the hub's client makes it: of several lines, with its response."""
     request = httpx2.Request("GET", "https://huggingface.co/api/models/owner/name")

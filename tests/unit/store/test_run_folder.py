@@ -66,7 +66,10 @@ def test_predictions_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
 def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
     """A run.json that is not JSON is an error with its path."""
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(DataError, match=r"run\.json: not JSON"), RunFolder(tmp_path, IDENTITY):
+    with (
+        pytest.raises(DataError, match=r"run\.json: cannot be read"),
+        RunFolder(tmp_path, IDENTITY),
+    ):
         pass
 
 
@@ -75,3 +78,33 @@ def test_the_result_is_written(tmp_path: Path) -> None:
     with RunFolder(tmp_path, IDENTITY) as folder:
         path = folder.finish({"overall": {"correct": 1, "total": 2}})
     assert json.loads(path.read_text()) == {"overall": {"correct": 1, "total": 2}}
+
+
+def test_another_run_is_set_aside_when_asked(tmp_path: Path) -> None:
+    """With set_aside the other run moves to the first free folder beside, whole."""
+    path = tmp_path / "run"
+    for name in ("first", "second", "third"):
+        identity = {**IDENTITY, "model": {"name": name}}
+        with RunFolder(path, identity, set_aside=True) as folder:
+            assert folder.finished() == {}
+            folder.append([(name, "1")])
+    for beside, name in (("run.1", "first"), ("run.2", "second"), ("run", "third")):
+        assert json.loads((tmp_path / beside / "run.json").read_text())["model"]["name"] == name
+        assert name in (tmp_path / beside / "predictions.jsonl").read_text()
+
+
+def test_set_aside_leaves_the_same_run_alone(tmp_path: Path) -> None:
+    """With set_aside the same run goes on in its place."""
+    for _ in range(2):
+        with RunFolder(tmp_path / "run", IDENTITY, set_aside=True) as folder:
+            folder.append([("a", "1")])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "predictions.jsonl").read_text().count("\n") == 2
+
+
+def test_the_result_is_read_back(tmp_path: Path) -> None:
+    """A finished run knows its result, one that is not over has none."""
+    with RunFolder(tmp_path, IDENTITY) as folder:
+        assert folder.result() == {}
+        folder.finish({"overall": 1})
+        assert folder.result() == {"overall": 1}

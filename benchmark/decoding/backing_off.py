@@ -1,0 +1,69 @@
+"""Decoding that makes its batch smaller when memory runs out, and goes on."""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from benchmark.decoding.engine import Engine, Limits
+from benchmark.errors import ModelError
+from benchmark.records import Completion, TokenIds
+
+_NO_MEMORY = "not enough memory"
+"""What torch's allocator for the CPU says, in a plain RuntimeError."""
+
+
+@dataclass
+class BackingOff:
+    """An engine that is made anew with half the batch whenever memory runs out.
+
+    ``batch_sizes`` are those used so far, in order. Completions that were handed out stay as
+    they are; the rest is decoded in the smaller batch. In float32 on a CPU that changes
+    nothing, elsewhere a near tie may fall the other way, so the sizes belong to the result.
+    """
+
+    create: Callable[[Limits], Engine]
+    limits: Limits
+    batch_sizes: list[int] = field(default_factory=list)
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """The completions as they are finished, each with the index of its prompt.
+
+        Raises:
+            ModelError: when not even one prompt fits.
+        """
+        finished = set(done)
+        limits: Limits | None = self.limits
+        while limits is not None:
+            self.batch_sizes.append(limits.batch_size)
+            try:
+                for batch in self.create(limits).generate(prompts, finished):
+                    finished.update(index for index, _ in batch)
+                    yield batch
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                limits = _half(limits, error)
+            else:
+                limits = None
+            # After the handler: its error held the tensors of the batch that did not fit.
+            _release()
+
+
+def _half(limits: Limits, error: RuntimeError) -> Limits:
+    if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+        raise error
+    if limits.batch_size == 1:
+        raise ModelError(
+            "out of memory with one prompt at a time; use --dtype bfloat16, on a GPU "
+            "--quantization 8bit, or a device with more memory"
+        ) from error
+    return replace(limits, batch_size=limits.batch_size // 2)
+
+
+def _release() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

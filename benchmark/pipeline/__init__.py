@@ -1,0 +1,16 @@
+"""The only place that joins the stages: data, prompts, decoding, scoring, counts."""
+
+from benchmark.pipeline.data import evaluate, load_states, score_files
+from benchmark.pipeline.measure import Measured, run
+from benchmark.pipeline.requests import DataRequest, Progress, RunRequest
+
+__all__ = [
+    "DataRequest",
+    "Measured",
+    "Progress",
+    "RunRequest",
+    "evaluate",
+    "load_states",
+    "run",
+    "score_files",
+]

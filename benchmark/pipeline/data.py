@@ -1,0 +1,80 @@
+"""The states that are asked about, and what predictions about them come to."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from benchmark.boxes.archive import read_archive
+from benchmark.boxes.dataset import generate, read_file
+from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.boxes.world import BOXES
+from benchmark.errors import DataError, SettingError
+from benchmark.pipeline.requests import DataRequest
+from benchmark.records import Outcome, State
+from benchmark.scoring.outcomes import score
+from benchmark.scoring.parsing import parse_answer
+from benchmark.scoring.predictions import match, read_predictions
+from benchmark.stats.summary import Summary, summarize
+
+
+def load_states(request: DataRequest) -> list[State]:
+    """The states asked for: the first so many, in the order of the data.
+
+    Raises:
+        DataError: when the data cannot be read, has no states, or one of them twice.
+        SettingError: for a number of states below 1 or above what there is, and for options
+            that say nothing about the data asked for.
+    """
+    if request.states is not None and request.states < 1:
+        raise SettingError(f"--states {request.states}: at least 1 is needed")
+    states = list(islice(_once(_source(request), str(request.path)), request.states))
+    if not states:
+        raise DataError(f"{request.path}: no states in this file")
+    if request.states is not None and len(states) < request.states:
+        raise SettingError(f"--states {request.states}: the data has {len(states)}; ask for fewer")
+    return states
+
+
+def evaluate(states: Sequence[State], predictions: Sequence[str]) -> list[Outcome]:
+    """The outcome of each state's predicted text."""
+    return [
+        score(parse_answer(text, BOXES), state)
+        for state, text in zip(states, predictions, strict=True)
+    ]
+
+
+def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> Summary:
+    """The summary of a file of predictions against gold states."""
+    pairs = match(
+        load_states(gold), read_predictions(predictions), str(predictions), partial=partial
+    )
+    scored = list(pairs)
+    if not scored:
+        raise DataError(f"{predictions}: no prediction for any state of the gold data")
+    states, texts = zip(*scored, strict=True)
+    return summarize(evaluate(states, texts))
+
+
+def _source(request: DataRequest) -> Iterator[State]:
+    path, zipped = request.path, bool(request.path and request.path.suffix.lower() == ".zip")
+    if request.password is not None and not zipped:
+        raise SettingError("--password is for the authors' ZIP; give that with --data, or leave it")
+    if path is None:
+        seed = request.seed or 0
+        return generate(request.split, seed, default_vocabulary(), subsampled=True)
+    if request.seed is not None:
+        raise SettingError(f"--seed generates data, and --data {path} gives it; use one of them")
+    return read_archive(path, request.password) if zipped else read_file(path)
+
+
+def _once(states: Iterable[State], source: str) -> Iterator[State]:
+    """The states, if none comes twice: predictions are told apart by their descriptions."""
+    seen: set[str] = set()
+    for state in states:
+        if state.description in seen:
+            raise DataError(
+                f"{source}: a state of sequence {state.sample_id} comes twice, "
+                f"{state.description[:60]!r}...; remove one"
+            )
+        seen.add(state.description)
+        yield state

@@ -1,0 +1,163 @@
+"""A run: from a request to predictions and a result on disk."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.boxes.baseline import Percentages, baseline
+from benchmark.boxes.language import statement
+from benchmark.boxes.world import BOXES
+from benchmark.decoding.engine import Limits
+from benchmark.decoding.engines import check_engine, check_ids, create_engine
+from benchmark.decoding.expression import answer_expression
+from benchmark.decoding.protocols import protocol
+from benchmark.errors import SettingError
+from benchmark.models.loading import (
+    LoadOptions,
+    check_options,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+)
+from benchmark.models.location import Location, locate
+from benchmark.models.registry import registry
+from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.pipeline.data import evaluate, load_states
+from benchmark.pipeline.identity import Settings, identity
+from benchmark.pipeline.requests import Progress, RunRequest
+from benchmark.prompts.rendering import check_format, prompt
+from benchmark.records import Outcome, State, TokenIds
+from benchmark.stats.summary import Summary, summarize
+from benchmark.store.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a run came to, and the document that was written about it."""
+
+    outcomes: tuple[Outcome, ...]
+    summary: Summary
+    baseline: Percentages
+    document: dict[str, object]
+
+
+def run(request: RunRequest, progress: Progress) -> Measured:
+    """Measure a model, going on where an earlier run into the same folder stopped.
+
+    Raises:
+        BenchmarkError: for whatever of the request cannot be had; see the message.
+    """
+    # What costs nothing is checked before anything is read or fetched.
+    settings = resolve(request)
+    states = load_states(request.data)
+    location = locate(request.model, request.revision)
+    progress.say(f"tokenizing {len(states)} prompts for {location.name}")
+    tokenizer = load_tokenizer(location)
+    prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
+    if protocol(settings.name).whole_answers:
+        _check_limit(tokenizer, states, settings.limits)
+    work = _Work(settings, location, tokenizer, states, prompts)
+    known = identity(settings, location, states, prompts, answer_expression(BOXES))
+    with RunFolder(request.out, known, set_aside=request.set_aside) as folder:
+        how = _decode(work, folder, progress)
+        texts = folder.finished()
+        measured = _measured(states, [texts[state.description] for state in states])
+        folder.finish({**measured.document, **how, **known})
+    return measured
+
+
+def resolve(request: RunRequest) -> Settings:
+    """The protocol asked for with all that the request changes of it, checked.
+
+    Raises:
+        SettingError: when one of the settings does not exist or does not fit the machine.
+    """
+    named = protocol(request.protocol)
+    engine = check_engine(request.engine or named.engine)
+    device = resolve_device(request.device)
+    entry = registry().by_huggingface_id(request.model)
+    # The paper ran its largest models in 8 bit (section 4 of the protocol).
+    quantized = entry.quantization if entry and named.paper_quantization else None
+    own = LoadOptions(device, named.dtype(device), quantized)
+    possible = quantized if device != "cpu" else None
+    options = LoadOptions(device, request.dtype or own.dtype, request.quantization or possible)
+    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
+    pairs = {
+        "engine": (engine, named.engine),
+        "batch_size": (limits.batch_size, named.limits.batch_size),
+        "max_new_tokens": (limits.max_new_tokens, named.limits.max_new_tokens),
+        "dtype": (options.dtype, own.dtype),
+        "quantization": (options.quantization, own.quantization),
+    }
+    return Settings(
+        name=request.protocol,
+        changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
+        engine=engine,
+        prompt_format=check_format(request.prompt_format),
+        limits=limits,
+        options=check_options(options),
+    )
+
+
+def _check_limit(tokenizer: Tokenizer, states: Sequence[State], limits: Limits) -> None:
+    """Refuse a token limit that would cut a correct answer off."""
+    worlds = (tuple(query.gold for query in state.queries) for state in states)
+    longest = max(len(tokenizer.encode(f"Statement: {statement(world)}")) for world in worlds)
+    if longest >= limits.max_new_tokens:  # one more is needed for the end of the sequence
+        raise SettingError(
+            f"--max-new-tokens {limits.max_new_tokens} would cut correct answers, which take up to "
+            f"{longest + 1} tokens; raise it, or take --protocol paper, which cuts"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    settings: Settings
+    location: Location
+    tokenizer: TransformersTokenizer
+    states: Sequence[State]
+    prompts: Sequence[TokenIds]
+
+
+def _decode(work: _Work, folder: RunFolder, progress: Progress) -> dict[str, object]:
+    """Decode what is missing in the folder; how it went, for the result."""
+    there = folder.finished()
+    done = {index for index, state in enumerate(work.states) if state.description in there}
+    if len(done) == len(work.states) and (before := folder.result()):
+        return {name: before.get(name) for name in ("batch_sizes", "timing")}
+    from benchmark.decoding.backing_off import BackingOff  # imports torch
+
+    options, name = work.settings.options, work.location.name
+    progress.say(f"loading {name} in {options.dtype} on {options.device}")
+    model = load_model(work.location, options)
+    check_ids(model, work.prompts, name)
+    engine = BackingOff(
+        lambda limits: create_engine(
+            work.settings.engine, model, work.tokenizer, limits, answer_expression(BOXES)
+        ),
+        work.settings.limits,
+    )
+    started = time.perf_counter()
+    progress.start(len(work.states), len(done))
+    for batch in engine.generate(work.prompts, done):
+        folder.append((work.states[i].description, completion.text) for i, completion in batch)
+        progress.advance(len(batch))
+    seconds = time.perf_counter() - started
+    timing = {"decoded_states": len(work.states) - len(done), "seconds": round(seconds, 2)}
+    return {"batch_sizes": engine.batch_sizes, "timing": timing}
+
+
+def _measured(states: Sequence[State], texts: Sequence[str]) -> Measured:
+    outcomes = evaluate(states, texts)
+    summary = summarize(outcomes)
+    chance = baseline(states)
+    document = {
+        **summary.as_json(),
+        "baseline": chance,
+        "unfinished_answers": sum("." not in text for text in texts),
+        # One entry a state: its sequence, and of each query numops in hexadecimal and 1 or 0.
+        "sequences": [outcome.sample_id for outcome in outcomes],
+        "numops": ["".join(f"{n:x}" for n in outcome.numops) for outcome in outcomes],
+        "outcomes": ["".join(str(int(right)) for right in outcome.correct) for outcome in outcomes],
+    }
+    return Measured(tuple(outcomes), summary, chance, document)

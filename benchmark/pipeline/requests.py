@@ -1,0 +1,55 @@
+"""What is asked of a run, and how it shows where it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """Which states: of a JSONL file, of the authors' ZIP, or generated from a seed.
+
+    The seed is 0 where none is given, and must not be given beside a file.
+    """
+
+    path: Path | None = None
+    password: str | None = None
+    seed: int | None = None
+    states: int | None = None
+    split: str = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One run: which model on which states, and every setting that can change its score.
+
+    ``None`` takes the protocol's own setting. ``set_aside`` moves another run that is in the
+    folder out of the way instead of refusing it.
+    """
+
+    model: str
+    out: Path
+    data: DataRequest = DataRequest()
+    engine: str | None = None
+    protocol: str = "default"
+    prompt_format: str = "completion"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str | None = None
+    quantization: str | None = None
+    batch_size: int | None = None
+    max_new_tokens: int | None = None
+    set_aside: bool = False
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    def say(self, text: str) -> None:
+        """What is being done now, where it is not decoding."""
+
+    def start(self, total: int, done: int) -> None:
+        """Decoding begins, with so many states already there."""
+
+    def advance(self, states: int) -> None:
+        """So many more states are on disk."""
