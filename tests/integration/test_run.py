@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedModel
@@ -224,7 +225,7 @@ def test_the_paper_protocol_is_what_it_says(request_: RunRequest) -> None:
 
 
 @pytest.mark.parametrize("change", [{"engine": "unconstrained"}, {"prompt_format": "chat"}])
-def test_engines_and_formats_run(request_: RunRequest, change: dict[str, str]) -> None:
+def test_engines_and_formats_run(request_: RunRequest, change: dict[str, Any]) -> None:
     """The ablation and the chat format run the whole way, and say so in the result."""
     run(replace(request_, max_new_tokens=250, **change), Watch())
     result = json.loads((request_.out / "result.json").read_text())

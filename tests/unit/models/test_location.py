@@ -9,7 +9,7 @@ import httpx2
 import huggingface_hub
 import pytest
 from huggingface_hub import errors as hub
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

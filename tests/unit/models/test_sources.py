@@ -141,7 +141,6 @@ def test_fetch_extracts_the_files(
 ) -> None:
     """Only the files of the source are taken, from wheels as from tar archives."""
     registry.archive = archive(CONTENTS)
-    assert not FIRST.present
     folder = fetch(FIRST)
     assert FIRST.present
     assert folder == FIRST.folder

@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmark.report import progress as module
 from benchmark.report.progress import RunProgress
 
 
@@ -21,7 +20,7 @@ def _text(console: Console) -> str:
 def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal there is a line every ten seconds and one at the end, with the rate."""
     clock = iter([100.0, 104.0, 112.0, 120.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("benchmark.report.progress.time.monotonic", lambda: next(clock))
     console = _console(terminal=False)
     with RunProgress(console) as progress:
         progress.start(total=40, done=10)

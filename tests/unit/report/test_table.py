@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import published
 from benchmark.records import Outcome
 from benchmark.report.table import baseline_table, result_table
@@ -13,7 +14,11 @@ OUTCOMES = [
     Outcome(1, (0, 0, 1, 1, 2, 3, 8), (True, True, False, True, False, False, False)),
     Outcome(2, (0, 1, 1, 0, 4, 2, 1), (False, True, True, False, False, False, True)),
 ]
-CHANCE = {"overall": 21.0, "nontrivial": 14.0, "by_numops": {"0": 41.1, "1": 17.9, "8": 25.0}}
+CHANCE: Percentages = {
+    "overall": 21.0,
+    "nontrivial": 14.0,
+    "by_numops": {"0": 41.1, "1": 17.9, "8": 25.0},
+}
 
 
 def _shown(table: object) -> list[str]:
@@ -29,7 +34,7 @@ def test_result_table_has_a_row_a_numops_and_two_sums() -> None:
     lines = _shown(result_table("a model", summarize(OUTCOMES), CHANCE, beside))
     rows = {line.split()[0]: line.split() for line in lines[4:] if line.strip("─ ")}
     assert max(map(len, lines)) <= 80
-    assert rows["0"] == ["0", "2/4", "50.0", "5.5", "to", "94.5", "41.1", "65.5", "95.7"]
+    assert rows["0"] == ["0", "2/4", "50.0", "0.2", "to", "99.8", "41.1", "65.5", "95.7"]
     assert rows["1"][1:3] == ["4/5", "80.0"]
     assert rows["8"][-3:] == ["25.0", "-", "-"]
     assert rows["all"][1:3] == ["6/14", "42.9"]

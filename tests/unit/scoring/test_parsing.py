@@ -49,7 +49,7 @@ def test_content_of_a_box(case: dict[str, Any]) -> None:
         answer = parse_answer(f"Statement: {clauses}.", BOXES)
         assert (answer.contents[box] == frozenset(case["gold"])) is case["correct"]
         others = [contents for k, contents in enumerate(answer.contents) if k != box]
-        assert others == [{"x"}] * (BOXES - 1)
+        assert others == [frozenset({"x"})] * (BOXES - 1)
 
 
 @pytest.mark.parametrize("case", TEXTS, ids=[case["case"] for case in TEXTS])
