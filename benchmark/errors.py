@@ -25,6 +25,14 @@ class ModelError(BenchmarkError):
     """A model or tokenizer cannot be found, reached or used."""
 
 
+class UnavailableModelError(ModelError):
+    """A model is gated, or neither here nor to be reached."""
+
+
+class DoesNotFitError(ModelError):
+    """A model does not fit into the memory that there is."""
+
+
 class SettingError(BenchmarkError):
     """An option has a value that does not exist or does not fit the others."""
 

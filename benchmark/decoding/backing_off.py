@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from benchmark.decoding.engine import Engine, Limits
-from benchmark.errors import ModelError
+from benchmark.errors import DoesNotFitError
 from benchmark.records import Completion, TokenIds
 
 _NO_MEMORY = "not enough memory"
@@ -34,7 +34,7 @@ class BackingOff:
         """The completions as they are finished, each with the index of its prompt.
 
         Raises:
-            ModelError: when not even one prompt fits.
+            DoesNotFitError: when not even one prompt fits.
         """
         finished = set(done)
         limits: Limits | None = self.limits
@@ -56,7 +56,7 @@ def _half(limits: Limits, error: RuntimeError) -> Limits:
     if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
         raise error
     if limits.batch_size == 1:
-        raise ModelError(
+        raise DoesNotFitError(
             "out of memory with one prompt at a time; use --dtype bfloat16, on a GPU "
             "--quantization 8bit, or a device with more memory"
         ) from error

@@ -21,6 +21,14 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def gpus() -> tuple[int, ...]:
+    """The bytes of memory of each visible GPU, in torch's order."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return tuple(torch.cuda.get_device_properties(n).total_memory for n in range(count))
+
+
 def describe(device: str) -> Hardware:
     """The hardware behind a torch device.
 
@@ -31,8 +39,8 @@ def describe(device: str) -> Hardware:
 
     threads = torch.get_num_threads()
     if device.startswith("cuda"):
-        name = torch.cuda.get_device_name(torch.device(device))
-        return {"device": device, "name": name, "hardware_class": name, "threads": threads}
+        name = torch.cuda.get_device_name(torch.device(device.partition(",")[0]))
+        return {"device": "cuda", "name": name, "hardware_class": name, "threads": threads}
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "device": device,

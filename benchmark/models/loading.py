@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.errors import ModelError, SettingError
+from benchmark.errors import DoesNotFitError, ModelError, SettingError
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
 """What transformers raises for files that are not what they should be."""
 
-_CUDA = re.compile("cuda(:(?P<number>[0-9]{1,3}))?")
+_CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
+
+_FOR_WEIGHTS = 0.9
+"""The share of a GPU's memory that weights may take; the rest is for the cache and the kernels."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -46,11 +49,11 @@ def resolve_device(device: str) -> str:
         return device
     match = _CUDA.fullmatch(device)
     if match is None:
-        raise SettingError(f"no device {device!r}; use auto, cpu, cuda or cuda:N")
+        raise SettingError(f"no device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
     if not torch.cuda.is_available():
         raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
     count = torch.cuda.device_count()
-    if int(match["number"] or 0) >= count:
+    if max(map(int, (match["numbers"] or "0").split(","))) >= count:
         raise SettingError(f"--device {device}: there are {count} GPUs, counted from cuda:0")
     return device
 
@@ -97,8 +100,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
 
     arguments = {
         "dtype": _dtype(options.dtype),
-        # Several GPUs share a model that one cannot hold.
-        "device_map": "auto" if options.device == "cuda" else {"": options.device},
+        **_device_map(options.device),
         "use_safetensors": True if location.gguf is None else None,
         "trust_remote_code": False,
         **_quantization(options),
@@ -110,7 +112,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
                 location.folder, output_loading_info=True, **arguments
             )
     except torch.OutOfMemoryError as error:
-        raise ModelError(
+        raise DoesNotFitError(
             f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
             "--quantization 8bit, or --device cuda, which shares it between all GPUs"
         ) from error
@@ -148,6 +150,21 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
     from transformers import BitsAndBytesConfig
 
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+
+
+def _device_map(device: str) -> dict[str, object]:
+    """One device for the whole model; several GPUs, all or those named, share it by layers."""
+    if device == "cuda":
+        return {"device_map": "auto"}
+    if "," not in device:
+        return {"device_map": {"": device}}
+    from benchmark.models.hardware import gpus
+
+    memory, numbers = gpus(), map(int, device.removeprefix("cuda:").split(","))
+    return {
+        "device_map": "auto",
+        "max_memory": {n: int(memory[n] * _FOR_WEIGHTS) for n in numbers},
+    }
 
 
 def _gguf(location: Location) -> dict[str, str]:

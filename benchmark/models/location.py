@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import ModelError
+from benchmark.errors import ModelError, UnavailableModelError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
@@ -122,13 +122,13 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
             model, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
         )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
-        raise ModelError(
+        raise UnavailableModelError(
             f"{model}: gated; accept its licence at {page}, then set HF_TOKEN to your token"
         ) from error
     except hub.RevisionNotFoundError as error:
         raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
     except hub.RepositoryNotFoundError as error:
-        raise ModelError(
+        raise UnavailableModelError(
             f"{model}: no such folder here, and not on the hub, or private there; check the "
             f"name at {page}, or set HF_TOKEN"
         ) from error
@@ -141,7 +141,7 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         ConnectionError,
         httpx2.HTTPError,
     ) as error:
-        raise ModelError(
+        raise UnavailableModelError(
             f"{model}: no such folder here, not in the local cache, and the hub cannot be reached; "
             "connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
         ) from error

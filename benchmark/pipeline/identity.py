@@ -33,6 +33,8 @@ class Settings:
             "prompt_format": self.prompt_format,
             **asdict(self.limits),
             **asdict(self.options),
+            # Which of several like GPUs it is changes nothing.
+            "device": self.options.device.partition(":")[0],
             "changed": list(self.changed),
         }
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from benchmark.boxes.baseline import Percentages, baseline
 from benchmark.boxes.language import statement
@@ -41,8 +42,34 @@ class Measured:
     document: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run with all but its weights at hand.
+
+    ``identity`` is everything that the score depends on; two runs with the same one give the
+    same result.
+    """
+
+    settings: Settings
+    location: Location
+    tokenizer: TransformersTokenizer
+    states: Sequence[State]
+    prompts: Sequence[TokenIds]
+    identity: dict[str, object]
+
+
 def run(request: RunRequest, progress: Progress) -> Measured:
     """Measure a model, going on where an earlier run into the same folder stopped.
+
+    Raises:
+        BenchmarkError: for whatever of the request cannot be had; see the message.
+    """
+    prepared = prepare(request, progress)
+    return execute(prepared, request.out, progress, set_aside=request.set_aside)
+
+
+def prepare(request: RunRequest, progress: Progress) -> Prepared:
+    """Read data and tokenizer, and check the request; no weights are loaded.
 
     Raises:
         BenchmarkError: for whatever of the request cannot be had; see the message.
@@ -56,13 +83,52 @@ def run(request: RunRequest, progress: Progress) -> Measured:
     prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
     if protocol(settings.name).whole_answers:
         _check_limit(tokenizer, states, settings.limits)
-    work = _Work(settings, location, tokenizer, states, prompts)
     known = identity(settings, location, states, prompts, answer_expression(BOXES))
-    with RunFolder(request.out, known, set_aside=request.set_aside) as folder:
-        how = _decode(work, folder, progress)
+    return Prepared(settings, location, tokenizer, states, prompts, known)
+
+
+def finished(work: Prepared, out: Path) -> Measured | None:
+    """What the run came to, if the folder holds all of it; no weights are needed for that.
+
+    Raises:
+        ResumeError: when the folder holds another run or another process holds it.
+    """
+    if not out.exists():
+        return None
+    with RunFolder(out, work.identity) as folder:
         texts = folder.finished()
-        measured = _measured(states, [texts[state.description] for state in states])
-        folder.finish({**measured.document, **how, **known})
+        if not folder.result() or not all(state.description in texts for state in work.states):
+            return None
+    return _measured(work.states, [texts[state.description] for state in work.states])
+
+
+def execute(
+    work: Prepared,
+    out: Path,
+    progress: Progress,
+    *,
+    device: str | None = None,
+    set_aside: bool = False,
+) -> Measured:
+    """Decode what is missing in the folder, and write the result there.
+
+    Args:
+        work: the run.
+        out: its folder.
+        progress: shows how far it is.
+        device: which one of the request's kind, where that is settled only now.
+        set_aside: move another run that is in the folder out of the way.
+
+    Raises:
+        ResumeError: when the folder holds another run or another process holds it.
+        ModelError: when the weights cannot be loaded or do not fit.
+    """
+    options = replace(work.settings.options, device=device or work.settings.options.device)
+    with RunFolder(out, work.identity, set_aside=set_aside) as folder:
+        how = _decode(work, options, folder, progress)
+        texts = folder.finished()
+        measured = _measured(work.states, [texts[state.description] for state in work.states])
+        folder.finish({**measured.document, **how, **work.identity})
     return measured
 
 
@@ -110,16 +176,9 @@ def _check_limit(tokenizer: Tokenizer, states: Sequence[State], limits: Limits) 
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    settings: Settings
-    location: Location
-    tokenizer: TransformersTokenizer
-    states: Sequence[State]
-    prompts: Sequence[TokenIds]
-
-
-def _decode(work: _Work, folder: RunFolder, progress: Progress) -> dict[str, object]:
+def _decode(
+    work: Prepared, options: LoadOptions, folder: RunFolder, progress: Progress
+) -> dict[str, object]:
     """Decode what is missing in the folder; how it went, for the result."""
     there = folder.finished()
     done = {index for index, state in enumerate(work.states) if state.description in there}
@@ -127,7 +186,7 @@ def _decode(work: _Work, folder: RunFolder, progress: Progress) -> dict[str, obj
         return {name: before.get(name) for name in ("batch_sizes", "timing")}
     from benchmark.decoding.backing_off import BackingOff  # imports torch
 
-    options, name = work.settings.options, work.location.name
+    name = work.location.name
     progress.say(f"loading {name} in {options.dtype} on {options.device}")
     model = load_model(work.location, options)
     check_ids(model, work.prompts, name)

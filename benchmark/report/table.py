@@ -17,7 +17,7 @@ def result_table(
     beside: Sequence[PublishedModel] = (),
 ) -> Table:
     """Accuracy by numops, with the random baseline and published models beside it, in per cent."""
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("numops", justify="right")
     table.add_column("correct", justify="right")
     table.add_column("accuracy", justify="right", style="bold")
@@ -30,8 +30,8 @@ def result_table(
         table.add_row(
             str(numops),
             *_cells(estimate),
-            *([_number(chance["by_numops"].get(str(numops)))] if chance else []),
-            *(_number(_published(model, [numops])) for model in beside),
+            *([number(chance["by_numops"].get(str(numops)))] if chance else []),
+            *(number(_published(model, [numops])) for model in beside),
         )
     table.add_section()
     every = range(8)
@@ -42,26 +42,27 @@ def result_table(
         table.add_row(
             name,
             *_cells(estimate),
-            *([_number(random)] if chance else []),
-            *(_number(_published(model, wanted)) for model in beside),
+            *([number(random)] if chance else []),
+            *(number(_published(model, wanted)) for model in beside),
         )
     return table
 
 
 def baseline_table(title: str, chance: Percentages) -> Table:
     """The random baseline by numops, in per cent."""
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("numops", justify="right")
     table.add_column("random", justify="right")
     for numops, percent in chance["by_numops"].items():
-        table.add_row(numops, _number(percent))
+        table.add_row(numops, number(percent))
     table.add_section()
-    table.add_row(">= 1", _number(chance["nontrivial"]))
-    table.add_row("all", _number(chance["overall"]))
+    table.add_row(">= 1", number(chance["nontrivial"]))
+    table.add_row("all", number(chance["overall"]))
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """An empty table in the look of all tables here."""
     return Table(
         title=title,
         title_justify="left",
@@ -77,7 +78,7 @@ def _cells(estimate: Estimate) -> tuple[str, str, str]:
     if not tally.total:
         return "0/0", "-", "-"
     interval = f"{100 * low:.1f} to {100 * high:.1f}"
-    return f"{tally.correct}/{tally.total}", _number(100 * tally.accuracy), interval
+    return f"{tally.correct}/{tally.total}", number(100 * tally.accuracy), interval
 
 
 def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:
@@ -86,5 +87,6 @@ def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:
     return 100 * sum(tally.correct for tally in tallies) / total if total else None
 
 
-def _number(percent: float | None) -> str:
+def number(percent: float | None) -> str:
+    """A figure in per cent to one decimal, a dash where there is none."""
     return "-" if percent is None else f"{percent:.1f}"

@@ -1,0 +1,77 @@
+"""Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.pipeline.measure import Measured
+from benchmark.records import Outcome
+from benchmark.stats.paired import PairedTest, paired_test
+
+SEED = 20240531
+"""Of signs and resamples, so that the same outcomes give the same p-values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Base and variant with the paired test of each group of queries.
+
+    Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs.
+    """
+
+    base: Measured
+    variant: Measured
+    overall: PairedTest
+    nontrivial: PairedTest
+    by_numops: dict[int, PairedTest]
+
+    def as_json(self) -> dict[str, object]:
+        """Counts of both, differences in points of accuracy, p-values."""
+        return {
+            "base": self.base.summary.as_json(),
+            "variant": self.variant.summary.as_json(),
+            "difference": {
+                "overall": _as_json(self.overall),
+                "nontrivial": _as_json(self.nontrivial),
+                "by_numops": {str(n): _as_json(test) for n, test in self.by_numops.items()},
+            },
+        }
+
+
+def compare(base: Measured, variant: Measured) -> Comparison:
+    """Compare two measurements of the same states, by clustered paired tests.
+
+    Raises:
+        ValueError: when they are not of the same states, or no query has numops >= 1.
+    """
+    pair = (base.outcomes, variant.outcomes)
+    return Comparison(
+        base=base,
+        variant=variant,
+        overall=_test(*pair, frozenset(base.summary.by_numops)),
+        nontrivial=_test(*pair, frozenset(base.summary.by_numops) - {0}),
+        by_numops={n: _test(*pair, frozenset({n})) for n in base.summary.by_numops},
+    )
+
+
+def _test(
+    base: Sequence[Outcome], variant: Sequence[Outcome], wanted: frozenset[int]
+) -> PairedTest:
+    rng = np.random.Generator(np.random.PCG64(SEED))
+    return paired_test(base, variant, rng, wanted.__contains__)
+
+
+def _as_json(test: PairedTest) -> dict[str, object]:
+    low, high = test.interval
+    return {
+        "points": round(100 * test.difference, 2),
+        "low": round(100 * low, 2),
+        "high": round(100 * high, 2),
+        "gained": test.gained,
+        "lost": test.lost,
+        "queries": test.queries,
+        "clusters": test.clusters,
+        "p_greater": test.greater,
+        "p_two_sided": test.two_sided,
+    }

@@ -1,0 +1,51 @@
+"""Each model measured once, however many pairs share it, in however many processes and runs.
+
+A measurement's folder is named after the model and a digest of its identity, everything that
+can change a score: another library version, dtype or data set is another folder.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from benchmark.pipeline.measure import Measured, execute, finished, prepare
+from benchmark.pipeline.placement import AsAsked, Placement
+from benchmark.pipeline.requests import Progress, RunRequest
+
+
+@dataclass
+class ModelStore:
+    """Measurements in a folder on disk, safe under several processes."""
+
+    folder: Path
+    progress: Progress
+    placement: Placement = field(default_factory=AsAsked)
+
+    def measure(self, request: RunRequest) -> Measured:
+        """The measurement of the request, made now or taken from the store.
+
+        ``request.out`` is left aside. Where another process is measuring the same, this waits;
+        where one was killed, this goes on.
+
+        Raises:
+            BenchmarkError: as :func:`benchmark.pipeline.measure.execute`.
+        """
+        prepared = prepare(request, self.progress)
+        digest = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode())
+        out = self.folder / f"{_slug(request.model)}-{digest.hexdigest()[:12]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Not RunFolder's own lock, which refuses: here the second one waits for the first.
+        with FileLock(self.folder / f"{out.name}.lock"):
+            if measured := finished(prepared, out):
+                return measured
+            with self.placement.place(prepared) as device:
+                return execute(prepared, out, self.progress, device=device)
+
+
+def _slug(name: str) -> str:
+    """The last part of a path or identifier, fit for a file name."""
+    return re.sub(r"[^\w.-]+", "-", Path(name).name) or "model"
