@@ -6,9 +6,12 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.fetch import fetch
 from benchmark.cli.generate import generate
+from benchmark.cli.pair import pair
+from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.errors import BenchmarkError
@@ -20,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, score, generate, baseline, fetch):
+for verb in (run, pair, prompt_format, ablation, score, generate, baseline, fetch):
     app.command()(verb)
 
 _NAME = "python -m benchmark"

@@ -6,41 +6,42 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import DataSeed, Json, Password
+from benchmark.cli.options import (
+    BatchSize,
+    DataFile,
+    DataSeed,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    Password,
+    PromptFormat,
+    States,
+)
 
 _BESIDE = ("Llama 2 7B", "CodeLlama 13B")
 """Published models shown for scale."""
 
 
 def run(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A local folder or GGUF file, or a Hugging Face identifier.", metavar="M"
-        ),
-    ],
+    model: Model,
     out: Annotated[
         Path, typer.Option(help="Folder for predictions.jsonl and result.json.", metavar="DIR")
     ],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="JSON lines or the original ZIP; default: generated.", metavar="FILE"),
-    ] = None,
+    data: DataFile = None,
     password: Password = None,
-    states: Annotated[int | None, typer.Option(help="Only the first so many states.")] = None,
+    states: States = None,
     seed: DataSeed = None,
     engine: Annotated[
         str | None, typer.Option(help="outlines or unconstrained; default: the protocol's.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
-    prompt_format: Annotated[str, typer.Option(help="completion or chat.")] = "completion",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16; default: the protocol's.")
-    ] = None,
+    prompt_format: PromptFormat = "completion",
+    device: Device = "auto",
+    dtype: Dtype = None,
     quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
+    batch_size: BatchSize = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
     *,
     set_aside: Annotated[

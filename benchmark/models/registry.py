@@ -11,8 +11,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import DataError, SettingError
 
-Training = Literal["code", "math", "alignment"]
-"""What a variant was trained on further; also the name of the experiment its pair is in."""
+Training = Literal["code", "math", "alignment", "control"]
+"""What a variant was trained on further; also the name of the experiment its pair is in.
+
+``control`` is for models made to prove the instrument, not for any of the paper's.
+"""
+
+
+Hypothesis = Literal["gain", "no gain", "as published"]
+"""What a pair is expected to show where at least one operation changed the box.
+
+``gain``: the variant is better, by more than chance; ``no gain``: it is not; ``as published``: the
+paper claims no direction, and the difference is the published one within error.
+"""
 
 
 class _Entry(BaseModel):
@@ -55,6 +66,7 @@ class Pair(_Entry):
     experiment: Training
     base: str
     variant: str
+    hypothesis: Hypothesis
     paper: bool = False
     source: str | None = None
 
@@ -103,7 +115,8 @@ def registry() -> Registry:
 def read_registry(path: Path) -> Registry:
     """The benchmark's registry with a user's own models and pairs, in the same TOML form.
 
-    A user's pair may name models of the benchmark's registry.
+    A user's pair may name models of the benchmark's registry. With ``alone = true`` the file
+    stands for itself. An identifier that begins with ``./`` is a folder beside the file.
 
     Raises:
         DataError: naming the file and the model or pair that is not what it should be.
@@ -112,27 +125,37 @@ def read_registry(path: Path) -> Registry:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot read the registry: {error}") from error
-    return _parse(text, str(path), registry())
+    return _parse(text, str(path), registry(), path.parent)
 
 
-def _parse(text: str, source: str, known: Registry) -> Registry:
+def _parse(text: str, source: str, known: Registry, folder: Path | None = None) -> Registry:
     """What is known and what the text adds to it."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{source}: not TOML: {error}") from error
-    if unknown := data.keys() - {"models", "pairs"}:
+    if unknown := data.keys() - {"models", "pairs", "alone"}:
         raise DataError(f"{source}: unknown section {_list(unknown)}; there are models and pairs")
-    models, pairs = dict(known.models), dict(known.pairs)
+    alone = data.get("alone") is True
+    models, pairs = ({}, {}) if alone else (dict(known.models), dict(known.pairs))
     for key, fields in data.get("models", {}).items():
         where = f"{source}: model {key!r}"
-        _add(models, key, _valid(RegisteredModel, {**fields, "key": key}, where), where)
+        model = _valid(RegisteredModel, {**fields, "key": key}, where)
+        _add(models, key, _beside(model, folder), where)
     for number, fields in enumerate(data.get("pairs", []), start=1):
         where = f"{source}: pair {fields.get('id', number)!r}"
         pair = _valid(Pair, fields, where)
         _check_pair(pair, models, where)
         _add(pairs, pair.id, pair, where)
     return Registry(models=models, pairs=pairs)
+
+
+def _beside(model: RegisteredModel, folder: Path | None) -> RegisteredModel:
+    """The model with an identifier that begins with ``./`` made a path."""
+    if folder is None or not model.huggingface_id.startswith("./"):
+        return model
+    path = folder.resolve() / model.huggingface_id
+    return model.model_copy(update={"huggingface_id": str(path)})
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -153,6 +176,8 @@ def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -
             raise DataError(f"{where}: its {role} {key!r} is not among the models")
     if pair.base == pair.variant:
         raise DataError(f"{where}: base and variant are the same model")
+    if pair.hypothesis == "as published" and not pair.paper:
+        raise DataError(f"{where}: nothing is published of it; say gain or no gain")
     if not (pair.paper or pair.source):
         raise DataError(f"{where}: a pair that is not the paper's needs a source")
 

@@ -1,13 +1,18 @@
 """Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.boxes.world import BOXES
+from benchmark.decoding.expression import answer_expression
 from benchmark.pipeline.measure import Measured
 from benchmark.records import Outcome
 from benchmark.stats.paired import PairedTest, paired_test
+
+LEVEL = 0.05
 
 SEED = 20240531
 """Of signs and resamples, so that the same outcomes give the same p-values."""
@@ -53,6 +58,21 @@ def compare(base: Measured, variant: Measured) -> Comparison:
         nontrivial=_test(*pair, frozenset(base.summary.by_numops) - {0}),
         by_numops={n: _test(*pair, frozenset({n})) for n in base.summary.by_numops},
     )
+
+
+def better_format(comparison: Comparison) -> tuple[str, bool]:
+    """The format with more correct queries, and whether by more than chance (two-sided, 5 %).
+
+    Completion, the simpler one, where they are equal.
+    """
+    test = comparison.overall
+    return "chat" if test.difference > 0 else "completion", test.two_sided < LEVEL
+
+
+def broken_answers(measured: Measured) -> int:
+    """How many answers do not begin with what the answer expression describes."""
+    pattern = re.compile(answer_expression(BOXES))
+    return sum(pattern.match(text.strip()) is None for text in measured.texts)
 
 
 def _test(

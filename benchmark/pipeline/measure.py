@@ -1,7 +1,7 @@
 """A run: from a request to predictions and a result on disk."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,18 +28,24 @@ from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import check_format, prompt
 from benchmark.records import Outcome, State, TokenIds
+from benchmark.scoring.outcomes import outcomes_as_json
 from benchmark.stats.summary import Summary, summarize
 from benchmark.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run came to, and the document that was written about it."""
+    """What a run came to: the document about it, and the identity of what it depends on.
 
+    ``texts`` are the answers, one a state.
+    """
+
+    texts: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     summary: Summary
     baseline: Percentages
     document: dict[str, object]
+    identity: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def finished(work: Prepared, out: Path) -> Measured | None:
         texts = folder.finished()
         if not folder.result() or not all(state.description in texts for state in work.states):
             return None
-    return _measured(work.states, [texts[state.description] for state in work.states])
+    return _measured(work, texts)
 
 
 def execute(
@@ -127,7 +133,7 @@ def execute(
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
         how = _decode(work, options, folder, progress)
         texts = folder.finished()
-        measured = _measured(work.states, [texts[state.description] for state in work.states])
+        measured = _measured(work, texts)
         folder.finish({**measured.document, **how, **work.identity})
     return measured
 
@@ -206,17 +212,15 @@ def _decode(
     return {"batch_sizes": engine.batch_sizes, "timing": timing}
 
 
-def _measured(states: Sequence[State], texts: Sequence[str]) -> Measured:
-    outcomes = evaluate(states, texts)
+def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
+    texts = tuple(predictions[state.description] for state in work.states)
+    outcomes = tuple(evaluate(work.states, texts))
     summary = summarize(outcomes)
-    chance = baseline(states)
+    chance = baseline(work.states)
     document = {
         **summary.as_json(),
         "baseline": chance,
         "unfinished_answers": sum("." not in text for text in texts),
-        # One entry a state: its sequence, and of each query numops in hexadecimal and 1 or 0.
-        "sequences": [outcome.sample_id for outcome in outcomes],
-        "numops": ["".join(f"{n:x}" for n in outcome.numops) for outcome in outcomes],
-        "outcomes": ["".join(str(int(right)) for right in outcome.correct) for outcome in outcomes],
+        **outcomes_as_json(outcomes),
     }
-    return Measured(tuple(outcomes), summary, chance, document)
+    return Measured(texts, outcomes, summary, chance, document, work.identity)

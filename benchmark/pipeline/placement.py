@@ -10,6 +10,11 @@ from benchmark.pipeline.measure import Prepared
 from benchmark.store.gpu_leases import GpuLeases
 
 
+def needed_gpus(prepared: Prepared, memory: int) -> int:
+    """How many GPUs of so many bytes the model of a run takes, with its cache."""
+    raise NotImplementedError
+
+
 class Placement(Protocol):
     """Gives each measurement a device of its own for as long as it takes."""
 

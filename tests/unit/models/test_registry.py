@@ -26,6 +26,7 @@ experiment = "code"
 base = "llama2-7b"
 variant = "mine"
 source = "my notes"
+hypothesis = "gain"
 """
 
 
@@ -132,3 +133,26 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A registry that cannot be read is an error with its path."""
     with pytest.raises(DataError, match=r"none\.toml: cannot read the registry"):
         read_registry(tmp_path / "none.toml")
+
+
+def test_a_registry_may_stand_alone(tmp_path: Path) -> None:
+    """With alone = true only the file's own models and pairs are there, under any names."""
+    own = "alone = true\n" + MODEL.replace("models.mine", "models.llama2-7b")
+    found = _read(tmp_path, own)
+    assert list(found.models) == ["llama2-7b"]
+    assert found.models["llama2-7b"].huggingface_id == "me/mine"
+    assert found.pairs == {}
+    with pytest.raises(DataError, match="base 'llama2-7b' is not among the models"):
+        _read(tmp_path, "alone = true\n" + MODEL + PAIR)
+
+
+def test_a_model_beside_the_registry(tmp_path: Path) -> None:
+    """An identifier that begins with ./ is a folder beside the file, wherever that is read from."""
+    found = _read(tmp_path, MODEL.replace("me/mine", "./mine"))
+    assert Path(found.models["mine"].huggingface_id) == tmp_path.resolve() / "mine"
+
+
+def test_a_pair_of_ones_own_is_not_published(tmp_path: Path) -> None:
+    """Only a pair of the paper can be expected to be as published."""
+    with pytest.raises(DataError, match="'code-mine': nothing is published of it"):
+        _read(tmp_path, MODEL + PAIR.replace('"gain"', '"as published"'))

@@ -1,0 +1,30 @@
+"""What the verbs that compare two measurements share."""
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.pipeline.comparison import Comparison
+
+
+def show(
+    title: str,
+    names: tuple[str, str],
+    comparison: "Comparison",
+    words: str,
+    more: dict[str, object],
+    *,
+    as_json: bool,
+) -> None:
+    """Print the comparison as a table and a sentence, or as JSON with ``more`` in it."""
+    from rich.console import Console
+
+    from benchmark.report.comparison import comparison_table
+
+    if as_json:
+        print(json.dumps({**more, **comparison.as_json()}, indent=2))
+        return
+    tests = (comparison.nontrivial, comparison.overall, comparison.by_numops)
+    summaries = (comparison.base.summary, comparison.variant.summary)
+    Console().print(comparison_table(title, names, summaries, tests))
+    print(words)

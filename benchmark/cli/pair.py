@@ -1,0 +1,74 @@
+"""``pair``: two models, and whether the one is better than the other."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.comparisons import show
+from benchmark.cli.options import (
+    BatchSize,
+    DataFile,
+    DataSeed,
+    Device,
+    Dtype,
+    Json,
+    ModelStoreFolder,
+    Password,
+    RegistryFile,
+    States,
+)
+
+
+def pair(
+    base: Annotated[str, typer.Argument(help="A key of the registry, or a model as for run.")],
+    variant: Annotated[str, typer.Argument(help="The model trained further, likewise.")],
+    registry_file: RegistryFile = None,
+    store: ModelStoreFolder = Path("runs/store"),
+    data: DataFile = None,
+    password: Password = None,
+    states: States = None,
+    seed: DataSeed = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure two models on the same states and compare them, clustered by sequence.
+
+    A measurement that is in the store already is not made again.
+    """
+    from rich.console import Console
+
+    from benchmark.models.registry import Pair, read_registry, registry
+    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline.comparison import compare
+    from benchmark.pipeline.model_store import ModelStore
+    from benchmark.pipeline.pairs import find_pair, judge, registered
+    from benchmark.report.progress import RunProgress
+
+    known = read_registry(registry_file) if registry_file else registry()
+    request = RunRequest(
+        model="",
+        out=store,
+        data=DataRequest(data, password, seed, states),
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+    with RunProgress(Console(stderr=True)) as progress:
+        models = ModelStore(store, progress)
+        first, second = (
+            models.measure(registered(known, name, request)) for name in (base, variant)
+        )
+    comparison = compare(first, second)
+    wanted = find_pair(known, base, variant) or Pair(
+        id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
+    )
+    verdict = judge(wanted, comparison)
+    answer = "holds" if verdict.holds else "does not hold"
+    words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {answer}: {verdict.figures}"
+    names = (Path(base).name, Path(variant).name)
+    more: dict[str, object] = {"hypothesis": wanted.hypothesis, "holds": verdict.holds}
+    show(f"{names[0]} -> {names[1]}", ("base", "variant"), comparison, words, more, as_json=as_json)

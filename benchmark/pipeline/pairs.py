@@ -1,0 +1,144 @@
+"""A pair measured: its two models, and whether it shows what it is expected to show."""
+
+from dataclasses import dataclass, replace
+from math import hypot
+
+from benchmark.models.loading import resolve_device
+from benchmark.models.published import PublishedModel, published
+from benchmark.models.registry import Pair, Registry, registry
+from benchmark.pipeline.comparison import Comparison
+from benchmark.pipeline.measure import Measured
+from benchmark.pipeline.requests import RunRequest
+from benchmark.records import Tally
+from benchmark.stats.published import UnpairedTest, unpaired_test
+
+LEVEL = 0.05
+"""Of the one-sided test of a gain, clustered by sequence."""
+
+STRICT = 0.001
+"""Two-sided level at which a figure is off the one it is held against.
+
+A reproduction of all models makes some 80 such comparisons: one complete run in twelve would
+exceed it by chance alone.
+"""
+
+_WIDTH = 2 * 1.96
+"""Standard errors that a 95 % interval is wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a pair's hypothesis holds on what was measured, and the figures in words."""
+
+    holds: bool
+    figures: str
+
+
+def judge(pair: Pair, comparison: Comparison) -> Verdict:
+    """Whether the pair shows at numops >= 1 what it is expected to show."""
+    test = comparison.nontrivial
+    low, high = (100 * end for end in test.interval)
+    figures = (
+        f"{100 * test.difference:+.1f} points ({low:+.1f} to {high:+.1f}), "
+        f"p = {test.greater:.2g} for a gain"
+    )
+    if pair.hypothesis == "gain":
+        return Verdict(test.greater < LEVEL, figures)
+    if pair.hypothesis == "no gain":
+        return Verdict(test.greater >= LEVEL, figures)
+    before = published_difference(pair)
+    own_error = (test.interval.high - test.interval.low) / _WIDTH
+    apart = UnpairedTest(test.difference - before.difference, hypot(before.error, own_error))
+    return Verdict(
+        apart.two_sided >= STRICT, f"{figures}; published {100 * before.difference:+.1f}"
+    )
+
+
+def published_difference(pair: Pair) -> UnpairedTest:
+    """The pair's difference at numops >= 1 in the paper's Table 6.
+
+    Raises:
+        KeyError: when one of the models is not the paper's.
+    """
+    base, variant = (published_model(key) for key in (pair.base, pair.variant))
+    if base is None or variant is None:
+        raise KeyError(pair.id)
+    return unpaired_test(_nontrivial(base), _nontrivial(variant))
+
+
+def published_model(key: str) -> PublishedModel | None:
+    """The published results of the model that the benchmark's own registry has under the key."""
+    models = registry().models
+    wanted = models[key].huggingface_id if key in models else None
+    found = (model for model in published().values() if model.huggingface_id == wanted)
+    return next(found, None)
+
+
+def departures(model: PublishedModel, measured: Measured) -> list[str]:
+    """Where a measurement is off the published counts by more than chance, in words.
+
+    The test sets differ, so the counts are compared unpaired, at numops 0 and at numops >= 1,
+    with the stated design effect.
+    """
+    counts = measured.summary.by_numops
+    pairs = {"numops >= 1": (_nontrivial(model), measured.summary.nontrivial.tally)}
+    if 0 in counts:
+        pairs["numops 0"] = (model.by_numops[0], counts[0].tally)
+    tests = {name: (old, new, unpaired_test(old, new)) for name, (old, new) in pairs.items()}
+    return [
+        f"{model.name} at {name}: {100 * new.accuracy:.1f}, published {100 * old.accuracy:.1f}"
+        for name, (old, new, test) in tests.items()
+        if test.two_sided < STRICT
+    ]
+
+
+def groups(known: Registry) -> dict[str, str]:
+    """For each pair the name of its group: pairs that share models, directly or by others.
+
+    Measured in one process one after the other, no model of a group is loaded twice.
+    """
+    leader: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for pair in known.pairs.values():
+        leader[find(pair.variant)] = find(pair.base)
+    return {pair.id: find(pair.base) for pair in known.pairs.values()}
+
+
+def registered(known: Registry, name: str, request: RunRequest) -> RunRequest:
+    """The request for the model of that key or identifier, prompted and loaded as registered.
+
+    Any other name is a model as ``run`` takes it, with the request's own settings.
+    """
+    model = known.models.get(name) or known.by_huggingface_id(name)
+    if model is None:
+        return replace(request, model=name)
+    return replace(
+        request,
+        model=model.huggingface_id,
+        prompt_format=model.format,
+        quantization=model.quantization if resolve_device(request.device) != "cpu" else None,
+    )
+
+
+def find_pair(known: Registry, base: str, variant: str) -> Pair | None:
+    """The registered pair of two models, named by key or identifier."""
+
+    def is_named(key: str, name: str) -> bool:
+        return name in {key, known.models[key].huggingface_id}
+
+    found = (
+        pair
+        for pair in known.pairs.values()
+        if is_named(pair.base, base) and is_named(pair.variant, variant)
+    )
+    return next(found, None)
+
+
+def _nontrivial(model: PublishedModel) -> Tally:
+    some = [tally for numops, tally in model.by_numops.items() if numops >= 1]
+    return Tally(sum(t.correct for t in some), sum(t.total for t in some))

@@ -1,0 +1,80 @@
+"""The syrupy extension for a pair: base and variant, each compared within clustered error."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from syrupy.location import PyTestLocation
+
+from benchmark.records import Tally
+from benchmark.scoring.counts import Counts, count
+from benchmark.scoring.outcomes import read_outcomes
+from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.stats.paired import paired_test
+from benchmark.stats.published import unpaired_test
+
+LEVEL = 0.001
+"""Of each comparison with a record, two-sided. A reproduction of all pairs makes 112 of them."""
+
+_SEED = 20240531
+
+
+class PairExtension(MeasurementExtension):
+    """Compares each model of a pair with its record at numops 0 and at numops >= 1.
+
+    Where both are of the same data the queries that turned round decide, a sequence as one
+    cluster; elsewhere counts are compared unpaired, with the stated design effect.
+    """
+
+    def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
+        """Whether base and variant both score what they scored."""
+        measured, recorded = _load(serialized_data), _load(snapshot_data)
+        return measured.keys() == recorded.keys() and all(
+            p_value >= LEVEL
+            for role in measured
+            for p_value in _p_values(recorded[role], measured[role])
+        )
+
+
+def hardware_name(identity: Mapping[str, object]) -> str:
+    """The hardware class of a run as part of a file's name: each class has records of its own."""
+    environment = identity.get("environment")
+    hardware = environment.get("hardware") if isinstance(environment, dict) else None
+    name = hardware.get("hardware_class", "") if isinstance(hardware, dict) else ""
+    return re.sub(r"[^A-Za-z0-9]+", "-", str(name)).strip("-").lower()
+
+
+def is_recorded(item: pytest.Item, name: str) -> bool:
+    """Whether the test has a snapshot of that name."""
+    location = PairExtension.get_location(test_location=PyTestLocation(item), index=name)
+    return Path(location).is_file()
+
+
+def _load(text: object) -> Mapping[str, Mapping[str, object]]:
+    data = json.loads(text) if isinstance(text, str | bytes) else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
+    before, after = read_outcomes(recorded), read_outcomes(measured)
+    old, new = count(before), count(after)
+    groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
+    if recorded["data"] == measured["data"]:
+        rng = np.random.Generator(np.random.PCG64(_SEED))
+        return [paired_test(before, after, rng, group.wanted).two_sided for group in groups]
+    return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
+
+
+class _Group(NamedTuple):
+    wanted: Callable[[int], bool]
+    of: Callable[[Counts], Tally]
+
+
+_GROUPS = (
+    _Group(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
+    _Group(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
+)
