@@ -1,0 +1,141 @@
+"""What a pair is held to, and how far a measurement may be off the paper."""
+
+from collections import Counter, defaultdict
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from benchmark.boxes.baseline import Percentages
+from benchmark.models.registry import Pair, registry
+from benchmark.pipeline.comparison import Comparison, compare
+from benchmark.pipeline.measure import Measured
+from benchmark.pipeline.pairs import (
+    departures,
+    find_pair,
+    groups,
+    judge,
+    published_difference,
+    published_model,
+)
+from benchmark.records import Outcome
+from benchmark.stats.summary import summarize
+
+
+def _measured(zero: float, more: float, seed: int = 0) -> Measured:
+    """700 states of 350 sequences with these accuracies at numops 0 and at numops >= 1."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((700, 7)) < np.array([zero] * 2 + [more] * 5)
+    outcomes = tuple(
+        Outcome(n // 2, (0, 0, 1, 1, 2, 3, 4), tuple(map(bool, row))) for n, row in enumerate(right)
+    )
+    chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
+    return Measured((), outcomes, summarize(outcomes), chance, {}, {})
+
+
+def _comparison(before: float, after: float) -> Comparison:
+    return compare(_measured(0.9, before, 1), _measured(0.9, after, 2))
+
+
+def _pair(hypothesis: Literal["gain", "no gain", "as published"]) -> Pair:
+    return registry().pair("math-mistral-7b").model_copy(update={"hypothesis": hypothesis})
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "before", "after", "holds"),
+    [
+        ("gain", 0.3, 0.4, True),
+        ("gain", 0.3, 0.3, False),
+        ("gain", 0.4, 0.3, False),
+        ("no gain", 0.3, 0.4, False),
+        ("no gain", 0.3, 0.3, True),
+        ("no gain", 0.4, 0.3, True),
+        ("as published", 0.28, 0.20, True),  # the paper: 27.99 -> 19.74
+        ("as published", 0.28, 0.28, False),
+        ("as published", 0.28, 0.40, False),
+    ],
+)
+def test_hypotheses(
+    hypothesis: Literal["gain", "no gain", "as published"],
+    before: float,
+    after: float,
+    holds: bool,  # noqa: FBT001
+) -> None:
+    """A gain needs more than chance, no gain its absence, and a published difference its size."""
+    verdict = judge(_pair(hypothesis), _comparison(before, after))
+    assert verdict.holds is holds
+    assert "points" in verdict.figures
+
+
+def test_published_differences_are_the_papers() -> None:
+    """Llama 7B to FLoat at numops >= 1: 4.34 to 5.85 (Table 3)."""
+    found = published_difference(registry().pair("math-llama-7b"))
+    assert 100 * found.difference == pytest.approx(5.85 - 4.34, abs=0.01)
+
+
+def test_departures_from_the_paper() -> None:
+    """Mistral measured as published departs nowhere; ten points off at numops >= 1 is named."""
+    model = published_model("mistral-7b")
+    assert model is not None
+    at_zero = model.by_numops[0].accuracy
+    assert departures(model, _measured(at_zero, 0.28)) == []
+    (problem,) = departures(model, _measured(at_zero, 0.38))
+    assert problem.startswith("Mistral")
+    assert "numops >= 1: 3" in problem
+    assert "published 28.0" in problem
+    assert len(departures(model, _measured(at_zero - 0.2, 0.38))) == 2
+
+
+def test_false_alarms_of_the_comparison_with_the_paper() -> None:
+    """Of 300 faithful reproductions at most 4 depart (level 0.001, two figures each)."""
+    model = published_model("mistral-7b")
+    assert model is not None
+    rng = np.random.default_rng(5)
+    totals = {n: tally.total for n, tally in model.by_numops.items()}
+    alarms = 0
+    for _ in range(300):
+        outcomes: list[Outcome] = []
+        for numops, total in totals.items():
+            accuracy = model.by_numops[numops].accuracy
+            for _ in range(total // 7):
+                rate = rng.beta(6 * accuracy + 1e-9, 6 * (1 - accuracy) + 1e-9)
+                right = tuple(bool(x) for x in rng.random(7) < rate)
+                outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
+        chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
+        measured = Measured((), tuple(outcomes), summarize(outcomes), chance, {}, {})
+        alarms += bool(departures(model, measured))
+    assert alarms <= 4
+
+
+def test_groups_are_the_connected_components() -> None:
+    """Two pairs are in one group exactly when a chain of shared models joins them."""
+    known = registry()
+    neighbours = defaultdict(set)
+    for pair in known.pairs.values():
+        neighbours[pair.base].add(pair.variant)
+        neighbours[pair.variant].add(pair.base)
+
+    def reachable(start: str) -> frozenset[str]:
+        seen, front = {start}, [start]
+        while front:
+            fresh = neighbours[front.pop()] - seen
+            seen |= fresh
+            front += fresh
+        return frozenset(seen)
+
+    found = groups(known)
+    parts = {pair.id: reachable(pair.base) for pair in known.pairs.values()}
+    for (one, its), (other, others) in product(parts.items(), repeat=2):
+        assert (found[one] == found[other]) is (its == others)
+    assert max(Counter(found.values()).values()) >= 4
+
+
+def test_a_pair_is_found_by_keys_and_identifiers() -> None:
+    """Base and variant may be named by registry key or by identifier on the hub."""
+    known = registry()
+    wanted = known.pair("code-llama2-7b")
+    assert find_pair(known, "llama2-7b", "codellama-7b") is wanted
+    assert find_pair(known, "meta-llama/Llama-2-7b-hf", "codellama-7b") is wanted
+    assert find_pair(known, "codellama-7b", "llama2-7b") is None
+    assert find_pair(known, "x", "y") is None
