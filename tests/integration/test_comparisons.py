@@ -1,0 +1,112 @@
+"""The verbs that compare two measurements, and the store they share, on tiny random models."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel
+
+from benchmark.cli.app import app
+from benchmark.models.tokenizer import TransformersTokenizer
+
+STATES = 4
+
+
+@pytest.fixture
+def models(
+    tmp_path: Path,
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> list[str]:
+    """Two tiny Llamas of different seeds, saved as any model is."""
+    tokenizer = tiny_tokenizer()
+    folders = [tmp_path / name for name in ("first", "second")]
+    for seed, folder in enumerate(folders):
+        tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id, seed).save_pretrained(folder)
+        tokenizer.raw.save_pretrained(folder)
+    return [str(folder) for folder in folders]
+
+
+@pytest.fixture
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """``command(verb, ...)``: what the verb prints, on four states and the CPU."""
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        common = ("--states", str(STATES), "--device", "cpu", "--store", str(tmp_path / "store"))
+        app([*arguments, *common], standalone_mode=False)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_pair_measures_each_model_once(
+    command: Callable[..., str], models: list[str], tmp_path: Path
+) -> None:
+    """Both models are compared on the same states; the second time nothing is decoded."""
+    first = json.loads(command("pair", *models, "--json"))
+    assert first["hypothesis"] == "gain"
+    assert first["base"]["overall"]["total"] == 7 * STATES
+    expected = first["variant"]["nontrivial"]["correct"] - first["base"]["nontrivial"]["correct"]
+    found = first["difference"]["nontrivial"]
+    assert found["gained"] - found["lost"] == expected
+    predictions = sorted((tmp_path / "store").glob("*/predictions.jsonl"))
+    assert len(predictions) == 2
+    before = [path.stat().st_mtime_ns for path in predictions]
+    assert json.loads(command("pair", *models, "--json")) == first
+    assert [path.stat().st_mtime_ns for path in predictions] == before
+
+
+def test_pair_as_a_table(command: Callable[..., str], models: list[str]) -> None:
+    """The table fits 80 columns and the hypothesis is decided in words."""
+    text = command("pair", *models)
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    assert ">= 1" in text
+    assert "hypothesis at numops >= 1, gain: does not hold" in text
+
+
+def test_pair_of_a_registry_of_ones_own(
+    command: Callable[..., str], models: list[str], tmp_path: Path
+) -> None:
+    """Keys of --registry are found, and its pair's hypothesis is asked."""
+    own = "\n".join(
+        f'[models.{key}]\nname = "{key}"\nhuggingface_id = "./{key}"\narchitecture = "llama"\n'
+        'size = "1M"\nadded = []\nformat = "completion"\npaper = false'
+        for key in ("first", "second")
+    )
+    pair = (
+        '[[pairs]]\nid = "control-own"\nexperiment = "control"\nbase = "first"\n'
+        'variant = "second"\nhypothesis = "no gain"\nsource = "a test"'
+    )
+    path = tmp_path / "own.toml"
+    path.write_text(f"alone = true\n{own}\n{pair}\n")
+    found = json.loads(command("pair", "first", "second", "--registry", str(path), "--json"))
+    assert (found["hypothesis"], found["holds"]) == ("no gain", True)
+
+
+def test_prompt_format_names_the_better(command: Callable[..., str], models: list[str]) -> None:
+    """Both formats are measured on the dev split, and one is named."""
+    found = json.loads(command("prompt-format", "--model", models[0], "--json"))
+    assert found["better"] in {"completion", "chat"}
+    assert found["base"]["overall"]["total"] == found["variant"]["overall"]["total"] == 7 * STATES
+    assert "better on the dev split: " in command("prompt-format", "--model", models[0])
+
+
+def test_ablation_counts_broken_answers(command: Callable[..., str], models: list[str]) -> None:
+    """A random model breaks the format whenever nothing holds it."""
+    found = json.loads(command("ablation", "--model", models[0], "--json"))
+    assert found["broken_answers"] == {"broken": STATES, "total": STATES}
+    assert found["base"]["overall"]["correct"] == 0
+    text = command("ablation", "--model", models[0])
+    assert f"unconstrained answers that break the format: {STATES}/{STATES}" in text
+
+
+def test_other_settings_are_another_measurement(
+    command: Callable[..., str], models: list[str], tmp_path: Path
+) -> None:
+    """What can change a score is part of the store's key."""
+    command("pair", *models)
+    command("pair", *models, "--dtype", "bfloat16")
+    command("pair", *models, "--batch-size", "2")
+    assert len(list((tmp_path / "store").glob("*/result.json"))) == 6

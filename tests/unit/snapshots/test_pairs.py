@@ -1,0 +1,61 @@
+"""When a pair counts as the recorded one: within clustered error, paired where it can be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmark.records import Outcome
+from benchmark.scoring.outcomes import outcomes_as_json
+from benchmark.snapshots.pairs import PairExtension, hardware_name
+
+
+def _document(accuracy: float, seed: int, data: str = "a", flips: int = 0) -> dict[str, object]:
+    """500 states of 250 sequences with this accuracy, and then so many whole states flipped."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((500, 7)) < accuracy
+    right[:flips] = ~right[:flips]
+    outcomes = [
+        Outcome(n // 2, (0, 1, 2, 1, 0, 3, 1), tuple(map(bool, row))) for n, row in enumerate(right)
+    ]
+    return {**outcomes_as_json(outcomes), "data": {"sha256": data}}
+
+
+def _matches(measured: dict[str, object], recorded: dict[str, object]) -> bool:
+    other = _document(0.5, 9)
+    return PairExtension().matches(
+        serialized_data=json.dumps({"base": other, "variant": measured}),
+        snapshot_data=json.dumps({"base": other, "variant": recorded}),
+    )
+
+
+def test_the_same_matches() -> None:
+    """Nothing changed, nothing said."""
+    assert _matches(_document(0.4, 1), _document(0.4, 1))
+
+
+def test_flips_both_ways_match_and_flips_one_way_do_not() -> None:
+    """On the same data it is the balance of the flips that counts, a sequence as one."""
+    recorded = _document(0.5, 1)
+    assert _matches(_document(0.5, 1, flips=40), recorded)
+    low = _document(0.1, 1)
+    assert not _matches(_document(0.1, 1, flips=40), low)
+
+
+@pytest.mark.parametrize(("accuracy", "same"), [(0.41, True), (0.55, False), (0.25, False)])
+def test_other_data_are_compared_by_counts(accuracy: float, same: bool) -> None:  # noqa: FBT001
+    """On other data the counts may differ by what sampling does."""
+    assert _matches(_document(accuracy, 2, data="b"), _document(0.4, 1)) is same
+
+
+def test_another_pair_does_not_match() -> None:
+    """A record of another form is no record of this."""
+    text = json.dumps({"base": _document(0.4, 1)})
+    assert not PairExtension().matches(serialized_data=text, snapshot_data="{}")
+    assert not PairExtension().matches(serialized_data=text, snapshot_data=None)
+
+
+def test_hardware_as_part_of_a_name() -> None:
+    """Each hardware class has a name of its own, fit for a file."""
+    hardware = {"hardware_class": "NVIDIA H100 80GB HBM3"}
+    assert hardware_name({"environment": {"hardware": hardware}}) == "nvidia-h100-80gb-hbm3"
