@@ -92,9 +92,17 @@ class Row(NamedTuple):
     fields: dict[str, object]
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object, if no field stands twice: one of the two would be left aside unread."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands twice")
+    return fields
+
+
 def _object(line: str, where: str) -> dict[str, object]:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict):

@@ -32,7 +32,8 @@ def sequences(split: str, seed: int, vocabulary: Contents) -> Iterator[Sequence]
     """The sequences of a split, the same for the same seed and vocabulary everywhere.
 
     Each split has a stream of its own, so that one can be had without the others.
-    No more than eight bytes a sequence are remembered, to skip repeated initial worlds.
+    A digest of eight bytes a sequence is remembered, to skip repeated initial worlds: some 0.2 MB
+    for 2,200 sequences.
     """
     first, size = splits.first_sample_id(split), splits.size(split)
     allowed = splits.signatures(Draws(_rng(seed, "signatures")))[split]

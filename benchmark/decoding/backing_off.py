@@ -9,10 +9,8 @@ import torch
 
 from benchmark.decoding.engine import Engine, Limits
 from benchmark.errors import DoesNotFitError
+from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.records import Completion, TokenIds
-
-_NO_MEMORY = "not enough memory"
-"""What torch's allocator for the CPU says, in a plain RuntimeError."""
 
 
 @dataclass
@@ -44,7 +42,7 @@ class BackingOff:
                 for batch in self.create(limits).generate(prompts, finished):
                     finished.update(index for index, _ in batch)
                     yield batch
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except (RuntimeError, MemoryError) as error:
                 limits = _half(limits, error)
             else:
                 limits = None
@@ -52,8 +50,8 @@ class BackingOff:
             _release()
 
 
-def _half(limits: Limits, error: RuntimeError) -> Limits:
-    if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+def _half(limits: Limits, error: RuntimeError | MemoryError) -> Limits:
+    if not is_out_of_memory(error):
         raise error
     if limits.batch_size == 1:
         raise DoesNotFitError(

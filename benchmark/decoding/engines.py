@@ -28,18 +28,31 @@ def check_engine(name: str) -> str:
     return name
 
 
-def check_ids(model: "PreTrainedModel", prompts: Sequence[TokenIds], name: str) -> None:
-    """Check that the weights have an embedding for every id of the prompts.
+def check_prompts(
+    model: "PreTrainedModel",
+    tokenizer: TransformersTokenizer,
+    prompts: Sequence[TokenIds],
+    limits: Limits,
+) -> None:
+    """Check that the model has an embedding for every id, and positions for the whole answer.
 
     Raises:
-        ModelError: when a tokenizer of other weights made the prompts.
+        ModelError: when a tokenizer of other weights made the prompts, or they are too long.
     """
     rows = model.get_input_embeddings().num_embeddings
-    largest = max(map(max, prompts), default=0)
+    largest = max(tokenizer.eos_id, *map(max, prompts))
     if largest >= rows:
         raise ModelError(
-            f"{name}: its tokenizer gives id {largest}, but its weights have {rows} embeddings; "
-            "the tokenizer's files are of another model"
+            f"{tokenizer.name}: its tokenizer gives id {largest}, but its weights have {rows} "
+            "embeddings; the tokenizer's files are of another model"
+        )
+    longest = max(map(len, prompts)) + limits.max_new_tokens
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise ModelError(
+            f"{tokenizer.name}: prompt and answer take up to {longest} tokens, and the model has "
+            f"{positions} positions; lower --max-new-tokens if that is enough, or take another "
+            "model"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import DoesNotFitError, ModelError, SettingError
 from benchmark.models.location import Location
+from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         ModelError: when the files cannot be loaded.
         SettingError: when the options do not fit the machine.
     """
-    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -111,12 +111,12 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
-    except torch.OutOfMemoryError as error:
-        raise DoesNotFitError(
-            f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
-            "--quantization 8bit, or --device cuda, which shares it between all GPUs"
-        ) from error
-    except (*_LOADING, SafetensorError) as error:
+    except (*_LOADING, SafetensorError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise DoesNotFitError(
+                f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
+                "--quantization 8bit, or --device cuda, which shares it between all GPUs"
+            ) from error
         raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
     # transformers would draw at random whatever the files lack.
     if lacking := sorted(report["missing_keys"]):

@@ -6,6 +6,7 @@ strings are not used: they add or drop spaces, by family and by release.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _PROBE = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: "
+
+_DAY = date(2024, 5, 31)
+"""What chat templates are told is today."""
 
 
 class Tokenizer(Protocol):
@@ -103,9 +107,18 @@ class TransformersTokenizer:
             raise ModelError(f"{self.name}: no chat template; use --prompt-format completion")
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         try:
-            text = self.raw.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            text = self.raw.apply_chat_template(
+                turns,
+                tokenize=False,
+                add_generation_prompt=True,
+                # Some templates put today's date into the prompt, which would change it overnight.
+                date_string=_DAY.strftime("%d %b %Y"),
+                strftime_now=_DAY.strftime,
+            )
         except TemplateError as error:
             raise TemplateRefusalError(f"{self.name}: chat template: {error}") from error
+        except Exception as error:  # whatever a template does that Python does not like
+            raise ModelError(f"{self.name}: chat template: {error!r:.200}") from error
         return str(text)
 
     def _preflight(self) -> None:

@@ -44,7 +44,7 @@ def identity(
     location: Location,
     states: Sequence[State],
     prompts: Sequence[TokenIds],
-    expression: str,
+    expression: str | None,
 ) -> dict[str, object]:
     """What the result depends on: model, data, prompts, constraint, settings, environment."""
     return {

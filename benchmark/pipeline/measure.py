@@ -4,12 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from benchmark.boxes.baseline import Percentages, baseline
 from benchmark.boxes.language import statement
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import check_engine, check_ids, create_engine
+from benchmark.decoding.engines import check_engine, check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
@@ -89,7 +90,8 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
     prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
     if protocol(settings.name).whole_answers:
         _check_limit(tokenizer, states, settings.limits)
-    known = identity(settings, location, states, prompts, answer_expression(BOXES))
+    expression = None if settings.engine == "unconstrained" else answer_expression(BOXES)
+    known = identity(settings, location, states, prompts, expression)
     return Prepared(settings, location, tokenizer, states, prompts, known)
 
 
@@ -188,28 +190,66 @@ def _decode(
     """Decode what is missing in the folder; how it went, for the result."""
     there = folder.finished()
     done = {index for index, state in enumerate(work.states) if state.description in there}
-    if len(done) == len(work.states) and (before := folder.result()):
-        return {name: before.get(name) for name in ("batch_sizes", "timing")}
+    before = _History.of(folder.notes())
+    if len(done) == len(work.states) and folder.result():
+        return before.as_json()
     from benchmark.decoding.backing_off import BackingOff  # imports torch
 
-    name = work.location.name
+    name, limits = work.location.name, work.settings.limits
     progress.say(f"loading {name} in {options.dtype} on {options.device}")
     model = load_model(work.location, options)
-    check_ids(model, work.prompts, name)
+    check_prompts(model, work.tokenizer, work.prompts, work.settings.limits)
     engine = BackingOff(
-        lambda limits: create_engine(
-            work.settings.engine, model, work.tokenizer, limits, answer_expression(BOXES)
+        lambda fitting: create_engine(
+            work.settings.engine, model, work.tokenizer, fitting, answer_expression(BOXES)
         ),
-        work.settings.limits,
+        # What did not fit before the run was stopped is not tried again.
+        replace(limits, batch_size=before.batch_size or limits.batch_size),
     )
-    started = time.perf_counter()
+    started, decoded, now = time.perf_counter(), 0, before
     progress.start(len(work.states), len(done))
     for batch in engine.generate(work.prompts, done):
         folder.append((work.states[i].description, completion.text) for i, completion in batch)
+        decoded += len(batch)
+        now = before.plus(engine.batch_sizes[-1], decoded, time.perf_counter() - started)
+        folder.note(now.as_json())
         progress.advance(len(batch))
-    seconds = time.perf_counter() - started
-    timing = {"decoded_states": len(work.states) - len(done), "seconds": round(seconds, 2)}
-    return {"batch_sizes": engine.batch_sizes, "timing": timing}
+    return now.as_json()
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """How a run went so far, over all times it was started.
+
+    ``batch_sizes`` are those that completions came from, largest first.
+    """
+
+    batch_sizes: tuple[int, ...] = ()
+    decoded: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, notes: Mapping[str, object]) -> Self:
+        """The history in a folder's notes; a new one where there are none."""
+        match notes:
+            case {"batch_sizes": list(sizes), "timing": {"decoded_states": n, "seconds": s}}:
+                return cls(tuple(sizes), n, s)
+        return cls()
+
+    @property
+    def batch_size(self) -> int | None:
+        """The one that fitted last; None at the beginning."""
+        return self.batch_sizes[-1] if self.batch_sizes else None
+
+    def plus(self, batch_size: int, decoded: int, seconds: float) -> Self:
+        """The history with so many more states in batches of that size."""
+        sizes = (*self.batch_sizes, *({batch_size} - set(self.batch_sizes)))
+        return type(self)(sizes, self.decoded + decoded, self.seconds + seconds)
+
+    def as_json(self) -> dict[str, object]:
+        """For the folder's notes and the result."""
+        timing = {"decoded_states": self.decoded, "seconds": round(self.seconds, 2)}
+        return {"batch_sizes": list(self.batch_sizes), "timing": timing}
 
 
 def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
@@ -220,7 +260,7 @@ def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
     document = {
         **summary.as_json(),
         "baseline": chance,
-        "unfinished_answers": sum("." not in text for text in texts),
+        "answers_without_full_stop": sum("." not in text for text in texts),
         **outcomes_as_json(outcomes),
     }
     return Measured(texts, outcomes, summary, chance, document, work.identity)

@@ -1,9 +1,12 @@
 """Answers against gold, and outcomes in the documents that are kept of them."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase, digits
 
 from benchmark.errors import DataError
 from benchmark.records import Answer, Outcome, State
+
+_DIGITS = digits + ascii_lowercase
 
 
 def score(answer: Answer, state: State) -> Outcome:
@@ -15,11 +18,16 @@ def score(answer: Answer, state: State) -> Outcome:
 def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
     """The outcomes, one entry a state in each list, one character a query.
 
-    ``sequences`` are the clusters, ``numops`` hexadecimal digits, ``outcomes`` 1 for right.
+    ``sequences`` are the clusters, ``numops`` digits to the base 36, ``outcomes`` 1 for right.
+
+    Raises:
+        DataError: when more than 35 operations changed one box.
     """
+    if any(n >= len(_DIGITS) for outcome in outcomes for n in outcome.numops):
+        raise DataError("more than 35 operations changed one box; such results cannot be kept")
     return {
         "sequences": [outcome.sample_id for outcome in outcomes],
-        "numops": ["".join(f"{n:x}" for n in outcome.numops) for outcome in outcomes],
+        "numops": ["".join(map(_DIGITS.__getitem__, outcome.numops)) for outcome in outcomes],
         "outcomes": ["".join(str(int(right)) for right in outcome.correct) for outcome in outcomes],
     }
 
@@ -53,6 +61,6 @@ def _outcome(sequence: object, numops: object, correct: object) -> Outcome:
         raise ValueError(f"numops {numops} and outcomes {correct}")
     return Outcome(
         sequence,
-        tuple(int(digit, 16) for digit in numops),
+        tuple(int(digit, len(_DIGITS)) for digit in numops),
         tuple(right == "1" for right in correct),
     )

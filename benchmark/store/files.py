@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,11 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
     A path that is not an ordinary file (a pipe, ``/dev/stdout``) is written to directly.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path == Path("/dev/stdout"):
+        # Behind a redirect it is a file that others write to: not to be replaced or rewound.
+        sys.stdout.writelines(parts)
+        sys.stdout.flush()
+        return
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="") as file:
             file.writelines(parts)

@@ -1,8 +1,8 @@
 """A run's folder: predictions as they come, and the result when they are all there.
 
-``run.json`` says which run it is, ``predictions.jsonl`` grows by a batch at a time, and
-``result.json`` is written last. A killed run leaves whole predictions and at most one torn
-line, which is dropped when the same run goes on.
+``run.json`` says which run it is, ``predictions.jsonl`` grows by a batch at a time,
+``progress.json`` notes how it goes, and ``result.json`` is written last. A killed run leaves
+whole predictions and at most one torn line, which is dropped when the same run goes on.
 """
 
 import json
@@ -33,6 +33,9 @@ class RunFolder:
         """
         self.path = path
         self.predictions = path / "predictions.jsonl"
+        self._run = path / "run.json"
+        self._notes = path / "progress.json"
+        self._result = path / "result.json"
         self._identity: dict[str, object] = json.loads(json.dumps(identity))
         self._set_aside = set_aside
         self._lock = FileLock(path / ".lock")
@@ -86,40 +89,47 @@ class RunFolder:
 
     def result(self) -> dict[str, object]:
         """The result that was written when the run was over; empty before."""
-        path = self.path / "result.json"
-        return read_object(path) if path.exists() else {}
+        return read_object(self._result) if self._result.exists() else {}
+
+    def notes(self) -> dict[str, object]:
+        """What was noted last about how the run goes; empty at its beginning."""
+        return read_object(self._notes) if self._notes.exists() else {}
+
+    def note(self, notes: Mapping[str, object]) -> None:
+        """Keep how the run goes, for when it is resumed."""
+        write_text(self._notes, [json.dumps(notes), "\n"])
 
     def finish(self, result: Mapping[str, object]) -> Path:
         """Write the result; its path."""
-        path = self.path / "result.json"
-        write_text(path, [json.dumps(result, indent=2), "\n"])
-        return path
+        write_text(self._result, [json.dumps(result, indent=2), "\n"])
+        return self._result
 
     def _claim(self) -> None:
-        path = self.path / "run.json"
-        if not path.exists() and self.predictions.exists():
-            raise ResumeError(
-                f"{self.predictions}: no run.json says which run it is of; choose another --out"
-            )
-        if path.exists():
-            difference = _difference(read_object(path), self._identity)
-            if not difference:
+        problem = ""
+        if self._run.exists():
+            problem = _difference(read_object(self._run), self._identity)
+            if not problem:
                 return
+        elif self.predictions.exists():
+            problem = "no run.json says which"
+        if problem:
             if not self._set_aside:
                 raise ResumeError(
-                    f"{self.path}: holds another run ({difference}); choose another --out, or "
-                    "move it away with --set-aside"
+                    f"{self.path}: holds another run ({problem}); choose another --out, or move it "
+                    "away with --set-aside"
                 )
             self._move_away()
-        write_text(path, [json.dumps(self._identity, indent=2), "\n"])
+        write_text(self._run, [json.dumps(self._identity, indent=2), "\n"])
 
     def _move_away(self) -> None:
-        """Move what is there, but for the lock, to the first free ``NAME.1``, ``NAME.2``, ..."""
-        beside = (self.path.with_name(f"{self.path.name}.{n}") for n in count(1))
+        """Move the run that is there to the first free ``NAME.1``, ``NAME.2``, ..."""
+        here = self.path.resolve()  # "." has no name
+        beside = (here.with_name(f"{here.name}.{n}") for n in count(1))
         target = next(path for path in beside if not path.exists())
         target.mkdir()
-        for path in self.path.iterdir():
-            if path.name != ".lock":
+        # What says which run it is goes last, so that a kill in between leaves no riddle.
+        for path in (self._result, self.predictions, self._notes, self._run):
+            if path.exists():
                 path.rename(target / path.name)
 
     def _drop_torn_line(self) -> None:

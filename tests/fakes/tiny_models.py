@@ -20,7 +20,7 @@ _SHAPE = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
+    "max_position_embeddings": 4096,
     "tie_word_embeddings": False,
     # Twenty times what training starts from: logits stand apart, so that rounding decides nothing.
     "initializer_range": 0.4,

@@ -101,6 +101,23 @@ def test_generate_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     assert len(list(read_file(files[0]))) * 7 == first.count(b"\n")
 
 
+def test_generate_into_a_redirected_standard_output(tmp_path: Path) -> None:
+    """/dev/stdout behind a redirect is written to, not replaced."""
+    path = tmp_path / "all.txt"
+    command = [*(sys.executable, "-m", "benchmark", "generate", "--split", "dev", "--subsample")]
+    with path.open("w") as file:
+        file.write("before\n")
+        file.flush()
+        subprocess.run(  # noqa: S603
+            [*command, "--out", "/dev/stdout"], cwd=ROOT, stdout=file, check=True
+        )
+        file.seek(0, 2)
+        file.write("after\n")
+    lines = path.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert len(lines) > 1000
+
+
 def test_generate_takes_a_vocabulary(tmp_path: Path) -> None:
     """With --vocabulary only its objects occur."""
     names = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ex", "ix", "ox", "ux")]

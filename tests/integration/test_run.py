@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel
 
+from benchmark.decoding import outlines_engine
 from benchmark.errors import ResumeError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline import DataRequest, RunRequest, load_states, run, score_files
+from benchmark.records import Completion, TokenIds
 
 ROOT = Path(__file__).parents[2]
 STATES = 5
@@ -213,7 +216,7 @@ def test_a_limit_that_cuts_correct_answers_is_refused(request_: RunRequest) -> N
         run(replace(request_, max_new_tokens=20), Watch())
     assert not request_.out.exists()
     measured = run(replace(request_, protocol="paper", max_new_tokens=20), Watch())
-    assert measured.document["unfinished_answers"] == STATES
+    assert measured.document["answers_without_full_stop"] == STATES
 
 
 def test_the_paper_protocol_is_what_it_says(request_: RunRequest) -> None:
@@ -230,3 +233,32 @@ def test_engines_and_formats_run(request_: RunRequest, change: dict[str, Any]) -
     run(replace(request_, max_new_tokens=250, **change), Watch())
     result = json.loads((request_.out / "result.json").read_text())
     assert result["protocol"].items() >= change.items()
+
+
+def test_a_resumed_run_keeps_what_happened_before(
+    request_: RunRequest, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch sizes of a run that memory made smaller, and its time, survive Ctrl-C."""
+    real, asked = outlines_engine.OutlinesEngine.generate, []
+
+    def cramped(
+        self: outlines_engine.OutlinesEngine, prompts: list[TokenIds], done: set[int]
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        asked.append(self._limits.batch_size)
+        if self._limits.batch_size > 1:
+            raise torch.OutOfMemoryError("too large")
+        yield from real(self, prompts, done)
+
+    monkeypatch.setattr(outlines_engine.OutlinesEngine, "generate", cramped)
+    with pytest.raises(KeyboardInterrupt):
+        run(request_, Watch(fail_after=2))
+    monkeypatch.undo()
+    run(request_, Watch())
+    assert asked == [BATCH, 1]
+    result = json.loads((request_.out / "result.json").read_text())
+    assert result["batch_sizes"] == [1]
+    assert result["timing"]["decoded_states"] == STATES
+    assert (request_.out / "predictions.jsonl").read_bytes() == whole
+    before = result["timing"]
+    run(request_, Watch())
+    assert json.loads((request_.out / "result.json").read_text())["timing"] == before

@@ -70,6 +70,6 @@ def test_every_answer_is_whole(measured: Measured, folder: Path) -> None:
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     texts = [json.loads(line)["prediction"] for line in lines]
     assert len(texts) == STATES
-    assert measured.document["unfinished_answers"] == 0
+    assert measured.document["answers_without_full_stop"] == 0
     assert all(text.startswith("Statement: Box 0 contains") for text in texts)
     assert all(text.count("contains") == 7 and text.endswith(".") for text in texts)

@@ -108,6 +108,7 @@ def test_nothing_is_read_from_no_lines() -> None:
     ("line", "message"),
     [
         ("{", "not JSON: "),
+        ('{"numops": 0, "numops": 1}', "not JSON: a field stands twice"),
         ('{"numops": 0', "not JSON: "),
         ("Box 0 contains nothing.", "not JSON: "),
         ("[" * 100_000, "not JSON: "),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import ENGINES, check_engine, check_ids, create_engine
+from benchmark.decoding.engines import ENGINES, check_engine, check_prompts, create_engine
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -39,12 +39,29 @@ def test_only_the_constrained_engine_compiles_the_expression(
     create_engine("unconstrained", model, tokenizer, LIMITS, "[")
 
 
-def test_a_tokenizer_of_another_model_is_refused(tiny_model: Callable[..., object]) -> None:
+def test_a_tokenizer_of_another_model_is_refused(
+    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
+) -> None:
     """An id without an embedding is an error that names it, not a crash in the model."""
-    model = tiny_model("llama", 348, 1)
-    check_ids(model, [(0, 347), (1,)], "m")
-    with pytest.raises(ModelError, match=r"^m: its tokenizer gives id 348, but .* 348 embeddings"):
-        check_ids(model, [(0, 1), (348, 2)], "m")
+    tokenizer = tiny_tokenizer()
+    model = tiny_model("llama", 348, tokenizer.eos_id)
+    check_prompts(model, tokenizer, [(0, 347), (1,)], LIMITS)
+    with pytest.raises(ModelError, match=r"^tiny: its tokenizer gives id 348, .* 348 embeddings"):
+        check_prompts(model, tokenizer, [(0, 1), (348, 2)], LIMITS)
+    small = tiny_model("llama", tokenizer.eos_id, 0)
+    with pytest.raises(ModelError, match=f"gives id {tokenizer.eos_id}, "):
+        check_prompts(small, tokenizer, [(0,)], LIMITS)
+
+
+def test_a_model_with_too_few_positions_is_refused(
+    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
+) -> None:
+    """Prompt and answer must fit into the positions of the model: 4096 here."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_model("llama", 348, tokenizer.eos_id)
+    check_prompts(model, tokenizer, [(0,) * 4000, (0,)], Limits(1, 96))
+    with pytest.raises(ModelError, match=r"take up to 4097 tokens, and the model has 4096"):
+        check_prompts(model, tokenizer, [(0,) * 4000, (0,)], Limits(1, 97))
 
 
 def test_ids_without_a_logit_are_left_out_of_the_constraint(

@@ -1,7 +1,11 @@
 """From texts to outcomes, against gold and against an independent reading of the rules."""
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +96,16 @@ def test_no_outcomes_are_no_counts() -> None:
     """Nothing scored is nothing of nothing."""
     nothing: Callable[[], list[Outcome]] = list
     assert count(nothing()).overall == Tally(0, 0)
+
+
+AUTHORS = json.loads(
+    (Path(__file__).parents[3] / "fixtures" / "scoring" / "authors.json").read_text("utf-8")
+)
+"""Answers made up here, whole and cut off, with what the authors' two scripts say of each box."""
+
+
+@pytest.mark.parametrize("case", AUTHORS, ids=[f"answer {n}" for n in range(len(AUTHORS))])
+def test_we_agree_with_the_authors(case: dict[str, Any]) -> None:
+    """Each query is right here exactly where it is right by the authors' scripts."""
+    outcome = score(parse_answer(case["text"], BOXES), _state(case["gold"]))
+    assert "".join(str(int(right)) for right in outcome.correct) == case["authors"]

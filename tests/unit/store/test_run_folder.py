@@ -61,6 +61,24 @@ def test_predictions_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
     (tmp_path / "predictions.jsonl").write_text('{"input": "a", "prediction": "1"}\n')
     with pytest.raises(ResumeError, match=r"no run\.json"), RunFolder(tmp_path, IDENTITY):
         pass
+    with RunFolder(tmp_path, IDENTITY, set_aside=True) as folder:
+        assert folder.finished() == {}
+
+
+def test_the_current_folder_can_be_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--out .`` has a name too, and files that are not the run's stay where they are."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "mine.txt").write_text("mine")
+    with RunFolder(Path(), {**IDENTITY, "model": "other"}) as folder:
+        folder.append([("a", "1")])
+    with RunFolder(Path(), IDENTITY, set_aside=True) as folder:
+        assert folder.finished() == {}
+    assert (tmp_path / "here.1" / "predictions.jsonl").exists()
+    assert (here / "mine.txt").read_text() == "mine"
 
 
 def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
