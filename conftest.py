@@ -1,4 +1,4 @@
-"""The whole suite uses the benchmark's own pytest plugin, as any user's suite would."""
+"""What the whole suite runs under; the benchmark's own plugin comes with its installation."""
 
 import os
 
@@ -13,4 +13,4 @@ os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("untimed", settings(deadline=None))
 settings.load_profile("untimed")
 
-pytest_plugins = ["benchmark.pytest_plugin", "pytester"]
+pytest_plugins = ["pytester"]

@@ -41,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "gpu: needs a CUDA GPU; skipped where there is none")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Skip what is marked ``gpu`` where there is no GPU; keep a file on one worker of xdist."""
     asked = config.getoption("--device", None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ def fake_tokenizer() -> Callable[..., Tokenizer]:
     """``fake_tokenizer(bos_id=..., template=...)``: a tokenizer of bytes, without libraries."""
     create: Callable[..., Tokenizer] = _fake("fake_tokenizer").FakeTokenizer
     return create
+
+
+@pytest.fixture(scope="session")
+def stand_ins(
+    tmp_path_factory: pytest.TempPathFactory,
+    real_tokenizer: Callable[[str], TransformersTokenizer],
+) -> Callable[[Registry], Path]:
+    """``stand_ins(registry)``: tiny random models for all of it; the registry that names them."""
+    write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
+    create = _fake("tiny_models").tiny_model
+    return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
 
 
 @cache

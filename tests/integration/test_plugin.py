@@ -7,7 +7,6 @@ import pytest
 
 from benchmark.models import hardware
 
-PLUGIN = 'pytest_plugins = ["benchmark.pytest_plugin"]\n'
 SNAPSHOT_TEST = """
 import json, pathlib
 from benchmark.snapshots.extension import MeasurementExtension
@@ -20,9 +19,8 @@ def test_result(snapshot):
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project that uses the plugin."""
-    pytester.makeconftest(PLUGIN)
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nmarkers = ["gpu: needs a GPU"]\n')
+    """A project of a user, in which the plugin is there because it is installed."""
+    pytester.makepyprojecttoml("[tool.pytest]\nstrict = true\n")
     return pytester
 
 

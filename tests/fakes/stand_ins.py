@@ -1,0 +1,85 @@
+"""Tiny random models in the place of all registered ones, each of its own architecture.
+
+Every stand-in has a real tokenizer of its family, so that prompts and constraint are real;
+only the weights are not, and what they answer means nothing.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.models.tokenizer import TransformersTokenizer
+
+FAMILIES = {
+    "deepseek": "deepseek-llm",
+    "gemma": "gemma",
+    "codegemma": "gemma",
+    "mistral": "mistral",
+    "openmath": "mistral",
+    "qwen": "smollm2",
+}
+"""The source of the tokenizer by the beginning of a model's key; Llama's for all others."""
+
+_CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message.content }}\n"
+    "{% endfor %}[assistant] "
+)
+
+
+def family(model: RegisteredModel) -> str:
+    """Which source's tokenizer the model's stand-in has."""
+    return next((source for key, source in FAMILIES.items() if model.key.startswith(key)), "llama")
+
+
+def write_stand_ins(
+    known: Registry,
+    folder: Path,
+    tokenizer: Callable[[str], TransformersTokenizer],
+    tiny_model: Callable[..., object],
+) -> Path:
+    """A folder a model, and the registry that names them under the keys of the real ones.
+
+    Pairs expect no gain, which is what random models show; the file is the path given back.
+    """
+    for seed, model in enumerate(known.models.values()):
+        _write_model(folder / model.key, model, tokenizer(family(model)), tiny_model, seed)
+    parts = ["alone = true\n"]
+    for model in known.models.values():
+        fields = {**model.model_dump(exclude={"key", "quantization"}), **_beside(model)}
+        parts.append(_table(f'[models."{model.key}"]', fields))
+    for pair in known.pairs.values():
+        fields = {**pair.model_dump(), "hypothesis": "no gain", "source": "stand-ins"}
+        parts.append(_table("[[pairs]]", fields))
+    path = folder / "registry.toml"
+    path.write_text("\n".join(parts))
+    return path
+
+
+def _beside(model: RegisteredModel) -> dict[str, object]:
+    return {"huggingface_id": f"./{model.key}"}
+
+
+def _table(header: str, fields: dict[str, object]) -> str:
+    """A table of TOML: strings, booleans and lists of strings look as they do in JSON."""
+    lines = (f"{name} = {json.dumps(value)}" for name, value in fields.items() if value is not None)
+    return "\n".join([header, *lines, ""])
+
+
+def _write_model(
+    folder: Path,
+    model: RegisteredModel,
+    tokenizer: TransformersTokenizer,
+    tiny_model: Callable[..., object],
+    seed: int,
+) -> None:
+    shared = folder.parent / f"tokenizer-{family(model)}"
+    if not shared.exists():
+        tokenizer.raw.save_pretrained(shared)
+    weights = tiny_model(model.architecture, len(tokenizer.raw), tokenizer.eos_id, seed)
+    weights.save_pretrained(folder)  # type: ignore[attr-defined]
+    for path in shared.iterdir():
+        shutil.copy(path, folder)
+    if model.format == "chat":
+        (folder / "chat_template.jinja").write_text(_CHAT_TEMPLATE)

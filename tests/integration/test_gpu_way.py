@@ -1,0 +1,96 @@
+"""The complete ``-m gpu`` selection on a CPU, every model a tiny stand-in of its architecture."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.models.registry import Registry, registry
+
+ROOT = Path(__file__).parents[2]
+STATES = 2
+BEYOND_THE_PAPER = {"code-qwen2.5-0.5b"}
+"""A pair whose architecture no model of the paper has."""
+
+
+@pytest.fixture(scope="module")
+def rehearsed() -> Registry:
+    """The paper's 29 models and 21 pairs, and one pair of a newer architecture."""
+    known = registry()
+    pairs = {p.id: p for p in known.pairs.values() if p.paper or p.id in BEYOND_THE_PAPER}
+    wanted = {key for pair in pairs.values() for key in (pair.base, pair.variant)}
+    return Registry(models={key: known.models[key] for key in sorted(wanted)}, pairs=pairs)
+
+
+@pytest.fixture(scope="module")
+def own(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
+    """The registry of their stand-ins."""
+    return stand_ins(rehearsed)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with the reproduction's test file, as it stands, and no records yet."""
+    (pytester.path / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "reproduction" / "test_pairs.py", pytester.path / "tests")
+    pytester.makeconftest("import os\nos.environ['OMP_NUM_THREADS'] = '1'\n")
+    pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
+    return pytester
+
+
+def test_the_whole_reproduction_runs_without_a_gpu(
+    own: Path, rehearsed: Registry, project: pytest.Pytester
+) -> None:
+    """29 models are measured once each, 21 pairs judged, recorded, and found again as recorded."""
+    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", f"--states={STATES}")
+    count = len(rehearsed.pairs)
+    first = project.runpytest_subprocess(*options, "-n", "2", "--snapshot-update")
+    first.assert_outcomes(passed=count)
+    first.stdout.fnmatch_lines(["*pairs, at numops >= 1*", "alignment-codegemma-7b*no gain: yes*"])
+    store = project.path / "runs" / "store"
+    results = sorted(store.glob("*/result.json"))
+    assert len(results) == len(rehearsed.models)
+    assert len({path.parent.name.rpartition("-")[0] for path in results}) == len(results)
+    for path in results:
+        result = json.loads(path.read_text())
+        assert result["overall"]["total"] == 7 * STATES
+        assert result["timing"]["decoded_states"] == STATES
+    assert len(list((project.path / "snapshots" / "test_pairs").iterdir())) == count
+    decoded = [path.stat().st_mtime_ns for path in results]
+    again = project.runpytest_subprocess(*options, "-k", "code-")
+    again.assert_outcomes(passed=6, deselected=count - 6)
+    assert [path.stat().st_mtime_ns for path in results] == decoded
+
+
+def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) -> None:
+    """Against the published counts, and for a gain, stand-ins fail with the figures."""
+    hopeful = own.with_name("hopeful.toml")
+    hopeful.write_text(own.read_text().replace('"no gain"', '"gain"'))
+    options = ("-m", "gpu", "--device=cpu", f"--registry={hopeful}", "--states=8")
+    done = project.runpytest_subprocess(*options, "-k", "code-llama2-7b")
+    done.assert_outcomes(failed=1, deselected=21)
+    done.stdout.fnmatch_lines(["*not gain: *points*CodeLlama 7B at numops 0: 0.0, published 90.9*"])
+
+
+def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None:
+    """A model that cannot be reached skips its pairs with its own reason."""
+    project.path.joinpath("own.toml").write_text(
+        "alone = true\n"
+        + "\n".join(
+            f'[models.{key}]\nname = "{key}"\nhuggingface_id = "nobody/{key}"\n'
+            'architecture = "llama"\nsize = "1B"\nadded = []\nformat = "completion"\npaper = false'
+            for key in ("one", "two")
+        )
+        + '\n[[pairs]]\nid = "code-own"\nexperiment = "code"\nbase = "one"\nvariant = "two"\n'
+        'hypothesis = "gain"\nsource = "a test"\n'
+    )
+    options = ("-m", "gpu", "--device=cpu", "--registry=own.toml", "--states=1")
+    done = project.runpytest_subprocess(*options)
+    done.assert_outcomes(skipped=1)
+    done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such folder here*"])
+    plain = project.runpytest_subprocess("-m", "gpu", "-n", "2")
+    plain.assert_outcomes(skipped=len(registry().pairs))
+    assert plain.ret == 0
+    plain.stdout.fnmatch_lines(["SKIPPED*needs a CUDA GPU, and torch sees none here*"])
