@@ -11,6 +11,7 @@ from benchmark.cli.baseline import baseline
 from benchmark.cli.fetch import fetch
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
+from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, pair, prompt_format, ablation, score, generate, baseline, fetch):
+for verb in (run, pair, prompt_format, ablation, plan, score, generate, baseline, fetch):
     app.command()(verb)
 
 _NAME = "python -m benchmark"

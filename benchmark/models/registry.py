@@ -7,9 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from benchmark.errors import DataError, SettingError
+from benchmark.models.entries import Entry, valid
 
 Training = Literal["code", "math", "alignment", "control"]
 """What a variant was trained on further; also the name of the experiment its pair is in.
@@ -26,13 +25,7 @@ paper claims no direction, and the difference is the published one within error.
 """
 
 
-class _Entry(BaseModel):
-    """An entry of the file: no field too many, none of another type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RegisteredModel(_Entry):
+class RegisteredModel(Entry):
     """A model: where it is, what it is, and how the paper prompted it.
 
     ``added`` is the training that came on top of the base; ``size`` the authors' own name for
@@ -56,7 +49,7 @@ class RegisteredModel(_Entry):
         return f"https://huggingface.co/{self.huggingface_id}"
 
 
-class Pair(_Entry):
+class Pair(Entry):
     """A base model and the same model trained further, and the experiment it belongs to.
 
     ``source`` says, for a pair that is not the paper's, where its authors document it.
@@ -71,7 +64,7 @@ class Pair(_Entry):
     source: str | None = None
 
 
-class Registry(_Entry):
+class Registry(Entry):
     """Models by key and pairs by identifier."""
 
     models: dict[str, RegisteredModel]
@@ -140,11 +133,11 @@ def _parse(text: str, source: str, known: Registry, folder: Path | None = None) 
     models, pairs = ({}, {}) if alone else (dict(known.models), dict(known.pairs))
     for key, fields in data.get("models", {}).items():
         where = f"{source}: model {key!r}"
-        model = _valid(RegisteredModel, {**fields, "key": key}, where)
+        model = valid(RegisteredModel, {**fields, "key": key}, where)
         _add(models, key, _beside(model, folder), where)
     for number, fields in enumerate(data.get("pairs", []), start=1):
         where = f"{source}: pair {fields.get('id', number)!r}"
-        pair = _valid(Pair, fields, where)
+        pair = valid(Pair, fields, where)
         _check_pair(pair, models, where)
         _add(pairs, pair.id, pair, where)
     return Registry(models=models, pairs=pairs)
@@ -158,16 +151,7 @@ def _beside(model: RegisteredModel, folder: Path | None) -> RegisteredModel:
     return model.model_copy(update={"huggingface_id": str(path)})
 
 
-T = TypeVar("T", bound=BaseModel)
-
-
-def _valid(kind: type[T], fields: Mapping[str, object], where: str) -> T:
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise DataError(f"{where}: {name}: {first['msg']}") from error
+T = TypeVar("T", bound=Entry)
 
 
 def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -> None:

@@ -1,0 +1,97 @@
+"""About how long a model takes on a GPU: a roofline, a pass after the other.
+
+A pass reads all weights and the cache once and multiplies its tokens with the weights; it takes
+the longer of the two (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009).
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from benchmark.models.memory import EIGHT_BIT, cache_bytes, element_bytes, weight_bytes
+from benchmark.models.planning import Assumptions, Gpu, Workload
+from benchmark.models.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers come about: so many tokens a state, in so many passes, so many states at once.
+
+    Plain greedy decoding takes a pass a token; with drafts that are accepted there are fewer, each
+    of more tokens. ``prompt_tokens`` are read in one pass before.
+    """
+
+    batch_size: int
+    prompt_tokens: float
+    tokens_per_state: float
+    passes_per_state: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A forecast: what the GPU cannot beat, and about what it will be."""
+
+    at_least: float
+    about: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run through the model: in each row so many new tokens, some scored, up to a length."""
+
+    rows: int
+    tokens: float
+    scored: float
+    length: float
+
+
+def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
+    """A pass a token; several rows are padded to the longest and go on until all are done."""
+    if batch_size == 1:
+        prompt, answer = workload.prompt_tokens, workload.answer_tokens
+    else:
+        prompt, answer = workload.prompt_tokens_of_batch, workload.answer_tokens_of_batch
+    return Decoding(batch_size, prompt, answer, answer)
+
+
+def pass_seconds(shape: Shape, dtype: str, gpu: Gpu, work: Pass) -> float:
+    """The least time of a pass on one GPU.
+
+    Layers shared between several GPUs run one after the other, not at once. Weights in 8 bit are
+    multiplied at the rate of 16 bit.
+    """
+    moved = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype)
+    moved += cache_bytes(shape, dtype, work.rows, int(work.length))
+    # Two operations a product: for the weights, for the scores, for mixing the values. Of the new
+    # positions themselves half is masked.
+    attention = 4 * shape.layers * shape.heads * shape.head_dim * (work.length - work.tokens / 2)
+    inside = work.tokens * (2 * shape.linear + attention)
+    operations = work.rows * (inside + work.scored * 2 * shape.head)
+    rate = gpu.flops.float32 if dtype == "float32" else gpu.flops.float16
+    return max(moved / gpu.bandwidth, operations / rate)
+
+
+def decoding_seconds(
+    shape: Shape, dtype: str, gpu: Gpu, states: int, how: Decoding, assumed: Assumptions
+) -> Seconds:
+    """The time of decoding the states, without loading the model.
+
+    ``about`` gives each layer of a pass at least the assumed time that launching it takes.
+    """
+    batches = ceil(states / how.batch_size)
+    rows = ceil(states / batches)
+    tokens = how.tokens_per_state / how.passes_per_state
+    length = how.prompt_tokens + how.tokens_per_state / 2
+    prompt = Pass(rows, how.prompt_tokens, 1, how.prompt_tokens)
+    read = pass_seconds(shape, dtype, gpu, prompt)
+    step = pass_seconds(shape, dtype, gpu, Pass(rows, tokens, tokens, length))
+    least = assumed.seconds_a_layer * shape.layers
+    return Seconds(
+        at_least=batches * (read + how.passes_per_state * step),
+        about=batches * (max(read, least) + how.passes_per_state * max(step, least)),
+    )
+
+
+def loading_seconds(shape: Shape, dtype: str, assumed: Assumptions) -> float:
+    """The assumed time of reading the weights from disk, where they lie in 16 bit, or 32."""
+    stored = "bfloat16" if dtype == EIGHT_BIT else dtype
+    return weight_bytes(shape, stored) / assumed.disk_bytes_per_second

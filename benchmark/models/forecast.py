@@ -1,0 +1,188 @@
+"""What a run of registered models would take on given GPUs, from their configurations alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from benchmark.models.architectures import configuration
+from benchmark.models.duration import (
+    Seconds,
+    decoding_seconds,
+    loading_seconds,
+    plain_decoding,
+)
+from benchmark.models.hardware import gpus
+from benchmark.models.memory import Memory, Use, gpus_needed, memory
+from benchmark.models.planning import Gpu, planning
+from benchmark.models.registry import Pair, RegisteredModel, Registry
+from benchmark.models.schedule import Job, Slot, schedule
+from benchmark.models.shape import Shape, shape
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The GPUs there are, all alike: how many, with how many bytes each, and their speed."""
+
+    name: str
+    gpu: Gpu
+    count: int
+    memory: int
+
+
+def machine(name: str, count: int | None = None, vram_gb: float | None = None) -> Machine:
+    """GPUs of that name; count and memory are what is asked for, else what torch sees, else one.
+
+    Args:
+        name: one of ``planning.toml``, whose speed is taken.
+        count: how many.
+        vram_gb: the memory of each in 10^9 bytes.
+
+    Raises:
+        SettingError: when its figures are not in the data.
+    """
+    gpu = planning().gpu(name)
+    there = gpus() if count is None and vram_gb is None else ()
+    return Machine(
+        name,
+        gpu,
+        count or len(there) or 1,
+        int(vram_gb * 1e9) if vram_gb else min(there, default=gpu.memory),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How models are to be run: dtype where they are not quantized, rows and new tokens."""
+
+    dtype: str
+    batch_size: int
+    new_tokens: int
+    quantize: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForecast:
+    """What one model takes.
+
+    ``gpus`` is None when no number of such GPUs holds it, ``batch_size`` what fits into those
+    there are, halved from what was wanted as the engine does when memory runs out.
+    """
+
+    model: RegisteredModel
+    dtype: str
+    parameters: int
+    batch_size: int
+    memory: Memory
+    gpus: int | None
+    fits: bool
+    decoding: Seconds
+    loading: float
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes with loading."""
+        return self.loading + self.decoding.about
+
+
+@dataclass(frozen=True, slots=True)
+class PairForecast:
+    """Whether both models of a pair fit, and why not."""
+
+    pair: Pair
+    reasons: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every model, every pair, and in which order those that fit would run."""
+
+    machine: Machine
+    models: tuple[ModelForecast, ...]
+    pairs: tuple[PairForecast, ...]
+    slots: tuple[Slot, ...]
+
+
+def plan(
+    known: Registry, pairs: Sequence[Pair], groups: Mapping[str, str], machine: Machine, how: Wanted
+) -> Plan:
+    """The forecast of all models of the pairs.
+
+    Args:
+        known: where the models are.
+        pairs: those to be measured.
+        groups: for each pair the name of its group, whose models run one after the other.
+        machine: what they run on.
+        how: what they run with.
+
+    Raises:
+        UnavailableModelError: when a model's configuration is neither in the data nor to be had.
+    """
+    group = {key: groups[pair.id] for pair in pairs for key in (pair.base, pair.variant)}
+    models = {key: forecast(known.model(key), machine, how) for key in group}
+    jobs = [Job(k, group[k], m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
+    return Plan(
+        machine,
+        tuple(models.values()),
+        tuple(PairForecast(pair, _reasons(pair, models)) for pair in pairs),
+        tuple(schedule(jobs, machine.count)),
+    )
+
+
+def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelForecast:
+    """What one model takes, with the largest batch up to the wanted one that fits."""
+    dtype = (model.quantization if how.quantize else None) or how.dtype
+    size = _shape(model.huggingface_id)
+    batch_size = _largest_batch(size, dtype, machine, how)
+    needs = _needs(size, dtype, batch_size, how)
+    count = gpus_needed(needs, machine.memory)
+    data = planning()
+    decoding = plain_decoding(data.workload, batch_size)
+    return ModelForecast(
+        model=model,
+        dtype=dtype,
+        parameters=size.parameters,
+        batch_size=batch_size,
+        memory=needs,
+        gpus=count,
+        fits=count is not None and count <= machine.count,
+        decoding=decoding_seconds(
+            size, dtype, machine.gpu, data.workload.states, decoding, data.assumptions
+        ),
+        loading=loading_seconds(size, dtype, data.assumptions),
+    )
+
+
+def _largest_batch(size: Shape, dtype: str, machine: Machine, how: Wanted) -> int:
+    """The wanted batch, halved until the model fits; the wanted one where it never does."""
+    batch_size = how.batch_size
+    while batch_size >= 1:
+        count = gpus_needed(_needs(size, dtype, batch_size, how), machine.memory)
+        if count is not None and count <= machine.count:
+            return batch_size
+        batch_size //= 2
+    return how.batch_size
+
+
+def _needs(size: Shape, dtype: str, batch_size: int, how: Wanted) -> Memory:
+    prompt = planning().workload.longest_prompt_tokens
+    return memory(size, dtype, Use(batch_size, prompt, how.new_tokens))
+
+
+@cache
+def _shape(huggingface_id: str) -> Shape:
+    return shape(configuration(huggingface_id))
+
+
+def _reasons(pair: Pair, models: Mapping[str, ModelForecast]) -> tuple[str, ...]:
+    return tuple(_reason(models[k]) for k in (pair.base, pair.variant) if not models[k].fits)
+
+
+def _reason(model: ModelForecast) -> str:
+    if model.gpus is None:
+        return f"{model.model.key}: its batch alone is more than a GPU holds"
+    return f"{model.model.key}: takes {model.gpus} GPUs"
