@@ -48,6 +48,13 @@ def stand_ins(
     return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
 
 
+@pytest.fixture
+def stand_in_model() -> Callable[..., "PreTrainedModel"]:
+    """``stand_in_model(architecture, vocabulary_size, eos_id, seed=0)``: one in its proportions."""
+    create: Callable[..., PreTrainedModel] = _fake("stand_in_models").stand_in_model
+    return create
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"

@@ -54,7 +54,7 @@ def memory(shape: Shape, dtype: str, use: Use) -> Memory:
     """What a model of this shape takes in this dtype (or ``8bit``) for this use."""
     return Memory(
         weights=weight_bytes(shape, dtype),
-        cache=cache_bytes(shape, dtype, use.batch_size, use.length),
+        cache=cache_bytes(shape, dtype, use.batch_size, use.length, use.prompt_tokens),
         working=working_bytes(shape, dtype, use),
         layers=shape.layers,
     )
@@ -83,12 +83,19 @@ def weight_bytes(shape: Shape, dtype: str) -> int:
     return size * shape.parameters
 
 
-def cache_bytes(shape: Shape, dtype: str, batch_size: int, length: int) -> int:
+def cache_bytes(
+    shape: Shape, dtype: str, batch_size: int, length: int, read_at_once: int = 0
+) -> int:
     """The bytes of keys and values of so many rows of so many positions.
 
     A layer that sees a window keeps one position less than that: the newest is the query itself.
+    But what it keeps of a prompt read at once is a view, and holds all of the prompt's memory
+    until the next token.
     """
-    kept = sum(length if window is None else min(length, window - 1) for window in shape.windows)
+    kept = sum(
+        length if window is None else max(min(length, window - 1), read_at_once)
+        for window in shape.windows
+    )
     return 2 * kept * batch_size * shape.key_value_heads * shape.head_dim * element_bytes(dtype)
 
 

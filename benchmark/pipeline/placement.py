@@ -6,13 +6,31 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmark.errors import DoesNotFitError
+from benchmark.models.architectures import configuration
+from benchmark.models.memory import Use, gpus_needed, memory
+from benchmark.models.shape import shape
 from benchmark.pipeline.measure import Prepared
 from benchmark.store.gpu_leases import GpuLeases
 
 
-def needed_gpus(prepared: Prepared, memory: int) -> int:
-    """How many GPUs of so many bytes the model of a run takes, with its cache."""
-    raise NotImplementedError
+def needed_gpus(prepared: Prepared, gpu_memory: int) -> int:
+    """How many GPUs of so many bytes the model of a run takes, with its cache.
+
+    The batch is taken as small as the engine may halve it to: with one row.
+
+    Raises:
+        DoesNotFitError: when no number of them does.
+    """
+    settings, location = prepared.settings, prepared.location
+    options = settings.options
+    use = Use(1, max(map(len, prepared.prompts)), settings.limits.max_new_tokens)
+    size = shape(configuration(str(location.folder / (location.gguf or ""))))
+    count = gpus_needed(memory(size, options.quantization or options.dtype, use), gpu_memory)
+    if count is None:
+        raise DoesNotFitError(
+            f"{location.name}: one prompt is more than a GPU of {gpu_memory / 1e9:.0f} GB holds"
+        )
+    return count
 
 
 class Placement(Protocol):

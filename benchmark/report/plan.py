@@ -13,7 +13,7 @@ from benchmark.models.schedule import makespan
 from benchmark.report.table import plain_table
 
 _GB = 1e9
-_MINUTE, _HOUR = 60, 3600
+_MINUTE = 60
 _BITS = {"float32": "32", EIGHT_BIT: "8"}
 
 
@@ -21,7 +21,9 @@ def plan_parts(plan: Plan) -> Iterator[RenderableType]:
     """What is shown: models, pairs, the order, and on what all of it rests."""
     machine = plan.machine
     many = f"{machine.count} GPU" + ("s" if machine.count > 1 else "")
-    yield _models(plan, f"{many} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}")
+    yield _models(
+        plan, f"{many} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}; memory in GB"
+    )
     yield _pairs(plan)
     if plan.slots:
         yield _order(plan)
@@ -53,18 +55,16 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
 
 def duration(seconds: float) -> str:
     """A time in words, to what matters: ``45 s``, ``12 min``, ``3 h 05``."""
-    if seconds < _MINUTE:
+    if round(seconds) < _MINUTE:
         return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
     hours, minutes = divmod(round(seconds / _MINUTE), 60)
-    return f"{hours} h {minutes:02}"
+    return f"{hours} h {minutes:02}" if hours else f"{minutes} min"
 
 
 def _models(plan: Plan, title: str) -> Table:
     table = plain_table(title)
-    table.add_column("model")
-    for name in ("bits", "weights", "cache", "total GB", "GPUs", "batch", "about"):
+    table.add_column("model", overflow="fold")
+    for name in ("bits", "weights", "cache", "total", "GPUs", "batch", "about"):
         table.add_column(name, justify="right", style="bold" if name == "GPUs" else "")
     for model in plan.models:
         needs = model.memory

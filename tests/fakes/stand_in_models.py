@@ -1,0 +1,47 @@
+"""Tiny random models with the proportions of real ones, each of its own architecture."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from benchmark.models.architectures import Architecture
+
+_HEADS = 4
+_HEAD_DIM = 8
+_WINDOW = 16
+"""Shorter than any prompt, so that a window matters."""
+
+_LOUD = 0.4
+"""Twenty times what training starts from: logits stand apart, so that rounding decides nothing."""
+
+
+def stand_in_model(
+    architecture: Architecture, vocabulary_size: int, eos_id: int, seed: int = 0
+) -> PreTrainedModel:
+    """A model with weights drawn from the seed: two layers of four heads of eight.
+
+    What makes the architecture is kept: its class, tied embeddings, heads wider than the hidden
+    size, an attention window, and the ratio of heads to those of keys and values, up to four.
+    """
+    real = architecture
+    ratio = min(_HEADS, real.num_attention_heads // real.num_key_value_heads)
+    wide = real.num_attention_heads * real.head_dim > real.hidden_size
+    config = AutoConfig.for_model(
+        real.model_type,
+        vocab_size=vocabulary_size,
+        hidden_size=_HEADS * _HEAD_DIM,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=_HEADS,
+        num_key_value_heads=_HEADS // (4 if ratio == _HEADS else min(ratio, 2)),
+        head_dim=2 * _HEAD_DIM if wide else _HEAD_DIM,
+        max_position_embeddings=2048,
+        tie_word_embeddings=real.tie_word_embeddings,
+        sliding_window=_WINDOW if real.sliding_window else None,
+        initializer_range=_LOUD,
+        bos_token_id=None,
+        eos_token_id=eos_id,
+        pad_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
