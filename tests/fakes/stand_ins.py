@@ -9,6 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
+from benchmark.models.architectures import architectures
 from benchmark.models.registry import RegisteredModel, Registry
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -37,14 +40,14 @@ def write_stand_ins(
     known: Registry,
     folder: Path,
     tokenizer: Callable[[str], TransformersTokenizer],
-    tiny_model: Callable[..., object],
+    stand_in_model: Callable[..., PreTrainedModel],
 ) -> Path:
     """A folder a model, and the registry that names them under the keys of the real ones.
 
     Pairs expect no gain, which is what random models show; the file is the path given back.
     """
     for seed, model in enumerate(known.models.values()):
-        _write_model(folder / model.key, model, tokenizer(family(model)), tiny_model, seed)
+        _write_model(folder / model.key, model, tokenizer(family(model)), stand_in_model, seed)
     parts = ["alone = true\n"]
     for model in known.models.values():
         fields = {**model.model_dump(exclude={"key", "quantization"}), **_beside(model)}
@@ -71,14 +74,14 @@ def _write_model(
     folder: Path,
     model: RegisteredModel,
     tokenizer: TransformersTokenizer,
-    tiny_model: Callable[..., object],
+    stand_in_model: Callable[..., PreTrainedModel],
     seed: int,
 ) -> None:
     shared = folder.parent / f"tokenizer-{family(model)}"
     if not shared.exists():
         tokenizer.raw.save_pretrained(shared)
-    weights = tiny_model(model.architecture, len(tokenizer.raw), tokenizer.eos_id, seed)
-    weights.save_pretrained(folder)  # type: ignore[attr-defined]
+    real = architectures().of(model.huggingface_id)
+    stand_in_model(real, len(tokenizer.raw), tokenizer.eos_id, seed).save_pretrained(folder)
     for path in shared.iterdir():
         shutil.copy(path, folder)
     if model.format == "chat":
