@@ -14,6 +14,7 @@ from benchmark.cli.pair import pair
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, pair, prompt_format, ablation, score, generate, baseline, fetch):
+for verb in (run, pair, prompt_format, ablation, score, generate, baseline, fetch, train_controls):
     app.command()(verb)
 
 _NAME = "python -m benchmark"
