@@ -4,14 +4,16 @@ A control is made in a hidden folder beside its own (``.track`` beside ``track``
 the recipe, a lock and the checkpoint, and becomes visible when it is finished.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, redirect_stderr
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from benchmark.controls.recipe import Recipe
 from benchmark.errors import ResumeError, SettingError
@@ -70,7 +72,7 @@ class Making:
         shutil.rmtree(work, ignore_errors=True)
         return folder
 
-    def _locked(self, work: Path) -> AcquireReturnProxy:
+    def _locked(self, work: Path) -> AbstractContextManager[object]:
         try:
             return FileLock(work / "lock").acquire(timeout=0)
         except Timeout as error:
@@ -163,7 +165,8 @@ def write_model(
 
     # Measuring has put the engine's own in its place.
     model.generation_config = GenerationConfig.from_model_config(model.config)
-    model.save_pretrained(folder)
+    with redirect_stderr(io.StringIO()):  # a bar of its own for 3 MB
+        model.save_pretrained(folder)
     tokenizer.raw.save_pretrained(folder)
 
 

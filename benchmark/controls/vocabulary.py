@@ -51,5 +51,6 @@ def train_tokenizer(texts: Iterable[str], size: int) -> "PreTrainedTokenizerFast
         tokenizer_object=backend,
         bos_token=BOS,
         eos_token=EOS,
+        pad_token=EOS,  # padding is masked; outlines would set the same
         clean_up_tokenization_spaces=False,
     )
