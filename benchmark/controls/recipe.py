@@ -3,9 +3,9 @@
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchmark.errors import SettingError
 
@@ -72,6 +72,18 @@ class Recipe(_Part):
     stages: dict[str, Stage]
     models: dict[str, Control]
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Stages are there, and a control starts from one that stands before it."""
+        before: set[str] = set()
+        for name, control in self.models.items():
+            if unknown := [stage for stage in control.stages if stage not in self.stages]:
+                raise ValueError(f"{name}: there is no stage {unknown[0]!r}")
+            if control.start is not None and control.start not in before:
+                raise ValueError(f"{name}: no control {control.start!r} stands before it")
+            before.add(name)
+        return self
+
 
 def read_recipe(path: Path | None = None) -> Recipe:
     """The recipe of a file, or the project's own.
@@ -86,5 +98,5 @@ def read_recipe(path: Path | None = None) -> Recipe:
         raise SettingError(f"{source}: cannot read the recipe: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingError(f"{source}: {where}: {first['msg']}") from error
+        parts = (str(source), ".".join(map(str, first["loc"])), first["msg"])
+        raise SettingError(": ".join(filter(None, parts))) from error

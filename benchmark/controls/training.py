@@ -1,8 +1,11 @@
 """Training one control model: steps, measurements, and going on from a checkpoint."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from transformers import LlamaForCausalLM
@@ -11,6 +14,7 @@ from benchmark.controls.measuring import Measure
 from benchmark.controls.network import adamw, answer_loss, learning_rate
 from benchmark.controls.recipe import Recipe, Stage
 from benchmark.controls.texts import Texts, example, prefix_ids
+from benchmark.errors import ResumeError
 from benchmark.models.tokenizer import TransformersTokenizer
 
 Say = Callable[[str], None]
@@ -72,10 +76,11 @@ class Training:
         if checkpoint.exists():
             load(progress, checkpoint)
             say(f"going on at step {progress.step} of {len(self._plan)}")
+        clock = _Clock(progress.step, len(self._plan))
         while progress.step < len(self._plan):
             self._step(progress)
             if self._due(progress.step, self._recipe.measure_every):
-                say(self._measured(progress))
+                say(f"{self._measured(progress)}, {clock.left(progress.step)}")
             if self._due(progress.step, self._recipe.checkpoint_every):
                 save(progress, checkpoint)
         return progress.log
@@ -118,6 +123,17 @@ class Training:
         )
 
 
+class _Clock:
+    """How long the rest will take, by the steps since it was started."""
+
+    def __init__(self, step: int, last: int) -> None:
+        self._first, self._last, self._started = step, last, time.monotonic()
+
+    def left(self, step: int) -> str:
+        pace = (time.monotonic() - self._started) / (step - self._first)
+        return f"about {math.ceil(pace * (self._last - step) / 60)} min left"
+
+
 def save(progress: Progress, path: Path) -> None:
     """Write the checkpoint at once or not at all."""
     temporary = path.with_suffix(".part")
@@ -135,7 +151,20 @@ def save(progress: Progress, path: Path) -> None:
 
 
 def load(progress: Progress, path: Path) -> None:
-    """Bring the progress to where the checkpoint was written."""
+    """Bring the progress to where the checkpoint was written.
+
+    Raises:
+        ResumeError: when the file is none of this training's checkpoints.
+    """
+    try:
+        _load(progress, path)
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, UnpicklingError) as error:
+        raise ResumeError(
+            f"{path}: cannot go on from this checkpoint; remove it to begin again"
+        ) from error
+
+
+def _load(progress: Progress, path: Path) -> None:
     there = torch.load(path, weights_only=True)
     progress.model.load_state_dict(there["model"])
     progress.optimizer.load_state_dict(there["optimizer"])

@@ -56,11 +56,17 @@ stages = ["prompted"]
 
 
 @pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """Two steps a stage of a model with one layer."""
-    path: Path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the tiny recipe."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(TINY, encoding="utf-8")
-    return read_recipe(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe(tiny: Path) -> Recipe:
+    """Two steps a stage of a model with one layer."""
+    return read_recipe(tiny)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from benchmark.controls import training
 from benchmark.controls.making import train_controls
-from benchmark.controls.recipe import Recipe, read_recipe
+from benchmark.controls.recipe import Recipe
 from benchmark.errors import ResumeError, SettingError
 
 
@@ -105,25 +105,9 @@ def test_the_training_log_has_a_line_a_measurement(made: Path) -> None:
     assert [line.split(",")[:2] for line in lines[1:]] == [["2", "bare"], ["4", "prompted"]]
 
 
-def test_the_project_s_recipe_is_whole() -> None:
-    """Every stage and start that a control names is in the recipe."""
-    recipe = read_recipe()
-    for control in recipe.models.values():
-        assert set(control.stages) <= set(recipe.stages)
-        assert control.start is None or control.start in recipe.models
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("data_seed = 'x'", "data_seed: Input should be a valid integer"),
-        ("data_seed = 0\nsize = 3", "vocabulary_size: Field required"),
-        ("data_seed = ", "cannot read the recipe"),
-    ],
-)
-def test_a_recipe_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """The message names the file and the field."""
-    path = tmp_path / "recipe.toml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(SettingError, match=f"recipe.toml: {message}"):
-        read_recipe(path)
+def test_a_torn_checkpoint_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    """What cannot be gone on from is named, with what to do."""
+    (tmp_path / ".copy").mkdir()
+    (tmp_path / ".copy" / "checkpoint.pt").write_bytes(b"PK torn")
+    with pytest.raises(ResumeError, match=r"checkpoint.pt: cannot go on from this checkpoint; rem"):
+        _make(recipe, tmp_path)

@@ -29,11 +29,11 @@ def test_loss_is_that_of_whole_sequences_one_by_one(
         chances = logits.log_softmax(-1)[-len(each.wanted) - 1 : -1]
         losses += [-chances[place, i] for place, i in enumerate(each.wanted)]
     naive = torch.stack(losses).mean()
-    naive.backward()
+    torch.autograd.backward([naive])
     expected = [parameter.grad for parameter in model.parameters()]
     model.zero_grad()
     loss = answer_loss(model, examples, prefix)
-    loss.backward()
+    torch.autograd.backward([loss])
     torch.testing.assert_close(loss, naive)
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6)
