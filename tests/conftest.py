@@ -36,6 +36,12 @@ def fake_tokenizer() -> Callable[..., Tokenizer]:
     return create
 
 
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Path:
+    """A recipe of control models, ``copy`` and ``track``, that trains in seconds."""
+    return Path(__file__).parent / "fakes" / "tiny_recipe.toml"
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"

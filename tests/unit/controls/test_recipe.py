@@ -42,11 +42,11 @@ def test_a_recipe_that_is_none_is_refused(tmp_path: Path, text: str, message: st
     ],
 )
 def test_a_recipe_that_does_not_hold_together_is_refused(
-    tiny: Path, tmp_path: Path, old: str, new: str, message: str
+    tiny_recipe: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     """Stages and controls that are named but not there are named in the message."""
     path = tmp_path / "recipe.toml"
-    path.write_text(tiny.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    path.write_text(tiny_recipe.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SettingError, match=message):
         read_recipe(path)
 
