@@ -55,6 +55,12 @@ def stand_in_model() -> Callable[..., "PreTrainedModel"]:
     return create
 
 
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Path:
+    """A recipe of control models, ``copy`` and ``track``, that trains in seconds."""
+    return Path(__file__).parent / "fakes" / "tiny_recipe.toml"
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"

@@ -36,7 +36,7 @@ def sequences(split: str, seed: int, vocabulary: Contents) -> Iterator[Sequence]
     for 2,200 sequences.
     """
     first, size = splits.first_sample_id(split), splits.size(split)
-    allowed = splits.signatures(Draws(_rng(seed, "signatures")))[split]
+    allowed = signatures(split, seed)
     draws = Draws(_rng(seed, split))
     seen: set[bytes] = set()
     for sample_id in range(first, first + size):
@@ -45,6 +45,21 @@ def sequences(split: str, seed: int, vocabulary: Contents) -> Iterator[Sequence]
             initial = initial_world(draws, vocabulary)
         seen.add(_digest(initial))
         yield Sequence(sample_id, initial, operations(draws, vocabulary, initial))
+
+
+def signatures(split: str, seed: int) -> frozenset[splits.Signature]:
+    """The signatures that the data made from this seed gives the split."""
+    return splits.signatures(Draws(_rng(seed, "signatures")))[split]
+
+
+def endless(
+    allowed: frozenset[splits.Signature], draws: Draws, vocabulary: Contents
+) -> Iterator[tuple[World, tuple[Operation, ...]]]:
+    """Initial worlds of the allowed signatures, each with twelve operations, without end."""
+    while True:
+        initial = initial_world(draws, vocabulary)
+        if splits.signature(initial) in allowed:
+            yield initial, operations(draws, vocabulary, initial)
 
 
 def subsample_rng(seed: int) -> np.random.Generator:

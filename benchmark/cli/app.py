@@ -15,6 +15,7 @@ from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
 
 app = typer.Typer(
@@ -24,7 +25,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, pair, prompt_format, ablation, plan, score, generate, baseline, fetch):
+VERBS = (
+    run,
+    pair,
+    prompt_format,
+    ablation,
+    plan,
+    score,
+    generate,
+    baseline,
+    fetch,
+    train_controls,
+)
+for verb in VERBS:
     app.command()(verb)
 
 _NAME = "python -m benchmark"

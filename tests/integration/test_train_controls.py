@@ -1,0 +1,87 @@
+"""``train-controls`` as a user meets it, killed and started again, and its models in a run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+ROOT = Path(__file__).parents[2]
+
+
+def _command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "benchmark", *map(str, arguments)]
+
+
+def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        _command(*arguments), capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def _weights(out: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in out.glob("*/model.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def made(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the command made, by the tiny recipe."""
+    out = tmp_path_factory.mktemp("controls")
+    done = _run("train-controls", "--recipe", tiny_recipe, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path) -> None:
+    """Every measurement says the step, the loss, both accuracies and the time left."""
+    done = _run("train-controls", "--recipe", tiny_recipe, "--out", tmp_path, "--only", "copy")
+    assert not done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0] == "training copy"
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "step 2 of 4, bare",
+        "step 4 of 4, prompted",
+    ]
+    assert lines[1].endswith("min left")
+
+
+def test_a_killed_command_goes_on(tiny_recipe: Path, made: Path, tmp_path: Path) -> None:
+    """SIGKILL after the first checkpoint, and the same command ends with the same weights."""
+    command = _command("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        while process.poll() is None and not (tmp_path / ".copy" / "checkpoint.pt").exists():
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not _weights(tmp_path)
+    done = _run("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
+    assert "going on at step" in done.stderr
+    assert _weights(tmp_path) == _weights(made)
+
+
+def test_a_folder_of_another_recipe_is_misuse(tiny_recipe: Path, made: Path) -> None:
+    """One line on stderr and exit code 2; the models there stay."""
+    before = _weights(made)
+    done = _run("train-controls", "--recipe", tiny_recipe, "--out", made, "--seed", "1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {made / 'copy'}: made by another recipe or seed; "
+        "choose another --out or remove it\n"
+    )
+    assert _weights(made) == before
+
+
+def test_a_control_runs_like_any_model(made: Path, tmp_path: Path) -> None:
+    """Transformers loads the folder, and ``run`` measures it."""
+    model = AutoModelForCausalLM.from_pretrained(made / "track")
+    tokenizer = AutoTokenizer.from_pretrained(made / "track")
+    logits = model(torch.tensor([tokenizer.encode("Box 0 contains the bag")])).logits
+    assert logits.shape[-1] == len(tokenizer)
+    done = _run("run", "--model", made / "track", "--states", "2", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "result.json").exists()
