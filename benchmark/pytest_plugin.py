@@ -117,7 +117,7 @@ def model_store(request: pytest.FixtureRequest) -> "ModelStore":
             share(worker, workers, numbers),
             lambda prepared: needed_gpus(prepared, min(memory)),
         )
-    return ModelStore(folder, _Quiet(), placement)
+    return ModelStore(folder, Quiet(), placement)
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +165,7 @@ def real_tokenizer() -> Callable[[str], TransformersTokenizer]:
     return load
 
 
-class _Quiet:
+class Quiet:
     """Progress inside pytest, which shows its own."""
 
     def say(self, text: str) -> None:

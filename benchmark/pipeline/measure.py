@@ -48,6 +48,12 @@ class Measured:
     document: dict[str, object]
     identity: dict[str, object]
 
+    def document_of_record(self) -> dict[str, object]:
+        """Result and identity as a snapshot keeps them, without the model's path on one machine."""
+        model = self.identity.get("model")
+        fingerprint = model.get("fingerprint") if isinstance(model, dict) else None
+        return {**self.document, **self.identity, "model": {"fingerprint": fingerprint}}
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

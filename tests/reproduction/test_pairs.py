@@ -5,7 +5,6 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.registry import Pair
 from benchmark.pipeline.comparison import compare
-from benchmark.pipeline.measure import Measured
 from benchmark.pipeline.pairs import departures, judge, published_model
 from benchmark.pytest_plugin import Measure, pair_parameters, verdict_line, wanted_registry
 from benchmark.snapshots.pairs import PairExtension, hardware_name, is_recorded
@@ -28,14 +27,10 @@ def test_pair(
     problems = [] if verdict.holds else [f"not {pair.hypothesis}: {verdict.figures}"]
     name = hardware_name(base.identity)
     if is_recorded(request.node, name) or request.config.getoption("update_snapshots"):
-        record = {"base": _record(base), "variant": _record(variant)}
+        record = {"base": base.document_of_record(), "variant": variant.document_of_record()}
         assert record == snapshot.use_extension(PairExtension)(name=name), problems
     else:
         for key, measured in ((pair.base, base), (pair.variant, variant)):
             if published := published_model(key):
                 problems += departures(published, measured)
     assert not problems, "; ".join(problems)
-
-
-def _record(measured: Measured) -> dict[str, object]:
-    return {**measured.document, **measured.identity}

@@ -12,7 +12,7 @@ from benchmark.models.architectures import Architecture, architectures, configur
 from benchmark.models.registry import registry
 from benchmark.models.shape import shape
 
-COUNTS = Path(__file__).parents[3] / "fixtures" / "models" / "parameter_counts.csv"
+COUNTS = Path(__file__).parents[3] / "fixtures" / "parameter_counts.csv"
 TYPES = ("llama", "gemma", "mistral", "qwen2")
 
 

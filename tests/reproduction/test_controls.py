@@ -1,0 +1,74 @@
+"""The instrument on models whose abilities are known: it sees an effect, and none where none is.
+
+These are cases like the paper's in ``test_pairs.py``, on a CPU. They say nothing about code.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from benchmark.models.registry import Pair, read_registry
+from benchmark.pipeline import DataRequest, Measured, RunRequest
+from benchmark.pipeline.comparison import compare
+from benchmark.pipeline.model_store import ModelStore
+from benchmark.pipeline.pairs import judge, registered
+from benchmark.pytest_plugin import Quiet, pair_parameters, verdict_line
+from benchmark.snapshots.extension import MeasurementExtension
+
+CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")
+
+Control = Callable[[str], Measured]
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Control:
+    """``control(key)``: a control model on the whole evaluated set of seed 0, measured once."""
+    store = ModelStore(tmp_path_factory.mktemp("store"), Quiet())
+    request = RunRequest("", store.folder, DataRequest(seed=0), device="cpu")
+    return cache(lambda key: store.measure(registered(CONTROLS, key, request)))
+
+
+@pytest.mark.parametrize("pair", pair_parameters(CONTROLS))
+def test_pair(
+    pair: Pair, control: Control, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
+) -> None:
+    """The pair's hypothesis is decided right, and both models score what is recorded."""
+    base, variant = control(pair.base), control(pair.variant)
+    verdict = judge(pair, compare(base, variant))
+    request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
+    assert verdict.holds, verdict.figures
+    for key, measured in ((pair.base, base), (pair.variant, variant)):
+        record = snapshot.use_extension(MeasurementExtension)(name=key)
+        assert measured.document_of_record() == record
+
+
+@pytest.mark.parametrize("key", CONTROLS.models)
+def test_untouched_boxes_are_copied(key: str, control: Control) -> None:
+    """Each control has at least 95 % right where no operation changed the box."""
+    assert control(key).summary.by_numops[0].tally.accuracy >= 0.95
+
+
+@pytest.mark.parametrize("key", ["copy-a", "copy-b"])
+def test_copying_is_not_tracking(key: str, control: Control) -> None:
+    """A model that copies the initial state has at most 15 % right where it changed."""
+    assert control(key).summary.nontrivial.tally.accuracy <= 0.15
+
+
+def test_tracking_falls_with_the_operations(control: Control) -> None:
+    """``track`` has at least 40 % right, fewer with each operation, and room in both directions."""
+    summary = control("track").summary
+    assert 0.4 <= summary.nontrivial.tally.accuracy <= 0.9
+    # From numops 5 on there are too few queries for each step to show.
+    accuracies = [summary.by_numops[numops].tally.accuracy for numops in range(5)]
+    assert all(before > after for before, after in pairwise(accuracies)), accuracies
+
+
+def test_the_difference_is_where_operations_are(control: Control) -> None:
+    """Between ``copy-a`` and ``track`` the untouched boxes differ little, the others much."""
+    comparison = compare(control("copy-a"), control("track"))
+    assert abs(comparison.by_numops[0].difference) <= 0.05
+    assert comparison.nontrivial.interval.low > 0.25
