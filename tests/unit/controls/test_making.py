@@ -7,8 +7,10 @@ from safetensors.torch import load_file
 
 from benchmark.controls import training
 from benchmark.controls.making import train_controls
-from benchmark.controls.recipe import Recipe
+from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.errors import ResumeError, SettingError
+
+MODELS = Path(__file__).parents[3] / "fixtures" / "models"
 
 
 def _make(recipe: Recipe, out: Path, seed: int = 0, *names: str) -> list[str]:
@@ -77,6 +79,12 @@ def test_a_control_brings_what_it_starts_from(recipe: Recipe, made: Path, tmp_pa
 def test_finished_controls_are_kept(recipe: Recipe, made: Path) -> None:
     """The same command on a finished folder trains nothing."""
     assert _make(recipe, made) == [f"{made / name}: finished" for name in ("copy", "track")]
+
+
+def test_the_project_s_controls_are_of_its_recipe() -> None:
+    """What lies in ``fixtures/models`` says that today's recipe and seed 0 made it."""
+    said = _make(read_recipe(), MODELS)
+    assert said == [f"{MODELS / name}: finished" for name in ("copy-a", "copy-b", "track")]
 
 
 def test_a_folder_of_another_seed_is_refused(recipe: Recipe, made: Path) -> None:
