@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
+from benchmark.cli.claims import claims
 from benchmark.cli.fetch import fetch
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, pair, prompt_format, ablation, score, generate, baseline, fetch):
+for verb in (run, pair, prompt_format, ablation, claims, score, generate, baseline, fetch):
     app.command()(verb)
 
 _NAME = "python -m benchmark"
