@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
+from benchmark.cli.claims import claims
 from benchmark.cli.fetch import fetch
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
@@ -30,6 +31,7 @@ VERBS = (
     pair,
     prompt_format,
     ablation,
+    claims,
     plan,
     score,
     generate,

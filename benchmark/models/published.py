@@ -1,9 +1,11 @@
-"""The paper's results (Table 6), as counts."""
+"""The paper's results: Table 6 as counts, its random row, and what only the text quotes."""
 
 import csv
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any, Literal
 
 from benchmark.records import Tally
 
@@ -17,12 +19,46 @@ class PublishedModel:
     by_numops: dict[int, Tally]
 
 
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """An accuracy over all queries that only the text gives; ``model`` is a key of the registry."""
+
+    model: str
+    decoding: Literal["constrained", "unconstrained"]
+    place: str
+    percent: float
+    queries: int
+
+    @property
+    def tally(self) -> Tally:
+        """The count whose accuracy is printed so: one query in 5,012 is 0.02 per cent."""
+        return Tally(round(self.queries * self.percent / 100), self.queries)
+
+
 @cache
 def published() -> dict[str, PublishedModel]:
     """The 29 models of Table 6 by name."""
     text = files("benchmark.models").joinpath("published.csv").read_text(encoding="utf-8")
     instances, *rows = csv.DictReader(text.splitlines())
     return {row["model"]: _model(row, instances) for row in rows}
+
+
+def random_row() -> dict[int, float]:
+    """The random baseline's row of Table 6: accuracy in per cent by numops 0 to 7."""
+    return {int(numops): float(percent) for numops, percent in _printed()["random"].items()}
+
+
+def quoted_overall() -> list[Quoted]:
+    """Accuracies over all queries that the text quotes and Table 6 does not have."""
+    first = next(iter(published().values()))
+    queries = sum(tally.total for tally in first.by_numops.values())
+    return [Quoted(**fields, queries=queries) for fields in _printed()["quoted"]]
+
+
+@cache
+def _printed() -> dict[str, Any]:
+    text = files("benchmark.models").joinpath("published.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def _model(row: dict[str, str], instances: dict[str, str]) -> PublishedModel:

@@ -1,0 +1,54 @@
+"""``claims``: the paper's claims on any set of results."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Json, RegistryFile
+
+_PUBLISHED = "published"
+
+
+def claims(
+    results: Annotated[
+        str,
+        typer.Option(help="published, or a folder with result.json in or below it.", metavar="DIR"),
+    ],
+    registry_file: RegistryFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Decide every claim of the paper on a set of results, and say how sure that is."""
+    from rich.console import Console
+
+    from benchmark.hypotheses.claims import audit
+    from benchmark.hypotheses.findings import LEVEL
+    from benchmark.hypotheses.results import published_results
+    from benchmark.models.published import published
+    from benchmark.models.registry import read_registry, registry
+    from benchmark.report.claims import claims_table
+    from benchmark.stats.published import DESIGN_EFFECT
+    from benchmark.store.results import read_results
+
+    known = read_registry(registry_file) if registry_file else registry()
+    if results == _PUBLISHED:
+        found = published_results(published().values())
+    else:
+        found = read_results(Path(results), known)
+    judged = audit(found)
+    if as_json:
+        document = {
+            "results": results,
+            "level": LEVEL,
+            "design_effect_of_counts": DESIGN_EFFECT,
+            "claims": [each.as_json() for each in judged],
+            "ignored": list(found.ignored),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    source = "the published results (Table 6)" if results == _PUBLISHED else results
+    Console().print(claims_table(source, judged))
+    for line in found.ignored:
+        print(f"left out, not in the registry: {line}")

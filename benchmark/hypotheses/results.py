@@ -1,0 +1,142 @@
+"""Results as claims take them: counts by numops, and outcomes where they were measured."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from benchmark.models.published import PublishedModel, quoted_overall, random_row
+from benchmark.models.registry import Registry, registry
+from benchmark.records import Outcome, Tally
+
+Decoding = Literal["constrained", "unconstrained"]
+PromptFormat = Literal["completion", "chat"]
+
+Queries = range
+"""Which queries a figure is over: those whose numops is in the range."""
+
+_MOST = 36
+"""Above any numops that a result can hold (a digit to the base 36)."""
+
+ALL = Queries(_MOST)
+
+
+def above(numops: int) -> Queries:
+    """Queries of more than so many operations; ``above(0)`` is the paper's main measure."""
+    return Queries(numops + 1, _MOST)
+
+
+def exactly(numops: int) -> Queries:
+    """Queries of so many operations."""
+    return Queries(numops, numops + 1)
+
+
+NONTRIVIAL = above(0)
+
+
+class Setting(NamedTuple):
+    """How a model was asked: with or without the constraint, and in which prompt format."""
+
+    decoding: Decoding
+    prompt_format: PromptFormat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One model in one setting on one data set.
+
+    ``chance`` is the random baseline's accuracy by numops in 0..1, on the same data.
+    ``outcomes`` is None where only counts are known, and ``quoted`` an overall tally where not
+    even counts by numops are. ``data`` tells data sets apart, ``source`` says where it is from.
+    """
+
+    model: str
+    setting: Setting
+    by_numops: Mapping[int, Tally]
+    chance: Mapping[int, float]
+    data: str
+    source: str
+    outcomes: tuple[Outcome, ...] | None = None
+    quoted: Tally | None = None
+
+    def tally(self, queries: Queries) -> Tally:
+        """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
+        if self.quoted is not None:
+            return self.quoted if queries == ALL else Tally(0, 0)
+        some = [tally for numops, tally in self.by_numops.items() if numops in queries]
+        return Tally(sum(t.correct for t in some), sum(t.total for t in some))
+
+    def chance_on(self, queries: Queries) -> float | None:
+        """The random baseline's accuracy on the queries; None where it is not known."""
+        totals = {n: t.total for n, t in self.by_numops.items() if n in queries and t.total}
+        if not totals or not totals.keys() <= self.chance.keys():
+            return None
+        return sum(self.chance[n] * total for n, total in totals.items()) / sum(totals.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A set of results, by model, setting and data set; and what of it is of no known model."""
+
+    entries: tuple[Result, ...]
+    known: Registry = field(default_factory=registry)
+    ignored: tuple[str, ...] = ()
+
+    def prompt_format(self, model: str) -> PromptFormat:
+        """The format that the registry, or else the paper, prompts the model with."""
+        models = self.known.models if model in self.known.models else registry().models
+        return models[model].format
+
+    def of(self, model: str, setting: Setting | None = None) -> Result | None:
+        """The model's result in that setting, by default constrained and as registered.
+
+        Where it was measured on several data sets: on the one that most of the paper's models
+        were measured on.
+        """
+        wanted = setting or Setting("constrained", self.prompt_format(model))
+        return next(iter(self._found(model, wanted)), None)
+
+    def both_formats(self, model: str) -> tuple[Result, Result] | None:
+        """The model's constrained results in completion and chat format, on the same data.
+
+        Where there are several such data sets, on the one that fewest models were measured on:
+        the paper chose the format on held-out data.
+        """
+        completion = self._found(model, Setting("constrained", "completion"))
+        chat = {r.data: r for r in self._found(model, Setting("constrained", "chat"))}
+        pairs = [(result, chat[result.data]) for result in completion if result.data in chat]
+        return pairs[-1] if pairs else None
+
+    def data_sets(self) -> list[str]:
+        """The data sets, the one of most of the paper's models first."""
+        papers = registry().models
+        counts = {entry.data: 0 for entry in self.entries}
+        for entry in self.entries:
+            if entry.model in papers and papers[entry.model].paper:
+                counts[entry.data] += 1
+        return sorted(counts, key=lambda data: (-counts[data], data))
+
+    def _found(self, model: str, setting: Setting) -> list[Result]:
+        order = self.data_sets()
+        found = (e for e in self.entries if (e.model, e.setting) == (model, setting))
+        return sorted(found, key=lambda entry: order.index(entry.data))
+
+
+def published_results(models: Iterable[PublishedModel]) -> Results:
+    """The paper's own results: Table 6 as counts, its random row, what its text quotes."""
+    known = registry()
+    chance = {numops: percent / 100 for numops, percent in random_row().items()}
+    entries = []
+    for published in models:
+        model = known.by_huggingface_id(published.huggingface_id)
+        if model is None:
+            raise KeyError(published.huggingface_id)
+        setting = Setting("constrained", model.format)
+        entries.append(
+            Result(model.key, setting, published.by_numops, chance, "Table 6", "Table 6")
+        )
+    for quote in quoted_overall():
+        setting = Setting(quote.decoding, known.model(quote.model).format)
+        entries.append(
+            Result(quote.model, setting, {}, {}, "Table 6", quote.place, quoted=quote.tally)
+        )
+    return Results(tuple(entries), known)

@@ -1,0 +1,131 @@
+"""Results of finished runs: the ``result.json`` of every folder below one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.errors import DataError
+from benchmark.hypotheses.results import Decoding, PromptFormat, Result, Results, Setting
+from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.records import Tally
+from benchmark.scoring.counts import count
+from benchmark.scoring.outcomes import read_outcomes
+from benchmark.store.files import read_object
+
+_UNCONSTRAINED = "unconstrained"
+"""The one engine that works without the constraint."""
+
+_LOCAL = "sha256:"
+"""How the fingerprint of a local model begins; that of a repository is its commit."""
+
+_FORMATS: tuple[PromptFormat, ...] = ("completion", "chat")
+
+
+def read_results(folder: Path, known: Registry) -> Results:
+    """The results below the folder, of models that the registry knows.
+
+    A model is known by its identifier, or where its folder or file has the name of a registry
+    key. What is of other models is named in ``ignored``.
+
+    Raises:
+        DataError: when there is no result, one is not what ``run`` writes, or two are of the same
+            model in the same setting on the same data.
+    """
+    paths = sorted(folder.rglob("result.json"))
+    if not paths:
+        raise DataError(
+            f"{folder}: no result.json in or below it; measure with: run --out {folder}/NAME"
+        )
+    entries: dict[tuple[str, Setting, str], Result] = {}
+    ignored = []
+    for path in paths:
+        document = read_object(path)
+        name = _text(document, path, "model", "name")
+        model = known.by_huggingface_id(name) or _by_folder(known, name, document, path)
+        if model is None:
+            ignored.append(f"{path}: {name}")
+            continue
+        result = _result(model.key, document, path)
+        key = (result.model, result.setting, result.data)
+        if key in entries:
+            raise DataError(
+                f"{path}: the same model in the same setting on the same data as "
+                f"{entries[key].source}; keep one of them below {folder}"
+            )
+        entries[key] = result
+    return Results(tuple(entries.values()), known, tuple(ignored))
+
+
+def _by_folder(
+    known: Registry, name: str, document: Mapping[str, object], path: Path
+) -> RegisteredModel | None:
+    """The model whose key is the name of a local folder or GGUF file.
+
+    Not of a repository, which another owner may well call as the registry calls a model.
+    """
+    if not _text(document, path, "model", "fingerprint").startswith(_LOCAL):
+        return None
+    model = Path(name)
+    return known.models.get(model.stem if model.suffix == ".gguf" else model.name)
+
+
+def _result(model: str, document: Mapping[str, object], path: Path) -> Result:
+    outcomes = tuple(read_outcomes(document, str(path)))
+    counts = count(outcomes).by_numops
+    if counts != _counts(document, path):
+        raise DataError(f"{path}: by_numops does not count its outcomes; measure again")
+    return Result(
+        model=model,
+        setting=_setting(document, path),
+        by_numops=counts,
+        chance=_chance(document, path),
+        data=_text(document, path, "data", "sha256"),
+        source=str(path),
+        outcomes=outcomes,
+    )
+
+
+def _setting(document: Mapping[str, object], path: Path) -> Setting:
+    engine = _text(document, path, "protocol", "engine")
+    asked = _text(document, path, "protocol", "prompt_format")
+    found = [name for name in _FORMATS if name == asked]
+    if not found:
+        raise DataError(f"{path}: prompt_format {asked!r} is none of {', '.join(_FORMATS)}")
+    decoding: Decoding = "unconstrained" if engine == _UNCONSTRAINED else "constrained"
+    return Setting(decoding, found[0])
+
+
+def _counts(document: Mapping[str, object], path: Path) -> dict[int, Tally]:
+    counts = {}
+    for numops, entry in _fields(document, path, "by_numops").items():
+        match entry:
+            case {"correct": int(correct), "total": int(total)} if numops.isdecimal():
+                counts[int(numops)] = Tally(correct, total)
+            case _:
+                raise DataError(f"{path}: by_numops {numops!r} is no count; measure again")
+    return counts
+
+
+def _chance(document: Mapping[str, object], path: Path) -> dict[int, float]:
+    """The random baseline in 0..1 by numops."""
+    chance = {}
+    for numops, percent in _fields(document, path, "baseline", "by_numops").items():
+        if not (isinstance(percent, int | float) and numops.isdecimal() and 0 <= percent <= 100):  # noqa: PLR2004  # per cent
+            raise DataError(f"{path}: baseline of numops {numops!r} is no percentage")
+        chance[int(numops)] = percent / 100
+    return chance
+
+
+def _fields(document: Mapping[str, object], path: Path, *names: str) -> Mapping[str, object]:
+    found: object = document
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: no {'.'.join(names)} in it; measure again with this version")
+    return found
+
+
+def _text(document: Mapping[str, object], path: Path, *names: str) -> str:
+    found = _fields(document, path, *names[:-1]).get(names[-1])
+    if not isinstance(found, str):
+        raise DataError(f"{path}: no {'.'.join(names)} in it; measure again with this version")
+    return found
