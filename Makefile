@@ -12,6 +12,7 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@# Some distributions ship Python without what puts pip into an environment.
+	@echo 'installing into $(VENV): 1.3 GB on a machine without GPU, some minutes'
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(VENV) install --quiet --disable-pip-version-check pip
 	$(RUN) -m pip install --quiet --disable-pip-version-check \

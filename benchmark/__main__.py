@@ -1,6 +1,16 @@
 """``python -m benchmark VERB``."""
 
-from benchmark.cli.app import main
+import sys
 
 if __name__ == "__main__":
+    try:
+        from benchmark.cli.app import main
+    except ModuleNotFoundError as error:
+        # The likeliest first slip: a Python that nothing was installed for.
+        print(
+            f"error: no {error.name} in {sys.executable}; run make venv in the project's folder, "
+            "then .venv/bin/python -m benchmark",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     main()

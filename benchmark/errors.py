@@ -9,6 +9,11 @@ class BenchmarkError(Exception):
     """The base of every error a user can cause and mend."""
 
 
+def reason(error: Exception) -> str:
+    """What is wrong, without the number and the file name that an OSError puts round it."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 class RuleError(BenchmarkError):
     """A world, operation or vocabulary breaks the rules of the boxes task."""
 

@@ -16,7 +16,7 @@ from benchmark.boxes.language import items
 from benchmark.boxes.states import parse_state, states
 from benchmark.boxes.subsample import subsample
 from benchmark.boxes.world import BOXES
-from benchmark.errors import DataError, LanguageError, RuleError
+from benchmark.errors import DataError, LanguageError, RuleError, reason
 from benchmark.records import Contents, State
 
 MASK = "<extra_id_0>"
@@ -82,7 +82,7 @@ def read_file(path: Path) -> Iterator[State]:
         with path.open(encoding="utf-8") as lines:
             yield from read_states(lines, str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the data: {error}") from error
+        raise DataError(f"{path}: cannot read the data: {reason(error)}") from error
 
 
 class Row(NamedTuple):
@@ -104,7 +104,7 @@ def _object(line: str, where: str) -> dict[str, object]:
     try:
         row = json.loads(line, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
+        raise DataError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
     if not isinstance(row, dict):
         raise DataError(f"{where}: not a JSON object but {line.strip()[:40]!r}")
     return row

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark.boxes.language import RESERVED
 from benchmark.boxes.world import BOXES, CAPACITY
-from benchmark.errors import DataError
+from benchmark.errors import DataError, reason
 from benchmark.records import Contents
 
 COLUMN = "object_name"
@@ -30,7 +30,7 @@ def read_vocabulary(path: Path) -> Contents:
     try:
         return _parse(path.read_text(encoding="utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the vocabulary: {error}") from error
+        raise DataError(f"{path}: cannot read the vocabulary: {reason(error)}") from error
 
 
 def _parse(text: str, source: str) -> Contents:

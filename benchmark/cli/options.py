@@ -33,7 +33,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; default: the protocol's.")
 ]
-BatchSize = Annotated[int | None, typer.Option(help="Default: the protocol's.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Prompts decoded together; default: the protocol's (32, the paper's 1)."),
+]
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
 RegistryFile = Annotated[
     Path | None,

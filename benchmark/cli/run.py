@@ -42,7 +42,9 @@ def run(
     quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Default: the protocol's.")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Limit of an answer; default: the protocol's (256, 100).")
+    ] = None,
     *,
     set_aside: Annotated[
         bool, typer.Option("--set-aside", help="Move another run that is in --out to DIR.1.")

@@ -28,7 +28,12 @@ def score(
     from benchmark.report.table import result_table
 
     summary = score_files(predictions, DataRequest(gold, password), partial=partial)
+    queries = summary.overall.tally.total
     if as_json:
         print(json.dumps(summary.as_json(), indent=2))
     else:
-        Console().print(result_table(f"{predictions.name} against {gold.name}, per cent", summary))
+        Console().print(
+            result_table(
+                f"{predictions.name} against {gold.name}, {queries} queries, per cent", summary
+            )
+        )

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from benchmark.errors import SettingError
+from benchmark.errors import SettingError, reason
 
 
 class _Part(BaseModel):
@@ -95,7 +95,7 @@ def read_recipe(path: Path | None = None) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"{source}: cannot read the recipe: {error}") from error
+        raise SettingError(f"{source}: cannot read the recipe: {reason(error)}") from error
     except ValidationError as error:
         first = error.errors()[0]
         parts = (str(source), ".".join(map(str, first["loc"])), first["msg"])

@@ -52,12 +52,16 @@ def locate(model: str, revision: str | None = None) -> Location:
             return _local(model, path.parent, path.name)
         if path.is_dir():
             return _local(model, path, _gguf(path))
+        if path.exists():
+            raise ModelError(f"{model}: a file, and not GGUF; give a model's folder or GGUF file")
     except OSError as error:  # a name too long for a file, a folder that may not be read
         if error.errno != errno.ENAMETOOLONG:
             raise ModelError(f"{model}: {error.strerror}") from error
     repository, gguf = _repository(model)
     if not _HUB_ID.fullmatch(repository) or repository.endswith(".gguf"):
-        raise ModelError(f"{model}: no such folder or GGUF file, and not a Hugging Face identifier")
+        raise ModelError(
+            f"{model}: no such folder or GGUF file here, and not a Hugging Face identifier"
+        )
     return _fetch(repository, gguf, revision)
 
 
@@ -115,7 +119,7 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
-    page = f"https://huggingface.co/{model}"
+    page, asked = f"https://huggingface.co/{model}", f"{model}/{gguf}" if gguf else model
     wanted, unwanted = ([gguf, *_SETTINGS], None) if gguf else (_WANTED, _UNWANTED)
     try:
         path = snapshot_download(
@@ -129,8 +133,8 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
     except hub.RepositoryNotFoundError as error:
         raise UnavailableModelError(
-            f"{model}: no such folder here, and not on the hub, or private there; check the "
-            f"name at {page}, or set HF_TOKEN"
+            f"{asked}: no such file or folder here, and not on the hub, or private there; check "
+            f"the name at {page}, or set HF_TOKEN"
         ) from error
     except hub.HFValidationError as error:
         raise ModelError(f"{model}: not a Hugging Face identifier: {error}") from error
@@ -142,8 +146,8 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         httpx2.HTTPError,
     ) as error:
         raise UnavailableModelError(
-            f"{model}: no such folder here, not in the local cache, and the hub cannot be reached; "
-            "connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
+            f"{asked}: no such file or folder here, not in the local cache, and the hub cannot be "
+            "reached; connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
         ) from error
     except OSError as error:
         raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from benchmark.errors import DataError, SettingError
+from benchmark.errors import DataError, SettingError, reason
 from benchmark.models.entries import Entry, valid
 
 Training = Literal["code", "math", "alignment", "control"]
@@ -117,7 +117,7 @@ def read_registry(path: Path) -> Registry:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the registry: {error}") from error
+        raise DataError(f"{path}: cannot read the registry: {reason(error)}") from error
     return _parse(text, str(path), registry(), path.parent)
 
 

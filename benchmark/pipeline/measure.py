@@ -91,7 +91,7 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
     settings = resolve(request)
     states = load_states(request.data)
     location = locate(request.model, request.revision)
-    progress.say(f"tokenizing {len(states)} prompts for {location.name}")
+    progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = load_tokenizer(location)
     prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
     if protocol(settings.name).whole_answers:

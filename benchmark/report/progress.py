@@ -52,6 +52,8 @@ class RunProgress:
         self._started = self._last_line = time.monotonic()
         if done:
             self.say(f"{done} of {total} states were already there")
+        if not self._console.is_terminal:
+            self.say(f"decoding {total - done} states")
         if self._bar:  # of the model before
             self._bar.stop()
         if self._console.is_terminal:

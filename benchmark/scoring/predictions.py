@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, reason
 from benchmark.records import State
 
 
@@ -26,7 +26,7 @@ def read_predictions(path: Path) -> dict[str, str]:
                 if line.strip():
                     _add(predictions, line, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the predictions: {error}") from error
+        raise DataError(f"{path}: cannot read the predictions: {reason(error)}") from error
     return predictions
 
 

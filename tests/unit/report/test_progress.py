@@ -29,6 +29,7 @@ def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.advance(10)
     assert _text(console).splitlines() == [
         "10 of 40 states were already there",
+        "decoding 30 states",
         "30/40 states, 1.67 a second, about 6 s left",
         "40/40 states, 1.50 a second, about 0 s left",
     ]

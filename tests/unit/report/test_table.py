@@ -51,7 +51,7 @@ def test_result_table_without_comparison() -> None:
 
 def test_baseline_table() -> None:
     """The baseline has a row a numops and two sums."""
-    lines = _shown(baseline_table("chance", CHANCE))
-    assert [line.split()[-1] for line in lines if line.split()][3:] == [
+    lines = _shown(baseline_table(CHANCE))
+    assert [line.split()[-1] for line in lines if line.split()][2:] == [
         "41.1", "17.9", "25.0", "14.0", "21.0",
     ]  # fmt: skip
