@@ -115,7 +115,7 @@ def model_store(request: pytest.FixtureRequest) -> "ModelStore":
         placement = OnLeasedGpus(
             GpuLeases(folder / "gpus", numbers),
             share(worker, workers, numbers),
-            lambda prepared: needed_gpus(prepared, min(memory)),
+            lambda prepared: needed_gpus(prepared, min(memory), len(memory)),
         )
     return ModelStore(folder, Quiet(), placement)
 

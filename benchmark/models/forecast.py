@@ -12,7 +12,7 @@ from benchmark.models.duration import (
     plain_decoding,
 )
 from benchmark.models.hardware import gpus
-from benchmark.models.memory import Memory, Use, gpus_needed, memory
+from benchmark.models.memory import Memory, Use, fitting_use, gpus_needed, memory
 from benchmark.models.planning import Gpu, planning
 from benchmark.models.registry import Pair, RegisteredModel, Registry
 from benchmark.models.schedule import Job, Slot, schedule
@@ -137,40 +137,25 @@ def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelFore
     """What one model takes, with the largest batch up to the wanted one that fits."""
     dtype = (model.quantization if how.quantize else None) or how.dtype
     size = _shape(model.huggingface_id)
-    batch_size = _largest_batch(size, dtype, machine, how)
-    needs = _needs(size, dtype, batch_size, how)
-    count = gpus_needed(needs, machine.memory)
+    asked = Use(how.batch_size, planning().workload.longest_prompt_tokens, how.new_tokens)
+    fitting = fitting_use(size, dtype, asked, machine.memory, machine.count)
+    use = fitting or asked
+    needs = memory(size, dtype, use)
     data = planning()
-    decoding = plain_decoding(data.workload, batch_size)
+    decoding = plain_decoding(data.workload, use.batch_size)
     return ModelForecast(
         model=model,
         dtype=dtype,
         parameters=size.parameters,
-        batch_size=batch_size,
+        batch_size=use.batch_size,
         memory=needs,
-        gpus=count,
-        fits=count is not None and count <= machine.count,
+        gpus=gpus_needed(needs, machine.memory),
+        fits=fitting is not None,
         decoding=decoding_seconds(
             size, dtype, machine.gpu, data.workload.states, decoding, data.assumptions
         ),
         loading=loading_seconds(size, dtype, data.assumptions),
     )
-
-
-def _largest_batch(size: Shape, dtype: str, machine: Machine, how: Wanted) -> int:
-    """The wanted batch, halved until the model fits; the wanted one where it never does."""
-    batch_size = how.batch_size
-    while batch_size >= 1:
-        count = gpus_needed(_needs(size, dtype, batch_size, how), machine.memory)
-        if count is not None and count <= machine.count:
-            return batch_size
-        batch_size //= 2
-    return how.batch_size
-
-
-def _needs(size: Shape, dtype: str, batch_size: int, how: Wanted) -> Memory:
-    prompt = planning().workload.longest_prompt_tokens
-    return memory(size, dtype, Use(batch_size, prompt, how.new_tokens))
 
 
 @cache

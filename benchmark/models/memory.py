@@ -3,7 +3,7 @@
 All figures are bytes. They are forecasts from a model's shape: nothing is loaded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from benchmark.errors import SettingError
@@ -140,3 +140,18 @@ def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = No
     by_weights = ceil(needs.weights / (gpu_memory * assumed.weights_share))
     count = max(2, ceil(shared / divided), by_weights)
     return count if count <= needs.layers else None
+
+
+def fitting_use(shape: Shape, dtype: str, use: Use, gpu_memory: int, gpus: int) -> Use | None:
+    """The use with its batch halved until so many GPUs hold it, as decoding itself does.
+
+    None when they do not even hold one row.
+    """
+    rows = use.batch_size
+    while rows:
+        smaller = replace(use, batch_size=rows)
+        count = gpus_needed(memory(shape, dtype, smaller), gpu_memory)
+        if count is not None and count <= gpus:
+            return smaller
+        rows //= 2
+    return None

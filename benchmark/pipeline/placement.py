@@ -7,28 +7,31 @@ from typing import Protocol
 
 from benchmark.errors import DoesNotFitError
 from benchmark.models.architectures import configuration
-from benchmark.models.memory import Use, gpus_needed, memory
+from benchmark.models.memory import Use, fitting_use, gpus_needed, memory
 from benchmark.models.shape import shape
 from benchmark.pipeline.measure import Prepared
 from benchmark.store.gpu_leases import GpuLeases
 
 
-def needed_gpus(prepared: Prepared, gpu_memory: int) -> int:
+def needed_gpus(prepared: Prepared, gpu_memory: int, there: int) -> int:
     """How many GPUs of so many bytes the model of a run takes, with its cache.
 
-    The batch is taken as small as the engine may halve it to: with one row.
+    Where those that are there do not hold the whole batch, it is halved as decoding will do.
 
     Raises:
-        DoesNotFitError: when no number of them does.
+        DoesNotFitError: when they do not even hold one row.
     """
     settings, location = prepared.settings, prepared.location
-    options = settings.options
-    use = Use(1, max(map(len, prepared.prompts)), settings.limits.max_new_tokens)
+    dtype = settings.options.quantization or settings.options.dtype
+    limits = settings.limits
+    use = Use(limits.batch_size, max(map(len, prepared.prompts)), limits.max_new_tokens)
     size = shape(configuration(str(location.folder / (location.gguf or ""))))
-    count = gpus_needed(memory(size, options.quantization or options.dtype, use), gpu_memory)
+    fitting = fitting_use(size, dtype, use, gpu_memory, there)
+    count = gpus_needed(memory(size, dtype, fitting), gpu_memory) if fitting else None
     if count is None:
         raise DoesNotFitError(
-            f"{location.name}: one prompt is more than a GPU of {gpu_memory / 1e9:.0f} GB holds"
+            f"{location.name}: one prompt is more than {there} GPUs of {gpu_memory / 1e9:.0f} GB "
+            "hold; see python -m benchmark plan"
         )
     return count
 

@@ -106,11 +106,10 @@ def _basis(plan: Plan) -> str:
     work, assumed = planning().workload, planning().assumptions
     return (
         "A forecast from configurations: nothing was loaded, fetched or measured.\n"
-        f"Memory: prompts of {work.longest_prompt_tokens} tokens and all the new ones allowed; a "
-        "batch that does not\nfit is halved, as in a run. "
-        f"Time: {work.states} states, a roofline by the\n{plan.machine.gpu.source};\n"
-        f"assumed: at least {1000 * assumed.seconds_a_layer:g} ms a layer and pass, weights read "
-        f"at {assumed.disk_bytes_per_second / _GB:g} GB a second.\n"
+        f"Memory: prompts of {work.longest_prompt_tokens} tokens and all new ones allowed; the "
+        f"batch is halved until it fits.\nTime: {work.states} states, a roofline by the "
+        f"{plan.machine.gpu.source}; assumed, at least {1000 * assumed.seconds_a_layer:g} ms a "
+        f"layer and pass, weights read at {assumed.disk_bytes_per_second / _GB:g} GB a second. "
         "Fetching from the hub comes on top."
     )
 

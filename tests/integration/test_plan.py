@@ -121,6 +121,6 @@ def test_a_prepared_run_knows_its_gpus(folder: Path, tmp_path: Path) -> None:
 
     request = RunRequest(model=str(folder), out=tmp_path, data=DataRequest(states=2), device="cpu")
     prepared = prepare(request, RunProgress(Console(quiet=True)))
-    assert needed_gpus(prepared, 24_000_000_000) == 1
-    with pytest.raises(DoesNotFitError, match="one prompt is more than a GPU of 1 GB holds"):
-        needed_gpus(prepared, 1_000_000_000)
+    assert needed_gpus(prepared, 24_000_000_000, 2) == 1
+    with pytest.raises(DoesNotFitError, match="one prompt is more than 2 GPUs of 1 GB hold"):
+        needed_gpus(prepared, 1_000_000_000, 2)
