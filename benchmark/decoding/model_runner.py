@@ -1,0 +1,65 @@
+"""Runs the passes of the speculative engine on a transformers model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.decoding.automaton import Automaton
+from benchmark.decoding.batch import Batch
+from benchmark.decoding.cache import RaggedCache
+from benchmark.decoding.choosing import Chooser
+from benchmark.decoding.passes import NAME, Pass, PrefixPass, RowsPass
+from benchmark.records import TokenIds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class ModelRunner:
+    """A model with the cache of one run; use it under :func:`ragged`."""
+
+    def __init__(self, model: "PreTrainedModel", automaton: Automaton, together: int) -> None:
+        """Take a model; ``together`` is how many tokens of a row are few."""
+        self._model = model
+        self._together = together
+        self._chooser = Chooser(automaton, model.get_output_embeddings())
+        self._cache = RaggedCache(0)
+
+    def begin(self, prefix: TokenIds, slots: int) -> None:
+        """Forget everything, compute the shared prefix, and make room for so many rows."""
+        self._cache = RaggedCache(slots)
+        if prefix:
+            self._hidden(prefix, range(len(prefix)), PrefixPass(self._cache))
+
+    def run(self, batch: Batch) -> list[int]:
+        """The likeliest allowed token for each question; the lowest id among equals."""
+        self._cache.reserve(max(write.position for write in batch.writes) + 1)
+        self._cache.copy(batch.copies)
+        ragged_pass = RowsPass(self._cache, batch, self._together)
+        hidden = self._hidden(batch.tokens, batch.positions, ragged_pass)
+        return self._chooser.choose(hidden, batch.questions)
+
+    def _hidden(self, tokens: Sequence[int], positions: Sequence[int], it: Pass) -> torch.Tensor:
+        """What the layers make of the tokens, shape (tokens, hidden size)."""
+        device = self._model.get_input_embeddings().weight.device
+        output = self._model.get_decoder()(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.tensor([positions], device=device),
+            use_cache=False,
+            ragged=it,
+        )
+        hidden: torch.Tensor = output.last_hidden_state[0]
+        return hidden
+
+
+@contextmanager
+def ragged(model: "PreTrainedModel") -> Iterator[None]:
+    """The model attends with the present pass, and as before afterwards."""
+    before = model.config._attn_implementation  # noqa: SLF001  # there is no public getter
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
