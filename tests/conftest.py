@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 
@@ -46,6 +47,13 @@ def stand_ins(
     write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
     create = _fake("tiny_models").tiny_model
     return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
+
+
+@pytest.fixture(scope="session")
+def fake_runner() -> Callable[..., Runner]:
+    """``fake_runner(steps, scores)``: a model that keeps tokens where a real one keeps keys."""
+    create: Callable[..., Runner] = _fake("fake_runner").FakeRunner
+    return create
 
 
 @cache

@@ -33,9 +33,9 @@ class Partial(NamedTuple):
     top: torch.Tensor
     total: torch.Tensor
 
-    def result(self) -> torch.Tensor:
+    def result(self, dtype: torch.dtype) -> torch.Tensor:
         """The attention, shape (tokens, heads, head dimension)."""
-        return (self.output / self.total).flatten(1, 2)
+        return (self.output / self.total).flatten(1, 2).to(dtype)
 
 
 def partial(

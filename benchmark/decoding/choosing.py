@@ -1,6 +1,6 @@
 """The likeliest allowed token, with the automaton's masks kept on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,8 +14,8 @@ _FEW = 64
 class Chooser:
     """Runs a model's head only where a choice is open."""
 
-    def __init__(self, automaton: Automaton, head: torch.nn.Module) -> None:
-        """Take the module that makes logits of hidden states, shape (tokens, vocabulary)."""
+    def __init__(self, automaton: Automaton, head: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Take what makes logits of hidden states, shape (tokens, vocabulary)."""
         self._automaton = automaton
         self._head = head
         self._masks: dict[frozenset[int], torch.Tensor] = {}

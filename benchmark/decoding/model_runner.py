@@ -1,6 +1,6 @@
 """Runs the passes of the speculative engine on a transformers model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,34 +24,46 @@ class ModelRunner:
         """Take a model; ``together`` is how many tokens of a row are few."""
         self._model = model
         self._together = together
-        self._chooser = Chooser(automaton, model.get_output_embeddings())
+        self._chooser = Chooser(automaton, logits_of(model))
         self._cache = RaggedCache(0)
 
     def begin(self, prefix: TokenIds, slots: int) -> None:
         """Forget everything, compute the shared prefix, and make room for so many rows."""
         self._cache = RaggedCache(slots)
         if prefix:
-            self._hidden(prefix, range(len(prefix)), PrefixPass(self._cache))
+            hidden_states(self._model, prefix, range(len(prefix)), PrefixPass(self._cache))
 
     def run(self, batch: Batch) -> list[int]:
         """The likeliest allowed token for each question; the lowest id among equals."""
         self._cache.reserve(max(write.position for write in batch.writes) + 1)
         self._cache.copy(batch.copies)
-        ragged_pass = RowsPass(self._cache, batch, self._together)
-        hidden = self._hidden(batch.tokens, batch.positions, ragged_pass)
+        through = RowsPass(self._cache, batch, self._together)
+        hidden = hidden_states(self._model, batch.tokens, batch.positions, through)
         return self._chooser.choose(hidden, batch.questions)
 
-    def _hidden(self, tokens: Sequence[int], positions: Sequence[int], it: Pass) -> torch.Tensor:
-        """What the layers make of the tokens, shape (tokens, hidden size)."""
-        device = self._model.get_input_embeddings().weight.device
-        output = self._model.get_decoder()(
-            input_ids=torch.tensor([tokens], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            use_cache=False,
-            ragged=it,
-        )
-        hidden: torch.Tensor = output.last_hidden_state[0]
-        return hidden
+
+def hidden_states(
+    model: "PreTrainedModel", tokens: Sequence[int], positions: Sequence[int], through: Pass
+) -> torch.Tensor:
+    """What the layers make of the tokens of a pass, shape (tokens, hidden size)."""
+    device = model.get_input_embeddings().weight.device
+    output = model.get_decoder()(
+        input_ids=torch.tensor([tokens], device=device),
+        position_ids=torch.tensor([positions], device=device),
+        use_cache=False,
+        ragged=through,
+    )
+    hidden: torch.Tensor = output.last_hidden_state[0]
+    return hidden
+
+
+def logits_of(model: "PreTrainedModel") -> Callable[[torch.Tensor], torch.Tensor]:
+    """What makes logits of hidden states: the head, and its soft cap where there is one."""
+    head = model.get_output_embeddings()
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    if cap is None:
+        return head
+    return lambda hidden: torch.tanh(head(hidden) / cap) * cap
 
 
 @contextmanager

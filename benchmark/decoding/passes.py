@@ -14,8 +14,12 @@ from transformers import AttentionInterface
 from benchmark.decoding.attention import Partial, Scoring, mask_of, merge, partial
 from benchmark.decoding.batch import Batch, Span
 from benchmark.decoding.cache import RaggedCache
+from benchmark.errors import ModelError
 
 NAME = "ragged"
+
+_HARMLESS = frozenset({"dropout", "position_ids", "use_cache"})
+"""What transformers hands to attention functions that changes nothing when decoding."""
 
 
 class Pass(Protocol):
@@ -47,9 +51,16 @@ def ragged_attention(
     scaling: float,
     softcap: float | None = None,
     sliding_window: int | None = None,
-    **_: object,
+    **others: object,
 ) -> tuple[torch.Tensor, None]:
-    """The attention function as transformers calls it, for a batch of one packed sequence."""
+    """The attention function as transformers calls it, for a batch of one packed sequence.
+
+    Raises:
+        ModelError: when the model's attention has a feature that this has not.
+    """
+    unknown = {name for name, value in others.items() if value is not None} - _HARMLESS
+    if unknown:
+        raise ModelError(f"its attention has {', '.join(sorted(unknown))}")
     scoring = Scoring(scaling, softcap, sliding_window)
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # Module types attributes as modules
     output = ragged.attend(layer, query[0].transpose(0, 1), key[0], value[0], scoring)
@@ -78,7 +89,7 @@ class PrefixPass:
         stored = self._cache.store_prefix(layer, key, value)
         places = torch.arange(len(query), device=query.device)
         mask = mask_of(_seen(places[None], len(query), scoring.window))
-        return partial(_grouped(query, key)[None], stored, scoring, mask).result()
+        return partial(_grouped(query, key)[None], stored, scoring, mask).result(query.dtype)
 
 
 class RowsPass:
@@ -123,8 +134,8 @@ class RowsPass:
         own = Partial(*(torch.cat(each)[plan.order] for each in zip(*parts, strict=True)))
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
-            return own.result()
-        return merge(partial(grouped[None], prefix, scoring, plan.prefix_mask), own).result()
+            return own.result(query.dtype)
+        return merge(partial(grouped[None], prefix, scoring, plan.prefix_mask), own).result(query.dtype)
 
     def _plan(self, device: torch.device, window: int | None) -> "_Plan":
         """The same for all layers on a device with the same window."""
