@@ -63,7 +63,11 @@ def partial(
     if mask is not None:
         scores += mask[:, None, :, None]
     top = scores.amax(-1, keepdim=True)
-    weights = scores.sub_(top).exp_()
+    weights = scores.sub_(top)
+    if mask is not None:
+        # exp takes several times as long where it underflows; 1e-35 is nothing beside 1.
+        weights.clamp_(min=-80)
+    weights.exp_()
     total = weights.sum(-1, keepdim=True)
     weighted = weights.view(rows * heads, places * group, length).to(values.dtype)
     output = torch.bmm(weighted, values).view(rows, heads, places, group, width)

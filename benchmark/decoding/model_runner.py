@@ -1,6 +1,6 @@
 """Runs the passes of the speculative engine on a transformers model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import torch
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
-from benchmark.decoding.choosing import Chooser
+from benchmark.decoding.choosing import Chooser, Head
 from benchmark.decoding.passes import NAME, Pass, PrefixPass, RowsPass
 from benchmark.records import TokenIds
 
@@ -24,7 +24,7 @@ class ModelRunner:
         """Take a model; ``together`` is how many tokens of a row are few."""
         self._model = model
         self._together = together
-        self._chooser = Chooser(automaton, logits_of(model))
+        self._chooser = Chooser(automaton, Head(model))
         self._cache = RaggedCache(0)
 
     def begin(self, prefix: TokenIds, slots: int) -> None:
@@ -55,15 +55,6 @@ def hidden_states(
     )
     hidden: torch.Tensor = output.last_hidden_state[0]
     return hidden
-
-
-def logits_of(model: "PreTrainedModel") -> Callable[[torch.Tensor], torch.Tensor]:
-    """What makes logits of hidden states: the head, and its soft cap where there is one."""
-    head = model.get_output_embeddings()
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    if cap is None:
-        return head
-    return lambda hidden: torch.tanh(head(hidden) / cap) * cap
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.drafts import Drafter, copied
 from benchmark.decoding.engine import Limits
+from benchmark.decoding.linears import packed
 from benchmark.decoding.model_runner import ModelRunner, ragged
 from benchmark.decoding.rows import Rules, Statistics
 from benchmark.decoding.scheduler import Pace, Scheduler
@@ -65,10 +66,10 @@ class SpeculativeEngine:
         Prompts that are done are left out.
         """
         wanted = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
-        runner = ModelRunner(self._model, self._rules.automaton, together=8)
-        pace = Pace(self._limits.batch_size, 512, PassCost(16, 0.4))
-        scheduler = Scheduler(runner, self._rules, self._drafters, pace, self.statistics)
-        with ragged(self._model):
+        pace = Pace(self._limits.batch_size, 512, PassCost(12, 0.7))
+        with packed(self._model), ragged(self._model):
+            runner = ModelRunner(self._model, self._rules.automaton, together=8)
+            scheduler = Scheduler(runner, self._rules, self._drafters, pace, self.statistics)
             batches = scheduler.decode(wanted)
             while True:
                 # Not around the yield: what runs in between is not ours.

@@ -10,7 +10,8 @@ import torch
 
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
-from benchmark.decoding.model_runner import hidden_states, logits_of, ragged
+from benchmark.decoding.choosing import Head
+from benchmark.decoding.model_runner import hidden_states, ragged
 from benchmark.decoding.passes import Pass, PrefixPass, RowsPass
 from benchmark.errors import ModelError
 
@@ -51,4 +52,4 @@ def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
         passes.append((range(first, last), RowsPass(cache, batch, together=4)))
     with ragged(model):
         hidden = [hidden_states(model, [ids[i] for i in at], at, it) for at, it in passes]
-    return logits_of(model)(torch.cat(hidden))
+    return Head(model).all(torch.cat(hidden))
