@@ -1,32 +1,10 @@
-"""How often each source of drafts is right, and when a draft is worth its token."""
+"""How often each source of drafts is right."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 _PRIOR_RIGHT, _PRIOR_SEEN = 1.0, 2.0
 _STREAK = 3
 """Longer runs of right guesses are counted together."""
-
-
-@dataclass(frozen=True, slots=True)
-class PassCost:
-    """What a pass costs beside its tokens, in tokens.
-
-    Attributes:
-        fixed: of the pass: reading the weights, starting kernels.
-        per_row: of each row in it: reading the row's keys and values.
-    """
-
-    fixed: float
-    per_row: float
-
-    def threshold(self, rows: int) -> float:
-        """The probability above which computing a draft is cheaper than a pass of its own.
-
-        A right draft saves its row's share of a later pass, a wrong one wastes a token:
-        p * share > (1 - p) * 1.
-        """
-        return 1 / (1 + self.fixed / max(rows, 1) + self.per_row)
 
 
 class Acceptance:

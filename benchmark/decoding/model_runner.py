@@ -10,6 +10,7 @@ from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.choosing import Chooser, Head
+from benchmark.decoding.pace import Pace
 from benchmark.decoding.passes import NAME, Pass, PrefixPass, RowsPass
 from benchmark.records import TokenIds
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 class ModelRunner:
     """A model with the cache of one run; use it under :func:`ragged`."""
 
-    def __init__(self, model: "PreTrainedModel", automaton: Automaton, together: int) -> None:
-        """Take a model; ``together`` is how many tokens of a row are few."""
+    def __init__(self, model: "PreTrainedModel", automaton: Automaton, pace: Pace) -> None:
+        """Take a model, and the automaton that questions are about."""
         self._model = model
-        self._together = together
+        self._pace = pace
         self._chooser = Chooser(automaton, Head(model))
         self._cache = RaggedCache(0)
 
@@ -37,7 +38,7 @@ class ModelRunner:
         """The likeliest allowed token for each question; the lowest id among equals."""
         self._cache.reserve(max(write.position for write in batch.writes) + 1)
         self._cache.copy(batch.copies)
-        through = RowsPass(self._cache, batch, self._together)
+        through = RowsPass(self._cache, batch, self._pace)
         hidden = hidden_states(self._model, batch.tokens, batch.positions, through)
         return self._chooser.choose(hidden, batch.questions)
 

@@ -4,6 +4,7 @@ transformers' own code of the model runs all but the attention: that is a functi
 under a name of its own, which hands each layer's queries, keys and values to the present pass.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from transformers import AttentionInterface
 from benchmark.decoding.attention import Partial, Scoring, mask_of, merge, partial
 from benchmark.decoding.batch import Batch, Span
 from benchmark.decoding.cache import RaggedCache
+from benchmark.decoding.pace import Pace
 from benchmark.errors import ModelError
 
 NAME = "ragged"
@@ -95,15 +97,21 @@ class PrefixPass:
 class RowsPass:
     """Rows with their slots, after the shared prefix.
 
-    Rows with few tokens are attended together over all slots, a row with many by itself.
+    Rows with few tokens are attended together with their neighbours, a row with many by itself.
     """
 
-    def __init__(self, cache: RaggedCache, batch: Batch, together: int) -> None:
-        """Prepare a batch; rows of up to ``together`` tokens count as few."""
+    def __init__(self, cache: RaggedCache, batch: Batch, pace: Pace) -> None:
+        """Prepare a batch."""
         self._cache = cache
         self._batch = batch
-        self._few = [span for span in batch.spans if span.count <= together]
-        self._many = [span for span in batch.spans if span.count > together]
+        together = defaultdict(list)
+        self._bundles: list[list[Span]] = []
+        for span in batch.spans:
+            if span.count > pace.few:
+                self._bundles.append([span])
+            else:
+                together[span.slot // pace.neighbours].append(span)
+        self._bundles.extend(together.values())
         self._plans: dict[tuple[torch.device, int | None], _Plan] = {}
 
     def attend(
@@ -145,7 +153,7 @@ class RowsPass:
 
     def _make_plan(self, device: torch.device, window: int | None) -> "_Plan":
         batch = self._batch
-        bundles = ([self._few] if self._few else []) + [[span] for span in self._many]
+        bundles = self._bundles
         tokens = [i for spans in bundles for s in spans for i in range(s.start, s.start + s.count)]
         order = sorted(range(len(tokens)), key=tokens.__getitem__)
         writes = torch.tensor(batch.writes, device=device)

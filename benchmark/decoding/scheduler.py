@@ -8,30 +8,15 @@ one is in the same pass, has it written to its own slot too.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from benchmark.decoding.acceptance import Acceptance, PassCost
+from benchmark.decoding.acceptance import Acceptance
 from benchmark.decoding.batch import Batch, Copy, Question, Runner, Write
 from benchmark.decoding.drafts import Drafter
+from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Row, Rules, Statistics
 from benchmark.records import TokenIds
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What decides the speed and nothing else.
-
-    Attributes:
-        rows: how many prompts are decoded together.
-        tokens: no prompt is added to a pass that has so many tokens.
-        cost: what a pass costs beside its tokens.
-    """
-
-    rows: int
-    tokens: int
-    cost: PassCost
 
 
 class Decoded(NamedTuple):
@@ -91,7 +76,7 @@ class Scheduler:
         while waiting or rows:
             batch = Batch(len(prefix))
             self._held = self._held._replace(before=len(self._held.tokens), places=[])
-            threshold = self._pace.cost.threshold(min(len(rows) + len(waiting), slots))
+            threshold = self._pace.threshold(min(len(rows) + len(waiting), slots))
             for row in rows:
                 self._enter(batch, row, threshold)
             while waiting and self._free and len(batch.tokens) < self._pace.tokens:

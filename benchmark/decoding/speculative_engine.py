@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.decoding.acceptance import PassCost
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.drafts import Drafter, copied
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.linears import packed
 from benchmark.decoding.model_runner import ModelRunner, ragged
+from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Rules, Statistics
-from benchmark.decoding.scheduler import Pace, Scheduler
+from benchmark.decoding.scheduler import Scheduler
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
@@ -50,7 +50,7 @@ class SpeculativeEngine:
         """
         self._model = model
         self._spellings = tokenizer.spellings
-        self._limits = limits
+        self._pace = Pace.on(model.device.type, limits.batch_size)
         self._drafters = {"prompt": copied, **(drafters or {})}
         automaton = Automaton.of(constraint, tokenizer.spellings)
         stops = stop_ids(model, tokenizer.eos_id)
@@ -66,10 +66,9 @@ class SpeculativeEngine:
         Prompts that are done are left out.
         """
         wanted = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
-        pace = Pace(self._limits.batch_size, 512, PassCost(12, 0.7))
         with packed(self._model), ragged(self._model):
-            runner = ModelRunner(self._model, self._rules.automaton, together=8)
-            scheduler = Scheduler(runner, self._rules, self._drafters, pace, self.statistics)
+            runner = ModelRunner(self._model, self._rules.automaton, self._pace)
+            scheduler = Scheduler(runner, self._rules, self._drafters, self._pace, self.statistics)
             batches = scheduler.decode(wanted)
             while True:
                 # Not around the yield: what runs in between is not ours.

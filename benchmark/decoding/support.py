@@ -12,6 +12,7 @@ from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.choosing import Head
 from benchmark.decoding.model_runner import hidden_states, ragged
+from benchmark.decoding.pace import Pace
 from benchmark.decoding.passes import Pass, PrefixPass, RowsPass
 from benchmark.errors import ModelError
 
@@ -43,13 +44,13 @@ def unsupported(model: "PreTrainedModel") -> str | None:
 
 def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
     """The logits of every token, shape (tokens, vocabulary)."""
-    cache = RaggedCache(2)
+    cache, pace = RaggedCache(2), Pace.on(model.device.type, rows=2)
     cache.reserve(_LENGTH)
     passes: list[tuple[range, Pass]] = [(range(_SHARED), PrefixPass(cache))]
     for first, last in [(_SHARED, _BROKEN), *((i, i + 1) for i in range(_BROKEN, _LENGTH))]:
         batch = Batch(_SHARED)
         batch.add(1, first - _SHARED, ids[first:last])
-        passes.append((range(first, last), RowsPass(cache, batch, together=4)))
+        passes.append((range(first, last), RowsPass(cache, batch, pace)))
     with ragged(model):
         hidden = [hidden_states(model, [ids[i] for i in at], at, it) for at, it in passes]
     return Head(model).all(torch.cat(hidden))

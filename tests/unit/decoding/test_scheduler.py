@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.decoding.acceptance import PassCost
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.drafts import Draft, Drafter, copied, expected
+from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Rules, Statistics
-from benchmark.decoding.scheduler import Decoded, Pace, Scheduler
+from benchmark.decoding.scheduler import Decoded, Scheduler
 from benchmark.records import TokenIds
 
 EOS = 0
@@ -129,7 +129,7 @@ def test_any_draft_gives_the_same_output(
     known = dict(zip(prompts, [ids for ids, _ in answers], strict=True)) if true_answers else {}
     drafters = {"noise": _noise(seed), "prompt": copied, "expected": expected(known)}
     automaton = Automaton.build(transitions, 0, spellings, EOS)
-    pace = Pace(rows, tokens, PassCost(eagerness, eagerness))
+    pace = Pace(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
     found, statistics, _ = _decode(fake_runner, automaton, prompts, drafters, pace, limit, ends)
     assert found == [(i, *answer) for i, answer in enumerate(answers)]
     assert statistics.accepted <= statistics.proposed
