@@ -10,13 +10,13 @@ from benchmark.records import TokenIds
 class Span(NamedTuple):
     """The tokens of one row in a pass.
 
-    ``start`` and ``count`` say where they are in the pass, ``position`` where the first of them
+    ``start`` and ``length`` say where they are in the pass, ``position`` where the first of them
     is in the row's slot.
     """
 
     slot: int
     start: int
-    count: int
+    length: int
     position: int
 
 

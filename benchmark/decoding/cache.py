@@ -57,16 +57,13 @@ class RaggedCache:
         layer: int,
         keys: torch.Tensor,
         values: torch.Tensor,
-        where: tuple[torch.Tensor, torch.Tensor],
+        slots: torch.Tensor,
+        positions: torch.Tensor,
     ) -> Stored:
-        """Write keys and values, shape (writes, key heads, head dimension).
-
-        ``where`` has the slot and the position of each.
-        """
+        """Write keys and values, shape (writes, key heads, head dimension), to slots' positions."""
         if layer not in self._own:
             self._own[layer] = self._room(keys.shape[1], keys)
         own = self._own[layer]
-        slots, positions = where
         own.keys[slots, :, positions] = keys
         own.values[slots, :, positions] = values
         return own

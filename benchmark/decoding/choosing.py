@@ -27,14 +27,10 @@ class Head:
         )
         dense = self._layer.dense if isinstance(self._layer, PackedLinear) else self._layer
         self.device: torch.device = dense.weight.device
+        self._dense = dense
         # A GPU has the whole vocabulary sooner than the rows of some of it.
-        plain = isinstance(dense, torch.nn.Linear) and self.device.type == "cpu"
-        self._rows = dense if plain else None
-
-    @property
-    def picks(self) -> bool:
-        """Whether some tokens' logits are cheaper to have than all."""
-        return self._rows is not None
+        self.picks = type(dense) is torch.nn.Linear and self.device.type == "cpu"
+        """Whether some tokens' logits can be had by themselves, cheaper than all."""
 
     def all(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits, shape (places, vocabulary), of hidden states, shape (places, hidden size)."""
@@ -42,10 +38,10 @@ class Head:
 
     def some(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The logits of some tokens at each place; like ``tokens`` of shape (places, tokens)."""
-        assert self._rows is not None
-        logits = (self._rows.weight[tokens] @ hidden[:, :, None]).squeeze(-1)
-        if self._rows.bias is not None:
-            logits = logits + self._rows.bias[tokens]
+        weight, bias = self._dense.weight, self._dense.bias
+        logits = (weight[tokens] @ hidden[:, :, None]).squeeze(-1)
+        if bias is not None:
+            logits = logits + bias[tokens]
         return self._capped(logits).float()
 
     def _capped(self, logits: torch.Tensor) -> torch.Tensor:

@@ -72,7 +72,7 @@ def _swapped(
 
 def _packable(dtype: torch.dtype) -> bool:
     """Whether this processor has the instructions for it."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
+    if dtype not in (torch.float32, torch.bfloat16) or not _onednn():
         return False
     try:
         layer = PackedLinear(torch.nn.Linear(16, 16, dtype=dtype))
@@ -80,3 +80,7 @@ def _packable(dtype: torch.dtype) -> bool:
     except RuntimeError:  # what torch raises where instructions are lacking
         return False
     return True
+
+
+def _onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

@@ -4,18 +4,16 @@ transformers' own code of the model runs all but the attention: that is a functi
 under a name of its own, which hands each layer's queries, keys and values to the present pass.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from transformers import AttentionInterface
 
 from benchmark.decoding.attention import Partial, Scoring, mask_of, merge, partial
-from benchmark.decoding.batch import Batch, Span
+from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.pace import Pace
+from benchmark.decoding.plans import Plan, plan, seen
 from benchmark.errors import ModelError
 
 NAME = "ragged"
@@ -61,6 +59,8 @@ def ragged_attention(
         ModelError: when the model's attention has a feature that this has not.
     """
     unknown = {name for name, value in others.items() if value is not None} - _HARMLESS
+    if attention_mask is not None:
+        unknown.add("a mask of its own")
     if unknown:
         raise ModelError(f"its attention has {', '.join(sorted(unknown))}")
     scoring = Scoring(scaling, softcap, sliding_window)
@@ -90,29 +90,19 @@ class PrefixPass:
         """Attend causally, and keep keys and values."""
         stored = self._cache.store_prefix(layer, key, value)
         places = torch.arange(len(query), device=query.device)
-        mask = mask_of(_seen(places[None], len(query), scoring.window))
+        mask = mask_of(seen(places[None], len(query), scoring.window))
         return partial(_grouped(query, key)[None], stored, scoring, mask).result(query.dtype)
 
 
 class RowsPass:
-    """Rows with their slots, after the shared prefix.
-
-    Rows with few tokens are attended together with their neighbours, a row with many by itself.
-    """
+    """Rows with their slots, after the shared prefix."""
 
     def __init__(self, cache: RaggedCache, batch: Batch, pace: Pace) -> None:
         """Prepare a batch."""
         self._cache = cache
         self._batch = batch
-        together = defaultdict(list)
-        self._bundles: list[list[Span]] = []
-        for span in batch.spans:
-            if span.count > pace.few:
-                self._bundles.append([span])
-            else:
-                together[span.slot // pace.neighbours].append(span)
-        self._bundles.extend(together.values())
-        self._plans: dict[tuple[torch.device, int | None], _Plan] = {}
+        self._pace = pace
+        self._plans: dict[tuple[torch.device, int | None], Plan] = {}
 
     def attend(
         self,
@@ -123,125 +113,41 @@ class RowsPass:
         scoring: Scoring,
     ) -> torch.Tensor:
         """Write keys and values into the slots, and attend to prefix and slots."""
-        plan = self._plan(query.device, scoring.window)
-        new = (each.transpose(0, 1)[plan.sources] for each in (key, value))
-        stored = self._cache.store(layer, *new, plan.targets)
+        here = self._plan(query.device, scoring.window)
         grouped = _grouped(query, key)
-        parts = [
-            _kept(
-                partial(
-                    grouped[group.take].view(*group.places.shape, *grouped.shape[1:]),
-                    stored.view(group.slots, group.length),
-                    scoring,
-                    group.mask,
-                ),
-                group.keep,
-            )
-            for group in plan.groups
-        ]
-        own = Partial(*(torch.cat(each)[plan.order] for each in zip(*parts, strict=True)))
+        own = self._own(layer, grouped, (key, value), scoring, here)
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
             return own.result(query.dtype)
-        return merge(partial(grouped[None], prefix, scoring, plan.prefix_mask), own).result(query.dtype)
+        before = partial(grouped[None], prefix, scoring, here.prefix_mask)
+        return merge(before, own).result(query.dtype)
 
-    def _plan(self, device: torch.device, window: int | None) -> "_Plan":
-        """The same for all layers on a device with the same window."""
+    def _own(
+        self,
+        layer: int,
+        grouped: torch.Tensor,
+        new: tuple[torch.Tensor, torch.Tensor],
+        scoring: Scoring,
+        here: Plan,
+    ) -> Partial:
+        """Attention to the slots, in the order of the tokens."""
+        keys, values = (each.transpose(0, 1)[here.sources] for each in new)
+        stored = self._cache.store(layer, keys, values, here.slots, here.positions)
+        parts = []
+        for group in here.groups:
+            queries = grouped[group.take].view(*group.shape, *grouped.shape[1:])
+            slots = stored.view(group.slots, group.length)
+            padded = partial(queries, slots, scoring, group.mask)
+            parts.append([each[group.keep] for each in padded])
+        return Partial(*(torch.cat(each)[here.order] for each in zip(*parts, strict=True)))
+
+    def _plan(self, device: torch.device, window: int | None) -> Plan:
         if (device, window) not in self._plans:
-            self._plans[device, window] = self._make_plan(device, window)
+            self._plans[device, window] = plan(self._batch, self._pace, window, device)
         return self._plans[device, window]
-
-    def _make_plan(self, device: torch.device, window: int | None) -> "_Plan":
-        batch = self._batch
-        bundles = self._bundles
-        tokens = [i for spans in bundles for s in spans for i in range(s.start, s.start + s.count)]
-        order = sorted(range(len(tokens)), key=tokens.__getitem__)
-        writes = torch.tensor(batch.writes, device=device)
-        prefix_mask = None
-        if window is not None and max(batch.positions) >= window:
-            places = torch.tensor([batch.positions], device=device)
-            prefix_mask = mask_of(_seen(places, batch.prefix, window))
-        return _Plan(
-            writes[:, 0],
-            (writes[:, 1], writes[:, 2]),
-            [_group(spans, window, device) for spans in bundles],
-            torch.tensor(order, device=device),
-            prefix_mask,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows whose queries are attended together, padded to the longest.
-
-    Attributes:
-        slots: the slots looked at, one next to the other.
-        length: how many tokens of them.
-        take: which token of the pass is the query at each place, shape (slots * places,).
-        places: where each query is in its slot, shape (slots, places); 0 for padding.
-        keep: which queries are not padding, as indices into ``take``.
-        mask: what queries do not see, shape (slots, places, length).
-    """
-
-    slots: slice
-    length: int
-    take: torch.Tensor
-    places: torch.Tensor
-    keep: torch.Tensor
-    mask: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A pass as indices: what is written where, and what is attended together.
-
-    Attributes:
-        sources: the tokens whose keys and values are written.
-        targets: the slots and positions they are written to.
-        groups: who is attended together.
-        order: the tokens' order, as indices into the groups' one after the other.
-        prefix_mask: what the tokens do not see of the prefix, shape (1, tokens, prefix).
-    """
-
-    sources: torch.Tensor
-    targets: tuple[torch.Tensor, torch.Tensor]
-    groups: list[_Group]
-    order: torch.Tensor
-    prefix_mask: torch.Tensor | None
-
-
-def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> _Group:
-    """The spans padded, with the slots between theirs, which are asked nothing."""
-    first, last = min(span.slot for span in spans), max(span.slot for span in spans)
-    slots, places = last + 1 - first, max(span.count for span in spans)
-    take, where = ([[0] * places for _ in range(slots)] for _ in range(2))
-    keep = []
-    for slot, start, count, position in spans:
-        take[slot - first][:count] = range(start, start + count)
-        where[slot - first][:count] = range(position, position + count)
-        keep.extend(range((slot - first) * places, (slot - first) * places + count))
-    length = max(span.position + span.count for span in spans)
-    located = torch.tensor(where, device=device)
-    return _Group(
-        slice(first, last + 1),
-        length,
-        torch.tensor(take, device=device).flatten(),
-        located,
-        torch.tensor(keep, device=device),
-        mask_of(_seen(located, length, window)),
-    )
-
-
-def _seen(places: torch.Tensor, length: int, window: int | None) -> torch.Tensor:
-    """Which of the first ``length`` places each place sees, shape (..., length)."""
-    back = places[..., None] - torch.arange(length, device=places.device)
-    return back >= 0 if window is None else (back >= 0) & (back < window)
 
 
 def _grouped(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """Queries by the key head they share, shape (tokens, key heads, group, head dimension)."""
-    return query.unflatten(1, (key.shape[0], -1))
-
-
-def _kept(part: Partial, keep: torch.Tensor) -> Partial:
-    return Partial(*(each[keep] for each in part))
+    tokens, heads, width = query.shape
+    return query.reshape(tokens, key.shape[0], heads // key.shape[0], width)

@@ -67,7 +67,7 @@ class Row:
         """Begin with a prompt of at least one token."""
         self.index = index
         self.prompt = prompt
-        self.slot: int | None = None
+        self.slot = -1
         self.questions = range(0)
         """Which questions of the present pass are the row's."""
         self.cached = 0

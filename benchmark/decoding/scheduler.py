@@ -20,9 +20,9 @@ from benchmark.records import TokenIds
 
 
 class Decoded(NamedTuple):
-    """The completion of a prompt; ``finished`` is False when the limit cut it off."""
+    """The completion of the prompt of that index; not ``finished`` when the limit cut it off."""
 
-    index: int
+    prompt: int
     token_ids: TokenIds
     finished: bool
 
@@ -87,7 +87,7 @@ class Scheduler:
                 rows.append(row)
             self._run(batch, rows)
             if finished := [row for row in rows if row.done]:
-                self._free.extend(row.slot for row in finished if row.slot is not None)
+                self._free.extend(row.slot for row in finished if row.slot >= 0)
                 yield [Decoded(row.index, row.generated, row.finished) for row in finished]
             rows = [row for row in rows if not row.done]
 
@@ -97,7 +97,6 @@ class Scheduler:
 
     def _enter(self, batch: Batch, row: Row, threshold: float) -> range:
         """Put what the row needs next into the pass; the places of its tokens."""
-        assert row.slot is not None
         choices = row.propose(self._acceptance, threshold)
         tokens = row.fed()
         places = batch.add(row.slot, row.cached, tokens)

@@ -45,7 +45,7 @@ class FakeRunner:
         held[position : position + len(tokens)] = tokens
 
     def _answer(self, batch: Batch, token: int, state: int) -> int:
-        (span,) = (s for s in batch.spans if s.start <= token < s.start + s.count)
+        (span,) = (s for s in batch.spans if s.start <= token < s.start + s.length)
         seen = self._seen(span, token)
         assert seen[-1] == batch.tokens[token]
         assert batch.positions[token] == len(seen) - 1

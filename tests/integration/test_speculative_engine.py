@@ -105,7 +105,12 @@ def test_speculative_engine_equals_the_papers(
     halfway = {prompt: answer[: len(answer) // 2] for prompt, answer in true.items()}
     for batch_size, answers in ((1, None), (1, true), (2, wrong), (3, halfway), (8, true)):
         found = _run(
-            "speculative", create(architecture), tokenizer, prompts, expression, batch_size,
+            "speculative",
+            create(architecture),
+            tokenizer,
+            prompts,
+            expression,
+            batch_size,
             answers=answers,
         )
         assert found == paper
@@ -197,8 +202,14 @@ def test_model_is_given_back_as_it_was(
 def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
     """A model that scales its logits, which the passes do not, is run by the paper's engine."""
     config = CohereConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, eos_token_id=EOS, bos_token_id=0, pad_token_id=0,
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        eos_token_id=EOS,
+        bos_token_id=0,
+        pad_token_id=0,
     )
     said: list[str] = []
     model = CohereForCausalLM(config).eval()

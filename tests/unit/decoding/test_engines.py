@@ -23,7 +23,9 @@ def test_unknown_engine(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
     """An engine that does not exist is refused with those that do, checked or created."""
-    with pytest.raises(SettingError, match="no engine 'magic'; choose one of speculative, outlines, "):
+    with pytest.raises(
+        SettingError, match="no engine 'magic'; choose one of speculative, outlines, "
+    ):
         check_engine("magic")
     with pytest.raises(SettingError, match="no engine 'magic'"):
         create_engine("magic", tiny_model("llama", 348, 1), tiny_tokenizer(), LIMITS, "a")
