@@ -49,7 +49,7 @@ def test_merged_parts_are_the_whole(split: int, seed: int, scale: float) -> None
     )
     key, value = key[:, :KEY_HEADS] * scale, value[:, :KEY_HEADS]
     scoring = Scoring(0.3, None, None)
-    grouped = query.transpose(1, 2).unflatten(2, (KEY_HEADS, GROUP))
+    grouped = query.transpose(1, 2).reshape(1, 5, KEY_HEADS, GROUP, WIDTH)
     parts = [
         partial(grouped, Stored(key[:, :, part], value[:, :, part]), scoring, None)
         for part in (slice(split), slice(split, None))
