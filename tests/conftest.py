@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 
@@ -59,6 +60,13 @@ def stand_in_model() -> Callable[..., "PreTrainedModel"]:
 def tiny_recipe() -> Path:
     """A recipe of control models, ``copy`` and ``track``, that trains in seconds."""
     return Path(__file__).parent / "fakes" / "tiny_recipe.toml"
+
+
+@pytest.fixture(scope="session")
+def fake_runner() -> Callable[..., Runner]:
+    """``fake_runner(steps, scores)``: a model that keeps tokens where a real one keeps keys."""
+    create: Callable[..., Runner] = _fake("fake_runner").FakeRunner
+    return create
 
 
 @cache

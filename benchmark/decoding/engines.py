@@ -1,6 +1,6 @@
 """The engines by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import Engine, Limits
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ENGINES = {
+    "speculative": "the same tokens in a fraction of the passes",
     "outlines": "the paper's method: outlines' constrained generation",
     "unconstrained": "the same without the constraint, for the paper's ablation",
 }
@@ -62,20 +63,35 @@ def create_engine(
     tokenizer: TransformersTokenizer,
     limits: Limits,
     expression: str,
+    expected: Mapping[TokenIds, TokenIds] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Engine:
     """The engine of that name, its constraint compiled for the tokenizer.
+
+    ``expected`` has answers by prompt that completions may resemble: they make a speculative
+    engine faster and change no token. ``say`` is told when the engine ``outlines`` has to do the
+    work of ``speculative``.
 
     Raises:
         SettingError: when there is no such engine.
         ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
     """
     from benchmark.decoding.constraint import Constraint
+    from benchmark.decoding.drafts import expected as expected_drafts
     from benchmark.decoding.outlines_engine import OutlinesEngine
+    from benchmark.decoding.speculative_engine import SpeculativeEngine
+    from benchmark.decoding.support import unsupported
 
+    if check_engine(name) == "unconstrained":
+        return OutlinesEngine(model, tokenizer, limits, None)
+    # A tokenizer may name more ids than the weights have rows: those have no logit.
     rows = model.get_input_embeddings().num_embeddings
-    constraint = None
-    if check_engine(name) != "unconstrained":
-        # A tokenizer may name more ids than the weights have rows: those have no logit.
-        spellings = {i: text for i, text in tokenizer.spellings.items() if i < rows}
-        constraint = Constraint(expression, spellings, tokenizer.eos_id)
-    return OutlinesEngine(model, tokenizer, limits, constraint)
+    spellings = {i: text for i, text in tokenizer.spellings.items() if i < rows}
+    constraint = Constraint(expression, spellings, tokenizer.eos_id)
+    if name == "outlines":
+        return OutlinesEngine(model, tokenizer, limits, constraint)
+    if reason := unsupported(model):
+        say(f"engine outlines in place of speculative for this model: {reason}")
+        return OutlinesEngine(model, tokenizer, limits, constraint)
+    drafters = {"expected": expected_drafts(expected)} if expected else {}
+    return SpeculativeEngine(model, tokenizer, limits, constraint, drafters)

@@ -18,6 +18,7 @@ from transformers import GenerationConfig
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import Limits
+from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
 
@@ -38,7 +39,7 @@ class OutlinesEngine:
         """Take the model over: its generation config is replaced."""
         self._limits = limits
         self._spellings = tokenizer.spellings
-        self._stops = _stop_ids(model, tokenizer)
+        self._stops = stop_ids(model, tokenizer.eos_id)
         # What generate() does not find in its arguments it takes from here: penalties and
         # sampling of the model's own config would change the paper's greedy decoding.
         model.generation_config = GenerationConfig(
@@ -112,10 +113,3 @@ class _IdTokenizer(TransformerTokenizer):  # type: ignore[misc]  # outlines is u
     def decode(self, token_ids: torch.Tensor) -> list[str]:
         """The generated ids of each row, in the guise of text."""
         return [_Ids.of(tuple(row)) for row in token_ids.tolist()]
-
-
-def _stop_ids(model: "PreTrainedModel", tokenizer: TransformersTokenizer) -> frozenset[int]:
-    """The ids that end a completion: the tokenizer's and those the model's config names."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    more = configured if isinstance(configured, list) else [configured]
-    return frozenset({tokenizer.eos_id, *(i for i in more if i is not None)})

@@ -2,6 +2,8 @@
 
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
@@ -26,10 +28,22 @@ _SHAPE = {
     "initializer_range": 0.4,
 }
 
-# Mistral sees fewer tokens back than any prompt of the tests has, so that the window matters.
-_CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, int]]] = {
+# Mistral, and Gemma 2 in every second layer, see fewer tokens back than any prompt of the tests
+# has, so that the window matters; Gemma 2's soft caps are low enough to bend its scores.
+_CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, float]]] = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),
     "gemma": (GemmaConfig, GemmaForCausalLM, {"head_dim": 8}),
+    "gemma2": (
+        Gemma2Config,
+        Gemma2ForCausalLM,
+        {
+            "head_dim": 8,
+            "query_pre_attn_scalar": 8,
+            "sliding_window": 8,
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+    ),
     "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 8}),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
 }

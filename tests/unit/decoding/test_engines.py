@@ -12,9 +12,9 @@ from benchmark.models.tokenizer import TransformersTokenizer
 LIMITS = Limits(batch_size=1, max_new_tokens=1)
 
 
-@pytest.mark.parametrize("name", ["outlines", "unconstrained"])
+@pytest.mark.parametrize("name", ["speculative", "outlines", "unconstrained"])
 def test_known_engine(name: str) -> None:
-    """The paper's engine and its ablation are there, each with a word about it."""
+    """The default, the paper's engine and its ablation are there, each with a word about it."""
     assert check_engine(name) == name
     assert ENGINES[name]
 
@@ -23,7 +23,9 @@ def test_unknown_engine(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
     """An engine that does not exist is refused with those that do, checked or created."""
-    with pytest.raises(SettingError, match="no engine 'magic'; choose one of outlines, "):
+    with pytest.raises(
+        SettingError, match="no engine 'magic'; choose one of speculative, outlines, "
+    ):
         check_engine("magic")
     with pytest.raises(SettingError, match="no engine 'magic'"):
         create_engine("magic", tiny_model("llama", 348, 1), tiny_tokenizer(), LIMITS, "a")

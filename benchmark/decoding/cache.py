@@ -1,0 +1,81 @@
+"""Keys and values of a shared prefix, kept once, and of each row's own tokens, in slots."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from benchmark.decoding.batch import Copy
+
+_STEP = 64
+"""Slots grow by so many tokens at a time."""
+
+
+class Stored(NamedTuple):
+    """Keys and values, shape (slots, key heads, length, head dimension) each."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def view(self, slots: slice, length: int) -> "Stored":
+        """The first ``length`` tokens of some slots, without a copy."""
+        return Stored(self.keys[slots, :, :length], self.values[slots, :, :length])
+
+
+class RaggedCache:
+    """What attention has to look at, by layer, on the device of the layer.
+
+    A slot is written and read up to its row's length: what is left behind there, by rejected
+    drafts or by earlier rows, is never read and written over next.
+    """
+
+    def __init__(self, slots: int) -> None:
+        """Make room for so many rows when their first keys come."""
+        self._slots = slots
+        self._length = _STEP
+        self.prefix: dict[int, Stored] = {}
+        self._own: dict[int, Stored] = {}
+
+    def reserve(self, length: int) -> None:
+        """Let every slot have room for so many tokens."""
+        if length <= self._length:
+            return
+        self._length = -(-length // _STEP) * _STEP
+        for layer, old in self._own.items():
+            new = self._room(old.keys.shape[1], old.keys)
+            for target, source in zip(new, old, strict=True):
+                target[:, :, : source.shape[2]] = source
+            self._own[layer] = new
+
+    def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> Stored:
+        """Keep the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
+        self.prefix[layer] = Stored(keys[None].contiguous(), values[None].contiguous())
+        return self.prefix[layer]
+
+    def store(
+        self,
+        layer: int,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        slots: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> Stored:
+        """Write keys and values, shape (writes, key heads, head dimension), to slots' positions."""
+        if layer not in self._own:
+            self._own[layer] = self._room(keys.shape[1], keys)
+        own = self._own[layer]
+        own.keys[slots, :, positions] = keys
+        own.values[slots, :, positions] = values
+        return own
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy the beginnings of slots, one after the other."""
+        for own in self._own.values():
+            for source, target, length in copies:
+                for stored in own:
+                    stored[target, :, :length] = stored[source, :, :length]
+
+    def _room(self, heads: int, like: torch.Tensor) -> Stored:
+        # Zeroed: what is masked out is multiplied by zero, and must be a number.
+        shape = (self._slots, heads, self._length, like.shape[-1])
+        return Stored(like.new_zeros(shape), like.new_zeros(shape))

@@ -1,0 +1,56 @@
+"""Whether a model can be run in packed passes: asked of the model itself, by a trial.
+
+A list of architectures would be wrong with the next release of transformers. Instead a short
+text is run in both ways; whatever a model does that the passes do not is seen in the logits.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.decoding.batch import Batch
+from benchmark.decoding.cache import RaggedCache
+from benchmark.decoding.choosing import Head
+from benchmark.decoding.model_runner import hidden_states, ragged
+from benchmark.decoding.pace import Pace
+from benchmark.decoding.passes import Pass, PrefixPass, RowsPass
+from benchmark.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
+"""How far logits may be apart, in standard deviations of them: what rounding makes of it."""
+
+_SHARED, _BROKEN, _LENGTH = 7, 15, 24
+"""The trial's text: a prefix, then a row in one pass of several tokens and others of one."""
+
+
+def unsupported(model: "PreTrainedModel") -> str | None:
+    """Why packed passes do not give this model's logits; None where they do."""
+    ids = [(7 * i * i + 3) % model.config.vocab_size for i in range(_LENGTH)]
+    try:
+        with torch.inference_mode():
+            own = model(input_ids=torch.tensor([ids], device=model.device)).logits[0]
+            packed = _packed(model, ids)
+    except (ModelError, AttributeError, TypeError, NotImplementedError) as error:
+        return f"its layers do not take packed passes: {' '.join(str(error).split())[:200]}"
+    tolerance = _TOLERANCE[str(model.dtype).removeprefix("torch.")]
+    apart = ((own - packed).abs().max() / own.std()).item()
+    if apart <= tolerance:
+        return None
+    return f"its logits in packed passes are {apart:.2g} standard deviations off"
+
+
+def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
+    """The logits of every token, shape (tokens, vocabulary)."""
+    cache, pace = RaggedCache(2), Pace.on(model.device.type, rows=2)
+    cache.reserve(_LENGTH)
+    passes: list[tuple[range, Pass]] = [(range(_SHARED), PrefixPass(cache))]
+    for first, last in [(_SHARED, _BROKEN), *((i, i + 1) for i in range(_BROKEN, _LENGTH))]:
+        batch = Batch(_SHARED)
+        batch.add(1, first - _SHARED, ids[first:last])
+        passes.append((range(first, last), RowsPass(cache, batch, pace)))
+    with ragged(model):
+        hidden = [hidden_states(model, [ids[i] for i in at], at, it) for at, it in passes]
+    return Head(model).all(torch.cat(hidden))

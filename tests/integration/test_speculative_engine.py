@@ -1,0 +1,235 @@
+"""The speculative engine on tiny random models: token for token what the paper's engine gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import pytest
+import torch
+from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
+
+from benchmark.decoding.engine import Limits
+from benchmark.decoding.engines import create_engine
+from benchmark.decoding.expression import answer_expression
+from benchmark.decoding.outlines_engine import OutlinesEngine
+from benchmark.decoding.speculative_engine import SpeculativeEngine
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.records import Completion, TokenIds
+
+ARCHITECTURES = ("llama", "gemma", "gemma2", "mistral", "qwen2")
+
+ANSWER = answer_expression(2)
+"""Random models hardly ever end it: answers run to the limit."""
+WORDS = r"( [a-z]{1,6}){0,3}\."
+LETTERS = "[a-z]{0,12}"
+"""A completion may end after any letter, or be empty."""
+REPEATED = "(the bag|the map)( and the (bag|map)){2}, Box 3 contains (nothing|the bag)?"
+"""Long runs that the expression forces, in text whose tokenization is left open."""
+
+EXPRESSIONS = {"answer": ANSWER, "words": WORDS, "letters": LETTERS, "repeated": REPEATED}
+
+LIMIT = 30
+VOCABULARY = 352
+EOS = 1
+
+DESCRIPTION = "Box 0 contains the bag and the map, Box 1 contains nothing, Box 2 contains the car."
+OPERATIONS = (
+    " Move the bag from Box 0 to Box 1.",
+    " Remove the car from Box 2.",
+    " Put the paper into Box 2.",
+)
+SIBLINGS = tuple(
+    f"Write a statement.\n\nDescription: {DESCRIPTION}{''.join(OPERATIONS[:n])}\nStatement:"
+    for n in range(4)
+)
+TEXTS = (
+    *SIBLINGS,
+    SIBLINGS[1],
+    "Write a statement.\n\nDescription: Box 0 contains the coat.\nStatement:",
+    "Write",
+)
+
+Answers = Mapping[TokenIds, TokenIds]
+
+
+@pytest.fixture
+def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+    """The tiny tokenizer."""
+    return tiny_tokenizer()
+
+
+@pytest.fixture
+def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
+    """Descriptions of which one begins the next, one of them twice, and two others."""
+    return [(0, *tokenizer.encode(text)) for text in TEXTS]
+
+
+@pytest.fixture
+def create(tiny_model: Callable[..., PreTrainedModel]) -> Callable[..., PreTrainedModel]:
+    """The tiny model of an architecture, with the size and the EOS of these tests."""
+    return lambda architecture, seed=0: tiny_model(architecture, VOCABULARY, EOS, seed)
+
+
+def _run(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: TransformersTokenizer,
+    prompts: Sequence[TokenIds],
+    expression: str,
+    batch_size: int = 1,
+    limit: int = LIMIT,
+    answers: Answers | None = None,
+    done: AbstractSet[int] = frozenset(),
+) -> dict[int, Completion]:
+    """All completions by index, each given once."""
+    limits = Limits(batch_size, limit)
+    engine = create_engine(name, model, tokenizer, limits, expression, answers)
+    assert isinstance(engine, SpeculativeEngine if name == "speculative" else OutlinesEngine)
+    found = [pair for batch in engine.generate(prompts, done) for pair in batch]
+    assert len(found) == len(dict(found))
+    return dict(found)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_speculative_engine_equals_the_papers(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+    architecture: str,
+    expression: str,
+) -> None:
+    """In float32 the same tokens, whatever is batched, and whatever answers are expected."""
+    paper = _run("outlines", create(architecture), tokenizer, prompts, expression)
+    true = {prompt: paper[i].token_ids for i, prompt in enumerate(prompts)}
+    wrong = {prompt: answer[::-1] for prompt, answer in true.items()}
+    halfway = {prompt: answer[: len(answer) // 2] for prompt, answer in true.items()}
+    for batch_size, answers in ((1, None), (1, true), (2, wrong), (3, halfway), (8, true)):
+        found = _run(
+            "speculative",
+            create(architecture),
+            tokenizer,
+            prompts,
+            expression,
+            batch_size,
+            answers=answers,
+        )
+        assert found == paper
+
+
+def test_models_differ(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+) -> None:
+    """The comparisons are of something: prompts, models and seeds all change the tokens."""
+    answers = [
+        _run("speculative", create(architecture, seed), tokenizer, prompts, ANSWER)
+        for architecture in ARCHITECTURES
+        for seed in (0, 1)
+    ]
+    assert all(len({c.token_ids for c in answer.values()}) > 2 for answer in answers)
+    assert all(one != other for i, one in enumerate(answers) for other in answers[:i])
+
+
+def test_limit_cuts_as_the_papers_does(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+) -> None:
+    """At any limit the same completions are whole, and the others cut at the same token."""
+    for limit in (1, 2, 3, 5, 8):
+        for expression in (WORDS, LETTERS, REPEATED):
+            paper = _run("outlines", create("llama"), tokenizer, prompts, expression, 1, limit)
+            found = _run("speculative", create("llama"), tokenizer, prompts, expression, 3, limit)
+            assert found == paper
+
+
+def test_more_stop_ids(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+) -> None:
+    """A further id that the model's config names ends a completion and is not part of it."""
+    whole = _run("outlines", create("llama"), tokenizer, prompts, ANSWER)
+    stop = whole[0].token_ids[-5]
+    found = []
+    for name in ("outlines", "speculative"):
+        model = create("llama")
+        model.generation_config.eos_token_id = [EOS, stop]
+        # One at a time: outlines does not take what transformers pads rows with that end early.
+        size = 1 if name == "outlines" else 3
+        found.append(_run(name, model, tokenizer, prompts, ANSWER, size))
+    assert found[0] == found[1]
+    assert found[1][0].finished
+    assert stop not in found[1][0].token_ids
+
+
+def test_done_prompts_are_left_out(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+) -> None:
+    """What is done is not decoded; the others' tokens are the same without it."""
+    every = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3)
+    done = {0, 2, 5, 99}
+    some = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3, done=done)
+    assert some == {i: completion for i, completion in every.items() if i not in done}
+    everything = set(range(len(prompts)))
+    assert not _run("speculative", create("llama"), tokenizer, prompts, WORDS, done=everything)
+
+
+def test_model_is_given_back_as_it_was(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+) -> None:
+    """Between and after completions the model runs as before, in the same memory."""
+    model = create("qwen2")
+    ids = torch.tensor(prompts[:1])
+    weights = {name: weight.clone() for name, weight in model.named_parameters()}
+    with torch.inference_mode():
+        before = model(ids).logits
+    engine = create_engine("speculative", model, tokenizer, Limits(2, LIMIT), WORDS)
+    for _ in engine.generate(prompts):
+        assert torch.is_grad_enabled()
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, before)
+    after = dict(model.named_parameters())
+    assert after.keys() == weights.keys()
+    assert all(torch.equal(after[name], weight) for name, weight in weights.items())
+
+
+def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
+    """A model that scales its logits, which the passes do not, is run by the paper's engine."""
+    config = CohereConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        eos_token_id=EOS,
+        bos_token_id=0,
+        pad_token_id=0,
+    )
+    said: list[str] = []
+    model = CohereForCausalLM(config).eval()
+    engine = create_engine("speculative", model, tokenizer, Limits(1, 1), WORDS, say=said.append)
+    assert isinstance(engine, OutlinesEngine)
+    assert "engine outlines in place of speculative" in said[0]
+    assert "standard deviations off" in said[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_constraint_holds_in_every_dtype(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+    dtype: torch.dtype,
+) -> None:
+    """Whatever the weights' dtype, a finished completion matches."""
+    import regex
+
+    for architecture in ARCHITECTURES:
+        model = create(architecture).to(dtype)
+        for completion in _run("speculative", model, tokenizer, prompts, WORDS, 3).values():
+            assert regex.fullmatch(WORDS, completion.text, partial=not completion.finished)
