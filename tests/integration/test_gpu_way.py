@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.app import app
 from benchmark.models.registry import Registry, registry
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +42,12 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_the_whole_reproduction_runs_without_a_gpu(
-    own: Path, rehearsed: Registry, project: pytest.Pytester
+    own: Path,
+    rehearsed: Registry,
+    project: pytest.Pytester,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """29 models are measured once each, 21 pairs judged, recorded, and found again as recorded."""
+    """29 models are measured once each, 21 pairs judged and recorded, all claims audited."""
     options = ("-m", "gpu", "--device=cpu", f"--registry={own}", f"--states={STATES}")
     count = len(rehearsed.pairs)
     first = project.runpytest_subprocess(*options, "-n", "2", "--snapshot-update")
@@ -58,10 +62,25 @@ def test_the_whole_reproduction_runs_without_a_gpu(
         assert result["overall"]["total"] == 7 * STATES
         assert result["timing"]["decoded_states"] == STATES
     assert len(list((project.path / "snapshots" / "test_pairs").iterdir())) == count
+    undecided = {"D1", "F1"}  # they need the ablation, and the other prompt format
+    audit = _claims(store, own, capsys)
+    assert len(audit) == 20
+    assert {claim for claim, verdict in audit.items() if verdict == "not decidable"} == undecided
     decoded = [path.stat().st_mtime_ns for path in results]
     again = project.runpytest_subprocess(*options, "-k", "code-")
     again.assert_outcomes(passed=6, deselected=count - 6)
     assert [path.stat().st_mtime_ns for path in results] == decoded
+
+
+def _claims(store: Path, own: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The verdict on each claim by ``claims`` on the measurements."""
+    capsys.readouterr()
+    app(
+        ["claims", "--results", str(store), "--registry", str(own), "--json"],
+        standalone_mode=False,
+    )
+    audit = json.loads(capsys.readouterr().out)
+    return {claim["id"]: claim["verdict"] for claim in audit["claims"]}
 
 
 def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) -> None:
