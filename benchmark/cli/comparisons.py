@@ -1,10 +1,25 @@
 """What the verbs that compare two measurements share."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmark.pipeline.comparison import Comparison
+    from benchmark.pipeline.requests import RunRequest
+
+
+def measure_both(store: Path, base: "RunRequest", variant: "RunRequest") -> "Comparison":
+    """The comparison of two measurements of the store, made now where they are not there."""
+    from rich.console import Console
+
+    from benchmark.pipeline.comparison import compare
+    from benchmark.pipeline.model_store import ModelStore
+    from benchmark.report.progress import RunProgress
+
+    with RunProgress(Console(stderr=True)) as progress:
+        models = ModelStore(store, progress)
+        return compare(models.measure(base), models.measure(variant))
 
 
 def show(

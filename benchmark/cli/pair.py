@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.comparisons import show
+from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
     BatchSize,
     DataFile,
@@ -39,14 +39,9 @@ def pair(
 
     A measurement that is in the store already is not made again.
     """
-    from rich.console import Console
-
     from benchmark.models.registry import Pair, read_registry, registry
     from benchmark.pipeline import DataRequest, RunRequest
-    from benchmark.pipeline.comparison import compare
-    from benchmark.pipeline.model_store import ModelStore
     from benchmark.pipeline.pairs import find_pair, judge, registered
-    from benchmark.report.progress import RunProgress
 
     known = read_registry(registry_file) if registry_file else registry()
     request = RunRequest(
@@ -57,12 +52,8 @@ def pair(
         dtype=dtype,
         batch_size=batch_size,
     )
-    with RunProgress(Console(stderr=True)) as progress:
-        models = ModelStore(store, progress)
-        first, second = (
-            models.measure(registered(known, name, request)) for name in (base, variant)
-        )
-    comparison = compare(first, second)
+    first, second = (registered(known, name, request) for name in (base, variant))
+    comparison = measure_both(store, first, second)
     wanted = find_pair(known, base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )

@@ -1,8 +1,9 @@
 """``prompt-format``: completion or chat, decided on the dev split (appendix A.1 of the paper)."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from benchmark.cli.comparisons import show
+from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
     BatchSize,
     DataSeed,
@@ -27,29 +28,19 @@ def prompt_format(
     as_json: Json = False,
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
-    from rich.console import Console
-
     from benchmark.pipeline import DataRequest, RunRequest
-    from benchmark.pipeline.comparison import better_format, compare
-    from benchmark.pipeline.model_store import ModelStore
-    from benchmark.report.progress import RunProgress
+    from benchmark.pipeline.comparison import better_format
 
-    with RunProgress(Console(stderr=True)) as progress:
-        completion, chat = (
-            ModelStore(store, progress).measure(
-                RunRequest(
-                    model=model,
-                    out=store,
-                    data=DataRequest(seed=seed, states=states, split="dev"),
-                    prompt_format=name,
-                    device=device,
-                    dtype=dtype,
-                    batch_size=batch_size,
-                )
-            )
-            for name in ("completion", "chat")
-        )
-    comparison = compare(completion, chat)
+    completion = RunRequest(
+        model=model,
+        out=store,
+        data=DataRequest(seed=seed, states=states, split="dev"),
+        prompt_format="completion",
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+    comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))
     name, sure = better_format(comparison)
     certainty = "" if sure else ", though by no more than chance might give"
     words = f"better on the dev split: {name}{certainty}"
