@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, Results
-from benchmark.models.registry import Pair, registry
+from benchmark.models.registry import Pair, Training, registry
 from benchmark.records import Outcome
 from benchmark.stats import contrast
 from benchmark.stats.contrast import Contrast
@@ -58,6 +58,7 @@ class Evidence:
         """Take the results."""
         self.results = results
         self._made: dict[Hashable, Difference] = {}
+        self._families: dict[Training, dict[str, float]] = {}
 
     def of_pair(self, pair_id: str, queries: Queries = NONTRIVIAL) -> Difference | None:
         """Variant minus base; None where one is missing or has no such query."""
@@ -81,12 +82,15 @@ class Evidence:
         The pairs are the paper's, as far as there are results of them.
         """
         experiment = registry().pair(pair_id).experiment
-        family = {
-            pair.id: found.p
-            for pair in _papers_pairs()
-            if pair.experiment == experiment and (found := self.of_pair(pair.id))
-        }
-        return dict(zip(family, holm(list(family.values())), strict=True))[pair_id]
+        if experiment not in self._families:
+            family = {
+                pair.id: found.p
+                for pair in _papers_pairs()
+                if pair.experiment == experiment and (found := self.of_pair(pair.id))
+            }
+            adjusted = holm(list(family.values()))
+            self._families[experiment] = dict(zip(family, adjusted, strict=True))
+        return self._families[experiment][pair_id]
 
     def against_chance(self, result: Result | None, queries: Queries) -> Difference | None:
         """Accuracy minus the random baseline's; None where one of them is not known."""

@@ -1,0 +1,60 @@
+"""Hand-made results: every model alike, save for what a case says of some."""
+
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+import pytest
+
+from benchmark.hypotheses.results import Decoding, PromptFormat, Result, Results, Setting
+from benchmark.models.registry import registry
+from benchmark.records import Tally
+
+Percent = int | list[int]
+Made = Callable[..., Results]
+
+
+@pytest.fixture
+def made() -> Made:
+    """``made({"llama2-7b": 60, "llama2-70b/unconstrained": [...]}, queries=1000)``: results.
+
+    A model is named by its key, with another setting than its own after a slash; its value is
+    the accuracy in per cent, at all numops from 0 to 7 or at each. Models not named are at 30,
+    aligned ones and Llama 2 70B in all settings; so many queries at each numops; random is 10.
+    """
+
+    def create(named: Mapping[str, Percent], queries: int = 1000) -> Results:
+        values: dict[str, Percent] = {name: 30 for name in _all_names()}
+        values.update(named)
+        return Results(tuple(_result(name, value, queries) for name, value in values.items()))
+
+    return create
+
+
+def _all_names() -> list[str]:
+    models = [model for model in registry().models.values() if model.paper]
+    other = {"chat": "completion", "completion": "chat"}
+    return [
+        *(model.key for model in models),
+        *(f"{m.key}/{other[m.format]}" for m in models if "alignment" in m.added),
+        "llama2-70b/unconstrained",
+    ]
+
+
+def _result(name: str, value: Percent, queries: int) -> Result:
+    key, _, other = name.partition("/")
+    percents = value if isinstance(value, list) else [value] * 8
+    setting = Setting("constrained", registry().model(key).format)
+    for decoding in get_args(Decoding):
+        setting = setting._replace(decoding=decoding) if decoding == other else setting
+    for prompt_format in get_args(PromptFormat):
+        setting = (
+            setting._replace(prompt_format=prompt_format) if prompt_format == other else setting
+        )
+    return Result(
+        model=key,
+        setting=setting,
+        by_numops={n: Tally(p * queries // 100, queries) for n, p in enumerate(percents)},
+        chance=dict.fromkeys(range(8), 0.1),
+        data="hand-made",
+        source=name,
+    )

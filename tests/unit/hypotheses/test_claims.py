@@ -1,0 +1,217 @@
+"""Every claim, decided every way on hand-made results."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.hypotheses.claims import Claim, audit, claims
+from benchmark.hypotheses.evidence import Evidence
+from benchmark.hypotheses.findings import Verdict
+from benchmark.hypotheses.parts import Need
+from benchmark.hypotheses.results import Result, Results, published_results
+from benchmark.models.published import published
+from benchmark.models.registry import registry
+from benchmark.records import Tally
+
+Made = Callable[..., Results]
+Case = Mapping[str, Mapping[str, int | list[int]]]
+
+CASES: dict[str, Case] = json.loads(
+    (Path(__file__).parents[3] / "fixtures" / "claims" / "cases.json").read_text(encoding="utf-8")
+)
+SECTION_8 = (
+    "C1 C2 C3 C4 C5 C6 M1 M2 M3 M4 M5 M6 M7 A1 A2 A3 A4 A5 D1 F1".split()  # noqa: SIM905  # as they are written
+)
+
+
+def _judge(claim: str, results: Results) -> Verdict:
+    return claims()[claim].judge(Evidence(results))
+
+
+def _without(results: Results, need: Need) -> Results:
+    """The results without the one that is needed."""
+    wanted = (need.decoding, need.prompt_format)
+    if need.prompt_format == "registered":
+        wanted = (need.decoding, results.prompt_format(need.model))
+    kept = tuple(e for e in results.entries if (e.model, e.setting) != (need.model, wanted))
+    assert len(kept) == len(results.entries) - 1
+    return replace(results, entries=kept)
+
+
+def test_every_claim_is_there() -> None:
+    """All 20 claims of the paper, each with words, a place, a reading and a case both ways."""
+    assert list(claims()) == list(CASES) == SECTION_8
+    for claim in claims().values():
+        assert min(map(len, (claim.statement, claim.place, claim.reading))) > 0
+        assert claim.needs
+
+
+@pytest.mark.parametrize("claim", SECTION_8)
+def test_supported(claim: str, made: Made) -> None:
+    """Results as the claim says support it, beyond error where they are many."""
+    verdict = _judge(claim, made(CASES[claim]["supported"]))
+    assert (verdict.status, verdict.within_error) == ("supported", False), verdict.as_json()
+
+
+@pytest.mark.parametrize("claim", SECTION_8)
+def test_not_supported(claim: str, made: Made) -> None:
+    """One change against the claim refutes it, beyond error where they are many."""
+    case = CASES[claim]
+    verdict = _judge(claim, made({**case["supported"], **case["not supported"]}))
+    assert (verdict.status, verdict.within_error) == ("not supported", False), verdict.as_json()
+
+
+@pytest.mark.parametrize("claim", SECTION_8)
+def test_few_queries_leave_it_within_error(claim: str, made: Made) -> None:
+    """The same accuracies of a hundred times fewer queries say the same, within error."""
+    case = CASES[claim]
+    few = made(case["supported"], queries=10)
+    if claim in {"M2", "M7"}:  # 3 points are no whole number of 10 queries
+        few = made({**case["supported"], "float-7b": 34, "llemma-34b": 34}, queries=50)
+    verdict = _judge(claim, few)
+    certain = {"C1", "M3", "A1", "A2", "A5", "D1", "A3"}  # 30 points over 70 queries are sure
+    assert verdict.status == "supported"
+    assert verdict.within_error is (claim not in certain)
+
+
+@pytest.mark.parametrize("claim", SECTION_8)
+def test_not_decidable(claim: str, made: Made) -> None:
+    """Without a result that is needed nothing is said, save where another settles it."""
+    results = made(CASES[claim]["supported"])
+    needs = claims()[claim].needs
+    statuses = {_judge(claim, _without(results, need)).status for need in needs}
+    # One pair without a gain refutes "consistent", whatever the other pairs do.
+    settled = {"supported"} if claim in {"M1", "A2"} else set()
+    assert statuses == {"not decidable"} | settled
+    assert _judge(claim, Results(())).status == "not decidable"
+
+
+@pytest.mark.parametrize("claim", SECTION_8)
+def test_a_failing_part_needs_no_other(claim: str, made: Made) -> None:
+    """What is refuted stays refuted when results are missing that could not save it."""
+    case = CASES[claim]
+    results = made({**case["supported"], **case["not supported"]})
+    statuses = {_judge(claim, _without(results, n)).status for n in claims()[claim].needs}
+    assert "supported" not in statuses
+    several = len(claims()[claim].needs) > 2 and claim not in {"M1", "A2"}
+    assert ("not supported" in statuses) is several
+
+
+def test_the_needs_are_enough(made: Made) -> None:
+    """A claim is decided by what it says it needs, and by nothing else."""
+    for identifier, claim in claims().items():
+        results = made(CASES[identifier]["supported"])
+        wanted = {
+            (
+                need.model,
+                need.decoding,
+                results.prompt_format(need.model)
+                if need.prompt_format == "registered"
+                else need.prompt_format,
+            )
+            for need in claim.needs
+        }
+        kept = tuple(e for e in results.entries if (e.model, *e.setting) in wanted)
+        few = _judge(identifier, replace(results, entries=kept))
+        assert few.status == "supported"
+        assert len(kept) == len(claim.needs)
+
+
+def _published() -> Results:
+    return published_results(published().values())
+
+
+def _documents(results: Results) -> list[dict[str, object]]:
+    return [judged.as_json() for judged in audit(results)]
+
+
+RANDOM_COUNTS = st.lists(
+    st.lists(st.integers(0, 40), min_size=8, max_size=8), min_size=30, max_size=30
+)
+
+
+@settings(max_examples=8)  # an audit takes about a second, most of it statsmodels' own
+@given(RANDOM_COUNTS, st.randoms(use_true_random=False))
+def test_the_order_of_models_changes_nothing(counts: list[list[int]], random: object) -> None:
+    """On any counts every verdict and figure is the same in every order of the models."""
+    entries = [
+        replace(entry, by_numops={n: Tally(k, 40) for n, k in enumerate(row)}, quoted=None)
+        for entry, row in zip(_published().entries, counts, strict=True)
+    ]
+    shuffled = list(entries)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert _documents(Results(tuple(shuffled))) == _documents(Results(tuple(entries)))
+
+
+def test_unrelated_models_change_nothing() -> None:
+    """Models outside the paper, and other settings of its models, leave every verdict as it is."""
+    results = _published()
+    others = [model for model in registry().models.values() if not model.paper]
+    strangers = [replace(results.entries[0], model=model.key) for model in others]
+    free = [
+        replace(entry, setting=entry.setting._replace(decoding="unconstrained"))
+        for entry in results.entries
+        if entry.model != "llama2-70b"
+    ]
+    assert strangers
+    more = replace(results, entries=(*strangers, *results.entries, *free))
+    assert _documents(more) == _documents(results)
+
+
+def test_a_user_registry_changes_no_claim(made: Made) -> None:
+    """Claims are about the paper's pairs, whatever else the registry of the results knows."""
+    results = made(CASES["C1"]["supported"])
+    known = registry().model_copy(update={"pairs": {}})
+    assert _documents(replace(results, known=known)) == _documents(results)
+
+
+def test_only_the_registered_format_counts(made: Made) -> None:
+    """A chat model measured as completion only decides nothing about it."""
+    results = made(CASES["A4"]["supported"])
+    completion = tuple(
+        e
+        for e in results.entries
+        if e.model != "llama2-7b-chat" or e.setting.prompt_format != "chat"
+    )
+    assert any(e.model == "llama2-7b-chat" for e in completion)
+    verdict = _judge("A4", replace(results, entries=completion))
+    assert verdict.status == "not decidable"
+    assert verdict.missing
+
+
+def test_a_claim_may_have_no_field_too_many() -> None:
+    """A misspelt field or an unknown check in the catalogue is an error, not a default."""
+    fields = claims()["M6"].model_dump()
+    fields["parts"][0]["pionts"] = 3
+    with pytest.raises(ValueError, match="pionts"):
+        Claim.model_validate(fields)
+    fields["parts"][0]["check"] = "guess"
+    with pytest.raises(ValueError, match="guess"):
+        Claim.model_validate(fields)
+
+
+def test_every_pair_and_model_of_the_catalogue_is_the_papers() -> None:
+    """What the catalogue names is registered as the paper's."""
+    for claim in claims().values():
+        for part in claim.parts:
+            for need in part.needs():
+                assert registry().model(need.model).paper
+            for pair in getattr(part, "pairs", ()):
+                assert registry().pair(pair).paper
+    everything = {need.model for claim in claims().values() for need in claim.needs}
+    assert everything == {key for key, model in registry().models.items() if model.paper}
+
+
+def test_results_of_a_model_by_setting() -> None:
+    """A result is found by its setting; the unconstrained one of Table 6 is a figure alone."""
+    results = _published()
+    free = [e for e in results.entries if e.setting.decoding == "unconstrained"]
+    assert [entry.model for entry in free] == ["llama2-70b"]
+    assert isinstance(results.of("llama2-70b"), Result)
+    assert results.of("llama2-70b") not in free
+    assert results.both_formats("llama2-7b-chat") is None
