@@ -15,14 +15,14 @@ Made = Callable[..., Results]
 
 @pytest.fixture
 def made() -> Made:
-    """``made({"llama2-7b": 60, "llama2-70b/unconstrained": [...]}, queries=1000)``: results.
+    """``made({"llama2-7b": 60, "llama2-70b/unconstrained": [...]}, queries=3000)``: results.
 
     A model is named by its key, with another setting than its own after a slash; its value is
     the accuracy in per cent, at all numops from 0 to 7 or at each. Models not named are at 30,
     aligned ones and Llama 2 70B in all settings; so many queries at each numops; random is 10.
     """
 
-    def create(named: Mapping[str, Percent], queries: int = 1000) -> Results:
+    def create(named: Mapping[str, Percent], queries: int = 3000) -> Results:
         values: dict[str, Percent] = {name: 30 for name in _all_names()}
         values.update(named)
         return Results(tuple(_result(name, value, queries) for name, value in values.items()))

@@ -1,7 +1,8 @@
 """Every claim, decided every way on hand-made results."""
 
+import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,15 +69,20 @@ def test_not_supported(claim: str, made: Made) -> None:
 
 @pytest.mark.parametrize("claim", SECTION_8)
 def test_few_queries_leave_it_within_error(claim: str, made: Made) -> None:
-    """The same accuracies of a hundred times fewer queries say the same, within error."""
-    case = CASES[claim]
-    few = made(case["supported"], queries=10)
-    if claim in {"M2", "M7"}:  # 3 points are no whole number of 10 queries
-        few = made({**case["supported"], "float-7b": 34, "llemma-34b": 34}, queries=50)
+    """The same accuracies of ten queries a numops say the same, within error where they can."""
+    named = CASES[claim]["supported"]
+    match claim:
+        case "C3":  # 99 % of 10 queries are 9, which is less than 95 %
+            few = made({**named, "llama2-70b": [100, *[30] * 7]}, queries=10)
+        case "M2" | "M7":  # 3 points are no whole number of 10 queries
+            few = made({**named, "float-7b": 34, "llemma-34b": 34}, queries=50)
+        case _:
+            few = made(named, queries=10)
     verdict = _judge(claim, few)
-    certain = {"C1", "M3", "A1", "A2", "A5", "D1", "A3"}  # 30 points over 70 queries are sure
     assert verdict.status == "supported"
-    assert verdict.within_error is (claim not in certain)
+    # 60 points over 70 queries, and 30 over 80 without a correction, are beyond error even so.
+    assert verdict.within_error is (claim not in {"A3", "D1"})
+    assert ("within clustered error" in verdict.note) is verdict.within_error
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
@@ -98,8 +104,8 @@ def test_a_failing_part_needs_no_other(claim: str, made: Made) -> None:
     results = made({**case["supported"], **case["not supported"]})
     statuses = {_judge(claim, _without(results, n)).status for n in claims()[claim].needs}
     assert "supported" not in statuses
-    several = len(claims()[claim].needs) > 2 and claim not in {"M1", "A2"}
-    assert ("not supported" in statuses) is several
+    one_fails = {"C1", "C2", "C3", "C6", "M3", "M5", "A1", "A3", "A4", "A5", "F1"}
+    assert ("not supported" in statuses) is (claim in one_fails)
 
 
 def test_the_needs_are_enough(made: Made) -> None:
@@ -122,6 +128,14 @@ def test_the_needs_are_enough(made: Made) -> None:
         assert len(kept) == len(claim.needs)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Holm's method in statsmodels collects garbage at each call; what is there now is exempt."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def _published() -> Results:
     return published_results(published().values())
 
@@ -135,7 +149,7 @@ RANDOM_COUNTS = st.lists(
 )
 
 
-@settings(max_examples=8)  # an audit takes about a second, most of it statsmodels' own
+@settings(max_examples=20)  # each is two audits
 @given(RANDOM_COUNTS, st.randoms(use_true_random=False))
 def test_the_order_of_models_changes_nothing(counts: list[list[int]], random: object) -> None:
     """On any counts every verdict and figure is the same in every order of the models."""
