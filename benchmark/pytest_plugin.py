@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--password", help="of the original ZIP")
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
+    group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU; skipped where there is none")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Skip what is marked ``gpu`` where there is no GPU; keep a file on one worker of xdist."""
     asked = config.getoption("--device", None)
@@ -141,6 +143,7 @@ def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measur
             dtype=option("--dtype"),
             quantization=model.quantization if device != "cpu" else None,
             batch_size=option("--batch-size"),
+            max_new_tokens=option("--max-new-tokens"),
         )
         try:
             return model_store.measure(wanted)

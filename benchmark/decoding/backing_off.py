@@ -35,8 +35,8 @@ class BackingOff:
             DoesNotFitError: when not even one prompt fits.
         """
         finished = set(done)
-        limits: Limits | None = self.limits
-        while limits is not None:
+        limits = self.limits
+        while True:
             self.batch_sizes.append(limits.batch_size)
             try:
                 for batch in self.create(limits).generate(prompts, finished):
@@ -45,7 +45,7 @@ class BackingOff:
             except (RuntimeError, MemoryError) as error:
                 limits = _half(limits, error)
             else:
-                limits = None
+                return
             # After the handler: its error held the tensors of the batch that did not fit.
             _release()
 

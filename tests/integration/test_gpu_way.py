@@ -48,7 +48,14 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """29 models are measured once each, 21 pairs judged and recorded, all claims audited."""
-    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", f"--states={STATES}")
+    options = (
+        "-m",
+        "gpu",
+        "--device=cpu",
+        f"--registry={own}",
+        f"--states={STATES}",
+        "--max-new-tokens=100",
+    )
     count = len(rehearsed.pairs)
     first = project.runpytest_subprocess(*options, "-n", "2", "--snapshot-update")
     first.assert_outcomes(passed=count)
@@ -108,7 +115,7 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
     options = ("-m", "gpu", "--device=cpu", "--registry=own.toml", "--states=1")
     done = project.runpytest_subprocess(*options)
     done.assert_outcomes(skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such folder here*"])
+    done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such file or folder here*"])
     plain = project.runpytest_subprocess("-m", "gpu", "-n", "2")
     plain.assert_outcomes(skipped=len(registry().pairs))
     assert plain.ret == 0

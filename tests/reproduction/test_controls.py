@@ -16,7 +16,7 @@ from benchmark.pipeline import DataRequest, Measured, RunRequest
 from benchmark.pipeline.comparison import compare
 from benchmark.pipeline.model_store import ModelStore
 from benchmark.pipeline.pairs import judge, registered
-from benchmark.pytest_plugin import Quiet, pair_parameters, verdict_line
+from benchmark.pytest_plugin import Quiet, verdict_line
 from benchmark.snapshots.extension import MeasurementExtension
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")
@@ -32,7 +32,8 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Control:
     return cache(lambda key: store.measure(registered(CONTROLS, key, request)))
 
 
-@pytest.mark.parametrize("pair", pair_parameters(CONTROLS))
+# All on one worker, so that each control is measured once.
+@pytest.mark.parametrize("pair", CONTROLS.pairs.values(), ids=lambda pair: pair.id)
 def test_pair(
     pair: Pair, control: Control, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:

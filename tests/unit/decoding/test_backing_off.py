@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.decoding.backing_off import BackingOff
@@ -49,6 +49,7 @@ class _Engine:
 LIMITS = Limits(32, 10)
 
 
+@settings(max_examples=30)  # each collects the garbage of the whole process
 @given(
     lengths=st.lists(st.integers(1, 4), max_size=60),
     capacity=st.integers(4, 40),
