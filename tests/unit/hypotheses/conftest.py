@@ -23,7 +23,7 @@ def made() -> Made:
     """
 
     def create(named: Mapping[str, Percent], queries: int = 3000) -> Results:
-        values: dict[str, Percent] = {name: 30 for name in _all_names()}
+        values: dict[str, Percent] = dict.fromkeys(_all_names(), 30)
         values.update(named)
         return Results(tuple(_result(name, value, queries) for name, value in values.items()))
 
