@@ -42,5 +42,9 @@ class SettingError(BenchmarkError):
     """An option has a value that does not exist or does not fit the others."""
 
 
+class MissingLibraryError(SettingError):
+    """An option needs a library that is not installed."""
+
+
 class ResumeError(BenchmarkError):
     """The output folder holds another run than the one asked for."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--states", type=int, metavar="N", help="only the first N states")
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
     group.addoption("--password", help="of the original ZIP")
+    group.addoption("--protocol", default="default", help="default or paper (default: default)")
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
     group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")
@@ -47,19 +49,32 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU; skipped where there is none")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Skip what is marked ``gpu`` where there is no GPU; keep a file on one worker of xdist."""
-    asked = config.getoption("--device", None)
+    """Skip what is marked ``gpu`` where there is no GPU, with one clear reason."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
-    if marked and not asked and not _has_gpu():
+    if marked and not config.getoption("--device", None) and not _has_gpu():
         reason = "needs a CUDA GPU, and torch sees none here (--device cpu rehearses the cases)"
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
-    if config.pluginmanager.has_plugin("xdist"):
-        for item in items:
-            if not item.get_closest_marker("xdist_group"):
-                item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep a file on one worker, and of the pairs those that share models."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    from benchmark.pipeline.pairs import groups
+
+    if config.getoption("dist") != "loadfile":
+        return None  # whatever else was asked for
+    group = groups(wanted_registry(config))
+
+    class ByModels(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
+        def _split_scope(self, nodeid: str) -> str:
+            parameter = nodeid.rpartition("[")[2].removesuffix("]")
+            return group.get(parameter) or nodeid.partition("::")[0]
+
+    return ByModels(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -77,17 +92,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
-def pair_parameters(known: Registry) -> list[object]:
-    """A parameter a pair, named by its identifier, those that share models in one xdist group."""
-    from benchmark.pipeline.pairs import groups
-
-    group = groups(known)
-    return [
-        pytest.param(pair, id=pair.id, marks=pytest.mark.xdist_group(group[pair.id]))
-        for pair in known.pairs.values()
-    ]
-
-
 def wanted_registry(config: pytest.Config) -> Registry:
     """The benchmark's registry, with the user's ``--registry``."""
     path: Path | None = config.getoption("--registry")
@@ -102,55 +106,55 @@ def verdict_line(pair: Pair, figures: str, *, holds: bool) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def model_store(request: pytest.FixtureRequest) -> "ModelStore":
     """The store on disk; on GPUs every measurement takes those that its model needs."""
-    from benchmark.models.hardware import gpus
     from benchmark.pipeline.model_store import ModelStore
-    from benchmark.pipeline.placement import AsAsked, OnLeasedGpus, Placement, needed_gpus
-    from benchmark.store.gpu_leases import GpuLeases, share
+    from benchmark.pipeline.placement import placement
 
     folder: Path = request.config.getoption("--model-store")
-    placement: Placement = AsAsked()
-    memory = gpus()
-    if memory and not request.config.getoption("--device"):
-        worker = os.environ.get("PYTEST_XDIST_WORKER")
-        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-        numbers = range(len(memory))
-        placement = OnLeasedGpus(
-            GpuLeases(folder / "gpus", numbers),
-            share(worker, workers, numbers),
-            lambda prepared: needed_gpus(prepared, min(memory), len(memory)),
-        )
-    return ModelStore(folder, Quiet(), placement)
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return ModelStore(folder, Quiet(), placement(_device(request.config), worker, workers))
 
 
 @pytest.fixture(scope="session")
 def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measure:
     """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
-    from benchmark.errors import DoesNotFitError, UnavailableModelError
+    from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
     from benchmark.pipeline import DataRequest, RunRequest
 
     option = request.config.getoption
-    data = DataRequest(option("--data"), option("--password"), states=option("--states"))
+    device = _device(request.config)
+    wanted = RunRequest(
+        model="",
+        out=model_store.folder,
+        data=DataRequest(option("--data"), option("--password"), states=option("--states")),
+        protocol=option("--protocol"),
+        device=device,
+        dtype=option("--dtype"),
+        batch_size=option("--batch-size"),
+        max_new_tokens=option("--max-new-tokens"),
+    )
 
-    @cache
-    def measured(model: RegisteredModel) -> "Measured":
-        device = option("--device") or "cuda"
-        wanted = RunRequest(
+    @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
+    def measured(model: RegisteredModel) -> "Measured | str":
+        quantization = model.quantization if device != "cpu" else None
+        mine = replace(
+            wanted,
             model=model.huggingface_id,
-            out=model_store.folder,
-            data=data,
             prompt_format=model.format,
-            device=device,
-            dtype=option("--dtype"),
-            quantization=model.quantization if device != "cpu" else None,
-            batch_size=option("--batch-size"),
-            max_new_tokens=option("--max-new-tokens"),
+            quantization=quantization,
         )
         try:
-            return model_store.measure(wanted)
-        except (UnavailableModelError, DoesNotFitError) as error:
-            pytest.skip(str(error))
+            return model_store.measure(mine)
+        except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
+            return str(error)
 
-    return measured
+    def measure_or_skip(model: RegisteredModel) -> "Measured":
+        found = measured(model)
+        if isinstance(found, str):
+            pytest.skip(found)
+        return found
+
+    return measure_or_skip
 
 
 @pytest.fixture(scope="session")
@@ -166,6 +170,12 @@ def real_tokenizer() -> Callable[[str], TransformersTokenizer]:
         return load_source_tokenizer(wanted)
 
     return load
+
+
+def _device(config: pytest.Config) -> str:
+    from benchmark.models.loading import resolve_device
+
+    return resolve_device(config.getoption("--device") or "cuda")
 
 
 class Quiet:

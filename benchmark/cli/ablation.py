@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
@@ -14,19 +17,22 @@ from benchmark.cli.options import (
     Model,
     ModelStoreFolder,
     Password,
-    PromptFormat,
+    RegistryFile,
     States,
 )
 
 
 def ablation(
     model: Model,
+    registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
     data: DataFile = None,
     password: Password = None,
     states: States = None,
     seed: DataSeed = None,
-    prompt_format: PromptFormat = "completion",
+    prompt_format: Annotated[
+        str | None, typer.Option(help="completion or chat; default: as registered, completion.")
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
@@ -34,18 +40,23 @@ def ablation(
     as_json: Json = False,
 ) -> None:
     """Measure a model without the constraint and with it, and compare."""
+    from benchmark.models.registry import read_registry, registry
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.comparison import broken_answers
+    from benchmark.pipeline.pairs import registered
 
-    constrained = RunRequest(
-        model=model,
+    known = read_registry(registry_file) if registry_file else registry()
+    request = RunRequest(
+        model="",
         out=store,
         data=DataRequest(data, password, seed, states),
-        prompt_format=prompt_format,
         device=device,
         dtype=dtype,
         batch_size=batch_size,
     )
+    constrained = registered(known, model, request)
+    if prompt_format:
+        constrained = replace(constrained, prompt_format=prompt_format)
     comparison = measure_both(store, replace(constrained, engine="unconstrained"), constrained)
     free = comparison.base
     broken, total = broken_answers(free), len(free.texts)

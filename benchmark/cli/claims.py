@@ -51,4 +51,4 @@ def claims(
     source = "the published results (Table 6)" if results == _PUBLISHED else results
     Console().print(claims_table(source, judged))
     for line in found.ignored:
-        print(f"left out, not in the registry: {line}")
+        print(f"left out: {line}")

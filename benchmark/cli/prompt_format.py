@@ -12,12 +12,14 @@ from benchmark.cli.options import (
     Json,
     Model,
     ModelStoreFolder,
+    RegistryFile,
     States,
 )
 
 
 def prompt_format(
     model: Model,
+    registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
     states: States = None,
     seed: DataSeed = None,
@@ -28,18 +30,22 @@ def prompt_format(
     as_json: Json = False,
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
+    from benchmark.models.registry import read_registry, registry
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.comparison import better_format
+    from benchmark.pipeline.pairs import registered
 
-    completion = RunRequest(
-        model=model,
+    known = read_registry(registry_file) if registry_file else registry()
+    request = RunRequest(
+        model="",
         out=store,
         data=DataRequest(seed=seed, states=states, split="dev"),
-        prompt_format="completion",
         device=device,
         dtype=dtype,
         batch_size=batch_size,
     )
+    # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
+    completion = replace(registered(known, model, request), prompt_format="completion")
     comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))
     name, sure = better_format(comparison)
     certainty = "" if sure else ", though by no more than chance might give"

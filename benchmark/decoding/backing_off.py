@@ -1,14 +1,12 @@
 """Decoding that makes its batch smaller when memory runs out, and goes on."""
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from benchmark.decoding.engine import Engine, Limits
 from benchmark.errors import DoesNotFitError
+from benchmark.models.hardware import release
 from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.records import Completion, TokenIds
 
@@ -47,7 +45,7 @@ class BackingOff:
             else:
                 return
             # After the handler: its error held the tensors of the batch that did not fit.
-            _release()
+            release()
 
 
 def _half(limits: Limits, error: RuntimeError | MemoryError) -> Limits:
@@ -59,9 +57,3 @@ def _half(limits: Limits, error: RuntimeError | MemoryError) -> Limits:
             "--quantization 8bit, or a device with more memory"
         ) from error
     return replace(limits, batch_size=limits.batch_size // 2)
-
-
-def _release() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -46,7 +46,7 @@ def machine(name: str, count: int | None = None, vram_gb: float | None = None) -
         name,
         gpu,
         count or len(there) or 1,
-        int(vram_gb * 1e9) if vram_gb else min(there, default=gpu.memory),
+        int(vram_gb * 1e9) if vram_gb else min((g.memory for g in there), default=gpu.memory),
     )
 
 

@@ -1,8 +1,9 @@
 """What a model runs on, as far as it can change a result."""
 
+import gc
 import platform
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 
 class Hardware(TypedDict):
@@ -21,12 +22,29 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def gpus() -> tuple[int, ...]:
-    """The bytes of memory of each visible GPU, in torch's order."""
+class Gpu(NamedTuple):
+    """A visible GPU: what tells it from all others, and its memory in bytes."""
+
+    identity: str
+    memory: int
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """The visible GPUs, in torch's order."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return tuple(torch.cuda.get_device_properties(n).total_memory for n in range(count))
+    found = (torch.cuda.get_device_properties(n) for n in range(count))
+    return tuple(Gpu(f"gpu-{each.uuid}", each.total_memory) for each in found)
+
+
+def release() -> None:
+    """Give memory of models that are not used any more back to the device."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def describe(device: str) -> Hardware:
@@ -40,7 +58,8 @@ def describe(device: str) -> Hardware:
     threads = torch.get_num_threads()
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(torch.device(device.partition(",")[0]))
-        return {"device": "cuda", "name": name, "hardware_class": name, "threads": threads}
+        # On a GPU the threads of the CPU change nothing.
+        return {"device": "cuda", "name": name, "hardware_class": name, "threads": 0}
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "device": device,

@@ -5,9 +5,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
-from benchmark.errors import DoesNotFitError, ModelError, SettingError
+from benchmark.errors import (
+    DoesNotFitError,
+    MissingLibraryError,
+    ModelError,
+    SettingError,
+)
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -101,7 +107,8 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     arguments = {
         "dtype": _dtype(options.dtype),
         **_device_map(options.device),
-        "use_safetensors": True if location.gguf is None else None,
+        # Where there are none, transformers reads pickled weights with weights_only: no code runs.
+        "use_safetensors": location.safetensors,
         "trust_remote_code": False,
         **_quantization(options),
         **_gguf(location),
@@ -111,7 +118,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
-    except (*_LOADING, SafetensorError, MemoryError) as error:
+    except (*_LOADING, SafetensorError, UnpicklingError, MemoryError) as error:
         if is_out_of_memory(error):
             raise DoesNotFitError(
                 f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
@@ -144,7 +151,7 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
     try:
         import bitsandbytes  # noqa: F401  # what transformers will import
     except ImportError as error:
-        raise SettingError(
+        raise MissingLibraryError(
             "--quantization 8bit needs bitsandbytes; run: pip install -e '.[gpu]'"
         ) from error
     from transformers import BitsAndBytesConfig
@@ -154,16 +161,17 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
 
 def _device_map(device: str) -> dict[str, object]:
     """One device for the whole model; several GPUs, all or those named, share it by layers."""
-    if device == "cuda":
-        return {"device_map": "auto"}
-    if "," not in device:
+    if device != "cuda" and "," not in device:
         return {"device_map": {"": device}}
     from benchmark.models.hardware import gpus
 
-    memory, numbers = gpus(), map(int, device.removeprefix("cuda:").split(","))
+    memory = gpus()
+    named = device.partition(":")[2]
+    numbers = map(int, named.split(",")) if named else range(len(memory))
+    # Only GPUs are named: nothing may go to the CPU or to disk without a word.
     return {
         "device_map": "auto",
-        "max_memory": {n: int(memory[n] * _FOR_WEIGHTS) for n in numbers},
+        "max_memory": {n: int(memory[n].memory * _FOR_WEIGHTS) for n in numbers},
     }
 
 

@@ -1,6 +1,7 @@
 """Where a model's files are: a folder on this machine, or a repository of the hub.
 
-Only weights in safetensors or GGUF are taken, and no code from a repository is ever run.
+Weights are taken in safetensors or GGUF, pickled ones where there is nothing else, and no code
+from a repository is ever run.
 """
 
 import errno
@@ -14,6 +15,9 @@ from benchmark.errors import ModelError, UnavailableModelError
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 _WANTED = ["*.safetensors", *_SETTINGS]
+_PICKLED = "pytorch_model*.bin"
+"""Weights of older repositories. They are read as tensors only, which runs no code of theirs."""
+
 _UNWANTED = ["*/*", "consolidated*"]  # second copies of the weights, in their authors' format
 _BLOCK = 65_536
 _BLOCKS = 64
@@ -31,6 +35,11 @@ class Location:
     folder: Path
     gguf: str | None
     fingerprint: str
+
+    @property
+    def safetensors(self) -> bool | None:
+        """Whether the weights are safetensors; None for GGUF."""
+        return None if self.gguf else any(self.folder.glob("*.safetensors"))
 
 
 def locate(model: str, revision: str | None = None) -> Location:
@@ -81,8 +90,9 @@ def _expanded(model: str) -> Path:
 
 def _local(model: str, folder: Path, gguf: str | None) -> Location:
     weights = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
+    weights = weights or sorted(folder.glob(_PICKLED))
     if not weights:
-        raise ModelError(f"{model}: no safetensors and no GGUF file in this folder")
+        raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {_PICKLED}")
     # A GGUF file has configuration and tokenizer in itself, but files beside it come first.
     others = (path for pattern in _SETTINGS for path in folder.glob(pattern))
     return Location(model, folder, gguf, _fingerprint([*weights, *sorted(others)]))
@@ -125,6 +135,10 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         path = snapshot_download(
             model, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
         )
+        if not gguf and not any(Path(path).glob("*.safetensors")):
+            path = snapshot_download(
+                model, revision=revision, allow_patterns=[_PICKLED, *_SETTINGS]
+            )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
         raise UnavailableModelError(
             f"{model}: gated; accept its licence at {page}, then set HF_TOKEN to your token"
@@ -152,9 +166,10 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
     except OSError as error:
         raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error
     folder = Path(path)
-    if not any(folder.glob(gguf or "*.safetensors")):
+    patterns = [gguf] if gguf else ["*.safetensors", _PICKLED]
+    if not any(path for pattern in patterns for path in folder.glob(pattern)):
         raise ModelError(
-            f"{model}: the repository has no {gguf or 'safetensors weights'}; see {page}, and name "
+            f"{model}: the repository has no {gguf or 'weights'}; see {page}, and name "
             f"a GGUF file that it has as {model}/FILE.gguf"
         )
     return Location(f"{model}/{gguf}" if gguf else model, folder, gguf, f"commit:{folder.name}")

@@ -129,7 +129,14 @@ def _parse(text: str, source: str, known: Registry, folder: Path | None = None) 
         raise DataError(f"{source}: not TOML: {error}") from error
     if unknown := data.keys() - {"models", "pairs", "alone"}:
         raise DataError(f"{source}: unknown section {_list(unknown)}; there are models and pairs")
-    alone = data.get("alone") is True
+    alone, sections = data.get("alone", False), (data.get("models", {}), data.get("pairs", []))
+    if not isinstance(alone, bool):
+        raise DataError(f"{source}: alone is {alone!r}; it is true or false")
+    for name, part in zip(("models.KEY", "[pairs]"), sections, strict=True):
+        entries = part.values() if isinstance(part, dict) else part
+        kind = dict if name == "models.KEY" else list
+        if not isinstance(part, kind) or not all(isinstance(each, dict) for each in entries):
+            raise DataError(f"{source}: models and pairs are tables of TOML, each a [{name}]")
     models, pairs = ({}, {}) if alone else (dict(known.models), dict(known.pairs))
     for key, fields in data.get("models", {}).items():
         where = f"{source}: model {key!r}"

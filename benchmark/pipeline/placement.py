@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Protocol
 
 from benchmark.errors import DoesNotFitError
 from benchmark.models.architectures import configuration
+from benchmark.models.hardware import gpus, release
 from benchmark.models.memory import Use, fitting_use, gpus_needed, memory
 from benchmark.models.shape import shape
 from benchmark.pipeline.measure import Prepared
-from benchmark.store.gpu_leases import GpuLeases
+from benchmark.store.gpu_leases import GpuLeases, lease_folder, share
 
 
 def needed_gpus(prepared: Prepared, gpu_memory: int, there: int) -> int:
@@ -75,4 +77,37 @@ class OnLeasedGpus:
                 "visible; see python -m benchmark plan"
             )
         with self.leases.take(count, self.own) as gpus:
-            yield f"cuda:{','.join(map(str, gpus))}"
+            try:
+                yield f"cuda:{','.join(map(str, gpus))}"
+            except BaseException as error:
+                # Its frames hold the model, which must be gone before the GPUs are another's.
+                forget_frames(error)
+                raise
+            finally:
+                release()
+
+
+def placement(device: str, worker: str | None, workers: int) -> Placement:
+    """Where the measurements of a pytest worker run: on leased GPUs of those the device names.
+
+    Args:
+        device: as ``--device`` has it, resolved.
+        worker: the name of the pytest-xdist worker; None without xdist.
+        workers: how many there are.
+    """
+    if not device.startswith("cuda"):
+        return AsAsked()
+    visible = gpus()
+    named = device.partition(":")[2]
+    numbers = [int(n) for n in named.split(",")] if named else list(range(len(visible)))
+    memory = min(visible[n].memory for n in numbers)
+    leases = GpuLeases(lease_folder(), {n: visible[n].identity for n in numbers})
+    own = share(worker, workers, numbers)
+    return OnLeasedGpus(leases, own, lambda work: needed_gpus(work, memory, len(numbers)))
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of an error and of its causes hold."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,17 +41,35 @@ class PairExtension(MeasurementExtension):
         )
 
 
-def hardware_name(identity: Mapping[str, object]) -> str:
-    """The hardware class of a run as part of a file's name: each class has records of its own."""
+def kind_of_run(identity: Mapping[str, object]) -> str:
+    """Hardware class and protocol of a run as a folder's name: each has records of its own."""
+    protocol = identity.get("protocol")
+    protocol_name = protocol.get("name", "") if isinstance(protocol, dict) else ""
     environment = identity.get("environment")
     hardware = environment.get("hardware") if isinstance(environment, dict) else None
     name = hardware.get("hardware_class", "") if isinstance(hardware, dict) else ""
-    return re.sub(r"[^A-Za-z0-9]+", "-", str(name)).strip("-").lower()
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {protocol_name}").strip("-").lower()
 
 
-def is_recorded(item: pytest.Item, name: str) -> bool:
-    """Whether the test has a snapshot of that name."""
-    location = PairExtension.get_location(test_location=PyTestLocation(item), index=name)
+@cache
+def pair_extension(kind: str) -> type[PairExtension]:
+    """The extension whose records are in a folder of their own for that kind of run.
+
+    So that runs on other hardware, or under another protocol, are neither compared with these
+    records nor taken for their removal.
+    """
+
+    class Extension(PairExtension):
+        @classmethod
+        def dirname(cls, *, test_location: PyTestLocation) -> str:
+            return str(Path(PairExtension.dirname(test_location=test_location)) / kind)
+
+    return Extension
+
+
+def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:
+    """Whether the test has a snapshot of that extension."""
+    location = extension.get_location(test_location=PyTestLocation(item), index=0)
     return Path(location).is_file()
 
 

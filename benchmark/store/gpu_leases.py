@@ -1,6 +1,7 @@
 """GPUs lent to processes, one process a GPU, by locks in a folder that they share."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import sleep
@@ -17,9 +18,16 @@ class GpuLeases:
     more: so nobody waits in a circle, and who needs many is not starved by those who need one.
     """
 
-    def __init__(self, folder: Path, gpus: Sequence[int]) -> None:
-        """Share the GPUs, by their number within ``CUDA_VISIBLE_DEVICES``, through the folder."""
+    def __init__(self, folder: Path, gpus: Mapping[int, str]) -> None:
+        """Share GPUs through the folder.
+
+        Args:
+            folder: where the locks are.
+            gpus: the identity of each by its number here. Processes that see other GPUs under
+                the same numbers, by ``CUDA_VISIBLE_DEVICES``, tell them apart by that.
+        """
         self.gpus = tuple(gpus)
+        self._identities = dict(gpus)
         self._folder = folder
 
     @contextmanager
@@ -49,12 +57,20 @@ class GpuLeases:
             sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _lock(self, gpu: int, held: ExitStack) -> bool:
-        lock = FileLock(self._folder / f"gpu{gpu}.lock", timeout=0, is_singleton=False)
+        lock = FileLock(
+            self._folder / f"{self._identities[gpu]}.lock", timeout=0, is_singleton=False
+        )
         try:
             held.enter_context(lock)
         except Timeout:
             return False
         return True
+
+
+def lease_folder() -> Path:
+    """Where the locks of all runs of this user are."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "entity-tracking-benchmark" / "gpus"
 
 
 def share(worker: str | None, workers: int, gpus: Sequence[int]) -> tuple[int, ...]:

@@ -24,13 +24,13 @@ def read_results(folder: Path, known: Registry) -> Results:
     """The results below the folder, of models that the registry knows.
 
     A model is known by its identifier, or where its folder or file has the name of a registry
-    key. What is of other models is named in ``ignored``.
+    key. Of several results of a model in the same setting on the same data the newest counts. The
+    others, and what is of other models, are named in ``ignored``.
 
     Raises:
-        DataError: when there is no result, one is not what ``run`` writes, or two are of the same
-            model in the same setting on the same data.
+        DataError: when there is no result, or one is not what ``run`` writes.
     """
-    paths = sorted(folder.rglob("result.json"))
+    paths = sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime_ns)
     if not paths:
         raise DataError(
             f"{folder}: no result.json in or below it; measure with: run --out {folder}/NAME"
@@ -46,11 +46,8 @@ def read_results(folder: Path, known: Registry) -> Results:
             continue
         result = _result(model.key, document, path)
         key = (result.model, result.setting, result.data)
-        if key in entries:
-            raise DataError(
-                f"{path}: the same model in the same setting on the same data as "
-                f"{entries[key].source}; keep one of them below {folder}"
-            )
+        if key in entries:  # measured again, with other libraries or another batch
+            ignored.append(f"{entries[key].source}: an older measurement of {name}")
         entries[key] = result
     return Results(tuple(entries.values()), known, tuple(ignored))
 

@@ -68,7 +68,11 @@ def test_the_whole_reproduction_runs_without_a_gpu(
         result = json.loads(path.read_text())
         assert result["overall"]["total"] == 7 * STATES
         assert result["timing"]["decoded_states"] == STATES
-    assert len(list((project.path / "snapshots" / "test_pairs").iterdir())) == count
+    (kind,) = (project.path / "snapshots" / "test_pairs").iterdir()
+    assert len(list(kind.iterdir())) == count
+    kind.with_name("nvidia-h100-default").mkdir()  # another machine's records stay, unnoticed
+    other = kind.with_name("nvidia-h100-default") / "test_pair[code-llama2-7b].json"
+    other.write_text("{}")
     undecided = {"D1", "F1"}  # they need the ablation, and the other prompt format
     audit = _claims(store, own, capsys)
     assert len(audit) == 20
@@ -76,6 +80,8 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     decoded = [path.stat().st_mtime_ns for path in results]
     again = project.runpytest_subprocess(*options, "-k", "code-")
     again.assert_outcomes(passed=6, deselected=count - 6)
+    assert again.ret == 0
+    assert other.exists()
     assert [path.stat().st_mtime_ns for path in results] == decoded
 
 

@@ -19,7 +19,7 @@ from benchmark.models.loading import (
     load_tokenizer,
     resolve_device,
 )
-from benchmark.models.location import Location, locate
+from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 
 ON_CPU = LoadOptions("cpu", "float32")
@@ -50,6 +50,31 @@ def _weights(folder: Path) -> Path:
 
 
 # Weights
+
+
+def test_pickled_weights_are_read_as_tensors(folder: Path, model: PreTrainedModel) -> None:
+    """Where there are no safetensors, pytorch_model.bin gives the same weights."""
+    torch.save(load_file(_weights(folder)), folder / "pytorch_model.bin")
+    _weights(folder).unlink()
+    loaded = load_model(locate(str(folder)), ON_CPU).state_dict()
+    assert all(torch.equal(weight, loaded[name]) for name, weight in model.state_dict().items())
+
+
+class _Harm:
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (Path("harm"),)
+
+
+def test_pickled_code_is_never_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle that would call something is refused before it does."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"lm_head.weight": _Harm()}, folder / "pytorch_model.bin")
+    _weights(folder).unlink()
+    with pytest.raises(ModelError, match="cannot load its weights"):
+        load_model(locate(str(folder)), ON_CPU)
+    assert not Path("harm").exists()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -191,15 +216,6 @@ def test_no_configuration(folder: Path) -> None:
     """Weights alone are no model."""
     (folder / "config.json").unlink()
     assert "config.json" in _refusal(folder)
-
-
-def test_pickled_weights_are_refused(folder: Path) -> None:
-    """Weights in a pickle are not loaded, not even when the folder is given as a location."""
-    torch.save(load_file(_weights(folder)), folder / "pytorch_model.bin")
-    _weights(folder).unlink()
-    assert "no safetensors" in _refusal(folder)
-    with pytest.raises(ModelError, match=r"safetensors"):
-        load_model(Location("pickled", folder, None, ""), ON_CPU)
 
 
 def test_corrupt_gguf(tmp_path: Path) -> None:

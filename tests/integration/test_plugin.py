@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.models import hardware
+from benchmark.models.registry import registry
 
 SNAPSHOT_TEST = """
 import json, pathlib
@@ -75,3 +76,32 @@ def test_a_snapshot_is_recorded_matched_and_alarms(project: pytest.Pytester) -> 
     alarm = project.runpytest_inprocess()
     alarm.assert_outcomes(failed=1)
     alarm.stdout.fnmatch_lines(["*1010101*", "*1010100*"])
+
+
+def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) -> None:
+    """Of the registry's pairs a group runs on one worker of xdist, and a file of others on one."""
+    project.makepyprojecttoml('[tool.pytest]\naddopts = ["--dist=loadfile"]\n')
+    project.makepyfile(
+        test_pairs="""
+        import os, pytest
+        from benchmark.models.registry import registry
+        from benchmark.pipeline.pairs import groups
+        GROUPS = groups(registry())
+        @pytest.mark.parametrize("pair", GROUPS)
+        def test_pair(pair):
+            with open(f"worker-{GROUPS[pair]}.txt", "a") as file:
+                file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+        """,
+        test_others="""
+        import os, pytest
+        @pytest.mark.parametrize("n", range(20))
+        def test_other(n):
+            with open("worker-others.txt", "a") as file:
+                file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+        """,
+    )
+    project.runpytest_subprocess("-n", "3").assert_outcomes(passed=len(registry().pairs) + 20)
+    workers = [set(path.read_text().split()) for path in project.path.glob("worker-*.txt")]
+    assert len(workers) > 10
+    assert all(len(names) == 1 for names in workers)
+    assert len(set.union(*workers)) > 1

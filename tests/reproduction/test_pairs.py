@@ -6,16 +6,18 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.models.registry import Pair
 from benchmark.pipeline.comparison import compare
 from benchmark.pipeline.pairs import departures, judge, published_model
-from benchmark.pytest_plugin import Measure, pair_parameters, verdict_line, wanted_registry
-from benchmark.snapshots.pairs import PairExtension, hardware_name, is_recorded
+from benchmark.pytest_plugin import Measure, verdict_line, wanted_registry
+from benchmark.snapshots.pairs import is_recorded, kind_of_run, pair_extension
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A case a pair of the registry, and of the user's own."""
-    metafunc.parametrize("pair", pair_parameters(wanted_registry(metafunc.config)))
+    pairs = wanted_registry(metafunc.config).pairs
+    metafunc.parametrize("pair", pairs.values(), ids=pairs)
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # a library's warning must not end hours of measuring
 def test_pair(
     pair: Pair, measure: Measure, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:
@@ -25,10 +27,10 @@ def test_pair(
     verdict = judge(pair, compare(base, variant))
     request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
     problems = [] if verdict.holds else [f"not {pair.hypothesis}: {verdict.figures}"]
-    name = hardware_name(base.identity)
-    if is_recorded(request.node, name) or request.config.getoption("update_snapshots"):
+    extension = pair_extension(kind_of_run(base.identity))
+    if is_recorded(request.node, extension) or request.config.getoption("update_snapshots"):
         record = {"base": base.document_of_record(), "variant": variant.document_of_record()}
-        assert record == snapshot.use_extension(PairExtension)(name=name), problems
+        assert record == snapshot.use_extension(extension), problems
     else:
         for key, measured in ((pair.base, base), (pair.variant, variant)):
             if published := published_model(key):

@@ -5,6 +5,7 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.models.architectures import configuration
 from benchmark.models.forecast import Machine, Plan, Wanted, forecast, machine, plan
+from benchmark.models.hardware import Gpu
 from benchmark.models.memory import Use, gpus_needed, memory
 from benchmark.models.planning import planning
 from benchmark.models.registry import registry
@@ -73,7 +74,9 @@ def test_quantization_is_the_registry_s_unless_a_dtype_is_asked_for() -> None:
 def test_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for holds; else the GPUs that torch sees, the smallest of them; else one."""
     assert machine("A100-40GB", 2, 30).memory == 30_000_000_000
-    monkeypatch.setattr("benchmark.models.forecast.gpus", lambda: (50, 40, 60))
+    monkeypatch.setattr(
+        "benchmark.models.forecast.gpus", lambda: tuple(Gpu("g", size) for size in (50, 40, 60))
+    )
     found = machine("L40S")
     assert (found.count, found.memory) == (3, 40)
     assert (machine("L40S", 2).count, machine("L40S", 2).memory) == (2, 48_000_000_000)

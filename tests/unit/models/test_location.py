@@ -60,11 +60,37 @@ def test_folder_with_two_ggufs(tmp_path: Path) -> None:
     assert first.fingerprint != second.fingerprint
 
 
-@pytest.mark.parametrize("files", [{}, {"pytorch_model__bin": b"weights", "config__json": b"{}"}])
+@pytest.mark.parametrize("files", [{}, {"config__json": b"{}"}])
 def test_folder_without_weights(tmp_path: Path, files: dict[str, bytes]) -> None:
-    """An empty folder, or one with pickled weights only, is refused."""
+    """A folder without weights of any kind is refused."""
     folder = _write(tmp_path, **files)
-    assert _refusal(str(folder)) == f"{folder}: no safetensors and no GGUF file in this folder"
+    assert _refusal(str(folder)).startswith(f"{folder}: no weights in this folder")
+
+
+def test_pickled_weights_where_there_is_nothing_else(tmp_path: Path) -> None:
+    """Pickled weights are taken and fingerprinted, but never beside safetensors."""
+    folder = _write(tmp_path, pytorch_model__bin=b"weights")
+    pickled = locate(str(folder))
+    assert pickled.safetensors is False
+    _write(tmp_path, pytorch_model__bin=b"others!")
+    assert locate(str(folder)).fingerprint != pickled.fingerprint
+    _write(tmp_path, model__safetensors=b"weights")
+    assert locate(str(folder)).safetensors is True
+
+
+def test_pickled_weights_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for only when a repository turns out to have no safetensors."""
+    folder, asked = _write(tmp_path / COMMIT, config__json=b"{}"), list[object]()
+
+    def download(*_: object, **options: object) -> str:
+        asked.append(options["allow_patterns"])
+        if "pytorch_model*.bin" in str(asked[-1]):
+            _write(folder, pytorch_model__bin=b"weights")
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert locate("owner/name").safetensors is False
+    assert ["pytorch_model*.bin" in str(patterns) for patterns in asked] == [False, True]
 
 
 def test_a_folder_under_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,13 +225,13 @@ def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert fetched == wanted
 
 
-def test_hub_model_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository with pickled weights only is refused, with the page to look at."""
+def test_hub_model_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository without weights is refused, with the page to look at."""
     folder = _write(tmp_path / COMMIT, config__json=b"{}")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
     message = _refusal("owner/name")
     assert message.startswith("owner/name: ")
-    assert "no safetensors" in message
+    assert "has no weights" in message
     assert "https://huggingface.co/owner/name" in message
 
 

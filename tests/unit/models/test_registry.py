@@ -156,3 +156,18 @@ def test_a_pair_of_ones_own_is_not_published(tmp_path: Path) -> None:
     """Only a pair of the paper can be expected to be as published."""
     with pytest.raises(DataError, match="'code-mine': nothing is published of it"):
         _read(tmp_path, MODEL + PAIR.replace('"gain"', '"as published"'))
+
+
+@pytest.mark.parametrize(
+    "text", ["models = 3", "models = [1]", "[models]\na = 1", "[pairs]\na = 1", "pairs = [1]"]
+)
+def test_a_registry_of_another_form(tmp_path: Path, text: str) -> None:
+    """What is no table where tables stand is named, not stumbled over."""
+    with pytest.raises(DataError, match=r"own\.toml: models and pairs are tables"):
+        _read(tmp_path, text)
+
+
+def test_alone_is_true_or_false(tmp_path: Path) -> None:
+    """Another value is not left aside without a word."""
+    with pytest.raises(DataError, match="alone is 'yes'; it is true or false"):
+        _read(tmp_path, 'alone = "yes"')

@@ -18,7 +18,7 @@ Held = tuple[float, float, tuple[int, ...]]
 
 def _hold(folder: Path, gpus: Sequence[int], count: int, first: Sequence[int]) -> Held:
     """Take GPUs, hold them for a moment, and say which from when to when."""
-    with GpuLeases(folder, gpus).take(count, first) as taken:
+    with GpuLeases(folder, {n: f"gpu-{n}" for n in gpus}).take(count, first) as taken:
         start = time.monotonic()
         time.sleep(0.05)
         return start, time.monotonic(), taken
@@ -39,7 +39,7 @@ def test_processes_never_share_a_gpu(tmp_path: Path) -> None:
 
 def test_ones_own_gpus_come_first(tmp_path: Path) -> None:
     """A worker gets its own GPUs where they are free, and others where they are not."""
-    leases = GpuLeases(tmp_path, range(4))
+    leases = GpuLeases(tmp_path, {n: f"gpu-{n}" for n in range(4)})
     with leases.take(2, [2, 3]) as first:
         assert first == (2, 3)
         with leases.take(2, [3]) as second:
@@ -53,14 +53,14 @@ def test_more_than_there_are(tmp_path: Path, count: int) -> None:
     """Nobody waits for GPUs that do not exist."""
     with (
         pytest.raises(ValueError, match="GPUs asked for, of 2"),
-        GpuLeases(tmp_path, [0, 1]).take(count),
+        GpuLeases(tmp_path, {0: "a", 1: "b"}).take(count),
     ):
         pass
 
 
 def test_gpus_are_given_back_after_an_error(tmp_path: Path) -> None:
     """A measurement that fails leaves its GPUs free."""
-    leases = GpuLeases(tmp_path, [0])
+    leases = GpuLeases(tmp_path, {0: "a"})
     with pytest.raises(RuntimeError), leases.take(1):
         raise RuntimeError
     with leases.take(1) as again:
@@ -79,3 +79,10 @@ def test_shares_are_even_and_cover_all(workers: int, gpus: int) -> None:
 def test_one_process_has_all() -> None:
     """Without xdist there is nobody to share with."""
     assert share(None, 1, [0, 1, 2]) == (0, 1, 2)
+
+
+def test_gpus_are_told_apart_by_identity(tmp_path: Path) -> None:
+    """Two processes that see other GPUs as number 0 do not wait for each other."""
+    with GpuLeases(tmp_path, {0: "GPU-a"}).take(1), GpuLeases(tmp_path, {0: "GPU-b"}).take(1):
+        held = {path.name for path in tmp_path.iterdir()}
+    assert {"GPU-a.lock", "GPU-b.lock"} <= held

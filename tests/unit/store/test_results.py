@@ -1,6 +1,7 @@
 """Results read back from folders of finished runs."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,13 +113,15 @@ def test_settings_and_data_tell_results_apart(write: Write, tmp_path: Path) -> N
     assert len(read_results(tmp_path, registry()).entries) == 4
 
 
-def test_two_of_the_same_are_refused(write: Write, tmp_path: Path) -> None:
-    """Two results of one model, setting and data set are an error that names both files."""
-    first, second = write("a"), write("b")
-    with pytest.raises(DataError) as caught:
-        read_results(tmp_path, registry())
-    assert str(first) in str(caught.value)
-    assert str(second) in str(caught.value)
+@pytest.mark.parametrize(("older", "newer"), [("a", "b"), ("b", "a")])
+def test_of_two_the_newest_counts(write: Write, tmp_path: Path, older: str, newer: str) -> None:
+    """Of two results of one model, setting and data set the older is left out, and named."""
+    first, second = write(older), write(newer)
+    os.utime(first, (1, 1))
+    found = read_results(tmp_path, registry())
+    assert [result.source for result in found.entries] == [str(second)]
+    (line,) = found.ignored
+    assert line.startswith(f"{first}: an older measurement of meta-llama/Llama-2-7b-hf")
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])

@@ -1,0 +1,90 @@
+"""The model store: measured once, by whoever comes first, and by nothing but its settings known."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel
+
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.pipeline import DataRequest, RunRequest
+from benchmark.pipeline.model_store import ModelStore
+from benchmark.pytest_plugin import Quiet
+
+ROOT = Path(__file__).parents[2]
+STATES = 4
+
+
+@pytest.fixture
+def model(
+    tmp_path: Path,
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> str:
+    """A tiny model in a folder."""
+    tokenizer = tiny_tokenizer()
+    folder = tmp_path / "model"
+    tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id).save_pretrained(folder)
+    tokenizer.raw.save_pretrained(folder)
+    return str(folder)
+
+
+def test_two_processes_measure_once(model: str, tmp_path: Path) -> None:
+    """Started together, one decodes and the other takes what it finds: the same figures."""
+    store = tmp_path / "store"
+    code = (
+        "import sys; from pathlib import Path; from benchmark.pipeline import *\n"
+        "from benchmark.pipeline.model_store import ModelStore\n"
+        "from benchmark.pytest_plugin import Quiet\n"
+        "class Count(Quiet):\n"
+        "    def advance(self, states): print('decoded', states)\n"
+        f"data = DataRequest(states={STATES})\n"
+        "request = RunRequest(sys.argv[1], Path(), data, device='cpu', batch_size=2)\n"
+        "print(ModelStore(Path(sys.argv[2]), Count()).measure(request).summary.overall.tally)\n"
+    )
+    both = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", code, model, str(store)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(output.count("decoded 2") for output in outputs) == [0, 2]
+    assert len({output.splitlines()[-1] for output in outputs}) == 1
+    (result,) = store.glob("*/result.json")
+    assert json.loads(result.read_text())["timing"]["decoded_states"] == STATES
+
+
+def test_whatever_can_change_a_score_is_another_measurement(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data, dtype, batch, limit, engine, protocol, format, weights and libraries are the key."""
+    store = ModelStore(tmp_path / "store", Quiet())
+    request = RunRequest(model, Path(), DataRequest(states=1), device="cpu")
+    store.measure(request)
+    changes = [
+        {"data": DataRequest(states=2)},
+        {"data": DataRequest(seed=1, states=1)},
+        {"dtype": "bfloat16"},
+        {"batch_size": 1},
+        {"max_new_tokens": 251},
+        {"engine": "unconstrained"},
+        {"protocol": "paper"},
+        {"prompt_format": "chat"},
+    ]
+    for number, change in enumerate(changes, start=2):
+        store.measure(replace(request, **change))  # type: ignore[arg-type]
+        assert len(list(store.folder.glob("*/result.json"))) == number, change
+    store.measure(request)
+    assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 1
+    monkeypatch.setattr("benchmark.pipeline.identity.versions", lambda: {"torch": "99"})
+    store.measure(request)
+    assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 2

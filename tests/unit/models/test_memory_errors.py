@@ -1,0 +1,34 @@
+"""What counts as a lack of memory."""
+
+import pytest
+import torch
+
+from benchmark.models.memory_errors import is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ValueError("Some modules are dispatched on the CPU or the disk. Make sure you have enough"),
+    ],
+)
+def test_lack_of_memory(error: Exception) -> None:
+    """Errors of torch, CUDA and transformers that say there is not enough of it."""
+    assert is_out_of_memory(error)
+
+
+def test_the_real_error_of_a_cpu() -> None:
+    """What torch raises when a CPU has not enough."""
+    with pytest.raises(RuntimeError) as real:
+        torch.empty(10**16)
+    assert is_out_of_memory(real.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), ValueError("x"), KeyError()])
+def test_other_errors(error: Exception) -> None:
+    """Anything else is none."""
+    assert not is_out_of_memory(error)
