@@ -199,7 +199,7 @@ class ConstraintHelps(Part):
             for decoding in ("unconstrained", "constrained")
         )
         found = evidence.between(free, constrained, ALL)
-        finding = nothing(f"{name(self.model)} both ways")
+        finding = nothing(f"{name(self.model)} with and without the constraint")
         if found:
             figure = f"{found.before:.2f} to {found.after:.2f} ({signed(found.points)})"
             finding = Finding(name(self.model), figure, found.points > 0, found.p < LEVEL, found)
