@@ -118,15 +118,15 @@ class BaseAheadAtMost(Part):
         """One finding; sure where it stays so whatever becomes of the numops within error."""
         differences = [(str(n), evidence.of_pair(self.pair, exactly(n))) for n in self.numops]
         cells = family(differences, _HOLDS["loss"])
-        if any(cell.holds is None for cell in cells):
-            return [self.group([no_pair(self.pair)])]
         half = len(cells) / 2
         ahead = [cell.sure for cell in cells if cell.holds]
-        others = [cell.sure for cell in cells if not cell.holds]
+        others = [cell.sure for cell in cells if cell.holds is False]
         most = len(ahead) > half
+        if not most and len(others) < half:  # what is missing could still make it most
+            return [self.group([no_pair(self.pair)])]
+        base = name(registry().pair(self.pair).base)
         figure = f"ahead at {len(ahead)} of {len(cells)} ({sum(ahead)} beyond error)"
         sure = sum(ahead) > half if most else sum(others) >= half
-        base = name(registry().pair(self.pair).base)
         return [self.group([Finding(base, figure, most, sure)])]
 
 

@@ -198,6 +198,17 @@ def test_only_the_registered_format_counts(made: Made) -> None:
     assert verdict.missing
 
 
+def test_numops_that_nobody_asked_may_not_matter(made: Made) -> None:
+    """M4 is refuted by half of the numops, whatever the others are, and open with fewer."""
+    results = made({"openmath-7b": 60})
+    for kept, status in ((4, "not supported"), (3, "not decidable")):
+        few = tuple(
+            replace(e, by_numops={n: t for n, t in e.by_numops.items() if n < kept})
+            for e in results.entries
+        )
+        assert _judge("M4", replace(results, entries=few)).status == status
+
+
 def test_a_claim_may_have_no_field_too_many() -> None:
     """A misspelt field or an unknown check in the catalogue is an error, not a default."""
     fields = claims()["M6"].model_dump()
