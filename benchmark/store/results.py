@@ -30,7 +30,7 @@ def read_results(folder: Path, known: Registry) -> Results:
     Raises:
         DataError: when there is no result, or one is not what ``run`` writes.
     """
-    paths = sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime_ns)
+    paths = sorted(folder.rglob("result.json"), key=lambda path: (path.stat().st_mtime_ns, path))
     if not paths:
         raise DataError(
             f"{folder}: no result.json in or below it; measure with: run --out {folder}/NAME"

@@ -111,7 +111,7 @@ def test_a_folder_of_runs(command: Command, runs: Path) -> None:
     m2 = next(claim for claim in document["claims"] if claim["id"] == "M2")
     assert m2["parts"][0]["findings"][0]["test"] == "paired"
     assert document["ignored"] == [f"{runs / 'other' / 'result.json'}: somebody/else"]
-    assert "left out, not in the registry" in command("--results", str(runs))
+    assert "left out: " in command("--results", str(runs))
 
 
 def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_path: Path) -> None:
@@ -130,9 +130,10 @@ def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_pa
 def test_misuse_ends_in_one_line(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two results of the same model, or none at all, are exit code 2 and one line."""
-    _write(runs / "again", "huggyllama/llama-7b", 0.05, 4)
-    for folder, words in ((runs, "keep one of them"), (runs / "nowhere", "no result.json")):
+    """A folder without results, or with one that is no result, is exit code 2 and one line."""
+    (runs / "broken").mkdir()
+    (runs / "broken" / "result.json").write_text("[]")
+    for folder, words in ((runs, "not a JSON object"), (runs / "nowhere", "no result.json")):
         monkeypatch.setattr("sys.argv", ["benchmark", "claims", "--results", str(folder)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
