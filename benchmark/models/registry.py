@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
 
 from benchmark.errors import DataError, SettingError, reason
 from benchmark.models.entries import Entry, valid
+from benchmark.models.published import published
 
 Training = Literal["code", "math", "alignment", "control"]
 """What a variant was trained on further; also the name of the experiment its pair is in.
@@ -16,6 +19,11 @@ Training = Literal["code", "math", "alignment", "control"]
 ``control`` is for models made to prove the instrument, not for any of the paper's.
 """
 
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+"""A key or identifier: it names files and test cases."""
+
+Text = Annotated[str, Field(min_length=1)]
 
 Hypothesis = Literal["gain", "no gain", "as published"]
 """What a pair is expected to show where at least one operation changed the box.
@@ -32,11 +40,11 @@ class RegisteredModel(Entry):
     the number of parameters.
     """
 
-    key: str
-    name: str
-    huggingface_id: str
+    key: Name
+    name: Text
+    huggingface_id: Text
     architecture: Literal["llama", "gemma", "mistral", "qwen2"]
-    size: str
+    size: Text
     added: tuple[Training, ...]
     format: Literal["completion", "chat"]
     paper: bool
@@ -55,7 +63,7 @@ class Pair(Entry):
     ``source`` says, for a pair that is not the paper's, where its authors document it.
     """
 
-    id: str
+    id: Name
     experiment: Training
     base: str
     variant: str
@@ -150,6 +158,10 @@ def _parse(text: str, source: str, known: Registry, folder: Path | None = None) 
     return Registry(models=models, pairs=pairs)
 
 
+def _published() -> frozenset[str]:
+    return frozenset(model.huggingface_id for model in published().values())
+
+
 def _beside(model: RegisteredModel, folder: Path | None) -> RegisteredModel:
     """The model with an identifier that begins with ``./`` made a path."""
     if folder is None or not model.huggingface_id.startswith("./"):
@@ -167,8 +179,14 @@ def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -
             raise DataError(f"{where}: its {role} {key!r} is not among the models")
     if pair.base == pair.variant:
         raise DataError(f"{where}: base and variant are the same model")
-    if pair.hypothesis == "as published" and not pair.paper:
+    if pair.hypothesis == "as published" and not all(
+        models[key].huggingface_id in _published() for key in (pair.base, pair.variant)
+    ):
         raise DataError(f"{where}: nothing is published of it; say gain or no gain")
+    if pair.experiment != "control" and pair.experiment not in models[pair.variant].added:
+        raise DataError(
+            f"{where}: {pair.variant!r} has no {pair.experiment!r} among what was added"
+        )
     if not (pair.paper or pair.source):
         raise DataError(f"{where}: a pair that is not the paper's needs a source")
 

@@ -112,7 +112,8 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
         "alone = true\n"
         + "\n".join(
             f'[models.{key}]\nname = "{key}"\nhuggingface_id = "nobody/{key}"\n'
-            'architecture = "llama"\nsize = "1B"\nadded = []\nformat = "completion"\npaper = false'
+            'architecture = "llama"\nsize = "1B"\nadded = ["code"]\n'
+            'format = "completion"\npaper = false'
             for key in ("one", "two")
         )
         + '\n[[pairs]]\nid = "code-own"\nexperiment = "code"\nbase = "one"\nvariant = "two"\n'
@@ -126,3 +127,26 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
     plain.assert_outcomes(skipped=len(registry().pairs))
     assert plain.ret == 0
     plain.stdout.fnmatch_lines(["SKIPPED*needs a CUDA GPU, and torch sees none here*"])
+
+
+def test_a_model_that_does_not_fit_is_skipped_once(own: Path, project: pytest.Pytester) -> None:
+    """It skips all its pairs with its own reason, and is not loaded again for the next one."""
+    project.makeconftest(
+        """
+        import pathlib
+        import benchmark.pipeline.model_store as store
+        from benchmark.errors import DoesNotFitError
+
+        def execute(work, *_, **__):
+            with open("loaded.txt", "a") as file:
+                file.write(work.location.folder.name + "\\n")
+            raise DoesNotFitError(f"{work.location.folder.name}: does not fit on this machine")
+
+        store.execute = execute
+        """
+    )
+    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "--states=1")
+    done = project.runpytest_subprocess(*options, "-k", "llama2-13b")
+    done.assert_outcomes(skipped=2, deselected=20)
+    done.stdout.fnmatch_lines(["SKIPPED*llama2-13b: does not fit on this machine*"])
+    assert (project.path / "loaded.txt").read_text().split() == ["llama2-13b"]

@@ -1,5 +1,6 @@
 """Models and pairs: the paper's are all there, and a user's are checked."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -171,3 +172,23 @@ def test_alone_is_true_or_false(tmp_path: Path) -> None:
     """Another value is not left aside without a word."""
     with pytest.raises(DataError, match="alone is 'yes'; it is true or false"):
         _read(tmp_path, 'alone = "yes"')
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("models.mine", 'models."../mine"', "key: String should match"),
+        ('"me/mine"', '""', "huggingface_id: String should have at least 1"),
+        ('size = "1B"', 'size = ""', "size: String should have at least 1"),
+        ('id = "code-mine"', 'id = "code mine [x]"', "id: String should match"),
+        ('experiment = "code"', 'experiment = "math"', "'mine' has no 'math' among what was added"),
+    ],
+)
+def test_names_and_experiments_are_checked(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    """Keys and identifiers name files and cases, and a variant has what its experiment is about."""
+    text = MODEL + PAIR
+    assert before in text
+    with pytest.raises(DataError, match=re.escape(message)):
+        _read(tmp_path, text.replace(before, after))
