@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.models.registry import Pair, RegisteredModel, Registry, read_registry, registry
+from benchmark.models.registry import Pair, RegisteredModel, wanted_registry
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     if config.getoption("dist") != "loadfile":
         return None  # whatever else was asked for
-    group = groups(wanted_registry(config))
+    group = groups(wanted_registry(config.getoption("--registry")))
 
     class ByModels(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
         def _split_scope(self, nodeid: str) -> str:
@@ -92,12 +91,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
-def wanted_registry(config: pytest.Config) -> Registry:
-    """The benchmark's registry, with the user's ``--registry``."""
-    path: Path | None = config.getoption("--registry")
-    return read_registry(path) if path else registry()
-
-
 def verdict_line(pair: Pair, figures: str, *, holds: bool) -> tuple[str, str]:
     """The user property that ends in the summary."""
     return _PROPERTY, f"{pair.id:<32} {pair.hypothesis}: {'yes' if holds else 'NO'}, {figures}"
@@ -120,15 +113,15 @@ def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measur
     """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
     from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
     from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline.pairs import as_registered
 
     option = request.config.getoption
-    device = _device(request.config)
     wanted = RunRequest(
         model="",
         out=model_store.folder,
         data=DataRequest(option("--data"), option("--password"), states=option("--states")),
         protocol=option("--protocol"),
-        device=device,
+        device=_device(request.config),
         dtype=option("--dtype"),
         batch_size=option("--batch-size"),
         max_new_tokens=option("--max-new-tokens"),
@@ -136,15 +129,8 @@ def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measur
 
     @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "Measured | str":
-        quantization = model.quantization if device != "cpu" else None
-        mine = replace(
-            wanted,
-            model=model.huggingface_id,
-            prompt_format=model.format,
-            quantization=quantization,
-        )
         try:
-            return model_store.measure(mine)
+            return model_store.measure(as_registered(model, wanted))
         except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
             return str(error)
 

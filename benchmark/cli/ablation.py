@@ -40,12 +40,12 @@ def ablation(
     as_json: Json = False,
 ) -> None:
     """Measure a model without the constraint and with it, and compare."""
-    from benchmark.models.registry import read_registry, registry
+    from benchmark.models.registry import wanted_registry
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.comparison import broken_answers
     from benchmark.pipeline.pairs import registered
 
-    known = read_registry(registry_file) if registry_file else registry()
+    known = wanted_registry(registry_file)
     request = RunRequest(
         model="",
         out=store,

@@ -27,12 +27,12 @@ def claims(
     from benchmark.hypotheses.findings import LEVEL
     from benchmark.hypotheses.results import published_results
     from benchmark.models.published import published
-    from benchmark.models.registry import read_registry, registry
+    from benchmark.models.registry import wanted_registry
     from benchmark.report.claims import claims_table
     from benchmark.stats.published import DESIGN_EFFECT
     from benchmark.store.results import read_results
 
-    known = read_registry(registry_file) if registry_file else registry()
+    known = wanted_registry(registry_file)
     if results == _PUBLISHED:
         found = published_results(published().values())
     else:

@@ -40,11 +40,11 @@ def pair(
 
     A measurement that is in the store already is not made again.
     """
-    from benchmark.models.registry import Pair, read_registry, registry
+    from benchmark.models.registry import Pair, wanted_registry
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.pairs import find_pair, judge, registered
 
-    known = read_registry(registry_file) if registry_file else registry()
+    known = wanted_registry(registry_file)
     request = RunRequest(
         model="",
         out=store,

@@ -42,11 +42,11 @@ def plan(
     from benchmark.decoding.protocols import protocol
     from benchmark.errors import SettingError
     from benchmark.models import forecast
-    from benchmark.models.registry import read_registry, registry
+    from benchmark.models.registry import wanted_registry
     from benchmark.pipeline.pairs import groups
     from benchmark.report.plan import plan_as_json, plan_parts
 
-    known = read_registry(registry_file) if registry_file else registry()
+    known = wanted_registry(registry_file)
     pairs = [p for p in known.pairs.values() if experiment in {None, p.experiment}]
     if not pairs:
         names = ", ".join(dict.fromkeys(pair.experiment for pair in known.pairs.values()))

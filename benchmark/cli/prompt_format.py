@@ -30,12 +30,12 @@ def prompt_format(
     as_json: Json = False,
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
-    from benchmark.models.registry import read_registry, registry
+    from benchmark.models.registry import wanted_registry
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.comparison import better_format
     from benchmark.pipeline.pairs import registered
 
-    known = read_registry(registry_file) if registry_file else registry()
+    known = wanted_registry(registry_file)
     request = RunRequest(
         model="",
         out=store,

@@ -33,7 +33,8 @@ def run(
     states: States = None,
     seed: DataSeed = None,
     engine: Annotated[
-        str | None, typer.Option(help="outlines or unconstrained; default: the protocol's.")
+        str | None,
+        typer.Option(help="outlines, unconstrained or speculative; default: the protocol's."),
     ] = None,
     protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
     prompt_format: PromptFormat = "completion",

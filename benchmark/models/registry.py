@@ -113,6 +113,15 @@ def registry() -> Registry:
     return _parse(text, "registry.toml", Registry(models={}, pairs={}))
 
 
+def wanted_registry(path: Path | None) -> Registry:
+    """The registry of a command: the benchmark's own, or that of its ``--registry FILE``.
+
+    Raises:
+        DataError: as :func:`read_registry`.
+    """
+    return read_registry(path) if path else registry()
+
+
 def read_registry(path: Path) -> Registry:
     """The benchmark's registry with a user's own models and pairs, in the same TOML form.
 

@@ -5,11 +5,11 @@ from math import hypot
 
 from benchmark.models.loading import resolve_device
 from benchmark.models.published import PublishedModel, published
-from benchmark.models.registry import Pair, Registry, registry
+from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import Comparison
 from benchmark.pipeline.measure import Measured
 from benchmark.pipeline.requests import RunRequest
-from benchmark.records import Tally
+from benchmark.scoring.counts import Counts
 from benchmark.stats.published import UnpairedTest, unpaired_test
 
 LEVEL = 0.05
@@ -63,7 +63,7 @@ def published_difference(pair: Pair) -> UnpairedTest:
     base, variant = (published_model(key) for key in (pair.base, pair.variant))
     if base is None or variant is None:
         raise KeyError(pair.id)
-    return unpaired_test(_nontrivial(base), _nontrivial(variant))
+    return unpaired_test(_counts(base).nontrivial, _counts(variant).nontrivial)
 
 
 def published_model(key: str) -> PublishedModel | None:
@@ -81,7 +81,7 @@ def departures(model: PublishedModel, measured: Measured) -> list[str]:
     with the stated design effect.
     """
     counts = measured.summary.by_numops
-    pairs = {"numops >= 1": (_nontrivial(model), measured.summary.nontrivial.tally)}
+    pairs = {"numops >= 1": (_counts(model).nontrivial, measured.summary.nontrivial.tally)}
     if 0 in counts:
         pairs["numops 0"] = (model.by_numops[0], counts[0].tally)
     tests = {name: (old, new, unpaired_test(old, new)) for name, (old, new) in pairs.items()}
@@ -115,8 +115,11 @@ def registered(known: Registry, name: str, request: RunRequest) -> RunRequest:
     Any other name is a model as ``run`` takes it, with the request's own settings.
     """
     model = known.models.get(name) or known.by_huggingface_id(name)
-    if model is None:
-        return replace(request, model=name)
+    return replace(request, model=name) if model is None else as_registered(model, request)
+
+
+def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
+    """The request for a registered model: prompted as the paper did, and in its bits on a GPU."""
     return replace(
         request,
         model=model.huggingface_id,
@@ -139,6 +142,5 @@ def find_pair(known: Registry, base: str, variant: str) -> Pair | None:
     return next(found, None)
 
 
-def _nontrivial(model: PublishedModel) -> Tally:
-    some = [tally for numops, tally in model.by_numops.items() if numops >= 1]
-    return Tally(sum(t.correct for t in some), sum(t.total for t in some))
+def _counts(model: PublishedModel) -> Counts:
+    return Counts(model.by_numops)

@@ -9,22 +9,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.sources import source
 from benchmark.pipeline import DataRequest, Measured, RunRequest, run, score_files
+from benchmark.pytest_plugin import Quiet
 from benchmark.snapshots.extension import MeasurementExtension
 
 STATES = 8
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def say(self, text: str) -> None:
-        """Say nothing."""
-
-    def start(self, total: int, done: int) -> None:
-        """Show nothing."""
-
-    def advance(self, states: int) -> None:
-        """Show nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +32,7 @@ def measured(folder: Path, real_tokenizer: Callable[[str], object]) -> Measured:
         device="cpu",
         batch_size=STATES,
     )
-    return run(request, Silent())
+    return run(request, Quiet())
 
 
 def test_smollm2_scores_what_it_scored(

@@ -3,16 +3,16 @@
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from benchmark.models.registry import Pair
+from benchmark.models.registry import Pair, wanted_registry
 from benchmark.pipeline.comparison import compare
 from benchmark.pipeline.pairs import departures, judge, published_model
-from benchmark.pytest_plugin import Measure, verdict_line, wanted_registry
+from benchmark.pytest_plugin import Measure, verdict_line
 from benchmark.snapshots.pairs import is_recorded, kind_of_run, pair_extension
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A case a pair of the registry, and of the user's own."""
-    pairs = wanted_registry(metafunc.config).pairs
+    pairs = wanted_registry(metafunc.config.getoption("--registry")).pairs
     metafunc.parametrize("pair", pairs.values(), ids=pairs)
 
 
@@ -22,7 +22,7 @@ def test_pair(
     pair: Pair, measure: Measure, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:
     """The pair's hypothesis holds, and both models score what is recorded or published of them."""
-    models = wanted_registry(request.config).models
+    models = wanted_registry(request.config.getoption("--registry")).models
     base, variant = measure(models[pair.base]), measure(models[pair.variant])
     verdict = judge(pair, compare(base, variant))
     request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
