@@ -15,7 +15,8 @@ from benchmark.records import Completion, TokenIds
 class BackingOff:
     """An engine that is made anew with half the batch whenever memory runs out.
 
-    ``batch_sizes`` are those used so far, in order. Completions that were handed out stay as
+    ``batch_sizes`` are those used so far, in order, and ``composition`` is that of the engine with
+    the last of them. Completions that were handed out stay as
     they are; the rest is decoded in the smaller batch. In float32 on a CPU that changes
     nothing, elsewhere a near tie may fall the other way, so the sizes belong to the result.
     """
@@ -23,6 +24,7 @@ class BackingOff:
     create: Callable[[Limits], Engine]
     limits: Limits
     batch_sizes: list[int] = field(default_factory=list)
+    composition: dict[str, object] = field(default_factory=dict)
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
@@ -37,7 +39,9 @@ class BackingOff:
         while True:
             self.batch_sizes.append(limits.batch_size)
             try:
-                for batch in self.create(limits).generate(prompts, finished):
+                engine = self.create(limits)
+                self.composition = engine.composition
+                for batch in engine.generate(prompts, finished):
                     finished.update(index for index, _ in batch)
                     yield batch
             except (RuntimeError, MemoryError) as error:

@@ -31,6 +31,13 @@ class Limits:
 class Engine(Protocol):
     """Decodes prompts greedily: at each step the likeliest of the allowed tokens."""
 
+    @property
+    def composition(self) -> dict[str, object]:
+        """What else than the batch size decides which tokens share a pass, as JSON.
+
+        Empty where nothing does; an engine that stands in for another says so here too.
+        """
+
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:

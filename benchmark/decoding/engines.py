@@ -92,6 +92,6 @@ def create_engine(
         return OutlinesEngine(model, tokenizer, limits, constraint)
     if reason := unsupported(model):
         say(f"engine outlines in place of speculative for this model: {reason}")
-        return OutlinesEngine(model, tokenizer, limits, constraint)
+        return OutlinesEngine(model, tokenizer, limits, constraint, in_place_because=reason)
     drafters = {"expected": expected_drafts(expected)} if expected else {}
     return SpeculativeEngine(model, tokenizer, limits, constraint, drafters)

@@ -35,8 +35,13 @@ class OutlinesEngine:
         tokenizer: TransformersTokenizer,
         limits: Limits,
         constraint: Constraint | None,
+        in_place_because: str | None = None,
     ) -> None:
-        """Take the model over: its generation config is replaced."""
+        """Take the model over: its generation config is replaced.
+
+        ``in_place_because`` is why this engine runs where another was asked for.
+        """
+        self._in_place_because = in_place_because
         self._limits = limits
         self._spellings = tokenizer.spellings
         self._stops = stop_ids(model, tokenizer.eos_id)
@@ -53,6 +58,12 @@ class OutlinesEngine:
         wrapped.tokenizer = _IdTokenizer(tokenizer)
         processor = OutlinesCoreLogitsProcessor(constraint.index, "torch") if constraint else None
         self._generator = outlines.Generator(wrapped, processor=processor)
+
+    @property
+    def composition(self) -> dict[str, object]:
+        """Batches are the prompts in their order: nothing to add, unless it is a stand-in."""
+        reason = self._in_place_because
+        return {"engine": "outlines", "because": reason} if reason else {}
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()

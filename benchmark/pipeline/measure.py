@@ -4,16 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from benchmark.boxes.baseline import Percentages, baseline
-from benchmark.boxes.language import statement
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import check_engine, check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
-from benchmark.errors import SettingError
 from benchmark.models.loading import (
     LoadOptions,
     check_options,
@@ -23,8 +19,10 @@ from benchmark.models.loading import (
 )
 from benchmark.models.location import Location, locate
 from benchmark.models.registry import registry
-from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.pipeline.answers import check_limit, correct_answer
 from benchmark.pipeline.data import evaluate, load_states
+from benchmark.pipeline.history import History
 from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import check_format, prompt
@@ -95,7 +93,7 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
     tokenizer = load_tokenizer(location)
     prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
     if protocol(settings.name).whole_answers:
-        _check_limit(tokenizer, states, settings.limits)
+        check_limit(tokenizer, states, settings.limits)
     expression = None if settings.engine == "unconstrained" else answer_expression(BOXES)
     known = identity(settings, location, states, prompts, expression)
     return Prepared(settings, location, tokenizer, states, prompts, known)
@@ -179,24 +177,13 @@ def resolve(request: RunRequest) -> Settings:
     )
 
 
-def _check_limit(tokenizer: Tokenizer, states: Sequence[State], limits: Limits) -> None:
-    """Refuse a token limit that would cut a correct answer off."""
-    worlds = (tuple(query.gold for query in state.queries) for state in states)
-    longest = max(len(tokenizer.encode(f"Statement: {statement(world)}")) for world in worlds)
-    if longest >= limits.max_new_tokens:  # one more is needed for the end of the sequence
-        raise SettingError(
-            f"--max-new-tokens {limits.max_new_tokens} would cut correct answers, which take up to "
-            f"{longest + 1} tokens; raise it, or take --protocol paper, which cuts"
-        )
-
-
 def _decode(
     work: Prepared, options: LoadOptions, folder: RunFolder, progress: Progress
 ) -> dict[str, object]:
     """Decode what is missing in the folder; how it went, for the result."""
     there = folder.finished()
     done = {index for index, state in enumerate(work.states) if state.description in there}
-    before = _History.of(folder.notes())
+    before = History.of(folder.notes())
     if len(done) == len(work.states) and folder.result():
         return before.as_json()
     from benchmark.decoding.backing_off import BackingOff  # imports torch
@@ -205,9 +192,18 @@ def _decode(
     progress.say(f"loading {name} in {options.dtype} on {options.device}")
     model = load_model(work.location, options)
     check_prompts(model, work.tokenizer, work.prompts, work.settings.limits)
+    # Drafts cannot change the outcome: a model that is right needs fewer passes.
+    pairs = zip(work.prompts, work.states, strict=True)
+    expected = {ids: correct_answer(work.tokenizer, state) for ids, state in pairs}
     engine = BackingOff(
         lambda fitting: create_engine(
-            work.settings.engine, model, work.tokenizer, fitting, answer_expression(BOXES)
+            work.settings.engine,
+            model,
+            work.tokenizer,
+            fitting,
+            answer_expression(BOXES),
+            expected,
+            progress.say,
         ),
         # What did not fit before the run was stopped is not tried again.
         replace(limits, batch_size=before.batch_size or limits.batch_size),
@@ -217,45 +213,11 @@ def _decode(
     for batch in engine.generate(work.prompts, done):
         folder.append((work.states[i].description, completion.text) for i, completion in batch)
         decoded += len(batch)
-        now = before.plus(engine.batch_sizes[-1], decoded, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        now = before.plus(engine.batch_sizes[-1], engine.composition, decoded, seconds)
         folder.note(now.as_json())
         progress.advance(len(batch))
     return now.as_json()
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    """How a run went so far, over all times it was started.
-
-    ``batch_sizes`` are those that completions came from, largest first.
-    """
-
-    batch_sizes: tuple[int, ...] = ()
-    decoded: int = 0
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, notes: Mapping[str, object]) -> Self:
-        """The history in a folder's notes; a new one where there are none."""
-        match notes:
-            case {"batch_sizes": list(sizes), "timing": {"decoded_states": n, "seconds": s}}:
-                return cls(tuple(sizes), n, s)
-        return cls()
-
-    @property
-    def batch_size(self) -> int | None:
-        """The one that fitted last; None at the beginning."""
-        return self.batch_sizes[-1] if self.batch_sizes else None
-
-    def plus(self, batch_size: int, decoded: int, seconds: float) -> Self:
-        """The history with so many more states in batches of that size."""
-        sizes = (*self.batch_sizes, *({batch_size} - set(self.batch_sizes)))
-        return type(self)(sizes, self.decoded + decoded, self.seconds + seconds)
-
-    def as_json(self) -> dict[str, object]:
-        """For the folder's notes and the result."""
-        timing = {"decoded_states": self.decoded, "seconds": round(self.seconds, 2)}
-        return {"batch_sizes": list(self.batch_sizes), "timing": timing}
 
 
 def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:

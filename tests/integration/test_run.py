@@ -130,6 +130,28 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     assert scored == measured.summary
 
 
+def test_the_speculative_engine_writes_the_same_predictions(
+    request_: RunRequest, whole: bytes
+) -> None:
+    """Stopped and gone on with, its answers are those of ``outlines``, if in another order.
+
+    The result says what drafted, and nothing of it where the engine is ``outlines``.
+    """
+    fast = replace(request_, engine="speculative")
+    with pytest.raises(KeyboardInterrupt):
+        run(fast, Watch(fail_after=1))
+    run(fast, Watch())
+    predictions = (fast.out / "predictions.jsonl").read_bytes()
+    assert sorted(predictions.splitlines()) == sorted(whole.splitlines())
+    result = json.loads((fast.out / "result.json").read_text())
+    assert result["protocol"]["engine"] == "speculative"
+    [composition] = result["compositions"]
+    assert composition["drafts"] == ["expected", "expression", "prompt"]
+    assert composition["pace"]["rows"] == BATCH
+    plain = json.loads((fast.out.parent / "whole" / "result.json").read_text())
+    assert "compositions" not in plain
+
+
 def test_an_interrupted_run_goes_on(request_: RunRequest, whole: bytes) -> None:
     """Ctrl-C keeps what is finished; the same request decodes the rest, to the same bytes."""
     with pytest.raises(KeyboardInterrupt):

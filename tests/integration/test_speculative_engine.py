@@ -7,9 +7,12 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
+from benchmark.decoding.backing_off import BackingOff
+from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.expression import answer_expression
+from benchmark.decoding.model_runner import ModelRunner
 from benchmark.decoding.outlines_engine import OutlinesEngine
 from benchmark.decoding.speculative_engine import SpeculativeEngine
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -199,6 +202,56 @@ def test_model_is_given_back_as_it_was(
     assert all(torch.equal(after[name], weight) for name, weight in weights.items())
 
 
+@pytest.mark.parametrize("survived", [0, 3, 9])
+def test_running_out_of_memory_changes_no_token(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+    monkeypatch: pytest.MonkeyPatch,
+    survived: int,
+) -> None:
+    """In the middle of a layer, after so many passes: half the batch, and a model as before."""
+    paper = _run("outlines", create("llama"), tokenizer, prompts, WORDS)
+    model = create("llama")
+    kinds = [type(module) for module in model.modules()]
+    weights = {name: weight.clone() for name, weight in model.named_parameters()}
+    attention = model.config._attn_implementation  # there is no public getter
+    passes = _fail_once(model, monkeypatch, survived)
+    engine = BackingOff(
+        lambda limits: create_engine("speculative", model, tokenizer, limits, WORDS),
+        Limits(4, LIMIT),
+    )
+    found = [pair for batch in engine.generate(prompts) for pair in batch]
+    assert passes[0] > survived
+    assert engine.batch_sizes == [4, 2]
+    assert len(found) == len(dict(found))
+    assert dict(found) == paper
+    assert [type(module) for module in model.modules()] == kinds
+    assert model.config._attn_implementation == attention
+    after = dict(model.named_parameters())
+    assert all(torch.equal(after[name], weight) for name, weight in weights.items())
+    assert _run("outlines", model, tokenizer, prompts, WORDS) == paper
+
+
+def _fail_once(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, survived: int) -> list[int]:
+    """Let the model's last layer run out of memory in a pass; the passes so far, counted."""
+    passes, armed, whole = [0], [False], ModelRunner.run
+
+    def run(runner: ModelRunner, batch: Batch) -> list[int]:
+        armed[0] = passes[0] == survived
+        passes[0] += 1
+        return whole(runner, batch)
+
+    def fail(*_: object) -> None:
+        if armed[0]:
+            armed[0] = False
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(ModelRunner, "run", run)
+    model.get_decoder().layers[-1].register_forward_pre_hook(fail)
+    return passes
+
+
 def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
     """A model that scales its logits, which the passes do not, is run by the paper's engine."""
     config = CohereConfig(
@@ -217,6 +270,8 @@ def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
     assert isinstance(engine, OutlinesEngine)
     assert "engine outlines in place of speculative" in said[0]
     assert "standard deviations off" in said[0]
+    assert engine.composition["engine"] == "outlines"
+    assert str(engine.composition["because"]) in said[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -34,6 +34,10 @@ class _Engine:
     device: Device
     limits: Limits
 
+    @property
+    def composition(self) -> dict[str, object]:
+        return {"rows": self.limits.batch_size}
+
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
@@ -73,6 +77,7 @@ def test_batches_are_halved_only_as_far_as_needed() -> None:
     engine = BackingOff(Device(10).engine, LIMITS)
     assert len(list(engine.generate([(0,)] * 32))) == 4
     assert engine.batch_sizes == [32, 16, 8]
+    assert engine.composition == {"rows": 8}
 
 
 def test_what_never_fits_is_an_error_that_says_what_to_do() -> None:

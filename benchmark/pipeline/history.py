@@ -1,0 +1,51 @@
+"""How a run went so far, over all times it was started."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the folder of a run notes beside its completions.
+
+    ``batch_sizes`` are those that completions came from, largest first; ``compositions`` is what
+    the engines say of their batches beside the size, where they say anything.
+    """
+
+    batch_sizes: tuple[int, ...] = ()
+    decoded: int = 0
+    seconds: float = 0.0
+    compositions: tuple[Mapping[str, object], ...] = ()
+
+    @classmethod
+    def of(cls, notes: Mapping[str, object]) -> Self:
+        """The history in a folder's notes; a new one where there are none."""
+        match notes:
+            case {"batch_sizes": list(sizes), "timing": {"decoded_states": n, "seconds": s}}:
+                compositions = notes.get("compositions")
+                known = compositions if isinstance(compositions, list) else []
+                return cls(tuple(sizes), n, s, tuple(known))
+        return cls()
+
+    @property
+    def batch_size(self) -> int | None:
+        """The one that fitted last; None at the beginning."""
+        return self.batch_sizes[-1] if self.batch_sizes else None
+
+    def plus(
+        self, batch_size: int, composition: Mapping[str, object], decoded: int, seconds: float
+    ) -> Self:
+        """The history with so many more states in batches of that size and composition."""
+        known = batch_size in self.batch_sizes
+        sizes = self.batch_sizes if known else (*self.batch_sizes, batch_size)
+        compositions = self.compositions
+        if composition and composition not in compositions:
+            compositions = (*compositions, composition)
+        return type(self)(sizes, self.decoded + decoded, self.seconds + seconds, compositions)
+
+    def as_json(self) -> dict[str, object]:
+        """For the folder's notes and the result."""
+        compositions = {"compositions": list(self.compositions)} if self.compositions else {}
+        timing = {"decoded_states": self.decoded, "seconds": round(self.seconds, 2)}
+        return {"batch_sizes": list(self.batch_sizes), **compositions, "timing": timing}
