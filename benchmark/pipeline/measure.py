@@ -140,7 +140,8 @@ def execute(
         how = _decode(work, options, folder, progress)
         texts = folder.finished()
         measured = _measured(work, texts)
-        folder.finish({**measured.document, **how, **work.identity})
+        result = {**measured.document, **how, **work.identity}
+        folder.finish(result, [state.description for state in work.states])
     return measured
 
 
