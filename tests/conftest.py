@@ -46,7 +46,10 @@ def stand_ins(
     """``stand_ins(registry)``: tiny random models for all of it; the registry that names them."""
     write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
     create = _fake("stand_in_models").stand_in_model
-    return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
+    shorten = _fake("short_vocabularies").shorten
+    return lambda known: write(
+        known, tmp_path_factory.mktemp("models"), real_tokenizer, create, shorten
+    )
 
 
 @pytest.fixture
