@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,10 @@ def stand_ins(
     """``stand_ins(registry)``: tiny random models for all of it; the registry that names them."""
     write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
     create = _fake("stand_in_models").stand_in_model
-    return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
+    shorten = _fake("short_vocabularies").shorten
+    return lambda known: write(
+        known, tmp_path_factory.mktemp("models"), real_tokenizer, create, shorten
+    )
 
 
 @pytest.fixture
@@ -67,6 +71,16 @@ def fake_runner() -> Callable[..., Runner]:
     """``fake_runner(steps, scores)``: a model that keeps tokens where a real one keeps keys."""
     create: Callable[..., Runner] = _fake("fake_runner").FakeRunner
     return create
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Callable[..., CompletedProcess[str]]:
+    """``command_line("run", ...)``: what the command prints and its exit code, in this process.
+
+    It is the same ``main()``; a process of its own would spend seconds on importing torch.
+    """
+    run: Callable[..., CompletedProcess[str]] = _fake("command_line").command_line
+    return run
 
 
 @cache

@@ -48,15 +48,15 @@ def resolve_device(device: str) -> str:
     Raises:
         SettingError: for a device that does not exist here.
     """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return device
     match = _CUDA.fullmatch(device)
-    if match is None:
+    if match is None and device != "auto":
         raise SettingError(f"no device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
+    import torch
+
+    if match is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available():
         raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
     count = torch.cuda.device_count()
@@ -71,8 +71,10 @@ def check_options(options: LoadOptions) -> LoadOptions:
     Raises:
         SettingError: when they do not exist or do not fit the machine.
     """
-    _dtype(options.dtype)
-    _quantization(options)
+    if options.dtype not in DTYPES:
+        raise SettingError(f"no dtype {options.dtype!r}; choose one of {', '.join(DTYPES)}")
+    if options.quantization:
+        _quantization(options)
     return options
 
 
@@ -105,7 +107,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     arguments = {
-        "dtype": _dtype(options.dtype),
+        "dtype": _dtype(check_options(options).dtype),
         **_device_map(options.device),
         # Where there are none, transformers reads pickled weights with weights_only: no code runs.
         "use_safetensors": location.safetensors,
@@ -135,8 +137,6 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
 def _dtype(name: str) -> "torch.dtype":
     import torch
 
-    if name not in DTYPES:
-        raise SettingError(f"no dtype {name!r}; choose one of {', '.join(DTYPES)}")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
