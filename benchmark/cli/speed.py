@@ -93,7 +93,10 @@ def speed(
         console.print(note, highlight=False)
     for label, found in race.partings.items():
         row = next(row for row in rows if row.spec.label == label)
-        console.print(partings_table(label, found, row.compared or 0))
+        if found:
+            console.print(partings_table(label, found, row.compared or 0))
+        else:
+            console.print(f"{label}: all of {row.compared} answers are the paper's method's")
     if race.stopped:
         console.print("stopped: these are the rounds that were finished")
         sys.exit(_INTERRUPTED)

@@ -10,13 +10,13 @@ from benchmark.speed.figures import Figures, Limit
 from benchmark.speed.specs import Spec
 
 _MEGABYTE = 1_000_000
-_COLUMNS = ("states", "s/state", "spread", "passes", "tokens", "MB", "times", "same", "limit")
+_COLUMNS = ("states", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "limit")
 
 
 def speed_table(title: str, rows: Sequence[Figures]) -> Table:
     """A row an engine; what it does not tell is a dash."""
     table = plain_table(title)
-    table.add_column("engine", overflow="fold", max_width=20)
+    table.add_column("engine", no_wrap=True)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True, style="bold" * (name == "s/state"))
     for row in rows:
@@ -72,7 +72,7 @@ def _cells(row: Figures) -> list[str]:
     return [
         str(row.states),
         f"{row.seconds:.3f}",
-        "-" if row.rounds == 1 or row.spread is None else f"{100 * row.spread:.0f} %",
+        "-" if row.rounds == 1 or row.spread is None else f"{100 * row.spread:.0f}",
         _number(row.passes),
         _number(row.tokens),
         "-" if row.peak_memory is None else f"{row.peak_memory / _MEGABYTE:.0f}",

@@ -10,7 +10,8 @@ class Setup(TypedDict):
     """What an engine is opened with.
 
     ``model`` is a folder, a file or an identifier as the engine takes it; ``grammar`` is
-    ``expression`` in the form of llama.cpp; ``stops`` are the ids that end an answer.
+    ``expression`` in the form of llama.cpp; ``max_model_len`` is room for prompt and answer;
+    ``stops`` are the ids that end an answer.
     """
 
     engine: str
@@ -18,6 +19,7 @@ class Setup(TypedDict):
     dtype: str
     device: str
     max_new_tokens: int
+    max_model_len: int
     expression: str
     grammar: str
     stops: list[int]
