@@ -10,7 +10,7 @@ from benchmark.speed.figures import Figures, Limit
 from benchmark.speed.specs import Spec
 
 _MEGABYTE = 1_000_000
-_COLUMNS = ("states", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "limit")
+_COLUMNS = ("n", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "limit")
 
 
 def speed_table(title: str, rows: Sequence[Figures]) -> Table:
@@ -78,7 +78,7 @@ def _cells(row: Figures) -> list[str]:
         "-" if row.peak_memory is None else f"{row.peak_memory / _MEGABYTE:.0f}",
         _number(row.times),
         "-" if row.same is None else f"{row.same}/{row.compared}",
-        "-" if row.to_limit is None else f"{row.to_limit:.2f}",
+        "-" if row.to_limit is None else f"{row.to_limit:.1f}",
     ]
 
 
