@@ -16,6 +16,7 @@ from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
 
@@ -37,6 +38,7 @@ VERBS = (
     generate,
     baseline,
     fetch,
+    speed,
     train_controls,
 )
 for verb in VERBS:
