@@ -1,6 +1,7 @@
 """``speed``: engines against each other."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,8 @@ def speed(
         max_new_tokens=max_new_tokens,
         verify=verify,
     )
+    # Ended from outside it ends its engines' processes as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(Console(stderr=True)) as progress:
         race = measure(request, progress)
     if json_file:
