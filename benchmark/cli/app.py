@@ -10,6 +10,7 @@ from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.claims import claims
 from benchmark.cli.fetch import fetch
+from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
@@ -37,6 +38,7 @@ VERBS = (
     generate,
     baseline,
     fetch,
+    fingerprint,
     train_controls,
 )
 for verb in VERBS:
