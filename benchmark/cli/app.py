@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.claims import claims
+from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
@@ -37,6 +38,7 @@ VERBS = (
     score,
     generate,
     baseline,
+    compare,
     fetch,
     fingerprint,
     train_controls,

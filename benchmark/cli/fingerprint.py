@@ -19,9 +19,7 @@ from benchmark.cli.options import (
 
 def fingerprint(
     model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or an identifier.")],
-    out: Annotated[
-        Path, typer.Option(help="NAME.json, with columns beside it, or NAME.json.gz.")
-    ],
+    out: Annotated[Path, typer.Option(help="NAME.json, with columns beside it, or NAME.json.gz.")],
     along: Annotated[
         Path | None, typer.Option(help="Follow this older record's answers.", metavar="OLD")
     ] = None,

@@ -53,9 +53,7 @@ def forced(
         return [each for batch in batches for each in _batch(model, batch, others, pad_id)]
 
 
-def _batch(
-    model: "PreTrainedModel", rows: Sequence[Row], others: int, pad_id: int
-) -> list[Forced]:
+def _batch(model: "PreTrainedModel", rows: Sequence[Row], others: int, pad_id: int) -> list[Forced]:
     answers = max(len(row.answer) for row in rows)
     logits = _logits(model, [row.prompt + row.answer for row in rows], answers + 1, pad_id)
     found = []

@@ -143,7 +143,9 @@ class _Fingerprint:
         return decoded(ready, self.progress)
 
     def _missing(self) -> str:
-        return next((name for name, s in self.attempts.stages.items() if s.failed), "an earlier one")
+        return next(
+            (name for name, s in self.attempts.stages.items() if s.failed), "an earlier one"
+        )
 
     def _with_end(self, completions: Sequence[Completion]) -> tuple[TokenIds, ...]:
         """The generated tokens, with the end of the sequence where it was generated."""

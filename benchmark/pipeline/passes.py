@@ -17,7 +17,7 @@ from benchmark.regression.logits import Logits, joined
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-OTHERS = 2
+OTHERS = 3
 """So many likely tokens are kept at each place beside the recorded one."""
 
 

@@ -70,9 +70,7 @@ def versions() -> dict[str, str]:
 def variables() -> dict[str, str]:
     """The environment variables that change how libraries compute; no paths and no secrets."""
     names = (name for name in sorted(os.environ) if name.startswith(_VARIABLES))
-    return {
-        name: os.environ[name] for name in names if not any(part in name for part in _PRIVATE)
-    }
+    return {name: os.environ[name] for name in names if not any(part in name for part in _PRIVATE)}
 
 
 def code_digests() -> dict[str, str]:

@@ -1,0 +1,34 @@
+"""Which state of one record is which of another."""
+
+from dataclasses import dataclass
+
+from benchmark.regression.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Pairs of state numbers (old, new); ``shuffled`` where the order is another.
+
+    ``lost`` and ``added`` are how many states only the old or only the new record has.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    lost: int
+    added: int
+    shuffled: bool
+
+
+def align(old: Record, new: Record) -> Alignment:
+    """Pair states by what the data says of them; by their place where no state is the same.
+
+    So a shuffled or shortened set is still compared state by state, and a set of which every
+    state changed a little is, too.
+    """
+    before, after = (record.stages["dataset"].digests for record in (old, new))
+    place = {digest: number for number, digest in enumerate(after)}
+    pairs = tuple((n, place[digest]) for n, digest in enumerate(before) if digest in place)
+    if not pairs:
+        count = min(len(before), len(after))
+        pairs = tuple((n, n) for n in range(count))
+    shuffled = any(one[1] > other[1] for one, other in zip(pairs, pairs[1:], strict=False))
+    return Alignment(pairs, len(before) - len(pairs), len(after) - len(pairs), shuffled)
