@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from benchmark.errors import (
     DoesNotFitError,
@@ -21,6 +21,8 @@ from benchmark.models.tokenizer import TransformersTokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+    LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
 _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
 """What transformers raises for files that are not what they should be."""

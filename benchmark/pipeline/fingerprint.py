@@ -22,7 +22,7 @@ from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.pipeline.surroundings import surroundings
-from benchmark.prompts.rendering import prompt, prompt_text
+from benchmark.prompts.rendering import completion, prompt, prompt_text
 from benchmark.records import Answer, Completion, Outcome, State, TokenIds
 from benchmark.regression.environment import code_digests
 from benchmark.regression.logits import Logits
@@ -33,7 +33,7 @@ from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from benchmark.models.loading import LanguageModel
 
 SAMPLES = 3
 """So many prompts are kept as they were."""
@@ -112,25 +112,23 @@ class _Fingerprint:
         return load_tokenizer(self.location)
 
     def _texts(self) -> list[str]:
-        # A completion prompt is the same whatever tokenizer there is, or none.
-        chat = self.settings.prompt_format != "completion"
-        tokenizer = self._tokenizer if chat else None
-        return [
-            prompt_text(tokenizer, state.description, self.settings.prompt_format)
-            for state in self.states
-        ]
+        given = [state.description for state in self.states]
+        if self.settings.prompt_format == "completion":
+            # The same whatever tokenizer there is: one that cannot be loaded breaks a later stage.
+            return [completion(description) for description in given]
+        return [prompt_text(self._tokenizer, d, self.settings.prompt_format) for d in given]
 
     def _prompts(self) -> list[TokenIds]:
         given = (s.description for s in self.states)
         return [prompt(self._tokenizer, d, self.settings.prompt_format).token_ids for d in given]
 
-    def _model(self) -> "PreTrainedModel":
+    def _model(self) -> "LanguageModel":
         options = self.settings.options
         self.progress.say(f"loading {self.location.name} in {options.dtype} on {options.device}")
         return load_model(self.location, options)
 
     def _loaded(
-        self, model: "PreTrainedModel | None", prompts: list[TokenIds] | None
+        self, model: "LanguageModel | None", prompts: list[TokenIds] | None
     ) -> Loaded | None:
         if model is None or prompts is None:
             return None
@@ -169,7 +167,7 @@ class _Fingerprint:
         end = self._tokenizer.eos_id
         return [(*correct_answer(self._tokenizer, state), end) for state in self.states]
 
-    def _allowed(self, model: "PreTrainedModel | None", path: Sequence[TokenIds]) -> Allowed:
+    def _allowed(self, model: "LanguageModel | None", path: Sequence[TokenIds]) -> Allowed:
         from benchmark.decoding.walking import Walker
 
         if self.settings.engine == "unconstrained":

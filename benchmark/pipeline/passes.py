@@ -15,7 +15,7 @@ from benchmark.records import Completion, TokenIds
 from benchmark.regression.logits import Logits, joined
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from benchmark.models.loading import LanguageModel
 
 OTHERS = 3
 """So many likely tokens are kept at each place beside the recorded one."""
@@ -25,7 +25,7 @@ OTHERS = 3
 class Loaded:
     """A model with its tokenizer, settings and prompts, and how it decoded them."""
 
-    model: "PreTrainedModel"
+    model: "LanguageModel"
     tokenizer: TransformersTokenizer
     settings: Settings
     prompts: Sequence[TokenIds]

@@ -77,8 +77,8 @@ def prompt(tokenizer: Tokenizer, description: str, prompt_format: str) -> Prompt
     return Prompt(text, with_one_bos(tokenizer.encode(text), tokenizer.bos_id))
 
 
-def prompt_text(tokenizer: Tokenizer | None, description: str, prompt_format: str) -> str:
-    """The text of a prompt; the tokenizer is asked for its chat template only.
+def prompt_text(tokenizer: Tokenizer, description: str, prompt_format: str) -> str:
+    """The text of a prompt; the tokenizer is asked for nothing but its chat template.
 
     Raises:
         SettingError: for a format that does not exist.

@@ -1,6 +1,7 @@
 """Which state of one record is which of another."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmark.regression.record import Record
 
@@ -30,5 +31,5 @@ def align(old: Record, new: Record) -> Alignment:
     if not pairs:
         count = min(len(before), len(after))
         pairs = tuple((n, n) for n in range(count))
-    shuffled = any(one[1] > other[1] for one, other in zip(pairs, pairs[1:], strict=False))
+    shuffled = any(one[1] > other[1] for one, other in pairwise(pairs))
     return Alignment(pairs, len(before) - len(pairs), len(after) - len(pairs), shuffled)

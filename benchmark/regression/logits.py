@@ -35,7 +35,7 @@ class Logits:
     @property
     def values(self) -> Real:
         """Natural logarithms, shape (positions, 1 + others)."""
-        return self.steps * RESOLUTION
+        return self.steps.astype(np.float64) * RESOLUTION
 
     def state(self, number: int) -> tuple[Whole, Whole]:
         """Ids and steps of one state."""

@@ -27,6 +27,16 @@ class Movement:
     note: str | None = None
     within: bool = False
 
+    def as_json(self) -> dict[str, object]:
+        """How many states, of how many, and what is said about them."""
+        return {
+            "states": len(self.states),
+            "of": self.of,
+            "within_noise": self.within,
+            "failed": self.failed,
+            "note": self.note,
+        }
+
 
 def movements(
     old: Record,
