@@ -20,7 +20,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
@@ -28,6 +28,8 @@ _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
 """What transformers raises for files that are not what they should be."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
+
+_NEW_NAME = "TokenizersBackend"
 
 _FOR_WEIGHTS = 0.9
 """The share of a GPU's memory that weights may take; the rest is for the cache and the kernels."""
@@ -84,16 +86,28 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     Raises:
         ModelError: when the folder holds none that transformers can load.
     """
-    from transformers import AutoTokenizer
-
     try:
         with _quiet():
-            raw = AutoTokenizer.from_pretrained(
+            raw = _tokenizer_class(location).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
     return TransformersTokenizer(raw, location.name)
+
+
+def _tokenizer_class(location: Location) -> "type[AutoTokenizer | PreTrainedTokenizerFast]":
+    """What loads a tokenizer: by its own class, unless this release knows that by another name.
+
+    transformers 5 saves ``TokenizersBackend`` for what 4 calls ``PreTrainedTokenizerFast``.
+    """
+    import transformers
+
+    config = location.folder / "tokenizer_config.json"
+    saved = config.read_text(encoding="utf-8") if config.is_file() else ""
+    if _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME):
+        return transformers.PreTrainedTokenizerFast
+    return transformers.AutoTokenizer
 
 
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":

@@ -46,15 +46,22 @@ def needed(value: T | None, stage: str) -> T:
 
 
 def line(error: Exception) -> str:
-    """An error in one line: its kind, what it says, and the line of code it comes from."""
+    """An error in one line: its kind, what it says, and the line of code it came from first.
+
+    Our own errors repeat what a library said; the place is the library's.
+    """
     text = " ".join(str(error).split())[:300]
     if isinstance(error, MissingStageError):
         return text
-    frames = traceback.extract_tb(error.__traceback__)
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    frames = traceback.extract_tb(first.__traceback__)
     where = f" ({_short(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}"
 
 
 def _short(path: str) -> str:
-    """The last three parts, which name library and file on every machine."""
-    return "/".join(Path(path).parts[-3:])
+    """A file as every machine has it: from its package on."""
+    _, found, inside = path.rpartition("site-packages/")
+    return inside if found else "/".join(Path(path).parts[-3:])

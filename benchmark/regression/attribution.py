@@ -11,6 +11,8 @@ from benchmark.regression.record import Record
 Reach = Mapping[str, int]
 """By stage: 3 where it makes what the stage records, 2 where that goes straight in, 1 rarely."""
 
+RAISED = 4
+
 _KINDS = ("library", "setting", "code")
 
 
@@ -18,7 +20,8 @@ _KINDS = ("library", "setting", "code")
 class Suspect:
     """A difference between two environments.
 
-    ``kind`` is library, setting or code; ``reach`` how directly it acts on the stage, 3 to 0.
+    ``kind`` is library, setting or code; ``reach`` how directly it acts on the stage, 3 to 0, and
+    4 where the stage's error came out of its own code.
     A file that ``changed`` nothing is named only where nothing else reaches the stage.
     """
 
@@ -46,8 +49,10 @@ def suspects(old: Record, new: Record, stage: str | None) -> tuple[Suspect, ...]
     """
     before, after = _entries(old), _entries(new)
     names = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    failure = (new.stages[stage].failed or "") if stage else ""
     found = [
-        Suspect(*name, before.get(name), after.get(name), _reach(*name, stage)) for name in names
+        Suspect(*name, before.get(name), after.get(name), _reach(*name, stage, failure))
+        for name in names
     ]
     order = {kind: place for place, kind in enumerate(("setting", "library", "code"))}
     found.sort(key=lambda each: (-each.reach, order[each.kind], each.name))
@@ -76,9 +81,11 @@ def _makers(stage: str) -> list[Suspect]:
     return [Suspect("code", name, None, None, reach) for name, reach in reaches if reach > 1]
 
 
-def _reach(kind: str, name: str, stage: str | None) -> int:
+def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
     if stage is None:
         return 0
+    if kind == "library" and f"({name}/" in failure:
+        return RAISED
     known = table()[kind]
     if kind == "setting" and name.startswith("variables."):
         name = "variables"
