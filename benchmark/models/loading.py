@@ -20,7 +20,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
@@ -86,9 +86,11 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     Raises:
         ModelError: when the folder holds none that transformers can load.
     """
+    import transformers
+
     try:
         with _quiet():
-            raw = _tokenizer_class(location).from_pretrained(
+            raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
     except Exception as error:  # tokenizers raises no class of its own
@@ -96,8 +98,8 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     return TransformersTokenizer(raw, location.name)
 
 
-def _tokenizer_class(location: Location) -> "type[AutoTokenizer | PreTrainedTokenizerFast]":
-    """What loads a tokenizer: by its own class, unless this release knows that by another name.
+def _loads_tokenizer(location: Location) -> str:
+    """The class that loads a tokenizer: its own, unless this release knows that by another name.
 
     transformers 5 saves ``TokenizersBackend`` for what 4 calls ``PreTrainedTokenizerFast``.
     """
@@ -105,9 +107,8 @@ def _tokenizer_class(location: Location) -> "type[AutoTokenizer | PreTrainedToke
 
     config = location.folder / "tokenizer_config.json"
     saved = config.read_text(encoding="utf-8") if config.is_file() else ""
-    if _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME):
-        return transformers.PreTrainedTokenizerFast
-    return transformers.AutoTokenizer
+    renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
+    return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"
 
 
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
