@@ -170,12 +170,16 @@ def fingerprints(
 
     The figures of the comparison become properties of the test, in JUnit files too.
     """
+    from benchmark.errors import SettingError
     from benchmark.snapshots.fingerprints import Blessing, held_against, snapshot_of
 
     parallel = "PYTEST_XDIST_WORKER" in os.environ
     blessing = Blessing(request.config.getoption("--bless"), parallel)
     if request.config.getoption("--snapshot-update"):
-        blessing.check()  # before anything is measured in vain
+        try:
+            blessing.check()  # before anything is measured in vain
+        except SettingError as error:
+            pytest.fail(str(error), pytrace=False)
 
     def recorded(record: "Record") -> "SnapshotAssertion":
         found = held_against(request.node, record)
