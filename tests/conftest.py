@@ -12,6 +12,7 @@ import pytest
 from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.pipeline.requests import RunRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,6 +68,12 @@ def fake_runner() -> Callable[..., Runner]:
     """``fake_runner(steps, scores)``: a model that keeps tokens where a real one keeps keys."""
     create: Callable[..., Runner] = _fake("fake_runner").FakeRunner
     return create
+
+
+@pytest.fixture
+def fault() -> Callable[[str], Callable[..., RunRequest]]:
+    """``fault(name)``: the function that puts a seeded fault into the pipeline."""
+    return lambda name: getattr(_fake("faults"), name)
 
 
 @cache

@@ -126,7 +126,7 @@ class FingerprintExtension(MeasurementExtension):
         self, *, test_location: PyTestLocation, ignore_extensions: list[str] | None = None
     ) -> SnapshotCollections:
         """The snapshots without their columns, which are no snapshots of their own."""
-        columns = columns_path(Path("-.json")).name.removeprefix("-.")
+        columns = columns_path(Path("any.json")).suffix.removeprefix(".")
         return super().discover_snapshots(
             test_location=test_location, ignore_extensions=[*(ignore_extensions or ()), columns]
         )
@@ -153,7 +153,8 @@ def stored(path: Path) -> Path | None:
     """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere."""
     if path.is_file():
         return path
-    others = sorted(path.parent.parent.glob(f"*/{_escaped(path.name)}"))
+    kinds = path.parent.parent.parent
+    others = sorted(kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}"))
     return others[0] if others else None
 
 
@@ -164,7 +165,9 @@ def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExte
     class Extension(FingerprintExtension):
         @classmethod
         def dirname(cls, *, test_location: PyTestLocation) -> str:
-            return str(Path(FingerprintExtension.dirname(test_location=test_location)) / kind)
+            # syrupy wants the folder to be named after the test's file; kinds come before it.
+            folder = Path(FingerprintExtension.dirname(test_location=test_location))
+            return str(folder.parent / "fingerprints" / kind / folder.name)
 
     Extension.blessing = blessing
     return Extension
@@ -186,9 +189,8 @@ def held_against(item: pytest.Item, record: Record) -> dict[str, str]:
         return {}
     found = properties(compare(read_record(path), record))
     if path != place:
-        found[FALLBACK] = (
-            f"{item.name}: {place.parent.name} has none, so {path.parent.name} stands in"
-        )
+        kinds = [each.parent.parent.name for each in (place, path)]
+        found[FALLBACK] = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
     return found
 
 
