@@ -76,6 +76,12 @@ def fault() -> Callable[[str], Callable[..., RunRequest]]:
     return lambda name: getattr(_fake("faults"), name)
 
 
+@pytest.fixture(scope="session")
+def fakes() -> Callable[[str], ModuleType]:
+    """``fakes(name)``: a module of ``tests/fakes``."""
+    return _fake
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"
