@@ -101,7 +101,7 @@ def test_a_near_tie_is_noise(record: Record, hand: ModuleType) -> None:
     old = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
     new = _flipped(old, hand)
     found = compare(old, new)
-    assert (found.severity, found.excused) == (Severity.NOISE, {1})
+    assert (found.severity, found.excused) == (Severity.NOISE, frozenset({1}))
     steps = steps.copy()
     steps[4, 1] = steps[4, 0] - 400  # a tenth
     apart = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
