@@ -13,6 +13,7 @@ import pytest
 from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.pipeline.requests import RunRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,6 +82,18 @@ def command_line() -> Callable[..., CompletedProcess[str]]:
     """
     run: Callable[..., CompletedProcess[str]] = _fake("command_line").command_line
     return run
+
+
+@pytest.fixture
+def fault() -> Callable[[str], Callable[..., RunRequest]]:
+    """``fault(name)``: the function that puts a seeded fault into the pipeline."""
+    return lambda name: getattr(_fake("faults"), name)
+
+
+@pytest.fixture(scope="session")
+def fakes() -> Callable[[str], ModuleType]:
+    """``fakes(name)``: a module of ``tests/fakes``."""
+    return _fake
 
 
 @cache

@@ -9,7 +9,9 @@ from typer.exceptions import TyperException
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.claims import claims
+from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
+from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
@@ -37,8 +39,10 @@ VERBS = (
     score,
     generate,
     baseline,
+    compare,
     fetch,
     speed,
+    fingerprint,
     train_controls,
 )
 for verb in VERBS:

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import Engine, Limits
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from benchmark.decoding.constraint import Constraint
 
 ENGINES = {
     "speculative": "the same tokens in a fraction of the passes",
@@ -57,6 +59,20 @@ def check_prompts(
         )
 
 
+def compiled(expression: str, tokenizer: Tokenizer, rows: int | None = None) -> "Constraint":
+    """The expression compiled for a tokenizer.
+
+    ``rows`` is how many ids the weights have: a tokenizer may name more, and those have no logit.
+
+    Raises:
+        ModelError: when tokenizer and expression do not go together.
+    """
+    from benchmark.decoding.constraint import Constraint
+
+    spellings = {i: text for i, text in tokenizer.spellings.items() if rows is None or i < rows}
+    return Constraint(expression, spellings, tokenizer.eos_id)
+
+
 def create_engine(
     name: str,
     model: "PreTrainedModel",
@@ -76,7 +92,6 @@ def create_engine(
         SettingError: when there is no such engine.
         ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
     """
-    from benchmark.decoding.constraint import Constraint
     from benchmark.decoding.drafts import expected as expected_drafts
     from benchmark.decoding.outlines_engine import OutlinesEngine
     from benchmark.decoding.speculative_engine import SpeculativeEngine
@@ -84,10 +99,7 @@ def create_engine(
 
     if check_engine(name) == "unconstrained":
         return OutlinesEngine(model, tokenizer, limits, None)
-    # A tokenizer may name more ids than the weights have rows: those have no logit.
-    rows = model.get_input_embeddings().num_embeddings
-    spellings = {i: text for i, text in tokenizer.spellings.items() if i < rows}
-    constraint = Constraint(expression, spellings, tokenizer.eos_id)
+    constraint = compiled(expression, tokenizer, model.get_input_embeddings().num_embeddings)
     if name == "outlines":
         return OutlinesEngine(model, tokenizer, limits, constraint)
     if reason := unsupported(model):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from benchmark.errors import (
     DoesNotFitError,
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
+
 _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
 """What transformers raises for files that are not what they should be."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
+
+_NEW_NAME = "TokenizersBackend"
 
 _FOR_WEIGHTS = 0.9
 """The share of a GPU's memory that weights may take; the rest is for the cache and the kernels."""
@@ -84,16 +88,29 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     Raises:
         ModelError: when the folder holds none that transformers can load.
     """
-    from transformers import AutoTokenizer
+    import transformers
 
     try:
         with _quiet():
-            raw = AutoTokenizer.from_pretrained(
+            raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
     return TransformersTokenizer(raw, location.name)
+
+
+def _loads_tokenizer(location: Location) -> str:
+    """The class that loads a tokenizer: its own, unless this release knows that by another name.
+
+    transformers 5 saves ``TokenizersBackend`` for what 4 calls ``PreTrainedTokenizerFast``.
+    """
+    import transformers
+
+    config = location.folder / "tokenizer_config.json"
+    saved = config.read_text(encoding="utf-8") if config.is_file() else ""
+    renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
+    return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"
 
 
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":

@@ -74,6 +74,26 @@ def locate(model: str, revision: str | None = None) -> Location:
     return _fetch(repository, gguf, revision)
 
 
+def parts(location: Location) -> dict[str, str]:
+    """Digests of the weights' files, the tokenizer's, and the configuration's, apart.
+
+    A GGUF file has all three in itself, and is one part.
+    """
+    if location.gguf:
+        return {"weights": _fingerprint([location.folder / location.gguf])}
+    patterns = {
+        "weights": ("*.safetensors", _PICKLED),
+        "tokenizer": ("*token*", "vocab*", "merges*", "chat_template*"),
+        "settings": ("*config.json",),
+    }
+    found = {
+        part: sorted({path for pattern in each for path in location.folder.glob(pattern)})
+        for part, each in patterns.items()
+    }
+    found["settings"] = [path for path in found["settings"] if path not in found["tokenizer"]]
+    return {part: _fingerprint(paths) for part, paths in found.items() if paths}
+
+
 def _repository(model: str) -> tuple[str, str | None]:
     """The repository of the hub, and the file in it that ``owner/name/file.gguf`` names."""
     owner, _, rest = model.partition("/")

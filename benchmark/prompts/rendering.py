@@ -73,11 +73,20 @@ def prompt(tokenizer: Tokenizer, description: str, prompt_format: str) -> Prompt
         SettingError: for a format that does not exist.
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
-    if check_format(prompt_format) == "completion":
-        text = completion(description)
-    else:
-        text = _rendered_chat(tokenizer, description)
+    text = prompt_text(tokenizer, description, prompt_format)
     return Prompt(text, with_one_bos(tokenizer.encode(text), tokenizer.bos_id))
+
+
+def prompt_text(tokenizer: Tokenizer, description: str, prompt_format: str) -> str:
+    """The text of a prompt; the tokenizer is asked for nothing but its chat template.
+
+    Raises:
+        SettingError: for a format that does not exist.
+        ModelError: for a chat prompt where the tokenizer has no usable chat template.
+    """
+    if check_format(prompt_format) == "completion":
+        return completion(description)
+    return _rendered_chat(tokenizer, description)
 
 
 def with_one_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:

@@ -1,0 +1,77 @@
+"""``fingerprint``: record every stage of a model's run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import (
+    BatchSize,
+    DataFile,
+    DataSeed,
+    Device,
+    Dtype,
+    Password,
+    PromptFormat,
+    States,
+)
+
+
+def fingerprint(
+    model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or an identifier.")],
+    out: Annotated[Path, typer.Option(help="NAME.json, with columns beside it, or NAME.json.gz.")],
+    along: Annotated[
+        Path | None, typer.Option(help="Follow this older record's answers.", metavar="OLD")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(help="Measure the noise floor so often.", min=0, max=1000)
+    ] = 0,
+    data: DataFile = None,
+    password: Password = None,
+    states: States = None,
+    seed: DataSeed = None,
+    engine: Annotated[
+        str | None, typer.Option(help="outlines, unconstrained or speculative.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
+    prompt_format: PromptFormat = "completion",
+    device: Device = "auto",
+    dtype: Dtype = None,
+    quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
+    batch_size: BatchSize = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Limit of an answer.")] = None,
+) -> None:
+    """Record a fingerprint of each stage of a run, for compare."""
+    from rich.console import Console
+
+    from benchmark.errors import SettingError
+    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline.fingerprint import FingerprintRequest
+    from benchmark.pipeline.fingerprint import fingerprint as recorded
+    from benchmark.regression.storage import failed, read_record, write_record
+    from benchmark.report.progress import RunProgress
+
+    if not out.name.endswith((".json", ".json.gz")):
+        raise SettingError(f"--out {out}: name a file that ends in .json or .json.gz")
+    run = RunRequest(
+        model=model,
+        out=out,
+        data=DataRequest(data, password, seed, states),
+        engine=engine,
+        protocol=protocol,
+        prompt_format=prompt_format,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+    request = FingerprintRequest(run, read_record(along) if along else None, repeats)
+    with RunProgress(Console(stderr=True)) as progress:
+        record = recorded(request, progress)
+    write_record(record, out)
+    for name, line in failed(record.stages).items():
+        print(f"failed: {name}: {line}")
+    print(f"written: {out}")

@@ -1,0 +1,94 @@
+"""The noise floor of a record, measured: the same again in other batches, orders and threads."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.boxes.world import BOXES
+from benchmark.models.hardware import on_threads
+from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
+from benchmark.pipeline.requests import Progress
+from benchmark.records import Outcome, State
+from benchmark.regression.logits import Logits, shift
+from benchmark.regression.noise import Repeat
+from benchmark.regression.record import Record
+from benchmark.scoring.outcomes import score
+from benchmark.scoring.parsing import parse_answer
+
+_SEED = 20240531
+_THREADS = (1, 2, 4)
+"""As far as there are cores: more threads than those wait for each other."""
+
+
+def repeated(
+    record: Record,
+    loaded: Loaded | None,
+    states: Sequence[State],
+    repeats: int,
+    progress: Progress,
+) -> Record:
+    """The record with so many repeats measured; as it was where logits or output failed."""
+    if loaded is None or record.logits is None or not record.outcomes:
+        return record
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    found = []
+    for number in range(repeats):
+        progress.say(f"noise floor: repeat {number + 1} of {repeats}")
+        found.append(_repeat(record, record.logits, loaded, states, number, rng))
+    return replace(record, repeats=tuple(found))
+
+
+def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]:
+    """Batch size, threads and order of a repeat; they go round at their own paces."""
+    sizes = sorted({1, max(1, batch_size // 2), min(2 * batch_size, states), min(3, states)})
+    orders = ("reversed", "shuffled")
+    threads = [each for each in _THREADS if each <= (os.cpu_count() or 1)]
+    return sizes[number % len(sizes)], threads[number % len(threads)], orders[number % 2]
+
+
+def _repeat(
+    record: Record,
+    before: Logits,
+    loaded: Loaded,
+    states: Sequence[State],
+    number: int,
+    rng: np.random.Generator,
+) -> Repeat:
+    size, threads, name = variation(number, loaded.settings.limits.batch_size, len(states))
+    count = len(states)
+    order = list(range(count))[::-1] if name == "reversed" else rng.permutation(count).tolist()
+    varied = loaded.varied(size, order)
+    with on_threads(threads):
+        logits = log_probabilities(varied, record.path)
+        texts = [completion.text for completion in decoded(varied, _Silent())]
+    shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]
+    outcomes = [score(parse_answer(t, BOXES), s) for t, s in zip(texts, states, strict=True)]
+    return Repeat(
+        batch_size=size,
+        threads=threads,
+        order=name,
+        largest=max(each.largest for each in shifts),
+        divergence=sum(s.divergence for s in shifts) / max(1, sum(s.positions for s in shifts)),
+        outputs=sum(a != b for a, b in zip(record.texts, texts, strict=True)),
+        flips=_flips(record.outcomes, outcomes),
+    )
+
+
+def _flips(before: Sequence[Outcome], after: Sequence[Outcome]) -> int:
+    pairs = zip(before, after, strict=True)
+    return sum(a != b for one, two in pairs for a, b in zip(one.correct, two.correct, strict=True))
+
+
+class _Silent:
+    """A repeat shows no progress of its own."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """Show nothing."""
+
+    def advance(self, states: int) -> None:
+        """Show nothing."""

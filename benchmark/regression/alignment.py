@@ -1,0 +1,34 @@
+"""Which state of one record is which of another."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from benchmark.regression.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Pairs of state numbers (old, new); ``shuffled`` where the order is another.
+
+    ``lost`` and ``added`` are how many states only the old or only the new record has.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    lost: int
+    added: int
+    shuffled: bool
+
+
+def align(old: Record, new: Record) -> Alignment:
+    """Pair states by what the data says of them, and by their place where that finds none.
+
+    So a shuffled or shortened set is compared state by state, and one whose states changed is too.
+    """
+    before, after = (record.stages["dataset"].digests for record in (old, new))
+    place = {digest: number for number, digest in enumerate(after)}
+    known = {n: place[digest] for n, digest in enumerate(before) if digest in place}
+    taken = set(known.values())
+    rest = (n for n in range(min(len(before), len(after))) if n not in known and n not in taken)
+    pairs = tuple(sorted({**known, **{n: n for n in rest}}.items()))
+    shuffled = any(one[1] > other[1] for one, other in pairwise(pairs))
+    return Alignment(pairs, len(before) - len(pairs), len(after) - len(pairs), shuffled)

@@ -1,0 +1,103 @@
+"""Which difference between two environments can have moved a stage, the likeliest first."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+
+from benchmark.regression.record import Record
+
+Reach = Mapping[str, int]
+"""By stage: 3 where it makes what the stage records, 2 where that goes straight in, 1 rarely."""
+
+RAISED = 4
+
+_KINDS = ("library", "setting", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A difference between two environments.
+
+    ``kind`` is library, setting or code; ``reach`` how directly it acts on the stage, 3 to 0, and
+    4 where the stage's error came out of its own code.
+    A file that ``changed`` nothing is named only where nothing else reaches the stage.
+    """
+
+    kind: str
+    name: str
+    old: str | None
+    new: str | None
+    reach: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether old and new differ."""
+        return self.old != self.new
+
+    def as_json(self) -> dict[str, object]:
+        """By name."""
+        return asdict(self)
+
+
+def suspects(old: Record, new: Record, stage: str | None) -> tuple[Suspect, ...]:
+    """Every difference of the environments, those that reach the stage most directly first.
+
+    Where none reaches it, the project's own files that make the stage follow as unchanged: what
+    moved it is not in the record (a patched library, a damaged file, the machine itself).
+    """
+    before, after = _entries(old), _entries(new)
+    names = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    failure = (new.stages[stage].failed or "") if stage else ""
+    found = [
+        Suspect(*name, before.get(name), after.get(name), _reach(*name, stage, failure))
+        for name in names
+    ]
+    order = {kind: place for place, kind in enumerate(("setting", "library", "code"))}
+    found.sort(key=lambda each: (-each.reach, order[each.kind], each.name))
+    if stage and not any(each.reach for each in found):
+        found += _makers(stage)
+    return tuple(found)
+
+
+def _entries(record: Record) -> dict[tuple[str, str], str]:
+    flat = record.environment.flat().items()
+    entries = {
+        ("library", name.removeprefix("versions."))
+        if name.startswith("versions.")
+        else ("setting", name): value
+        for name, value in flat
+    }
+    known = tuple(table()["code"])
+    # What no stage is made by, such as this room, is no suspect.
+    code = {("code", name): v for name, v in record.code.items() if name.startswith(known)}
+    return entries | code
+
+
+def _makers(stage: str) -> list[Suspect]:
+    """The files that make a stage, by the table alone."""
+    reaches = ((name, reach.get(stage, 0)) for name, reach in table()["code"].items())
+    return [Suspect("code", name, None, None, reach) for name, reach in reaches if reach > 1]
+
+
+def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
+    if stage is None:
+        return 0
+    if kind == "library" and f"({name}/" in failure:
+        return RAISED
+    known = table()[kind]
+    if kind == "setting" and name.startswith("variables."):
+        name = "variables"
+    if kind != "code":
+        return known.get(name, {}).get(stage, 0)
+    beginnings = [beginning for beginning in known if name.startswith(beginning)]
+    return known[max(beginnings, key=len)].get(stage, 0) if beginnings else 0
+
+
+@cache
+def table() -> dict[str, dict[str, Reach]]:
+    """What can move which stage, as ``suspects.toml`` has it."""
+    text = files("benchmark.regression").joinpath("suspects.toml").read_text(encoding="utf-8")
+    data = tomllib.loads(text)
+    return {kind: data[kind] for kind in _KINDS}

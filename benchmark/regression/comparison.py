@@ -1,0 +1,71 @@
+"""Two records held against each other: what moved, where it began, how much, and by whom."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from benchmark.regression.alignment import Alignment, align
+from benchmark.regression.attribution import suspects
+from benchmark.regression.examples import examples
+from benchmark.regression.flips import NEAR, Change, changes, flips, paired
+from benchmark.regression.logits import Shift, shift
+from benchmark.regression.movements import movements
+from benchmark.regression.noise import Floor, floor
+from benchmark.regression.record import Record
+from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
+from benchmark.stats.paired import PairedTest, paired_test
+
+__all__ = ["EXIT_STATUSES", "Comparison", "Severity", "compare"]
+
+_SEED = 20240531
+"""Of the signs, so that the same records give the same p-value."""
+
+
+def compare(old: Record, new: Record) -> Comparison:
+    """Hold a new record against an old one, relative to the old one's noise floor."""
+    alignment, limit = align(old, new), floor(old.repeats)
+    shifts = _shifts(old, new, alignment)
+    changed = changes(old, new, alignment)
+    excused = _excused(changed, shifts, limit)
+    moved = movements(old, new, alignment, shifts, limit.largest, excused)
+    stage = next((each.stage for each in moved if not each.within), None)
+    return Comparison(
+        old=old,
+        new=new,
+        alignment=alignment,
+        floor=limit,
+        movements=moved,
+        shifts=shifts,
+        changes=changed,
+        excused=excused,
+        flips=flips(old, new, alignment),
+        test=_test(old, new, alignment),
+        suspects=suspects(old, new, stage),
+        examples=examples(old, new, alignment, next((m for m in moved if m.stage == stage), None)),
+    )
+
+
+def _shifts(old: Record, new: Record, alignment: Alignment) -> dict[int, Shift]:
+    if old.logits is None or new.logits is None:
+        return {}
+    return {a: shift(old.logits.state(a), new.logits.state(b)) for a, b in alignment.pairs}
+
+
+def _excused(
+    changed: tuple[Change, ...], shifts: Mapping[int, Shift], limit: Floor
+) -> frozenset[int]:
+    """The states whose answer turned at a near tie, while nothing moved beyond the floor."""
+    if any(each.largest > limit.largest for each in shifts.values()):
+        return frozenset()
+    near = NEAR * limit.largest
+    return frozenset(
+        each.old for each in changed if each.margin is not None and abs(each.margin) <= near
+    )
+
+
+def _test(old: Record, new: Record, alignment: Alignment) -> PairedTest | None:
+    before, after = paired(old, new, alignment)
+    if not before:
+        return None
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    return paired_test(before, after, rng, lambda _: True)

@@ -1,0 +1,72 @@
+"""One fingerprint of a model's way through the pipeline, with what it was made in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmark.records import Outcome, TokenIds
+from benchmark.regression.environment import Environment
+from benchmark.regression.logits import Logits
+from benchmark.regression.noise import Repeat
+from benchmark.regression.stages import Stage
+from benchmark.scoring.counts import Counts, count
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedSet:
+    """Which tokens may come: a digest, how many they are, and the sum of their ids.
+
+    Where one token is missing the two sums say which.
+    """
+
+    digest: str
+    size: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the constraint allows along each state's path: the sets, and their numbers."""
+
+    sets: tuple[AllowedSet, ...]
+    along: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The first prompts as they were, so that a person can see what moved."""
+
+    prompt: str
+    token_ids: TokenIds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What one environment made of each stage, state by state in the order of the data.
+
+    ``path`` is the answer that constraint and log-probabilities were recorded along, ``output``
+    the one generated here; both end with the end of the sequence unless they were cut off.
+    ``lengths`` are the prompts' in tokens; ``code`` has a digest of each file of the project.
+    """
+
+    environment: Environment
+    stages: Mapping[str, Stage]
+    path: tuple[TokenIds, ...] = ()
+    output: tuple[TokenIds, ...] = ()
+    texts: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    allowed: Allowed | None = None
+    logits: Logits | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counts:
+        """Correct and total by numops."""
+        return count(self.outcomes)
+
+    @property
+    def states(self) -> int:
+        """How many states were asked for; 0 where there was no data."""
+        return len(self.stages["dataset"].digests)

@@ -1,0 +1,47 @@
+"""The stages of the pipeline, in the order in which a shift travels, and their fingerprints."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+STAGES = (
+    "dataset",
+    "prompt",
+    "tokens",
+    "constraint",
+    "weights",
+    "logits",
+    "output",
+    "answer",
+    "outcome",
+    "verdict",
+)
+"""Dataset, prompt text, token ids, allowed tokens along the path, weights as loaded,
+log-probabilities along the path, tokens generated, parsed answer, right or wrong, counts."""
+
+DIGEST_BYTES = 6
+"""Of each state's digest: among a thousand states two agree by chance in 1e-9 of all records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage's fingerprints, one a state; ``weights`` and ``verdict`` have one for all.
+
+    ``failed`` is the line of the error that ended the stage; it has no fingerprints then.
+    """
+
+    digests: tuple[str, ...] = ()
+    failed: str | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """One digest of all, in their order; None where the stage failed."""
+        return None if self.failed else digest(self.digests)
+
+
+def digest(parts: Iterable[object]) -> str:
+    """A short hexadecimal digest of what the parts look like, in their order."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(f"{part}\n".encode(errors="surrogatepass"))
+    return whole.hexdigest()[: 2 * DIGEST_BYTES]

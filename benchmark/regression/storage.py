@@ -1,0 +1,159 @@
+"""Records on disk: JSON that a person reads, and columns that only the comparison reads.
+
+``NAME.json`` has environment, counts, noise and a digest a stage; the columns are beside it in
+``NAME.columns.xz``, so that a pull request shows the one and not the other. ``NAME.json.gz`` has
+both in one file.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.errors import DataError
+from benchmark.records import Tally
+from benchmark.regression.columns import pack, unpack
+from benchmark.regression.environment import Environment
+from benchmark.regression.logits import RESOLUTION
+from benchmark.regression.noise import Repeat, floor
+from benchmark.regression.record import Record
+from benchmark.regression.stages import STAGES, Stage
+
+FORMAT = 1
+
+_GZIP = ".gz"
+
+
+def columns_path(path: Path) -> Path:
+    """Where the columns of ``NAME.json`` are."""
+    return path.with_suffix(".columns.xz")
+
+
+def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
+    """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
+
+    ``blessings`` are the reasons that were given for it, kept in the readable part.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == _GZIP:
+        path.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
+        return
+    columns = compressed(record)
+    columns_path(path).write_bytes(columns)
+    why = {"blessings": list(blessings)} if blessings else {}
+    document = {**readable(record), **why, "columns": _digest(columns)}
+    path.write_text(_text(document), encoding="utf-8")
+
+
+def record_text(record: Record) -> str:
+    """A record with its columns as one JSON text."""
+    columns = base64.b85encode(compressed(record)).decode()
+    return _text({**readable(record), "columns": columns})
+
+
+def read_text(text: str, source: str = "fingerprint") -> Record:
+    """The inverse of :func:`record_text`.
+
+    Raises:
+        DataError: naming the source, when it is no record or a damaged one.
+    """
+    with _checked(source):
+        document = _document(text, source)
+        return restored(document, base64.b85decode(str(document["columns"])))
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file that :func:`write_record` wrote.
+
+    Raises:
+        DataError: when there is none, or it is damaged, or its columns are of another record.
+    """
+    with _checked(str(path)):
+        raw = path.read_bytes()
+        if path.suffix == _GZIP:
+            return read_text(gzip.decompress(raw).decode(), str(path))
+        document = _document(raw.decode(), str(path))
+        columns = columns_path(path).read_bytes()
+        if _digest(columns) != document["columns"]:
+            raise DataError(f"{columns_path(path)}: of another record than {path.name}")
+        return restored(document, columns)
+
+
+@contextmanager
+def _checked(source: str) -> Iterator[None]:
+    """One line for whatever a damaged file makes its readers raise."""
+    try:
+        yield
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{source}: not compressed, or damaged; record it again") from error
+    except OSError as error:
+        raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{source}: damaged ({error!r:.100}); record it again") from error
+
+
+def _document(text: str, source: str) -> dict[str, object]:
+    document = json.loads(text)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise DataError(f"{source}: not a fingerprint of format {FORMAT}; record it again")
+    return document
+
+
+def readable(record: Record) -> dict[str, object]:
+    """What a person reads of a record, as JSON."""
+    counts = record.counts
+    return {
+        "format": FORMAT,
+        "environment": record.environment.as_json(),
+        "states": record.states,
+        "stages": {name: record.stages[name].failed or record.stages[name].digest
+                   for name in STAGES if name in record.stages},
+        "overall": _tally(counts.overall),
+        "nontrivial": _tally(counts.nontrivial),
+        "by_numops": {str(n): _tally(tally) for n, tally in counts.by_numops.items()},
+        "noise": {
+            "floor": floor(record.repeats).largest,
+            "repeats": [repeat.as_json() for repeat in record.repeats],
+        },
+        "resolution": RESOLUTION,
+    }  # fmt: skip
+
+
+def compressed(record: Record) -> bytes:
+    """The columns of a record; the same record gives the same bytes."""
+    return lzma.compress(pack(record), preset=9 | lzma.PRESET_EXTREME)
+
+
+def restored(document: Mapping[str, object], columns: bytes) -> Record:
+    """The record of a readable part and its columns.
+
+    Raises:
+        KeyError, TypeError, ValueError, EOFError, LZMAError: when they are damaged.
+    """
+    environment, noise = document["environment"], document["noise"]
+    if not isinstance(environment, dict) or not isinstance(noise, dict):
+        raise TypeError("environment and noise are no objects")
+    repeats = tuple(Repeat(**repeat) for repeat in noise["repeats"])
+    return unpack(lzma.decompress(columns), Environment(**environment), repeats)
+
+
+def failed(stages: Mapping[str, Stage]) -> dict[str, str]:
+    """The stages that failed, with the line of the error."""
+    return {name: stage.failed for name, stage in stages.items() if stage.failed}
+
+
+def _tally(tally: Tally) -> dict[str, int]:
+    return {"correct": tally.correct, "total": tally.total}
+
+
+def _text(document: Mapping[str, object]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _digest(columns: bytes) -> str:
+    return hashlib.sha256(columns).hexdigest()[:16]

@@ -1,0 +1,155 @@
+"""What two records differ in, and how bad that is."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from benchmark.regression.alignment import Alignment
+from benchmark.regression.attribution import Suspect
+from benchmark.regression.examples import Example
+from benchmark.regression.flips import Change, Flip
+from benchmark.regression.logits import Shift
+from benchmark.regression.movements import Movement
+from benchmark.regression.noise import Floor
+from benchmark.regression.record import Record
+from benchmark.regression.stages import STAGES
+from benchmark.stats.paired import PairedTest
+
+
+class Severity(StrEnum):
+    """How bad a shift is, the worst last."""
+
+    SAME = "same"
+    NOISE = "noise"
+    DRIFT = "drift"
+    REGRESSION = "regression"
+
+
+EXIT_STATUSES: Mapping[Severity, int] = {
+    Severity.SAME: 0,
+    Severity.NOISE: 0,
+    Severity.DRIFT: 3,
+    Severity.REGRESSION: 4,
+}
+"""1 and 2 are left to crashes and to misuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two records differ in.
+
+    ``movements`` are the stages that differ, in order; ``shifts`` those of log-probabilities by
+    state; ``changes`` the answers whose tokens differ, ``excused`` the states among them whose
+    first changed token was a near tie; ``test`` the clustered test of outcomes, None where
+    nothing can be paired.
+    """
+
+    old: Record
+    new: Record
+    alignment: Alignment
+    floor: Floor
+    movements: tuple[Movement, ...]
+    shifts: Mapping[int, Shift]
+    changes: tuple[Change, ...]
+    excused: frozenset[int]
+    flips: tuple[Flip, ...]
+    test: PairedTest | None
+    suspects: tuple[Suspect, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def moved(self) -> tuple[Movement, ...]:
+        """The stages that moved beyond noise."""
+        return tuple(each for each in self.movements if not each.within)
+
+    @property
+    def stage(self) -> str | None:
+        """The earliest stage that moved beyond noise; None where none did."""
+        return self.moved[0].stage if self.moved else None
+
+    @property
+    def severity(self) -> Severity:
+        """``regression`` where a stage fails now or outcomes changed by more than noise.
+
+        ``drift`` where any stage moved beyond noise otherwise, ``noise`` where only roundings
+        differ, ``same`` where not even those do.
+        """
+        turned = any(flip.state not in self.excused for flip in self.flips)
+        counted = any(each.stage == "verdict" for each in self.moved)
+        if self.failed or self.alignment.lost or turned or counted:
+            return Severity.REGRESSION
+        if self.moved:
+            return Severity.DRIFT
+        return Severity.NOISE if self.movements else Severity.SAME
+
+    @property
+    def exit_status(self) -> int:
+        """The process's exit status, see :data:`EXIT_STATUSES`."""
+        return EXIT_STATUSES[self.severity]
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The stages that ended in an error now and did not in the old record."""
+        found = ((each.stage, each.failed) for each in self.movements)
+        return {name: line for name, line in found if line and not self.old.stages[name].failed}
+
+    @property
+    def largest(self) -> float:
+        """The largest difference of a log-probability, in nats."""
+        return max((each.largest for each in self.shifts.values()), default=0.0)
+
+    @property
+    def divergence(self) -> float:
+        """The mean KL(old, new) an answer position, in nats."""
+        positions = sum(each.positions for each in self.shifts.values())
+        return sum(each.divergence for each in self.shifts.values()) / max(1, positions)
+
+    @property
+    def other_hardware(self) -> bool:
+        """Whether the records are of different classes of hardware."""
+        classes = [r.environment.hardware.get("hardware_class") for r in (self.old, self.new)]
+        return classes[0] != classes[1]
+
+    def flips_by_numops(self) -> dict[int, tuple[int, int]]:
+        """Queries gained and lost by numops, for every numops that has any."""
+        counted = Counter((flip.numops, flip.gained) for flip in self.flips)
+        return {n: (counted[n, True], counted[n, False]) for n in sorted({n for n, _ in counted})}
+
+    def as_json(self) -> dict[str, object]:
+        """Severity, stage, figures, flips, test, suspects and examples; not the records."""
+        test = self.test
+        return {
+            "severity": self.severity.value,
+            "exit_status": self.exit_status,
+            "stage": self.stage,
+            "states": len(self.alignment.pairs),
+            "stages": {
+                name: found.as_json()
+                for name in STAGES
+                for found in self.movements
+                if found.stage == name
+            },
+            "failed": self.failed,
+            "logits": {
+                "largest": self.largest,
+                "mean_kl": self.divergence,
+                "floor": self.floor.largest,
+                "measured_floor": self.floor.measured,
+            },
+            "answers_changed": len(self.changes),
+            "answers_changed_by_noise": len(self.excused),
+            "flips": {
+                "gained": sum(flip.gained for flip in self.flips),
+                "lost": sum(not flip.gained for flip in self.flips),
+                "by_numops": {
+                    str(n): {"gained": gained, "lost": lost}
+                    for n, (gained, lost) in self.flips_by_numops().items()
+                },
+            },
+            "test": asdict(test) if test else None,
+            "margins": [change.as_json() for change in self.changes],
+            "examples": [example.as_json() for example in self.examples],
+            "suspects": [suspect.as_json() for suspect in self.suspects],
+            "other_hardware": self.other_hardware,
+        }

@@ -1,0 +1,101 @@
+"""A comparison for machines that build: a JUnit case, GitHub annotations and a step summary."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from benchmark.regression.verdict import Comparison, Severity
+from benchmark.report.shift import headline, summary_lines
+
+_LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
+
+_SUSPECTS = 5
+
+
+def properties(comparison: Comparison) -> dict[str, str]:
+    """The figures by name, as JUnit properties have them."""
+    first = comparison.suspects[0] if comparison.suspects else None
+    return {
+        "shift.severity": comparison.severity.value,
+        "shift.stage": comparison.stage or "",
+        "shift.largest": f"{comparison.largest:.6f}",
+        "shift.mean_kl": f"{comparison.divergence:.3e}",
+        "shift.floor": f"{comparison.floor.largest:.6f}",
+        "shift.gained": str(sum(flip.gained for flip in comparison.flips)),
+        "shift.lost": str(sum(not flip.gained for flip in comparison.flips)),
+        "shift.p": f"{comparison.test.two_sided:.4f}" if comparison.test else "",
+        "shift.suspect": f"{first.kind} {first.name}" if first and comparison.stage else "",
+    }
+
+
+def junit(comparison: Comparison, name: str) -> str:
+    """A JUnit file of one case, which fails by drift and by regression."""
+    bad = comparison.severity in _LEVELS
+    suite = ET.Element("testsuite", name="compare", tests="1", failures=str(int(bad)))
+    case = ET.SubElement(suite, "testcase", classname="compare", name=name)
+    values = ET.SubElement(case, "properties")
+    for key, value in properties(comparison).items():
+        ET.SubElement(values, "property", name=key, value=value)
+    if bad:
+        failure = ET.SubElement(case, "failure", message=_printable(headline(comparison)))
+        failure.text = _printable("\n".join(summary_lines(comparison)))
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def annotation(comparison: Comparison, name: str) -> str:
+    """The GitHub workflow command that shows the comparison with the run."""
+    level = _LEVELS.get(comparison.severity, "notice")
+    message = "\n".join([headline(comparison), *summary_lines(comparison)])
+    return f"::{level} title={_escaped(name, ',:')}::{_escaped(message)}"
+
+
+def step_summary(comparison: Comparison, name: str) -> str:
+    """The comparison as Markdown."""
+    lines = [f"### {name}: {headline(comparison)}", ""]
+    lines += [f"- {line}" for line in summary_lines(comparison)]
+    if comparison.movements:
+        lines += ["", "| stage | moved | of |", "|---|---:|---:|"]
+        lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.movements]
+    if comparison.flips:
+        lines += ["", "| numops | gained | lost |", "|---:|---:|---:|"]
+        counts = comparison.flips_by_numops().items()
+        lines += [f"| {numops} | {gained} | {lost} |" for numops, (gained, lost) in counts]
+    if comparison.stage:
+        lines += ["", "| suspect | old | new | reach |", "|---|---|---|---:|"]
+        lines += [
+            f"| {s.kind} `{s.name}` | {_cell(s.old)} | {_cell(s.new)} | {s.reach} |"
+            for s in comparison.suspects[:_SUSPECTS]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def on_github(
+    comparison: Comparison, name: str, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """Append to the step summary and give the annotation to print; None elsewhere."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return None
+    if path := environment.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(step_summary(comparison, name))
+    return annotation(comparison, name)
+
+
+def _cell(value: str | None) -> str:
+    return "" if value is None else value.replace("|", "\\|").replace("\n", " ")
+
+
+def _printable(text: str) -> str:
+    """XML 1.0 has no control characters; a library's error may."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """GitHub reads percent, line ends, and in properties commas and colons itself."""
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

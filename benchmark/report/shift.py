@@ -1,0 +1,178 @@
+"""A comparison of two fingerprints on the terminal, at most 80 columns wide."""
+
+from collections.abc import Iterator
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.regression.movements import Movement
+from benchmark.regression.stages import STAGES
+from benchmark.regression.verdict import Comparison, Severity
+from benchmark.report.comparison import p_value
+from benchmark.report.table import plain_table
+
+_STYLES = {
+    Severity.SAME: "green",
+    Severity.NOISE: "green",
+    Severity.DRIFT: "yellow",
+    Severity.REGRESSION: "red",
+}
+_SHOWN = 6
+"""So many suspects and margins are shown; ``--json`` has all."""
+
+_DIRECTNESS = {
+    4: "raised it",
+    3: "makes it",
+    2: "feeds it",
+    1: "may reach it",
+    0: "does not reach it",
+}
+
+
+def shift_report(comparison: Comparison) -> RenderableType:
+    """What moved, where it began, how much, examples, and what may have done it."""
+    parts: list[RenderableType] = [_headline(comparison)]
+    parts += map(Text, summary_lines(comparison))
+    if comparison.movements:
+        parts.append(_stages(comparison))
+    if comparison.flips:
+        parts.append(_flips(comparison))
+    if comparison.changes:
+        parts.append(_margins(comparison))
+    parts += list(_examples(comparison))
+    if comparison.suspects and comparison.stage:
+        parts.append(_suspects(comparison))
+    return Group(*parts)
+
+
+def rendered(comparison: Comparison, width: int = 80) -> str:
+    """The report as plain text of that width."""
+    console = Console(file=StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(shift_report(comparison))
+    return capture.get()
+
+
+def headline(comparison: Comparison) -> str:
+    """Severity and earliest stage, in one line."""
+    if comparison.stage is None:
+        return {
+            Severity.SAME: "same: nothing differs",
+            Severity.NOISE: "noise: nothing moved beyond the noise floor",
+        }.get(comparison.severity, comparison.severity.value)
+    first = comparison.moved[0]
+    how = "fails now" if first.failed else f"moved in {len(first.states)} of {first.of}"
+    unit = " states" if first.of > 1 and not first.failed else ""
+    return f"{comparison.severity.value}: it began at {first.stage}, which {how}{unit}"
+
+
+def summary_lines(comparison: Comparison) -> Iterator[str]:
+    """The figures in sentences."""
+    yield from (f"{name}: {line}" for name, line in comparison.failed.items())
+    measured = "measured" if comparison.floor.measured is not None else "not measured"
+    if comparison.shifts:
+        yield (
+            f"log-probabilities: largest difference {comparison.largest:.4f} nats, mean KL "
+            f"{comparison.divergence:.2e}; noise floor {comparison.floor.largest:.4f} ({measured})"
+        )
+    test = comparison.test
+    if test is not None:
+        yield (
+            f"outcomes: {test.gained} gained, {test.lost} lost of {test.queries} queries, "
+            f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
+            f"{test.clusters} sequences"
+        )
+    if comparison.changes:
+        near = len(comparison.excused)
+        yield f"answers: {len(comparison.changes)} changed, {near} of them by near ties only"
+    if comparison.other_hardware:
+        yield f"hardware differs: {' -> '.join(hardware(comparison))}; roundings differ with it"
+
+
+def hardware(comparison: Comparison) -> tuple[str, str]:
+    """The hardware classes of old and new."""
+    records = (comparison.old, comparison.new)
+    classes = [str(each.environment.hardware.get("hardware_class")) for each in records]
+    return classes[0], classes[1]
+
+
+def _headline(comparison: Comparison) -> Text:
+    return Text(headline(comparison), style=f"bold {_STYLES[comparison.severity]}")
+
+
+def _stages(comparison: Comparison) -> Table:
+    table = plain_table(None)
+    for name in ("stage", "moved", "of", ""):
+        table.add_column(name, justify="right" if name in {"moved", "of"} else "left")
+    found = {movement.stage: movement for movement in comparison.movements}
+    for stage in STAGES:
+        movement = found.get(stage)
+        if movement is None:
+            table.add_row(stage, "-", "", "", style="dim")
+        else:
+            mark = "bold" if stage == comparison.stage else ""
+            count = str(len(movement.states))
+            table.add_row(stage, count, str(movement.of), _words(movement), style=mark)
+    return table
+
+
+def _words(movement: Movement) -> str:
+    if movement.failed:
+        return movement.failed if movement.failed.startswith("not reached") else "fails"
+    return movement.note or ("within noise" if movement.within else "")
+
+
+def _flips(comparison: Comparison) -> Table:
+    table = plain_table(None)
+    by_numops = comparison.flips_by_numops()
+    table.add_column("numops", justify="right")
+    for numops in by_numops:
+        table.add_column(str(numops), justify="right")
+    for place, name in enumerate(("gained", "lost")):
+        table.add_row(name, *(str(counts[place]) for counts in by_numops.values()))
+    return table
+
+
+def _margins(comparison: Comparison) -> Table:
+    table = plain_table("First changed token of each answer, margins in nats")
+    for name in ("state", "token", "old", "new", "margin then", "margin now"):
+        table.add_column(name, justify="right")
+    for change in comparison.changes[:_SHOWN]:
+        tokens = (change.old_token, change.new_token)
+        margins = (change.margin, change.margin_new)
+        table.add_row(
+            str(change.old),
+            str(change.position),
+            *("end" if token is None else str(token) for token in tokens),
+            *("not kept" if margin is None else f"{margin:+.4f}" for margin in margins),
+        )
+    if (more := len(comparison.changes) - _SHOWN) > 0:
+        table.caption = f"{more} more; --json has all"
+    return table
+
+
+def _examples(comparison: Comparison) -> Iterator[Text]:
+    for example in comparison.examples:
+        text = Text(f"state {example.state}, {example.where}\n", style="bold")
+        text.append(f"  old: {example.old!r}\n", style="not bold red")
+        text.append(f"  new: {example.new!r}", style="not bold green")
+        yield text
+
+
+def _suspects(comparison: Comparison) -> Table:
+    table = plain_table(f"What differs, by how directly it reaches {comparison.stage}")
+    for name in ("", "suspect", "old", "new", "reach"):
+        table.add_column(name, overflow="fold")
+    for suspect in comparison.suspects[:_SHOWN]:
+        values = (suspect.old, suspect.new) if suspect.changed else ("unchanged", "")
+        table.add_row(
+            suspect.kind,
+            suspect.name,
+            *(str(value)[:24] for value in values),
+            _DIRECTNESS[suspect.reach],
+        )
+    if (more := len(comparison.suspects) - _SHOWN) > 0:
+        table.caption = f"{more} more; --json has all"
+    return table
