@@ -81,6 +81,7 @@ def _model(model: RegisteredModel, measured: Results) -> ModelView:
         model,
         published_summary(Counts(printed.by_numops)) if printed else None,
         summarize(result.outcomes) if result and result.outcomes else None,
+        result.chance if result else {},
     )
 
 

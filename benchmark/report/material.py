@@ -18,11 +18,15 @@ Chance = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model with what is published of it, and what was measured of it here."""
+    """A model with what is published of it, and what was measured of it here.
+
+    ``chance`` is the random baseline on the states that it was measured on.
+    """
 
     model: RegisteredModel
     published: Summary | None
     measured: Summary | None
+    chance: Chance
 
 
 @dataclass(frozen=True, slots=True)
