@@ -14,6 +14,7 @@ from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
+from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.train_controls import train_controls
@@ -32,6 +33,7 @@ VERBS = (
     prompt_format,
     ablation,
     claims,
+    report,
     plan,
     score,
     generate,

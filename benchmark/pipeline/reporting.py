@@ -14,6 +14,7 @@ from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import fresh_rng
 from benchmark.pipeline.pairs import judge_test, published_difference, published_model
 from benchmark.records import Outcome, State
+from benchmark.report.drift import read_drift
 from benchmark.report.material import (
     Answered,
     Audit,
@@ -60,7 +61,7 @@ def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ())
         compared=tuple(_compared(views)),
         states=tuple(_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
-        drift=tuple(map(read_object, drift)),
+        drift=tuple(read_drift(read_object(path), path) for path in drift),
         notes=tuple(_notes(runs, measured)),
     )
 

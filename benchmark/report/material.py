@@ -7,6 +7,7 @@ from datetime import datetime
 from benchmark.hypotheses.claims import Judged
 from benchmark.models.registry import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
+from benchmark.report.drift import Drift
 from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
@@ -105,5 +106,5 @@ class Material:
     compared: tuple[Compared, ...]
     states: tuple[StateView, ...]
     chance: Chance
-    drift: tuple[Mapping[str, object], ...]
+    drift: tuple[Drift, ...]
     notes: tuple[str, ...]

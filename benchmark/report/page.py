@@ -8,7 +8,6 @@ from benchmark.hypotheses.claims import Claim
 from benchmark.hypotheses.findings import Status, Verdict, figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import Panel, forest, panel
-from benchmark.report.drift import drift_views
 from benchmark.report.explorer import explorer
 from benchmark.report.grid import Grid
 from benchmark.report.material import Audit, Compared, Material, PairView, RunView
@@ -76,7 +75,6 @@ def page(material: Material, grids: Sequence[Grid]) -> str:
         settings=[list(settings(view)) for view in material.runs],
         differing=_differing(material.runs),
         comparisons=[(compared, list(_groups(compared))) for compared in material.compared],
-        drift=drift_views(material.drift),
         tables=grids,
     )  # fmt: skip
 

@@ -355,7 +355,7 @@ class Explorer {
     return objects.map((number) => element("span", { class: "object" }, ...visible(this.data.words[number])));
   }
 
-  // Objects that are too many are underlined after a plus, those that lack struck out after a minus.
+  // Objects that are too many are underlined after a plus, those that lack are struck out after a minus.
   prediction(run, index, box, gold) {
     const answer = this.data.answers[run][index];
     if (!answer) return element("td", { class: "none" }, "not asked");
@@ -372,7 +372,7 @@ class Explorer {
       cell.append(element(extra ? "ins" : "span", { class: "object" }, ...(extra ? ["+"] : []), ...visible(this.data.words[number])));
     }
     for (const number of gold)
-      if (!said.includes(number)) cell.append(element("del", { class: "object" }, "\u2212", ...visible(this.data.words[number])));
+      if (!said.includes(number)) cell.append(element("span", { class: "lacking" }, "\u2212", element("del", {}, ...visible(this.data.words[number]))));
     return cell;
   }
 
