@@ -69,6 +69,12 @@ def fake_runner() -> Callable[..., Runner]:
     return create
 
 
+@pytest.fixture(scope="session")
+def finished_runs() -> ModuleType:
+    """Folders of finished runs without a model: ``write_run``, ``some_states`` and answers."""
+    return _fake("finished_runs")
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"

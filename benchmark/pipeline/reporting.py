@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from benchmark.boxes.states import parse_state
@@ -136,8 +137,13 @@ def _tests_of(pair: Pair, measured: Results) -> PairedTests | None:
     return paired_tests(base.outcomes, variant.outcomes, fresh_rng)
 
 
+@cache
+def _published_audit() -> Audit:
+    return Audit(PUBLISHED, tuple(audit(published_results(published().values()))))
+
+
 def _audits(measured: Results) -> Iterator[Audit]:
-    yield Audit(PUBLISHED, tuple(audit(published_results(published().values()))))
+    yield _published_audit()
     papers = registry().models
     if any(entry.model in papers and papers[entry.model].paper for entry in measured.entries):
         yield Audit("the runs of this report", tuple(audit(measured)))
@@ -206,4 +212,3 @@ def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
             yield f"{run.label}: not in the registry; in no claim, pair or table"
     for path in (path for path in measured.ignored if "older measurement" in path):
         yield f"in no claim, pair or table: {path}"
-

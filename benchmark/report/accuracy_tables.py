@@ -70,7 +70,9 @@ def _grid(
 
 def _headed(column: Column, counts: Summary | None) -> str:
     """The column's name with the number of queries of the paper's test set."""
-    name = {"all": "Overall", ">= 1": "\N{GREATER-THAN OR EQUAL TO} 1"}.get(column.name, column.name)
+    name = {"all": "Overall", ">= 1": "\N{GREATER-THAN OR EQUAL TO} 1"}.get(
+        column.name, column.name
+    )
     found = column.of(counts) if counts else None
     return f"{name} ({found.tally.total:,})" if found else name
 

@@ -60,7 +60,7 @@ class LogitShift(_Part):
 
 
 class DriftSuspect(_Part):
-    """A difference of the environments; ``reach`` says how directly it acts on the stage, 3 to 0."""
+    """A difference of the environments; ``reach``: how directly it acts on the stage, 3 to 0."""
 
     kind: str
     name: str

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from benchmark.report.layouts import Layout
 from benchmark.report.material import Chance, Material, ModelView, PairView
@@ -123,6 +125,25 @@ def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figu
     return figure
 
 
+_WITHOUT_DATE: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+}
+"""By form: what would make the same figure another file every day, or with every release."""
+
+FORMS = tuple(_WITHOUT_DATE)
+
+
+def save(figure: "Figure", out: Path | BinaryIO, form: str, title: str, dpi: int = 200) -> None:
+    """Write a figure in one of the forms; the same figure is the same file."""
+    import matplotlib as mpl
+
+    metadata = {"Title": title, **_WITHOUT_DATE[form]}
+    with mpl.rc_context(_STYLE):  # how text is written is settled only now
+        figure.savefig(out, format=form, dpi=dpi, metadata=metadata)
+
+
 def curves_of(view: PairView, *, published: bool) -> Iterator[Curve]:
     """What is drawn of a pair: published figures first, so that measured ones lie over them."""
     sides = (view.base, view.variant)
@@ -199,9 +220,10 @@ def _missing(axes: "Axes", view: PairView, curves: list[Curve]) -> None:
     if names:
         height = 0.6 if len(names) > 1 else 0.93
         words = "no result of\n" + "\n".join(names)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
         axes.text(
             0.5, height, words, transform=axes.transAxes, ha="center", va="top", fontsize=7.5,
-            color=_GREY, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+            color=_GREY, bbox=box,
         )  # fmt: skip
 
 
@@ -222,19 +244,18 @@ def _words(figure: "Figure", grid: _Grid) -> None:
 def _legend(figure: "Figure", layout: Layout, grid: _Grid, kinds: set[bool]) -> None:
     from matplotlib.lines import Line2D
 
-    def line(label: str, **look: Any) -> Line2D:
-        return Line2D([], [], label=label, **look)
-
-    handles = [line(layout.legend, linestyle="none")]
+    line = partial(Line2D, [], [])
+    handles = [line(label=layout.legend, linestyle="none")]
     for side, name in enumerate(layout.names):
         colour = layout.colours[side]
-        handles.append(line(name, color=colour, marker=_MARKERS[side], markersize=4.5, lw=1.4))
+        handles.append(line(label=name, color=colour, marker=_MARKERS[side], markersize=4.5, lw=1.4))
     if True in kinds:
-        look = {"color": _GREY, "marker": "o", "markersize": 5.0, "lw": 1.8}
-        handles.append(line("measured", **look, markerfacecolor="white"))
+        hollow = line(color=_GREY, marker="o", markersize=5.0, lw=1.8, markerfacecolor="white")
+        hollow.set_label("measured")
+        handles.append(hollow)
     if kinds == {True, False}:
-        handles.append(line("published", color=_GREY, marker="o", markersize=3.8, lw=1.2))
-    handles.append(line("random baseline", color="black", lw=0.9, ls=(0, (4, 2.5))))
+        handles.append(line(label="published", color=_GREY, marker="o", markersize=3.8, lw=1.2))
+    handles.append(line(label="random baseline", color="black", lw=0.9, ls=(0, (4, 2.5))))
     figure.legend(
         handles=handles, loc="lower center", ncols=-(-len(handles) // grid.legend_rows),
         bbox_to_anchor=(grid.middle[0], 0.02 / grid.size[1]),

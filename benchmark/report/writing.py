@@ -3,22 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.report.figures import draw
+from benchmark.report.figures import FORMS as FIGURE_FORMS
+from benchmark.report.figures import draw, save
 from benchmark.report.forms import FORMS
 from benchmark.report.layouts import Layout, own_figure, papers_figures
 from benchmark.report.material import Material
 from benchmark.report.page import page, tables
 from benchmark.store.files import write_text
-
-_NO_DATE = {
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-    "png": {"Software": None},
-}
-"""Of each form of a figure, what would make the same figure another file."""
-
-_DPI = 200
-
 
 def write_report(material: Material, out: Path, *, published: bool = True) -> list[Path]:
     """Write ``index.html``, ``figures/`` and ``tables/`` into the folder; what was written.
@@ -47,7 +38,7 @@ def _write(path: Path, text: str) -> Path:
 def _draw(layout: Layout, material: Material, folder: Path, *, published: bool) -> Iterator[Path]:
     figure = draw(layout, material, published=published)
     folder.mkdir(parents=True, exist_ok=True)
-    for ending, metadata in _NO_DATE.items():
-        path = folder / f"{layout.id}.{ending}"
-        figure.savefig(path, dpi=_DPI, metadata={"Title": layout.title, **metadata})
+    for form in FIGURE_FORMS:
+        path = folder / f"{layout.id}.{form}"
+        save(figure, path, form, layout.title)
         yield path

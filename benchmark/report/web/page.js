@@ -117,7 +117,7 @@ class Explorer {
   controls() {
     const { runs } = this.data;
     const most = Math.max(...this.numops.flat());
-    this.at = Object.fromEntries(["filters", "run", "other", "outcome", "numops", "sort", "word", "shown", "count", "list", "rows", "state"].map((id) => [id, document.getElementById(id)]));
+    this.at = Object.fromEntries(["filters", "run", "other", "outcome", "numops", "sort", "word", "shown", "count", "list", "rows", "state", "heads"].map((id) => [id, document.getElementById(id)]));
     const options = () => runs.map((label, index) => element("option", { value: index }, ...visible(label)));
     this.at.run.append(...options());
     this.at.other.append(...options());
@@ -206,9 +206,17 @@ class Explorer {
     this.at.count.textContent = `${this.found.length} of ${states.length} states, ${queries} queries`;
     this.at.rows.style.height = `${this.found.length * HEIGHT}px`;
     this.at.list.scrollTop = 0;
+    this.heads();
     this.drawn = "";
     this.rows();
     if (this.state >= 0) this.draw();
+  }
+
+  // What stands over the strips; the list is as wide as they need.
+  heads() {
+    this.at.list.style.width = `${178 + 58 * this.shown.length}px`;
+    this.at.heads.replaceChildren(element("span", { class: "name" }), element("span", { class: "many" }),
+      ...this.shown.map((run) => element("span", { class: "run", title: this.data.runs[run] }, ...visible(this.data.runs[run]))));
   }
 
   mentions(state, index, named, word) {
