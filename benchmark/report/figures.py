@@ -248,7 +248,9 @@ def _legend(figure: "Figure", layout: Layout, grid: _Grid, kinds: set[bool]) -> 
     handles = [line(label=layout.legend, linestyle="none")]
     for side, name in enumerate(layout.names):
         colour = layout.colours[side]
-        handles.append(line(label=name, color=colour, marker=_MARKERS[side], markersize=4.5, lw=1.4))
+        handles.append(
+            line(label=name, color=colour, marker=_MARKERS[side], markersize=4.5, lw=1.4)
+        )
     if True in kinds:
         hollow = line(color=_GREY, marker="o", markersize=5.0, lw=1.8, markerfacecolor="white")
         hollow.set_label("measured")

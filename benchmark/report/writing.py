@@ -11,6 +11,7 @@ from benchmark.report.material import Material
 from benchmark.report.page import page, tables
 from benchmark.store.files import write_text
 
+
 def write_report(material: Material, out: Path, *, published: bool = True) -> list[Path]:
     """Write ``index.html``, ``figures/`` and ``tables/`` into the folder; what was written.
 

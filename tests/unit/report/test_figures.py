@@ -88,9 +88,7 @@ def test_missing_models_are_named(material: Material) -> None:
     assert len(by_title["Llama 2 (7B)"].containers) == 2
     empty = by_title["Gemma (8B)"]
     assert not empty.containers
-    assert [text.get_text() for text in empty.texts] == [
-        "no result of\nGemma 7B\nCodeGemma 7B"
-    ]
+    assert [text.get_text() for text in empty.texts] == ["no result of\nGemma 7B\nCodeGemma 7B"]
 
 
 def test_one_missing_model_is_named(material: Material) -> None:
@@ -116,9 +114,7 @@ def test_text_stays_text(published_material: Material) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_how_it_looks(
-    name: str, published_material: Material, snapshot: SnapshotAssertion
-) -> None:
+def test_how_it_looks(name: str, published_material: Material, snapshot: SnapshotAssertion) -> None:
     """A figure looks as it did when somebody last looked at it."""
     assert _image(LAYOUTS[name], published_material) == snapshot(extension_class=ImageExtension)
 

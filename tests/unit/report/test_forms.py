@@ -11,7 +11,7 @@ from benchmark.report.grid import Cell, Grid, Row, heading
 from benchmark.report.material import Material
 from benchmark.report.page import tables
 
-HOSTILE = "a|b\n<b>`*_[x](y)_*` & 5% $x_1^2$ #{}~\\ \"q\" </td><script>"
+HOSTILE = 'a|b\n<b>`*_[x](y)_*` & 5% $x_1^2$ #{}~\\ "q" </td><script>'
 
 
 def _grid(text: str) -> Grid:

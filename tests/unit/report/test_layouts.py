@@ -10,9 +10,7 @@ def test_panels_are_the_papers() -> None:
     one, two, three = papers_figures()
     for layout, experiment in ((one, "code"), (two, "math")):
         (row,) = layout.rows
-        wanted = {
-            p.id for p in registry().pairs.values() if p.paper and p.experiment == experiment
-        }
+        wanted = {p.id for p in registry().pairs.values() if p.paper and p.experiment == experiment}
         assert {panel.pair for panel in row} == wanted
     assert [len(row) for row in three.rows] == [5, 5]
     models = registry().models

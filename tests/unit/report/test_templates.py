@@ -40,7 +40,10 @@ def test_visible_names_the_character() -> None:
 def test_templates_escape_and_are_strict() -> None:
     """Whatever is put in is escaped, and a name that is not given is an error."""
     made = environment().from_string("<p title='{{ text }}'>{{ text }}</p>")
-    assert made.render(text="<i>'\"&") == "<p title='&lt;i&gt;&#39;&#34;&amp;'>&lt;i&gt;&#39;&#34;&amp;</p>"
+    assert (
+        made.render(text="<i>'\"&")
+        == "<p title='&lt;i&gt;&#39;&#34;&amp;'>&lt;i&gt;&#39;&#34;&amp;</p>"
+    )
     with pytest.raises(UndefinedError):
         made.render()
 
