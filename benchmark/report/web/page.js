@@ -89,7 +89,7 @@ function visible(text) {
 
 const HEIGHT = 34; // of a row of the list, as in the style sheet
 const BOXES = 7;
-const AROUND = 8; // rows that are made above and below what is seen
+const AROUND = 5; // rows that are made above and below what is seen
 
 class Explorer {
   constructor(data) {
@@ -104,6 +104,7 @@ class Explorer {
       });
       return found;
     });
+    this.strips = new Map();
     this.found = [];
     this.matches = new Uint8Array(data.states.length * BOXES);
     this.state = -1;
@@ -268,18 +269,21 @@ class Explorer {
     item.style.top = `${row * HEIGHT}px`;
     const rights = [];
     for (const run of this.shown) {
-      const strip = element("span", { class: "strip", "aria-hidden": "true" });
-      let right = 0;
-      for (let box = 0; box < BOXES; box++) {
-        const at = index * BOXES + box, outcome = this.outcomes[run][at];
-        right += Number(outcome === 1);
-        strip.append(element("i", { class: `${["w", "r", "n"][outcome]}${this.matches[at] ? " m" : ""}` }));
-      }
-      rights.push(right);
-      item.append(strip);
+      const outcomes = this.outcomes[run].subarray(index * BOXES, (index + 1) * BOXES);
+      rights.push(outcomes.reduce((total, outcome) => total + Number(outcome === 1), 0));
+      item.append(this.strip(outcomes, index));
     }
     item.setAttribute("aria-label", `State ${id.slice(0, 7)}, ${operations.length} operations, right: ${rights.map((n) => `${n} of ${BOXES}`).join(", ")}`);
     return item;
+  }
+
+  // A strip a run, a bar a box; many are alike, and a copy is made faster than a new one.
+  strip(outcomes, index) {
+    const kinds = [...outcomes].map((outcome, box) => `${"wrn"[outcome]}${this.matches[index * BOXES + box] ? " m" : ""}`);
+    const key = kinds.join();
+    if (!this.strips.has(key))
+      this.strips.set(key, element("span", { class: "strip", "aria-hidden": "true" }, ...kinds.map((kind) => element("i", { class: kind }))));
+    return this.strips.get(key).cloneNode(true);
   }
 
   // Choosing writes the address, and the address chooses.
