@@ -98,7 +98,7 @@ def test_states_and_answers(material: Material, finished_runs: ModuleType) -> No
 
 def parse_first(description: str) -> list[set[str]]:
     """The contents of the boxes in the first sentence, read by hand."""
-    clauses = description.split(".")[0].split(", ")
+    clauses = description.split(".", maxsplit=1)[0].split(", ")
     texts = [clause.split(" contains ")[1] for clause in clauses]
     return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.published import published, random_row
@@ -26,13 +28,21 @@ def _panels(layout: Layout, material: Material, *, with_published: bool = True) 
     return list(draw(layout, material, published=with_published).axes)
 
 
+def _curves(axes: Axes) -> list[ErrorbarContainer]:
+    return [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+
+
+def _heights(line: Line2D) -> list[float]:
+    heights: list[float] = np.asarray(line.get_ydata(), dtype=float).tolist()
+    return heights
+
+
 def _bars(axes: Axes) -> Iterator[tuple[list[float], list[tuple[float, float]]]]:
     """Each curve's values and its error bars' ends."""
-    for container in axes.containers:
-        assert isinstance(container, ErrorbarContainer)
+    for container in _curves(axes):
         line, _, bars = container.lines
         ends = [(float(a[1]), float(b[1])) for a, b in bars[0].get_segments()]
-        yield [float(y) for y in line.get_ydata()], ends
+        yield _heights(line), ends
 
 
 def _table6() -> dict[str, list[float]]:
@@ -52,9 +62,7 @@ def test_curves_are_table_6(name: str, published_material: Material) -> None:
         for key, (values, _) in zip((pair.base, pair.variant), drawn, strict=True):
             assert values == pytest.approx(printed[registry().model(key).huggingface_id], abs=0.006)
         random = [line for line in axes.lines if line.get_linestyle() == "--"]
-        assert [float(y) for y in random[0].get_ydata()] == pytest.approx(
-            list(random_row().values())
-        )
+        assert _heights(random[0]) == pytest.approx(list(random_row().values()))
         assert axes.get_title() == panel.title
 
 
@@ -73,7 +81,7 @@ def test_measured_over_published(material: Material) -> None:
     """A measured pair is drawn over its published curves, which step back; others are as before."""
     panels = _panels(LAYOUTS["figure-1"], material)
     by_title = {axes.get_title(): axes for axes in panels}
-    curves = by_title["Llama 2 (7B)"].containers
+    curves = _curves(by_title["Llama 2 (7B)"])
     assert len(curves) == 4
     assert [curve.lines[0].get_alpha() for curve in curves] == [0.45, 0.45, 1.0, 1.0]
     assert len(by_title["DeepSeek (7B)"].containers) == 2

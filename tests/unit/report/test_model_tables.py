@@ -26,15 +26,15 @@ def test_table_1_as_printed() -> None:
         "Experiment 3 (alignment)",
     ]
     assert (len(code), len(math), len(alignment)) == (6, 8, 12)
-    assert code["Llama 2"] == ("7B–70B", "", "", "", "–")
+    assert code["Llama 2"] == ("7B\N{EN DASH}70B", "", "", "", "\N{EN DASH}")
     assert code["DeepSeek-Coder"] == ("7B", "✓", "", "", "DeepSeek")
     assert math["FLoat"] == ("7B", "", "✓ (instruct)", "", "Llama")
     assert math["OpenMath-Mistral"] == ("7B", "", "✓ (instruct)", "", "Mistral")
     assert math["DeepSeek-Math"] == ("7B", "✓", "✓", "", "DeepSeek-Coder")
     assert math["CodeLlama"] == ("7B, 34B", "✓", "", "", "Llama 2")
     assert math["Llemma"] == ("7B, 34B", "✓", "✓", "", "CodeLlama")
-    assert alignment["CodeLlama Instruct"] == ("7B–70B", "✓", "", "✓", "CodeLlama")
-    assert alignment["Llama 2 Chat"] == ("7B–70B", "", "", "✓", "Llama 2")
+    assert alignment["CodeLlama Instruct"] == ("7B\N{EN DASH}70B", "✓", "", "✓", "CodeLlama")
+    assert alignment["Llama 2 Chat"] == ("7B\N{EN DASH}70B", "", "", "✓", "Llama 2")
 
 
 def test_table_4_as_printed() -> None:
@@ -42,7 +42,7 @@ def test_table_4_as_printed() -> None:
     rows = [tuple(cell.text for cell in row.cells) for row in table_4().rows]
     assert len({row[2] for row in rows}) == 29
     marks = [row[3] for row in rows]
-    assert (marks.count("✓"), marks.count("✗"), marks.count("–")) == (4, 7, 18)
+    assert (marks.count("✓"), marks.count("✗"), marks.count("\N{EN DASH}")) == (4, 7, 18)
     assert ("Llama 2 Chat", "70B", "meta-llama/Llama-2-70b-chat-hf", "✓") in rows
     assert ("CodeGemma Instruct", "7B", "google/codegemma-1.1-7b-it", "✗") in rows
 

@@ -50,7 +50,7 @@ def test_templates_escape_and_are_strict() -> None:
 
 def test_points() -> None:
     """Differences have a sign, and a minus as long as the plus."""
-    assert (points(0.031), points(-0.083)) == ("+3.1", "−8.3")
+    assert (points(0.031), points(-0.083)) == ("+3.1", "\N{MINUS SIGN}8.3")
 
 
 def test_digest() -> None:
