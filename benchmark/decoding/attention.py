@@ -12,7 +12,6 @@ import torch
 
 from benchmark.decoding.cache import Stored
 
-
 _FUSED = (torch.float32, torch.bfloat16)
 """What torch's kernel for the CPU takes with masks that are finite, as :func:`mask_of` has them."""
 

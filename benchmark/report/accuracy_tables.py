@@ -10,9 +10,6 @@ from benchmark.report.material import Chance, Material, ModelView
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
-Z = 1.959963984540054
-"""Standard errors to each side of a 95 % interval."""
-
 _MISSING = Cell("\N{EN DASH}")
 
 
@@ -127,7 +124,7 @@ def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest
 def _difference(test: UnpairedTest | None) -> Cell:
     if test is None:
         return _MISSING
-    return Cell(f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * Z * test.error:.1f}")
+    return Cell(f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}")
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
@@ -152,5 +149,5 @@ def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, V
                 "low": round(100 * low, 4),
                 "high": round(100 * high, 4),
                 "difference": round(100 * test.difference, 4) if test else None,
-                "difference_error": round(100 * Z * test.error, 4) if test else None,
+                "difference_error": round(100 * test.margin, 4) if test else None,
             }

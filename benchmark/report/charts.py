@@ -116,7 +116,6 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 
 FOREST_WIDTH, _NAMES, _FIGURES, _ROW = 760, 300, 150, 21
-_Z = 1.959963984540054
 
 
 def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
@@ -145,7 +144,7 @@ def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
 def _gains(view: PairView) -> Iterator[tuple[str, str, float, float, float, bool | None]]:
     name = f"{view.base.model.name} to {view.variant.model.name}"
     if view.published:
-        middle, error = view.published.difference, _Z * view.published.error
+        middle, error = view.published.difference, view.published.margin
         yield name, "published", middle, middle - error, middle + error, None
     if view.measured:
         test = view.measured.nontrivial

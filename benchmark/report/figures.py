@@ -1,13 +1,13 @@
 """Accuracy by numops as the paper draws it: a panel a pair, base and variant, random dashed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from benchmark.report.layouts import Layout
 from benchmark.report.material import Chance, Material, ModelView, PairView
+from benchmark.report.places import Places
 from benchmark.stats.summary import Summary
 
 if TYPE_CHECKING:
@@ -48,51 +48,6 @@ class Curve(NamedTuple):
     faint: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Where the panels stand, in inches from the left and the bottom.
-
-    Fixed, so that a figure does not hang on what a font measures.
-    """
-
-    down: int
-    across: int
-    width: float = 1.95
-    height: float = 1.75
-    left: float = 0.62
-    right: float = 0.3
-    top: float = 0.34
-    bottom: float = 0.86
-    legend_rows: int = 1
-    between: float = 0.12
-    above: float = 0.5
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Of the whole figure."""
-        panels = self.across * self.width + (self.across - 1) * self.between
-        rows = self.down * self.height + (self.down - 1) * self.above
-        return self.left + panels + self.right, self.top + rows + self.foot
-
-    @property
-    def foot(self) -> float:
-        """What is below the panels: ticks, a line of words, and the legend."""
-        return self.bottom + 0.2 * (self.legend_rows - 1)
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """The middle of the panels, as shares of the figure."""
-        (width, height), (right, top) = self.size, (self.right, self.top)
-        return (self.left + width - right) / 2 / width, (self.foot + height - top) / 2 / height
-
-    def panel(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Left, bottom, width and height of a panel, as shares of the figure."""
-        width, height = self.size
-        left = self.left + column * (self.width + self.between)
-        low = height - self.top - self.height - row * (self.height + self.above)
-        return left / width, low / height, self.width / width, self.height / height
-
-
 def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figure":
     """One figure: published curves with measured ones over them.
 
@@ -104,7 +59,7 @@ def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figu
     from matplotlib.figure import Figure
 
     across = max(map(len, layout.rows))
-    grid = _Grid(len(layout.rows), across, legend_rows=1 if across > _NARROW else 3)
+    grid = Places(len(layout.rows), across, legend_rows=1 if across > _NARROW else 3)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=grid.size, facecolor="white")
         kinds: set[bool] = set()
@@ -234,14 +189,14 @@ def _beside(axes: "Axes", words: str) -> None:
     )  # fmt: skip
 
 
-def _words(figure: "Figure", grid: _Grid) -> None:
+def _words(figure: "Figure", grid: Places) -> None:
     (width, height), (middle, centre) = grid.size, grid.middle
     figure.text(0.14 / width, centre, "Accuracy (%)", rotation=90, va="center", ha="center")
     words = "Number of operations affecting box state"
     figure.text(middle, (grid.foot - 0.36) / height, words, ha="center", va="center")
 
 
-def _legend(figure: "Figure", layout: Layout, grid: _Grid, kinds: set[bool]) -> None:
+def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) -> None:
     from matplotlib.lines import Line2D
 
     line = partial(Line2D, [], [])

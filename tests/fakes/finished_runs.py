@@ -17,10 +17,26 @@ from benchmark.stats.summary import summarize
 
 Answers = Callable[[State], str]
 
+HOSTILE = (
+    "Statement: Box 0 contains the <script>window.ran=1</script>, Box 1 contains the "
+    '</script><script>window.ran=1</script><!--, Box 2 contains the "><img src=x '
+    "onerror=window.ran=1>, Box 3 contains the \u202egnitset\u202c, Box 4 contains the "
+    "\x00\x07\x1b[31m, Box 5 contains the {{7*7}}${7*7}`\u2028\ud800, Box 6 contains the "
+    "' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>."
+)
+"""A text that would run, close, hide or turn round, wherever it is not taken as text."""
+
 
 def some_states(count: int) -> list[State]:
     """The first states of the generated test split: whole sequences of 13 states each."""
     return list(islice(generate("test", 0, default_vocabulary()), count))
+
+
+def first_contents(description: str) -> list[set[str]]:
+    """The contents of the boxes in the first sentence, read without the project's parser."""
+    clauses = description.split(".", maxsplit=1)[0].split(", ")
+    texts = [clause.split(" contains ")[1] for clause in clauses]
+    return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 
 
 def right(state: State) -> str:

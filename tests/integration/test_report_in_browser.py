@@ -1,7 +1,7 @@
 """The page in a headless Chromium: what a reader does with it, and what hostile text cannot."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,14 +24,10 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the path; get it with: apt-get install chromium"
 )
 
-HOSTILE = (
-    "Statement: Box 0 contains the <script>window.ran=1</script>, Box 1 contains the "
-    '</script><script>window.ran=1</script><!--, Box 2 contains the "><img src=x '
-    "onerror=window.ran=1>, Box 3 contains the \u202egnitset\u202c, Box 4 contains the "
-    "\x00\x07\x1b[31m, Box 5 contains the {{7*7}}`\u2028\ud800, Box 6 contains the "
-    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 -->."
-)
 STATES = 400
+
+First = Callable[[State], list[set[str]]]
+"""The contents of the boxes at first, read without the project's parser."""
 
 
 @dataclass
@@ -50,6 +46,12 @@ def states(finished_runs: ModuleType) -> list[State]:
 
 
 @pytest.fixture(scope="module")
+def first(finished_runs: ModuleType) -> First:
+    """What the boxes of a state hold at first."""
+    return lambda state: list(finished_runs.first_contents(state.description))
+
+
+@pytest.fixture(scope="module")
 def report(
     tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType, states: list[State]
 ) -> Path:
@@ -57,7 +59,9 @@ def report(
     place = tmp_path_factory.mktemp("browser")
 
     def hostile(state: State) -> str:
-        return HOSTILE if state.sample_id % 2 else str(finished_runs.right(state))
+        return (
+            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.right(state))
+        )
 
     kinds = {
         "meta-llama/Llama-2-7b-hf": finished_runs.copied,
@@ -115,22 +119,16 @@ def _count(view: "Page") -> str:
     return view.inner_text("#count")
 
 
-def _naive(states: list[State], *, numops: set[int], copied: bool) -> tuple[int, int]:
+def _naive(states: list[State], first: First, *, numops: set[int], copied: bool) -> tuple[int, int]:
     """States and queries with those numops that copying the initial state gets right, or wrong."""
     found = [
         sum(
-            query.numops in numops and (_first(state)[query.box] == set(query.gold)) == copied
+            query.numops in numops and (first(state)[query.box] == set(query.gold)) == copied
             for query in state.queries
         )
         for state in states
     ]
     return sum(map(bool, found)), sum(found)
-
-
-def _first(state: State) -> list[set[str]]:
-    clauses = state.description.split(".")[0].split(", ")
-    texts = [clause.split(" contains ")[1] for clause in clauses]
-    return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 
 
 def test_it_opens(opened: "Page") -> None:
@@ -142,18 +140,18 @@ def test_it_opens(opened: "Page") -> None:
     assert 10 < opened.locator(".item").count() < 60
 
 
-def test_filters(opened: "Page", states: list[State]) -> None:
+def test_filters(opened: "Page", states: list[State], first: First) -> None:
     """Outcome and numops choose the states and queries that a count by hand finds."""
     opened.select_option("#run", "0")
     opened.select_option("#outcome", "wrong")
     opened.check("#numops input[value='2']")
-    found, queries = _naive(states, numops={2}, copied=False)
+    found, queries = _naive(states, first, numops={2}, copied=False)
     assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
     opened.check("#numops input[value='3']")
-    found, queries = _naive(states, numops={2, 3}, copied=False)
+    found, queries = _naive(states, first, numops={2, 3}, copied=False)
     assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
     opened.select_option("#outcome", "right")
-    found, queries = _naive(states, numops={2, 3}, copied=True)
+    found, queries = _naive(states, first, numops={2, 3}, copied=True)
     assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
     opened.click("#filters [type=reset]")
     opened.wait_for_function(
@@ -161,9 +159,9 @@ def test_filters(opened: "Page", states: list[State]) -> None:
     )
 
 
-def test_flipped(opened: "Page", states: list[State]) -> None:
+def test_flipped(opened: "Page", states: list[State], first: First) -> None:
     """Against a run that is always right, what flips is what the copying run has wrong."""
-    found, queries = _naive(states, numops=set(range(9)), copied=False)
+    found, queries = _naive(states, first, numops=set(range(9)), copied=False)
     for outcome in ("flipped", "gained"):
         opened.select_option("#outcome", outcome)
         assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
@@ -213,7 +211,9 @@ def test_claims_by_verdict(opened: "Page") -> None:
     assert set(statuses) == {"not decidable"}
 
 
-def test_a_link_leads_to_a_state(opened: "Page", report: Path, states: list[State]) -> None:
+def test_a_link_leads_to_a_state(
+    opened: "Page", report: Path, states: list[State], first: First
+) -> None:
     """The address of a state shows it: operations of the box, gold and wrong objects marked."""
     state = next(s for s in states if s.queries[3].numops > 1 and s.queries[3].gold)
     name = state_id(state.description)
@@ -228,12 +228,12 @@ def test_a_link_leads_to_a_state(opened: "Page", report: Path, states: list[Stat
     assert marked == [sentence for sentence in sentences if "Box 3" in sentence]
     copied = opened.locator(".boxes tr.chosen td:nth-child(4)")
     assert copied.get_attribute("class") == (
-        "right" if _first(state)[3] == set(state.queries[3].gold) else "wrong"
+        "right" if first(state)[3] == set(state.queries[3].gold) else "wrong"
     )
     extra = copied.locator("ins").all_inner_texts()
-    assert {text[1:] for text in extra} == _first(state)[3] - set(state.queries[3].gold)
+    assert {text[1:] for text in extra} == first(state)[3] - set(state.queries[3].gold)
     lacking = copied.locator("del").all_inner_texts()
-    assert set(lacking) == set(state.queries[3].gold) - _first(state)[3]
+    assert set(lacking) == set(state.queries[3].gold) - first(state)[3]
 
 
 def test_by_keyboard(opened: "Page") -> None:

@@ -90,17 +90,10 @@ def test_states_and_answers(material: Material, finished_runs: ModuleType) -> No
         assert right
         assert right.text == finished_runs.right(state)
         assert all(right.outcome.correct)
-        first = parse_first(view.state.description)
+        first = finished_runs.first_contents(view.state.description)
         assert copied.outcome.correct == tuple(
             objects == set(query.gold) for objects, query in zip(first, state.queries, strict=True)
         )
-
-
-def parse_first(description: str) -> list[set[str]]:
-    """The contents of the boxes in the first sentence, read by hand."""
-    clauses = description.split(".", maxsplit=1)[0].split(", ")
-    texts = [clause.split(" contains ")[1] for clause in clauses]
-    return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 
 
 def test_notes_say_what_is_left_out(material: Material, folders: list[Path]) -> None:

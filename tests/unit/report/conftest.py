@@ -10,14 +10,6 @@ from benchmark.pipeline.reporting import gather
 from benchmark.records import State
 from benchmark.report.material import Material
 
-HOSTILE = (
-    "Statement: Box 0 contains the <script>alert(1)</script>, Box 1 contains the </script><!--, "
-    'Box 2 contains the "><img src=x onerror=alert(1)>, Box 3 contains the \u202egnitset\u202c, '
-    "Box 4 contains the \x00\x07\x1b[31m, Box 5 contains the {{7*7}}${7*7}`\u2028\ud800, "
-    "Box 6 contains the ' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>."
-)
-"""A text that would run, close, hide or turn round, wherever it is not taken as text."""
-
 HOSTILE_NAME = "x/</title><script>alert(2)</script>\u202e&amp;'\""
 
 
@@ -27,7 +19,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType)
     states, place = finished_runs.some_states(60), tmp_path_factory.mktemp("report")
 
     def hostile(state: State) -> str:
-        return HOSTILE if state.sample_id % 2 else str(finished_runs.mixed(state))
+        return (
+            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.mixed(state))
+        )
 
     kinds = {
         "meta-llama/Llama-2-7b-hf": finished_runs.copied,
@@ -53,6 +47,6 @@ def published_material() -> Material:
 
 
 @pytest.fixture(scope="session")
-def hostile() -> str:
+def hostile(finished_runs: ModuleType) -> str:
     """The hostile text."""
-    return HOSTILE
+    return str(finished_runs.HOSTILE)
