@@ -30,6 +30,7 @@ benchmark: venv
 	$(RUN) -m benchmark fetch smollm2
 	$(RUN) -m benchmark run --model "$$($(RUN) -m benchmark fetch smollm2)" \
 	  --states 64 --batch-size 16 --out runs/smollm2 --set-aside
+	$(RUN) -m benchmark report runs/smollm2 --out report
 
 # The engines of others that `speed` measures, apart from the benchmark: they want other versions.
 # pip must find PyTorch's build for CPUs (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL); llama.cpp is
@@ -58,4 +59,4 @@ lint: venv
 	$(VENV)/bin/lint-imports
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) runs report .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

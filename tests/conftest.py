@@ -96,6 +96,11 @@ def fakes() -> Callable[[str], ModuleType]:
     return _fake
 
 
+def finished_runs() -> ModuleType:
+    """Folders of finished runs without a model: ``write_run``, ``some_states`` and answers."""
+    return _fake("finished_runs")
+
+
 @cache
 def _fake(name: str) -> ModuleType:
     path = Path(__file__).parent / "fakes" / f"{name}.py"

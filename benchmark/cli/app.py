@@ -16,6 +16,7 @@ from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
+from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.speed import speed
@@ -35,6 +36,7 @@ VERBS = (
     prompt_format,
     ablation,
     claims,
+    report,
     plan,
     score,
     generate,
