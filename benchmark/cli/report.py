@@ -23,7 +23,7 @@ def report(
     registry_file: RegistryFile = None,
     drift: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of compare --json; may be given again.", metavar="FILE"),
+        typer.Option(help="What compare --json wrote; may be given again.", metavar="FILE"),
     ] = None,
     *,
     measured_only: Annotated[

@@ -1,13 +1,13 @@
-"""Comparisons of fingerprints, as ``compare --json`` writes them and the page shows them."""
+"""Comparisons of fingerprints, as ``compare --json FILE`` writes them and the page shows them."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.models.entries import valid
 from benchmark.regression.stages import STAGES
+from benchmark.regression.verdict import Severity
 
 
 class _Part(BaseModel):
@@ -68,7 +68,7 @@ class DriftExample(_Part):
 class Drift(_Part):
     """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise."""
 
-    severity: Literal["same", "noise", "drift", "regression"]
+    severity: Severity
     stage: str | None
     states: int
     stages: Mapping[str, StageShift]

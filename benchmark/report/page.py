@@ -72,7 +72,7 @@ def page(material: Material, grids: Sequence[Grid]) -> str:
             (_EXPERIMENTS[name], [PairCard(view, panel(view, material.chance)) for view in views])
             for name, views in by_experiment.items()
         ],
-        settings=[list(settings(view)) for view in material.runs],
+        settings=[dict(settings(view)) for view in material.runs],
         differing=_differing(material.runs),
         comparisons=[(compared, list(_groups(compared))) for compared in material.compared],
         tables=grids,

@@ -5,10 +5,14 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmark.hypotheses.claims import claims
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import gather
 from benchmark.report.material import Material
 from benchmark.report.page import page, tables
 
@@ -121,3 +125,13 @@ def test_data_is_whole(whole: _Elements, material: Material, hostile: str) -> No
     document = json.loads(whole.inner["script"][0])
     assert len(document["states"]) == len(material.states)
     assert hostile in document["texts"]
+
+
+def test_a_result_with_an_odd_environment(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Whatever an environment is, the page shows it as text and does not break on it."""
+    run = finished_runs.write_run(
+        tmp_path / "run", "x/y", finished_runs.some_states(2), finished_runs.right,
+        environment=["<b>", {"hardware": None}], prompts=None,
+    )  # fmt: skip
+    material = gather([run], registry())
+    assert "&lt;b&gt;, {&#39;hardware&#39;: None}" in page(material, tables(material))
