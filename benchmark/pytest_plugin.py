@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.models.registry import Pair, RegisteredModel, wanted_registry
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.records import Tally
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -216,10 +217,10 @@ class Quiet:
     def say(self, text: str) -> None:
         """Say nothing."""
 
-    def start(self, total: int, done: int) -> None:
+    def start(self, total: int, done: int, name: str = "") -> None:
         """Show nothing."""
 
-    def advance(self, states: int) -> None:
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
         """Show nothing."""
 
 

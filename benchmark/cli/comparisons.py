@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from benchmark.pipeline.requests import RunRequest
 
 
-def measure_both(store: Path, base: "RunRequest", variant: "RunRequest") -> "Comparison":
+def measure_both(
+    store: Path, base: "RunRequest", variant: "RunRequest", *, quiet: bool = False
+) -> "Comparison":
     """The comparison of two measurements of the store, made now where they are not there."""
     from rich.console import Console
 
@@ -17,7 +19,7 @@ def measure_both(store: Path, base: "RunRequest", variant: "RunRequest") -> "Com
     from benchmark.pipeline.model_store import ModelStore
     from benchmark.report.progress import RunProgress
 
-    with RunProgress(Console(stderr=True)) as progress:
+    with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         models = ModelStore(store, progress)
         return compare(models.measure(base), models.measure(variant))
 

@@ -38,6 +38,7 @@ BatchSize = Annotated[
     typer.Option(help="Prompts decoded together; default: the protocol's (32, the paper's 1)."),
 ]
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", help="Your own models and pairs, TOML.", metavar="FILE"),

@@ -15,6 +15,7 @@ from benchmark.cli.options import (
     Json,
     ModelStoreFolder,
     Password,
+    Quiet,
     RegistryFile,
     States,
 )
@@ -35,6 +36,7 @@ def pair(
     batch_size: BatchSize = None,
     *,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure two models on the same states and compare them, clustered by sequence.
 
@@ -55,7 +57,7 @@ def pair(
         batch_size=batch_size,
     )
     first, second = (registered(known, name, request) for name in (base, variant))
-    comparison = measure_both(store, first, second)
+    comparison = measure_both(store, first, second, quiet=quiet)
     wanted = find_pair(known, base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )

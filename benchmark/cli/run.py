@@ -16,6 +16,7 @@ from benchmark.cli.options import (
     Model,
     Password,
     PromptFormat,
+    Quiet,
     States,
 )
 
@@ -52,6 +53,7 @@ def run(
         typer.Option("--set-aside", metavar="", help="Move another run that is in --out to DIR.1."),
     ] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a model on the boxes task; the same command goes on where it stopped."""
     from rich.console import Console
@@ -76,7 +78,7 @@ def run(
         max_new_tokens=max_new_tokens,
         set_aside=set_aside,
     )
-    with RunProgress(Console(stderr=True)) as progress:
+    with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         measured = pipeline.run(request, progress)
     if as_json:
         print(json.dumps(measured.document, indent=2))

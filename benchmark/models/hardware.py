@@ -40,6 +40,13 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(Gpu(f"gpu-{each.uuid}", each.total_memory) for each in found)
 
 
+def gpu_memory(device: str) -> int | None:
+    """The most bytes that a process has held on a GPU at once; None for any other device."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+
+
 def release() -> None:
     """Give memory of models that are not used any more back to the device."""
     import torch

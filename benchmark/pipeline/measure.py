@@ -10,6 +10,7 @@ from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_engine, check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
+from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import (
     LoadOptions,
     check_options,
@@ -26,7 +27,7 @@ from benchmark.pipeline.history import History
 from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import check_format, prompt
-from benchmark.records import Outcome, State, TokenIds
+from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.scoring.outcomes import outcomes_as_json
 from benchmark.stats.summary import Summary, summarize
 from benchmark.store.run_folder import RunFolder
@@ -212,15 +213,26 @@ def _decode(
         replace(limits, batch_size=before.batch_size or limits.batch_size),
     )
     started, decoded, now = time.perf_counter(), 0, before
-    progress.start(len(work.states), len(done))
+    progress.start(len(work.states), len(done), Path(name).name)
+    right = _right(work, {index: there[work.states[index].description] for index in done})
     for batch in engine.generate(work.prompts, done):
         folder.append((work.states[i].description, completion.text) for i, completion in batch)
         decoded += len(batch)
         seconds = time.perf_counter() - started
         now = before.plus(engine.batch_sizes[-1], engine.composition, decoded, seconds)
         folder.note(now.as_json())
-        progress.advance(len(batch))
+        texts = {index: completion.text for index, completion in batch}
+        new = _right(work, texts)
+        right = Tally(right.correct + new.correct, right.total + new.total)
+        progress.advance(len(batch), right, gpu_memory(options.device))
     return now.as_json()
+
+
+def _right(work: Prepared, texts: Mapping[int, str]) -> Tally:
+    """The queries that are right of states by their numbers, and all of them."""
+    outcomes = evaluate([work.states[index] for index in texts], list(texts.values()))
+    correct = [right for outcome in outcomes for right in outcome.correct]
+    return Tally(sum(correct), len(correct))
 
 
 def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:

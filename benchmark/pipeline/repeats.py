@@ -10,7 +10,7 @@ from benchmark.boxes.world import BOXES
 from benchmark.models.hardware import on_threads
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.requests import Progress
-from benchmark.records import Outcome, State
+from benchmark.records import Outcome, State, Tally
 from benchmark.regression.logits import Logits, shift
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
@@ -87,8 +87,8 @@ class _Silent:
     def say(self, text: str) -> None:
         """Say nothing."""
 
-    def start(self, total: int, done: int) -> None:
+    def start(self, total: int, done: int, name: str = "") -> None:
         """Show nothing."""
 
-    def advance(self, states: int) -> None:
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
         """Show nothing."""

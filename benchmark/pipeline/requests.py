@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchmark.records import Tally
+
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
@@ -48,8 +50,11 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """What is being done now, where it is not decoding."""
 
-    def start(self, total: int, done: int) -> None:
-        """Decoding begins, with so many states already there."""
+    def start(self, total: int, done: int, name: str = "") -> None:
+        """Decoding by the model of that name begins, with so many states already there."""
 
-    def advance(self, states: int) -> None:
-        """So many more states are on disk."""
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
+        """So many more states are on disk.
+
+        ``right`` counts the queries of all that are, ``memory`` is of the GPU, in bytes.
+        """

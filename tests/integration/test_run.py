@@ -20,7 +20,7 @@ from benchmark.decoding import outlines_engine
 from benchmark.errors import ResumeError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline import DataRequest, RunRequest, load_states, run, score_files
-from benchmark.records import Completion, TokenIds
+from benchmark.records import Completion, Tally, TokenIds
 
 ROOT = Path(__file__).parents[2]
 STATES = 5
@@ -34,17 +34,19 @@ class Watch:
     fail_after: int | None = None
     started: list[tuple[int, int]] = field(default_factory=list)
     advanced: list[int] = field(default_factory=list)
+    right: list[Tally | None] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         """Keep nothing."""
 
-    def start(self, total: int, done: int) -> None:
+    def start(self, total: int, done: int, name: str = "") -> None:
         """Keep how much there is."""
         self.started.append((total, done))
 
-    def advance(self, states: int) -> None:
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
         """Keep the number, and stop like Ctrl-C when it is time."""
         self.advanced.append(states)
+        self.right.append(right)
         if self.fail_after is not None and sum(self.advanced) >= self.fail_after:
             raise KeyboardInterrupt
 
@@ -109,12 +111,27 @@ def _wait_for_predictions(process: subprocess.Popen[str], path: Path) -> None:
         time.sleep(0.02)
 
 
+def _overall(folder: Path) -> tuple[int, int]:
+    overall = json.loads((folder / "result.json").read_text())["overall"]
+    return overall["correct"], overall["total"]
+
+
+def test_quiet(
+    request_: RunRequest, command_line: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """With -q a run shows its result, and nothing of how it goes."""
+    done = command_line(*_command(request_)[3:], "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "accuracy" in done.stdout
+
+
 def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     """A run leaves a prediction a state and a result that says what it depends on."""
     watch = Watch()
     measured = run(request_, watch)
     assert watch.started == [(STATES, 0)]
     assert watch.advanced == [2, 2, 1]
+    assert watch.right[-1] == measured.summary.overall.tally
     lines = (request_.out / "predictions.jsonl").read_text().splitlines()
     predictions = [json.loads(line) for line in lines]
     states = load_states(request_.data)
@@ -178,6 +195,7 @@ def test_a_torn_batch_is_completed(request_: RunRequest, whole: bytes) -> None:
     watch = Watch()
     run(request_, watch)
     assert watch.advanced == [1, 2, 1]
+    assert watch.right[-1] == Tally(*_overall(request_.out))
     assert predictions.read_bytes() == whole
 
 

@@ -1,10 +1,12 @@
 """Progress as lines where there is no terminal."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
+from benchmark.records import Tally
 from benchmark.report.progress import RunProgress
 
 
@@ -44,3 +46,37 @@ def test_a_live_line_on_a_terminal() -> None:
     text = _text(console)
     assert "4/4" in text
     assert "a second" in text
+
+
+def test_accuracy_so_far_and_memory() -> None:
+    """The line says what is right so far, and what the GPU holds where there is one."""
+    for terminal in (True, False):
+        console = _console(terminal=terminal)
+        with RunProgress(console) as progress:
+            progress.start(total=4, done=0, name="a-model-of-a-rather-long-name")
+            progress.advance(4, Tally(7, 28), 2_500_000_000)
+        text = _text(console)
+        assert "25.0 % right" in text
+        assert "GPU 2.5 GB" in text
+        assert "a-model-of-a-rath" in text
+        assert max(map(len, re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", text).splitlines())) <= 80
+
+
+def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR set a terminal gets no colours."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = _console(terminal=True)
+    with RunProgress(console) as progress:
+        progress.start(total=4, done=0)
+        progress.advance(4, Tally(7, 28))
+    assert not re.search(r"\x1b\[[\d;]*3\d", _text(console))
+
+
+def test_quiet() -> None:
+    """A quiet console is told everything and shows nothing."""
+    console = Console(file=io.StringIO(), force_terminal=True, quiet=True)
+    with RunProgress(console) as progress:
+        progress.say("loading")
+        progress.start(total=4, done=1)
+        progress.advance(3, Tally(7, 28))
+    assert not _text(console)
