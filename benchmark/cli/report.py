@@ -40,6 +40,7 @@ def report(
     from benchmark.models.registry import wanted_registry
     from benchmark.pipeline.reporting import gather
     from benchmark.report.comparison import comparison_table
+    from benchmark.report.templates import visible
     from benchmark.report.writing import write_report
 
     material = gather(folders or [], wanted_registry(registry_file), drift or [])
@@ -49,10 +50,10 @@ def report(
         return
     for compared in material.compared:
         base, variant, tests = compared.base, compared.variant, compared.tests
-        title = f"{base.run.label} (first) -> {variant.run.label} (second)"
+        title = visible(f"{base.run.label} (first) -> {variant.run.label} (second)")
         three = (tests.nontrivial, tests.overall, tests.by_numops)
         summaries = (base.summary, variant.summary)
         Console().print(comparison_table(title, ("first", "second"), summaries, three))
     for note in material.notes:
-        print(f"note: {note}")
+        print(f"note: {visible(note)}")
     print(f"written: {out / 'index.html'}, and {len(written) - 1} figures and tables beside it")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import PublishedModel
@@ -64,7 +65,7 @@ def baseline_table(chance: Percentages) -> Table:
 def plain_table(title: str | None) -> Table:
     """An empty table in the look of all tables here."""
     return Table(
-        title=title,
+        title=None if title is None else Text(title),  # a name may hold what looks like markup
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,

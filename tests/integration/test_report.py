@@ -56,3 +56,16 @@ def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_hostile_names_in_a_terminal(
+    command_line: CommandLine, runs: Path, tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """A model's name with control characters or markup of the terminal's library is text there."""
+    name = "x/[/red]\x1b[31m\u202e"
+    states = finished_runs.some_states(26)
+    other = finished_runs.write_run(tmp_path / "other", name, states, finished_runs.mixed)
+    done = command_line("report", runs / "base-0123", other, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "U+001B" in done.stdout
+    assert not set("\x1b\u202e") & set(done.stdout)
