@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
+from benchmark.cli.bisect import bisect
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
@@ -39,6 +40,7 @@ VERBS = (
     generate,
     baseline,
     compare,
+    bisect,
     fetch,
     fingerprint,
     train_controls,

@@ -21,7 +21,13 @@ _STYLES = {
 _SHOWN = 6
 """So many suspects and margins are shown; ``--json`` has all."""
 
-_DIRECTNESS = {4: "raised it", 3: "makes it", 2: "feeds it", 1: "may reach it", 0: "does not reach it"}
+_DIRECTNESS = {
+    4: "raised it",
+    3: "makes it",
+    2: "feeds it",
+    1: "may reach it",
+    0: "does not reach it",
+}
 
 
 def shift_report(comparison: Comparison) -> RenderableType:

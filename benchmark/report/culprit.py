@@ -1,0 +1,1 @@
+"""Who moved a stage: a bisection and its like, as text."""
