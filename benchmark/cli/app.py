@@ -15,6 +15,7 @@ from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
 from benchmark.cli.pair import pair
+from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
@@ -41,6 +42,7 @@ VERBS = (
     baseline,
     compare,
     bisect,
+    plain,
     fetch,
     fingerprint,
     train_controls,

@@ -74,7 +74,8 @@ def between(known: Sequence[str], library: str, old: str, new: str) -> tuple[str
 def _end(known: Sequence[str], library: str, version: str) -> Version:
     parsed = _public(version)
     if parsed is None or str(parsed) not in known:
-        near = [each for each in known if each.startswith(version.split(".", maxsplit=1)[0] + ".")][
+        major = version.split(".", maxsplit=1)[0] + "."
+        near = [each for each in known if each.startswith(major)][-5:]
             -5:
         ]
         hint = f"; the newest of its kind are {', '.join(near)}" if near else ""

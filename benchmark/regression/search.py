@@ -8,6 +8,7 @@ seen without looking at every place.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import Generic, TypeVar
 
 from benchmark.errors import SettingError
@@ -103,8 +104,7 @@ class Search(Generic[T]):
     def one_by_one(self, low: int, high: int) -> tuple[Move, ...]:
         """All moves between neighbours, with every place measured: what came back is seen too."""
         places = [p for p in range(low, high + 1) if self.at(p) is not None]
-        neighbours = zip(places, places[1:], strict=False)
-        return tuple(Move(a, b) for a, b in neighbours if self.differ(a, b))
+        return tuple(Move(a, b) for a, b in pairwise(places) if self.differ(a, b))
 
     def _middle(self, low: int, high: int) -> int | None:
         """The place nearest to the middle that can be measured, strictly between the two."""
@@ -137,8 +137,6 @@ def smallest_cause(
 
 
 def _choices(changes: Sequence[str], size: int) -> list[frozenset[str]]:
-    from itertools import combinations
-
     return [frozenset(each) for each in combinations(changes, size) if size < len(changes)]
 
 

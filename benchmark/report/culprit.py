@@ -1,1 +1,0 @@
-"""Who moved a stage: a bisection and its like, as text."""
