@@ -14,6 +14,7 @@ from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
+from benchmark.cli.hub_folder import hub_folder
 from benchmark.cli.pair import pair
 from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
@@ -43,6 +44,7 @@ VERBS = (
     compare,
     bisect,
     plain,
+    hub_folder,
     fetch,
     fingerprint,
     train_controls,

@@ -24,6 +24,7 @@ from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record
 
 KINDS = ("fingerprint", "plain", "sentinel")
+_SMALL = 64 * 2**20
 _PATIENCE = 7200
 """Seconds that one record may take."""
 
@@ -61,10 +62,26 @@ def probe(kind: str, model: str | None, states: int, options: Sequence[str] = ()
         return Probe(kind, tuple(options), "")
     if model is None:
         raise SettingError(f"--probe {kind} needs --model: a folder, a GGUF file or an identifier")
+    if kind == "plain":
+        return _probe(kind, Path(model), _files(Path(model)), states, options)
     location = locate(model)
-    path = str(location.folder / location.gguf) if location.gguf else str(location.folder)
-    arguments = (str(Path(path).resolve()), "--states", str(states), *options)
-    return Probe(kind, arguments, location.fingerprint)
+    path = location.folder / location.gguf if location.gguf else location.folder
+    return _probe(kind, path, location.fingerprint, states, options)
+
+
+def _probe(kind: str, path: Path, identity: str, states: int, options: Sequence[str]) -> Probe:
+    return Probe(kind, (str(path.resolve()), "--states", str(states), *options), identity)
+
+
+def _files(model: Path) -> str:
+    """A digest of small files, and of the sizes of large ones: plain use takes bare tokenizers."""
+    paths = sorted(p for p in model.glob("*") if p.is_file()) if model.is_dir() else [model]
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(f"{path.name} {path.stat().st_size}".encode())
+        if path.stat().st_size < _SMALL:
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
 
 
 @dataclass

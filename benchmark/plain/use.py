@@ -1,4 +1,4 @@
-"""A record of the libraries' own way: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt."""
+"""The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt."""
 
 import warnings
 from collections.abc import Sequence
@@ -107,9 +107,7 @@ class _Plain:
 
     @property
     def _gguf(self) -> dict[str, str]:
-        return (
-            {"gguf_file": self._location.gguf} if self._location and self._location.gguf else {}
-        )
+        return {"gguf_file": self._location.gguf} if self._location and self._location.gguf else {}
 
     @cached_property
     def _outlines(self) -> Any:  # noqa: ANN401
@@ -137,13 +135,13 @@ class _Plain:
         """What outlines' own processor allows along the correct answers."""
         known = dict[TokenIds, int]()
         along = tuple(
-            self._along(ids, self._correct(state), known)
+            self._along(ids, self._answer(state), known)
             for ids, state in zip(needed(prompts, "tokens"), self.states, strict=True)
         )
         sets = tuple(AllowedSet(digest(s), len(s), sum(s)) for s in known)
         return Allowed(sets, along)
 
-    def _correct(self, state: State) -> TokenIds:
+    def _answer(self, state: State) -> TokenIds:
         text = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
         return tuple(self._raw_tokenizer.encode(text, add_special_tokens=False))
 

@@ -62,24 +62,23 @@ def releases(library: str, *, pre: bool = False, listed: Listing = listing) -> t
 def between(known: Sequence[str], library: str, old: str, new: str) -> tuple[str, ...]:
     """The releases from one to another, both included.
 
+    The ends need not be listed: what was withdrawn can still be installed by its exact name, and
+    whether it can is found out there.
+
     Raises:
-        SettingError: when an end is no release, or they are in the wrong order.
+        SettingError: when an end is no version, or they are in the wrong order.
     """
-    ends = [_end(known, library, each) for each in (old, new)]
-    if ends[0] >= ends[1]:
+    first, last = _end(library, old), _end(library, new)
+    if first >= last:
         raise SettingError(f"{library}: {old} is not older than {new}; swap them")
-    return tuple(each for each in known if ends[0] <= Version(each) <= ends[1])
+    inside = {each for each in map(Version, known) if first < each < last}
+    return tuple(map(str, sorted({first, *inside, last})))
 
 
-def _end(known: Sequence[str], library: str, version: str) -> Version:
+def _end(library: str, version: str) -> Version:
     parsed = _public(version)
-    if parsed is None or str(parsed) not in known:
-        major = version.split(".", maxsplit=1)[0] + "."
-        near = [each for each in known if each.startswith(major)][-5:]
-            -5:
-        ]
-        hint = f"; the newest of its kind are {', '.join(near)}" if near else ""
-        raise SettingError(f"{library}: the index has no release {version}{hint}")
+    if parsed is None:
+        raise SettingError(f"{library}: {version!r} is no version")
     return parsed
 
 
