@@ -21,6 +21,7 @@ from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.sentinel import sentinel
 from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
 
@@ -43,6 +44,7 @@ VERBS = (
     baseline,
     compare,
     bisect,
+    sentinel,
     plain,
     hub_folder,
     fetch,

@@ -21,7 +21,7 @@ from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import digest
+from benchmark.regression.stages import STAGES, digest
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
@@ -60,7 +60,8 @@ class _Plain:
         make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
         sent = make("prompt", self._sent, lambda all_: (digest([text]) for text in all_))
         ids = make("tokens", lambda: self._encoded(sent), lambda all_: map(digest, all_))
-        allowed = make("constraint", lambda: self._allowed(ids), _sets)
+        path = make("path", lambda: self._answers_after(sent), lambda all_: map(digest, all_))
+        allowed = make("constraint", lambda: self._allowed(ids, path), _sets)
         said, outcomes = list[str](), list[Outcome]()
         if self._location is not None:
             make("weights", lambda: self._raw_model, lambda raw: [weights_digest(raw)])
@@ -70,7 +71,8 @@ class _Plain:
             make("verdict", lambda: count(outcomes), lambda counts: [digest([counts])])
         return Record(
             environment=self._environment(),
-            stages=self.attempts.stages,
+            stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
+            path=tuple(path or ()),
             texts=tuple(said),
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
@@ -131,19 +133,28 @@ class _Plain:
         texts = needed(sent, "prompt")
         return [tuple(self._outlines.tokenizer.encode([t])[0][0].tolist()) for t in texts]
 
-    def _allowed(self, prompts: Sequence[TokenIds] | None) -> Allowed:
+    def _answers_after(self, sent: Sequence[str] | None) -> list[TokenIds]:
+        """The correct answers in the tokens that they have after their prompts."""
+        texts = needed(sent, "prompt")
+        return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
+
+    def _answer(self, sent: str, state: State) -> TokenIds:
+        answer = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+        encode = self._raw_tokenizer.encode
+        before = encode(sent, add_special_tokens=False)
+        return tuple(encode(sent + answer, add_special_tokens=False)[len(before) :])
+
+    def _allowed(
+        self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None
+    ) -> Allowed:
         """What outlines' own processor allows along the correct answers."""
         known = dict[TokenIds, int]()
         along = tuple(
-            self._along(ids, self._answer(state), known)
-            for ids, state in zip(needed(prompts, "tokens"), self.states, strict=True)
+            self._along(ids, answer, known)
+            for ids, answer in zip(needed(prompts, "tokens"), needed(path, "tokens"), strict=True)
         )
         sets = tuple(AllowedSet(digest(s), len(s), sum(s)) for s in known)
         return Allowed(sets, along)
-
-    def _answer(self, state: State) -> TokenIds:
-        text = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
-        return tuple(self._raw_tokenizer.encode(text, add_special_tokens=False))
 
     def _along(
         self, ids: TokenIds, answer: TokenIds, known: dict[TokenIds, int]
