@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.bisect import bisect
+from benchmark.cli.canary import canary
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
@@ -44,6 +45,7 @@ VERBS = (
     baseline,
     compare,
     bisect,
+    canary,
     sentinel,
     plain,
     hub_folder,

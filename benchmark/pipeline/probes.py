@@ -43,6 +43,11 @@ class Probe:
     arguments: tuple[str, ...]
     identity: str
 
+    @property
+    def name(self) -> str:
+        """Its kind, and what it looks at."""
+        return " ".join((self.kind, *(Path(each).name for each in self.arguments[:1])))
+
     def command(self, out: Path, along: Path | None) -> list[str]:
         """The arguments to Python."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
@@ -207,3 +212,17 @@ def code_identity() -> str:
 def _steady() -> Mapping[str, str]:
     """The same in every environment; compiling masks would take longer than all the rest."""
     return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def run_suite(maker: Maker, requirements: Sequence[str], folder: Path) -> int:
+    """Run the tests of a folder that need no GPU in that environment; 1 where any fails, else 0.
+
+    Raises:
+        NotInstallableError: when the environment cannot be made.
+    """
+    python = maker.make(requirements).python
+    command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
+    variables = {**os.environ, **_steady(), **python_path(project_root())}
+    # An interpreter that we made, and the tests of the user's own folder.
+    done = subprocess.run([*command, str(folder)], env=variables, check=False)  # noqa: S603
+    return int(done.returncode != 0)

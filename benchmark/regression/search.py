@@ -115,29 +115,26 @@ class Search(Generic[T]):
         return None
 
 
-def smallest_cause(
+def causes(
     changes: Sequence[str], moves: Callable[[frozenset[str]], bool | None]
-) -> frozenset[str]:
-    """The smallest found set of changes that moves something by itself, of those that do together.
+) -> tuple[frozenset[str], ...]:
+    """The changes that move something, of those that do it together.
 
-    Single changes are tried first, then pairs; where no pair does it, delta debugging (Zeller and
-    Hildebrandt, 2002) leaves out what is not needed, so that no change of the answer could be left
-    out alone. ``moves`` is None where the set cannot be tried; such a set is no answer.
+    Each that does it alone; where none does, each pair that does; where no pair does, one set found
+    by delta debugging (Zeller and Hildebrandt, 2002), none of whose parts could be left out alone.
+    ``moves`` is None where a set cannot be tried; such a set is no answer.
 
     Raises:
         SettingError: when all changes together move nothing.
     """
-    if not moves(frozenset(changes)):
+    whole = frozenset(changes)
+    if not moves(whole):
         raise SettingError("all changes together move nothing: there is no culprit to look for")
     for size in (1, 2):
-        for chosen in _choices(changes, size):
-            if moves(chosen):
-                return chosen
-    return _minimal(list(changes), moves)
-
-
-def _choices(changes: Sequence[str], size: int) -> list[frozenset[str]]:
-    return [frozenset(each) for each in combinations(changes, size) if size < len(changes)]
+        subsets = map(frozenset, combinations(changes, size))
+        if found := tuple(each for each in subsets if each == whole or moves(each)):
+            return found
+    return (_minimal(list(changes), moves),)
 
 
 def _minimal(changes: list[str], moves: Callable[[frozenset[str]], bool | None]) -> frozenset[str]:
