@@ -17,7 +17,7 @@ from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import completion, prompt
 from benchmark.records import State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
-from benchmark.regression.record import Record, Sample
+from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.sentinel import Family, Values
 from benchmark.regression.stages import Stage, digest
 
@@ -65,16 +65,40 @@ def sentinel_record(names: Sequence[str]) -> Record:
         "tokens": Stage(tuple(digest(sorted(f.tokenizer.items())) for f in families)),
         "constraint": Stage(tuple(digest(sorted(f.constraint.items())) for f in families)),
     }
+    known = dict[AllowedSet, int]()
+    along = tuple(_along(family, known) for family in families)
     return Record(
         environment=Environment(versions=versions(), data={"families": " ".join(names)}),
         stages=stages,
-        samples=tuple(Sample(f.name, _ids(f.tokenizer)) for f in families),
+        path=tuple(map(_path, families)),
+        lengths=tuple(len(_ids(f, "prompt")) for f in families),
+        allowed=Allowed(tuple(known), along),
+        samples=tuple(Sample(f.name, _ids(f, "prompt")) for f in families),
         code=code_digests(),
     )
 
 
-def _ids(values: Values) -> tuple[int, ...]:
-    return tuple(map(int, values.get("prompt", "").split()))
+def _ids(family: Family, name: str) -> TokenIds:
+    return tuple(map(int, family.tokenizer.get(name, "").split()))
+
+
+def _path(family: Family) -> TokenIds:
+    """The answer that the sets were met along; nothing where the family got no constraint."""
+    if "failed" in family.constraint:
+        return ()
+    return (*_ids(family, "answer"), int(family.tokenizer["eos"]))
+
+
+def _along(family: Family, known: dict[AllowedSet, int]) -> tuple[int, ...]:
+    """The numbers of the family's sets among those of all families."""
+    numbers = list[int]()
+    for number in map(int, family.constraint.get("along the answer", "").split()):
+        if number < 0:
+            numbers.append(number)
+            continue
+        size, total, name = family.constraint[f"set {number}"].split()
+        numbers.append(known.setdefault(AllowedSet(name, int(size), int(total)), len(known)))
+    return tuple(numbers)
 
 
 def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
