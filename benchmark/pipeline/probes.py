@@ -165,24 +165,30 @@ class Workbench:
         return path
 
     def _run(self, environment: Installed, out: Path) -> str | None:
-        """None, or the last line of a process that made no record."""
-        variables = {**os.environ, **_steady(), **python_path(self.project)}
-        command = [str(environment.python), *self.probe.command(out, self.along)]
-        try:
-            # An interpreter that we made, and arguments of our own command line.
-            done = subprocess.run(  # noqa: S603
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_PATIENCE,
-                env=variables,
-            )
-        except subprocess.TimeoutExpired:
-            return f"more than {_PATIENCE} s"
-        if done.returncode == 0 and out.is_file():
-            return None
-        return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:300]
+        """None, or why there is no record."""
+        return run_probe(environment.python, self.project, self.probe, out, self.along)
+
+
+def run_probe(
+    python: Path, project: Path, wanted: Probe, out: Path, along: Path | None
+) -> str | None:
+    """Run a probe with the code of a folder; None, or the last line of one that made no record."""
+    variables = {**os.environ, **_steady(), **python_path(project)}
+    try:
+        # An interpreter that we made, and arguments of our own command line.
+        done = subprocess.run(  # noqa: S603
+            [str(python), *wanted.command(out, along)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+            env=variables,
+        )
+    except subprocess.TimeoutExpired:
+        return f"more than {_PATIENCE} s"
+    if done.returncode == 0 and out.is_file():
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:300]
 
 
 class UnmeasurableError(SettingError):
