@@ -23,8 +23,8 @@ def canary(
         Path | None, typer.Option(help="Write it as Markdown here.", metavar="FILE")
     ] = None,
     suite: Annotated[
-        Path | None,
-        typer.Option(help="Run this suite's tests against the snapshots too.", metavar="DIR"),
+        list[Path] | None,
+        typer.Option(help="Run these tests against the snapshots too.", metavar="PATH"),
     ] = None,
     *,
     pre: Annotated[bool, typer.Option("--pre", help="Newest may be a pre-release.")] = False,

@@ -220,8 +220,8 @@ def _steady() -> Mapping[str, str]:
     return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
 
-def run_suite(maker: Maker, requirements: Sequence[str], folder: Path) -> int:
-    """Run the tests of a folder that need no GPU in that environment; 1 where any fails, else 0.
+def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> int:
+    """Run those tests that need no GPU in that environment; 1 where any fails, else 0.
 
     Raises:
         NotInstallableError: when the environment cannot be made.
@@ -229,6 +229,6 @@ def run_suite(maker: Maker, requirements: Sequence[str], folder: Path) -> int:
     python = maker.make(requirements).python
     command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
     variables = {**os.environ, **_steady(), **python_path(project_root())}
-    # An interpreter that we made, and the tests of the user's own folder.
-    done = subprocess.run([*command, str(folder)], env=variables, check=False)  # noqa: S603
+    # An interpreter that we made, and the user's own tests.
+    done = subprocess.run([*command, *map(str, tests)], env=variables, check=False)  # noqa: S603
     return int(done.returncode != 0)
