@@ -47,12 +47,12 @@ def canary(
     probes = [probe("fingerprint", str(model), states)]
     probes += [probe("sentinel", None, states)] * bool(fetched_families())
     benches = [workbench(each, _say, retry=retry) for each in probes]
-    document = (found := tried(wanted, benches, _say)).as_json()
+    found = tried(wanted, benches, _say)
     if json_file:
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n", encoding="utf-8")
     if report:
-        report.write_text(canary_markdown(document), encoding="utf-8")
-    for line in canary_lines(document):
+        report.write_text(canary_markdown(found), encoding="utf-8")
+    for line in canary_lines(found):
         print(line)
     failed = run_suite(benches[0].maker, wanted, suite) if suite else 0
     raise typer.Exit(found.exit_status or failed)

@@ -36,7 +36,9 @@ class Isolation:
             return "the environment: the old code moves with it, and the new code moves no more"
         if code:
             return "the code: the old code gives the old record in this environment"
-        return "neither alone beyond noise"
+        if self.whole.severity in UNMOVED:
+            return "nothing: no stage moved beyond noise"
+        return "neither alone: only both together are beyond noise"
 
     def as_json(self) -> dict[str, object]:
         """By name."""

@@ -1,8 +1,8 @@
 """Who moved a stage: what searches over releases and upgrades found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from benchmark.regression.verdict import Comparison, Severity
+from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 
 UNMOVED = (Severity.SAME, Severity.NOISE)
 
@@ -61,6 +61,66 @@ class Bisection:
             "skipped": self.skipped,
             "steps": [step.as_json() for step in self.steps],
             "moved_since": self.rest.as_json() if self.rest else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One probe under all upgrades together.
+
+    ``comparison`` is None where it could not be measured, for ``reason``; ``culprits`` are the
+    upgrades that move it alone, or the pairs, or the set that only does so together.
+    """
+
+    probe: str
+    comparison: Comparison | None
+    culprits: tuple[tuple[str, ...], ...] = ()
+    reason: str | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything moved beyond noise."""
+        return self.comparison is not None and self.comparison.severity not in UNMOVED
+
+    @property
+    def severity(self) -> Severity:
+        """The comparison's; what does not run with the upgrades is a regression."""
+        return self.comparison.severity if self.comparison else Severity.REGRESSION
+
+    def as_json(self) -> dict[str, object]:
+        """By name."""
+        found = self.comparison
+        return {
+            "probe": self.probe,
+            "severity": self.severity.value,
+            "reason": self.reason,
+            "culprits": [list(each) for each in self.culprits],
+            "shift": size(found) if found and self.moved else None,
+            "environments": environment_differences(found) if found else {},
+            "comparison": found.as_json() if found else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """All probes under the upgrades."""
+
+    upgrades: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """The worst of the trials'."""
+        return max((EXIT_STATUSES[trial.severity] for trial in self.trials), default=0)
+
+    def as_json(self) -> dict[str, object]:
+        """By name."""
+        return {
+            "upgrades": list(self.upgrades),
+            "exit_status": self.exit_status,
+            "refused": self.refused,
+            "trials": [trial.as_json() for trial in self.trials],
         }
 
 

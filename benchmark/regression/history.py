@@ -58,8 +58,9 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
 def _digests(repository: Path, commit: str, known: dict[str, str]) -> dict[str, str]:
     """Of each file of the package, by its path in it; ``known`` are those by git's own names."""
     listed = _git(repository, "ls-tree", "-r", "-z", commit, "--", _PACKAGE).split("\0")
-    files = dict(reversed(line.split(maxsplit=2)[2].split("\t", 1)) for line in listed if line)
-    wanted = {path: blob for path, blob in files.items() if Path(path).suffix in CODE}
+    # A line is "mode type name<TAB>path".
+    pairs = (line.split(maxsplit=2)[2].split("\t", 1) for line in listed if line)
+    wanted = {path: blob for blob, path in pairs if Path(path).suffix in CODE}
     for blob in wanted.values():
         if blob not in known:
             content = _bytes(repository, "cat-file", "blob", blob)

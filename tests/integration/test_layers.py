@@ -34,7 +34,7 @@ def _wheel(folder: Path, requires: str = "") -> str:
 
 def _inside(python: Path, code: str) -> str:
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [python, "-c", code]
+    command = [str(python), "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=plain)  # noqa: S603
     return done.stdout.strip()
 

@@ -31,8 +31,8 @@ def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: F
     assert found.trials[0].culprits == (tuple(f"{name}==2" for name in guilty),)
     assert found.exit_status == 3
     by = " with ".join(f"{name}==2" for name in guilty)
-    assert f"  by {by}" in list(canary_lines(found.as_json()))
-    assert by in canary_markdown(found.as_json())
+    assert f"  by {by}" in list(canary_lines(found))
+    assert by in canary_markdown(found)
 
 
 def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
