@@ -1,7 +1,6 @@
 """The verbs ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+from benchmark.cli.app import main
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record, write_record
 
@@ -55,30 +56,48 @@ def _snapshot(project: pytest.Pytester) -> Path:
     return path
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmark", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)  # noqa: S603
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """``run("compare", ...)``: the command line in this process; its exit status."""
+
+    def status(*arguments: object) -> object:
+        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code
+
+    return status
 
 
-def test_the_verbs_from_model_to_exit_status(tmp_path: Path) -> None:
+def test_the_verbs_from_model_to_exit_status(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A run recorded, the same along it in bfloat16: drift or worse, at weights, by dtype."""
-    old, new = tmp_path / "old.json", tmp_path / "new.json.gz"
-    asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
-    done = _run(*asked, "--out", str(old), "--repeats", "1")
-    assert (done.returncode, done.stdout) == (0, f"written: {old}\n"), done.stderr
+    old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
+    asked = ("fingerprint", MODEL, "--states", 2, "--device", "cpu")
+    assert run(*asked, "--out", old, "--repeats", 1) == 0
+    assert capsys.readouterr().out == f"written: {old}\n"
     assert len(read_record(old).repeats) == 1
-    assert (
-        _run(*asked, "--out", str(new), "--along", str(old), "--dtype", "bfloat16").returncode == 0
-    )
-    paths = (str(old), str(new), "--json", str(tmp_path / "x.json"), "--junit", str(tmp_path / "x"))
-    done = _run("compare", *paths)
+    assert run(*asked, "--out", new, "--along", old, "--dtype", "bfloat16") == 0
+    status = run("compare", old, new, "--json", tmp_path / "x.json", "--junit", junit)
     document = json.loads((tmp_path / "x.json").read_text())
-    assert done.returncode == document["exit_status"] in {3, 4}
+    assert status == document["exit_status"]
+    assert status in {3, 4}
     assert document["stage"] == "weights"
     assert document["suspects"][0]["name"] == "protocol.dtype"
-    assert 'name="shift.stage" value="weights"' in (tmp_path / "x").read_text()
-    done = _run("compare", str(old), str(tmp_path / "none.json"))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert 'name="shift.stage" value="weights"' in junit.read_text()
+    assert "it began at weights" in capsys.readouterr().out
+    assert run("compare", old, old) == 0
+    assert run("compare", old, tmp_path / "none.json") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_file_to_write_has_a_name_that_is_known(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A record goes to .json or .json.gz; another name is misuse, and nothing is measured."""
+    assert run("fingerprint", MODEL, "--out", tmp_path / "x.txt") == 2
+    assert "name a file that ends in .json or .json.gz" in capsys.readouterr().err
 
 
 def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:
@@ -118,10 +137,13 @@ def test_noise_never_ratchets(project: pytest.Pytester, hand: ModuleType) -> Non
     assert _snapshot(project).read_bytes() == before
 
 
-def test_workers_do_not_write(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_workers_do_not_write(
+    project: pytest.Pytester, hand: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Under pytest-xdist an update is refused, even with a reason."""
     _now(project, hand.fake_record())
-    result = project.runpytest_subprocess("-n", "1", "--snapshot-update", "--bless", "x")
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    result = project.runpytest("--snapshot-update", "--bless", "x")
     result.stdout.fnmatch_lines(["*not updated in parallel*"])
     assert not list(project.path.glob("snapshots/**/*.json"))
 
