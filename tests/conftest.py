@@ -96,6 +96,7 @@ def fakes() -> Callable[[str], ModuleType]:
     return _fake
 
 
+@pytest.fixture(scope="session")
 def finished_runs() -> ModuleType:
     """Folders of finished runs without a model: ``write_run``, ``some_states`` and answers."""
     return _fake("finished_runs")

@@ -1,21 +1,22 @@
 """The verbs ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 
 import pytest
 
 import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
-from benchmark.cli.app import main
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record, write_record
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
+
+CommandLine = Callable[..., CompletedProcess[str]]
 
 TEST = """
 from pathlib import Path
@@ -56,48 +57,36 @@ def _snapshot(project: pytest.Pytester) -> Path:
     return path
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
-    """``run("compare", ...)``: the command line in this process; its exit status."""
-
-    def status(*arguments: object) -> object:
-        monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code
-
-    return status
-
-
-def test_the_verbs_from_model_to_exit_status(
-    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path: Path) -> None:
     """A run recorded, the same along it in bfloat16: drift or worse, at weights, by dtype."""
     old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
-    asked = ("fingerprint", MODEL, "--states", 2, "--device", "cpu")
-    assert run(*asked, "--out", old, "--repeats", 1) == 0
-    assert capsys.readouterr().out == f"written: {old}\n"
+    asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
+    done = command_line(*asked, "--out", str(old), "--repeats", "1")
+    assert (done.returncode, done.stdout) == (0, f"written: {old}\n"), done.stderr
     assert len(read_record(old).repeats) == 1
-    assert run(*asked, "--out", new, "--along", old, "--dtype", "bfloat16") == 0
-    status = run("compare", old, new, "--json", tmp_path / "x.json", "--junit", junit)
+    done = command_line(*asked, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
+    assert done.returncode == 0, done.stderr
+    files = ("--json", str(tmp_path / "x.json"), "--junit", str(junit))
+    done = command_line("compare", str(old), str(new), *files)
     document = json.loads((tmp_path / "x.json").read_text())
-    assert status == document["exit_status"]
-    assert status in {3, 4}
+    assert done.returncode == document["exit_status"]
+    assert done.returncode in {3, 4}
+    assert "it began at weights" in done.stdout
     assert document["stage"] == "weights"
     assert document["suspects"][0]["name"] == "protocol.dtype"
     assert 'name="shift.stage" value="weights"' in junit.read_text()
-    assert "it began at weights" in capsys.readouterr().out
-    assert run("compare", old, old) == 0
-    assert run("compare", old, tmp_path / "none.json") == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert command_line("compare", str(old), str(old)).returncode == 0
+    done = command_line("compare", str(old), str(tmp_path / "none.json"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_the_file_to_write_has_a_name_that_is_known(
-    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command_line: CommandLine, tmp_path: Path
 ) -> None:
     """A record goes to .json or .json.gz; another name is misuse, and nothing is measured."""
-    assert run("fingerprint", MODEL, "--out", tmp_path / "x.txt") == 2
-    assert "name a file that ends in .json or .json.gz" in capsys.readouterr().err
+    done = command_line("fingerprint", str(MODEL), "--out", str(tmp_path / "x.txt"))
+    assert done.returncode == 2
+    assert "name a file that ends in .json or .json.gz" in done.stderr
 
 
 def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:

@@ -66,7 +66,7 @@ def _baseline(data: Path, states: int, engine: str) -> Baseline:
         device="cpu",
         batch_size=states,
     )
-    return Baseline(run, fingerprint(FingerprintRequest(run, repeats=3), Quiet()))
+    return Baseline(run, fingerprint(FingerprintRequest(run, repeats=1), Quiet()))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
