@@ -12,12 +12,18 @@ from benchmark.models.registry import Pair, RegisteredModel, wanted_registry
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
     from benchmark.pipeline.measure import Measured
     from benchmark.pipeline.model_store import ModelStore
+    from benchmark.regression.record import Record
 
 Measure = Callable[[RegisteredModel], "Measured"]
 
 _PROPERTY = "pair verdict"
+
+_FALLBACK = "fingerprint stand-in"
+"""As in benchmark.snapshots.fingerprints, which imports more than an option parser should."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         default=Path("runs/store"),
         help="where measurements are kept, to be used again (default: runs/store)",
+    )
+    group.addoption(
+        "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
     )
     group.addoption("--states", type=int, metavar="N", help="only the first N states")
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
@@ -78,7 +87,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line a pair: what was measured, and whether its hypothesis holds."""
-    reports = (r for group in terminalreporter.stats.values() for r in group)
+    reports = [r for group in terminalreporter.stats.values() for r in group]
     lines = [
         str(value)
         for report in reports
@@ -88,6 +97,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines:
         terminalreporter.section("pairs, at numops >= 1")
         for line in sorted(lines):
+            terminalreporter.line(line)
+    stand_ins = {
+        str(value)
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _FALLBACK and getattr(report, "when", "") == "call"
+    }
+    if stand_ins:
+        terminalreporter.section("fingerprints held against other hardware's")
+        for line in sorted(stand_ins):
             terminalreporter.line(line)
 
 
@@ -141,6 +160,33 @@ def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measur
         return found
 
     return measure_or_skip
+
+
+@pytest.fixture
+def fingerprints(
+    snapshot: "SnapshotAssertion", request: pytest.FixtureRequest
+) -> Callable[["Record"], "SnapshotAssertion"]:
+    """Gives what a record must equal: the recorded fingerprint of its kind of run.
+
+    The figures of the comparison become properties of the test, in JUnit files too.
+    """
+    from benchmark.errors import SettingError
+    from benchmark.snapshots.fingerprints import Blessing, held_against, snapshot_of
+
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    blessing = Blessing(request.config.getoption("--bless"), parallel)
+    if request.config.getoption("--snapshot-update"):
+        try:
+            blessing.check()  # before anything is measured in vain
+        except SettingError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    def recorded(record: "Record") -> "SnapshotAssertion":
+        found = held_against(request.node, record)
+        request.node.user_properties.extend(found.items())
+        return snapshot_of(snapshot, record, blessing)
+
+    return recorded
 
 
 @pytest.fixture(scope="session")

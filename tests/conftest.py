@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.pipeline.requests import RunRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,7 +49,10 @@ def stand_ins(
     """``stand_ins(registry)``: tiny random models for all of it; the registry that names them."""
     write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
     create = _fake("stand_in_models").stand_in_model
-    return lambda known: write(known, tmp_path_factory.mktemp("models"), real_tokenizer, create)
+    shorten = _fake("short_vocabularies").shorten
+    return lambda known: write(
+        known, tmp_path_factory.mktemp("models"), real_tokenizer, create, shorten
+    )
 
 
 @pytest.fixture
@@ -75,6 +80,34 @@ def fake_bench() -> Callable[..., object]:
     """``fake_bench(root, stages, refused)``: a workbench without environments, and what it says."""
     create: Callable[..., object] = _fake("fake_bench").fake_bench
     return create
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Callable[..., CompletedProcess[str]]:
+    """``command_line("run", ...)``: what the command prints and its exit code, in this process.
+
+    It is the same ``main()``; a process of its own would spend seconds on importing torch.
+    """
+    run: Callable[..., CompletedProcess[str]] = _fake("command_line").command_line
+    return run
+
+
+@pytest.fixture
+def fault() -> Callable[[str], Callable[..., RunRequest]]:
+    """``fault(name)``: the function that puts a seeded fault into the pipeline."""
+    return lambda name: getattr(_fake("faults"), name)
+
+
+@pytest.fixture(scope="session")
+def fakes() -> Callable[[str], ModuleType]:
+    """``fakes(name)``: a module of ``tests/fakes``."""
+    return _fake
+
+
+@pytest.fixture(scope="session")
+def finished_runs() -> ModuleType:
+    """Folders of finished runs without a model: ``write_run``, ``some_states`` and answers."""
+    return _fake("finished_runs")
 
 
 @cache

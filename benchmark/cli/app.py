@@ -21,9 +21,11 @@ from benchmark.cli.pair import pair
 from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
+from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.sentinel import sentinel
+from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
 
@@ -40,6 +42,7 @@ VERBS = (
     prompt_format,
     ablation,
     claims,
+    report,
     plan,
     score,
     generate,
@@ -52,6 +55,7 @@ VERBS = (
     plain,
     hub_folder,
     fetch,
+    speed,
     fingerprint,
     train_controls,
 )

@@ -22,7 +22,10 @@ def generate(
     ] = None,
     *,
     subsample: Annotated[
-        bool, typer.Option("--subsample", help="Only the evaluated subset (about 716 states).")
+        bool,
+        typer.Option(
+            "--subsample", metavar="", help="Only the evaluated subset (about 716 states)."
+        ),
     ] = False,
 ) -> None:
     """Generate states of the boxes task, the same for the same seed everywhere."""

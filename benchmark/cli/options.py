@@ -14,7 +14,7 @@ DataSeed = Annotated[
     int | None,
     typer.Option(help="Seed of the generated data, 0 where no --data is given.", min=0),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON instead of a table.")]
 Password = Annotated[
     str | None, typer.Option(help="Password of the original ZIP (the authors' README gives it).")
 ]

@@ -48,7 +48,8 @@ def run(
     ] = None,
     *,
     set_aside: Annotated[
-        bool, typer.Option("--set-aside", help="Move another run that is in --out to DIR.1.")
+        bool,
+        typer.Option("--set-aside", metavar="", help="Move another run that is in --out to DIR.1."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -17,7 +17,8 @@ def score(
     password: Password = None,
     *,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Score only the states that have a prediction.")
+        bool,
+        typer.Option("--partial", metavar="", help="Score only the states that have a prediction."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -12,6 +12,9 @@ import torch
 
 from benchmark.decoding.cache import Stored
 
+_FUSED = (torch.float32, torch.bfloat16)
+"""What torch's kernel for the CPU takes with masks that are finite, as :func:`mask_of` has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -23,19 +26,18 @@ class Scoring:
 
 
 class Partial(NamedTuple):
-    """Attention over some of the keys, not yet divided by its sum.
+    """Attention over some of the keys.
 
-    ``output`` has shape (tokens, key heads, group, head dimension). ``top``, the highest score,
-    and ``total``, the sum of exp(score - top), have 1 in place of the last.
+    ``output`` has shape (tokens, key heads, group, head dimension). ``weight``, the logarithm of
+    the sum of exp(score), has no last dimension.
     """
 
     output: torch.Tensor
-    top: torch.Tensor
-    total: torch.Tensor
+    weight: torch.Tensor
 
     def result(self, dtype: torch.dtype) -> torch.Tensor:
         """The attention, shape (tokens, heads, head dimension)."""
-        return (self.output / self.total).flatten(1, 2).to(dtype)
+        return self.output.flatten(1, 2).to(dtype)
 
 
 def partial(
@@ -53,36 +55,54 @@ def partial(
         The parts, places of one row after those of another as tokens.
     """
     rows, places, heads, group, width = query.shape
-    length = stored.keys.shape[2]
-    flat = (query * scoring.scaling).transpose(1, 2).reshape(rows * heads, places * group, width)
-    keys, values = (each.flatten(0, 1) for each in stored)
-    scores = torch.bmm(flat, keys.transpose(1, 2)).float()
+    flat = query.transpose(1, 2).reshape(rows, heads, places * group, width)
+    if mask is not None:
+        # As scores are laid out: one line for each place and head of a group.
+        mask = mask[:, None, :, None].expand(-1, 1, -1, group, -1).flatten(2, 3)
+    fusable = query.device.type == "cpu" and query.dtype in _FUSED and scoring.softcap is None
+    attend = _fused if fusable else _plain
+    output, weight = attend(flat, stored, scoring, mask)
+    return Partial(
+        output.view(rows, heads, places, group, width).transpose(1, 2).flatten(0, 1),
+        weight.view(rows, heads, places, group).transpose(1, 2).flatten(0, 1),
+    )
+
+
+def _fused(
+    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """By torch's kernel for the CPU, which never has all scores in memory."""
+    mask = None if mask is None else mask.to(query.dtype)
+    output, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
+        query, *stored, attn_mask=mask, scale=scoring.scaling
+    )
+    return output, weight
+
+
+def _plain(
+    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """In operations that every device has."""
+    keys, values = stored
+    scores = ((query * scoring.scaling) @ keys.transpose(-1, -2)).float()
     if scoring.softcap is not None:
         scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
-    scores = scores.view(rows, heads, places, group, length)
     if mask is not None:
-        scores += mask[:, None, :, None]
+        scores += mask
     top = scores.amax(-1, keepdim=True)
-    weights = scores.sub_(top)
-    if mask is not None:
-        # exp takes several times as long where it underflows; 1e-35 is nothing beside 1.
-        weights.clamp_(min=-80)
-    weights.exp_()
+    # exp takes several times as long where it underflows; 1e-35 is nothing beside 1.
+    weights = scores.sub_(top).clamp_(min=-80).exp_()
     total = weights.sum(-1, keepdim=True)
-    weighted = weights.view(rows * heads, places * group, length).to(values.dtype)
-    output = torch.bmm(weighted, values).view(rows, heads, places, group, width)
-    return Partial(*(each.transpose(1, 2).flatten(0, 1) for each in (output, top, total)))
+    output = (weights.to(values.dtype) @ values) / total
+    return output, (top + total.log()).squeeze(-1)
 
 
 def merge(one: Partial, other: Partial) -> Partial:
     """Attention over both sets of keys."""
-    top = torch.maximum(one.top, other.top)
-    mine, theirs = (one.top - top).exp(), (other.top - top).exp()
-    return Partial(
-        one.output * mine + other.output * theirs,
-        top,
-        one.total * mine + other.total * theirs,
-    )
+    weight = torch.logaddexp(one.weight, other.weight)
+    mine, theirs = (one.weight - weight).exp(), (other.weight - weight).exp()
+    output = one.output * mine[..., None] + other.output * theirs[..., None]
+    return Partial(output, weight)
 
 
 def mask_of(allowed: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from benchmark.models.memory import EIGHT_BIT, cache_bytes, element_bytes, weight_bytes
-from benchmark.models.planning import Assumptions, Gpu, Workload
+from benchmark.models.planning import Assumptions, Drafted, Gpu, Workload
 from benchmark.models.shape import Shape
 
 
@@ -16,8 +16,7 @@ from benchmark.models.shape import Shape
 class Decoding:
     """How answers come about: so many tokens a state, in so many passes, so many states at once.
 
-    Plain greedy decoding takes a pass a token; with drafts that are accepted there are fewer, each
-    of more tokens. ``prompt_tokens`` are read in one pass before.
+    Plain greedy decoding takes a pass a token. ``prompt_tokens`` are read in one pass before.
     """
 
     batch_size: int
@@ -59,13 +58,49 @@ def pass_seconds(shape: Shape, dtype: str, gpu: Gpu, work: Pass) -> float:
     Layers shared between several GPUs run one after the other, not at once. Weights in 8 bit are
     multiplied at the rate of 16 bit.
     """
-    moved = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype)
-    moved += cache_bytes(shape, dtype, work.rows, int(work.length))
-    # Two operations a product: for the weights, for the scores, for mixing the values. Of the new
-    # positions themselves half is masked.
-    attention = 4 * shape.layers * shape.heads * shape.head_dim * (work.length - work.tokens / 2)
-    inside = work.tokens * (2 * shape.linear + attention)
-    operations = work.rows * (inside + work.scored * 2 * shape.head)
+    cache = cache_bytes(shape, dtype, work.rows, int(work.length))
+    # Of the new positions themselves half is masked.
+    seen = work.length - work.tokens / 2
+    operations = _operations(shape, work.rows * work.tokens, work.rows * work.scored, seen)
+    return _roofline(shape, dtype, gpu, cache, operations)
+
+
+def drafted_seconds(
+    shape: Shape,
+    dtype: str,
+    gpu: Gpu,
+    work: Workload,
+    how: Drafted,
+    assumed: Assumptions,
+) -> Seconds:
+    """The time of decoding the workload with drafts, rows being replaced as they finish.
+
+    What the prompts share is read in one pass and kept once; a row keeps the rest of its prompt
+    and half of its answer, on average.
+    """
+    rows = min(how.batch_size, work.states)
+    own = work.prompt_tokens - work.shared_tokens + work.answer_tokens / 2
+    cache = cache_bytes(shape, dtype, 1, work.shared_tokens)
+    cache += cache_bytes(shape, dtype, rows, int(own))
+    seen = work.shared_tokens + own
+    each = how.tokens / how.passes, how.scored / how.passes
+    step = _roofline(shape, dtype, gpu, cache, _operations(shape, *each, seen))
+    read = pass_seconds(shape, dtype, gpu, Pass(1, work.shared_tokens, 0, work.shared_tokens))
+    passes, least = work.states * how.passes, assumed.seconds_a_layer * shape.layers
+    return Seconds(
+        at_least=read + passes * step, about=max(read, least) + passes * max(step, least)
+    )
+
+
+def _operations(shape: Shape, tokens: float, scored: float, seen: float) -> float:
+    """Of a pass whose tokens each look at so many: two a product, as hardware counts them."""
+    # For the scores, and for mixing the values.
+    attention = 4 * shape.layers * shape.heads * shape.head_dim * seen
+    return tokens * (2 * shape.linear + attention) + scored * 2 * shape.head
+
+
+def _roofline(shape: Shape, dtype: str, gpu: Gpu, cache: float, operations: float) -> float:
+    moved = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype) + cache
     rate = gpu.flops.float32 if dtype == "float32" else gpu.flops.float16
     return max(moved / gpu.bandwidth, operations / rate)
 

@@ -14,7 +14,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-T = TypeVar("T", bound=Entry)
+T = TypeVar("T", bound=BaseModel)
 
 
 def valid(kind: type[T], fields: Mapping[str, object], where: str) -> T:

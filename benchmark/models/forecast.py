@@ -8,6 +8,7 @@ from benchmark.models.architectures import configuration
 from benchmark.models.duration import (
     Seconds,
     decoding_seconds,
+    drafted_seconds,
     loading_seconds,
     plain_decoding,
 )
@@ -66,6 +67,7 @@ class ModelForecast:
 
     ``gpus`` is None when no number of such GPUs holds it, ``batch_size`` what fits into those
     there are, halved from what was wanted as the engine does when memory runs out.
+    ``decoding`` is the default engine's time, ``plain`` that of a pass a token.
     """
 
     model: RegisteredModel
@@ -76,12 +78,18 @@ class ModelForecast:
     gpus: int | None
     fits: bool
     decoding: Seconds
+    plain: Seconds
     loading: float
 
     @property
     def seconds(self) -> float:
         """About how long it takes with loading."""
         return self.loading + self.decoding.about
+
+    @property
+    def plain_seconds(self) -> float:
+        """The same with a pass a token."""
+        return self.loading + self.plain.about
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,9 @@ def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelFore
     use = fitting or asked
     needs = memory(size, dtype, use)
     data = planning()
-    decoding = plain_decoding(data.workload, use.batch_size)
+    work = data.workload
+    plain = plain_decoding(work, use.batch_size)
+    drafted = work.with_drafts(use.batch_size)
     return ModelForecast(
         model=model,
         dtype=dtype,
@@ -151,9 +161,8 @@ def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelFore
         memory=needs,
         gpus=gpus_needed(needs, machine.memory),
         fits=fitting is not None,
-        decoding=decoding_seconds(
-            size, dtype, machine.gpu, data.workload.states, decoding, data.assumptions
-        ),
+        decoding=drafted_seconds(size, dtype, machine.gpu, work, drafted, data.assumptions),
+        plain=decoding_seconds(size, dtype, machine.gpu, work.states, plain, data.assumptions),
         loading=loading_seconds(size, dtype, data.assumptions),
     )
 

@@ -20,7 +20,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
@@ -52,15 +52,15 @@ def resolve_device(device: str) -> str:
     Raises:
         SettingError: for a device that does not exist here.
     """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return device
     match = _CUDA.fullmatch(device)
-    if match is None:
+    if match is None and device != "auto":
         raise SettingError(f"no device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
+    import torch
+
+    if match is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available():
         raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
     count = torch.cuda.device_count()
@@ -75,8 +75,10 @@ def check_options(options: LoadOptions) -> LoadOptions:
     Raises:
         SettingError: when they do not exist or do not fit the machine.
     """
-    _dtype(options.dtype)
-    _quantization(options)
+    if options.dtype not in DTYPES:
+        raise SettingError(f"no dtype {options.dtype!r}; choose one of {', '.join(DTYPES)}")
+    if options.quantization:
+        _quantization(options)
     return options
 
 
@@ -86,9 +88,11 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     Raises:
         ModelError: when the folder holds none that transformers can load.
     """
+    import transformers
+
     try:
         with _quiet():
-            raw = _tokenizer_class(location).from_pretrained(
+            raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
     except Exception as error:  # tokenizers raises no class of its own
@@ -96,8 +100,8 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     return TransformersTokenizer(raw, location.name)
 
 
-def _tokenizer_class(location: Location) -> "type[AutoTokenizer | PreTrainedTokenizerFast]":
-    """What loads a tokenizer: by its own class, unless this release knows that by another name.
+def _loads_tokenizer(location: Location) -> str:
+    """The class that loads a tokenizer: its own, unless this release knows that by another name.
 
     transformers 5 saves ``TokenizersBackend`` for what 4 calls ``PreTrainedTokenizerFast``.
     """
@@ -105,9 +109,8 @@ def _tokenizer_class(location: Location) -> "type[AutoTokenizer | PreTrainedToke
 
     config = location.folder / "tokenizer_config.json"
     saved = config.read_text(encoding="utf-8") if config.is_file() else ""
-    if _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME):
-        return transformers.PreTrainedTokenizerFast
-    return transformers.AutoTokenizer
+    renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
+    return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"
 
 
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
@@ -121,7 +124,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     arguments = {
-        "dtype": _dtype(options.dtype),
+        "dtype": _dtype(check_options(options).dtype),
         **_device_map(options.device),
         # Where there are none, transformers reads pickled weights with weights_only: no code runs.
         "use_safetensors": location.safetensors,
@@ -151,8 +154,6 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
 def _dtype(name: str) -> "torch.dtype":
     import torch
 
-    if name not in DTYPES:
-        raise SettingError(f"no dtype {name!r}; choose one of {', '.join(DTYPES)}")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 

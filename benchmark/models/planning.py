@@ -3,8 +3,9 @@
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import Annotated
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from benchmark.errors import SettingError
 from benchmark.models.entries import Entry, valid
@@ -33,12 +34,26 @@ class Gpu(Entry):
         return int(self.memory_gb * 1e9)
 
 
+class Drafted(Entry):
+    """What decoding with drafts takes a state, with so many rows at once.
+
+    ``tokens`` are all that are computed, of prompts, answers and rejected drafts;
+    ``scored`` those after which a token is chosen among several.
+    """
+
+    batch_size: PositiveInt
+    passes: PositiveFloat
+    tokens: PositiveFloat
+    scored: PositiveFloat
+
+
 class Workload(Entry):
     """How much is asked of a model: states, and tokens of their prompts and answers.
 
     ``prompt_tokens`` and ``answer_tokens`` are means over states; ``..._of_batch`` means over
     batches of 32 of the longest in each, to which the others are padded, or for which they wait;
-    ``longest_prompt_tokens`` the longest of all.
+    ``longest_prompt_tokens`` the longest of all, ``shared_tokens`` what all begin with;
+    ``drafted`` is what the default engine takes.
     """
 
     states: PositiveInt
@@ -47,6 +62,14 @@ class Workload(Entry):
     longest_prompt_tokens: PositiveInt
     answer_tokens: PositiveInt
     answer_tokens_of_batch: PositiveInt
+    shared_tokens: PositiveInt
+    drafted: Annotated[tuple[Drafted, ...], Field(min_length=1)]
+
+    def with_drafts(self, batch_size: int) -> Drafted:
+        """What was measured at the nearest batch that is not larger, or at the smallest."""
+        known = sorted(self.drafted, key=lambda drafted: drafted.batch_size)
+        fitting = [drafted for drafted in known if drafted.batch_size <= batch_size]
+        return fitting[-1] if fitting else known[0]
 
 
 class Assumptions(Entry):

@@ -1,7 +1,6 @@
 """Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +8,7 @@ import numpy as np
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.expression import answer_expression
 from benchmark.pipeline.measure import Measured
-from benchmark.records import Outcome
-from benchmark.stats.paired import PairedTest, paired_test
+from benchmark.stats.paired import PairedTest, paired_tests
 
 LEVEL = 0.05
 
@@ -50,14 +48,13 @@ def compare(base: Measured, variant: Measured) -> Comparison:
     Raises:
         ValueError: when they are not of the same states, or no query has numops >= 1.
     """
-    pair = (base.outcomes, variant.outcomes)
-    return Comparison(
-        base=base,
-        variant=variant,
-        overall=_test(*pair, frozenset(base.summary.by_numops)),
-        nontrivial=_test(*pair, frozenset(base.summary.by_numops) - {0}),
-        by_numops={n: _test(*pair, frozenset({n})) for n in base.summary.by_numops},
-    )
+    tests = paired_tests(base.outcomes, variant.outcomes, fresh_rng)
+    return Comparison(base, variant, tests.overall, tests.nontrivial, tests.by_numops)
+
+
+def fresh_rng() -> np.random.Generator:
+    """A generator for one test, always the same."""
+    return np.random.Generator(np.random.PCG64(SEED))
 
 
 def better_format(comparison: Comparison) -> tuple[str, bool]:
@@ -73,13 +70,6 @@ def broken_answers(measured: Measured) -> int:
     """How many answers do not begin with what the answer expression describes."""
     pattern = re.compile(answer_expression(BOXES))
     return sum(pattern.match(text.strip()) is None for text in measured.texts)
-
-
-def _test(
-    base: Sequence[Outcome], variant: Sequence[Outcome], wanted: frozenset[int]
-) -> PairedTest:
-    rng = np.random.Generator(np.random.PCG64(SEED))
-    return paired_test(base, variant, rng, wanted.__contains__)
 
 
 def _as_json(test: PairedTest) -> dict[str, object]:

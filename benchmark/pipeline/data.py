@@ -25,14 +25,23 @@ def load_states(request: DataRequest) -> list[State]:
         SettingError: for a number of states below 1 or above what there is, and for options
             that say nothing about the data asked for.
     """
-    if request.states is not None and request.states < 1:
-        raise SettingError(f"--states {request.states}: at least 1 is needed")
+    check_number(request)
     states = list(islice(_once(_source(request), str(request.path)), request.states))
     if not states:
         raise DataError(f"{request.path}: no states in this file")
     if request.states is not None and len(states) < request.states:
         raise SettingError(f"--states {request.states}: the data has {len(states)}; ask for fewer")
     return states
+
+
+def check_number(request: DataRequest) -> None:
+    """Check the number of states asked for, without reading any.
+
+    Raises:
+        SettingError: for a number below 1.
+    """
+    if request.states is not None and request.states < 1:
+        raise SettingError(f"--states {request.states}: at least 1 is needed")
 
 
 def evaluate(states: Sequence[State], predictions: Sequence[str]) -> list[Outcome]:

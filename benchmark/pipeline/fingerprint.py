@@ -44,12 +44,14 @@ class FingerprintRequest:
     """A run whose stages are recorded.
 
     ``along`` gives the answers to follow, those of an older record; without it they are the
-    model's own. ``repeats`` is how often the noise floor is sampled.
+    model's own. ``repeats`` is how often the noise floor is sampled. ``order`` is that in which
+    states go through the model, by default their own: the record is the same but for rounding.
     """
 
     run: RunRequest
     along: Record | None = None
     repeats: int = 0
+    order: Sequence[int] | None = None
 
 
 def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
@@ -132,7 +134,8 @@ class _Fingerprint:
     ) -> Loaded | None:
         if model is None or prompts is None:
             return None
-        return Loaded(model, self._tokenizer, self.settings, prompts)
+        order = self.request.order or range(len(prompts))
+        return Loaded(model, self._tokenizer, self.settings, prompts, order)
 
     def _decoded(self, loaded: Loaded | None) -> list[Completion]:
         ready = needed(loaded, self._missing())

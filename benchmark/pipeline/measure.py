@@ -21,7 +21,7 @@ from benchmark.models.location import Location, locate
 from benchmark.models.registry import registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.answers import check_limit, correct_answer
-from benchmark.pipeline.data import evaluate, load_states
+from benchmark.pipeline.data import check_number, evaluate, load_states
 from benchmark.pipeline.history import History
 from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
@@ -86,6 +86,7 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
         BenchmarkError: for whatever of the request cannot be had; see the message.
     """
     # What costs nothing is checked before anything is read or fetched.
+    check_number(request.data)
     settings = resolve(request)
     states = load_states(request.data)
     location = locate(request.model, request.revision)
@@ -140,7 +141,8 @@ def execute(
         how = _decode(work, options, folder, progress)
         texts = folder.finished()
         measured = _measured(work, texts)
-        folder.finish({**measured.document, **how, **work.identity})
+        result = {**measured.document, **how, **work.identity}
+        folder.finish(result, [state.description for state in work.states])
     return measured
 
 
@@ -152,14 +154,15 @@ def resolve(request: RunRequest) -> Settings:
     """
     named = protocol(request.protocol)
     engine = check_engine(request.engine or named.engine)
-    device = resolve_device(request.device)
+    prompt_format = check_format(request.prompt_format)
+    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
+    device = resolve_device(request.device)  # imports torch: what needs it not comes before
     entry = registry().by_huggingface_id(request.model)
     # The paper ran its largest models in 8 bit (section 4 of the protocol).
     quantized = entry.quantization if entry and named.paper_quantization else None
     own = LoadOptions(device, named.dtype(device), quantized)
     possible = quantized if device != "cpu" else None
     options = LoadOptions(device, request.dtype or own.dtype, request.quantization or possible)
-    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
     pairs = {
         "engine": (engine, named.engine),
         "batch_size": (limits.batch_size, named.limits.batch_size),
@@ -171,7 +174,7 @@ def resolve(request: RunRequest) -> Settings:
         name=request.protocol,
         changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
         engine=engine,
-        prompt_format=check_format(request.prompt_format),
+        prompt_format=prompt_format,
         limits=limits,
         options=check_options(options),
     )

@@ -10,6 +10,7 @@ from benchmark.pipeline.comparison import Comparison
 from benchmark.pipeline.measure import Measured
 from benchmark.pipeline.requests import RunRequest
 from benchmark.scoring.counts import Counts
+from benchmark.stats.paired import PairedTest
 from benchmark.stats.published import UnpairedTest, unpaired_test
 
 LEVEL = 0.05
@@ -36,7 +37,11 @@ class Verdict:
 
 def judge(pair: Pair, comparison: Comparison) -> Verdict:
     """Whether the pair shows at numops >= 1 what it is expected to show."""
-    test = comparison.nontrivial
+    return judge_test(pair, comparison.nontrivial)
+
+
+def judge_test(pair: Pair, test: PairedTest) -> Verdict:
+    """The same of the paired test of its queries with numops >= 1."""
     low, high = (100 * end for end in test.interval)
     figures = (
         f"{100 * test.difference:+.1f} points ({low:+.1f} to {high:+.1f}), "

@@ -23,23 +23,28 @@ OTHERS = 3
 
 @dataclass
 class Loaded:
-    """A model with its tokenizer, settings and prompts, and how it decoded them."""
+    """A model with its tokenizer, settings and prompts, and how it decoded them.
+
+    ``order`` is the order in which prompts go through the model, which decides who shares a
+    batch; what comes out is in the order of the prompts whatever it is.
+    """
 
     model: "LanguageModel"
     tokenizer: TransformersTokenizer
     settings: Settings
     prompts: Sequence[TokenIds]
+    order: Sequence[int]
     batches: dict[str, object] = field(default_factory=dict)
 
     def varied(self, batch_size: int, order: Sequence[int]) -> "Loaded":
-        """The same in other batches, with the prompts in that order."""
+        """The same in other batches and in another order."""
         limits = Limits(batch_size, self.settings.limits.max_new_tokens)
-        prompts = [self.prompts[i] for i in order]
-        return Loaded(self.model, self.tokenizer, replace(self.settings, limits=limits), prompts)
+        settings = replace(self.settings, limits=limits)
+        return replace(self, settings=settings, order=order, batches={})
 
 
 def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
-    """The completion of each prompt, in their order."""
+    """The completion of each prompt."""
     from benchmark.decoding.backing_off import BackingOff
 
     engine = BackingOff(
@@ -54,8 +59,8 @@ def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
         loaded.settings.limits,
     )
     found: dict[int, Completion] = {}
-    for batch in engine.generate(loaded.prompts):
-        found.update(batch)
+    for batch in engine.generate([loaded.prompts[i] for i in loaded.order]):
+        found.update((loaded.order[place], completion) for place, completion in batch)
         progress.advance(len(batch))
     loaded.batches = {"sizes": engine.batch_sizes, "composition": engine.composition}
     return [found[i] for i in range(len(loaded.prompts))]
@@ -69,13 +74,12 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds]) -> Logits:
     """
     from benchmark.decoding.forcing import Row, forced
 
-    pairs = zip(loaded.prompts, path, strict=True)
-    rows = [Row(prompt, answer) for prompt, answer in pairs if answer]
-    size = loaded.settings.limits.batch_size
-    found = iter(forced(loaded.model, rows, OTHERS, size, loaded.tokenizer.eos_id))
-    followed = [next(found) if answer else None for answer in path]
-    some = [each for each in followed if each]
-    if not some:
+    followed = [i for i in loaded.order if path[i]]
+    if not followed:
         raise ValueError("no answers to follow")
-    lengths = tuple(len(each.ids) if each else 0 for each in followed)
-    return replace(joined([f.ids for f in some], [f.values for f in some]), lengths=lengths)
+    rows = [Row(loaded.prompts[i], path[i]) for i in followed]
+    size = loaded.settings.limits.batch_size
+    found = forced(loaded.model, rows, OTHERS, size, loaded.tokenizer.eos_id)
+    by_state = [each for _, each in sorted(zip(followed, found, strict=True), key=lambda p: p[0])]
+    logits = joined([each.ids for each in by_state], [each.values for each in by_state])
+    return replace(logits, lengths=tuple(map(len, path)))

@@ -1,5 +1,6 @@
 """The noise floor of a record, measured: the same again in other batches, orders and threads."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from benchmark.models.hardware import on_threads
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.requests import Progress
 from benchmark.records import Outcome, State
-from benchmark.regression.logits import shift
+from benchmark.regression.logits import Logits, shift
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
 from benchmark.scoring.outcomes import score
@@ -18,6 +19,7 @@ from benchmark.scoring.parsing import parse_answer
 
 _SEED = 20240531
 _THREADS = (1, 2, 4)
+"""As far as there are cores: more threads than those wait for each other."""
 
 
 def repeated(
@@ -34,19 +36,21 @@ def repeated(
     found = []
     for number in range(repeats):
         progress.say(f"noise floor: repeat {number + 1} of {repeats}")
-        found.append(_repeat(record, loaded, states, number, rng))
+        found.append(_repeat(record, record.logits, loaded, states, number, rng))
     return replace(record, repeats=tuple(found))
 
 
 def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]:
-    """Batch size, threads and order of a repeat; no two neighbours have any of them in common."""
+    """Batch size, threads and order of a repeat; they go round at their own paces."""
     sizes = sorted({1, max(1, batch_size // 2), min(2 * batch_size, states), min(3, states)})
     orders = ("reversed", "shuffled")
-    return sizes[number % len(sizes)], _THREADS[number % len(_THREADS)], orders[number % 2]
+    threads = [each for each in _THREADS if each <= (os.cpu_count() or 1)]
+    return sizes[number % len(sizes)], threads[number % len(threads)], orders[number % 2]
 
 
 def _repeat(
     record: Record,
+    before: Logits,
     loaded: Loaded,
     states: Sequence[State],
     number: int,
@@ -57,21 +61,18 @@ def _repeat(
     order = list(range(count))[::-1] if name == "reversed" else rng.permutation(count).tolist()
     varied = loaded.varied(size, order)
     with on_threads(threads):
-        logits = log_probabilities(varied, [record.path[i] for i in order])
-        completions = decoded(varied, _Silent())
-    if record.logits is None:
-        raise ValueError("no logits to hold repeats against")
-    shifts = [shift(record.logits.state(i), logits.state(n)) for n, i in enumerate(order)]
-    texts = [completion.text for completion in completions]
-    outcomes = [score(parse_answer(t, BOXES), states[i]) for t, i in zip(texts, order, strict=True)]
+        logits = log_probabilities(varied, record.path)
+        texts = [completion.text for completion in decoded(varied, _Silent())]
+    shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]
+    outcomes = [score(parse_answer(t, BOXES), s) for t, s in zip(texts, states, strict=True)]
     return Repeat(
         batch_size=size,
         threads=threads,
         order=name,
         largest=max(each.largest for each in shifts),
         divergence=sum(s.divergence for s in shifts) / max(1, sum(s.positions for s in shifts)),
-        outputs=sum(t != record.texts[i] for t, i in zip(texts, order, strict=True)),
-        flips=_flips([record.outcomes[i] for i in order], outcomes),
+        outputs=sum(a != b for a, b in zip(record.texts, texts, strict=True)),
+        flips=_flips(record.outcomes, outcomes),
     )
 
 

@@ -20,16 +20,15 @@ class Alignment:
 
 
 def align(old: Record, new: Record) -> Alignment:
-    """Pair states by what the data says of them; by their place where no state is the same.
+    """Pair states by what the data says of them, and by their place where that finds none.
 
-    So a shuffled or shortened set is still compared state by state, and a set of which every
-    state changed a little is, too.
+    So a shuffled or shortened set is compared state by state, and one whose states changed is too.
     """
     before, after = (record.stages["dataset"].digests for record in (old, new))
     place = {digest: number for number, digest in enumerate(after)}
-    pairs = tuple((n, place[digest]) for n, digest in enumerate(before) if digest in place)
-    if not pairs:
-        count = min(len(before), len(after))
-        pairs = tuple((n, n) for n in range(count))
+    known = {n: place[digest] for n, digest in enumerate(before) if digest in place}
+    taken = set(known.values())
+    rest = (n for n in range(min(len(before), len(after))) if n not in known and n not in taken)
+    pairs = tuple(sorted({**known, **{n: n for n in rest}}.items()))
     shuffled = any(one[1] > other[1] for one, other in pairwise(pairs))
     return Alignment(pairs, len(before) - len(pairs), len(after) - len(pairs), shuffled)

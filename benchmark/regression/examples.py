@@ -84,23 +84,27 @@ def _tokens(old: Record, new: Record, one: int, other: int) -> Example:
 
 def _constraint(old: Record, new: Record, one: int, other: int) -> Example | None:
     at = first_other_set(old, new, one, other)
-    if at is None or old.allowed is None or new.allowed is None:
+    if at is None:
         return None
-    sets = [
-        record.allowed.sets[number] if number >= 0 else None
-        for record, number in (
-            (old, old.allowed.along[one][at]),
-            (new, new.allowed.along[other][at]),
-        )
-        if record.allowed
-    ]
-    before, after = sets
+    before, after = _set(old, one, at), _set(new, other, at)
     words = _missing(before, after) if before and after else ""
-    return Example(one, f"answer token {at}", _allows(before), _allows(after) + words)
+    return Example(one, f"answer token {at}", _allows(old, before), _allows(new, after) + words)
 
 
-def _allows(allowed: AllowedSet | None) -> str:
-    return f"{allowed.size} tokens allowed" if allowed else "the recorded answer is forbidden"
+def _set(record: Record, state: int, position: int) -> AllowedSet | None:
+    """What is allowed there; None where there is no constraint, or the path is forbidden."""
+    allowed = record.allowed
+    numbers = allowed.along[state] if allowed else ()
+    if allowed is None or position >= len(numbers) or numbers[position] < 0:
+        return None
+    return allowed.sets[numbers[position]]
+
+
+def _allows(record: Record, allowed: AllowedSet | None) -> str:
+    if allowed:
+        return f"{allowed.size} tokens allowed"
+    constrained = record.allowed is not None and record.allowed.sets
+    return "the recorded answer is forbidden" if constrained else "no constraint"
 
 
 def _missing(old: AllowedSet, new: AllowedSet) -> str:

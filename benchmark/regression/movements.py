@@ -142,7 +142,7 @@ def first_other_set(old: Record, new: Record, one: int, other: int) -> int | Non
     if old.allowed is None or new.allowed is None:
         return None
     before, after = (_digests(r.allowed, s) for r, s in ((old, one), (new, other)))
-    position = 0
+    position = -1
     for position, (mine, theirs) in enumerate(zip(before, after, strict=False)):
         if mine != theirs:
             return position

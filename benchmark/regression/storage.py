@@ -10,7 +10,9 @@ import gzip
 import hashlib
 import json
 import lzma
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -32,16 +34,37 @@ def columns_path(path: Path) -> Path:
     return path.with_suffix(".columns.xz")
 
 
-def write_record(record: Record, path: Path) -> None:
-    """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``."""
+def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
+    """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
+
+    ``blessings`` are the reasons that were given for it, kept in the readable part.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = compressed(record)
     if path.suffix == _GZIP:
-        document = {**readable(record), "columns": base64.b85encode(columns).decode()}
-        path.write_bytes(gzip.compress(_text(document).encode(), mtime=0))
+        path.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
         return
+    columns = compressed(record)
     columns_path(path).write_bytes(columns)
-    path.write_text(_text({**readable(record), "columns": _digest(columns)}), encoding="utf-8")
+    why = {"blessings": list(blessings)} if blessings else {}
+    document = {**readable(record), **why, "columns": _digest(columns)}
+    path.write_text(_text(document), encoding="utf-8")
+
+
+def record_text(record: Record) -> str:
+    """A record with its columns as one JSON text."""
+    columns = base64.b85encode(compressed(record)).decode()
+    return _text({**readable(record), "columns": columns})
+
+
+def read_text(text: str, source: str = "fingerprint") -> Record:
+    """The inverse of :func:`record_text`.
+
+    Raises:
+        DataError: naming the source, when it is no record or a damaged one.
+    """
+    with _checked(source):
+        document = _document(text, source)
+        return restored(document, base64.b85decode(str(document["columns"])))
 
 
 def read_record(path: Path) -> Record:
@@ -50,22 +73,35 @@ def read_record(path: Path) -> Record:
     Raises:
         DataError: when there is none, or it is damaged, or its columns are of another record.
     """
-    try:
+    with _checked(str(path)):
         raw = path.read_bytes()
-        document = json.loads(gzip.decompress(raw) if path.suffix == _GZIP else raw)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise DataError(f"{path}: not a fingerprint of format {FORMAT}; record it again")
         if path.suffix == _GZIP:
-            columns = base64.b85decode(str(document["columns"]))
-        else:
-            columns = columns_path(path).read_bytes()
-            if _digest(columns) != document["columns"]:
-                raise DataError(f"{columns_path(path)}: of another record than {path.name}")
+            return read_text(gzip.decompress(raw).decode(), str(path))
+        document = _document(raw.decode(), str(path))
+        columns = columns_path(path).read_bytes()
+        if _digest(columns) != document["columns"]:
+            raise DataError(f"{columns_path(path)}: of another record than {path.name}")
         return restored(document, columns)
+
+
+@contextmanager
+def _checked(source: str) -> Iterator[None]:
+    """One line for whatever a damaged file makes its readers raise."""
+    try:
+        yield
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{source}: not compressed, or damaged; record it again") from error
     except OSError as error:
-        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
-        raise DataError(f"{path}: damaged ({error!r:.100}); record it again") from error
+        raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{source}: damaged ({error!r:.100}); record it again") from error
+
+
+def _document(text: str, source: str) -> dict[str, object]:
+    document = json.loads(text)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise DataError(f"{source}: not a fingerprint of format {FORMAT}; record it again")
+    return document
 
 
 def readable(record: Record) -> dict[str, object]:

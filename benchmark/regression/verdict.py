@@ -75,11 +75,9 @@ class Comparison:
         ``drift`` where any stage moved beyond noise otherwise, ``noise`` where only roundings
         differ, ``same`` where not even those do.
         """
-        if (
-            self.failed
-            or self.alignment.lost
-            or any(f.state not in self.excused for f in self.flips)
-        ):
+        turned = any(flip.state not in self.excused for flip in self.flips)
+        counted = any(each.stage == "verdict" for each in self.moved)
+        if self.failed or self.alignment.lost or turned or counted:
             return Severity.REGRESSION
         if self.moved:
             return Severity.DRIFT

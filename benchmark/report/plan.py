@@ -64,17 +64,20 @@ def duration(seconds: float) -> str:
 def _models(plan: Plan, title: str) -> Table:
     table = plain_table(title)
     table.add_column("model", overflow="fold")
-    for name in ("bits", "weights", "cache", "total", "GPUs", "batch", "about"):
+    for name in ("bits", "weights", "total", "GPUs", "batch", "about", "plain"):
         table.add_column(name, justify="right", style="bold" if name == "GPUs" else "")
     for model in plan.models:
         needs = model.memory
         table.add_row(
             model.model.key,
             _BITS.get(model.dtype, "16"),
-            *(f"{size / _GB:.1f}" for size in (needs.weights, needs.cache, needs.total)),
+            *(f"{size / _GB:.1f}" for size in (needs.weights, needs.total)),
             "-" if model.gpus is None else str(model.gpus),
             str(model.batch_size),
-            duration(model.seconds) if model.fits else "-",
+            *(
+                duration(each) if model.fits else "-"
+                for each in (model.seconds, model.plain_seconds)
+            ),
         )
     return table
 
@@ -110,7 +113,9 @@ def _basis(plan: Plan) -> str:
         f"batch is halved until it fits.\nTime: {work.states} states, a roofline by the "
         f"{plan.machine.gpu.source}; assumed, at least {1000 * assumed.seconds_a_layer:g} ms a "
         f"layer and pass, weights read at {assumed.disk_bytes_per_second / _GB:g} GB a second. "
-        "Fetching from the hub comes on top."
+        "Fetching from the hub comes on top.\n"
+        "About: the default engine, with drafts and answers as a weak model gives them; plain: a "
+        "pass a token, as the paper's."
     )
 
 
@@ -126,6 +131,8 @@ def _model_as_json(model: ModelForecast) -> dict[str, object]:
         "seconds": {
             "decoding_at_least": model.decoding.at_least,
             "decoding": model.decoding.about,
+            "plain_at_least": model.plain.at_least,
+            "plain": model.plain.about,
             "loading": model.loading,
             "total": model.seconds,
         },

@@ -1,8 +1,9 @@
 """A comparison of two fingerprints on the terminal, at most 80 columns wide."""
 
 from collections.abc import Iterator
+from io import StringIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -44,6 +45,14 @@ def shift_report(comparison: Comparison) -> RenderableType:
     if comparison.suspects and comparison.stage:
         parts.append(_suspects(comparison))
     return Group(*parts)
+
+
+def rendered(comparison: Comparison, width: int = 80) -> str:
+    """The report as plain text of that width."""
+    console = Console(file=StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(shift_report(comparison))
+    return capture.get()
 
 
 def headline(comparison: Comparison) -> str:

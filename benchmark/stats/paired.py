@@ -40,6 +40,32 @@ class PairedTest:
     interval: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class PairedTests:
+    """The test of all queries, of those with numops >= 1, and of each numops that occurs."""
+
+    overall: PairedTest
+    nontrivial: PairedTest
+    by_numops: dict[int, PairedTest]
+
+
+def paired_tests(
+    base: Sequence[Outcome], variant: Sequence[Outcome], rng: Callable[[], np.random.Generator]
+) -> PairedTests:
+    """Compare two models on every group of queries, each with a generator of its own.
+
+    Raises:
+        ValueError: as :func:`paired_test`; also when no query has numops >= 1.
+    """
+    numops = sorted({n for outcome in base for n in outcome.numops})
+
+    def test(wanted: set[int]) -> PairedTest:
+        return paired_test(base, variant, rng(), wanted.__contains__)
+
+    by_numops = {n: test({n}) for n in numops}
+    return PairedTests(test(set(numops)), test(set(numops) - {0}), by_numops)
+
+
 def paired_test(
     base: Sequence[Outcome],
     variant: Sequence[Outcome],

@@ -17,6 +17,9 @@ DESIGN_EFFECT = 2.0
 Stated, since counts cannot give it: SmolLM2 on 64 states has 1.96 on the queries with numops >= 1.
 """
 
+_Z = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnpairedTest:
@@ -24,6 +27,11 @@ class UnpairedTest:
 
     difference: float
     error: float
+
+    @property
+    def margin(self) -> float:
+        """What the 95 % interval reaches to each side of the difference."""
+        return _Z * self.error
 
     @property
     def greater(self) -> float:

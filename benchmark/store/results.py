@@ -1,6 +1,6 @@
 """Results of finished runs: the ``result.json`` of every folder below one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -30,26 +30,57 @@ def read_results(folder: Path, known: Registry) -> Results:
     Raises:
         DataError: when there is no result, or one is not what ``run`` writes.
     """
-    paths = sorted(folder.rglob("result.json"), key=lambda path: (path.stat().st_mtime_ns, path))
+    return results_of(result_files(folder), known)
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Every ``result.json`` in or below the folder, the oldest first.
+
+    Raises:
+        DataError: when there is none.
+    """
+    paths = sorted(folder.rglob("result.json"), key=_age)
     if not paths:
         raise DataError(
             f"{folder}: no result.json in or below it; measure with: run --out {folder}/NAME"
         )
+    return paths
+
+
+def results_of(paths: Iterable[Path], known: Registry) -> Results:
+    """As :func:`read_results`, of these files."""
     entries: dict[tuple[str, Setting, str], Result] = {}
     ignored = []
-    for path in paths:
+    for path in sorted(paths, key=_age):
         document = read_object(path)
-        name = _text(document, path, "model", "name")
-        model = known.by_huggingface_id(name) or _by_folder(known, name, document, path)
+        name = model_name(document, path)
+        model = known_model(known, document, path)
         if model is None:
             ignored.append(f"{path}: {name}")
             continue
-        result = _result(model.key, document, path)
+        result = read_result(model.key, document, path)
         key = (result.model, result.setting, result.data)
         if key in entries:  # measured again, with other libraries or another batch
             ignored.append(f"{entries[key].source}: an older measurement of {name}")
         entries[key] = result
     return Results(tuple(entries.values()), known, tuple(ignored))
+
+
+def _age(path: Path) -> tuple[int, Path]:
+    return path.stat().st_mtime_ns, path
+
+
+def model_name(document: Mapping[str, object], path: Path) -> str:
+    """What the run was asked to measure: an identifier or a path."""
+    return _text(document, path, "model", "name")
+
+
+def known_model(
+    known: Registry, document: Mapping[str, object], path: Path
+) -> RegisteredModel | None:
+    """The registered model that a result is of."""
+    name = model_name(document, path)
+    return known.by_huggingface_id(name) or _by_folder(known, name, document, path)
 
 
 def _by_folder(
@@ -65,7 +96,12 @@ def _by_folder(
     return known.models.get(model.stem if model.suffix == ".gguf" else model.name)
 
 
-def _result(model: str, document: Mapping[str, object], path: Path) -> Result:
+def read_result(model: str, document: Mapping[str, object], path: Path) -> Result:
+    """The result of a document that ``run`` wrote, called a result of that model.
+
+    Raises:
+        DataError: when it is not what ``run`` writes.
+    """
     outcomes = tuple(read_outcomes(document, str(path)))
     counts = count(outcomes).by_numops
     if counts != _counts(document, path):

@@ -1,8 +1,9 @@
 """A run's folder: predictions as they come, and the result when they are all there.
 
 ``run.json`` says which run it is, ``predictions.jsonl`` grows by a batch at a time,
-``progress.json`` notes how it goes, and ``result.json`` is written last. A killed run leaves
-whole predictions and at most one torn line, which is dropped when the same run goes on.
+``progress.json`` notes how it goes. When the run is over the predictions are put in the order of
+the data and ``result.json`` is written. A killed run leaves whole predictions and at most one torn
+line, which is dropped when the same run goes on.
 """
 
 import json
@@ -99,8 +100,14 @@ class RunFolder:
         """Keep how the run goes, for when it is resumed."""
         write_text(self._notes, [json.dumps(notes), "\n"])
 
-    def finish(self, result: Mapping[str, object]) -> Path:
-        """Write the result; its path."""
+    def finish(self, result: Mapping[str, object], descriptions: Iterable[str]) -> Path:
+        """Put the predictions in the order of the descriptions, and write the result; its path.
+
+        Engines finish states in an order of their own; a finished run's file shows none of it.
+        """
+        there = self.finished()
+        if list(there) != (wanted := list(descriptions)):
+            write_text(self.predictions, [prediction_line(each, there[each]) for each in wanted])
         write_text(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
 

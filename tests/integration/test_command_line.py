@@ -19,6 +19,8 @@ from benchmark.boxes.states import parse_state
 from benchmark.records import State
 
 ROOT = Path(__file__).parents[2]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 FIRST = (
     "Box 0 contains the bag and the map, Box 1 contains nothing, Box 2 contains the cup, "
     "Box 3 contains nothing, Box 4 contains the pen, Box 5 contains nothing, "
@@ -50,9 +52,10 @@ def predictions(tmp_path: Path, states: list[State]) -> Path:
     return path
 
 
-def _run(
+def _process(
     *arguments: str | Path, before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own: for limits, and for what is read at import."""
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "benchmark", *map(str, arguments)],
         capture_output=True,
@@ -64,19 +67,24 @@ def _run(
     )
 
 
-def _refused(*arguments: str | Path, before: Callable[[], None] | None = None) -> str:
-    """The one line on stderr of a command that ends with exit code 2."""
-    done = _run(*arguments, before=before)
+def _line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line on stderr of a command that ended with exit code 2."""
     assert done.returncode == 2, done
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 
 
+@pytest.fixture
+def refused(command_line: Command) -> Callable[..., str]:
+    """``refused(...)``: the one line on stderr of a command that ends with exit code 2."""
+    return lambda *arguments: _line(command_line(*arguments))
+
+
 @pytest.mark.parametrize("verb", ["generate", "baseline", "run", "score", "fetch"])
-def test_every_verb_explains_itself(verb: str) -> None:
+def test_every_verb_explains_itself(verb: str, command_line: Command) -> None:
     """Each verb has a help page that fits 80 columns."""
-    done = _run(verb, "--help")
+    done = command_line(verb, "--help")
     assert done.returncode == 0
     assert f"python -m benchmark {verb}" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -84,17 +92,17 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 def test_no_verb_is_a_question_for_help() -> None:
     """Without arguments the verbs are listed."""
-    done = _run()
+    done = _process()
     assert done.returncode == 0
     assert "generate" in done.stdout
 
 
-def test_generate_writes_the_same_bytes_twice(tmp_path: Path) -> None:
+def test_generate_writes_the_same_bytes_twice(tmp_path: Path, command_line: Command) -> None:
     """The same seed gives the same file, another seed another, all rows whole states."""
     files = [tmp_path / name for name in ("a", "b", "c")]
     for path, seed in zip(files, (4, 4, 5), strict=True):
         arguments = ("generate", "--split", "dev", "--subsample", "--seed", seed, "--out", path)
-        assert _run(*map(str, arguments)).returncode == 0
+        assert command_line(*map(str, arguments)).returncode == 0
     first, second, other = (path.read_bytes() for path in files)
     assert first == second
     assert first != other
@@ -118,31 +126,33 @@ def test_generate_into_a_redirected_standard_output(tmp_path: Path) -> None:
     assert len(lines) > 1000
 
 
-def test_generate_takes_a_vocabulary(tmp_path: Path) -> None:
+def test_generate_takes_a_vocabulary(tmp_path: Path, command_line: Command) -> None:
     """With --vocabulary only its objects occur."""
     names = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ex", "ix", "ox", "ux")]
     vocabulary = tmp_path / "names.csv"
     vocabulary.write_text("object_name\n" + "\n".join(names) + "\n")
     out = tmp_path / "out.jsonl"
-    done = _run("generate", "--split", "dev", "--vocabulary", vocabulary, "--out", out)
+    done = command_line("generate", "--split", "dev", "--vocabulary", vocabulary, "--out", out)
     assert done.returncode == 0, done.stderr
     gold = {name for state in read_file(out) for query in state.queries for name in query.gold}
     assert gold == set(names)
 
 
-def test_baseline_as_table_and_as_json(data: Path, states: list[State]) -> None:
+def test_baseline_as_table_and_as_json(
+    data: Path, states: list[State], command_line: Command
+) -> None:
     """The baseline's JSON is the closed form in per cent; the table shows the same."""
-    done = _run("baseline", "--data", data, "--json")
+    done = command_line("baseline", "--data", data, "--json")
     document = json.loads(done.stdout)
     assert document == baseline(states)
     assert set(document["by_numops"]) == {"0", "1"}
-    shown = _run("baseline", "--data", data).stdout
+    shown = command_line("baseline", "--data", data).stdout
     assert f"{document['overall']:.1f}" in shown
 
 
-def test_score_as_table_and_as_json(data: Path, predictions: Path) -> None:
+def test_score_as_table_and_as_json(data: Path, predictions: Path, command_line: Command) -> None:
     """Copying the initial state is right exactly where no operation changed the box."""
-    done = _run("score", "--predictions", predictions, "--gold", data, "--json")
+    done = command_line("score", "--predictions", predictions, "--gold", data, "--json")
     document = json.loads(done.stdout)
     assert document["overall"] == {"correct": 11, "total": 14}
     assert document["nontrivial"] == {"correct": 0, "total": 3}
@@ -150,24 +160,30 @@ def test_score_as_table_and_as_json(data: Path, predictions: Path) -> None:
         "0": {"correct": 11, "total": 11},
         "1": {"correct": 0, "total": 3},
     }
-    shown = _run("score", "--predictions", predictions, "--gold", data).stdout
+    shown = command_line("score", "--predictions", predictions, "--gold", data).stdout
     assert "11/14" in shown
 
 
-def test_score_of_an_unfinished_run(data: Path, predictions: Path) -> None:
+def test_score_of_an_unfinished_run(
+    data: Path, predictions: Path, command_line: Command, refused: Callable[..., str]
+) -> None:
     """Missing predictions are refused, and with --partial left out."""
     predictions.write_text(predictions.read_text().splitlines(keepends=True)[0])
-    line = _refused("score", "--predictions", predictions, "--gold", data)
+    line = refused("score", "--predictions", predictions, "--gold", data)
     assert "no prediction for 'Box 0 contains" in line
     assert "--partial" in line
-    done = _run("score", "--predictions", predictions, "--gold", data, "--partial", "--json")
+    done = command_line(
+        "score", "--predictions", predictions, "--gold", data, "--partial", "--json"
+    )
     assert json.loads(done.stdout)["overall"] == {"correct": 7, "total": 7}
 
 
-def test_score_of_other_data(data: Path, predictions: Path, states: list[State]) -> None:
+def test_score_of_other_data(
+    data: Path, predictions: Path, states: list[State], refused: Callable[..., str]
+) -> None:
     """Predictions for states that the gold data does not have are refused."""
     data.write_text("".join(f"{row}\n" for row in rows(states[0])))
-    line = _refused("score", "--predictions", predictions, "--gold", data)
+    line = refused("score", "--predictions", predictions, "--gold", data)
     assert "1 predictions for states that the gold data does not have" in line
 
 
@@ -198,33 +214,35 @@ def _damaged(lines: list[str], how: str) -> str:
         ("wrong gold", ":9:", "masked_content"),
     ],
 )
-def test_damaged_data_is_named_by_line(data: Path, how: str, where: str, what: str) -> None:
+def test_damaged_data_is_named_by_line(
+    data: Path, how: str, where: str, what: str, refused: Callable[..., str]
+) -> None:
     """Data that is malformed or breaks the rules ends in one line with file and line."""
     data.write_text(_damaged(data.read_text().splitlines(keepends=True), how))
-    line = _refused("baseline", "--data", data)
+    line = refused("baseline", "--data", data)
     assert f"{data}{where}" in line
     assert what in line
 
 
-def test_an_empty_file_has_no_states(tmp_path: Path) -> None:
+def test_an_empty_file_has_no_states(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A file without rows is not a result of nothing."""
     path = tmp_path / "empty.jsonl"
     path.write_text("")
-    assert "no states" in _refused("baseline", "--data", path)
+    assert "no states" in refused("baseline", "--data", path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A file that is not there is named with its reason."""
-    line = _refused("baseline", "--data", tmp_path / "none.jsonl")
+    line = refused("baseline", "--data", tmp_path / "none.jsonl")
     assert "none.jsonl: cannot read" in line
     assert "No such file" in line
 
 
-def test_binary_data_is_refused(tmp_path: Path) -> None:
+def test_binary_data_isrefused(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A file that is not text is named."""
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    assert "cannot read the data" in _refused("baseline", "--data", path)
+    assert "cannot read the data" in refused("baseline", "--data", path)
 
 
 def _archive(path: Path, data: Path) -> Path:
@@ -234,46 +252,52 @@ def _archive(path: Path, data: Path) -> Path:
     return path
 
 
-def test_the_original_archive_is_read_with_its_password(tmp_path: Path, data: Path) -> None:
+def test_the_original_archive_is_read_with_its_password(
+    tmp_path: Path, data: Path, command_line: Command
+) -> None:
     """A password-protected ZIP gives the same figures as the file inside."""
     archive = _archive(tmp_path / "boxes.zip", data)
-    from_zip = _run("baseline", "--data", archive, "--password", "secret", "--json").stdout
-    assert json.loads(from_zip) == json.loads(_run("baseline", "--data", data, "--json").stdout)
+    from_zip = command_line("baseline", "--data", archive, "--password", "secret", "--json").stdout
+    assert json.loads(from_zip) == json.loads(
+        command_line("baseline", "--data", data, "--json").stdout
+    )
 
 
-def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path) -> None:
+def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable[..., str]) -> None:
     """A wrong password, none, and a truncated ZIP each say what to do."""
     archive = _archive(tmp_path / "boxes.zip", data)
-    assert "wrong password" in _refused("baseline", "--data", archive, "--password", "x")
-    assert "--password" in _refused("baseline", "--data", archive)
+    assert "wrong password" in refused("baseline", "--data", archive, "--password", "x")
+    assert "--password" in refused("baseline", "--data", archive)
     content = archive.read_bytes()
     archive.write_bytes(content[: len(content) // 2])
-    assert "not a whole ZIP" in _refused("baseline", "--data", archive, "--password", "secret")
+    assert "not a whole ZIP" in refused("baseline", "--data", archive, "--password", "secret")
 
 
-def test_unknown_settings_are_named_with_the_known_ones(tmp_path: Path) -> None:
+def test_unknown_settings_are_named_with_the_known_ones(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
     """Engine, protocol, format, split and model that do not exist say which do."""
     out = ("--out", tmp_path / "out")
     run = ("run", "--model", "m", *out)
-    assert "outlines, unconstrained" in _refused(*run, "--engine", "x")
-    assert "default, paper" in _refused(*run, "--protocol", "x")
-    assert "completion, chat" in _refused(*run, "--prompt-format", "x")
-    assert "train, dev, test" in _refused("generate", "--split", "x", *out)
-    assert "smollm2" in _refused("fetch", "x")
-    assert "at least 1" in _refused(*run, "--states", "0")
-    assert "the data has 717; ask for fewer" in _refused(*run, "--states", "718")
-    assert "at least 1" in _refused(*run, "--batch-size", "0")
-    assert "See: python -m benchmark run --help" in _refused(*run, "--what")
-    assert "--model" in _refused("run", *out)
+    assert "outlines, unconstrained" in refused(*run, "--engine", "x")
+    assert "default, paper" in refused(*run, "--protocol", "x")
+    assert "completion, chat" in refused(*run, "--prompt-format", "x")
+    assert "train, dev, test" in refused("generate", "--split", "x", *out)
+    assert "smollm2" in refused("fetch", "x")
+    assert "at least 1" in refused(*run, "--states", "0")
+    assert "the data has 717; ask for fewer" in refused(*run, "--states", "718")
+    assert "at least 1" in refused(*run, "--batch-size", "0")
+    assert "See: python -m benchmark run --help" in refused(*run, "--what")
+    assert "--model" in refused("run", *out)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     """A folder that does not exist, and a hub that cannot be reached, say what to do."""
     out = ("--states", "1", "--out", tmp_path / "out")
-    line = _refused("run", "--model", tmp_path / "none", *out)
+    line = _line(_process("run", "--model", tmp_path / "none", *out))
     assert "no such folder" in line
-    line = _refused("run", "--model", "meta-llama/Llama-2-7b-hf", *out)
+    line = _line(_process("run", "--model", "meta-llama/Llama-2-7b-hf", *out))
     assert "HF_HUB_OFFLINE" in line
 
 
@@ -285,19 +309,21 @@ def test_a_full_disk_leaves_earlier_output(tmp_path: Path) -> None:
     """When the file cannot grow, the reason is one line and the earlier file is whole."""
     out = tmp_path / "data.jsonl"
     out.write_text("earlier\n")
-    line = _refused("generate", "--split", "dev", "--out", out, before=_small_files)
+    line = _line(_process("generate", "--split", "dev", "--out", out, before=_small_files))
     assert "File too large" in line
     assert out.read_text() == "earlier\n"
     assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
-def test_no_space_left() -> None:
+def test_no_space_left(refused: Callable[..., str]) -> None:
     """A device without space says so."""
-    assert "No space left" in _refused("generate", "--split", "dev", "--out", "/dev/full")
+    assert "No space left" in refused("generate", "--split", "dev", "--out", "/dev/full")
 
 
-def test_a_perfect_run_scores_all(tmp_path: Path, data: Path, states: list[State]) -> None:
+def test_a_perfect_run_scores_all(
+    tmp_path: Path, data: Path, states: list[State], command_line: Command
+) -> None:
     """Gold statements as predictions are right everywhere."""
     path = tmp_path / "perfect.jsonl"
     lines = []
@@ -305,5 +331,7 @@ def test_a_perfect_run_scores_all(tmp_path: Path, data: Path, states: list[State
         text = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
         lines.append(json.dumps({"input": state.description, "prediction": text}))
     path.write_text("\n".join(lines))
-    document = json.loads(_run("score", "--predictions", path, "--gold", data, "--json").stdout)
+    document = json.loads(
+        command_line("score", "--predictions", path, "--gold", data, "--json").stdout
+    )
     assert document["overall"] == {"correct": 14, "total": 14}

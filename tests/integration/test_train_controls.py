@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).parents[2]
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
 
 def _command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "benchmark", *map(str, arguments)]
-
-
-def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
-        _command(*arguments), capture_output=True, text=True, check=False, cwd=ROOT
-    )
 
 
 def _weights(out: Path) -> dict[str, bytes]:
@@ -29,17 +26,21 @@ def _weights(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def made(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory, command_line: Command
+) -> Path:
     """The folder that the command made, by the tiny recipe."""
     out = tmp_path_factory.mktemp("controls")
-    done = _run("train-controls", "--recipe", tiny_recipe, "--out", out)
+    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", out)
     assert done.returncode == 0, done.stderr
     return out
 
 
-def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: Command) -> None:
     """Every measurement says the step, the loss, both accuracies and the time left."""
-    done = _run("train-controls", "--recipe", tiny_recipe, "--out", tmp_path, "--only", "copy")
+    done = command_line(
+        "train-controls", "--recipe", tiny_recipe, "--out", tmp_path, "--only", "copy"
+    )
     assert not done.stdout
     lines = done.stderr.splitlines()
     assert lines[0] == "training copy"
@@ -50,7 +51,9 @@ def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path) -> None:
     assert lines[1].endswith("min left")
 
 
-def test_a_killed_command_goes_on(tiny_recipe: Path, made: Path, tmp_path: Path) -> None:
+def test_a_killed_command_goes_on(
+    tiny_recipe: Path, made: Path, tmp_path: Path, command_line: Command
+) -> None:
     """SIGKILL after the first checkpoint, and the same command ends with the same weights."""
     command = _command("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:  # noqa: S603
@@ -59,15 +62,17 @@ def test_a_killed_command_goes_on(tiny_recipe: Path, made: Path, tmp_path: Path)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not _weights(tmp_path)
-    done = _run("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
+    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
     assert "going on at step" in done.stderr
     assert _weights(tmp_path) == _weights(made)
 
 
-def test_a_folder_of_another_recipe_is_misuse(tiny_recipe: Path, made: Path) -> None:
+def test_a_folder_of_another_recipe_is_misuse(
+    tiny_recipe: Path, made: Path, command_line: Command
+) -> None:
     """One line on stderr and exit code 2; the models there stay."""
     before = _weights(made)
-    done = _run("train-controls", "--recipe", tiny_recipe, "--out", made, "--seed", "1")
+    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", made, "--seed", "1")
     assert done.returncode == 2
     assert done.stderr == (
         f"error: {made / 'copy'}: made by another recipe or seed; "
@@ -76,12 +81,14 @@ def test_a_folder_of_another_recipe_is_misuse(tiny_recipe: Path, made: Path) -> 
     assert _weights(made) == before
 
 
-def test_a_control_runs_like_any_model(made: Path, tmp_path: Path) -> None:
+def test_a_control_runs_like_any_model(made: Path, tmp_path: Path, command_line: Command) -> None:
     """Transformers loads the folder, and ``run`` measures it."""
     model = AutoModelForCausalLM.from_pretrained(made / "track")
     tokenizer = AutoTokenizer.from_pretrained(made / "track")
     logits = model(torch.tensor([tokenizer.encode("Box 0 contains the bag")])).logits
     assert logits.shape[-1] == len(tokenizer)
-    done = _run("run", "--model", made / "track", "--states", "2", "--out", tmp_path / "run")
+    done = command_line(
+        "run", "--model", made / "track", "--states", "2", "--out", tmp_path / "run"
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "result.json").exists()

@@ -9,11 +9,12 @@ from benchmark.models.duration import (
     Decoding,
     Pass,
     decoding_seconds,
+    drafted_seconds,
     loading_seconds,
     pass_seconds,
     plain_decoding,
 )
-from benchmark.models.planning import Assumptions, Flops, Gpu, Workload
+from benchmark.models.planning import Assumptions, Drafted, Flops, Gpu, Workload
 from benchmark.models.shape import Shape, shape
 
 SMALL = Shape(
@@ -48,6 +49,19 @@ def _gpu(bandwidth: float, flops: float) -> Gpu:
     )
 
 
+WORK = Workload(
+    states=9,
+    prompt_tokens=10,
+    prompt_tokens_of_batch=12,
+    longest_prompt_tokens=15,
+    answer_tokens=5,
+    answer_tokens_of_batch=7,
+    shared_tokens=4,
+    drafted=(
+        Drafted(batch_size=2, passes=0.5, tokens=12, scored=3),
+        Drafted(batch_size=4, passes=0.25, tokens=11, scored=3),
+    ),
+)
 MEMORY_BOUND, COMPUTE_BOUND = _gpu(1.0, 1e12), _gpu(1e12, 1.0)
 ONE = Pass(rows=3, tokens=1, scored=1, length=8)
 
@@ -139,16 +153,35 @@ def test_fewer_passes_save_reading_the_weights() -> None:
 
 def test_a_batch_waits_for_its_longest() -> None:
     """Alone a state takes the mean, in a batch what the longest of it takes."""
-    work = Workload(
-        states=9,
-        prompt_tokens=10,
-        prompt_tokens_of_batch=12,
-        longest_prompt_tokens=15,
-        answer_tokens=5,
-        answer_tokens_of_batch=7,
-    )
-    assert plain_decoding(work, 1) == Decoding(1, 10, 5, 5)
-    assert plain_decoding(work, 4) == Decoding(4, 12, 7, 7)
+    assert plain_decoding(WORK, 1) == Decoding(1, 10, 5, 5)
+    assert plain_decoding(WORK, 4) == Decoding(4, 12, 7, 7)
+
+
+def test_a_smaller_batch_than_measured_takes_the_smallest() -> None:
+    """Between two measured batches the lower counts, which is the slower."""
+    sizes = [WORK.with_drafts(batch).batch_size for batch in (1, 2, 3, 4, 9)]
+    assert sizes == [2, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected"),
+    [
+        # The weights and a cache of 4 shared tokens, 16 * 5 elements; then 9 * 0.5 passes that
+        # read the weights, those 4, and 2 rows of 6 + 5 / 2 tokens, rounded down.
+        (MEMORY_BOUND, 2 * (1200 + 80) + 4.5 * 2 * (1200 + 80 + 2 * 8 * 20)),
+        # Two operations a product: 1000 of the layers; 2 layers of 2 heads of 5 by keys and by
+        # values, with half of 4 keys; then 9 * 12 tokens with 12.5 keys, and 9 * 3 with the head.
+        (COMPUTE_BOUND, 4 * (2000 + 80 * 2) + 9 * 12 * (2000 + 80 * 12.5) + 9 * 3 * 200),
+    ],
+)
+def test_drafted_decoding_by_hand(gpu: Gpu, expected: float) -> None:
+    """What prompts share is read and kept once, and a pass has several tokens of each row."""
+    found = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), ASSUMED)
+    assert found.at_least == pytest.approx(expected)
+    assert found.about == pytest.approx(expected)
+    slow = ASSUMED.model_copy(update={"seconds_a_layer": 1e9})
+    launching = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), slow)
+    assert launching.about == pytest.approx((1 + 4.5) * 2e9)
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 5200), ("bfloat16", 2600), ("8bit", 2600)])

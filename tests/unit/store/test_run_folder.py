@@ -94,8 +94,18 @@ def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
 def test_the_result_is_written(tmp_path: Path) -> None:
     """The result is a JSON document in result.json."""
     with RunFolder(tmp_path, IDENTITY) as folder:
-        path = folder.finish({"overall": {"correct": 1, "total": 2}})
+        path = folder.finish({"overall": {"correct": 1, "total": 2}}, [])
     assert json.loads(path.read_text()) == {"overall": {"correct": 1, "total": 2}}
+
+
+def test_a_finished_run_has_the_order_of_the_data(tmp_path: Path) -> None:
+    """Predictions come as engines finish them and are left as the data has them."""
+    with RunFolder(tmp_path, IDENTITY) as folder:
+        folder.append([("b", "2"), ("c", "3")])
+        folder.append([("a", "1")])
+        assert list(folder.finished()) == ["b", "c", "a"]
+        folder.finish({}, ["a", "b", "c"])
+        assert list(folder.finished().items()) == [("a", "1"), ("b", "2"), ("c", "3")]
 
 
 def test_another_run_is_set_aside_when_asked(tmp_path: Path) -> None:
@@ -124,5 +134,5 @@ def test_the_result_is_read_back(tmp_path: Path) -> None:
     """A finished run knows its result, one that is not over has none."""
     with RunFolder(tmp_path, IDENTITY) as folder:
         assert folder.result() == {}
-        folder.finish({"overall": 1})
+        folder.finish({"overall": 1}, [])
         assert folder.result() == {"overall": 1}

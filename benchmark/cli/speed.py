@@ -1,0 +1,105 @@
+"""``speed``: engines against each other."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import (
+    BatchSize,
+    DataFile,
+    DataSeed,
+    Device,
+    Dtype,
+    Model,
+    Password,
+    PromptFormat,
+    States,
+)
+
+_INTERRUPTED = 130
+
+
+def speed(
+    model: Model,
+    engines: Annotated[
+        str,
+        typer.Option(
+            help="NAME[@BATCH|@best][:DTYPE], separated by commas; of speculative, outlines, "
+            "unconstrained, vllm, vllm-tuned, llama.cpp.",
+            metavar="LIST",
+        ),
+    ] = "speculative,outlines",
+    data: DataFile = None,
+    password: Password = None,
+    states: States = 32,
+    seed: DataSeed = None,
+    slow_states: Annotated[
+        int | None,
+        typer.Option(
+            help="Slow engines on only so many of the states, evenly spread.", metavar="K"
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Rounds.", metavar="R")] = 3,
+    prompt_format: PromptFormat = "completion",
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Limit of an answer.")] = None,
+    *,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Show the margins where answers differ from outlines'."),
+    ] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write all figures and answers there too.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Time engines in turn on the same states (docs/speed.md says what each figure is)."""
+    from rich.console import Console
+
+    from benchmark.pipeline.requests import DataRequest
+    from benchmark.pipeline.speed import SpeedRequest
+    from benchmark.pipeline.speed import speed as measure
+    from benchmark.report.speed import partings_table, speed_notes, speed_table
+    from benchmark.report.speed_progress import EnginesProgress
+
+    request = SpeedRequest(
+        model=model,
+        engines=engines,
+        data=DataRequest(data, password, seed, states),
+        slow_states=slow_states,
+        repeats=repeats,
+        prompt_format=prompt_format,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        verify=verify,
+    )
+    # Ended from outside it ends its engines' processes as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with EnginesProgress(Console(stderr=True)) as progress:
+        race = measure(request, progress)
+    if json_file:
+        json_file.write_text(json.dumps(race.as_json(), indent=1) + "\n", encoding="utf-8")
+    rows = race.figures()
+    paper = race.paper.spec if race.paper else None
+    console = Console()
+    title = f"{Path(race.name).name}, {race.states} states"
+    console.print(speed_table(title, rows))
+    for note in speed_notes(rows, race.limits, paper, repeats):
+        console.print(note, highlight=False)
+    for label, found in race.partings.items():
+        row = next(row for row in rows if row.spec.label == label)
+        if found:
+            console.print(partings_table(label, found, row.compared or 0))
+        else:
+            console.print(f"{label}: all of {row.compared} answers are the paper's method's")
+    if race.stopped:
+        console.print("stopped: these are the rounds that were finished")
+        sys.exit(_INTERRUPTED)

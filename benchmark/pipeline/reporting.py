@@ -1,0 +1,214 @@
+"""What a report is made of, joined from published figures and finished runs."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from benchmark.boxes.states import parse_state
+from benchmark.boxes.world import BOXES
+from benchmark.errors import DataError, LanguageError, RuleError
+from benchmark.hypotheses.claims import audit
+from benchmark.hypotheses.results import Results, published_results
+from benchmark.models.published import published, random_row
+from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
+from benchmark.pipeline.comparison import fresh_rng
+from benchmark.pipeline.pairs import judge_test, published_difference, published_model
+from benchmark.records import Outcome, State
+from benchmark.report.drift import read_drift
+from benchmark.report.material import (
+    Answered,
+    Audit,
+    Compared,
+    Material,
+    ModelView,
+    PairView,
+    RunView,
+    StateView,
+)
+from benchmark.scoring.counts import Counts
+from benchmark.scoring.outcomes import score
+from benchmark.scoring.parsing import parse_answer
+from benchmark.stats.intervals import normal_interval
+from benchmark.stats.paired import PairedTests, paired_tests
+from benchmark.stats.summary import Estimate, Summary, summarize
+from benchmark.store.files import read_object
+from benchmark.store.results import results_of
+from benchmark.store.runs import FinishedRun, read_runs
+
+PUBLISHED = "the published results (Table 6)"
+
+
+def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ()) -> Material:
+    """Everything that a report shows.
+
+    Args:
+        folders: with finished runs in or below them; none for the published results alone.
+        known: the models and pairs that runs may be of.
+        drift: JSON files of comparisons with a recorded state of the libraries.
+
+    Raises:
+        DataError: when a folder or file is not what it should be.
+    """
+    runs = read_runs(folders, known)
+    measured = results_of([run.path / "result.json" for run in runs], known)
+    views = tuple(RunView(run, summarize(_outcomes(run))) for run in runs)
+    return Material(
+        made=datetime.now(UTC),
+        runs=views,
+        models=tuple(_models(known, measured)),
+        pairs={view.pair.id: view for view in _pairs(known, measured)},
+        audits=tuple(_audits(measured)),
+        compared=tuple(_compared(views)),
+        states=tuple(_states(runs)),
+        chance={numops: percent / 100 for numops, percent in random_row().items()},
+        drift=tuple(read_drift(read_object(path), path) for path in drift),
+        notes=tuple(_notes(runs, measured)),
+    )
+
+
+def _models(known: Registry, measured: Results) -> Iterator[ModelView]:
+    """The paper's models, then what was measured of others."""
+    for model in registry().models.values():
+        if model.paper:
+            yield _model(model, measured)
+    for model in known.models.values():
+        if not model.paper and measured.of(model.key):
+            yield _model(model, measured)
+
+
+def _model(model: RegisteredModel, measured: Results) -> ModelView:
+    printed, result = published_model(model.key), measured.of(model.key)
+    return ModelView(
+        model,
+        published_summary(Counts(printed.by_numops)) if printed else None,
+        summarize(result.outcomes) if result and result.outcomes else None,
+        result.chance if result else {},
+    )
+
+
+def published_summary(counts: Counts) -> Summary:
+    """Counts with the paper's own intervals, which take queries as independent."""
+
+    def estimate(numops: Sequence[int]) -> Estimate:
+        tally = Counts({n: counts.by_numops[n] for n in numops}).overall
+        return Estimate(tally, normal_interval(tally))
+
+    every = sorted(counts.by_numops)
+    return Summary(
+        overall=estimate(every),
+        nontrivial=estimate([n for n in every if n >= 1]),
+        by_numops={n: estimate([n]) for n in every},
+    )
+
+
+def _pairs(known: Registry, measured: Results) -> Iterator[PairView]:
+    """The paper's pairs, then others of which something was measured."""
+    papers = [pair for pair in registry().pairs.values() if pair.paper]
+    for pair in papers:
+        yield _pair(pair, registry(), measured)
+    for pair in known.pairs.values():
+        if not pair.paper and (measured.of(pair.base) or measured.of(pair.variant)):
+            yield _pair(pair, known, measured)
+
+
+def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
+    base, variant = (_model(known.models[key], measured) for key in (pair.base, pair.variant))
+    tests = _tests_of(pair, measured)
+    verdict = judge_test(pair, tests.nontrivial) if tests else None
+    return PairView(
+        pair,
+        base,
+        variant,
+        published_difference(pair) if base.published and variant.published else None,
+        tests,
+        verdict.figures if verdict else None,
+        verdict.holds if verdict else None,
+    )
+
+
+def _tests_of(pair: Pair, measured: Results) -> PairedTests | None:
+    """The paired tests, where both were measured on the same states."""
+    base, variant = measured.of(pair.base), measured.of(pair.variant)
+    if base is None or variant is None or base.data != variant.data:
+        return None
+    if not (base.outcomes and variant.outcomes and any(n >= 1 for n in base.by_numops)):
+        return None
+    return paired_tests(base.outcomes, variant.outcomes, fresh_rng)
+
+
+@cache
+def _published_audit() -> Audit:
+    return Audit(PUBLISHED, tuple(audit(published_results(published().values()))))
+
+
+def _audits(measured: Results) -> Iterator[Audit]:
+    yield _published_audit()
+    papers = registry().models
+    if any(entry.model in papers and papers[entry.model].paper for entry in measured.entries):
+        yield Audit("the runs of this report", tuple(audit(measured)))
+
+
+def _compared(views: Sequence[RunView]) -> Iterator[Compared]:
+    """Each run against the first one on the same states."""
+    first: dict[str, RunView] = {}
+    for view in views:
+        base = first.setdefault(view.run.result.data, view)
+        if base is not view and any(n >= 1 for n in view.summary.by_numops):
+            pair = (_outcomes(base.run), _outcomes(view.run))
+            yield Compared(base, view, paired_tests(*pair, fresh_rng))
+
+
+def _outcomes(run: FinishedRun) -> tuple[Outcome, ...]:
+    return run.result.outcomes or ()
+
+
+def _states(runs: Sequence[FinishedRun]) -> list[StateView]:
+    """Every state that has a prediction, and each run's answer to it."""
+    states: dict[str, State] = {}
+    answers: list[dict[str, Answered]] = []
+    for run in runs:
+        for description in run.texts:
+            if description not in states:
+                states[description] = _parsed(description, run)
+        answers.append({d: _answered(text, states[d]) for d, text in run.texts.items()})
+        _check(run, [each.outcome for each in answers[-1].values()])
+    return [
+        StateView(state, tuple(of_run.get(description) for of_run in answers))
+        for description, state in states.items()
+    ]
+
+
+def _parsed(description: str, run: FinishedRun) -> State:
+    try:
+        return parse_state(0, description)  # which sequence it is of is not told there
+    except (LanguageError, RuleError) as error:
+        raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
+
+
+def _answered(text: str, state: State) -> Answered:
+    answer = parse_answer(text, BOXES)
+    return Answered(text, answer, score(answer, state))
+
+
+def _check(run: FinishedRun, outcomes: Sequence[Outcome]) -> None:
+    """Refuse predictions that do not lead to the result beside them."""
+
+    def kinds(some: Sequence[Outcome]) -> list[tuple[object, object]]:
+        return sorted((outcome.numops, outcome.correct) for outcome in some)
+
+    if outcomes and kinds(outcomes) != kinds(_outcomes(run)):
+        raise DataError(
+            f"{run.path}: predictions.jsonl does not lead to result.json; the one or the other was "
+            "changed: measure again, or leave this run out"
+        )
+
+
+def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
+    for run in runs:
+        if not run.texts:
+            yield f"{run.label}: no predictions.jsonl beside its result; not among the states"
+        if run.registered is None:
+            yield f"{run.label}: not in the registry; in no claim, pair or table"
+    for path in (path for path in measured.ignored if "older measurement" in path):
+        yield f"in no claim, pair or table: {path}"

@@ -1,0 +1,260 @@
+"""Engines against each other on the same states: opened, asked in rounds, compared."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
+
+from benchmark.boxes.world import BOXES
+from benchmark.decoding.expression import answer_expression
+from benchmark.decoding.protocols import protocol
+from benchmark.errors import SettingError
+from benchmark.models.hardware import describe
+from benchmark.models.loading import LoadOptions, check_options, load_tokenizer, resolve_device
+from benchmark.models.location import locate
+from benchmark.pipeline.answers import check_limit, correct_answer
+from benchmark.pipeline.data import load_states
+from benchmark.pipeline.requests import DataRequest
+from benchmark.prompts.rendering import prompt
+from benchmark.records import TokenIds
+from benchmark.regression.environment import versions
+from benchmark.speed.differences import Parting, as_work, partings
+from benchmark.speed.field import Field, Limits, Material
+from benchmark.speed.figures import (
+    Figures,
+    Limit,
+    Measurement,
+    arithmetic_limit,
+    baseline,
+    figures,
+)
+from benchmark.speed.grammar import answer_grammar
+from benchmark.speed.messages import MarginWork
+from benchmark.speed.rounds import order, spread
+from benchmark.speed.specs import parse
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedRequest:
+    """Which engines on which states of a model.
+
+    Attributes:
+        model: a folder, a GGUF file or an identifier.
+        engines: as :func:`benchmark.speed.specs.parse` takes them.
+        data: the states.
+        slow_states: on how many of them slow engines are measured; None for all.
+        repeats: how many rounds.
+        prompt_format: completion or chat.
+        device: of the benchmark's own engines.
+        dtype: of engines that name none.
+        batch_size: of engines that name none and do not choose it themselves.
+        max_new_tokens: the longest answer.
+        verify: whether to measure the margins where answers differ from the paper's method.
+    """
+
+    model: str
+    engines: str
+    data: DataRequest
+    slow_states: int | None = None
+    repeats: int = 3
+    prompt_format: str = "completion"
+    device: str = "auto"
+    dtype: str | None = None
+    batch_size: int | None = None
+    max_new_tokens: int | None = None
+    verify: bool = False
+
+
+class SpeedProgress(Protocol):
+    """Shows which engine is at work."""
+
+    def say(self, text: str) -> None:
+        """What is being done now, where it is not measuring."""
+
+    def start(self, total: int) -> None:
+        """So many measurements begin."""
+
+    def begin(self, label: str, round_number: int) -> None:
+        """An engine begins a round, counted from 0."""
+
+    def advance(self) -> None:
+        """It has ended it."""
+
+
+@dataclass
+class Race:
+    """What was measured; all that there is when it was stopped, too.
+
+    ``partings`` are by engine: the first differing token of each state's answer, where asked for.
+    """
+
+    name: str
+    fingerprint: str
+    states: int
+    prompts: Sequence[TokenIds]
+    measured: list[Measurement]
+    environment: dict[str, object]
+    limits: dict[str, Limit] = field(default_factory=dict)
+    partings: dict[str, list[Parting]] = field(default_factory=dict)
+    stopped: bool = False
+
+    @property
+    def paper(self) -> Measurement | None:
+        """The paper's method, that others are compared with."""
+        return baseline(self.measured)
+
+    def figures(self) -> list[Figures]:
+        """A row an engine, in the order asked for."""
+        limits = {dtype: limit.seconds for dtype, limit in self.limits.items()}
+        return [figures(one, self.paper, limits.get(one.spec.dtype)) for one in self.measured]
+
+    def as_json(self) -> dict[str, object]:
+        """All of it: rows, every round, answers and margins."""
+        return {
+            "model": {"name": self.name, "fingerprint": self.fingerprint},
+            "states": self.states,
+            "environment": self.environment,
+            "stopped": self.stopped,
+            "paper": self.paper.spec.label if self.paper else None,
+            "limits": {
+                dtype: {"seconds": limit.seconds, **asdict(limit)}
+                for dtype, limit in self.limits.items()
+            },
+            "engines": [
+                {
+                    **row.as_json(),
+                    "rounds": one.rounds,
+                    "places": list(one.places),
+                    "seconds_by_batch_size": one.tried,
+                    "partings": [asdict(each) for each in self.partings.get(one.spec.label, ())],
+                }
+                for row, one in zip(self.figures(), self.measured, strict=True)
+            ],
+        }
+
+
+def speed(request: SpeedRequest, progress: SpeedProgress) -> Race:
+    """Measure the engines in turn; Ctrl-C ends it with what is measured by then.
+
+    Raises:
+        BenchmarkError: for whatever of the request cannot be had; what only some engines lack
+            stands in their measurements.
+    """
+    race, material = _prepared(request, progress)
+    field = Field(material)
+    limits = Limits(material)
+    try:
+        try:
+            _open(race, field, limits, progress)
+            _rounds(race, field, limits, request.repeats, progress)
+        except KeyboardInterrupt:
+            race.stopped = True
+        _finish(race, limits)
+        if request.verify:
+            _verify(race, field, material.stops[0], progress)
+    finally:
+        field.close()
+        limits.close()
+    return race
+
+
+def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Material]:
+    named = protocol("default")
+    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
+    device = resolve_device(request.device)
+    options = check_options(LoadOptions(device, request.dtype or named.dtype(device)))
+    specs = parse(request.engines, options.dtype, limits.batch_size)
+    for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
+        if value is not None and value < 1:
+            raise SettingError(f"{name} {value}: at least 1 is needed")
+    states = load_states(request.data)
+    location = locate(request.model)
+    progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
+    tokenizer = load_tokenizer(location)
+    check_limit(tokenizer, states, limits)
+    material = Material(
+        model=request.model,
+        gguf=location.folder / location.gguf if location.gguf else None,
+        fingerprint=location.fingerprint,
+        device=device,
+        max_new_tokens=limits.max_new_tokens,
+        expression=answer_expression(BOXES),
+        grammar=answer_grammar(BOXES),
+        stops=(tokenizer.eos_id,),
+        prompts=[prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states],
+        expected=[correct_answer(tokenizer, state) for state in states],
+    )
+    everything, few = range(len(states)), spread(len(states), request.slow_states)
+    measured = [Measurement(spec, few if spec.kind.slow else everything) for spec in specs]
+    environment = {**describe(device), **versions()}
+    race = Race(
+        location.name, location.fingerprint, len(states), material.prompts, measured, environment
+    )
+    return race, material
+
+
+def _open(race: Race, field: Field, limits: Limits, progress: SpeedProgress) -> None:
+    """Load every engine, and find the best batch sizes, one engine at a time."""
+    for measured in race.measured:
+        progress.say(f"opening {measured.spec.label}")
+        field.open(measured)
+        if measured.failure:
+            progress.say(measured.failure)
+        elif measured.spec.best:
+            for found in field.find_best(measured):
+                progress.say(found)
+    limits.open(sorted({m.spec.dtype for m in race.measured if not m.spec.kind.own_numbers}))
+
+
+def _rounds(
+    race: Race, field: Field, limits: Limits, repeats: int, progress: SpeedProgress
+) -> None:
+    entrants = [one for one in race.measured if not one.failure]
+    everyone: list[Measurement | str] = [*entrants, *limits.rounds]
+    progress.start(repeats * len(everyone))
+    for number, entrant in order(everyone, repeats):
+        if isinstance(entrant, str):
+            progress.begin(f"arithmetic limit in {entrant}", number)
+            limits.measure(entrant)
+        else:
+            progress.begin(entrant.spec.label, number)
+            try:
+                field.ask(entrant)
+            except KeyboardInterrupt:
+                field.kill(entrant.spec.label)  # it is in the midst of a round
+                raise
+            if entrant.failure:
+                progress.say(entrant.failure)
+        progress.advance()
+
+
+def _finish(race: Race, limits: Limits) -> None:
+    """The limits, whose number of choices is known from answers."""
+    own = [m for m in race.measured if m.spec.name in {"speculative", "outlines"} and m.rounds]
+    if not own:
+        return
+    answers = list(max(own, key=lambda one: len(one.places)).answers.values())
+    for dtype, rounds in limits.rounds.items():
+        if rounds:
+            limits.measure(dtype, answers)
+            race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
+
+
+def _verify(race: Race, field: Field, end: int, progress: SpeedProgress) -> None:
+    """Where answers differ from those of the paper's method, and by what margins."""
+    paper = race.paper
+    if paper is None or not paper.rounds:
+        raise SettingError("--verify needs the engine outlines; add it to --engines")
+    theirs = paper.answers
+    for measured in race.measured:
+        if measured is paper or not measured.rounds or measured.spec.name == "unconstrained":
+            continue
+        label = measured.spec.label
+        found = race.partings[label] = partings(measured.answers, theirs, end)
+        if not found:
+            continue
+        progress.say(f"margins of the {len(found)} answers of {label} that differ")
+        work: MarginWork = {"differences": as_work(found, race.prompts, theirs)}
+        own, exact = (field.margins(dtype, work) for dtype in (measured.spec.dtype, "float32"))
+        race.partings[label] = [
+            replace(one, margin=own[i], margin_float32=exact[i]) for i, one in enumerate(found)
+        ]

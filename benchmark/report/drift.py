@@ -1,0 +1,110 @@
+"""Comparisons of fingerprints, as ``compare --json`` writes them and the page shows them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmark.models.entries import valid
+
+STAGES = (
+    "dataset",
+    "prompt",
+    "tokens",
+    "constraint",
+    "weights",
+    "logits",
+    "output",
+    "answer",
+    "outcome",
+    "verdict",
+)
+"""The stages in the order in which a shift travels."""
+
+
+class _Part(BaseModel):
+    """A part of the document; what the page does not show is left aside."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StageShift(_Part):
+    """A stage that differs: in so many states, of so many; ``failed`` is the line of its error."""
+
+    states: int
+    of: int
+    within_noise: bool = False
+    failed: str | None = None
+    note: str | None = None
+
+
+class Turned(_Part):
+    """Queries that are right now and were not, and the other way round."""
+
+    gained: int
+    lost: int
+
+
+class Flips(Turned):
+    """The same, by numops too."""
+
+    by_numops: Mapping[str, Turned] = {}
+
+
+class LogitShift(_Part):
+    """The largest difference of a log-probability, and the floor it is held against, in nats."""
+
+    largest: float
+    floor: float
+
+
+class DriftSuspect(_Part):
+    """A difference of the environments; ``reach``: how directly it acts on the stage, 3 to 0."""
+
+    kind: str
+    name: str
+    old: str | None = None
+    new: str | None = None
+    reach: int = 0
+
+
+class DriftExample(_Part):
+    """A state in which the stage moved, old and new."""
+
+    state: int
+    where: str
+    old: str
+    new: str
+
+
+class Drift(_Part):
+    """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise."""
+
+    severity: Literal["same", "noise", "drift", "regression"]
+    stage: str | None
+    states: int
+    stages: Mapping[str, StageShift]
+    flips: Flips
+    answers_changed: int = 0
+    logits: LogitShift | None = None
+    suspects: tuple[DriftSuspect, ...] = ()
+    examples: tuple[DriftExample, ...] = ()
+    other_hardware: bool = False
+    source: str = ""
+
+    def of_stages(self) -> list[tuple[str, StageShift | None]]:
+        """Every stage, in order, with how it moved; None where it did not."""
+        return [(name, self.stages.get(name)) for name in (*STAGES, *self._others())]
+
+    def _others(self) -> list[str]:
+        return [name for name in self.stages if name not in STAGES]
+
+
+def read_drift(document: Mapping[str, object], path: Path) -> Drift:
+    """The comparison in a file's JSON object.
+
+    Raises:
+        DataError: when it is not what ``compare --json`` writes.
+    """
+    return valid(Drift, {**document, "source": path.name}, f"{path}: no comparison")

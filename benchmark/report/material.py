@@ -1,0 +1,110 @@
+"""What a report is made of: frozen records that the pipeline hands over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from benchmark.hypotheses.claims import Judged
+from benchmark.models.registry import Pair, RegisteredModel
+from benchmark.records import Answer, Outcome, State
+from benchmark.report.drift import Drift
+from benchmark.stats.paired import PairedTests
+from benchmark.stats.published import UnpairedTest
+from benchmark.stats.summary import Summary
+from benchmark.store.runs import FinishedRun
+
+Chance = Mapping[int, float]
+"""The random baseline's accuracy in 0..1 by numops."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model with what is published of it, and what was measured of it here.
+
+    ``chance`` is the random baseline on the states that it was measured on.
+    """
+
+    model: RegisteredModel
+    published: Summary | None
+    measured: Summary | None
+    chance: Chance
+
+
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """A pair with both models' figures and how far apart they are.
+
+    ``published`` is of counts; ``measured`` is paired, where both were measured on the same
+    states, and ``verdict`` then says whether the pair shows what it is expected to.
+    """
+
+    pair: Pair
+    base: ModelView
+    variant: ModelView
+    published: UnpairedTest | None
+    measured: PairedTests | None
+    verdict: str | None
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A finished run with its summary."""
+
+    run: FinishedRun
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two runs on the same states with the paired tests of their outcomes."""
+
+    base: RunView
+    variant: RunView
+    tests: PairedTests
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The claims decided on one set of results."""
+
+    source: str
+    judged: tuple[Judged, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a run says about a state: the text, as contents by box, and what is right of it."""
+
+    text: str
+    answer: Answer
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StateView:
+    """A state and each run's answer to it, in the order of the runs; None where not asked."""
+
+    state: State
+    answers: tuple[Answered | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All of a report.
+
+    ``models`` are the paper's, then others that were measured; ``pairs`` likewise, by
+    identifier. ``chance`` is the paper's random row. ``drift`` are the documents of comparisons
+    with a recorded state of the libraries. ``notes`` say what was left out.
+    """
+
+    made: datetime
+    runs: tuple[RunView, ...]
+    models: tuple[ModelView, ...]
+    pairs: Mapping[str, PairView]
+    audits: tuple[Audit, ...]
+    compared: tuple[Compared, ...]
+    states: tuple[StateView, ...]
+    chance: Chance
+    drift: tuple[Drift, ...]
+    notes: tuple[str, ...]

@@ -1,0 +1,133 @@
+"""The page: one file that opens from disk, with everything in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark import __version__
+from benchmark.hypotheses.claims import Claim
+from benchmark.hypotheses.findings import Status, Verdict, figures
+from benchmark.report.accuracy_tables import table_3, table_6
+from benchmark.report.charts import Panel, forest, panel
+from benchmark.report.explorer import explorer
+from benchmark.report.grid import Grid
+from benchmark.report.material import Audit, Compared, Material, PairView, RunView
+from benchmark.report.model_tables import table_1, table_4
+from benchmark.report.templates import digest, environment, script_json, source
+
+_EXPERIMENTS = {
+    "code": "Experiment 1: additional code training",
+    "math": "Experiment 2: additional math training",
+    "alignment": "Experiment 3: alignment tuning",
+    "control": "Control pairs: they calibrate the instrument, and are no evidence about code",
+}
+
+
+class ClaimView(NamedTuple):
+    """A claim with its verdict on each set of results."""
+
+    claim: Claim
+    verdicts: tuple[tuple[str, Verdict, list[str]], ...]
+
+    @property
+    def status(self) -> Status:
+        """Of the last set, the most particular one."""
+        return self.verdicts[-1][1].status
+
+
+class PairCard(NamedTuple):
+    """A pair with its drawing."""
+
+    view: PairView
+    panel: Panel
+
+
+class Setting(NamedTuple):
+    """One thing that a run's result depends on."""
+
+    name: str
+    value: str
+
+
+def tables(material: Material) -> tuple[Grid, ...]:
+    """Tables 1, 3, 4 and 6."""
+    return table_1(), table_3(material), table_4(), table_6(material)
+
+
+def page(material: Material, grids: Sequence[Grid]) -> str:
+    """The whole page. Nothing in it is fetched, and only its own script may run."""
+    style, script = source("style.css"), source("page.js")
+    by_experiment = _by_experiment(material)
+    return environment().get_template("page.html.jinja").render(
+        version=__version__,
+        material=material,
+        style=style,
+        style_digest=digest(style),
+        script=script,
+        script_digest=digest(script),
+        data=script_json(explorer(material.runs, material.states)),
+        claims=list(_claims(material.audits)),
+        tallies=[_tally(audit) for audit in material.audits],
+        forest=forest(by_experiment),
+        experiments=[
+            (_EXPERIMENTS[name], [PairCard(view, panel(view, material.chance)) for view in views])
+            for name, views in by_experiment.items()
+        ],
+        settings=[list(settings(view)) for view in material.runs],
+        differing=_differing(material.runs),
+        comparisons=[(compared, list(_groups(compared))) for compared in material.compared],
+        tables=grids,
+    )  # fmt: skip
+
+
+def settings(view: RunView) -> Iterator[Setting]:
+    """Everything that the run's result depends on, one name a value."""
+    for name in ("model", "data", "prompts", "constraint", "protocol", "environment"):
+        yield from _flat(name, view.run.document.get(name))
+
+
+def _flat(name: str, value: object) -> Iterator[Setting]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _flat(f"{name}.{key}", part)
+    else:
+        words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield Setting(name, words)
+
+
+def _differing(runs: Sequence[RunView]) -> list[tuple[str, list[str]]]:
+    """The settings in which the runs differ, with each run's value."""
+    each = [dict(settings(view)) for view in runs]
+    names = dict.fromkeys(name for found in each for name in found)
+    values = {name: [found.get(name, "-") for found in each] for name in names}
+    return [(name, row) for name, row in values.items() if len(set(row)) > 1]
+
+
+def _claims(audits: Sequence[Audit]) -> Iterator[ClaimView]:
+    for several in zip(*(audit.judged for audit in audits), strict=True):
+        verdicts = tuple(
+            (audit.source, judged.verdict, figures(judged.verdict))
+            for audit, judged in zip(audits, several, strict=True)
+        )
+        yield ClaimView(several[0].claim, verdicts)
+
+
+def _tally(audit: Audit) -> tuple[str, dict[str, int]]:
+    verdicts = [judged.verdict for judged in audit.judged]
+    names: tuple[Status, ...] = ("supported", "not supported", "not decidable")
+    counts: dict[str, int] = {name: sum(v.status == name for v in verdicts) for name in names}
+    return audit.source, {**counts, "within error": sum(v.within_error for v in verdicts)}
+
+
+def _by_experiment(material: Material) -> dict[str, list[PairView]]:
+    views = material.pairs.values()
+    found = {name: [v for v in views if v.pair.experiment == name] for name in _EXPERIMENTS}
+    return {name: some for name, some in found.items() if some}
+
+
+def _groups(compared: Compared) -> Iterator[tuple[str, object, object, object]]:
+    """Each group of queries: its name, both estimates, and the test."""
+    base, variant, tests = compared.base.summary, compared.variant.summary, compared.tests
+    for numops, test in tests.by_numops.items():
+        yield str(numops), base.by_numops[numops], variant.by_numops[numops], test
+    yield "\N{GREATER-THAN OR EQUAL TO} 1", base.nontrivial, variant.nontrivial, tests.nontrivial
+    yield "all", base.overall, variant.overall, tests.overall

@@ -1,0 +1,404 @@
+"use strict";
+// Everything that comes from models is put in as text, never as markup.
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+// ---- light and dark, sorted tables, claims by verdict
+
+function themes() {
+  const root = document.documentElement;
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const now = root.dataset.theme || (dark ? "dark" : "light");
+    root.dataset.theme = now === "dark" ? "light" : "dark";
+  });
+}
+
+function valueOf(cell) {
+  const value = cell.dataset.value ?? cell.textContent.trim();
+  const number = Number(value);
+  return value !== "" && Number.isFinite(number) ? number : value;
+}
+
+function compareValues(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (typeof a === typeof b) return a.localeCompare(b, "en");
+  return typeof a === "number" ? 1 : -1;
+}
+
+// A measured row and its difference stay under the published row that they belong to.
+function sortTable(table, column, descending) {
+  const body = table.tBodies[0];
+  const groups = [];
+  for (const row of [...body.rows]) {
+    const follows = row.classList.contains("difference") || (row.classList.contains("measured") && row.textContent.includes(", measured"));
+    if (follows && groups.length) groups.at(-1).push(row);
+    else groups.push([row]);
+  }
+  const plain = groups.filter(([row]) => !row.classList.contains("heading"));
+  plain.sort(([a], [b]) => compareValues(valueOf(a.cells[column]), valueOf(b.cells[column])) * (descending ? -1 : 1));
+  body.replaceChildren(...plain.flat());
+}
+
+function sortableTables() {
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => head.querySelector(".sort")?.addEventListener("click", () => {
+      const first = head.classList.contains("figure") ? "descending" : "ascending";
+      const second = first === "descending" ? "ascending" : "descending";
+      const order = head.getAttribute("aria-sort") === first ? second : first;
+      for (const each of heads) each.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", order);
+      sortTable(table, column, order === "descending");
+    }));
+  }
+}
+
+function claimChoices() {
+  const choices = [...document.querySelectorAll(".choice")];
+  for (const choice of choices) choice.addEventListener("click", () => {
+    for (const each of choices) each.setAttribute("aria-pressed", String(each === choice));
+    for (const claim of document.querySelectorAll(".claim"))
+      claim.hidden = choice.dataset.status !== "all" && claim.dataset.status !== choice.dataset.status;
+  });
+}
+
+// ---- hostile text: what cannot be seen, or turns what is seen around, is spelled out
+
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
+
+function visible(text) {
+  const parts = [];
+  let plain = "";
+  for (const each of text) {
+    if (!UNSEEN.test(each)) { plain += each; continue; }
+    if (plain) parts.push(plain);
+    plain = "";
+    const code = each.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    parts.push(element("span", { class: "control" }, `\u27E8U+${code}\u27E9`));
+  }
+  return plain ? [...parts, plain] : parts;
+}
+
+// ---- the explorer of states
+
+const HEIGHT = 34; // of a row of the list, as in the style sheet
+const BOXES = 7;
+const AROUND = 5; // rows that are made above and below what is seen
+
+class Explorer {
+  constructor(data) {
+    this.data = data;
+    this.ids = new Map(data.states.map(([id], index) => [id, index]));
+    this.numops = data.states.map((state) => [...state[4]].map((digit) => parseInt(digit, 36)));
+    // Of each run: 1 right, 0 wrong, 2 not asked, a figure a query.
+    this.outcomes = data.answers.map((answers) => {
+      const found = new Uint8Array(data.states.length * BOXES).fill(2);
+      answers.forEach((answer, state) => {
+        if (answer) for (let box = 0; box < BOXES; box++) found[state * BOXES + box] = Number(answer[1][box]);
+      });
+      return found;
+    });
+    this.strips = new Map();
+    this.found = [];
+    this.matches = new Uint8Array(data.states.length * BOXES);
+    this.state = -1;
+    this.box = 0;
+    this.controls();
+    this.events();
+    this.filter();
+    this.follow();
+  }
+
+  controls() {
+    const { runs } = this.data;
+    const most = Math.max(...this.numops.flat());
+    this.at = Object.fromEntries(["filters", "run", "other", "outcome", "numops", "sort", "word", "shown", "count", "list", "rows", "state", "heads"].map((id) => [id, document.getElementById(id)]));
+    const options = () => runs.map((label, index) => element("option", { value: index }, ...visible(label)));
+    this.at.run.append(...options());
+    this.at.other.append(...options());
+    this.at.other.value = String(runs.length > 1 ? 1 : 0);
+    this.at.other.options[this.at.other.selectedIndex].defaultSelected = true;
+    document.querySelector(".two").hidden = runs.length < 2;
+    if (runs.length < 2) for (const each of document.querySelectorAll("[data-two]")) each.remove();
+    for (let n = 0; n <= most; n++)
+      this.at.numops.append(element("label", {}, element("input", { type: "checkbox", name: "numops", value: n }), String(n)));
+    runs.forEach((label, index) => this.at.shown.append(
+      element("label", {}, element("input", { type: "checkbox", name: "shown", value: index, ...(index < 6 ? { checked: "" } : {}) }), ...visible(label))));
+  }
+
+  events() {
+    const again = () => this.filter();
+    this.at.filters.addEventListener("input", again);
+    this.at.filters.addEventListener("reset", () => setTimeout(again));
+    this.at.filters.addEventListener("submit", (event) => event.preventDefault());
+    this.at.list.addEventListener("scroll", () => this.rows(), { passive: true });
+    addEventListener("resize", () => this.rows());
+    this.at.rows.addEventListener("click", (event) => {
+      const item = event.target.closest(".item");
+      if (item) this.choose(Number(item.dataset.state));
+    });
+    this.at.list.addEventListener("keydown", (event) => this.listKey(event));
+    document.addEventListener("keydown", (event) => this.pageKey(event));
+    addEventListener("hashchange", () => this.follow());
+  }
+
+  listKey(event) {
+    const here = this.found.indexOf(this.state);
+    const page = Math.max(1, Math.floor(this.at.list.clientHeight / HEIGHT) - 1);
+    const last = this.found.length - 1;
+    const steps = { ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page, Home: 0, End: last };
+    if (event.key === "Enter") this.at.state.focus();
+    else if (event.key in steps && last >= 0) {
+      event.preventDefault();
+      this.choose(this.found[Math.min(last, Math.max(0, steps[event.key]))]);
+    }
+  }
+
+  pageKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      this.at.word.focus();
+    } else if (/^[0-6]$/.test(event.key) && this.state >= 0) this.choose(this.state, Number(event.key));
+  }
+
+  checked(name) {
+    return [...this.at.filters.querySelectorAll(`[name=${name}]:checked`)].map((box) => Number(box.value));
+  }
+
+  // Which queries match, and with them which states.
+  filter() {
+    const { states, words } = this.data;
+    const own = this.outcomes[this.at.run.value], other = this.outcomes[this.at.other.value];
+    const wanted = new Set(this.checked("numops")), outcome = this.at.outcome.value;
+    const word = this.at.word.value.trim().toLowerCase();
+    const named = word && new Set(words.flatMap((each, index) => (each.toLowerCase().includes(word) ? [index] : [])));
+    const passes = {
+      any: () => true,
+      right: (at) => own[at] === 1,
+      wrong: (at) => own[at] === 0,
+      flipped: (at) => own[at] + other[at] === 1,
+      gained: (at) => own[at] === 0 && other[at] === 1,
+      lost: (at) => own[at] === 1 && other[at] === 0,
+    }[outcome];
+    this.at.other.disabled = ["any", "right", "wrong"].includes(outcome);
+    this.shown = this.checked("shown");
+    this.found = [];
+    let queries = 0;
+    states.forEach((state, index) => {
+      let some = false;
+      for (let box = 0; box < BOXES; box++) {
+        const at = index * BOXES + box;
+        const match = passes(at) && (!wanted.size || wanted.has(this.numops[index][box]));
+        this.matches[at] = Number(match);
+        if (match) some = true;
+      }
+      if (!some || (named && !this.mentions(state, index, named, word))) return;
+      for (let box = 0; box < BOXES; box++) queries += this.matches[index * BOXES + box];
+      this.found.push(index);
+    });
+    this.order();
+    this.at.count.textContent = `${this.found.length} of ${states.length} states, ${queries} queries`;
+    this.at.rows.style.height = `${this.found.length * HEIGHT}px`;
+    this.at.list.scrollTop = 0;
+    this.heads();
+    this.drawn = "";
+    this.rows();
+    if (this.state >= 0) this.draw();
+  }
+
+  // What stands over the strips; the list is as wide as they need.
+  heads() {
+    this.at.list.style.width = `${178 + 58 * this.shown.length}px`;
+    this.at.heads.replaceChildren(element("span", { class: "name" }), element("span", { class: "many" }),
+      ...this.shown.map((run) => element("span", { class: "run", title: this.data.runs[run] }, ...visible(this.data.runs[run]))));
+  }
+
+  mentions(state, index, named, word) {
+    if (state[1].some((objects) => objects.some((object) => named.has(object)))) return true;
+    if (state[2].some(([sentence]) => sentence.toLowerCase().includes(word))) return true;
+    return this.shown.some((run) => this.data.answers[run][index]?.[2].some((objects) => objects?.some((object) => named.has(object))));
+  }
+
+  order() {
+    const { states } = this.data, run = this.outcomes[this.at.run.value];
+    const sum = (state, figure) => {
+      let total = 0;
+      for (let at = state * BOXES; at < (state + 1) * BOXES; at++) total += figure(at);
+      return total;
+    };
+    const keys = {
+      operations: (state) => states[state][2].length,
+      wrong: (state) => sum(state, (at) => Number(run[at] === 0)),
+      disagreement: (state) => sum(state, (at) => {
+        const said = this.shown.map((each) => this.outcomes[each][at]).filter((each) => each < 2);
+        const right = said.reduce((total, each) => total + each, 0);
+        return Math.min(right, said.length - right);
+      }),
+    };
+    const key = keys[this.at.sort.value];
+    if (!key) return;
+    const value = new Map(this.found.map((state) => [state, key(state)]));
+    this.found.sort((a, b) => value.get(b) - value.get(a) || a - b);
+  }
+
+  // Only the rows that can be seen are in the page.
+  rows() {
+    const { scrollTop, clientHeight } = this.at.list;
+    const first = Math.max(0, Math.floor(scrollTop / HEIGHT) - AROUND);
+    const last = Math.min(this.found.length, Math.ceil((scrollTop + clientHeight) / HEIGHT) + AROUND);
+    const drawn = `${first} ${last} ${this.state}`;
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const items = [];
+    for (let row = first; row < last; row++) items.push(this.item(row));
+    this.at.rows.replaceChildren(...items);
+    if (this.state >= 0) this.at.list.setAttribute("aria-activedescendant", `item-${this.state}`);
+  }
+
+  item(row) {
+    const index = this.found[row], [id, , operations] = this.data.states[index];
+    const item = element("div", { class: "item", role: "option", id: `item-${index}`, "data-state": index, "aria-selected": index === this.state, "aria-posinset": row + 1, "aria-setsize": this.found.length },
+      element("span", { class: "name" }, id.slice(0, 7)), element("span", { class: "many" }, `${operations.length} ops`));
+    item.style.top = `${row * HEIGHT}px`;
+    const rights = [];
+    for (const run of this.shown) {
+      const outcomes = this.outcomes[run].subarray(index * BOXES, (index + 1) * BOXES);
+      rights.push(outcomes.reduce((total, outcome) => total + Number(outcome === 1), 0));
+      item.append(this.strip(outcomes, index));
+    }
+    item.setAttribute("aria-label", `State ${id.slice(0, 7)}, ${operations.length} operations, right: ${rights.map((n) => `${n} of ${BOXES}`).join(", ")}`);
+    return item;
+  }
+
+  // A strip a run, a bar a box; many are alike, and a copy is made faster than a new one.
+  strip(outcomes, index) {
+    const kinds = [...outcomes].map((outcome, box) => `${"wrn"[outcome]}${this.matches[index * BOXES + box] ? " m" : ""}`);
+    const key = kinds.join();
+    if (!this.strips.has(key))
+      this.strips.set(key, element("span", { class: "strip", "aria-hidden": "true" }, ...kinds.map((kind) => element("i", { class: kind }))));
+    return this.strips.get(key).cloneNode(true);
+  }
+
+  // Choosing writes the address, and the address chooses.
+  choose(state, box) {
+    const first = [...Array(BOXES).keys()].find((each) => this.matches[state * BOXES + each]);
+    this.show(state, box ?? first ?? 0);
+    history.replaceState(null, "", `#state=${this.data.states[state][0]}&box=${this.box}`);
+  }
+
+  follow() {
+    const [, id, box] = location.hash.match(/^#state=([0-9a-f]+)(?:&box=([0-6]))?$/) || [];
+    if (this.ids.has(id)) {
+      this.show(this.ids.get(id), Number(box ?? 0));
+      document.getElementById("explorer").scrollIntoView();
+    } else if (this.state < 0 && this.found.length) this.show(this.found[0], 0);
+  }
+
+  show(state, box) {
+    this.state = state;
+    this.box = box;
+    const row = this.found.indexOf(state), { list } = this.at;
+    if (row >= 0 && (row * HEIGHT < list.scrollTop || (row + 1) * HEIGHT > list.scrollTop + list.clientHeight))
+      list.scrollTop = row * HEIGHT - list.clientHeight / 2;
+    this.rows();
+    this.draw();
+  }
+
+  draw() {
+    const index = this.state, [id, initial, operations] = this.data.states[index];
+    const link = element("a", { href: `#state=${id}&box=${this.box}` }, id.slice(0, 7));
+    const inside = this.found.includes(index) ? [] : [element("p", { class: "note" }, "This state does not match the filters.")];
+    const old = new Set([...this.at.state.querySelectorAll("details[open]")].map((each) => each.dataset.run));
+    this.at.state.replaceChildren(
+      element("h3", {}, "State ", link, `, ${operations.length} operations`), ...inside,
+      element("h4", {}, "At first"), this.worlds(initial),
+      element("h4", {}, "Then"), this.operations(operations),
+      element("h4", {}, "What is in the boxes"), element("div", { class: "scroll" }, this.boxes(index)),
+      ...this.shown.map((run) => this.text(run, index, old)));
+  }
+
+  worlds(initial) {
+    return element("ul", { class: "worlds" }, ...initial.map((objects, box) =>
+      element("li", box === this.box ? { class: "concerns" } : {}, `Box ${box}: `, this.objects(objects))));
+  }
+
+  objects(numbers) {
+    return numbers.length ? numbers.map((number) => this.data.words[number]).join(", ") : "nothing";
+  }
+
+  operations(operations) {
+    if (!operations.length) return element("p", { class: "none" }, "nothing happens");
+    return element("ol", { class: "operations" }, ...operations.map(([sentence, boxes]) => {
+      const name = `Box ${this.box}`;
+      if (!boxes.includes(this.box)) return element("li", {}, sentence);
+      const [before, after] = sentence.split(name);
+      return element("li", { class: "concerns" }, before, element("b", {}, name), after);
+    }));
+  }
+
+  boxes(index) {
+    const gold = this.data.states[index][3];
+    const head = element("tr", {}, ...["Box", "Ops", "Gold"].map((name) => element("th", { scope: "col" }, name)),
+      ...this.shown.map((run) => element("th", { scope: "col" }, ...visible(this.data.runs[run]))));
+    const rows = gold.map((objects, box) => {
+      const at = index * BOXES + box;
+      const row = element("tr", { class: `${box === this.box ? "chosen" : ""}${this.matches[at] ? " match" : ""}` },
+        element("th", { scope: "row" }, element("button", { type: "button", "aria-pressed": box === this.box }, `Box ${box}`)),
+        element("td", {}, String(this.numops[index][box])), element("td", { class: "gold" }, ...this.gold(objects)),
+        ...this.shown.map((run) => this.prediction(run, index, box, objects)));
+      row.addEventListener("click", () => {
+        this.choose(index, box);
+        this.at.state.querySelectorAll(".boxes button")[box].focus();
+      });
+      return row;
+    });
+    return element("table", { class: "boxes" }, element("thead", {}, head), element("tbody", {}, ...rows));
+  }
+
+  gold(objects) {
+    if (!objects.length) return [element("span", { class: "none" }, "nothing")];
+    return objects.map((number) => element("span", { class: "object" }, ...visible(this.data.words[number])));
+  }
+
+  // Objects that are too many are underlined after a plus, those that lack are struck out after a minus.
+  prediction(run, index, box, gold) {
+    const answer = this.data.answers[run][index];
+    if (!answer) return element("td", { class: "none" }, "not asked");
+    const said = answer[2][box], right = answer[1][box] === "1";
+    const cell = element("td", { class: right ? "right" : "wrong" });
+    cell.append(element("span", { title: right ? "right" : "wrong" }, right ? "\u2713 " : "\u2717 "));
+    if (said === null) {
+      cell.append(element("span", { class: "none" }, "no answer"));
+      return cell;
+    }
+    if (!said.length) cell.append(element("span", { class: "none object" }, "nothing"));
+    for (const number of said) {
+      const extra = !gold.includes(number);
+      cell.append(element(extra ? "ins" : "span", { class: "object" }, ...(extra ? ["+"] : []), ...visible(this.data.words[number])));
+    }
+    for (const number of gold)
+      if (!said.includes(number)) cell.append(element("span", { class: "lacking" }, "\u2212", element("del", {}, ...visible(this.data.words[number]))));
+    return cell;
+  }
+
+  text(run, index, old) {
+    const answer = this.data.answers[run][index];
+    const made = element("details", { "data-run": run, ...(old.has(String(run)) ? { open: "" } : {}) },
+      element("summary", {}, "Text of ", ...visible(this.data.runs[run])));
+    made.append(element("div", { class: "answer", dir: "auto" }, ...(answer ? visible(this.data.texts[answer[0]]) : ["not asked"])));
+    return made;
+  }
+}
+
+themes();
+sortableTables();
+claimChoices();
+const embedded = document.getElementById("data");
+if (embedded) new Explorer(JSON.parse(embedded.textContent));

@@ -1,0 +1,207 @@
+"""The syrupy extension for fingerprints: compared by stages, blessed with a reason.
+
+A snapshot is ``NAME.json``, which a person reads in a pull request, with its columns beside it.
+Each kind of run, a hardware class under a protocol, has a folder of its own; where a kind has no
+snapshot yet, another's stands in, with the tolerance of other hardware.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.data import SnapshotCollection, SnapshotCollections
+from syrupy.location import PyTestLocation
+
+from benchmark.errors import SettingError
+from benchmark.regression.comparison import Comparison, Severity, compare
+from benchmark.regression.record import Record
+from benchmark.regression.storage import (
+    columns_path,
+    read_record,
+    read_text,
+    record_text,
+    write_record,
+)
+from benchmark.report.continuous import properties
+from benchmark.report.shift import headline, rendered
+from benchmark.snapshots.extension import OTHER_HARDWARE_FLIPS, MeasurementExtension
+from benchmark.snapshots.pairs import kind_of_run
+
+FALLBACK = "fingerprint stand-in"
+"""The property of a test whose kind of run has no fingerprint of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blessing:
+    """Whether snapshots may be written: with which reason, and not by one of several workers."""
+
+    reason: str | None
+    parallel: bool = False
+
+    def check(self) -> str:
+        """The reason.
+
+        Raises:
+            SettingError: when there is none, or workers run side by side.
+        """
+        if self.parallel:
+            raise SettingError("fingerprints are not updated in parallel; leave out -n")
+        if not (self.reason or "").strip():
+            raise SettingError(
+                "--snapshot-update of a fingerprint needs a reason, which is kept beside it: "
+                "add --bless 'why this shift is right'"
+            )
+        return str(self.reason).strip()
+
+
+class FingerprintExtension(MeasurementExtension):
+    """Matches what is the same or within the noise floor; everything else is shown and fails."""
+
+    blessing = Blessing(None)
+
+    def serialize(self, data: object, **_: object) -> str:
+        """The record with its columns, in one text.
+
+        Raises:
+            TypeError: for anything but a record.
+        """
+        if not isinstance(data, Record):
+            raise TypeError(f"a fingerprint is wanted, not {type(data).__name__}")
+        return record_text(data)
+
+    def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
+        """Whether nothing moved beyond noise; on other hardware, whether few outcomes did."""
+        comparison = compare(read_text(str(snapshot_data)), read_text(str(serialized_data)))
+        return acceptable(comparison)
+
+    def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
+        """The comparison, as ``python -m benchmark compare`` prints it."""
+        if not snapshot_data:
+            return
+        old, new = read_text(str(snapshot_data)), read_text(str(serialized_data))
+        yield from rendered(compare(old, new)).splitlines()
+
+    def read_snapshot_data_from_location(
+        self,
+        *,
+        snapshot_location: str,
+        snapshot_name: str,  # noqa: ARG002  # syrupy's signature, here and below
+        session_id: str,  # noqa: ARG002
+    ) -> str | None:
+        """The recorded one, or another kind's where this kind has none."""
+        path = stored(Path(snapshot_location))
+        return record_text(read_record(path)) if path else None
+
+    @classmethod
+    def write_snapshot_collection(
+        cls,
+        *,
+        snapshot_collection: SnapshotCollection,
+        name_order: dict[str, int] | None = None,  # noqa: ARG003
+    ) -> None:
+        """Write readable part and columns, with the reason added to those given before.
+
+        Raises:
+            SettingError: without a reason, and from one of several workers.
+        """
+        reason = cls.blessing.check()
+        path = Path(snapshot_collection.location)
+        new = read_text(str(next(iter(snapshot_collection)).data))
+        change = "first record"
+        if path.is_file():
+            change = headline(compare(read_record(path), new))
+        blessings = [*_blessings(path), {"reason": reason, "change": change}]
+        write_record(new, path, blessings)
+
+    def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
+        """Remove a snapshot with its columns."""
+        super().delete_snapshots(snapshot_location=snapshot_location, snapshot_names=snapshot_names)
+        columns_path(Path(snapshot_location)).unlink(missing_ok=True)
+
+    def discover_snapshots(
+        self, *, test_location: PyTestLocation, ignore_extensions: list[str] | None = None
+    ) -> SnapshotCollections:
+        """The snapshots without their columns, which are no snapshots of their own."""
+        columns = columns_path(Path("any.json")).suffix.removeprefix(".")
+        return super().discover_snapshots(
+            test_location=test_location, ignore_extensions=[*(ignore_extensions or ()), columns]
+        )
+
+
+def acceptable(comparison: Comparison) -> bool:
+    """Whether a comparison passes: no more than noise, on other hardware no more than few flips."""
+    if comparison.severity in {Severity.SAME, Severity.NOISE}:
+        return True
+    if not comparison.other_hardware or comparison.failed or comparison.alignment.lost:
+        return False
+    queries = comparison.test.queries if comparison.test else 0
+    return len(comparison.flips) <= OTHER_HARDWARE_FLIPS * queries
+
+
+def kind_of_record(record: Record) -> str:
+    """Hardware class and protocol as a folder's name."""
+    environment = record.environment
+    hardware = {"hardware": dict(environment.hardware)}
+    return kind_of_run({"protocol": dict(environment.protocol), "environment": hardware})
+
+
+def stored(path: Path) -> Path | None:
+    """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere."""
+    if path.is_file():
+        return path
+    kinds = path.parent.parent.parent
+    others = sorted(kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}"))
+    return others[0] if others else None
+
+
+@cache
+def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExtension]:
+    """The extension for a kind of run, in a session that may bless or not."""
+
+    class Extension(FingerprintExtension):
+        @classmethod
+        def dirname(cls, *, test_location: PyTestLocation) -> str:
+            # syrupy wants the folder to be named after the test's file; kinds come before it.
+            folder = Path(FingerprintExtension.dirname(test_location=test_location))
+            return str(folder.parent / "fingerprints" / kind / folder.name)
+
+    Extension.blessing = blessing
+    return Extension
+
+
+def snapshot_of(
+    snapshot: SnapshotAssertion, record: Record, blessing: Blessing
+) -> SnapshotAssertion:
+    """The assertion that holds a record against the snapshot of its kind of run."""
+    return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
+
+
+def held_against(item: pytest.Item, record: Record) -> dict[str, str]:
+    """The comparison with a test's snapshot in figures, and what stands in where it has none."""
+    extension = fingerprint_extension(kind_of_record(record), Blessing(None))
+    place = Path(extension.get_location(test_location=PyTestLocation(item), index=0))
+    path = stored(place)
+    if path is None:
+        return {}
+    found = properties(compare(read_record(path), record))
+    if path != place:
+        kinds = [each.parent.parent.name for each in (place, path)]
+        found[FALLBACK] = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
+    return found
+
+
+def _blessings(path: Path) -> list[object]:
+    """The reasons given so far."""
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8")).get("blessings", [])
+    return list(found)
+
+
+def _escaped(name: str) -> str:
+    """Names of parametrized tests have brackets, which a pattern reads as a choice."""
+    return "".join(f"[{c}]" if c in "[]*?" else c for c in name)

@@ -1,0 +1,173 @@
+"""What was measured of an engine, and what it comes to beside the paper's method."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise, takewhile
+from statistics import median
+
+from benchmark.records import TokenIds
+from benchmark.speed.messages import LimitTaken, Taken
+from benchmark.speed.specs import Spec
+
+
+@dataclass
+class Measurement:
+    """All rounds of an engine, over the states at these places; or why there are none."""
+
+    spec: Spec
+    places: Sequence[int]
+    rounds: list[Taken] = field(default_factory=list)
+    failure: str | None = None
+    tried: dict[int, float] = field(default_factory=dict)
+    """Seconds a state by batch size, where the best was looked for."""
+
+    @property
+    def answers(self) -> dict[int, list[int]]:
+        """The first round's answers, by the places of their states."""
+        return dict(zip(self.places, self.rounds[0]["answers"], strict=True)) if self.rounds else {}
+
+    @property
+    def seconds(self) -> list[float]:
+        """Seconds a state, of each round."""
+        return [taken["seconds"] / len(self.places) for taken in self.rounds]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """An engine's row; None for what it does not tell, or what there is nothing to compare with.
+
+    Attributes:
+        spec: the engine.
+        states: how many were measured in each round.
+        rounds: how many rounds.
+        seconds: a state, the median of the rounds.
+        spread: the slowest round less the quickest, in parts of the median.
+        processor: seconds of processor time a state, the median of the rounds.
+        passes: forward passes a state.
+        tokens: tokens computed a state, padding included.
+        peak_memory: the largest resident memory while decoding, in bytes.
+        times: the paper's seconds a state in parts of this engine's.
+        same: how many answers are those of the paper's method.
+        compared: of how many that both gave.
+        repeatable: whether all rounds gave the same answers.
+        to_limit: its seconds in parts of the arithmetic limit.
+        failure: why it was not measured.
+    """
+
+    spec: Spec
+    states: int
+    rounds: int
+    seconds: float | None = None
+    spread: float | None = None
+    processor: float | None = None
+    passes: float | None = None
+    tokens: float | None = None
+    peak_memory: int | None = None
+    times: float | None = None
+    same: int | None = None
+    compared: int | None = None
+    repeatable: bool | None = None
+    to_limit: float | None = None
+    failure: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The row with all of its digits; its engine by label, name, dtype and batch size."""
+        spec = self.spec
+        numbers = {name: value for name, value in asdict(self).items() if name != "spec"}
+        engine = {"label": spec.label, "name": spec.name, "batch_size": spec.batch_size}
+        return {**engine, "dtype": None if spec.kind.own_numbers else spec.dtype, **numbers}
+
+
+def figures(
+    measured: Measurement, paper: Measurement | None, limit: float | None = None
+) -> Figures:
+    """What an engine's rounds come to, beside the paper's method and the limit in seconds."""
+    spec, count, rounds = measured.spec, len(measured.places), measured.rounds
+    if not rounds:
+        return Figures(spec, count, 0, failure=measured.failure or "not measured")
+    seconds = median(measured.seconds)
+    both = measured.answers.keys() & paper.answers.keys() if paper else set()
+    same = sum(measured.answers[i] == paper.answers[i] for i in both) if paper else 0
+    return Figures(
+        spec=spec,
+        states=count,
+        rounds=len(rounds),
+        seconds=seconds,
+        spread=(max(measured.seconds) - min(measured.seconds)) / seconds,
+        processor=median(taken["processor"] for taken in rounds) / count,
+        passes=_mean([taken["passes"] for taken in rounds], count),
+        tokens=_mean([taken["tokens"] for taken in rounds], count),
+        peak_memory=max(taken.get("peak_memory", 0) for taken in rounds),
+        times=median(paper.seconds) / seconds if paper and paper.rounds else None,
+        same=same if both else None,
+        compared=len(both) or None,
+        repeatable=all(taken["answers"] == rounds[0]["answers"] for taken in rounds),
+        to_limit=seconds / limit if limit else None,
+        failure=measured.failure,
+    )
+
+
+def baseline(measured: Iterable[Measurement]) -> Measurement | None:
+    """The paper's method among what was measured, in float32 if it is there in several dtypes."""
+    papers = [one for one in measured if one.spec.is_paper and one.rounds]
+    exact = [one for one in papers if one.spec.dtype == "float32"]
+    return next(iter([*exact, *papers]), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The arithmetic limit of a dtype, and what it is made of.
+
+    Attributes:
+        layers: seconds of the layers' products a token, the median of the rounds.
+        head: seconds of the head's product a choice, the median of the rounds.
+        tokens: of prompts and answers a state, what several prompts begin with counted once and
+            what all begin with not at all.
+        choices: at which several tokens are allowed, a state.
+    """
+
+    layers: float
+    head: float
+    tokens: float
+    choices: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds a state."""
+        return self.layers * self.tokens + self.head * self.choices
+
+
+def arithmetic_limit(
+    rounds: Sequence[LimitTaken], prompts: Sequence[TokenIds], answers: Sequence[Sequence[int]]
+) -> Limit:
+    """The limit for these prompts; answers may be those to a part of them."""
+    suffixes = distinct_tokens(prompts) / len(prompts)
+    return Limit(
+        layers=median(taken["layers"] for taken in rounds),
+        head=median(taken["head"] for taken in rounds),
+        tokens=suffixes + sum(map(len, answers)) / len(answers),
+        choices=rounds[-1]["choices"],
+    )
+
+
+def distinct_tokens(prompts: Iterable[TokenIds]) -> int:
+    """How many tokens are computed, where whatever two prompts begin with is computed once.
+
+    What all prompts begin with is not counted.
+    """
+    ordered = sorted(set(prompts))
+    if not ordered:
+        return 0
+    shared = sum(_common(one, other) for one, other in pairwise(ordered))
+    # In sorted order whatever the first and the last share, all between them share.
+    return sum(map(len, ordered)) - shared - _common(ordered[0], ordered[-1])
+
+
+def _mean(counts: Sequence[int | None], states: int) -> float | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(known) / states if known else None
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    pairs: Iterable[tuple[int, int]] = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

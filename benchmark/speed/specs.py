@@ -1,0 +1,115 @@
+"""What is asked for with ``--engines``: ``NAME[@BATCH|@best][:DTYPE]``, separated by commas."""
+
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from typing import Self
+
+from benchmark.errors import SettingError
+
+CANDIDATES = (8, 16, 32, 64)
+"""Among which batch sizes ``@best`` looks."""
+
+_SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?")
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of an engine; see engines.toml."""
+
+    worker: str
+    environment: str
+    batch: int | None = None
+    batched: bool = False
+    slow: bool = False
+    weights: str = "any"
+    cpu_only: bool = False
+    own_numbers: bool = False
+    preload: tuple[str, ...] = ()
+    threads: bool = False
+    tuned: dict[str, int | bool] = field(default_factory=dict)
+    hidden: bool = False
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """What is known of each engine, by name."""
+    text = files("benchmark.speed").joinpath("engines.toml").read_text(encoding="utf-8")
+    known = tomllib.loads(text)
+    return {
+        name: Kind(**{**data, "preload": tuple(data.get("preload", ()))})
+        for name, data in known.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An engine with its batch size and dtype; ``best`` while the batch size is to be found."""
+
+    label: str
+    name: str
+    dtype: str
+    batch_size: int
+    best: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What is known of the engine."""
+        return kinds()[self.name]
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether this is the paper's method: outlines, one prompt at a time."""
+        return self.name == "outlines" and self.batch_size == 1 and not self.best
+
+    @classmethod
+    def hidden(cls, name: str, dtype: str) -> Self:
+        """What the measurement itself needs: ``limit``, ``margins`` or ``copy``."""
+        return cls(f"{name} ({dtype})", name, dtype, 1)
+
+    def at(self, batch_size: int) -> Self:
+        """The same with the batch size that was found best."""
+        return replace(self, batch_size=batch_size, best=False)
+
+
+def parse(text: str, dtype: str, batch_size: int) -> list[Spec]:
+    """The engines asked for.
+
+    Args:
+        text: as described above.
+        dtype: of those that name none.
+        batch_size: of those that name none and have none of their own.
+
+    Raises:
+        SettingError: for an engine, dtype or batch size that does not exist, or comes twice.
+    """
+    specs = [_one(part.strip(), dtype, batch_size) for part in text.split(",")]
+    labels = [spec.label for spec in specs]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise SettingError(f"--engines: {label} is there twice; name it once")
+    return specs
+
+
+def _one(text: str, dtype: str, batch_size: int) -> Spec:
+    match = _SPEC.fullmatch(text)
+    known = {name: kind for name, kind in kinds().items() if not kind.hidden}
+    kind = known.get(match["name"]) if match else None
+    if match is None or kind is None:
+        names = ", ".join(known)
+        raise SettingError(
+            f"--engines: no engine {text!r}; they are NAME[@BATCH][:DTYPE] of {names}"
+        )
+    own, batch = match["dtype"] or dtype, match["batch"]
+    if own not in _DTYPES:
+        raise SettingError(f"--engines: no dtype {own!r} in {text!r}; one of {', '.join(_DTYPES)}")
+    if batch and (not kind.batched or batch == "0"):
+        why = "at least 1 is needed" if kind.batched else "it chooses its batches itself"
+        raise SettingError(f"--engines: {text!r}: {why}")
+    if match["dtype"] and kind.own_numbers:
+        raise SettingError(f"--engines: {text!r}: it computes with the numbers of its file")
+    size = int(batch) if batch and batch != "best" else kind.batch or batch_size
+    return Spec(text, match["name"], own, size, best=batch == "best")

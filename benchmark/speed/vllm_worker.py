@@ -1,0 +1,73 @@
+"""The process of vLLM on the CPU; runs in the environment of ``make speed-engines``."""
+
+import os
+import time
+
+from benchmark.speed.messages import Setup, Taken, Work
+from benchmark.speed.serving import serve
+
+
+class VllmEngine:
+    """vLLM's offline engine: it is given all prompts at once and batches them itself."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the model; prefix caching is on, as it is by default."""
+        # In this process, so that its steps can be counted and its memory is this process's.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        from vllm import LLM, SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        self._llm = LLM(
+            model=setup["model"],
+            dtype=setup["dtype"],
+            # What a repository says of sampling would change the paper's greedy decoding.
+            generation_config="vllm",
+            enable_prefix_caching=True,
+            disable_log_stats=True,
+            max_model_len=setup["max_model_len"],
+            **setup["tuned"],
+        )
+        self._sampling = SamplingParams(
+            temperature=0.0,
+            max_tokens=setup["max_new_tokens"],
+            structured_outputs=StructuredOutputsParams(regex=setup["expression"]),
+        )
+        self._stops = set(setup["stops"])
+        self._steps = 0
+        engine = self._llm.llm_engine
+        step = engine.step
+
+        def counted() -> object:
+            self._steps += 1
+            return step()
+
+        engine.step = counted
+
+    def __call__(self, work: Work) -> Taken:
+        """Decode the prompts, with nothing kept of those of the round before."""
+        from vllm.inputs import TokensPrompt
+
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM did not forget the prefixes of the round before")
+        self._steps = 0
+        prompts = [TokensPrompt(prompt_token_ids=ids) for ids in work["prompts"]]
+        started, processor = time.perf_counter(), time.process_time()
+        outputs = self._llm.generate(prompts, self._sampling, use_tqdm=False)
+        seconds, processor = time.perf_counter() - started, time.process_time() - processor
+        given = [list(output.outputs[0].token_ids) for output in outputs]
+        # The last token of an answer is not run; what was cached was not computed.
+        tokens = sum(
+            len(output.prompt_token_ids) - (output.num_cached_tokens or 0) + len(ids) - 1
+            for output, ids in zip(outputs, given, strict=True)
+        )
+        return {
+            "seconds": seconds,
+            "processor": processor,
+            "passes": self._steps,
+            "tokens": tokens,
+            "answers": [[i for i in ids if i not in self._stops] for ids in given],
+        }
+
+
+if __name__ == "__main__":
+    serve(VllmEngine)

@@ -1,0 +1,63 @@
+"""Records made by hand, without a model: three states of two sequences, two boxes each."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.records import Outcome
+from benchmark.regression.environment import Environment
+from benchmark.regression.logits import Logits, joined
+from benchmark.regression.noise import Repeat
+from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.stages import STAGES, Stage, digest
+
+PATH = ((5, 6, 1), (5, 7, 1), (5, 8, 8, 1))
+OTHERS = (9, 10)
+
+
+def fake_logits(moved: float = 0.0) -> Logits:
+    """The own token at -0.1 nats and others at -3 and -4, all less likely by ``moved``."""
+    ids = [np.array([[own, *OTHERS] for own in path], dtype=np.int32) for path in PATH]
+    values = [np.array([[-0.1, -3.0, -4.0]] * len(path)) - moved for path in PATH]
+    return joined(ids, values)
+
+
+def fake_record(floor: float | None = None, versions: Mapping[str, str] | None = None) -> Record:
+    """A record in which nothing is wrong; with the floor that one repeat showed."""
+    repeats = () if floor is None else (Repeat(1, 1, "reversed", floor, 0.0, 0, 0),)
+    stages = {name: Stage(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
+    for whole in ("weights", "verdict"):
+        stages[whole] = Stage((digest([whole]),))
+    return Record(
+        environment=Environment(
+            versions=versions or {"torch": "2.13", "outlines_core": "0.2.14"},
+            hardware={"hardware_class": "x86_64 AVX512", "threads": 1},
+            protocol={"name": "default", "dtype": "float32"},
+        ),
+        stages=stages,
+        path=PATH,
+        output=PATH,
+        texts=("Box 0 contains the hat.", "Box 0 contains the map.", "Box 0 contains nothing."),
+        lengths=(20, 21, 22),
+        allowed=Allowed(
+            (AllowedSet("aa", 5, 30), AllowedSet("bb", 1, 1)),
+            tuple((0,) * (len(path) - 1) + (1,) for path in PATH),
+        ),
+        logits=fake_logits(),
+        outcomes=(
+            Outcome(1, (0, 1), (True, False)),
+            Outcome(1, (0, 2), (True, True)),
+            Outcome(2, (1, 1), (False, False)),
+        ),
+        samples=(Sample("Description: the hat\n", (0, 3, 4)),),
+        repeats=repeats,
+        code={"scoring/parsing.py": "12"},
+    )
+
+
+def restaged(record: Record, stage: str, states: tuple[int, ...]) -> Record:
+    """The record with other fingerprints of a stage for some states."""
+    old = record.stages[stage].digests
+    new = tuple(digest(["moved", d]) if n in states else d for n, d in enumerate(old))
+    return replace(record, stages={**record.stages, stage: Stage(new)})

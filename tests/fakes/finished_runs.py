@@ -1,0 +1,81 @@
+"""Folders of finished runs without a model: the texts are given, the result follows from them."""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from benchmark.boxes.baseline import baseline
+from benchmark.boxes.dataset import generate
+from benchmark.boxes.language import parse, statement
+from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.pipeline import evaluate
+from benchmark.records import State
+from benchmark.scoring.outcomes import outcomes_as_json
+from benchmark.scoring.predictions import prediction_line
+from benchmark.stats.summary import summarize
+
+Answers = Callable[[State], str]
+
+HOSTILE = (
+    "Statement: Box 0 contains the <script>window.ran=1</script>, Box 1 contains the "
+    '</script><script>window.ran=1</script><!--, Box 2 contains the "><img src=x '
+    "onerror=window.ran=1>, Box 3 contains the \u202egnitset\u202c, Box 4 contains the "
+    "\x00\x07\x1b[31m, Box 5 contains the {{7*7}}${7*7}`\u2028\ud800, Box 6 contains the "
+    "' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>."
+)
+"""A text that would run, close, hide or turn round, wherever it is not taken as text."""
+
+
+def some_states(count: int) -> list[State]:
+    """The first states of the generated test split: whole sequences of 13 states each."""
+    return list(islice(generate("test", 0, default_vocabulary()), count))
+
+
+def first_contents(description: str) -> list[set[str]]:
+    """The contents of the boxes in the first sentence, read without the project's parser."""
+    clauses = description.split(".", maxsplit=1)[0].split(", ")
+    texts = [clause.split(" contains ")[1] for clause in clauses]
+    return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
+
+
+def right(state: State) -> str:
+    """The correct answer."""
+    return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+
+
+def copied(state: State) -> str:
+    """The initial state, whatever happened since."""
+    return f"Statement: {statement(parse(state.description)[0])}"
+
+
+def mixed(state: State) -> str:
+    """Right about every other sequence, copied about the others."""
+    return right(state) if state.sample_id % 2 else copied(state)
+
+
+def write_run(
+    folder: Path, model: str, states: Sequence[State], answers: Answers, **changes: object
+) -> Path:
+    """Write ``result.json`` and ``predictions.jsonl`` as a run would; the folder."""
+    texts = [answers(state) for state in states]
+    outcomes = evaluate(states, texts)
+    document: dict[str, object] = {
+        **summarize(outcomes).as_json(),
+        "baseline": baseline(states),
+        **outcomes_as_json(outcomes),
+        "model": {"name": model, "fingerprint": "0123abcd"},
+        "data": {"sha256": "d1", "states": len(states)},
+        "prompts": {"sha256": "p1"},
+        "constraint": {"expression": None},
+        "protocol": {"name": "default", "engine": "outlines", "prompt_format": "completion"},
+        "environment": {"hardware": {"name": "a machine"}, "versions": {"torch": "2.13.0"}},
+        **changes,
+    }
+    folder.mkdir(parents=True)
+    folder.joinpath("result.json").write_text(json.dumps(document))
+    pairs = zip(states, texts, strict=True)
+    # In another order than the result's, as batches of another order leave them.
+    lines = [prediction_line(state.description, text) for state, text in pairs][::-1]
+    folder.joinpath("predictions.jsonl").write_text("".join(lines))
+    return folder

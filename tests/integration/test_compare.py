@@ -1,0 +1,155 @@
+"""The verbs ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import ModuleType
+
+import pytest
+
+import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+from benchmark.regression.record import Record
+from benchmark.regression.storage import read_record, write_record
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "fixtures" / "models" / "copy-a"
+
+CommandLine = Callable[..., CompletedProcess[str]]
+
+TEST = """
+from pathlib import Path
+from benchmark.regression.storage import read_record
+
+def test_it(fingerprints):
+    record = read_record(Path("now.json"))
+    assert record == fingerprints(record)
+"""
+
+
+@pytest.fixture
+def hand(fakes: Callable[[str], ModuleType]) -> ModuleType:
+    """The module that makes records by hand."""
+    return fakes("fake_record")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with a test of a fingerprint."""
+    pytester.makeini("[pytest]\n")
+    pytester.makepyprojecttoml("[project]\nname = 'x'\n")
+    pytester.makepyfile(test_record=TEST)
+    return pytester
+
+
+def _now(project: pytest.Pytester, record: Record) -> None:
+    write_record(record, project.path / "now.json")
+
+
+def _bless(project: pytest.Pytester, record: Record, reason: str) -> None:
+    _now(project, record)
+    project.runpytest("--snapshot-update", "--bless", reason).assert_outcomes(passed=1)
+
+
+def _snapshot(project: pytest.Pytester) -> Path:
+    (path,) = project.path.glob("snapshots/fingerprints/*/test_record/test_it.json")
+    return path
+
+
+def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path: Path) -> None:
+    """A run recorded, the same along it in bfloat16: drift or worse, at weights, by dtype."""
+    old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
+    asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
+    done = command_line(*asked, "--out", str(old), "--repeats", "1")
+    assert (done.returncode, done.stdout) == (0, f"written: {old}\n"), done.stderr
+    assert len(read_record(old).repeats) == 1
+    done = command_line(*asked, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
+    assert done.returncode == 0, done.stderr
+    files = ("--json", str(tmp_path / "x.json"), "--junit", str(junit))
+    done = command_line("compare", str(old), str(new), *files)
+    document = json.loads((tmp_path / "x.json").read_text())
+    assert done.returncode == document["exit_status"]
+    assert done.returncode in {3, 4}
+    assert "it began at weights" in done.stdout
+    assert document["stage"] == "weights"
+    assert document["suspects"][0]["name"] == "protocol.dtype"
+    assert 'name="shift.stage" value="weights"' in junit.read_text()
+    assert command_line("compare", str(old), str(old)).returncode == 0
+    done = command_line("compare", str(old), str(tmp_path / "none.json"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_the_file_to_write_has_a_name_that_is_known(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    """A record goes to .json or .json.gz; another name is misuse, and nothing is measured."""
+    done = command_line("fingerprint", str(MODEL), "--out", str(tmp_path / "x.txt"))
+    assert done.returncode == 2
+    assert "name a file that ends in .json or .json.gz" in done.stderr
+
+
+def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:
+    """Without a reason nothing is written, and the line says how; with one it is kept."""
+    _now(project, hand.fake_record())
+    result = project.runpytest("--snapshot-update")
+    result.stdout.fnmatch_lines(["*needs a reason*--bless*"])
+    assert not list(project.path.glob("snapshots/**/*.json"))
+    _bless(project, hand.fake_record(), "first")
+    document = json.loads(_snapshot(project).read_text())
+    assert document["blessings"] == [{"reason": "first", "change": "first record"}]
+    project.runpytest().assert_outcomes(passed=1)
+
+
+def test_a_shift_fails_and_shows_itself(project: pytest.Pytester, hand: ModuleType) -> None:
+    """A stage that moved fails the test with the comparison; blessed, its reason is added."""
+    _bless(project, hand.fake_record(), "first")
+    moved = hand.restaged(hand.fake_record(), "answer", (1,))
+    _now(project, moved)
+    result = project.runpytest("-vv", "--junit-xml=out.xml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*drift: it began at answer, which moved in 1 of 3 states*"])
+    assert 'name="shift.stage" value="answer"' in (project.path / "out.xml").read_text()
+    _bless(project, moved, "the scorer was wrong")
+    blessings = json.loads(_snapshot(project).read_text())["blessings"]
+    assert [each["reason"] for each in blessings] == ["first", "the scorer was wrong"]
+    assert blessings[1]["change"] == "drift: it began at answer, which moved in 1 of 3 states"
+    project.runpytest().assert_outcomes(passed=1)
+
+
+def test_noise_never_ratchets(project: pytest.Pytester, hand: ModuleType) -> None:
+    """What is within the floor passes, and an update leaves the snapshot as it was."""
+    _bless(project, hand.fake_record(0.01), "first")
+    before = _snapshot(project).read_bytes()
+    noisy = hand.restaged(hand.fake_record(0.01), "logits", (0, 1, 2))
+    _bless(project, replace(noisy, logits=hand.fake_logits(0.03)), "second")
+    assert _snapshot(project).read_bytes() == before
+
+
+def test_workers_do_not_write(
+    project: pytest.Pytester, hand: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under pytest-xdist an update is refused, even with a reason."""
+    _now(project, hand.fake_record())
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    result = project.runpytest("--snapshot-update", "--bless", "x")
+    result.stdout.fnmatch_lines(["*not updated in parallel*"])
+    assert not list(project.path.glob("snapshots/**/*.json"))
+
+
+def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> None:
+    """Where a kind of run has no snapshot another's stands in, visibly, and drift passes there."""
+    _bless(project, hand.fake_record(), "first")
+    environment = replace(hand.fake_record().environment, hardware={"hardware_class": "arm64 NEON"})
+    drifted = replace(
+        hand.restaged(hand.fake_record(), "logits", (0, 1, 2)),
+        logits=hand.fake_logits(0.2),
+        environment=environment,
+    )
+    _now(project, drifted)
+    result = project.runpytest("--snapshot-no-cleanup")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*arm64-neon-default has none, so x86-64-avx512-default stands in*"]
+    )
+    assert len(list(project.path.glob("snapshots/**/*.json"))) == 1

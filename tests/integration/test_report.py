@@ -1,0 +1,66 @@
+"""The verb ``report`` as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> Path:
+    """A folder with two runs in it, as a pair leaves them in its store."""
+    place, states = tmp_path_factory.mktemp("store"), finished_runs.some_states(26)
+    finished_runs.write_run(place / "base-0123", BASE, states, finished_runs.copied)
+    finished_runs.write_run(place / "variant-4567", VARIANT, states, finished_runs.right)
+    return place
+
+
+def _report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "benchmark", "report", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_two_runs_side_by_side(runs: Path, tmp_path: Path) -> None:
+    """The page is written, and the terminal shows the second run against the first."""
+    done = _report(runs, "--out", tmp_path / "report")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Llama 2 7B (first) -> CodeLlama 7B (second)" in done.stdout
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:2] == [">=", "1"]]
+    assert float(row[3]) < 10  # of the run that copies
+    assert row[4] == "100.0"
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'}, and 25 figures")
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert 'id="explorer"' in page
+    assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
+
+
+def test_published_alone_as_json(tmp_path: Path) -> None:
+    """Without folders the published results are reported; --json lists what was written."""
+    done = _report("--out", tmp_path, "--json")
+    written = json.loads(done.stdout)["written"]
+    assert str(tmp_path / "figures" / "figure-3.pdf") in written
+    assert all(Path(path).is_file() for path in written)
+
+
+def test_misuse_is_one_line(tmp_path: Path) -> None:
+    """A folder without results, or a file that is no comparison, ends with exit code 2."""
+    for arguments, words in (
+        ([tmp_path], "no result.json in or below it; measure with: run --out"),
+        (["--drift", tmp_path / "none.json"], "cannot be read"),
+    ):
+        done = _report(*arguments, "--out", tmp_path / "out")
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

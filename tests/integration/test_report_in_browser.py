@@ -1,0 +1,275 @@
+"""The page in a headless Chromium: what a reader does with it, and what hostile text cannot."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import gather
+from benchmark.records import State
+from benchmark.report.explorer import state_id
+from benchmark.report.page import page, tables
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on the path; get it with: apt-get install chromium"
+)
+
+STATES = 400
+
+First = Callable[[State], list[set[str]]]
+"""The contents of the boxes at first, read without the project's parser."""
+
+
+@dataclass
+class Seen:
+    """What a page asked for and complained of."""
+
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def states(finished_runs: ModuleType) -> list[State]:
+    """More states than a list shows at once."""
+    found: list[State] = finished_runs.some_states(STATES)
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(finished_runs: ModuleType) -> First:
+    """What the boxes of a state hold at first."""
+    return lambda state: list(finished_runs.first_contents(state.description))
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType, states: list[State]
+) -> Path:
+    """A page of six runs: one copies, one is right, one is hostile, three lie in between."""
+    place = tmp_path_factory.mktemp("browser")
+
+    def hostile(state: State) -> str:
+        return (
+            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.right(state))
+        )
+
+    kinds = {
+        "meta-llama/Llama-2-7b-hf": finished_runs.copied,
+        "codellama/CodeLlama-7b-hf": finished_runs.right,
+        "x/<img src=x onerror=window.ran=1>": hostile,
+        **dict.fromkeys(("a/four", "a/five", "a/six"), finished_runs.mixed),
+    }
+    folders = [
+        finished_runs.write_run(place / str(number), model, states, answers)
+        for number, (model, answers) in enumerate(kinds.items())
+    ]
+    material = gather(folders, registry())
+    path = place / "index.html"
+    path.write_text(page(material, tables(material)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One browser for all tests of this file."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install it")
+    with sync_api.sync_playwright() as playwright:
+        # In a container there is no user namespace for the sandbox to use.
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """What the page of a test did."""
+    return Seen()
+
+
+@pytest.fixture
+def opened(browser: "Browser", report: Path, seen: Seen) -> Iterator["Page"]:
+    """The page, opened from disk; that it asked for nothing and had no error is checked after."""
+    view = browser.new_page(viewport={"width": 1280, "height": 900})
+    view.on("request", lambda request: seen.requests.append(request.url))
+    view.on("console", lambda message: seen.complaints.append(message.text))
+    view.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    view.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
+    view.goto(report.as_uri())
+    view.wait_for_selector(".item")
+    yield view
+    assert not seen.complaints
+    assert all(url.startswith((report.as_uri(), "data:")) for url in seen.requests)
+    assert view.evaluate("window.ran") is None
+    view.close()
+
+
+def _count(view: "Page") -> str:
+    return view.inner_text("#count")
+
+
+def _naive(states: list[State], first: First, *, numops: set[int], copied: bool) -> tuple[int, int]:
+    """States and queries with those numops that copying the initial state gets right, or wrong."""
+    found = [
+        sum(
+            query.numops in numops and (first(state)[query.box] == set(query.gold)) == copied
+            for query in state.queries
+        )
+        for state in states
+    ]
+    return sum(map(bool, found)), sum(found)
+
+
+def test_it_opens(opened: "Page") -> None:
+    """Headings, runs and tables are there, and of many states only those in sight are made."""
+    assert opened.inner_text("h1") == "Does a language model know what is in the box?"
+    assert opened.locator("#runs tbody tr").count() >= 6
+    assert opened.locator("#table-6 tbody tr").count() > 30
+    assert _count(opened) == f"{STATES} of {STATES} states, {7 * STATES} queries"
+    assert 10 < opened.locator(".item").count() < 60
+
+
+def test_filters(opened: "Page", states: list[State], first: First) -> None:
+    """Outcome and numops choose the states and queries that a count by hand finds."""
+    opened.select_option("#run", "0")
+    opened.select_option("#outcome", "wrong")
+    opened.check("#numops input[value='2']")
+    found, queries = _naive(states, first, numops={2}, copied=False)
+    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    opened.check("#numops input[value='3']")
+    found, queries = _naive(states, first, numops={2, 3}, copied=False)
+    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    opened.select_option("#outcome", "right")
+    found, queries = _naive(states, first, numops={2, 3}, copied=True)
+    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    opened.click("#filters [type=reset]")
+    opened.wait_for_function(
+        f"document.getElementById('count').textContent.startsWith('{STATES} of')"
+    )
+
+
+def test_flipped(opened: "Page", states: list[State], first: First) -> None:
+    """Against a run that is always right, what flips is what the copying run has wrong."""
+    found, queries = _naive(states, first, numops=set(range(9)), copied=False)
+    for outcome in ("flipped", "gained"):
+        opened.select_option("#outcome", outcome)
+        assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    opened.select_option("#outcome", "lost")
+    assert _count(opened) == f"0 of {STATES} states, 0 queries"
+
+
+def test_word(opened: "Page", states: list[State]) -> None:
+    """A word finds the states that speak of it."""
+    word = states[0].queries[0].gold[0] if states[0].queries[0].gold else "nothing"
+    opened.keyboard.press("/")
+    opened.keyboard.type(word)
+    found = sum(any(word in part for part in state.description.split()) for state in states)
+    said = int(_count(opened).split()[0])
+    assert said >= found > 0
+    assert said < STATES
+
+
+def test_sorting_states(opened: "Page", states: list[State]) -> None:
+    """The states with most operations come first."""
+    opened.select_option("#sort", "operations")
+    most = max(state.description.count(". ") for state in states)
+    assert opened.inner_text(".item .many >> nth=0") == f"{most} ops"
+
+
+def test_sorting_a_table(opened: "Page") -> None:
+    """A click sorts a column of Table 6 downwards, another upwards; measured rows stay in place."""
+    column = "#table-6 tbody tr.published td:nth-child(3)"
+    head = opened.locator("#table-6 thead th:nth-child(3)")
+    for order, sign in (("descending", -1), ("ascending", 1)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        values = [float(text.split()[0]) for text in opened.locator(column).all_inner_texts()]
+        assert len(values) == 30
+        assert values == sorted(values, key=lambda value: sign * value)
+    rows = opened.locator("#table-6 tbody th[scope=row]").all_inner_texts()
+    place = rows.index("Llama 2 7B")
+    assert rows[place + 1 : place + 3] == ["Llama 2 7B, measured", "difference"]
+
+
+def test_claims_by_verdict(opened: "Page") -> None:
+    """The claims of one verdict are shown alone."""
+    opened.click(".choice[data-status='not decidable']")
+    shown = opened.locator(".claim[data-status]:visible")
+    assert shown.count() > 0
+    statuses = shown.evaluate_all("found => found.map(each => each.dataset.status)")
+    assert set(statuses) == {"not decidable"}
+
+
+def test_a_link_leads_to_a_state(
+    opened: "Page", report: Path, states: list[State], first: First
+) -> None:
+    """The address of a state shows it: operations of the box, gold and wrong objects marked."""
+    state = next(s for s in states if s.queries[3].numops > 1 and s.queries[3].gold)
+    name = state_id(state.description)
+    opened.goto(f"{report.as_uri()}#state={name}&box=3")
+    opened.wait_for_selector(f"#state a[href='#state={name}&box=3']")
+    assert opened.locator(".boxes tr.chosen th").inner_text() == "Box 3"
+    assert opened.locator(".boxes tr.chosen .gold .object").all_inner_texts() == list(
+        state.queries[3].gold
+    )
+    marked = opened.locator(".operations .concerns").all_inner_texts()
+    sentences = [f"{part.removesuffix('.')}." for part in state.description.split(". ")[1:]]
+    assert marked == [sentence for sentence in sentences if "Box 3" in sentence]
+    copied = opened.locator(".boxes tr.chosen td:nth-child(4)")
+    assert copied.get_attribute("class") == (
+        "right" if first(state)[3] == set(state.queries[3].gold) else "wrong"
+    )
+    extra = copied.locator("ins").all_inner_texts()
+    assert {text[1:] for text in extra} == first(state)[3] - set(state.queries[3].gold)
+    lacking = copied.locator("del").all_inner_texts()
+    assert set(lacking) == set(state.queries[3].gold) - first(state)[3]
+
+
+def test_by_keyboard(opened: "Page") -> None:
+    """Arrows choose a state, digits a box, and the address follows."""
+    opened.focus("#list")
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("5")
+    second = opened.locator(".item >> nth=1")
+    assert second.get_attribute("aria-selected") == "true"
+    assert opened.evaluate("location.hash").endswith("&box=5")
+    opened.keyboard.press("End")
+    last = opened.locator(".item[aria-selected=true]")
+    assert last.get_attribute("aria-posinset") == str(STATES)
+    assert opened.get_attribute("#list", "aria-activedescendant") == last.get_attribute("id")
+
+
+def test_hostile_texts_are_shown_as_text(opened: "Page") -> None:
+    """Markup in a prediction is text, and what cannot be seen is spelled out."""
+    opened.select_option("#run", "2")
+    opened.select_option("#outcome", "wrong")
+    opened.click(".item >> nth=0")
+    opened.locator("#state details").nth(2).locator("summary").click()
+    shown = opened.locator("#state details").nth(2).locator(".answer").inner_text()
+    assert "<script>window.ran=1</script>" in shown
+    assert "⟨U+202E⟩gnitset⟨U+202C⟩" in shown
+    assert "⟨U+0000⟩⟨U+0007⟩⟨U+001B⟩[31m" in shown
+    assert "⟨U+D800⟩" in shown
+    assert opened.locator("img, iframe").count() == 0
+    assert opened.locator("script").count() == 2
+
+
+def test_light_and_dark(opened: "Page") -> None:
+    """The button turns the page round, whatever the system prefers."""
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = opened.evaluate(ground)
+    opened.click("#theme")
+    assert opened.evaluate(ground) != before
+    opened.click("#theme")
+    assert opened.evaluate(ground) == before

@@ -1,0 +1,43 @@
+"""The digest of weights as they were loaded."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.models.weights import weights_digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Tiny = Callable[..., "PreTrainedModel"]
+
+
+def test_the_same_weights_have_the_same_digest(tiny_model: Tiny) -> None:
+    """Made again, weights have the digest they had; of another seed they have another."""
+    digest = weights_digest(tiny_model("llama", 60, 1))
+    assert digest == weights_digest(tiny_model("llama", 60, 1))
+    assert digest != weights_digest(tiny_model("llama", 60, 1, seed=1))
+
+
+def test_one_value_is_noticed(tiny_model: Tiny) -> None:
+    """The least change of one value changes the digest, wherever it is."""
+    model = tiny_model("llama", 60, 1)
+    digest = weights_digest(model)
+    with torch.no_grad():
+        value = model.get_input_embeddings().weight[-1, -1]
+        value.copy_(torch.nextafter(value, torch.tensor(9.0)))
+    assert weights_digest(model) != digest
+
+
+def test_dtype_is_noticed(tiny_model: Tiny) -> None:
+    """Rounded weights are others."""
+    model = tiny_model("llama", 60, 1)
+    assert weights_digest(model) != weights_digest(model.to(torch.bfloat16))
+
+
+def test_names_and_order_are_not_noticed(tiny_model: Tiny) -> None:
+    """The same tensors under other names and in another order have the same digest."""
+    model = tiny_model("llama", 60, 1)
+    turned = torch.nn.ParameterList(list(model.parameters())[::-1])
+    assert weights_digest(turned) == weights_digest(model)

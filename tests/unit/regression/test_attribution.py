@@ -1,0 +1,64 @@
+"""Who is suspected of what."""
+
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+
+from benchmark.regression.attribution import RAISED, suspects, table
+from benchmark.regression.environment import code_digests, libraries
+from benchmark.regression.record import Record
+from benchmark.regression.stages import STAGES, Stage
+
+
+def test_the_table_names_what_there_is() -> None:
+    """Every stage in the table is a stage, every reach 1 to 3, every file a file of the project."""
+    reaches = [reach for kind in table().values() for reach in kind.values()]
+    assert {stage for reach in reaches for stage in reach} <= set(STAGES)
+    assert {number for reach in reaches for number in reach.values()} <= {1, 2, 3}
+    files = code_digests()
+    assert all(any(file.startswith(name) for file in files) for name in table()["code"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_maker_in_the_project(record: Record, stage: str) -> None:
+    """Where the environments are the same, the files that make the stage are named unchanged."""
+    if stage == "weights":
+        assert "models/loading.py" in {each.name for each in suspects(record, record, stage)}
+    found = suspects(record, record, stage)
+    assert found
+    assert not any(each.changed for each in found)
+
+
+def test_libraries_are_ranked_by_their_reach(hand: ModuleType) -> None:
+    """Of two libraries that changed, the one that makes the stage comes first."""
+    old = hand.fake_record()
+    new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.3"})
+    for stage, first in (("constraint", "outlines_core"), ("logits", "torch")):
+        assert suspects(old, new, stage)[0].name == first
+    assert [each.reach for each in suspects(old, new, "dataset") if each.changed] == [0, 0]
+
+
+def test_what_raised_comes_before_what_makes(hand: ModuleType) -> None:
+    """A library in whose code the error arose is suspected first, whatever its usual reach."""
+    old = hand.fake_record(versions={"tokenizers": "1", "transformers": "4"})
+    new = hand.fake_record(versions={"tokenizers": "2", "transformers": "5"})
+    stages = {**new.stages, "constraint": Stage(failed="KeyError: 'x' (transformers/a.py:7)")}
+    first = suspects(old, replace(new, stages=stages), "constraint")[0]
+    assert (first.name, first.reach) == ("transformers", RAISED)
+
+
+def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
+    """A file that the table names itself has its own reach, not that of its folder."""
+    old = replace(record, code={"decoding/expression.py": "1", "decoding/rows.py": "1"})
+    new = replace(record, code={"decoding/expression.py": "2", "decoding/rows.py": "2"})
+    found = [each for each in suspects(old, new, "constraint") if each.changed]
+    assert [(each.name, each.reach) for each in found] == [
+        ("decoding/expression.py", 3),
+        ("decoding/rows.py", 0),
+    ]
+
+
+def test_the_libraries_of_the_table_are_those_recorded() -> None:
+    """What can be suspected is recorded, and the other way round."""
+    assert set(libraries()) == set(table()["library"])

@@ -1,0 +1,183 @@
+"""What a comparison says of records made by hand: severity, stage, flips, margins, alignment."""
+
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from benchmark.records import Outcome
+from benchmark.regression.comparison import EXIT_STATUSES, Severity, compare
+from benchmark.regression.logits import Logits
+from benchmark.regression.record import Allowed, AllowedSet, Record
+from benchmark.regression.stages import STAGES, Stage
+
+
+def _flipped(record: Record, hand: ModuleType, token: int = 9) -> Record:
+    """State 1 answers with another second token, and its first query turns round."""
+    output = (record.output[0], (5, token, 1), record.output[2])
+    outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
+    moved = replace(record, output=output, outcomes=outcomes)
+    for stage in ("output", "answer", "outcome"):
+        moved = hand.restaged(moved, stage, (1,))
+    moved = hand.restaged(moved, "verdict", (0,))
+    assert isinstance(moved, Record)
+    return moved
+
+
+def test_nothing_differs(record: Record) -> None:
+    """The same record is the same, with exit status 0 and no stage."""
+    found = compare(record, record)
+    assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
+    assert not found.movements
+
+
+def test_each_severity_has_its_exit_status() -> None:
+    """Nothing to do is 0; drift and regression differ, and are neither crash (1) nor misuse (2)."""
+    assert set(EXIT_STATUSES) == set(Severity)
+    assert EXIT_STATUSES[Severity.SAME] == EXIT_STATUSES[Severity.NOISE] == 0
+    bad = {EXIT_STATUSES[Severity.DRIFT], EXIT_STATUSES[Severity.REGRESSION]}
+    assert len(bad) == 2
+    assert not bad & {0, 1, 2}
+
+
+@pytest.mark.parametrize(("moved", "severity"), [(0.03, "noise"), (0.05, "drift")])
+def test_the_floor_parts_noise_from_drift(
+    record: Record, hand: ModuleType, moved: float, severity: str
+) -> None:
+    """Four times the largest difference of the repeats, 0.04 nats, is noise and more is not."""
+    new = replace(hand.restaged(record, "logits", (0, 1, 2)), logits=hand.fake_logits(moved))
+    found = compare(record, new)
+    assert found.severity == severity
+    assert found.largest == pytest.approx(moved, abs=0.001)
+    assert found.stage == (None if severity == "noise" else "logits")
+
+
+@pytest.mark.parametrize(
+    "stage", [s for s in STAGES if s not in {"constraint", "logits", "verdict"}]
+)
+def test_a_stage_that_moved_alone_is_drift(record: Record, hand: ModuleType, stage: str) -> None:
+    """As long as no outcome changes, what moved is drift, and named."""
+    found = compare(record, hand.restaged(record, stage, (0,)))
+    assert (found.severity, found.stage) == (Severity.DRIFT, stage)
+
+
+def test_the_earliest_stage_is_named(record: Record, hand: ModuleType) -> None:
+    """Where several moved, it began at the one that comes first in the pipeline."""
+    new = hand.restaged(hand.restaged(record, "answer", (0,)), "tokens", (0, 2))
+    found = compare(record, new)
+    assert found.stage == "tokens"
+    assert [(each.stage, len(each.states)) for each in found.moved] == [
+        ("tokens", 2),
+        ("answer", 1),
+    ]
+
+
+def test_a_flip_is_a_regression_with_its_figures(record: Record, hand: ModuleType) -> None:
+    """A query that turned round is counted by numops, with the margin of its token and a test."""
+    found = compare(record, _flipped(record, hand))
+    assert (found.severity, found.stage) == (Severity.REGRESSION, "output")
+    assert found.flips_by_numops() == {0: (0, 1)}
+    (change,) = found.changes
+    assert (change.old, change.position, change.old_token, change.new_token) == (1, 1, 7, 9)
+    assert change.margin == pytest.approx(2.9, abs=0.001)
+    assert found.test is not None
+    assert (found.test.gained, found.test.lost, found.test.clusters) == (0, 1, 2)
+
+
+def test_a_token_that_was_not_kept_has_no_margin(record: Record, hand: ModuleType) -> None:
+    """The margin to a token less likely than those kept is not known, and no near tie."""
+    found = compare(record, _flipped(record, hand, token=99))
+    assert found.changes[0].margin is None
+    assert found.severity == Severity.REGRESSION
+
+
+def test_a_near_tie_is_noise(record: Record, hand: ModuleType) -> None:
+    """An answer that turns where two tokens were nearer than twice the floor is no alarm."""
+    tied = record.logits
+    assert tied is not None
+    steps = tied.steps.copy()
+    steps[4, 1] = steps[4, 0] - 100  # a fortieth of a nat; the floor is 0.04
+    old = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
+    new = _flipped(old, hand)
+    found = compare(old, new)
+    assert (found.severity, found.excused) == (Severity.NOISE, frozenset({1}))
+    steps = steps.copy()
+    steps[4, 1] = steps[4, 0] - 400  # a tenth
+    apart = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
+    assert compare(apart, _flipped(apart, hand)).severity == Severity.REGRESSION
+
+
+def test_a_stage_that_fails_now_is_a_regression(record: Record) -> None:
+    """An error where there was none is a regression at its stage; once known it is no news."""
+    stages = {**record.stages, "constraint": Stage(failed="TypeError: no (outlines_core/x.py:3)")}
+    broken = replace(record, stages=stages, allowed=None)
+    found = compare(record, broken)
+    assert (found.severity, found.stage) == (Severity.REGRESSION, "constraint")
+    assert found.failed == {"constraint": "TypeError: no (outlines_core/x.py:3)"}
+    assert compare(broken, broken).severity == Severity.SAME
+    assert (compare(broken, record).severity, compare(broken, record).stage) == (
+        Severity.DRIFT,
+        "constraint",
+    )
+
+
+def test_a_set_that_lost_one_token_names_it(record: Record) -> None:
+    """The example of a constraint off by one token says which id is gone."""
+    assert record.allowed is not None
+    first, second = record.allowed.sets
+    fewer = Allowed(
+        (AllowedSet("cc", first.size - 1, first.total - 7), second), record.allowed.along
+    )
+    found = compare(record, replace(record, allowed=fewer))
+    assert (found.severity, found.stage) == (Severity.DRIFT, "constraint")
+    assert found.examples[0].new == "4 tokens allowed (id 7 fewer)"
+    assert len(found.examples) == 3
+
+
+def test_states_are_found_again_in_another_order(record: Record) -> None:
+    """A shuffled set is still compared state by state: nothing but its order moved."""
+
+    def turned(stage: Stage) -> Stage:
+        return Stage(stage.digests[::-1])
+
+    assert record.logits is not None
+    rows = [record.logits.state(n) for n in (2, 1, 0)]
+    assert record.allowed is not None
+    new = replace(
+        record,
+        stages={name: turned(stage) for name, stage in record.stages.items()},
+        path=record.path[::-1],
+        output=record.output[::-1],
+        texts=record.texts[::-1],
+        outcomes=record.outcomes[::-1],
+        allowed=Allowed(record.allowed.sets, record.allowed.along[::-1]),
+        logits=Logits(
+            np.concatenate([ids for ids, _ in rows]),
+            np.concatenate([steps for _, steps in rows]),
+            record.logits.lengths[::-1],
+        ),
+    )
+    found = compare(record, new)
+    assert [each.stage for each in found.moved] == ["dataset"]
+    assert found.moved[0].note == "in another order"
+    assert found.largest == 0.0
+
+
+def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> None:
+    """A snapshot whose outcomes were shuffled among states moves at outcome, and nowhere else."""
+    stage = record.stages["outcome"]
+    stages = {**record.stages, "outcome": Stage(stage.digests[::-1])}
+    found = compare(record, replace(record, stages=stages, outcomes=record.outcomes[::-1]))
+    assert found.stage == "outcome"
+
+
+def test_lost_states_are_a_regression(record: Record) -> None:
+    """Fewer states are noticed at the data, whatever their outcomes."""
+    stages = {
+        name: Stage(stage.digests[:2] if len(stage.digests) > 1 else stage.digests)
+        for name, stage in record.stages.items()
+    }
+    found = compare(record, replace(record, stages=stages))
+    assert (found.severity, found.stage) == (Severity.REGRESSION, "dataset")
+    assert found.moved[0].note == "1 states are not there any more"

@@ -1,0 +1,115 @@
+"""Records on disk come back as they were, and damage is one line."""
+
+import gzip
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.errors import DataError
+from benchmark.regression.comparison import Severity, compare
+from benchmark.regression.record import Record
+from benchmark.regression.stages import Stage
+from benchmark.regression.storage import (
+    columns_path,
+    compressed,
+    failed,
+    read_record,
+    read_text,
+    record_text,
+    write_record,
+)
+
+
+def _same(one: Record, other: Record) -> bool:
+    simple = [replace(each, logits=None) for each in (one, other)]
+    if one.logits is None or other.logits is None:
+        return asdict(simple[0]) == asdict(simple[1]) and one.logits is other.logits
+    return asdict(simple[0]) == asdict(simple[1]) and all(
+        np.array_equal(getattr(one.logits, name), getattr(other.logits, name))
+        for name in ("ids", "steps", "lengths")
+    )
+
+
+@pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
+def test_what_is_written_is_read(record: Record, tmp_path: Path, name: str) -> None:
+    """Both forms give the same record back, every field of it."""
+    write_record(record, tmp_path / "new" / name)
+    assert _same(read_record(tmp_path / "new" / name), record)
+
+
+def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> None:
+    """A record without logits, answers or constraint, whose stages failed, comes back too."""
+    stages = {**record.stages, "tokens": Stage(failed="ValueError: no (tokenizers/x.py:1)")}
+    broken = replace(
+        record,
+        stages=stages,
+        path=(),
+        output=(),
+        texts=(),
+        lengths=(),
+        allowed=None,
+        logits=None,
+        outcomes=(),
+        samples=(),
+    )
+    write_record(broken, tmp_path / "record.json")
+    again = read_record(tmp_path / "record.json")
+    assert _same(again, broken)
+    assert failed(again.stages) == {"tokens": "ValueError: no (tokenizers/x.py:1)"}
+
+
+def test_the_same_record_gives_the_same_bytes(record: Record) -> None:
+    """Nothing of the time or of the machine gets into the columns."""
+    assert compressed(record) == compressed(read_text(record_text(record)))
+
+
+def test_a_person_reads_counts_and_stages(record: Record, tmp_path: Path) -> None:
+    """The readable part has environment, digests, counts, floor and reasons, and no states."""
+    write_record(record, tmp_path / "record.json", [{"reason": "first"}])
+    text = (tmp_path / "record.json").read_text()
+    document = json.loads(text)
+    assert document["by_numops"] == {
+        "0": {"correct": 2, "total": 2},
+        "1": {"correct": 0, "total": 3},
+        "2": {"correct": 1, "total": 1},
+    }
+    assert document["nontrivial"] == {"correct": 1, "total": 4}
+    assert document["noise"]["floor"] == 0.04
+    assert document["blessings"] == [{"reason": "first"}]
+    assert document["environment"]["versions"]["torch"] == "2.13"
+    assert "contains" not in text
+
+
+def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
+    """Whatever is wrong with a file is a DataError that names it."""
+    path = tmp_path / "record.json"
+    with pytest.raises(DataError, match="No such file"):
+        read_record(path)
+    write_record(record, path)
+    columns = columns_path(path)
+    whole = columns.read_bytes()
+    columns.write_bytes(whole[:-9])
+    with pytest.raises(DataError, match="of another record"):
+        read_record(path)
+    columns.unlink()
+    with pytest.raises(DataError, match=columns.name):
+        read_record(path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match="not a fingerprint of format 1"):
+        read_record(path)
+    zipped = tmp_path / "record.json.gz"
+    zipped.write_bytes(b"no gzip")
+    with pytest.raises(DataError, match="not compressed, or damaged"):
+        read_record(zipped)
+    text = record_text(record).replace('"columns": "', '"columns": "0000')
+    zipped.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(DataError, match="damaged"):
+        read_record(zipped)
+
+
+def test_a_copy_on_disk_is_no_shift(record: Record) -> None:
+    """A record held against its own copy is the same."""
+    assert compare(record, read_text(record_text(record))).severity is Severity.SAME

@@ -1,0 +1,52 @@
+"""Material for reports, from runs that no model made."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import gather
+from benchmark.records import State
+from benchmark.report.material import Material
+
+HOSTILE_NAME = "x/</title><script>alert(2)</script>\u202e&amp;'\""
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> list[Path]:
+    """A base that copies, its variant that is right, and a model of hostile texts and name."""
+    states, place = finished_runs.some_states(60), tmp_path_factory.mktemp("report")
+
+    def hostile(state: State) -> str:
+        return (
+            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.mixed(state))
+        )
+
+    kinds = {
+        "meta-llama/Llama-2-7b-hf": finished_runs.copied,
+        "codellama/CodeLlama-7b-hf": finished_runs.right,
+        HOSTILE_NAME: hostile,
+    }
+    return [
+        finished_runs.write_run(place / str(number), model, states, answers)
+        for number, (model, answers) in enumerate(kinds.items())
+    ]
+
+
+@pytest.fixture(scope="session")
+def material(folders: list[Path]) -> Material:
+    """The material of the three runs."""
+    return gather(folders, registry())
+
+
+@pytest.fixture(scope="session")
+def published_material() -> Material:
+    """The material without runs."""
+    return gather([], registry())
+
+
+@pytest.fixture(scope="session")
+def hostile(finished_runs: ModuleType) -> str:
+    """The hostile text."""
+    return str(finished_runs.HOSTILE)

@@ -1,0 +1,21 @@
+"""A report on disk."""
+
+from pathlib import Path
+
+from benchmark.report.material import Material
+from benchmark.report.writing import write_report
+
+
+def test_everything_is_written(published_material: Material, tmp_path: Path) -> None:
+    """The page, three figures in three forms, four tables in four."""
+    written = write_report(published_material, tmp_path / "out")
+    names = sorted(str(path.relative_to(tmp_path / "out")) for path in written)
+    figures = [f"figures/figure-{n}.{form}" for n in (1, 2, 3) for form in ("pdf", "png", "svg")]
+    forms = ("csv", "html", "md", "tex")
+    tables = [f"tables/table-{n}.{form}" for n in (1, 3, 4, 6) for form in forms]
+    assert names == sorted([*figures, *tables, "index.html"])
+    heads = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
+    for path in written:
+        content = path.read_bytes()
+        assert content.startswith(heads.get(path.suffix[1:], b""))
+        assert len(content) > 300

@@ -1,0 +1,82 @@
+"""The grammar for llama.cpp accepts what the expression does."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.decoding.expression import answer_expression
+from benchmark.speed.grammar import answer_grammar
+
+BOXES = 2
+_ITEM = re.compile(r'\s*("[^"]*"|\[[^\]]*\]|[()*+]|[a-z]+)')
+
+
+def _accepts(grammar: str, text: str) -> bool:
+    """Whether all of the text can be derived, by following every way through the grammar."""
+    rules = dict(line.split(" ::= ") for line in grammar.splitlines())
+
+    def follow(items: list[str], at: set[int]) -> set[int]:
+        ends, place = at, 0
+        while place < len(items):
+            item = items[place]
+            if item == "(":
+                close = items.index(")", place)
+                part, place = items[place + 1 : close], close + 1
+            else:
+                part, place = [item], place + 1
+            times = items[place] if place < len(items) and items[place] in "*+" else ""
+            place += len(times)
+            before, ends = ends, once(part, ends)
+            if times:
+                new = ends
+                while new:
+                    new = once(part, new) - ends
+                    ends |= new
+                ends |= before if times == "*" else set()
+        return ends
+
+    def once(part: list[str], at: set[int]) -> set[int]:
+        if len(part) > 1:
+            return follow(part, at)
+        item = part[0]
+        if item.startswith('"'):
+            return {i + len(item) - 2 for i in at if text.startswith(item[1:-1], i)}
+        if item.startswith("["):
+            return {i + 1 for i in at if re.match(item, text[i : i + 1])}
+        return follow(_ITEM.findall(rules[item]), at)
+
+    return len(text) in follow(_ITEM.findall(rules["root"]), {0})
+
+
+PIECES = st.sampled_from(
+    ["Statement: Box 0 contains", ", Box 1 contains", " the", " bag", " ", ".", ",", "3", " A"]
+)
+ANSWERS = st.from_regex(answer_expression(BOXES), fullmatch=True)
+
+
+@given(st.one_of(st.lists(PIECES, max_size=8).map("".join), ANSWERS))
+def test_grammar_and_expression_accept_the_same(text: str) -> None:
+    """Random texts out of the answer's own pieces, and answers, are taken by both or none."""
+    assert _accepts(answer_grammar(BOXES), text) == bool(
+        re.fullmatch(answer_expression(BOXES), text)
+    )
+
+
+@given(ANSWERS, st.integers(0, 60), st.sampled_from(" .,aZ3"))
+def test_changed_answers(text: str, place: int, character: str) -> None:
+    """So are answers with one character put in another's place."""
+    place %= len(text)
+    changed = text[:place] + character + text[place + 1 :]
+    assert _accepts(answer_grammar(BOXES), changed) == bool(
+        re.fullmatch(answer_expression(BOXES), changed)
+    )
+
+
+@pytest.mark.parametrize("boxes", [1, 7])
+def test_any_number_of_boxes(boxes: int) -> None:
+    """The emptiest answer for so many boxes is taken, and that for one more is not."""
+    text = "Statement: " + ", ".join(f"Box {box} contains" for box in range(boxes)) + "."
+    assert _accepts(answer_grammar(boxes), text)
+    assert not _accepts(answer_grammar(boxes + 1), text)
