@@ -16,6 +16,10 @@ def canary(
         "fixtures/models/track"
     ),
     states: Annotated[int, typer.Option(help="States of the fingerprint.", min=1)] = 16,
+    plain: Annotated[
+        list[Path] | None,
+        typer.Option(help="Plain use of this folder as well.", metavar="DIR"),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
     ] = None,
@@ -46,6 +50,7 @@ def canary(
     wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
     probes = [probe("fingerprint", str(model), states)]
     probes += [probe("sentinel", None, states)] * bool(fetched_families())
+    probes += [probe("plain", str(folder), 1) for folder in plain or ()]
     benches = [workbench(each, _say, retry=retry) for each in probes]
     found = tried(wanted, benches, _say)
     if json_file:

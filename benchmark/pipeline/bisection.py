@@ -40,6 +40,10 @@ class _Releases:
             self._tell(place, summary(compare(self.origin[1], record), self.origin[0]))
         return record
 
+    def unsteady(self, place: int, record: Record) -> bool:
+        """Whether a second process in the same environment gives something else."""
+        return self.differ(record, self.bench.again(self.requirements(place)))
+
     def differ(self, old: Record, new: Record) -> bool:
         return compare(old, new).severity not in UNMOVED
 
@@ -90,12 +94,17 @@ def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Mov
 
 
 def _step(known: _Releases, search: Search[Record], move: Move) -> Step:
+    ends = ((place, search.at(place)) for place in (move.before, move.after))
+    unsteady = tuple(
+        known.releases[place] for place, record in ends if record and known.unsteady(place, record)
+    )
     return Step(
         known.library,
         known.releases[move.before],
         known.releases[move.after],
         tuple(known.releases[place] for place in move.between),
         _comparison(search, move.before, move.after),
+        unsteady,
     )
 
 

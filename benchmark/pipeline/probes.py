@@ -144,14 +144,23 @@ class Workbench:
         if self.probe.kind == "fingerprint":
             self.along = self.made(self.maker.make(requirements))
 
-    def made(self, environment: Installed) -> Path:
+    def again(self, requirements: Sequence[str]) -> Record:
+        """A second record in an environment that one was made in: another process, nothing else.
+
+        Raises:
+            UnmeasurableError: when the process ends without one.
+        """
+        return read_record(self.made(self.maker.make(requirements), "again"))
+
+    def made(self, environment: Installed, turn: str = "once") -> Path:
         """The record's file, made when it is not there.
 
         Raises:
             UnmeasurableError: when the process ends without one.
         """
-        path = self.folder / f"{environment.name}.json.gz"
-        failed = path.with_name(f"{environment.name}.failed.txt")
+        name = environment.name if turn == "once" else f"{environment.name}.{turn}"
+        path = self.folder / f"{name}.json.gz"
+        failed = path.with_name(f"{name}.failed.txt")
         if failed.is_file():
             raise UnmeasurableError(failed.read_text(encoding="utf-8").strip())
         if not path.is_file():

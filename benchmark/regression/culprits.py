@@ -9,13 +9,18 @@ UNMOVED = (Severity.SAME, Severity.NOISE)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A move between two releases, what moved, and the releases in between that do not run."""
+    """A move between two releases, what moved, and the releases in between that do not run.
+
+    ``unsteady`` are those of the two that give something else in a second process: the move may be
+    chance there.
+    """
 
     library: str
     before: str
     after: str
     unknown: tuple[str, ...]
     comparison: Comparison
+    unsteady: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -24,6 +29,7 @@ class Step:
             "last_unmoved": self.before,
             "first_moved": self.after,
             "could_not_be_measured_between": list(self.unknown),
+            "not_the_same_twice": list(self.unsteady),
             "environments": environment_differences(self.comparison),
             "comparison": self.comparison.as_json(),
         }

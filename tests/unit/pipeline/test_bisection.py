@@ -114,3 +114,17 @@ def test_what_is_installed_alongside_is_part_of_every_environment(
     bisect("lib", RELEASES, bench, alongside=("other==3",))
     assert bench.maker.made
     assert all(name.endswith(" other==3") for name in bench.maker.made)
+
+
+def test_a_release_that_is_not_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Both ends of a move are measured again in another process; chance is called chance."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
+        return {"tokens": f"{later} {libraries.get('turn') if later else ''}"}
+
+    bench, _ = fake_bench(tmp_path, stages)
+    found = bisect("lib", RELEASES, bench)
+    assert found.steps[0].unsteady == ("1.4",)
+    assert "1.4 gave something else" in "\n".join(bisection_lines(found))
+    assert bench.runs[-2:] == ["lib==1.3", "lib==1.4"]
