@@ -7,20 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.models.entries import valid
-
-STAGES = (
-    "dataset",
-    "prompt",
-    "tokens",
-    "constraint",
-    "weights",
-    "logits",
-    "output",
-    "answer",
-    "outcome",
-    "verdict",
-)
-"""The stages in the order in which a shift travels."""
+from benchmark.regression.stages import STAGES
 
 
 class _Part(BaseModel):
