@@ -21,3 +21,19 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+
+
+@nox.session
+def canary(session: nox.Session) -> None:
+    """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
+
+    Only what they change is installed, over the versions of constraints.txt.
+    """
+    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
+    session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
+    upgrades = session.posargs or ["transformers", "tokenizers", "outlines"]
+    # Kept for the nightly workflow to read.
+    report = ("--json", "canary.json", "--report", "canary.md")
+    snapshots = ("tests/reproduction", "tests/integration/test_tokenizers.py")
+    suite = [part for path in snapshots for part in ("--suite", path)]
+    session.run("python", "-m", "benchmark", "canary", *report, *suite, *upgrades)

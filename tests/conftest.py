@@ -1,6 +1,7 @@
 """The fakes as fixtures: ``tests`` is no package, so tests cannot import them."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -74,6 +75,13 @@ def fake_runner() -> Callable[..., Runner]:
     return create
 
 
+@pytest.fixture
+def fake_bench() -> Callable[..., object]:
+    """``fake_bench(root, stages, refused)``: a workbench without environments, and what it says."""
+    create: Callable[..., object] = _fake("fake_bench").fake_bench
+    return create
+
+
 @pytest.fixture(scope="session")
 def command_line() -> Callable[..., CompletedProcess[str]]:
     """``command_line("run", ...)``: what the command prints and its exit code, in this process.
@@ -109,5 +117,6 @@ def _fake(name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path}: cannot be loaded")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their annotations up there
     spec.loader.exec_module(module)
     return module

@@ -8,17 +8,23 @@ from typer.exceptions import TyperException
 
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
+from benchmark.cli.bisect import bisect
+from benchmark.cli.canary import canary
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
+from benchmark.cli.hub_folder import hub_folder
+from benchmark.cli.isolate import isolate
 from benchmark.cli.pair import pair
+from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.sentinel import sentinel
 from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
 from benchmark.errors import BenchmarkError
@@ -42,6 +48,12 @@ VERBS = (
     generate,
     baseline,
     compare,
+    bisect,
+    isolate,
+    canary,
+    sentinel,
+    plain,
+    hub_folder,
     fetch,
     speed,
     fingerprint,

@@ -58,7 +58,7 @@ class Source:
     @property
     def folder(self) -> Path:
         """Where its files are once they are fetched."""
-        return _cache_folder() / self.name
+        return cache_folder() / self.name
 
     @property
     def present(self) -> bool:
@@ -125,7 +125,8 @@ def load_source_tokenizer(wanted: Source) -> TransformersTokenizer:
     return TransformersTokenizer(load_vocabulary(wanted.folder, wanted.kind), wanted.name)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where downloads and environments are kept on this machine."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "entity-tracking-benchmark"
 

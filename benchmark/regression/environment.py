@@ -17,7 +17,7 @@ _VARIABLES = ("OMP_", "MKL_", "ATEN_", "TORCH", "PYTORCH_", "TRANSFORMERS_", "CU
 _PRIVATE = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CACHE", "HOME", "PATH", "DIR")
 """Values of variables with these in their names are secrets, or places on one machine."""
 
-_CODE = (".py", ".toml", ".csv")
+CODE = (".py", ".toml", ".csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def variables() -> dict[str, str]:
 def code_digests() -> dict[str, str]:
     """A digest of each source and data file of the project, by its path in the package."""
     root = Path(str(files("benchmark")))
-    paths = (path for path in sorted(root.rglob("*")) if path.suffix in _CODE)
+    paths = (path for path in sorted(root.rglob("*")) if path.suffix in CODE)
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         for path in paths

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from outlines.backends.outlines_core import OutlinesCoreBackend
 from outlines.models.transformers import TransformerTokenizer
 from outlines_core import Index, Vocabulary
+from syrupy.assertion import SnapshotAssertion
 
 from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import initial_world, operations
@@ -25,8 +26,10 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.expression import answer_expression
 from benchmark.models.sources import source
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.pipeline.sentinel import watch
 from benchmark.prompts.rendering import chat, prompt, with_one_bos
 from benchmark.records import TokenIds
+from benchmark.snapshots.sentinel import SentinelExtension
 
 NAMES = ("smollm2", "mistral", "llama", "gemma", "deepseek-llm")
 PUT_A_SPACE_BEFORE = ("mistral", "llama")
@@ -267,6 +270,21 @@ def test_every_spelling_of_a_letter_is_allowed(
     for letter in letters:
         rest = constraint(name).allowed((letter,))
         assert {tokenizer.spellings[i] for i in rest} >= {b"t", b"ta"}
+
+
+# The sentinel
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_id_and_no_allowed_token_moved(
+    real_tokenizer: Load, name: str, snapshot: SnapshotAssertion
+) -> None:
+    """Ids of every text and allowed tokens along an answer are the recorded ones.
+
+    Where they are not, the failure names family, stage and the libraries that differ.
+    """
+    seen = watch(name, real_tokenizer(name))
+    assert seen.as_json() == snapshot.use_extension(SentinelExtension)
 
 
 # Why the vocabulary is not outlines' own

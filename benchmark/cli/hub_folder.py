@@ -1,0 +1,17 @@
+"""``hub-folder``: a fetched vocabulary as a repository of the hub has it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def hub_folder(
+    name: Annotated[str, typer.Argument(help="deepseek-llm, mistral or llama.")],
+    out: Annotated[Path, typer.Option(help="Where to write it.", metavar="DIR")],
+) -> None:
+    """Write a fetched tokenizer with the settings of its hub repository, for plain and bisect."""
+    from benchmark.plain.folders import write_hub_folder
+
+    write_hub_folder(name, out)
+    print(f"written: {out}")

@@ -1,0 +1,21 @@
+"""``sentinel``: token ids and constraint of every tokenizer family that was fetched."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sentinel(
+    out: Annotated[Path, typer.Option(help="NAME.json or NAME.json.gz, for compare.")],
+) -> None:
+    """Record what each fetched tokenizer makes of prompts and constraint; no weights needed."""
+    from benchmark.errors import ModelError
+    from benchmark.pipeline.sentinel import fetched_families, sentinel_record
+    from benchmark.regression.storage import write_record
+
+    families = fetched_families()
+    if not families:
+        raise ModelError("no tokenizer is fetched yet; run: python -m benchmark fetch --all")
+    write_record(sentinel_record(families), out)
+    print(f"written: {out}: {', '.join(families)}")

@@ -1,0 +1,94 @@
+"""Upgrades tried before they are made: what moves with them, and which of them does it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+
+from benchmark.errors import SettingError
+from benchmark.pipeline.probes import Say, Workbench
+from benchmark.regression.comparison import compare
+from benchmark.regression.culprits import UNMOVED, Canary, Trial, size
+from benchmark.regression.layers import checked
+from benchmark.regression.record import Record
+from benchmark.regression.releases import releases
+from benchmark.regression.search import causes
+
+Releases = Callable[[str], tuple[str, ...]]
+
+
+def pinned(upgrade: str, known: Releases = releases) -> str:
+    """A requirement with its version: the newest release where it names none.
+
+    Raises:
+        SettingError: when it is no requirement, or the index does not know the library.
+    """
+    requirement = Requirement(checked(upgrade))
+    return upgrade if requirement.specifier else f"{upgrade}=={known(requirement.name)[-1]}"
+
+
+def canary(upgrades: Sequence[str], benches: Sequence[Workbench], say: Say) -> Canary:
+    """Record every probe without and with the upgrades; where it moved, swap them one at a time.
+
+    Raises:
+        SettingError: when there are no upgrades, or a probe does not even run without them.
+    """
+    if not upgrades:
+        raise SettingError("name what to upgrade, such as 'transformers==5.23.0'")
+    trials = tuple(_Trying(bench, tuple(upgrades), say).trial() for bench in benches)
+    refused = {name: why for bench in benches for name, why in bench.reasons.items()}
+    return Canary(tuple(upgrades), trials, refused)
+
+
+@dataclass
+class _Trying:
+    bench: Workbench
+    upgrades: tuple[str, ...]
+    say: Say
+
+    def trial(self) -> Trial:
+        self._baseline = self._measured_now()
+        self.bench.follow(())
+        new = self.bench.record(self.upgrades)
+        if new is None:
+            return self._unmeasured()
+        comparison = compare(self._baseline, new)
+        if comparison.severity in UNMOVED:
+            self._tell("all upgrades", comparison.severity.value)
+            return Trial(self._name, comparison)
+        self._tell("all upgrades", f"moved: {size(comparison)}")
+        found = causes(self.upgrades, self._moves)
+        return Trial(self._name, comparison, tuple(tuple(sorted(each)) for each in found))
+
+    @property
+    def _name(self) -> str:
+        return self.bench.probe.name
+
+    def _measured_now(self) -> Record:
+        record = self.bench.record(())
+        if record is None:
+            raise SettingError(f"{self._name}, without any upgrade, {self.bench.reason(())}")
+        return record
+
+    def _unmeasured(self) -> Trial:
+        """They do not go together, or nothing runs: each alone may tell more."""
+        reason = self.bench.reason(self.upgrades)
+        self._tell("all upgrades", reason)
+        alone = (((each,), self._moves(frozenset([each]))) for each in self.upgrades)
+        guilty = tuple(upgrade for upgrade, moved in alone if moved)
+        return Trial(self._name, None, guilty, reason)
+
+    def _moves(self, chosen: frozenset[str]) -> bool | None:
+        wanted = tuple(each for each in self.upgrades if each in chosen)
+        record = self.bench.record(wanted)
+        if record is None:
+            self._tell(" ".join(wanted), self.bench.reason(wanted))
+            return None
+        comparison = compare(self._baseline, record)
+        moved = comparison.severity not in UNMOVED
+        said = f"moved: {size(comparison)}" if moved else comparison.severity.value
+        self._tell(" ".join(wanted), said)
+        return moved
+
+    def _tell(self, what: str, line: str) -> None:
+        self.say(f"{self._name}: {what}: {line}")

@@ -1,0 +1,131 @@
+"""Old code in the new environment: was it the code or the environment that moved a stage?"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmark.errors import SettingError
+from benchmark.pipeline.probes import Probe, Say, run_probe
+from benchmark.regression.comparison import Comparison, compare
+from benchmark.regression.culprits import UNMOVED, size
+from benchmark.regression.history import commit_of, worktree
+from benchmark.regression.layers import project_root
+from benchmark.regression.record import Record
+from benchmark.regression.storage import read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What moved in all, what the environment moves with the old code, and what the code does."""
+
+    commit: str
+    whole: Comparison
+    by_environment: Comparison
+    by_code: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """Whose doing it is, in words."""
+        environment, code = (
+            each.severity not in UNMOVED for each in (self.by_environment, self.by_code)
+        )
+        if environment and code:
+            return "both: the environment moves the old code too, and the code moves more"
+        if environment:
+            return "the environment: the old code moves with it, and the new code moves no more"
+        if code:
+            return "the code: the old code gives the old record in this environment"
+        if self.whole.severity in UNMOVED:
+            return "nothing: no stage moved beyond noise"
+        return "neither alone: only both together are beyond noise"
+
+    def as_json(self) -> dict[str, object]:
+        """By name."""
+        return {
+            "commit": self.commit,
+            "verdict": self.verdict,
+            "whole": self.whole.as_json(),
+            "by_environment": self.by_environment.as_json(),
+            "by_code": self.by_code.as_json(),
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        """The three comparisons, a line each, and the verdict."""
+        parts = (
+            ("both", self.whole),
+            ("environment", self.by_environment),
+            ("code", self.by_code),
+        )
+        return (
+            f"old code: commit {self.commit[:10]}",
+            *(f"{name}: {_told(comparison)}" for name, comparison in parts),
+            f"it was {self.verdict}",
+        )
+
+
+def isolate(
+    old: Path, model: str, say: Say, commit: str | None = None, repository: Path | None = None
+) -> Isolation:
+    """Run the code that made a record, and the code of now, both in this environment.
+
+    Args:
+        old: the record.
+        model: the same model; a record does not say where it is.
+        say: gets a line before each run.
+        commit: of the old code; found by the record's digests where it is not given.
+        repository: where the project's git is; its own folder where it is not given.
+
+    Raises:
+        SettingError: when there is no such commit, or one of the runs makes no record.
+    """
+    known = repository or project_root()
+    record = read_record(old)
+    found = commit or commit_of(record.code, known)
+    probe = probe_of(record, model)
+    with TemporaryDirectory() as folder, worktree(known, found) as old_code:
+        say(f"code of now, on {model}")
+        new = _record(probe, project_root(), Path(folder) / "new.json.gz", old)
+        say(f"code of {found[:10]}, on {model}")
+        middle = _record(probe, old_code, Path(folder) / "old.json.gz", old)
+    return Isolation(found, compare(record, new), compare(record, middle), compare(middle, new))
+
+
+def probe_of(record: Record, model: str) -> Probe:
+    """What to run to make such a record again.
+
+    Raises:
+        SettingError: when the data came from a file, whose place a record does not hold.
+    """
+    protocol, data = record.environment.protocol, record.environment.data
+    if data.get("source", "generated") != "generated":
+        raise SettingError("the record's data came from a file; isolate takes generated data only")
+    resolved = str(Path(model).resolve()) if Path(model).exists() else model
+    seed = ["--seed", str(data.get("seed") or 0)]
+    states = ["--states", str(data.get("states") or record.states)]
+    if protocol.get("name") == "plain use":
+        return Probe("plain", (resolved, *seed, *states), "")
+    options = {
+        "--engine": protocol.get("engine"),
+        "--protocol": protocol.get("name"),
+        "--prompt-format": protocol.get("prompt_format"),
+        "--device": protocol.get("device"),
+        "--dtype": protocol.get("dtype"),
+        "--quantization": protocol.get("quantization"),
+        "--batch-size": protocol.get("batch_size"),
+        "--max-new-tokens": protocol.get("max_new_tokens"),
+    }
+    given = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+    return Probe("fingerprint", (resolved, *seed, *states, *given), "")
+
+
+def _record(probe: Probe, project: Path, out: Path, along: Path) -> Record:
+    reason = run_probe(Path(sys.executable), project, probe, out, along.resolve())
+    if reason is not None:
+        raise SettingError(f"the code in {project} makes no record here: {reason}")
+    return read_record(out)
+
+
+def _told(comparison: Comparison) -> str:
+    severity = comparison.severity
+    return severity.value if severity in UNMOVED else f"{severity.value}, {size(comparison)}"

@@ -1,0 +1,139 @@
+"""The tokenizer sentinel: ids and allowed tokens of every family that is here, without weights."""
+
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from benchmark.boxes.language import statement
+from benchmark.boxes.world import BOXES
+from benchmark.decoding.constraint import Constraint
+from benchmark.decoding.expression import answer_expression
+from benchmark.models.sources import load_source_tokenizer, source, sources
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.pipeline.attempts import line
+from benchmark.pipeline.data import load_states
+from benchmark.pipeline.requests import DataRequest
+from benchmark.prompts.rendering import completion, prompt
+from benchmark.records import State, TokenIds
+from benchmark.regression.environment import Environment, code_digests, versions
+from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.sentinel import Family, Values
+from benchmark.regression.stages import Stage, digest
+
+LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gguf", "jinja2")
+"""Those that reach token ids and constraint; no other version stands in a snapshot."""
+
+
+@cache
+def _state() -> State:
+    """The third state of the evaluated set of seed 0: five operations, a box emptied."""
+    return load_states(DataRequest(seed=0, states=3))[-1]
+
+
+@cache
+def _texts() -> dict[str, str]:
+    path = files("benchmark.regression").joinpath("sentinel_texts.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def fetched_families() -> tuple[str, ...]:
+    """The names of the families whose vocabularies are here."""
+    return tuple(name for name, each in sources().items() if each.present)
+
+
+def watch(name: str, tokenizer: TransformersTokenizer | None = None) -> Family:
+    """What the family's tokenizer gives; what raises is recorded as that."""
+    known = {name: v for name, v in versions().items() if name in LIBRARIES}
+    try:
+        loaded = tokenizer or load_source_tokenizer(source(name))
+        tokens = _tokenizer(loaded)
+    except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
+        return Family(name, known, {"failed": line(error)}, {"failed": "not reached"})
+    try:
+        allowed = _constraint(loaded)
+    except Exception as error:  # noqa: BLE001
+        allowed = {"failed": line(error)}
+    return Family(name, known, tokens, allowed)
+
+
+def sentinel_record(names: Sequence[str]) -> Record:
+    """A record with one state a family, for ``compare`` and ``bisect``."""
+    families = [watch(name) for name in names]
+    stages = {
+        "dataset": Stage(tuple(digest([name]) for name in names)),
+        "tokens": Stage(tuple(digest(sorted(f.tokenizer.items())) for f in families)),
+        "constraint": Stage(tuple(digest(sorted(f.constraint.items())) for f in families)),
+    }
+    known = dict[AllowedSet, int]()
+    along = tuple(_along(family, known) for family in families)
+    return Record(
+        environment=Environment(versions=versions(), data={"families": " ".join(names)}),
+        stages=stages,
+        path=tuple(map(_path, families)),
+        lengths=tuple(len(_ids(f, "prompt")) for f in families),
+        allowed=Allowed(tuple(known), along),
+        samples=tuple(Sample(f.name, _ids(f, "prompt")) for f in families),
+        code=code_digests(),
+    )
+
+
+def _ids(family: Family, name: str) -> TokenIds:
+    return tuple(map(int, family.tokenizer.get(name, "").split()))
+
+
+def _path(family: Family) -> TokenIds:
+    """The answer that the sets were met along; nothing where the family got no constraint."""
+    if "failed" in family.constraint:
+        return ()
+    return (*_ids(family, "answer"), int(family.tokenizer["eos"]))
+
+
+def _along(family: Family, known: dict[AllowedSet, int]) -> tuple[int, ...]:
+    """The numbers of the family's sets among those of all families."""
+    numbers = list[int]()
+    for number in map(int, family.constraint.get("along the answer", "").split()):
+        if number < 0:
+            numbers.append(number)
+            continue
+        size, total, name = family.constraint[f"set {number}"].split()
+        numbers.append(known.setdefault(AllowedSet(name, int(size), int(total)), len(known)))
+    return tuple(numbers)
+
+
+def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
+    """The correct answer in the tokens that it has after its prompt."""
+    asked = completion(_state().description)
+    answer = f"Statement: {statement(tuple(query.gold for query in _state().queries))}"
+    return tokenizer.encode(asked + answer)[len(tokenizer.encode(asked)) :]
+
+
+def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
+    spellings = tokenizer.spellings
+    prompt_ids = prompt(tokenizer, _state().description, "completion").token_ids
+    ids = {
+        "prompt": prompt_ids,
+        "answer": _answer(tokenizer),
+        **{name: tokenizer.encode(text) for name, text in _texts().items()},
+    }
+    if tokenizer.raw.chat_template is not None:
+        ids["chat"] = prompt(tokenizer, _state().description, "chat").token_ids
+    return {
+        "vocabulary": f"{len(spellings)} {digest(sorted(spellings.items()))}",
+        "bos": str(tokenizer.bos_id),
+        "eos": str(tokenizer.eos_id),
+        **{name: " ".join(map(str, each)) for name, each in ids.items()},
+    }
+
+
+def _constraint(tokenizer: TransformersTokenizer) -> Values:
+    from benchmark.decoding.walking import Walker
+
+    expression = answer_expression(BOXES)
+    walker = Walker(Constraint(expression, tokenizer.spellings, tokenizer.eos_id))
+    along = walker.along((*_answer(tokenizer), tokenizer.eos_id))
+    sets = (f"{len(each)} {sum(each)} {digest(each)}" for each in walker.sets)
+    return {
+        **{f"set {number}": each for number, each in enumerate(sets)},
+        "along the answer": " ".join(map(str, along)),
+    }

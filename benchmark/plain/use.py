@@ -1,0 +1,253 @@
+"""The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.boxes.dataset import rows
+from benchmark.boxes.language import statement
+from benchmark.boxes.world import BOXES
+from benchmark.decoding.expression import answer_expression
+from benchmark.errors import ModelError
+from benchmark.models.location import Location, locate
+from benchmark.models.weights import weights_digest
+from benchmark.pipeline.attempts import Attempts, needed
+from benchmark.pipeline.data import load_states
+from benchmark.pipeline.requests import DataRequest
+from benchmark.prompts.rendering import completion
+from benchmark.records import Answer, Outcome, State, TokenIds
+from benchmark.regression.environment import Environment, code_digests, versions
+from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.stages import STAGES, digest
+from benchmark.scoring.counts import count
+from benchmark.scoring.outcomes import score
+from benchmark.scoring.parsing import parse_answer
+
+_NEW_TOKENS = 160
+"""Enough for a whole answer in most tokenizers; outlines alone would stop at 20."""
+
+_SAMPLES = 3
+_FORBIDDEN = -1
+
+
+def plain_use(model: Path, data: DataRequest) -> Record:
+    """The stages of plain use, in the environment that this runs in.
+
+    ``model`` is a folder or GGUF file. A folder with a tokenizer and no weights gets a tiny random
+    model, and the stages that depend on weights are left out.
+
+    Raises:
+        ModelError: when there is nothing at all to load.
+    """
+    if not model.exists():
+        raise ModelError(f"{model}: no such folder or GGUF file; plain use takes no identifiers")
+    return _Plain(load_states(data), model).record()
+
+
+@dataclass
+class _Plain:
+    """Each stage made once, by what a user of the libraries would write."""
+
+    states: Sequence[State]
+    model: Path
+    attempts: Attempts = field(default_factory=Attempts)
+
+    def record(self) -> Record:
+        make = self.attempts.make
+        make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
+        sent = make("prompt", self._sent, lambda all_: (digest([text]) for text in all_))
+        ids = make("tokens", lambda: self._encoded(sent), lambda all_: map(digest, all_))
+        path = make("path", lambda: self._answers_after(sent), lambda all_: map(digest, all_))
+        allowed = make("constraint", lambda: self._allowed(ids, path), _sets)
+        said, outcomes = list[str](), list[Outcome]()
+        if self._location is not None:
+            make("weights", lambda: self._raw_model, lambda raw: [weights_digest(raw)])
+            said = make("output", lambda: self._said(ids), lambda all_: map(_one, all_)) or []
+            answers = make("answer", lambda: _answers(said), _contents)
+            outcomes = make("outcome", lambda: self._outcomes(answers), _correct) or []
+            make("verdict", lambda: count(outcomes), lambda counts: [digest([counts])])
+        return Record(
+            environment=self._environment(),
+            stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
+            path=tuple(path or ()),
+            texts=tuple(said),
+            lengths=tuple(map(len, ids or ())),
+            allowed=allowed,
+            outcomes=tuple(outcomes),
+            samples=tuple(map(Sample, (sent or ())[:_SAMPLES], (ids or ())[:_SAMPLES])),
+            code=code_digests(),
+        )
+
+    @cached_property
+    def _location(self) -> Location | None:
+        """The weights; None where the folder has only a tokenizer."""
+        try:
+            return locate(str(self.model))
+        except ModelError:
+            return None
+
+    @cached_property
+    def _raw_tokenizer(self) -> Any:  # noqa: ANN401  # whatever class the release chooses
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder, **self._gguf)
+
+    @cached_property
+    def _raw_model(self) -> Any:  # noqa: ANN401
+        from transformers import AutoModelForCausalLM
+
+        if self._location is None:
+            return _random_model(max(self._raw_tokenizer.get_vocab().values()) + 1)
+        return AutoModelForCausalLM.from_pretrained(self._folder, **self._gguf).eval()
+
+    @property
+    def _folder(self) -> Path:
+        return self._location.folder if self._location else self.model
+
+    @property
+    def _gguf(self) -> dict[str, str]:
+        return {"gguf_file": self._location.gguf} if self._location and self._location.gguf else {}
+
+    @cached_property
+    def _outlines(self) -> Any:  # noqa: ANN401
+        import outlines
+
+        return outlines.from_transformers(self._raw_model, self._raw_tokenizer)
+
+    @cached_property
+    def _generator(self) -> Any:  # noqa: ANN401
+        import outlines
+
+        expression = outlines.types.Regex(answer_expression(BOXES))
+        return outlines.Generator(self._outlines, expression)
+
+    def _sent(self) -> list[str]:
+        """The text that outlines makes of a ``str`` prompt."""
+        adapter = self._outlines.type_adapter
+        return [str(adapter.format_input(completion(s.description))) for s in self.states]
+
+    def _encoded(self, sent: Sequence[str] | None) -> list[TokenIds]:
+        texts = needed(sent, "prompt")
+        return [tuple(self._outlines.tokenizer.encode([t])[0][0].tolist()) for t in texts]
+
+    def _answers_after(self, sent: Sequence[str] | None) -> list[TokenIds]:
+        """The correct answers in the tokens that they have after their prompts."""
+        texts = needed(sent, "prompt")
+        return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
+
+    def _answer(self, sent: str, state: State) -> TokenIds:
+        answer = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+        encode = self._raw_tokenizer.encode
+        before = encode(sent, add_special_tokens=False)
+        return tuple(encode(sent + answer, add_special_tokens=False)[len(before) :])
+
+    def _allowed(
+        self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None
+    ) -> Allowed:
+        """What outlines' own processor allows along the correct answers."""
+        known = dict[TokenIds, int]()
+        along = tuple(
+            self._along(ids, answer, known)
+            for ids, answer in zip(needed(prompts, "tokens"), needed(path, "tokens"), strict=True)
+        )
+        sets = tuple(AllowedSet(digest(s), len(s), sum(s)) for s in known)
+        return Allowed(sets, along)
+
+    def _along(
+        self, ids: TokenIds, answer: TokenIds, known: dict[TokenIds, int]
+    ) -> tuple[int, ...]:
+        """The number of the set that each token was chosen from; after a forbidden one, -1."""
+        import torch
+
+        processor = self._generator.logits_processor
+        if hasattr(processor, "reset"):
+            processor.reset()
+        else:  # before 1.2 a processor was for one prompt
+            del self._generator
+            processor = self._generator.logits_processor
+        size, numbers = self._raw_model.get_input_embeddings().num_embeddings, list[int]()
+        with _eager():
+            for place, token in enumerate(answer):
+                so_far = torch.tensor([[*ids, *answer[:place]]])
+                logits = processor(so_far, torch.zeros(1, size))
+                some = tuple(torch.isfinite(logits[0]).nonzero().flatten().tolist())
+                numbers.append(known.setdefault(some, len(known)))
+                if token not in some:
+                    return (*numbers, *[_FORBIDDEN] * (len(answer) - place - 1))
+        return tuple(numbers)
+
+    def _said(self, prompts: Sequence[TokenIds] | None) -> list[str]:
+        needed(prompts, "tokens")
+        with _eager(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice on generation, another in every release
+            return [
+                str(self._generator(completion(s.description), max_new_tokens=_NEW_TOKENS))
+                for s in self.states
+            ]
+
+    def _outcomes(self, answers: Sequence[Answer] | None) -> list[Outcome]:
+        given = needed(answers, "answer")
+        return [score(answer, state) for answer, state in zip(given, self.states, strict=True)]
+
+    def _environment(self) -> Environment:
+        """What a user would know: versions, the model's files, and what was chosen for them."""
+        tokenizer, model = (self.__dict__.get(n) for n in ("_raw_tokenizer", "_raw_model"))
+        chosen = {
+            "tokenizer class": type(tokenizer).__name__ if tokenizer is not None else None,
+            "dtype": str(getattr(model, "dtype", None)) if self._location else None,
+        }
+        return Environment(
+            versions=versions(),
+            protocol={"name": "plain use", "max_new_tokens": _NEW_TOKENS},
+            model={"name": self.model.name, **chosen},
+            data={"states": len(self.states)},
+        )
+
+
+def _random_model(rows_: int) -> Any:  # noqa: ANN401
+    """A tiny model for a tokenizer without weights; nothing that is recorded depends on them."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=rows_,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def _eager() -> Any:  # noqa: ANN401
+    """No compiling of outlines' kernels: the same masks, without the wait."""
+    import torch
+
+    return torch.compiler.set_stance("force_eager")
+
+
+def _sets(allowed: Allowed) -> list[str]:
+    names = ("-", *(each.digest for each in allowed.sets))
+    return [digest(names[number + 1] for number in numbers) for numbers in allowed.along]
+
+
+def _one(text: str) -> str:
+    return digest([text])
+
+
+def _answers(said: Sequence[str]) -> list[Answer]:
+    return [parse_answer(text, BOXES) for text in needed(said or None, "output")]
+
+
+def _contents(answers: Sequence[Answer]) -> list[str]:
+    return [
+        digest(None if box is None else sorted(box) for box in answer.contents)
+        for answer in answers
+    ]
+
+
+def _correct(outcomes: Sequence[Outcome]) -> list[str]:
+    return [digest([each.sample_id, each.numops, each.correct]) for each in outcomes]

@@ -1,0 +1,46 @@
+"""A canary's finding, as text for a terminal and as Markdown for an issue."""
+
+from collections.abc import Iterator
+
+from benchmark.regression.culprits import Canary, Trial, environment_differences, size
+
+_SHOWN = 8
+"""So many differences of the environments are shown; ``--json`` has all."""
+
+
+def canary_lines(found: Canary) -> Iterator[str]:
+    """A line a probe, with culprits and environments' differences under those that moved."""
+    yield f"upgrades: {', '.join(found.upgrades)}"
+    for trial in found.trials:
+        yield from _trial_lines(trial)
+
+
+def canary_markdown(found: Canary) -> str:
+    """The body of an issue."""
+    lines = "\n".join(canary_lines(found))
+    return (
+        "The nightly canary found that these upgrades move what is measured, "
+        "or that something does not run with them.\n\n"
+        f"```\n{lines}\n```\n\n"
+        "`compare` and `bisect` (README, *Who did it?*) tell more. This issue is updated "
+        "every night until nothing moves.\n"
+    )
+
+
+def _trial_lines(trial: Trial) -> Iterator[str]:
+    yield ", ".join(
+        part for part in (f"{trial.probe}: {trial.severity.value}", _what(trial)) if part
+    )
+    for culprits in trial.culprits:
+        yield f"  by {' with '.join(culprits)}"
+    if trial.comparison is None or not trial.moved:
+        return
+    differences = list(environment_differences(trial.comparison).items())
+    for name, (old, new) in differences[:_SHOWN]:
+        yield f"  {name}: {old or '-'} -> {new or '-'}"
+
+
+def _what(trial: Trial) -> str | None:
+    if trial.comparison is not None and trial.moved:
+        return size(trial.comparison)
+    return trial.reason

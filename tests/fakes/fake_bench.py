@@ -1,0 +1,87 @@
+"""A workbench whose environments are names, and whose records follow from their libraries."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.pipeline.probes import Probe, Workbench
+from benchmark.regression.environment import Environment
+from benchmark.regression.layers import Installed, NotInstallableError
+from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.stages import Stage, digest
+from benchmark.regression.storage import write_record
+
+Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An environment that is only a name."""
+
+    name: str
+    libraries: Mapping[str, str]
+    python: Path = Path("python")
+
+
+@dataclass
+class FakeMaker:
+    """Makes names of environments; ``refused`` are requirements that cannot be installed."""
+
+    refused: frozenset[str] = frozenset()
+    made: list[str] = field(default_factory=list)
+
+    def make(self, requirements: Sequence[str]) -> Named:
+        """The environment, unless one of its requirements is refused."""
+        if bad := self.refused & set(requirements):
+            raise NotInstallableError(f"no {min(bad)}")
+        libraries = dict(each.split("==") for each in requirements)
+        self.made.append(" ".join(requirements))
+        return Named("+".join(requirements) or "unchanged", libraries)
+
+
+@dataclass
+class FakeBench(Workbench):
+    """Records what ``stages`` says of an environment's libraries; None is one that crashes."""
+
+    stages: Stages = dict
+    runs: list[str] = field(default_factory=list)
+
+    def turns(self, out: Path) -> dict[str, str]:
+        """What a process knows of being the second one."""
+        return {"turn": "again"} if "again" in out.name else {}
+
+    def _run(self, environment: Installed, out: Path) -> str | None:
+        assert isinstance(environment, Named)
+        self.runs.append(environment.name)
+        digests = self.stages({**environment.libraries, **self.turns(out)})
+        if digests is None:
+            return "ImportError: broken release"
+        made = {name: Stage((digest([value]),) * 2) for name, value in digests.items()}
+        sets = (AllowedSet(digest([digests.get("constraint")]), 1, 1),)
+        record = Record(
+            Environment(versions=environment.libraries),
+            {"dataset": DATA, **made},
+            path=((1,), (1,)),
+            output=((1,), (1,)),
+            texts=("said", "said"),
+            lengths=(3, 3),
+            allowed=Allowed(sets, ((0,), (0,))),
+            samples=(Sample("asked", (1, 2, 3)),) * 2,
+        )
+        write_record(record, out)
+        return None
+
+
+DATA = Stage((digest(["one"]), digest(["two"])))
+
+
+def fake_bench(
+    root: Path, stages: Stages, refused: frozenset[str] = frozenset()
+) -> tuple[FakeBench, list[str]]:
+    """A bench that keeps its records under ``root``, and the lines that it says."""
+    said = list[str]()
+    maker = FakeMaker(refused)
+    bench = FakeBench(
+        root, maker, Probe("plain", ("model",), ""), root, "code", said.append, stages=stages
+    )
+    return bench, said

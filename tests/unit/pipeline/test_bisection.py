@@ -1,0 +1,130 @@
+"""Bisection over releases, with environments that are only names."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.errors import SettingError
+from benchmark.pipeline.bisection import bisect
+from benchmark.report.culprits import bisection_lines
+
+RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
+FakeBench = Callable[..., Any]
+
+
+def _moved_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """Token ids move with each of these releases, and nothing else does."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        now = RELEASES.index(libraries["lib"])
+        return {"prompt": "p", "tokens": f"t{sum(now >= RELEASES.index(v) for v in versions)}"}
+
+    return stages
+
+
+@pytest.mark.parametrize("culprit", RELEASES[1:])
+def test_the_release_that_moved_is_named(
+    culprit: str, tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """Wherever it is, with the stage that it moved and the last release before it."""
+    bench, said = fake_bench(tmp_path, _moved_at(culprit))
+    found = bisect("lib", RELEASES, bench)
+    (step,) = found.steps
+    assert step.after == culprit
+    assert step.before == RELEASES[RELEASES.index(culprit) - 1]
+    assert step.comparison.stage == "tokens"
+    assert found.rest is None
+    assert len(said) == len(found.measured) <= 6
+    assert found.exit_status == 3
+    assert f"first moved by lib {culprit}" in "\n".join(bisection_lines(found))
+
+
+def test_a_second_run_measures_nothing_again(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Records stay on disk, so a search that was stopped goes on where it was."""
+    first, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    second, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    answers = [bisect("lib", RELEASES, bench).as_json() for bench in (first, second)]
+    assert answers[0] == answers[1]
+    assert first.runs
+    assert not second.runs
+
+
+def test_another_code_measures_anew(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Records belong to the code that made them."""
+    first, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    bisect("lib", RELEASES, first)
+    second, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    second.code = "other"
+    bisect("lib", RELEASES, second)
+    assert second.runs == first.runs
+
+
+def test_releases_that_cannot_be_had_are_skipped(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """What is not installable, or crashes, is said, and stays a suspect beside the move."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
+        broken = libraries["lib"] == "1.5"
+        return None if broken else _moved_at("1.6")(libraries)
+
+    bench, said = fake_bench(tmp_path, stages, frozenset({"lib==1.4"}))
+    found = bisect("lib", RELEASES, bench)
+    assert (found.steps[0].before, found.steps[0].after) == ("1.3", "1.6")
+    assert found.steps[0].unknown == ("1.4", "1.5")
+    assert found.skipped == {
+        "1.4": "cannot be installed: no lib==1.4",
+        "1.5": "does not run: ImportError: broken release",
+    }
+    assert sum("skipped" in line for line in said) == 2
+    assert "1.4, 1.5 between them" in "\n".join(bisection_lines(found))
+
+
+def test_what_moved_later_is_not_hidden(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """After the first move the end is held against it; ``every`` finds where it went on."""
+    bench, _ = fake_bench(tmp_path, _moved_at("1.2", "2.3"))
+    found = bisect("lib", RELEASES, bench)
+    assert found.rest is not None
+    assert "moved more" in "\n".join(bisection_lines(found))
+    all_ = bisect("lib", RELEASES, bench, "every")
+    assert [step.after for step in all_.steps] == ["1.2", "2.3"]
+
+
+def test_nothing_moved(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Two like ends are measured, and no more."""
+    bench, _ = fake_bench(tmp_path, _moved_at())
+    found = bisect("lib", RELEASES, bench)
+    assert found.measured == ("1.0", "2.7")
+    assert (found.steps, found.exit_status) == ((), 0)
+    assert "nothing moved" in "\n".join(bisection_lines(found))
+
+
+def test_releases_none_of_which_runs(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Are an error in one line."""
+    bench, _ = fake_bench(tmp_path, lambda libraries: None)
+    with pytest.raises(SettingError, match="widen the range"):
+        bisect("lib", RELEASES, bench)
+
+
+def test_what_is_installed_alongside_is_part_of_every_environment(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """``--with`` goes to the maker beside each release."""
+    bench, _ = fake_bench(tmp_path, _moved_at("1.2"))
+    bisect("lib", RELEASES, bench, alongside=("other==3",))
+    assert bench.maker.made
+    assert all(name.endswith(" other==3") for name in bench.maker.made)
+
+
+def test_a_release_that_is_not_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Both ends of a move are measured again in another process; chance is called chance."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
+        return {"tokens": f"{later} {libraries.get('turn') if later else ''}"}
+
+    bench, _ = fake_bench(tmp_path, stages)
+    found = bisect("lib", RELEASES, bench)
+    assert found.steps[0].unsteady == ("1.4",)
+    assert "1.4 gave something else" in "\n".join(bisection_lines(found))
+    assert bench.runs[-2:] == ["lib==1.3", "lib==1.4"]

@@ -1,0 +1,81 @@
+"""The canary, with environments that are only names."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.errors import SettingError
+from benchmark.pipeline.canary import canary, pinned
+from benchmark.regression.verdict import Severity
+from benchmark.report.canary import canary_lines, canary_markdown
+
+FakeBench = Callable[..., Any]
+UPGRADES = ("a==2", "b==2", "c==2")
+
+
+def _when(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """The constraint moves where all of these are upgraded."""
+    return lambda libraries: {
+        "tokens": "t",
+        "constraint": "new" if set(guilty) <= libraries.keys() else "old",
+    }
+
+
+@pytest.mark.parametrize("guilty", ["a", "b", "c", "ab", "bc", "abc"])
+def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Upgrades are swapped one at a time, then in pairs, until the least that moves is known."""
+    bench, said = fake_bench(tmp_path, _when(*guilty))
+    found = canary(UPGRADES, [bench], said.append)
+    assert found.trials[0].culprits == (tuple(f"{name}==2" for name in guilty),)
+    assert found.exit_status == 3
+    by = " with ".join(f"{name}==2" for name in guilty)
+    assert f"  by {by}" in list(canary_lines(found))
+    assert by in canary_markdown(found)
+
+
+def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Two upgrades that each move something are two findings, not one."""
+    bench, said = fake_bench(
+        tmp_path, lambda libraries: {"tokens": str("a" in libraries), "output": str(len(libraries))}
+    )
+    found = canary(("a==2", "b==2"), [bench], said.append)
+    assert found.trials[0].culprits == (("a==2",), ("b==2",))
+
+
+def test_nothing_moves(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Then nothing is swapped: two environments, no culprit, exit status 0."""
+    bench, said = fake_bench(tmp_path, _when("other"))
+    found = canary(UPGRADES, [bench], said.append)
+    assert not found.trials[0].moved
+    assert found.exit_status == 0
+    assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
+
+
+def test_upgrades_that_do_not_go_together(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Are a finding of their own, and each that can be had is tried alone."""
+    bench, said = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
+    found = canary(UPGRADES, [bench], said.append)
+    assert found.trials[0].comparison is None
+    assert found.trials[0].reason == "cannot be installed: no c==2"
+    assert found.trials[0].culprits == (("a==2",),)
+    assert found.trials[0].severity is Severity.REGRESSION
+    assert found.exit_status == 4
+
+
+def test_the_environment_of_now_must_run(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Nothing can be held against a probe that fails without any upgrade."""
+    bench, said = fake_bench(tmp_path, lambda libraries: None)
+    with pytest.raises(SettingError, match="without any upgrade, does not run: ImportError"):
+        canary(UPGRADES, [bench], said.append)
+    with pytest.raises(SettingError, match="name what to upgrade"):
+        canary((), [bench], said.append)
+
+
+def test_a_bare_name_is_its_newest_release() -> None:
+    """As the index has it; a version stays."""
+    assert pinned("lib", lambda name: ("1.0", "1.2")) == "lib==1.2"
+    assert pinned("lib==1.0", lambda name: ("1.0", "1.2")) == "lib==1.0"
+    with pytest.raises(SettingError, match="no requirement"):
+        pinned("lib=1", lambda name: ())
