@@ -174,7 +174,8 @@ def fingerprints(
     from benchmark.errors import SettingError
     from benchmark.snapshots.fingerprints import Blessing, held_against, snapshot_of
 
-    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    # Not by its environment: a test run inside of a worker's test inherits that.
+    parallel = hasattr(request.config, "workerinput")
     blessing = Blessing(request.config.getoption("--bless"), parallel)
     if request.config.getoption("--snapshot-update"):
         try:

@@ -126,13 +126,10 @@ def test_noise_never_ratchets(project: pytest.Pytester, hand: ModuleType) -> Non
     assert _snapshot(project).read_bytes() == before
 
 
-def test_workers_do_not_write(
-    project: pytest.Pytester, hand: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_do_not_write(project: pytest.Pytester, hand: ModuleType) -> None:
     """Under pytest-xdist an update is refused, even with a reason."""
     _now(project, hand.fake_record())
-    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
-    result = project.runpytest("--snapshot-update", "--bless", "x")
+    result = project.runpytest_subprocess("-n", "1", "--snapshot-update", "--bless", "x")
     result.stdout.fnmatch_lines(["*not updated in parallel*"])
     assert not list(project.path.glob("snapshots/**/*.json"))
 
