@@ -65,9 +65,10 @@ def _swapped(
     try:
         yield
     finally:
+        # First, so that no layer is left packed where unpacking runs out of memory.
+        setattr(parent, name, linear)
         if alone:
             linear.weight.data = replacement.packed.to_dense()
-        setattr(parent, name, linear)
 
 
 def _packable(dtype: torch.dtype) -> bool:

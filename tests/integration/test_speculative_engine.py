@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
+from benchmark.decoding import support
 from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
@@ -272,6 +273,28 @@ def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
     assert "standard deviations off" in said[0]
     assert engine.composition["engine"] == "outlines"
     assert str(engine.composition["because"]) in said[0]
+
+
+def test_a_trial_that_breaks_falls_back(
+    create: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers that fail in packed passes are a reason, memory that runs out is not."""
+    model = create("llama")
+
+    def broken(*_: object) -> torch.Tensor:
+        raise RuntimeError("shape mismatch: value tensor")
+
+    def full(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(support, "_packed", broken)
+    assert "do not take packed passes: shape mismatch" in str(support.unsupported(model))
+    monkeypatch.setattr(support, "_packed", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        support.unsupported(model)
+    monkeypatch.undo()
+    assert support.unsupported(model) is None
+    assert "float64 is not known" in str(support.unsupported(create("llama").double()))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
