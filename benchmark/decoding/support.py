@@ -20,8 +20,13 @@ from benchmark.models.memory_errors import is_out_of_memory
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
-"""How far logits may be apart, in standard deviations of them: what rounding makes of it."""
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}
+"""How far logits may be apart, in standard deviations of them: what rounding makes of it.
+
+In float32 the worst of them counts. In 16 bit it is the root of the mean square: of a million
+logits of SmolLM2 in bfloat16 the worst is 0.5 off by rounding alone, the mean 0.05. A feature that
+the passes lack moves all of them.
+"""
 
 _SHARED, _BROKEN, _LENGTH = 7, 15, 24
 """The trial's text: a prefix, then a row in one pass of several tokens and others of one."""
@@ -55,7 +60,8 @@ def unsupported(model: "PreTrainedModel") -> str | None:
         if is_out_of_memory(error):
             raise  # a smaller batch may do
         return f"its layers do not take packed passes: {' '.join(str(error).split())[:200]}"
-    apart = ((own - packed).abs().max() / own.std()).item()
+    off = (own - packed) / own.std()
+    apart = (off.abs().max() if name == "float32" else off.square().mean().sqrt()).item()
     if apart <= tolerance:
         return None
     return f"its logits in packed passes are {apart:.2g} standard deviations off"
