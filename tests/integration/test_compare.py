@@ -150,3 +150,5 @@ def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> N
         ["*arm64-neon-default has none, so x86-64-avx512-default stands in*"]
     )
     assert len(list(project.path.glob("snapshots/**/*.json"))) == 1
+    _now(project, hand.restaged(drifted, "tokens", (0,)))
+    project.runpytest("--snapshot-no-cleanup").assert_outcomes(failed=1)
