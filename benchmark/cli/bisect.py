@@ -1,11 +1,11 @@
 """``bisect``: which release of a library moved a stage."""
 
-import json
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from benchmark.cli.options import JsonFile, Retry, flag
+from benchmark.cli.writing import say, write_json
 
 ProbeKind = Annotated[
     str, typer.Option("--probe", help="fingerprint (our way), plain (libraries' own), sentinel.")
@@ -28,14 +28,10 @@ def bisect(
         str, typer.Option(help="first, every (all moves), or each (measure each release).")
     ] = "first",
     alongside: With = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
-    ] = None,
+    json_file: JsonFile = None,
     *,
-    pre: Annotated[bool, typer.Option("--pre", help="Pre-releases too.")] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Try again what could not be installed or run.")
-    ] = False,
+    pre: Annotated[bool, flag("--pre", text="Pre-releases too.")] = False,
+    retry: Retry = False,
 ) -> None:
     """Find the first release of a library that moved any stage, by binary search.
 
@@ -48,14 +44,9 @@ def bisect(
     from benchmark.report.culprits import bisection_lines
 
     wanted = between(releases(library, pre=pre), library, old, new)
-    bench = workbench(probe(kind, model, states), _say, retry=retry)
+    bench = workbench(probe(kind, model, states), say, retry=retry)
     found = searched(library, wanted, bench, depth, tuple(alongside or ()))
-    if json_file:
-        json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n", encoding="utf-8")
+    write_json(json_file, found.as_json())
     for line in bisection_lines(found):
         print(line)
     raise typer.Exit(found.exit_status)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

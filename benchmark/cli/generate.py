@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Seed
+from benchmark.cli.options import Seed, flag
 
 _SPLITS = ("train", "dev", "test", "all")
 
@@ -23,9 +23,7 @@ def generate(
     *,
     subsample: Annotated[
         bool,
-        typer.Option(
-            "--subsample", metavar="", help="Only the evaluated subset (about 716 states)."
-        ),
+        flag("--subsample", text="Only the evaluated subset (about 716 states)."),
     ] = False,
 ) -> None:
     """Generate states of the boxes task, the same for the same seed everywhere."""

@@ -1,11 +1,12 @@
 """``isolate``: the code or the environment?"""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from benchmark.cli.options import JsonFile
+from benchmark.cli.writing import say, write_json
 
 
 def isolate(
@@ -17,9 +18,7 @@ def isolate(
     repository: Annotated[
         Path | None, typer.Option(help="Where the project's git is.", metavar="DIR")
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Run a record's own code in this environment, to tell code from environment.
 
@@ -27,13 +26,8 @@ def isolate(
     """
     from benchmark.pipeline.isolation import isolate as isolated
 
-    found = isolated(old, model, _say, commit, repository)
-    if json_file:
-        json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n", encoding="utf-8")
+    found = isolated(old, model, say, commit, repository)
+    write_json(json_file, found.as_json())
     for line in found.lines():
         print(line)
     raise typer.Exit(found.whole.exit_status)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

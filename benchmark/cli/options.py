@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+
+def flag(*names: str, text: str) -> object:
+    """An option that is there or not: typer would show a type after it that nobody gives."""
+    return typer.Option(*names, metavar="", help=text)
+
+
 Model = Annotated[
     str,
     typer.Option(help="A local folder or GGUF file, or a Hugging Face identifier.", metavar="M"),
@@ -14,7 +20,10 @@ DataSeed = Annotated[
     int | None,
     typer.Option(help="Seed of the generated data, 0 where no --data is given.", min=0),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON instead of a table.")]
+Json = Annotated[bool, flag("--json", text="Print JSON instead of a table.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
+]
 Password = Annotated[
     str | None, typer.Option(help="Password of the original ZIP (the authors' README gives it).")
 ]
@@ -38,7 +47,18 @@ BatchSize = Annotated[
     typer.Option(help="Prompts decoded together; default: the protocol's (32, the paper's 1)."),
 ]
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
+Retry = Annotated[bool, flag("--retry", text="Try again what could not be installed or run.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="outlines, unconstrained or speculative; default: the protocol's."),
+]
+Protocol = Annotated[str, typer.Option(help="default or paper.")]
+Quantization = Annotated[str | None, typer.Option(help="8bit; needs a GPU.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(help="Limit of an answer; default: the protocol's (256, 100).")
+]
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", help="Your own models and pairs, TOML.", metavar="FILE"),

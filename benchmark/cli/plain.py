@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import DataFile, DataSeed, Password, States
+from benchmark.cli.writing import keep_record
 
 
 def plain(
@@ -19,10 +20,6 @@ def plain(
     """Record the stages of plain use: AutoTokenizer, from_transformers, a str prompt."""
     from benchmark.pipeline import DataRequest
     from benchmark.plain.use import plain_use
-    from benchmark.regression.storage import failed, write_record
 
     record = plain_use(model, DataRequest(data, password, seed, states))
-    write_record(record, out)
-    for name, line in failed(record.stages).items():
-        print(f"failed: {name}: {line}")
-    print(f"written: {out}")
+    keep_record(record, out)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Json, RegistryFile
+from benchmark.cli.options import Json, RegistryFile, flag
 
 
 def report(
@@ -27,7 +27,7 @@ def report(
     ] = None,
     *,
     measured_only: Annotated[
-        bool, typer.Option("--measured-only", help="Figures without the published curves.")
+        bool, flag("--measured-only", text="Figures without the published curves.")
     ] = False,
     as_json: Json = False,
 ) -> None:

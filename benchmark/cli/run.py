@@ -12,12 +12,18 @@ from benchmark.cli.options import (
     DataSeed,
     Device,
     Dtype,
+    Engine,
     Json,
+    MaxNewTokens,
     Model,
     Password,
     PromptFormat,
+    Protocol,
+    Quantization,
     Quiet,
+    Revision,
     States,
+    flag,
 )
 
 _BESIDE = ("Llama 2 7B", "CodeLlama 13B")
@@ -33,24 +39,18 @@ def run(
     password: Password = None,
     states: States = None,
     seed: DataSeed = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="outlines, unconstrained or speculative; default: the protocol's."),
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
+    engine: Engine = None,
+    protocol: Protocol = "default",
     prompt_format: PromptFormat = "completion",
     device: Device = "auto",
     dtype: Dtype = None,
-    quantization: Annotated[str | None, typer.Option(help="8bit; needs a GPU.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")] = None,
+    quantization: Quantization = None,
+    revision: Revision = None,
     batch_size: BatchSize = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(help="Limit of an answer; default: the protocol's (256, 100).")
-    ] = None,
+    max_new_tokens: MaxNewTokens = None,
     *,
     set_aside: Annotated[
-        bool,
-        typer.Option("--set-aside", metavar="", help="Move another run that is in --out to DIR.1."),
+        bool, flag("--set-aside", text="Move another run that is in --out to DIR.1.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Json, Password
+from benchmark.cli.options import Data, Json, Password, flag
 
 
 def score(
@@ -18,7 +18,7 @@ def score(
     *,
     partial: Annotated[
         bool,
-        typer.Option("--partial", metavar="", help="Score only the states that have a prediction."),
+        flag("--partial", text="Score only the states that have a prediction."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -1,6 +1,5 @@
 """``speed``: engines against each other."""
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -18,7 +17,9 @@ from benchmark.cli.options import (
     Password,
     PromptFormat,
     States,
+    flag,
 )
+from benchmark.cli.writing import write_json
 
 _INTERRUPTED = 130
 
@@ -52,7 +53,7 @@ def speed(
     *,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Show the margins where answers differ from outlines'."),
+        flag("--verify", text="Show the margins where answers differ from outlines'."),
     ] = False,
     json_file: Annotated[
         Path | None,
@@ -85,8 +86,7 @@ def speed(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(Console(stderr=True)) as progress:
         race = measure(request, progress)
-    if json_file:
-        json_file.write_text(json.dumps(race.as_json(), indent=1) + "\n", encoding="utf-8")
+    write_json(json_file, race.as_json())
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
     console = Console()

@@ -8,7 +8,6 @@ one is in the same pass, has it written to its own slot too.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
 from typing import NamedTuple
 
 from benchmark.decoding.acceptance import Acceptance
@@ -16,6 +15,7 @@ from benchmark.decoding.batch import Batch, Copy, Question, Runner, Write
 from benchmark.decoding.drafts import Drafter
 from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Row, Rules, Statistics
+from benchmark.decoding.sequences import common_length
 from benchmark.records import TokenIds
 
 
@@ -68,7 +68,7 @@ class Scheduler:
             return
         # In sorted order whatever the first and the last share, all between them share.
         first, last = prompts[waiting[0]], prompts[waiting[-1]]
-        prefix = first[: min(_common(first, last), len(first) - 1, len(last) - 1)]
+        prefix = first[: min(common_length(first, last), len(first) - 1, len(last) - 1)]
         slots = min(self._pace.rows, len(waiting))
         self._free = list(reversed(range(slots)))
         self._runner.begin(prefix, slots)
@@ -111,7 +111,7 @@ class Scheduler:
         """Give a row a slot and what its neighbour has of its prompt, and let it enter."""
         row.slot = slot = self._free.pop()
         held, own = self._held, row.prompt
-        shared = min(_common(held.tokens, own), len(own) - 1)
+        shared = min(common_length(held.tokens, own), len(own) - 1)
         before = min(shared, held.before)
         if before and slot != held.slot:
             batch.copies.append(Copy(held.slot, slot, before))
@@ -132,9 +132,3 @@ class Scheduler:
             if not row.done:
                 asked = answers[row.questions.start : row.questions.stop]
                 row.settle(asked, self._acceptance, self._statistics)
-
-
-def _common(one: TokenIds, other: TokenIds) -> int:
-    """The length of the common beginning."""
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

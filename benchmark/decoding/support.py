@@ -32,14 +32,7 @@ _SHARED, _BROKEN, _LENGTH = 7, 15, 24
 """The trial's text: a prefix, then a row in one pass of several tokens and others of one."""
 
 
-_REFUSALS = (
-    ModelError,
-    AttributeError,
-    TypeError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
+_REFUSALS = (ModelError, AttributeError, TypeError, RuntimeError, ValueError)
 """What layers raise that want other inputs, or whose keys and values are of other shapes."""
 
 

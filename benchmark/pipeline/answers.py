@@ -9,10 +9,14 @@ from benchmark.models.tokenizer import Tokenizer
 from benchmark.records import State, TokenIds
 
 
+def answer_text(state: State) -> str:
+    """The correct answer to a state's prompt."""
+    return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+
+
 def correct_answer(tokenizer: Tokenizer, state: State) -> TokenIds:
     """The ids of the correct answer to a state's prompt, without the end of the sequence."""
-    world = tuple(query.gold for query in state.queries)
-    return tokenizer.encode(f"Statement: {statement(world)}")
+    return tokenizer.encode(answer_text(state))
 
 
 def check_limit(tokenizer: Tokenizer, states: Sequence[State], limits: Limits) -> None:

@@ -13,6 +13,7 @@ from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.weights import weights_digest
+from benchmark.pipeline import prints
 from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.attempts import Attempts, needed
 from benchmark.pipeline.data import load_states
@@ -23,20 +24,16 @@ from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.pipeline.surroundings import surroundings
 from benchmark.prompts.rendering import completion, prompt, prompt_text
-from benchmark.records import Answer, Completion, Outcome, State, TokenIds
+from benchmark.records import Answer, Completion, State, TokenIds
 from benchmark.regression.environment import code_digests
 from benchmark.regression.logits import Logits
-from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.record import Allowed, Record
 from benchmark.regression.stages import digest
 from benchmark.scoring.counts import count
-from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
 
 if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
-
-SAMPLES = 3
-"""So many prompts are kept as they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +78,18 @@ class _Fingerprint:
     def record(self) -> Record:
         make = self.attempts.make
         make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
-        texts = make("prompt", self._texts, lambda all_: (digest([text]) for text in all_))
+        texts = make("prompt", self._texts, prints.texts)
         prompts = make("tokens", self._prompts, _each)
         model = make("weights", self._model, lambda loaded: [weights_digest(loaded)])
         loaded = self._loaded(model, prompts)
         completions = make("output", lambda: self._decoded(loaded), _outputs)
         output = self._with_end(completions or ())
         path = self._path(output, prompts)
-        allowed = make("constraint", lambda: self._allowed(model, path), _sets)
+        allowed = make("constraint", lambda: self._allowed(model, path), prints.allowed_sets)
         logits = make("logits", lambda: self._logits(loaded, path), _values)
         said = tuple(each.text for each in completions or ())
-        answers = make("answer", lambda: _answers(completions), _contents)
-        outcomes = make("outcome", lambda: self._outcomes(answers), _correct)
+        answers = make("answer", lambda: _answers(completions), prints.contents)
+        outcomes = make("outcome", lambda: prints.scored(answers, self.states), prints.correct)
         make("verdict", lambda: count(needed(outcomes, "outcome")), lambda c: [digest([c])])
         record = Record(
             environment=surroundings(self.request.run, self.settings, self.location, loaded),
@@ -104,7 +101,7 @@ class _Fingerprint:
             allowed=allowed,
             logits=logits,
             outcomes=tuple(outcomes or ()),
-            samples=tuple(map(Sample, (texts or ())[:SAMPLES], (prompts or ())[:SAMPLES])),
+            samples=prints.samples(texts, prompts),
             code=code_digests(),
         )
         return repeated(record, loaded, self.states, self.request.repeats, self.progress)
@@ -178,19 +175,11 @@ class _Fingerprint:
         rows_ = model.get_input_embeddings().num_embeddings if model is not None else None
         walker = Walker(compiled(answer_expression(BOXES), self._tokenizer, rows_))
         along = tuple(walker.along(answer) for answer in path)
-        return Allowed(tuple(map(_summary, walker.sets)), along)
+        return Allowed(tuple(map(prints.allowed_set, walker.sets)), along)
 
     def _logits(self, loaded: Loaded | None, path: Sequence[TokenIds]) -> Logits:
         self.progress.say("log-probabilities along the recorded answers")
         return log_probabilities(needed(loaded, self._missing()), path)
-
-    def _outcomes(self, answers: Sequence[Answer] | None) -> list[Outcome]:
-        given = needed(answers, "answer")
-        return [score(answer, state) for answer, state in zip(given, self.states, strict=True)]
-
-
-def _summary(tokens: TokenIds) -> AllowedSet:
-    return AllowedSet(digest(tokens), len(tokens), sum(tokens))
 
 
 def _answers(completions: Sequence[Completion] | None) -> list[Answer]:
@@ -205,22 +194,6 @@ def _outputs(completions: Sequence[Completion]) -> Iterator[str]:
     return (digest([*each.token_ids, each.finished, each.text]) for each in completions)
 
 
-def _sets(allowed: Allowed) -> Iterator[str]:
-    names = ("-", *(each.digest for each in allowed.sets))
-    return (digest(names[number + 1] for number in numbers) for numbers in allowed.along)
-
-
 def _values(logits: Logits) -> Iterator[str]:
     states = map(logits.state, range(len(logits.lengths)))
     return (digest([ids.tolist(), steps.tolist()]) for ids, steps in states)
-
-
-def _contents(answers: Sequence[Answer]) -> Iterator[str]:
-    return (
-        digest(None if box is None else sorted(box) for box in answer.contents)
-        for answer in answers
-    )
-
-
-def _correct(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    return (digest([each.sample_id, each.numops, each.correct]) for each in outcomes)

@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.boxes.dataset import rows
-from benchmark.boxes.language import statement
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.expression import answer_expression
 from benchmark.errors import ModelError
 from benchmark.models.location import Location, locate
 from benchmark.models.weights import weights_digest
+from benchmark.pipeline import prints
+from benchmark.pipeline.answers import answer_text
 from benchmark.pipeline.attempts import Attempts, needed
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
-from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
+from benchmark.regression.record import Allowed, Record
 from benchmark.regression.stages import STAGES, digest
 from benchmark.scoring.counts import count
-from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
 
 _NEW_TOKENS = 160
 """Enough for a whole answer in most tokenizers; outlines alone would stop at 20."""
 
-_SAMPLES = 3
 _FORBIDDEN = -1
 
 
@@ -58,16 +57,17 @@ class _Plain:
     def record(self) -> Record:
         make = self.attempts.make
         make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
-        sent = make("prompt", self._sent, lambda all_: (digest([text]) for text in all_))
+        sent = make("prompt", self._sent, prints.texts)
         ids = make("tokens", lambda: self._encoded(sent), lambda all_: map(digest, all_))
         path = make("path", lambda: self._answers_after(sent), lambda all_: map(digest, all_))
-        allowed = make("constraint", lambda: self._allowed(ids, path), _sets)
+        allowed = make("constraint", lambda: self._allowed(ids, path), prints.allowed_sets)
         said, outcomes = list[str](), list[Outcome]()
         if self._location is not None:
             make("weights", lambda: self._raw_model, lambda raw: [weights_digest(raw)])
-            said = make("output", lambda: self._said(ids), lambda all_: map(_one, all_)) or []
-            answers = make("answer", lambda: _answers(said), _contents)
-            outcomes = make("outcome", lambda: self._outcomes(answers), _correct) or []
+            said = make("output", lambda: self._said(ids), prints.texts) or []
+            answers = make("answer", lambda: _answers(said), prints.contents)
+            scored = make("outcome", lambda: prints.scored(answers, self.states), prints.correct)
+            outcomes = scored or []
             make("verdict", lambda: count(outcomes), lambda counts: [digest([counts])])
         return Record(
             environment=self._environment(),
@@ -77,7 +77,7 @@ class _Plain:
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
             outcomes=tuple(outcomes),
-            samples=tuple(map(Sample, (sent or ())[:_SAMPLES], (ids or ())[:_SAMPLES])),
+            samples=prints.samples(sent, ids),
             code=code_digests(),
         )
 
@@ -139,10 +139,9 @@ class _Plain:
         return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
 
     def _answer(self, sent: str, state: State) -> TokenIds:
-        answer = f"Statement: {statement(tuple(query.gold for query in state.queries))}"
         encode = self._raw_tokenizer.encode
         before = encode(sent, add_special_tokens=False)
-        return tuple(encode(sent + answer, add_special_tokens=False)[len(before) :])
+        return tuple(encode(sent + answer_text(state), add_special_tokens=False)[len(before) :])
 
     def _allowed(
         self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None
@@ -153,7 +152,7 @@ class _Plain:
             self._along(ids, answer, known)
             for ids, answer in zip(needed(prompts, "tokens"), needed(path, "tokens"), strict=True)
         )
-        sets = tuple(AllowedSet(digest(s), len(s), sum(s)) for s in known)
+        sets = tuple(map(prints.allowed_set, known))
         return Allowed(sets, along)
 
     def _along(
@@ -187,10 +186,6 @@ class _Plain:
                 str(self._generator(completion(s.description), max_new_tokens=_NEW_TOKENS))
                 for s in self.states
             ]
-
-    def _outcomes(self, answers: Sequence[Answer] | None) -> list[Outcome]:
-        given = needed(answers, "answer")
-        return [score(answer, state) for answer, state in zip(given, self.states, strict=True)]
 
     def _environment(self) -> Environment:
         """What a user would know: versions, the model's files, and what was chosen for them."""
@@ -229,25 +224,5 @@ def _eager() -> Any:  # noqa: ANN401
     return torch.compiler.set_stance("force_eager")
 
 
-def _sets(allowed: Allowed) -> list[str]:
-    names = ("-", *(each.digest for each in allowed.sets))
-    return [digest(names[number + 1] for number in numbers) for numbers in allowed.along]
-
-
-def _one(text: str) -> str:
-    return digest([text])
-
-
 def _answers(said: Sequence[str]) -> list[Answer]:
     return [parse_answer(text, BOXES) for text in needed(said or None, "output")]
-
-
-def _contents(answers: Sequence[Answer]) -> list[str]:
-    return [
-        digest(None if box is None else sorted(box) for box in answer.contents)
-        for answer in answers
-    ]
-
-
-def _correct(outcomes: Sequence[Outcome]) -> list[str]:
-    return [digest([each.sample_id, each.numops, each.correct]) for each in outcomes]

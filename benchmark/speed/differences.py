@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
+from benchmark.decoding.sequences import common_length
 from benchmark.records import TokenIds
 from benchmark.speed.messages import Difference
 
@@ -39,8 +39,7 @@ def partings(
     found = []
     for state in sorted(ours.keys() & theirs.keys()):
         one, other = [*ours[state], end], [*theirs[state], end]
-        pairs = zip(one, other, strict=False)
-        place = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        place = common_length(one, other)
         # An answer ends at its end: one of two that are the same so far has it, or a token.
         if place < min(len(one), len(other)):
             found.append(Parting(state, place, one[place], other[place]))

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from statistics import median
 
+from benchmark.decoding.sequences import common_length
 from benchmark.records import TokenIds
 from benchmark.speed.messages import LimitTaken, Taken
 from benchmark.speed.specs import Spec
@@ -158,16 +159,11 @@ def distinct_tokens(prompts: Iterable[TokenIds]) -> int:
     ordered = sorted(set(prompts))
     if not ordered:
         return 0
-    shared = sum(_common(one, other) for one, other in pairwise(ordered))
+    shared = sum(common_length(one, other) for one, other in pairwise(ordered))
     # In sorted order whatever the first and the last share, all between them share.
-    return sum(map(len, ordered)) - shared - _common(ordered[0], ordered[-1])
+    return sum(map(len, ordered)) - shared - common_length(ordered[0], ordered[-1])
 
 
 def _mean(counts: Sequence[int | None], states: int) -> float | None:
     known = [count for count in counts if count is not None]
     return sum(known) / len(known) / states if known else None
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    pairs: Iterable[tuple[int, int]] = zip(one, other, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
