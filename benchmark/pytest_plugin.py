@@ -89,26 +89,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line a pair: what was measured, and whether its hypothesis holds."""
     reports = [r for group in terminalreporter.stats.values() for r in group]
-    lines = [
-        str(value)
-        for report in reports
-        for name, value in getattr(report, "user_properties", ())
-        if name == _PROPERTY and getattr(report, "when", "") == "call"
-    ]
-    if lines:
-        terminalreporter.section("pairs, at numops >= 1")
-        for line in sorted(lines):
-            terminalreporter.line(line)
-    stand_ins = {
-        str(value)
-        for report in reports
-        for name, value in getattr(report, "user_properties", ())
-        if name == _FALLBACK and getattr(report, "when", "") == "call"
+    sections = {
+        "pairs, at numops >= 1": _values(reports, _PROPERTY),
+        "fingerprints held against other hardware's": sorted(set(_values(reports, _FALLBACK))),
     }
-    if stand_ins:
-        terminalreporter.section("fingerprints held against other hardware's")
-        for line in sorted(stand_ins):
+    for title, lines in sections.items():
+        if lines:
+            terminalreporter.section(title)
+        for line in lines:
             terminalreporter.line(line)
+
+
+def _values(reports: Sequence[object], wanted: str) -> list[str]:
+    """The values that tests' calls gave a user property, in ascending order."""
+    return sorted(
+        str(value)
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == wanted and getattr(report, "when", "") == "call"
+    )
 
 
 def verdict_line(pair: Pair, figures: str, *, holds: bool) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from benchmark.errors import SettingError
 from benchmark.pipeline.probes import Workbench
 from benchmark.regression.comparison import Comparison, compare
-from benchmark.regression.culprits import UNMOVED, Bisection, Step, summary
+from benchmark.regression.culprits import Bisection, Step, summary
 from benchmark.regression.record import Record
 from benchmark.regression.search import Move, Search
 
@@ -45,7 +45,7 @@ class _Releases:
         return self.differ(record, self.bench.again(self.requirements(place)))
 
     def differ(self, old: Record, new: Record) -> bool:
-        return compare(old, new).severity not in UNMOVED
+        return not compare(old, new).severity.within_noise
 
     def _tell(self, place: int, what: str) -> None:
         self.bench.say(f"{self.library} {self.releases[place]:<10} {what}")

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from benchmark.errors import SettingError
 from benchmark.pipeline.probes import Say, Workbench
 from benchmark.regression.comparison import compare
-from benchmark.regression.culprits import UNMOVED, Canary, Trial, size
+from benchmark.regression.culprits import Canary, Trial, size
 from benchmark.regression.layers import checked
 from benchmark.regression.record import Record
 from benchmark.regression.releases import releases
@@ -53,7 +53,7 @@ class _Trying:
         if new is None:
             return self._unmeasured()
         comparison = compare(self._baseline, new)
-        if comparison.severity in UNMOVED:
+        if comparison.severity.within_noise:
             self._tell("all upgrades", comparison.severity.value)
             return Trial(self._name, comparison)
         self._tell("all upgrades", f"moved: {size(comparison)}")
@@ -85,7 +85,7 @@ class _Trying:
             self._tell(" ".join(wanted), self.bench.reason(wanted))
             return None
         comparison = compare(self._baseline, record)
-        moved = comparison.severity not in UNMOVED
+        moved = not comparison.severity.within_noise
         said = f"moved: {size(comparison)}" if moved else comparison.severity.value
         self._tell(" ".join(wanted), said)
         return moved

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from benchmark.errors import SettingError
 from benchmark.pipeline.probes import Probe, Say, run_probe
 from benchmark.regression.comparison import Comparison, compare
-from benchmark.regression.culprits import UNMOVED, size
+from benchmark.regression.culprits import size
 from benchmark.regression.history import commit_of, worktree
 from benchmark.regression.layers import project_root
 from benchmark.regression.record import Record
@@ -28,7 +28,7 @@ class Isolation:
     def verdict(self) -> str:
         """Whose doing it is, in words."""
         environment, code = (
-            each.severity not in UNMOVED for each in (self.by_environment, self.by_code)
+            not each.severity.within_noise for each in (self.by_environment, self.by_code)
         )
         if environment and code:
             return "both: the environment moves the old code too, and the code moves more"
@@ -36,7 +36,7 @@ class Isolation:
             return "the environment: the old code moves with it, and the new code moves no more"
         if code:
             return "the code: the old code gives the old record in this environment"
-        if self.whole.severity in UNMOVED:
+        if self.whole.severity.within_noise:
             return "nothing: no stage moved beyond noise"
         return "neither alone: only both together are beyond noise"
 
@@ -128,4 +128,4 @@ def _record(probe: Probe, project: Path, out: Path, along: Path) -> Record:
 
 def _told(comparison: Comparison) -> str:
     severity = comparison.severity
-    return severity.value if severity in UNMOVED else f"{severity.value}, {size(comparison)}"
+    return severity.value if severity.within_noise else f"{severity.value}, {size(comparison)}"

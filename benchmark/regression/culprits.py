@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 
-UNMOVED = (Severity.SAME, Severity.NOISE)
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -86,7 +84,7 @@ class Trial:
     @property
     def moved(self) -> bool:
         """Whether anything moved beyond noise."""
-        return self.comparison is not None and self.comparison.severity not in UNMOVED
+        return self.comparison is not None and not self.comparison.severity.within_noise
 
     @property
     def severity(self) -> Severity:
@@ -132,7 +130,7 @@ class Canary:
 
 def summary(comparison: Comparison, old: str) -> str:
     """A comparison in one line."""
-    if comparison.severity in UNMOVED:
+    if comparison.severity.within_noise:
         return f"as {old}"
     return f"moved: {size(comparison)}"
 

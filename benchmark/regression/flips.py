@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from benchmark.decoding.sequences import common_length
 from benchmark.records import Outcome, TokenIds
 from benchmark.regression.alignment import Alignment
 from benchmark.regression.logits import log_probability
@@ -83,8 +84,7 @@ def paired(
 def _change(old: Record, new: Record, pair: tuple[int, int]) -> Change:
     one, other = pair
     before, after = old.output[one], new.output[other]
-    pairs = enumerate(zip(before, after, strict=False))
-    position = next((n for n, (a, b) in pairs if a != b), min(len(before), len(after)))
+    position = common_length(before, after)
     tokens = (_at(before, position), _at(after, position))
     return Change(
         *pair,

@@ -25,6 +25,11 @@ class Severity(StrEnum):
     DRIFT = "drift"
     REGRESSION = "regression"
 
+    @property
+    def within_noise(self) -> bool:
+        """Whether nothing moved, or no more than repeats of the same run do."""
+        return self in {Severity.SAME, Severity.NOISE}
+
 
 EXIT_STATUSES: Mapping[Severity, int] = {
     Severity.SAME: 0,

@@ -17,7 +17,7 @@ from syrupy.data import SnapshotCollection, SnapshotCollections
 from syrupy.location import PyTestLocation
 
 from benchmark.errors import SettingError
-from benchmark.regression.comparison import Comparison, Severity, compare
+from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES
 from benchmark.regression.storage import (
@@ -135,7 +135,7 @@ class FingerprintExtension(MeasurementExtension):
 
 def acceptable(comparison: Comparison) -> bool:
     """Whether a comparison passes: no more than noise, on other hardware no more than few flips."""
-    if comparison.severity in {Severity.SAME, Severity.NOISE}:
+    if comparison.severity.within_noise:
         return True
     if not comparison.other_hardware or comparison.failed or comparison.alignment.lost:
         return False
