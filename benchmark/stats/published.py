@@ -7,8 +7,6 @@ for the clusters a design effect is stated and the binomial variance multiplied 
 from dataclasses import dataclass
 from math import erfc, inf, sqrt
 
-from statsmodels.stats.multitest import multipletests
-
 from benchmark.records import Tally
 
 DESIGN_EFFECT = 2.0
@@ -60,10 +58,16 @@ def unpaired_test(
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """The p-values adjusted by Holm's method for being several, in their order."""
-    if not p_values:
-        return []
-    adjusted: list[float] = multipletests(p_values, method="holm")[1].tolist()
+    """The p-values adjusted for being several, in their order.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
+    """
+    several, highest = len(p_values), 0.0
+    adjusted = [1.0] * several
+    for rank, index in enumerate(sorted(range(several), key=p_values.__getitem__)):
+        # None may fall below a smaller one's.
+        highest = max(highest, min(1.0, (several - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted
 
 

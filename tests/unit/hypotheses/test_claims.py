@@ -1,8 +1,7 @@
 """Every claim, decided every way on hand-made results."""
 
-import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,14 +125,6 @@ def test_the_needs_are_enough(made: Made) -> None:
         few = _judge(identifier, replace(results, entries=kept))
         assert few.status == "supported"
         assert len(kept) == len(claim.needs)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """Holm's method in statsmodels collects garbage at each call; what is there now is exempt."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def _published() -> Results:

@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
 
 from benchmark.models.published import published
@@ -49,6 +50,13 @@ def test_a_published_difference() -> None:
     found = unpaired_test(base, variant)
     assert 100 * found.difference == pytest.approx(22.51, abs=0.01)
     assert found.greater < 1e-30
+
+
+@settings(max_examples=30)  # every call of theirs collects garbage
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    """Equal and extreme p-values included."""
+    assert holm(p_values) == multipletests(p_values, method="holm")[1].tolist()
 
 
 def test_holm_by_hand() -> None:
