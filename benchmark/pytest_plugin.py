@@ -1,7 +1,9 @@
 """What the suite adds to pytest: options, models measured once, verdicts, skips with reasons."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Tally
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from syrupy.assertion import SnapshotAssertion
 
     from benchmark.pipeline.measure import Measured
@@ -128,11 +131,32 @@ def model_store(request: pytest.FixtureRequest) -> "ModelStore":
 
 
 @pytest.fixture(scope="session")
-def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measure:
+def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
+    """Standard error as it is outside of tests, to show progress on; with ``-q`` it is quiet.
+
+    Workers of xdist have none of their own but the same standard error: a live line of each would
+    write over the others', so there it is lines.
+    """
+    from rich.console import Console
+
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        number = os.dup(2)
+    with os.fdopen(number, "w", encoding="utf-8", errors="replace", buffering=1) as file:
+        shared = hasattr(request.config, "workerinput")
+        quiet = request.config.get_verbosity() < 0
+        yield Console(file=file, force_terminal=False if shared else None, quiet=quiet)
+
+
+@pytest.fixture(scope="session")
+def measure(
+    request: pytest.FixtureRequest, model_store: "ModelStore", terminal: "Console"
+) -> Measure:
     """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
     from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.pairs import as_registered
+    from benchmark.report.progress import RunProgress
 
     option = request.config.getoption
     wanted = RunRequest(
@@ -149,7 +173,11 @@ def measure(request: pytest.FixtureRequest, model_store: "ModelStore") -> Measur
     @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "Measured | str":
         try:
-            return model_store.measure(as_registered(model, wanted))
+            with RunProgress(terminal, named=True) as progress:
+                if terminal.is_terminal:
+                    terminal.print()  # pytest's own line stands unfinished
+                store = replace(model_store, progress=progress)
+                return store.measure(as_registered(model, wanted))
         except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
             return str(error)
 
@@ -212,7 +240,7 @@ def _device(config: pytest.Config) -> str:
 
 
 class Quiet:
-    """Progress inside pytest, which shows its own."""
+    """Progress that nobody watches."""
 
     def say(self, text: str) -> None:
         """Say nothing."""

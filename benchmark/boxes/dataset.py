@@ -29,7 +29,8 @@ def generate(
 ) -> Iterator[State]:
     """The states of a split (``train``, ``dev``, ``test`` or ``all``), or its evaluated subsample.
 
-    Nothing is held but the current sequence, whatever the size of the split.
+    Nothing is held but the current sequence and, of a subsample, what is drawn so far, whatever
+    the size of the split.
     """
     names = list(splits.SHARES) if split == "all" else [split]
 
@@ -38,7 +39,7 @@ def generate(
             for sequence in sequences(name, seed, vocabulary):
                 yield from states(sequence.sample_id, sequence.initial, sequence.operations)
 
-    return subsample(every, subsample_rng(seed)) if subsampled else every()
+    return subsample(every(), subsample_rng(seed)) if subsampled else every()
 
 
 def rows(state: State) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The evaluated subset: whole states, drawn by the numops of their queries."""
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -13,20 +14,14 @@ NUMOPS = range(8)
 QUERIES_A_NUMOPS = 100
 
 
-def subsample(states: Callable[[], Iterable[State]], rng: np.random.Generator) -> Iterator[State]:
+def subsample(states: Iterable[State], rng: np.random.Generator) -> Iterator[State]:
     """The states with at least one drawn query, in their order, all seven queries kept.
 
-    For each numops 0 to 7, 100 queries are drawn (all, where there are fewer), by reservoir,
-    so that the states need not be held: ``states`` is called twice and must give the same
-    states both times.
+    For each numops 0 to 7, 100 queries are drawn (all, where there are fewer), by reservoir: no
+    more than 800 states are held, however many there are.
     """
-    chosen = _draw(states(), Draws(rng))
-    return (state for index, state in enumerate(states()) if index in chosen)
-
-
-def _draw(states: Iterable[State], draws: Draws) -> set[int]:
-    """The indices of the states with a drawn query."""
-    reservoirs: dict[int, list[int]] = {numops: [] for numops in NUMOPS}
+    draws = Draws(rng)
+    reservoirs: dict[int, list[tuple[int, State]]] = {numops: [] for numops in NUMOPS}
     seen = dict.fromkeys(NUMOPS, 0)
     for index, state in enumerate(states):
         for query in state.queries:
@@ -35,9 +30,10 @@ def _draw(states: Iterable[State], draws: Draws) -> set[int]:
             reservoir = reservoirs[query.numops]
             seen[query.numops] += 1
             if len(reservoir) < QUERIES_A_NUMOPS:
-                reservoir.append(index)
+                reservoir.append((index, state))
                 continue
             place = draws.below(seen[query.numops])
             if place < QUERIES_A_NUMOPS:
-                reservoir[place] = index
-    return {index for reservoir in reservoirs.values() for index in reservoir}
+                reservoir[place] = (index, state)
+    drawn = dict(itertools.chain.from_iterable(reservoirs.values()))
+    yield from (drawn[index] for index in sorted(drawn))

@@ -1,6 +1,7 @@
 """The states that are asked about, and what predictions about them come to."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, SettingError
 from benchmark.pipeline.requests import DataRequest
-from benchmark.records import Outcome, State
+from benchmark.records import Contents, Outcome, State
 from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
 from benchmark.scoring.predictions import match, read_predictions
@@ -70,10 +71,16 @@ def _source(request: DataRequest) -> Iterator[State]:
         raise SettingError("--password is for the authors' ZIP; give that with --data, or leave it")
     if path is None:
         seed = request.seed or 0
-        return generate(request.split, seed, default_vocabulary(), subsampled=True)
+        return iter(_evaluated(request.split, seed, default_vocabulary()))
     if request.seed is not None:
         raise SettingError(f"--seed generates data, and --data {path} gives it; use one of them")
     return read_archive(path, request.password) if zipped else read_file(path)
+
+
+@lru_cache(maxsize=4)
+def _evaluated(split: str, seed: int, vocabulary: Contents) -> tuple[State, ...]:
+    """The evaluated subsample: each of many models is asked about the same one."""
+    return tuple(generate(split, seed, vocabulary, subsampled=True))
 
 
 def _once(states: Iterable[State], source: str) -> Iterator[State]:

@@ -24,9 +24,11 @@ _GB = 1e9
 class RunProgress:
     """States done, states a second and time left."""
 
-    def __init__(self, console: Console) -> None:
-        """Write to the console."""
+    def __init__(self, console: Console, *, named: bool = False) -> None:
+        """Write to the console; where several write there, each plain line names the model."""
         self._console = console
+        self._named = named
+        self._name = ""
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._total = self._done = self._before = 0
@@ -53,6 +55,7 @@ class RunProgress:
     def start(self, total: int, done: int, name: str = "") -> None:
         """Show that decoding begins."""
         self._total, self._done, self._before = total, done, done
+        self._name = f"{_short(name)}: " if self._named and name else ""
         self._started = self._last_line = time.monotonic()
         if done:
             self.say(f"{done} of {total} states were already there")
@@ -86,7 +89,7 @@ class RunProgress:
             self._last_line = now
             left = (self._total - self._done) / rate
             self.say(
-                f"{self._done}/{self._total} states, {rate:.2f} a second, "
+                f"{self._name}{self._done}/{self._total} states, {rate:.2f} a second, "
                 f"about {left:.0f} s left{_found(right, memory)}"
             )
 

@@ -60,6 +60,7 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     first = project.runpytest_subprocess(*options, "-n", "2", "--snapshot-update")
     first.assert_outcomes(passed=count)
     first.stdout.fnmatch_lines(["*pairs, at numops >= 1*", "alignment-codegemma-7b*no gain: yes*"])
+    first.stderr.fnmatch_lines([f"codegemma-7b: {STATES}/{STATES} states, *% right"])
     store = project.path / "runs" / "store"
     results = sorted(store.glob("*/result.json"))
     assert len(results) == len(rehearsed.models)
@@ -101,7 +102,8 @@ def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) 
     hopeful = own.with_name("hopeful.toml")
     hopeful.write_text(own.read_text().replace('"no gain"', '"gain"'))
     options = ("-m", "gpu", "--device=cpu", f"--registry={hopeful}", "--states=8")
-    done = project.runpytest_subprocess(*options, "-k", "code-llama2-7b")
+    done = project.runpytest_subprocess(*options, "-q", "-k", "code-llama2-7b")
+    assert "states" not in done.stderr.str()
     done.assert_outcomes(failed=1, deselected=21)
     done.stdout.fnmatch_lines(["*not gain: *points*CodeLlama 7B at numops 0: 0.0, published 90.9*"])
 

@@ -51,7 +51,7 @@ def test_subsample_keeps_what_it_must(numops: list[list[int]], seed: int) -> Non
     """Whole states in order; 100 queries of each numops 0 to 7, all where there are no more."""
     states = stream(numops)
     every = list(states())
-    found = list(subsample(states, rng(seed)))
+    found = list(subsample(states(), rng(seed)))
     rest = iter(every)
     assert all(state in rest for state in found), "not in order, or not as given"
     before, after = queries(every), queries(found)
@@ -65,7 +65,7 @@ def test_subsample_keeps_what_it_must(numops: list[list[int]], seed: int) -> Non
 
 def test_subsample_agrees_with_a_naive_check_of_a_whole_split(dev: list[State]) -> None:
     """On a real split: rare numops in full, common ones at least 100, far from all states."""
-    found = list(subsample(lambda: iter(dev), rng(0)))
+    found = list(subsample(iter(dev), rng(0)))
     positions = [dev.index(state) for state in found]
     assert positions == sorted(set(positions))
     before, after = queries(dev), queries(found)
@@ -81,7 +81,7 @@ def test_subsample_agrees_with_a_naive_check_of_a_whole_split(dev: list[State]) 
 
 def test_subsample_depends_on_its_generator_alone(dev: list[State]) -> None:
     """The same seed draws the same states, another seed others."""
-    first, again, other = (list(subsample(lambda: iter(dev), rng(seed))) for seed in (3, 3, 4))
+    first, again, other = (list(subsample(iter(dev), rng(seed))) for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
@@ -89,19 +89,19 @@ def test_subsample_depends_on_its_generator_alone(dev: list[State]) -> None:
 def test_states_without_a_reported_numops_are_not_drawn() -> None:
     """Nothing is drawn for numops above 7, but such queries of drawn states stay."""
     states = stream([[8, 9], [8, 0], [11]])
-    assert [state.sample_id for state in subsample(states, rng(0))] == [1]
-    assert len(next(subsample(states, rng(0))).queries) == 2
+    assert [state.sample_id for state in subsample(states(), rng(0))] == [1]
+    assert len(next(subsample(states(), rng(0))).queries) == 2
 
 
 def test_subsample_of_nothing_is_nothing() -> None:
     """An empty stream has an empty subset."""
-    assert list(subsample(stream([]), rng(0))) == []
+    assert list(subsample(stream([])(), rng(0))) == []
 
 
 def test_exactly_100_queries_are_drawn_a_numops() -> None:
     """With one query a state, 100 states are drawn of those with each numops."""
     states = stream([[n] for n in range(9) for _ in range(100 + 50 * n)])
-    found = list(subsample(states, rng(1)))
+    found = list(subsample(states(), rng(1)))
     assert queries(found) == Counter(dict.fromkeys(range(8), 100))
 
 
@@ -110,7 +110,7 @@ def test_every_query_is_as_likely_to_be_drawn() -> None:
     size, repeats, share = 150, 1500, 100 / 150
     states = stream([[0]] * size)
     drawn = Counter(
-        state.sample_id for seed in range(repeats) for state in subsample(states, rng(seed))
+        state.sample_id for seed in range(repeats) for state in subsample(states(), rng(seed))
     )
     expected = repeats * share
     deviations = sum((drawn[index] - expected) ** 2 for index in range(size))

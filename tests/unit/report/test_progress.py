@@ -37,6 +37,18 @@ def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_lines_of_several_models_say_whose_they_are() -> None:
+    """Where models are measured side by side, each line names its own."""
+    console = _console(terminal=False)
+    with RunProgress(console, named=True) as progress:
+        progress.start(total=4, done=0, name="one")
+        progress.advance(4)
+        progress.start(total=4, done=0, name="other")
+        progress.advance(4)
+    lines = _text(console).splitlines()
+    assert [line.partition(":")[0] for line in lines if ":" in line] == ["one", "other"]
+
+
 def test_a_live_line_on_a_terminal() -> None:
     """On a terminal there is a bar with states done, rate and time left."""
     console = _console(terminal=True)
