@@ -12,6 +12,7 @@ from benchmark.cli.bisect import bisect
 from benchmark.cli.canary import canary
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
+from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
@@ -61,6 +62,7 @@ VERBS = (
 )
 for verb in VERBS:
     app.command()(verb)
+app.add_typer(export, name="export")
 
 _NAME = "python -m benchmark"
 _MISUSE = 2

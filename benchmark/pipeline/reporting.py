@@ -60,7 +60,7 @@ def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ())
         pairs={view.pair.id: view for view in _pairs(known, measured)},
         audits=tuple(_audits(measured)),
         compared=tuple(_compared(views)),
-        states=tuple(_states(runs)),
+        states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
         drift=tuple(read_drift(read_object(path), path) for path in drift),
         notes=tuple(_notes(runs, measured)),
@@ -163,8 +163,12 @@ def _outcomes(run: FinishedRun) -> tuple[Outcome, ...]:
     return run.result.outcomes or ()
 
 
-def _states(runs: Sequence[FinishedRun]) -> list[StateView]:
-    """Every state that has a prediction, and each run's answer to it."""
+def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
+    """Every state that has a prediction, and each run's answer to it.
+
+    Raises:
+        DataError: when a prediction is about no state, or leads to another result than its run's.
+    """
     states: dict[str, State] = {}
     answers: list[dict[str, Answered]] = []
     for run in runs:

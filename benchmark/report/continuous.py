@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from benchmark.regression.verdict import Comparison, Severity
+from benchmark.report.junit import Case, Problem, Suite, document
 from benchmark.report.shift import headline, summary_lines
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
@@ -31,19 +31,10 @@ def properties(comparison: Comparison) -> dict[str, str]:
 
 def junit(comparison: Comparison, name: str) -> str:
     """A JUnit file of one case, which fails by drift and by regression."""
-    bad = comparison.severity in _LEVELS
-    suite = ET.Element("testsuite", name="compare", tests="1", failures=str(int(bad)))
-    case = ET.SubElement(suite, "testcase", classname="compare", name=name)
-    values = ET.SubElement(case, "properties")
-    for key, value in properties(comparison).items():
-        ET.SubElement(values, "property", name=key, value=value)
-    if bad:
-        failure = ET.SubElement(case, "failure", message=_printable(headline(comparison)))
-        failure.text = _printable("\n".join(summary_lines(comparison)))
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
+    problem = None
+    if comparison.severity in _LEVELS:
+        problem = Problem(headline(comparison), "\n".join(summary_lines(comparison)))
+    return document([Suite("compare", (Case("compare", name, properties(comparison), problem),))])
 
 
 def annotation(comparison: Comparison, name: str) -> str:
@@ -87,11 +78,6 @@ def on_github(
 
 def _cell(value: str | None) -> str:
     return "" if value is None else value.replace("|", "\\|").replace("\n", " ")
-
-
-def _printable(text: str) -> str:
-    """XML 1.0 has no control characters; a library's error may."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def _escaped(text: str, more: str = "") -> str:

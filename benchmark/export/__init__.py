@@ -1,0 +1,1 @@
+"""What others read: Parquet, JUnit, data sets with their cards, tasks of evaluation harnesses."""

@@ -1,0 +1,86 @@
+"""Finished runs as a JUnit file: a suite a run, a case a numops, and a suite of pairs."""
+
+import json
+from collections.abc import Iterator
+
+from benchmark.export.rows import part
+from benchmark.report.junit import Case, Problem, Suite, document
+from benchmark.report.material import Chance, Material, PairView, RunView
+from benchmark.stats.summary import Estimate
+
+_SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_size")
+
+
+def junit_of(material: Material) -> str:
+    """The file; a pair fails when it does not show what it is expected to.
+
+    A run fails nothing: an accuracy alone is neither good nor bad. Pairs with a model that was
+    not measured, or on other states, have no case.
+    """
+    suites = [Suite(view.run.label, list(_cases(view)), _about(view)) for view in material.runs]
+    pairs = [_pair(view) for view in material.pairs.values() if view.measured]
+    return document([*suites, Suite("pairs", pairs)] if pairs else suites)
+
+
+def _about(view: RunView) -> dict[str, str]:
+    run = view.run
+    protocol, environment = part(run.document, "protocol"), part(run.document, "environment")
+    versions = part(environment, "versions")
+    return {
+        "model": run.model,
+        "model.fingerprint": _text(part(run.document, "model").get("fingerprint")),
+        "data.sha256": run.result.data,
+        **{f"protocol.{name}": _text(protocol.get(name)) for name in _SETTINGS},
+        "benchmark": _text(environment.get("benchmark")),
+        **{f"version.{name}": _text(version) for name, version in versions.items()},
+    }
+
+
+def _cases(view: RunView) -> Iterator[Case]:
+    summary, chance = view.summary, view.run.result.chance
+    parts = {"overall": summary.overall, "numops >= 1": summary.nontrivial}
+    for name, estimate in parts.items():
+        yield Case(view.run.label, name, _figures(estimate))
+    for n, estimate in sorted(summary.by_numops.items()):
+        yield Case(view.run.label, f"numops {n}", {**_figures(estimate), **_random(chance, n)})
+
+
+def _figures(estimate: Estimate) -> dict[str, str]:
+    """Counts, and accuracy with its 95 % interval in per cent; none where there is no query."""
+    tally = estimate.tally
+    counts = {"correct": str(tally.correct), "total": str(tally.total)}
+    if not tally.total:
+        return counts
+    shares = (tally.accuracy, *estimate.interval)
+    names = ("accuracy", "low", "high")
+    return counts | {name: f"{100 * x:.2f}" for name, x in zip(names, shares, strict=True)}
+
+
+def _random(chance: Chance, numops: int) -> dict[str, str]:
+    return {"random": f"{100 * chance[numops]:.2f}"} if numops in chance else {}
+
+
+def _pair(view: PairView) -> Case:
+    tests, figures = view.measured, view.verdict or ""
+    values: dict[str, str] = {
+        "base": view.base.model.huggingface_id,
+        "variant": view.variant.model.huggingface_id,
+        "hypothesis": view.pair.hypothesis,
+        "verdict": figures,
+        **(_summary("base", view.base.measured and view.base.measured.nontrivial)),
+        **(_summary("variant", view.variant.measured and view.variant.measured.nontrivial)),
+    }
+    if tests:
+        values["p"] = f"{tests.nontrivial.two_sided:.4f}"
+    problem = None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
+    return Case("pairs", view.pair.id, values, problem)
+
+
+def _summary(role: str, estimate: Estimate | None) -> dict[str, str]:
+    if estimate is None:
+        return {}
+    return {f"{role}.{name}": value for name, value in _figures(estimate).items()}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value) if value is not None else ""

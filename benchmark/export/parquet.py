@@ -1,0 +1,100 @@
+"""Parquet files, by pyarrow: rows of results, and rows of the dataset."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from benchmark.errors import MissingLibraryError
+from benchmark.store.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_GROUP = 20_000
+"""Rows that are held, and that a row group has."""
+
+_COMPRESSION = "zstd"
+
+
+def write_results(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
+    """Write rows of results to the file, whole or not at all; how many they are.
+
+    Raises:
+        MissingLibraryError: without pyarrow.
+    """
+    arrow = _arrow()
+    text, number = arrow.string(), arrow.int32()
+    often = arrow.dictionary(arrow.int32(), text)  # few values in many rows
+    schema = arrow.schema(
+        [
+            *((name, often) for name in ("run", "model", "model_fingerprint", "data_sha256")),
+            *((name, often) for name in ("protocol", "engine", "prompt_format", "dtype")),
+            *((name, often) for name in ("quantization", "device")),
+            *((name, number) for name in ("batch_size", "max_new_tokens")),
+            ("environment", often),
+            ("state", often),
+            *((name, number) for name in ("sequence", "operations")),
+            ("description", often),
+            *((name, number) for name in ("box", "numops")),
+            ("numops_by_op", _by_op(arrow)),
+            ("gold", arrow.list_(text)),
+            ("predicted", arrow.list_(text)),
+            ("correct", arrow.bool_()),
+            ("text", often),
+        ]
+    )
+    return _write(path, schema, rows)
+
+
+def write_dataset(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
+    """Write rows in the authors' schema to the file, whole or not at all; how many they are.
+
+    Raises:
+        MissingLibraryError: without pyarrow.
+    """
+    arrow = _arrow()
+    names = ("sentence", "sentence_masked", "masked_content")
+    schema = arrow.schema(
+        [
+            *((name, arrow.string()) for name in names),
+            *((name, arrow.int64()) for name in ("sample_id", "numops")),
+            ("numops_by_op", _by_op(arrow, 64)),
+        ]
+    )
+    return _write(path, schema, rows)
+
+
+def _arrow() -> ModuleType:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingLibraryError(
+            "Parquet needs pyarrow, which is not installed; run: pip install '.[export]'"
+        ) from error
+    return pyarrow
+
+
+def _by_op(arrow: ModuleType, bits: int = 32) -> "pyarrow.DataType":
+    number = arrow.int64() if bits == 64 else arrow.int32()  # noqa: PLR2004
+    return arrow.struct([(kind, number) for kind in ("move", "remove", "put")])
+
+
+def _write(path: Path, schema: "pyarrow.Schema", rows: Iterable[Mapping[str, object]]) -> int:
+    arrow, written = _arrow(), 0
+    with (
+        replacing(path) as temporary,
+        arrow.parquet.ParquetWriter(temporary, schema, compression=_COMPRESSION) as writer,
+    ):
+        for group in _groups(rows):
+            writer.write_table(arrow.Table.from_pylist(group, schema=schema))
+            written += len(group)
+    return written
+
+
+def _groups(rows: Iterable[Mapping[str, object]]) -> Iterator[list[Mapping[str, object]]]:
+    left = iter(rows)
+    while group := list(islice(left, _GROUP)):
+        yield group
