@@ -1,0 +1,82 @@
+"""What a harness asks and how an answer counts: a document a state, an outcome a query."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from benchmark.boxes.states import parse_state
+from benchmark.boxes.subsample import NUMOPS
+from benchmark.errors import DataError
+from benchmark.pipeline import DataRequest, evaluate, load_states
+from benchmark.pipeline.answers import answer_text
+from benchmark.prompts.rendering import completion
+from benchmark.records import State
+from benchmark.report.explorer import state_id
+
+Queries = Sequence[Sequence[int]]
+"""``(numops, 1 for right)`` of each query of a state, box by box."""
+
+GROUPS: Mapping[str, range] = {
+    "acc": range(36),
+    "acc_nontrivial": range(1, 36),
+    **{f"acc_numops_{numops}": range(numops, numops + 1) for numops in NUMOPS},
+}
+"""The accuracies by name, and the numops of the queries that each is of."""
+
+
+class Document(TypedDict):
+    """A state as a harness keeps it: what is asked, the correct answer, and where it is from."""
+
+    id: str
+    sample_id: int
+    description: str
+    prompt: str
+    answer: str
+
+
+def documents(
+    data: str | None = None,
+    password: str | None = None,
+    seed: int | None = None,
+    states: int | None = None,
+    split: str = "test",
+) -> list[Document]:
+    """The states that ``run`` asks about with the same options, in its order.
+
+    Raises:
+        BenchmarkError: as ``run`` does.
+    """
+    path = Path(data) if data else None
+    return [
+        _document(state) for state in load_states(DataRequest(path, password, seed, states, split))
+    ]
+
+
+def queries(sample_id: int, description: str, text: str) -> list[list[int]]:
+    """How a text about a state is scored, by our scorer."""
+    (outcome,) = evaluate([parse_state(sample_id, description)], [text])
+    pairs = zip(outcome.numops, outcome.correct, strict=True)
+    return [[numops, int(right)] for numops, right in pairs]
+
+
+def accuracy(scored: Iterable[Queries], group: str) -> float:
+    """The accuracy in 0..1 of a group of queries; NaN where there is none.
+
+    Raises:
+        DataError: when there is no such group.
+    """
+    if group not in GROUPS:
+        raise DataError(f"no accuracy {group!r}; there are {', '.join(GROUPS)}")
+    wanted = GROUPS[group]
+    right = [correct for state in scored for numops, correct in state if numops in wanted]
+    return sum(right) / len(right) if right else float("nan")
+
+
+def _document(state: State) -> Document:
+    return {
+        "id": state_id(state.description),
+        "sample_id": state.sample_id,
+        "description": state.description,
+        "prompt": completion(state.description),
+        "answer": answer_text(state),
+    }
