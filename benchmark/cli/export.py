@@ -34,7 +34,7 @@ def results(
     for run in runs:
         if not run.texts:
             print(f"note: {visible(run.label)}: no predictions.jsonl beside its result; left out")
-    print(f"written: {out}, {rows} queries of {len(runs)} runs")
+    print(f"written: {out}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
 
 
 @export.command()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -50,9 +50,14 @@ def write_folder(request: SourceRequest, out: Path) -> int:
     """
     lines_file, parquet_file = (out / f"{request.split}.{form}" for form in ("jsonl", "parquet"))
     _check(request)
+    source = _source(request)
+
+    def lines() -> Iterator[str]:
+        return (line for state in source() for line in rows(state))
+
     # Parquet first: where its library is missing nothing is left behind.
-    written = write_dataset(parquet_file, map(json.loads, _lines(request)))
-    write_text(lines_file, (f"{line}\n" for line in _lines(request)))
+    written = write_dataset(parquet_file, map(json.loads, lines()))
+    write_text(lines_file, (f"{line}\n" for line in lines()))
     described = request.describe()
     write_text(out / "README.md", [_card(request.split, described, written)])
     hashes = {path.name: _sha256(path) for path in (lines_file, parquet_file)}
@@ -71,15 +76,12 @@ def _check(request: SourceRequest) -> None:
         )
 
 
-def _lines(request: SourceRequest) -> Iterator[str]:
-    for state in _states(request):
-        yield from rows(state)
-
-
-def _states(request: SourceRequest) -> Iterator[State]:
+def _source(request: SourceRequest) -> Callable[[], Iterator[State]]:
+    """The states, from the first one on as often as it is called; a file is read only once."""
     if request.path or request.password is not None:
-        return iter(load_states(DataRequest(request.path, request.password)))
-    return generate(
+        states = load_states(DataRequest(request.path, request.password))
+        return lambda: iter(states)
+    return lambda: generate(
         request.split, request.seed or 0, default_vocabulary(), subsampled=request.subsampled
     )
 

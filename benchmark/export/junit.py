@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from benchmark.export.rows import part
 from benchmark.report.junit import Case, Problem, Suite, document
 from benchmark.report.material import Chance, Material, PairView, RunView
-from benchmark.stats.summary import Estimate
+from benchmark.stats.summary import Estimate, Summary
 
 _SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_size")
 
@@ -67,19 +67,21 @@ def _pair(view: PairView) -> Case:
         "variant": view.variant.model.huggingface_id,
         "hypothesis": view.pair.hypothesis,
         "verdict": figures,
-        **(_summary("base", view.base.measured and view.base.measured.nontrivial)),
-        **(_summary("variant", view.variant.measured and view.variant.measured.nontrivial)),
+        **_role("base", view.base.measured),
+        **_role("variant", view.variant.measured),
     }
     if tests:
         values["p"] = f"{tests.nontrivial.two_sided:.4f}"
-    problem = None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
+    problem = (
+        None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
+    )
     return Case("pairs", view.pair.id, values, problem)
 
 
-def _summary(role: str, estimate: Estimate | None) -> dict[str, str]:
-    if estimate is None:
-        return {}
-    return {f"{role}.{name}": value for name, value in _figures(estimate).items()}
+def _role(role: str, summary: Summary | None) -> dict[str, str]:
+    """The figures of one of a pair at numops >= 1, its main measure."""
+    figures = _figures(summary.nontrivial) if summary else {}
+    return {f"{role}.{name}": value for name, value in figures.items()}
 
 
 def _text(value: object) -> str:

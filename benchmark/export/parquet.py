@@ -1,6 +1,7 @@
 """Parquet files, by pyarrow: rows of results, and rows of the dataset."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ from benchmark.errors import MissingLibraryError
 from benchmark.store.files import replacing
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
 
 _GROUP = 20_000
 """Rows that are held, and that a row group has."""
@@ -60,7 +61,7 @@ def write_dataset(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
         [
             *((name, arrow.string()) for name in names),
             *((name, arrow.int64()) for name in ("sample_id", "numops")),
-            ("numops_by_op", _by_op(arrow, 64)),
+            ("numops_by_op", _by_op(arrow, wide=True)),
         ]
     )
     return _write(path, schema, rows)
@@ -68,21 +69,20 @@ def write_dataset(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
 
 def _arrow() -> ModuleType:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
     except ImportError as error:
         raise MissingLibraryError(
             "Parquet needs pyarrow, which is not installed; run: pip install '.[export]'"
         ) from error
-    return pyarrow
 
 
-def _by_op(arrow: ModuleType, bits: int = 32) -> "pyarrow.DataType":
-    number = arrow.int64() if bits == 64 else arrow.int32()  # noqa: PLR2004
+def _by_op(arrow: ModuleType, *, wide: bool = False) -> "pa.DataType":
+    number = arrow.int64() if wide else arrow.int32()
     return arrow.struct([(kind, number) for kind in ("move", "remove", "put")])
 
 
-def _write(path: Path, schema: "pyarrow.Schema", rows: Iterable[Mapping[str, object]]) -> int:
+def _write(path: Path, schema: "pa.Schema", rows: Iterable[Mapping[str, object]]) -> int:
     arrow, written = _arrow(), 0
     with (
         replacing(path) as temporary,

@@ -150,4 +150,3 @@ _PATIENCE = 0.05
 def _queries(score: SampleScore) -> Queries:
     found: Queries = (score.score.metadata or {})["queries"]
     return found
-

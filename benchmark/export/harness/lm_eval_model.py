@@ -57,7 +57,9 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
         )
 
     def generate_until(
-        self, requests: "list[Instance]", disable_tqdm: bool = False  # noqa: FBT001, FBT002, ARG002
+        self,
+        requests: "list[Instance]",
+        disable_tqdm: bool = False,  # noqa: FBT001, FBT002, ARG002
     ) -> list[str]:
         """The answers.
 
@@ -68,11 +70,11 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
             _check(request.args[1])
         return self._decoder.texts([request.args[0] for request in requests])
 
-    def loglikelihood(self, requests: "list[Instance]") -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: "list[Instance]") -> list[tuple[float, bool]]:  # noqa: ARG002
         """Nothing that an engine does."""
         raise SettingError("the model entity-tracking generates only; take --model hf for this")
 
-    def loglikelihood_rolling(self, requests: "list[Instance]") -> list[float]:
+    def loglikelihood_rolling(self, requests: "list[Instance]") -> list[float]:  # noqa: ARG002
         """Nothing that an engine does."""
         raise SettingError("the model entity-tracking generates only; take --model hf for this")
 

@@ -1,0 +1,108 @@
+"""The verb ``export`` as a user meets it, its data loaded by the library that it is for."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import ModuleType
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmark.boxes.dataset import rows
+
+CommandLine = Callable[..., CompletedProcess[str]]
+BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
+INSTALL = "pip install '.[test]'"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, finished_runs: ModuleType) -> Path:
+    """A folder with two runs in it."""
+    place, states = tmp_path / "runs", finished_runs.some_states(26)
+    finished_runs.write_run(place / "base", BASE, states, finished_runs.copied)
+    finished_runs.write_run(place / "variant", VARIANT, states, finished_runs.right)
+    return place
+
+
+@pytest.fixture
+def data(tmp_path: Path, finished_runs: ModuleType) -> Path:
+    """26 states as a data file."""
+    path = tmp_path / "data.jsonl"
+    states = finished_runs.some_states(26)
+    path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
+    return path
+
+
+def test_results(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+    """A row a query of each run; a run without predictions is named and left out."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason=INSTALL)
+    (runs / "base" / "predictions.jsonl").unlink()
+    out = tmp_path / "r.parquet"
+    done = command_line("export", "results", runs, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "note: Llama 2 7B: no predictions.jsonl beside its result; left out",
+        f"written: {out}, {26 * 7} queries of 1 runs",
+    ]
+    table = parquet.read_table(out).to_pylist()
+    assert {row["model"] for row in table} == {VARIANT}
+    assert all(row["correct"] for row in table)
+
+
+def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+    """A suite a run and one of the pairs."""
+    out = tmp_path / "r.xml"
+    done = command_line("export", "junit", runs, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"written: {out}, 2 runs and 1 pairs\n"
+    names = [suite.get("name") for suite in ET.parse(out).getroot()]  # noqa: S314
+    assert names == ["Llama 2 7B", "CodeLlama 7B", "pairs"]
+
+
+def test_a_dataset_that_datasets_loads(
+    command_line: CommandLine, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parquet and JSON lines have the rows of the file, and Croissant their digests."""
+    datasets = pytest.importorskip("datasets", reason=INSTALL)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out, cache = tmp_path / "boxes", str(tmp_path / "cache")
+    done = command_line("export", "dataset", "--data", data, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"written: {out}, {26 * 7} rows, 7 a state\n"
+    expected = [json.loads(line) for line in data.read_text().splitlines()]
+    loaded = datasets.load_dataset(str(out), split="test", cache_dir=cache)
+    assert loaded.to_list() == expected
+    lines = str(out / "test.jsonl")
+    assert (
+        datasets.load_dataset("json", data_files=lines, split="train", cache_dir=cache).to_list()
+        == expected
+    )
+    assert (out / "test.jsonl").read_bytes() == data.read_bytes()
+    card = (out / "README.md").read_text()
+    assert "Read from data.jsonl:\n26 states, 182 queries" in card
+    croissant = json.loads((out / "croissant.json").read_text())
+    for part in croissant["distribution"]:
+        content = (out / part["contentUrl"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == part["sha256"]
+    (fields,) = (record["field"] for record in croissant["recordSet"])
+    assert {field["source"]["extract"]["column"] for field in fields} < set(loaded.column_names)
+
+
+def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Path) -> None:
+    """What does not exist or go together ends with exit code 2, and nothing is written."""
+    out = tmp_path / "out"
+    for arguments, words in (
+        (["dataset", "--split", "all"], "no split 'all'; choose one of train, dev, test"),
+        (["dataset", "--data", data, "--seed", 1], "use one of them"),
+        (["dataset", "--password", "x"], "--password is for the authors' ZIP"),
+        (["results", tmp_path / "none"], "no result.json in or below it"),
+        (["junit", tmp_path / "none"], "no result.json in or below it"),
+        ([], "See: python -m benchmark export --help"),
+    ):
+        done = command_line("export", *arguments, *(["--out", out] if arguments else []))
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not out.exists()

@@ -1,0 +1,67 @@
+"""Finished runs as JUnit: the figures are those of the summary, pairs fail by their verdict."""
+
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree as ET
+
+from benchmark.export.junit import junit_of
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import gather
+
+BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
+
+
+def _written(folder: Path) -> ET.Element:
+    return ET.fromstring(junit_of(gather([folder], registry())))  # noqa: S314  # our own
+
+
+def _properties(element: ET.Element | None) -> dict[str | None, str | None]:
+    assert element is not None
+    return {p.get("name"): p.get("value") for p in element.findall("properties/property")}
+
+
+def test_a_suite_a_run_and_a_case_a_numops(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Counts add up to the overall case; settings and versions stand at the suite."""
+    states = finished_runs.some_states(65)
+    finished_runs.write_run(tmp_path / "a", BASE, states, finished_runs.copied)
+    (suite,) = _written(tmp_path)
+    cases = {case.get("name"): _properties(case) for case in suite.findall("testcase")}
+    parts = [values for name, values in cases.items() if name and name.startswith("numops ")]
+    parts.remove(cases["numops >= 1"])
+    assert sum(int(values["total"] or 0) for values in parts) == 65 * 7
+    assert sum(int(v["correct"] or 0) for v in parts) == int(cases["overall"]["correct"] or 0)
+    assert cases["numops 0"]["accuracy"] == "100.00"
+    assert float(cases["numops 0"]["random"] or 0) > 0
+    assert float(cases["overall"]["low"] or 0) < float(cases["overall"]["accuracy"] or 0)
+    about = _properties(suite)
+    assert (about["model"], about["protocol.engine"]) == (BASE, "outlines")
+    assert (about["version.torch"], about["data.sha256"]) == ("2.13.0", "d1")
+    assert suite.get("failures") == "0"
+
+
+def test_a_pair_fails_when_it_does_not_hold(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """The gain that is expected is there or not; both figures stand beside the verdict."""
+    states = finished_runs.some_states(260)
+    for name, variant, failures in (("good", "right", "0"), ("bad", "copied", "1")):
+        folder = tmp_path / name
+        finished_runs.write_run(folder / "base", BASE, states, finished_runs.copied)
+        finished_runs.write_run(
+            folder / "variant", VARIANT, states, getattr(finished_runs, variant)
+        )
+        suite = _written(folder)[-1]
+        assert (suite.get("name"), suite.get("failures")) == ("pairs", failures)
+        case = suite.find("testcase")
+        assert case is not None
+        values = _properties(case)
+        assert (values["base"], values["hypothesis"]) == (BASE, "gain")
+        assert float(values["base.accuracy"] or 100) < 10
+        assert (values["variant.accuracy"] == "100.00") == (failures == "0")
+        assert (case.find("failure") is not None) == (failures == "1")
+
+
+def test_hostile_names(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """A model's name may hold what XML cannot."""
+    states = finished_runs.some_states(13)
+    finished_runs.write_run(tmp_path / "a", "x/\x00<&>\ud800", states, finished_runs.right)
+    (suite,) = _written(tmp_path)
+    assert suite.get("name") == "?<&>?"

@@ -1,0 +1,69 @@
+"""Parquet files, read back by pyarrow."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmark.errors import MissingLibraryError
+from benchmark.export.parquet import write_results
+from benchmark.export.rows import plain_text, result_rows
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import answered_states
+from benchmark.store.runs import read_runs
+
+if TYPE_CHECKING:
+    from pyarrow import parquet
+else:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[export]'")
+
+
+def test_what_is_written_is_read(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Every row and value comes back, hostile text included, and there is no other column."""
+    hostile = f"Statement: Box 0 contains the \x00\x07\x1b[31m.{finished_runs.HOSTILE}"
+    states = finished_runs.some_states(13)
+    folder = tmp_path / "run"
+    finished_runs.write_run(folder, "x/\x1b", states, lambda _: hostile)
+    runs = read_runs([folder], registry())
+    rows = list(result_rows(runs, answered_states(runs)))
+    path = tmp_path / "deep" / "r.parquet"
+    assert write_results(path, rows) == 13 * 7
+    table = parquet.read_table(path)
+    assert table.to_pylist() == rows
+    assert table.column("text")[0].as_py() == plain_text(hostile)
+    assert table.column("predicted")[0].as_py() == ["\x00\x07\x1b[31m"]
+
+
+def test_in_groups_too(
+    tmp_path: Path, finished_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows beyond the first group are there, and in order."""
+    monkeypatch.setattr("benchmark.export.parquet._GROUP", 10)
+    finished_runs.write_run(
+        tmp_path / "run", "x/y", finished_runs.some_states(13), finished_runs.right
+    )
+    runs = read_runs([tmp_path / "run"], registry())
+    rows = list(result_rows(runs, answered_states(runs)))
+    write_results(tmp_path / "r.parquet", rows)
+    assert parquet.ParquetFile(tmp_path / "r.parquet").num_row_groups == 10
+    assert parquet.read_table(tmp_path / "r.parquet").to_pylist() == rows
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    """Rows that break in the middle neither replace the file nor leave another."""
+    path = tmp_path / "r.parquet"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError):
+        write_results(path, ({"box": 1 // number} for number in (1, 0)))
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what to install."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingLibraryError, match=r"pip install '\.\[export\]'"):
+        write_results(tmp_path / "r.parquet", [])
+    assert not list(tmp_path.iterdir())
