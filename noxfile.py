@@ -37,3 +37,11 @@ def canary(session: nox.Session) -> None:
     snapshots = ("tests/reproduction", "tests/integration/test_tokenizers.py")
     suite = [part for path in snapshots for part in ("--suite", path)]
     session.run("python", "-m", "benchmark", "canary", *report, *suite, *upgrades)
+
+
+@nox.session
+def harness(session: nox.Session) -> None:
+    """Try the tasks for lm-evaluation-harness and Inspect: their accuracy is ours, every query."""
+    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
+    session.install("--requirement", "harness-requirements.txt")
+    session.run("pytest", "tests/integration/test_harness.py", *session.posargs)

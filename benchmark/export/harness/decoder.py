@@ -45,6 +45,13 @@ class Decoder:
         location = locate(model)
         self._tokenizer = load_tokenizer(location)
         self._model = load_model(location, self.settings.options)
+        self._engine = create_engine(
+            self.settings.engine,
+            self._model,
+            self._tokenizer,
+            self.settings.limits,
+            answer_expression(BOXES),
+        )
 
     def texts(self, prompts: Sequence[str]) -> list[str]:
         """The model's answers, in the order of the prompts.
@@ -55,8 +62,5 @@ class Decoder:
         tokenizer, limits = self._tokenizer, self.settings.limits
         ids = [with_one_bos(tokenizer.encode(text), tokenizer.bos_id) for text in prompts]
         check_prompts(self._model, tokenizer, ids, limits)
-        engine = create_engine(
-            self.settings.engine, self._model, tokenizer, limits, answer_expression(BOXES)
-        )
-        found = {i: done.text for batch in engine.generate(ids) for i, done in batch}
+        found = {i: done.text for batch in self._engine.generate(ids) for i, done in batch}
         return [found[index] for index in range(len(prompts))]

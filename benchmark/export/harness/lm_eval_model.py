@@ -14,6 +14,7 @@ from lm_eval.api.registry import register_model
 
 from benchmark.errors import SettingError
 from benchmark.export.harness.decoder import Decoder
+from benchmark.models.loading import resolve_device
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -50,7 +51,7 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
             pretrained,
             engine,
             protocol,
-            device,
+            _device(device),
             dtype,
             size if size > 1 else None,
             max_new_tokens,
@@ -77,6 +78,11 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
     def loglikelihood_rolling(self, requests: "list[Instance]") -> list[float]:  # noqa: ARG002
         """Nothing that an engine does."""
         raise SettingError("the model entity-tracking generates only; take --model hf for this")
+
+
+def _device(asked: str | None) -> str | None:
+    """lm_eval says cuda:0 where nobody said anything: no error without a GPU, as with its hf."""
+    return "cpu" if asked == "cuda:0" and resolve_device("auto") == "cpu" else asked
 
 
 def _check(asked: Mapping[str, object]) -> None:

@@ -1,0 +1,148 @@
+"""Our task in lm-evaluation-harness and in Inspect: their outcomes are ours, query by query.
+
+Each is run by its own command on a control model, once with its own way of running a transformers
+model, which must do what our engine ``unconstrained`` does, and once with our engine.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmark.pipeline import DataRequest, RunRequest, load_states, run
+from benchmark.pipeline.requests import Progress
+from benchmark.report.explorer import state_id
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "fixtures" / "models" / "track"
+HARNESS = ROOT / "benchmark" / "export" / "harness"
+STATES = 48
+
+Outcomes = Mapping[str, tuple[str, list[list[int]]]]
+"""By state the text, and (numops, right) of its queries."""
+
+
+def _needs(library: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(library) is None, reason=f"no {library}: nox -s harness")
+
+
+def _ours(engine: str, out: Path, progress: Progress) -> Outcomes:
+    request = RunRequest(
+        str(MODEL), out, DataRequest(states=STATES), engine=engine, device="cpu", batch_size=16
+    )
+    measured = run(request, progress)
+    states = load_states(request.data)
+    triples = zip(states, measured.texts, measured.outcomes, strict=True)
+    return {
+        state_id(state.description): (
+            text,
+            [[n, int(c)] for n, c in zip(outcome.numops, outcome.correct, strict=True)],
+        )
+        for state, text, outcome in triples
+    }
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcomes]:
+    """``ours(engine)``: what ``run`` comes to."""
+    known: dict[str, Outcomes] = {}
+
+    def measured(engine: str) -> Outcomes:
+        if engine not in known:
+            known[engine] = _ours(engine, tmp_path_factory.mktemp(engine) / "run", _Silent())
+        return known[engine]
+
+    return measured
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def say(self, text: str) -> None: ...
+    def start(self, total: int, done: int, name: str = "") -> None: ...
+    def advance(self, states: int, right: object = None, memory: int | None = None) -> None: ...
+
+
+def _command(*words: str | Path) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    environment["INSPECT_DISPLAY"] = "plain"
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@_needs("lm_eval")
+@pytest.mark.parametrize(
+    ("model", "arguments", "engine"),
+    [
+        ("hf", "dtype=float32,add_bos_token=True", "unconstrained"),
+        ("entity-tracking", "protocol=default", "speculative"),
+        ("entity-tracking", "engine=outlines", "outlines"),
+    ],
+)
+def test_lm_eval(
+    model: str, arguments: str, engine: str, ours: Callable[[str], Outcomes], tmp_path: Path
+) -> None:
+    """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
+    _command(
+        *("-m", "benchmark.export.harness.lm_eval_model", "run", "--model", model),
+        *("--model_args", f"pretrained={MODEL},{arguments}", "--tasks", "entity_tracking_boxes"),
+        *("--metadata", json.dumps({"states": STATES}), "--device", "cpu", "--batch_size", "16"),
+        *("--log_samples", "--output_path", tmp_path),
+    )
+    (samples,) = tmp_path.rglob("samples_*.jsonl")
+    (results,) = tmp_path.rglob("results_*.json")
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    theirs = {line["doc"]["id"]: (line["resps"][0][0], line["acc"]) for line in lines}
+    assert theirs == ours(engine)
+    reported = json.loads(results.read_text())["results"]["entity_tracking_boxes"]
+    _check({key.removesuffix(",none"): value for key, value in reported.items()}, ours(engine))
+
+
+@_needs("inspect_ai")
+@pytest.mark.parametrize(
+    ("model", "arguments", "engine"),
+    [
+        ("hf/local", ["--model-config", HARNESS / "inspect_hf.yaml"], "unconstrained"),
+        ("entity-tracking/track", [], "speculative"),
+        ("entity-tracking/track", ["-M", "engine=outlines"], "outlines"),
+    ],
+)
+def test_inspect(
+    model: str,
+    arguments: list[str | Path],
+    engine: str,
+    ours: Callable[[str], Outcomes],
+    tmp_path: Path,
+) -> None:
+    """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
+    _command(
+        *("-m", "inspect_ai", "eval", f"{HARNESS / 'inspect_task.py'}@entity_tracking_boxes"),
+        *("--model", model, "-M", f"model_path={MODEL}", *arguments, "-T", f"states={STATES}"),
+        *("--log-dir", tmp_path, "--log-format", "json"),
+    )
+    (path,) = tmp_path.glob("*.json")
+    log = json.loads(path.read_text())
+    scores = {sample["id"]: sample["scores"]["boxes"] for sample in log["samples"]}
+    theirs = {key: (score["answer"], score["metadata"]["queries"]) for key, score in scores.items()}
+    assert theirs == ours(engine)
+    (score,) = log["results"]["scores"]
+    reported = {name: metric["value"] for name, metric in score["metrics"].items()}
+    _check(reported, ours(engine))
+
+
+def _check(reported: Mapping[str, float], ours: Outcomes) -> None:
+    every = [query for _, queries in ours.values() for query in queries]
+    nontrivial = [right for numops, right in every if numops >= 1]
+    assert reported["acc"] == pytest.approx(sum(right for _, right in every) / len(every))
+    assert reported["acc_nontrivial"] == pytest.approx(sum(nontrivial) / len(nontrivial))
+    of_two = [right for numops, right in every if numops == 2]
+    assert reported["acc_numops_2"] == pytest.approx(sum(of_two) / len(of_two))
