@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lm_eval.models  # noqa: F401  # lm_eval names its own models only where there are none yet
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
