@@ -1,6 +1,9 @@
 """Tokenizers made from bare vocabularies, which transformers cannot load right by itself."""
 
+import hashlib
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
@@ -16,16 +19,49 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """The tokenizer of a fetched vocabulary of the kind named in ``sources.toml``."""
     from transformers import AutoTokenizer, LlamaTokenizer
 
+    if kind.startswith("gguf"):
+        return _converted(folder, kind)
     if kind == "sentencepiece":
         # AutoTokenizer loses the space before the first word when it has only this file.
         return LlamaTokenizer.from_pretrained(folder)
-    if kind == "gguf":
-        return AutoTokenizer.from_pretrained(folder, gguf_file="vocabulary.gguf")
-    if kind == "gguf-bpe":
-        return _byte_level_bpe(folder / "vocabulary.gguf")
     if kind == "tokenizer.json":
         return AutoTokenizer.from_pretrained(folder)
     raise ModelError(f"{folder}: no vocabulary of kind {kind!r} is known")
+
+
+def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a GGUF file, which is read once a release of what reads it, and saved.
+
+    gguf takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
+    """
+    from transformers import AutoTokenizer
+
+    place = folder / f"converted-{_readers()}"
+    if not place.is_dir():
+        with TemporaryDirectory(dir=folder, prefix=".converted-") as temporary:
+            made = Path(temporary) / "tokenizer"
+            _read_gguf(folder, kind).save_pretrained(made)
+            try:
+                made.rename(place)
+            except OSError:  # another process was quicker
+                if not place.is_dir():
+                    raise
+    return AutoTokenizer.from_pretrained(place)
+
+
+def _readers() -> str:
+    """A digest of all that reads a GGUF file: the libraries' releases, and this code."""
+    releases = [version(name) for name in ("transformers", "tokenizers", "gguf")]
+    code = Path(__file__).read_bytes()
+    return hashlib.sha256(" ".join(releases).encode() + code).hexdigest()[:12]
+
+
+def _read_gguf(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
+    from transformers import AutoTokenizer
+
+    if kind == "gguf-bpe":
+        return _byte_level_bpe(folder / "vocabulary.gguf")
+    return AutoTokenizer.from_pretrained(folder, gguf_file="vocabulary.gguf")
 
 
 def _byte_level_bpe(path: Path) -> "PreTrainedTokenizerFast":

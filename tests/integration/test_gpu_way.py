@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.app import app
+from benchmark.errors import DoesNotFitError
 from benchmark.models.registry import Registry, registry
+from benchmark.pipeline import model_store
+from benchmark.pipeline.measure import Prepared
 
 ROOT = Path(__file__).parents[2]
 STATES = 2
@@ -122,33 +125,28 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
         'hypothesis = "gain"\nsource = "a test"\n'
     )
     options = ("-m", "gpu", "--device=cpu", "--registry=own.toml", "--states=1")
-    done = project.runpytest_subprocess(*options)
+    done = project.runpytest_inprocess(*options)
     done.assert_outcomes(skipped=1)
     done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such file or folder here*"])
-    plain = project.runpytest_subprocess("-m", "gpu", "-n", "2")
+    plain = project.runpytest_inprocess("-m", "gpu")
     plain.assert_outcomes(skipped=len(registry().pairs))
     assert plain.ret == 0
     plain.stdout.fnmatch_lines(["SKIPPED*needs a CUDA GPU, and torch sees none here*"])
 
 
-def test_a_model_that_does_not_fit_is_skipped_once(own: Path, project: pytest.Pytester) -> None:
+def test_a_model_that_does_not_fit_is_skipped_once(
+    own: Path, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It skips all its pairs with its own reason, and is not loaded again for the next one."""
-    project.makeconftest(
-        """
-        import pathlib
-        import benchmark.pipeline.model_store as store
-        from benchmark.errors import DoesNotFitError
+    loaded: list[str] = []
 
-        def execute(work, *_, **__):
-            with open("loaded.txt", "a") as file:
-                file.write(work.location.folder.name + "\\n")
-            raise DoesNotFitError(f"{work.location.folder.name}: does not fit on this machine")
+    def execute(work: Prepared, *_: object, **__: object) -> None:
+        loaded.append(work.location.folder.name)
+        raise DoesNotFitError(f"{loaded[-1]}: does not fit on this machine")
 
-        store.execute = execute
-        """
-    )
+    monkeypatch.setattr(model_store, "execute", execute)
     options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "--states=1")
-    done = project.runpytest_subprocess(*options, "-k", "llama2-13b")
+    done = project.runpytest_inprocess(*options, "-k", "llama2-13b")
     done.assert_outcomes(skipped=2, deselected=20)
     done.stdout.fnmatch_lines(["SKIPPED*llama2-13b: does not fit on this machine*"])
-    assert (project.path / "loaded.txt").read_text().split() == ["llama2-13b"]
+    assert loaded == ["llama2-13b"]

@@ -1,0 +1,76 @@
+"""Vocabularies in GGUF files: what is kept of reading one, and for how long."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gguf import GGUFWriter
+
+from benchmark.errors import ModelError
+from benchmark.models import vocabularies
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.vocabularies import load_vocabulary
+
+TEXT = "Statement: Box 0 contains the bag and the map, Box 1 contains nothing.\nÄ 17"
+
+
+@pytest.fixture
+def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+    """The tokenizer that the file is written from."""
+    return tiny_tokenizer()
+
+
+@pytest.fixture
+def folder(tokenizer: TransformersTokenizer, tmp_path: Path) -> Path:
+    """A folder with its vocabulary as GGUF, special tokens last as DeepSeek's are."""
+    model = json.loads(tokenizer.raw.backend_tokenizer.to_str())["model"]
+    special = ["<s>", "</s>"]
+    ordered = sorted(model["vocab"], key=lambda token: model["vocab"][token])
+    tokens = [token for token in ordered if token not in special] + special
+    writer = GGUFWriter(tmp_path / "vocabulary.gguf", "deepseek")
+    writer.add_token_list(tokens)
+    writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    writer.add_token_types([3 if token in special else 1 for token in tokens])
+    writer.add_bos_token_id(tokens.index("<s>"))
+    writer.add_eos_token_id(tokens.index("</s>"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return tmp_path
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("the GGUF file was read again")
+
+
+def test_a_file_is_read_once(
+    folder: Path, tokenizer: TransformersTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first load and the next give the file's spellings, and the ids of reading it each time."""
+    direct = vocabularies._read_gguf(folder, "gguf-bpe")  # noqa: SLF001
+    first = load_vocabulary(folder, "gguf-bpe")
+    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    again = load_vocabulary(folder, "gguf-bpe")
+    for raw in (first, again):
+        loaded = TransformersTokenizer(raw, "loaded")
+        assert loaded.encode(TEXT) == tuple(direct.encode(TEXT, add_special_tokens=False))
+        # Without the two special tokens before them all others are numbered two lower.
+        assert loaded.spellings == {i - 2: text for i, text in tokenizer.spellings.items()}
+        assert (loaded.raw.bos_token, loaded.bos_id) == ("<s>", len(loaded.spellings))
+        assert (loaded.raw.eos_token, loaded.eos_id) == ("</s>", len(loaded.spellings) + 1)
+
+
+def test_another_release_reads_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one release made of the file says nothing about another."""
+    load_vocabulary(folder, "gguf-bpe")
+    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    monkeypatch.setattr(vocabularies, "version", lambda _: "99.0")
+    with pytest.raises(AssertionError, match="read again"):
+        load_vocabulary(folder, "gguf-bpe")
+
+
+def test_an_unknown_kind_is_an_error(folder: Path) -> None:
+    """It is named, with the folder."""
+    with pytest.raises(ModelError, match="no vocabulary of kind 'tar'"):
+        load_vocabulary(folder, "tar")
