@@ -209,10 +209,7 @@ def test_a_killed_process_loses_no_finished_state(request_: RunRequest, whole: b
     kept = predictions.read_bytes()
     assert whole.startswith(kept[: kept.rfind(b"\n") + 1])
     assert kept
-    done = subprocess.run(  # noqa: S603
-        _command(request_), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run(request_, Watch())
     assert predictions.read_bytes() == whole
 
 
