@@ -182,7 +182,7 @@ def run_probe(
     python: Path, project: Path, wanted: Probe, out: Path, along: Path | None
 ) -> str | None:
     """Run a probe with the code of a folder; None, or the last line of one that made no record."""
-    variables = {**os.environ, **_steady(), **python_path(project)}
+    variables = {**os.environ, **steady(), **python_path(project)}
     try:
         # An interpreter that we made, and arguments of our own command line.
         done = subprocess.run(  # noqa: S603
@@ -224,20 +224,6 @@ def code_identity() -> str:
     return hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest()[:12]
 
 
-def _steady() -> Mapping[str, str]:
-    """The same in every environment; compiling masks would take longer than all the rest."""
+def steady() -> Mapping[str, str]:
+    """Variables of every process that is started, the same in every environment."""
     return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": ""}
-
-
-def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> int:
-    """Run those tests that need no GPU in that environment; 1 where any fails, else 0.
-
-    Raises:
-        NotInstallableError: when the environment cannot be made.
-    """
-    python = maker.make(requirements).python
-    command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
-    variables = {**os.environ, **_steady(), **python_path(project_root())}
-    # An interpreter that we made, and the user's own tests.
-    done = subprocess.run([*command, *map(str, tests)], env=variables, check=False)  # noqa: S603
-    return int(done.returncode != 0)
