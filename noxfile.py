@@ -27,11 +27,14 @@ def lint(session: nox.Session) -> None:
 def canary(session: nox.Session) -> None:
     """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
 
-    Only what they change is installed, over the versions of constraints.txt.
+    Only what they change is installed, over the versions of constraints.txt. Where only flags are
+    given, such as --pre, they are for the usual libraries.
     """
     session.install("--constraint", "constraints.txt", "--editable", ".[test]")
     session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
-    upgrades = session.posargs or ["transformers", "tokenizers", "outlines"]
+    upgrades = list(session.posargs)
+    if all(each.startswith("-") for each in upgrades):
+        upgrades += ["transformers", "tokenizers", "outlines"]
     # Kept for the nightly workflow to read.
     report = ("--json", "canary.json", "--report", "canary.md")
     snapshots = ("tests/reproduction", "tests/integration/test_tokenizers.py")
