@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import JsonFile, Retry, flag
+from benchmark.cli.options import JsonFile, Repeats, Retry, flag
 from benchmark.cli.writing import say, write_json
 
 
@@ -18,6 +18,7 @@ def canary(
         "fixtures/models/track"
     ),
     states: Annotated[int, typer.Option(help="States of the fingerprint.", min=1)] = 16,
+    repeats: Repeats = 4,
     plain: Annotated[
         list[Path] | None,
         typer.Option(help="Plain use of this folder as well.", metavar="DIR"),
@@ -47,7 +48,7 @@ def canary(
     from benchmark.report.canary import canary_lines, canary_markdown
 
     wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
-    probes = [probe("fingerprint", str(model), states)]
+    probes = [probe("fingerprint", str(model), states, repeats)]
     probes += [probe("sentinel", None, states)] * bool(fetched_families())
     probes += [probe("plain", str(folder), 1) for folder in plain or ()]
     benches = [workbench(each, say, retry=retry) for each in probes]

@@ -54,8 +54,11 @@ class Probe:
         return ["-m", "benchmark", self.kind, *self.arguments, "--out", str(out), *follow]
 
 
-def probe(kind: str, model: str | None, states: int, options: Sequence[str] = ()) -> Probe:
+def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     """The probe of that kind on a model.
+
+    ``repeats`` is how often a fingerprint measures its noise floor; the other kinds hold nothing
+    that rounds.
 
     Raises:
         SettingError: for a kind that there is not, or one without the model that it needs.
@@ -64,17 +67,18 @@ def probe(kind: str, model: str | None, states: int, options: Sequence[str] = ()
     if kind not in KINDS:
         raise SettingError(f"no probe {kind!r}; choose one of {', '.join(KINDS)}")
     if kind == "sentinel":
-        return Probe(kind, tuple(options), "")
+        return Probe(kind, (), "")
     if model is None:
         raise SettingError(f"--probe {kind} needs --model: a folder, a GGUF file or an identifier")
     if kind == "plain":
-        return _probe(kind, Path(model), _files(Path(model)), states, options)
+        return _probe(kind, Path(model), _files(Path(model)), states)
     location = locate(model)
     path = location.folder / location.gguf if location.gguf else location.folder
-    return _probe(kind, path, location.fingerprint, states, options)
+    measured = ("--repeats", str(repeats)) if repeats else ()
+    return _probe(kind, path, location.fingerprint, states, *measured)
 
 
-def _probe(kind: str, path: Path, identity: str, states: int, options: Sequence[str]) -> Probe:
+def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> Probe:
     return Probe(kind, (str(path.resolve()), "--states", str(states), *options), identity)
 
 
