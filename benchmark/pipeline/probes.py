@@ -51,7 +51,9 @@ class Probe:
     def command(self, out: Path, along: Path | None) -> list[str]:
         """The arguments to Python."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
-        return ["-m", "benchmark", self.kind, *self.arguments, "--out", str(out), *follow]
+        # -P: the folder of now, often the project, must not go before PYTHONPATH.
+        run = ["-P", "-m", "benchmark", self.kind]
+        return [*run, *self.arguments, "--out", str(out), *follow]
 
 
 def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:

@@ -174,7 +174,7 @@ def test_what_is_within_the_floor_is_no_first_move(
         now = RELEASES.index(libraries["lib"])
         return max((by for name, by in sizes.items() if RELEASES.index(name) <= now), default=0.0)
 
-    bench, said = fake_bench(tmp_path, lambda _: {"tokens": "t"})
+    bench, _ = fake_bench(tmp_path, lambda _: {"tokens": "t"})
     bench.drift = drift
     bench.probe = replace(bench.probe, arguments=("model", *repeats))
     found = bisect("lib", RELEASES, bench)
