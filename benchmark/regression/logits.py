@@ -105,8 +105,8 @@ def _beyond(here: Whole, there: Whole, alone: NDArray[np.bool_]) -> Real:
     if there.shape[1] == 1:  # the recorded token says nothing of the others
         return np.zeros(len(here))
     most = there[:, 1:].min(axis=1, keepdims=True)
-    above = np.where(alone, here - most, 0).max(axis=1)
-    return np.maximum(above, 0) * RESOLUTION
+    above: Whole = np.where(alone, here - most, 0).max(axis=1)
+    return np.maximum(above, 0).astype(np.float64) * RESOLUTION
 
 
 def common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:

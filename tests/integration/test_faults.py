@@ -124,7 +124,7 @@ def _distinct(rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
     seen = set[frozenset[tuple[int, ...]]]()
     while len(seen) < REPEATS:
         # Large batches more often: they are fewer passes, and rows differ more in them.
-        size, order = int(rng.choice((1, 2, 3, 4, 5, 5, 5, 5))), rng.permutation(MORE).tolist()
+        size, order = int(rng.choice((1, 2, 3, 4, *[5] * 12))), rng.permutation(MORE).tolist()
         if (batches := _batches(size, order)) not in seen:
             seen.add(batches)
             yield size, order
@@ -140,6 +140,9 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (pipeline, "load_model"),
         (pipeline, "load_tokenizer"),
+        (pipeline, "load_states"),
+        (pipeline, "locate"),
+        (pipeline, "weights_digest"),
         (pipeline, "code_digests"),
         (surroundings, "versions"),
         (support, "unsupported"),
