@@ -110,7 +110,7 @@ def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     alarms, seen = [], set()
     for number, (size, order) in enumerate(_distinct(np.random.Generator(np.random.PCG64(5)))):
         run = replace(baseline.run, batch_size=size)
-        with on_threads(2 if number % 20 == 0 else 1):
+        with on_threads(2 if number % 50 == 0 else 1):
             found = _compared(baseline, run, order)
         seen.add(_batches(size, order))
         if found.severity not in {Severity.SAME, Severity.NOISE}:
