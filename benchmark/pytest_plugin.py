@@ -203,15 +203,17 @@ def fingerprints(
 
     # Not by its environment: a test run inside of a worker's test inherits that.
     parallel = hasattr(request.config, "workerinput")
-    blessing = Blessing(request.config.getoption("--bless"), parallel)
-    if request.config.getoption("--snapshot-update"):
+    option = request.config.getoption
+    updating = bool(option("--snapshot-update") or option("--snapshot-update-new-only", None))
+    blessing = Blessing(option("--bless"), parallel, updating)
+    if updating:
         try:
             blessing.check()  # before anything is measured in vain
         except SettingError as error:
             pytest.fail(str(error), pytrace=False)
 
     def recorded(record: "Record") -> "SnapshotAssertion":
-        found = held_against(request.node, record)
+        found = held_against(request.node, record, blessing)
         request.node.user_properties.extend(found.items())
         return snapshot_of(snapshot, record, blessing)
 

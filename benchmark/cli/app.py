@@ -17,7 +17,6 @@ from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
 from benchmark.cli.hub_folder import hub_folder
-from benchmark.cli.isolate import isolate
 from benchmark.cli.pair import pair
 from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
@@ -50,7 +49,6 @@ VERBS = (
     baseline,
     compare,
     bisect,
-    isolate,
     canary,
     sentinel,
     plain,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import JsonFile, Retry, flag
+from benchmark.cli.options import JsonFile, Repeats, Retry, flag
 from benchmark.cli.writing import say, write_json
 
 ProbeKind = Annotated[
@@ -23,6 +23,7 @@ def bisect(
         str | None, typer.Option(help="A folder, a GGUF file or an identifier.", metavar="M")
     ] = None,
     states: Annotated[int, typer.Option(help="States of the probe.", min=1)] = 4,
+    repeats: Repeats = 2,
     kind: ProbeKind = "fingerprint",
     depth: Annotated[
         str, typer.Option(help="first, every (all moves), or each (measure each release).")
@@ -44,7 +45,7 @@ def bisect(
     from benchmark.report.culprits import bisection_lines
 
     wanted = between(releases(library, pre=pre), library, old, new)
-    bench = workbench(probe(kind, model, states), say, retry=retry)
+    bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
     found = searched(library, wanted, bench, depth, tuple(alongside or ()))
     write_json(json_file, found.as_json())
     for line in bisection_lines(found):

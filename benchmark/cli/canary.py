@@ -1,11 +1,12 @@
 """``canary``: upgrades tried in an environment of their own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import JsonFile, Retry, flag
+from benchmark.cli.options import JsonFile, Repeats, Retry, flag
 from benchmark.cli.writing import say, write_json
 
 
@@ -17,6 +18,7 @@ def canary(
         "fixtures/models/track"
     ),
     states: Annotated[int, typer.Option(help="States of the fingerprint.", min=1)] = 16,
+    repeats: Repeats = 4,
     plain: Annotated[
         list[Path] | None,
         typer.Option(help="Plain use of this folder as well.", metavar="DIR"),
@@ -39,21 +41,23 @@ def canary(
     """
     from benchmark.pipeline.canary import canary as tried
     from benchmark.pipeline.canary import pinned
-    from benchmark.pipeline.probes import probe, run_suite, workbench
+    from benchmark.pipeline.probes import probe, workbench
     from benchmark.pipeline.sentinel import fetched_families
+    from benchmark.pipeline.suite import run_suite
     from benchmark.regression.releases import releases
     from benchmark.report.canary import canary_lines, canary_markdown
 
     wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
-    probes = [probe("fingerprint", str(model), states)]
+    probes = [probe("fingerprint", str(model), states, repeats)]
     probes += [probe("sentinel", None, states)] * bool(fetched_families())
     probes += [probe("plain", str(folder), 1) for folder in plain or ()]
     benches = [workbench(each, say, retry=retry) for each in probes]
     found = tried(wanted, benches, say)
+    if suite:  # before anything is written: its failures belong to the report
+        found = replace(found, suite=run_suite(benches[0].maker, wanted, suite))
     write_json(json_file, found.as_json())
     if report:
         report.write_text(canary_markdown(found), encoding="utf-8")
     for line in canary_lines(found):
         print(line)
-    failed = run_suite(benches[0].maker, wanted, suite) if suite else 0
-    raise typer.Exit(found.exit_status or failed)
+    raise typer.Exit(found.exit_status)

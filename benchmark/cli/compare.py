@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import JsonFile
-from benchmark.cli.writing import write_json
+from benchmark.cli.options import JsonFile, flag
+from benchmark.cli.writing import say, write_json
 
 
 def compare(
@@ -16,25 +16,51 @@ def compare(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", help="Write a JUnit case here.", metavar="FILE")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --isolate: what both were made with.", metavar="M")
+    ] = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(help="With --isolate: of OLD's code; default: found by its digests."),
+    ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="With --isolate: where the project's git is.", metavar="DIR"),
+    ] = None,
+    *,
+    isolate: Annotated[
+        bool, flag("--isolate", text="Run OLD's code here, to tell code from environment.")
+    ] = False,
 ) -> None:
     """Say what moved between two fingerprints, where it began, and what may have done it.
+
+    With --isolate, in the environment that made NEW: whether the code or the environment did it.
 
     Exit status: 0 the same or noise, 3 drift (no outcome changed), 4 regression (outcomes
     changed, or a stage fails now), 2 misuse.
     """
     from rich.console import Console
 
+    from benchmark.errors import SettingError
+    from benchmark.pipeline.isolation import isolate as isolated
     from benchmark.regression.comparison import compare as held_against
     from benchmark.regression.storage import read_record
     from benchmark.report.continuous import junit, on_github
     from benchmark.report.shift import shift_report
 
+    if isolate and model is None:
+        raise SettingError("--isolate runs OLD's code: name the model with --model")
     comparison = held_against(read_record(old), read_record(new))
+    found = isolated(old, new, model, say, commit, repository) if isolate and model else None
     name = f"{old.name} -> {new.name}"
-    write_json(json_file, comparison.as_json())
+    write_json(
+        json_file, {**comparison.as_json(), **({"isolation": found.as_json()} if found else {})}
+    )
     if junit_file:
         junit_file.write_text(junit(comparison, name), encoding="utf-8")
     Console().print(shift_report(comparison))
+    for line in found.lines() if found else ():
+        print(line)
     if annotation := on_github(comparison, name):
         print(annotation)
     raise typer.Exit(comparison.exit_status)

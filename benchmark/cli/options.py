@@ -49,6 +49,9 @@ BatchSize = Annotated[
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
 Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
 Retry = Annotated[bool, flag("--retry", text="Try again what could not be installed or run.")]
+Repeats = Annotated[
+    int, typer.Option(help="Measure each fingerprint's noise floor so often.", min=0, max=1000)
+]
 Engine = Annotated[
     str | None,
     typer.Option(help="outlines, unconstrained or speculative; default: the protocol's."),

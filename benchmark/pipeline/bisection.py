@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark.errors import SettingError
-from benchmark.pipeline.probes import Workbench
+from benchmark.pipeline.probes import UnmeasurableError, Workbench
 from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.culprits import Bisection, Step, summary
 from benchmark.regression.record import Record
@@ -40,6 +40,16 @@ class _Releases:
             self._tell(place, summary(compare(self.origin[1], record), self.origin[0]))
         return record
 
+    def runs_again(self, place: int) -> bool:
+        """Whether a second process gives a record too; one that does not is skipped from now on."""
+        try:
+            self.bench.again(self.requirements(place))
+        except UnmeasurableError as error:
+            reason = self.skipped[self.releases[place]] = f"does not run a second time: {error}"
+            self._tell(place, f"skipped: {reason}")
+            return False
+        return True
+
     def unsteady(self, place: int, record: Record) -> bool:
         """Whether a second process in the same environment gives something else."""
         return self.differ(record, self.bench.again(self.requirements(place)))
@@ -68,8 +78,7 @@ def bisect(
     """
     known = _Releases(library, releases, bench, alongside)
     search = Search(len(releases), known.measure, known.differ)
-    low, high = search.ends()
-    moves = _moves(search, low, high, depth)
+    moves, (low, high) = _confirmed(known, search, depth)
     steps = tuple(_step(known, search, move) for move in moves)
     return Bisection(
         library=library,
@@ -80,6 +89,24 @@ def bisect(
         steps=steps,
         rest=_rest(search, moves, high) if depth == "first" else None,
     )
+
+
+def _confirmed(
+    known: _Releases, search: Search[Record], depth: str
+) -> tuple[tuple[Move, ...], tuple[int, int]]:
+    """The moves both ends of which run a second time, and the ends of the search.
+
+    A release that runs once only is dropped, and the search goes on without it.
+    """
+    while True:
+        low, high = search.ends()
+        moves = _moves(search, low, high, depth)
+        places = sorted({place for move in moves for place in (move.before, move.after)})
+        broken = [place for place in places if not known.runs_again(place)]
+        if not broken:
+            return moves, (low, high)
+        for place in broken:
+            search.drop(place)
 
 
 def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Move, ...]:

@@ -1,7 +1,7 @@
 """Old code in the new environment: was it the code or the environment that moved a stage?"""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,10 +9,14 @@ from benchmark.errors import SettingError
 from benchmark.pipeline.probes import Probe, Say, run_probe
 from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.culprits import size
+from benchmark.regression.environment import versions
 from benchmark.regression.history import commit_of, worktree
 from benchmark.regression.layers import project_root
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record
+
+_REPEATS = 2
+"""Of the old code, where its record has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,12 @@ class Isolation:
         return {
             "commit": self.commit,
             "verdict": self.verdict,
-            "whole": self.whole.as_json(),
             "by_environment": self.by_environment.as_json(),
             "by_code": self.by_code.as_json(),
         }
 
     def lines(self) -> tuple[str, ...]:
-        """The three comparisons, a line each, and the verdict."""
+        """The commit, the three comparisons, a line each, and the verdict."""
         parts = (
             ("both", self.whole),
             ("environment", self.by_environment),
@@ -65,30 +68,59 @@ class Isolation:
 
 
 def isolate(
-    old: Path, model: str, say: Say, commit: str | None = None, repository: Path | None = None
+    old: Path,
+    new: Path,
+    model: str,
+    say: Say,
+    commit: str | None = None,
+    repository: Path | None = None,
 ) -> Isolation:
-    """Run the code that made a record, and the code of now, both in this environment.
+    """Run the code that made the old record in the environment of the new one, which is this one.
+
+    The old code measures its own noise floor here: what it rounds in this environment says what
+    the new code may round otherwise.
 
     Args:
-        old: the record.
+        old: the record held against.
+        new: the record of now, made in this environment.
         model: the same model; a record does not say where it is.
-        say: gets a line before each run.
+        say: gets a line before the run.
         commit: of the old code; found by the record's digests where it is not given.
         repository: where the project's git is; its own folder where it is not given.
 
     Raises:
-        SettingError: when there is no such commit, or one of the runs makes no record.
+        SettingError: when this is not the new record's environment, when there is no such commit,
+            or when the old code makes no record.
     """
     known = repository or project_root()
-    record = read_record(old)
-    found = commit or commit_of(record.code, known)
-    probe = probe_of(record, model)
+    before, now = read_record(old), read_record(new)
+    _check_environment(now, new)
+    found = commit or commit_of(before.code, known)
+    probe = _measuring(probe_of(before, model), before)
     with TemporaryDirectory() as folder, worktree(known, found) as old_code:
-        say(f"code of now, on {model}")
-        new = _record(probe, project_root(), Path(folder) / "new.json.gz", old)
         say(f"code of {found[:10]}, on {model}")
         middle = _record(probe, old_code, Path(folder) / "old.json.gz", old)
-    return Isolation(found, compare(record, new), compare(record, middle), compare(middle, new))
+    return Isolation(found, compare(before, now), compare(before, middle), compare(middle, now))
+
+
+def _check_environment(record: Record, path: Path) -> None:
+    """The old code is run here, so here has to be where the new record was made."""
+    recorded, here = record.environment.versions, versions()
+    names = sorted((recorded.keys() | here.keys()) - {"benchmark"})
+    for name in names:
+        if recorded.get(name) != here.get(name):
+            raise SettingError(
+                f"{path}: made with {name} {recorded.get(name, '(none)')}, and here it is "
+                f"{here.get(name, '(none)')}; isolate in the environment that made it"
+            )
+
+
+def _measuring(probe: Probe, record: Record) -> Probe:
+    """A fingerprint with as many repeats as the record has; plain use holds nothing that rounds."""
+    if probe.kind != "fingerprint":
+        return probe
+    repeats = ("--repeats", str(len(record.repeats) or _REPEATS))
+    return replace(probe, arguments=(*probe.arguments, *repeats))
 
 
 def probe_of(record: Record, model: str) -> Probe:

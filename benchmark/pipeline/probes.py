@@ -51,11 +51,16 @@ class Probe:
     def command(self, out: Path, along: Path | None) -> list[str]:
         """The arguments to Python."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
-        return ["-m", "benchmark", self.kind, *self.arguments, "--out", str(out), *follow]
+        # -P: the folder of now, often the project, must not go before PYTHONPATH.
+        run = ["-P", "-m", "benchmark", self.kind]
+        return [*run, *self.arguments, "--out", str(out), *follow]
 
 
-def probe(kind: str, model: str | None, states: int, options: Sequence[str] = ()) -> Probe:
+def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     """The probe of that kind on a model.
+
+    ``repeats`` is how often a fingerprint measures its noise floor; the other kinds hold nothing
+    that rounds.
 
     Raises:
         SettingError: for a kind that there is not, or one without the model that it needs.
@@ -64,17 +69,18 @@ def probe(kind: str, model: str | None, states: int, options: Sequence[str] = ()
     if kind not in KINDS:
         raise SettingError(f"no probe {kind!r}; choose one of {', '.join(KINDS)}")
     if kind == "sentinel":
-        return Probe(kind, tuple(options), "")
+        return Probe(kind, (), "")
     if model is None:
         raise SettingError(f"--probe {kind} needs --model: a folder, a GGUF file or an identifier")
     if kind == "plain":
-        return _probe(kind, Path(model), _files(Path(model)), states, options)
+        return _probe(kind, Path(model), _files(Path(model)), states)
     location = locate(model)
     path = location.folder / location.gguf if location.gguf else location.folder
-    return _probe(kind, path, location.fingerprint, states, options)
+    measured = ("--repeats", str(repeats)) if repeats else ()
+    return _probe(kind, path, location.fingerprint, states, *measured)
 
 
-def _probe(kind: str, path: Path, identity: str, states: int, options: Sequence[str]) -> Probe:
+def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> Probe:
     return Probe(kind, (str(path.resolve()), "--states", str(states), *options), identity)
 
 
@@ -182,7 +188,7 @@ def run_probe(
     python: Path, project: Path, wanted: Probe, out: Path, along: Path | None
 ) -> str | None:
     """Run a probe with the code of a folder; None, or the last line of one that made no record."""
-    variables = {**os.environ, **_steady(), **python_path(project)}
+    variables = {**os.environ, **steady(), **python_path(project)}
     try:
         # An interpreter that we made, and arguments of our own command line.
         done = subprocess.run(  # noqa: S603
@@ -224,20 +230,6 @@ def code_identity() -> str:
     return hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest()[:12]
 
 
-def _steady() -> Mapping[str, str]:
-    """The same in every environment; compiling masks would take longer than all the rest."""
+def steady() -> Mapping[str, str]:
+    """Variables of every process that is started, the same in every environment."""
     return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": ""}
-
-
-def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> int:
-    """Run those tests that need no GPU in that environment; 1 where any fails, else 0.
-
-    Raises:
-        NotInstallableError: when the environment cannot be made.
-    """
-    python = maker.make(requirements).python
-    command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
-    variables = {**os.environ, **_steady(), **python_path(project_root())}
-    # An interpreter that we made, and the user's own tests.
-    done = subprocess.run([*command, *map(str, tests)], env=variables, check=False)  # noqa: S603
-    return int(done.returncode != 0)

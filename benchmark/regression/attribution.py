@@ -70,15 +70,16 @@ def _entries(record: Record) -> dict[tuple[str, str], str]:
         for name, value in flat
     }
     known = tuple(table()["code"])
-    # What no stage is made by, such as this room, is no suspect.
+    # What no stage is made by, such as a report, is no suspect.
     code = {("code", name): v for name, v in record.code.items() if name.startswith(known)}
     return entries | code
 
 
 def _makers(stage: str) -> list[Suspect]:
-    """The files that make a stage, by the table alone."""
+    """The files that make a stage, by the table alone, the most direct first."""
     reaches = ((name, reach.get(stage, 0)) for name, reach in table()["code"].items())
-    return [Suspect("code", name, None, None, reach) for name, reach in reaches if reach > 1]
+    makers = (Suspect("code", name, None, None, reach) for name, reach in reaches if reach > 1)
+    return sorted(makers, key=lambda each: -each.reach)
 
 
 def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:

@@ -106,17 +106,40 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Suite:
+    """The tests under the upgrades: how many passed, and which failed with the line that says why.
+
+    ``ended`` says why they did not run to their end, or how they ended badly without a failed test.
+    """
+
+    passed: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    ended: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """1 where anything failed, else 0."""
+        return int(bool(self.failed or self.ended))
+
+    def as_json(self) -> dict[str, object]:
+        """By name."""
+        return {"passed": self.passed, "failed": dict(self.failed), "ended": self.ended}
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
-    """All probes under the upgrades."""
+    """All probes under the upgrades, and the suite where it was asked for."""
 
     upgrades: tuple[str, ...]
     trials: tuple[Trial, ...]
     refused: dict[str, str] = field(default_factory=dict)
+    suite: Suite | None = None
 
     @property
     def exit_status(self) -> int:
-        """The worst of the trials'."""
-        return max((EXIT_STATUSES[trial.severity] for trial in self.trials), default=0)
+        """The worst of the trials'; where nothing moved in them, the suite's."""
+        moved = max((EXIT_STATUSES[trial.severity] for trial in self.trials), default=0)
+        return moved or (self.suite.exit_status if self.suite else 0)
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -125,6 +148,7 @@ class Canary:
             "exit_status": self.exit_status,
             "refused": self.refused,
             "trials": [trial.as_json() for trial in self.trials],
+            "suite": self.suite.as_json() if self.suite else None,
         }
 
 

@@ -48,8 +48,9 @@ class Logits:
 class Shift:
     """How far one state's log-probabilities moved.
 
-    ``largest`` is the largest absolute difference in nats, at ``position``; ``divergence`` the
-    sum over ``positions`` of KL(old, new) between the tokens that both have, the rest as one.
+    ``largest`` is the largest absolute difference in nats, at ``position``; of a token that only
+    one record has, what it moved at least. ``divergence`` is the sum over ``positions`` of
+    KL(old, new) between the tokens that both have, the rest as one.
     """
 
     largest: float
@@ -73,7 +74,9 @@ def joined(ids: Sequence[Whole], values: Sequence[Real]) -> Logits:
 def shift(old: tuple[Whole, Whole], new: tuple[Whole, Whole]) -> Shift:
     """How far a state's log-probabilities moved, up to where the recorded answers part.
 
-    Only tokens that both records have at a position are compared.
+    A token that one record has and the other has not was at most as likely there as the least of
+    those kept: by what it was above that, it has moved at least. At the edge of what is kept two
+    tokens may change places by noise; then it was above by no more than the noise.
     """
     (old_ids, old_steps), (new_ids, new_steps) = old, new
     count = common(old_ids[:, 0], new_ids[:, 0])
@@ -84,12 +87,26 @@ def shift(old: tuple[Whole, Whole], new: tuple[Whole, Whole]) -> Shift:
     before = (old_steps[:count] * RESOLUTION)[:, :, None]
     after = (new_steps[:count] * RESOLUTION)[:, None, :]
     apart = np.where(same, np.abs(before - after), 0.0)
-    at = int(apart.max(axis=(1, 2)).argmax())
+    beyond = [
+        _beyond(old_steps[:count], new_steps[:count], ~same.any(axis=2)),
+        _beyond(new_steps[:count], old_steps[:count], ~same.any(axis=1)),
+    ]
+    moved = np.maximum.reduce([apart.max(axis=(1, 2)), *beyond])
+    at = int(moved.argmax())
     divergence = np.where(same, np.exp(before) * (before - after), 0.0).sum(axis=(1, 2))
     rest = [1 - np.where(same, np.exp(each), 0.0).sum(axis=(1, 2)) for each in (before, after)]
     old_rest, new_rest = (np.clip(each, 1e-9, 1.0) for each in rest)
     divergence = divergence + old_rest * np.log(old_rest / new_rest)
-    return Shift(float(apart.max()), at, float(np.maximum(divergence, 0).sum()), count)
+    return Shift(float(moved[at]), at, float(np.maximum(divergence, 0).sum()), count)
+
+
+def _beyond(here: Whole, there: Whole, alone: NDArray[np.bool_]) -> Real:
+    """By how many nats the tokens that are ``alone`` here moved at least, shape (positions,)."""
+    if there.shape[1] == 1:  # the recorded token says nothing of the others
+        return np.zeros(len(here))
+    most = there[:, 1:].min(axis=1, keepdims=True)
+    above: Whole = np.where(alone, here - most, 0).max(axis=1)
+    return np.maximum(above, 0).astype(np.float64) * RESOLUTION
 
 
 def common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:

@@ -65,6 +65,15 @@ def movements(
     return tuple(each for each in found if each)
 
 
+def uncompared(old: Record, new: Record) -> dict[str, str]:
+    """The stages that only one of the records has, in their order, and which: old or new."""
+    return {
+        name: "old" if name in old.stages else "new"
+        for name in STAGES
+        if (name in old.stages) != (name in new.stages)
+    }
+
+
 def _ended(name: str, old: Stage, new: Stage, count: int) -> Movement | None:
     """A stage that fails in one of the records."""
     if not (old.failed or new.failed):
@@ -95,6 +104,8 @@ def _moved(
         return _logits(shifts, largest, len(pairs))
     if name == "dataset":
         return _dataset(old, new, alignment)
+    if name == "constraint" and (note := _constrained_once(old, new)):
+        return Movement(name, tuple(a for a, _ in pairs), len(pairs), note=note)
     if name == "constraint":
         differ = [a for a, b in pairs if _sets_differ(old, new, a, b)]
     else:
@@ -133,6 +144,14 @@ def _dataset(old: Record, new: Record, alignment: Alignment) -> Movement | None:
     return Movement("dataset", differ or moved, len(alignment.pairs), note=words or None)
 
 
+def _constrained_once(old: Record, new: Record) -> str | None:
+    """What to say where only one of the records is of constrained decoding, whatever its paths."""
+    constrained = [bool(each.allowed and each.allowed.sets) for each in (old, new)]
+    if constrained[0] == constrained[1] or old.allowed is None or new.allowed is None:
+        return None
+    return "the new record has no constraint" if constrained[0] else "the old record has none"
+
+
 def _sets_differ(old: Record, new: Record, one: int, other: int) -> bool:
     return first_other_set(old, new, one, other) is not None
 
@@ -141,6 +160,8 @@ def first_other_set(old: Record, new: Record, one: int, other: int) -> int | Non
     """The first position, up to where the paths part, at which another set is allowed."""
     if old.allowed is None or new.allowed is None:
         return None
+    if _constrained_once(old, new):
+        return 0
     before, after = (_digests(r.allowed, s) for r, s in ((old, one), (new, other)))
     position = -1
     for position, (mine, theirs) in enumerate(zip(before, after, strict=False)):

@@ -46,7 +46,6 @@ class Floor:
     """
 
     measured: float | None
-    flips: int = 0
 
     @property
     def largest(self) -> float:
@@ -58,4 +57,4 @@ def floor(repeats: Sequence[Repeat]) -> Floor:
     """The floor that the repeats of a record show."""
     if not repeats:
         return Floor(None)
-    return Floor(max(r.largest for r in repeats), max(r.flips for r in repeats))
+    return Floor(max(r.largest for r in repeats))

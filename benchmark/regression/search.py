@@ -75,6 +75,10 @@ class Search(Generic[T]):
             self._made[place] = self._probe(place)
         return self._made[place]
 
+    def drop(self, place: int) -> None:
+        """Take a measurement back, as one that cannot be had."""
+        self._made[place] = None
+
     def differ(self, one: int, other: int) -> bool:
         """Whether the measurements of two places differ."""
         before, after = self.at(one), self.at(other)

@@ -10,7 +10,7 @@ from benchmark.regression.attribution import Suspect
 from benchmark.regression.examples import Example
 from benchmark.regression.flips import Change, Flip
 from benchmark.regression.logits import Shift
-from benchmark.regression.movements import Movement
+from benchmark.regression.movements import Movement, uncompared
 from benchmark.regression.noise import Floor
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES
@@ -111,6 +111,11 @@ class Comparison:
         return sum(each.divergence for each in self.shifts.values()) / max(1, positions)
 
     @property
+    def uncompared(self) -> dict[str, str]:
+        """The stages that only one of the records has, by which one: nothing is said of them."""
+        return uncompared(self.old, self.new)
+
+    @property
     def other_hardware(self) -> bool:
         """Whether the records are of different classes of hardware."""
         classes = [r.environment.hardware.get("hardware_class") for r in (self.old, self.new)]
@@ -136,6 +141,7 @@ class Comparison:
                 if found.stage == name
             },
             "failed": self.failed,
+            "not_compared": self.uncompared,
             "logits": {
                 "largest": self.largest,
                 "mean_kl": self.divergence,

@@ -2,25 +2,30 @@
 
 from collections.abc import Iterator
 
-from benchmark.regression.culprits import Canary, Trial, environment_differences, size
+from benchmark.regression.culprits import Canary, Suite, Trial, environment_differences, size
 
 _SHOWN = 8
 """So many differences of the environments are shown; ``--json`` has all."""
 
 
 def canary_lines(found: Canary) -> Iterator[str]:
-    """A line a probe, with culprits and environments' differences under those that moved."""
+    """A line a probe, with culprits and environments' differences under those that moved.
+
+    Then the suite, with a line a failed test.
+    """
     yield f"upgrades: {', '.join(found.upgrades)}"
     for trial in found.trials:
         yield from _trial_lines(trial)
+    if found.suite:
+        yield from _suite_lines(found.suite)
 
 
 def canary_markdown(found: Canary) -> str:
     """The body of an issue."""
     lines = "\n".join(canary_lines(found))
     return (
-        "The nightly canary found that these upgrades move what is measured, "
-        "or that something does not run with them.\n\n"
+        "The nightly canary found that these upgrades move what is measured, that tests fail "
+        "with them, or that something does not run.\n\n"
         f"```\n{lines}\n```\n\n"
         "`compare` and `bisect` (README, *Who did it?*) tell more. This issue is updated "
         "every night until nothing moves.\n"
@@ -38,6 +43,14 @@ def _trial_lines(trial: Trial) -> Iterator[str]:
     differences = list(environment_differences(trial.comparison).items())
     for name, (old, new) in differences[:_SHOWN]:
         yield f"  {name}: {old or '-'} -> {new or '-'}"
+
+
+def _suite_lines(suite: Suite) -> Iterator[str]:
+    yield f"suite: {suite.passed} passed, {len(suite.failed)} failed"
+    if suite.ended:
+        yield f"  {suite.ended}"
+    for name, why in suite.failed:
+        yield f"  failed: {name}: {why}"
 
 
 def _what(trial: Trial) -> str | None:

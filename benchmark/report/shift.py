@@ -58,10 +58,11 @@ def rendered(comparison: Comparison, width: int = 80) -> str:
 def headline(comparison: Comparison) -> str:
     """Severity and earliest stage, in one line."""
     if comparison.stage is None:
-        return {
+        said = {
             Severity.SAME: "same: nothing differs",
             Severity.NOISE: "noise: nothing moved beyond the noise floor",
         }.get(comparison.severity, comparison.severity.value)
+        return said + " in the stages that both have" * bool(comparison.uncompared)
     first = comparison.moved[0]
     how = "fails now" if first.failed else f"moved in {len(first.states)} of {first.of}"
     unit = " states" if first.of > 1 and not first.failed else ""
@@ -71,6 +72,9 @@ def headline(comparison: Comparison) -> str:
 def summary_lines(comparison: Comparison) -> Iterator[str]:
     """The figures in sentences."""
     yield from (f"{name}: {line}" for name, line in comparison.failed.items())
+    if apart := comparison.uncompared:
+        names = ", ".join(f"{name} (only {where})" for name, where in apart.items())
+        yield f"not compared, since one record has them only: {names}"
     measured = "measured" if comparison.floor.measured is not None else "not measured"
     if comparison.shifts:
         yield (
@@ -110,7 +114,9 @@ def _stages(comparison: Comparison) -> Table:
     for stage in STAGES:
         movement = found.get(stage)
         if movement is None:
-            table.add_row(stage, "-", "", "", style="dim")
+            where = comparison.uncompared.get(stage)
+            note = f"only in the {where} record" if where else ""
+            table.add_row(stage, "?" if where else "-", "", note, style="dim")
         else:
             mark = "bold" if stage == comparison.stage else ""
             count = str(len(movement.states))

@@ -30,7 +30,7 @@ from benchmark.regression.storage import (
 from benchmark.report.continuous import properties
 from benchmark.report.shift import headline, rendered
 from benchmark.snapshots.extension import OTHER_HARDWARE_FLIPS, MeasurementExtension
-from benchmark.snapshots.pairs import kind_of_run
+from benchmark.snapshots.kinds import kind_of_run, of_kind
 
 FALLBACK = "fingerprint stand-in"
 """The property of a test whose kind of run has no fingerprint of its own."""
@@ -38,10 +38,15 @@ FALLBACK = "fingerprint stand-in"
 
 @dataclass(frozen=True, slots=True)
 class Blessing:
-    """Whether snapshots may be written: with which reason, and not by one of several workers."""
+    """Whether snapshots may be written: with which reason, and not by one of several workers.
+
+    ``updating`` is whether this session is to write them: then nothing stands in for a kind of run
+    that has none, so that it gets its own.
+    """
 
     reason: str | None
     parallel: bool = False
+    updating: bool = False
 
     def check(self) -> str:
         """The reason.
@@ -93,8 +98,8 @@ class FingerprintExtension(MeasurementExtension):
         snapshot_name: str,  # noqa: ARG002  # syrupy's signature, here and below
         session_id: str,  # noqa: ARG002
     ) -> str | None:
-        """The recorded one, or another kind's where this kind has none."""
-        path = stored(Path(snapshot_location))
+        """The recorded one; or another kind's, where this has none and none is to be written."""
+        path = stored(Path(snapshot_location), stand_in=not self.blessing.updating)
         return record_text(read_record(path)) if path else None
 
     @classmethod
@@ -152,10 +157,15 @@ def kind_of_record(record: Record) -> str:
     return kind_of_run({"protocol": dict(environment.protocol), "environment": hardware})
 
 
-def stored(path: Path) -> Path | None:
-    """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere."""
+def stored(path: Path, *, stand_in: bool = True) -> Path | None:
+    """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere.
+
+    Without ``stand_in`` other kinds' folders are not looked into.
+    """
     if path.is_file():
         return path
+    if not stand_in:
+        return None
     kinds = path.parent.parent.parent
     others = sorted(kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}"))
     return others[0] if others else None
@@ -168,9 +178,8 @@ def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExte
     class Extension(FingerprintExtension):
         @classmethod
         def dirname(cls, *, test_location: PyTestLocation) -> str:
-            # syrupy wants the folder to be named after the test's file; kinds come before it.
             folder = Path(FingerprintExtension.dirname(test_location=test_location))
-            return str(folder.parent / "fingerprints" / kind / folder.name)
+            return str(of_kind(folder, "fingerprints", kind))
 
     Extension.blessing = blessing
     return Extension
@@ -183,11 +192,11 @@ def snapshot_of(
     return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
 
 
-def held_against(item: pytest.Item, record: Record) -> dict[str, str]:
+def held_against(item: pytest.Item, record: Record, blessing: Blessing) -> dict[str, str]:
     """The comparison with a test's snapshot in figures, and what stands in where it has none."""
-    extension = fingerprint_extension(kind_of_record(record), Blessing(None))
+    extension = fingerprint_extension(kind_of_record(record), blessing)
     place = Path(extension.get_location(test_location=PyTestLocation(item), index=0))
-    path = stored(place)
+    path = stored(place, stand_in=not blessing.updating)
     if path is None:
         return {}
     found = properties(compare(read_record(path), record))

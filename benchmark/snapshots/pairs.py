@@ -1,7 +1,6 @@
 """The syrupy extension for a pair: base and variant, each compared within clustered error."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmark.records import Tally
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.snapshots.kinds import of_kind
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import unpaired_test
 
@@ -41,16 +41,6 @@ class PairExtension(MeasurementExtension):
         )
 
 
-def kind_of_run(identity: Mapping[str, object]) -> str:
-    """Hardware class and protocol of a run as a folder's name: each has records of its own."""
-    protocol = identity.get("protocol")
-    protocol_name = protocol.get("name", "") if isinstance(protocol, dict) else ""
-    environment = identity.get("environment")
-    hardware = environment.get("hardware") if isinstance(environment, dict) else None
-    name = hardware.get("hardware_class", "") if isinstance(hardware, dict) else ""
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {protocol_name}").strip("-").lower()
-
-
 @cache
 def pair_extension(kind: str) -> type[PairExtension]:
     """The extension whose records are in a folder of their own for that kind of run.
@@ -62,7 +52,8 @@ def pair_extension(kind: str) -> type[PairExtension]:
     class Extension(PairExtension):
         @classmethod
         def dirname(cls, *, test_location: PyTestLocation) -> str:
-            return str(Path(PairExtension.dirname(test_location=test_location)) / kind)
+            folder = Path(PairExtension.dirname(test_location=test_location))
+            return str(of_kind(folder, "pairs", kind))
 
     return Extension
 

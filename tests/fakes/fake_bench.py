@@ -1,12 +1,16 @@
 """A workbench whose environments are names, and whose records follow from their libraries."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from benchmark.pipeline.probes import Probe, Workbench
 from benchmark.regression.environment import Environment
 from benchmark.regression.layers import Installed, NotInstallableError
+from benchmark.regression.logits import joined
+from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
@@ -41,9 +45,14 @@ class FakeMaker:
 
 @dataclass
 class FakeBench(Workbench):
-    """Records what ``stages`` says of an environment's libraries; None is one that crashes."""
+    """Records what ``stages`` says of an environment's libraries; None is one that crashes.
+
+    ``drift`` is by how many nats its log-probabilities are off; with ``--repeats`` among the
+    probe's arguments a record has a floor of a hundredth of a nat.
+    """
 
     stages: Stages = dict
+    drift: Callable[[Mapping[str, str]], float] | None = None
     runs: list[str] = field(default_factory=list)
 
     def turns(self, out: Path) -> dict[str, str]:
@@ -68,8 +77,20 @@ class FakeBench(Workbench):
             allowed=Allowed(sets, ((0,), (0,))),
             samples=(Sample("asked", (1, 2, 3)),) * 2,
         )
+        if self.drift is not None:
+            record = _drifted(record, self.drift(environment.libraries))
+        if "--repeats" in self.probe.arguments:
+            record = replace(record, repeats=(Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0),))
         write_record(record, out)
         return None
+
+
+def _drifted(record: Record, moved: float) -> Record:
+    """Two positions, each with its own token and one other."""
+    ids = np.array([[1, 9]], dtype=np.int32)
+    logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - moved] * 2)
+    stages = {**record.stages, "logits": Stage((digest([moved]),) * 2)}
+    return replace(record, stages=stages, logits=logits)
 
 
 DATA = Stage((digest(["one"]), digest(["two"])))

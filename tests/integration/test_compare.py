@@ -152,3 +152,21 @@ def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> N
     assert len(list(project.path.glob("snapshots/**/*.json"))) == 1
     _now(project, hand.restaged(drifted, "tokens", (0,)))
     project.runpytest("--snapshot-no-cleanup").assert_outcomes(failed=1)
+
+
+def test_an_update_records_a_new_kind(project: pytest.Pytester, hand: ModuleType) -> None:
+    """On new hardware an update writes that hardware's own, though another's would have passed."""
+    _bless(project, hand.fake_record(), "first")
+    before = _snapshot(project).read_bytes()
+    hardware = {"hardware_class": "arm64 NEON"}
+    environment = replace(hand.fake_record().environment, hardware=hardware)
+    _bless(project, replace(hand.fake_record(), environment=environment), "new machines")
+    kinds = {
+        path.parent.parent.name: path
+        for path in project.path.glob("snapshots/fingerprints/*/test_record/test_it.json")
+    }
+    assert sorted(kinds) == ["arm64-neon-default", "x86-64-avx512-default"]
+    assert kinds["x86-64-avx512-default"].read_bytes() == before
+    (blessing,) = json.loads(kinds["arm64-neon-default"].read_text())["blessings"]
+    assert blessing == {"reason": "new machines", "change": "first record"}
+    assert "stands in" not in project.runpytest().stdout.str()

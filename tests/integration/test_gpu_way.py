@@ -72,10 +72,10 @@ def test_the_whole_reproduction_runs_without_a_gpu(
         result = json.loads(path.read_text())
         assert result["overall"]["total"] == 7 * STATES
         assert result["timing"]["decoded_states"] == STATES
-    (kind,) = (project.path / "snapshots" / "test_pairs").iterdir()
-    assert len(list(kind.iterdir())) == count
-    kind.with_name("nvidia-h100-default").mkdir()  # another machine's records stay, unnoticed
-    other = kind.with_name("nvidia-h100-default") / "test_pair[code-llama2-7b].json"
+    (kind,) = (project.path / "snapshots" / "pairs").iterdir()
+    assert len(list((kind / "test_pairs").iterdir())) == count
+    other = kind.with_name("nvidia-h100-default") / "test_pairs" / "test_pair[code-llama2-7b].json"
+    other.parent.mkdir(parents=True)  # another machine's records stay, unnoticed
     other.write_text("{}")
     undecided = {"D1", "F1"}  # they need the ablation, and the other prompt format
     audit = _claims(store, own, capsys)

@@ -7,7 +7,8 @@ from benchmark.models.registry import Pair, wanted_registry
 from benchmark.pipeline.comparison import compare
 from benchmark.pipeline.pairs import departures, judge, published_model
 from benchmark.pytest_plugin import Measure, verdict_line
-from benchmark.snapshots.pairs import is_recorded, kind_of_run, pair_extension
+from benchmark.snapshots.kinds import kind_of_run
+from benchmark.snapshots.pairs import is_recorded, pair_extension
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

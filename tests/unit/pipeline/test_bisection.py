@@ -1,6 +1,7 @@
 """Bisection over releases, with environments that are only names."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,53 @@ def test_a_release_that_is_not_the_same_twice(tmp_path: Path, fake_bench: FakeBe
     assert found.steps[0].unsteady == ("1.4",)
     assert "1.4 gave something else" in "\n".join(bisection_lines(found))
     assert bench.runs[-2:] == ["lib==1.3", "lib==1.4"]
+
+
+@pytest.mark.parametrize("broken", ["1.3", "1.4"])
+def test_a_release_that_runs_only_once(broken: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+    """An end of a move that fails the second time is skipped, and the search goes on without it."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
+        fails = libraries["lib"] == broken and "turn" in libraries
+        return None if fails else _moved_at("1.4")(libraries)
+
+    bench, said = fake_bench(tmp_path, stages)
+    found = bisect("lib", RELEASES, bench)
+    (step,) = found.steps
+    ends = {"1.3": ("1.2", "1.4"), "1.4": ("1.3", "1.5")}[broken]
+    assert (step.before, step.after, step.unknown) == (*ends, (broken,))
+    assert found.skipped == {broken: "does not run a second time: ImportError: broken release"}
+    assert broken not in found.measured
+    assert any(line.endswith("broken release") for line in said)
+
+
+def test_releases_none_of_which_runs_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Are dropped until the ends are alike; the answer says which those are, and how many went."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
+        return None if "turn" in libraries else _moved_at("1.4")(libraries)
+
+    bench, _ = fake_bench(tmp_path, stages)
+    found = bisect("lib", RELEASES, bench)
+    assert (found.steps, found.exit_status) == ((), 0)
+    assert set(RELEASES[:4]) <= found.skipped.keys()
+    assert found.ends == ("2.0", "2.7")
+    assert next(iter(bisection_lines(found))).startswith("lib 2.0 to 2.7: 16 releases, ")
+
+
+@pytest.mark.parametrize(("repeats", "culprit"), [(("--repeats", "2"), "1.6"), ((), "1.3")])
+def test_what_is_within_the_floor_is_no_first_move(
+    repeats: tuple[str, ...], culprit: str, tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """1.3 rounds otherwise, by three times the largest repeat; 1.6 moves. Unmeasured it is 1.3."""
+    sizes = {"1.3": 0.03, "1.6": 0.2}
+
+    def drift(libraries: Mapping[str, str]) -> float:
+        now = RELEASES.index(libraries["lib"])
+        return max((by for name, by in sizes.items() if RELEASES.index(name) <= now), default=0.0)
+
+    bench, _ = fake_bench(tmp_path, lambda _: {"tokens": "t"})
+    bench.drift = drift
+    bench.probe = replace(bench.probe, arguments=("model", *repeats))
+    found = bisect("lib", RELEASES, bench)
+    assert [(step.after, step.comparison.stage) for step in found.steps] == [(culprit, "logits")]

@@ -1,6 +1,7 @@
 """The canary, with environments that are only names."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,15 @@ def test_a_bare_name_is_its_newest_release() -> None:
     assert pinned("lib==1.0", lambda name: ("1.0", "1.2")) == "lib==1.0"
     with pytest.raises(SettingError, match="no requirement"):
         pinned("lib=1", lambda name: ())
+
+
+def test_roundings_within_the_floor_have_no_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Three times the largest repeat is noise; without repeats the same is drift by its upgrade."""
+    bench, said = fake_bench(tmp_path / "without", lambda _: {"tokens": "t"})
+    bench.drift = lambda libraries: 0.03 if "a" in libraries else 0.0
+    found = canary(UPGRADES, [bench], said.append)
+    assert (found.trials[0].culprits, found.exit_status) == ((("a==2",),), 3)
+    bench.probe = replace(bench.probe, arguments=("model", "--repeats", "2"))
+    found = canary(UPGRADES, [bench], said.append)
+    assert (found.trials[0].culprits, found.exit_status) == ((), 0)
+    assert found.trials[0].severity is Severity.NOISE

@@ -1,7 +1,10 @@
 """Code or environment: told apart by running the old code now."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,54 +13,138 @@ from benchmark.errors import SettingError
 from benchmark.pipeline import isolation
 from benchmark.pipeline.isolation import isolate, probe_of
 from benchmark.pipeline.probes import Probe
-from benchmark.regression.environment import Environment
-from benchmark.regression.layers import project_root
+from benchmark.regression.environment import Environment, versions
+from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
 from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
+
+REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
 
 
 def _record(outcome: str) -> Record:
     stages = {name: Stage((digest([name]),)) for name in ("dataset", "prompt")}
     stages["weights"] = Stage((digest([outcome]),))
     protocol = {"name": "default", "dtype": "float32", "batch_size": 4, "quantization": None}
-    return Record(Environment(protocol=protocol, data={"seed": 3, "states": 1}), stages)
+    data = {"seed": 3, "states": 1}
+    return Record(Environment(versions=versions(), protocol=protocol, data=data), stages)
 
 
-@pytest.mark.parametrize(
-    ("old", "old_code_now", "new_code_now", "verdict"),
-    [
-        ("a", "a", "a", "nothing"),
-        ("a", "b", "b", "the environment"),
-        ("a", "a", "b", "the code"),
-        ("a", "b", "c", "both"),
-    ],
-)
+VERDICTS = [
+    ("a", "a", "a", "nothing"),
+    ("a", "b", "b", "the environment"),
+    ("a", "a", "b", "the code"),
+    ("a", "b", "c", "both"),
+]
+
+PROGRAM = """
+import shutil, sys
+from pathlib import Path
+
+out = sys.argv[sys.argv.index("--out") + 1]
+shutil.copy(Path(__file__).with_name("gives.json.gz"), out)
+"""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository whose package, when it is run, gives the record that was committed with it."""
+    folder = tmp_path / "repository"
+    (folder / "benchmark").mkdir(parents=True)
+    _git(folder, "init", "-q")
+    return folder
+
+
+def _commit(repository: Path, outcome: str) -> dict[str, str]:
+    """Commit a package that gives this record; the digests of its code."""
+    program = f"# {outcome}\n{PROGRAM}"
+    (repository / "benchmark" / "__init__.py").touch()
+    (repository / "benchmark" / "__main__.py").write_text(program)
+    write_record(_record(outcome), repository / "benchmark" / "gives.json.gz")
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", outcome)
+    files = {"__init__.py": "", "__main__.py": program}
+    return {name: sha256(text.encode()).hexdigest()[:12] for name, text in files.items()}
+
+
+@pytest.mark.parametrize(("old", "old_code_now", "new_code_now", "verdict"), VERDICTS)
 def test_who_it_was(
-    old: str,
-    old_code_now: str,
-    new_code_now: str,
-    verdict: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    old: str, old_code_now: str, new_code_now: str, verdict: str, repository: Path, tmp_path: Path
 ) -> None:
-    """What the old code gives now is the environment's doing, the rest is the code's."""
+    """The old code is taken out of git by its digests and run: what it gives is the environment's.
 
-    @contextmanager
-    def folder(repository: Path, commit: str) -> Iterator[Path]:
-        yield tmp_path / commit
-
-    def run(python: Path, project: Path, wanted: Probe, out: Path, along: Path) -> None:
-        write_record(_record(new_code_now if project == project_root() else old_code_now), out)
-
-    monkeypatch.setattr(isolation, "worktree", folder)
-    monkeypatch.setattr(isolation, "run_probe", run)
-    path = tmp_path / "old.json.gz"
-    write_record(_record(old), path)
-    found = isolate(path, "model", lambda line: None, commit="abc")
+    Real git, a real worktree and a real process; only what the old package computes is given.
+    """
+    code = _commit(repository, old_code_now)
+    _commit(repository, "later")
+    paths = tmp_path / "old.json.gz", tmp_path / "new.json.gz"
+    write_record(replace(_record(old), code=code), paths[0])
+    write_record(_record(new_code_now), paths[1])
+    said = list[str]()
+    found = isolate(*paths, "model", said.append, repository=repository)
     assert found.verdict.startswith(verdict)
     assert found.lines()[-1] == f"it was {found.verdict}"
-    assert found.as_json()["commit"] == "abc"
+    first = _git(repository, "rev-list", "--reverse", "HEAD").split()[0]
+    assert found.as_json()["commit"] == first
+    assert said == [f"code of {first[:10]}, on model"]
+    assert len(_git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_the_old_code_measures_its_floor_here(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held against the old code's run is held against repeats of that run."""
+    asked = list[Probe]()
+
+    def run(python: Path, project: Path, wanted: Probe, out: Path, along: Path) -> None:
+        asked.append(wanted)
+        write_record(replace(_record("a"), repeats=(REPEAT,)), out)
+
+    monkeypatch.setattr(isolation, "run_probe", run)
+    _commit(repository, "a")
+    path = tmp_path / "old.json.gz"
+    for repeats, wanted in ((0, "2"), (3, "3")):
+        write_record(replace(_record("a"), repeats=(REPEAT,) * repeats), path)
+        found = isolate(path, path, "model", lambda line: None, "HEAD", repository)
+        assert asked[-1].arguments[-2:] == ("--repeats", wanted)
+        assert found.by_code.floor.measured == REPEAT.largest
+
+
+def test_compare_isolates(
+    repository: Path, tmp_path: Path, command_line: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """The verb prints comparison and verdict, and writes both; without a model it is misuse."""
+    code = _commit(repository, "a")
+    old, new, out = (tmp_path / name for name in ("old.json.gz", "new.json.gz", "x.json"))
+    write_record(replace(_record("a"), code=code), old)
+    write_record(_record("b"), new)
+    asked = ("compare", str(old), str(new), "--isolate")
+    files = ("--repository", str(repository), "--json", str(out))
+    done = command_line(*asked, "--model", "model", *files)
+    assert done.returncode == 3, done.stderr
+    assert "it began at weights" in done.stdout
+    verdict = "it was the code: the old code gives the old record in this environment"
+    assert done.stdout.splitlines()[-1] == verdict
+    document = json.loads(out.read_text())
+    assert document["stage"] == document["isolation"]["by_code"]["stage"] == "weights"
+    assert document["isolation"]["by_environment"]["severity"] == "same"
+    done = command_line(*asked)
+    assert (done.returncode, "--model" in done.stderr) == (2, True)
+
+
+def test_another_environment_than_the_new_record_s(tmp_path: Path, repository: Path) -> None:
+    """Is refused before anything runs: the old code would be run in a third environment."""
+    path = tmp_path / "new.json.gz"
+    elsewhere = {**versions(), "torch": "1.0"}
+    write_record(replace(_record("a"), environment=Environment(versions=elsewhere)), path)
+    with pytest.raises(SettingError, match=r"made with torch 1\.0, and here it is"):
+        isolate(path, path, "model", lambda line: None, "HEAD", repository)
 
 
 def test_a_run_that_makes_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,44 @@ def test_the_table_names_what_there_is() -> None:
     assert all(any(file.startswith(name) for file in files) for name in table()["code"])
 
 
+NO_SUSPECTS = (
+    # rooms after the record is made, or beside it
+    *("cli/", "controls/", "hypotheses/", "report/", "snapshots/", "speed/", "stats/", "store/"),
+    *("__init__.py", "__main__.py", "errors.py", "pytest_plugin.py"),
+    # rooms whose other files are named: what forecasts, and what is published of models
+    *("architectures.py", "architectures.toml", "duration.py", "entries.py", "forecast.py"),
+    *("memory.py", "planning.py", "planning.toml", "published.csv", "published.py"),
+    *("published.toml", "registry.py", "registry.toml", "schedule.py", "shape.py"),
+    # what joins records, or makes and searches environments
+    *("bisection.py", "canary.py", "comparison.py", "history.py", "isolation.py"),
+    *("model_store.py", "pairs.py", "placement.py", "probes.py", "repeats.py", "reporting.py"),
+    *("speed.py", "suite.py", "surroundings.py"),
+    # both records are compared by the code of now: it cannot make them differ
+    *("alignment.py", "attribution.py", "culprits.py", "environment.py", "examples.py"),
+    *("flips.py", "layers.py", "movements.py", "noise.py", "releases.py", "search.py"),
+    *("suspects.toml", "verdict.py"),
+)
+"""What cannot shift a stage: rooms, and the names of files."""
+
+
+def _is_no_suspect(file: str) -> bool:
+    rooms = tuple(each for each in NO_SUSPECTS if each.endswith("/"))
+    return file.startswith(rooms) or file.rpartition("/")[2] in NO_SUSPECTS
+
+
+def test_every_file_is_a_suspect_or_cannot_be_one() -> None:
+    """A new file is named by the table, or here with those that shift nothing; never by both."""
+    named = tuple(table()["code"])
+    for file in code_digests():
+        # A room named as a whole has files that are named by nobody else.
+        assert file.startswith(named) or _is_no_suspect(file), f"{file}: add it to suspects.toml"
+    known = tuple(code_digests())
+    for each in NO_SUSPECTS:
+        found = [f for f in known if f.startswith(each) or f.endswith(f"/{each}") or f == each]
+        assert found, f"{each}: no such file any more"
+    assert not [name for name in named if _is_no_suspect(name)]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_has_a_maker_in_the_project(record: Record, stage: str) -> None:
     """Where the environments are the same, the files that make the stage are named unchanged."""

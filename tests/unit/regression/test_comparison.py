@@ -11,6 +11,7 @@ from benchmark.regression.comparison import EXIT_STATUSES, Severity, compare
 from benchmark.regression.logits import Logits
 from benchmark.regression.record import Allowed, AllowedSet, Record
 from benchmark.regression.stages import STAGES, Stage
+from benchmark.report.shift import headline, rendered, summary_lines
 
 
 def _flipped(record: Record, hand: ModuleType, token: int = 9) -> Record:
@@ -181,3 +182,33 @@ def test_lost_states_are_a_regression(record: Record) -> None:
     found = compare(record, replace(record, stages=stages))
     assert (found.severity, found.stage) == (Severity.REGRESSION, "dataset")
     assert found.moved[0].note == "1 states are not there any more"
+
+
+def test_a_constraint_in_one_record_only(record: Record) -> None:
+    """Is said for every state, though each record follows answers of its own."""
+    free = tuple((n + 40, 1) for n in range(3))
+    none = replace(record, path=free, output=free, allowed=Allowed((), ((),) * 3))
+    for old, new, note in (
+        (record, none, "the new record has no constraint"),
+        (none, record, "the old record has none"),
+    ):
+        found = compare(old, new)
+        moved = next(each for each in found.moved if each.stage == "constraint")
+        assert (moved.states, moved.note) == ((0, 1, 2), note)
+        assert found.stage == "constraint"
+        assert "no constraint" in (found.examples[0].old, found.examples[0].new)
+
+
+def test_stages_of_one_record_are_not_passed_over(record: Record) -> None:
+    """What only one record has cannot be compared, and that is said, not left out."""
+    stages = {name: stage for name, stage in record.stages.items() if name != "logits"}
+    less = replace(record, stages=stages, logits=None)
+    for old, new, where in ((record, less, "old"), (less, record, "new")):
+        found = compare(old, new)
+        assert found.severity == Severity.SAME
+        assert found.as_json()["not_compared"] == {"logits": where}
+        assert headline(found) == "same: nothing differs in the stages that both have"
+        assert f"logits (only {where})" in "\n".join(summary_lines(found))
+    assert compare(record, record).uncompared == {}
+    moved = compare(record, replace(less, stages={**stages, "tokens": Stage(("x",) * 3)}))
+    assert "only in the old record" in rendered(moved)

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.records import Outcome
 from benchmark.scoring.outcomes import outcomes_as_json
-from benchmark.snapshots.pairs import PairExtension, kind_of_run
+from benchmark.snapshots.pairs import PairExtension
 
 
 def _document(accuracy: float, seed: int, data: str = "a", flips: int = 0) -> dict[str, object]:
@@ -53,10 +53,3 @@ def test_another_pair_does_not_match() -> None:
     text = json.dumps({"base": _document(0.4, 1)})
     assert not PairExtension().matches(serialized_data=text, snapshot_data="{}")
     assert not PairExtension().matches(serialized_data=text, snapshot_data=None)
-
-
-def test_hardware_and_protocol_as_a_name() -> None:
-    """Each hardware class and protocol has a name of its own, fit for a folder."""
-    hardware = {"hardware_class": "NVIDIA H100 80GB HBM3"}
-    identity = {"environment": {"hardware": hardware}, "protocol": {"name": "paper"}}
-    assert kind_of_run(identity) == "nvidia-h100-80gb-hbm3-paper"
