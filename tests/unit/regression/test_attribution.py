@@ -22,7 +22,17 @@ def test_the_table_names_what_there_is() -> None:
 
 NO_SUSPECTS = (
     # rooms after the record is made, or beside it
-    *("cli/", "controls/", "hypotheses/", "report/", "snapshots/", "speed/", "stats/", "store/"),
+    *(
+        "cli/",
+        "controls/",
+        "export/",
+        "hypotheses/",
+        "report/",
+        "snapshots/",
+        "speed/",
+        "stats/",
+        "store/",
+    ),
     *("__init__.py", "__main__.py", "errors.py", "pytest_plugin.py"),
     # rooms whose other files are named: what forecasts, and what is published of models
     *("architectures.py", "architectures.toml", "duration.py", "entries.py", "forecast.py"),
