@@ -16,8 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.loading import load_tokenizer
-from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 
 _PATIENCE = 900
@@ -118,8 +116,6 @@ def load_source_tokenizer(wanted: Source) -> TransformersTokenizer:
     """
     if not wanted.present:
         raise ModelError(f"{wanted.name}: not fetched yet; run: {wanted.command}")
-    if wanted.kind == "model":
-        return load_tokenizer(locate(str(wanted.folder)))
     from benchmark.models.vocabularies import load_vocabulary
 
     return TransformersTokenizer(load_vocabulary(wanted.folder, wanted.kind), wanted.name)

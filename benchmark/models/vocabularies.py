@@ -19,7 +19,7 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """The tokenizer of a fetched vocabulary of the kind named in ``sources.toml``."""
     from transformers import AutoTokenizer, LlamaTokenizer
 
-    if kind.startswith("gguf"):
+    if kind.startswith("gguf") or kind == "model":
         return _converted(folder, kind)
     if kind == "sentencepiece":
         # AutoTokenizer loses the space before the first word when it has only this file.
@@ -32,13 +32,15 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
 def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """The tokenizer of a GGUF file, which is read once a release of what reads it, and saved.
 
-    gguf takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
+    Only what looks at vocabularies takes it from here: a run loads its model's own file, as anybody
+    would. gguf takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
     """
     from transformers import AutoTokenizer
 
-    place = folder / f"converted-{_readers()}"
+    # Beside the folder: one that is a model's stays as it came.
+    place = folder.with_name(f"{folder.name}-converted-{_readers()}")
     if not place.is_dir():
-        with TemporaryDirectory(dir=folder, prefix=".converted-") as temporary:
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             made = Path(temporary) / "tokenizer"
             _read_gguf(folder, kind).save_pretrained(made)
             try:
@@ -61,7 +63,8 @@ def _read_gguf(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
 
     if kind == "gguf-bpe":
         return _byte_level_bpe(folder / "vocabulary.gguf")
-    return AutoTokenizer.from_pretrained(folder, gguf_file="vocabulary.gguf")
+    (path,) = folder.glob("*.gguf")
+    return AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
 
 
 def _byte_level_bpe(path: Path) -> "PreTrainedTokenizerFast":

@@ -82,7 +82,7 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     assert len(audit) == 20
     assert {claim for claim, verdict in audit.items() if verdict == "not decidable"} == undecided
     decoded = [path.stat().st_mtime_ns for path in results]
-    again = project.runpytest_subprocess(*options, "-k", "code-")
+    again = project.runpytest_inprocess(*options, "-k", "code-")
     again.assert_outcomes(passed=6, deselected=count - 6)
     assert again.ret == 0
     assert other.exists()
@@ -105,7 +105,7 @@ def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) 
     hopeful = own.with_name("hopeful.toml")
     hopeful.write_text(own.read_text().replace('"no gain"', '"gain"'))
     options = ("-m", "gpu", "--device=cpu", f"--registry={hopeful}", "--states=8")
-    done = project.runpytest_subprocess(*options, "-q", "-k", "code-llama2-7b")
+    done = project.runpytest_inprocess(*options, "-q", "-k", "code-llama2-7b")
     assert "states" not in done.stderr.str()
     done.assert_outcomes(failed=1, deselected=21)
     done.stdout.fnmatch_lines(["*not gain: *points*CodeLlama 7B at numops 0: 0.0, published 90.9*"])

@@ -1,11 +1,11 @@
 """The model store: measured once, by whoever comes first, and by nothing but its settings known."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from transformers import PreTrainedModel
@@ -14,8 +14,8 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline import DataRequest, RunRequest
 from benchmark.pipeline.model_store import ModelStore
 from benchmark.pytest_plugin import Quiet
+from benchmark.records import Tally
 
-ROOT = Path(__file__).parents[2]
 STATES = 4
 
 
@@ -33,30 +33,29 @@ def model(
     return str(folder)
 
 
-def test_two_processes_measure_once(model: str, tmp_path: Path) -> None:
+class Count(Quiet):
+    """Progress that writes what is decoded."""
+
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
+        """Write how many."""
+        sys.stdout.write(f"decoded {states}\n")
+
+
+def test_two_processes_measure_once(
+    model: str, tmp_path: Path, fakes: Callable[[str], ModuleType]
+) -> None:
     """Started together, one decodes and the other takes what it finds: the same figures."""
     store = tmp_path / "store"
-    code = (
-        "import sys; from pathlib import Path; from benchmark.pipeline import *\n"
-        "from benchmark.pipeline.model_store import ModelStore\n"
-        "from benchmark.pytest_plugin import Quiet\n"
-        "class Count(Quiet):\n"
-        "    def advance(self, states, right, memory): print('decoded', states, flush=True)\n"
-        f"data = DataRequest(states={STATES})\n"
-        "request = RunRequest(sys.argv[1], Path(), data, device='cpu', batch_size=2)\n"
-        "print(ModelStore(Path(sys.argv[2]), Count()).measure(request).summary.overall.tally)\n"
-    )
-    both = [
-        subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", code, model, str(store)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
+
+    def measure() -> None:
+        tally = ModelStore(store, Count()).measure(request).summary.overall.tally
+        sys.stdout.write(f"{tally}\n")
+
+    forked = fakes("forked")
+    both = [forked.Forked(measure, tmp_path / name) for name in ("one", "other")]
+    assert [process.wait() for process in both] == [0, 0], [process.err for process in both]
+    outputs = [process.out for process in both]
     lines = [[line.split() for line in output.splitlines()] for output in outputs]
     decoded = [sum(int(words[1]) for words in some if words[0] == "decoded") for some in lines]
     assert sorted(decoded) == [0, STATES]

@@ -1,7 +1,6 @@
 """A run from end to end on a tiny random model: its files, and what survives a kill."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -10,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Protocol
 
 import pytest
 import torch
@@ -25,6 +25,13 @@ from benchmark.records import Completion, Tally, TokenIds
 ROOT = Path(__file__).parents[2]
 STATES = 5
 BATCH = 2
+
+
+class Process(Protocol):
+    """What both a command and a forked process can be asked."""
+
+    def poll(self) -> int | None:
+        """The return code when it has ended."""
 
 
 @dataclass
@@ -106,7 +113,7 @@ def _start(request: RunRequest, states: int = STATES) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for_predictions(process: subprocess.Popen[str], path: Path) -> None:
+def _wait_for_predictions(process: Process, path: Path) -> None:
     while process.poll() is None and not (path.exists() and path.stat().st_size):
         time.sleep(0.02)
 
@@ -199,13 +206,15 @@ def test_a_torn_batch_is_completed(request_: RunRequest, whole: bytes) -> None:
     assert predictions.read_bytes() == whole
 
 
-def test_a_killed_process_loses_no_finished_state(request_: RunRequest, whole: bytes) -> None:
+def test_a_killed_process_loses_no_finished_state(
+    request_: RunRequest, whole: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+) -> None:
     """After a SIGKILL in the middle the same command ends with the same predictions."""
-    process = _start(request_)
+    forked = fakes("forked")
     predictions = request_.out / "predictions.jsonl"
-    _wait_for_predictions(process, predictions)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with forked.Forked(forked.command(*_command(request_)[3:]), tmp_path / "output") as process:
+        _wait_for_predictions(process, predictions)
+    assert process.returncode == -signal.SIGKILL
     kept = predictions.read_bytes()
     assert whole.startswith(kept[: kept.rfind(b"\n") + 1])
     assert kept
@@ -224,21 +233,21 @@ def test_ctrl_c_is_one_line(request_: RunRequest) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_full_disk_keeps_what_is_finished(request_: RunRequest, whole: bytes) -> None:
+def test_a_full_disk_keeps_what_is_finished(
+    request_: RunRequest, whole: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+) -> None:
     """When predictions cannot be written the run ends in one line, and goes on later."""
     limit = len(b"".join(whole.splitlines(keepends=True)[:BATCH])) + 100
-    done = subprocess.run(  # noqa: S603
-        _command(request_),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2
-    assert "File too large" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    forked = fakes("forked")
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        forked.command(*_command(request_)[3:])()
+
+    process = forked.Forked(fill, tmp_path / "output")
+    assert process.wait() == 2
+    assert "File too large" in process.err.splitlines()[-1]
+    assert "Traceback" not in process.err
     run(request_, Watch())
     assert (request_.out / "predictions.jsonl").read_bytes() == whole
 

@@ -28,7 +28,9 @@ def folder(tokenizer: TransformersTokenizer, tmp_path: Path) -> Path:
     special = ["<s>", "</s>"]
     ordered = sorted(model["vocab"], key=lambda token: model["vocab"][token])
     tokens = [token for token in ordered if token not in special] + special
-    writer = GGUFWriter(tmp_path / "vocabulary.gguf", "deepseek")
+    folder = tmp_path / "deepseek"
+    folder.mkdir()
+    writer = GGUFWriter(folder / "vocabulary.gguf", "deepseek")
     writer.add_token_list(tokens)
     writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
     writer.add_token_types([3 if token in special else 1 for token in tokens])
@@ -37,7 +39,7 @@ def folder(tokenizer: TransformersTokenizer, tmp_path: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    return tmp_path
+    return folder
 
 
 def _refuse(*_: object) -> None:
@@ -47,8 +49,8 @@ def _refuse(*_: object) -> None:
 def test_a_file_is_read_once(
     folder: Path, tokenizer: TransformersTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first load and the next give the file's spellings, and the ids of reading it each time."""
-    direct = vocabularies._read_gguf(folder, "gguf-bpe")  # noqa: SLF001
+    """The first load and the next give the file's spellings, and ids as if read each time."""
+    direct = vocabularies._read_gguf(folder, "gguf-bpe")
     first = load_vocabulary(folder, "gguf-bpe")
     monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
     again = load_vocabulary(folder, "gguf-bpe")
