@@ -13,7 +13,7 @@ import torch
 from benchmark.decoding.cache import Stored
 
 _FUSED = (torch.float32, torch.bfloat16)
-"""What torch's kernel for the CPU takes with masks that are finite, as :func:`mask_of` has them."""
+"""What torch's kernel for the CPU takes with masks that are finite, as :class:`Mask` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,46 @@ class Partial(NamedTuple):
         return self.output.flatten(1, 2).to(dtype)
 
 
-def partial(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
-) -> Partial:
+class Mask:
+    """Which keys queries see, laid out as scores are: once, for all layers that are alike."""
+
+    def __init__(self, allowed: torch.Tensor) -> None:
+        """Take what each query sees, shape (rows, places, length)."""
+        self._allowed = allowed
+        self._laid: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+
+    def laid(self, group: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to scores, shape (rows, 1, places * group, length).
+
+        0 where allowed and elsewhere what no score makes up for; finite, so that a part without
+        any allowed key is weighed by zero and not by NaN.
+        """
+        if (group, dtype) not in self._laid:
+            hidden = torch.zeros(self._allowed.shape, dtype=dtype, device=self._allowed.device)
+            hidden.masked_fill_(~self._allowed, torch.finfo(dtype).min / 4)
+            self._laid[group, dtype] = hidden.repeat_interleave(group, dim=1)[:, None]
+        return self._laid[group, dtype]
+
+
+def partial(query: torch.Tensor, stored: Stored, scoring: Scoring, mask: Mask | None) -> Partial:
     """Attention of queries, shape (rows, places, key heads, group, head dimension).
 
     Args:
         query: the queries of each row; the heads of a group share a key head.
         stored: the keys and values of each row.
         scoring: how scores are made.
-        mask: is added to the scores, shape (rows, places, length).
+        mask: what queries do not see, where they do not see all.
 
     Returns:
         The parts, places of one row after those of another as tokens.
     """
     rows, places, heads, group, width = query.shape
     flat = query.transpose(1, 2).reshape(rows, heads, places * group, width)
-    if mask is not None:
-        # As scores are laid out: one line for each place and head of a group.
-        mask = mask[:, None, :, None].expand(-1, 1, -1, group, -1).flatten(2, 3)
     fusable = query.device.type == "cpu" and query.dtype in _FUSED and scoring.softcap is None
     attend = _fused if fusable else _plain
-    output, weight = attend(flat, stored, scoring, mask)
+    # The kernel wants the queries' own dtype; where scores are made here they are float32.
+    dtype = query.dtype if fusable else torch.float32
+    output, weight = attend(flat, stored, scoring, mask and mask.laid(group, dtype))
     return Partial(
         output.view(rows, heads, places, group, width).transpose(1, 2).flatten(0, 1),
         weight.view(rows, heads, places, group).transpose(1, 2).flatten(0, 1),
@@ -72,7 +90,6 @@ def _fused(
     query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """By torch's kernel for the CPU, which never has all scores in memory."""
-    mask = None if mask is None else mask.to(query.dtype)
     output, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
         query, *stored, attn_mask=mask, scale=scoring.scaling
     )
@@ -103,12 +120,3 @@ def merge(one: Partial, other: Partial) -> Partial:
     mine, theirs = (one.weight - weight).exp(), (other.weight - weight).exp()
     output = one.output * mine[..., None] + other.output * theirs[..., None]
     return Partial(output, weight)
-
-
-def mask_of(allowed: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """0 where allowed and elsewhere what no score makes up for.
-
-    Finite, so that a part without any allowed key is weighed by zero and not by NaN.
-    """
-    hidden = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return hidden.masked_fill_(~allowed, torch.finfo(dtype).min / 4)

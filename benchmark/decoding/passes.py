@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from transformers import AttentionInterface
 
-from benchmark.decoding.attention import Partial, Scoring, mask_of, merge, partial
+from benchmark.decoding.attention import Mask, Partial, Scoring, merge, partial
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.pace import Pace
@@ -78,6 +78,7 @@ class PrefixPass:
     def __init__(self, cache: RaggedCache) -> None:
         """Take the cache that is to keep the prefix."""
         self._cache = cache
+        self._masks: dict[tuple[torch.device, int | None], Mask] = {}
 
     def attend(
         self,
@@ -89,8 +90,11 @@ class PrefixPass:
     ) -> torch.Tensor:
         """Attend causally, and keep keys and values."""
         stored = self._cache.store_prefix(layer, key, value)
-        places = torch.arange(len(query), device=query.device)
-        mask = mask_of(seen(places[None], len(query), scoring.window))
+        alike = query.device, scoring.window
+        if alike not in self._masks:
+            places = torch.arange(len(query), device=query.device)
+            self._masks[alike] = Mask(seen(places[None], len(query), scoring.window))
+        mask = self._masks[alike]
         return partial(_grouped(query, key)[None], stored, scoring, mask).result(query.dtype)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark.decoding.attention import mask_of
+from benchmark.decoding.attention import Mask
 from benchmark.decoding.batch import Batch, Span
 from benchmark.decoding.pace import Pace
 
@@ -21,7 +21,7 @@ class Group:
         take: which token of the pass is the query at each place, shape (slots * places,).
         shape: how many slots, and places in each.
         keep: which queries are not padding, as indices into ``take``.
-        mask: what queries do not see, shape (slots, places, length).
+        mask: what queries do not see of it.
     """
 
     slots: slice
@@ -29,7 +29,7 @@ class Group:
     take: torch.Tensor
     shape: tuple[int, int]
     keep: torch.Tensor
-    mask: torch.Tensor
+    mask: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ class Plan:
         positions: and where in these, shape (writes,).
         groups: who is attended together.
         order: the tokens in their order, as indices into the groups' one after the other.
-        prefix_mask: what the tokens do not see of the prefix, shape (1, tokens, prefix); None
-            where they see all of it.
+        prefix_mask: what the tokens do not see of the prefix; None where they see all of it.
     """
 
     sources: torch.Tensor
@@ -51,7 +50,7 @@ class Plan:
     positions: torch.Tensor
     groups: list[Group]
     order: torch.Tensor
-    prefix_mask: torch.Tensor | None
+    prefix_mask: Mask | None
 
 
 def plan(batch: Batch, pace: Pace, window: int | None, device: torch.device) -> Plan:
@@ -62,7 +61,7 @@ def plan(batch: Batch, pace: Pace, window: int | None, device: torch.device) -> 
     prefix_mask = None
     if window is not None and max(batch.positions) >= window:
         asking = torch.tensor([batch.positions], device=device)
-        prefix_mask = mask_of(seen(asking, batch.prefix, window))
+        prefix_mask = Mask(seen(asking, batch.prefix, window))
     return Plan(
         sources,
         slots,
@@ -111,5 +110,5 @@ def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> G
         torch.tensor(take, device=device),
         (slots, places),
         torch.tensor(keep, device=device),
-        mask_of(seen(located, longest, window)),
+        Mask(seen(located, longest, window)),
     )

@@ -28,9 +28,14 @@ logits of SmolLM2 in bfloat16 the worst is 0.5 off by rounding alone, the mean 0
 the passes lack moves all of them.
 """
 
-_SHARED, _BROKEN, _LENGTH = 7, 15, 24
+_SHARED, _LENGTH, _SINGLE = 7, 24, 9
 """The trial's text: a prefix, then a row in one pass of several tokens and others of one."""
 
+_LONGEST = 1024
+"""A sliding window up to so many tokens is tried by a text that reaches beyond it.
+
+Prompts and answers together are shorter than that: no longer window is ever left.
+"""
 
 _REFUSALS = (ModelError, AttributeError, TypeError, RuntimeError, ValueError)
 """What layers raise that want other inputs, or whose keys and values are of other shapes."""
@@ -44,7 +49,7 @@ def unsupported(model: "PreTrainedModel") -> str | None:
         return f"how far its logits may be apart in {name} is not known"
     try:
         vocabulary = model.get_input_embeddings().weight.shape[0]
-        ids = [(7 * i * i + 3) % vocabulary for i in range(_LENGTH)]
+        ids = [(7 * i * i + 3) % vocabulary for i in range(_length(model))]
         with torch.inference_mode():
             # The two ways may end on different GPUs where a model is spread over several.
             own = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().float()
@@ -60,12 +65,19 @@ def unsupported(model: "PreTrainedModel") -> str | None:
     return f"its logits in packed passes are {apart:.2g} standard deviations off"
 
 
+def _length(model: "PreTrainedModel") -> int:
+    """How many tokens the trial's text has."""
+    window = getattr(model.config.get_text_config(), "sliding_window", None) or 0
+    return _LENGTH + (window if window <= _LONGEST else 0)
+
+
 def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
     """The logits of every token, shape (tokens, vocabulary)."""
     cache, pace = RaggedCache(2), Pace.on(model.device.type, rows=2)
-    cache.reserve(_LENGTH)
+    cache.reserve(len(ids))
     passes: list[tuple[range, Pass]] = [(range(_SHARED), PrefixPass(cache))]
-    for first, last in [(_SHARED, _BROKEN), *((i, i + 1) for i in range(_BROKEN, _LENGTH))]:
+    broken = len(ids) - _SINGLE
+    for first, last in [(_SHARED, broken), *((i, i + 1) for i in range(broken, len(ids)))]:
         batch = Batch(_SHARED)
         batch.add(1, first - _SHARED, ids[first:last])
         passes.append((range(first, last), RowsPass(cache, batch, pace)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
-from benchmark.decoding import support
+from benchmark.decoding import passes, plans, support
 from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
@@ -295,6 +295,20 @@ def test_a_trial_that_breaks_falls_back(
     monkeypatch.undo()
     assert support.unsupported(model) is None
     assert "float64 is not known" in str(support.unsupported(create("llama").double()))
+
+
+@pytest.mark.parametrize("window", [8, 100])
+def test_the_trial_reaches_beyond_the_window(
+    create: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """Passes that forget a sliding window are found out, however long it is."""
+    model = create("mistral")
+    model.config.sliding_window = window
+    for layer in model.get_decoder().layers:
+        layer.self_attn.sliding_window = window
+    assert support.unsupported(model) is None
+    monkeypatch.setattr(plans, "seen", lambda *given: passes.seen(*given[:2], None))
+    assert "standard deviations off" in str(support.unsupported(model))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
