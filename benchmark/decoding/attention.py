@@ -79,7 +79,8 @@ def partial(query: torch.Tensor, stored: Stored, scoring: Scoring, mask: Mask | 
     attend = _fused if fusable else _plain
     # The kernel wants the queries' own dtype; where scores are made here they are float32.
     dtype = query.dtype if fusable else torch.float32
-    output, weight = attend(flat, stored, scoring, mask and mask.laid(group, dtype))
+    laid = None if mask is None else mask.laid(group, dtype)
+    output, weight = attend(flat, stored, scoring, laid)
     return Partial(
         output.view(rows, heads, places, group, width).transpose(1, 2).flatten(0, 1),
         weight.view(rows, heads, places, group).transpose(1, 2).flatten(0, 1),

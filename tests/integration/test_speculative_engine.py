@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
-from benchmark.decoding import passes, plans, support
+from benchmark.decoding import plans, support
 from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
@@ -307,7 +307,8 @@ def test_the_trial_reaches_beyond_the_window(
     for layer in model.get_decoder().layers:
         layer.self_attn.sliding_window = window
     assert support.unsupported(model) is None
-    monkeypatch.setattr(plans, "seen", lambda *given: passes.seen(*given[:2], None))
+    seen = plans.seen
+    monkeypatch.setattr(plans, "seen", lambda places, length, _: seen(places, length, None))
     assert "standard deviations off" in str(support.unsupported(model))
 
 
