@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
     from benchmark.pipeline.measure import Measured
     from benchmark.pipeline.model_store import ModelStore
+    from benchmark.pipeline.requests import RunRequest
     from benchmark.regression.record import Record
+    from benchmark.snapshots.fingerprints import Blessing
 
 Measure = Callable[[RegisteredModel], "Measured"]
+Trace = Callable[[RegisteredModel], "Record"]
+_Found = TypeVar("_Found")
 
 _PROPERTY = "pair verdict"
+_REPEATS = 4
+"""So often the noise floor of a model's fingerprint is sampled when it is recorded."""
 
 _FALLBACK = "fingerprint stand-in"
 """As in benchmark.snapshots.fingerprints, which imports more than an option parser should."""
@@ -72,18 +78,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep a file on one worker, and of the pairs those that share models."""
+    """Keep a file on one worker, of the pairs those that share models, a model's case by itself."""
     from xdist.scheduler import LoadScopeScheduling
 
     from benchmark.pipeline.pairs import groups
 
     if config.getoption("dist") != "loadfile":
         return None  # whatever else was asked for
-    group = groups(wanted_registry(config.getoption("--registry")))
+    known = wanted_registry(config.getoption("--registry"))
+    group = groups(known)
 
     class ByModels(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
         def _split_scope(self, nodeid: str) -> str:
             parameter = nodeid.rpartition("[")[2].removesuffix("]")
+            if parameter in known.models:
+                return nodeid
             return group.get(parameter) or nodeid.partition("::")[0]
 
     return ByModels(config, log)
@@ -149,19 +158,14 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
 
 
 @pytest.fixture(scope="session")
-def measure(
-    request: pytest.FixtureRequest, model_store: "ModelStore", terminal: "Console"
-) -> Measure:
-    """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
-    from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
+def run_request(request: pytest.FixtureRequest) -> "RunRequest":
+    """What the options ask for, of no model yet."""
     from benchmark.pipeline import DataRequest, RunRequest
-    from benchmark.pipeline.pairs import as_registered
-    from benchmark.report.progress import RunProgress
 
     option = request.config.getoption
-    wanted = RunRequest(
+    return RunRequest(
         model="",
-        out=model_store.folder,
+        out=option("--model-store"),
         data=DataRequest(option("--data"), option("--password"), states=option("--states")),
         protocol=option("--protocol"),
         device=_device(request.config),
@@ -170,47 +174,95 @@ def measure(
         max_new_tokens=option("--max-new-tokens"),
     )
 
+
+@pytest.fixture(scope="session")
+def measure(model_store: "ModelStore", run_request: "RunRequest", terminal: "Console") -> Measure:
+    """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
+    from benchmark.pipeline.pairs import as_registered
+    from benchmark.report.progress import RunProgress
+
     @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "Measured | str":
-        try:
-            with RunProgress(terminal, named=True) as progress:
-                if terminal.is_terminal:
-                    terminal.print()  # pytest's own line stands unfinished
-                store = replace(model_store, progress=progress)
-                return store.measure(as_registered(model, wanted))
-        except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
-            return str(error)
+        with RunProgress(terminal, named=True) as progress:
+            if terminal.is_terminal:
+                terminal.print()  # pytest's own line stands unfinished
+            store = replace(model_store, progress=progress)
+            return _or_reason(lambda: store.measure(as_registered(model, run_request)))
 
-    def measure_or_skip(model: RegisteredModel) -> "Measured":
-        found = measured(model)
-        if isinstance(found, str):
-            pytest.skip(found)
-        return found
-
-    return measure_or_skip
+    return lambda model: _or_skip(measured(model))
 
 
 @pytest.fixture
-def fingerprints(
-    snapshot: "SnapshotAssertion", request: pytest.FixtureRequest
-) -> Callable[["Record"], "SnapshotAssertion"]:
-    """Gives what a record must equal: the recorded fingerprint of its kind of run.
+def trace(
+    model_store: "ModelStore",
+    run_request: "RunRequest",
+    blessing: "Blessing",
+    request: pytest.FixtureRequest,
+) -> Trace:
+    """Fingerprints a registered model where one is recorded of it, or is to be now."""
+    from benchmark.models.hardware import describe
+    from benchmark.pipeline.pairs import as_registered
+    from benchmark.snapshots.fingerprints import is_recorded
+    from benchmark.snapshots.kinds import kind_of_run
 
-    The figures of the comparison become properties of the test, in JUnit files too.
-    """
+    protocol = {"name": run_request.protocol}
+    hardware = {"hardware": describe(run_request.device)}
+    kind = kind_of_run({"protocol": protocol, "environment": hardware})
+    if not blessing.updating and not is_recorded(request.node, kind, blessing):
+        pytest.skip("no fingerprint of it yet: --snapshot-update --bless REASON records one")
+    repeats = _REPEATS if blessing.updating else 0
+
+    def traced(model: RegisteredModel) -> "Record":
+        wanted = as_registered(model, run_request)
+        return _or_skip(_or_reason(lambda: model_store.fingerprint(wanted, repeats)))
+
+    return traced
+
+
+def _or_reason(act: Callable[[], _Found]) -> _Found | str:
+    """What it gives; or why that cannot be had or run here."""
+    from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
+
+    try:
+        return act()
+    except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
+        return str(error)
+
+
+def _or_skip(found: _Found | str) -> _Found:
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture
+def blessing(request: pytest.FixtureRequest) -> "Blessing":
+    """Whether this session may write fingerprints; one that may not, and is to, fails here."""
     from benchmark.errors import SettingError
-    from benchmark.snapshots.fingerprints import Blessing, held_against, snapshot_of
+    from benchmark.snapshots.fingerprints import Blessing
 
     # Not by its environment: a test run inside of a worker's test inherits that.
     parallel = hasattr(request.config, "workerinput")
     option = request.config.getoption
     updating = bool(option("--snapshot-update") or option("--snapshot-update-new-only", None))
-    blessing = Blessing(option("--bless"), parallel, updating)
+    found = Blessing(option("--bless"), parallel, updating)
     if updating:
         try:
-            blessing.check()  # before anything is measured in vain
+            found.check()  # before anything is measured in vain
         except SettingError as error:
             pytest.fail(str(error), pytrace=False)
+    return found
+
+
+@pytest.fixture
+def fingerprints(
+    snapshot: "SnapshotAssertion", blessing: "Blessing", request: pytest.FixtureRequest
+) -> Callable[["Record"], "SnapshotAssertion"]:
+    """Gives what a record must equal: the recorded fingerprint of its kind of run.
+
+    The figures of the comparison become properties of the test, in JUnit files too.
+    """
+    from benchmark.snapshots.fingerprints import held_against, snapshot_of
 
     def recorded(record: "Record") -> "SnapshotAssertion":
         found = held_against(request.node, record, blessing)

@@ -71,15 +71,27 @@ class _Trying:
         return record
 
     def _unmeasured(self) -> Trial:
-        """They do not go together, or nothing runs: each alone may tell more."""
+        """They do not go together, or do not run: who it is, and what the others move alone."""
         reason = self.bench.reason(self.upgrades)
         self._tell("all upgrades", reason)
-        alone = (((each,), self._moves(frozenset([each]))) for each in self.upgrades)
-        guilty = tuple(upgrade for upgrade, moved in alone if moved)
-        return Trial(self._name, None, guilty, reason)
+        found = causes(self.upgrades, self._fails)
+        fail = frozenset[str]().union(*found)
+        rest = [upgrade for upgrade in self.upgrades if upgrade not in fail]
+        movers = tuple(upgrade for upgrade in rest if self._moves(frozenset([upgrade])))
+        return Trial(self._name, None, tuple(tuple(sorted(e)) for e in found), reason, movers)
+
+    def _fails(self, chosen: frozenset[str]) -> bool:
+        wanted = self._wanted(chosen)
+        if self.bench.record(wanted) is not None:
+            return False
+        self._tell(" ".join(wanted), self.bench.reason(wanted))
+        return True
+
+    def _wanted(self, chosen: frozenset[str]) -> tuple[str, ...]:
+        return tuple(each for each in self.upgrades if each in chosen)
 
     def _moves(self, chosen: frozenset[str]) -> bool | None:
-        wanted = tuple(each for each in self.upgrades if each in chosen)
+        wanted = self._wanted(chosen)
         record = self.bench.record(wanted)
         if record is None:
             self._tell(" ".join(wanted), self.bench.reason(wanted))

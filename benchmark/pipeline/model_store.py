@@ -7,14 +7,16 @@ can change a score: another library version, dtype or data set is another folder
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.pipeline.measure import Measured, execute, finished, prepare
 from benchmark.pipeline.placement import AsAsked, Placement
 from benchmark.pipeline.requests import Progress, RunRequest
+from benchmark.regression.record import Record
 
 
 @dataclass
@@ -44,6 +46,16 @@ class ModelStore:
                 return measured
             with self.placement.place(prepared) as device:
                 return execute(prepared, out, self.progress, device=device)
+
+    def fingerprint(self, request: RunRequest, repeats: int) -> Record:
+        """The fingerprint of the request, made now, where its model has room; it is not stored.
+
+        Raises:
+            BenchmarkError: as :func:`benchmark.pipeline.fingerprint.fingerprint`.
+        """
+        with self.placement.place(prepare(request, self.progress)) as device:
+            placed = replace(request, device=device)
+            return fingerprint(FingerprintRequest(placed, repeats=repeats), self.progress)
 
 
 def _slug(name: str) -> str:

@@ -73,13 +73,15 @@ class Trial:
     """One probe under all upgrades together.
 
     ``comparison`` is None where it could not be measured, for ``reason``; ``culprits`` are the
-    upgrades that move it alone, or the pairs, or the set that only does so together.
+    upgrades that move it alone, or the pairs, or the set that only does so together. Where it could
+    not be measured they are those with which it cannot, and ``movers`` what others move alone.
     """
 
     probe: str
     comparison: Comparison | None
     culprits: tuple[tuple[str, ...], ...] = ()
     reason: str | None = None
+    movers: tuple[str, ...] = ()
 
     @property
     def moved(self) -> bool:
@@ -99,6 +101,7 @@ class Trial:
             "severity": self.severity.value,
             "reason": self.reason,
             "culprits": [list(each) for each in self.culprits],
+            "moves_alone": list(self.movers),
             "shift": size(found) if found and self.moved else None,
             "environments": environment_differences(found) if found else {},
             "comparison": found.as_json() if found else None,

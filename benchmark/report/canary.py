@@ -1,6 +1,6 @@
 """A canary's finding, as text for a terminal and as Markdown for an issue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from benchmark.regression.culprits import Canary, Suite, Trial, environment_differences, size
 
@@ -15,7 +15,7 @@ def canary_lines(found: Canary) -> Iterator[str]:
     """
     yield f"upgrades: {', '.join(found.upgrades)}"
     for trial in found.trials:
-        yield from _trial_lines(trial)
+        yield from _trial_lines(trial, found.refused)
     if found.suite:
         yield from _suite_lines(found.suite)
 
@@ -32,12 +32,17 @@ def canary_markdown(found: Canary) -> str:
     )
 
 
-def _trial_lines(trial: Trial) -> Iterator[str]:
+def _trial_lines(trial: Trial, refused: Mapping[str, str]) -> Iterator[str]:
     yield ", ".join(
         part for part in (f"{trial.probe}: {trial.severity.value}", _what(trial)) if part
     )
     for culprits in trial.culprits:
-        yield f"  by {' with '.join(culprits)}"
+        by = f"  by {' with '.join(culprits)}"
+        # Where all of them together are meant, the line above has the reason.
+        why = refused.get(" ".join(culprits)) if trial.comparison is None else None
+        yield f"{by}: {why}" if why and why != trial.reason else by
+    for upgrade in trial.movers:
+        yield f"  {upgrade} alone runs, and moves it"
     if trial.comparison is None or not trial.moved:
         return
     differences = list(environment_differences(trial.comparison).items())

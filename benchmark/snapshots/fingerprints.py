@@ -167,8 +167,10 @@ def stored(path: Path, *, stand_in: bool = True) -> Path | None:
     if not stand_in:
         return None
     kinds = path.parent.parent.parent
-    others = sorted(kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}"))
-    return others[0] if others else None
+    own = path.parent.parent.name
+    others = kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}")
+    # Other hardware's under the same protocol before another protocol's.
+    return min(others, key=lambda other: _unlike(other.parent.parent.name, own), default=None)
 
 
 @cache
@@ -194,16 +196,33 @@ def snapshot_of(
 
 def held_against(item: pytest.Item, record: Record, blessing: Blessing) -> dict[str, str]:
     """The comparison with a test's snapshot in figures, and what stands in where it has none."""
-    extension = fingerprint_extension(kind_of_record(record), blessing)
-    place = Path(extension.get_location(test_location=PyTestLocation(item), index=0))
-    path = stored(place, stand_in=not blessing.updating)
-    if path is None:
+    places = _place(item, kind_of_record(record), blessing)
+    if places is None:
         return {}
+    place, path = places
     found = properties(compare(read_record(path), record))
     if path != place:
         kinds = [each.parent.parent.name for each in (place, path)]
         found[FALLBACK] = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
     return found
+
+
+def is_recorded(item: pytest.Item, kind: str, blessing: Blessing) -> bool:
+    """Whether a test has a snapshot for its kind of run, or one that stands in."""
+    return _place(item, kind, blessing) is not None
+
+
+def _place(item: pytest.Item, kind: str, blessing: Blessing) -> tuple[Path, Path] | None:
+    """Where a test's snapshot ought to be, and where the one is that it is held against."""
+    location = PyTestLocation(item)
+    wanted = fingerprint_extension(kind, blessing).get_location(test_location=location, index=0)
+    path = stored(Path(wanted), stand_in=not blessing.updating)
+    return (Path(wanted), path) if path else None
+
+
+def _unlike(other: str, own: str) -> tuple[bool, str]:
+    """Sorts kinds: those of the same protocol first, the last word of a kind's name."""
+    return other.rpartition("-")[2] != own.rpartition("-")[2], other
 
 
 def _blessings(path: Path) -> list[object]:

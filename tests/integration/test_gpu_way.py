@@ -150,3 +150,22 @@ def test_a_model_that_does_not_fit_is_skipped_once(
     done.assert_outcomes(skipped=2, deselected=20)
     done.stdout.fnmatch_lines(["SKIPPED*llama2-13b: does not fit on this machine*"])
     assert loaded == ["llama2-13b"]
+
+
+def test_models_have_fingerprints_beside_their_scores(own: Path, project: pytest.Pytester) -> None:
+    """Skipped until recorded; then held against the record, by whatever stage moved."""
+    shutil.copy(ROOT / "tests" / "reproduction" / "test_fingerprints.py", project.path / "tests")
+    project.path.joinpath("tests", "test_pairs.py").unlink()
+    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "-k", "[codellama-7b]")
+    limits = ("--states=2", "--max-new-tokens=100")
+    done = project.runpytest_inprocess(*options, *limits)
+    done.assert_outcomes(skipped=1, deselected=34)
+    done.stdout.fnmatch_lines(["SKIPPED*no fingerprint of it yet: --snapshot-update --bless*"])
+    done = project.runpytest_inprocess(*options, *limits, "--snapshot-update", "--bless=first")
+    done.assert_outcomes(passed=1, deselected=34)
+    (kind,) = (project.path / "snapshots" / "fingerprints").iterdir()
+    assert len(list(kind.glob("*/*codellama-7b*"))) == 2
+    project.runpytest_inprocess(*options, *limits).assert_outcomes(passed=1, deselected=34)
+    done = project.runpytest_inprocess(*options, "--states=1", "--max-new-tokens=100")
+    done.assert_outcomes(failed=1, deselected=34)
+    done.stdout.fnmatch_lines(["*regression*"])

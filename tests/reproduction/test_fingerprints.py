@@ -1,4 +1,4 @@
-"""Every stage of a control model's run is what it was: the alarm that names where a shift began."""
+"""Every stage of a model's run is what it was: the alarm that names where a shift began."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,21 +6,51 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmark.models.registry import RegisteredModel, wanted_registry
 from benchmark.pipeline import DataRequest, RunRequest
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pytest_plugin import Quiet
+from benchmark.pytest_plugin import Quiet, Trace
 from benchmark.regression.record import Record
 
-MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "track"
+MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 STATES = 16
 REPEATS = 4
 
 
-def test_track_goes_the_recorded_way(
-    fingerprints: Callable[[Record], SnapshotAssertion], pytestconfig: pytest.Config
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case a model of a registered pair, and of the user's own."""
+    if "model" in metafunc.fixturenames:
+        known = wanted_registry(metafunc.config.getoption("--registry"))
+        paired = {key for pair in known.pairs.values() for key in (pair.base, pair.variant)}
+        metafunc.parametrize(
+            "model", [known.models[key] for key in sorted(paired)], ids=sorted(paired)
+        )
+
+
+@pytest.mark.parametrize(
+    ("control", "engine"),
+    [("track", "outlines"), ("track", None), ("copy-a", None), ("copy-b", None)],
+    ids=["track-outlines", "track-default", "copy-a-default", "copy-b-default"],
+)
+def test_controls_go_the_recorded_way(
+    control: str,
+    engine: str | None,
+    fingerprints: Callable[[Record], SnapshotAssertion],
+    pytestconfig: pytest.Config,
 ) -> None:
     """Nothing from data to verdict moved beyond noise; the floor is measured when blessed."""
-    run = RunRequest(str(MODEL), Path(), DataRequest(seed=0, states=STATES), device="cpu")
+    data = DataRequest(seed=0, states=STATES)
+    run = RunRequest(str(MODELS / control), Path(), data, engine=engine, device="cpu")
     repeats = REPEATS if pytestconfig.getoption("--snapshot-update") else 0
     record = fingerprint(FingerprintRequest(run, repeats=repeats), Quiet())
+    assert record == fingerprints(record)
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # a library's warning must not end hours of measuring
+def test_models_go_the_recorded_way(
+    model: RegisteredModel, trace: Trace, fingerprints: Callable[[Record], SnapshotAssertion]
+) -> None:
+    """Every model that is reproduced has, beside its scores, a fingerprint that names the stage."""
+    record = trace(model)
     assert record == fingerprints(record)

@@ -54,15 +54,35 @@ def test_nothing_moves(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
 
 
-def test_upgrades_that_do_not_go_together(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Are a finding of their own, and each that can be had is tried alone."""
+def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """It is named with its own reason; what another moves alone is told apart from it."""
     bench, said = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
     found = canary(UPGRADES, [bench], said.append)
     assert found.trials[0].comparison is None
     assert found.trials[0].reason == "cannot be installed: no c==2"
-    assert found.trials[0].culprits == (("a==2",),)
+    assert found.trials[0].culprits == (("c==2",),)
+    assert found.trials[0].movers == ("a==2",)
     assert found.trials[0].severity is Severity.REGRESSION
     assert found.exit_status == 4
+    assert list(canary_lines(found))[1:] == [
+        "test: regression, cannot be installed: no c==2",
+        "  by c==2",
+        "  a==2 alone runs, and moves it",
+    ]
+
+
+def test_what_does_not_start_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """An upgrade that crashes by itself, and two that only do so together, which go by no guess."""
+
+    def crashes(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str] | None]:
+        return lambda libraries: None if set(guilty) <= libraries.keys() else {"tokens": "t"}
+
+    for number, guilty in enumerate((("b",), ("a", "c"))):
+        bench, said = fake_bench(tmp_path / str(number), crashes(*guilty))
+        found = canary(UPGRADES, [bench], said.append)
+        assert found.trials[0].culprits == (tuple(f"{name}==2" for name in guilty),)
+        assert found.trials[0].movers == ()
+        assert f"  by {' with '.join(found.trials[0].culprits[0])}" in list(canary_lines(found))
 
 
 def test_the_environment_of_now_must_run(tmp_path: Path, fake_bench: FakeBench) -> None:
