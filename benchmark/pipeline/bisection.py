@@ -61,6 +61,10 @@ class _Releases:
         self.bench.say(f"{self.library} {self.releases[place]:<10} {what}")
 
 
+DEPTHS = ("first", "every", "each")
+"""How much of a range is searched."""
+
+
 def bisect(
     library: str,
     releases: Sequence[str],
@@ -74,8 +78,10 @@ def bisect(
     other, ``each`` to measure every release, so that what came and went is seen too.
 
     Raises:
-        SettingError: when fewer than two releases can be measured.
+        SettingError: when fewer than two releases can be measured, or there is no such depth.
     """
+    if depth not in DEPTHS:  # before any environment is made
+        raise SettingError(f"no depth {depth!r}; choose {', '.join(DEPTHS)}")
     known = _Releases(library, releases, bench, alongside)
     search = Search(len(releases), known.measure, known.differ)
     moves, (low, high) = _confirmed(known, search, depth)
@@ -114,8 +120,6 @@ def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Mov
         return search.one_by_one(low, high)
     if depth == "every":
         return search.every(low, high)
-    if depth != "first":
-        raise SettingError(f"no depth {depth!r}; choose first, every or each")
     move = search.first(low, high)
     return (move,) if move else ()
 

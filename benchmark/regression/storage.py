@@ -27,11 +27,12 @@ from benchmark.regression.stages import STAGES, Stage
 FORMAT = 1
 
 _GZIP = ".gz"
+_COLUMNS = ".columns.xz"
 
 
 def columns_path(path: Path) -> Path:
     """Where the columns of ``NAME.json`` are."""
-    return path.with_suffix(".columns.xz")
+    return path.with_suffix(_COLUMNS)
 
 
 def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
@@ -73,6 +74,9 @@ def read_record(path: Path) -> Record:
     Raises:
         DataError: when there is none, or it is damaged, or its columns are of another record.
     """
+    if path.name.endswith(_COLUMNS):
+        whole = path.with_name(path.name.removesuffix(_COLUMNS) + ".json")
+        raise DataError(f"{path}: these are the columns alone; give {whole.name}, beside them")
     with _checked(str(path)):
         raw = path.read_bytes()
         if path.suffix == _GZIP:

@@ -42,6 +42,14 @@ def test_the_release_that_moved_is_named(
     assert f"first moved by lib {culprit}" in "\n".join(bisection_lines(found))
 
 
+def test_an_unknown_depth_costs_nothing(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """It is refused before any environment is made."""
+    bench, said = fake_bench(tmp_path, _moved_at("1.5"))
+    with pytest.raises(SettingError, match="no depth 'all'; choose first, every, each"):
+        bisect("lib", RELEASES, bench, "all")
+    assert (bench.runs, said) == ([], [])
+
+
 def test_a_second_run_measures_nothing_again(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Records stay on disk, so a search that was stopped goes on where it was."""
     first, _ = fake_bench(tmp_path, _moved_at("1.5"))

@@ -90,6 +90,8 @@ def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
         read_record(path)
     write_record(record, path)
     columns = columns_path(path)
+    with pytest.raises(DataError, match=f"the columns alone; give {path.name}, beside them"):
+        read_record(columns)
     whole = columns.read_bytes()
     columns.write_bytes(whole[:-9])
     with pytest.raises(DataError, match="of another record"):
