@@ -39,7 +39,7 @@ def test_more_places_than_are_scored_at_once() -> None:
     hidden = torch.randn(PLACES, WIDTH, generator=generator)
     states = torch.randint(0, 4, (PLACES,), generator=generator).tolist()
     questions = [Question(place, state) for place, state in enumerate(states)]
-    model: PreTrainedModel = OnlyHead(head)  # type: ignore[assignment]
+    model: PreTrainedModel = OnlyHead(head)
     with torch.inference_mode():
         chosen = Chooser(automaton, Head(model)).choose(hidden, questions)
         logits = hidden @ head.weight.T

@@ -65,7 +65,7 @@ def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: Fak
     assert found.trials[0].severity is Severity.REGRESSION
     assert found.exit_status == 4
     assert list(canary_lines(found))[1:] == [
-        "test: regression, cannot be installed: no c==2",
+        "plain model: regression, cannot be installed: no c==2",
         "  by c==2",
         "  a==2 alone runs, and moves it",
     ]
