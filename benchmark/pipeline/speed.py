@@ -216,7 +216,11 @@ def _rounds(
     for number, entrant in order(everyone, repeats):
         if isinstance(entrant, str):
             progress.begin(f"arithmetic limit in {entrant}", number)
-            limits.measure(entrant)
+            try:
+                limits.measure(entrant)
+            except KeyboardInterrupt:
+                limits.kill(entrant)  # its reply would be taken for that to the next request
+                raise
         else:
             progress.begin(entrant.spec.label, number)
             try:
@@ -236,7 +240,7 @@ def _finish(race: Race, limits: Limits) -> None:
         return
     answers = list(max(own, key=lambda one: len(one.places)).answers.values())
     for dtype, rounds in limits.rounds.items():
-        if rounds:
+        if rounds and limits.is_open(dtype):
             limits.measure(dtype, answers)
             race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
 

@@ -45,6 +45,7 @@ def speed_notes(
         for row in rows
         if row.repeatable is False
     ]
+    notes += [f"{row.spec.label}: {row.stood_in}" for row in rows if row.stood_in]
     notes += [f"not measured: {row.failure}" for row in rows if row.failure]
     return notes
 
@@ -63,7 +64,8 @@ def partings_table(label: str, found: Sequence[Parting], compared: int) -> Table
 
 def _name(row: Figures) -> str:
     best = row.spec.label.partition(":")[0].endswith("@best") and not row.spec.best
-    return f"{row.spec.label} ({row.spec.batch_size})" if best else row.spec.label
+    label = row.spec.label.replace(":bfloat16", ":bf16").replace(":float", ":f")
+    return f"{label} ({row.spec.batch_size})" if best else label
 
 
 def _cells(row: Figures) -> list[str]:

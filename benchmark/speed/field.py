@@ -126,11 +126,16 @@ class Field:
             trial = Measurement(spec.at(size), measured.places)
             self.ask(trial)
             if not trial.rounds:
-                measured.failure = measured.failure or trial.failure
-                return
+                yield f"{spec.label}: not in batches of {size}: {trial.failure}"
+                break  # nor in larger ones
             seconds = measured.tried[size] = trial.seconds[0]
             yield f"{spec.label}: {seconds:.3f} seconds a state in batches of {size}"
+        if not measured.tried:
+            measured.failure = trial.failure
+            return
         measured.spec = spec.at(min(measured.tried, key=measured.tried.__getitem__))
+        if trial.failure:
+            self.open(measured)  # the failure ended its process
 
     def margins(self, dtype: str, work: MarginWork) -> list[float]:
         """The margins at places where two engines chose differently, in this dtype.
@@ -187,6 +192,15 @@ class Limits:
         for dtype in dtypes:
             self._processes[dtype] = self._field.process(Spec.hidden("limit", dtype))
             self.rounds[dtype] = []
+
+    def is_open(self, dtype: str) -> bool:
+        """Whether it can be measured still."""
+        return dtype in self._processes
+
+    def kill(self, dtype: str) -> None:
+        """End a dtype's process in the midst of its work; what was measured of it stays."""
+        if process := self._processes.pop(dtype, None):
+            process.kill()
 
     def measure(self, dtype: str, answers: Sequence[Sequence[int]] = ()) -> None:
         """Time the products once more, and count the open choices of the answers.

@@ -23,6 +23,11 @@ class Measurement:
     """Seconds a state by batch size, where the best was looked for."""
 
     @property
+    def stood_in(self) -> str | None:
+        """Which engine did its work, and why; None where it did that itself."""
+        return next((taken["stood_in"] for taken in self.rounds if "stood_in" in taken), None)
+
+    @property
     def answers(self) -> dict[int, list[int]]:
         """The first round's answers, by the places of their states."""
         return dict(zip(self.places, self.rounds[0]["answers"], strict=True)) if self.rounds else {}
@@ -53,6 +58,7 @@ class Figures:
         repeatable: whether all rounds gave the same answers.
         to_limit: its seconds in parts of the arithmetic limit.
         failure: why it was not measured.
+        stood_in: which engine did its work, and why.
     """
 
     spec: Spec
@@ -70,6 +76,7 @@ class Figures:
     repeatable: bool | None = None
     to_limit: float | None = None
     failure: str | None = None
+    stood_in: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The row with all of its digits; its engine by label, name, dtype and batch size."""
@@ -85,7 +92,12 @@ def figures(
     """What an engine's rounds come to, beside the paper's method and the limit in seconds."""
     spec, count, rounds = measured.spec, len(measured.places), measured.rounds
     if not rounds:
-        return Figures(spec, count, 0, failure=measured.failure or "not measured")
+        return Figures(
+            spec,
+            count,
+            0,
+            failure=measured.failure or f"{spec.label}: stopped before its first round",
+        )
     seconds = median(measured.seconds)
     both = measured.answers.keys() & paper.answers.keys() if paper else set()
     same = sum(measured.answers[i] == paper.answers[i] for i in both) if paper else 0
@@ -105,6 +117,7 @@ def figures(
         repeatable=all(taken["answers"] == rounds[0]["answers"] for taken in rounds),
         to_limit=seconds / limit if limit else None,
         failure=measured.failure,
+        stood_in=measured.stood_in,
     )
 
 

@@ -41,7 +41,8 @@ class Taken(TypedDict):
     """What decoding took: seconds by the clock, forward passes, and tokens computed in them.
 
     None where the engine does not tell. ``answers`` are in the order of the prompts, without
-    what ended them. ``processor`` is seconds of processor time, of all threads.
+    what ended them. ``processor`` is seconds of processor time, of all threads. ``stood_in`` says
+    which engine did the work of the one asked for, and why.
     """
 
     seconds: float
@@ -50,6 +51,7 @@ class Taken(TypedDict):
     tokens: int | None
     answers: list[list[int]]
     peak_memory: NotRequired[int]
+    stood_in: NotRequired[str]
 
 
 class CopyWork(TypedDict):

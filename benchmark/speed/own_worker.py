@@ -66,6 +66,7 @@ class _Own:
     def __call__(self, work: Work) -> Taken:
         prompts = [tuple(ids) for ids in work["prompts"]]
         expected = dict(zip(prompts, map(tuple, work["expected"]), strict=True))
+        said: list[str] = []
         engine = create_engine(
             self._setup["engine"],
             self._model,
@@ -73,6 +74,7 @@ class _Own:
             Limits(work["batch_size"], self._setup["max_new_tokens"]),
             self._setup["expression"],
             expected or None,
+            said.append,
         )
         answers: dict[int, list[int]] = {}
         count = _Count()
@@ -83,13 +85,14 @@ class _Own:
             seconds = time.perf_counter() - started
             processor = time.process_time() - processor
         told = engine.statistics if isinstance(engine, SpeculativeEngine) else count
-        return {
+        taken: Taken = {
             "seconds": seconds,
             "processor": processor,
             "passes": told.passes,
             "tokens": told.tokens,
             "answers": [answers[i] for i in range(len(prompts))],
         }
+        return {**taken, "stood_in": said[0]} if said else taken
 
 
 class _Limit:

@@ -54,10 +54,10 @@ def test_the_table_is_80_columns_wide() -> None:
     assert max(map(len, lines)) <= 80
     assert [" ".join(line.split()) for line in lines[4:7]] == [
         "outlines 32 6.512 4 58.0 489.0 1412 1.0 32/32 24.1",
-        "speculative:bfloat16 717 0.312 4 1.6 161.0 912 20.9 23/32 1.9",
+        "speculative:bf16 717 0.312 4 1.6 161.0 912 20.9 23/32 1.9",
         "llama.cpp 32 2.500 - - - 0 - - -",
     ]
-    assert lines[7].split() == ["vllm-tuned:bfloat16", *"---------"]
+    assert lines[7].split() == ["vllm-tuned:bf16", *"---------"]
 
 
 def test_notes_say_what_the_table_cannot() -> None:
