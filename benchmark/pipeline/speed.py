@@ -104,8 +104,7 @@ class Race:
 
     def figures(self) -> list[Figures]:
         """A row an engine, in the order asked for."""
-        limits = {dtype: limit.seconds for dtype, limit in self.limits.items()}
-        return [figures(one, self.paper, limits.get(one.spec.dtype)) for one in self.measured]
+        return [figures(one, self.paper, self.limits.get(one.spec.dtype)) for one in self.measured]
 
     def as_json(self) -> dict[str, object]:
         """All of it: rows, every round, answers and margins."""

@@ -40,6 +40,7 @@ def speed_notes(
         f"{1e6 * limit.head:.0f} us in the head."
         for dtype, limit in limits.items()
     ]
+    notes += _rooflines(rows)
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
         for row in rows
@@ -48,6 +49,14 @@ def speed_notes(
     notes += [f"{row.spec.label}: {row.stood_in}" for row in rows if row.stood_in]
     notes += [f"not measured: {row.failure}" for row in rows if row.failure]
     return notes
+
+
+def _rooflines(rows: Sequence[Figures]) -> list[str]:
+    """What the formula of ``plan`` says of each engine's passes and tokens."""
+    found = [f"{_name(row)} {row.roofline:.3f}" for row in rows if row.roofline is not None]
+    if not found:
+        return []
+    return ["s/state by the formula of plan (docs/plan.md): " + ", ".join(found) + "."]
 
 
 def partings_table(label: str, found: Sequence[Parting], compared: int) -> Table:

@@ -57,6 +57,7 @@ class Figures:
         compared: of how many that both gave.
         repeatable: whether all rounds gave the same answers.
         to_limit: its seconds in parts of the arithmetic limit.
+        roofline: seconds a state that its passes and tokens take by the formula of ``plan``.
         failure: why it was not measured.
         stood_in: which engine did its work, and why.
     """
@@ -75,6 +76,7 @@ class Figures:
     compared: int | None = None
     repeatable: bool | None = None
     to_limit: float | None = None
+    roofline: float | None = None
     failure: str | None = None
     stood_in: str | None = None
 
@@ -87,9 +89,9 @@ class Figures:
 
 
 def figures(
-    measured: Measurement, paper: Measurement | None, limit: float | None = None
+    measured: Measurement, paper: Measurement | None, limit: "Limit | None" = None
 ) -> Figures:
-    """What an engine's rounds come to, beside the paper's method and the limit in seconds."""
+    """What an engine's rounds come to, beside the paper's method and the arithmetic limit."""
     spec, count, rounds = measured.spec, len(measured.places), measured.rounds
     if not rounds:
         return Figures(
@@ -101,6 +103,8 @@ def figures(
     seconds = median(measured.seconds)
     both = measured.answers.keys() & paper.answers.keys() if paper else set()
     same = sum(measured.answers[i] == paper.answers[i] for i in both) if paper else 0
+    passes = _mean([taken["passes"] for taken in rounds], count)
+    tokens = _mean([taken["tokens"] for taken in rounds], count)
     return Figures(
         spec=spec,
         states=count,
@@ -108,14 +112,15 @@ def figures(
         seconds=seconds,
         spread=(max(measured.seconds) - min(measured.seconds)) / seconds,
         processor=median(taken["processor"] for taken in rounds) / count,
-        passes=_mean([taken["passes"] for taken in rounds], count),
-        tokens=_mean([taken["tokens"] for taken in rounds], count),
+        passes=passes,
+        tokens=tokens,
         peak_memory=max(taken.get("peak_memory", 0) for taken in rounds),
         times=median(paper.seconds) / seconds if paper and paper.rounds else None,
         same=same if both else None,
         compared=len(both) or None,
         repeatable=all(taken["answers"] == rounds[0]["answers"] for taken in rounds),
-        to_limit=seconds / limit if limit else None,
+        to_limit=seconds / limit.seconds if limit else None,
+        roofline=limit.roofline(passes, tokens) if limit and passes and tokens else None,
         failure=measured.failure,
         stood_in=measured.stood_in,
     )
@@ -138,17 +143,26 @@ class Limit:
         tokens: of prompts and answers a state, what several prompts begin with counted once and
             what all begin with not at all.
         choices: at which several tokens are allowed, a state.
+        reading: seconds of reading the layers' weights once, the median of the rounds.
     """
 
     layers: float
     head: float
     tokens: float
     choices: float
+    reading: float
 
     @property
     def seconds(self) -> float:
         """Seconds a state."""
         return self.layers * self.tokens + self.head * self.choices
+
+    def roofline(self, passes: float, tokens: float) -> float:
+        """Seconds a state in so many passes over so many tokens, as ``plan`` reckons on a GPU.
+
+        A pass reads all weights or multiplies all its tokens, whichever takes longer.
+        """
+        return passes * max(self.reading, self.layers * tokens / passes) + self.head * self.choices
 
 
 def arithmetic_limit(
@@ -161,6 +175,7 @@ def arithmetic_limit(
         head=median(taken["head"] for taken in rounds),
         tokens=suffixes + sum(map(len, answers)) / len(answers),
         choices=rounds[-1]["choices"],
+        reading=median(taken["reading"] for taken in rounds),
     )
 
 

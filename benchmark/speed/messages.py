@@ -73,10 +73,14 @@ class LimitWork(TypedDict):
 
 
 class LimitTaken(TypedDict):
-    """Seconds of the linear layers a token, of the head a choice, and choices an answer."""
+    """Seconds of the linear layers a token, of the head a choice, and choices an answer.
+
+    ``reading`` is seconds of the layers for a token alone: of reading all their weights.
+    """
 
     layers: float
     head: float
+    reading: float
     choices: float
 
 

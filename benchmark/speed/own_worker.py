@@ -106,9 +106,14 @@ class _Limit:
 
     def __call__(self, work: LimitWork) -> LimitTaken:
         counts = [self._choices(answer) for answer in work["answers"]]
-        layers, head = self._products.seconds()
         choices = sum(counts) / len(counts) if counts else 0.0
-        return {"layers": layers, "head": head, "choices": choices}
+        timed = self._products.seconds()
+        return {
+            "layers": timed.layers,
+            "head": timed.head,
+            "reading": timed.reading,
+            "choices": choices,
+        }
 
 
 class _Margins:

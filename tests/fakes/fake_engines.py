@@ -86,7 +86,8 @@ class FakeProcess:
     def limit(self, work: LimitWork) -> LimitTaken:
         """Time nothing."""
         self._asked("limit")
-        return {"layers": 0.01, "head": 0.1, "choices": float(len(work["answers"]))}
+        choices = float(len(work["answers"]))
+        return {"layers": 0.01, "head": 0.1, "reading": 0.5, "choices": choices}
 
     def margins(self, work: MarginWork) -> MarginTaken:
         """A quarter for each."""

@@ -40,13 +40,14 @@ def test_every_product_is_timed_and_the_head_apart(
     monkeypatch.setattr(Products, "_clock", timed)
     # Packed layers are other modules, without the hook; here both are counted as they stand.
     monkeypatch.setattr(arithmetic, "packed", lambda model: torch.inference_mode())
-    layers, head = Products(model).seconds()
+    layers, head, reading = Products(model).seconds()
     hidden, inner = config.hidden_size, config.intermediate_size
     shared = hidden * config.num_key_value_heads // config.num_attention_heads
     a_layer = 2 * hidden * hidden + 2 * hidden * shared + 3 * hidden * inner
     assert layers == config.num_hidden_layers * a_layer
     assert head == hidden * 50
-    assert len(clock) == 8  # two sizes, both ways, layers and head
+    assert reading == layers  # by the token, and of one token
+    assert len(clock) == 12  # three sizes, both ways, layers and head
 
 
 def test_open_choices_are_those_with_several_continuations(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from benchmark.speed.differences import Parting, partings
 from benchmark.speed.figures import (
+    Limit,
     Measurement,
     arithmetic_limit,
     baseline,
@@ -38,11 +39,15 @@ def test_an_engine_beside_the_papers_method() -> None:
     """Median, spread, ratio, peak and counts a state; answers compared where both have one."""
     paper = _measured("outlines", [0, 2], [12.0, 10.0, 20.0], [[1], [3, 3]])
     ours = _measured("speculative", [0, 1, 2], [3.0, 1.5, 6.0], [[1], [2], [3]])
-    row = figures(ours, paper, limit=0.5)
+    limit = Limit(layers=0.1, head=0.1, tokens=4.0, choices=1.0, reading=0.3)
+    row = figures(ours, paper, limit)
     assert (row.seconds, row.spread, row.processor) == (1.0, 1.5, 2.0)
     assert (row.times, row.to_limit, row.peak_memory) == (6.0, 2.0, 6000)
     assert (row.passes, row.tokens) == (2.0, 10.0)
     assert (row.same, row.compared, row.repeatable) == (1, 2, True)
+    # Two passes of five tokens each, which take longer than reading the weights.
+    assert row.roofline == pytest.approx(2 * 5 * 0.1 + 0.1)
+    assert limit.roofline(passes=4, tokens=10) == pytest.approx(4 * 0.3 + 0.1)
 
 
 def test_what_is_not_known_is_none() -> None:
@@ -87,10 +92,14 @@ def test_distinct_tokens(prompts: list[tuple[int, ...]]) -> None:
 
 def test_limit_adds_layers_and_head() -> None:
     """Median seconds a token times tokens a state, and a choice times choices."""
-    rounds = [{"layers": s, "head": 10 * s, "choices": c} for s, c in ((1, 0), (3, 0), (2, 4))]
+    rounds = [
+        {"layers": s, "head": 10 * s, "choices": c, "reading": 9 * s}
+        for s, c in ((1, 0), (3, 0), (2, 4))
+    ]
     limit = arithmetic_limit(rounds, [(5, 1), (5, 2), (5, 2, 3)], [[1, 1], [1]])  # type: ignore[arg-type]
     assert (limit.tokens, limit.choices) == (1 + 1.5, 4)
     assert limit.seconds == pytest.approx(2 * 2.5 + 20 * 4)
+    assert limit.reading == 18
 
 
 ANSWER = st.lists(st.integers(0, 3), max_size=5)
