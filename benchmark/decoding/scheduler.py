@@ -72,6 +72,9 @@ class Scheduler:
         slots = min(self._pace.rows, len(waiting))
         self._free = list(reversed(range(slots)))
         self._runner.begin(prefix, slots)
+        if prefix:
+            self._statistics.passes += 1
+            self._statistics.tokens += len(prefix)
         rows: list[Row] = []
         while waiting or rows:
             batch = Batch(len(prefix))

@@ -1,13 +1,14 @@
 """Engines against each other on the same states: opened, asked in rounds, compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
-from benchmark.errors import SettingError
+from benchmark.errors import BenchmarkError, SettingError
 from benchmark.models.hardware import describe
 from benchmark.models.loading import LoadOptions, check_options, load_tokenizer, resolve_device
 from benchmark.models.location import locate
@@ -142,18 +143,27 @@ def speed(request: SpeedRequest, progress: SpeedProgress) -> Race:
     field = Field(material)
     limits = Limits(material)
     try:
-        try:
+        with _until_stopped(race):
             _open(race, field, limits, progress)
             _rounds(race, field, limits, request.repeats, progress)
-        except KeyboardInterrupt:
-            race.stopped = True
-        _finish(race, limits)
-        if request.verify:
-            _verify(race, field, material.stops[0], progress)
+        with _until_stopped(race):
+            _finish(race, limits, progress)
+        with _until_stopped(race):
+            if request.verify:
+                _verify(race, field, material.stops[0], progress)
     finally:
         field.close()
         limits.close()
     return race
+
+
+@contextmanager
+def _until_stopped(race: Race) -> Iterator[None]:
+    """Ctrl-C ends this part: what was measured before stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        race.stopped = True
 
 
 def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Material]:
@@ -203,7 +213,9 @@ def _open(race: Race, field: Field, limits: Limits, progress: SpeedProgress) -> 
         elif measured.spec.best:
             for found in field.find_best(measured):
                 progress.say(found)
-    limits.open(sorted({m.spec.dtype for m in race.measured if not m.spec.kind.own_numbers}))
+    for dtype in sorted({m.spec.dtype for m in race.measured if not m.spec.kind.own_numbers}):
+        with _told(f"no arithmetic limit in {dtype}", progress):
+            limits.open(dtype)
 
 
 def _rounds(
@@ -215,11 +227,8 @@ def _rounds(
     for number, entrant in order(everyone, repeats):
         if isinstance(entrant, str):
             progress.begin(f"arithmetic limit in {entrant}", number)
-            try:
+            with _told(f"no arithmetic limit in {entrant}", progress):
                 limits.measure(entrant)
-            except KeyboardInterrupt:
-                limits.kill(entrant)  # its reply would be taken for that to the next request
-                raise
         else:
             progress.begin(entrant.spec.label, number)
             try:
@@ -232,16 +241,17 @@ def _rounds(
         progress.advance()
 
 
-def _finish(race: Race, limits: Limits) -> None:
+def _finish(race: Race, limits: Limits, progress: SpeedProgress) -> None:
     """The limits, whose number of choices is known from answers."""
     own = [m for m in race.measured if m.spec.name in {"speculative", "outlines"} and m.rounds]
     if not own:
         return
     answers = list(max(own, key=lambda one: len(one.places)).answers.values())
     for dtype, rounds in limits.rounds.items():
-        if rounds and limits.is_open(dtype):
-            limits.measure(dtype, answers)
-            race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
+        if rounds:
+            with _told(f"no arithmetic limit in {dtype}", progress):
+                limits.measure(dtype, answers)
+                race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
 
 
 def _verify(race: Race, field: Field, end: int, progress: SpeedProgress) -> None:
@@ -260,7 +270,17 @@ def _verify(race: Race, field: Field, end: int, progress: SpeedProgress) -> None
             continue
         progress.say(f"margins of the {len(found)} answers of {label} that differ")
         work: MarginWork = {"differences": as_work(found, race.prompts, theirs)}
-        own, exact = (field.margins(dtype, work) for dtype in (measured.spec.dtype, "float32"))
-        race.partings[label] = [
-            replace(one, margin=own[i], margin_float32=exact[i]) for i, one in enumerate(found)
-        ]
+        with _told(f"no margins of {label}", progress):
+            own, exact = (field.margins(dtype, work) for dtype in (measured.spec.dtype, "float32"))
+            race.partings[label] = [
+                replace(one, margin=own[i], margin_float32=exact[i]) for i, one in enumerate(found)
+            ]
+
+
+@contextmanager
+def _told(what: str, progress: SpeedProgress) -> Iterator[None]:
+    """A failure beside the engines is said, and costs no engine's rounds."""
+    try:
+        yield
+    except BenchmarkError as error:
+        progress.say(f"{what}: {error}")

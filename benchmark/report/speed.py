@@ -47,7 +47,11 @@ def speed_notes(
         if row.repeatable is False
     ]
     notes += [f"{row.spec.label}: {row.stood_in}" for row in rows if row.stood_in]
-    notes += [f"not measured: {row.failure}" for row in rows if row.failure]
+    notes += [
+        f"{'stopped' if row.rounds else 'not measured'}: {row.failure}"
+        for row in rows
+        if row.failure
+    ]
     return notes
 
 

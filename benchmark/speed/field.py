@@ -1,6 +1,6 @@
 """The engines of one comparison, each in its process, and what they were asked."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,33 +183,32 @@ class Limits:
         self._field = Field(material)
         self._processes: dict[str, EngineProcess] = {}
 
-    def open(self, dtypes: Iterable[str]) -> None:
-        """Load the model in these dtypes.
+    def open(self, dtype: str) -> None:
+        """Load the model in a dtype, where it is not loaded.
 
         Raises:
             BenchmarkError: when it cannot be loaded.
         """
-        for dtype in dtypes:
+        if dtype not in self._processes:
             self._processes[dtype] = self._field.process(Spec.hidden("limit", dtype))
-            self.rounds[dtype] = []
-
-    def is_open(self, dtype: str) -> bool:
-        """Whether it can be measured still."""
-        return dtype in self._processes
-
-    def kill(self, dtype: str) -> None:
-        """End a dtype's process in the midst of its work; what was measured of it stays."""
-        if process := self._processes.pop(dtype, None):
-            process.kill()
+            self.rounds.setdefault(dtype, [])
 
     def measure(self, dtype: str, answers: Sequence[Sequence[int]] = ()) -> None:
         """Time the products once more, and count the open choices of the answers.
 
+        What ends it, Ctrl-C too, ends the process, whose reply would be taken for that to the next
+        request; the next measurement opens another.
+
         Raises:
             BenchmarkError: when the process fails.
         """
+        self.open(dtype)
         work: LimitWork = {"answers": [list(answer) for answer in answers]}
-        self.rounds[dtype].append(self._processes[dtype].limit(work))
+        try:
+            self.rounds[dtype].append(self._processes[dtype].limit(work))
+        except BaseException:
+            self._processes.pop(dtype).kill()
+            raise
 
     def close(self) -> None:
         """End all processes."""

@@ -138,8 +138,30 @@ def test_ctrl_c_keeps_the_finished_rounds(
     rows = {row.spec.label: row for row in race.figures()}
     assert rows["speculative"].rounds == 1
     assert rows["outlines"].seconds == 1.0
-    assert ("float32" in race.limits) is (what == "measure")
+    assert "float32" in race.limits
     assert engines.open == []
+
+
+def test_what_fails_beside_the_engines_costs_none_of_them(
+    request_: Callable[..., SpeedRequest], engines: SimpleNamespace
+) -> None:
+    """A limit or margins that cannot be had are said; Ctrl-C while they are measured, too."""
+    engines.odd = {"speculative": 9}
+    for kind, raised in (
+        ("limit", BenchmarkError("no room")),
+        ("margins", BenchmarkError("no room")),
+        ("margins", KeyboardInterrupt()),
+    ):
+        engines.fault = lambda label, what, before, kind=kind, raised=raised: (
+            raised if what == kind else None
+        )
+        told = Told()
+        race = speed(request_("outlines,speculative", verify=True), told)
+        assert [row.rounds for row in race.figures()] == [2, 2]
+        assert race.stopped is isinstance(raised, KeyboardInterrupt)
+        assert race.stopped or any(said.endswith("no room") for said in told.said)
+        assert len(race.partings["speculative"]) == STATES
+        assert engines.open == []
 
 
 def test_verify_measures_margins_of_what_differs(

@@ -109,12 +109,17 @@ def test_an_engine_that_cannot_take_the_model(material: Material, engines: Simpl
 def test_a_limit_that_is_ended_keeps_its_rounds(
     material: Material, engines: SimpleNamespace
 ) -> None:
-    """It is not asked again, and says that it is not open."""
+    """Its process is gone, with the reply that it owes; the next measurement has another."""
+    engines.fault = lambda label, what, before: (
+        KeyboardInterrupt() if (what, before) == ("limit", 1) else None
+    )
     limits = Limits(material)
-    limits.open(["float32", "bfloat16"])
     limits.measure("float32")
-    limits.kill("float32")
-    assert (limits.is_open("float32"), limits.is_open("bfloat16")) == (False, True)
-    assert len(limits.rounds["float32"]) == 1
+    with pytest.raises(KeyboardInterrupt):
+        limits.measure("float32")
+    assert engines.open == []
+    limits.measure("float32", [[1]])
+    assert [taken["choices"] for taken in limits.rounds["float32"]] == [0.0, 1.0]
+    assert engines.log.count(("limit (float32)", "open")) == 2
     limits.close()
     assert engines.open == []
