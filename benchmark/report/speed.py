@@ -40,6 +40,8 @@ def speed_notes(
         f"{1e6 * limit.head:.0f} us in the head."
         for dtype, limit in limits.items()
     ]
+    on_gpu = [_name(row) for row in rows if row.gpu_memory]
+    notes += [f"MB: on the GPU, of {', '.join(on_gpu)}."] if on_gpu else []
     notes += _rooflines(rows)
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
@@ -84,13 +86,14 @@ def _name(row: Figures) -> str:
 def _cells(row: Figures) -> list[str]:
     if row.seconds is None:
         return ["-"] * len(_COLUMNS)
+    memory = row.gpu_memory or row.peak_memory
     return [
         str(row.states),
         f"{row.seconds:.3f}",
         "-" if row.rounds == 1 or row.spread is None else f"{100 * row.spread:.0f}",
         _number(row.passes),
         _number(row.tokens),
-        "-" if row.peak_memory is None else f"{row.peak_memory / _MEGABYTE:.0f}",
+        "-" if memory is None else f"{memory / _MEGABYTE:.0f}",
         _number(row.times),
         "-" if row.same is None else f"{row.same}/{row.compared}",
         "-" if row.to_limit is None else f"{row.to_limit:.1f}",

@@ -52,6 +52,7 @@ class Figures:
         passes: forward passes a state.
         tokens: tokens computed a state, padding included.
         peak_memory: the largest resident memory while decoding, in bytes.
+        gpu_memory: the most that it held on a GPU, in bytes; None where it ran on none.
         times: the paper's seconds a state in parts of this engine's.
         same: how many answers are those of the paper's method.
         compared: of how many that both gave.
@@ -71,6 +72,7 @@ class Figures:
     passes: float | None = None
     tokens: float | None = None
     peak_memory: int | None = None
+    gpu_memory: int | None = None
     times: float | None = None
     same: int | None = None
     compared: int | None = None
@@ -115,6 +117,7 @@ def figures(
         passes=passes,
         tokens=tokens,
         peak_memory=max(taken.get("peak_memory", 0) for taken in rounds),
+        gpu_memory=max(taken.get("gpu_memory", 0) for taken in rounds) or None,
         times=median(paper.seconds) / seconds if paper and paper.rounds else None,
         same=same if both else None,
         compared=len(both) or None,

@@ -42,7 +42,8 @@ class Taken(TypedDict):
 
     None where the engine does not tell. ``answers`` are in the order of the prompts, without
     what ended them. ``processor`` is seconds of processor time, of all threads. ``stood_in`` says
-    which engine did the work of the one asked for, and why.
+    which engine did the work of the one asked for, and why. ``gpu_memory`` is the most bytes that
+    it held on a GPU, where it ran on one.
     """
 
     seconds: float
@@ -52,6 +53,7 @@ class Taken(TypedDict):
     answers: list[list[int]]
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
+    gpu_memory: NotRequired[int]
 
 
 class CopyWork(TypedDict):

@@ -12,6 +12,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.speculative_engine import SpeculativeEngine
+from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -92,7 +93,11 @@ class _Own:
             "tokens": told.tokens,
             "answers": [answers[i] for i in range(len(prompts))],
         }
-        return {**taken, "stood_in": said[0]} if said else taken
+        if said:
+            taken["stood_in"] = said[0]
+        if (held := gpu_memory(self._setup["device"])) is not None:
+            taken["gpu_memory"] = held
+        return taken
 
 
 class _Limit:
