@@ -159,7 +159,7 @@ _LANDINGS = """() => [...document.querySelectorAll(".top nav a")].map((link) => 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_fits_the_window(opened: "Page", width: int) -> None:
-    """Phone or desk: nothing is wider than the window, and no link's title lands under the header."""
+    """Nothing is wider than the window, and no link's title lands under the header."""
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     landings = opened.evaluate(_LANDINGS)
     assert len(landings) == opened.locator(".top nav a").count() > 5
