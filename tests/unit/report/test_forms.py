@@ -59,7 +59,7 @@ def test_latex_numbers_its_tables_itself() -> None:
 
 
 _TEXT, _SMALL, _GAP = 7 * 0.569, 5 * 0.681, 3.0
-"""In points (a point or comma is 0.6 of it): a digit of cmr7 and of cmr5, and twice the table's \\tabcolsep."""
+"""In points: a digit of cmr7 and of cmr5 (a comma is 0.6 of it), and twice \\tabcolsep."""
 
 
 def test_latex_of_the_widest_table_fits_a_page(published_material: Material) -> None:
