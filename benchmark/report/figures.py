@@ -206,8 +206,9 @@ def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) ->
     for side, name in enumerate(layout.names):
         colour = layout.colours[side]
         face = "white" if kinds == {True} else colour  # hollow where only measured ones are drawn
-        drawn = {"marker": _MARKERS[side], "markersize": 4.5, "markerfacecolor": face}
-        handles.append(line(label=name, color=colour, lw=1.4, **drawn))
+        curve = line(label=name, color=colour, lw=1.4, marker=_MARKERS[side], markersize=4.5)
+        curve.set_markerfacecolor(face)
+        handles.append(curve)
     if True in kinds:
         hollow = line(color=_GREY, marker="o", markersize=5.0, lw=1.8, markerfacecolor="white")
         hollow.set_label("measured")
