@@ -3,8 +3,11 @@
 from rich.table import Table
 
 from benchmark.report.table import number, plain_table
-from benchmark.stats.paired import PairedTest
+from benchmark.stats.paired import FEWEST, PairedTest
 from benchmark.stats.summary import Estimate, Summary
+
+_NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
+"""The note under a table with such a row."""
 
 
 def comparison_table(
@@ -31,18 +34,26 @@ def comparison_table(
     table.add_section()
     table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
+    shown = (nontrivial, overall, *by_numops.values())
+    if not all(test.telling_interval for test in shown):
+        table.caption = _NO_INTERVAL
     return table
 
 
 def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
-    low, high = test.interval
     return (
         str(test.queries),
         *(number(100 * estimate.tally.accuracy) for estimate in both),
         f"{100 * test.difference:+.1f}",
-        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        _interval(test),
         p_value(test.two_sided),
     )
+
+
+def _interval(test: PairedTest) -> str:
+    if not (interval := test.telling_interval):
+        return "\N{EN DASH}"
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
 
 
 def p_value(p: float) -> str:

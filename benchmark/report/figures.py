@@ -200,12 +200,15 @@ def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) ->
     from matplotlib.lines import Line2D
 
     line = partial(Line2D, [], [])
-    handles = [line(label=layout.legend, linestyle="none")]
+    # In few columns the name of what is compared would stand there as if it were a curve.
+    stacked = grid.legend_rows > 1
+    handles = [] if stacked else [line(label=layout.legend, linestyle="none")]
     for side, name in enumerate(layout.names):
         colour = layout.colours[side]
-        handles.append(
-            line(label=name, color=colour, marker=_MARKERS[side], markersize=4.5, lw=1.4)
-        )
+        face = "white" if kinds == {True} else colour  # hollow where only measured ones are drawn
+        curve = line(label=name, color=colour, lw=1.4, marker=_MARKERS[side], markersize=4.5)
+        curve.set_markerfacecolor(face)
+        handles.append(curve)
     if True in kinds:
         hollow = line(color=_GREY, marker="o", markersize=5.0, lw=1.8, markerfacecolor="white")
         hollow.set_label("measured")
@@ -214,7 +217,8 @@ def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) ->
         handles.append(line(label="published", color=_GREY, marker="o", markersize=3.8, lw=1.2))
     handles.append(line(label="random baseline", color="black", lw=0.9, ls=(0, (4, 2.5))))
     figure.legend(
-        handles=handles, loc="lower center", ncols=-(-len(handles) // grid.legend_rows),
+        handles=handles, loc="lower center", title=layout.legend if stacked else None,
+        ncols=-(-len(handles) // grid.legend_rows),
         bbox_to_anchor=(grid.middle[0], 0.02 / grid.size[1]),
         frameon=False, handlelength=2.4, columnspacing=1.8, handletextpad=0.6,
     )  # fmt: skip

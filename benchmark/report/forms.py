@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from benchmark.report.grid import Cell, Grid, Row, Value
 from benchmark.report.templates import environment
@@ -34,24 +34,35 @@ def markdown(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """A ``table`` of booktabs; it needs ``booktabs`` and, for check marks, ``amssymb``."""
+    """A ``longtable`` of booktabs, which breaks over pages; its first lines name the packages.
+
+    What stands smaller beside a figure comes in a row below it, so that eleven columns fit a
+    page's width. LaTeX numbers the caption itself.
+    """
     columns = "l" * grid.words + "r" * (len(grid.columns) - grid.words)
-    head = " & ".join(map(_tex, grid.columns))
-    body = [_latex_row(row, len(grid.columns)) for row in grid.rows]
+    head = list(_latex_head(grid.columns))
+    title = re.sub(r"^Table \d+: ", "", grid.title)
     lines = [
-        r"% \usepackage{booktabs,amssymb}",
-        r"\begin{table}",
-        r"\centering\small",
-        rf"\begin{{tabular}}{{{columns}}}",
+        r"% \usepackage{booktabs,longtable}",
+        r"% \usepackage{amssymb} % for check marks",
+        "% in one column; Table 6 wants 455pt of width, a page with margins of an inch",
+        r"\begingroup\scriptsize\setlength{\tabcolsep}{1.5pt}",
+        rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
+        rf"\caption{{{_tex(title[:1].upper() + title[1:])}. {_tex(grid.caption)}}}",
+        rf"\label{{tab:{grid.id}}} \\",
         r"\toprule",
-        rf"{head} \\",
+        *head,
         r"\midrule",
-        *body,
+        r"\endfirsthead",
+        r"\toprule",
+        *head,
+        r"\midrule",
+        r"\endhead",
         r"\bottomrule",
-        r"\end{tabular}",
-        rf"\caption{{{_tex(grid.title)}. {_tex(grid.caption)}}}",
-        rf"\label{{tab:{grid.id}}}",
-        r"\end{table}",
+        r"\endfoot",
+        *(line for row in grid.rows for line in _latex_row(row, len(grid.columns))),
+        r"\end{longtable}",
+        r"\endgroup",
         "",
     ]
     return "\n".join(lines)
@@ -109,15 +120,32 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _latex_row(row: Row, columns: int) -> str:
+def _latex_head(columns: Iterable[str]) -> Iterator[str]:
+    """Names, and below them how many queries they are of, where they say so in parentheses."""
+    parts = [re.fullmatch(r"(.*?)(?: (\([\d,]+\)))?", name) for name in columns]
+    names = [part[1] if part else "" for part in parts]
+    counts = [part[2] or "" if part else "" for part in parts]
+    yield " & ".join(map(_tex, names)) + r" \\"
+    if any(counts):
+        yield " & ".join(rf"\tiny {count}" if count else "" for count in counts) + r" \\"
+
+
+def _latex_row(row: Row, columns: int) -> Iterator[str]:
     if row.kind == "heading":
         words = _tex(row.cells[0].text)
-        return rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{words}}}}} \\"
-    return " & ".join(_latex_cell(cell) for cell in row.cells) + r" \\"
+        yield rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{words}}}}} \\"
+        return
+    small = any(cell.small for cell in row.cells)
+    # A starred end keeps the row below on the same page.
+    yield " & ".join(_tex(cell.text) for cell in row.cells) + (r" \\*" if small else r" \\")
+    if small:
+        yield " & ".join(map(_latex_small, row.cells)) + r" \\"
 
 
-def _latex_cell(cell: Cell) -> str:
-    return _tex(cell.text) + (rf" {{\tiny {_tex(cell.small)}}}" if cell.small else "")
+def _latex_small(cell: Cell) -> str:
+    """An interval with an en dash for its "to", which is narrower; nothing where there is none."""
+    small = re.sub(r"(?<=\d) to (?=\d)", "\N{EN DASH}", cell.small)
+    return rf"\tiny {_tex(small)}" if small else ""
 
 
 def _tex(text: str) -> str:

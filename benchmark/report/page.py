@@ -13,6 +13,7 @@ from benchmark.report.grid import Grid
 from benchmark.report.material import Audit, Compared, Material, PairView, RunView
 from benchmark.report.model_tables import table_1, table_4
 from benchmark.report.templates import digest, environment, script_json, source
+from benchmark.stats.paired import FEWEST
 
 _EXPERIMENTS = {
     "code": "Experiment 1: additional code training",
@@ -75,6 +76,7 @@ def page(material: Material, grids: Sequence[Grid]) -> str:
         settings=[dict(settings(view)) for view in material.runs],
         differing=_differing(material.runs),
         comparisons=[(compared, list(_groups(compared))) for compared in material.compared],
+        fewest_clusters=FEWEST,
         tables=grids,
     )  # fmt: skip
 

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-import unicodedata
 from base64 import b64encode
 from functools import cache
 from importlib.resources import files
 
+import regex
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Categories of Unicode that are not seen, or that turn what is seen around."""
+_INVISIBLE = regex.compile(
+    r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"
+)
+"""What is not seen, or turns what is seen around; fillers and variation selectors too."""
 
 _HTML_IN_JSON = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -49,13 +51,9 @@ def script_json(value: object) -> Markup:
 
 
 def visible(text: object) -> str:
-    """The text with control characters, and those that turn its direction, spelled out."""
-    return "".join(
-        f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{ord(each):04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
-        if unicodedata.category(each) in _INVISIBLE
-        else each
-        for each in str(text)
-    )
+    """The text with every character spelled out that is not seen or turns its direction."""
+    spelled: str = _INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", str(text))
+    return spelled
 
 
 def percent(share: float, digits: int = 1) -> str:

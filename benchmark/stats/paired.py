@@ -18,6 +18,9 @@ from benchmark.stats.intervals import Interval
 RESAMPLES = 9999
 _BLOCK = 500
 
+FEWEST = 6
+"""Clusters that an interval wants: of fewer no sign test comes below 5 % (two-sided, 2 / 2**5)."""
+
 Integers = NDArray[np.int64]
 
 
@@ -38,6 +41,17 @@ class PairedTest:
     greater: float
     two_sided: float
     interval: Interval
+
+    @property
+    def telling_interval(self) -> Interval | None:
+        """The interval, where the bootstrap can tell one.
+
+        Of fewer than :data:`FEWEST` clusters, or where all differ alike, what is drawn with
+        replacement hardly varies or not at all: no width then means that nothing is known of it.
+        """
+        if self.clusters < FEWEST or self.interval.low == self.interval.high:
+            return None
+        return self.interval
 
 
 @dataclass(frozen=True, slots=True)

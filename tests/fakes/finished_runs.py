@@ -22,7 +22,8 @@ HOSTILE = (
     '</script><script>window.ran=1</script><!--, Box 2 contains the "><img src=x '
     "onerror=window.ran=1>, Box 3 contains the \u202egnitset\u202c, Box 4 contains the "
     "\x00\x07\x1b[31m, Box 5 contains the {{7*7}}${7*7}`\u2028\ud800, Box 6 contains the "
-    "' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>."
+    "' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>.\n"
+    "\u3164\u115f\u034f\ufe0fend"
 )
 """A text that would run, close, hide or turn round, wherever it is not taken as text."""
 

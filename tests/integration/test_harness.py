@@ -1,6 +1,6 @@
 """Our task in lm-evaluation-harness and in Inspect: their outcomes are ours, query by query.
 
-Each is run by its own command on a control model, once with its own way of running a transformers
+Each is run by its own command on control models, once with its own way of running a transformers
 model, which must do what our engine ``unconstrained`` does, and once with our engine.
 """
 
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from benchmark.pipeline.requests import Progress
 from benchmark.report.explorer import state_id
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "fixtures" / "models" / "track"
+MODELS = ROOT / "fixtures" / "models"
 HARNESS = ROOT / "benchmark" / "export" / "harness"
+CONTROLS = ("track", "copy-a")
+"""One that tracks and one that repeats the initial state: they are right on different queries."""
 STATES = 48
 
 Outcomes = Mapping[str, tuple[str, list[list[int]]]]
@@ -31,9 +34,14 @@ def _needs(library: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(find_spec(library) is None, reason=f"no {library}: nox -s harness")
 
 
-def _ours(engine: str, out: Path, progress: Progress) -> Outcomes:
+def _ours(control: str, engine: str, out: Path, progress: Progress) -> Outcomes:
     request = RunRequest(
-        str(MODEL), out, DataRequest(states=STATES), engine=engine, device="cpu", batch_size=16
+        str(MODELS / control),
+        out,
+        DataRequest(states=STATES),
+        engine=engine,
+        device="cpu",
+        batch_size=16,
     )
     measured = run(request, progress)
     states = load_states(request.data)
@@ -48,14 +56,12 @@ def _ours(engine: str, out: Path, progress: Progress) -> Outcomes:
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcomes]:
-    """``ours(engine)``: what ``run`` comes to."""
-    known: dict[str, Outcomes] = {}
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Outcomes]:
+    """``ours(control, engine)``: what ``run`` comes to."""
 
-    def measured(engine: str) -> Outcomes:
-        if engine not in known:
-            known[engine] = _ours(engine, tmp_path_factory.mktemp(engine) / "run", _Silent())
-        return known[engine]
+    @cache
+    def measured(control: str, engine: str) -> Outcomes:
+        return _ours(control, engine, tmp_path_factory.mktemp(engine) / "run", _Silent())
 
     return measured
 
@@ -79,6 +85,7 @@ def _command(*words: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("control", CONTROLS)
 @_needs("lm_eval")
 @pytest.mark.parametrize(
     ("model", "arguments", "engine"),
@@ -89,12 +96,22 @@ def _command(*words: str | Path) -> str:
     ],
 )
 def test_lm_eval(
-    model: str, arguments: str, engine: str, ours: Callable[[str], Outcomes], tmp_path: Path
+    control: str,
+    model: str,
+    arguments: str,
+    engine: str,
+    ours: Callable[[str, str], Outcomes],
+    tmp_path: Path,
 ) -> None:
     """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
     _command(
         *("-m", "benchmark.export.harness.lm_eval_model", "run", "--model", model),
-        *("--model_args", f"pretrained={MODEL},{arguments}", "--tasks", "entity_tracking_boxes"),
+        *(
+            "--model_args",
+            f"pretrained={MODELS / control},{arguments}",
+            "--tasks",
+            "entity_tracking_boxes",
+        ),
         *("--metadata", json.dumps({"states": STATES}), "--device", "cpu", "--batch_size", "16"),
         *("--log_samples", "--output_path", tmp_path),
     )
@@ -102,11 +119,14 @@ def test_lm_eval(
     (results,) = tmp_path.rglob("results_*.json")
     lines = [json.loads(line) for line in samples.read_text().splitlines()]
     theirs = {line["doc"]["id"]: (line["resps"][0][0], line["acc"]) for line in lines}
-    assert theirs == ours(engine)
+    assert theirs == ours(control, engine)
     reported = json.loads(results.read_text())["results"]["entity_tracking_boxes"]
-    _check({key.removesuffix(",none"): value for key, value in reported.items()}, ours(engine))
+    _check(
+        {key.removesuffix(",none"): value for key, value in reported.items()}, ours(control, engine)
+    )
 
 
+@pytest.mark.parametrize("control", CONTROLS)
 @_needs("inspect_ai")
 @pytest.mark.parametrize(
     ("model", "arguments", "engine"),
@@ -117,26 +137,35 @@ def test_lm_eval(
     ],
 )
 def test_inspect(
+    control: str,
     model: str,
     arguments: list[str | Path],
     engine: str,
-    ours: Callable[[str], Outcomes],
+    ours: Callable[[str, str], Outcomes],
     tmp_path: Path,
 ) -> None:
     """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
     _command(
         *("-m", "inspect_ai", "eval", f"{HARNESS / 'inspect_task.py'}@entity_tracking_boxes"),
-        *("--model", model, "-M", f"model_path={MODEL}", *arguments, "-T", f"states={STATES}"),
+        *(
+            "--model",
+            model,
+            "-M",
+            f"model_path={MODELS / control}",
+            *arguments,
+            "-T",
+            f"states={STATES}",
+        ),
         *("--log-dir", tmp_path, "--log-format", "json"),
     )
     (path,) = tmp_path.glob("*.json")
     log = json.loads(path.read_text())
     scores = {sample["id"]: sample["scores"]["boxes"] for sample in log["samples"]}
     theirs = {key: (score["answer"], score["metadata"]["queries"]) for key, score in scores.items()}
-    assert theirs == ours(engine)
+    assert theirs == ours(control, engine)
     (score,) = log["results"]["scores"]
     reported = {name: metric["value"] for name, metric in score["metrics"].items()}
-    _check(reported, ours(engine))
+    _check(reported, ours(control, engine))
 
 
 def _check(reported: Mapping[str, float], ours: Outcomes) -> None:

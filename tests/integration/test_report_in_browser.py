@@ -1,11 +1,12 @@
 """The page in a headless Chromium: what a reader does with it, and what hostile text cannot."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -99,9 +100,15 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def opened(browser: "Browser", report: Path, seen: Seen) -> Iterator["Page"]:
+def width() -> int:
+    """How wide the window is, in CSS pixels; a test may be parametrized over others."""
+    return 1280
+
+
+@pytest.fixture
+def opened(browser: "Browser", report: Path, seen: Seen, width: int) -> Iterator["Page"]:
     """The page, opened from disk; that it asked for nothing and had no error is checked after."""
-    view = browser.new_page(viewport={"width": 1280, "height": 900})
+    view = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
     view.on("request", lambda request: seen.requests.append(request.url))
     view.on("console", lambda message: seen.complaints.append(message.text))
     view.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -138,6 +145,53 @@ def test_it_opens(opened: "Page") -> None:
     assert opened.locator("#table-6 tbody tr").count() > 30
     assert _count(opened) == f"{STATES} of {STATES} states, {7 * STATES} queries"
     assert 10 < opened.locator(".item").count() < 60
+
+
+_LANDINGS = """() => [...document.querySelectorAll(".top nav a")].map((link) => {
+  const section = document.querySelector(link.getAttribute("href"));
+  section.scrollIntoView();
+  const header = document.querySelector(".top").getBoundingClientRect().bottom;
+  const title = section.querySelector("h1, h2").getBoundingClientRect();
+  return [link.textContent, title.top - Math.max(0, header), innerHeight - title.bottom];
+})"""
+"""By link: how far its title then lies below the header, and above the window's lower edge."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_fits_the_window(opened: "Page", width: int) -> None:
+    """Nothing is wider than the window, and no link's title lands under the header."""
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    landings = opened.evaluate(_LANDINGS)
+    assert len(landings) == opened.locator(".top nav a").count() > 5
+    assert not [each for each in landings if each[1] < 0 or each[2] < 0]
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2) of ``rgb(r, g, b)``."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(opened: "Page", scheme: Literal["light", "dark"]) -> None:
+    """Whichever the system prefers, text has WCAG's contrast of 4.5 to what is behind it."""
+    opened.emulate_media(color_scheme=scheme)
+    style = (
+        "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
+    )
+    text, ground = map(_luminance, opened.evaluate(style))
+    assert (text > ground) == (scheme == "dark")
+    assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5
+
+
+def test_print(opened: "Page") -> None:
+    """On paper there is nothing to click; headings, tables and the state are there."""
+    opened.emulate_media(media="print")
+    for hidden in (".top", "#filters", ".choices", ".states"):
+        assert opened.locator(hidden).first.is_hidden()
+    for shown in ("h1", "#table-6", "#state"):
+        assert opened.locator(shown).first.is_visible()
 
 
 def test_filters(opened: "Page", states: list[State], first: First) -> None:
@@ -250,6 +304,30 @@ def test_by_keyboard(opened: "Page") -> None:
     assert opened.get_attribute("#list", "aria-activedescendant") == last.get_attribute("id")
 
 
+def test_what_is_not_in_the_list_is_not_named(opened: "Page") -> None:
+    """The list names the chosen state while it is drawn, and with none left none is shown."""
+    chosen = opened.get_attribute("#list", "aria-activedescendant")
+    assert opened.locator(f"#{chosen}").count() == 1
+    opened.evaluate("document.getElementById('list').scrollTop = 1e6")
+    opened.wait_for_function("!document.querySelector('#list[aria-activedescendant]')")
+    opened.fill("#word", "no such object")
+    assert opened.get_attribute("#list", "aria-activedescendant") is None
+    assert opened.inner_text("#state") == "No state matches the filters."
+    opened.fill("#word", "")
+    assert opened.get_attribute("#list", "aria-activedescendant") == chosen
+    assert opened.locator("#state .boxes").count() == 1
+
+
+@pytest.mark.parametrize("width", [390])
+def test_a_tap_shows_the_state(opened: "Page") -> None:
+    """On a phone the state lies below the list; a tap on one brings its head into the window."""
+    opened.evaluate("document.getElementById('count').scrollIntoView({block: 'end'})")
+    top = "document.getElementById('state').getBoundingClientRect().top"
+    opened.evaluate("document.querySelector('.item').click()")
+    assert 0 <= opened.evaluate(top) < 600
+    assert opened.evaluate("scrollX") == 0
+
+
 def test_hostile_texts_are_shown_as_text(opened: "Page") -> None:
     """Markup in a prediction is text, and what cannot be seen is spelled out."""
     opened.select_option("#run", "2")
@@ -261,6 +339,7 @@ def test_hostile_texts_are_shown_as_text(opened: "Page") -> None:
     assert "⟨U+202E⟩gnitset⟨U+202C⟩" in shown
     assert "⟨U+0000⟩⟨U+0007⟩⟨U+001B⟩[31m" in shown
     assert "⟨U+D800⟩" in shown
+    assert "⟨U+000A⟩\n⟨U+3164⟩⟨U+115F⟩⟨U+034F⟩⟨U+FE0F⟩end" in shown
     assert opened.locator("img, iframe").count() == 0
     assert opened.locator("script").count() == 2
 

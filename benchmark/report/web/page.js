@@ -70,7 +70,8 @@ function claimChoices() {
 
 // ---- hostile text: what cannot be seen, or turns what is seen around, is spelled out
 
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
+// As in templates.py: fillers and variation selectors are letters and marks by their category.
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
 function visible(text) {
   const parts = [];
@@ -81,6 +82,7 @@ function visible(text) {
     plain = "";
     const code = each.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     parts.push(element("span", { class: "control" }, `\u27E8U+${code}\u27E9`));
+    if (each === "\n") plain = each; // a new line still begins one
   }
   return plain ? [...parts, plain] : parts;
 }
@@ -141,11 +143,20 @@ class Explorer {
     addEventListener("resize", () => this.rows());
     this.at.rows.addEventListener("click", (event) => {
       const item = event.target.closest(".item");
-      if (item) this.choose(Number(item.dataset.state));
+      if (!item) return;
+      this.choose(Number(item.dataset.state));
+      this.bringIntoView();
     });
     this.at.list.addEventListener("keydown", (event) => this.listKey(event));
     document.addEventListener("keydown", (event) => this.pageKey(event));
     addEventListener("hashchange", () => this.follow());
+  }
+
+  // On a narrow screen, as in the style sheet, the state stands below the list and out of sight.
+  bringIntoView() {
+    if (!matchMedia("(max-width: 820px)").matches) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.at.state.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
   }
 
   listKey(event) {
@@ -259,7 +270,9 @@ class Explorer {
     const items = [];
     for (let row = first; row < last; row++) items.push(this.item(row));
     this.at.rows.replaceChildren(...items);
-    if (this.state >= 0) this.at.list.setAttribute("aria-activedescendant", `item-${this.state}`);
+    const row = this.found.indexOf(this.state);
+    if (row >= first && row < last) this.at.list.setAttribute("aria-activedescendant", `item-${this.state}`);
+    else this.at.list.removeAttribute("aria-activedescendant"); // it may only name what is there
   }
 
   item(row) {
@@ -312,6 +325,10 @@ class Explorer {
   }
 
   draw() {
+    if (!this.found.length) {
+      this.at.state.replaceChildren(element("p", { class: "none" }, "No state matches the filters."));
+      return;
+    }
     const index = this.state, [id, initial, operations] = this.data.states[index];
     const link = element("a", { href: `#state=${id}&box=${this.box}` }, id.slice(0, 7));
     const inside = this.found.includes(index) ? [] : [element("p", { class: "note" }, "This state does not match the filters.")];

@@ -21,6 +21,9 @@ from benchmark.report.material import Material
 from benchmark.snapshots.images import ImageExtension
 
 ROOT = Path(__file__).parents[3]
+READABLE = 5.0
+"""Of lightness in CIELAB (0..100): shades of grey so far apart can be told apart side by side."""
+
 LAYOUTS = {layout.id: layout for layout in papers_figures()}
 
 
@@ -49,6 +52,22 @@ def _table6() -> dict[str, list[float]]:
     with (ROOT / "fixtures/published/table6.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {row["huggingface_id"]: [float(row[f"ops{n}"]) for n in range(8)] for row in rows[2:]}
+
+
+def _lightness(colour: str) -> float:
+    """CIELAB's lightness, 0..100, of an sRGB colour ``#RRGGBB``."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    luminance = float(np.dot([0.2126, 0.7152, 0.0722], linear))
+    return float(116 * luminance ** (1 / 3) - 16)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_curves_differ_in_grey(name: str) -> None:
+    """Printed without colour, base and variant are two shades, neither as light as the paper."""
+    base, variant = map(_lightness, LAYOUTS[name].colours)
+    assert abs(base - variant) >= READABLE
+    assert max(base, variant) <= 75
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -119,6 +138,20 @@ def test_text_stays_text(published_material: Material) -> None:
     text = _image(LAYOUTS["figure-2"], published_material, "svg").decode()
     assert "OpenMath-Mistral (7B)" in text
     assert "Number of operations affecting box state" in text
+
+
+def test_legend_of_few_panels(material: Material) -> None:
+    """In one panel the legend is headed by what is compared; measured alone, markers are hollow."""
+    one = LAYOUTS["figure-1"]
+    narrow = one.model_copy(update={"rows": (one.rows[0][2:3],)})
+    figure = draw(narrow, material, published=False)
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == one.legend
+    assert one.legend not in [text.get_text() for text in legend.get_texts()]
+    base, variant = (line for line in legend.get_lines() if line.get_label() in one.names)
+    assert base.get_markerfacecolor() == variant.get_markerfacecolor() == "white"
+    (wide,) = draw(one, material).legends
+    assert wide.get_title().get_text() == ""
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -43,12 +43,41 @@ def test_markdown_takes_text_as_text() -> None:
 
 
 def test_latex() -> None:
-    """A table of booktabs, every special character escaped, braces in pairs."""
+    """A longtable of booktabs, every special character escaped, braces in pairs."""
     text = latex(_grid(HOSTILE))
-    assert r"65.54 {\tiny 63.0 to 68.1}" in text
+    assert r" & 65.54 \\*" + "\n" + r" & \tiny 63.0--68.1 \\" in text
     assert r"\& 5\% \$x\_1\textasciicircum{}2\$ \#\{\}\textasciitilde{}\textbackslash{}" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-    assert text.count(r"\\" + "\n") == 3
+
+
+def test_latex_numbers_its_tables_itself() -> None:
+    """The caption does not begin with a number of its own; a label is there to refer to."""
+    text = latex(_grid("Llama 2 7B"))
+    assert r"\caption{A title. A caption.}" in text
+    assert r"\label{tab:table-9}" in text
+    assert "Overall \\\\\n & \\tiny (5,012) \\\\" in text
+
+
+_TEXT, _SMALL, _GAP = 7 * 0.569, 5 * 0.681, 3.0
+"""In points: a digit of cmr7 and of cmr5 (a comma is 0.6 of it), and twice \\tabcolsep."""
+
+
+def test_latex_of_the_widest_table_fits_a_page(published_material: Material) -> None:
+    """By the widths of Computer Modern, "measured" rows too, Table 6 is under 455 points."""
+    (grid,) = (each for each in tables(published_material) if each.id == "table-6")
+    rows = [line for line in latex(grid).splitlines() if line.count(" & ") == 10]
+    assert len(rows) > 2 * 29
+
+    def width(cell: str) -> float:
+        small = cell.startswith(r"\tiny ")
+        plain = cell.removeprefix(r"\tiny ").removesuffix(r"\\*").removesuffix(r"\\").strip()
+        plain = plain.replace("--", "-").replace(r"$\geq$", ">")
+        narrow = sum(plain.count(mark) for mark in ".,")
+        return (len(plain) - 0.4 * narrow) * (_SMALL if small else _TEXT)
+
+    cells = [line.split(" & ") for line in rows]
+    widest = [max(width(row[column].strip()) for row in cells) for column in range(11)]
+    assert sum(widest) + len(", measured") * _TEXT + 10 * _GAP < 455
 
 
 def test_csv_of_rows_and_of_records(published_material: Material) -> None:

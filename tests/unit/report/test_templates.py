@@ -10,6 +10,16 @@ from jinja2 import UndefinedError
 
 from benchmark.report.templates import digest, environment, points, script_json, visible
 
+IGNORABLE = (
+    (0x00AD,), (0x034F,), (0x061C,), (0x115F, 0x1160), (0x17B4, 0x17B5), range(0x180B, 0x1810),
+    range(0x200B, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2070), (0x3164,),
+    range(0xFE00, 0xFE10), (0xFEFF,), (0xFFA0,), range(0xFFF0, 0xFFF9), range(0x1BCA0, 0x1BCA4),
+    range(0x1D173, 0x1D17B), range(0xE0000, 0xE1000),
+)  # fmt: skip
+"""Default_Ignorable_Code_Point as Unicode's DerivedCoreProperties lists it."""
+
+HIDDEN = frozenset(chr(code) for codes in IGNORABLE for code in codes)
+
 ANY = st.text(st.characters(codec=None, exclude_categories=()))
 
 
@@ -28,13 +38,20 @@ def test_visible_text_has_nothing_invisible(text: str) -> None:
     shown = visible(text)
     assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     shown.encode()
-    if text.isprintable():
+    assert not HIDDEN & set(shown)
+    if text.isprintable() and not HIDDEN & set(text):
         assert shown == text
 
 
 def test_visible_names_the_character() -> None:
     """A character that cannot be seen is named by its number."""
     assert visible("a\u202eb\x00") == "a⟨U+202E⟩b⟨U+0000⟩"
+
+
+def test_visible_spells_out_every_ignorable_character() -> None:
+    """Fillers, joiners and variation selectors are named, though they count as letters or marks."""
+    for character in HIDDEN:
+        assert visible(f"a{character}") == f"a⟨U+{ord(character):04X}⟩"
 
 
 def test_templates_escape_and_are_strict() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.records import Outcome
-from benchmark.stats.paired import bootstrap_interval, paired_test, sign_flip_test
+from benchmark.stats.paired import FEWEST, bootstrap_interval, paired_test, sign_flip_test
 
 SEQUENCES = 500
 SIZES = (7, 14, 7, 7, 14)
@@ -53,6 +53,23 @@ def test_a_model_does_not_differ_from_itself() -> None:
     found = paired_test(same, same, np.random.default_rng(0))
     assert (found.difference, found.greater, found.two_sided) == (0, 1, 1)
     assert found.interval == (0, 0)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, FEWEST - 1, FEWEST, 30])
+def test_an_interval_wants_clusters_that_vary(clusters: int) -> None:
+    """Few clusters, or clusters that all differ alike, tell no interval; others tell the drawn."""
+    wrong = _outcomes([(c, (False, False)) for c in range(clusters)])
+    right = _outcomes([(c, (True, True)) for c in range(clusters)])
+    mixed = _outcomes([(c, (True, c % 2 == 0)) for c in range(clusters)])
+    alike = paired_test(wrong, right, np.random.default_rng(0))
+    assert (alike.difference, alike.telling_interval) == (1, None)
+    varied = paired_test(wrong, mixed, np.random.default_rng(0))
+    assert varied.telling_interval == (varied.interval if clusters >= FEWEST else None)
+
+
+def test_fewest_clusters_can_be_significant() -> None:
+    """With that many clusters the exact sign test can come below 5 %, with one less it cannot."""
+    assert 2 / 2**FEWEST < 0.05 < 2 / 2 ** (FEWEST - 1)
 
 
 def test_swapped_models_swap_the_result() -> None:
