@@ -56,7 +56,7 @@ lint: venv
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	@if command -v npx >/dev/null; then npx --yes $(ACTIONLINT) .github/workflows/*.yml; \
+	@if command -v npx >/dev/null; then npx --yes $(ACTIONLINT) '.github/workflows/*.yml'; \
 	  else echo 'workflows not linted: that needs npx, of Node.js 20 or newer'; fi
 
 clean:
