@@ -1,6 +1,7 @@
 """Opened engines: what is kept when one fails."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -98,8 +99,14 @@ def test_a_failed_round_keeps_the_others(material: Material, engines: SimpleName
     assert measured.answers == {0: [3, 2, 1], 1: [4, 2, 1]}
 
 
-def test_an_engine_that_cannot_take_the_model(material: Material, engines: SimpleNamespace) -> None:
-    """llama.cpp without a GGUF file says so and starts no process."""
+def test_an_engine_that_cannot_take_the_model(
+    material: Material, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama.cpp without a GGUF file says so and starts no process; without itself as well."""
+    missing = _measured("llama.cpp")
+    Field(material, Path("nowhere")).open(missing)
+    assert "not installed; run: make speed-engines" in str(missing.failure)
+    monkeypatch.setattr(field, "start", lambda spec, folder: ([], {}))
     ours, measured = Field(material), _measured("llama.cpp")
     ours.open(measured)
     assert "takes GGUF files" in str(measured.failure)
