@@ -12,7 +12,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.speculative_engine import SpeculativeEngine
-from benchmark.models.hardware import gpu_memory
+from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -68,6 +68,7 @@ class _Own:
         prompts = [tuple(ids) for ids in work["prompts"]]
         expected = dict(zip(prompts, map(tuple, work["expected"]), strict=True))
         said: list[str] = []
+        release()  # what the round before held is not to stand beside this one's
         engine = create_engine(
             self._setup["engine"],
             self._model,
