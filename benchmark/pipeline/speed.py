@@ -231,11 +231,7 @@ def _rounds(
                 limits.measure(entrant)
         else:
             progress.begin(entrant.spec.label, number)
-            try:
-                field.ask(entrant)
-            except KeyboardInterrupt:
-                field.kill(entrant.spec.label)  # it is in the midst of a round
-                raise
+            field.ask(entrant)
             if entrant.failure:
                 progress.say(entrant.failure)
         progress.advance()

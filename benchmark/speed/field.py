@@ -97,22 +97,22 @@ class Field:
         return EngineProcess(spec.label, command, environment, setup)
 
     def ask(self, measured: Measurement) -> None:
-        """One round of an engine; where it fails, the measurement says why."""
+        """One round of an engine; where it fails, the measurement says why.
+
+        What ends a round, Ctrl-C too, ends the engine's process, whose reply would be taken for
+        that to the next request.
+        """
         process = self._processes.get(measured.spec.label)
         if process is None:
             return
+        work = self._material.work(measured.spec, measured.places)
         try:
-            measured.rounds.append(
-                process.measure(self._material.work(measured.spec, measured.places))
-            )
-        except BenchmarkError as error:
-            measured.failure = str(error)
+            measured.rounds.append(process.measure(work))
+        except BaseException as error:
             self._processes.pop(measured.spec.label).kill()
-
-    def kill(self, label: str) -> None:
-        """End an engine in the midst of its work."""
-        if process := self._processes.pop(label, None):
-            process.kill()
+            if not isinstance(error, BenchmarkError):
+                raise
+            measured.failure = str(error)
 
     def find_best(self, measured: Measurement) -> Iterator[str]:
         """Give an engine its quickest batch size, measuring each candidate once on its states.
@@ -196,8 +196,7 @@ class Limits:
     def measure(self, dtype: str, answers: Sequence[Sequence[int]] = ()) -> None:
         """Time the products once more, and count the open choices of the answers.
 
-        What ends it, Ctrl-C too, ends the process, whose reply would be taken for that to the next
-        request; the next measurement opens another.
+        What ends it ends the process, as in :meth:`Field.ask`; the next measurement opens another.
 
         Raises:
             BenchmarkError: when the process fails.
