@@ -29,8 +29,8 @@ Trace = Callable[[RegisteredModel], "Record"]
 _Found = TypeVar("_Found")
 
 _PROPERTY = "pair verdict"
-_REPEATS = 4
-"""So often the noise floor of a model's fingerprint is sampled when it is recorded."""
+REPEATS = 4
+"""So often the noise floor of a fingerprint is sampled when it is recorded."""
 
 _FALLBACK = "fingerprint stand-in"
 """As in benchmark.snapshots.fingerprints, which imports more than an option parser should."""
@@ -210,7 +210,7 @@ def trace(
     kind = kind_of_run({"protocol": protocol, "environment": hardware})
     if not blessing.updating and not is_recorded(request.node, kind, blessing):
         pytest.skip("no fingerprint of it yet: --snapshot-update --bless REASON records one")
-    repeats = _REPEATS if blessing.updating else 0
+    repeats = REPEATS if blessing.updating else 0
 
     def traced(model: RegisteredModel) -> "Record":
         wanted = as_registered(model, run_request)

@@ -9,12 +9,12 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.models.registry import RegisteredModel, wanted_registry
 from benchmark.pipeline import DataRequest, RunRequest
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pytest_plugin import Quiet, Trace
+from benchmark.pytest_plugin import REPEATS, Quiet, Trace
 from benchmark.regression.record import Record
+from benchmark.snapshots.fingerprints import Blessing
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 STATES = 16
-REPEATS = 4
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,12 +36,12 @@ def test_controls_go_the_recorded_way(
     control: str,
     engine: str | None,
     fingerprints: Callable[[Record], SnapshotAssertion],
-    pytestconfig: pytest.Config,
+    blessing: Blessing,
 ) -> None:
     """Nothing from data to verdict moved beyond noise; the floor is measured when blessed."""
     data = DataRequest(seed=0, states=STATES)
     run = RunRequest(str(MODELS / control), Path(), data, engine=engine, device="cpu")
-    repeats = REPEATS if pytestconfig.getoption("--snapshot-update") else 0
+    repeats = REPEATS if blessing.updating else 0
     record = fingerprint(FingerprintRequest(run, repeats=repeats), Quiet())
     assert record == fingerprints(record)
 
