@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 _FEW = 64
 """So many allowed tokens are scored by themselves rather than with the whole vocabulary."""
 
-
 _AT_ONCE = 128
-"""Of so many places the whole vocabulary is scored at once: 25 MB each 128 with 50,000 tokens."""
+"""Of so many places the whole vocabulary is scored at once: 25 MB of logits for 50,000 tokens."""
 
 
 class Head:

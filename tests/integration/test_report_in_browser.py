@@ -166,21 +166,19 @@ def test_fits_the_window(opened: "Page", width: int) -> None:
     assert not [each for each in landings if each[1] < 0 or each[2] < 0]
 
 
-def _luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2) of ``rgb(r, g, b)``."""
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out(opened: "Page", scheme: Literal["light", "dark"]) -> None:
+def test_text_stands_out(
+    opened: "Page", scheme: Literal["light", "dark"], fakes: Callable[[str], ModuleType]
+) -> None:
     """Whichever the system prefers, text has WCAG's contrast of 4.5 to what is behind it."""
     opened.emulate_media(color_scheme=scheme)
     style = (
         "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
     )
-    text, ground = map(_luminance, opened.evaluate(style))
+    text, ground = (
+        fakes("colours").luminance(map(int, re.findall(r"\d+", colour)[:3]))
+        for colour in opened.evaluate(style)
+    )
     assert (text > ground) == (scheme == "dark")
     assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5
 

@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import sqrt
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -54,18 +55,13 @@ def _table6() -> dict[str, list[float]]:
     return {row["huggingface_id"]: [float(row[f"ops{n}"]) for n in range(8)] for row in rows[2:]}
 
 
-def _lightness(colour: str) -> float:
-    """CIELAB's lightness, 0..100, of an sRGB colour ``#RRGGBB``."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    luminance = float(np.dot([0.2126, 0.7152, 0.0722], linear))
-    return float(116 * luminance ** (1 / 3) - 16)
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_curves_differ_in_grey(name: str) -> None:
+def test_curves_differ_in_grey(name: str, fakes: Callable[[str], ModuleType]) -> None:
     """Printed without colour, base and variant are two shades, neither as light as the paper."""
-    base, variant = map(_lightness, LAYOUTS[name].colours)
+    base, variant = (
+        116 * fakes("colours").luminance(bytes.fromhex(colour[1:])) ** (1 / 3) - 16
+        for colour in LAYOUTS[name].colours
+    )
     assert abs(base - variant) >= READABLE
     assert max(base, variant) <= 75
 
