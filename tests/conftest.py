@@ -35,6 +35,23 @@ def tiny_tokenizer() -> Callable[..., TransformersTokenizer]:
 
 
 @pytest.fixture
+def terse_folder(
+    tiny_model: Callable[..., "PreTrainedModel"],
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> Callable[..., Path]:
+    """``terse_folder(path, seed=0)``: a tiny Llama whose answers end soon, saved as any model."""
+    tokenizer = tiny_tokenizer()
+
+    def save(path: Path, seed: int = 0) -> Path:
+        model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id, seed)
+        _fake("terse").terse(model, tokenizer).save_pretrained(path)
+        tokenizer.raw.save_pretrained(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
 def fake_tokenizer() -> Callable[..., Tokenizer]:
     """``fake_tokenizer(bos_id=..., template=...)``: a tokenizer of bytes, without libraries."""
     create: Callable[..., Tokenizer] = _fake("fake_tokenizer").FakeTokenizer
@@ -50,8 +67,9 @@ def stand_ins(
     write: Callable[..., Path] = _fake("stand_ins").write_stand_ins
     create = _fake("stand_in_models").stand_in_model
     shorten = _fake("short_vocabularies").shorten
+    hurry = _fake("terse").terse
     return lambda known: write(
-        known, tmp_path_factory.mktemp("models"), real_tokenizer, create, shorten
+        known, tmp_path_factory.mktemp("models"), real_tokenizer, create, shorten, hurry
     )
 
 

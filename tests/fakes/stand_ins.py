@@ -43,6 +43,7 @@ def write_stand_ins(
     tokenizer: Callable[[str], TransformersTokenizer],
     stand_in_model: Callable[..., PreTrainedModel],
     shorten: Callable[[Path], None],
+    hurry: Callable[[PreTrainedModel, TransformersTokenizer], PreTrainedModel],
 ) -> Path:
     """A folder a model, and the registry that names them under the keys of the real ones.
 
@@ -54,7 +55,11 @@ def write_stand_ins(
         if not saved.exists():
             tokenizer(of).raw.save_pretrained(saved)
             shorten(saved)
-        _write_model(folder / model.key, model, saved, stand_in_model, seed)
+        short = _tokenizer(saved)
+        made = stand_in_model(
+            architectures().of(model.huggingface_id), len(short.raw), short.eos_id, seed
+        )
+        _save(hurry(made, short), folder / model.key, model, saved)
     parts = ["alone = true\n"]
     for model in known.models.values():
         fields = {**model.model_dump(exclude={"key", "quantization"}), **_beside(model)}
@@ -77,16 +82,8 @@ def _table(header: str, fields: dict[str, object]) -> str:
     return "\n".join([header, *lines, ""])
 
 
-def _write_model(
-    folder: Path,
-    model: RegisteredModel,
-    saved: Path,
-    stand_in_model: Callable[..., PreTrainedModel],
-    seed: int,
-) -> None:
-    vocabulary_size, eos_id = _size_and_eos(saved)
-    real = architectures().of(model.huggingface_id)
-    stand_in_model(real, vocabulary_size, eos_id, seed).save_pretrained(folder)
+def _save(made: PreTrainedModel, folder: Path, model: RegisteredModel, saved: Path) -> None:
+    made.save_pretrained(folder)
     for path in saved.iterdir():
         (folder / path.name).hardlink_to(path)
     if model.format == "chat":
@@ -95,6 +92,5 @@ def _write_model(
 
 
 @cache
-def _size_and_eos(saved: Path) -> tuple[int, int]:
-    raw = AutoTokenizer.from_pretrained(saved)
-    return len(raw), int(raw.eos_token_id)
+def _tokenizer(saved: Path) -> TransformersTokenizer:
+    return TransformersTokenizer(AutoTokenizer.from_pretrained(saved), saved.name)

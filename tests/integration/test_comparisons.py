@@ -5,27 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedModel
 
 from benchmark.cli.app import app
-from benchmark.models.tokenizer import TransformersTokenizer
 
 STATES = 4
 
 
 @pytest.fixture
-def models(
-    tmp_path: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> list[str]:
+def models(tmp_path: Path, terse_folder: Callable[..., Path]) -> list[str]:
     """Two tiny Llamas of different seeds, saved as any model is."""
-    tokenizer = tiny_tokenizer()
-    folders = [tmp_path / name for name in ("first", "second")]
-    for seed, folder in enumerate(folders):
-        tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id, seed).save_pretrained(folder)
-        tokenizer.raw.save_pretrained(folder)
-    return [str(folder) for folder in folders]
+    folders = enumerate(("first", "second"))
+    return [str(terse_folder(tmp_path / name, seed)) for seed, name in folders]
 
 
 @pytest.fixture

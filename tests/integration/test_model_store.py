@@ -8,9 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from transformers import PreTrainedModel
 
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline import DataRequest, RunRequest
 from benchmark.pipeline.model_store import ModelStore
 from benchmark.pytest_plugin import Quiet
@@ -20,17 +18,9 @@ STATES = 4
 
 
 @pytest.fixture
-def model(
-    tmp_path: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> str:
+def model(tmp_path: Path, terse_folder: Callable[..., Path]) -> str:
     """A tiny model in a folder."""
-    tokenizer = tiny_tokenizer()
-    folder = tmp_path / "model"
-    tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id).save_pretrained(folder)
-    tokenizer.raw.save_pretrained(folder)
-    return str(folder)
+    return str(terse_folder(tmp_path / "model"))
 
 
 class Count(Quiet):

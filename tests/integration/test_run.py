@@ -14,11 +14,9 @@ from typing import Any, Protocol
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from benchmark.decoding import outlines_engine
 from benchmark.errors import ResumeError, SettingError
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline import DataRequest, RunRequest, load_states, run, score_files
 from benchmark.records import Completion, Tally, TokenIds
 
@@ -59,18 +57,9 @@ class Watch:
 
 
 @pytest.fixture
-def model_folder(
-    tmp_path: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> Path:
+def model_folder(tmp_path: Path, terse_folder: Callable[..., Path]) -> Path:
     """A tiny Llama with its tokenizer, saved as any model is."""
-    folder = tmp_path / "model"
-    tokenizer = tiny_tokenizer()
-    model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
-    model.save_pretrained(folder)
-    tokenizer.raw.save_pretrained(folder)
-    return folder
+    return terse_folder(tmp_path / "model")
 
 
 @pytest.fixture
