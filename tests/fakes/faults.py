@@ -7,7 +7,7 @@ file of the model, a function of the project, or a setting.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from transformers import GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
 from benchmark.decoding import constraint, outlines_engine
+from benchmark.decoding.rows import Row
 from benchmark.models import tokenizer as tokenizers
 from benchmark.pipeline import fingerprint, prints
 from benchmark.pipeline.requests import RunRequest
@@ -226,6 +227,20 @@ def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
         return every, with_them
 
     patch.setattr(DynamicLayer, "update", stale)
+    return run
+
+
+def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
+    """A draft is taken whatever the model would have chosen in its place."""
+    settle = Row.settle
+
+    def believe(self: Row, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
+        only = self._rules.automaton.only
+        drafts = [choice.draft for choice in self._choices if only[choice.state] is None]
+        believed = zip(answers, drafts, strict=True)
+        settle(self, [given if draft is None else draft for given, draft in believed], *more)
+
+    patch.setattr(Row, "settle", believe)
     return run
 
 

@@ -26,6 +26,17 @@ STATES = 4
 MORE = 5
 REPEATS = 100
 
+ENGINES = ("outlines", "speculative")
+DECODING = {"constraint", "weights", "logits", "output"}
+"""The stages that an engine has a part in."""
+
+CASES = [
+    (name, engine)
+    for name, fault in CATALOGUE.items()
+    for engine in ENGINES
+    if engine == fault.get("engine", engine if fault["stage"] in DECODING else ENGINES[0])
+]
+
 INNOCENT = {
     "library": ("python", "numpy", "safetensors", "jinja2", "scipy", "outlines_core", "torch"),
     "setting": ("python", "numpy", "safetensors", "jinja2", "scipy", "outlines_core", "torch"),
@@ -59,9 +70,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def baseline(data: Path) -> Baseline:
-    """A control model that has much wrong, by outlines' own engine."""
-    return _baseline(data, STATES, "outlines")
+def baselines(data: Path) -> dict[str, Baseline]:
+    """A control model that has much wrong, by the paper's engine and by the default one."""
+    return {engine: _baseline(data, STATES, engine) for engine in ENGINES}
 
 
 def _baseline(data: Path, states: int, engine: str) -> Baseline:
@@ -76,10 +87,11 @@ def _baseline(data: Path, states: int, engine: str) -> Baseline:
     return Baseline(run, fingerprint(FingerprintRequest(run, repeats=1), Quiet()))
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize(("name", "engine"), CASES)
 def test_faults_are_noticed_where_they_are(
     name: str,
-    baseline: Baseline,
+    engine: str,
+    baselines: dict[str, Baseline],
     fault: Callable[[str], Injector],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -88,7 +100,7 @@ def test_faults_are_noticed_where_they_are(
 
     Libraries, files and variables that are innocent changed beside every cause.
     """
-    expected = CATALOGUE[name]
+    expected, baseline = CATALOGUE[name], baselines[engine]
     kind, _, cause = expected["cause"].partition(" ")
     _say_changed(monkeypatch, kind, cause)
     run = fault(expected["inject"])(monkeypatch, baseline.run, tmp_path)
@@ -150,8 +162,10 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, name, cache(getattr(module, name)))
 
 
-def test_the_same_again_is_the_same(baseline: Baseline) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_again_is_the_same(engine: str, baselines: dict[str, Baseline]) -> None:
     """Recording again under the same settings gives the same record, and exit status 0."""
+    baseline = baselines[engine]
     found = _compared(baseline, baseline.run)
     assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
 
