@@ -1,18 +1,36 @@
 """The whole way on a real model: SmolLM2-135M-Instruct, against its recorded result."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.sources import source
-from benchmark.pipeline import DataRequest, Measured, RunRequest, run, score_files
-from benchmark.pytest_plugin import Quiet
+from benchmark.pipeline import DataRequest, Measured, RunRequest, measure, run, score_files
+from benchmark.pipeline import fingerprint as stages
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.pytest_plugin import REPEATS, Quiet
+from benchmark.regression.record import Record
 from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.snapshots.fingerprints import Blessing
 
 STATES = 8
+TRACED = 2
+"""States whose stages are recorded: each is computed twice."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _load_once() -> Iterator[None]:
+    """The model is loaded once for all tests: gguf takes 10 s for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("load_model", "load_tokenizer"):
+            once = cache(getattr(measure, name))
+            for module in (measure, stages):
+                patch.setattr(module, name, once)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +43,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(folder: Path, real_tokenizer: Callable[[str], object]) -> Measured:
     """SmolLM2 on the first states of the evaluated set of seed 0, in float32 on the CPU."""
     real_tokenizer("smollm2")  # skips where the model is missing
-    request = RunRequest(
+    return run(_request(folder, STATES), Quiet())
+
+
+def _request(folder: Path, states: int) -> RunRequest:
+    return RunRequest(
         model=str(source("smollm2").folder),
         out=folder,
-        data=DataRequest(seed=0, states=STATES),
+        data=DataRequest(seed=0, states=states),
         device="cpu",
-        batch_size=STATES,
+        batch_size=states,
     )
-    return run(request, Quiet())
 
 
 def test_smollm2_scores_what_it_scored(
@@ -43,6 +64,19 @@ def test_smollm2_scores_what_it_scored(
     document.pop("timing")
     document["model"].pop("name")  # a path of this machine
     assert document == snapshot.use_extension(MeasurementExtension)
+
+
+def test_smollm2_goes_the_recorded_way(
+    measured: Measured,
+    fingerprints: Callable[[Record], SnapshotAssertion],
+    blessing: Blessing,
+) -> None:
+    """No stage moved beyond noise, from data over logits along the recorded answers to verdict."""
+    repeats = REPEATS if blessing.updating else 0
+    asked = FingerprintRequest(_request(Path(), TRACED), repeats=repeats)
+    record = fingerprint(asked, Quiet())
+    assert len(record.outcomes) == TRACED
+    assert record == fingerprints(record)
 
 
 def test_predictions_score_as_the_run_says(measured: Measured, folder: Path) -> None:
