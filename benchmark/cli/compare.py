@@ -48,6 +48,8 @@ def compare(
     from benchmark.report.continuous import junit, on_github
     from benchmark.report.shift import shift_report
 
+    if model is not None and not isolate:
+        raise SettingError("--model is for --isolate, which runs OLD's code with it; give both")
     if isolate and model is None:
         raise SettingError("--isolate runs OLD's code: name the model with --model")
     comparison = held_against(read_record(old), read_record(new))

@@ -55,7 +55,7 @@ def junit(
     material = gather(folders, wanted_registry(registry_file))
     write_text(out, [junit_of(material)])
     pairs = sum(view.measured is not None for view in material.pairs.values())
-    print(f"written: {out}, {len(material.runs)} runs and {pairs} pairs")
+    print(f"written: {out}; runs: {len(material.runs)}, pairs: {pairs}")
 
 
 @export.command()

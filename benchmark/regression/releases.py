@@ -69,7 +69,9 @@ def between(known: Sequence[str], library: str, old: str, new: str) -> tuple[str
         SettingError: when an end is no version, or they are in the wrong order.
     """
     first, last = _end(library, old), _end(library, new)
-    if first >= last:
+    if first == last:
+        raise SettingError(f"{library}: {old} twice; give an older release and a newer one")
+    if first > last:
         raise SettingError(f"{library}: {old} is not older than {new}; swap them")
     inside = {each for each in map(Version, known) if first < each < last}
     return tuple(map(str, sorted({first, *inside, last})))

@@ -66,6 +66,8 @@ def headline(comparison: Comparison) -> str:
     first = comparison.moved[0]
     how = "fails now" if first.failed else f"moved in {len(first.states)} of {first.of}"
     unit = " states" if first.of > 1 and not first.failed else ""
+    if first.note and not first.states and not first.failed:  # what both have is the same
+        how, unit = f"differs: {first.note}", ""
     return f"{comparison.severity.value}: it began at {first.stage}, which {how}{unit}"
 
 

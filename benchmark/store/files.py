@@ -56,6 +56,8 @@ def read_object(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{path}: no such file; give one that is there") from error
         raise DataError(f"{path}: cannot be read: {error}; remove it or restore it") from error
     if not isinstance(found, dict):
         raise DataError(f"{path}: not a JSON object; remove it or restore it")

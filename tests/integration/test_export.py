@@ -56,7 +56,7 @@ def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.xml"
     done = command_line("export", "junit", runs, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"written: {out}, 2 runs and 1 pairs\n"
+    assert done.stdout == f"written: {out}; runs: 2, pairs: 1\n"
     names = [suite.get("name") for suite in ET.parse(out).getroot()]  # noqa: S314
     assert names == ["Llama 2 7B", "CodeLlama 7B", "pairs"]
 

@@ -9,11 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lm_eval.models  # noqa: F401  # lm_eval names its own models only where there are none yet
+from benchmark.errors import SettingError
+
+try:
+    import lm_eval.models  # noqa: F401  # lm_eval names its own only where there are none yet
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    print(  # noqa: T201
+        f"error: {error}; lm_eval wants an environment of its own: docs/exports.md says how",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from benchmark.errors import SettingError
 from benchmark.export.harness.decoder import Decoder
 from benchmark.models.loading import resolve_device
 

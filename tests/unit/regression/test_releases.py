@@ -39,7 +39,7 @@ def test_between_takes_both_ends_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("1.3", "1.3", "not older"), ("2", "1", "swap"), ("x", "1", "version")]
+    ("old", "new", "said"), [("1.3", "1.3", "twice"), ("2", "1", "swap"), ("x", "1", "version")]
 )
 def test_ends_are_checked(old: str, new: str, said: str) -> None:
     """Two versions, the older first."""
