@@ -76,6 +76,9 @@ def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path
     assert document["suspects"][0]["name"] == "protocol.dtype"
     assert 'name="shift.stage" value="weights"' in junit.read_text()
     assert command_line("compare", str(old), str(old)).returncode == 0
+    done = command_line("compare", str(old), str(old), "--model", str(MODEL))
+    assert done.returncode == 2
+    assert "--model is for --isolate" in done.stderr
     done = command_line("compare", str(old), str(tmp_path / "none.json"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 

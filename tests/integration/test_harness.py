@@ -175,3 +175,19 @@ def _check(reported: Mapping[str, float], ours: Outcomes) -> None:
     assert reported["acc_nontrivial"] == pytest.approx(sum(nontrivial) / len(nontrivial))
     of_two = [right for numops, right in every if numops == 2]
     assert reported["acc_numops_2"] == pytest.approx(sum(of_two) / len(of_two))
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm_eval is there")
+def test_without_lm_eval_it_says_what_to_do() -> None:
+    """Where the harness is not installed its entry ends in one line, with exit code 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark.export.harness.lm_eval_model", "run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error:")
+    assert "docs/exports.md" in line

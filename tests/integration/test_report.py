@@ -49,7 +49,7 @@ def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
     """A folder without results, or a file that is no comparison, ends with exit code 2."""
     for arguments, words in (
         ([tmp_path], "no result.json in or below it; measure with: run --out"),
-        (["--drift", tmp_path / "none.json"], "cannot be read"),
+        (["--drift", tmp_path / "none.json"], "none.json: no such file; give one that is there"),
     ):
         done = command_line("report", *arguments, "--out", tmp_path / "out")
         assert done.returncode == 2

@@ -182,6 +182,7 @@ def test_lost_states_are_a_regression(record: Record) -> None:
     found = compare(record, replace(record, stages=stages))
     assert (found.severity, found.stage) == (Severity.REGRESSION, "dataset")
     assert found.moved[0].note == "1 states are not there any more"
+    assert headline(found).endswith("dataset, which differs: 1 states are not there any more")
 
 
 def test_a_constraint_in_one_record_only(record: Record) -> None:
