@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 from packaging.requirements import Requirement
 
@@ -20,11 +21,25 @@ Releases = Callable[[str], tuple[str, ...]]
 def pinned(upgrade: str, known: Releases = releases) -> str:
     """A requirement with its version: the newest release where it names none.
 
+    A library that is not installed here is looked up in any case: a slip of the pen would otherwise
+    be reported as an upgrade that cannot be installed.
+
     Raises:
         SettingError: when it is no requirement, or the index does not know the library.
     """
     requirement = Requirement(checked(upgrade))
-    return upgrade if requirement.specifier else f"{upgrade}=={known(requirement.name)[-1]}"
+    if requirement.specifier and _is_installed(requirement.name):
+        return upgrade
+    newest = known(requirement.name)[-1]
+    return upgrade if requirement.specifier else f"{upgrade}=={newest}"
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def canary(upgrades: Sequence[str], benches: Sequence[Workbench], say: Say) -> Canary:

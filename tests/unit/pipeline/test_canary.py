@@ -94,10 +94,17 @@ def test_the_environment_of_now_must_run(tmp_path: Path, fake_bench: FakeBench) 
         canary((), [bench], said.append)
 
 
+def _no_such(library: str) -> tuple[str, ...]:
+    raise SettingError(f"no such library: {library}")
+
+
 def test_a_bare_name_is_its_newest_release() -> None:
     """As the index has it; a version stays."""
     assert pinned("lib", lambda name: ("1.0", "1.2")) == "lib==1.2"
     assert pinned("lib==1.0", lambda name: ("1.0", "1.2")) == "lib==1.0"
+    assert pinned("pytest==1.0", _no_such) == "pytest==1.0"  # installed: nothing to look up
+    with pytest.raises(SettingError, match="no such library: nosuchlib"):
+        pinned("nosuchlib==1.0", _no_such)
     with pytest.raises(SettingError, match="no requirement"):
         pinned("lib=1", lambda name: ())
 
