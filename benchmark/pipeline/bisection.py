@@ -50,9 +50,10 @@ class _Releases:
             return False
         return True
 
-    def unsteady(self, place: int, record: Record) -> bool:
-        """Whether a second process in the same environment gives something else."""
-        return self.differ(record, self.bench.again(self.requirements(place)))
+    def unsteady(self, place: int, record: Record) -> tuple[str, ...]:
+        """The stages that a second process in the same environment gives otherwise."""
+        found = compare(record, self.bench.again(self.requirements(place)))
+        return tuple(each.stage for each in found.moved)
 
     def differ(self, old: Record, new: Record) -> bool:
         return not compare(old, new).severity.within_noise
@@ -126,16 +127,14 @@ def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Mov
 
 def _step(known: _Releases, search: Search[Record], move: Move) -> Step:
     ends = ((place, search.at(place)) for place in (move.before, move.after))
-    unsteady = tuple(
-        known.releases[place] for place, record in ends if record and known.unsteady(place, record)
-    )
+    twice = {known.releases[p]: known.unsteady(p, record) for p, record in ends if record}
     return Step(
         known.library,
         known.releases[move.before],
         known.releases[move.after],
         tuple(known.releases[place] for place in move.between),
         _comparison(search, move.before, move.after),
-        unsteady,
+        {release: stages for release, stages in twice.items() if stages},
     )
 
 

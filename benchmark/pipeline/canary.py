@@ -10,12 +10,15 @@ from benchmark.errors import SettingError
 from benchmark.pipeline.probes import Say, Workbench
 from benchmark.regression.comparison import compare
 from benchmark.regression.culprits import Canary, Trial, size
-from benchmark.regression.layers import checked
+from benchmark.regression.layers import Maker, NotInstallableError, checked
 from benchmark.regression.record import Record
 from benchmark.regression.releases import releases
 from benchmark.regression.search import causes
 
 Releases = Callable[[str], tuple[str, ...]]
+
+_NO_SUCH = "No matching distribution found for"
+"""What pip says last of a requirement that the index has nothing for."""
 
 
 def pinned(upgrade: str, known: Releases = releases) -> str:
@@ -46,13 +49,28 @@ def canary(upgrades: Sequence[str], benches: Sequence[Workbench], say: Say) -> C
     """Record every probe without and with the upgrades; where it moved, swap them one at a time.
 
     Raises:
-        SettingError: when there are no upgrades, or a probe does not even run without them.
+        SettingError: when there are no upgrades, the index has no such release of one, or a probe
+            does not even run without them.
     """
     if not upgrades:
         raise SettingError("name what to upgrade, such as 'transformers==5.23.0'")
+    for bench in benches[:1]:  # the environments are the same for all
+        _must_exist(upgrades, bench.maker)
     trials = tuple(_Trying(bench, tuple(upgrades), say).trial() for bench in benches)
     refused = {name: why for bench in benches for name, why in bench.reasons.items()}
     return Canary(tuple(upgrades), trials, refused)
+
+
+def _must_exist(upgrades: Sequence[str], maker: Maker) -> None:
+    """A release that there is not is a slip of the pen, and no upgrade that breaks anything."""
+    try:
+        maker.make(upgrades)
+    except NotInstallableError as error:
+        for upgrade in upgrades:
+            if str(error).endswith(f"{_NO_SUCH} {checked(upgrade)}"):
+                raise SettingError(
+                    f"{upgrade}: the index has no such release for this Python"
+                ) from error
 
 
 @dataclass

@@ -50,8 +50,8 @@ def identity(
     return {
         "model": {"name": location.name, "fingerprint": location.fingerprint},
         "data": {
+            "states": len(states),  # before the digest: what differs first is said
             "sha256": _digest(row for state in states for row in rows(state)),
-            "states": len(states),
         },
         "prompts": {"sha256": _digest(" ".join(map(str, ids)) for ids in prompts)},
         "constraint": {"expression": expression},

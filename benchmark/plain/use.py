@@ -31,6 +31,9 @@ _NEW_TOKENS = 160
 
 _FORBIDDEN = -1
 
+_TOKENIZERS = ("*token*", "vocab*", "*.gguf")
+"""Files that a tokenizer is read from, whatever the family."""
+
 
 def plain_use(model: Path, data: DataRequest) -> Record:
     """The stages of plain use, in the environment that this runs in.
@@ -39,10 +42,12 @@ def plain_use(model: Path, data: DataRequest) -> Record:
     model, and the stages that depend on weights are left out.
 
     Raises:
-        ModelError: when there is nothing at all to load.
+        ModelError: when there is no such folder or file, or no tokenizer in it.
     """
     if not model.exists():
         raise ModelError(f"{model}: no such folder or GGUF file; plain use takes no identifiers")
+    if model.is_dir() and not any(any(model.glob(name)) for name in _TOKENIZERS):
+        raise ModelError(f"{model}: no tokenizer in this folder ({', '.join(_TOKENIZERS)})")
     return _Plain(load_states(data), model).record()
 
 

@@ -1,5 +1,6 @@
 """Who moved a stage: what searches over releases and upgrades found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
@@ -9,8 +10,8 @@ from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 class Step:
     """A move between two releases, what moved, and the releases in between that do not run.
 
-    ``unsteady`` are those of the two that give something else in a second process: the move may be
-    chance there.
+    ``unsteady`` are those of the two that give something else in a second process, each with the
+    stages that then differ.
     """
 
     library: str
@@ -18,7 +19,13 @@ class Step:
     after: str
     unknown: tuple[str, ...]
     comparison: Comparison
-    unsteady: tuple[str, ...] = ()
+    unsteady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def chance(self) -> tuple[str, ...]:
+        """The unsteady releases at the stage where the move begins: it may be no move there."""
+        stage = self.comparison.stage
+        return tuple(name for name, stages in self.unsteady.items() if stage in stages)
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -27,7 +34,8 @@ class Step:
             "last_unmoved": self.before,
             "first_moved": self.after,
             "could_not_be_measured_between": list(self.unknown),
-            "not_the_same_twice": list(self.unsteady),
+            "not_the_same_twice": {name: list(stages) for name, stages in self.unsteady.items()},
+            "may_be_chance": bool(self.chance),
             "environments": environment_differences(self.comparison),
             "comparison": self.comparison.as_json(),
         }

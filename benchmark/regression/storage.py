@@ -103,8 +103,11 @@ def _checked(source: str) -> Iterator[None]:
 
 def _document(text: str, source: str) -> dict[str, object]:
     document = json.loads(text)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DataError(f"{source}: not a fingerprint of format {FORMAT}; record it again")
+    if not isinstance(document, dict) or "format" not in document:
+        raise DataError(f"{source}: no fingerprint; python -m benchmark fingerprint writes one")
+    if document["format"] != FORMAT:
+        theirs = document["format"]
+        raise DataError(f"{source}: of format {theirs}, and {FORMAT} is read; record it again")
     return document
 
 

@@ -33,11 +33,10 @@ def _step_lines(step: Step) -> Iterator[str]:
     else:
         yield f"first moved by {step.library} {step.after}; {step.before} is the last before"
     yield f"  stage: {size(step.comparison)}"
-    if step.unsteady:
-        yield (
-            f"  {' and '.join(step.unsteady)} gave something else in a second process: "
-            "this move may be chance"
-        )
+    for release, stages in step.unsteady.items():
+        yield f"  {release} alone gives another {' and '.join(stages)} in a second process"
+    if step.chance:
+        yield f"  so this move, of the {step.comparison.stage}, may be chance"
     differences = list(environment_differences(step.comparison).items())
     if not differences:
         yield "  the environments differ in no library that is recorded"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.errors import DataError
 from benchmark.models.entries import valid
 from benchmark.regression.stages import STAGES
 from benchmark.regression.verdict import Severity
@@ -94,4 +95,6 @@ def read_drift(document: Mapping[str, object], path: Path) -> Drift:
     Raises:
         DataError: when it is not what ``compare --json`` writes.
     """
+    if "severity" not in document:
+        raise DataError(f"{path}: no comparison; python -m benchmark compare --json writes one")
     return valid(Drift, {**document, "source": path.name}, f"{path}: no comparison")

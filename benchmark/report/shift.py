@@ -1,5 +1,6 @@
 """A comparison of two fingerprints on the terminal, at most 80 columns wide."""
 
+import re
 from collections.abc import Iterator
 from io import StringIO
 
@@ -12,6 +13,7 @@ from benchmark.regression.stages import STAGES
 from benchmark.regression.verdict import Comparison, Severity
 from benchmark.report.comparison import p_value
 from benchmark.report.table import plain_table
+from benchmark.stats.paired import FEWEST
 
 _STYLES = {
     Severity.SAME: "green",
@@ -21,6 +23,8 @@ _STYLES = {
 }
 _SHOWN = 6
 """So many suspects and margins are shown; ``--json`` has all."""
+
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
 
 _DIRECTNESS = {
     4: "raised it",
@@ -88,7 +92,7 @@ def summary_lines(comparison: Comparison) -> Iterator[str]:
         yield (
             f"outcomes: {test.gained} gained, {test.lost} lost of {test.queries} queries, "
             f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
-            f"{test.clusters} sequences"
+            f"{test.clusters} sequences{', too few to tell' * (test.clusters < FEWEST)}"
         )
     if comparison.changes:
         near = len(comparison.excused)
@@ -178,9 +182,16 @@ def _suspects(comparison: Comparison) -> Table:
         table.add_row(
             suspect.kind,
             suspect.name,
-            *(str(value)[:24] for value in values),
+            *map(_short, values),
             _DIRECTNESS[suspect.reach],
         )
     if (more := len(comparison.suspects) - _SHOWN) > 0:
         table.caption = f"{more} more; --json has all"
     return table
+
+
+def _short(value: object) -> str:
+    """A value as wide as a column allows; of a digest as much as tells two apart."""
+    text = str(value)
+    width = 12 if _DIGEST.fullmatch(text) else 24
+    return text if len(text) <= width else f"{text[: width - 1]}…"

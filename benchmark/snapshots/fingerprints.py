@@ -85,11 +85,9 @@ class FingerprintExtension(MeasurementExtension):
         return acceptable(comparison)
 
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
-        """The comparison, as ``python -m benchmark compare`` prints it."""
-        if not snapshot_data:
-            return
-        old, new = read_text(str(snapshot_data)), read_text(str(serialized_data))
-        yield from rendered(compare(old, new)).splitlines()
+        """The headline: pytest cuts off more, so the comparison is a section of the report."""
+        if snapshot_data:
+            yield headline(compare(read_text(str(snapshot_data)), read_text(str(serialized_data))))
 
     def read_snapshot_data_from_location(
         self,
@@ -194,17 +192,24 @@ def snapshot_of(
     return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
 
 
-def held_against(item: pytest.Item, record: Record, blessing: Blessing) -> dict[str, str]:
-    """The comparison with a test's snapshot in figures, and what stands in where it has none."""
+def hold_against(item: pytest.Item, record: Record, blessing: Blessing) -> None:
+    """Add the comparison with a test's snapshot to its report, and what stands in for none.
+
+    Figures become properties, in JUnit files too; what does not pass is a section as well, as
+    ``python -m benchmark compare`` prints it, whole at any verbosity.
+    """
     places = _place(item, kind_of_record(record), blessing)
     if places is None:
-        return {}
+        return
     place, path = places
-    found = properties(compare(read_record(path), record))
+    comparison = compare(read_record(path), record)
+    item.user_properties.extend(properties(comparison).items())
     if path != place:
         kinds = [each.parent.parent.name for each in (place, path)]
-        found[FALLBACK] = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
-    return found
+        line = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
+        item.user_properties.append((FALLBACK, line))
+    if not acceptable(comparison):
+        item.add_report_section("call", "comparison", rendered(comparison))
 
 
 def is_recorded(item: pytest.Item, kind: str, blessing: Blessing) -> bool:

@@ -10,8 +10,10 @@ from types import ModuleType
 import pytest
 
 import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+from benchmark.regression.comparison import compare
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record, write_record
+from benchmark.report.shift import rendered
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
@@ -105,13 +107,17 @@ def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -
 
 
 def test_a_shift_fails_and_shows_itself(project: pytest.Pytester, hand: ModuleType) -> None:
-    """A stage that moved fails the test with the comparison; blessed, its reason is added."""
+    """A stage that moved fails the test with the whole comparison; blessed, its reason is kept."""
     _bless(project, hand.fake_record(), "first")
     moved = hand.restaged(hand.fake_record(), "answer", (1,))
     _now(project, moved)
-    result = project.runpytest("-vv", "--junit-xml=out.xml")
+    result = project.runpytest("--junit-xml=out.xml")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*drift: it began at answer, which moved in 1 of 3 states*"])
+    whole = rendered(compare(read_record(_snapshot(project)), moved)).splitlines()
+    printed = result.outlines
+    (title,) = (n for n, line in enumerate(printed) if "Captured comparison call" in line)
+    assert printed[title + 1 : title + 1 + len(whole)] == whole
     assert 'name="shift.stage" value="answer"' in (project.path / "out.xml").read_text()
     _bless(project, moved, "the scorer was wrong")
     blessings = json.loads(_snapshot(project).read_text())["blessings"]

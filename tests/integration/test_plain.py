@@ -72,3 +72,9 @@ def test_no_such_folder(tmp_path: Path) -> None:
     """Is one line."""
     with pytest.raises(ModelError, match="no such folder"):
         plain_use(tmp_path / "missing", DATA)
+
+
+def test_a_folder_without_tokenizer(tmp_path: Path) -> None:
+    """Has nothing to record: an error, and no record of stages that all failed."""
+    with pytest.raises(ModelError, match="no tokenizer in this folder"):
+        plain_use(tmp_path, DATA)

@@ -47,9 +47,12 @@ def test_published_alone_as_json(command_line: CommandLine, tmp_path: Path) -> N
 
 def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
     """A folder without results, or a file that is no comparison, ends with exit code 2."""
+    other = tmp_path / "other.json"
+    other.write_text('{"format": 1}')
     for arguments, words in (
         ([tmp_path], "no result.json in or below it; measure with: run --out"),
         (["--drift", tmp_path / "none.json"], "none.json: no such file; give one that is there"),
+        (["--drift", other], "other.json: no comparison; python -m benchmark compare --json"),
     ):
         done = command_line("report", *arguments, "--out", tmp_path / "out")
         assert done.returncode == 2

@@ -134,9 +134,27 @@ def test_a_release_that_is_not_the_same_twice(tmp_path: Path, fake_bench: FakeBe
 
     bench, _ = fake_bench(tmp_path, stages)
     found = bisect("lib", RELEASES, bench)
-    assert found.steps[0].unsteady == ("1.4",)
-    assert "1.4 gave something else" in "\n".join(bisection_lines(found))
+    assert found.steps[0].unsteady == {"1.4": ("tokens",)}
+    assert "this move, of the tokens, may be chance" in "\n".join(bisection_lines(found))
+    assert found.steps[0].as_json()["may_be_chance"] is True
     assert bench.runs[-2:] == ["lib==1.3", "lib==1.4"]
+
+
+def test_a_move_beside_chance_at_another_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Is no chance: tokens that differ from process to process explain no other prompt."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
+        return {"prompt": f"{later}", "tokens": "t" if later else f"{libraries.get('turn')}"}
+
+    bench, _ = fake_bench(tmp_path, stages)
+    (step,) = bisect("lib", ("1.3", "1.4"), bench).steps
+    lines = "\n".join(bisection_lines(bisect("lib", ("1.3", "1.4"), bench)))
+    assert step.comparison.stage == "prompt"
+    assert (step.unsteady, step.chance) == ({"1.3": ("tokens",)}, ())
+    assert "1.3 alone gives another tokens in a second process" in lines
+    assert "chance" not in lines
+    assert step.as_json()["may_be_chance"] is False
 
 
 @pytest.mark.parametrize("broken", ["1.3", "1.4"])

@@ -1,6 +1,6 @@
 """The canary, with environments that are only names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.pipeline.canary import canary, pinned
+from benchmark.regression.layers import NotInstallableError
 from benchmark.regression.verdict import Severity
 from benchmark.report.canary import canary_lines, canary_markdown
 
@@ -69,6 +70,30 @@ def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: Fak
         "  by c==2",
         "  a==2 alone runs, and moves it",
     ]
+
+
+@pytest.mark.parametrize("said", ["c==2", "c==2 (from a)"])
+def test_a_release_that_there_is_not(
+    said: str, tmp_path: Path, fake_bench: FakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is a slip of the pen, said before anything runs; what an upgrade lacks is its fault."""
+    bench, _ = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
+    make = bench.maker.make
+
+    def pip(requirements: Sequence[str]) -> object:
+        try:
+            return make(requirements)
+        except NotInstallableError as error:
+            line = f"ERROR: No matching distribution found for {said}"
+            raise NotInstallableError(line) from error
+
+    monkeypatch.setattr(bench.maker, "make", pip)
+    if said == "c==2":
+        with pytest.raises(SettingError, match="c==2: the index has no such release"):
+            canary(UPGRADES, [bench], print)
+        assert bench.runs == []
+    else:
+        assert canary(UPGRADES, [bench], print).trials[0].culprits == (("c==2",),)
 
 
 def test_what_does_not_start_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:

@@ -99,9 +99,13 @@ def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
     columns.unlink()
     with pytest.raises(DataError, match=columns.name):
         read_record(path)
-    path.write_text("{}")
-    with pytest.raises(DataError, match="not a fingerprint of format 1"):
-        read_record(path)
+    for text, words in (
+        ('{"overall": {}}', "no fingerprint; python -m benchmark fingerprint writes one"),
+        ('{"format": 7}', "of format 7, and 1 is read; record it again"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_record(path)
     zipped = tmp_path / "record.json.gz"
     zipped.write_bytes(b"no gzip")
     with pytest.raises(DataError, match="not compressed, or damaged"):

@@ -41,11 +41,29 @@ def test_the_terminal_says_all_of_it_in_80_columns(regression: Comparison) -> No
     """Severity, stage, figures, flips, margins and the first suspect are there, none cut off."""
     text = rendered(regression)
     assert text.startswith("regression: it began at logits, which moved in 3 of 3 states")
-    for words in ("largest difference 0.2000", "0 gained, 1 lost of 6", "margin then", "+2.8999"):
-        assert words in text
+    for words in (
+        "largest difference 0.2000",
+        "0 gained, 1 lost of 6",
+        "by 2 sequences, too few to tell",
+        "margin then",
+        "+2.8999",
+    ):
+        assert words in " ".join(text.split())
     suspect = next(line for line in text.splitlines() if "makes it" in line)
     assert suspect.split()[:4] == ["library", "torch", "2.13", "2.14"]
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_digests_are_shown_as_far_as_they_tell(fakes: Fakes) -> None:
+    """A digest of 64 signs is cut, and no word of the table is broken over two lines."""
+    hand = fakes("fake_record")
+    old, new = (
+        replace(record, environment=replace(record.environment, model={"weights": digit * 64}))
+        for record, digit in ((hand.fake_record(), "a"), (hand.fake_record(), "b"))
+    )
+    text = rendered(compare(old, hand.restaged(new, "weights", (0,))))
+    line = next(line for line in text.splitlines() if "aaaa" in line)
+    assert line.split()[1:4] == ["model.weights", f"{'a' * 11}…", f"{'b' * 11}…"]
 
 
 def test_nothing_is_said_in_few_words(fakes: Fakes) -> None:
