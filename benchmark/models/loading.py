@@ -1,10 +1,9 @@
 """Loading weights and tokenizers with transformers, with every choice that can change a score."""
 
-import gc
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,6 +14,7 @@ from benchmark.errors import (
     ModelError,
     SettingError,
 )
+from benchmark.models.gguf_reading import quick_gguf
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -92,7 +92,7 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
     import transformers
 
     try:
-        with _quiet(), _uncollected(location):
+        with _quiet(), _quick(location):
             raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
@@ -134,7 +134,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         **_gguf(location),
     }
     try:
-        with _quiet(), _uncollected(location):
+        with _quiet(), _quick(location):
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
@@ -204,21 +204,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _uncollected(location: Location) -> Iterator[None]:
-    """No garbage collection while a GGUF file is read: 20 s of CPU become 13 for SmolLM2's.
-
-    gguf makes half a million small arrays of a vocabulary, and collection looks for cycles among
-    them again and again. Other files are large tensors, which go by themselves when unused.
-    """
-    paused = bool(location.gguf) and gc.isenabled()
-    if paused:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
+def _quick(location: Location) -> AbstractContextManager[None]:
+    return quick_gguf() if location.gguf else nullcontext()
 
 
 def _line(error: Exception) -> str:

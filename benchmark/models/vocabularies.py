@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
+from benchmark.models.gguf_reading import quick_gguf
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -42,7 +43,8 @@ def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     if not place.is_dir():
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             made = Path(temporary) / "tokenizer"
-            _read_gguf(folder, kind).save_pretrained(made)
+            with quick_gguf():
+                _read_gguf(folder, kind).save_pretrained(made)
             try:
                 made.rename(place)
             except OSError:  # another process was quicker

@@ -1,7 +1,6 @@
 """Loading weights and tokenizers from folders, and what is said when they are not sound."""
 
 import contextlib
-import gc
 import io
 import json
 from collections.abc import Callable
@@ -225,24 +224,6 @@ def test_corrupt_gguf(tmp_path: Path) -> None:
     assert "cannot load its weights" in _refusal(tmp_path)
     with pytest.raises(ModelError, match=r"cannot load its tokenizer"):
         load_tokenizer(locate(str(tmp_path)))
-
-
-def test_garbage_is_collected_again_after_gguf(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Collection pauses while a GGUF file is read, and goes on whatever became of that."""
-    (tmp_path / "model.gguf").write_bytes(b"nothing of the kind" * 99)
-    seen = []
-
-    def from_pretrained(*_: object, **__: object) -> None:
-        seen.append(gc.isenabled())
-        raise ValueError
-
-    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", from_pretrained)
-    with pytest.raises(ModelError, match="cannot load its tokenizer"):
-        load_tokenizer(locate(str(tmp_path)))
-    assert seen == [False]
-    assert gc.isenabled()
 
 
 # Options
