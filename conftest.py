@@ -1,5 +1,6 @@
 """What the whole suite runs under; the benchmark's own plugin comes with its installation."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -14,3 +15,9 @@ settings.register_profile("untimed", settings(deadline=None))
 settings.load_profile("untimed")
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now, torch above all, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()

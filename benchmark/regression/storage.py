@@ -28,6 +28,8 @@ FORMAT = 1
 
 _GZIP = ".gz"
 _COLUMNS = ".columns.xz"
+_LEAST, _MOST = 2**12, 2**26
+"""The smallest dictionary of LZMA, and that of its highest preset, in bytes."""
 
 
 def columns_path(path: Path) -> Path:
@@ -133,7 +135,11 @@ def readable(record: Record) -> dict[str, object]:
 
 def compressed(record: Record) -> bytes:
     """The columns of a record; the same record gives the same bytes."""
-    return lzma.compress(pack(record), preset=9 | lzma.PRESET_EXTREME)
+    raw = pack(record)
+    # The preset's own dictionary, 64 MB, takes longer to lay out than a small record to compress.
+    room = min(max(len(raw), _LEAST), _MOST)
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": room}
+    return lzma.compress(raw, filters=[best])
 
 
 def restored(document: Mapping[str, object], columns: bytes) -> Record:

@@ -100,7 +100,7 @@ def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) ->
                 file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
         """,
     )
-    project.runpytest_subprocess("-n", "3").assert_outcomes(passed=len(registry().pairs) + 20)
+    project.runpytest_subprocess("-n", "2").assert_outcomes(passed=len(registry().pairs) + 20)
     workers = [set(path.read_text().split()) for path in project.path.glob("worker-*.txt")]
     assert len(workers) > 10
     assert all(len(names) == 1 for names in workers)
