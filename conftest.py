@@ -18,6 +18,7 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is loaded by now, torch above all, out of every later search for garbage."""
+    """Search for garbage seldom, and not in what is loaded by now, torch above all."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 10, 10)

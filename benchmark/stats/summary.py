@@ -1,7 +1,9 @@
 """Counts with their intervals: what a run comes to."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import count
@@ -41,22 +43,18 @@ class Summary:
 def summarize(outcomes: Sequence[Outcome]) -> Summary:
     """The summary of the outcomes."""
     counts = count(outcomes)
-    numops = range(max(counts.by_numops, default=0) + 1)
+    queries = defaultdict[int, list[tuple[int, bool]]](list)
+    for outcome in outcomes:
+        for numops, right in zip(outcome.numops, outcome.correct, strict=True):
+            queries[numops].append((outcome.sample_id, right))
+
+    def interval(wanted: Iterable[int]) -> Interval:
+        return clustered_interval(chain.from_iterable(queries[n] for n in wanted))
+
     return Summary(
-        overall=Estimate(counts.overall, _interval(outcomes, numops)),
-        nontrivial=Estimate(counts.nontrivial, _interval(outcomes, numops[1:])),
-        by_numops={
-            n: Estimate(tally, _interval(outcomes, [n])) for n, tally in counts.by_numops.items()
-        },
-    )
-
-
-def _interval(outcomes: Sequence[Outcome], wanted: Sequence[int]) -> Interval:
-    return clustered_interval(
-        (outcome.sample_id, right)
-        for outcome in outcomes
-        for numops, right in zip(outcome.numops, outcome.correct, strict=True)
-        if numops in wanted
+        overall=Estimate(counts.overall, interval(counts.by_numops)),
+        nontrivial=Estimate(counts.nontrivial, interval(n for n in counts.by_numops if n)),
+        by_numops={n: Estimate(tally, interval([n])) for n, tally in counts.by_numops.items()},
     )
 
 

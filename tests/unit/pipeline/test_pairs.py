@@ -100,7 +100,7 @@ def test_false_alarms_of_the_comparison_with_the_paper() -> None:
             accuracy = model.by_numops[numops].accuracy
             for _ in range(total // 7):
                 rate = rng.beta(6 * accuracy + 1e-9, 6 * (1 - accuracy) + 1e-9)
-                right = tuple(bool(x) for x in rng.random(7) < rate)
+                right = tuple((rng.random(7) < rate).tolist())
                 outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
         measured = Measured((), tuple(outcomes), summarize(outcomes), chance, {}, {})
