@@ -2,12 +2,13 @@
 
 from benchmark.pipeline.data import evaluate, load_states, score_files
 from benchmark.pipeline.measure import Measured, run
-from benchmark.pipeline.requests import DataRequest, Progress, RunRequest
+from benchmark.pipeline.requests import DataRequest, Progress, Quiet, RunRequest
 
 __all__ = [
     "DataRequest",
     "Measured",
     "Progress",
+    "Quiet",
     "RunRequest",
     "evaluate",
     "load_states",

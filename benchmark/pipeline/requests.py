@@ -58,3 +58,16 @@ class Progress(Protocol):
 
         ``right`` counts the queries of all that are, ``memory`` is of the GPU, in bytes.
         """
+
+
+class Quiet:
+    """Progress that nobody watches."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, total: int, done: int, name: str = "") -> None:
+        """Show nothing."""
+
+    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
+        """Show nothing."""

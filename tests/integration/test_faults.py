@@ -12,10 +12,9 @@ import pytest
 from benchmark.boxes.dataset import rows
 from benchmark.decoding import support
 from benchmark.models.hardware import on_threads
-from benchmark.pipeline import DataRequest, RunRequest, load_states, surroundings
+from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, surroundings
 from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pytest_plugin import Quiet
 from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
 from benchmark.regression.environment import code_digests, variables, versions
 from benchmark.regression.record import Record

@@ -9,9 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from benchmark.pipeline import DataRequest, RunRequest
+from benchmark.pipeline import DataRequest, Quiet, RunRequest
 from benchmark.pipeline.model_store import ModelStore
-from benchmark.pytest_plugin import Quiet
 from benchmark.records import Tally
 
 STATES = 4

@@ -9,10 +9,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.sources import source
-from benchmark.pipeline import DataRequest, Measured, RunRequest, measure, run, score_files
+from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest, measure, run, score_files
 from benchmark.pipeline import fingerprint as stages
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pytest_plugin import REPEATS, Quiet
+from benchmark.pytest_plugin import REPEATS
 from benchmark.regression.record import Record
 from benchmark.snapshots.extension import MeasurementExtension
 from benchmark.snapshots.fingerprints import Blessing

@@ -12,11 +12,11 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.registry import Pair, read_registry
-from benchmark.pipeline import DataRequest, Measured, RunRequest
+from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest
 from benchmark.pipeline.comparison import compare
 from benchmark.pipeline.model_store import ModelStore
 from benchmark.pipeline.pairs import judge, registered
-from benchmark.pytest_plugin import Quiet, verdict_line
+from benchmark.pytest_plugin import verdict_line
 from benchmark.snapshots.extension import MeasurementExtension
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")

@@ -7,9 +7,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.registry import RegisteredModel, wanted_registry
-from benchmark.pipeline import DataRequest, RunRequest
+from benchmark.pipeline import DataRequest, Quiet, RunRequest
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pytest_plugin import REPEATS, Quiet, Trace
+from benchmark.pytest_plugin import REPEATS, Trace
 from benchmark.regression.record import Record
 from benchmark.snapshots.fingerprints import Blessing
 
