@@ -78,8 +78,11 @@ class Batch:
 class Runner(Protocol):
     """Runs passes on a model, and keeps the keys and values of a prefix and of slots."""
 
-    def begin(self, prefix: TokenIds, slots: int) -> None:
-        """Forget everything, compute the shared prefix, and make room for so many rows."""
+    def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
+        """Forget everything, compute the shared prefix, and make room for so many rows.
+
+        ``length`` is the most tokens that a row may have after the prefix.
+        """
 
     def run(self, batch: Batch) -> list[int]:
         """The likeliest allowed token for each question; the lowest id among equals."""

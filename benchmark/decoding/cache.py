@@ -7,9 +7,6 @@ import torch
 
 from benchmark.decoding.batch import Copy
 
-_STEP = 64
-"""Slots grow by so many tokens at a time."""
-
 
 class Stored(NamedTuple):
     """Keys and values, shape (slots, key heads, length, head dimension) each."""
@@ -29,23 +26,16 @@ class RaggedCache:
     drafts or by earlier rows, is never read and written over next.
     """
 
-    def __init__(self, slots: int) -> None:
-        """Make room for so many rows when their first keys come."""
+    def __init__(self, slots: int, length: int) -> None:
+        """Make room for so many rows of so many tokens when their first keys come.
+
+        All of it at once: what a run takes is the same from its first pass to its last, and where
+        it is too much, that is known before anything is decoded.
+        """
         self._slots = slots
-        self._length = _STEP
+        self._length = length
         self.prefix: dict[int, Stored] = {}
         self._own: dict[int, Stored] = {}
-
-    def reserve(self, length: int) -> None:
-        """Let every slot have room for so many tokens."""
-        if length <= self._length:
-            return
-        self._length = -(-length // _STEP) * _STEP
-        for layer, old in self._own.items():
-            new = self._room(old.keys.shape[1], old.keys)
-            for target, source in zip(new, old, strict=True):
-                target[:, :, : source.shape[2]] = source
-            self._own[layer] = new
 
     def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> Stored:
         """Keep the keys and values of the prefix, shape (key heads, tokens, head dimension)."""

@@ -26,17 +26,16 @@ class ModelRunner:
         self._model = model
         self._pace = pace
         self._chooser = Chooser(automaton, Head(model))
-        self._cache = RaggedCache(0)
+        self._cache = RaggedCache(0, 0)
 
-    def begin(self, prefix: TokenIds, slots: int) -> None:
+    def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
         """Forget everything, compute the shared prefix, and make room for so many rows."""
-        self._cache = RaggedCache(slots)
+        self._cache = RaggedCache(slots, length)
         if prefix:
             hidden_states(self._model, prefix, range(len(prefix)), PrefixPass(self._cache))
 
     def run(self, batch: Batch) -> list[int]:
         """The likeliest allowed token for each question; the lowest id among equals."""
-        self._cache.reserve(max(write.position for write in batch.writes) + 1)
         self._cache.copy(batch.copies)
         through = RowsPass(self._cache, batch, self._pace)
         hidden = hidden_states(self._model, batch.tokens, batch.positions, through)

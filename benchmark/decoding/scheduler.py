@@ -71,7 +71,8 @@ class Scheduler:
         prefix = first[: min(common_length(first, last), len(first) - 1, len(last) - 1)]
         slots = min(self._pace.rows, len(waiting))
         self._free = list(reversed(range(slots)))
-        self._runner.begin(prefix, slots)
+        longest = max(map(len, prompts.values())) - len(prefix) + self._rules.max_new_tokens
+        self._runner.begin(prefix, slots, longest)
         if prefix:
             self._statistics.passes += 1
             self._statistics.tokens += len(prefix)

@@ -73,8 +73,7 @@ def _length(model: "PreTrainedModel") -> int:
 
 def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
     """The logits of every token, shape (tokens, vocabulary)."""
-    cache, pace = RaggedCache(2), Pace.on(model.device.type, rows=2)
-    cache.reserve(len(ids))
+    cache, pace = RaggedCache(2, len(ids)), Pace.on(model.device.type, rows=2)
     passes: list[tuple[range, Pass]] = [(range(_SHARED), PrefixPass(cache))]
     broken = len(ids) - _SINGLE
     for first, last in [(_SHARED, broken), *((i, i + 1) for i in range(broken, len(ids)))]:

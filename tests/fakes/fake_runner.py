@@ -22,11 +22,13 @@ class FakeRunner:
         self.scores = scores
         self.prefix: TokenIds = ()
         self.slots: list[list[int | None]] = []
+        self.length = 0
         self.batches: list[Batch] = []
 
-    def begin(self, prefix: TokenIds, slots: int) -> None:
+    def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
         """Empty slots after the prefix."""
         self.prefix = prefix
+        self.length = length
         self.slots = [[] for _ in range(slots)]
 
     def run(self, batch: Batch) -> list[int]:
@@ -41,6 +43,7 @@ class FakeRunner:
 
     def _write(self, slot: int, position: int, tokens: Sequence[int | None]) -> None:
         held = self.slots[slot]
+        assert position + len(tokens) <= self.length
         held.extend([None] * (position + len(tokens) - len(held)))
         held[position : position + len(tokens)] = tokens
 
