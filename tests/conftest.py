@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model() -> Callable[..., "PreTrainedModel"]:
     """``tiny_model(architecture, vocabulary_size, eos_id, seed=0)``: a small random model."""
     create: Callable[..., PreTrainedModel] = _fake("tiny_models").tiny_model
     return create
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_tokenizer() -> Callable[..., TransformersTokenizer]:
     """``tiny_tokenizer(chat_template=...)``: a real BPE tokenizer of 348 tokens."""
     create: Callable[..., TransformersTokenizer] = _fake("tiny_tokenizer").tiny_tokenizer
     return create
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def terse_folder(
     tiny_model: Callable[..., "PreTrainedModel"],
     tiny_tokenizer: Callable[..., TransformersTokenizer],

@@ -56,18 +56,24 @@ class Watch:
             raise KeyboardInterrupt
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path, terse_folder: Callable[..., Path]) -> Path:
+@pytest.fixture(scope="module")
+def model_folder(
+    tmp_path_factory: pytest.TempPathFactory, terse_folder: Callable[..., Path]
+) -> Path:
     """A tiny Llama with its tokenizer, saved as any model is."""
-    return terse_folder(tmp_path / "model")
+    return terse_folder(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture
 def request_(model_folder: Path, tmp_path: Path) -> RunRequest:
     """A run of five states in batches of two, that are known: of the engine ``outlines``."""
+    return _request(model_folder, tmp_path / "run")
+
+
+def _request(model: Path, out: Path) -> RunRequest:
     return RunRequest(
-        model=str(model_folder),
-        out=tmp_path / "run",
+        model=str(model),
+        out=out,
         data=DataRequest(seed=3, states=STATES),
         device="cpu",
         batch_size=BATCH,
@@ -75,11 +81,18 @@ def request_(model_folder: Path, tmp_path: Path) -> RunRequest:
     )
 
 
-@pytest.fixture
-def whole(request_: RunRequest, tmp_path: Path) -> bytes:
-    """The predictions of the run when nothing stops it."""
-    run(replace(request_, out=tmp_path / "whole"), Watch())
-    return (tmp_path / "whole" / "predictions.jsonl").read_bytes()
+@pytest.fixture(scope="module")
+def whole_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run when nothing stops it."""
+    out = tmp_path_factory.mktemp("whole")
+    run(_request(model_folder, out), Watch())
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(whole_run: Path) -> bytes:
+    """Its predictions."""
+    return (whole_run / "predictions.jsonl").read_bytes()
 
 
 def _command(request: RunRequest, states: int = STATES) -> list[str]:
@@ -145,7 +158,7 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
 
 
 def test_the_speculative_engine_writes_the_same_predictions(
-    request_: RunRequest, whole: bytes
+    request_: RunRequest, whole: bytes, whole_run: Path
 ) -> None:
     """Stopped and gone on with, the default writes what ``outlines`` does, in the same order.
 
@@ -162,7 +175,7 @@ def test_the_speculative_engine_writes_the_same_predictions(
     [composition] = result["compositions"]
     assert composition["drafts"] == ["expected", "expression", "prompt"]
     assert composition["pace"]["rows"] == BATCH
-    plain = json.loads((fast.out.parent / "whole" / "result.json").read_text())
+    plain = json.loads((whole_run / "result.json").read_text())
     assert "compositions" not in plain
 
 
