@@ -1,13 +1,19 @@
 """Packed linear layers: the same results, and the weights given back bit for bit."""
 
+import ctypes
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import PreTrainedModel
 
 from benchmark.decoding.linears import PackedLinear, packed
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -43,3 +49,47 @@ def test_half_precision_is_left_alone(tiny_model: Callable[..., PreTrainedModel]
     model = tiny_model("llama", 352, 1).half()
     with packed(model):
         assert not any(isinstance(module, PackedLinear) for module in model.modules())
+
+
+PASSES = """
+import ctypes, torch
+from benchmark.decoding.linears import packed
+
+class Heap(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+
+class Model(torch.nn.Module):
+    dtype, device = torch.float32, torch.device("cpu")
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(512, out) for out in (512, 1024))
+    def get_output_embeddings(self):
+        return torch.nn.Linear(1, 1)
+
+libc, model = ctypes.CDLL(None), Model()
+libc.mallinfo2.restype = Heap
+with torch.inference_mode(), packed(model):
+    for rows in range(100, 200):
+        for layer in model.layers:
+            layer(torch.zeros(rows, 512))
+        if rows == 140:
+            before = libc.mallinfo2().h
+print((libc.mallinfo2().h - before) / 1e6)
+"""
+"""Prints by how many megabytes the heap grows with 59 more numbers of rows."""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc 2.33")
+@pytest.mark.parametrize(("kept", "least", "most"), [(None, -5, 5), ("1024", 10, 1000)])
+def test_kernels_do_not_pile_up(
+    kept: str | None, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes of ever new sizes take no more memory, unless the user has more kernels kept."""
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        monkeypatch.delenv(name, raising=False)
+        if kept:
+            monkeypatch.setenv(name, kept)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", PASSES], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert least <= float(done.stdout) < most
