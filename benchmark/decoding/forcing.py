@@ -5,7 +5,7 @@ the same text. Prompts and answers go through the model whole, padded on the lef
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -37,8 +37,10 @@ class Row(NamedTuple):
 
 def forced(
     model: "PreTrainedModel", rows: Sequence[Row], others: int, batch_size: int, pad_id: int
-) -> list[Forced]:
+) -> Iterator[list[Forced]]:
     """The log-probabilities of each row's answer, and of so many likely others at each token.
+
+    They come a batch at a time.
 
     Args:
         model: any causal language model of transformers.
@@ -47,12 +49,11 @@ def forced(
         batch_size: how many rows go through the model together, in their order.
         pad_id: any id of the vocabulary; padding is masked out.
     """
-    starts = range(0, len(rows), batch_size)
-    batches = (rows[start : start + batch_size] for start in starts)
-    with torch.inference_mode():
-        return [each for batch in batches for each in _batch(model, batch, others, pad_id)]
+    for start in range(0, len(rows), batch_size):
+        yield _batch(model, rows[start : start + batch_size], others, pad_id)
 
 
+@torch.inference_mode()
 def _batch(model: "PreTrainedModel", rows: Sequence[Row], others: int, pad_id: int) -> list[Forced]:
     answers = max(len(row.answer) for row in rows)
     logits = _logits(model, [row.prompt + row.answer for row in rows], answers + 1, pad_id)

@@ -179,7 +179,7 @@ class _Fingerprint:
 
     def _logits(self, loaded: Loaded | None, path: Sequence[TokenIds]) -> Logits:
         self.progress.say("log-probabilities along the recorded answers")
-        return log_probabilities(needed(loaded, self._missing()), path)
+        return log_probabilities(needed(loaded, self._missing()), path, self.progress)
 
 
 def _answers(completions: Sequence[Completion] | None) -> list[Answer]:

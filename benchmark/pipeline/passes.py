@@ -66,20 +66,27 @@ def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
     return [found[i] for i in range(len(loaded.prompts))]
 
 
-def log_probabilities(loaded: Loaded, path: Sequence[TokenIds]) -> Logits:
+def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progress) -> Logits:
     """What the model says along the paths, one a prompt; an empty path has no positions.
+
+    A line is said at every tenth of the way.
 
     Raises:
         ValueError: when there is no path at all.
     """
-    from benchmark.decoding.forcing import Row, forced
+    from benchmark.decoding.forcing import Forced, Row, forced
 
     followed = [i for i in loaded.order if path[i]]
     if not followed:
         raise ValueError("no answers to follow")
     rows = [Row(loaded.prompts[i], path[i]) for i in followed]
     size = loaded.settings.limits.batch_size
-    found = forced(loaded.model, rows, OTHERS, size, loaded.tokenizer.eos_id)
+    found, total = list[Forced](), len(rows)
+    for batch in forced(loaded.model, rows, OTHERS, size, loaded.tokenizer.eos_id):
+        before = 10 * len(found) // total
+        found += batch
+        if 10 * len(found) // total > before and len(found) < total:
+            progress.say(f"log-probabilities of {len(found)} of {total} states")
     by_state = [each for _, each in sorted(zip(followed, found, strict=True), key=lambda p: p[0])]
     logits = joined([each.ids for each in by_state], [each.values for each in by_state])
     return replace(logits, lengths=tuple(map(len, path)))

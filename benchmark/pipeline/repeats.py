@@ -9,8 +9,8 @@ import numpy as np
 from benchmark.boxes.world import BOXES
 from benchmark.models.hardware import on_threads
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
-from benchmark.pipeline.requests import Progress
-from benchmark.records import Outcome, State, Tally
+from benchmark.pipeline.requests import Progress, Quiet
+from benchmark.records import Outcome, State
 from benchmark.regression.logits import Logits, shift
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
@@ -61,8 +61,8 @@ def _repeat(
     order = list(range(count))[::-1] if name == "reversed" else rng.permutation(count).tolist()
     varied = loaded.varied(size, order)
     with on_threads(threads):
-        logits = log_probabilities(varied, record.path)
-        texts = [completion.text for completion in decoded(varied, _Silent())]
+        logits = log_probabilities(varied, record.path, Quiet())
+        texts = [completion.text for completion in decoded(varied, Quiet())]
     shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]
     outcomes = [score(parse_answer(t, BOXES), s) for t, s in zip(texts, states, strict=True)]
     return Repeat(
@@ -79,16 +79,3 @@ def _repeat(
 def _flips(before: Sequence[Outcome], after: Sequence[Outcome]) -> int:
     pairs = zip(before, after, strict=True)
     return sum(a != b for one, two in pairs for a, b in zip(one.correct, two.correct, strict=True))
-
-
-class _Silent:
-    """A repeat shows no progress of its own."""
-
-    def say(self, text: str) -> None:
-        """Say nothing."""
-
-    def start(self, total: int, done: int, name: str = "") -> None:
-        """Show nothing."""
-
-    def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
-        """Show nothing."""

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
 import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+from benchmark.pipeline import DataRequest, Quiet, RunRequest
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.regression.comparison import compare
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record, write_record
@@ -83,6 +86,27 @@ def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path
     assert "--model is for --isolate" in done.stderr
     done = command_line("compare", str(old), str(tmp_path / "none.json"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_the_second_pass_says_how_far_it_is(
+    terse_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A line at every tenth, and none at the end, where the next stage follows."""
+
+    class Heard(Quiet):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, text: str) -> None:
+            self.lines.append(text)
+
+    model, data = str(terse_folder(tmp_path / "model")), DataRequest(seed=0, states=3)
+    run = RunRequest(model, tmp_path, data, device="cpu", batch_size=1)
+    fingerprint(FingerprintRequest(run), Heard())
+    assert [line for line in Heard.lines if line.startswith("log-probabilities")] == [
+        "log-probabilities along the recorded answers",
+        "log-probabilities of 1 of 3 states",
+        "log-probabilities of 2 of 3 states",
+    ]
 
 
 def test_the_file_to_write_has_a_name_that_is_known(

@@ -1,6 +1,7 @@
 """Log-probabilities along answers, against one plain forward pass a token."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,9 @@ def test_values_are_those_of_plain_passes(
 ) -> None:
     """In batches of any size, own token and likeliest others have the values of single passes."""
     model = tiny_model(architecture, 60, 1)
-    found = forced(model, ROWS, others=3, batch_size=batch_size, pad_id=1)
+    batches = list(forced(model, ROWS, others=3, batch_size=batch_size, pad_id=1))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    found = list(chain.from_iterable(batches))
     for row, each in zip(ROWS, found, strict=True):
         expected = _naive(model, row)
         assert each.ids.shape == each.values.shape == (len(row.answer), 4)
@@ -49,6 +52,6 @@ def test_more_others_than_tokens_are_all_of_them(
     tiny_model: Callable[..., "PreTrainedModel"],
 ) -> None:
     """A vocabulary of five has four others at most."""
-    found = forced(tiny_model("llama", 5, 1), [Row((2, 3), (4,))], 9, 1, 1)
+    found = next(forced(tiny_model("llama", 5, 1), [Row((2, 3), (4,))], 9, 1, 1))
     assert sorted(found[0].ids[0].tolist()) == [0, 1, 2, 3, 4]
     assert np.exp(found[0].values).sum() == pytest.approx(1.0, abs=1e-5)
