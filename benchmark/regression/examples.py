@@ -74,7 +74,10 @@ def _prompt(old: Record, new: Record, one: int, other: int) -> Example:
 def _tokens(old: Record, new: Record, one: int, other: int) -> Example:
     counts = f"{old.lengths[one]} tokens", f"{new.lengths[other]} tokens"
     if one >= len(old.samples) or other >= len(new.samples):
-        return Example(one, "prompt", *counts)
+        # The ids of the first prompts alone are kept; of the others what tells two apart.
+        prints = (r.stages["tokens"].digests[n] for r, n in ((old, one), (new, other)))
+        said = [f"{count}, digest {each}" for count, each in zip(counts, prints, strict=True)]
+        return Example(one, "prompt", *said)
     before, after = old.samples[one].token_ids, new.samples[other].token_ids
     pairs = enumerate(zip(before, after, strict=False))
     at = next((n for n, (a, b) in pairs if a != b), min(len(before), len(after)))

@@ -66,6 +66,15 @@ def test_digests_are_shown_as_far_as_they_tell(fakes: Fakes) -> None:
     assert line.split()[1:4] == ["model.weights", f"{'a' * 11}…", f"{'b' * 11}…"]
 
 
+def test_examples_are_told_apart(fakes: Fakes) -> None:
+    """Of a prompt whose ids are not kept the digests are shown: the counts may be the same."""
+    hand = fakes("fake_record")
+    old = hand.fake_record()
+    text = rendered(compare(old, hand.restaged(old, "tokens", (2,))))
+    one, other = (line.split("digest ")[1] for line in text.splitlines() if "digest" in line)
+    assert one != other
+
+
 def test_nothing_is_said_in_few_words(fakes: Fakes) -> None:
     """Where nothing differs there is no table."""
     record = fakes("fake_record").fake_record()
