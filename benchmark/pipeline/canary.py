@@ -7,11 +7,10 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from benchmark.errors import SettingError
-from benchmark.pipeline.probes import Say, Workbench
-from benchmark.regression.comparison import compare
-from benchmark.regression.culprits import Canary, Trial, size
+from benchmark.pipeline.probes import Say, UnmeasurableError, Workbench
+from benchmark.pipeline.steadiness import Measured, Steadiness
+from benchmark.regression.culprits import Canary, Difference, Trial, summary
 from benchmark.regression.layers import Maker, NotInstallableError, checked
-from benchmark.regression.record import Record
 from benchmark.regression.releases import releases
 from benchmark.regression.search import causes
 
@@ -80,28 +79,44 @@ class _Trying:
     say: Say
 
     def trial(self) -> Trial:
+        self._steadiness = Steadiness(self.bench)
         self._baseline = self._measured_now()
         self.bench.follow(())
-        new = self.bench.record(self.upgrades)
+        new = self._measured(self.upgrades)
         if new is None:
             return self._unmeasured()
-        comparison = compare(self._baseline, new)
-        if comparison.severity.within_noise:
-            self._tell("all upgrades", comparison.severity.value)
-            return Trial(self._name, comparison)
-        self._tell("all upgrades", f"moved: {size(comparison)}")
-        found = causes(self.upgrades, self._moves)
-        return Trial(self._name, comparison, tuple(tuple(sorted(each)) for each in found))
+        found = self._difference(new)
+        self._tell("all upgrades", _line(found))
+        if not found.moved:
+            return Trial(self._name, found)
+        culprits = causes(self.upgrades, self._moves)
+        return Trial(self._name, found, tuple(tuple(sorted(each)) for each in culprits))
 
     @property
     def _name(self) -> str:
         return self.bench.probe.name
 
-    def _measured_now(self) -> Record:
-        record = self.bench.record(())
-        if record is None:
+    def _measured_now(self) -> Measured:
+        measured = self._measured(())
+        if measured is None:
             raise SettingError(f"{self._name}, without any upgrade, {self.bench.reason(())}")
-        return record
+        return measured
+
+    def _measured(self, requirements: tuple[str, ...]) -> Measured | None:
+        record = self.bench.record(requirements)
+        name = " ".join(requirements) or "no upgrade"
+        return Measured(name, requirements, record) if record else None
+
+    def _difference(self, new: Measured) -> Difference:
+        """What moved from the baseline; where anything seems to, both are looked at twice."""
+        found = self._steadiness.difference(self._baseline, new)
+        if found.moved:
+            for each in (self._baseline, new):
+                try:
+                    self._steadiness.look(each)
+                except UnmeasurableError as error:
+                    self._tell(each.name, f"does not run a second time: {error}")
+        return self._steadiness.difference(self._baseline, new)
 
     def _unmeasured(self) -> Trial:
         """They do not go together, or do not run: who it is, and what the others move alone."""
@@ -125,15 +140,19 @@ class _Trying:
 
     def _moves(self, chosen: frozenset[str]) -> bool | None:
         wanted = self._wanted(chosen)
-        record = self.bench.record(wanted)
-        if record is None:
+        measured = self._measured(wanted)
+        if measured is None:
             self._tell(" ".join(wanted), self.bench.reason(wanted))
             return None
-        comparison = compare(self._baseline, record)
-        moved = not comparison.severity.within_noise
-        said = f"moved: {size(comparison)}" if moved else comparison.severity.value
-        self._tell(" ".join(wanted), said)
-        return moved
+        found = self._difference(measured)
+        self._tell(" ".join(wanted), _line(found))
+        return found.moved
 
     def _tell(self, what: str, line: str) -> None:
         self.say(f"{self._name}: {what}: {line}")
+
+
+def _line(found: Difference) -> str:
+    if found.moved or found.by_chance:
+        return summary(found, "what there is now")
+    return found.comparison.severity.value

@@ -150,21 +150,25 @@ class Workbench:
         if self.probe.kind == "fingerprint":
             self.along = self.made(self.maker.make(requirements))
 
-    def again(self, requirements: Sequence[str]) -> Record:
-        """A second record in an environment that one was made in: another process, nothing else.
+    def again(self, requirements: Sequence[str], turn: int = 2) -> Record:
+        """Another record in an environment that one was made in: another process, nothing else.
+
+        Args:
+            requirements: as those of :meth:`record`.
+            turn: the number of the process, from 2 on.
 
         Raises:
             UnmeasurableError: when the process ends without one.
         """
-        return read_record(self.made(self.maker.make(requirements), "again"))
+        return read_record(self.made(self.maker.make(requirements), turn))
 
-    def made(self, environment: Installed, turn: str = "once") -> Path:
+    def made(self, environment: Installed, turn: int = 1) -> Path:
         """The record's file, made when it is not there.
 
         Raises:
             UnmeasurableError: when the process ends without one.
         """
-        name = environment.name if turn == "once" else f"{environment.name}.{turn}"
+        name = environment.name if turn == 1 else f"{environment.name}.process-{turn}"
         path = self.folder / f"{name}.json.gz"
         failed = path.with_name(f"{name}.failed.txt")
         if failed.is_file():

@@ -3,29 +3,67 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmark.regression.movements import Movement
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A move between two releases, what moved, and the releases in between that do not run.
+class Difference:
+    """What two environments differ in, beyond what the processes of each do among themselves.
 
-    ``unsteady`` are those of the two that give something else in a second process, each with the
-    stages that then differ.
+    ``comparison`` is that of the first processes; ``stage`` the earliest that moved beyond noise
+    and chance, None where none did. ``unsteady`` has, of the two environments, those that give
+    something else in a second process, each with the stages that then differ. Where that casts a
+    doubt, ``p`` has the p-value of each stage that was tested, over ``processes`` of each.
     """
+
+    comparison: Comparison
+    stage: str | None
+    unsteady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    p: Mapping[str, float] = field(default_factory=dict)
+    processes: tuple[int, int] = (1, 1)
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything did, beyond noise and chance."""
+        return self.stage is not None
+
+    @property
+    def extent(self) -> str:
+        """Where the move begins, in how much, and what became of the answers."""
+        return size(self.comparison, self.stage)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether something differs, but by no more than what processes of each do."""
+        return not self.moved and bool(self.p)
+
+    def as_json(self) -> dict[str, object]:
+        """What is known of chance; the comparison has its own."""
+        return {
+            "stage": self.stage,
+            "not_the_same_twice": {name: list(stages) for name, stages in self.unsteady.items()},
+            "by_chance": self.by_chance,
+            "permutation_test": {"p": dict(self.p), "processes": list(self.processes)}
+            if self.p
+            else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Two releases and what they differ in, and the releases in between that do not run."""
 
     library: str
     before: str
     after: str
     unknown: tuple[str, ...]
-    comparison: Comparison
-    unsteady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    difference: Difference
 
     @property
-    def chance(self) -> tuple[str, ...]:
-        """The unsteady releases at the stage where the move begins: it may be no move there."""
-        stage = self.comparison.stage
-        return tuple(name for name, stages in self.unsteady.items() if stage in stages)
+    def comparison(self) -> Comparison:
+        """Of the first process of each."""
+        return self.difference.comparison
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -34,8 +72,7 @@ class Step:
             "last_unmoved": self.before,
             "first_moved": self.after,
             "could_not_be_measured_between": list(self.unknown),
-            "not_the_same_twice": {name: list(stages) for name, stages in self.unsteady.items()},
-            "may_be_chance": bool(self.chance),
+            **self.difference.as_json(),
             "environments": environment_differences(self.comparison),
             "comparison": self.comparison.as_json(),
         }
@@ -46,7 +83,7 @@ class Bisection:
     """What a search found.
 
     ``steps`` are the moves in order; ``rest`` is what moved after the last of them, where the
-    search ended at the first.
+    search ended at the first. ``chances`` are the pairs on the way that differ by chance only.
     """
 
     library: str
@@ -55,7 +92,8 @@ class Bisection:
     skipped: dict[str, str]
     ends: tuple[str, str]
     steps: tuple[Step, ...]
-    rest: Comparison | None
+    rest: Difference | None
+    chances: tuple[Step, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -72,7 +110,11 @@ class Bisection:
             "measured": list(self.measured),
             "skipped": self.skipped,
             "steps": [step.as_json() for step in self.steps],
-            "moved_since": self.rest.as_json() if self.rest else None,
+            "moved_since": self.rest.comparison.as_json() if self.rest else None,
+            "by_chance_only": [
+                {"releases": [step.before, step.after], **step.difference.as_json()}
+                for step in self.chances
+            ],
         }
 
 
@@ -80,26 +122,33 @@ class Bisection:
 class Trial:
     """One probe under all upgrades together.
 
-    ``comparison`` is None where it could not be measured, for ``reason``; ``culprits`` are the
+    ``difference`` is None where it could not be measured, for ``reason``; ``culprits`` are the
     upgrades that move it alone, or the pairs, or the set that only does so together. Where it could
     not be measured they are those with which it cannot, and ``movers`` what others move alone.
     """
 
     probe: str
-    comparison: Comparison | None
+    difference: Difference | None
     culprits: tuple[tuple[str, ...], ...] = ()
     reason: str | None = None
     movers: tuple[str, ...] = ()
 
     @property
+    def comparison(self) -> Comparison | None:
+        """Of the first processes, with the upgrades and without."""
+        return self.difference.comparison if self.difference else None
+
+    @property
     def moved(self) -> bool:
-        """Whether anything moved beyond noise."""
-        return self.comparison is not None and not self.comparison.severity.within_noise
+        """Whether anything moved beyond noise and chance."""
+        return self.difference is not None and self.difference.moved
 
     @property
     def severity(self) -> Severity:
-        """The comparison's; what does not run with the upgrades is a regression."""
-        return self.comparison.severity if self.comparison else Severity.REGRESSION
+        """The comparison's; chance is noise, and what does not run is a regression."""
+        if self.difference is None:
+            return Severity.REGRESSION
+        return Severity.NOISE if self.difference.by_chance else self.difference.comparison.severity
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -110,7 +159,8 @@ class Trial:
             "reason": self.reason,
             "culprits": [list(each) for each in self.culprits],
             "moves_alone": list(self.movers),
-            "shift": size(found) if found and self.moved else None,
+            "shift": self.difference.extent if self.difference and self.moved else None,
+            "chance": self.difference.as_json() if self.difference else None,
             "environments": environment_differences(found) if found else {},
             "comparison": found.as_json() if found else None,
         }
@@ -163,21 +213,29 @@ class Canary:
         }
 
 
-def summary(comparison: Comparison, old: str) -> str:
-    """A comparison in one line."""
-    if comparison.severity.within_noise:
-        return f"as {old}"
-    return f"moved: {size(comparison)}"
+def summary(found: Difference, old: str) -> str:
+    """A difference in one line."""
+    if found.by_chance:
+        return f"differs from {old} by chance only: {chances(found)}"
+    return f"moved: {found.extent}" if found.moved else f"as {old}"
 
 
-def size(comparison: Comparison) -> str:
-    """The earliest stage that moved, in how much, and what became of the answers."""
+def chances(found: Difference) -> str:
+    """The test of what differs from process to process."""
+    tests = ", ".join(f"{stage}: p = {p:.2g}" for stage, p in found.p.items())
+    return f"{tests} over {found.processes[0]} and {found.processes[1]} processes"
+
+
+def size(comparison: Comparison, stage: str | None = None) -> str:
+    """The earliest stage that moved, or another, in how much, and what became of the answers."""
     if not comparison.moved:
         return f"{comparison.alignment.lost} states are gone"
-    first = comparison.moved[0]
+    wanted = stage or comparison.stage
+    first = next((each for each in comparison.moved if each.stage == wanted), None)
     gained = sum(flip.gained for flip in comparison.flips)
     lost = len(comparison.flips) - gained
-    parts = [f"{first.stage}, {first.failed or f'in {len(first.states)} of {first.of}'}"]
+    # Of a stage that is told by its chances the first processes may happen to be alike.
+    parts = [f"{wanted}, {_extent(first) if first else 'in other processes'}"]
     if comparison.largest:
         parts.append(f"log-probabilities by up to {comparison.largest:.3g}")
     if comparison.changes:
@@ -185,6 +243,17 @@ def size(comparison: Comparison) -> str:
     if comparison.flips:
         parts.append(f"{gained} queries gained and {lost} lost")
     return "; ".join(parts)
+
+
+def later(found: Difference) -> dict[str, str]:
+    """The stages after the one at which a move begins that moved too, each in how much."""
+    stages = [each.stage for each in found.comparison.moved]
+    start = stages.index(found.stage) + 1 if found.stage in stages else len(stages)
+    return {each.stage: _extent(each) for each in found.comparison.moved[start:]}
+
+
+def _extent(movement: Movement) -> str:
+    return movement.failed or f"in {len(movement.states)} of {movement.of}"
 
 
 def environment_differences(comparison: Comparison) -> dict[str, tuple[str | None, str | None]]:

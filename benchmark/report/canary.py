@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from benchmark.regression.culprits import Canary, Suite, Trial, environment_differences, size
+from benchmark.regression.culprits import (
+    Canary,
+    Suite,
+    Trial,
+    chances,
+    environment_differences,
+)
 
 _SHOWN = 8
 """So many differences of the environments are shown; ``--json`` has all."""
@@ -59,6 +65,8 @@ def _suite_lines(suite: Suite) -> Iterator[str]:
 
 
 def _what(trial: Trial) -> str | None:
-    if trial.comparison is not None and trial.moved:
-        return size(trial.comparison)
-    return trial.reason
+    if trial.difference is None:
+        return trial.reason
+    if trial.difference.by_chance:
+        return f"by chance only, {chances(trial.difference)}"
+    return trial.difference.extent if trial.moved else None

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 
-from benchmark.regression.culprits import Bisection, Step, environment_differences, size
+from benchmark.regression.culprits import (
+    Bisection,
+    Step,
+    chances,
+    environment_differences,
+    later,
+)
 
 _SHOWN = 8
 """So many differences of the environments are shown; ``--json`` has all."""
@@ -19,9 +25,16 @@ def bisection_lines(found: Bisection) -> Iterator[str]:
     for step in found.steps:
         yield from _step_lines(step)
     if found.rest is not None:
-        yield (
-            f"since then {found.ends[1]} moved more: {size(found.rest)} (--depth every finds where)"
-        )
+        more = f"since then {found.ends[1]} moved more: {found.rest.extent}"
+        yield f"{more} (--depth every finds where)"
+    for step in found.chances:
+        yield f"{step.before} and {step.after} differ by chance only: {chances(step.difference)}"
+        yield from _unsteady_lines(step)
+
+
+def _unsteady_lines(step: Step) -> Iterator[str]:
+    for release, stages in step.difference.unsteady.items():
+        yield f"  {release} alone gives another {' and '.join(stages)} in a second process"
 
 
 def _step_lines(step: Step) -> Iterator[str]:
@@ -32,11 +45,13 @@ def _step_lines(step: Step) -> Iterator[str]:
         )
     else:
         yield f"first moved by {step.library} {step.after}; {step.before} is the last before"
-    yield f"  stage: {size(step.comparison)}"
-    for release, stages in step.unsteady.items():
-        yield f"  {release} alone gives another {' and '.join(stages)} in a second process"
-    if step.chance:
-        yield f"  so this move, of the {step.comparison.stage}, may be chance"
+    found = step.difference
+    yield f"  stage: {found.extent}"
+    for stage, extent in later(found).items():
+        yield f"  then: {stage}, {extent}"
+    yield from _unsteady_lines(step)
+    if found.p:
+        yield f"  that is no chance: {chances(found)}"
     differences = list(environment_differences(step.comparison).items())
     if not differences:
         yield "  the environments differ in no library that is recorded"

@@ -1,5 +1,6 @@
 """A workbench whose environments are names, and whose records follow from their libraries."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,8 +57,9 @@ class FakeBench(Workbench):
     runs: list[str] = field(default_factory=list)
 
     def turns(self, out: Path) -> dict[str, str]:
-        """What a process knows of being the second one."""
-        return {"turn": "again"} if "again" in out.name else {}
+        """What a process knows of not being the first one."""
+        found = re.search(r"\.process-(\d+)\.", out.name)
+        return {"turn": found[1]} if found else {}
 
     def _run(self, environment: Installed, out: Path) -> str | None:
         assert isinstance(environment, Named)

@@ -4,26 +4,34 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmark.boxes.dataset import rows
-from benchmark.decoding import support
+from benchmark.decoding import forcing, support, walking
 from benchmark.models.hardware import on_threads
-from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, surroundings
+from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, prints, surroundings
 from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
 from benchmark.regression.environment import code_digests, variables, versions
+from benchmark.regression.noise import floor
 from benchmark.regression.record import Record
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = tomllib.loads((ROOT / "fixtures" / "faults.toml").read_text())
 STATES = 4
 MORE = 5
+MANY = 64
+WEAK = 49
+"""The number of the state that a weak fault is in."""
 REPEATS = 100
+BY_OUTLINES = 10
+"""So many of them by the paper's engine."""
 
 ENGINES = ("outlines", "speculative")
 DECODING = {"constraint", "weights", "logits", "output"}
@@ -62,8 +70,12 @@ class Baseline:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few states in a file, so that they are not drawn anew for every record."""
+    return _written(tmp_path_factory, MORE)
+
+
+def _written(tmp_path_factory: pytest.TempPathFactory, number: int) -> Path:
     path = tmp_path_factory.mktemp("data") / "states.jsonl"
-    states = load_states(DataRequest(seed=0, states=MORE))
+    states = load_states(DataRequest(seed=0, states=number))
     path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
     return path
 
@@ -115,19 +127,126 @@ def test_faults_are_noticed_where_they_are(
 
 
 def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred repeats, each in batches of its own, some on more threads, are noise at most."""
+    """A hundred repeats, each in batches of its own, one in ten on two threads: noise at most."""
     _load_once(monkeypatch)
-    baseline = _baseline(data, MORE, "speculative")
+    baselines = {engine: _baseline(data, MORE, engine) for engine in ENGINES}
     alarms, seen = [], set()
     for number, (size, order) in enumerate(_distinct(np.random.Generator(np.random.PCG64(5)))):
+        baseline = baselines["outlines" if number < BY_OUTLINES else "speculative"]
         run = replace(baseline.run, batch_size=size)
-        with on_threads(2 if number % 50 == 0 else 1):
+        with on_threads(2 if number % 10 == 5 else 1):
             found = _compared(baseline, run, order)
         seen.add(_batches(size, order))
         if found.severity not in {Severity.SAME, Severity.NOISE}:
             alarms.append((number, size, order, found.as_json()))
     assert not alarms
     assert len(seen) == REPEATS
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    """The record of so many states that one of them is easily overlooked."""
+    return _baseline(_written(tmp_path_factory, MANY), MANY, "speculative")
+
+
+def _prompt(patch: pytest.MonkeyPatch, limit: float) -> None:
+    """A space too many in one prompt."""
+    _nth(patch, pipeline, "completion", WEAK, lambda text: text.replace("Box 0", "Box  0", 1))
+
+
+def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
+    """Another last token in one prompt."""
+    _nth(
+        patch,
+        pipeline,
+        "prompt",
+        WEAK,
+        lambda made: replace(made, token_ids=(*made.token_ids[:-1], made.token_ids[-2])),
+    )
+
+
+def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
+    """Another allowed set at one token of one answer."""
+    _nth(patch, walking.Walker, "along", WEAK, lambda sets: (*sets[:9], sets[0], *sets[10:]))
+
+
+def _logits(patch: pytest.MonkeyPatch, limit: float) -> None:
+    """One token of one answer likelier by a tenth more than the floor."""
+    _one_value(patch, 1.1 * limit)
+
+
+def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
+    """One query of 448 judged otherwise."""
+    _nth(
+        patch,
+        prints,
+        "score",
+        WEAK,
+        lambda each: replace(each, correct=(not each.correct[0], *each.correct[1:])),
+    )
+
+
+@pytest.mark.parametrize(
+    ("weaken", "stage", "severity"),
+    [
+        (_prompt, "prompt", "drift"),
+        (_tokens, "tokens", None),
+        (_constraint, "constraint", "drift"),
+        (_logits, "logits", "drift"),
+        (_outcome, "outcome", "regression"),
+    ],
+)
+def test_a_fault_in_one_state_of_many(
+    weaken: Callable[[pytest.MonkeyPatch, float], None],
+    stage: str,
+    severity: str | None,
+    many: Baseline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Is noticed at its stage, in that state and no other."""
+    weaken(monkeypatch, floor(many.record.repeats).largest)
+    found = _compared(many, many.run)
+    assert found.stage == stage
+    assert (found.moved[0].states, found.moved[0].of) == ((WEAK,), MANY)
+    assert severity in {found.severity, None}
+
+
+def test_one_value_within_the_floor(many: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth less than the floor is noise, in a record in which nothing else differs."""
+    _one_value(monkeypatch, 0.9 * floor(many.record.repeats).largest)
+    found = _compared(many, many.run)
+    assert found.severity is Severity.NOISE
+    assert [(each.stage, each.states) for each in found.movements] == [("logits", (WEAK,))]
+
+
+def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
+    """One log-probability of one answer is greater by so many nats."""
+    forced = forcing.forced
+
+    def touched(*given: Any, **more: Any) -> Iterator[list[forcing.Forced]]:  # noqa: ANN401
+        found = [each for batch in forced(*given, **more) for each in batch]
+        values = found[WEAK].values.copy()
+        values[7, 0] += by
+        yield [*found[:WEAK], found[WEAK]._replace(values=values), *found[WEAK + 1 :]]
+
+    patch.setattr(forcing, "forced", touched)
+
+
+def _nth(
+    patch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    number: int,
+    change: Callable[[Any], object],
+) -> None:
+    """What a function gives the first time it is asked for that state is changed."""
+    function, calls = getattr(owner, name), count()
+
+    def changed(*given: Any, **more: Any) -> object:  # noqa: ANN401
+        found = function(*given, **more)
+        return change(found) if next(calls) == number else found
+
+    patch.setattr(owner, name, changed)
 
 
 def _distinct(rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:

@@ -125,36 +125,93 @@ def test_what_is_installed_alongside_is_part_of_every_environment(
     assert all(name.endswith(" other==3") for name in bench.maker.made)
 
 
-def test_a_release_that_is_not_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Both ends of a move are measured again in another process; chance is called chance."""
+def _random(libraries: Mapping[str, str]) -> str:
+    """Another value in every process."""
+    return f"{libraries['lib']} {libraries.get('turn')}"
+
+
+def test_releases_that_never_give_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """All differ, from each other as from themselves: nothing moved, and chance is called so."""
+    bench, said = fake_bench(tmp_path, lambda libraries: {"tokens": _random(libraries)})
+    found = bisect("lib", RELEASES[:4], bench)
+    assert (found.steps, found.exit_status) == ((), 0)
+    lines = "\n".join(bisection_lines(found))
+    assert "1.0 and 1.3 differ by chance only: tokens: p = 1 over 6 and 6 processes" in lines
+    assert "1.0 alone gives another tokens in a second process" in lines
+    assert any(line.endswith("gives another tokens in a second process") for line in said)
+    assert ("1.0", "1.3") in {(step.before, step.after) for step in found.chances}
+    assert found.as_json()["by_chance_only"]
+
+
+@pytest.mark.parametrize("culprit", RELEASES[1:])
+def test_the_release_that_ended_chance_is_named(
+    culprit: str, tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """Random up to it and steady since: chance on the way does not lead the search astray."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
-        later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
-        return {"tokens": f"{later} {libraries.get('turn') if later else ''}"}
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index(culprit)
+        return {"prompt": "p", "tokens": "steady" if later else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
     found = bisect("lib", RELEASES, bench)
-    assert found.steps[0].unsteady == {"1.4": ("tokens",)}
-    assert "this move, of the tokens, may be chance" in "\n".join(bisection_lines(found))
-    assert found.steps[0].as_json()["may_be_chance"] is True
-    assert bench.runs[-2:] == ["lib==1.3", "lib==1.4"]
+    (step,) = found.steps
+    assert (step.after, step.difference.stage) == (culprit, "tokens")
+    assert step.difference.p == {"tokens": 0.0022}
+    assert "that is no chance: tokens: p = 0.0022 over 6" in "\n".join(bisection_lines(found))
+    assert step.as_json()["permutation_test"] == {"p": {"tokens": 0.0022}, "processes": [6, 6]}
 
 
-def test_a_move_beside_chance_at_another_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Is no chance: tokens that differ from process to process explain no other prompt."""
+def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Token ids are random before and after, and the constraint is another: that is the stage."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
-        return {"prompt": f"{later}", "tokens": "t" if later else f"{libraries.get('turn')}"}
+        return {"tokens": _random(libraries), "constraint": f"{later}", "weights": "w"}
 
     bench, _ = fake_bench(tmp_path, stages)
-    (step,) = bisect("lib", ("1.3", "1.4"), bench).steps
-    lines = "\n".join(bisection_lines(bisect("lib", ("1.3", "1.4"), bench)))
-    assert step.comparison.stage == "prompt"
-    assert (step.unsteady, step.chance) == ({"1.3": ("tokens",)}, ())
-    assert "1.3 alone gives another tokens in a second process" in lines
-    assert "chance" not in lines
-    assert step.as_json()["may_be_chance"] is False
+    (step,) = bisect("lib", RELEASES, bench).steps
+    assert (step.after, step.comparison.stage, step.difference.stage) == (
+        "1.4",
+        "tokens",
+        "constraint",
+    )
+    assert step.difference.p == {"tokens": 1.0, "constraint": 0.0022}
+
+
+def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Is certain at once: tokens that differ from process to process explain no other prompt."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
+        return {"prompt": f"{later}", "tokens": "t" if later else _random(libraries)}
+
+    bench, _ = fake_bench(tmp_path, stages)
+    found = bisect("lib", ("1.3", "1.4"), bench)
+    (step,) = found.steps
+    lines = list(bisection_lines(found))
+    assert (step.difference.stage, step.difference.p) == ("prompt", {})
+    assert step.difference.unsteady == {"1.3": ("tokens",)}
+    assert lines[2:5] == [
+        "  stage: prompt, in 2 of 2",
+        "  then: tokens, in 2 of 2",
+        "  1.3 alone gives another tokens in a second process",
+    ]
+    assert len(bench.runs) == 4
+
+
+def test_processes_that_fail_are_left_out(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Of so few as run no difference is told, and each that does not is said."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
+        failed = libraries.get("turn") in {"4", "5", "6"}
+        return None if failed else {"tokens": _random(libraries)}
+
+    bench, said = fake_bench(tmp_path, stages)
+    found = bisect("lib", ("1.3", "1.4"), bench)
+    assert found.steps == ()
+    assert found.chances[0].difference.processes == (3, 3)
+    assert "1.3 process 4: ImportError: broken release" in said
 
 
 @pytest.mark.parametrize("broken", ["1.3", "1.4"])

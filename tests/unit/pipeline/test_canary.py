@@ -40,7 +40,7 @@ def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: F
 def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Two upgrades that each move something are two findings, not one."""
     bench, said = fake_bench(
-        tmp_path, lambda libraries: {"tokens": str("a" in libraries), "output": str(len(libraries))}
+        tmp_path, lambda names: {"tokens": str("a" in names), "output": str("b" in names)}
     )
     found = canary(("a==2", "b==2"), [bench], said.append)
     assert found.trials[0].culprits == (("a==2",), ("b==2",))
@@ -53,6 +53,18 @@ def test_nothing_moves(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert not found.trials[0].moved
     assert found.exit_status == 0
     assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
+
+
+def test_chance_is_no_alarm(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """What is another in every process, upgraded or not, is noise, and no upgrade is blamed."""
+    bench, said = fake_bench(tmp_path, dict)
+    bench.stages = lambda libraries: {"constraint": f"{len(bench.runs)}"}
+    found = canary(("a==2",), [bench], said.append)
+    (trial,) = found.trials
+    assert (trial.severity, trial.culprits, found.exit_status) == (Severity.NOISE, (), 0)
+    assert list(canary_lines(found))[1] == (
+        "plain model: noise, by chance only, constraint: p = 1 over 6 and 6 processes"
+    )
 
 
 def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:

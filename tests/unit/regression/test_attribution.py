@@ -39,7 +39,8 @@ NO_SUSPECTS = (
     *("memory.py", "planning.py", "planning.toml", "published.csv", "published.py"),
     *("published.toml", "registry.py", "registry.toml", "schedule.py", "shape.py"),
     # what joins records, or makes and searches environments
-    *("bisection.py", "canary.py", "comparison.py", "history.py", "isolation.py"),
+    *("bisection.py", "canary.py", "chance.py", "comparison.py", "history.py"),
+    *("isolation.py", "steadiness.py"),
     *("model_store.py", "pairs.py", "placement.py", "probes.py", "repeats.py", "reporting.py"),
     *("speed.py", "suite.py", "surroundings.py"),
     # both records are compared by the code of now: it cannot make them differ
