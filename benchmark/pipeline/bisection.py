@@ -81,7 +81,7 @@ def bisect(
     """
     if depth not in DEPTHS:  # before any environment is made
         raise SettingError(f"no depth {depth!r}; choose {', '.join(DEPTHS)}")
-    known = _Releases(library, releases, bench, Steadiness(bench), alongside)
+    known = _Releases(library, releases, bench, Steadiness(bench, library), alongside)
     search = Search(len(releases), known.measure, known.differ)
     moves, (low, high) = _confirmed(known, search, depth)
     return Bisection(

@@ -30,12 +30,15 @@ class Measured:
 class Steadiness:
     """What is known of how steady environments are, and what tells two of them apart.
 
-    ``unsteady`` are the stages in which a second process differs, by the environment's name.
+    ``unsteady`` are the stages in which a second process differs, by the environment's name;
+    ``library`` is that of which the names are releases, where they are.
     """
 
     bench: Workbench
+    library: str = ""
     unsteady: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _found: dict[tuple[str, str], Difference] = field(default_factory=dict)
+    _processes: dict[str, list[Record]] = field(default_factory=dict)
 
     def look(self, environment: Measured) -> bool:
         """Measure it in a second process; whether it is found to be unsteady only now.
@@ -82,14 +85,20 @@ class Steadiness:
 
     def _records(self, environment: Measured) -> list[Record]:
         """One a process; a process that ends without is left out."""
-        records = [environment.record]
-        self.bench.say(f"{environment.name} {PROCESSES} processes of it, to tell chance from move")
+        if environment.name in self._processes:
+            return self._processes[environment.name]
+        self._tell(environment, f"measured in {PROCESSES} processes, to tell chance from a move")
+        records = self._processes[environment.name] = [environment.record]
         for turn in range(2, PROCESSES + 1):
             try:
                 records.append(self.bench.again(environment.requirements, turn))
             except UnmeasurableError as error:
-                self.bench.say(f"{environment.name} process {turn}: {error}")
+                self._tell(environment, f"process {turn} gives no record: {error}")
         return records
+
+    def _tell(self, environment: Measured, what: str) -> None:
+        name = f"{self.library} {environment.name:<10}" if self.library else f"{environment.name}:"
+        self.bench.say(f"{name} {what}")
 
 
 def _from(stage: str | None) -> tuple[str, ...]:

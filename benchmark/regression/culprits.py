@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from benchmark.regression.movements import Movement
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 
+_LONGEST = 160
+_TAIL = 60
+"""Characters of an error that are shown, and of its end where it is longer; JSON has all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -253,7 +257,11 @@ def later(found: Difference) -> dict[str, str]:
 
 
 def _extent(movement: Movement) -> str:
-    return movement.failed or f"in {len(movement.states)} of {movement.of}"
+    if movement.failed:
+        # What is said first and where it was said; an expression in between may be pages long.
+        line = movement.failed
+        return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_TAIL:]}"
+    return f"in {len(movement.states)} of {movement.of}"
 
 
 def environment_differences(comparison: Comparison) -> dict[str, tuple[str | None, str | None]]:

@@ -211,7 +211,7 @@ def test_processes_that_fail_are_left_out(tmp_path: Path, fake_bench: FakeBench)
     found = bisect("lib", ("1.3", "1.4"), bench)
     assert found.steps == ()
     assert found.chances[0].difference.processes == (3, 3)
-    assert "1.3 process 4: ImportError: broken release" in said
+    assert "lib 1.3        process 4 gives no record: ImportError: broken release" in said
 
 
 @pytest.mark.parametrize("broken", ["1.3", "1.4"])

@@ -10,12 +10,15 @@ from benchmark.regression.comparison import compare
 from benchmark.regression.record import Allowed, AllowedSet, Record
 
 
-def _constrained(record: Record, *sets: str) -> Record:
+def _constrained(record: Record, *sets: str, sizes: tuple[int, ...] = (7, 7, 7)) -> Record:
     """The first state's answer of three tokens, under these sets; the other states as before."""
     assert record.allowed is not None
-    known = (*record.allowed.sets, *(AllowedSet(each, 7, 7) for each in sets))
-    first = tuple(range(len(known) - len(sets), len(known)))
-    return replace(record, allowed=Allowed(known, (first, *record.allowed.along[1:])))
+    made = (AllowedSet(name, size, 7) for name, size in zip(sets, sizes, strict=False))
+    known = (*record.allowed.sets, *made)
+    first = range(len(known) - len(sets), len(known))
+    forbidden = [-1] * (3 - len(sets))
+    along = ((*first, *forbidden), *record.allowed.along[1:])
+    return replace(record, allowed=Allowed(known, along))
 
 
 def test_nothing_apart(record: Record) -> None:
@@ -33,18 +36,43 @@ def test_states_count(record: Record, hand: ModuleType) -> None:
     assert distance(found, "prompt") == 0.0
 
 
-def test_the_sooner_the_constraints_part_the_further_they_are(record: Record) -> None:
-    """One state of three, from the first, second or third of its three tokens on."""
+@pytest.mark.parametrize(
+    ("sets", "sizes", "apart"),
+    [
+        (("p", "q", "r"), (7, 7, 7), 0.0),
+        (("x", "q", "r"), (7, 7, 7), 0.5),  # as many, but others
+        (("p", "x", "r"), (7, 8, 7), 1.0),
+        (("x", "x", "r"), (7, 8, 7), 1.5),
+        (("p", "q"), (7, 7), 1.0),  # the third token is not allowed
+        ((), (), 3.0),
+    ],
+)
+def test_constraints_are_held_against_each_other_token_by_token(
+    sets: tuple[str, ...], sizes: tuple[int, ...], apart: float, record: Record
+) -> None:
+    """One state of three, of three tokens."""
+    base, other = _constrained(record, "p", "q", "r"), _constrained(record, *sets, sizes=sizes)
+    assert distance(compare(base, other), "constraint") == pytest.approx(apart / 9)
+
+
+def test_after_answers_part_nothing_is_held_against_each_other(record: Record) -> None:
+    """Sets that follow another token say nothing; the one that the other token is from does."""
     base = _constrained(record, "p", "q", "r")
-    others = (("x", "q", "r"), ("p", "x", "r"), ("p", "q", "x"))
-    apart = [distance(compare(base, _constrained(record, *sets)), "constraint") for sets in others]
-    assert apart == pytest.approx([1 / 3, 2 / 9, 1 / 9])
+    other = replace(_constrained(record, "x", "q", "s"), path=((5, 9, 1), *record.path[1:]))
+    assert distance(compare(base, other), "constraint") == pytest.approx(0.5 / 2 / 3)
+
+
+def test_both_forbid_the_rest(record: Record) -> None:
+    """What neither comes to does not count."""
+    base, other = _constrained(record, "p"), _constrained(record, "x")
+    assert distance(compare(base, other), "constraint") == pytest.approx(0.5 / 3)
 
 
 def test_what_parts_always_at_the_first_token_is_no_chance(record: Record) -> None:
     """Each process has another constraint later; releases part at the first token, all of them."""
     old, new = (
-        [_constrained(record, first, f"{first}{n}", "r") for n in range(6)] for first in "ab"
+        [_constrained(record, f"a{s}{n}", f"b{s}{n}", "r", sizes=(s, 7, 7)) for n in range(6)]
+        for s in (5, 7)
     )
     assert chance(old, new, ["constraint", "tokens"]) == {
         "constraint": pytest.approx(2 / 924),
