@@ -49,10 +49,14 @@ def canary(
 
     wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
     probes = [probe("fingerprint", str(model), states, repeats)]
-    probes += [probe("sentinel", None, states)] * bool(fetched_families())
+    left_out = {}
+    if fetched_families():
+        probes.append(probe("sentinel", None, states))
+    else:
+        left_out["sentinel"] = "no tokenizer is fetched; run: python -m benchmark fetch --all"
     probes += [probe("plain", str(folder), 1) for folder in plain or ()]
     benches = [workbench(each, say, retry=retry) for each in probes]
-    found = tried(wanted, benches, say)
+    found = replace(tried(wanted, benches, say), left_out=left_out)
     if suite:  # before anything is written: its failures belong to the report
         found = replace(found, suite=run_suite(benches[0].maker, wanted, suite))
     write_json(json_file, found.as_json())

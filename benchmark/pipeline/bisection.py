@@ -54,7 +54,7 @@ class _Releases:
         return not news
 
     def differ(self, old: Measured, new: Measured) -> bool:
-        return self.steadiness.difference(old, new).moved
+        return old is not new and self.steadiness.difference(old, new).moved
 
     def _tell(self, release: str, what: str) -> None:
         self.bench.say(f"{self.library} {release:<10} {what}")

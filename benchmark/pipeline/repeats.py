@@ -41,11 +41,16 @@ def repeated(
 
 
 def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]:
-    """Batch size, threads and order of a repeat; they go round at their own paces."""
+    """Batch size, threads and order of a repeat; no two that compute the same.
+
+    Sizes and threads go round at their own paces. The states are reversed in every second repeat of
+    the first round; after it that would be the same again, and they are shuffled.
+    """
     sizes = sorted({1, max(1, batch_size // 2), min(2 * batch_size, states), min(3, states)})
-    orders = ("reversed", "shuffled")
     threads = [each for each in _THREADS if each <= (os.cpu_count() or 1)]
-    return sizes[number % len(sizes)], threads[number % len(threads)], orders[number % 2]
+    reverse = number % 2 == 0 and number < len(sizes)
+    order = "reversed" if reverse else "shuffled"
+    return sizes[number % len(sizes)], threads[number % len(threads)], order
 
 
 def _repeat(

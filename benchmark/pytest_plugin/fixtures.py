@@ -155,7 +155,7 @@ def blessing(request: pytest.FixtureRequest) -> "Blessing":
         try:
             found.check()  # before anything is measured in vain
         except SettingError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
     return found
 
 

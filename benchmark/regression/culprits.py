@@ -193,12 +193,16 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """All probes under the upgrades, and the suite where it was asked for."""
+    """All probes under the upgrades, and the suite where it was asked for.
+
+    ``left_out`` are probes that could not be tried, each with the reason.
+    """
 
     upgrades: tuple[str, ...]
     trials: tuple[Trial, ...]
     refused: dict[str, str] = field(default_factory=dict)
     suite: Suite | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_status(self) -> int:
@@ -212,6 +216,7 @@ class Canary:
             "upgrades": list(self.upgrades),
             "exit_status": self.exit_status,
             "refused": self.refused,
+            "left_out": self.left_out,
             "trials": [trial.as_json() for trial in self.trials],
             "suite": self.suite.as_json() if self.suite else None,
         }

@@ -17,11 +17,13 @@ _SHOWN = 8
 def canary_lines(found: Canary) -> Iterator[str]:
     """A line a probe, with culprits and environments' differences under those that moved.
 
-    Then the suite, with a line a failed test.
+    Then what was left out, and the suite with a line a failed test.
     """
     yield f"upgrades: {', '.join(found.upgrades)}"
     for trial in found.trials:
         yield from _trial_lines(trial, found.refused)
+    for name, why in found.left_out.items():
+        yield f"{name}: left out: {why}"
     if found.suite:
         yield from _suite_lines(found.suite)
 
