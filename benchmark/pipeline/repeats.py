@@ -43,14 +43,15 @@ def repeated(
 def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]:
     """Batch size, threads and order of a repeat; no two that compute the same.
 
-    Sizes and threads go round at their own paces. The states are reversed in every second repeat of
-    the first round; after it that would be the same again, and they are shuffled.
+    Each round of the sizes gives each another number of threads. The states are reversed in every
+    second repeat of the first round; after it that would be the same again, and they are shuffled.
     """
     sizes = sorted({1, max(1, batch_size // 2), min(2 * batch_size, states), min(3, states)})
     threads = [each for each in _THREADS if each <= (os.cpu_count() or 1)]
     reverse = number % 2 == 0 and number < len(sizes)
     order = "reversed" if reverse else "shuffled"
-    return sizes[number % len(sizes)], threads[number % len(threads)], order
+    turn, place = divmod(number, len(sizes))
+    return sizes[place], threads[(place + turn) % len(threads)], order
 
 
 def _repeat(

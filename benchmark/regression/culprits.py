@@ -42,6 +42,19 @@ class Difference:
         """Whether something differs, but by no more than what processes of each do."""
         return not self.moved and bool(self.p)
 
+    @property
+    def severity(self) -> Severity:
+        """The comparison's, where it is not chance that it shows or hides a move."""
+        if self.by_chance:
+            return Severity.NOISE
+        shown = self.comparison.severity
+        return Severity.DRIFT if self.moved and shown.within_noise else shown
+
+    @property
+    def exit_status(self) -> int:
+        """As of ``compare``."""
+        return EXIT_STATUSES[self.severity]
+
     def as_json(self) -> dict[str, object]:
         """What is known of chance; the comparison has its own."""
         return {
@@ -101,8 +114,8 @@ class Bisection:
 
     @property
     def exit_status(self) -> int:
-        """That of the first move's comparison; 0 where nothing moved."""
-        return self.steps[0].comparison.exit_status if self.steps else 0
+        """That of the first move; 0 where nothing moved."""
+        return self.steps[0].difference.exit_status if self.steps else 0
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -149,10 +162,8 @@ class Trial:
 
     @property
     def severity(self) -> Severity:
-        """The comparison's; chance is noise, and what does not run is a regression."""
-        if self.difference is None:
-            return Severity.REGRESSION
-        return Severity.NOISE if self.difference.by_chance else self.difference.comparison.severity
+        """The difference's; what does not run with the upgrades is a regression."""
+        return self.difference.severity if self.difference else Severity.REGRESSION
 
     def as_json(self) -> dict[str, object]:
         """By name."""
@@ -237,9 +248,9 @@ def chances(found: Difference) -> str:
 
 def size(comparison: Comparison, stage: str | None = None) -> str:
     """The earliest stage that moved, or another, in how much, and what became of the answers."""
-    if not comparison.moved:
-        return f"{comparison.alignment.lost} states are gone"
     wanted = stage or comparison.stage
+    if wanted is None:
+        return f"{comparison.alignment.lost} states are gone"
     first = next((each for each in comparison.moved if each.stage == wanted), None)
     gained = sum(flip.gained for flip in comparison.flips)
     lost = len(comparison.flips) - gained

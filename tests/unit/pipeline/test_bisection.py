@@ -9,6 +9,9 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.pipeline.bisection import bisect
+from benchmark.pipeline.steadiness import LEVEL, Measured, Steadiness
+from benchmark.regression.record import Record
+from benchmark.regression.verdict import Severity
 from benchmark.report.culprits import bisection_lines
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
@@ -136,7 +139,7 @@ def test_releases_that_never_give_the_same_twice(tmp_path: Path, fake_bench: Fak
     found = bisect("lib", RELEASES[:4], bench)
     assert (found.steps, found.exit_status) == ((), 0)
     lines = "\n".join(bisection_lines(found))
-    assert "1.0 and 1.3 differ by chance only: tokens: p = 1 over 6 and 6 processes" in lines
+    assert "1.0 and 1.3 differ by chance only: tokens: p = 1 over 7 and 7 processes" in lines
     assert "1.0 alone gives another tokens in a second process" in lines
     assert any(line.endswith("gives another tokens in a second process") for line in said)
     assert ("1.0", "1.3") in {(step.before, step.after) for step in found.chances}
@@ -157,9 +160,9 @@ def test_the_release_that_ended_chance_is_named(
     found = bisect("lib", RELEASES, bench)
     (step,) = found.steps
     assert (step.after, step.difference.stage) == (culprit, "tokens")
-    assert step.difference.p == {"tokens": 0.0022}
-    assert "that is no chance: tokens: p = 0.0022 over 6" in "\n".join(bisection_lines(found))
-    assert step.as_json()["permutation_test"] == {"p": {"tokens": 0.0022}, "processes": [6, 6]}
+    assert step.difference.p == {"tokens": 0.0006}
+    assert "that is no chance: tokens: p = 0.0006 over 7" in "\n".join(bisection_lines(found))
+    assert step.as_json()["permutation_test"] == {"p": {"tokens": 0.0006}, "processes": [7, 7]}
 
 
 def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
@@ -176,7 +179,7 @@ def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
         "tokens",
         "constraint",
     )
-    assert step.difference.p == {"tokens": 1.0, "constraint": 0.0022}
+    assert step.difference.p == {"tokens": 1.0, "constraint": 0.0006}
 
 
 def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
@@ -200,11 +203,35 @@ def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert len(bench.runs) == 4
 
 
+def test_a_move_that_the_first_processes_hide(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Random before, and steady at what the first process happened to give: told by the others."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        first = f"{RELEASES[0]} None"
+        return {"tokens": first if libraries["lib"] == "1.1" else _random(libraries)}
+
+    bench, _ = fake_bench(tmp_path, stages)
+    old, new = (Measured(name, (f"lib=={name}",), _made(bench, name)) for name in RELEASES[:2])
+    steadiness = Steadiness(bench)
+    assert not steadiness.difference(old, new).moved
+    assert steadiness.look(old)
+    found = steadiness.difference(old, new)
+    assert (found.stage, found.comparison.stage) == ("tokens", None)
+    assert found.p["tokens"] <= LEVEL
+    assert (found.severity, found.exit_status) == (Severity.DRIFT, 3)
+    assert found.extent == "tokens, in other processes"
+
+
+def _made(bench: Any, release: str) -> Record:  # noqa: ANN401
+    record: Record = bench.record((f"lib=={release}",))
+    return record
+
+
 def test_processes_that_fail_are_left_out(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Of so few as run no difference is told, and each that does not is said."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
-        failed = libraries.get("turn") in {"4", "5", "6"}
+        failed = libraries.get("turn") in {"4", "5", "6", "7"}
         return None if failed else {"tokens": _random(libraries)}
 
     bench, said = fake_bench(tmp_path, stages)

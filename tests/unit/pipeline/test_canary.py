@@ -63,7 +63,7 @@ def test_chance_is_no_alarm(tmp_path: Path, fake_bench: FakeBench) -> None:
     (trial,) = found.trials
     assert (trial.severity, trial.culprits, found.exit_status) == (Severity.NOISE, (), 0)
     assert list(canary_lines(found))[1] == (
-        "plain model: noise, by chance only, constraint: p = 1 over 6 and 6 processes"
+        "plain model: noise, by chance only, constraint: p = 1 over 7 and 7 processes"
     )
 
 

@@ -1,6 +1,7 @@
 """What is varied from one repeat to the next."""
 
 import os
+from itertools import product
 
 import pytest
 
@@ -16,8 +17,9 @@ def test_no_two_repeats_compute_the_same(states: int, monkeypatch: pytest.Monkey
     assert reverse
     assert len(reverse) == len(set(reverse))
     assert {order for _, _, order in found} == {"reversed", "shuffled"}
-    assert {threads for _, threads, _ in found} == {1, 2, 4}
-    assert {1, states} <= {size for size, _, _ in found}
+    sizes = {size for size, _, _ in found}
+    assert {1, states} <= sizes
+    assert {(size, threads) for size, threads, _ in found} == set(product(sizes, (1, 2, 4)))
 
 
 def test_threads_are_no_more_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
