@@ -34,6 +34,8 @@ class Isolation:
         environment, code = (
             not each.severity.within_noise for each in (self.by_environment, self.by_code)
         )
+        if environment and code and self.whole.severity.within_noise:
+            return "both: the environment moves the old code, and the new code moves it back"
         if environment and code:
             return "both: the environment moves the old code too, and the code moves more"
         if environment:

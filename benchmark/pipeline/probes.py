@@ -28,6 +28,12 @@ _SMALL = 64 * 2**20
 _PATIENCE = 7200
 """Seconds that one record may take."""
 
+_PASSING = (
+    *("No space left", "allocate memory", "MemoryError", "out of memory"),
+    *("more than ", "ended by signal"),
+)
+"""What a process says that another try may end otherwise."""
+
 Say = Callable[[str], None]
 
 
@@ -165,6 +171,8 @@ class Workbench:
     def made(self, environment: Installed, turn: int = 1) -> Path:
         """The record's file, made when it is not there.
 
+        A process that ended without one is remembered, unless the machine was to blame.
+
         Raises:
             UnmeasurableError: when the process ends without one.
         """
@@ -178,7 +186,9 @@ class Workbench:
             unfinished = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
             reason = self._run(environment, unfinished)
             if reason is not None:
-                failed.write_text(reason + "\n", encoding="utf-8")
+                unfinished.unlink(missing_ok=True)
+                if not any(words in reason for words in _PASSING):
+                    failed.write_text(reason + "\n", encoding="utf-8")
                 raise UnmeasurableError(reason)
             unfinished.replace(path)
         return path
@@ -207,6 +217,8 @@ def run_probe(
         return f"more than {_PATIENCE} s"
     if done.returncode == 0 and out.is_file():
         return None
+    if done.returncode < 0:  # by the kernel for want of memory, as a rule
+        return f"ended by signal {-done.returncode}"
     return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:300]
 
 

@@ -11,8 +11,8 @@ from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES
 
 PROCESSES = 7
-"""Of each environment, where one does not give the same twice: two of 3,432 ways to split them leave
-them as they are, so p can be as small as 0.0006."""
+"""Of each environment, where one does not give the same twice: two of 3,432 ways to split them
+leave them as they are, so p can be as small as 0.0006."""
 LEVEL = 0.01
 """Of the test, over all stages that are tested (Bonferroni)."""
 

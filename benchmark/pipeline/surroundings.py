@@ -5,7 +5,7 @@ from benchmark.models.hardware import describe
 from benchmark.models.location import Location, parts
 from benchmark.pipeline.identity import Settings
 from benchmark.pipeline.passes import Loaded
-from benchmark.pipeline.requests import RunRequest
+from benchmark.pipeline.requests import DataRequest, RunRequest
 from benchmark.regression.environment import Environment, variables, versions
 
 
@@ -25,14 +25,19 @@ def surroundings(
             **parts(location),
             **(_as_loaded(loaded) if loaded else {}),
         },
-        data={
-            "source": request.data.path.name if request.data.path else "generated",
-            "split": request.data.split,
-            "seed": request.data.seed or 0,
-            "states": request.data.states,
-        },
+        data=data_described(request.data),
         variables=variables(),
     )
+
+
+def data_described(data: DataRequest) -> dict[str, object]:
+    """Where states come from: enough to make generated ones again."""
+    return {
+        "source": data.path.name if data.path else "generated",
+        "split": data.split,
+        "seed": data.seed or 0,
+        "states": data.states,
+    }
 
 
 def _as_loaded(loaded: Loaded) -> dict[str, object]:

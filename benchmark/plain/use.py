@@ -18,6 +18,7 @@ from benchmark.pipeline.answers import answer_text
 from benchmark.pipeline.attempts import Attempts, needed
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.requests import DataRequest
+from benchmark.pipeline.surroundings import data_described
 from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
@@ -48,7 +49,7 @@ def plain_use(model: Path, data: DataRequest) -> Record:
         raise ModelError(f"{model}: no such folder or GGUF file; plain use takes no identifiers")
     if model.is_dir() and not any(any(model.glob(name)) for name in _TOKENIZERS):
         raise ModelError(f"{model}: no tokenizer in this folder ({', '.join(_TOKENIZERS)})")
-    return _Plain(load_states(data), model).record()
+    return _Plain(load_states(data), model, data).record()
 
 
 @dataclass
@@ -57,6 +58,7 @@ class _Plain:
 
     states: Sequence[State]
     model: Path
+    data: DataRequest
     attempts: Attempts = field(default_factory=Attempts)
 
     def record(self) -> Record:
@@ -203,7 +205,7 @@ class _Plain:
             versions=versions(),
             protocol={"name": "plain use", "max_new_tokens": _NEW_TOKENS},
             model={"name": self.model.name, **chosen},
-            data={"states": len(self.states)},
+            data=data_described(self.data),
         )
 
 

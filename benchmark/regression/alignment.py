@@ -1,5 +1,6 @@
 """Which state of one record is which of another."""
 
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,10 +24,13 @@ def align(old: Record, new: Record) -> Alignment:
     """Pair states by what the data says of them, and by their place where that finds none.
 
     So a shuffled or shortened set is compared state by state, and one whose states changed is too.
+    States that are there several times are paired in their order.
     """
     before, after = (record.stages["dataset"].digests for record in (old, new))
-    place = {digest: number for number, digest in enumerate(after)}
-    known = {n: place[digest] for n, digest in enumerate(before) if digest in place}
+    places = defaultdict[str, deque[int]](deque)
+    for number, digest in enumerate(after):
+        places[digest].append(number)
+    known = {n: places[digest].popleft() for n, digest in enumerate(before) if places[digest]}
     taken = set(known.values())
     rest = (n for n in range(min(len(before), len(after))) if n not in known and n not in taken)
     pairs = tuple(sorted({**known, **{n: n for n in rest}}.items()))

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from benchmark.regression.alignment import Alignment
-from benchmark.regression.logits import RESOLUTION
+from benchmark.regression.logits import RESOLUTION, shift
 from benchmark.regression.movements import Movement, first_other_set
 from benchmark.regression.record import AllowedSet, Record
 
@@ -122,9 +120,7 @@ def _logits(old: Record, new: Record, one: int, other: int) -> Example | None:
     if old.logits is None or new.logits is None:
         return None
     (ids, before), (other_ids, after) = old.logits.state(one), new.logits.state(other)
-    count = min(len(ids), len(other_ids))
-    apart = np.abs(before[:count, 0] - after[:count, 0])
-    at = int(apart.argmax())
+    at = shift((ids, before), (other_ids, after)).position
     shown = [
         ", ".join(f"{i}: {s * RESOLUTION:.4f}" for i, s in zip(row_ids[at], row[at], strict=True))
         for row_ids, row in ((ids, before), (other_ids, after))

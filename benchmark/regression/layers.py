@@ -28,6 +28,8 @@ from benchmark.errors import MissingLibraryError, SettingError
 _MADE = "made.json"
 _REFUSED = "refused.txt"
 _UNREACHED = "Retrying (Retry("
+_FOR_GOOD = ("No matching distribution", "ResolutionImpossible", "conflict", "requires a different")
+"""What pip says where another try would end alike."""
 _PATIENCE = 1800
 """Seconds that an installation may take: a release of torch is hundreds of megabytes."""
 
@@ -82,7 +84,8 @@ class Layers:
     def make(self, requirements: Sequence[str]) -> Layer:
         """The layer with these libraries, made when it is not there yet.
 
-        What the index refused is remembered too; ``--retry`` forgets it.
+        What the index has not, or not together, is remembered too; ``--retry`` forgets it. What
+        failed otherwise, on a full disk say, is tried again the next time.
 
         Raises:
             NotInstallableError: when pip cannot install them, with its last line.
@@ -111,7 +114,8 @@ class Layers:
         _stand_on(layer.folder)
         if wanted and (reason := _install(layer, wanted)):
             shutil.rmtree(layer.folder, ignore_errors=True)
-            (self.root / f"{layer.name}.{_REFUSED}").write_text(reason + "\n", encoding="utf-8")
+            if any(words in reason for words in _FOR_GOOD):
+                (self.root / f"{layer.name}.{_REFUSED}").write_text(f"{reason}\n", encoding="utf-8")
             raise NotInstallableError(reason)
         # Written last: a layer without it is not whole.
         (layer.folder / _MADE).write_text(json.dumps(list(wanted)) + "\n", encoding="utf-8")

@@ -14,6 +14,9 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile
+
+from pydantic import TypeAdapter
 
 from benchmark.errors import DataError
 from benchmark.records import Tally
@@ -28,8 +31,15 @@ FORMAT = 1
 
 _GZIP = ".gz"
 _COLUMNS = ".columns.xz"
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError),
+    *(lzma.LZMAError, zlib.error, BadZipFile),
+)
+"""What the readers raise at bytes that no record was written with."""
 _LEAST, _MOST = 2**12, 2**26
 """The smallest dictionary of LZMA, and that of its highest preset, in bytes."""
+
+_ENVIRONMENT, _REPEATS = TypeAdapter(Environment), TypeAdapter(tuple[Repeat, ...])
 
 
 def columns_path(path: Path) -> Path:
@@ -99,8 +109,9 @@ def _checked(source: str) -> Iterator[None]:
         raise DataError(f"{source}: not compressed, or damaged; record it again") from error
     except OSError as error:
         raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise DataError(f"{source}: damaged ({error!r:.100}); record it again") from error
+    except _DAMAGE as error:
+        reason = " ".join(f"{error!r:.100}".split())
+        raise DataError(f"{source}: damaged ({reason}); record it again") from error
 
 
 def _document(text: str, source: str) -> dict[str, object]:
@@ -146,13 +157,16 @@ def restored(document: Mapping[str, object], columns: bytes) -> Record:
     """The record of a readable part and its columns.
 
     Raises:
-        KeyError, TypeError, ValueError, EOFError, LZMAError: when they are damaged.
+        ValueError: when the two do not go together, as where one was edited.
+        KeyError, TypeError, EOFError, LZMAError and others: when they are damaged.
     """
-    environment, noise = document["environment"], document["noise"]
-    if not isinstance(environment, dict) or not isinstance(noise, dict):
-        raise TypeError("environment and noise are no objects")
-    repeats = tuple(Repeat(**repeat) for repeat in noise["repeats"])
-    return unpack(lzma.decompress(columns), Environment(**environment), repeats)
+    environment = _ENVIRONMENT.validate_python(document["environment"])
+    repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
+    record = unpack(lzma.decompress(columns), environment, repeats)
+    told = json.loads(_text(readable(record)))
+    if edited := [name for name in told if told[name] != document.get(name)]:
+        raise ValueError(f"{', '.join(edited)} not as in the columns")
+    return record
 
 
 def failed(stages: Mapping[str, Stage]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.data import SnapshotCollection, SnapshotCollections
 from syrupy.location import PyTestLocation
 
-from benchmark.errors import SettingError
+from benchmark.errors import DataError, SettingError
 from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES
@@ -98,7 +98,8 @@ class FingerprintExtension(MeasurementExtension):
     ) -> str | None:
         """The recorded one; or another kind's, where this has none and none is to be written."""
         path = stored(Path(snapshot_location), stand_in=not self.blessing.updating)
-        return record_text(read_record(path)) if path else None
+        found = _read(path, self.blessing) if path else None
+        return record_text(found) if found else None
 
     @classmethod
     def write_snapshot_collection(
@@ -115,10 +116,7 @@ class FingerprintExtension(MeasurementExtension):
         reason = cls.blessing.check()
         path = Path(snapshot_collection.location)
         new = read_text(str(next(iter(snapshot_collection)).data))
-        change = "first record"
-        if path.is_file():
-            change = headline(compare(read_record(path), new))
-        blessings = [*_blessings(path), {"reason": reason, "change": change}]
+        blessings = [*_blessings(path), {"reason": reason, "change": _change(path, new)}]
         write_record(new, path, blessings)
 
     def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
@@ -158,7 +156,8 @@ def kind_of_record(record: Record) -> str:
 def stored(path: Path, *, stand_in: bool = True) -> Path | None:
     """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere.
 
-    Without ``stand_in`` other kinds' folders are not looked into.
+    A stand-in is other hardware's under the same protocol. Without ``stand_in`` other folders
+    are not looked into.
     """
     if path.is_file():
         return path
@@ -167,8 +166,10 @@ def stored(path: Path, *, stand_in: bool = True) -> Path | None:
     kinds = path.parent.parent.parent
     own = path.parent.parent.name
     others = kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}")
-    # Other hardware's under the same protocol before another protocol's.
-    return min(others, key=lambda other: _unlike(other.parent.parent.name, own), default=None)
+    # Under another protocol it would be another measurement.
+    return min(
+        (o for o in others if _protocol(o.parent.parent.name) == _protocol(own)), default=None
+    )
 
 
 @cache
@@ -202,7 +203,10 @@ def hold_against(item: pytest.Item, record: Record, blessing: Blessing) -> None:
     if places is None:
         return
     place, path = places
-    comparison = compare(read_record(path), record)
+    old = _read(path, blessing)
+    if old is None:
+        return
+    comparison = compare(old, record)
     item.user_properties.extend(properties(comparison).items())
     if path != place:
         kinds = [each.parent.parent.name for each in (place, path)]
@@ -210,6 +214,20 @@ def hold_against(item: pytest.Item, record: Record, blessing: Blessing) -> None:
         item.user_properties.append((FALLBACK, line))
     if not acceptable(comparison):
         item.add_report_section("call", "comparison", rendered(comparison))
+
+
+def _read(path: Path, blessing: Blessing) -> Record | None:
+    """The snapshot; None for a damaged one that is about to be written anew.
+
+    Raises:
+        DataError: for a damaged one otherwise.
+    """
+    try:
+        return read_record(path)
+    except DataError:
+        if blessing.updating:
+            return None
+        raise
 
 
 def is_recorded(item: pytest.Item, kind: str, blessing: Blessing) -> bool:
@@ -225,17 +243,27 @@ def _place(item: pytest.Item, kind: str, blessing: Blessing) -> tuple[Path, Path
     return (Path(wanted), path) if path else None
 
 
-def _unlike(other: str, own: str) -> tuple[bool, str]:
-    """Sorts kinds: those of the same protocol first, the last word of a kind's name."""
-    return other.rpartition("-")[2] != own.rpartition("-")[2], other
+def _protocol(kind: str) -> str:
+    """The last word of a kind's name."""
+    return kind.rpartition("-")[2]
+
+
+def _change(path: Path, new: Record) -> str:
+    """What a blessing changes."""
+    if not path.is_file():
+        return "first record"
+    try:
+        return headline(compare(read_record(path), new))
+    except DataError as error:
+        return f"in place of a record that could not be read: {error}"
 
 
 def _blessings(path: Path) -> list[object]:
-    """The reasons given so far."""
-    if not path.is_file():
+    """The reasons given so far, as far as they can be read."""
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["blessings"])
+    except (OSError, ValueError, KeyError, TypeError):
         return []
-    found = json.loads(path.read_text(encoding="utf-8")).get("blessings", [])
-    return list(found)
 
 
 def _escaped(name: str) -> str:

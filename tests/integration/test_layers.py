@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingError
+from benchmark.pipeline.probes import Probe, Workbench
+from benchmark.regression import layers as making
 from benchmark.regression.layers import Layers, NotInstallableError
 
 SHADOWED = "iniconfig"
@@ -66,6 +68,43 @@ def test_what_cannot_be_installed_is_one_line_and_remembered(
     assert not list(layers.root.glob("*/"))
     layers.forget_refusals()
     assert not list(layers.root.glob("*.refused.txt"))
+
+
+def test_what_failed_for_want_of_room_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk says nothing about a release."""
+    reasons = iter(["ERROR: Could not install packages: [Errno 28] No space left on device", None])
+    monkeypatch.setattr(making, "_install", lambda *_: next(reasons))
+    made = Layers(tmp_path / "layers")
+    with pytest.raises(NotInstallableError, match="No space left"):
+        made.make(["numpy==1"])
+    assert made.make(["numpy==1"]).python.exists()
+
+
+PROBE = Probe("sentinel", (), "")
+ENDS = {
+    "raise ImportError('broken release')": ("ImportError: broken release", 1),
+    "import os; os.kill(os.getpid(), 9)": ("ended by signal 9", 2),
+    "raise MemoryError": ("MemoryError", 2),
+}
+
+
+@pytest.mark.parametrize("program", ENDS)
+def test_what_ended_for_want_of_memory_is_tried_again(program: str, tmp_path: Path) -> None:
+    """A release that does not run is remembered as that; a machine's trouble is not."""
+    reason, runs = ENDS[program]
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").touch()
+    log = tmp_path / "runs"
+    lines = (f"open({str(log)!r}, 'a').write('run\\n')", program)
+    (tmp_path / "benchmark" / "__main__.py").write_text("\n".join(lines))
+    made = Layers(tmp_path / "layers")
+    for _ in range(2):
+        bench = Workbench(tmp_path / "probes", made, PROBE, tmp_path, "code", print)
+        assert bench.record(()) is None
+        assert bench.reason(()) == f"does not run: {reason}"
+    assert log.read_text().count("run") == runs
 
 
 def test_half_a_layer_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from benchmark.errors import SettingError
 from benchmark.pipeline import isolation
 from benchmark.pipeline.isolation import isolate, probe_of
 from benchmark.pipeline.probes import Probe
+from benchmark.pipeline.requests import DataRequest
+from benchmark.pipeline.surroundings import data_described
 from benchmark.regression.environment import Environment, versions
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
@@ -34,7 +36,8 @@ VERDICTS = [
     ("a", "a", "a", "nothing"),
     ("a", "b", "b", "the environment"),
     ("a", "a", "b", "the code"),
-    ("a", "b", "c", "both"),
+    ("a", "b", "c", "both: the environment moves the old code too"),
+    ("a", "b", "a", "both: the environment moves the old code, and the new code moves it back"),
 ]
 
 PROGRAM = """
@@ -163,9 +166,10 @@ def test_the_record_says_how_it_was_made() -> None:
     assert " ".join(probe.arguments) == (
         "owner/name --seed 3 --states 1 --protocol default --dtype float32 --batch-size 4"
     )
-    plain = Record(Environment(protocol={"name": "plain use"}, data={"states": 2}), {})
+    data = data_described(DataRequest(seed=3, states=2))
+    plain = Record(Environment(protocol={"name": "plain use"}, data=data), {})
     assert probe_of(plain, "owner/name") == Probe(
-        "plain", ("owner/name", "--seed", "0", "--states", "2"), ""
+        "plain", ("owner/name", "--seed", "3", "--states", "2"), ""
     )
 
 

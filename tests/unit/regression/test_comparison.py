@@ -213,3 +213,25 @@ def test_stages_of_one_record_are_not_passed_over(record: Record) -> None:
     assert compare(record, record).uncompared == {}
     moved = compare(record, replace(less, stages={**stages, "tokens": Stage(("x",) * 3)}))
     assert "only in the old record" in rendered(moved)
+
+
+def test_the_example_is_where_log_probabilities_moved_most(
+    record: Record, hand: ModuleType
+) -> None:
+    """Not only that of the recorded token: another one's, at the third place of the third state."""
+    logits = hand.fake_logits()
+    steps = logits.steps.copy()
+    steps[8, 1] += 4096
+    moved = replace(record, logits=replace(logits, steps=steps))
+    (example,) = compare(record, moved).examples
+    assert (example.state, example.where) == (2, "answer token 2, ids with log-probabilities")
+    assert "9: -3.0000" in example.old
+    assert "9: -2.0000" in example.new
+
+
+def test_states_that_are_there_twice_are_paired_in_their_order(record: Record) -> None:
+    """The same record is the same, whatever its states."""
+    digests = record.stages["dataset"].digests
+    twice = Stage((digests[0], digests[0], digests[2]))
+    doubled = replace(record, stages={**record.stages, "dataset": twice})
+    assert compare(doubled, doubled).severity is Severity.SAME

@@ -1,7 +1,9 @@
 """Records on disk come back as they were, and damage is one line."""
 
+import base64
 import gzip
 import json
+import lzma
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -114,6 +116,44 @@ def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
     zipped.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match="damaged"):
         read_record(zipped)
+
+
+def _edited(text: str, **changed: object) -> str:
+    return json.dumps(json.loads(text) | changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"environment": []},
+        {"environment": {"hardware": ["AVX2"]}},
+        {"noise": {}},
+        {"noise": {"floor": 0.04, "repeats": [{"largest": "x"}]}},
+        {"overall": {"correct": 6, "total": 6}},
+        {"stages": {}},
+        {"states": 2},
+    ],
+    ids=str,
+)
+def test_what_was_edited_by_hand_is_no_record(record: Record, change: dict[str, object]) -> None:
+    """Wrong kinds of values, and figures that are not those of the columns, are one line."""
+    with pytest.raises(DataError, match=r"^mine.json: damaged \(.*\); record it again$") as told:
+        read_text(_edited(record_text(record), **change), "mine.json")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("inner", [b"PK\x03\x04 a broken archive", b"", b"no columns at all"])
+def test_columns_of_something_else(record: Record, inner: bytes) -> None:
+    """Compressed well, but of no record."""
+    columns = base64.b85encode(lzma.compress(inner)).decode()
+    with pytest.raises(DataError, match="damaged"):
+        read_text(_edited(record_text(record), columns=columns))
+
+
+def test_json_too_deep_to_read() -> None:
+    """Is no crash either."""
+    with pytest.raises(DataError, match="damaged"):
+        read_text("[" * 200_000)
 
 
 def test_a_copy_on_disk_is_no_shift(record: Record) -> None:

@@ -10,11 +10,11 @@ import pytest
 from syrupy.data import Snapshot, SnapshotCollection
 from syrupy.location import PyTestLocation
 
-from benchmark.errors import SettingError
+from benchmark.errors import DataError, SettingError
 from benchmark.records import Outcome
 from benchmark.regression.comparison import compare
 from benchmark.regression.record import Record
-from benchmark.regression.storage import read_record, record_text
+from benchmark.regression.storage import columns_path, read_record, record_text
 from benchmark.snapshots.fingerprints import (
     FALLBACK,
     Blessing,
@@ -125,11 +125,12 @@ def test_no_kind_has_one(place: Path, location: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("name", ["test_it[a-b].json", "test_it[[x]].json", "test_it[a?].json"])
 def test_names_of_parametrized_tests_are_found(name: str, tmp_path: Path) -> None:
     """Brackets and other signs of patterns stand for themselves."""
-    other = tmp_path / "a" / "test_file" / name
+    other = tmp_path / "a-default" / "test_file" / name
     other.parent.mkdir(parents=True)
     other.touch()
     other.with_name("test_it[b].json").touch()
-    assert stored(tmp_path / "b" / "test_file" / name) == other
+    assert stored(tmp_path / "b-default" / "test_file" / name) == other
+    assert stored(tmp_path / "b-paper" / "test_file" / name) is None
 
 
 def test_every_update_adds_its_reason(hand: ModuleType, location: Callable[[str], Path]) -> None:
@@ -163,6 +164,24 @@ def test_refused_updates_write_nothing(
     with pytest.raises(SettingError, match=line):
         _write(location(HERE), hand.restaged(hand.fake_record(), "answer", (1,)), blessing)
     assert location(HERE).read_bytes() == before
+
+
+def test_a_damaged_snapshot_is_written_anew(
+    hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
+    """Blessing takes its place, and says so; without blessing it is an error that names it."""
+    place = location(HERE)
+    _write(place, hand.fake_record(), FIRST)
+    columns_path(place).write_bytes(b"cut")
+    with pytest.raises(DataError, match="of another record"):
+        _read(place, Blessing(None))
+    again = Blessing("a merge went wrong", updating=True)
+    assert _read(place, again) is None
+    assert _reported(request, hand.fake_record(), again) == {}
+    _write(place, hand.fake_record(), again)
+    assert _read(place, Blessing(None)) == record_text(hand.fake_record())
+    last = json.loads(place.read_text())["blessings"][-1]
+    assert last["change"].startswith("in place of a record that could not be read: ")
 
 
 def test_removed_with_its_columns(hand: ModuleType, location: Callable[[str], Path]) -> None:
