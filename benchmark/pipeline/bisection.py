@@ -41,7 +41,7 @@ class _Releases:
         return measured
 
     def steady(self, measured: Measured) -> bool | None:
-        """Whether nothing new is learned of it from a second process; None where that fails."""
+        """Whether nothing new is learned of it from other processes; None where that fails."""
         try:
             news = self.steadiness.look(measured)
         except UnmeasurableError as error:
@@ -50,7 +50,7 @@ class _Releases:
             return None
         if news:
             stages = " and ".join(self.steadiness.unsteady[measured.name])
-            self._tell(measured.name, f"gives another {stages} in a second process")
+            self._tell(measured.name, f"gives another {stages} in another process")
         return not news
 
     def differ(self, old: Measured, new: Measured) -> bool:
@@ -102,7 +102,7 @@ def bisect(
 def _confirmed(
     known: _Releases, search: Search[Measured], depth: str
 ) -> tuple[tuple[Move, ...], tuple[int, int]]:
-    """The moves both ends of which were seen in a second process, and the ends of the search.
+    """The moves both ends of which were seen in other processes, and the ends of the search.
 
     A release that runs once only is dropped; where one is found not to give the same twice, what it
     was taken to differ in is looked at anew. In both cases the search goes on from there.
@@ -110,10 +110,13 @@ def _confirmed(
     while True:
         low, high = search.ends()
         moves = _moves(search, low, high, depth)
-        places = sorted({place for move in moves for place in (move.before, move.after)})
-        looked = {p: known.steady(m) for p in places if (m := search.at(p)) is not None}
+        # The lowest is what the search holds all others against.
+        ends = {place for move in moves for place in (low, move.before, move.after)}
+        looked = {p: known.steady(m) for p in sorted(ends) if (m := search.at(p)) is not None}
         if all(looked.values()):
-            return moves, (low, high)
+            # A move is one from the release before it too, not only from the lowest.
+            proved = tuple(m for m in moves if search.differ(m.before, m.after))
+            return proved, (low, high)
         for place, steady in looked.items():
             if steady is None:
                 search.drop(place)

@@ -10,6 +10,9 @@ from benchmark.regression.culprits import Difference
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES
 
+ALIKE = 5
+"""Processes of each end of a move: where all of one end agree and all of the other, that is what
+chance does in two of 252 ways to split them at most."""
 PROCESSES = 7
 """Of each environment, where one does not give the same twice: two of 3,432 ways to split them
 leave them as they are, so p can be as small as 0.0006."""
@@ -30,7 +33,7 @@ class Measured:
 class Steadiness:
     """What is known of how steady environments are, and what tells two of them apart.
 
-    ``unsteady`` are the stages in which a second process differs, by the environment's name;
+    ``unsteady`` are the stages in which another process differs, by the environment's name;
     ``library`` is that of which the names are releases, where they are.
     """
 
@@ -39,19 +42,25 @@ class Steadiness:
     unsteady: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _found: dict[tuple[str, str], Difference] = field(default_factory=dict)
     _processes: dict[str, list[Record]] = field(default_factory=dict)
+    _turns: dict[str, int] = field(default_factory=dict)
+    _looked: set[str] = field(default_factory=set)
 
     def look(self, environment: Measured) -> bool:
-        """Measure it in a second process; whether it is found to be unsteady only now.
+        """Measure it in other processes; whether it is found to be unsteady only now.
 
         Raises:
-            UnmeasurableError: when the process ends without a record.
+            UnmeasurableError: when the second process ends without a record.
         """
-        second = self.bench.again(environment.requirements)
-        stages = tuple(each.stage for each in compare(environment.record, second).moved)
-        if not stages or environment.name in self.unsteady:
+        if environment.name in self._looked:
             return False
-        self.unsteady[environment.name] = stages
-        self._found.clear()  # what was taken for certain is not any more
+        self.bench.again(environment.requirements)
+        records = self._run(environment, ALIKE)
+        self._looked.add(environment.name)
+        moved = {each.stage for other in records[1:] for each in compare(records[0], other).moved}
+        self._found.clear()  # what is known of these ends is more than it was
+        if not moved:
+            return False
+        self.unsteady[environment.name] = tuple(stage for stage in STAGES if stage in moved)
         return True
 
     @property
@@ -75,21 +84,22 @@ class Steadiness:
         doubtful = _from(min((s[0] for s in ends.values()), key=STAGES.index, default=None))
         certain = next((stage for stage in moved if stage not in doubtful), None)
         if certain or not ends:
-            return Difference(found, certain, ends)
+            return Difference(found, certain, ends, processes=(self._known(old), self._known(new)))
         tested = [s for s in STAGES if s in moved or any(s in e for e in ends.values())]
-        records = self._records(old), self._records(new)
+        records = self._run(old, PROCESSES), self._run(new, PROCESSES)
         p = chance(*records, tested)
         proved = next((stage for stage in tested if p[stage] <= LEVEL / len(tested)), None)
-        counts = len(records[0]), len(records[1])
-        return Difference(found, proved, ends, _rounded(p), counts)
+        return Difference(found, proved, ends, _rounded(p), (self._known(old), self._known(new)))
 
-    def _records(self, environment: Measured) -> list[Record]:
-        """One a process; a process that ends without is left out."""
-        if environment.name in self._processes:
-            return self._processes[environment.name]
-        self._tell(environment, f"measured in {PROCESSES} processes, to tell chance from a move")
-        records = self._processes[environment.name] = [environment.record]
-        for turn in range(2, PROCESSES + 1):
+    def _known(self, environment: Measured) -> int:
+        return len(self._processes.get(environment.name, (environment.record,)))
+
+    def _run(self, environment: Measured, processes: int) -> list[Record]:
+        """So many records of it, one a process; a process that ends without is left out."""
+        name = environment.name
+        records = self._processes.setdefault(name, [environment.record])
+        for turn in range(self._turns.get(name, 1) + 1, processes + 1):
+            self._turns[name] = turn
             try:
                 records.append(self.bench.again(environment.requirements, turn))
             except UnmeasurableError as error:

@@ -17,7 +17,7 @@ class Difference:
 
     ``comparison`` is that of the first processes; ``stage`` the earliest that moved beyond noise
     and chance, None where none did. ``unsteady`` has, of the two environments, those that give
-    something else in a second process, each with the stages that then differ. Where that casts a
+    something else in another process, each with the stages that then differ. Where that casts a
     doubt, ``p`` has the p-value of each stage that was tested, over ``processes`` of each.
     """
 

@@ -34,7 +34,7 @@ def bisection_lines(found: Bisection) -> Iterator[str]:
 
 def _unsteady_lines(step: Step) -> Iterator[str]:
     for release, stages in step.difference.unsteady.items():
-        yield f"  {release} alone gives another {' and '.join(stages)} in a second process"
+        yield f"  {release} alone gives another {' and '.join(stages)} in another process"
 
 
 def _step_lines(step: Step) -> Iterator[str]:
