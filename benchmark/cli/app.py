@@ -67,6 +67,10 @@ _MISUSE = 2
 _INTERRUPTED = 130
 
 
+_AT_ONCE = {"fingerprint", "plain", "sentinel", "compare"}
+"""Verbs that write at their end alone."""
+
+
 def main() -> NoReturn:
     """Run the command line; what a user can mend ends it with one line and exit code 2."""
     try:
@@ -81,7 +85,9 @@ def main() -> NoReturn:
     except OSError as error:
         _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
     if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
-        _end("stopped; whatever was finished is kept, and the same command goes on", code)
+        again = arguments[0] not in _AT_ONCE
+        kept = "whatever was finished is kept, and the same command goes on"
+        _end(f"stopped; {kept if again else 'nothing was written'}", code)
     sys.exit(code or 0)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import say, write_json
+from benchmark.cli.writing import check_outputs, say, write_json
 
 ProbeKind = Annotated[
     str, typer.Option("--probe", help="fingerprint (our way), plain (libraries' own), sentinel.")
@@ -44,10 +44,11 @@ def bisect(
     from benchmark.regression.releases import between, releases
     from benchmark.report.culprits import bisection_lines
 
+    check_outputs(json_file)
     wanted = between(releases(library, pre=pre), library, old, new)
     bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
     found = searched(library, wanted, bench, depth, tuple(alongside or ()))
-    write_json(json_file, found.as_json())
     for line in bisection_lines(found):
         print(line)
+    write_json(json_file, found.as_json())
     raise typer.Exit(found.exit_status)

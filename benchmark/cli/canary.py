@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import say, write_json
+from benchmark.cli.writing import check_outputs, say, write_json
 
 
 def canary(
@@ -39,6 +39,7 @@ def canary(
 
     Exit status as of compare: 0, 3 or 4; 1 where only the suite fails.
     """
+    from benchmark.errors import SettingError
     from benchmark.pipeline.canary import canary as tried
     from benchmark.pipeline.canary import pinned
     from benchmark.pipeline.probes import probe, workbench
@@ -47,6 +48,9 @@ def canary(
     from benchmark.regression.releases import releases
     from benchmark.report.canary import canary_lines, canary_markdown
 
+    check_outputs(json_file, report)
+    if missing := next((path for path in suite or () if not path.exists()), None):
+        raise SettingError(f"--suite {missing}: no such file or folder")
     wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
     probes = [probe("fingerprint", str(model), states, repeats)]
     left_out = {}
@@ -59,9 +63,9 @@ def canary(
     found = replace(tried(wanted, benches, say), left_out=left_out)
     if suite:  # before anything is written: its failures belong to the report
         found = replace(found, suite=run_suite(benches[0].maker, wanted, suite))
+    for line in canary_lines(found):
+        print(line)
     write_json(json_file, found.as_json())
     if report:
         report.write_text(canary_markdown(found), encoding="utf-8")
-    for line in canary_lines(found):
-        print(line)
     raise typer.Exit(found.exit_status)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, flag
-from benchmark.cli.writing import say, write_json
+from benchmark.cli.writing import check_outputs, say, write_json
 
 
 def compare(
@@ -50,19 +50,27 @@ def compare(
 
     if model is not None and not isolate:
         raise SettingError("--model is for --isolate, which runs OLD's code with it; give both")
+    if (commit or repository) and not isolate:
+        raise SettingError("--commit and --repository are for --isolate; give it too")
     if isolate and model is None:
         raise SettingError("--isolate runs OLD's code: name the model with --model")
-    comparison = held_against(read_record(old), read_record(new))
+    check_outputs(json_file, junit_file)
+    before, now = read_record(old), read_record(new)
+    if before.kind != now.kind:
+        raise SettingError(
+            f"{old} is of {before.kind} and {new} of {now.kind}; compare two of the same"
+        )
+    comparison = held_against(before, now)
     found = isolated(old, new, model, say, commit, repository) if isolate and model else None
     name = f"{old.name} -> {new.name}"
-    write_json(
-        json_file, {**comparison.as_json(), **({"isolation": found.as_json()} if found else {})}
-    )
-    if junit_file:
-        junit_file.write_text(junit(comparison, name), encoding="utf-8")
     Console().print(shift_report(comparison))
     for line in found.lines() if found else ():
         print(line)
     if annotation := on_github(comparison, name):
         print(annotation)
+    write_json(
+        json_file, {**comparison.as_json(), **({"isolation": found.as_json()} if found else {})}
+    )
+    if junit_file:
+        junit_file.write_text(junit(comparison, name), encoding="utf-8")
     raise typer.Exit(comparison.exit_status)

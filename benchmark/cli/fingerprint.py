@@ -20,7 +20,7 @@ from benchmark.cli.options import (
     Revision,
     States,
 )
-from benchmark.cli.writing import keep_record
+from benchmark.cli.writing import check_record_name, keep_record
 
 
 def fingerprint(
@@ -49,15 +49,13 @@ def fingerprint(
     """Record a fingerprint of each stage of a run, for compare."""
     from rich.console import Console
 
-    from benchmark.errors import SettingError
     from benchmark.pipeline import DataRequest, RunRequest
     from benchmark.pipeline.fingerprint import FingerprintRequest
     from benchmark.pipeline.fingerprint import fingerprint as recorded
     from benchmark.regression.storage import read_record
     from benchmark.report.progress import RunProgress
 
-    if not out.name.endswith((".json", ".json.gz")):
-        raise SettingError(f"--out {out}: name a file that ends in .json or .json.gz")
+    check_record_name(out)
     run = RunRequest(
         model=model,
         out=out,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import DataFile, DataSeed, Password, States
-from benchmark.cli.writing import keep_record
+from benchmark.cli.writing import check_record_name, keep_record
 
 
 def plain(
@@ -21,5 +21,6 @@ def plain(
     from benchmark.pipeline import DataRequest
     from benchmark.plain.use import plain_use
 
+    check_record_name(out)
     record = plain_use(model, DataRequest(data, password, seed, states))
     keep_record(record, out)

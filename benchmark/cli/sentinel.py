@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.writing import check_record_name, keep_record
+
 
 def sentinel(
     out: Annotated[Path, typer.Option(help="NAME.json or NAME.json.gz, for compare.")],
@@ -12,10 +14,10 @@ def sentinel(
     """Record what each fetched tokenizer makes of prompts and constraint; no weights needed."""
     from benchmark.errors import ModelError
     from benchmark.pipeline.sentinel import fetched_families, sentinel_record
-    from benchmark.regression.storage import write_record
 
+    check_record_name(out)
     families = fetched_families()
     if not families:
         raise ModelError("no tokenizer is fetched yet; run: python -m benchmark fetch --all")
-    write_record(sentinel_record(families), out)
-    print(f"written: {out}: {', '.join(families)}")
+    keep_record(sentinel_record(families), out)
+    print(f"families: {', '.join(families)}")

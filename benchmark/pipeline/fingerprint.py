@@ -15,7 +15,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.weights import weights_digest
 from benchmark.pipeline import prints
 from benchmark.pipeline.answers import correct_answer
-from benchmark.pipeline.attempts import Attempts, needed
+from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.identity import Settings
 from benchmark.pipeline.measure import resolve
@@ -161,6 +161,11 @@ class _Fingerprint:
             known = dict(zip(along.stages["dataset"].digests, along.path, strict=False))
             own = output or [()] * len(self.states)
             digests = self.attempts.stages["dataset"].digests
+            if others := sum(state not in known for state in digests):
+                self.progress.say(
+                    f"{others} of {len(digests)} states are not in the record to follow; "
+                    "they follow their own answers"
+                )
             return [known.get(state, ids) for state, ids in zip(digests, own, strict=True)]
         if output or prompts is None:
             return output
@@ -170,6 +175,8 @@ class _Fingerprint:
     def _allowed(self, model: "LanguageModel | None", path: Sequence[TokenIds]) -> Allowed:
         from benchmark.decoding.walking import Walker
 
+        if len(path) != len(self.states):
+            raise MissingStageError(f"not reached: {self._missing()} failed")
         if self.settings.engine == "unconstrained":
             return Allowed((), ((),) * len(path))
         rows_ = model.get_input_embeddings().num_embeddings if model is not None else None

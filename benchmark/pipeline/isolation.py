@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.errors import SettingError
+from benchmark.models.location import locate
 from benchmark.pipeline.probes import Probe, Say, run_probe
 from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.culprits import size
@@ -97,6 +98,7 @@ def isolate(
     known = repository or project_root()
     before, now = read_record(old), read_record(new)
     _check_environment(now, new)
+    _check_model(before, old, now, new, model)
     found = commit or commit_of(before.code, known)
     probe = _measuring(probe_of(before, model), before)
     with TemporaryDirectory() as folder, worktree(known, found) as old_code:
@@ -115,6 +117,18 @@ def _check_environment(record: Record, path: Path) -> None:
                 f"{path}: made with {name} {recorded.get(name, '(none)')}, and here it is "
                 f"{here.get(name, '(none)')}; isolate in the environment that made it"
             )
+
+
+def _check_model(before: Record, old: Path, now: Record, new: Path, model: str) -> None:
+    """Another model would move what neither code nor environment did."""
+    records = ((old, before), (new, now))
+    made = {path: str(r.environment.model.get("fingerprint", "")) for path, r in records}
+    if not all(made.values()):
+        return  # plain use: a folder's name is all that is known of it
+    if made[old] != made[new]:
+        raise SettingError(f"{old} and {new} are of two models; isolate two records of one")
+    if locate(model).fingerprint != made[old]:
+        raise SettingError(f"--model {model}: not the model that {old} was made with")
 
 
 def _measuring(probe: Probe, record: Record) -> Probe:

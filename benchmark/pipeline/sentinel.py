@@ -24,6 +24,10 @@ from benchmark.regression.stages import Stage, digest
 LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gguf", "jinja2")
 """Those that reach token ids and constraint; no other version stands in a snapshot."""
 
+_NOT_REACHED = "not reached"
+_FAILED = "failed: "
+"""Where one text alone raises."""
+
 
 @cache
 def _state() -> State:
@@ -49,7 +53,7 @@ def watch(name: str, tokenizer: TransformersTokenizer | None = None) -> Family:
         loaded = tokenizer or load_source_tokenizer(source(name))
         tokens = _tokenizer(loaded)
     except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
-        return Family(name, known, {"failed": line(error)}, {"failed": "not reached"})
+        return Family(name, known, {"failed": line(error)}, {"failed": _NOT_REACHED})
     try:
         allowed = _constraint(loaded)
     except Exception as error:  # noqa: BLE001
@@ -62,8 +66,8 @@ def sentinel_record(names: Sequence[str]) -> Record:
     families = [watch(name) for name in names]
     stages = {
         "dataset": Stage(tuple(digest([name]) for name in names)),
-        "tokens": Stage(tuple(digest(sorted(f.tokenizer.items())) for f in families)),
-        "constraint": Stage(tuple(digest(sorted(f.constraint.items())) for f in families)),
+        "tokens": _stage(families, "tokenizer"),
+        "constraint": _stage(families, "constraint"),
     }
     known = dict[AllowedSet, int]()
     along = tuple(_along(family, known) for family in families)
@@ -76,6 +80,26 @@ def sentinel_record(names: Sequence[str]) -> Record:
         samples=tuple(Sample(f.name, _ids(f, "prompt")) for f in families),
         code=code_digests(),
     )
+
+
+def _stage(families: Sequence[Family], name: str) -> Stage:
+    """One fingerprint a family; the errors, where a library raised one in any."""
+    values = [(family.name, getattr(family, name)) for family in families]
+    errors = [
+        f"{family}: {what}"
+        for family, each in values
+        for key, value in each.items()
+        if (what := _error(key, value)) is not None
+    ]
+    if errors:
+        return Stage(failed="; ".join(errors))
+    return Stage(tuple(digest(sorted(each.items())) for _, each in values))
+
+
+def _error(key: str, value: str) -> str | None:
+    if key == "failed":
+        return None if value == _NOT_REACHED else value
+    return value.removeprefix(_FAILED) if value.startswith(_FAILED) else None
 
 
 def _ids(family: Family, name: str) -> TokenIds:
@@ -116,14 +140,24 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
         "answer": _answer(tokenizer),
         **{name: tokenizer.encode(text) for name, text in _texts().items()},
     }
+    values = {name: " ".join(map(str, each)) for name, each in ids.items()}
     if tokenizer.raw.chat_template is not None:
-        ids["chat"] = prompt(tokenizer, _state().description, "chat").token_ids
+        values["chat"] = _chat(tokenizer)
     return {
         "vocabulary": f"{len(spellings)} {digest(sorted(spellings.items()))}",
         "bos": str(tokenizer.bos_id),
         "eos": str(tokenizer.eos_id),
-        **{name: " ".join(map(str, each)) for name, each in ids.items()},
+        **values,
     }
+
+
+def _chat(tokenizer: TransformersTokenizer) -> str:
+    """The ids of a prompt in the chat format; an error there says nothing of other texts."""
+    try:
+        ids = prompt(tokenizer, _state().description, "chat").token_ids
+    except Exception as error:  # noqa: BLE001
+        return f"{_FAILED}{line(error)}"
+    return " ".join(map(str, ids))
 
 
 def _constraint(tokenizer: TransformersTokenizer) -> Values:

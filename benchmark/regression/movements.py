@@ -169,11 +169,11 @@ def first_other_set(old: Record, new: Record, one: int, other: int) -> int | Non
             return position
         if old.path[one][position] != new.path[other][position]:
             return None
-    same_path = old.path[one] == new.path[other]
+    same_path = old.path[one : one + 1] == new.path[other : other + 1]
     return position + 1 if same_path and len(before) != len(after) else None
 
 
 def _digests(allowed: Allowed | None, state: int) -> list[str]:
-    if allowed is None:
+    if allowed is None or state >= len(allowed.along):
         return []
     return [allowed.sets[n].digest if n >= 0 else "forbidden" for n in allowed.along[state]]

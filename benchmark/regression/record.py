@@ -67,6 +67,13 @@ class Record:
         return count(self.outcomes)
 
     @property
+    def kind(self) -> str:
+        """The verb that made it: ``fingerprint``, ``plain`` or ``sentinel``."""
+        if "families" in self.environment.data:
+            return "sentinel"
+        return "plain" if self.environment.protocol.get("name") == "plain use" else "fingerprint"
+
+    @property
     def states(self) -> int:
         """How many states were asked for; 0 where there was no data."""
         return len(self.stages["dataset"].digests)

@@ -26,6 +26,7 @@ from benchmark.regression.logits import RESOLUTION
 from benchmark.regression.noise import Repeat, floor
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES, Stage
+from benchmark.store.files import replacing
 
 FORMAT = 1
 
@@ -50,17 +51,19 @@ def columns_path(path: Path) -> Path:
 def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
     """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
 
-    ``blessings`` are the reasons that were given for it, kept in the readable part.
+    A failure leaves what was there before. ``blessings`` are the reasons that were given for it,
+    kept in the readable part.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == _GZIP:
-        path.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
+        with replacing(path) as whole:
+            whole.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
         return
     columns = compressed(record)
-    columns_path(path).write_bytes(columns)
     why = {"blessings": list(blessings)} if blessings else {}
     document = {**readable(record), **why, "columns": _digest(columns)}
-    path.write_text(_text(document), encoding="utf-8")
+    with replacing(columns_path(path)) as beside, replacing(path) as read:
+        beside.write_bytes(columns)
+        read.write_text(_text(document), encoding="utf-8")
 
 
 def record_text(record: Record) -> str:
