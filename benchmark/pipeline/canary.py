@@ -13,6 +13,7 @@ from benchmark.regression.culprits import Canary, Difference, Trial, summary
 from benchmark.regression.layers import Maker, NotInstallableError, checked
 from benchmark.regression.releases import releases
 from benchmark.regression.search import causes
+from benchmark.regression.stages import STAGES
 
 Releases = Callable[[str], tuple[str, ...]]
 
@@ -24,16 +25,27 @@ def pinned(upgrade: str, known: Releases = releases) -> str:
     """A requirement with its version: the newest release where it names none.
 
     A library that is not installed here is looked up in any case: a slip of the pen would otherwise
-    be reported as an upgrade that cannot be installed.
+    be reported as an upgrade that cannot be installed. A range becomes its newest release, so that
+    what is kept under its name does not grow old.
 
     Raises:
-        SettingError: when it is no requirement, or the index does not know the library.
+        SettingError: when it is no requirement, has a marker or an address, or the index does not
+            know the library or has no such release.
     """
     requirement = Requirement(checked(upgrade))
-    if requirement.specifier and _is_installed(requirement.name):
+    if requirement.marker or requirement.url:
+        raise SettingError(f"{upgrade!r}: markers and addresses are not taken; write name==version")
+    exact = [s for s in requirement.specifier if s.operator == "==" and "*" not in s.version]
+    if exact and _is_installed(requirement.name):
         return upgrade
-    newest = known(requirement.name)[-1]
-    return upgrade if requirement.specifier else f"{upgrade}=={newest}"
+    listed = known(requirement.name)
+    fitting = list(requirement.specifier.filter(listed, prereleases=True))
+    if exact:
+        return upgrade
+    if not fitting:
+        raise SettingError(f"{upgrade}: the index has no such release for this Python")
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}=={fitting[-1]}"
 
 
 def _is_installed(library: str) -> bool:
@@ -89,8 +101,15 @@ class _Trying:
         self._tell("all upgrades", _line(found))
         if not found.moved:
             return Trial(self._name, found)
-        culprits = causes(self.upgrades, self._moves)
-        return Trial(self._name, found, tuple(tuple(sorted(each)) for each in culprits))
+        # Who makes the earliest stage move; what others move later is told beside it.
+        stage = found.stage or STAGES[-1]
+        culprits = causes(self.upgrades, lambda chosen: self._moves(chosen, stage))
+        named = frozenset[str]().union(*culprits)
+        rest = [upgrade for upgrade in self.upgrades if upgrade not in named]
+        movers = tuple(upgrade for upgrade in rest if self._moves(frozenset([upgrade])))
+        return Trial(
+            self._name, found, tuple(tuple(sorted(each)) for each in culprits), movers=movers
+        )
 
     @property
     def _name(self) -> str:
@@ -138,7 +157,8 @@ class _Trying:
     def _wanted(self, chosen: frozenset[str]) -> tuple[str, ...]:
         return tuple(each for each in self.upgrades if each in chosen)
 
-    def _moves(self, chosen: frozenset[str]) -> bool | None:
+    def _moves(self, chosen: frozenset[str], by: str = STAGES[-1]) -> bool | None:
+        """Whether these upgrades move that stage or an earlier one; None where they do not run."""
         wanted = self._wanted(chosen)
         measured = self._measured(wanted)
         if measured is None:
@@ -146,7 +166,7 @@ class _Trying:
             return None
         found = self._difference(measured)
         self._tell(" ".join(wanted), _line(found))
-        return found.moved
+        return found.stage is not None and STAGES.index(found.stage) <= STAGES.index(by)
 
     def _tell(self, what: str, line: str) -> None:
         self.say(f"{self._name}: {what}: {line}")

@@ -50,7 +50,8 @@ def _trial_lines(trial: Trial, refused: Mapping[str, str]) -> Iterator[str]:
         why = refused.get(" ".join(culprits)) if trial.comparison is None else None
         yield f"{by}: {why}" if why and why != trial.reason else by
     for upgrade in trial.movers:
-        yield f"  {upgrade} alone runs, and moves it"
+        alone = "runs, and moves it" if trial.comparison is None else "moves a later stage"
+        yield f"  {upgrade} alone {alone}"
     if trial.comparison is None or not trial.moved:
         return
     differences = list(environment_differences(trial.comparison).items())

@@ -109,13 +109,61 @@ def test_the_second_pass_says_how_far_it_is(
     ]
 
 
-def test_the_file_to_write_has_a_name_that_is_known(
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("fingerprint", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (("plain", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (("sentinel", "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (("fingerprint", str(MODEL), "--out", "{}/folder.json"), "folder.json: a folder; name a"),
+        (("fingerprint", str(MODEL), "--out", "{}/file/x.json"), "file: "),
+        (("compare", "a", "b", "--json", "{}/folder.json"), "folder.json: a folder; name a file"),
+        (("compare", "a", "b", "--junit", "{}/folder.json"), "folder.json: a folder; name a file"),
+        (("compare", "a", "b", "--commit", "abc"), "are for --isolate; give it too"),
+        (("canary", "torch==1", "--report", "{}/folder.json"), "folder.json: a folder; name a"),
+        (("canary", "torch==1", "--suite", "{}/none"), "none: no such file or folder"),
+        (("bisect", "torch", "1", "2", "--json", "{}/folder.json"), "folder.json: a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_said_first(
+    arguments: tuple[str, ...], line: str, command_line: CommandLine, tmp_path: Path
+) -> None:
+    """Before anything is measured or read: one line, exit status 2, and nothing is left behind."""
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file").touch()
+    done = command_line(*(each.format(tmp_path) for each in arguments))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert line in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.json"]
+
+
+def test_records_of_two_kinds_are_not_compared(
+    command_line: CommandLine, hand: ModuleType, tmp_path: Path
+) -> None:
+    """What a sentinel saw says nothing of a fingerprint."""
+    record = hand.fake_record()
+    for name, changed in {"sentinel": {"data": {"families": "a b"}}, "fingerprint": {}}.items():
+        environment = replace(record.environment, **changed)
+        write_record(replace(record, environment=environment), tmp_path / f"{name}.json")
+    done = command_line("compare", tmp_path / "sentinel.json", tmp_path / "fingerprint.json")
+    assert done.returncode == 2
+    assert "is of sentinel and" in done.stderr
+
+
+def test_a_prompt_that_cannot_be_made_is_compared(
     command_line: CommandLine, tmp_path: Path
 ) -> None:
-    """A record goes to .json or .json.gz; another name is misuse, and nothing is measured."""
-    done = command_line("fingerprint", str(MODEL), "--out", str(tmp_path / "x.txt"))
-    assert done.returncode == 2
-    assert "name a file that ends in .json or .json.gz" in done.stderr
+    """A model without chat template, asked for one: its stages fail, and compare says so."""
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    asked = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
+    assert command_line(*asked, "--out", good).returncode == 0
+    done = command_line(*asked, "--out", bad, "--prompt-format", "chat")
+    assert "failed: prompt: " in done.stdout
+    assert "failed: constraint: not reached: prompt failed" in done.stdout
+    done = command_line("compare", good, bad)
+    assert done.returncode == 4
+    assert "began at prompt" in done.stdout
+    assert command_line("compare", bad, good).returncode in {3, 4}
 
 
 def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:

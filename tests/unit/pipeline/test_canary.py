@@ -38,12 +38,13 @@ def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: F
 
 
 def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Two upgrades that each move something are two findings, not one."""
+    """Two upgrades that each move the first stage are two findings, not one."""
     bench, said = fake_bench(
-        tmp_path, lambda names: {"tokens": str("a" in names), "output": str("b" in names)}
+        tmp_path, lambda libraries: {"tokens": str(sorted(libraries.keys() & {"a", "b"}))}
     )
     found = canary(("a==2", "b==2"), [bench], said.append)
     assert found.trials[0].culprits == (("a==2",), ("b==2",))
+    assert found.trials[0].movers == ()
 
 
 def test_nothing_moves(tmp_path: Path, fake_bench: FakeBench) -> None:
@@ -144,6 +145,49 @@ def test_a_bare_name_is_its_newest_release() -> None:
         pinned("nosuchlib==1.0", _no_such)
     with pytest.raises(SettingError, match="no requirement"):
         pinned("lib=1", lambda name: ())
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "wanted"),
+    [("lib>=1", "lib==2.0"), ("lib<2", "lib==1.2"), ("lib[fast]==1.*", "lib[fast]==1.2")],
+)
+def test_a_range_is_its_newest_release(upgrade: str, wanted: str) -> None:
+    """What is kept under its name would be another release some day."""
+    assert pinned(upgrade, lambda name: ("1.0", "1.2", "2.0")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "line"),
+    [
+        ("lib>3", "lib>3: the index has no such release"),
+        ("lib; python_version > '3'", "markers and addresses are not taken; write name==version"),
+        ("lib @ https://example.org/lib.whl", "markers and addresses are not taken"),
+    ],
+)
+def test_what_is_no_release(upgrade: str, line: str) -> None:
+    """Is refused in one line before anything is made."""
+    with pytest.raises(SettingError, match=line):
+        pinned(upgrade, lambda name: ("1.0", "2.0"))
+
+
+def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """What one upgrade moves late is told beside the pair that moves the first stage."""
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        return {
+            "prompt": str({"b", "c"} <= libraries.keys()),
+            "output": str("a" in libraries),
+        }
+
+    bench, said = fake_bench(tmp_path, stages)
+    found = canary(UPGRADES, [bench], said.append)
+    assert found.trials[0].culprits == (("b==2", "c==2"),)
+    assert found.trials[0].movers == ("a==2",)
+    assert list(canary_lines(found))[1:4] == [
+        "plain model: drift, prompt, in 2 of 2",
+        "  by b==2 with c==2",
+        "  a==2 alone moves a later stage",
+    ]
 
 
 def test_roundings_within_the_floor_have_no_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:

@@ -21,6 +21,7 @@ from benchmark.regression.record import Record
 from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
 
+TRACK = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
 
 
@@ -178,3 +179,15 @@ def test_data_of_a_file_is_refused() -> None:
     record = Record(Environment(data={"source": "mine.jsonl"}), {})
     with pytest.raises(SettingError, match="came from a file"):
         probe_of(record, "model")
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    """Records of two models, and a model that neither was made with, tell nothing of code."""
+    named = {name: tmp_path / f"{name}.json" for name in "ab"}
+    for name, path in named.items():
+        environment = Environment(versions=versions(), model={"fingerprint": name})
+        write_record(replace(_record("x"), environment=environment), path)
+    with pytest.raises(SettingError, match="of two models; isolate two records of one"):
+        isolate(named["a"], named["b"], "m", print)
+    with pytest.raises(SettingError, match=r"--model .*track: not the model that .*a\.json was"):
+        isolate(named["a"], named["a"], str(TRACK), print)

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline.sentinel import watch
+from benchmark.pipeline import sentinel
+from benchmark.pipeline.sentinel import sentinel_record, watch
+from benchmark.regression.comparison import compare
 from benchmark.regression.sentinel import Family, family_from_json, moved, shift_lines
 
 OLD = Family(
@@ -83,3 +86,27 @@ def test_a_tokenizer_that_breaks_is_a_finding(
     seen = watch("tiny", tokenizer)
     assert "failed" in seen.constraint
     assert "dead" in seen.constraint["failed"] or "expression" in seen.constraint["failed"]
+
+
+def test_a_chat_template_that_breaks_is_that_text_alone(
+    tiny_tokenizer: Callable[..., TransformersTokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other texts keep their ids; the record fails at the tokens, with the library's words."""
+    tokenizer = tiny_tokenizer()
+    before = watch("tiny", tokenizer)
+
+    def broken(*_: object, **__: object) -> None:
+        raise ImportError("apply_chat_template requires jinja2>=3.1.6")
+
+    monkeypatch.setattr(type(tokenizer.raw), "apply_chat_template", broken)
+    seen = watch("tiny", tokenizer)
+    assert seen.tokenizer["prompt"] == before.tokenizer["prompt"]
+    assert "requires jinja2>=3.1.6" in seen.tokenizer["chat"]
+    assert seen.constraint == before.constraint
+    families = iter((before, seen))
+    monkeypatch.setattr(sentinel, "watch", lambda _: next(families))
+    old, new = (sentinel_record(["tiny"]) for _ in range(2))
+    found = compare(old, new)
+    assert (found.severity, found.stage) == ("regression", "tokens")
+    assert found.failed["tokens"].startswith("tiny: ModelError: tiny: chat template: ImportError(")
+    assert [each.stage for each in found.movements] == ["tokens"]

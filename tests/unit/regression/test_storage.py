@@ -6,6 +6,7 @@ import json
 import lzma
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -116,6 +117,25 @@ def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
     zipped.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match="damaged"):
         read_record(zipped)
+
+
+def test_a_full_disk_leaves_the_record_before(
+    record: Record, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither part of it is replaced unless both could be written."""
+    path = tmp_path / "record.json"
+    write_record(record, path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    new = hand.restaged(record, "answer", (0,))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_record(new, path)
+    assert _same(read_record(path), record)
+    assert {each.name for each in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
 
 
 def _edited(text: str, **changed: object) -> str:
