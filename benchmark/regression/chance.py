@@ -74,6 +74,7 @@ def _sets(record: Record, state: int) -> list[AllowedSet]:
 
 def _together(found: Comparison, old: int, new: int) -> int:
     """How many sets follow the same tokens in both: the next one after they part does too."""
-    one, other = found.old.path[old], found.new.path[new]
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    one, other = found.old.path[old : old + 1], found.new.path[new : new + 1]
+    tokens = zip(*one, *other, strict=False) if one and other else ()
+    alike = takewhile(lambda pair: pair[0] == pair[1], tokens)
     return sum(1 for _ in alike) + 1

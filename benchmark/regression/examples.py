@@ -37,6 +37,8 @@ def examples(
     """The first states in which the stage moved, as far as the records keep what moved."""
     if movement is None or movement.failed or movement.stage not in _SHOW:
         return ()
+    if old.stages[movement.stage].failed:  # it works again; there is nothing to hold it against
+        return ()
     show, pair = _SHOW[movement.stage], dict(alignment.pairs)
     known = (show(old, new, a, pair[a]) for a in movement.states if a in pair)
     found = [example for example in known if example]
