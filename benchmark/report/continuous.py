@@ -1,12 +1,13 @@
 """A comparison for machines that build: a JUnit case, GitHub annotations and a step summary."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.regression.verdict import Comparison, Severity
 from benchmark.report.junit import Case, Problem, Suite, document
-from benchmark.report.shift import headline, summary_lines
+from benchmark.report.shift import MARGINS, example_lines, headline, margin_rows, summary_lines
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 
@@ -33,7 +34,11 @@ def junit(comparison: Comparison, name: str) -> str:
     """A JUnit file of one case, which fails by drift and by regression."""
     problem = None
     if comparison.severity in _LEVELS:
-        problem = Problem(headline(comparison), "\n".join(summary_lines(comparison)))
+        lines = [
+            *summary_lines(comparison),
+            *(line for e in example_lines(comparison) for line in e),
+        ]
+        problem = Problem(headline(comparison), "\n".join(lines))
     return document([Suite("compare", (Case("compare", name, properties(comparison), problem),))])
 
 
@@ -55,6 +60,14 @@ def step_summary(comparison: Comparison, name: str) -> str:
         lines += ["", "| numops | gained | lost |", "|---:|---:|---:|"]
         counts = comparison.flips_by_numops().items()
         lines += [f"| {numops} | {gained} | {lost} |" for numops, (gained, lost) in counts]
+    if comparison.changes:
+        lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in margin_rows(comparison)]
+    if comparison.examples:
+        shown = "\n".join(line for each in example_lines(comparison) for line in each)
+        # Longer than any run of backticks in what models write.
+        fence = "`" * (max(map(len, re.findall("`+", shown)), default=2) + 1)
+        lines += ["", f"{fence}text", shown, fence]
     if comparison.stage:
         lines += ["", "| suspect | old | new | reach |", "|---|---|---|---:|"]
         lines += [

@@ -51,6 +51,9 @@ def shift_report(comparison: Comparison) -> RenderableType:
     return Group(*parts)
 
 
+MARGINS = ("state", "token", "old", "new", "margin then", "margin now")
+
+
 def rendered(comparison: Comparison, width: int = 80) -> str:
     """The report as plain text of that width."""
     console = Console(file=StringIO(), width=width, color_system=None)
@@ -149,27 +152,39 @@ def _flips(comparison: Comparison) -> Table:
 
 def _margins(comparison: Comparison) -> Table:
     table = plain_table("First changed token of each answer, margins in nats")
-    for name in ("state", "token", "old", "new", "margin then", "margin now"):
+    for name in MARGINS:
         table.add_column(name, justify="right")
-    for change in comparison.changes[:_SHOWN]:
-        tokens = (change.old_token, change.new_token)
-        margins = (change.margin, change.margin_new)
-        table.add_row(
-            str(change.old),
-            str(change.position),
-            *("end" if token is None else str(token) for token in tokens),
-            *("not kept" if margin is None else f"{margin:+.4f}" for margin in margins),
-        )
+    for row in margin_rows(comparison):
+        table.add_row(*row)
     if (more := len(comparison.changes) - _SHOWN) > 0:
         table.caption = f"{more} more; --json has all"
     return table
 
 
+def margin_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """The first answers that changed, under the heads of :data:`MARGINS`."""
+    for change in comparison.changes[:_SHOWN]:
+        tokens = (change.old_token, change.new_token)
+        margins = (change.margin, change.margin_new)
+        yield (
+            str(change.old),
+            str(change.position),
+            *("end" if token is None else str(token) for token in tokens),
+            *("not kept" if margin is None else f"{margin:+.4f}" for margin in margins),
+        )
+
+
+def example_lines(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Where each example is, and what old and new have there."""
+    for each in comparison.examples:
+        yield f"state {each.state}, {each.where}", f"  old: {each.old!r}", f"  new: {each.new!r}"
+
+
 def _examples(comparison: Comparison) -> Iterator[Text]:
-    for example in comparison.examples:
-        text = Text(f"state {example.state}, {example.where}\n", style="bold")
-        text.append(f"  old: {example.old!r}\n", style="not bold red")
-        text.append(f"  new: {example.new!r}", style="not bold green")
+    for where, old, new in example_lines(comparison):
+        text = Text(f"{where}\n", style="bold")
+        text.append(f"{old}\n", style="not bold red")
+        text.append(new, style="not bold green")
         yield text
 
 

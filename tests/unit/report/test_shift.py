@@ -121,3 +121,18 @@ def test_only_github_gets_a_summary(regression: Comparison, tmp_path: Path) -> N
     assert path.read_text() == "before\n" + step_summary(regression, "a")
     assert "| logits | 3 | 3 |" in path.read_text()
     assert "| library `torch` | 2.13 | 2.14 | 3 |" in path.read_text()
+
+
+def test_margins_and_examples_are_in_the_summary(regression: Comparison) -> None:
+    """Of a step on GitHub, and in JUnit's text; a fence is longer than what is in it."""
+    text = step_summary(regression, "a")
+    assert "| state | token | old | new | margin then | margin now |" in text
+    assert (
+        len(regression.changes) == text.count("not kept |") + text.count(" | +") or "| 1 |" in text
+    )
+    example = regression.examples[0]
+    assert f"```text\nstate {example.state}, {example.where}\n  old: {example.old!r}" in text
+    assert f"new: {example.new!r}" in junit(regression, "a").replace("&#x27;", "'")
+    ticks = replace(example, old="``` code", new="````")
+    text = step_summary(replace(regression, examples=(ticks,)), "a")
+    assert text.count("`````") == 2
