@@ -1,5 +1,6 @@
 """Seeded faults are noticed at their stage and laid at the right door; no fault is no alarm."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -124,6 +125,21 @@ def test_faults_are_noticed_where_they_are(
     assert {each.kind for each in found.suspects[1:] if each.changed} >= {"library", "setting"}
     assert found.exit_status == EXIT_STATUSES[found.severity]
     assert found.exit_status not in {0, 1, 2}
+
+
+def test_the_table_of_the_documents_is_the_catalogue(fault: Callable[[str], Injector]) -> None:
+    """docs/faults.md has a row a fault: what is done, where it is noticed, and who it was."""
+    rows_ = []
+    for name, each in CATALOGUE.items():
+        engines = ", ".join(engine for fault_, engine in CASES if fault_ == name)
+        done = (fault(each["inject"]).__doc__ or "").rstrip(".")
+        severity = each["severity"] + " (the stage fails)" * each.get("fails", False)
+        rows_.append(
+            f"| {name} | {done} | {engines} | {each['stage']} | {severity} | {each['cause']} |"
+        )
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| [a-z0-9-]+ \|.*\|$", text, re.MULTILINE)[1:] == rows_
+    assert f"{len(CATALOGUE)} faults, {len(CASES)} cases" in text
 
 
 def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
