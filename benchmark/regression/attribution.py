@@ -1,19 +1,11 @@
 """Which difference between two environments can have moved a stage, the likeliest first."""
 
-import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import files
 
+from benchmark.regression.reaches import table
 from benchmark.regression.record import Record
 
-Reach = Mapping[str, int]
-"""By stage: 3 where it makes what the stage records, 2 where that goes straight in, 1 rarely."""
-
 RAISED = 4
-
-_KINDS = ("library", "setting", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +86,3 @@ def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
         return known.get(name, {}).get(stage, 0)
     beginnings = [beginning for beginning in known if name.startswith(beginning)]
     return known[max(beginnings, key=len)].get(stage, 0) if beginnings else 0
-
-
-@cache
-def table() -> dict[str, dict[str, Reach]]:
-    """What can move which stage, as ``suspects.toml`` has it."""
-    text = files("benchmark.regression").joinpath("suspects.toml").read_text(encoding="utf-8")
-    data = tomllib.loads(text)
-    return {kind: data[kind] for kind in _KINDS}

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import platform
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
+
+from benchmark.regression.reaches import table
 
 _VARIABLES = ("OMP_", "MKL_", "ATEN_", "TORCH", "PYTORCH_", "TRANSFORMERS_", "CUBLAS_", "CUDA_")
 """Beginnings of the environment variables that torch and transformers read."""
@@ -49,11 +49,9 @@ class Environment:
         return {f"{group}.{name}": str(v) for group, part in parts for name, v in part.items()}
 
 
-@cache
 def libraries() -> tuple[str, ...]:
-    """The libraries that reach any stage, from ``suspects.toml``."""
-    text = files("benchmark.regression").joinpath("suspects.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)["library"])
+    """The libraries that reach any stage."""
+    return tuple(table()["library"])
 
 
 def versions() -> dict[str, str]:

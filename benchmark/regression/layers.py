@@ -23,7 +23,8 @@ from typing import Protocol
 from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
-from benchmark.errors import MissingLibraryError, SettingError
+from benchmark.errors import SettingError
+from benchmark.regression.pip_process import run_pip
 
 _MADE = "made.json"
 _REFUSED = "refused.txt"
@@ -166,17 +167,13 @@ def _stand_on(folder: Path) -> None:
 
 def _install(layer: Layer, wanted: Sequence[str]) -> str | None:
     """None, or the line in which pip says why not."""
-    command = [sys.executable, "-m", "pip", "--python", str(layer.python), "install"]
-    command += ["--quiet", "--no-compile", "--disable-pip-version-check", *wanted]
+    options = ("--quiet", "--no-compile", "--disable-pip-version-check")
     try:
-        # The requirements are checked, the rest is ours.
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        done = run_pip(
+            "--python", str(layer.python), "install", *options, *wanted, patience=_PATIENCE
         )
     except subprocess.TimeoutExpired:
         return f"pip took more than {_PATIENCE} s"
-    if "No module named pip" in done.stderr:
-        raise MissingLibraryError("pip is not installed here; run: python -m ensurepip")
     if done.returncode == 0:
         return None
     if _UNREACHED in done.stderr:  # pip goes on to say that there are no such releases

@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from benchmark.errors import MissingLibraryError, SettingError
+from benchmark.errors import SettingError
+from benchmark.regression.pip_process import run_pip
 
 _LISTED = re.compile(r"^Available versions: (?P<versions>.+)$", re.MULTILINE)
 _PATIENCE = 180
@@ -24,16 +24,10 @@ def listing(library: str, pre: bool) -> str:  # noqa: FBT001  # one of two lists
         SettingError: when the index does not know the library, or does not answer.
         MissingLibraryError: where there is no pip.
     """
-    command = [sys.executable, "-m", "pip", "index", "versions", library, *["--pre"] * pre]
     try:
-        # The name is checked below; the command is ours.
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=False, timeout=_PATIENCE
-        )
+        done = run_pip("index", "versions", library, *["--pre"] * pre, patience=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise SettingError(f"{library}: the index did not answer in {_PATIENCE} s") from error
-    if "No module named pip" in done.stderr:
-        raise MissingLibraryError("pip is not installed here; run: python -m ensurepip")
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise SettingError(f"{library}: the index gives no releases: {reason}")
