@@ -83,7 +83,7 @@ def sentinel_record(names: Sequence[str]) -> Record:
 
 
 def _stage(families: Sequence[Family], name: str) -> Stage:
-    """One fingerprint a family; the errors, where a library raised one in any."""
+    """One fingerprint a family; beside them the errors, where a library raised one in any."""
     values = [(family.name, getattr(family, name)) for family in families]
     errors = [
         f"{family}: {what}"
@@ -91,9 +91,8 @@ def _stage(families: Sequence[Family], name: str) -> Stage:
         for key, value in each.items()
         if (what := _error(key, value)) is not None
     ]
-    if errors:
-        return Stage(failed="; ".join(errors))
-    return Stage(tuple(digest(sorted(each.items())) for _, each in values))
+    digests = tuple(digest(sorted(each.items())) for _, each in values)
+    return Stage(digests, "; ".join(errors) or None)
 
 
 def _error(key: str, value: str) -> str | None:

@@ -96,6 +96,8 @@ def _moved(
 ) -> Movement | None:
     pairs = alignment.pairs
     before, after = old.stages[name].digests, new.stages[name].digests
+    if old.stages[name].failed and not (before and after):
+        return None  # in both, in the same words, and nothing is there to compare
     if name in WHOLE:
         differ: Sequence[int] = [0] if before != after else []
         all_excused = name == "verdict" and bool(excused) and _only(old, new, pairs, excused)

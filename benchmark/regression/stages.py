@@ -27,7 +27,8 @@ DIGEST_BYTES = 6
 class Stage:
     """One stage's fingerprints, one a state; ``weights`` and ``verdict`` have one for all.
 
-    ``failed`` is the line of the error that ended the stage; it has no fingerprints then.
+    ``failed`` is the line of the error that ended the stage, which has no fingerprints then; of a
+    sentinel's families the others have theirs.
     """
 
     digests: tuple[str, ...] = ()

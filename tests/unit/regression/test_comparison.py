@@ -235,3 +235,25 @@ def test_states_that_are_there_twice_are_paired_in_their_order(record: Record) -
     twice = Stage((digests[0], digests[0], digests[2]))
     doubled = replace(record, stages={**record.stages, "dataset": twice})
     assert compare(doubled, doubled).severity is Severity.SAME
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_a_stage_that_fails_in_both(record: Record, stage: str) -> None:
+    """In the same words it has not moved; in others it says the new ones."""
+    one, other = (
+        replace(record, stages={**record.stages, stage: Stage(failed=words)})
+        for words in ("a", "b")
+    )
+    assert compare(one, one).severity is Severity.SAME
+    (movement,) = compare(one, other).movements
+    assert (movement.stage, movement.failed, movement.states) == (stage, "b", ())
+
+
+def test_what_others_do_beside_one_that_fails_in_both(record: Record) -> None:
+    """One family of a sentinel fails as before, and another one's tokens move: that is seen."""
+    old, new = (
+        replace(record, stages={**record.stages, "tokens": Stage(("x", each, "z"), "a: no")})
+        for each in ("one", "two")
+    )
+    (movement,) = compare(old, new).movements
+    assert (movement.stage, movement.states, movement.failed) == ("tokens", (1,), None)
