@@ -276,7 +276,11 @@ def _extent(movement: Movement) -> str:
     if movement.failed:
         # What is said first and where it was said; an expression in between may be pages long.
         line = movement.failed
-        return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_TAIL:]}"
+        return (
+            line
+            if len(line) <= _LONGEST
+            else f"{line[: _LONGEST // 2].rstrip()} ... {line[-_TAIL:].lstrip()}"
+        )
     return f"in {len(movement.states)} of {movement.of}"
 
 
