@@ -39,9 +39,9 @@ def pinned(upgrade: str, known: Releases = releases) -> str:
     if exact and _is_installed(requirement.name):
         return upgrade
     listed = known(requirement.name)
-    fitting = list(requirement.specifier.filter(listed, prereleases=True))
     if exact:
         return upgrade
+    fitting = list(requirement.specifier.filter(listed, prereleases=True))
     if not fitting:
         raise SettingError(f"{upgrade}: the index has no such release for this Python")
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""

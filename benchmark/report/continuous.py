@@ -34,11 +34,8 @@ def junit(comparison: Comparison, name: str) -> str:
     """A JUnit file of one case, which fails by drift and by regression."""
     problem = None
     if comparison.severity in _LEVELS:
-        lines = [
-            *summary_lines(comparison),
-            *(line for e in example_lines(comparison) for line in e),
-        ]
-        problem = Problem(headline(comparison), "\n".join(lines))
+        lines = [*summary_lines(comparison), _examples(comparison)]
+        problem = Problem(headline(comparison), "\n".join(filter(None, lines)))
     return document([Suite("compare", (Case("compare", name, properties(comparison), problem),))])
 
 
@@ -64,7 +61,7 @@ def step_summary(comparison: Comparison, name: str) -> str:
         lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]
         lines += [f"| {' | '.join(row)} |" for row in margin_rows(comparison)]
     if comparison.examples:
-        shown = "\n".join(line for each in example_lines(comparison) for line in each)
+        shown = _examples(comparison)
         # Longer than any run of backticks in what models write.
         fence = "`" * (max(map(len, re.findall("`+", shown)), default=2) + 1)
         lines += ["", f"{fence}text", shown, fence]
@@ -75,6 +72,10 @@ def step_summary(comparison: Comparison, name: str) -> str:
             for s in comparison.suspects[:_SUSPECTS]
         ]
     return "\n".join(lines) + "\n"
+
+
+def _examples(comparison: Comparison) -> str:
+    return "\n".join(line for each in example_lines(comparison) for line in each)
 
 
 def on_github(
