@@ -19,7 +19,7 @@ from benchmark.cli.options import (
     States,
     flag,
 )
-from benchmark.cli.writing import write_json
+from benchmark.cli.writing import check_outputs, write_json
 
 _INTERRUPTED = 130
 
@@ -82,11 +82,11 @@ def speed(
         max_new_tokens=max_new_tokens,
         verify=verify,
     )
+    check_outputs(json_file)
     # Ended from outside it ends its engines' processes as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(Console(stderr=True)) as progress:
         race = measure(request, progress)
-    write_json(json_file, race.as_json())
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
     console = Console()
@@ -100,6 +100,7 @@ def speed(
             console.print(partings_table(label, found, row.compared or 0))
         else:
             console.print(f"{label}: all of {row.compared} answers are the paper's method's")
+    write_json(json_file, race.as_json())
     if race.stopped:
         console.print("stopped: these are the rounds that were finished")
         sys.exit(_INTERRUPTED)

@@ -9,6 +9,7 @@ import torch
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.linears import PackedLinear, packed
+from benchmark.decoding.products import product_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,7 +44,7 @@ class Products:
         with torch.inference_mode():
             taken = [self._timed(rows) for rows in _ROWS]
             single = [self._timed(1)]
-            with packed(self._model):
+            with packed(self._model, product_for(self._model)):
                 taken += [self._timed(rows) for rows in _ROWS]
                 single.append(self._timed(1))
         return Timed(

@@ -28,16 +28,12 @@ class Scoring:
 class Partial(NamedTuple):
     """Attention over some of the keys.
 
-    ``output`` has shape (tokens, key heads, group, head dimension). ``weight``, the logarithm of
+    ``output`` has shape (rows, queries, key heads, head dimension). ``weight``, the logarithm of
     the sum of exp(score), has no last dimension.
     """
 
     output: torch.Tensor
     weight: torch.Tensor
-
-    def result(self, dtype: torch.dtype) -> torch.Tensor:
-        """The attention, shape (tokens, heads, head dimension)."""
-        return self.output.flatten(1, 2).to(dtype)
 
 
 class Mask:
@@ -48,43 +44,38 @@ class Mask:
         self._allowed = allowed
         self._laid: dict[tuple[int, torch.dtype], torch.Tensor] = {}
 
-    def laid(self, group: int, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to scores, shape (rows, 1, places * group, length).
+    def laid(self, times: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to scores, shape (rows, 1, times * places, length).
 
         0 where allowed and elsewhere what no score makes up for; finite, so that a part without
         any allowed key is weighed by zero and not by NaN.
         """
-        if (group, dtype) not in self._laid:
+        if (times, dtype) not in self._laid:
             hidden = torch.zeros(self._allowed.shape, dtype=dtype, device=self._allowed.device)
             hidden.masked_fill_(~self._allowed, torch.finfo(dtype).min / 4)
-            self._laid[group, dtype] = hidden.repeat_interleave(group, dim=1)[:, None]
-        return self._laid[group, dtype]
+            self._laid[times, dtype] = hidden.repeat(1, times, 1)[:, None]
+        return self._laid[times, dtype]
 
 
-def partial(query: torch.Tensor, stored: Stored, scoring: Scoring, mask: Mask | None) -> Partial:
-    """Attention of queries, shape (rows, places, key heads, group, head dimension).
+def partial(
+    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: Mask | None, times: int = 1
+) -> Partial:
+    """Attention of queries, shape (rows, key heads, queries, head dimension).
 
     Args:
-        query: the queries of each row; the heads of a group share a key head.
+        query: the queries of each row, by the key head that they look at.
         stored: the keys and values of each row.
         scoring: how scores are made.
         mask: what queries do not see, where they do not see all.
-
-    Returns:
-        The parts, places of one row after those of another as tokens.
+        times: how many times the places of the mask stand one after the other in the queries.
     """
-    rows, places, heads, group, width = query.shape
-    flat = query.transpose(1, 2).reshape(rows, heads, places * group, width)
     fusable = query.device.type == "cpu" and query.dtype in _FUSED and scoring.softcap is None
     attend = _fused if fusable else _plain
     # The kernel wants the queries' own dtype; where scores are made here they are float32.
     dtype = query.dtype if fusable else torch.float32
-    laid = None if mask is None else mask.laid(group, dtype)
-    output, weight = attend(flat, stored, scoring, laid)
-    return Partial(
-        output.view(rows, heads, places, group, width).transpose(1, 2).flatten(0, 1),
-        weight.view(rows, heads, places, group).transpose(1, 2).flatten(0, 1),
-    )
+    laid = None if mask is None else mask.laid(times, dtype)
+    output, weight = attend(query, stored, scoring, laid)
+    return Partial(output.transpose(1, 2), weight.transpose(1, 2))
 
 
 def _fused(
@@ -115,9 +106,7 @@ def _plain(
     return output, (top + total.log()).squeeze(-1)
 
 
-def merge(one: Partial, other: Partial) -> Partial:
-    """Attention over both sets of keys."""
-    weight = torch.logaddexp(one.weight, other.weight)
-    mine, theirs = (one.weight - weight).exp(), (other.weight - weight).exp()
-    output = one.output * mine[..., None] + other.output * theirs[..., None]
-    return Partial(output, weight)
+def merge(one: Partial, other: Partial) -> torch.Tensor:
+    """The output of attention over both sets of keys, in float32."""
+    share = torch.sigmoid(other.weight - one.weight)
+    return torch.lerp(one.output.float(), other.output.float(), share.float()[..., None])

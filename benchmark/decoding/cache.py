@@ -18,6 +18,11 @@ class Stored(NamedTuple):
         """The first ``length`` tokens of some slots, without a copy."""
         return Stored(self.keys[slots, :, :length], self.values[slots, :, :length])
 
+    def times(self, count: int) -> "Stored":
+        """One slot's as those of so many, without a copy."""
+        keys, values = (each.expand(count, -1, -1, -1) for each in self)
+        return Stored(keys, values)
+
 
 class RaggedCache:
     """What attention has to look at, by layer, on the device of the layer.
@@ -42,20 +47,21 @@ class RaggedCache:
         self.prefix[layer] = Stored(keys[None].contiguous(), values[None].contiguous())
         return self.prefix[layer]
 
+    def rows(self, slots: torch.Tensor, positions: torch.Tensor, heads: int) -> torch.Tensor:
+        """Where positions of slots are for :meth:`store`, shape (writes * key heads,)."""
+        places = (slots * heads * self._length + positions)[:, None]
+        each = torch.arange(heads, device=slots.device) * self._length
+        return (places + each).flatten()
+
     def store(
-        self,
-        layer: int,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        slots: torch.Tensor,
-        positions: torch.Tensor,
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor
     ) -> Stored:
-        """Write keys and values, shape (writes, key heads, head dimension), to slots' positions."""
+        """Write keys and values, shape (writes, key heads, head dimension), to rows."""
         if layer not in self._own:
             self._own[layer] = self._room(keys.shape[1], keys)
         own = self._own[layer]
-        own.keys[slots, :, positions] = keys
-        own.values[slots, :, positions] = values
+        for room, new in zip(own, (keys, values), strict=True):
+            room.flatten(0, 2).index_copy_(0, rows, new.flatten(0, 1))
         return own
 
     def copy(self, copies: Sequence[Copy]) -> None:

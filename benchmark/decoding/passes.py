@@ -13,7 +13,7 @@ from benchmark.decoding.attention import Mask, Partial, Scoring, merge, partial
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.pace import Pace
-from benchmark.decoding.plans import Plan, plan, seen
+from benchmark.decoding.plans import Heads, Plan, plan, seen
 from benchmark.errors import ModelError
 
 NAME = "ragged"
@@ -94,8 +94,10 @@ class PrefixPass:
         if alike not in self._masks:
             places = torch.arange(len(query), device=query.device)
             self._masks[alike] = Mask(seen(places[None], len(query), scoring.window))
-        mask = self._masks[alike]
-        return partial(_grouped(query, key)[None], stored, scoring, mask).result(query.dtype)
+        heads = _heads(query, key)
+        grouped = _grouped(query, heads)
+        found = partial(grouped, stored.times(heads.group), scoring, self._masks[alike])
+        return _by_token(found.output, query)
 
 
 class RowsPass:
@@ -106,7 +108,7 @@ class RowsPass:
         self._cache = cache
         self._batch = batch
         self._pace = pace
-        self._plans: dict[tuple[torch.device, int | None], Plan] = {}
+        self._plans: dict[tuple[torch.device, int | None, Heads], Plan] = {}
 
     def attend(
         self,
@@ -117,41 +119,71 @@ class RowsPass:
         scoring: Scoring,
     ) -> torch.Tensor:
         """Write keys and values into the slots, and attend to prefix and slots."""
-        here = self._plan(query.device, scoring.window)
-        grouped = _grouped(query, key)
-        own = self._own(layer, grouped, (key, value), scoring, here)
+        heads = _heads(query, key)
+        here = self._plan(query.device, scoring.window, heads)
+        query = query.contiguous()
+        own = self._own(layer, query, (key, value), scoring, here, heads)
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
-            return own.result(query.dtype)
-        before = partial(grouped[None], prefix, scoring, here.prefix_mask)
-        return merge(before, own).result(query.dtype)
+            return _by_token(own.output, query)
+        grouped = _grouped(query, heads)
+        before = partial(grouped, prefix.times(heads.group), scoring, here.prefix_mask)
+        return _by_token(merge(before, own), query)
 
     def _own(
         self,
         layer: int,
-        grouped: torch.Tensor,
+        query: torch.Tensor,
         new: tuple[torch.Tensor, torch.Tensor],
         scoring: Scoring,
         here: Plan,
+        heads: Heads,
     ) -> Partial:
-        """Attention to the slots, in the order of the tokens."""
-        keys, values = (each.transpose(0, 1)[here.sources] for each in new)
-        stored = self._cache.store(layer, keys, values, here.slots, here.positions)
-        parts = []
+        """Attention to the slots, as to a prefix: rows are the heads of a group."""
+        keys, values = (each.transpose(0, 1) for each in new)
+        if here.sources is not None:
+            keys, values = (each.index_select(0, here.sources) for each in (keys, values))
+        stored = self._cache.store(layer, keys, values, here.targets)
+        width = query.shape[-1]
+        padded = query.view(-1, width).index_select(0, here.padded)
+        outputs, weights, taken = [], [], 0
         for group in here.groups:
-            queries = grouped[group.take].view(*group.shape, *grouped.shape[1:])
             slots = stored.view(group.slots, group.length)
-            padded = partial(queries, slots, scoring, group.mask)
-            parts.append([each[group.keep] for each in padded])
-        return Partial(*(torch.cat(each)[here.order] for each in zip(*parts, strict=True)))
+            if group.alone is not None:
+                alone = _grouped(query[group.alone], heads)
+                found = partial(alone, slots.times(heads.group), scoring, group.mask)
+            else:
+                rows = group.count * heads.keys * heads.group * group.places
+                several = padded[taken : taken + rows].view(group.count, heads.keys, -1, width)
+                found = partial(several, slots, scoring, group.mask, heads.group)
+                taken += rows
+            outputs.append(found.output.reshape(-1, width))
+            weights.append(found.weight.reshape(-1))
+        shape = (heads.group, len(query), heads.keys)
+        return Partial(
+            torch.cat(outputs).index_select(0, here.given).view(*shape, width),
+            torch.cat(weights).index_select(0, here.given).view(shape),
+        )
 
-    def _plan(self, device: torch.device, window: int | None) -> Plan:
-        if (device, window) not in self._plans:
-            self._plans[device, window] = plan(self._batch, self._pace, window, device)
-        return self._plans[device, window]
+    def _plan(self, device: torch.device, window: int | None, heads: Heads) -> Plan:
+        alike = device, window, heads
+        if alike not in self._plans:
+            self._plans[alike] = plan(self._batch, self._cache, self._pace, heads, window, device)
+        return self._plans[alike]
 
 
-def _grouped(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Queries by the key head they share, shape (tokens, key heads, group, head dimension)."""
-    tokens, heads, width = query.shape
-    return query.reshape(tokens, key.shape[0], heads // key.shape[0], width)
+def _heads(query: torch.Tensor, key: torch.Tensor) -> Heads:
+    return Heads(key.shape[0], query.shape[1] // key.shape[0])
+
+
+def _grouped(query: torch.Tensor, heads: Heads) -> torch.Tensor:
+    """Queries by head of a group, shape (group, key heads, tokens, head dimension), not copied.
+
+    So a head of a group is a row with the same keys as the others.
+    """
+    return query.view(len(query), *heads, -1).permute(2, 1, 0, 3)
+
+
+def _by_token(output: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """Output by head of a group, token and key head as the queries are, by token and head."""
+    return output.permute(1, 2, 0, 3).reshape(query.shape).to(query.dtype)

@@ -3,12 +3,23 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmark.decoding.attention import Mask
 from benchmark.decoding.batch import Batch, Span
+from benchmark.decoding.cache import RaggedCache
 from benchmark.decoding.pace import Pace
+
+
+class Heads(NamedTuple):
+    """How many key heads a layer has, and how many query heads share each."""
+
+    keys: int
+    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +29,21 @@ class Group:
     Attributes:
         slots: the slots looked at, one next to the other.
         length: how many tokens of them.
-        take: which token of the pass is the query at each place, shape (slots * places,).
-        shape: how many slots, and places in each.
-        keep: which queries are not padding, as indices into ``take``.
+        places: how many queries a slot has.
+        alone: the tokens of the pass, where they are one row's.
         mask: what queries do not see of it.
     """
 
     slots: slice
     length: int
-    take: torch.Tensor
-    shape: tuple[int, int]
-    keep: torch.Tensor
+    places: int
+    alone: slice | None
     mask: Mask
+
+    @property
+    def count(self) -> int:
+        """How many slots."""
+        return int(self.slots.stop - self.slots.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +51,54 @@ class Plan:
     """A pass as indices.
 
     Attributes:
-        sources: the tokens whose keys and values are written, shape (writes,).
-        slots: the slots they are written to, shape (writes,).
-        positions: and where in these, shape (writes,).
+        sources: the tokens whose keys and values are written, shape (writes,); None for all in
+            their order.
+        targets: the rows of the cache that they are written to.
         groups: who is attended together.
-        order: the tokens in their order, as indices into the groups' one after the other.
+        padded: the queries of the groups of several rows, one group after the other, shape
+            (queries,): of row * key heads * places of a group, by place; as rows of all heads of
+            all tokens.
+        given: by head of a group, token and key head, in this order, which of the groups' outputs
+            is its; these stand as :class:`benchmark.decoding.attention.Partial` has them.
         prefix_mask: what the tokens do not see of the prefix; None where they see all of it.
     """
 
-    sources: torch.Tensor
-    slots: torch.Tensor
-    positions: torch.Tensor
+    sources: torch.Tensor | None
+    targets: torch.Tensor
     groups: list[Group]
-    order: torch.Tensor
+    padded: torch.Tensor
+    given: torch.Tensor
     prefix_mask: Mask | None
 
 
-def plan(batch: Batch, pace: Pace, window: int | None, device: torch.device) -> Plan:
+def plan(
+    batch: Batch,
+    cache: RaggedCache,
+    pace: Pace,
+    heads: Heads,
+    window: int | None,
+    device: torch.device,
+) -> Plan:
     """The plan of a batch for layers that see ``window`` tokens, or all where that is None."""
     bundles = _bundles(batch.spans, pace)
-    places = [i for spans in bundles for s in spans for i in range(s.start, s.start + s.length)]
+    groups = [_group(spans, window, device) for spans in bundles]
     sources, slots, positions = torch.tensor(batch.writes, device=device).unbind(1)
+    in_order = [write.token for write in batch.writes] == list(range(len(batch.tokens)))
     prefix_mask = None
     if window is not None and max(batch.positions) >= window:
         asking = torch.tensor([batch.positions], device=device)
         prefix_mask = Mask(seen(asking, batch.prefix, window))
+    padded = [
+        _padded(spans, group, heads)
+        for spans, group in zip(bundles, groups, strict=True)
+        if group.alone is None
+    ]
     return Plan(
-        sources,
-        slots,
-        positions,
-        [_group(spans, window, device) for spans in bundles],
-        torch.tensor(sorted(range(len(places)), key=places.__getitem__), device=device),
+        None if in_order else sources,
+        cache.rows(slots, positions, heads.keys),
+        groups,
+        torch.from_numpy(np.concatenate([np.empty(0, np.int64), *padded])).to(device),
+        torch.from_numpy(_given(bundles, groups, len(batch.tokens), heads)).to(device),
         prefix_mask,
     )
 
@@ -94,21 +125,38 @@ def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> G
     """The spans padded, with the slots between theirs, which are asked nothing."""
     first, last = min(span.slot for span in spans), max(span.slot for span in spans)
     slots, places = last + 1 - first, max(span.length for span in spans)
-    # Padding asks about the first token of the pass at the first place: anything would do.
-    take, where = ([0] * (slots * places) for _ in range(2))
-    keep: list[int] = []
-    for slot, start, length, position in spans:
-        at = (slot - first) * places
-        take[at : at + length] = range(start, start + length)
-        where[at : at + length] = range(position, position + length)
-        keep.extend(range(at, at + length))
     longest = max(span.position + span.length for span in spans)
-    located = torch.tensor(where, device=device).view(slots, places)
-    return Group(
-        slice(first, last + 1),
-        longest,
-        torch.tensor(take, device=device),
-        (slots, places),
-        torch.tensor(keep, device=device),
-        Mask(seen(located, longest, window)),
-    )
+    # Padding asks about the first place: anything would do.
+    where = np.zeros((slots, places), np.int64)
+    for slot, _, length, position in spans:
+        where[slot - first, :length] = range(position, position + length)
+    mask = Mask(seen(torch.from_numpy(where).to(device), longest, window))
+    alone = slice(spans[0].start, spans[0].start + places) if slots == 1 else None
+    return Group(slice(first, last + 1), longest, places, alone, mask)
+
+
+def _padded(spans: Sequence[Span], group: Group, heads: Heads) -> NDArray[np.int64]:
+    """Which rows of all queries, those of a token by head, stand where in a group."""
+    # Padding is the first token of the pass: anything would do.
+    tokens = np.zeros((group.count, group.places), np.int64)
+    for slot, start, length, _ in spans:
+        tokens[slot - group.slots.start, :length] = range(start, start + length)
+    each = np.arange(heads.keys * heads.group)[:, None]
+    return (tokens[:, None] * len(each) + each).ravel()
+
+
+def _given(
+    bundles: Sequence[Sequence[Span]], groups: Sequence[Group], tokens: int, heads: Heads
+) -> NDArray[np.int64]:
+    """Where in the outputs of all groups those of each token are."""
+    first, step = (np.zeros(tokens, np.int64) for _ in range(2))
+    offset = 0
+    for spans, group in zip(bundles, groups, strict=True):
+        row = heads.group * group.places
+        for slot, start, length, _ in spans:
+            here = slice(start, start + length)
+            first[here] = offset + (slot - group.slots.start) * row + np.arange(length)
+            step[here] = group.places
+        offset += group.count * row
+    places = first + step * np.arange(heads.group)[:, None]
+    return (places[..., None] * heads.keys + np.arange(heads.keys)).ravel()

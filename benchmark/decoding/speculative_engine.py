@@ -19,6 +19,7 @@ from benchmark.decoding.engine import Limits
 from benchmark.decoding.linears import packed
 from benchmark.decoding.model_runner import ModelRunner, ragged
 from benchmark.decoding.pace import Pace
+from benchmark.decoding.products import product_for
 from benchmark.decoding.rows import Rules, Statistics
 from benchmark.decoding.scheduler import Scheduler
 from benchmark.decoding.stops import stop_ids
@@ -51,6 +52,7 @@ class SpeculativeEngine:
         """
         self._model = model
         self._spellings = tokenizer.spellings
+        self._product = product_for(model)
         self._pace = Pace.on(model.device.type, limits.batch_size)
         self._drafters = {"prompt": copied, **(drafters or {})}
         automaton = Automaton.of(constraint, tokenizer.spellings)
@@ -70,6 +72,7 @@ class SpeculativeEngine:
             "order": "sorted token ids, rows replaced as they finish",
             "drafts": sorted([*self._drafters, "expression"]),
             "pace": asdict(self._pace),
+            "products": self._product.name if self._product else "the model's own",
         }
 
     def generate(
@@ -80,7 +83,7 @@ class SpeculativeEngine:
         Prompts that are done are left out.
         """
         wanted = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
-        with packed(self._model), ragged(self._model):
+        with packed(self._model, self._product), ragged(self._model):
             runner = ModelRunner(self._model, self._rules.automaton, self._pace)
             scheduler = Scheduler(runner, self._rules, self._drafters, self._pace, self.statistics)
             batches = scheduler.decode(wanted)

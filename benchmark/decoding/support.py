@@ -20,12 +20,13 @@ from benchmark.models.memory_errors import is_out_of_memory
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.05}
 """How far logits may be apart, in standard deviations of them: what rounding makes of it.
 
-In float32 the worst of them counts. In 16 bit it is the root of the mean square: of a million
-logits of SmolLM2 in bfloat16 the worst is 0.5 off by rounding alone, the mean 0.05. A feature that
-the passes lack moves all of them.
+In float32 the worst of them counts. In 16 bit it is the root of the mean square of a token's, at
+the worst token: of a million logits of SmolLM2 in bfloat16 the worst is 0.5 off by rounding alone,
+of its tokens the worst 0.17. A feature that the passes lack moves all logits of the tokens that it
+is about; a forgotten window is about those beyond it alone.
 """
 
 _SHARED, _LENGTH, _SINGLE = 7, 24, 9
@@ -59,7 +60,8 @@ def unsupported(model: "PreTrainedModel") -> str | None:
             raise  # a smaller batch may do
         return f"its layers do not take packed passes: {' '.join(str(error).split())[:200]}"
     off = (own - packed) / own.std()
-    apart = (off.abs().max() if name == "float32" else off.square().mean().sqrt()).item()
+    by_token = off.abs().amax(-1) if name == "float32" else off.square().mean(-1).sqrt()
+    apart = by_token.max().item()
     if apart <= tolerance:
         return None
     return f"its logits in packed passes are {apart:.2g} standard deviations off"

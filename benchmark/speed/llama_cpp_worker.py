@@ -27,6 +27,7 @@ class LlamaCppEngine:
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
         parameters.n_gpu_layers = 0
         parameters.verbosity = 0
+        parameters.cache_ram_mib = 0  # prompts that the slot has left are not kept elsewhere
         self._batch: int = parameters.n_batch
         self._server = xllamacpp.Server(parameters)
         self._setup = setup
@@ -34,6 +35,7 @@ class LlamaCppEngine:
     def __call__(self, work: Work) -> Taken:
         """Decode the prompts in the order of their tokens, so that neighbours share the most."""
         order = sorted(range(len(work["prompts"])), key=work["prompts"].__getitem__)
+        self._forget(work["prompts"][order[0]][-1])
         started, processor = time.perf_counter(), time.process_time()
         replies = {i: self._reply(work["prompts"][i]) for i in order}
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
@@ -45,6 +47,10 @@ class LlamaCppEngine:
             "tokens": sum(t["prompt_n"] + t["predicted_n"] - 1 for t in timings),
             "answers": [self._answer(replies[i]) for i in range(len(replies))],
         }
+
+    def _forget(self, token: int) -> None:
+        """Have the only slot filled by something else: the last round's prompts are gone."""
+        self._server.handle_completions({"prompt": [token], "n_predict": 1, "cache_prompt": False})
 
     def _reply(self, prompt: list[int]) -> dict[str, Any]:
         reply: dict[str, Any] = self._server.handle_completions(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from benchmark.decoding.arithmetic import Products, open_choices
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import create_engine
+from benchmark.decoding.engines import check_prompts, create_engine
 from benchmark.decoding.speculative_engine import SpeculativeEngine
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
@@ -67,13 +67,15 @@ class _Own:
     def __call__(self, work: Work) -> Taken:
         prompts = [tuple(ids) for ids in work["prompts"]]
         expected = dict(zip(prompts, map(tuple, work["expected"]), strict=True))
+        limits = Limits(work["batch_size"], self._setup["max_new_tokens"])
+        check_prompts(self._model, self._tokenizer, prompts, limits)
         said: list[str] = []
         release()  # what the round before held is not to stand beside this one's
         engine = create_engine(
             self._setup["engine"],
             self._model,
             self._tokenizer,
-            Limits(work["batch_size"], self._setup["max_new_tokens"]),
+            limits,
             self._setup["expression"],
             expected or None,
             said.append,

@@ -69,7 +69,11 @@ def _family(process: int) -> Iterator[int]:
     """The process and all that descend from it, as far as the system tells."""
     yield process
     for path in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in path.read_text(encoding="ascii").split():
+        try:
+            children = path.read_text(encoding="ascii").split()
+        except OSError:  # that thread has ended since
+            continue
+        for child in children:
             yield from _family(int(child))
 
 

@@ -253,7 +253,8 @@ def _fail_once(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, survived
     return passes
 
 
-def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer, dtype: torch.dtype) -> None:
     """A model that scales its logits, which the passes do not, is run by the paper's engine."""
     config = CohereConfig(
         vocab_size=VOCABULARY,
@@ -266,7 +267,7 @@ def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer) -> None:
         pad_token_id=0,
     )
     said: list[str] = []
-    model = CohereForCausalLM(config).eval()
+    model = CohereForCausalLM(config).eval().to(dtype)
     engine = create_engine("speculative", model, tokenizer, Limits(1, 1), WORDS, say=said.append)
     assert isinstance(engine, OutlinesEngine)
     assert "engine outlines in place of speculative" in said[0]
@@ -297,12 +298,16 @@ def test_a_trial_that_breaks_falls_back(
     assert "float64 is not known" in str(support.unsupported(create("llama").double()))
 
 
-@pytest.mark.parametrize("window", [8, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("window", [8, 100, 400])
 def test_the_trial_reaches_beyond_the_window(
-    create: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch, window: int
+    create: Callable[..., PreTrainedModel],
+    monkeypatch: pytest.MonkeyPatch,
+    window: int,
+    dtype: torch.dtype,
 ) -> None:
-    """Passes that forget a sliding window are found out, however long it is."""
-    model = create("mistral")
+    """Passes that forget a sliding window are found out, however long it is, in every dtype."""
+    model = create("mistral").to(dtype)
     model.config.sliding_window = window
     for layer in model.get_decoder().layers:
         layer.self_attn.sliding_window = window

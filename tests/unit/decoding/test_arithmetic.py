@@ -39,7 +39,7 @@ def test_every_product_is_timed_and_the_head_apart(
 
     monkeypatch.setattr(Products, "_clock", timed)
     # Packed layers are other modules, without the hook; here both are counted as they stand.
-    monkeypatch.setattr(arithmetic, "packed", lambda model: torch.inference_mode())
+    monkeypatch.setattr(arithmetic, "packed", lambda model, product: torch.inference_mode())
     layers, head, reading = Products(model).seconds()
     hidden, inner = config.hidden_size, config.intermediate_size
     shared = hidden * config.num_key_value_heads // config.num_attention_heads

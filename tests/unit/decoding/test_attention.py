@@ -49,16 +49,16 @@ def test_merged_parts_are_the_whole(split: int, seed: int, scale: float) -> None
     )
     key, value = key[:, :KEY_HEADS] * scale, value[:, :KEY_HEADS]
     scoring = Scoring(0.3, None, None)
-    grouped = query.transpose(1, 2).reshape(1, 5, KEY_HEADS, GROUP, WIDTH)
+    grouped = query.view(KEY_HEADS, GROUP, 5, WIDTH).transpose(0, 1)
     parts = [
-        partial(grouped, Stored(key[:, :, part], value[:, :, part]), scoring, None)
+        partial(grouped, Stored(key[:, :, part], value[:, :, part]).times(GROUP), scoring, None)
         for part in (slice(split), slice(split, None))
     ]
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, scale=0.3, enable_gqa=True
     )
     torch.testing.assert_close(
-        merge(*parts).result(torch.float32), expected[0].transpose(0, 1), atol=1e-5, rtol=1e-5
+        merge(*parts).permute(2, 0, 1, 3).flatten(0, 1), expected[0], atol=1e-5, rtol=1e-5
     )
 
 
@@ -123,15 +123,13 @@ def test_slots_are_copied_and_shared() -> None:
     cache = RaggedCache(3, 71)
     key = torch.arange(4.0).view(1, 4, 1)
     for slot in (0, 1):
-        cache.store(0, key.transpose(0, 1), -key.transpose(0, 1), *_where([slot] * 4, range(4)))
+        rows = cache.rows(torch.tensor([slot] * 4), torch.arange(4), 1)
+        cache.store(0, key.transpose(0, 1), -key.transpose(0, 1), rows)
     cache.copy([Copy(0, 2, 3)])
-    stored = cache.store(0, torch.full((1, 1, 1), 9.0), torch.zeros(1, 1, 1), *_where([2], [70]))
+    last = cache.rows(torch.tensor([2]), torch.tensor([70]), 1)
+    stored = cache.store(0, torch.full((1, 1, 1), 9.0), torch.zeros(1, 1, 1), last)
     assert stored.keys.shape == (3, 1, 71, 1)
     seen = stored.view(slice(1, 3), 4)
     assert seen.keys[:, 0, :, 0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 0]]
     assert seen.values[1, 0, :3, 0].tolist() == [0, -1, -2]
     assert stored.keys[2, 0, 70, 0] == 9
-
-
-def _where(slots: list[int], positions: object) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor(slots), torch.tensor(list(positions))  # type: ignore[call-overload]

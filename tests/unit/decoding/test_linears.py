@@ -6,24 +6,66 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from transformers import PreTrainedModel
 
+from benchmark.decoding import products
 from benchmark.decoding.linears import PackedLinear, packed
+from benchmark.decoding.products import Mkl, OneDnn, Product, Widened, product_for
 
 ROOT = Path(__file__).parents[3]
 
+PRODUCTS: dict[str, tuple[Product, torch.dtype]] = {
+    "oneDNN": (OneDnn(), torch.float32),
+    "oneDNN, bfloat16": (OneDnn(), torch.bfloat16),
+    "MKL": (Mkl(), torch.float32),
+    "widened": (Widened(Mkl(), torch.bfloat16), torch.bfloat16),
+}
 
+each_product = pytest.mark.parametrize("name", PRODUCTS)
+
+
+def _here(name: str) -> tuple[Product, torch.dtype]:
+    """The product of that name; skips where this processor or torch has not what it needs."""
+    product, dtype = PRODUCTS[name]
+    if "oneDNN" in name and products._one_dnn(dtype) is None:
+        pytest.skip(f"no oneDNN for {dtype} here")
+    if "oneDNN" not in name and not isinstance(products._single(), Mkl):
+        pytest.skip("no MKL here")
+    return product, dtype
+
+
+@each_product
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(3,), (1, 5), (2, 7)])
-def test_packed_layer_gives_what_the_layer_gives(shape: tuple[int, ...], bias: bool) -> None:  # noqa: FBT001  # a case
-    """Up to rounding, with and without bias, for any number of leading dimensions."""
-    layer = torch.nn.Linear(16, 24, bias=bias)
-    states = torch.randn(*shape, 16)
+@pytest.mark.parametrize("shape", [(3,), (1, 5), (2, 7), (1, 300)])
+def test_packed_layer_gives_what_the_layer_gives(
+    name: str,
+    shape: tuple[int, ...],
+    bias: bool,  # noqa: FBT001  # a case
+) -> None:
+    """Up to rounding, with and without bias, for any number of leading dimensions and rows."""
+    product, dtype = _here(name)
+    layer = torch.nn.Linear(16, 24, bias=bias, dtype=dtype)
+    states = torch.randn(*shape, 16).to(dtype)
     with torch.inference_mode():
-        torch.testing.assert_close(PackedLinear(layer)(states), layer(states))
+        found, expected = PackedLinear(layer, product)(states), layer(states)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected)
+
+
+@each_product
+def test_weights_come_back(name: str) -> None:
+    """Bit for bit, the smallest and the largest numbers too."""
+    product, dtype = _here(name)
+    layer = torch.nn.Linear(33, 17, dtype=dtype)
+    numbers = torch.finfo(dtype)
+    with torch.inference_mode():
+        layer.weight[0, :4] = torch.tensor([numbers.max, numbers.min, numbers.tiny, 0.0])
+        assert torch.equal(product.pack(layer.weight).unpacked(), layer.weight)
 
 
 def test_model_is_packed_and_given_back(tiny_model: Callable[..., PreTrainedModel]) -> None:
@@ -32,9 +74,12 @@ def test_model_is_packed_and_given_back(tiny_model: Callable[..., PreTrainedMode
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     bits = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     ids = torch.arange(9)[None]
+    product = product_for(model)
+    if product is None:
+        pytest.skip("nothing to pack for here")
     with torch.inference_mode():
         before = model(ids).logits
-        with suppress(KeyError), packed(model):
+        with suppress(KeyError), packed(model, product):
             inside = dict(model.named_modules())
             assert all(isinstance(inside[name], PackedLinear) for name in layers)
             torch.testing.assert_close(model(ids).logits, before, atol=1e-4, rtol=1e-4)
@@ -44,16 +89,70 @@ def test_model_is_packed_and_given_back(tiny_model: Callable[..., PreTrainedMode
     assert all(torch.equal(layer.weight, bits[name]) for name, layer in layers.items())
 
 
-def test_half_precision_is_left_alone(tiny_model: Callable[..., PreTrainedModel]) -> None:
-    """float16, which few processors multiply, is run as it is."""
-    model = tiny_model("llama", 352, 1).half()
-    with packed(model):
+def test_what_is_left_alone(tiny_model: Callable[..., PreTrainedModel]) -> None:
+    """float16, which few processors multiply, and broken weights: 0 times infinity is not 0."""
+    assert product_for(tiny_model("llama", 352, 1).half()) is None
+    model = tiny_model("llama", 352, 1)
+    with torch.no_grad():
+        model.get_decoder().layers[0].mlp.up_proj.weight[0, 0] = torch.inf
+    assert product_for(model) is None
+    with packed(model, None):
         assert not any(isinstance(module, PackedLinear) for module in model.modules())
+
+
+class Slow(OneDnn):
+    """A product in bfloat16 beside which another is so many times as quick."""
+
+
+@pytest.mark.parametrize(
+    ("own", "wide", "room", "widened"),
+    [(3.0, 1.0, True, True), (1.1, 1.0, True, False), (3.0, 1.0, False, False)],
+    ids=["slow", "about as quick", "no room"],
+)
+def test_sixteen_bit_is_widened_where_that_is_clearly_quicker(
+    own: float,
+    wide: float,
+    room: bool,  # noqa: FBT001  # a case
+    widened: bool,  # noqa: FBT001  # a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the seconds of both, and only where twice the weights have room."""
+    slow, single = Slow(), Mkl()
+    monkeypatch.setattr(products, "_one_dnn", lambda dtype: slow)
+    monkeypatch.setattr(products, "_single", lambda: single)
+    monkeypatch.setattr(products, "_seconds", lambda it: own if it is slow else wide)
+    products._half.cache_clear()
+    chosen = products._half(room=room)
+    products._half.cache_clear()
+    assert isinstance(chosen, Widened) is widened
+    assert widened or chosen is slow
+
+
+def test_a_layout_for_one_number_of_rows_is_found_out() -> None:
+    """MKL's is used for any number of rows only where it gives the right products for them."""
+
+    class Fixed(Mkl):
+        def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake
+            packed = super().pack(weight)
+
+            def multiply(states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+                right = packed.multiply(states, bias)
+                return right if len(states) < 128 else right.roll(1, 0)
+
+            return SimpleNamespace(multiply=multiply)
+
+    class Missing(Mkl):
+        def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake
+            raise AttributeError("no such function")
+
+    assert not products._takes_any_rows(Fixed())
+    assert not products._takes_any_rows(Missing())
 
 
 PASSES = """
 import ctypes, torch
 from benchmark.decoding.linears import packed
+from benchmark.decoding.products import _one_dnn
 
 class Heap(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
@@ -68,7 +167,7 @@ class Model(torch.nn.Module):
 
 libc, model = ctypes.CDLL(None), Model()
 libc.mallinfo2.restype = Heap
-with torch.inference_mode(), packed(model):
+with torch.inference_mode(), packed(model, _one_dnn(torch.float32)):
     for rows in range(100, 200):
         for layer in model.layers:
             layer(torch.zeros(rows, 512))
