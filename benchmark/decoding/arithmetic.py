@@ -1,4 +1,4 @@
-"""What a model's matrix products alone take on this machine: no engine can be quicker."""
+"""What a model's matrix products alone take on this machine, by the quickest way known here."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
