@@ -87,6 +87,7 @@ def speed(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(Console(stderr=True)) as progress:
         race = measure(request, progress)
+    write_json(json_file, race.as_json())
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
     console = Console()
@@ -100,7 +101,6 @@ def speed(
             console.print(partings_table(label, found, row.compared or 0))
         else:
             console.print(f"{label}: all of {row.compared} answers are the paper's method's")
-    write_json(json_file, race.as_json())
     if race.stopped:
         console.print("stopped: these are the rounds that were finished")
         sys.exit(_INTERRUPTED)

@@ -94,9 +94,11 @@ def create_engine(
     """
     from benchmark.decoding.drafts import expected as expected_drafts
     from benchmark.decoding.outlines_engine import OutlinesEngine
+    from benchmark.decoding.products import keep_few_kernels
     from benchmark.decoding.speculative_engine import SpeculativeEngine
     from benchmark.decoding.support import unsupported
 
+    keep_few_kernels()
     if check_engine(name) == "unconstrained":
         return OutlinesEngine(model, tokenizer, limits, None)
     constraint = compiled(expression, tokenizer, model.get_input_embeddings().num_embeddings)

@@ -6,11 +6,11 @@ is between two batch sizes.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.decoding.products import Product
+from benchmark.decoding.products import Product, packable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,23 +34,20 @@ class PackedLinear(torch.nn.Module):
 def packed(model: "PreTrainedModel", product: Product | None) -> Iterator[None]:
     """The model with linear layers packed for a product, and as before afterwards.
 
-    No weight is held twice, but for those that are read one row at a time too: the head's.
+    Where a product gives weights back none is held twice, but for those that are read one row at a
+    time too: the head's.
     """
     if product is None:
         yield
         return
     with ExitStack() as stack:
+        layers = set(packable(model, model.dtype))
         head = model.get_output_embeddings().weight
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
-                if _packable(child, model.dtype):
+                if isinstance(child, torch.nn.Linear) and child in layers:
                     stack.enter_context(_swapped(parent, name, child, product, head))
         yield
-
-
-def _packable(layer: torch.nn.Module, dtype: torch.dtype) -> TypeGuard[torch.nn.Linear]:
-    # Subclasses compute something else, such as quantized weights.
-    return type(layer) is torch.nn.Linear and layer.weight.dtype == dtype
 
 
 @contextmanager
@@ -63,7 +60,7 @@ def _swapped(
 ) -> Iterator[None]:
     replacement = PackedLinear(linear, product)
     setattr(parent, name, replacement)
-    alone = linear.weight is not kept
+    alone = product.unpacks and linear.weight is not kept
     if alone:
         linear.weight.data = linear.weight.data.new_empty(0)
     try:
@@ -71,5 +68,5 @@ def _swapped(
     finally:
         # First, so that no layer is left packed where unpacking runs out of memory.
         setattr(parent, name, linear)
-        if alone:
-            linear.weight.data = replacement.packed.unpacked()
+        if alone and (weight := replacement.packed.unpacked()) is not None:
+            linear.weight.data = weight

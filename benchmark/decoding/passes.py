@@ -11,7 +11,7 @@ from transformers import AttentionInterface
 
 from benchmark.decoding.attention import Mask, Partial, Scoring, merge, partial
 from benchmark.decoding.batch import Batch
-from benchmark.decoding.cache import RaggedCache
+from benchmark.decoding.cache import RaggedCache, Stored
 from benchmark.decoding.pace import Pace
 from benchmark.decoding.plans import Heads, Plan, plan, seen
 from benchmark.errors import ModelError
@@ -122,7 +122,7 @@ class RowsPass:
         heads = _heads(query, key)
         here = self._plan(query.device, scoring.window, heads)
         query = query.contiguous()
-        own = self._own(layer, query, (key, value), scoring, here, heads)
+        own = _own(query, self._stored(layer, key, value, here), scoring, here, heads)
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
             return _by_token(own.output, query)
@@ -130,46 +130,44 @@ class RowsPass:
         before = partial(grouped, prefix.times(heads.group), scoring, here.prefix_mask)
         return _by_token(merge(before, own), query)
 
-    def _own(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        new: tuple[torch.Tensor, torch.Tensor],
-        scoring: Scoring,
-        here: Plan,
-        heads: Heads,
-    ) -> Partial:
-        """Attention to the slots, as to a prefix: rows are the heads of a group."""
-        keys, values = (each.transpose(0, 1) for each in new)
+    def _stored(self, layer: int, key: torch.Tensor, value: torch.Tensor, here: Plan) -> Stored:
+        """The slots, with the keys and values of the pass."""
+        keys, values = key.transpose(0, 1), value.transpose(0, 1)
         if here.sources is not None:
             keys, values = (each.index_select(0, here.sources) for each in (keys, values))
-        stored = self._cache.store(layer, keys, values, here.targets)
-        width = query.shape[-1]
-        padded = query.view(-1, width).index_select(0, here.padded)
-        outputs, weights, taken = [], [], 0
-        for group in here.groups:
-            slots = stored.view(group.slots, group.length)
-            if group.alone is not None:
-                alone = _grouped(query[group.alone], heads)
-                found = partial(alone, slots.times(heads.group), scoring, group.mask)
-            else:
-                rows = group.count * heads.keys * heads.group * group.places
-                several = padded[taken : taken + rows].view(group.count, heads.keys, -1, width)
-                found = partial(several, slots, scoring, group.mask, heads.group)
-                taken += rows
-            outputs.append(found.output.reshape(-1, width))
-            weights.append(found.weight.reshape(-1))
-        shape = (heads.group, len(query), heads.keys)
-        return Partial(
-            torch.cat(outputs).index_select(0, here.given).view(*shape, width),
-            torch.cat(weights).index_select(0, here.given).view(shape),
-        )
+        return self._cache.store(layer, keys, values, here.targets)
 
     def _plan(self, device: torch.device, window: int | None, heads: Heads) -> Plan:
         alike = device, window, heads
         if alike not in self._plans:
             self._plans[alike] = plan(self._batch, self._cache, self._pace, heads, window, device)
         return self._plans[alike]
+
+
+def _own(
+    query: torch.Tensor, stored: Stored, scoring: Scoring, here: Plan, heads: Heads
+) -> Partial:
+    """Attention to the slots, as to a prefix: rows are the heads of a group."""
+    width = query.shape[-1]
+    padded = query.view(-1, width).index_select(0, here.padded)
+    outputs, weights, taken = [], [], 0
+    for group in here.groups:
+        slots = stored.view(group.slots, group.length)
+        if group.alone is not None:
+            alone = _grouped(query[group.alone], heads)
+            found = partial(alone, slots.times(heads.group), scoring, group.mask)
+        else:
+            rows = group.count * heads.keys * heads.group * group.places
+            several = padded[taken : taken + rows].view(group.count, heads.keys, -1, width)
+            found = partial(several, slots, scoring, group.mask, heads.group)
+            taken += rows
+        outputs.append(found.output.reshape(-1, width))
+        weights.append(found.weight.reshape(-1))
+    shape = (heads.group, len(query), heads.keys)
+    return Partial(
+        torch.cat(outputs).index_select(0, here.given).view(*shape, width),
+        torch.cat(weights).index_select(0, here.given).view(shape),
+    )
 
 
 def _heads(query: torch.Tensor, key: torch.Tensor) -> Heads:

@@ -3,15 +3,18 @@
 Which is the quickest depends on the processor. MKL's is 1.1 to 1.2 times as quick as oneDNN's in
 float32. bfloat16 is quicker than float32 where the processor has instructions made for it, and
 slower where it has to widen the numbers itself: there they are widened once, when they are packed.
+What cannot be unpacked is held beside the weights, if there is room for it.
 """
 
 import os
 import time
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import psutil
 import torch
+
+from benchmark.models.hardware import free_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,6 +30,12 @@ have another number of rows nearly every time. Unless told both keep 1,024: some
 that are not asked for again. Making one takes no time that could be measured.
 """
 
+_TRIED = (1, 2, 7, 33, 100, 200)
+"""Numbers of rows, on both sides of that for which weights are packed."""
+
+_WIDEST = 8192
+"""So many outputs are tried of layers that have more: a vocabulary's take seconds."""
+
 _CLEARLY = 1.2
 """So many times as quick must float32 be for bfloat16 weights to be widened: no matter of noise."""
 
@@ -37,8 +46,8 @@ class Packed(Protocol):
     def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Shape (..., in features) to (..., out features), in the states' dtype."""
 
-    def unpacked(self) -> torch.Tensor:
-        """The weights as they were, bit for bit, shape (out features, in features)."""
+    def unpacked(self) -> torch.Tensor | None:
+        """The weights, bit for bit, shape (out features, in features); None where it cannot."""
 
 
 class Product(Protocol):
@@ -48,6 +57,10 @@ class Product(Protocol):
     def name(self) -> str:
         """What it is called in a result: it decides the last bits."""
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether the weights can be had back; where not, they are kept."""
+
     def pack(self, weight: torch.Tensor) -> Packed:
         """Pack weights of shape (out features, in features)."""
 
@@ -56,6 +69,7 @@ class OneDnn:
     """oneDNN's inner product."""
 
     name = "oneDNN"
+    unpacks = True
 
     def pack(self, weight: torch.Tensor) -> "_OneDnnWeights":
         """In blocks, as oneDNN likes them."""
@@ -67,10 +81,11 @@ class Mkl:
 
     MKL documents its packed weights for one number of rows, and torch's function goes the long way
     for any other unless it is told that they were packed for as many as come. The layout does not
-    depend on the rows: :func:`_takes_any_rows` has it tried.
+    depend on the rows: :func:`_takes_any_rows` tries it for every shape of layer.
     """
 
     name = "MKL"
+    unpacks = False
 
     def pack(self, weight: torch.Tensor) -> "_MklWeights":
         """As MKL likes them."""
@@ -82,15 +97,15 @@ class Mkl:
 class Widened:
     """Numbers of 16 bit multiplied as float32: products that are summed whole and rounded once."""
 
-    def __init__(self, within: Product, dtype: torch.dtype) -> None:
-        """Take the product in float32, and the dtype outside."""
+    def __init__(self, within: Product) -> None:
+        """Take the product in float32."""
         self._within = within
-        self._dtype = dtype
         self.name = f"{within.name} in float32"
+        self.unpacks = False
 
     def pack(self, weight: torch.Tensor) -> "_WidenedWeights":
         """Twice as large as they were."""
-        return _WidenedWeights(self._within.pack(weight.float()), self._dtype)
+        return _WidenedWeights(self._within.pack(weight.float()))
 
 
 class _OneDnnWeights(NamedTuple):
@@ -102,7 +117,7 @@ class _OneDnnWeights(NamedTuple):
         )
         return result
 
-    def unpacked(self) -> torch.Tensor:
+    def unpacked(self) -> torch.Tensor | None:
         return self.blocks.to_dense()
 
 
@@ -117,72 +132,63 @@ class _MklWeights(NamedTuple):
         )
         return result
 
-    def unpacked(self) -> torch.Tensor:
-        # Products with 1 and 0: finite weights come back as they were.
-        return self.multiply(torch.eye(self.shape.shape[1]), None).t().contiguous()
+    def unpacked(self) -> torch.Tensor | None:
+        return None
 
 
 class _WidenedWeights(NamedTuple):
     within: Packed
-    dtype: torch.dtype
 
     def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         wide = None if bias is None else bias.float()
         return self.within.multiply(states.float(), wide).to(states.dtype)
 
-    def unpacked(self) -> torch.Tensor:
-        # What was widened loses nothing.
-        return self.within.unpacked().to(self.dtype)
+    def unpacked(self) -> torch.Tensor | None:
+        return None
+
+
+def keep_few_kernels() -> None:
+    """To be called before the first product: that is when it is read."""
+    for name, count in _KEPT.items():
+        os.environ.setdefault(name, count)
+
+
+def packable(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Linear]:
+    """The layers that can be packed: subclasses compute something else, as quantized ones do."""
+    for layer in model.modules():
+        if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype:
+            yield layer
 
 
 def product_for(model: "PreTrainedModel") -> Product | None:
     """The quickest product for a model here; None where its own layers are to be left alone."""
-    if model.device.type != "cpu" or not _finite(model):
+    if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
         return None
+    keep_few_kernels()
+    layers = list(packable(model, model.dtype))
+    # Beside the weights as much again, and no more than half of what is free.
+    numbers = sum(layer.weight.numel() for layer in layers)
+    room = 2 * numbers * torch.float32.itemsize < free_memory()
+    shapes = {(min(layer.out_features, _WIDEST), layer.in_features) for layer in layers}
+    single = Mkl() if room and all(_takes_any_rows(*shape) for shape in shapes) else None
     if model.dtype == torch.float32:
-        return _single()
-    if model.dtype == torch.bfloat16:
-        return _half(room=_room_to_widen(model))
-    return None
-
-
-def _finite(model: "PreTrainedModel") -> bool:
-    """Whether multiplying by 0 gives 0: broken weights are not packed."""
-    return all(bool(weight.isfinite().all()) for weight in model.parameters())
-
-
-def _room_to_widen(model: "PreTrainedModel") -> bool:
-    """Whether weights twice as large would take less than half the memory that is free."""
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    free = psutil.virtual_memory().available
-    return bool(4 * size < free)
+        return single or _one_dnn(torch.float32)
+    return _half(widened=single is not None)
 
 
 @cache
-def _single() -> Product | None:
-    """The product in float32."""
-    if _takes_any_rows(Mkl()):
-        return Mkl()
-    return _one_dnn(torch.float32)
-
-
-@cache
-def _half(*, room: bool) -> Product | None:
-    """The product in bfloat16."""
-    own, single = _one_dnn(torch.bfloat16), _single()
-    if single is None or not room:
+def _half(*, widened: bool) -> Product | None:
+    """The product in bfloat16, by MKL where that can be had and is clearly quicker."""
+    own = _one_dnn(torch.bfloat16)
+    if not widened:
         return own
-    widened = Widened(single, torch.bfloat16)
-    if own is None:
-        return widened
-    return widened if _seconds(own) > _CLEARLY * _seconds(widened) else own
+    wide = Widened(Mkl())
+    return wide if own is None or _seconds(own) > _CLEARLY * _seconds(wide) else own
 
 
 @cache
 def _one_dnn(dtype: torch.dtype) -> Product | None:
     """oneDNN, where this processor has the instructions for it."""
-    for name, count in _KEPT.items():  # read when the first kernel is made
-        os.environ.setdefault(name, count)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     product = OneDnn()
@@ -193,16 +199,17 @@ def _one_dnn(dtype: torch.dtype) -> Product | None:
     return product
 
 
-def _takes_any_rows(product: Product) -> bool:
-    """Whether what is packed for one number of rows serves for others."""
+@cache
+def _takes_any_rows(outputs: int, inputs: int) -> bool:
+    """Whether what MKL packs for one number of rows serves for others, in layers of this shape."""
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(48, 40, generator=generator)
+    weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float32)
     try:
-        packed = product.pack(weight)
-        for rows in (1, 2, 7, 16, 33, 100, 129, 300):
-            states = torch.randn(rows, 40, generator=generator)
-            found = packed.multiply(states, None)
-            if not torch.allclose(found, states @ weight.t(), rtol=1e-4, atol=1e-4):
+        packed = Mkl().pack(weight)
+        for rows in _TRIED:
+            states = torch.randn(rows, inputs, generator=generator, dtype=torch.float32)
+            found, right = packed.multiply(states, None), states @ weight.t()
+            if not torch.allclose(found, right, rtol=1e-4, atol=1e-4 * inputs**0.5):
                 return False
     except (AttributeError, RuntimeError):  # no such function, or it refuses
         return False
@@ -212,7 +219,8 @@ def _takes_any_rows(product: Product) -> bool:
 def _drawn(product: Product, dtype: torch.dtype, size: int) -> Packed:
     """Random weights of a square layer."""
     generator = torch.Generator().manual_seed(0)
-    return product.pack(torch.randn(size, size, generator=generator).to(dtype))
+    numbers = torch.randn(size, size, generator=generator, dtype=torch.float32)
+    return product.pack(numbers.to(dtype))
 
 
 def _seconds(product: Product) -> float:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+_CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells a container its limits (version 2)."""
+
 
 class Hardware(TypedDict):
     """The device by name, and the hardware class under which results are comparable."""
@@ -45,6 +48,18 @@ def gpu_memory(device: str) -> int | None:
     import torch
 
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+
+
+def free_memory() -> int:
+    """Bytes of memory that a process can still take here, within its container's limit."""
+    import psutil
+
+    free: int = psutil.virtual_memory().available
+    limit, used = (_CGROUP / name for name in ("memory.max", "memory.current"))
+    try:
+        return min(free, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return free
 
 
 def release() -> None:

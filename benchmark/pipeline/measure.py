@@ -212,6 +212,7 @@ def _decode(
         # What did not fit before the run was stopped is not tried again.
         replace(limits, batch_size=before.batch_size or limits.batch_size),
     )
+    before = before.again()
     started, decoded, now = time.perf_counter(), 0, before
     progress.start(len(work.states), len(done), Path(name).name)
     right = _right(work, {index: there[work.states[index].description] for index in done})

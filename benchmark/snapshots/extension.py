@@ -16,7 +16,7 @@ _COUNTS = ("overall", "nontrivial", "by_numops")
 
 
 class MeasurementExtension(JSONSnapshotExtension):
-    """Compares a result with its snapshot; only the environment's versions may always differ.
+    """Compares a result with its snapshot; only versions, and what multiplied, may always differ.
 
     On the same hardware every figure and every query's outcome must be the same, whatever the
     versions: that is the alarm. On other hardware a few outcomes may differ, and with them
@@ -70,7 +70,8 @@ def _any_products(document: dict[str, object]) -> dict[str, object]:
     compositions = document.get("compositions")
     if not isinstance(compositions, list):
         return document
-    return {**document, "compositions": [_without(each, "products") for each in compositions]}
+    known = [_without(each, "products") for each in compositions if isinstance(each, dict)]
+    return {**document, "compositions": known} if len(known) == len(compositions) else document
 
 
 def _without(document: dict[str, object], *names: str) -> dict[str, object]:

@@ -190,6 +190,7 @@ def test_an_interrupted_run_goes_on(request_: RunRequest, whole: bytes) -> None:
     run(request_, watch)
     assert watch.started == [(STATES, BATCH)]
     assert predictions.read_bytes() == whole
+    assert json.loads((request_.out / "result.json").read_text())["timing"]["starts"] == 2
     watch = Watch()
     run(request_, watch)
     assert watch.started == []

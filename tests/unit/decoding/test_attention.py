@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.attention import Scoring, merge, partial
+from benchmark.decoding.attention import Mask, Scoring, merge, partial
 from benchmark.decoding.batch import Batch, Copy
 from benchmark.decoding.cache import RaggedCache, Stored
 from benchmark.decoding.pace import Pace
@@ -133,3 +133,20 @@ def test_slots_are_copied_and_shared() -> None:
     assert seen.keys[:, 0, :, 0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 0]]
     assert seen.values[1, 0, :3, 0].tolist() == [0, -1, -2]
     assert stored.keys[2, 0, 70, 0] == 9
+
+
+def test_the_prefix_is_not_copied_for_heads_of_a_group() -> None:
+    """Where no kernel takes equal keys for several rows, they are one row: nothing grows by it."""
+    rows, length = 8, 1000
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(rows, KEY_HEADS, 2, WIDTH, generator=generator)
+    key, value = torch.randn(2, 1, KEY_HEADS, length, WIDTH, generator=generator)
+    mask = Mask(torch.arange(length) < torch.tensor([[[400], [700]]]))
+    scoring = Scoring(0.3, 5.0, None)
+    with torch.profiler.profile(profile_memory=True) as taken:
+        together = partial(query, Stored(key, value).times(rows), scoring, mask)
+    apart = [partial(each[None], Stored(key, value), scoring, mask) for each in query]
+    for place, part in enumerate(together):
+        torch.testing.assert_close(part, torch.cat([one[place] for one in apart]))
+    copied = [e for e in taken.key_averages() if e.key in {"aten::clone", "aten::copy_"}]
+    assert sum(e.self_cpu_memory_usage for e in copied) < rows * key.numel()

@@ -10,9 +10,10 @@ HALVED: dict[str, object] = {"drafts": ["prompt"], "pace": {"rows": 2}}
 
 def test_notes_come_back_as_they_were() -> None:
     """A run that goes on has the sizes, compositions, states and seconds of what was before."""
-    history = History().plus(4, PACKED, 3, 1.5).plus(2, HALVED, 2, 0.25)
+    history = History().again().plus(4, PACKED, 3, 1.5).again().plus(2, HALVED, 2, 0.25)
     assert History.of(json.loads(json.dumps(history.as_json()))) == history
     assert (history.batch_size, history.decoded, history.seconds) == (2, 5, 1.75)
+    assert history.starts == 2
 
 
 def test_each_size_and_composition_is_listed_once() -> None:
@@ -28,5 +29,5 @@ def test_nothing_is_noted_where_the_size_says_it_all() -> None:
     """Engines without a composition leave the notes as they were before there was one."""
     history = History().plus(1, {}, 1, 0.5)
     assert set(history.as_json()) == {"batch_sizes", "timing"}
-    assert History.of(history.as_json()) == history
+    assert History.of(history.again().as_json()) == history.again()
     assert History.of({}) == History()

@@ -1,4 +1,4 @@
-"""What drafts are worth, without a model: `python docs/replay.py TOKENIZER [PREDICTIONS]`.
+"""What drafts are worth, without a model: `python docs/engine_replay.py TOKENIZER [PREDICTIONS]`.
 
 The default engine decodes the evaluated states of seed 0 with a runner that knows the answers: the
 correct ones, or those of a run's predictions.jsonl. Prints passes, tokens and choices a state by
@@ -66,7 +66,8 @@ class Replay:
         for token, _ in batch.questions:
             text = (*self._prefix, *self._held[of[token]])[: batch.positions[token] + 1]
             asked = self._prompt(of[token], text)
-            yield [*self._answers[asked], self._end][len(text) - len(asked)]
+            # After a wrong draft, which may be beyond the answer, nobody listens.
+            yield [*self._answers[asked], self._end][: len(text) - len(asked) + 1][-1]
 
     def _prompt(self, slot: int, text: TokenIds) -> TokenIds:
         known = self._known.get(slot, ())

@@ -1,4 +1,4 @@
-"""Where the time of the default engine goes: `python docs/profile.py MODEL [STATES] [DTYPE]`.
+"""Where the default engine's time goes: `python docs/engine_profile.py MODEL [STATES] [DTYPE]`.
 
 Prints a table of torch's operations, as docs/log.md has it. Loading, and a first run of a few
 states that makes buffers, are not in it.
