@@ -292,10 +292,10 @@ def test_unknown_settings_are_named_with_the_known_ones(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+def test_a_model_that_is_not_there(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A folder that does not exist, and a hub that cannot be reached, say what to do."""
     out = ("--states", "1", "--out", tmp_path / "out")
-    line = _line(_process("run", "--model", tmp_path / "none", *out))
+    line = refused("run", "--model", tmp_path / "none", *out)
     assert "no such folder" in line
     line = _line(_process("run", "--model", "meta-llama/Llama-2-7b-hf", *out))
     assert "HF_HUB_OFFLINE" in line

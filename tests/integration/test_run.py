@@ -1,6 +1,7 @@
 """A run from end to end on a tiny random model: its files, and what survives a kill."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -101,18 +102,6 @@ def _command(request: RunRequest, states: int = STATES) -> list[str]:
         *("--out", str(request.out), "--seed", "3", "--states", str(states)),
         *("--device", "cpu", "--batch-size", str(BATCH), "--engine", str(request.engine)),
     ]
-
-
-def _start(request: RunRequest, states: int = STATES) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603
-        _command(request, states),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Whoever runs the tests in the background has them, and their children, ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
 
 
 def _wait_for_predictions(process: Process, path: Path) -> None:
@@ -225,15 +214,25 @@ def test_a_killed_process_loses_no_finished_state(
     assert predictions.read_bytes() == whole
 
 
-def test_ctrl_c_is_one_line(request_: RunRequest) -> None:
+def test_ctrl_c_is_one_line(
+    request_: RunRequest, tmp_path: Path, fakes: Callable[[str], ModuleType]
+) -> None:
     """An interrupted command says that the same command goes on, and exits with 130."""
-    process = _start(request_, states=200)  # far from done when the first batch is
-    _wait_for_predictions(process, request_.out / "predictions.jsonl")
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("stopped; whatever was finished is kept")
-    assert "Traceback" not in errors
+    forked = fakes("forked")
+    # Far from done when the first batch is.
+    command = forked.command(*_command(request_, states=200)[3:])
+
+    def interruptible() -> None:
+        # Whoever runs the tests in the background has them, and their children, ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        command()
+
+    with forked.Forked(interruptible, tmp_path / "output") as process:
+        _wait_for_predictions(process, request_.out / "predictions.jsonl")
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait() == 130
+    assert process.err.splitlines()[-1].startswith("stopped; whatever was finished is kept")
+    assert "Traceback" not in process.err
 
 
 def test_a_full_disk_keeps_what_is_finished(

@@ -1,12 +1,12 @@
 """``train-controls`` as a user meets it, killed and started again, and its models in a run."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -52,17 +52,21 @@ def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: 
 
 
 def test_a_killed_command_goes_on(
-    tiny_recipe: Path, made: Path, tmp_path: Path, command_line: Command
+    tiny_recipe: Path,
+    made: Path,
+    tmp_path: Path,
+    command_line: Command,
+    fakes: Callable[[str], ModuleType],
 ) -> None:
     """SIGKILL after the first checkpoint, and the same command ends with the same weights."""
-    command = _command("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    forked = fakes("forked")
+    out = ("--recipe", str(tiny_recipe), "--out", str(tmp_path))
+    with forked.Forked(forked.command("train-controls", *out), tmp_path / "output") as process:
         while process.poll() is None and not (tmp_path / ".copy" / "checkpoint.pt").exists():
             time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not _weights(tmp_path)
-    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", tmp_path)
+    done = command_line("train-controls", *out)
     assert "going on at step" in done.stderr
     assert _weights(tmp_path) == _weights(made)
 
