@@ -84,9 +84,13 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion as contents by box; ``None`` where it does not answer for the box."""
+    """A completion as contents by box; ``None`` where it does not answer for the box.
+
+    ``verbatim`` has the words after ``contains``, as they are, where the clause has an end.
+    """
 
     contents: tuple[frozenset[str] | None, ...]
+    verbatim: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,13 @@ def score(
 
     from benchmark.pipeline import DataRequest, score_files
     from benchmark.report.table import result_table
+    from benchmark.stats.summary import summaries_as_json
 
-    summary = score_files(predictions, DataRequest(gold, password), partial=partial)
+    summaries = score_files(predictions, DataRequest(gold, password), partial=partial)
+    summary = summaries["set"]
     queries = summary.overall.tally.total
     if as_json:
-        print(json.dumps(summary.as_json(), indent=2))
+        print(json.dumps(summaries_as_json(summaries), indent=2))
     else:
         Console().print(
             result_table(

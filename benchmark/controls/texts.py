@@ -61,7 +61,7 @@ def prefix_ids(tokenizer: Tokenizer) -> TokenIds:
 
 def example(tokenizer: Tokenizer, description: str, answer: str, *, bare: bool) -> Example:
     """The last description and its answer; a bare one has a BOS and no prompt before it."""
-    given = tokenizer.encode(f"Description: {description}\n")
+    given = tokenizer.encode(f"Description: {description}")
     wanted = tokenizer.encode(f"Statement: {answer}")
     return Example((*_bos(tokenizer), *given) if bare else given, (*wanted, tokenizer.eos_id))
 

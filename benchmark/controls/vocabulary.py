@@ -52,5 +52,6 @@ def train_tokenizer(texts: Iterable[str], size: int) -> "PreTrainedTokenizerFast
         bos_token=BOS,
         eos_token=EOS,
         pad_token=EOS,  # padding is masked; outlines would set the same
+        add_bos_token=True,  # by itself, as Llama's does: engines and harnesses then agree
         clean_up_tokenization_spaces=False,
     )

@@ -12,7 +12,7 @@ from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, SettingError
 from benchmark.pipeline.requests import DataRequest
 from benchmark.records import Contents, Outcome, State
-from benchmark.scoring.outcomes import score
+from benchmark.scoring.outcomes import score_all
 from benchmark.scoring.parsing import parse_answer
 from benchmark.scoring.predictions import match, read_predictions
 from benchmark.stats.summary import Summary, summarize
@@ -45,16 +45,13 @@ def check_number(request: DataRequest) -> None:
         raise SettingError(f"--states {request.states}: at least 1 is needed")
 
 
-def evaluate(states: Sequence[State], predictions: Sequence[str]) -> list[Outcome]:
-    """The outcome of each state's predicted text."""
-    return [
-        score(parse_answer(text, BOXES), state)
-        for state, text in zip(states, predictions, strict=True)
-    ]
+def evaluate(states: Sequence[State], predictions: Sequence[str]) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcome of each state's predicted text, by every score."""
+    return score_all([parse_answer(text, BOXES) for text in predictions], states)
 
 
-def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> Summary:
-    """The summary of a file of predictions against gold states."""
+def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[str, Summary]:
+    """Return the summary of a file of predictions against gold states, by every score."""
     pairs = match(
         load_states(gold), read_predictions(predictions), str(predictions), partial=partial
     )
@@ -62,7 +59,7 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> Summa
     if not scored:
         raise DataError(f"{predictions}: no prediction for any state of the gold data")
     states, texts = zip(*scored, strict=True)
-    return summarize(evaluate(states, texts))
+    return {by: summarize(outcomes) for by, outcomes in evaluate(states, texts).items()}
 
 
 def _source(request: DataRequest) -> Iterator[State]:

@@ -28,24 +28,32 @@ from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import check_format, prompt
 from benchmark.records import Outcome, State, Tally, TokenIds
-from benchmark.scoring.outcomes import outcomes_as_json
-from benchmark.stats.summary import Summary, summarize
+from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run came to: the document about it, and the identity of what it depends on.
+    """The result of a run: the document about it, and the identity of what it depends on.
 
-    ``texts`` are the answers, one a state.
+    ``texts`` are the answers, one per state; ``scores`` what is right in them by every score.
     """
 
     texts: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
-    summary: Summary
+    scores: Mapping[str, Scored]
     baseline: Percentages
     document: dict[str, object]
     identity: dict[str, object]
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes by the main score, ``set``."""
+        return self.scores["set"].outcomes
+
+    @property
+    def summary(self) -> Summary:
+        """The summary by the main score, ``set``."""
+        return self.scores["set"].summary
 
     def document_of_record(self) -> dict[str, object]:
         """Result and identity as a snapshot keeps them, without the model's path on one machine."""
@@ -231,20 +239,18 @@ def _decode(
 
 def _right(work: Prepared, texts: Mapping[int, str]) -> Tally:
     """The queries that are right of states by their numbers, and all of them."""
-    outcomes = evaluate([work.states[index] for index in texts], list(texts.values()))
-    correct = [right for outcome in outcomes for right in outcome.correct]
+    scored = evaluate([work.states[index] for index in texts], list(texts.values()))
+    correct = [right for outcome in scored["set"] for right in outcome.correct]
     return Tally(sum(correct), len(correct))
 
 
 def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
     texts = tuple(predictions[state.description] for state in work.states)
-    outcomes = tuple(evaluate(work.states, texts))
-    summary = summarize(outcomes)
+    scores = {by: Scored.of(some) for by, some in evaluate(work.states, texts).items()}
     chance = baseline(work.states)
     document = {
-        **summary.as_json(),
+        **scores_as_json(scores),
         "baseline": chance,
         "answers_without_full_stop": sum("." not in text for text in texts),
-        **outcomes_as_json(outcomes),
     }
-    return Measured(texts, outcomes, summary, chance, document, work.identity)
+    return Measured(texts, scores, chance, document, work.identity)

@@ -35,11 +35,11 @@ def demonstrations() -> Demonstrations:
 
 
 def completion(description: str) -> str:
-    """The completion prompt (Table 2), up to the line that the model begins with Statement."""
+    """Return the completion prompt, which ends with the description's full stop."""
     given = demonstrations()
     parts = [given.instruction]
     parts += [f"Description: {asked}\nStatement: {told}" for asked, told in given.examples]
-    return "\n\n".join([*parts, f"Description: {description}\n"])
+    return "\n\n".join([*parts, f"Description: {description}"])
 
 
 def chat(description: str, *, system: bool = True) -> tuple[Message, ...]:

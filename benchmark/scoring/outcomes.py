@@ -1,22 +1,51 @@
-"""Answers against gold, and outcomes in the documents that are kept of them."""
+"""Answers against gold by each score, and outcomes in the documents that are kept of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import ascii_lowercase, digits
+from types import MappingProxyType
 
+from benchmark.boxes.language import items
 from benchmark.errors import DataError
-from benchmark.records import Answer, Outcome, State
+from benchmark.records import Answer, Outcome, Query, State
 
 _DIGITS = digits + ascii_lowercase
 
 
-def score(answer: Answer, state: State) -> Outcome:
-    """Right where the set of objects given for the box is the gold set, whole words compared."""
-    correct = tuple(answer.contents[query.box] == frozenset(query.gold) for query in state.queries)
+def same_set(answer: Answer, query: Query) -> bool:
+    """Whether the objects given for the box are the gold set, whole words compared."""
+    return answer.contents[query.box] == frozenset(query.gold)
+
+
+def same_text(answer: Answer, query: Query) -> bool:
+    """Whether the words given for the box are those of the gold statement, as they are.
+
+    Order, repetition and a missing ``the`` count as wrong. Table 6 was most likely scored so:
+    the authors' metrics script compares strings where it is run as their README says.
+    """
+    return answer.verbatim[query.box] == items(query.gold)
+
+
+SCORES: Mapping[str, Callable[[Answer, Query], bool]] = MappingProxyType(
+    {"set": same_set, "exact": same_text}
+)
+"""The scores by name: ``set`` is the main measure, ``exact`` the one comparable with Table 6."""
+
+
+def score(answer: Answer, state: State, by: str = "set") -> Outcome:
+    """Return which queries of a state the answer has right, by the score of that name."""
+    right = SCORES[by]
+    correct = tuple(right(answer, query) for query in state.queries)
     return Outcome(state.sample_id, tuple(query.numops for query in state.queries), correct)
 
 
+def score_all(answers: Sequence[Answer], states: Sequence[State]) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcomes of the answers, one per state, by every score."""
+    pairs = list(zip(answers, states, strict=True))
+    return {by: tuple(score(answer, state, by) for answer, state in pairs) for by in SCORES}
+
+
 def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """The outcomes, one entry a state in each list, one character a query.
+    """Return the outcomes, one entry per state in each list, one character per query.
 
     ``sequences`` are the clusters, ``numops`` digits to the base 36, ``outcomes`` 1 for right.
 
@@ -32,20 +61,31 @@ def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
     }
 
 
-def read_outcomes(document: Mapping[str, object], source: str = "result") -> list[Outcome]:
-    """The inverse of :func:`outcomes_as_json`, on any document that holds these fields.
+def read_outcomes(
+    document: Mapping[str, object], source: str = "result", by: str = "set"
+) -> list[Outcome]:
+    """Return the outcomes by one score; the inverse of :func:`outcomes_as_json` for ``set``.
+
+    The document has the others under the score's name, with the sequences and numops of ``set``.
 
     Raises:
         DataError: naming the source, when the fields are missing or do not fit each other.
     """
     try:
-        columns = [document[name] for name in ("sequences", "numops", "outcomes")]
+        whole = document if by == "set" else {**document, **_object(document[by])}
+        columns = [whole[name] for name in ("sequences", "numops", "outcomes")]
         rows = zip(*(_list(column) for column in columns), strict=True)
         return [_outcome(*row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{source}: sequences, numops and outcomes do not fit together ({error}); measure again"
         ) from error
+
+
+def _object(part: object) -> dict[str, object]:
+    if not isinstance(part, dict):
+        raise TypeError(f"not an object: {part!r:.40}")
+    return part
 
 
 def _list(column: object) -> list[object]:

@@ -1,12 +1,13 @@
 """Counts with their intervals: what a run comes to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import count
+from benchmark.scoring.outcomes import outcomes_as_json
 from benchmark.stats.intervals import Interval, clustered_interval
 
 
@@ -38,6 +39,42 @@ class Summary:
                 "by_numops": {name: _percent(estimate) for name, estimate in numops.items()},
             },
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The outcomes by one score, one per state, and their summary."""
+
+    outcomes: tuple[Outcome, ...]
+    summary: Summary
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> "Scored":
+        """Return the outcomes with their summary."""
+        given = tuple(outcomes)
+        return cls(given, summarize(given))
+
+
+def scores_as_json(scores: Mapping[str, Scored]) -> dict[str, object]:
+    """Return counts, accuracies and outcomes by every score, as ``result.json`` has them.
+
+    Those by ``set`` are there as they are, the others under the score's name. Sequences and
+    numops are the same by all scores, and are kept once.
+    """
+    parts = {
+        by: {**scored.summary.as_json(), **outcomes_as_json(scored.outcomes)}
+        for by, scored in scores.items()
+    }
+    main = parts.pop("set")
+    for part in parts.values():
+        del part["sequences"], part["numops"]
+    return {**main, **parts}
+
+
+def summaries_as_json(summaries: Mapping[str, Summary]) -> dict[str, object]:
+    """Return the summaries by every score: ``set`` as it is, each other one under its name."""
+    others = {by: summary.as_json() for by, summary in summaries.items() if by != "set"}
+    return {**summaries["set"].as_json(), **others}
 
 
 def summarize(outcomes: Sequence[Outcome]) -> Summary:

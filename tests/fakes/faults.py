@@ -274,7 +274,8 @@ def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
     parse = _now(fingerprint, "parse_answer")
 
     def parsed(text: str, boxes: int) -> Answer:
-        return Answer(tuple(box or None for box in parse(text, boxes).contents))
+        answer: Answer = parse(text, boxes)
+        return replace(answer, contents=tuple(box or None for box in answer.contents))
 
     patch.setattr(fingerprint, "parse_answer", parsed)
     return run

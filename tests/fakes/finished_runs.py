@@ -11,9 +11,8 @@ from benchmark.boxes.language import parse, statement
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.pipeline import evaluate
 from benchmark.records import State
-from benchmark.scoring.outcomes import outcomes_as_json
 from benchmark.scoring.predictions import prediction_line
-from benchmark.stats.summary import summarize
+from benchmark.stats.summary import Scored, scores_as_json
 
 Answers = Callable[[State], str]
 
@@ -60,11 +59,10 @@ def write_run(
 ) -> Path:
     """Write ``result.json`` and ``predictions.jsonl`` as a run would; the folder."""
     texts = [answers(state) for state in states]
-    outcomes = evaluate(states, texts)
+    scores = {by: Scored.of(outcomes) for by, outcomes in evaluate(states, texts).items()}
     document: dict[str, object] = {
-        **summarize(outcomes).as_json(),
+        **scores_as_json(scores),
         "baseline": baseline(states),
-        **outcomes_as_json(outcomes),
         "model": {"name": model, "fingerprint": "0123abcd"},
         "data": {"sha256": "d1", "states": len(states)},
         "prompts": {"sha256": "p1"},

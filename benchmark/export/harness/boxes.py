@@ -54,7 +54,7 @@ def documents(
 
 def queries(sample_id: int, description: str, text: str) -> list[list[int]]:
     """How a text about a state is scored, by our scorer."""
-    (outcome,) = evaluate([parse_state(sample_id, description)], [text])
+    (outcome,) = evaluate([parse_state(sample_id, description)], [text])["set"]
     pairs = zip(outcome.numops, outcome.correct, strict=True)
     return [[numops, int(right)] for numops, right in pairs]
 

@@ -37,7 +37,7 @@ def test_accuracies_are_our_counts(finished_runs: ModuleType) -> None:
         boxes.queries(state.sample_id, state.description, text)
         for state, text in zip(states, texts, strict=True)
     ]
-    counts = count(evaluate(states, texts))
+    counts = count(evaluate(states, texts)["set"])
     assert boxes.accuracy(scored, "acc") == counts.overall.accuracy
     assert boxes.accuracy(scored, "acc_nontrivial") == counts.nontrivial.accuracy
     for numops in range(8):

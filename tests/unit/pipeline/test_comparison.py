@@ -9,7 +9,7 @@ from benchmark.boxes.baseline import Percentages
 from benchmark.pipeline.comparison import better_format, broken_answers, compare
 from benchmark.pipeline.measure import Measured
 from benchmark.records import Outcome
-from benchmark.stats.summary import summarize
+from benchmark.stats.summary import Scored
 
 Measurement = Callable[..., Measured]
 
@@ -28,7 +28,7 @@ def measurement() -> Measurement:
         )
         empty: dict[str, object] = {}
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        return Measured(texts, outcomes, summarize(outcomes), chance, empty, empty)
+        return Measured(texts, {"set": Scored.of(outcomes)}, chance, empty, empty)
 
     return create
 

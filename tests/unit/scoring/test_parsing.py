@@ -47,7 +47,9 @@ def test_content_of_a_box(case: dict[str, Any]) -> None:
         texts[box] = case["content"]
         clauses = ", ".join(f"Box {k} contains{text}" for k, text in enumerate(texts))
         answer = parse_answer(f"Statement: {clauses}.", BOXES)
-        assert (answer.contents[box] == frozenset(case["gold"])) is case["correct"]
+        assert (answer.contents[box] == frozenset(case["gold"])) is case["set"]
+        wanted = " and ".join(f"the {name}" for name in case["gold"]) or "nothing"
+        assert (answer.verbatim[box] == wanted) is case["exact"]
         others = [contents for k, contents in enumerate(answer.contents) if k != box]
         assert others == [frozenset({"x"})] * (BOXES - 1)
 
@@ -56,7 +58,9 @@ def test_content_of_a_box(case: dict[str, Any]) -> None:
 def test_contents_of_a_text(case: dict[str, Any]) -> None:
     """A whole text gives these contents by box, null where it gives none."""
     expected = tuple(None if names is None else frozenset(names) for names in case["contents"])
-    assert parse_answer(case["text"], BOXES).contents == expected
+    answer = parse_answer(case["text"], BOXES)
+    assert answer.contents == expected
+    assert list(answer.verbatim) == case.get("verbatim", list(answer.verbatim))
 
 
 @given(FRAGMENTS)
