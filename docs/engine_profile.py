@@ -18,6 +18,7 @@ from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 
 _ROWS = 16
 
@@ -28,7 +29,7 @@ def main(model_name: str, count: str = "64", dtype: str = "float32") -> None:
     tokenizer = load_tokenizer(location)
     model = load_model(location, LoadOptions("cpu", dtype))
     states = load_states(DataRequest(states=int(count)))
-    prompts = [prompt(tokenizer, each.description, "completion").token_ids for each in states]
+    prompts = [prompt(tokenizer, each.description, PromptSettings()).token_ids for each in states]
     expected = {
         ids: tuple(correct_answer(tokenizer, state))
         for ids, state in zip(prompts, states, strict=True)

@@ -26,6 +26,7 @@ from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 from benchmark.records import TokenIds
 
 _BATCHES = (1, 8, 16, 32)
@@ -104,7 +105,7 @@ def main(name: str, predictions: str | None = None) -> None:
     tokenizer = load_tokenizer(locate(name))
     states = load_states(DataRequest())
     prompts = {
-        s.description: prompt(tokenizer, s.description, "completion").token_ids for s in states
+        s.description: prompt(tokenizer, s.description, PromptSettings()).token_ids for s in states
     }
     correct = {prompts[state.description]: correct_answer(tokenizer, state) for state in states}
     said = correct

@@ -9,10 +9,12 @@ import typer
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
     BatchSize,
+    Bos,
     DataFile,
     DataSeed,
     Device,
     Dtype,
+    InstructionRole,
     Json,
     Model,
     ModelStoreFolder,
@@ -33,6 +35,8 @@ def ablation(
     prompt_format: Annotated[
         str | None, typer.Option(help="completion or chat; default: as registered, completion.")
     ] = None,
+    instruction_role: InstructionRole = None,
+    bos: Bos = "auto",
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
@@ -55,8 +59,12 @@ def ablation(
         batch_size=batch_size,
     )
     constrained = registered(known, model, request)
-    if prompt_format:
-        constrained = replace(constrained, prompt_format=prompt_format)
+    constrained = replace(
+        constrained,
+        prompt_format=prompt_format or constrained.prompt_format,
+        instruction_role=instruction_role or constrained.instruction_role,
+        bos=bos,
+    )
     comparison = measure_both(store, replace(constrained, engine="unconstrained"), constrained)
     free = comparison.base
     broken, total = broken_answers(free), len(free.texts)

@@ -47,6 +47,18 @@ BatchSize = Annotated[
     typer.Option(help="Prompts decoded together; default: the protocol's (32, the paper's 1)."),
 ]
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
+PromptVariant = Annotated[
+    str,
+    typer.Option(help="Wording of a completion: authors, or table2 with its line break."),
+]
+InstructionRole = Annotated[
+    str | None,
+    typer.Option(help="Of a chat's instruction: system or user; default: as registered, user."),
+]
+Bos = Annotated[
+    str,
+    typer.Option(help="auto, as the model's own tokenizer does; always or never."),
+]
 Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
 Retry = Annotated[bool, flag("--retry", text="Try again what could not be installed or run.")]
 Repeats = Annotated[

@@ -6,9 +6,11 @@ from pathlib import Path
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
     BatchSize,
+    Bos,
     DataSeed,
     Device,
     Dtype,
+    InstructionRole,
     Json,
     Model,
     ModelStoreFolder,
@@ -23,6 +25,8 @@ def prompt_format(
     store: ModelStoreFolder = Path("runs/store"),
     states: States = None,
     seed: DataSeed = None,
+    instruction_role: InstructionRole = None,
+    bos: Bos = "auto",
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
@@ -45,7 +49,9 @@ def prompt_format(
         batch_size=batch_size,
     )
     # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
-    completion = replace(registered(known, model, request), prompt_format="completion")
+    asked = registered(known, model, request)
+    role = instruction_role or asked.instruction_role
+    completion = replace(asked, prompt_format="completion", instruction_role=role, bos=bos)
     comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))
     name, sure = better_format(comparison)
     certainty = "" if sure else ", though by no more than chance might give"

@@ -14,6 +14,7 @@ from benchmark.decoding.engines import create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 from benchmark.scoring.outcomes import score
 from benchmark.scoring.parsing import parse_answer
 
@@ -27,7 +28,7 @@ def dev_measure(recipe: Recipe, tokenizer: TransformersTokenizer) -> Measure:
     """Measures a model on evenly chosen states of the dev split's subsample."""
     every = list(generate("dev", recipe.data_seed, default_vocabulary(), subsampled=True))
     states = list(islice(every, 0, None, max(1, len(every) // recipe.measure_states)))
-    prompts = [prompt(tokenizer, state.description, "completion").token_ids for state in states]
+    prompts = [prompt(tokenizer, state.description, PromptSettings()).token_ids for state in states]
 
     def measure(model: LlamaForCausalLM) -> tuple[float, float]:
         engine = create_engine("outlines", model, tokenizer, _LIMITS, answer_expression(BOXES))

@@ -67,7 +67,7 @@ def example(tokenizer: Tokenizer, description: str, answer: str, *, bare: bool) 
 
 
 def _bos(tokenizer: Tokenizer) -> TokenIds:
-    return () if tokenizer.bos_id is None else (tokenizer.bos_id,)
+    return () if tokenizer.leading_bos is None else (tokenizer.leading_bos,)
 
 
 def _draws(key: Sequence[int]) -> Draws:

@@ -13,7 +13,8 @@ class DecodingProtocol:
     """The engine, the limits of decoding, and the dtype by kind of device.
 
     With ``whole_answers`` a limit that would cut a correct answer off is refused; with
-    ``paper_quantization`` a model of the paper is loaded in the bits that the paper used.
+    ``paper_quantization`` a model of the paper is loaded in the bits that the paper used, with
+    ``repeated_bos`` a BOS comes before a chat prompt that has one already.
     """
 
     engine: str
@@ -21,6 +22,7 @@ class DecodingProtocol:
     dtypes: dict[str, str]
     whole_answers: bool
     paper_quantization: bool
+    repeated_bos: bool
 
     def dtype(self, device: str) -> str:
         """The dtype for a torch device such as ``cuda:1``."""
@@ -39,6 +41,5 @@ def protocol(name: str) -> DecodingProtocol:
         raise SettingError(f"no protocol {name!r}; choose one of {', '.join(known)}")
     data = known[name]
     limits = Limits(data["batch_size"], data["max_new_tokens"])
-    return DecodingProtocol(
-        data["engine"], limits, data["dtype"], data["whole_answers"], data["paper_quantization"]
-    )
+    flags = {name: data[name] for name in ("whole_answers", "paper_quantization", "repeated_bos")}
+    return DecodingProtocol(data["engine"], limits, data["dtype"], **flags)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +15,7 @@ from benchmark.errors import (
     ModelError,
     SettingError,
 )
+from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.gguf_reading import quick_gguf
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
@@ -21,6 +23,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
@@ -83,8 +86,10 @@ def check_options(options: LoadOptions) -> LoadOptions:
     return options
 
 
-def load_tokenizer(location: Location) -> TransformersTokenizer:
-    """The model's tokenizer.
+def load_tokenizer(location: Location, *, adds_bos: bool | None = None) -> TransformersTokenizer:
+    """Return the model's tokenizer.
+
+    ``adds_bos`` is what the registry says of a BOS; with None the tokenizer's files say it.
 
     Raises:
         ModelError: when the folder holds none that transformers can load.
@@ -96,9 +101,20 @@ def load_tokenizer(location: Location) -> TransformersTokenizer:
             raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
+            encoder = None if location.gguf else _as_it_stands(location.folder / "tokenizer.json")
+            rule = bos_rule(location.folder, location.gguf)
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
-    return TransformersTokenizer(raw, location.name)
+    if adds_bos is not None:
+        rule = BosRule(adds_bos, "registry")
+    return TransformersTokenizer(raw, location.name, rule, encoder)
+
+
+def _as_it_stands(path: Path) -> "Tokenizer | None":
+    """The tokenizer of the file, without what a class of transformers would change of it."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path)) if path.is_file() else None
 
 
 def _loads_tokenizer(location: Location) -> str:

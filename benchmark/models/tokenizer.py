@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.errors import ModelError
+from benchmark.models.bos import BosRule, of_definition
 from benchmark.models.spelling import speller
 from benchmark.records import Message, TokenIds
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer as BackendTokenizer
     from transformers import PreTrainedTokenizerFast
 
 _PROBE = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: "
@@ -28,7 +30,11 @@ class Tokenizer(Protocol):
 
     @property
     def bos_id(self) -> int | None:
-        """The id that begins a sequence; None where the model has none."""
+        """The id that is named as the beginning of a sequence; None if none is named."""
+
+    @property
+    def leading_bos(self) -> int | None:
+        """The id that the model's own tokenizer puts before a text; None if it puts none."""
 
     @property
     def eos_id(self) -> int:
@@ -55,19 +61,39 @@ class TemplateRefusalError(ModelError):
 
 
 class TransformersTokenizer:
-    """A tokenizer loaded by transformers."""
+    """A tokenizer loaded by transformers.
 
-    def __init__(self, raw: "PreTrainedTokenizerFast", name: str) -> None:
-        """Take the tokenizer and the model's name, and check that it spells the prompt."""
+    ``encoder`` is the one of ``tokenizer.json`` as it stands; what transformers makes of that file
+    differs for some classes and releases (Llama 2's chat prompt, DeepSeek's spaces).
+    """
+
+    def __init__(
+        self,
+        raw: "PreTrainedTokenizerFast",
+        name: str,
+        bos: BosRule | None = None,
+        encoder: "BackendTokenizer | None" = None,
+    ) -> None:
+        """Take the tokenizer and the model's name, and check that it spells the prompt.
+
+        Without a rule for the BOS, the post-processor says whether one is added.
+        """
         self.raw = raw
         self.name = name
+        self._encoder = encoder
+        self.bos = bos or of_definition(self._definition)
         self._preflight()
 
     @property
     def bos_id(self) -> int | None:
-        """The id that begins a sequence; None where the model has none."""
+        """The id that is named as the beginning of a sequence; None if none is named."""
         bos: int | None = self.raw.bos_token_id
         return bos
+
+    @property
+    def leading_bos(self) -> int | None:
+        """The id that the model's own tokenizer puts before a text; None if it puts none."""
+        return self.bos_id if self.bos.added else None
 
     @property
     def eos_id(self) -> int:
@@ -79,16 +105,11 @@ class TransformersTokenizer:
     @cached_property
     def spellings(self) -> Mapping[int, bytes]:
         """The bytes of every id that stands for text."""
-        if not hasattr(self.raw, "backend_tokenizer"):
-            raise ModelError(
-                f"{self.name}: no tokenizer.json and none can be made of what is there"
-            )
-        definition = json.loads(self.raw.backend_tokenizer.to_str())
-        spell = speller(definition, self.name)
+        spell = speller(self._definition, self.name)
         # Not all_special_ids alone: it knows only those with a role, such as BOS.
         added = self.raw.added_tokens_decoder.items()
         special = {self.eos_id, *self.raw.all_special_ids, *(i for i, t in added if t.special)}
-        vocabulary: dict[str, int] = self.raw.get_vocab()
+        vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         return {
             token_id: spell(token)
             for token, token_id in vocabulary.items()
@@ -97,7 +118,7 @@ class TransformersTokenizer:
 
     def encode(self, text: str) -> TokenIds:
         """The ids of the text, without what the tokenizer would add."""
-        return tuple(self.raw.encode(text, add_special_tokens=False))
+        return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def render(self, messages: Sequence[Message]) -> str:
         """The messages in the model's chat template."""
@@ -120,6 +141,21 @@ class TransformersTokenizer:
         except Exception as error:  # whatever a template does that Python does not like
             raise ModelError(f"{self.name}: chat template: {error!r:.200}") from error
         return str(text)
+
+    @property
+    def _backend(self) -> "BackendTokenizer":
+        if self._encoder is not None:
+            return self._encoder
+        if not hasattr(self.raw, "backend_tokenizer"):
+            raise ModelError(
+                f"{self.name}: no tokenizer.json and none can be made of what is there"
+            )
+        return self.raw.backend_tokenizer
+
+    @cached_property
+    def _definition(self) -> dict[str, object]:
+        definition: dict[str, object] = json.loads(self._backend.to_str())
+        return definition
 
     def _preflight(self) -> None:
         """Check that the spellings give back a prompt, up to a space put before it."""

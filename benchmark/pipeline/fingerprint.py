@@ -18,7 +18,7 @@ from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.identity import Settings
-from benchmark.pipeline.measure import resolve
+from benchmark.pipeline.measure import adds_bos, resolve
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.requests import Progress, RunRequest
@@ -108,18 +108,19 @@ class _Fingerprint:
 
     @cached_property
     def _tokenizer(self) -> TransformersTokenizer:
-        return load_tokenizer(self.location)
+        return load_tokenizer(self.location, adds_bos=adds_bos(self.request.run))
 
     def _texts(self) -> list[str]:
         given = [state.description for state in self.states]
-        if self.settings.prompt_format == "completion":
+        asked = self.settings.prompt
+        if asked.prompt_format == "completion":
             # The same whatever tokenizer there is: one that cannot be loaded breaks a later stage.
-            return [completion(description) for description in given]
-        return [prompt_text(self._tokenizer, d, self.settings.prompt_format) for d in given]
+            return [completion(description, asked.prompt_variant) for description in given]
+        return [prompt_text(self._tokenizer, description, asked) for description in given]
 
     def _prompts(self) -> list[TokenIds]:
         given = (s.description for s in self.states)
-        return [prompt(self._tokenizer, d, self.settings.prompt_format).token_ids for d in given]
+        return [prompt(self._tokenizer, d, self.settings.prompt).token_ids for d in given]
 
     def _model(self) -> "LanguageModel":
         options = self.settings.options

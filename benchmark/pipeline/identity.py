@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from benchmark import __version__
 from benchmark.boxes.dataset import rows
 from benchmark.decoding.engine import Limits
+from benchmark.models.bos import BosRule
 from benchmark.models.hardware import describe
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location
+from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
 from benchmark.regression.environment import versions
 
@@ -21,7 +23,7 @@ class Settings:
     name: str
     changed: tuple[str, ...]
     engine: str
-    prompt_format: str
+    prompt: PromptSettings
     limits: Limits
     options: LoadOptions
 
@@ -30,7 +32,7 @@ class Settings:
         return {
             "name": self.name,
             "engine": self.engine,
-            "prompt_format": self.prompt_format,
+            **self.prompt.as_json(),
             **asdict(self.limits),
             **asdict(self.options),
             # Which of several like GPUs it is changes nothing.
@@ -45,6 +47,7 @@ def identity(
     states: Sequence[State],
     prompts: Sequence[TokenIds],
     expression: str | None,
+    bos: BosRule,
 ) -> dict[str, object]:
     """What the result depends on: model, data, prompts, constraint, settings, environment."""
     return {
@@ -53,7 +56,10 @@ def identity(
             "states": len(states),  # before the digest: what differs first is said
             "sha256": _digest(row for state in states for row in rows(state)),
         },
-        "prompts": {"sha256": _digest(" ".join(map(str, ids)) for ids in prompts)},
+        "prompts": {
+            "sha256": _digest(" ".join(map(str, ids)) for ids in prompts),
+            "tokenizer_bos": bos.as_json(),
+        },
         "constraint": {"expression": expression},
         "protocol": settings.as_json(),
         "environment": {

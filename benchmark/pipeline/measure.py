@@ -26,7 +26,8 @@ from benchmark.pipeline.data import check_number, evaluate, load_states
 from benchmark.pipeline.history import History
 from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.requests import Progress, RunRequest
-from benchmark.prompts.rendering import check_format, prompt
+from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
@@ -100,12 +101,12 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
     states = load_states(request.data)
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    tokenizer = load_tokenizer(location)
-    prompts = [prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states]
+    tokenizer = load_tokenizer(location, adds_bos=adds_bos(request))
+    prompts = [prompt(tokenizer, s.description, settings.prompt).token_ids for s in states]
     if protocol(settings.name).whole_answers:
         check_limit(tokenizer, states, settings.limits)
     expression = None if settings.engine == "unconstrained" else answer_expression(BOXES)
-    known = identity(settings, location, states, prompts, expression)
+    known = identity(settings, location, states, prompts, expression, tokenizer.bos)
     return Prepared(settings, location, tokenizer, states, prompts, known)
 
 
@@ -163,7 +164,7 @@ def resolve(request: RunRequest) -> Settings:
     """
     named = protocol(request.protocol)
     engine = check_engine(request.engine or named.engine)
-    prompt_format = check_format(request.prompt_format)
+    prompt_ = prompt_settings(request).repeating(bos=named.repeated_bos)
     limits = named.limits.changed(request.batch_size, request.max_new_tokens)
     device = resolve_device(request.device)  # imports torch: what needs it not comes before
     entry = registry().by_huggingface_id(request.model)
@@ -178,15 +179,36 @@ def resolve(request: RunRequest) -> Settings:
         "max_new_tokens": (limits.max_new_tokens, named.limits.max_new_tokens),
         "dtype": (options.dtype, own.dtype),
         "quantization": (options.quantization, own.quantization),
+        "prompt_variant": (prompt_.prompt_variant, PromptSettings().prompt_variant),
+        "bos": (prompt_.bos, PromptSettings().bos),
     }
     return Settings(
         name=request.protocol,
         changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
         engine=engine,
-        prompt_format=prompt_format,
+        prompt=prompt_,
         limits=limits,
         options=check_options(options),
     )
+
+
+def prompt_settings(request: RunRequest) -> PromptSettings:
+    """Return the prompt settings of a request, with the instruction's role as registered.
+
+    A model that is not registered is asked in a user turn, whatever it is called.
+
+    Raises:
+        SettingError: when one of them does not exist.
+    """
+    entry = registry().by_huggingface_id(request.model)
+    role = request.instruction_role or (entry.instruction_role if entry else "user")
+    return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
+
+
+def adds_bos(request: RunRequest) -> bool | None:
+    """Return what the registry says of the BOS of a request's model; None if it says nothing."""
+    entry = registry().by_huggingface_id(request.model)
+    return request.adds_bos if request.adds_bos is not None or not entry else entry.adds_bos
 
 
 def _decode(

@@ -25,8 +25,9 @@ class DataRequest:
 class RunRequest:
     """One run: which model on which states, and every setting that can change its score.
 
-    ``None`` takes the protocol's own setting. ``set_aside`` moves another run that is in the
-    folder out of the way instead of refusing it.
+    ``None`` takes the protocol's own setting; for ``instruction_role`` and ``adds_bos`` (whether
+    the model's own tokenizer adds a BOS) what the registry or the tokenizer's files say.
+    ``set_aside`` moves another run that is in the folder out of the way instead of refusing it.
     """
 
     model: str
@@ -35,6 +36,10 @@ class RunRequest:
     engine: str | None = None
     protocol: str = "default"
     prompt_format: str = "completion"
+    prompt_variant: str = "authors"
+    instruction_role: str | None = None
+    bos: str = "auto"
+    adds_bos: bool | None = None
     revision: str | None = None
     device: str = "auto"
     dtype: str | None = None

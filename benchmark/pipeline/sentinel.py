@@ -15,6 +15,7 @@ from benchmark.pipeline.attempts import line
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import completion, prompt
+from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
@@ -133,7 +134,7 @@ def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
 
 def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
     spellings = tokenizer.spellings
-    prompt_ids = prompt(tokenizer, _state().description, "completion").token_ids
+    prompt_ids = prompt(tokenizer, _state().description, PromptSettings()).token_ids
     ids = {
         "prompt": prompt_ids,
         "answer": _answer(tokenizer),
@@ -145,6 +146,7 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
     return {
         "vocabulary": f"{len(spellings)} {digest(sorted(spellings.items()))}",
         "bos": str(tokenizer.bos_id),
+        "leading bos": str(tokenizer.leading_bos),
         "eos": str(tokenizer.eos_id),
         **values,
     }
@@ -153,7 +155,8 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
 def _chat(tokenizer: TransformersTokenizer) -> str:
     """The ids of a prompt in the chat format; an error there says nothing of other texts."""
     try:
-        ids = prompt(tokenizer, _state().description, "chat").token_ids
+        asked = PromptSettings(prompt_format="chat")
+        ids = prompt(tokenizer, _state().description, asked).token_ids
     except Exception as error:  # noqa: BLE001
         return f"{_FAILED}{line(error)}"
     return " ".join(map(str, ids))

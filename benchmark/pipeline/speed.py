@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from benchmark.boxes.world import BOXES
@@ -14,7 +15,8 @@ from benchmark.models.loading import LoadOptions, check_options, load_tokenizer,
 from benchmark.models.location import locate
 from benchmark.pipeline.answers import check_limit, correct_answer
 from benchmark.pipeline.data import load_states
-from benchmark.pipeline.requests import DataRequest
+from benchmark.pipeline.measure import adds_bos, prompt_settings
+from benchmark.pipeline.requests import DataRequest, RunRequest
 from benchmark.prompts.rendering import prompt
 from benchmark.records import TokenIds
 from benchmark.regression.environment import versions
@@ -178,7 +180,9 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
     states = load_states(request.data)
     location = locate(request.model)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    tokenizer = load_tokenizer(location)
+    asked = RunRequest(request.model, Path(), prompt_format=request.prompt_format)
+    prompts = prompt_settings(asked)
+    tokenizer = load_tokenizer(location, adds_bos=adds_bos(asked))
     check_limit(tokenizer, states, limits)
     material = Material(
         model=request.model,
@@ -189,7 +193,7 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
         expression=answer_expression(BOXES),
         grammar=answer_grammar(BOXES),
         stops=(tokenizer.eos_id,),
-        prompts=[prompt(tokenizer, s.description, request.prompt_format).token_ids for s in states],
+        prompts=[prompt(tokenizer, s.description, prompts).token_ids for s in states],
         expected=[correct_answer(tokenizer, state) for state in states],
     )
     if request.verify and not any(spec.is_paper for spec in specs):

@@ -49,4 +49,5 @@ def _as_loaded(loaded: Loaded) -> dict[str, object]:
         "class": type(model).__name__,
         "attention": getattr(model.config, "_attn_implementation", None),
         "stops": sorted(stop_ids(model, loaded.tokenizer.eos_id)),
+        "tokenizer_bos": loaded.tokenizer.bos.as_json(),
     }

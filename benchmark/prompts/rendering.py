@@ -1,7 +1,8 @@
 """The prompt in its two formats: as text to complete, and as a chat.
 
-The chat follows Table 5 of the paper; where a template has no system role, the instruction is
-a user turn of its own, as in the authors' code.
+The text ends with the query's full stop, as in the authors' code; Table 2 prints a line break more,
+which is a variant. The chat follows Table 5. Whether its instruction is a system message depends in
+the authors' code on the model's identifier, here on a setting.
 """
 
 import tomllib
@@ -9,11 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from benchmark.errors import SettingError
+from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer
+from benchmark.prompts.settings import PromptSettings, Role, variants
 from benchmark.records import Message, Prompt, TokenIds
-
-FORMATS = ("completion", "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,31 @@ class Demonstrations:
 
 @cache
 def demonstrations() -> Demonstrations:
-    """The paper's demonstrations."""
+    """Return the paper's demonstrations."""
     text = files("benchmark.prompts").joinpath("demonstrations.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     examples = ((part["description"], part["statement"]) for part in data["demonstration"])
     return Demonstrations(data["instruction"], data["acknowledgement"], tuple(examples))
 
 
-def completion(description: str) -> str:
-    """Return the completion prompt, which ends with the description's full stop."""
-    given = demonstrations()
-    parts = [given.instruction]
-    parts += [f"Description: {asked}\nStatement: {told}" for asked, told in given.examples]
-    return "\n\n".join([*parts, f"Description: {description}"])
+def completion(description: str, variant: str = "authors") -> str:
+    """Return the completion prompt in one of its variants (``variants.toml``)."""
+    given, wording = demonstrations(), variants()[variant]
+    examples = (
+        wording.example.format(description=asked, statement=told) for asked, told in given.examples
+    )
+    query = wording.query.format(description=description)
+    return "\n\n".join([given.instruction, *examples, query])
 
 
-def chat(description: str, *, system: bool = True) -> tuple[Message, ...]:
-    """The chat prompt (Table 5), with the instruction as system message or as first user turn."""
+def chat(description: str, role: Role = "user") -> tuple[Message, ...]:
+    """Return the chat prompt (Table 5), with the instruction in that role.
+
+    As a user's, it is a turn of its own, which the assistant answers.
+    """
     given = demonstrations()
-    messages = [Message("system" if system else "user", given.instruction)]
-    if not system:
+    messages = [Message(role, given.instruction)]
+    if role == "user":
         messages.append(Message("assistant", given.acknowledgement))
     for asked, told in given.examples:
         messages.append(Message("user", f"Description: {asked}"))
@@ -55,57 +60,62 @@ def chat(description: str, *, system: bool = True) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def check_format(name: str) -> str:
-    """The name itself.
+def prompt(tokenizer: Tokenizer, description: str, settings: PromptSettings) -> Prompt:
+    """Return the prompt for a description, as text and as token ids.
 
     Raises:
-        SettingError: when there is no such prompt format.
-    """
-    if name not in FORMATS:
-        raise SettingError(f"no prompt format {name!r}; choose one of {', '.join(FORMATS)}")
-    return name
-
-
-def prompt(tokenizer: Tokenizer, description: str, prompt_format: str) -> Prompt:
-    """The prompt for a description, in text and in token ids with exactly one leading BOS.
-
-    Raises:
-        SettingError: for a format that does not exist.
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
-    text = prompt_text(tokenizer, description, prompt_format)
-    return Prompt(text, with_one_bos(tokenizer.encode(text), tokenizer.bos_id))
+    text = prompt_text(tokenizer, description, settings)
+    return Prompt(text, prompt_ids(tokenizer, text, settings))
 
 
-def prompt_text(tokenizer: Tokenizer, description: str, prompt_format: str) -> str:
-    """The text of a prompt; the tokenizer is asked for nothing but its chat template.
+def prompt_text(tokenizer: Tokenizer, description: str, settings: PromptSettings) -> str:
+    """Return the text of a prompt; the tokenizer is asked for nothing but its chat template.
 
     Raises:
-        SettingError: for a format that does not exist.
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
-    if check_format(prompt_format) == "completion":
-        return completion(description)
-    return _rendered_chat(tokenizer, description)
+    if settings.prompt_format == "completion":
+        return completion(description, settings.prompt_variant)
+    return _rendered_chat(tokenizer, description, settings.instruction_role)
+
+
+def prompt_ids(tokenizer: Tokenizer, text: str, settings: PromptSettings) -> TokenIds:
+    """Return the token ids of a prompt's text, with a BOS before it as the settings have it.
+
+    Where the tokenizer adds none, what a template writes stands: SmolLM2's begins every turn with
+    the token that the tokenizer names as its BOS.
+    """
+    ids = tokenizer.encode(text)
+    own = tokenizer.leading_bos
+    if settings.bos == "never":
+        return _without_bos(ids, own)
+    if settings.bos == "auto" and own is not None and settings.repeated_bos:
+        return (own, *ids)
+    return with_one_bos(ids, own if settings.bos == "auto" else tokenizer.bos_id)
 
 
 def with_one_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:
-    """The ids with exactly one BOS before them, whatever a template has put there already.
+    """Return the ids with exactly one BOS before them, whatever a template has put there already.
 
     Turns of a chat may begin with a BOS of their own (Table 5): only the leading ones count.
     """
-    if bos_id is None:
-        return ids
+    return ids if bos_id is None else (bos_id, *_without_bos(ids, bos_id))
+
+
+def _without_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:
     text_starts = next((place for place, i in enumerate(ids) if i != bos_id), len(ids))
-    return (bos_id, *ids[text_starts:])
+    return ids[text_starts:]
 
 
-def _rendered_chat(tokenizer: Tokenizer, description: str) -> str:
+def _rendered_chat(tokenizer: Tokenizer, description: str, role: Role) -> str:
+    remedy = "; ask with --instruction-role user" if role == "system" else ""
     try:
-        text = tokenizer.render(chat(description))
-    except TemplateRefusalError:
-        return tokenizer.render(chat(description, system=False))
-    # Some templates refuse a system message by dropping it without a word.
+        text = tokenizer.render(chat(description, role))
+    except TemplateRefusalError as error:
+        raise TemplateRefusalError(f"{error}{remedy}") from error
     if demonstrations().instruction not in text:
-        return tokenizer.render(chat(description, system=False))
+        # Some templates refuse a system message by dropping it without a word.
+        raise ModelError(f"the chat template leaves the instruction out of the prompt{remedy}")
     return text

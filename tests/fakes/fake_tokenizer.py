@@ -20,8 +20,14 @@ class FakeTokenizer:
     """Implements ``benchmark.models.tokenizer.Tokenizer``, with any function as its template."""
 
     bos_id: int | None = _BOS
+    adds_bos: bool = True
     eos_id: int = _EOS
     template: Callable[[Sequence[Message]], str] = _no_template
+
+    @property
+    def leading_bos(self) -> int | None:
+        """The BOS, unless told that the tokenizer adds none."""
+        return self.bos_id if self.adds_bos else None
 
     @property
     def spellings(self) -> Mapping[int, bytes]:

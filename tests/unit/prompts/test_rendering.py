@@ -1,9 +1,11 @@
 """The two formats of the prompt, byte by byte, and how a prompt begins."""
 
 import json
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -11,14 +13,20 @@ from hypothesis import strategies as st
 
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer, TransformersTokenizer
-from benchmark.prompts.rendering import FORMATS, chat, completion, prompt, with_one_bos
+from benchmark.prompts.rendering import chat, completion, prompt, prompt_ids, with_one_bos
+from benchmark.prompts.settings import FORMATS, Bos, PromptSettings, Role, variants
 from benchmark.records import Message
 
 GOLDEN = Path(__file__).parents[3] / "fixtures" / "prompts"
 DESCRIPTION = (GOLDEN / "description.txt").read_text(encoding="utf-8").rstrip("\n")
 COMPLETION = (GOLDEN / "completion.txt").read_text(encoding="utf-8")
-CHAT = json.loads((GOLDEN / "chat.json").read_text(encoding="utf-8"))
-CHAT_WITHOUT_SYSTEM = json.loads((GOLDEN / "chat_without_system.json").read_text(encoding="utf-8"))
+CHAT = json.loads((GOLDEN / "chat_user.json").read_text(encoding="utf-8"))
+CHAT_WITH_SYSTEM = json.loads((GOLDEN / "chat_system.json").read_text(encoding="utf-8"))
+TEMPLATES = tomllib.loads((GOLDEN / "templates.toml").read_text(encoding="utf-8"))
+
+AS_COMPLETION = PromptSettings()
+AS_CHAT = PromptSettings(prompt_format="chat")
+AS_SYSTEM_CHAT = PromptSettings(prompt_format="chat", instruction_role="system")
 
 IDS = st.lists(st.integers(0, 4)).map(tuple)
 
@@ -44,28 +52,55 @@ def _text(messages: Sequence[dict[str, str]]) -> str:
 
 
 def test_completion() -> None:
-    """The completion prompt is Table 2's, up to where the model writes its statement."""
+    """The completion prompt is the authors', byte for byte: it ends with the query's full stop."""
     assert completion(DESCRIPTION) == COMPLETION
+    assert COMPLETION.endswith("Put the leaf into Box 1.")
+
+
+def test_completion_of_table_2() -> None:
+    """As Table 2 prints it, one line break more comes at the end."""
+    assert completion(DESCRIPTION, "table2") == COMPLETION + "\n"
+
+
+@pytest.mark.parametrize("name", variants())
+def test_every_variant_asks_the_query_last(name: str) -> None:
+    """Each row of the data has the instruction, the examples with answers, and the query."""
+    text = completion("Box 0 contains {braces}.", name)
+    assert text.startswith("Given the description")
+    assert text.count("Statement: Box 0 contains") == 2
+    assert text.rstrip().endswith("Description: Box 0 contains {braces}.")
+    assert variants()[name].what
 
 
 def test_chat() -> None:
-    """The chat prompt is Table 5's, with the instruction as the system message."""
+    """The chat prompt is Table 5's; the instruction is a user turn that is answered ``Okay.``."""
     assert [asdict(turn) for turn in chat(DESCRIPTION)] == CHAT
 
 
-def test_chat_without_system() -> None:
-    """Without a system role the instruction is a user turn that the assistant answers Okay."""
-    assert [asdict(turn) for turn in chat(DESCRIPTION, system=False)] == CHAT_WITHOUT_SYSTEM
+def test_chat_with_a_system_message() -> None:
+    """For models called Llama the instruction is the system message."""
+    assert [asdict(turn) for turn in chat(DESCRIPTION, "system")] == CHAT_WITH_SYSTEM
 
 
-@pytest.mark.parametrize("system", [True, False])
-def test_chat_takes_turns(*, system: bool) -> None:
-    """After the system message user and assistant alternate, and the user speaks last."""
-    roles = [turn.role for turn in chat(DESCRIPTION, system=system)]
-    if system:
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_chat_takes_turns(role: Role) -> None:
+    """After a system message user and assistant alternate, and the user speaks last."""
+    roles = [turn.role for turn in chat(DESCRIPTION, role)]
+    if role == "system":
         assert roles.pop(0) == "system"
     assert roles == [("user", "assistant")[place % 2] for place in range(len(roles))]
     assert roles[-1] == "user"
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_golden_chat(tiny_tokenizer: TinyTokenizer, family: str) -> None:
+    """The whole prompt of each family that the paper prompts as a chat, byte for byte."""
+    given = TEMPLATES[family]
+    tokenizer = tiny_tokenizer(chat_template=given["template"])
+    tokenizer.raw.bos_token, tokenizer.raw.eos_token = given["bos"], given["eos"]
+    settings = PromptSettings(prompt_format="chat", instruction_role=given["role"])
+    golden = (GOLDEN / f"{family}.txt").read_text(encoding="utf-8")
+    assert prompt(tokenizer, DESCRIPTION, settings).text == golden
 
 
 # The rendered prompt
@@ -74,14 +109,15 @@ def test_chat_takes_turns(*, system: bool) -> None:
 def test_prompt_to_complete(fake_tokenizer: Fake) -> None:
     """The prompt's ids are those of its text after one BOS."""
     tokenizer = fake_tokenizer()
-    rendered = prompt(tokenizer, DESCRIPTION, "completion")
+    rendered = prompt(tokenizer, DESCRIPTION, AS_COMPLETION)
     assert rendered.text == COMPLETION
     assert rendered.token_ids == (tokenizer.bos_id, *COMPLETION.encode())
 
 
-def test_prompt_of_a_model_without_bos(fake_tokenizer: Fake) -> None:
-    """Where the model has no BOS, none is put before the text."""
-    rendered = prompt(fake_tokenizer(bos_id=None), DESCRIPTION, "completion")
+@pytest.mark.parametrize("names", [{"bos_id": None}, {"adds_bos": False}])
+def test_prompt_where_no_bos_is_added(fake_tokenizer: Fake, names: dict[str, Any]) -> None:
+    """Where the tokenizer has no BOS, or names one and never adds it, there is none."""
+    rendered = prompt(fake_tokenizer(**names), DESCRIPTION, AS_COMPLETION)
     assert rendered.token_ids == tuple(COMPLETION.encode())
 
 
@@ -93,9 +129,54 @@ def test_chat_prompt_has_one_bos(fake_tokenizer: Fake, written: str) -> None:
         return written + _text([asdict(turn) for turn in messages])
 
     tokenizer = fake_tokenizer(template=template)
-    rendered = prompt(tokenizer, DESCRIPTION, "chat")
+    rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
     assert rendered.text == written + _text(CHAT)
     assert rendered.token_ids == (tokenizer.bos_id, *_text(CHAT).encode())
+
+
+def test_what_a_template_writes_stands_where_no_bos_is_added(fake_tokenizer: Fake) -> None:
+    """SmolLM2's template begins every turn with the token that is named as the BOS."""
+
+    def template(messages: Sequence[Message]) -> str:
+        return "<s>" + _text([asdict(turn) for turn in messages])
+
+    tokenizer = fake_tokenizer(template=template, adds_bos=False)
+    rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
+    assert rendered.token_ids == tokenizer.encode(rendered.text)
+    assert rendered.token_ids[0] == tokenizer.bos_id
+
+
+TEXT = (100, 101)
+
+
+@pytest.mark.parametrize(
+    ("adds", "bos", "repeated", "text", "leading"),
+    [
+        # What the tokenizer itself does.
+        (True, "auto", False, "de", 1),
+        (True, "auto", False, "<s>de", 1),
+        (False, "auto", False, "de", 0),
+        (False, "auto", False, "<s>de", 1),
+        # As the authors' code: before what the template wrote.
+        (True, "auto", True, "de", 1),
+        (True, "auto", True, "<s>de", 2),
+        (False, "auto", True, "<s>de", 1),
+        # By option, whatever the tokenizer does.
+        (False, "always", False, "de", 1),
+        (True, "always", True, "<s>de", 1),
+        (True, "never", False, "de", 0),
+        (True, "never", True, "<s>de", 0),
+        (False, "never", False, "de", 0),
+        (False, "never", False, "<s>de", 1),
+    ],
+)
+def test_leading_bos(
+    fake_tokenizer: Fake, *, adds: bool, bos: Bos, repeated: bool, text: str, leading: int
+) -> None:
+    """How many BOS come before the text, for each tokenizer, setting and template."""
+    tokenizer = fake_tokenizer(adds_bos=adds)
+    ids = prompt_ids(tokenizer, text, PromptSettings(bos=bos, repeated_bos=repeated))
+    assert ids == (*[tokenizer.bos_id] * leading, *TEXT)
 
 
 def test_turns_keep_their_own_bos(fake_tokenizer: Fake) -> None:
@@ -105,23 +186,29 @@ def test_turns_keep_their_own_bos(fake_tokenizer: Fake) -> None:
         return "".join(f"<s>{turn.content}</s>" for turn in messages)
 
     tokenizer = fake_tokenizer(template=template)
-    ids = prompt(tokenizer, DESCRIPTION, "chat").token_ids
+    ids = prompt(tokenizer, DESCRIPTION, AS_CHAT).token_ids
     assert ids == tokenizer.encode(template([Message(**turn) for turn in CHAT]))
     assert ids.count(tokenizer.bos_id or -1) == len(CHAT)
 
 
-def test_template_with_a_system_role(tiny_tokenizer: TinyTokenizer) -> None:
-    """A template that takes the system message gets it."""
-    rendered = prompt(tiny_tokenizer(chat_template=TURNS), DESCRIPTION, "chat")
-    assert rendered.text == _text(CHAT)
+@pytest.mark.parametrize(
+    ("settings", "messages"), [(AS_CHAT, CHAT), (AS_SYSTEM_CHAT, CHAT_WITH_SYSTEM)]
+)
+def test_template_with_a_system_role(
+    tiny_tokenizer: TinyTokenizer, settings: PromptSettings, messages: list[dict[str, str]]
+) -> None:
+    """The setting decides on a system message, not whether the template takes one."""
+    rendered = prompt(tiny_tokenizer(chat_template=TURNS), DESCRIPTION, settings)
+    assert rendered.text == _text(messages)
 
 
 @pytest.mark.parametrize("template", [REFUSES_SYSTEM, DROPS_SYSTEM])
 def test_template_without_a_system_role(tiny_tokenizer: TinyTokenizer, template: str) -> None:
-    """One that refuses the system message, or drops it unsaid, gets it as a user turn."""
-    rendered = prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, "chat")
-    assert rendered.text == _text(CHAT_WITHOUT_SYSTEM)
-    assert "<assistant>Okay.</>" in rendered.text
+    """One that refuses the system message, or drops it unsaid, is asked in a user turn."""
+    tokenizer = tiny_tokenizer(chat_template=template)
+    assert prompt(tokenizer, DESCRIPTION, AS_CHAT).text == _text(CHAT)
+    with pytest.raises(ModelError, match="ask with --instruction-role user"):
+        prompt(tokenizer, DESCRIPTION, AS_SYSTEM_CHAT)
 
 
 @pytest.mark.parametrize(
@@ -130,15 +217,15 @@ def test_template_without_a_system_role(tiny_tokenizer: TinyTokenizer, template:
 def test_template_that_takes_nothing(
     tiny_tokenizer: TinyTokenizer, template: str, reason: str
 ) -> None:
-    """A template that takes neither form fails with the model's name and its own reason."""
+    """A template that refuses the chat fails with the model's name and its own reason."""
     with pytest.raises(TemplateRefusalError, match=f"^tiny: chat template: .*{reason}"):
-        prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, "chat")
+        prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
 
 
 def test_template_asks_for_the_answer(tiny_tokenizer: TinyTokenizer) -> None:
     """The template is told to end where the assistant's answer begins."""
     template = TURNS + "{% if add_generation_prompt %}<assistant>{% endif %}"
-    rendered = prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, "chat")
+    rendered = prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
     assert rendered.text == _text(CHAT) + "<assistant>"
 
 
@@ -148,15 +235,24 @@ def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
     with pytest.raises(
         ModelError, match=r"^tiny: no chat template; use --prompt-format completion"
     ):
-        prompt(tokenizer, DESCRIPTION, "chat")
-    assert prompt(tokenizer, DESCRIPTION, "completion").text == COMPLETION
+        prompt(tokenizer, DESCRIPTION, AS_CHAT)
+    assert prompt(tokenizer, DESCRIPTION, AS_COMPLETION).text == COMPLETION
 
 
-def test_unknown_format(fake_tokenizer: Fake) -> None:
-    """A format that does not exist is refused with those that do."""
-    with pytest.raises(SettingError, match="no prompt format 'poem'") as refused:
-        prompt(fake_tokenizer(), DESCRIPTION, "poem")
-    assert all(known in str(refused.value) for known in FORMATS)
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (("poem", "authors", "user", "auto"), "no prompt format 'poem'; choose one of completion"),
+        (("chat", "table3", "user", "auto"), "no prompt variant 'table3'; .* authors, table2"),
+        (("chat", "authors", "tool", "auto"), "no instruction role 'tool'; .* system, user"),
+        (("chat", "authors", "user", "twice"), "no bos 'twice'; .* auto, always, never"),
+    ],
+)
+def test_unknown_settings(given: tuple[str, str, str, str], reason: str) -> None:
+    """A setting that does not exist is refused with those that do."""
+    with pytest.raises(SettingError, match=reason):
+        PromptSettings.checked(*given)
+    assert PromptSettings.checked(*FORMATS[:1], "authors", "user", "auto") == AS_COMPLETION
 
 
 # One BOS
