@@ -24,6 +24,7 @@ from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
+from benchmark.cli.sensitivity import sensitivity
 from benchmark.cli.sentinel import sentinel
 from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
@@ -40,6 +41,7 @@ VERBS = (
     run,
     pair,
     prompt_format,
+    sensitivity,
     ablation,
     claims,
     report,

@@ -108,7 +108,7 @@ class _Fingerprint:
 
     @cached_property
     def _tokenizer(self) -> TransformersTokenizer:
-        return load_tokenizer(self.location, adds_bos=adds_bos(self.request.run))
+        return load_tokenizer(self.location, adds_bos(self.request.run))
 
     def _texts(self) -> list[str]:
         given = [state.description for state in self.states]

@@ -11,13 +11,7 @@ from benchmark.decoding.engines import check_engine, check_prompts, create_engin
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
 from benchmark.models.hardware import gpu_memory
-from benchmark.models.loading import (
-    LoadOptions,
-    check_options,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-)
+from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.location import Location, locate
 from benchmark.models.registry import registry
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -25,12 +19,16 @@ from benchmark.pipeline.answers import check_limit, correct_answer
 from benchmark.pipeline.data import check_number, evaluate, load_states
 from benchmark.pipeline.history import History
 from benchmark.pipeline.identity import Settings, identity
+from benchmark.pipeline.loading import Loaders
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import prompt
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
+
+
+_ANEW = Loaders()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def run(request: RunRequest, progress: Progress) -> Measured:
     return execute(prepared, request.out, progress, set_aside=request.set_aside)
 
 
-def prepare(request: RunRequest, progress: Progress) -> Prepared:
+def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -> Prepared:
     """Read data and tokenizer, and check the request; no weights are loaded.
 
     Raises:
@@ -101,7 +99,7 @@ def prepare(request: RunRequest, progress: Progress) -> Prepared:
     states = load_states(request.data)
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    tokenizer = load_tokenizer(location, adds_bos=adds_bos(request))
+    tokenizer = loaders.tokenizer(location, adds_bos(request))
     prompts = [prompt(tokenizer, s.description, settings.prompt).token_ids for s in states]
     if protocol(settings.name).whole_answers:
         check_limit(tokenizer, states, settings.limits)
@@ -132,6 +130,7 @@ def execute(
     *,
     device: str | None = None,
     set_aside: bool = False,
+    loaders: Loaders = _ANEW,
 ) -> Measured:
     """Decode what is missing in the folder, and write the result there.
 
@@ -141,6 +140,7 @@ def execute(
         progress: shows how far it is.
         device: which one of the request's kind, where that is settled only now.
         set_aside: move another run that is in the folder out of the way.
+        loaders: what loads the weights.
 
     Raises:
         ResumeError: when the folder holds another run or another process holds it.
@@ -148,7 +148,7 @@ def execute(
     """
     options = replace(work.settings.options, device=device or work.settings.options.device)
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
-        how = _decode(work, options, folder, progress)
+        how = _decode(work, options, folder, progress, loaders)
         texts = folder.finished()
         measured = _measured(work, texts)
         result = {**measured.document, **how, **work.identity}
@@ -212,7 +212,7 @@ def adds_bos(request: RunRequest) -> bool | None:
 
 
 def _decode(
-    work: Prepared, options: LoadOptions, folder: RunFolder, progress: Progress
+    work: Prepared, options: LoadOptions, folder: RunFolder, progress: Progress, loaders: Loaders
 ) -> dict[str, object]:
     """Decode what is missing in the folder; how it went, for the result."""
     there = folder.finished()
@@ -224,7 +224,7 @@ def _decode(
 
     name, limits = work.location.name, work.settings.limits
     progress.say(f"loading {name} in {options.dtype} on {options.device}")
-    model = load_model(work.location, options)
+    model = loaders.model(work.location, options)
     check_prompts(model, work.tokenizer, work.prompts, work.settings.limits)
     # Drafts cannot change the outcome: a model that is right needs fewer passes.
     pairs = zip(work.prompts, work.states, strict=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.pipeline.loading import Loaders
 from benchmark.pipeline.measure import Measured, execute, finished, prepare
 from benchmark.pipeline.placement import AsAsked, Placement
 from benchmark.pipeline.requests import Progress, RunRequest
@@ -26,6 +27,7 @@ class ModelStore:
     folder: Path
     progress: Progress
     placement: Placement = field(default_factory=AsAsked)
+    loaders: Loaders = field(default_factory=Loaders)
 
     def measure(self, request: RunRequest) -> Measured:
         """The measurement of the request, made now or taken from the store.
@@ -36,7 +38,7 @@ class ModelStore:
         Raises:
             BenchmarkError: as :func:`benchmark.pipeline.measure.execute`.
         """
-        prepared = prepare(request, self.progress)
+        prepared = prepare(request, self.progress, self.loaders)
         digest = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode())
         out = self.folder / f"{_slug(request.model)}-{digest.hexdigest()[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,7 @@ class ModelStore:
             if measured := finished(prepared, out):
                 return measured
             with self.placement.place(prepared) as device:
-                return execute(prepared, out, self.progress, device=device)
+                return execute(prepared, out, self.progress, device=device, loaders=self.loaders)
 
     def fingerprint(self, request: RunRequest, repeats: int) -> Record:
         """The fingerprint of the request, made now, where its model has room; it is not stored.

@@ -182,7 +182,7 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     asked = RunRequest(request.model, Path(), prompt_format=request.prompt_format)
     prompts = prompt_settings(asked)
-    tokenizer = load_tokenizer(location, adds_bos=adds_bos(asked))
+    tokenizer = load_tokenizer(location, adds_bos(asked))
     check_limit(tokenizer, states, limits)
     material = Material(
         model=request.model,

@@ -43,7 +43,7 @@ class Decoder:
         )
         self.settings = resolve(request)
         location = locate(model)
-        self._tokenizer = load_tokenizer(location, adds_bos=adds_bos(request))
+        self._tokenizer = load_tokenizer(location, adds_bos(request))
         self._model = load_model(location, self.settings.options)
         self._engine = create_engine(
             self.settings.engine,

@@ -1,0 +1,26 @@
+"""How a run gets its tokenizer and its weights: anew each time, or kept for the next run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
+
+from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
+from benchmark.models.location import Location
+from benchmark.models.tokenizer import TransformersTokenizer
+
+if TYPE_CHECKING:
+    from benchmark.models.loading import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """The functions that load a tokenizer and a model."""
+
+    tokenizer: Callable[[Location, bool | None], TransformersTokenizer] = load_tokenizer
+    model: "Callable[[Location, LoadOptions], LanguageModel]" = load_model
+
+    @classmethod
+    def kept(cls) -> Self:
+        """Return loaders that keep what they loaded last: for several runs of one model."""
+        return cls(lru_cache(maxsize=1)(load_tokenizer), lru_cache(maxsize=1)(load_model))
