@@ -6,8 +6,9 @@ adds is not asked.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
 """Families whose classes have added a BOS by default in every release (``LlamaTokenizer``...)."""
@@ -25,6 +26,12 @@ class BosRule:
 
     added: bool
     source: str
+
+    def over(self, other: Self) -> Self:
+        """Return this rule, naming in its source another one that says otherwise."""
+        if self.added == other.added:
+            return self
+        return replace(self, source=f"{self.source}, unlike {other.source}")
 
     def as_json(self) -> dict[str, object]:
         """Return the rule by name."""

@@ -86,10 +86,10 @@ def check_options(options: LoadOptions) -> LoadOptions:
     return options
 
 
-def load_tokenizer(location: Location, adds_bos: bool | None = None) -> TransformersTokenizer:
+def load_tokenizer(location: Location, registered: BosRule | None = None) -> TransformersTokenizer:
     """Return the model's tokenizer.
 
-    ``adds_bos`` is what the registry says of a BOS; with None the tokenizer's files say it.
+    ``registered`` is what the registry says of a BOS; with None the tokenizer's files say it.
 
     Raises:
         ModelError: when the folder holds none that transformers can load.
@@ -105,20 +105,14 @@ def load_tokenizer(location: Location, adds_bos: bool | None = None) -> Transfor
             rule = bos_rule(location.folder, location.gguf)
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
-    if adds_bos is not None:
-        rule = BosRule(adds_bos, _registered(rule, adds_bos))
+    rule = registered.over(rule) if registered else rule
     tokenizer = TransformersTokenizer(raw, location.name, rule, encoder)
-    if adds_bos and tokenizer.bos_id is None:
+    if registered and registered.added and tokenizer.bos_id is None:
         raise ModelError(
             f"{location.name}: its tokenizer names no BOS, and the registry says that it adds one; "
             "are these the model's own tokenizer files?"
         )
     return tokenizer
-
-
-def _registered(rule: BosRule, adds_bos: bool) -> str:  # noqa: FBT001
-    """Where the registry's word on the BOS comes from, and whether the files say otherwise."""
-    return "registry" if rule.added == adds_bos else f"registry, unlike {rule.source}"
 
 
 def _as_it_stands(path: Path) -> "Tokenizer | None":

@@ -150,7 +150,8 @@ class TransformersTokenizer:
             raise ModelError(
                 f"{self.name}: no tokenizer.json and none can be made of what is there"
             )
-        return self.raw.backend_tokenizer
+        backend: BackendTokenizer = self.raw.backend_tokenizer
+        return backend
 
     @cached_property
     def _definition(self) -> dict[str, object]:

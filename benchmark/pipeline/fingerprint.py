@@ -18,7 +18,7 @@ from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
 from benchmark.pipeline.data import load_states
 from benchmark.pipeline.identity import Settings
-from benchmark.pipeline.measure import adds_bos, resolve
+from benchmark.pipeline.measure import registered_bos, resolve
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.requests import Progress, RunRequest
@@ -108,7 +108,7 @@ class _Fingerprint:
 
     @cached_property
     def _tokenizer(self) -> TransformersTokenizer:
-        return load_tokenizer(self.location, adds_bos(self.request.run))
+        return load_tokenizer(self.location, registered_bos(self.request.run))
 
     def _texts(self) -> list[str]:
         given = [state.description for state in self.states]

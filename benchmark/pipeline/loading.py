@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
+from benchmark.models.bos import BosRule
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
-    from benchmark.models.loading import LanguageModel
+    from benchmark.models.bos import BosRule
+from benchmark.models.loading import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
 class Loaders:
     """The functions that load a tokenizer and a model."""
 
-    tokenizer: Callable[[Location, bool | None], TransformersTokenizer] = load_tokenizer
+    tokenizer: Callable[[Location, BosRule | None], TransformersTokenizer] = load_tokenizer
     model: "Callable[[Location, LoadOptions], LanguageModel]" = load_model
 
     @classmethod

@@ -10,6 +10,7 @@ from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_engine, check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
+from benchmark.models.bos import BosRule
 from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.location import Location, locate
@@ -26,7 +27,6 @@ from benchmark.prompts.settings import PromptSettings
 from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
-
 
 _ANEW = Loaders()
 
@@ -99,7 +99,7 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
     states = load_states(request.data)
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    tokenizer = loaders.tokenizer(location, adds_bos(request))
+    tokenizer = loaders.tokenizer(location, registered_bos(request))
     prompts = [prompt(tokenizer, s.description, settings.prompt).token_ids for s in states]
     if protocol(settings.name).whole_answers:
         check_limit(tokenizer, states, settings.limits)
@@ -205,10 +205,11 @@ def prompt_settings(request: RunRequest) -> PromptSettings:
     return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
 
 
-def adds_bos(request: RunRequest) -> bool | None:
+def registered_bos(request: RunRequest) -> BosRule | None:
     """Return what the registry says of the BOS of a request's model; None if it says nothing."""
     entry = registry().by_huggingface_id(request.model)
-    return request.adds_bos if request.adds_bos is not None or not entry else entry.adds_bos
+    known = request.adds_bos if request.adds_bos is not None or not entry else entry.adds_bos
+    return None if known is None else BosRule(known, "registry")
 
 
 def _decode(

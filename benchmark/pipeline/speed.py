@@ -15,7 +15,7 @@ from benchmark.models.loading import LoadOptions, check_options, load_tokenizer,
 from benchmark.models.location import locate
 from benchmark.pipeline.answers import check_limit, correct_answer
 from benchmark.pipeline.data import load_states
-from benchmark.pipeline.measure import adds_bos, prompt_settings
+from benchmark.pipeline.measure import prompt_settings, registered_bos
 from benchmark.pipeline.requests import DataRequest, RunRequest
 from benchmark.prompts.rendering import prompt
 from benchmark.records import TokenIds
@@ -182,7 +182,7 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     asked = RunRequest(request.model, Path(), prompt_format=request.prompt_format)
     prompts = prompt_settings(asked)
-    tokenizer = load_tokenizer(location, adds_bos(asked))
+    tokenizer = load_tokenizer(location, registered_bos(asked))
     check_limit(tokenizer, states, limits)
     material = Material(
         model=request.model,

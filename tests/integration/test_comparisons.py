@@ -100,3 +100,39 @@ def test_other_settings_are_another_measurement(
     command("pair", *models, "--dtype", "bfloat16")
     command("pair", *models, "--batch-size", "2")
     assert len(list((tmp_path / "store").glob("*/result.json"))) == 6
+
+
+def test_sensitivity_asks_in_every_variant(
+    command: Callable[..., str], models: list[str], tmp_path: Path
+) -> None:
+    """Each variant with a BOS and without, the usual way first, all compared with that."""
+    found = json.loads(command("sensitivity", "--model", models[0], "--json"))["prompts"]
+    asked = [
+        (row["prompt_format"], row["prompt_variant"], row["bos"], row["leading_bos"])
+        for row in found
+    ]
+    assert asked == [
+        ("completion", "authors", "auto", True),
+        ("completion", "authors", "never", False),
+        ("completion", "table2", "auto", True),
+        ("completion", "table2", "never", False),
+        ("chat", "authors", "auto", True),
+        ("chat", "authors", "never", False),
+    ]
+    assert [row["usual"] for row in found] == [True, *[False] * 5]
+    assert found[0]["difference"] is None
+    for row in found[1:]:
+        difference = row["difference"]["overall"]
+        gained = row["overall"]["correct"] - found[0]["overall"]["correct"]
+        assert difference["gained"] - difference["lost"] == gained
+        assert set(row["exact"]) == {"overall", "nontrivial", "by_numops"}
+    assert len(list((tmp_path / "store").glob("*/result.json"))) == 6
+
+
+def test_sensitivity_as_a_table(command: Callable[..., str], models: list[str]) -> None:
+    """The table fits 80 columns, and loads the model once."""
+    text = command("sensitivity", "--model", models[0])
+    assert max(map(len, text.splitlines())) <= 80
+    assert [
+        line.split()[:2] for line in text.splitlines() if line[:4] in {"auth", "tabl", "chat"}
+    ] == [[name, bos] for name in ("authors", "table2", "chat") for bos in ("yes", "no")]

@@ -8,7 +8,7 @@ from benchmark.decoding.engines import check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import locate
-from benchmark.pipeline.measure import adds_bos, resolve
+from benchmark.pipeline.measure import registered_bos, resolve
 from benchmark.pipeline.requests import RunRequest
 from benchmark.prompts.rendering import prompt_ids
 
@@ -43,7 +43,7 @@ class Decoder:
         )
         self.settings = resolve(request)
         location = locate(model)
-        self._tokenizer = load_tokenizer(location, adds_bos(request))
+        self._tokenizer = load_tokenizer(location, registered_bos(request))
         self._model = load_model(location, self.settings.options)
         self._engine = create_engine(
             self.settings.engine,

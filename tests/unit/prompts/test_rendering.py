@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer, TransformersTokenizer
 from benchmark.prompts.rendering import chat, completion, prompt, prompt_ids, with_one_bos
-from benchmark.prompts.settings import FORMATS, Bos, PromptSettings, Role, variants
+from benchmark.prompts.settings import Bos, PromptSettings, Role, variants
 from benchmark.records import Message
 
 GOLDEN = Path(__file__).parents[3] / "fixtures" / "prompts"
@@ -252,7 +252,7 @@ def test_unknown_settings(given: tuple[str, str, str, str], reason: str) -> None
     """A setting that does not exist is refused with those that do."""
     with pytest.raises(SettingError, match=reason):
         PromptSettings.checked(*given)
-    assert PromptSettings.checked(*FORMATS[:1], "authors", "user", "auto") == AS_COMPLETION
+    assert PromptSettings.checked("completion", "authors", "user", "auto") == AS_COMPLETION
 
 
 # One BOS
