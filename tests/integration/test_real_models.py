@@ -1,0 +1,135 @@
+"""The whole way on real models, against their recorded results."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from benchmark.models.sources import source
+from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest, score_files
+from benchmark.pipeline import fingerprint as stages
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.pipeline.loading import Loaders
+from benchmark.pipeline.measure import execute, prepare
+from benchmark.pytest_plugin import REPEATS
+from benchmark.regression.record import Record
+from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.snapshots.fingerprints import Blessing
+
+STATES = {"smollm2": 8, "gemma3-270m": 4}
+"""By model: a model tuned to chat whose tokenizer adds no BOS, and a base model whose does.
+
+Gemma 3 has a vocabulary of 262,144, sliding windows, heads of 256 and one key head.
+"""
+
+TRACED = 2
+"""States whose stages are recorded: each is computed twice."""
+
+
+@pytest.fixture(scope="module", params=STATES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each of the models; its tests are skipped where it is not fetched."""
+    wanted = source(str(request.param))
+    if not wanted.present:
+        pytest.skip(f"{wanted.name} is not here; get it with: {wanted.command}")
+    return wanted.name
+
+
+@pytest.fixture(scope="module")
+def loaders(name: str) -> Iterator[Loaders]:
+    """The model is loaded once for all tests: gguf takes 10 s and more for it."""
+    loaders = Loaders.kept()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "load_model", loaders.model)
+        patch.setattr(stages, "load_tokenizer", loaders.tokenizer)
+        yield loaders
+
+
+@pytest.fixture(scope="module")
+def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run of a model is."""
+    return tmp_path_factory.mktemp(name)
+
+
+@pytest.fixture(scope="module")
+def measured(name: str, folder: Path, loaders: Loaders) -> Measured:
+    """The model on the first states of the evaluated set of seed 0, in float32 on the CPU."""
+    return _measured(_request(name, folder, STATES[name]), loaders)
+
+
+def _measured(request: RunRequest, loaders: Loaders) -> Measured:
+    prepared = prepare(request, Quiet(), loaders)
+    return execute(prepared, request.out, Quiet(), loaders=loaders)
+
+
+def _request(name: str, folder: Path, states: int, engine: str | None = None) -> RunRequest:
+    return RunRequest(
+        model=str(source(name).folder),
+        out=folder,
+        data=DataRequest(seed=0, states=states),
+        engine=engine,
+        device="cpu",
+        batch_size=states,
+    )
+
+
+def test_model_scores_what_it_scored(
+    measured: Measured, folder: Path, snapshot: SnapshotAssertion
+) -> None:
+    """Counts, every query's outcome and all that they depend on are as recorded."""
+    document = json.loads((folder / "result.json").read_text())
+    document.pop("timing")
+    document["model"].pop("name")  # a path of this machine
+    assert document == snapshot.use_extension(MeasurementExtension)
+
+
+def test_model_goes_the_recorded_way(
+    name: str,
+    measured: Measured,
+    fingerprints: Callable[[Record], SnapshotAssertion],
+    blessing: Blessing,
+) -> None:
+    """No stage moved beyond noise, from data over logits along the recorded answers to verdict."""
+    repeats = REPEATS if blessing.updating else 0
+    asked = FingerprintRequest(_request(name, Path(), TRACED), repeats=repeats)
+    record = fingerprint(asked, Quiet())
+    assert len(record.outcomes) == TRACED
+    assert record == fingerprints(record)
+
+
+def test_bos_is_the_tokenizers_own(name: str, measured: Measured) -> None:
+    """SmolLM2's file says that none is added, Gemma's that one is; the result says it too."""
+    added = measured.identity["prompts"]
+    assert isinstance(added, dict)
+    assert added["tokenizer_bos"] == {
+        "added": source(name).adds_bos,
+        "source": "tokenizer.ggml.add_bos_token in the GGUF file",
+    }
+
+
+def test_the_papers_engine_says_the_same(
+    name: str, measured: Measured, loaders: Loaders, tmp_path: Path
+) -> None:
+    """The first answer of the default engine is that of outlines, letter by letter."""
+    paper = _measured(_request(name, tmp_path, 1, "outlines"), loaders)
+    assert paper.texts == measured.texts[:1]
+
+
+def test_predictions_score_as_the_run_says(name: str, measured: Measured, folder: Path) -> None:
+    """Scoring the written predictions against the same states gives the run's own figures."""
+    again = score_files(
+        folder / "predictions.jsonl", DataRequest(seed=0, states=STATES[name]), partial=False
+    )
+    assert again == {by: each.summary for by, each in measured.scores.items()}
+
+
+def test_every_answer_is_whole(name: str, measured: Measured, folder: Path) -> None:
+    """Under the constraint every answer ends, and names every box."""
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["prediction"] for line in lines]
+    assert len(texts) == STATES[name]
+    assert measured.document["answers_without_full_stop"] == 0
+    assert all(text.startswith("Statement: Box 0 contains") for text in texts)
+    assert all(text.count("contains") == 7 and text.endswith(".") for text in texts)
