@@ -90,7 +90,7 @@ def _command(*words: str | Path) -> str:
 @pytest.mark.parametrize(
     ("model", "arguments", "engine"),
     [
-        ("hf", "dtype=float32,add_bos_token=True", "unconstrained"),
+        ("hf", "dtype=float32", "unconstrained"),
         ("entity-tracking", "protocol=default", "speculative"),
         ("entity-tracking", "engine=outlines", "outlines"),
     ],
