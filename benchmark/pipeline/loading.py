@@ -11,8 +11,7 @@ from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
-    from benchmark.models.bos import BosRule
-from benchmark.models.loading import LanguageModel
+    from benchmark.models.loading import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
