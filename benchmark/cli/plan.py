@@ -36,7 +36,7 @@ def plan(
     *,
     as_json: Json = False,
 ) -> None:
-    """Forecast memory, GPUs, order and time of the registry's pairs; nothing is loaded."""
+    """Forecast memory, GPUs, order and time of the registry's models; nothing is loaded."""
     from rich.console import Console
 
     from benchmark.decoding.protocols import protocol
@@ -60,7 +60,8 @@ def plan(
         quantize=dtype is None,
     )
     machine = forecast.machine(gpu, gpus, vram)
-    planned = forecast.plan(known, pairs, groups(known), machine, how)
+    others = known.unpaired if experiment is None else ()
+    planned = forecast.plan(known, pairs, groups(known), machine, how, others=others)
     if as_json:
         print(json.dumps(plan_as_json(planned), indent=2))
     else:

@@ -63,8 +63,8 @@ def _random(chance: Chance, numops: int) -> dict[str, str]:
 def _pair(view: PairView) -> Case:
     tests, figures = view.measured, view.verdict or ""
     values: dict[str, str] = {
-        "base": view.base.model.huggingface_id,
-        "variant": view.variant.model.huggingface_id,
+        "base": view.base.repository,
+        "variant": view.variant.repository,
         "hypothesis": view.pair.hypothesis,
         "verdict": figures,
         **_role("base", view.base.measured),

@@ -47,6 +47,7 @@ class Result:
     ``chance`` is the random baseline's accuracy by numops in 0..1, on the same data.
     ``outcomes`` is None where only counts are known, and ``quoted`` an overall tally where not
     even counts by numops are. ``data`` tells data sets apart, ``source`` says where it is from.
+    ``alternative`` is the repository that was measured, where it is not the model's default one.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Result:
     source: str
     outcomes: tuple[Outcome, ...] | None = None
     quoted: Tally | None = None
+    alternative: str | None = None
 
     def tally(self, queries: Queries) -> Tally:
         """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
@@ -127,9 +129,7 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
     chance = {numops: percent / 100 for numops, percent in random_row().items()}
     entries = []
     for published in models:
-        model = known.by_huggingface_id(published.huggingface_id)
-        if model is None:
-            raise KeyError(published.huggingface_id)
+        model = known.model(published.key)
         setting = Setting("constrained", model.format)
         entries.append(
             Result(model.key, setting, published.by_numops, chance, "Table 6", "Table 6")

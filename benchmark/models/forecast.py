@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from benchmark.errors import ModelError
 from benchmark.models.architectures import configuration
 from benchmark.models.duration import (
     Seconds,
@@ -106,6 +107,14 @@ class PairForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Unplanned:
+    """A model of which no forecast can be made, and why not."""
+
+    model: RegisteredModel
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Every model, every pair, and in which order those that fit would run."""
 
@@ -113,12 +122,25 @@ class Plan:
     models: tuple[ModelForecast, ...]
     pairs: tuple[PairForecast, ...]
     slots: tuple[Slot, ...]
+    unplanned: tuple[Unplanned, ...] = ()
+
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """The keys of models of the hub that no commit of their repository is pinned for."""
+        models = [each.model for each in self.models] + [each.model for each in self.unplanned]
+        return tuple(m.key for m in models if not (m.revision or m.is_local))
 
 
 def plan(
-    known: Registry, pairs: Sequence[Pair], groups: Mapping[str, str], machine: Machine, how: Wanted
+    known: Registry,
+    pairs: Sequence[Pair],
+    groups: Mapping[str, str],
+    machine: Machine,
+    how: Wanted,
+    *,
+    others: Sequence[str] = (),
 ) -> Plan:
-    """The forecast of all models of the pairs.
+    """The forecast of all models of the pairs, and of others.
 
     Args:
         known: where the models are.
@@ -126,23 +148,34 @@ def plan(
         groups: for each pair the name of its group, whose models run one after the other.
         machine: what they run on.
         how: what they run with.
-
-    Raises:
-        UnavailableModelError: when a model's configuration is neither in the data nor to be had.
+        others: keys of models that are in none of the pairs.
     """
     group = {key: groups[pair.id] for pair in pairs for key in (pair.base, pair.variant)}
-    models = {key: forecast(known.model(key), machine, how) for key in group}
+    group |= {key: key for key in others}
+    models: dict[str, ModelForecast] = {}
+    unplanned: dict[str, Unplanned] = {}
+    for model in map(known.model, group):
+        try:
+            models[model.key] = forecast(model, machine, how)
+        except ModelError as error:
+            unplanned[model.key] = Unplanned(model, str(error))
     jobs = [Job(k, group[k], m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
     return Plan(
         machine,
         tuple(models.values()),
         tuple(PairForecast(pair, _reasons(pair, models)) for pair in pairs),
         tuple(schedule(jobs, machine.count)),
+        tuple(unplanned.values()),
     )
 
 
 def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelForecast:
-    """What one model takes, with the largest batch up to the wanted one that fits."""
+    """What one model takes, with the largest batch up to the wanted one that fits.
+
+    Raises:
+        ModelError: when its configuration is neither in the data nor to be had, or is of an
+            architecture whose size cannot be counted.
+    """
     dtype = (model.quantization if how.quantize else None) or how.dtype
     size = _shape(model.huggingface_id)
     asked = Use(how.batch_size, planning().workload.longest_prompt_tokens, how.new_tokens)
@@ -173,10 +206,13 @@ def _shape(huggingface_id: str) -> Shape:
 
 
 def _reasons(pair: Pair, models: Mapping[str, ModelForecast]) -> tuple[str, ...]:
-    return tuple(_reason(models[k]) for k in (pair.base, pair.variant) if not models[k].fits)
+    keys = (pair.base, pair.variant)
+    return tuple(_reason(k, models.get(k)) for k in keys if k not in models or not models[k].fits)
 
 
-def _reason(model: ModelForecast) -> str:
+def _reason(key: str, model: ModelForecast | None) -> str:
+    if model is None:
+        return f"{key}: size unknown"
     if model.gpus is None:
         return f"{model.model.key}: its batch alone is more than a GPU holds"
     return f"{model.model.key}: takes {model.gpus} GPUs"

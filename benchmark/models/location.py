@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import ModelError, UnavailableModelError
+from benchmark.models.registry import registry
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
@@ -45,7 +46,8 @@ class Location:
 def locate(model: str, revision: str | None = None) -> Location:
     """The files of a local folder, a GGUF file or a hub identifier, fetched where need be.
 
-    A GGUF file of a repository is named ``owner/name/file.gguf``.
+    A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision it is the one
+    that the registry pins, else the newest.
 
     Raises:
         ModelError: when there is no such model, it is gated, or the hub cannot be reached;
@@ -71,7 +73,7 @@ def locate(model: str, revision: str | None = None) -> Location:
         raise ModelError(
             f"{model}: no such folder or GGUF file here, and not a Hugging Face identifier"
         )
-    return _fetch(repository, gguf, revision)
+    return _fetch(repository, gguf, revision or _pinned(repository))
 
 
 def parts(location: Location) -> dict[str, str]:
@@ -99,6 +101,12 @@ def _repository(model: str) -> tuple[str, str | None]:
     owner, _, rest = model.partition("/")
     name, _, file = rest.partition("/")
     return (f"{owner}/{name}", file) if file.endswith(".gguf") else (model, None)
+
+
+def _pinned(repository: str) -> str | None:
+    """The commit that the benchmark's own registry pins the repository to."""
+    model = registry().by_huggingface_id(repository)
+    return (model.revision or None) if model else None
 
 
 def _expanded(model: str) -> Path:

@@ -1,4 +1,7 @@
-"""The paper's results: Table 6 as counts, its random row, and what only the text quotes."""
+"""Published results as counts: the paper's Table 6 and what its authors measured besides.
+
+Also the random row of the table, and what only the text quotes.
+"""
 
 import csv
 import tomllib
@@ -12,8 +15,15 @@ from benchmark.records import Tally
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model of the paper with its counts by numops 0 to 7."""
+    """A published row: a model with its counts by numops 0 to 7.
 
+    ``key`` is the model's in the registry. ``source`` is ``paper`` for Table 6, and ``authors`` for
+    models that only the authors' data of their figures has. ``huggingface_id`` is the repository
+    that the source names (Table 4 for the paper); the registry says which one is loaded.
+    """
+
+    key: str
+    source: Literal["paper", "authors"]
     name: str
     huggingface_id: str
     by_numops: dict[int, Tally]
@@ -37,10 +47,16 @@ class Quoted:
 
 @cache
 def published() -> dict[str, PublishedModel]:
-    """The 29 models of Table 6 by name."""
+    """Return the 29 models of Table 6 by name."""
+    return {row.name: row for row in published_rows().values() if row.source == "paper"}
+
+
+@cache
+def published_rows() -> dict[str, PublishedModel]:
+    """Return all published rows by registry key, those of the paper first."""
     text = files("benchmark.models").joinpath("published.csv").read_text(encoding="utf-8")
     instances, *rows = csv.DictReader(text.splitlines())
-    return {row["model"]: _model(row, instances) for row in rows}
+    return {row["key"]: _model(row, instances) for row in rows}
 
 
 def random_row() -> dict[int, float]:
@@ -67,4 +83,5 @@ def _model(row: dict[str, str], instances: dict[str, str]) -> PublishedModel:
         int(name.removeprefix("correct")): Tally(int(row[name]), int(instances[name]))
         for name in columns
     }
-    return PublishedModel(row["model"], row["huggingface_id"], by_numops)
+    source: Literal["paper", "authors"] = "paper" if row["source"] == "paper" else "authors"
+    return PublishedModel(row["key"], source, row["model"], row["huggingface_id"], by_numops)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.errors import DataError, SettingError, reason
 from benchmark.models.entries import Entry, valid
-from benchmark.models.published import published
+from benchmark.models.published import published_rows
 
 Training = Literal["code", "math", "alignment", "control"]
 """What a variant was trained on further; also the name of the experiment its pair is in.
@@ -25,6 +25,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 
 Text = Annotated[str, Field(min_length=1)]
 
+Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
+"""A commit of a repository of the hub, which pins the model; empty where none is pinned."""
+
 Hypothesis = Literal["gain", "no gain", "as published"]
 """What a pair is expected to show where at least one operation changed the box.
 
@@ -33,23 +36,79 @@ paper claims no direction, and the difference is the published one within error.
 """
 
 
-class RegisteredModel(Entry):
+class Repository(Entry):
+    """Where a model is loaded from; ``revision`` is the commit that it is pinned to."""
+
+    huggingface_id: Text
+    revision: Commit = ""
+
+
+class Alternative(Repository):
+    """Another repository of a registered model, loaded only where it is named.
+
+    ``row`` is the key of the published row that its results are compared with, None where they are
+    compared with none; ``note`` says who names the repository, and what is known of it.
+    """
+
+    row: Name | None = None
+    note: Text
+
+
+class RegisteredModel(Repository):
     """A model: where it is, what it is, and how the paper prompted it.
 
     ``added`` is the training that came on top of the base; ``size`` the authors' own name for
-    the number of parameters.
+    the number of parameters; ``architecture`` the ``model_type`` of its configuration.
+    ``instruction_role`` is whose turn of a chat gives the instruction: the system's, or a user's
+    that the assistant answers with ``Okay.``. ``adds_bos`` says whether the model's own tokenizer
+    puts a BOS before a text; None where only its files tell.
     """
 
     key: Name
     name: Text
-    huggingface_id: Text
-    architecture: Literal["llama", "gemma", "mistral", "qwen2"]
+    alternatives: tuple[Alternative, ...] = ()
+    architecture: Name
     size: Text
     added: tuple[Training, ...]
     format: Literal["completion", "chat"]
+    instruction_role: Literal["system", "user"] = "user"
+    adds_bos: bool | None = None
     paper: bool
     quantization: Literal["8bit"] | None = None
     gated: bool = False
+
+    def loaded_from(self, huggingface_id: str) -> "RegisteredModel | None":
+        """Return the model as loaded from one of its repositories, None if it is not one of them.
+
+        Of an alternative this is the same model with the identifier and revision of the
+        alternative, so whoever loads it cannot load the default one by mistake.
+        """
+        if huggingface_id == self.huggingface_id:
+            return self
+        for each in self.alternatives:
+            if each.huggingface_id == huggingface_id:
+                own = {"huggingface_id": huggingface_id, "revision": each.revision}
+                return self.model_copy(update=own)
+        return None
+
+    @property
+    def alternative(self) -> Alternative | None:
+        """The alternative that this model is loaded from; None for its default repository."""
+        named = (each for each in self.alternatives if each.huggingface_id == self.huggingface_id)
+        return next(named, None)
+
+    @property
+    def row(self) -> str | None:
+        """The key of the published row that its results belong to, if there is such a row.
+
+        The model's own key; of an alternative the key that it names, or None.
+        """
+        return self.alternative.row if self.alternative else self.key
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder or file here, as :func:`locate` tells; it then has no revision."""
+        return Path(self.huggingface_id).expanduser().exists()
 
     @property
     def page(self) -> str:
@@ -89,9 +148,22 @@ class Registry(Entry):
         return self.models[key]
 
     def by_huggingface_id(self, huggingface_id: str) -> RegisteredModel | None:
-        """The model of that identifier on the hub, where it is registered."""
-        found = (m for m in self.models.values() if m.huggingface_id == huggingface_id)
-        return next(found, None)
+        """Return the registered model as loaded from that repository, None if there is none.
+
+        A model's default repository comes before an alternative of another model.
+        """
+        found = [m for each in self.models.values() if (m := each.loaded_from(huggingface_id))]
+        return min(found, key=lambda model: model.alternative is not None, default=None)
+
+    def find(self, name: str) -> RegisteredModel | None:
+        """Return the model of that key, or as loaded from the repository of that name."""
+        return self.models.get(name) or self.by_huggingface_id(name)
+
+    @property
+    def unpaired(self) -> tuple[str, ...]:
+        """The keys of the models that are in no pair."""
+        paired = {key for pair in self.pairs.values() for key in (pair.base, pair.variant)}
+        return tuple(key for key in self.models if key not in paired)
 
     def pair(self, pair_id: str) -> Pair:
         """The pair of that identifier.
@@ -158,6 +230,7 @@ def _parse(text: str, source: str, known: Registry, folder: Path | None = None) 
     for key, fields in data.get("models", {}).items():
         where = f"{source}: model {key!r}"
         model = valid(RegisteredModel, {**fields, "key": key}, where)
+        _check_model(model, where)
         _add(models, key, _beside(model, folder), where)
     for number, fields in enumerate(data.get("pairs", []), start=1):
         where = f"{source}: pair {fields.get('id', number)!r}"
@@ -167,16 +240,32 @@ def _parse(text: str, source: str, known: Registry, folder: Path | None = None) 
     return Registry(models=models, pairs=pairs)
 
 
-def _published() -> frozenset[str]:
-    return frozenset(model.huggingface_id for model in published().values())
+def _check_model(model: RegisteredModel, where: str) -> None:
+    repositories: list[Repository] = [model, *model.alternatives]
+    if len({each.huggingface_id for each in repositories}) < len(repositories):
+        raise DataError(f"{where}: alternatives: one repository is named twice")
+    for each in repositories:
+        if each.revision and each.huggingface_id.startswith("./"):
+            raise DataError(f"{where}: revision: {each.huggingface_id} is a folder and has none")
+    for other in model.alternatives:
+        if other.row is not None and other.row not in published_rows():
+            raise DataError(f"{where}: alternatives: nothing is published of {other.row!r}")
+
+
+R = TypeVar("R", bound=Repository)
 
 
 def _beside(model: RegisteredModel, folder: Path | None) -> RegisteredModel:
-    """The model with an identifier that begins with ``./`` made a path."""
-    if folder is None or not model.huggingface_id.startswith("./"):
-        return model
-    path = folder.resolve() / model.huggingface_id
-    return model.model_copy(update={"huggingface_id": str(path)})
+    """The model with identifiers that begin with ``./`` made paths."""
+    alternatives = tuple(_made_path(each, folder) for each in model.alternatives)
+    return _made_path(model, folder).model_copy(update={"alternatives": alternatives})
+
+
+def _made_path(entry: R, folder: Path | None) -> R:
+    if folder is None or not entry.huggingface_id.startswith("./"):
+        return entry
+    path = folder.resolve() / entry.huggingface_id
+    return entry.model_copy(update={"huggingface_id": str(path)})
 
 
 T = TypeVar("T", bound=Entry)
@@ -189,7 +278,7 @@ def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -
     if pair.base == pair.variant:
         raise DataError(f"{where}: base and variant are the same model")
     if pair.hypothesis == "as published" and not all(
-        models[key].huggingface_id in _published() for key in (pair.base, pair.variant)
+        models[key].row in published_rows() for key in (pair.base, pair.variant)
     ):
         raise DataError(f"{where}: nothing is published of it; say gain or no gain")
     if pair.experiment != "control" and pair.experiment not in models[pair.variant].added:

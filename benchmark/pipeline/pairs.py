@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from math import hypot
 
 from benchmark.models.loading import resolve_device
-from benchmark.models.published import PublishedModel, published
-from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
+from benchmark.models.published import PublishedModel, published_rows
+from benchmark.models.registry import Pair, RegisteredModel, Registry
 from benchmark.pipeline.comparison import Comparison
 from benchmark.pipeline.measure import Measured
 from benchmark.pipeline.requests import RunRequest
@@ -60,10 +60,10 @@ def judge_test(pair: Pair, test: PairedTest) -> Verdict:
 
 
 def published_difference(pair: Pair) -> UnpairedTest:
-    """The pair's difference at numops >= 1 in the paper's Table 6.
+    """The pair's difference at numops >= 1 in the published rows of its models.
 
     Raises:
-        KeyError: when one of the models is not the paper's.
+        KeyError: when nothing is published of one of the models.
     """
     base, variant = (published_model(key) for key in (pair.base, pair.variant))
     if base is None or variant is None:
@@ -72,11 +72,8 @@ def published_difference(pair: Pair) -> UnpairedTest:
 
 
 def published_model(key: str) -> PublishedModel | None:
-    """The published results of the model that the benchmark's own registry has under the key."""
-    models = registry().models
-    wanted = models[key].huggingface_id if key in models else None
-    found = (model for model in published().values() if model.huggingface_id == wanted)
-    return next(found, None)
+    """Return the published row of that registry key, of the paper or of its authors' data."""
+    return published_rows().get(key)
 
 
 def departures(model: PublishedModel, measured: Measured) -> list[str]:
@@ -117,27 +114,37 @@ def groups(known: Registry) -> dict[str, str]:
 def registered(known: Registry, name: str, request: RunRequest) -> RunRequest:
     """The request for the model of that key or identifier, prompted and loaded as registered.
 
-    Any other name is a model as ``run`` takes it, with the request's own settings.
+    An alternative identifier loads the alternative. Any other name is a model as ``run`` takes it,
+    with the request's own settings.
     """
-    model = known.models.get(name) or known.by_huggingface_id(name)
+    model = known.find(name)
     return replace(request, model=name) if model is None else as_registered(model, request)
 
 
 def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
-    """The request for a registered model: prompted as the paper did, and in its bits on a GPU."""
+    """The request for a registered model: prompted as the paper did, and in its bits on a GPU.
+
+    A revision that the request names comes before the one that the registry pins.
+    """
+    pinned = None if model.is_local else model.revision or None
     return replace(
         request,
         model=model.huggingface_id,
+        revision=request.revision or pinned,
         prompt_format=model.format,
         quantization=model.quantization if resolve_device(request.device) != "cpu" else None,
     )
 
 
 def find_pair(known: Registry, base: str, variant: str) -> Pair | None:
-    """The registered pair of two models, named by key or identifier."""
+    """The registered pair of two models, named by key or identifier.
+
+    An alternative is its model here where it stands for the model's own published row.
+    """
 
     def is_named(key: str, name: str) -> bool:
-        return name in {key, known.models[key].huggingface_id}
+        model = known.models[key].loaded_from(name)
+        return name == key or (model is not None and model.row == key)
 
     found = (
         pair

@@ -84,6 +84,7 @@ def _model(model: RegisteredModel, measured: Results) -> ModelView:
         published_summary(Counts(printed.by_numops)) if printed else None,
         summarize(result.outcomes) if result and result.outcomes else None,
         result.chance if result else {},
+        result.alternative if result else None,
     )
 
 
@@ -214,5 +215,5 @@ def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
             yield f"{run.label}: no predictions.jsonl beside its result; not among the states"
         if run.registered is None:
             yield f"{run.label}: not in the registry; in no claim, pair or table"
-    for path in (path for path in measured.ignored if "older measurement" in path):
+    for path in (path for path in measured.ignored if " measurement of " in path):
         yield f"in no claim, pair or table: {path}"

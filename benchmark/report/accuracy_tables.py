@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
 from benchmark.report.figures import NUMOPS
 from benchmark.report.grid import Cell, Grid, Row, Value, heading
@@ -76,10 +77,13 @@ def _headed(column: Column, counts: Summary | None) -> str:
 
 def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[Row]:
     for view in models:
+        name = view.model.name
         if view.published:
-            yield _row(view.model.name, view.published, columns)
+            by = name if view.model.paper else f"{name}, the authors' data"
+            yield _row(by, view.published, columns)
         if view.measured:
-            own = f"{view.model.name}, measured" if view.published else view.model.name
+            own = f"{name}, measured" if view.published else name
+            own += f" as {view.alternative}" if view.alternative else ""
             cells = _row(own, view.measured, columns).cells
             yield Row(cells, "measured")
         if view.published and view.measured:
@@ -129,6 +133,11 @@ def _difference(test: UnpairedTest | None) -> Cell:
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
     """A record a figure: figures in per cent, differences in points."""
+    row = published_rows().get(view.model.key)
+    repositories = {
+        "published": row.huggingface_id if row else view.repository,
+        "measured": view.repository,
+    }
     for source, summary in (("published", view.published), ("measured", view.measured)):
         for column in columns if summary else ():
             estimate = column.of(summary) if summary else None
@@ -140,7 +149,7 @@ def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, V
             tally, (low, high) = estimate.tally, estimate.interval
             yield {
                 "model": view.model.name,
-                "huggingface_id": view.model.huggingface_id,
+                "huggingface_id": repositories[source],
                 "source": source,
                 "numops": column.name,
                 "correct": tally.correct,

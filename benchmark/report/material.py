@@ -21,13 +21,20 @@ Chance = Mapping[int, float]
 class ModelView:
     """A model with what is published of it, and what was measured of it here.
 
-    ``chance`` is the random baseline on the states that it was measured on.
+    ``alternative`` is the repository that was measured, where it is not the default one; ``chance``
+    is the random baseline on the states that it was measured on.
     """
 
     model: RegisteredModel
     published: Summary | None
     measured: Summary | None
     chance: Chance
+    alternative: str | None = None
+
+    @property
+    def repository(self) -> str:
+        """The repository that was measured, or would be."""
+        return self.alternative or self.model.huggingface_id
 
 
 @dataclass(frozen=True, slots=True)

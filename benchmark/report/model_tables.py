@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+from benchmark.models.published import published
 from benchmark.models.registry import Pair, RegisteredModel, Training, registry
 from benchmark.report.captions import captions
 from benchmark.report.grid import Cell, Grid, Row, heading
@@ -36,12 +37,12 @@ def table_1() -> Grid:
 
 
 def table_4() -> Grid:
-    """Every model of the paper with its identifier and the format it was prompted in."""
+    """Every model of the paper with the identifier it names and the format it was prompted in."""
     words = captions()
     rows = [
-        Row(tuple(map(Cell, (family_of(m), m.size, m.huggingface_id, _format(m)))))
-        for m in registry().models.values()
-        if m.paper
+        Row(tuple(map(Cell, (family_of(m), m.size, row.huggingface_id, _format(m)))))
+        for row in published().values()
+        for m in [registry().model(row.key)]
     ]
     return Grid(
         "table-4",

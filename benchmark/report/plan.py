@@ -14,6 +14,9 @@ from benchmark.report.table import plain_table
 
 _GB = 1e9
 _MINUTE = 60
+_NAMED = 3
+"""Unpinned models that are named; all of them are in the JSON."""
+
 _BITS = {"float32": "32", EIGHT_BIT: "8"}
 
 
@@ -24,11 +27,13 @@ def plan_parts(plan: Plan) -> Iterator[RenderableType]:
     yield _models(
         plan, f"{many} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}; memory in GB"
     )
+    yield from (f"No forecast of {each.model.key}: {each.reason}" for each in plan.unplanned)
     yield _pairs(plan)
     if plan.slots:
         yield _order(plan)
         yield f"All of it: about {duration(makespan(plan.slots))}."
     yield _basis(plan)
+    yield _pinning(plan)
 
 
 def plan_as_json(plan: Plan) -> dict[str, object]:
@@ -48,6 +53,8 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
             for s in plan.slots
         ],
         "seconds": makespan(plan.slots),
+        "unplanned": {each.model.key: each.reason for each in plan.unplanned},
+        "unpinned": list(plan.unpinned),
         "workload": planning().workload.model_dump(),
         "assumptions": planning().assumptions.model_dump(),
     }
@@ -87,7 +94,7 @@ def _pairs(plan: Plan) -> Table:
     table = plain_table(f"{fitting} of {len(plan.pairs)} pairs fit")
     table.add_column("pair")
     table.add_column("fits")
-    table.add_column("too large")
+    table.add_column("too large or unknown")
     for pair in plan.pairs:
         table.add_row(pair.pair.id, "yes" if pair.fits else "NO", "; ".join(pair.reasons))
     return table
@@ -119,9 +126,23 @@ def _basis(plan: Plan) -> str:
     )
 
 
+def _pinning(plan: Plan) -> str:
+    """Which models are loaded at the newest commit of their repository; many are counted."""
+    unpinned, total = plan.unpinned, len(plan.models) + len(plan.unplanned)
+    if not unpinned:
+        return "Revisions: every model is pinned to a commit of its repository, or local."
+    named = ", ".join(unpinned[:_NAMED])
+    more = f" and {len(unpinned) - _NAMED} more (--json names all)"
+    return (
+        f"Revisions: {len(unpinned)} of {total} models are not pinned to a commit, so that the "
+        f"newest is loaded: {named}{more if len(unpinned) > _NAMED else ''}."
+    )
+
+
 def _model_as_json(model: ModelForecast) -> dict[str, object]:
     return {
         "huggingface_id": model.model.huggingface_id,
+        "revision": model.model.revision or None,
         "dtype": model.dtype,
         "parameters": model.parameters,
         "batch_size": model.batch_size,

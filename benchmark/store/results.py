@@ -1,6 +1,7 @@
 """Results of finished runs: the ``result.json`` of every folder below one."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -24,8 +25,10 @@ def read_results(folder: Path, known: Registry) -> Results:
     """The results below the folder, of models that the registry knows.
 
     A model is known by its identifier, or where its folder or file has the name of a registry
-    key. Of several results of a model in the same setting on the same data the newest counts. The
-    others, and what is of other models, are named in ``ignored``.
+    key. Measured from an alternative repository, a result belongs to the published row that the
+    alternative names. Of several results of a model in the same setting on the same data the newest
+    from its default repository counts, else the newest. The others, what is from an alternative
+    that names no row, and what is of other models, are named in ``ignored``.
 
     Raises:
         DataError: when there is no result, or one is not what ``run`` writes.
@@ -49,21 +52,40 @@ def result_files(folder: Path) -> list[Path]:
 
 def results_of(paths: Iterable[Path], known: Registry) -> Results:
     """As :func:`read_results`, of these files."""
-    entries: dict[tuple[str, Setting, str], Result] = {}
-    ignored = []
+    ignored: list[str] = []
+    results: list[Result] = []
     for path in sorted(paths, key=_age):
-        document = read_object(path)
-        name = model_name(document, path)
-        model = known_model(known, document, path)
-        if model is None:
-            ignored.append(f"{path}: {name}")
-            continue
-        result = read_result(model.key, document, path)
+        found = _of_known_model(known, path)
+        results += [found] if isinstance(found, Result) else []
+        ignored += [found] if isinstance(found, str) else []
+    entries: dict[tuple[str, Setting, str], Result] = {}
+    for result in sorted(results, key=lambda each: each.alternative is None):
         key = (result.model, result.setting, result.data)
         if key in entries:  # measured again, with other libraries or another batch
-            ignored.append(f"{entries[key].source}: an older measurement of {name}")
+            ignored.append(_superseded(entries[key], result, known))
         entries[key] = result
     return Results(tuple(entries.values()), known, tuple(ignored))
+
+
+def _of_known_model(known: Registry, path: Path) -> Result | str:
+    """The result in the file; or the file and why it is left out."""
+    document = read_object(path)
+    name = model_name(document, path)
+    model = known_model(known, document, path)
+    if model is None:
+        return f"{path}: {name}"
+    if model.row is None:
+        return f"{path}: a measurement of {name}, an alternative to {model.key} without its row"
+    result = read_result(model.row, document, path)
+    return replace(result, alternative=name if model.alternative else None)
+
+
+def _superseded(old: Result, new: Result, known: Registry) -> str:
+    """The measurement that is left out, and why."""
+    if old.alternative and not new.alternative:
+        return f"{old.source}: a measurement of {old.alternative}, which is an alternative"
+    name = old.alternative or known.model(old.model).huggingface_id
+    return f"{old.source}: an older measurement of {name}"
 
 
 def _age(path: Path) -> tuple[int, Path]:
@@ -78,7 +100,7 @@ def model_name(document: Mapping[str, object], path: Path) -> str:
 def known_model(
     known: Registry, document: Mapping[str, object], path: Path
 ) -> RegisteredModel | None:
-    """The registered model that a result is of."""
+    """The registered model that a result is of, as loaded from the repository it was asked for."""
     name = model_name(document, path)
     return known.by_huggingface_id(name) or _by_folder(known, name, document, path)
 

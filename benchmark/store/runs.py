@@ -18,8 +18,9 @@ class FinishedRun:
     """A run whose ``result.json`` is there.
 
     ``label`` tells it from the other runs read with it; ``model`` is what was asked for and
-    ``registered`` its entry in the registry. ``document`` is the whole result, ``texts`` the
-    predictions by description, empty where ``predictions.jsonl`` is not beside the result.
+    ``registered`` its entry in the registry, as loaded from that repository. ``document`` is the
+    whole result, ``texts`` the predictions by description, empty where ``predictions.jsonl`` is not
+    beside the result.
     """
 
     label: str
@@ -49,15 +50,20 @@ def _read(path: Path, known: Registry) -> FinishedRun:
     registered = known_model(known, document, path)
     predictions = path.with_name("predictions.jsonl")
     return FinishedRun(
-        label=registered.name if registered else Path(name).name,
+        label=_label(registered) if registered else Path(name).name,
         path=path.parent,
         model=name,
         registered=registered,
-        result=read_result(registered.key if registered else name, document, path),
+        result=read_result((registered and registered.row) or name, document, path),
         document=document,
         texts=read_predictions(predictions) if predictions.exists() else {},
         finished=datetime.fromtimestamp(path.stat().st_mtime, UTC),
     )
+
+
+def _label(model: RegisteredModel) -> str:
+    """The model's name, and where it is loaded from if that is an alternative."""
+    return f"{model.name} ({model.huggingface_id})" if model.alternative else model.name
 
 
 def _told_apart(runs: Sequence[FinishedRun]) -> list[FinishedRun]:

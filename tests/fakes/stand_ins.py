@@ -62,7 +62,8 @@ def write_stand_ins(
         _save(hurry(made, short), folder / model.key, model, saved)
     parts = ["alone = true\n"]
     for model in known.models.values():
-        fields = {**model.model_dump(exclude={"key", "quantization"}), **_beside(model)}
+        left = {"key", "quantization", "revision", "alternatives"}
+        fields = {**model.model_dump(exclude=left), **_beside(model)}
         parts.append(_table(f'[models."{model.key}"]', fields))
     for pair in known.pairs.values():
         fields = {**pair.model_dump(), "hypothesis": "no gain", "source": "stand-ins"}

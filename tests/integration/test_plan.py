@@ -115,6 +115,40 @@ source = "a test"
     assert 0 < found["models"]["mine"]["parameters"] < 100_000
 
 
+def test_an_architecture_that_cannot_be_planned(plan: Plan, folder: Path, tmp_path: Path) -> None:
+    """It is one line and its pair does not fit; everything else is planned."""
+    (folder / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    file = tmp_path / "own.toml"
+    file.write_text(
+        f"""
+[models.mine]
+name = "Mine"
+huggingface_id = "./{folder.name}"
+architecture = "mamba"
+size = "tiny"
+added = ["code"]
+format = "completion"
+paper = false
+
+[[pairs]]
+id = "mine"
+experiment = "code"
+base = "gemma-2b"
+variant = "mine"
+hypothesis = "gain"
+source = "a test"
+""",
+        encoding="utf-8",
+    )
+    found = json.loads(plan("--registry", str(file), "--json"))
+    assert found["pairs"]["mine"] == {"fits": False, "reasons": ["mine: size unknown"]}
+    assert found["unplanned"].keys() == {"mine"}
+    assert "mine" not in found["unpinned"]  # a local folder has no revision
+    assert found["models"].keys() == set(registry().models)
+    text = " ".join(plan("--registry", str(file)).split())
+    assert "No forecast of mine: the size of a model of type 'mamba' cannot be counted" in text
+
+
 def test_a_prepared_run_knows_its_gpus(folder: Path, tmp_path: Path) -> None:
     """A model that fits takes one GPU; one too small for a single prompt is told so."""
     from rich.console import Console

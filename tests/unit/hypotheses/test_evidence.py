@@ -170,7 +170,7 @@ def test_the_published_pairs_by_hand(experiment: str) -> None:
         instances, _, *rows = csv.DictReader(file)
     totals = [int(instances[f"ops{n}"]) for n in range(1, 8)]
     correct = {
-        row["huggingface_id"]: sum(
+        row["model"]: sum(
             round(float(row[f"ops{n}"]) * total / 100) for n, total in enumerate(totals, start=1)
         )
         for row in rows
@@ -178,9 +178,7 @@ def test_the_published_pairs_by_hand(experiment: str) -> None:
     pairs = [p for p in registry().pairs.values() if p.paper and p.experiment == experiment]
     total, expected = sum(totals), {}
     for pair in pairs:
-        base, variant = (
-            correct[registry().model(key).huggingface_id] for key in (pair.base, pair.variant)
-        )
+        base, variant = (correct[registry().model(key).name] for key in (pair.base, pair.variant))
         pooled = (base + variant) / (2 * total)
         error = sqrt(2.0 * pooled * (1 - pooled) * 2 / total)  # design effect 2
         difference = (variant - base) / total

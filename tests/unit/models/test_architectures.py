@@ -25,9 +25,10 @@ def _published() -> dict[str, int]:
 def test_every_registered_model_is_known(key: str) -> None:
     """Its configuration is in the data, with the architecture that the registry says."""
     model = registry().models[key]
-    found = architectures().of(model.huggingface_id)
-    assert found is not None
-    assert found.model_type == model.architecture
+    for each in (model, *model.alternatives):
+        found = architectures().of(each.huggingface_id)
+        assert found is not None
+        assert found.model_type == model.architecture
 
 
 def test_every_architecture_has_a_published_count() -> None:
@@ -71,6 +72,26 @@ def test_tied_embeddings_are_read_as_the_head() -> None:
     """A pass reads all of Gemma, of Llama all but the embeddings."""
     assert shape(configuration("google/gemma-2b")).unread == 0
     assert shape(configuration("huggyllama/llama-7b")).unread == 32000 * 4096
+
+
+def test_shape_of_a_family_with_other_names() -> None:
+    """GPT-2's layers are not called linear, and its configuration names no intermediate size."""
+    from transformers import GPT2Config
+
+    found = shape(GPT2Config())
+    assert (found.parameters, found.intermediate_size) == (124_439_808, 3072)
+    assert found.linear == 12 * (768 * 3 * 768 + 768 * 768 + 2 * 768 * 3072)
+    assert found.linear_rows == 12 * (3 * 768 + 768 + 3072 + 768)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "t5"])
+def test_what_cannot_be_counted_is_named(kind: str) -> None:
+    """A model without attention, or one that completes no text, is one line with its type."""
+    from transformers import AutoConfig
+
+    with pytest.raises(ModelError, match=f"model of type '{kind}' cannot be counted") as refused:
+        shape(AutoConfig.for_model(kind))
+    assert "\n" not in str(refused.value)
 
 
 def test_folder_without_configuration(tmp_path: Path) -> None:

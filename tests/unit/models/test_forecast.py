@@ -17,11 +17,12 @@ H100 = "H100-80GB-SXM"
 
 def _plan(on: Machine, how: Wanted = AS_IN_A_RUN) -> Plan:
     pairs = list(registry().pairs.values())
-    return plan(registry(), pairs, {pair.id: pair.base for pair in pairs}, on, how)
+    groups = {pair.id: pair.base for pair in pairs}
+    return plan(registry(), pairs, groups, on, how, others=registry().unpaired)
 
 
 def test_every_model_once_and_every_pair() -> None:
-    """All models of the pairs, however many share one, and all pairs."""
+    """All models, however many pairs share one and where none has it, and all pairs."""
     planned = _plan(machine(H100, 8))
     keys = [model.model.key for model in planned.models]
     assert sorted(keys) == sorted(registry().models)

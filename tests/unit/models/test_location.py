@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import ModelError
 from benchmark.models.location import Location, locate
+from benchmark.models.registry import registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BLOCKS = 64
@@ -198,6 +199,28 @@ def test_hub_model_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pytest.M
     location = locate("owner/name", "v2")
     assert location == Location("owner/name", folder, None, f"commit:{COMMIT}")
     assert asked == [("owner/name", "v2")]
+
+
+@pytest.mark.parametrize(("asked", "loaded"), [(None, COMMIT), ("v2", "v2")])
+def test_the_registry_pins_a_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, loaded: str
+) -> None:
+    """A registered model is fetched at the commit of the registry, unless another is asked for."""
+    known = registry()
+    model = known.model("gemma-2b").model_copy(update={"revision": COMMIT})
+    pinned = known.model_copy(update={"models": {**known.models, "gemma-2b": model}})
+    monkeypatch.setattr("benchmark.models.location.registry", lambda: pinned)
+    folder = _write(tmp_path / COMMIT, model__safetensors=b"weights")
+    revisions: list[object] = []
+
+    def download(_: str, *, revision: object, **__: object) -> str:
+        revisions.append(revision)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    locate("google/gemma-2b", asked)
+    locate("google/codegemma-2b")
+    assert revisions == [loaded, None]
 
 
 def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,19 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from benchmark.models.published import published, quoted_overall, random_row
+from benchmark.models.published import (
+    published,
+    published_rows,
+    quoted_overall,
+    random_row,
+)
 from benchmark.models.registry import registry
 from benchmark.records import Tally
 from benchmark.snapshots.published import PublishedExtension
 
 ROOT = Path(__file__).parents[3]
-ORIGINAL = ROOT.parent / "shared" / "paper" / "table6.csv"
+ORIGINALS = ROOT.parent / "shared" / "paper"
+ORIGINAL = ORIGINALS / "table6.csv"
 
 
 def _read(name: str) -> list[dict[str, str]]:
@@ -23,6 +29,11 @@ def _read(name: str) -> list[dict[str, str]]:
 TABLE = {row["model"]: row for row in _read("table6.csv")}
 INSTANCES, RANDOM = TABLE.pop("instances"), TABLE.pop("random")
 CELLS = [f"ops{numops}" for numops in range(8)]
+
+AUTHORS = {row["huggingface_id"]: row for row in _read("authors.csv")}
+"""The authors' own data of their figures, by the identifiers in it: models by their accuracies."""
+
+AUTHORS_INSTANCES = AUTHORS.pop("")
 
 
 def _percent(tallies: list[Tally]) -> float:
@@ -37,13 +48,12 @@ def _of(name: str, queries: str) -> float:
 
 
 def test_every_model_is_there() -> None:
-    """The 29 models of the paper, each with its own identifier on the hub, as registered."""
+    """The 29 models of the paper, each with its identifier of Table 4, as registered."""
     assert list(published()) == list(TABLE)
     assert len(TABLE) == 29
     for name, model in published().items():
         assert (model.name, model.huggingface_id) == (name, TABLE[name]["huggingface_id"])
-        registered = registry().by_huggingface_id(model.huggingface_id)
-        assert registered is not None
+        registered = registry().model(model.key)
         assert (registered.name, registered.paper) == (name, True)
 
 
@@ -120,3 +130,65 @@ def test_the_fixture_is_the_table_as_it_was_given() -> None:
     for name, model in published().items():
         counts = [original[name][f"correct{n}"] for n in range(8)]
         assert counts == [str(model.by_numops[n].correct) for n in range(8)]
+
+
+def _count(identifier: str, numops: int) -> int:
+    """The whole number of right queries that an accuracy of the authors' data is of."""
+    accuracy, total = float(AUTHORS[identifier][f"ops{numops}"]), _queries(numops)
+    count = round(accuracy * total / 100)
+    assert abs(100 * count / total - accuracy) <= 0.005 + 1e-9
+    return count
+
+
+def _queries(numops: int) -> int:
+    return int(AUTHORS_INSTANCES[f"ops{numops}"])
+
+
+@pytest.mark.parametrize("identifier", AUTHORS)
+def test_the_authors_data_is_what_is_published(identifier: str) -> None:
+    """Every accuracy is within 0.005 points of a count; the counts are those of the model's row.
+
+    Models of the paper have in Table 6 the very figures of the authors' data.
+    """
+    repositories = {identifier, f"{identifier}-hf"} if "OLMo" in identifier else {identifier}
+    (model,) = (m for m in registry().models.values() if m.huggingface_id in repositories)
+    row = published_rows()[model.key]
+    assert {n: (t.correct, t.total) for n, t in row.by_numops.items()} == {
+        n: (_count(identifier, n), _queries(n)) for n in range(8)
+    }
+    if row.source == "paper":
+        assert [AUTHORS[identifier][c] for c in CELLS] == [TABLE[row.name][c] for c in CELLS]
+    else:
+        assert row.huggingface_id == identifier
+
+
+def test_who_measured_what() -> None:
+    """36 models are in the authors' data: 28 of the paper's 29, and eight that it has not."""
+    sources = [row.source for row in published_rows().values()]
+    assert sources == ["paper"] * 29 + ["authors"] * 8
+    models = registry().models.values()
+    repositories = {e.huggingface_id for m in models for e in (m, *m.alternatives)}
+    assert len(AUTHORS) == 36
+    assert AUTHORS.keys() <= repositories
+    assert [m.key for m in models if m.paper and m.huggingface_id not in AUTHORS] == [
+        "codellama-34b-instruct"
+    ]
+    assert published().keys() == TABLE.keys()
+
+
+def test_the_authors_data_as_it_was_given() -> None:
+    """The accuracies kept here are those of the data's own file, where that is at hand."""
+    path = ORIGINALS / "authors_model_results.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path.relative_to(ROOT.parent)} beside the project to compare with")
+    given: dict[str, set[tuple[str, str, str]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            identifier = row["model_name"].rpartition(" (")[2].rstrip(")")
+            cell = (f"ops{row['num_ops']}", row["accuracy"], row["count"])
+            given.setdefault(identifier, set()).add(cell)
+    del given["random/random"]
+    assert given == {
+        identifier: {(c, row[c], AUTHORS_INSTANCES[c]) for c in CELLS}
+        for identifier, row in AUTHORS.items()
+    }

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import DataError, SettingError
-from benchmark.models.published import published
-from benchmark.models.registry import Registry, read_registry, registry
+from benchmark.models.published import published, published_rows
+from benchmark.models.registry import RegisteredModel, Registry, read_registry, registry
 
 MODEL = """
 [models.mine]
@@ -38,10 +38,90 @@ def _read(tmp_path: Path, text: str) -> Registry:
 
 
 def test_the_papers_models_are_those_with_published_results() -> None:
-    """29 models are the paper's, under the names and identifiers of its tables."""
-    ours = {(m.name, m.huggingface_id) for m in registry().models.values() if m.paper}
-    assert ours == {(model.name, model.huggingface_id) for model in published().values()}
+    """29 models are the paper's, under the names of its tables."""
+    ours = {(m.key, m.name) for m in registry().models.values() if m.paper}
+    assert ours == {(row.key, row.name) for row in published().values()}
     assert len(ours) == 29
+
+
+def test_models_that_only_the_authors_data_has() -> None:
+    """Eight models are measured by the authors and not in the paper, under their own names."""
+    rows = [row for row in published_rows().values() if row.source == "authors"]
+    models = [registry().model(row.key) for row in rows]
+    assert [model.name for model in models] == [row.name for row in rows]
+    assert len(models) == 8
+    assert not any(model.paper for model in models)
+    assert {model.format for model in models} == {"completion"}
+    assert {model.key for model in models if model.gated} == {"gemma-2b", "gemma-2b-instruct"}
+
+
+@pytest.mark.parametrize("key", published_rows())
+def test_a_row_names_a_repository_of_its_model(key: str) -> None:
+    """What Table 4 or the authors' data names is the default repository or an alternative."""
+    model = registry().model(key)
+    named = registry().by_huggingface_id(published_rows()[key].huggingface_id)
+    assert named is not None
+    assert (named.key, named.row) == (key, key)
+    assert named.huggingface_id == published_rows()[key].huggingface_id
+    assert (named is model) is (named.alternative is None)
+
+
+def test_where_table_4_and_the_authors_data_differ() -> None:
+    """The default is what the authors' data names; OLMo's are conversions that need no code."""
+    models = [model for model in registry().models.values() if model.alternatives]
+    found = {m.key: (m.huggingface_id, m.alternatives[0].huggingface_id) for m in models}
+    assert found == {
+        "gemma-7b-instruct": ("google/gemma-7b-it", "google/gemma-1.1-7b-it"),
+        "codegemma-7b-instruct": ("google/codegemma-7b-it", "google/codegemma-1.1-7b-it"),
+        "openmath-7b": (
+            "nvidia/OpenMath-Mistral-7B-v0.1-hf",
+            "nvidia/OpenMath-Mistral-7B-v0.1",
+        ),
+        "olmo-1b": ("allenai/OLMo-1B-hf", "allenai/OLMo-1B"),
+        "olmo-7b": ("allenai/OLMo-7B-hf", "allenai/OLMo-7B"),
+    }
+    assert all(alternative.note for model in models for alternative in model.alternatives)
+
+
+def test_an_alternative_is_loaded_where_it_is_named() -> None:
+    """Its identifier finds the model with all its settings, and never the default repository."""
+    known = registry()
+    default = known.model("gemma-7b-instruct")
+    for name in ("gemma-7b-instruct", "google/gemma-7b-it"):
+        assert known.find(name) is default
+    named = known.find("google/gemma-1.1-7b-it")
+    assert named is not None
+    assert named.page == "https://huggingface.co/google/gemma-1.1-7b-it"
+    assert named == default.model_copy(update={"huggingface_id": "google/gemma-1.1-7b-it"})
+    assert default.alternative is None
+    assert known.find("google/gemma-9b-it") is None
+
+
+def test_no_model_is_pinned_before_someone_saw_its_commit() -> None:
+    """The revisions are empty; where one is filled in, it is a commit and this test goes."""
+    assert not any(
+        each.revision for m in registry().models.values() for each in (m, *m.alternatives)
+    )
+
+
+def test_whose_turn_gives_the_instruction() -> None:
+    """The authors' code has a system message where the identifier contains Llama, only there."""
+    for model in registry().models.values():
+        role = "system" if "Llama" in model.huggingface_id else "user"
+        assert (model.key, model.instruction_role) == (model.key, role)
+    assert registry().model("codellama-7b").instruction_role == "system"
+    assert registry().model("deepseek-7b-chat").instruction_role == "user"
+    assert registry().model("llama-7b").instruction_role == "user"
+
+
+def test_whose_tokenizer_puts_a_bos() -> None:
+    """All of the paper's do; those of Qwen2.5, OLMo and Phi do not."""
+    models = registry().models.values()
+    assert {model.adds_bos for model in models if model.paper} == {True}
+    without = {model.architecture for model in models if model.adds_bos is False}
+    assert without == {"qwen2", "olmo", "phi"}
+    assert not any(model.adds_bos for model in models if model.architecture in without)
+    assert all(model.adds_bos is not None for model in models)
 
 
 def test_the_papers_pairs_by_experiment() -> None:
@@ -97,13 +177,96 @@ def test_a_users_pair_joins_the_registry(tmp_path: Path) -> None:
     assert own.models.keys() - {"mine"} == registry().models.keys()
 
 
+@pytest.mark.parametrize("architecture", ["rwkv", "gpt_neox", "xlm-roberta", "Phi3.5", "mamba2"])
+def test_a_pair_of_any_architecture_registers(tmp_path: Path, architecture: str) -> None:
+    """There is no list of architectures: whatever transformers calls it is a name."""
+    own = _read(tmp_path, MODEL.replace('"llama"', f'"{architecture}"') + PAIR)
+    assert own.model("mine").architecture == architecture
+    assert own.pair("code-mine").variant == "mine"
+    assert (own.model("mine").instruction_role, own.model("mine").adds_bos) == ("user", None)
+
+
+ALTERNATIVE = """
+[[models.mine.alternatives]]
+huggingface_id = "me/mine-v2"
+note = "a second release"
+"""
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def _named(tmp_path: Path, text: str) -> RegisteredModel:
+    found = _read(tmp_path, text).find("me/mine-v2")
+    assert found is not None
+    return found
+
+
+def test_an_alternative_names_its_row_or_none(tmp_path: Path) -> None:
+    """Without a row its results are compared with nothing that is published."""
+    without = _named(tmp_path, MODEL + ALTERNATIVE)
+    assert (without.key, without.row) == ("mine", None)
+    row = _named(tmp_path, MODEL + ALTERNATIVE + 'row = "llama2-7b"\n').row
+    assert row == "llama2-7b"
+    assert _read(tmp_path, MODEL + ALTERNATIVE).model("mine").row == "mine"
+
+
+def test_an_alternative_has_a_revision_of_its_own(tmp_path: Path) -> None:
+    """A commit of the default repository is none of the alternative's."""
+    pinned = MODEL + f'revision = "{COMMIT}"\n'
+    assert _read(tmp_path, pinned).model("mine").revision == COMMIT
+    assert _named(tmp_path, pinned + ALTERNATIVE).revision == ""
+    both = pinned + ALTERNATIVE + f'revision = "{COMMIT[::-1]}"\n'
+    assert _named(tmp_path, both).revision == COMMIT[::-1]
+
+
+def test_an_alternative_beside_the_registry(tmp_path: Path) -> None:
+    """It may be a folder beside the file, as the default may."""
+    (other,) = (
+        _read(tmp_path, MODEL + ALTERNATIVE.replace("me/mine-v2", "./two"))
+        .model("mine")
+        .alternatives
+    )
+    assert Path(other.huggingface_id) == tmp_path.resolve() / "two"
+
+
+def test_a_default_repository_comes_before_an_alternative(tmp_path: Path) -> None:
+    """One's own entry of a repository that another model has as an alternative is found."""
+    own = _read(tmp_path, MODEL.replace("me/mine", "google/gemma-1.1-7b-it"))
+    found = own.by_huggingface_id("google/gemma-1.1-7b-it")
+    assert found is own.model("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MODEL + ALTERNATIVE.replace("-v2", ""), "alternatives: one repository is named twice"),
+        (MODEL + ALTERNATIVE + ALTERNATIVE, "alternatives: one repository is named twice"),
+        (MODEL + ALTERNATIVE + 'row = "none"\n', "alternatives: nothing is published of 'none'"),
+        (MODEL + ALTERNATIVE.replace('note = "a second release"\n', ""), "alternatives.0.note"),
+        (MODEL + 'revision = "main"\n', "revision: String should match"),
+        (MODEL + 'instruction_role = "assistant"\n', "instruction_role: Input should be"),
+        (MODEL + 'adds_bos = "yes, twice"\n', "adds_bos: Input should be"),
+        (
+            MODEL.replace("me/mine", "./mine") + f'revision = "{COMMIT}"\n',
+            "revision: ./mine is a folder and has none",
+        ),
+    ],
+)
+def test_wrong_repositories_are_named(tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong with a repository, a commit or a field of the prompt is one line."""
+    with pytest.raises(DataError) as error:
+        _read(tmp_path, text)
+    assert f"model 'mine': {message}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[", "own.toml: not TOML"),
         ("[teams]\n", "own.toml: unknown section teams"),
         (MODEL.replace('size = "1B"\n', ""), "model 'mine': size: Field required"),
-        (MODEL.replace("1B", "1B").replace('"llama"', '"rwkv"'), "model 'mine': architecture"),
+        (MODEL.replace('"llama"', '"my model"'), "model 'mine': architecture"),
+        (MODEL.replace('"llama"', '""'), "model 'mine': architecture"),
         (MODEL.replace('["code"]', '["poems"]'), "model 'mine': added.0"),
         (MODEL + "color = 1\n", "model 'mine': color"),
         (MODEL.replace("models.mine", "models.llama2-7b"), "there is one of that name already"),

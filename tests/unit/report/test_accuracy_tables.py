@@ -3,9 +3,12 @@
 import csv
 from math import sqrt
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from benchmark.models.registry import registry
+from benchmark.pipeline.reporting import gather
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.grid import Grid, Row
 from benchmark.report.material import Material
@@ -34,18 +37,42 @@ def test_table_3_as_printed(published_material: Material) -> None:
 def test_table_6_as_printed(published_material: Material) -> None:
     """Random and the 29 models, overall and by numops, to the second decimal."""
     grid = table_6(published_material)
-    names = {m.model.huggingface_id: m.model.name for m in published_material.models}
     with (PRINTED / "table6.csv").open() as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     counts = rows.pop("instances")
     assert len(grid.rows) == len(rows) == 30
     for printed in rows.values():
-        name = names.get(printed["huggingface_id"], "Random")
+        name = printed["model"].replace("random", "Random")
         overall, _, *by_numops = _figures(_row(grid, name))
         assert overall == printed["overall"]
         assert by_numops == [printed[f"ops{n}"] for n in range(8)]
     heads = [column.partition(" (")[2].rstrip(")").replace(",", "") for column in grid.columns[1:]]
     assert heads == [counts["overall"], "3709", *(counts[f"ops{n}"] for n in range(8))]
+
+
+def test_what_was_measured_under_which_identifier(
+    tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """An alternative is named in its row; the authors' data is not called the paper's."""
+    states = finished_runs.some_states(26)
+    names = ("google/gemma-1.1-7b-it", "allenai/OLMo-1B-hf")
+    folders = [
+        finished_runs.write_run(tmp_path / str(number), name, states, finished_runs.copied)
+        for number, name in enumerate(names)
+    ]
+    grid = table_6(gather(folders, registry()))
+    titles = [row.cells[0].text for row in grid.rows]
+    paper, others = titles[:32], titles[32:]
+    assert "Gemma 7B Instruct, measured as google/gemma-1.1-7b-it" in paper
+    assert others[1:] == ["OLMo 1B, the authors' data", "OLMo 1B, measured", "difference"]
+    found = {
+        (record["model"], record["source"]): record["huggingface_id"] for record in grid.records
+    }
+    assert found["Gemma 7B Instruct", "published"] == "google/gemma-1.1-7b-it"
+    assert found["Gemma 7B Instruct", "measured"] == "google/gemma-1.1-7b-it"
+    assert found["OpenMath-Mistral 7B", "published"] == "nvidia/OpenMath-Mistral-7B-v0.1"
+    assert found["OLMo 1B", "published"] == "allenai/OLMo-1B"
+    assert found["OLMo 1B", "measured"] == "allenai/OLMo-1B-hf"
 
 
 def test_measured_beside_published(material: Material) -> None:

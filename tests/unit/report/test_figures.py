@@ -52,7 +52,7 @@ def _bars(axes: Axes) -> Iterator[tuple[list[float], list[tuple[float, float]]]]
 def _table6() -> dict[str, list[float]]:
     with (ROOT / "fixtures/published/table6.csv").open() as file:
         rows = list(csv.DictReader(file))
-    return {row["huggingface_id"]: [float(row[f"ops{n}"]) for n in range(8)] for row in rows[2:]}
+    return {row["model"]: [float(row[f"ops{n}"]) for n in range(8)] for row in rows[2:]}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -75,7 +75,7 @@ def test_curves_are_table_6(name: str, published_material: Material) -> None:
         pair = registry().pair(panel.pair)
         drawn = list(_bars(axes))
         for key, (values, _) in zip((pair.base, pair.variant), drawn, strict=True):
-            assert values == pytest.approx(printed[registry().model(key).huggingface_id], abs=0.006)
+            assert values == pytest.approx(printed[registry().model(key).name], abs=0.006)
         random = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert _heights(random[0]) == pytest.approx(list(random_row().values()))
         assert axes.get_title() == panel.title

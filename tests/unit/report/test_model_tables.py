@@ -38,7 +38,7 @@ def test_table_1_as_printed() -> None:
 
 
 def test_table_4_as_printed() -> None:
-    """All 29 identifiers; chat format for four models, tried and left for seven."""
+    """All 29 identifiers as the paper has them; chat format for four, tried and left for seven."""
     rows = [tuple(cell.text for cell in row.cells) for row in table_4().rows]
     assert len({row[2] for row in rows}) == 29
     marks = [row[3] for row in rows]

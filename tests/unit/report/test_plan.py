@@ -14,7 +14,8 @@ from benchmark.report.plan import duration, plan_as_json, plan_parts
 def _plan(gpu: str, count: int) -> Plan:
     pairs = list(registry().pairs.values())
     groups = {pair.id: pair.base for pair in pairs}
-    return plan(registry(), pairs, groups, machine(gpu, count), Wanted("bfloat16", 32, 256))
+    how, others = Wanted("bfloat16", 32, 256), registry().unpaired
+    return plan(registry(), pairs, groups, machine(gpu, count), how, others=others)
 
 
 def _shown(planned: Plan) -> str:
@@ -63,6 +64,37 @@ def test_json_says_the_same() -> None:
     assert needs["total"] == needs["weights"] + needs["cache"] + needs["working"]
     assert found["seconds"] == max(slot["start"] + slot["seconds"] for slot in found["order"])
     assert {"workload", "assumptions", "machine"} <= found.keys()
+
+
+def _pinned(count: int) -> Plan:
+    """A plan of the registry with so many models pinned."""
+    models = {
+        key: model.model_copy(update={"revision": "0" * 40 if number < count else ""})
+        for number, (key, model) in enumerate(registry().models.items())
+    }
+    known = registry().model_copy(update={"models": models})
+    pairs = list(known.pairs.values())
+    how = Wanted("bfloat16", 32, 256)
+    on = machine("H100-80GB-SXM", 1)
+    return plan(known, pairs, {p.id: p.base for p in pairs}, on, how, others=known.unpaired)
+
+
+def test_models_that_are_not_pinned() -> None:
+    """They are counted, a few are named, and all of them are in the JSON."""
+    total = len(registry().models)
+    text = " ".join(_shown(_pinned(0)).split())
+    assert f"{total} of {total} models are not pinned to a commit" in text
+    assert f"and {total - 3} more (--json names all)." in text
+    found = plan_as_json(_pinned(0))
+    assert found["unpinned"] == [model.model.key for model in _pinned(0).models]
+    last = list(registry().models)[-1]
+    text = " ".join(_shown(_pinned(total - 1)).split())
+    assert f"1 of {total} models are not pinned to a commit, so that the newest is" in text
+    assert text.endswith(f"loaded: {last}.")
+    assert "every model is pinned" in _shown(_pinned(total))
+    pinned = plan_as_json(_pinned(total))
+    assert pinned["unpinned"] == []
+    assert f'"revision": "{"0" * 40}"' in json.dumps(pinned)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.hypotheses.results import NONTRIVIAL, Setting
-from benchmark.models.registry import registry
+from benchmark.models.registry import Alternative, registry
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.outcomes import outcomes_as_json
 from benchmark.stats.summary import summarize
 from benchmark.store.results import read_results
+from benchmark.store.runs import read_runs
 
 OUTCOMES = [
     Outcome(3, (0, 1, 2, 0, 0, 1, 1), (True, False, True, True, False, False, True)),
@@ -122,6 +123,51 @@ def test_of_two_the_newest_counts(write: Write, tmp_path: Path, older: str, newe
     assert [result.source for result in found.entries] == [str(second)]
     (line,) = found.ignored
     assert line.startswith(f"{first}: an older measurement of meta-llama/Llama-2-7b-hf")
+
+
+OPENMATH, OF_TABLE_4 = "nvidia/OpenMath-Mistral-7B-v0.1-hf", "nvidia/OpenMath-Mistral-7B-v0.1"
+
+
+def test_a_result_of_an_alternative_belongs_to_its_row(write: Write, tmp_path: Path) -> None:
+    """A run of the identifier that Table 4 names is of that model, and says what it measured."""
+    write("a", model={"name": OF_TABLE_4, "fingerprint": "commit:01"})
+    results = read_results(tmp_path, registry())
+    result = results.of("openmath-7b")
+    assert result is not None
+    assert (result.alternative, results.ignored) == (OF_TABLE_4, ())
+    (run,) = read_runs([tmp_path], registry())
+    assert run.label == f"OpenMath-Mistral 7B ({OF_TABLE_4})"
+    assert run.result.model == "openmath-7b"
+
+
+@pytest.mark.parametrize("newer", [OPENMATH, OF_TABLE_4])
+def test_the_default_repository_counts_before_an_alternative(
+    write: Write, tmp_path: Path, newer: str
+) -> None:
+    """Whichever is newer; the other is named."""
+    for number, name in enumerate((OPENMATH, OF_TABLE_4)):
+        path = write(str(number), model={"name": name, "fingerprint": "commit:01"})
+        os.utime(path, (9, 9) if name == newer else (1, 1))
+    found = read_results(tmp_path, registry())
+    assert [result.source for result in found.entries] == [
+        str(tmp_path / "runs" / "0" / "result.json")
+    ]
+    (line,) = found.ignored
+    assert line.endswith(f"1/result.json: a measurement of {OF_TABLE_4}, which is an alternative")
+
+
+def test_an_alternative_without_a_row_is_left_out(write: Write, tmp_path: Path) -> None:
+    """Its results are set beside nothing that is published of the model, and named."""
+    known, other = registry(), Alternative(huggingface_id="me/other", note="another release")
+    model = known.model("mistral-7b").model_copy(update={"alternatives": (other,)})
+    own = known.model_copy(update={"models": {**known.models, "mistral-7b": model}})
+    path = write("a", model={"name": "me/other", "fingerprint": "commit:01"})
+    found = read_results(tmp_path, own)
+    assert found.entries == ()
+    (line,) = found.ignored
+    assert (
+        line == f"{path}: a measurement of me/other, an alternative to mistral-7b without its row"
+    )
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
