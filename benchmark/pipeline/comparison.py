@@ -1,13 +1,12 @@
 """Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.pipeline.measure import Measured
+from benchmark.scoring.parsing import keeps_format
 from benchmark.stats.paired import PairedTest, paired_tests
 
 LEVEL = 0.05
@@ -68,8 +67,7 @@ def better_format(comparison: Comparison) -> tuple[str, bool]:
 
 def broken_answers(measured: Measured) -> int:
     """How many answers do not begin with what the answer expression describes."""
-    pattern = re.compile(answer_expression(BOXES))
-    return sum(pattern.match(text.strip()) is None for text in measured.texts)
+    return sum(not keeps_format(text, BOXES) for text in measured.texts)
 
 
 def _as_json(test: PairedTest) -> dict[str, object]:

@@ -9,11 +9,11 @@ from benchmark.boxes.states import parse_state
 from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.hypotheses.claims import audit
-from benchmark.hypotheses.results import Results, published_results
+from benchmark.hypotheses.results import Results, Score, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import fresh_rng
-from benchmark.pipeline.pairs import judge_test, published_difference, published_model
+from benchmark.pipeline.pairs import judge_tests, published_difference, published_model
 from benchmark.records import Outcome, State
 from benchmark.report.drift import read_drift
 from benchmark.report.material import (
@@ -35,6 +35,8 @@ from benchmark.stats.summary import Estimate, Summary, summarize
 from benchmark.store.files import read_object
 from benchmark.store.results import results_of
 from benchmark.store.runs import FinishedRun, read_runs
+
+SCORES: tuple[Score, ...] = ("set", "exact")
 
 PUBLISHED = "the published results (Table 6)"
 
@@ -115,22 +117,24 @@ def _pairs(known: Registry, measured: Results) -> Iterator[PairView]:
 
 def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
     base, variant = (_model(known.models[key], measured) for key in (pair.base, pair.variant))
-    tests = _tests_of(pair, measured)
-    verdict = judge_test(pair, tests.nontrivial) if tests else None
+    tests = {score: some for score in SCORES if (some := _tests_of(pair, measured, score))}
+    nontrivial = {str(score): some.nontrivial for score, some in tests.items()}
+    verdict = judge_tests(pair, nontrivial) if tests else None
     return PairView(
         pair,
         base,
         variant,
         published_difference(pair) if base.published and variant.published else None,
-        tests,
+        tests.get("set"),
         verdict.figures if verdict else None,
         verdict.holds if verdict else None,
     )
 
 
-def _tests_of(pair: Pair, measured: Results) -> PairedTests | None:
-    """The paired tests, where both were measured on the same states."""
-    base, variant = measured.of(pair.base), measured.of(pair.variant)
+def _tests_of(pair: Pair, measured: Results, score: Score) -> PairedTests | None:
+    """The paired tests by a score, where both were measured on the same states."""
+    found = (measured.of(model) for model in (pair.base, pair.variant))
+    base, variant = (result and result.by(score) for result in found)
     if base is None or variant is None or base.data != variant.data:
         return None
     if not (base.outcomes and variant.outcomes and any(n >= 1 for n in base.by_numops)):
@@ -217,3 +221,4 @@ def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
             yield f"{run.label}: not in the registry; in no claim, pair or table"
     for path in (path for path in measured.ignored if " measurement of " in path):
         yield f"in no claim, pair or table: {path}"
+    yield from measured.notes

@@ -28,7 +28,13 @@ def measurement() -> Measurement:
         )
         empty: dict[str, object] = {}
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        return Measured(texts, {"set": Scored.of(outcomes)}, chance, empty, empty)
+        return Measured(
+            texts,
+            {"set": Scored.of(outcomes), "exact": Scored.of(outcomes)},
+            {"set": chance},
+            empty,
+            empty,
+        )
 
     return create
 
