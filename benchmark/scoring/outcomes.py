@@ -30,6 +30,18 @@ SCORES: Mapping[str, Callable[[Answer, Query], bool]] = MappingProxyType(
 )
 """The scores by name: ``set`` is the main measure, ``exact`` the one comparable with Table 6."""
 
+MAIN, PUBLISHED = "set", "exact"
+"""The main measure, and the score that is compared with published figures."""
+
+OTHERS = tuple(by for by in SCORES if by != MAIN)
+"""The scores beside the main measure."""
+
+
+def main_first(parts: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """Return one object of what each score says: the main one's as it is, others by name."""
+    others = {by: dict(part) for by, part in parts.items() if by != MAIN}
+    return {**parts.get(MAIN, {}), **others}
+
 
 def score(answer: Answer, state: State, by: str = "set") -> Outcome:
     """Return which queries of a state the answer has right, by the score of that name."""
@@ -80,6 +92,28 @@ def read_outcomes(
         raise DataError(
             f"{source}: sequences, numops and outcomes do not fit together ({error}); measure again"
         ) from error
+
+
+def outcomes_by_score(
+    scores: Mapping[str, Sequence[Outcome]],
+) -> dict[str, dict[str, object]]:
+    """Return the outcomes as JSON by score; sequences and numops, which are the same, but once."""
+    columns = {by: outcomes_as_json(outcomes) for by, outcomes in scores.items()}
+    return {
+        by: part if by == MAIN else {"outcomes": part["outcomes"]} for by, part in columns.items()
+    }
+
+
+def read_scores(
+    document: Mapping[str, object], source: str = "result"
+) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcomes by every score that the document has; older ones have ``set`` alone.
+
+    Raises:
+        DataError: as :func:`read_outcomes`.
+    """
+    there = [by for by in SCORES if by == MAIN or by in document]
+    return {by: tuple(read_outcomes(document, source, by)) for by in there}
 
 
 def _object(part: object) -> dict[str, object]:
