@@ -1,6 +1,7 @@
 """The table at the end of a run, at most 80 columns wide."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -8,45 +9,73 @@ from rich.text import Text
 
 from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import PublishedModel
+from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.summary import Estimate, Summary
 
 
 def result_table(
     title: str,
-    summary: Summary,
+    summaries: Mapping[str, Summary],
     chance: Percentages | None = None,
     beside: Sequence[PublishedModel] = (),
 ) -> Table:
-    """Accuracy by numops, with the random baseline and published models beside it, in per cent."""
+    """Accuracy in per cent by numops and every score, with random and published ones beside it.
+
+    Counts and interval are those of the main score.
+    """
     table = plain_table(title)
-    table.add_column("numops", justify="right")
-    table.add_column("correct", justify="right")
-    table.add_column("accuracy", justify="right", style="bold")
-    table.add_column("95 % interval", justify="right")
-    if chance is not None:
-        table.add_column("random", justify="right")
-    for model in beside:
-        table.add_column(model.name, justify="right")
-    for numops, estimate in summary.by_numops.items():
-        table.add_row(
-            str(numops),
-            *_cells(estimate),
-            *([number(chance["by_numops"].get(str(numops)))] if chance else []),
-            *(number(_published(model, [numops])) for model in beside),
-        )
-    table.add_section()
-    every = range(8)
-    for name, estimate, random, wanted in (
-        (">= 1", summary.nontrivial, chance and chance["nontrivial"], every[1:]),
-        ("all", summary.overall, chance and chance["overall"], every),
-    ):
-        table.add_row(
-            name,
-            *_cells(estimate),
-            *([number(random)] if chance else []),
-            *(number(_published(model, wanted)) for model in beside),
-        )
+    for name in _headings(summaries, beside, random=chance is not None):
+        table.add_column(name, justify="right", style="bold" if name in SCORES else "")
+    for group in _groups(summaries[MAIN], chance):
+        if group.name == _FIRST_SUM:
+            table.add_section()
+        estimates = {by: group.of(summary) for by, summary in summaries.items()}
+        random = [group.random] if chance else []
+        published = [_published(model, group.numops) for model in beside]
+        table.add_row(group.name, *_cells(estimates), *map(number, [*random, *published]))
+    table.caption = _caption(summaries, beside)
     return table
+
+
+_FIRST_SUM = ">= 1"
+
+
+class _Group(NamedTuple):
+    """A row: some queries, their figure in a summary, and their random baseline."""
+
+    name: str
+    numops: Sequence[int]
+    of: Callable[[Summary], Estimate]
+    random: float | None
+
+
+def _groups(summary: Summary, chance: Percentages | None) -> Iterator[_Group]:
+    for n in summary.by_numops:
+        random = chance["by_numops"].get(str(n)) if chance else None
+        yield _Group(str(n), [n], lambda s, n=n: s.by_numops[n], random)  # type: ignore[misc]
+    every = range(8)
+    sums = (chance["nontrivial"], chance["overall"]) if chance else (None, None)
+    yield _Group(_FIRST_SUM, every[1:], lambda s: s.nontrivial, sums[0])
+    yield _Group("all", every, lambda s: s.overall, sums[1])
+
+
+def _headings(
+    scores: Iterable[str], beside: Sequence[PublishedModel], *, random: bool
+) -> Iterator[str]:
+    yield from ("numops", "correct")
+    for by in scores:
+        yield by
+        if by == MAIN:
+            yield "95 % interval"
+    yield from ["random"] * random
+    # Two lines, so that all columns fit.
+    yield from ("\n".join(model.name.rsplit(" ", 1)) for model in beside)
+
+
+def _caption(scores: Iterable[str], beside: Sequence[PublishedModel]) -> str:
+    """What the scores are, and which of them is comparable with published figures."""
+    notes = {PUBLISHED: ", comparable with published figures"} if beside else {}
+    return "\n".join(f"{by}: {SCORES[by].words}{notes.get(by, '')}" for by in scores)
 
 
 def baseline_table(chance: Percentages) -> Table:
@@ -68,18 +97,22 @@ def plain_table(title: str | None) -> Table:
         title=None if title is None else Text(title),  # a name may hold what looks like markup
         title_justify="left",
         title_style="bold",
+        caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
 
 
-def _cells(estimate: Estimate) -> tuple[str, str, str]:
-    tally, (low, high) = estimate.tally, estimate.interval
-    if not tally.total:
-        return "0/0", "-", "-"
-    interval = f"{100 * low:.1f} to {100 * high:.1f}"
-    return f"{tally.correct}/{tally.total}", number(100 * tally.accuracy), interval
+def _cells(estimates: Mapping[str, Estimate]) -> Iterator[str]:
+    """Counts, the accuracy by every score, and the interval behind the main one."""
+    main = estimates[MAIN]
+    yield f"{main.tally.correct}/{main.tally.total}"
+    for by, estimate in estimates.items():
+        yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
+        if by == MAIN:
+            low, high = main.interval
+            yield f"{100 * low:.1f} to {100 * high:.1f}" if main.tally.total else "-"
 
 
 def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:

@@ -1,6 +1,7 @@
 """Answers against gold by each score, and outcomes in the documents that are kept of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase, digits
 from types import MappingProxyType
 
@@ -25,8 +26,19 @@ def same_text(answer: Answer, query: Query) -> bool:
     return answer.verbatim[query.box] == items(query.gold)
 
 
-SCORES: Mapping[str, Callable[[Answer, Query], bool]] = MappingProxyType(
-    {"set": same_set, "exact": same_text}
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score: whether an answer is right about a query, and for that what it has to have."""
+
+    right: Callable[[Answer, Query], bool]
+    words: str
+
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "set": Score(same_set, "the same objects"),
+        "exact": Score(same_text, "the same words in the same order"),
+    }
 )
 """The scores by name: ``set`` is the main measure, ``exact`` the one comparable with Table 6."""
 
@@ -45,7 +57,7 @@ def main_first(parts: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
 
 def score(answer: Answer, state: State, by: str = "set") -> Outcome:
     """Return which queries of a state the answer has right, by the score of that name."""
-    right = SCORES[by]
+    right = SCORES[by].right
     correct = tuple(right(answer, query) for query in state.queries)
     return Outcome(state.sample_id, tuple(query.numops for query in state.queries), correct)
 
