@@ -1,6 +1,7 @@
 """The claims as a catalogue, and the audit of all of them on a set of results."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,6 +14,7 @@ from benchmark.hypotheses.findings import Verdict
 from benchmark.hypotheses.model_checks import (
     Best,
     BetterFormat,
+    BreaksFormatMore,
     ConstraintHelps,
     NotAboveRandom,
     Reaches,
@@ -22,20 +24,23 @@ from benchmark.hypotheses.pair_checks import (
     BaseAheadAtMost,
     Gains,
     GainsAtEach,
+    LargerGain,
     MostOfGain,
     ShrinkingGain,
     SmallGain,
 )
 from benchmark.hypotheses.parts import Need
-from benchmark.hypotheses.results import Results
+from benchmark.hypotheses.results import Results, Score
 
 Check = Annotated[
     BaseAheadAtMost
     | Best
     | BetterFormat
+    | BreaksFormatMore
     | ConstraintHelps
     | Gains
     | GainsAtEach
+    | LargerGain
     | MostOfGain
     | NotAboveRandom
     | Reaches
@@ -64,6 +69,11 @@ class Claim(BaseModel):
             dict.fromkeys(n for part in self.parts if not part.remark for n in part.needs())
         )
 
+    @property
+    def scored(self) -> bool:
+        """Whether it is about right answers, which a score counts."""
+        return all(part.scored for part in self.parts)
+
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on the evidence: a pure function of both."""
         return Verdict(tuple(group for part in self.parts for group in part.groups(evidence)))
@@ -71,20 +81,27 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A claim with its verdict."""
+    """A claim with its verdict, and the score that it is by; None if it is by no score.
+
+    ``other`` is the verdict by ``set``, if that decides the claim differently.
+    """
 
     claim: Claim
     verdict: Verdict
+    score: Score | None = "exact"
+    other: Verdict | None = None
 
     def as_json(self) -> dict[str, object]:
-        """The claim, what it needs, and the verdict with all findings."""
+        """The claim, what it needs, the verdict with all findings, and what ``set`` says else."""
         return {
             "id": self.claim.id,
             "statement": self.claim.statement,
             "place": self.claim.place,
             "reading": self.claim.reading,
             "needs": [need.model_dump() for need in self.claim.needs],
+            "score": self.score,
             **self.verdict.as_json(),
+            "by_set": self.other and self.other.as_json(),
         }
 
 
@@ -97,6 +114,29 @@ def claims() -> dict[str, Claim]:
 
 
 def audit(results: Results) -> list[Judged]:
-    """Every claim decided on the results."""
-    evidence = Evidence(results)
-    return [Judged(claim, claim.judge(evidence)) for claim in claims().values()]
+    """Decide every claim on the results, by the score that is comparable with the paper's figures.
+
+    That is ``exact``, or ``set`` where one of the results that the claim needs has no other.
+    """
+    evidence: dict[Score, Evidence] = {by: Evidence(results.by(by)) for by in ("exact", "set")}
+    return [_judged(claim, evidence) for claim in claims().values()]
+
+
+def _judged(claim: Claim, evidence: Mapping[Score, Evidence]) -> Judged:
+    known = [by for by, some in evidence.items() if _all_by(by, claim, some.results)]
+    score = known[0] if known else "set"
+    verdict = claim.judge(evidence[score])
+    if not claim.scored:
+        return Judged(claim, verdict, None)
+    other = claim.judge(evidence["set"]) if known == ["exact", "set"] else verdict
+    return Judged(claim, verdict, score, other if other.status != verdict.status else None)
+
+
+def _all_by(score: Score, claim: Claim, results: Results) -> bool:
+    """Whether all results that the claim is about are by that score."""
+    needed = {(need.model, need.decoding) for part in claim.parts for need in part.needs()}
+    return all(
+        entry.score == score
+        for entry in results.entries
+        if (entry.model, entry.setting.decoding) in needed
+    )

@@ -3,7 +3,7 @@
 Accuracies are at numops >= 1 where a check does not say otherwise.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from benchmark.hypotheses.results import (
     NONTRIVIAL,
     Decoding,
     Queries,
+    Result,
     Setting,
     above,
     exactly,
@@ -228,3 +229,44 @@ class BetterFormat(Part):
             what = name(model) if found else f"{name(model)} in both formats"
             differences.append((what, found))
         return [self.group(family(differences, lambda d: sign * d.points > 0))]
+
+
+class BreaksFormatMore(Part):
+    """Without the constraint each model leaves the format in more answers than a larger one."""
+
+    check: Literal["breaks_format_more"]
+    scored: ClassVar[bool] = False
+    models: tuple[str, ...] = Field(min_length=1)
+    than: str
+
+    def needs(self) -> list[Need]:
+        """The models without the constraint."""
+        return [Need(model=each, decoding=_FREE) for each in (*self.models, self.than)]
+
+    def groups(self, evidence: Evidence) -> list[Group]:
+        """A finding a model: the larger model's share of answers in the format minus its own."""
+        larger = self._kept(evidence, self.than)
+        differences = []
+        for model in self.models:
+            found = evidence.between(self._kept(evidence, model), larger, ALL)
+            what = name(model) if found else f"{name(model)} or {name(self.than)} unconstrained"
+            differences.append((what, found))
+        findings = family(differences, lambda d: d.points > 0)
+        return [self.group(_broken(finding, name(self.than)) for finding in findings)]
+
+    def _kept(self, evidence: Evidence, model: str) -> Result | None:
+        setting = Setting(_FREE, evidence.results.prompt_format(model))
+        result = evidence.results.of(model, setting)
+        return result.by("format") if result else None
+
+
+_FREE: Decoding = "unconstrained"
+
+
+def _broken(finding: Finding, larger: str) -> Finding:
+    """The finding with the shares of answers that leave the format."""
+    found = finding.difference
+    if found is None:
+        return finding
+    figure = f"{100 - found.before:.1f} % of answers, {larger} {100 - found.after:.1f} %"
+    return Finding(finding.what, figure, finding.holds, finding.sure, found, finding.p)

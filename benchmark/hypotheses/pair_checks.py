@@ -161,19 +161,25 @@ class MostOfGain(Part):
         return [self.group([Finding(name(pair.variant), figure, holds, found.p < LEVEL, found)])]
 
 
-class ShrinkingGain(OfPairs):
-    """Each pair gains more than the next."""
+class GainsCompared(OfPairs):
+    """A part about gains of which one is larger than another: steps from a pair to another."""
 
-    check: Literal["shrinking_gain"]
+    def steps(self) -> list[tuple[str, str]]:
+        """The pairs of pairs; the first of each gains more than the second."""
+        raise NotImplementedError
+
+    def needs(self) -> list[Need]:
+        """Both models of each pair of the steps."""
+        return of_pairs(pair_id for step in self.steps() for pair_id in step)
 
     def groups(self, evidence: Evidence) -> list[Group]:
         """A finding a step, their p-values adjusted over the steps."""
-        steps = list(zip(self.pairs, self.pairs[1:], strict=False))
+        steps = self.steps()
         differences = [
             (_base(first), self._between(evidence, first, second)) for first, second in steps
         ]
         findings = family(differences, _HOLDS["gain"])
-        return [self.group(_over(f, large) for f, (_, large) in zip(findings, steps, strict=True))]
+        return [self.group(_over(f, step) for f, step in zip(findings, steps, strict=True))]
 
     def _between(self, evidence: Evidence, first: str, second: str) -> Difference | None:
         """The gain of the second pair as before, that of the first as after."""
@@ -187,6 +193,27 @@ class ShrinkingGain(OfPairs):
         return evidence.combined(*gains)
 
 
+class ShrinkingGain(GainsCompared):
+    """Each pair gains more than the next."""
+
+    check: Literal["shrinking_gain"]
+
+    def steps(self) -> list[tuple[str, str]]:
+        """Each pair and the next."""
+        return list(zip(self.pairs, self.pairs[1:], strict=False))
+
+
+class LargerGain(GainsCompared):
+    """Each pair gains more than a single other one."""
+
+    check: Literal["larger_gain"]
+    than: str
+
+    def steps(self) -> list[tuple[str, str]]:
+        """Each pair and that one."""
+        return [(pair_id, self.than) for pair_id in self.pairs]
+
+
 def _base(pair_id: str) -> str:
     return name(registry().pair(pair_id).base)
 
@@ -195,11 +222,12 @@ def _variant(pair_id: str) -> str:
     return name(registry().pair(pair_id).variant)
 
 
-def _over(finding: Finding, larger: str) -> Finding:
+def _over(finding: Finding, step: tuple[str, str]) -> Finding:
     """The finding with both gains in place of their difference."""
+    first, second = (registry().model(registry().pair(pair_id).base) for pair_id in step)
     found = finding.difference
-    size = registry().model(registry().pair(larger).base).size
     if found is None:
-        return no_pair(larger)
-    figure = f"{signed(found.after)} over {size} {signed(found.before)}"
+        return no_pair(step[1])
+    other = second.size if first.size != second.size else second.name
+    figure = f"{signed(found.after)} over {other} {signed(found.before)}"
     return Finding(finding.what, figure, finding.holds, finding.sure, found, finding.p)

@@ -1,7 +1,7 @@
 """What every check is made of, and the findings that several checks share."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,9 +23,13 @@ class Need(BaseModel):
 
 
 class Part(BaseModel):
-    """One part of a claim as data: which check, on which models, with which thresholds."""
+    """One part of a claim as data: which check, on which models, with which thresholds.
+
+    ``scored`` is false of a check that takes no right answers and so is by no score.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    scored: ClassVar[bool] = True
 
     about: str
     remark: bool = False

@@ -1,7 +1,7 @@
 """Results as claims take them: counts by numops, and outcomes where they were measured."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from benchmark.models.published import PublishedModel, quoted_overall, random_row
@@ -10,6 +10,9 @@ from benchmark.records import Outcome, Tally
 
 Decoding = Literal["constrained", "unconstrained"]
 PromptFormat = Literal["completion", "chat"]
+
+Score = Literal["set", "exact", "format"]
+"""What counts as right: a box's objects, its words as they are, or an answer's format."""
 
 Queries = range
 """Which queries a figure is over: those whose numops is in the range."""
@@ -47,6 +50,8 @@ class Result:
     ``chance`` is the random baseline's accuracy by numops in 0..1, on the same data.
     ``outcomes`` is None where only counts are known, and ``quoted`` an overall tally where not
     even counts by numops are. ``data`` tells data sets apart, ``source`` says where it is from.
+    All this is by one ``score``; ``others`` has the same answers by others. ``note`` says what
+    could not be known of them.
     """
 
     model: str
@@ -57,6 +62,13 @@ class Result:
     source: str
     outcomes: tuple[Outcome, ...] | None = None
     quoted: Tally | None = None
+    score: Score = "set"
+    others: Mapping[Score, "Result"] = field(default_factory=dict)
+    note: str = ""
+
+    def by(self, score: Score) -> "Result | None":
+        """Return the same answers by another score; None if that is not known."""
+        return self if score == self.score else self.others.get(score)
 
     def tally(self, queries: Queries) -> Tally:
         """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
@@ -80,6 +92,15 @@ class Results:
     entries: tuple[Result, ...]
     known: Registry = field(default_factory=registry)
     ignored: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be known of single results."""
+        return [entry.note for entry in self.entries if entry.note]
+
+    def by(self, score: Score) -> "Results":
+        """Return every result by that score; as it is, if that is not known."""
+        return replace(self, entries=tuple(each.by(score) or each for each in self.entries))
 
     def prompt_format(self, model: str) -> PromptFormat:
         """The format that the registry, or else the paper, prompts the model with."""
@@ -122,7 +143,10 @@ class Results:
 
 
 def published_results(models: Iterable[PublishedModel]) -> Results:
-    """The paper's own results: Table 6 as counts, its random row, what its text quotes."""
+    """The paper's own results: Table 6 as counts, its random row, what its text quotes.
+
+    Their score is ``exact``, which Table 6 most likely used.
+    """
     known = registry()
     chance = {numops: percent / 100 for numops, percent in random_row().items()}
     entries = []
@@ -132,11 +156,28 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
             raise KeyError(published.huggingface_id)
         setting = Setting("constrained", model.format)
         entries.append(
-            Result(model.key, setting, published.by_numops, chance, "Table 6", "Table 6")
+            Result(
+                model.key,
+                setting,
+                published.by_numops,
+                chance,
+                "Table 6",
+                "Table 6",
+                score="exact",
+            )
         )
     for quote in quoted_overall():
         setting = Setting(quote.decoding, known.model(quote.model).format)
         entries.append(
-            Result(quote.model, setting, {}, {}, "Table 6", quote.place, quoted=quote.tally)
+            Result(
+                quote.model,
+                setting,
+                {},
+                {},
+                "Table 6",
+                quote.place,
+                quoted=quote.tally,
+                score="exact",
+            )
         )
     return Results(tuple(entries), known)

@@ -1,15 +1,14 @@
 """Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.pipeline.measure import Measured
 from benchmark.scoring.outcomes import MAIN, main_first
+from benchmark.scoring.parsing import keeps_format
 from benchmark.stats.paired import LEVEL, PairedTest, PairedTests, paired_tests
 from benchmark.stats.summary import summaries_as_json
 
@@ -87,8 +86,7 @@ def better_format(comparison: Comparison) -> tuple[str, bool]:
 
 def broken_answers(measured: Measured) -> int:
     """How many answers do not begin with what the answer expression describes."""
-    pattern = re.compile(answer_expression(BOXES))
-    return sum(pattern.match(text.strip()) is None for text in measured.texts)
+    return sum(not keeps_format(text, BOXES) for text in measured.texts)
 
 
 def _summaries_as_json(measured: Measured) -> dict[str, object]:

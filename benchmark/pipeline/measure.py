@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.boxes.baseline import Percentages, baseline
+from benchmark.boxes.baseline import Percentages, baselines, baselines_as_json
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_engine, check_prompts, create_engine
 from benchmark.decoding.expression import answer_expression
@@ -36,12 +36,13 @@ from benchmark.store.run_folder import RunFolder
 class Measured:
     """The result of a run: the document about it, and the identity of what it depends on.
 
-    ``texts`` are the answers, one per state; ``scores`` what is right in them by every score.
+    ``texts`` are the answers, one per state; ``scores`` what is right in them by every score, and
+    ``baselines`` what random answers would score, by every reading.
     """
 
     texts: tuple[str, ...]
     scores: Mapping[str, Scored]
-    baseline: Percentages
+    baselines: Mapping[str, Percentages]
     document: dict[str, object]
     identity: dict[str, object]
 
@@ -54,6 +55,11 @@ class Measured:
     def summary(self) -> Summary:
         """The summary by the main score, ``set``."""
         return self.scores["set"].summary
+
+    @property
+    def baseline(self) -> Percentages:
+        """The random baseline of the main score, ``set``."""
+        return self.baselines["set"]
 
     def document_of_record(self) -> dict[str, object]:
         """Result and identity as a snapshot keeps them, without the model's path on one machine."""
@@ -247,10 +253,10 @@ def _right(work: Prepared, texts: Mapping[int, str]) -> Tally:
 def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
     texts = tuple(predictions[state.description] for state in work.states)
     scores = {by: Scored.of(some) for by, some in evaluate(work.states, texts).items()}
-    chance = baseline(work.states)
+    chance = baselines(work.states)
     document = {
         **scores_as_json(scores),
-        "baseline": chance,
+        "baseline": baselines_as_json(chance),
         "answers_without_full_stop": sum("." not in text for text in texts),
     }
     return Measured(texts, scores, chance, document, work.identity)

@@ -78,19 +78,6 @@ def _caption(scores: Iterable[str], beside: Sequence[PublishedModel]) -> str:
     return "\n".join(f"{by}: {SCORES[by].words}{notes.get(by, '')}" for by in scores)
 
 
-def baseline_table(chance: Percentages) -> Table:
-    """The random baseline by numops, in per cent; too narrow for a title of its own."""
-    table = plain_table(None)
-    table.add_column("numops", justify="right")
-    table.add_column("random", justify="right")
-    for numops, percent in chance["by_numops"].items():
-        table.add_row(numops, number(percent))
-    table.add_section()
-    table.add_row(">= 1", number(chance["nontrivial"]))
-    table.add_row("all", number(chance["overall"]))
-    return table
-
-
 def plain_table(title: str | None) -> Table:
     """An empty table in the look of all tables here."""
     return Table(

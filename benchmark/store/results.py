@@ -1,18 +1,30 @@
 """Results of finished runs: the ``result.json`` of every folder below one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmark.boxes.baseline import readings
 from benchmark.errors import DataError
-from benchmark.hypotheses.results import Decoding, PromptFormat, Result, Results, Setting
+from benchmark.hypotheses.results import (
+    Decoding,
+    PromptFormat,
+    Result,
+    Results,
+    Score,
+    Setting,
+)
 from benchmark.models.registry import RegisteredModel, Registry
-from benchmark.records import Tally
+from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.store.files import read_object
+from benchmark.store.rescoring import Rescored, rescore
 
-_UNCONSTRAINED = "unconstrained"
-"""The one engine that works without the constraint."""
+_FREE: Decoding = "unconstrained"
+"""The one engine that works without the constraint, and what results of it are called."""
+
+_SCORES: tuple[Score, ...] = ("set", "exact", "format")
 
 _LOCAL = "sha256:"
 """How the fingerprint of a local model begins; that of a repository is its commit."""
@@ -97,24 +109,58 @@ def _by_folder(
 
 
 def read_result(model: str, document: Mapping[str, object], path: Path) -> Result:
-    """The result of a document that ``run`` wrote, called a result of that model.
+    """Return the result of a document that ``run`` wrote, called a result of that model.
+
+    It is by ``set``, with the same answers by the other scores. What a document of an older
+    version does not have is worked out from the predictions beside it.
 
     Raises:
         DataError: when it is not what ``run`` writes.
     """
-    outcomes = tuple(read_outcomes(document, str(path)))
-    counts = count(outcomes).by_numops
-    if counts != _counts(document, path):
-        raise DataError(f"{path}: by_numops does not count its outcomes; measure again")
-    return Result(
-        model=model,
-        setting=_setting(document, path),
-        by_numops=counts,
-        chance=_chance(document, path),
-        data=_text(document, path, "data", "sha256"),
-        source=str(path),
-        outcomes=outcomes,
-    )
+    setting = _setting(document, path)
+    outcomes, chance = _stored_outcomes(document, path), _stored_chance(document, path)
+    older, free = not {"exact", "set"} <= outcomes.keys() & chance.keys(), setting.decoding == _FREE
+    note = ""
+    if older or free:
+        again, note = _again(outcomes["set"], path, older=older)
+        outcomes, chance = {**again.outcomes, **outcomes}, {**again.chance, **chance}
+    chance.setdefault("set", chance["mentions"])
+    common = (_text(document, path, "data", "sha256"), str(path))
+    results = {
+        score: Result(
+            model, setting, count(some).by_numops, chance.get(score, {}), *common, some, score=score
+        )
+        for score in _SCORES
+        if (some := outcomes.get(score)) and (free or score != "format")
+    }
+    return replace(results.pop("set"), others=results, note=note)
+
+
+def _again(stored: Sequence[Outcome], path: Path, *, older: bool) -> tuple[Rescored, str]:
+    """The predictions beside a result scored again, or nothing and a note that says why."""
+    predictions = path.with_name("predictions.jsonl")
+    found = rescore(stored, predictions) if predictions.exists() else None
+    if found:
+        return found, ""
+    why = f"no {predictions.name} beside it"
+    if predictions.exists():
+        why = f"its {predictions.name} leads to another result, by rules that changed or edited"
+    lost = "only the set score is known, so it is compared by set, and random is of every mention"
+    if not older:
+        lost = "whether its answers keep the format is not known"
+    return Rescored({}, {}), f"{path}: {lost}: {why}"
+
+
+def _stored_outcomes(document: Mapping[str, object], path: Path) -> dict[str, tuple[Outcome, ...]]:
+    """The outcomes that the document has, by score, checked against its counts."""
+    found = {}
+    for score in ("set", "exact"):
+        where = () if score == "set" else (score,)
+        if score == "set" or score in document:
+            found[score] = tuple(read_outcomes(document, str(path), score))
+            if count(found[score]).by_numops != _counts(document, path, *where):
+                raise DataError(f"{path}: by_numops does not count its outcomes; measure again")
+    return found
 
 
 def _setting(document: Mapping[str, object], path: Path) -> Setting:
@@ -123,13 +169,13 @@ def _setting(document: Mapping[str, object], path: Path) -> Setting:
     found = [name for name in _FORMATS if name == asked]
     if not found:
         raise DataError(f"{path}: prompt_format {asked!r} is none of {', '.join(_FORMATS)}")
-    decoding: Decoding = "unconstrained" if engine == _UNCONSTRAINED else "constrained"
+    decoding: Decoding = _FREE if engine == _FREE else "constrained"
     return Setting(decoding, found[0])
 
 
-def _counts(document: Mapping[str, object], path: Path) -> dict[int, Tally]:
+def _counts(document: Mapping[str, object], path: Path, *where: str) -> dict[int, Tally]:
     counts = {}
-    for numops, entry in _fields(document, path, "by_numops").items():
+    for numops, entry in _fields(document, path, *where, "by_numops").items():
         match entry:
             case {"correct": int(correct), "total": int(total)} if numops.isdecimal():
                 counts[int(numops)] = Tally(correct, total)
@@ -138,10 +184,22 @@ def _counts(document: Mapping[str, object], path: Path) -> dict[int, Tally]:
     return counts
 
 
-def _chance(document: Mapping[str, object], path: Path) -> dict[int, float]:
-    """The random baseline in 0..1 by numops."""
+def _stored_chance(document: Mapping[str, object], path: Path) -> dict[str, Mapping[int, float]]:
+    """The random baseline in 0..1 by reading and numops.
+
+    Older versions had one reading, ``mentions``, where ``exact`` is now.
+    """
+    first = _chance(document, path)
+    found = _fields(document, path, "baseline")
+    others = [name for name in readings() if name in found]
+    if not others:
+        return {"mentions": first}
+    return {"exact": first, **{name: _chance(document, path, name) for name in others}}
+
+
+def _chance(document: Mapping[str, object], path: Path, *where: str) -> Mapping[int, float]:
     chance = {}
-    for numops, percent in _fields(document, path, "baseline", "by_numops").items():
+    for numops, percent in _fields(document, path, "baseline", *where, "by_numops").items():
         if not (isinstance(percent, int | float) and numops.isdecimal() and 0 <= percent <= 100):  # noqa: PLR2004  # per cent
             raise DataError(f"{path}: baseline of numops {numops!r} is no percentage")
         chance[int(numops)] = percent / 100

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from benchmark.boxes.baseline import baseline
+from benchmark.boxes.baseline import baselines, baselines_as_json
 from benchmark.boxes.dataset import generate
 from benchmark.boxes.language import parse, statement
 from benchmark.boxes.vocabulary import default_vocabulary
@@ -62,7 +62,7 @@ def write_run(
     scores = {by: Scored.of(outcomes) for by, outcomes in evaluate(states, texts).items()}
     document: dict[str, object] = {
         **scores_as_json(scores),
-        "baseline": baseline(states),
+        "baseline": baselines_as_json(baselines(states)),
         "model": {"name": model, "fingerprint": "0123abcd"},
         "data": {"sha256": "d1", "states": len(states)},
         "prompts": {"sha256": "p1"},

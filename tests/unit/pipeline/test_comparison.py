@@ -32,7 +32,7 @@ def measurement() -> Measurement:
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
         exact = (replace(each, correct=(False,) * 7) for each in outcomes)
         scores = {"set": Scored.of(outcomes), "exact": Scored.of(exact)}
-        return Measured(texts, scores, chance, empty, empty)
+        return Measured(texts, scores, {"set": chance}, empty, empty)
 
     return create
 

@@ -31,7 +31,7 @@ def _measured(zero: float, more: float, seed: int = 0) -> Measured:
         Outcome(n // 2, (0, 0, 1, 1, 2, 3, 4), tuple(map(bool, row))) for n, row in enumerate(right)
     )
     chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-    return Measured((), {"set": Scored.of(outcomes)}, chance, {}, {})
+    return Measured((), {"set": Scored.of(outcomes)}, {"set": chance}, {}, {})
 
 
 def _comparison(before: float, after: float) -> Comparison:
@@ -103,7 +103,7 @@ def test_false_alarms_of_the_comparison_with_the_paper() -> None:
                 right = tuple((rng.random(7) < rate).tolist())
                 outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        measured = Measured((), {"set": Scored.of(outcomes)}, chance, {}, {})
+        measured = Measured((), {"set": Scored.of(outcomes)}, {"set": chance}, {}, {})
         alarms += bool(departures(model, measured))
     assert alarms <= 4
 

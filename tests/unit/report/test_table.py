@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import published
 from benchmark.records import Outcome
-from benchmark.report.table import baseline_table, result_table
+from benchmark.report.table import result_table
 from benchmark.scoring.outcomes import SCORES
 from benchmark.stats.summary import summarize
 
@@ -74,11 +74,3 @@ def test_result_table_without_comparison() -> None:
     """Without baseline and published models only the measured columns stand."""
     lines = _shown(result_table("scores", SUMMARIES))
     assert not any("random" in line or "published" in line for line in lines)
-
-
-def test_baseline_table() -> None:
-    """The baseline has a row a numops and two sums."""
-    lines = _shown(baseline_table(CHANCE))
-    assert [line.split()[-1] for line in lines if line.split()][2:] == [
-        "41.1", "17.9", "25.0", "14.0", "21.0",
-    ]  # fmt: skip

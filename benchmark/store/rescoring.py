@@ -1,0 +1,95 @@
+"""What the predictions beside a result say when they are read and scored again.
+
+Results of older versions have the ``set`` score alone and the random baseline by another reading;
+what is missing is worked out from the predictions. Whether an answer keeps the format is in no
+result, and always worked out from them.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.boxes.baseline import baselines
+from benchmark.boxes.states import parse_state
+from benchmark.boxes.world import BOXES
+from benchmark.errors import DataError, LanguageError, RuleError
+from benchmark.records import Outcome, State
+from benchmark.scoring.outcomes import score_all
+from benchmark.scoring.parsing import keeps_format, parse_answer
+from benchmark.scoring.predictions import read_predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """Outcomes by every score, and the random baseline in 0..1 by reading and numops.
+
+    The outcomes by ``format`` have one query per state, with numops 0: whether the answer keeps
+    the format.
+    """
+
+    outcomes: Mapping[str, tuple[Outcome, ...]]
+    chance: Mapping[str, Mapping[int, float]]
+
+
+def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
+    """Score the predictions of a result again; None if they do not lead to its ``set`` outcomes.
+
+    A finished run has its predictions in the order of its states. In any other order, states with
+    the same numops and the same boxes right may be taken for each other.
+
+    Args:
+        stored: the outcomes by ``set`` that the result has.
+        predictions: the file beside it.
+
+    Raises:
+        DataError: when the file is not what ``run`` writes.
+    """
+    texts = read_predictions(predictions)
+    states = [_state(description, predictions) for description in texts]
+    answers = list(texts.values())
+    outcomes = score_all([parse_answer(text, BOXES) for text in answers], states)
+    order = _order(stored, outcomes["set"])
+    if order is None:
+        return None
+    outcomes["format"] = tuple(Outcome(0, (0,), (keeps_format(t, BOXES),)) for t in answers)
+    return Rescored(
+        {by: _in_order(stored, some, order) for by, some in outcomes.items()}, _chance(states)
+    )
+
+
+def _state(description: str, source: Path) -> State:
+    try:
+        return parse_state(0, description)  # which sequence it is of is not told there
+    except (LanguageError, RuleError) as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _order(stored: Sequence[Outcome], found: Sequence[Outcome]) -> list[int] | None:
+    """For each stored outcome the number of the first equal one that is left."""
+    places = defaultdict[object, deque[int]](deque)
+    for place, outcome in enumerate(found):
+        places[outcome.numops, outcome.correct].append(place)
+    queues = [places[outcome.numops, outcome.correct] for outcome in stored]
+    if len(stored) != len(found):
+        return None
+    order = [queue.popleft() for queue in queues if queue]
+    return order if len(order) == len(stored) else None
+
+
+def _in_order(
+    stored: Sequence[Outcome], outcomes: Sequence[Outcome], order: Sequence[int]
+) -> tuple[Outcome, ...]:
+    pairs = zip(stored, order, strict=True)
+    return tuple(replace(outcomes[place], sample_id=each.sample_id) for each, place in pairs)
+
+
+def _chance(states: Sequence[State]) -> dict[str, dict[int, float]]:
+    return {
+        name: {
+            int(n): percent / 100
+            for n, percent in found["by_numops"].items()
+            if percent is not None
+        }
+        for name, found in baselines(states).items()
+    }
