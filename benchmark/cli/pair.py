@@ -1,7 +1,7 @@
 """``pair``: two models, and whether the one is better than the other."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from benchmark.cli.options import (
     RegistryFile,
     States,
 )
-
-if TYPE_CHECKING:
-    from benchmark.pipeline.pairs import Verdict
 
 
 def pair(
@@ -47,8 +44,7 @@ def pair(
     """
     from benchmark.models.registry import Pair, wanted_registry
     from benchmark.pipeline import DataRequest, RunRequest
-    from benchmark.pipeline.pairs import find_pair, judge, judge_test, registered
-    from benchmark.scoring.outcomes import OTHERS
+    from benchmark.pipeline.pairs import find_pair, judge, registered
 
     known = wanted_registry(registry_file)
     request = RunRequest(
@@ -66,16 +62,8 @@ def pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(wanted, comparison)
-    words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {_answer(verdict)}"
+    answer = "holds" if verdict.holds else "does not hold"
+    words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {answer}: {verdict.figures}"
     names = (Path(base).name, Path(variant).name)
     more: dict[str, object] = {"hypothesis": wanted.hypothesis, "holds": verdict.holds}
-    for by in OTHERS:
-        other = judge_test(wanted, comparison.tests[by].nontrivial)
-        more[by] = {"holds": other.holds}
-        if other.holds != verdict.holds:
-            words += f"\nby {by}: {_answer(other)}"
     show(f"{names[0]} -> {names[1]}", ("base", "variant"), comparison, words, more, as_json=as_json)
-
-
-def _answer(verdict: "Verdict") -> str:
-    return f"{'holds' if verdict.holds else 'does not hold'}: {verdict.figures}"

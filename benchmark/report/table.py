@@ -1,6 +1,6 @@
 """The table at the end of a run, at most 80 columns wide."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
@@ -16,23 +16,25 @@ from benchmark.stats.summary import Estimate, Summary
 def result_table(
     title: str,
     summaries: Mapping[str, Summary],
-    chance: Percentages | None = None,
+    chances: Mapping[str, Percentages] | None = None,
     beside: Sequence[PublishedModel] = (),
 ) -> Table:
-    """Accuracy in per cent by numops and every score, with random and published ones beside it.
+    """Accuracy in per cent by numops, with published models beside it.
 
-    Counts and interval are those of the main score.
+    Every score has a column, with the random baseline by the same score at its right where
+    ``chances`` has it. Counts and interval are by the main score.
     """
+    random = chances or {}
     table = plain_table(title)
-    for name in _headings(summaries, beside, random=chance is not None):
+    for name in _headings(summaries, random, beside):
         table.add_column(name, justify="right", style="bold" if name in SCORES else "")
-    for group in _groups(summaries[MAIN], chance):
+    for group in _groups(summaries[MAIN]):
         if group.name == _FIRST_SUM:
             table.add_section()
         estimates = {by: group.of(summary) for by, summary in summaries.items()}
-        random = [group.random] if chance else []
-        published = [_published(model, group.numops) for model in beside]
-        table.add_row(group.name, *_cells(estimates), *map(number, [*random, *published]))
+        guesses = {by: group.chance(each) for by, each in random.items()}
+        published = (_published(model, group.numops) for model in beside)
+        table.add_row(group.name, *_cells(estimates, guesses), *map(number, published))
     table.caption = _caption(summaries, beside)
     return table
 
@@ -41,35 +43,53 @@ _FIRST_SUM = ">= 1"
 
 
 class _Group(NamedTuple):
-    """A row: some queries, their figure in a summary, and their random baseline."""
+    """A row: some queries, their figure in a summary, and in a random baseline."""
 
     name: str
     numops: Sequence[int]
     of: Callable[[Summary], Estimate]
-    random: float | None
+    chance: Callable[[Percentages], float | None]
 
 
-def _groups(summary: Summary, chance: Percentages | None) -> Iterator[_Group]:
-    for n in summary.by_numops:
-        random = chance["by_numops"].get(str(n)) if chance else None
-        yield _Group(str(n), [n], lambda s, n=n: s.by_numops[n], random)  # type: ignore[misc]
+def _groups(summary: Summary) -> Iterator[_Group]:
+    yield from map(_single, summary.by_numops)
     every = range(8)
-    sums = (chance["nontrivial"], chance["overall"]) if chance else (None, None)
-    yield _Group(_FIRST_SUM, every[1:], lambda s: s.nontrivial, sums[0])
-    yield _Group("all", every, lambda s: s.overall, sums[1])
+    yield _Group(_FIRST_SUM, every[1:], lambda s: s.nontrivial, lambda c: c["nontrivial"])
+    yield _Group("all", every, lambda s: s.overall, lambda c: c["overall"])
+
+
+def _single(numops: int) -> _Group:
+    name = str(numops)
+    return _Group(name, [numops], lambda s: s.by_numops[numops], lambda c: c["by_numops"].get(name))
 
 
 def _headings(
-    scores: Iterable[str], beside: Sequence[PublishedModel], *, random: bool
+    scores: Iterable[str], random: Container[str], beside: Sequence[PublishedModel]
 ) -> Iterator[str]:
+    """The columns' names, some of them in two lines so that all columns fit."""
     yield from ("numops", "correct")
     for by in scores:
         yield by
-        if by == MAIN:
-            yield "95 % interval"
-    yield from ["random"] * random
-    # Two lines, so that all columns fit.
+        yield from ["95 %\ninterval"] * (by == MAIN)
+        yield from ["random"] * (by in random)
     yield from ("\n".join(model.name.rsplit(" ", 1)) for model in beside)
+
+
+def _cells(estimates: Mapping[str, Estimate], random: Mapping[str, float | None]) -> Iterator[str]:
+    """Counts, the accuracy by every score, the main one's interval, random by the same score."""
+    main = estimates[MAIN]
+    yield f"{main.tally.correct}/{main.tally.total}"
+    for by, estimate in estimates.items():
+        yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
+        if by == MAIN:
+            yield "\N{EN DASH}".join(map(_end, main.interval)) if main.tally.total else "-"
+        if by in random:
+            yield number(random[by])
+
+
+def _end(share: float) -> str:
+    """An interval's end, narrow enough for a table with all columns."""
+    return number(100 * share).replace("100.0", "100")
 
 
 def _caption(scores: Iterable[str], beside: Sequence[PublishedModel]) -> str:
@@ -89,17 +109,6 @@ def plain_table(title: str | None) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-
-
-def _cells(estimates: Mapping[str, Estimate]) -> Iterator[str]:
-    """Counts, the accuracy by every score, and the interval behind the main one."""
-    main = estimates[MAIN]
-    yield f"{main.tally.correct}/{main.tally.total}"
-    for by, estimate in estimates.items():
-        yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
-        if by == MAIN:
-            low, high = main.interval
-            yield f"{100 * low:.1f} to {100 * high:.1f}" if main.tally.total else "-"
 
 
 def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:
