@@ -7,6 +7,7 @@ from benchmark.report.captions import captions
 from benchmark.report.figures import NUMOPS
 from benchmark.report.grid import Cell, Grid, Row, Value, heading
 from benchmark.report.material import Chance, Material, ModelView
+from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
@@ -128,20 +129,23 @@ def _difference(test: UnpairedTest | None) -> Cell:
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
-    """A record a figure: figures in per cent, differences in points."""
-    for source, summary in (("published", view.published), ("measured", view.measured)):
-        for column in columns if summary else ():
-            estimate = column.of(summary) if summary else None
+    """A record a figure, by every score: figures in per cent, differences in points."""
+    published = [("published", PUBLISHED, view.published)] if view.published else []
+    measured = (("measured", by, summary) for by, summary in view.scores.items())
+    for source, score, summary in (*published, *measured):
+        for column in columns:
+            estimate = column.of(summary)
             if estimate is None:
                 continue
             test = None
-            if source == "measured" and view.published and summary:
+            if source == "measured" and score == PUBLISHED and view.published:
                 test = _test(column, view.published, summary)
             tally, (low, high) = estimate.tally, estimate.interval
             yield {
                 "model": view.model.name,
                 "huggingface_id": view.model.huggingface_id,
                 "source": source,
+                "score": score,
                 "numops": column.name,
                 "correct": tally.correct,
                 "total": tally.total,
