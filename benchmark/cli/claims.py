@@ -20,7 +20,11 @@ def claims(
     *,
     as_json: Json = False,
 ) -> None:
-    """Decide every claim of the paper on a set of results, and say how sure that is."""
+    """Decide every claim of the paper on a set of results, and say how sure that is.
+
+    Right answers are counted by the exact score, as in the paper; a claim that the set score
+    decides differently has that verdict too (in the JSON: other).
+    """
     from rich.console import Console
 
     from benchmark.hypotheses.claims import audit
@@ -45,6 +49,7 @@ def claims(
             "design_effect_of_counts": DESIGN_EFFECT,
             "claims": [each.as_json() for each in judged],
             "ignored": list(found.ignored),
+            "notes": found.notes,
         }
         print(json.dumps(document, indent=2))
         return
@@ -52,3 +57,5 @@ def claims(
     Console().print(claims_table(source, judged))
     for line in found.ignored:
         print(f"left out: {line}")
+    for line in found.notes:
+        print(f"note: {line}")

@@ -62,8 +62,14 @@ def pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(wanted, comparison)
+    other = verdict.other
     answer = "holds" if verdict.holds else "does not hold"
     words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {answer}: {verdict.figures}"
     names = (Path(base).name, Path(variant).name)
-    more: dict[str, object] = {"hypothesis": wanted.hypothesis, "holds": verdict.holds}
+    more: dict[str, object] = {
+        "hypothesis": wanted.hypothesis,
+        "score": verdict.score,
+        "holds": verdict.holds,
+        "other": other and {"score": other.score, "holds": other.holds},
+    }
     show(f"{names[0]} -> {names[1]}", ("base", "variant"), comparison, words, more, as_json=as_json)

@@ -101,7 +101,7 @@ class Judged:
             "needs": [need.model_dump() for need in self.claim.needs],
             "score": self.score,
             **self.verdict.as_json(),
-            "by_set": self.other and self.other.as_json(),
+            "other": self.other and {"score": "set", **self.other.as_json()},
         }
 
 

@@ -13,7 +13,7 @@ from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import fresh_rng
-from benchmark.pipeline.pairs import judge_test, published_difference, published_model
+from benchmark.pipeline.pairs import judge_tests, published_difference, published_model
 from benchmark.records import Outcome, State
 from benchmark.report.drift import read_drift
 from benchmark.report.material import (
@@ -27,7 +27,7 @@ from benchmark.report.material import (
     StateView,
 )
 from benchmark.scoring.counts import Counts
-from benchmark.scoring.outcomes import MAIN, SCORES, score
+from benchmark.scoring.outcomes import SCORES, score
 from benchmark.scoring.parsing import parse_answer
 from benchmark.stats.intervals import normal_interval
 from benchmark.stats.paired import PairedTests, paired_tests
@@ -126,7 +126,8 @@ def _pairs(known: Registry, measured: Results) -> Iterator[PairView]:
 def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
     base, variant = (_model(known.models[key], measured) for key in (pair.base, pair.variant))
     tests = _tests_of(pair, measured)
-    verdict = judge_test(pair, tests[MAIN].nontrivial) if tests else None
+    nontrivial = {by: some.nontrivial for by, some in tests.items()}
+    verdict = judge_tests(pair, nontrivial) if tests else None
     return PairView(
         pair,
         base,
@@ -234,3 +235,4 @@ def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
             yield f"{run.label}: not in the registry; in no claim, pair or table"
     for path in (path for path in measured.ignored if "older measurement" in path):
         yield f"in no claim, pair or table: {path}"
+    yield from measured.notes

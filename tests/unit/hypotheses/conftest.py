@@ -1,6 +1,7 @@
 """Hand-made results: every model alike, save for what a case says of some."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 from benchmark.hypotheses.results import Decoding, PromptFormat, Result, Results, Setting
 from benchmark.models.registry import registry
 from benchmark.records import Tally
+
+_SIZES = {f"llama2-{size}" for size in ("7b", "13b", "70b")} | {
+    f"codellama-{size}" for size in ("7b", "13b", "34b", "70b")
+}
 
 Percent = int | list[int]
 Made = Callable[..., Results]
@@ -19,7 +24,8 @@ def made() -> Made:
 
     A model is named by its key, with another setting than its own after a slash; its value is
     the accuracy in per cent, at all numops from 0 to 7 or at each. Models not named are at 30,
-    aligned ones and Llama 2 70B in all settings; so many queries at each numops; random is 10.
+    aligned ones in both formats, and Llama 2 and CodeLlama unconstrained too; so many queries at
+    each numops; random is 10. As many answers keep the format as are right at numops 0.
     """
 
     def create(named: Mapping[str, Percent], queries: int = 3000) -> Results:
@@ -36,7 +42,7 @@ def _all_names() -> list[str]:
     return [
         *(model.key for model in models),
         *(f"{m.key}/{other[m.format]}" for m in models if "alignment" in m.added),
-        "llama2-70b/unconstrained",
+        *(f"{model.key}/unconstrained" for model in models if model.key in _SIZES),
     ]
 
 
@@ -50,11 +56,14 @@ def _result(name: str, value: Percent, queries: int) -> Result:
         setting = (
             setting._replace(prompt_format=prompt_format) if prompt_format == other else setting
         )
-    return Result(
+    result = Result(
         model=key,
         setting=setting,
         by_numops={n: Tally(p * queries // 100, queries) for n, p in enumerate(percents)},
         chance=dict.fromkeys(range(8), 0.1),
         data="hand-made",
         source=name,
+        score="exact",
     )
+    kept = replace(result, by_numops={0: result.by_numops[0]}, chance={}, score="format")
+    return replace(result, others={"format": kept})

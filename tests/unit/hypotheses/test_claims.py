@@ -25,7 +25,7 @@ CASES: dict[str, Case] = json.loads(
     (Path(__file__).parents[3] / "fixtures" / "claims" / "cases.json").read_text(encoding="utf-8")
 )
 SECTION_8 = (
-    "C1 C2 C3 C4 C5 C6 M1 M2 M3 M4 M5 M6 M7 A1 A2 A3 A4 A5 D1 F1".split()  # noqa: SIM905  # as they are written
+    "C1 C2 C3 C4 C5 C6 C7 M1 M2 M3 M4 M5 M6 M7 A1 A2 A3 A4 A5 D1 D2 F1".split()  # noqa: SIM905  # as they are written
 )
 
 
@@ -44,7 +44,7 @@ def _without(results: Results, need: Need) -> Results:
 
 
 def test_every_claim_is_there() -> None:
-    """All 20 claims of the paper, each with words, a place, a reading and a case both ways."""
+    """All 22 claims of the paper, each with words, a place, a reading and a case both ways."""
     assert list(claims()) == list(CASES) == SECTION_8
     for claim in claims().values():
         assert min(map(len, (claim.statement, claim.place, claim.reading))) > 0
@@ -103,7 +103,7 @@ def test_a_failing_part_needs_no_other(claim: str, made: Made) -> None:
     results = made({**case["supported"], **case["not supported"]})
     statuses = {_judge(claim, _without(results, n)).status for n in claims()[claim].needs}
     assert "supported" not in statuses
-    one_fails = {"C1", "C2", "C3", "C6", "M3", "M5", "A1", "A3", "A4", "A5", "F1"}
+    one_fails = {"C1", "C2", "C3", "C6", "C7", "M3", "M5", "A1", "A3", "A4", "A5", "D2", "F1"}
     assert ("not supported" in statuses) is (claim in one_fails)
 
 
@@ -231,3 +231,56 @@ def test_results_of_a_model_by_setting() -> None:
     assert isinstance(results.of("llama2-70b"), Result)
     assert results.of("llama2-70b") not in free
     assert results.both_formats("llama2-7b-chat") is None
+
+
+def _by_set(results: Results, percents: Mapping[str, int]) -> Results:
+    """Measurements by set, these accuracies in per cent, of which the results are by exact."""
+    entries = []
+    for entry in results.entries:
+        percent = percents.get(entry.model)
+        tallies = {
+            n: tally if percent is None else Tally(tally.total * percent // 100, tally.total)
+            for n, tally in entry.by_numops.items()
+        }
+        others = {"exact": replace(entry, others={}), **entry.others}
+        entries.append(replace(entry, by_numops=tallies, score="set", others=others))
+    return replace(results, entries=tuple(entries))
+
+
+def test_claims_are_decided_by_exact_and_set_is_told_where_it_differs(made: Made) -> None:
+    """A claim has the verdict by exact; the one by set is there where it is another."""
+    results = _by_set(made(CASES["M2"]["supported"]), {"float-7b": 20})
+    judged = {each.claim.id: each for each in audit(results)}
+    assert {each.score for each in judged.values()} == {"exact", None}
+    assert judged["D2"].score is None
+    m2 = judged["M2"]
+    assert m2.other is not None
+    assert (m2.verdict.status, m2.other.status) == ("supported", "not supported")
+    assert _judge("M2", made(CASES["M2"]["supported"])) == m2.verdict
+    # Where both say the same, one is enough; float-7b is in M1, which is not supported either way.
+    assert judged["M7"].other is None
+    document = m2.as_json()
+    assert document["score"] == "exact"
+    assert isinstance(document["other"], dict)
+    assert (document["other"]["score"], document["other"]["verdict"]) == ("set", "not supported")
+
+
+def test_one_result_without_exact_leaves_its_claims_to_set(made: Made) -> None:
+    """Two scores are never compared: claims that need a result that has set alone are by set."""
+    results = _by_set(made(CASES["M2"]["supported"]), {"float-7b": 20})
+    entries = tuple(
+        replace(entry, others={}) if entry.model == "float-7b" else entry
+        for entry in results.entries
+    )
+    judged = {each.claim.id: each for each in audit(replace(results, entries=entries))}
+    m2 = judged["M2"]
+    assert (m2.score, m2.verdict.status, m2.other) == ("set", "not supported", None)
+    by_set = {claim for claim, each in judged.items() if each.score == "set"}
+    assert by_set == {"M1", "M2", "M3", "A3"}  # A3 is about all models
+
+
+def test_published_results_are_by_exact_alone() -> None:
+    """Nothing is known of Table 6 by set, so no claim on it has a second verdict."""
+    judged = audit(_published())
+    assert {each.score for each in judged} == {"exact", None}
+    assert all(each.other is None for each in judged)
