@@ -69,8 +69,11 @@ class Evidence:
     def between(
         self, base: Result | None, variant: Result | None, queries: Queries
     ) -> Difference | None:
-        """Variant minus base; None where one is missing or has no such query."""
-        if base is None or variant is None:
+        """Variant minus base; None where one is missing or has no such query.
+
+        Also where they are by different scores, which say nothing of each other.
+        """
+        if base is None or variant is None or base.score != variant.score:
             return None
         if not base.tally(queries).total or not variant.tally(queries).total:
             return None

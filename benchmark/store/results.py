@@ -124,7 +124,8 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
     if older or free:
         again, note = _again(outcomes["set"], path, older=older)
         outcomes, chance = {**again.outcomes, **outcomes}, {**again.chance, **chance}
-    chance.setdefault("set", chance["mentions"])
+    if "set" not in chance:
+        chance["set"] = chance["mentions"]
     common = (_text(document, path, "data", "sha256"), str(path))
     results = {
         score: Result(
@@ -191,9 +192,9 @@ def _stored_chance(document: Mapping[str, object], path: Path) -> dict[str, Mapp
     """
     first = _chance(document, path)
     found = _fields(document, path, "baseline")
-    others = [name for name in readings() if name in found]
-    if not others:
+    if "set" not in found:
         return {"mentions": first}
+    others = [name for name in readings() if name in found]
     return {"exact": first, **{name: _chance(document, path, name) for name in others}}
 
 

@@ -86,7 +86,7 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     other.write_text("{}")
     undecided = {"D1", "F1"}  # they need the ablation, and the other prompt format
     audit = _claims(store, own, capfd)
-    assert len(audit) == 20
+    assert len(audit) == 22
     assert {claim for claim, verdict in audit.items() if verdict == "not decidable"} == undecided
     decoded = [path.stat().st_mtime_ns for path in results]
     again = project.runpytest_inprocess(*options, "-k", "code-")

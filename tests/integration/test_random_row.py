@@ -53,15 +53,15 @@ def _mean(some: list[Chance]) -> float:
     return sum(chance.value for chance in some) / len(some)
 
 
-def _variance(some: list[Chance]) -> float:
-    """The variance per query of a mean, sequences taken as clusters."""
-    mean, excess = _mean(some), defaultdict[tuple[int, int], float](float)
-    for chance in some:
-        excess[chance.sequence] += chance.value - mean
+def _variance(some: list[Chance], *, clustered: bool) -> float:
+    """The variance per query of a mean, sequences taken as clusters or queries as independent."""
+    mean, excess = _mean(some), defaultdict[object, float](float)
+    for number, chance in enumerate(some):
+        excess[chance.sequence if clustered else number] += chance.value - mean
     return sum(value**2 for value in excess.values()) / len(some)
 
 
-def _chi_square(of_reading: Chances) -> float:
+def _chi_square(of_reading: Chances, *, clustered: bool) -> float:
     """How far the published row is from the reading, squared standard errors of eight columns.
 
     The error is that of the published set's queries, of ours, and of the authors' draws.
@@ -71,7 +71,9 @@ def _chi_square(of_reading: Chances) -> float:
         some, queries = of_reading[numops], TOTALS[numops]
         values = np.array([chance.value for chance in some])
         drawn = float((values * (1 - values)).mean()) / DRAWS_PER_QUERY
-        variance = _variance(some) * (1 / queries + 1 / len(some)) + drawn / queries
+        variance = (
+            _variance(some, clustered=clustered) * (1 / queries + 1 / len(some)) + drawn / queries
+        )
         total += (percent / 100 - _mean(some)) ** 2 / variance
     return total
 
@@ -97,9 +99,21 @@ def test_how_well_each_reading_fits_the_published_row(
     chances: dict[str, Chances], name: str, chi_square: float, least: float, most: float
 ) -> None:
     """The first reading fits the published row; the second fits worse, the third not at all."""
-    found = _chi_square(chances[name])
+    found = _chi_square(chances[name], clustered=True)
     assert found == pytest.approx(chi_square, rel=0.01)
     assert least <= _p_value(found) <= most
+
+
+@pytest.mark.parametrize(("name", "chi_square"), [("exact", 14.5), ("mentions", 23.9)])
+def test_queries_taken_as_independent_fit_less(
+    chances: dict[str, Chances], name: str, chi_square: float
+) -> None:
+    """Without clusters the errors are too small, and each reading is further off."""
+    found = _chi_square(chances[name], clustered=False)
+    assert found == pytest.approx(chi_square, rel=0.01)
+    for some in (chances[name][numops] for numops in random_row()):
+        ratio = _variance(some, clustered=True) / _variance(some, clustered=False)
+        assert 1.2 < ratio < 2.1
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,20 @@ def test_a_numops_that_nobody_asked_is_missing() -> None:
     assert evidence.against_chance(None, NONTRIVIAL) is None
 
 
+def test_different_scores_are_not_compared() -> None:
+    """A result by exact and one by set make no difference, and are not in the family of a pair."""
+    base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2)
+    more = (
+        _measured("gemma-7b", 0.3, 3),
+        replace(_measured("codegemma-7b", 0.3, 4), score="exact"),
+    )
+    evidence = Evidence(Results((base, variant, *more)))
+    assert evidence.of_pair("code-gemma-7b") is None
+    found = evidence.of_pair("code-llama2-7b")
+    assert found is not None
+    assert evidence.adjusted("code-llama2-7b") == found.p
+
+
 def test_against_random_by_sequence_or_by_counts() -> None:
     """Measured outcomes are clustered; of counts alone the stated design effect is taken."""
     result = _measured("llama2-7b", 0.3, 1)

@@ -48,11 +48,11 @@ def test_verdicts_and_flags_are_told(lines: list[str]) -> None:
     assert "within error not CodeLlama 13B at 7: -3.4~" in row
     assert "but: FLoat 7B at 7: 13.8, random 12.6~" in _row(lines, "M3")
     assert "not decidable" in _row(lines, "F1")
-    assert "18 supported, 1 not supported, 1 not decidable; 8 within error" in " ".join(lines)
+    assert "19 supported, 1 not supported, 2 not decidable; 8 within error" in " ".join(lines)
 
 
 def test_nothing_measured() -> None:
     """Without results every claim says what is missing."""
     lines = _shown(Results(()))
-    assert "0 supported, 0 not supported, 20 not decidable" in " ".join(lines)
+    assert "0 supported, 0 not supported, 22 not decidable" in " ".join(lines)
     assert "Llama 2 7B or CodeLlama 7B" in _row(lines, "C4")

@@ -21,6 +21,8 @@ OUTCOMES = [
     Outcome(5, (0, 0, 0, 0, 0, 0, 0), (True,) * 7),
 ]
 
+CHANCE = {"overall": 20.0, "nontrivial": 10.0, "by_numops": {"0": 40, "1": 12.5, "2": 5.0}}
+
 Write = Callable[..., Path]
 
 
@@ -31,11 +33,7 @@ def write(tmp_path: Path) -> Write:
     def create(name: str, **changes: object) -> Path:
         document: dict[str, object] = {
             **summarize(OUTCOMES).as_json(),
-            "baseline": {
-                "overall": 20.0,
-                "nontrivial": 10.0,
-                "by_numops": {"0": 40, "1": 12.5, "2": 5.0},
-            },
+            "baseline": CHANCE,
             **outcomes_as_json(OUTCOMES),
             "model": {"name": "meta-llama/Llama-2-7b-hf", "fingerprint": "0123abcd"},
             "data": {"sha256": "d1", "states": 2},
@@ -151,7 +149,15 @@ BY_NUMOPS: dict[str, Any] = summarize(OUTCOMES).as_json()
         ({"baseline": {}}, r"no baseline\.by_numops"),
         ({"baseline": {"by_numops": {"0": "much"}}}, "baseline of numops '0'"),
         ({"baseline": {"by_numops": {"0": 101}}}, "baseline of numops '0'"),
+        ({"baseline": {**CHANCE, "set": 4}}, r"no baseline\.set\.by_numops"),
         ({"outcomes": ["1"]}, "do not fit together"),
+        ({"exact": 4}, "do not fit together"),
+        ({"exact": {"outcomes": ["1"]}}, "do not fit together"),
+        ({"exact": {"outcomes": ["1011001", "1111111"]}}, r"no exact\.by_numops"),
+        (
+            {"exact": {"outcomes": ["0000000", "1111111"], "by_numops": BY_NUMOPS["by_numops"]}},
+            "does not count its outcomes",
+        ),
         ({"sequences": None}, "do not fit together"),
     ],
 )
