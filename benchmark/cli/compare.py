@@ -36,8 +36,8 @@ def compare(
 
     With --isolate, in the environment that made NEW: whether the code or the environment did it.
 
-    Exit status: 0 the same or noise, 3 drift (no outcome changed), 4 regression (outcomes
-    changed, or a stage fails now), 2 misuse.
+    Exit status: 0 the same or noise, 3 drift (no outcome by set changed), 4 regression (outcomes
+    by set changed, or a stage fails now), 2 misuse.
     """
     from rich.console import Console
 

@@ -41,7 +41,6 @@ def show(
     if as_json:
         print(json.dumps({**more, **comparison.as_json()}, indent=2))
         return
-    tests = (comparison.nontrivial, comparison.overall, comparison.by_numops)
     summaries = (comparison.base.summary, comparison.variant.summary)
-    Console().print(comparison_table(title, names, summaries, tests))
+    Console().print(comparison_table(title, names, summaries, comparison.tests))
     print(words)

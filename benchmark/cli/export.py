@@ -54,7 +54,7 @@ def junit(
 
     material = gather(folders, wanted_registry(registry_file))
     write_text(out, [junit_of(material)])
-    pairs = sum(view.measured is not None for view in material.pairs.values())
+    pairs = sum(bool(view.tests) for view in material.pairs.values())
     print(f"written: {out}; runs: {len(material.runs)}, pairs: {pairs}")
 
 

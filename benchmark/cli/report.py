@@ -51,9 +51,8 @@ def report(
     for compared in material.compared:
         base, variant, tests = compared.base, compared.variant, compared.tests
         title = visible(f"{base.run.label} (first) -> {variant.run.label} (second)")
-        three = (tests.nontrivial, tests.overall, tests.by_numops)
         summaries = (base.summary, variant.summary)
-        Console().print(comparison_table(title, ("first", "second"), summaries, three))
+        Console().print(comparison_table(title, ("first", "second"), summaries, tests))
     for note in material.notes:
         print(f"note: {visible(note)}")
     print(f"written: {out / 'index.html'}, and {len(written) - 1} figures and tables beside it")

@@ -93,6 +93,7 @@ def run(
         print(json.dumps(measured.document, indent=2))
         return
     beside = [published()[name] for name in _BESIDE]
+    summaries = {by: scored.summary for by, scored in measured.scores.items()}
     title = f"{Path(model).name} by operations that changed the box, accuracy in per cent"
-    Console().print(result_table(title, measured.summary, measured.baseline, beside))
+    Console().print(result_table(title, summaries, measured.baselines, beside))
     print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

@@ -30,13 +30,12 @@ def score(
     from benchmark.stats.summary import summaries_as_json
 
     summaries = score_files(predictions, DataRequest(gold, password), partial=partial)
-    summary = summaries["set"]
-    queries = summary.overall.tally.total
+    queries = next(iter(summaries.values())).overall.tally.total
     if as_json:
         print(json.dumps(summaries_as_json(summaries), indent=2))
     else:
         Console().print(
             result_table(
-                f"{predictions.name} against {gold.name}, {queries} queries, per cent", summary
+                f"{predictions.name} against {gold.name}, {queries} queries, per cent", summaries
             )
         )

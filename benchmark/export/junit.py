@@ -1,11 +1,13 @@
 """Finished runs as a JUnit file: a suite a run, a case a numops, and a suite of pairs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from benchmark.export.rows import part
 from benchmark.report.junit import Case, Problem, Suite, document
 from benchmark.report.material import Chance, Material, PairView, RunView
+from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Estimate, Summary
 
 _SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_size")
@@ -18,7 +20,7 @@ def junit_of(material: Material) -> str:
     not measured, or on other states, have no case.
     """
     suites = [Suite(view.run.label, list(_cases(view)), _about(view)) for view in material.runs]
-    pairs = [_pair(view) for view in material.pairs.values() if view.measured]
+    pairs = [_pair(view) for view in material.pairs.values() if view.tests]
     return document([*suites, Suite("pairs", pairs)] if pairs else suites)
 
 
@@ -37,12 +39,22 @@ def _about(view: RunView) -> dict[str, str]:
 
 
 def _cases(view: RunView) -> Iterator[Case]:
-    summary, chance = view.summary, view.run.result.chance
-    parts = {"overall": summary.overall, "numops >= 1": summary.nontrivial}
-    for name, estimate in parts.items():
-        yield Case(view.run.label, name, _figures(estimate))
-    for n, estimate in sorted(summary.by_numops.items()):
-        yield Case(view.run.label, f"numops {n}", {**_figures(estimate), **_random(chance, n)})
+    chance = view.run.result.chance
+    for name, of in (("overall", attrgetter("overall")), ("numops >= 1", attrgetter("nontrivial"))):
+        estimates = {by: of(summary) for by, summary in view.summaries.items()}
+        yield Case(view.run.label, name, _by_score(estimates))
+    for n in sorted(view.summary.by_numops):
+        estimates = {by: summary.by_numops[n] for by, summary in view.summaries.items()}
+        yield Case(view.run.label, f"numops {n}", {**_by_score(estimates), **_random(chance, n)})
+
+
+def _by_score(estimates: Mapping[str, Estimate]) -> dict[str, str]:
+    """The figures of some queries: the main score's as they are, others' under its name."""
+    return {
+        name if by == MAIN else f"{by}.{name}": value
+        for by, estimate in estimates.items()
+        for name, value in _figures(estimate).items()
+    }
 
 
 def _figures(estimate: Estimate) -> dict[str, str]:
@@ -61,26 +73,26 @@ def _random(chance: Chance, numops: int) -> dict[str, str]:
 
 
 def _pair(view: PairView) -> Case:
-    tests, figures = view.measured, view.verdict or ""
+    figures = view.verdict or ""
     values: dict[str, str] = {
         "base": view.base.repository,
         "variant": view.variant.repository,
         "hypothesis": view.pair.hypothesis,
         "verdict": figures,
-        **_role("base", view.base.measured),
-        **_role("variant", view.variant.measured),
+        **_role("base", view.base.scores),
+        **_role("variant", view.variant.scores),
     }
-    if tests:
-        values["p"] = f"{tests.nontrivial.two_sided:.4f}"
+    for by, tests in view.tests.items():
+        values["p" if by == MAIN else f"{by}.p"] = f"{tests.nontrivial.two_sided:.4f}"
     problem = (
         None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
     )
     return Case("pairs", view.pair.id, values, problem)
 
 
-def _role(role: str, summary: Summary | None) -> dict[str, str]:
+def _role(role: str, summaries: Mapping[str, Summary]) -> dict[str, str]:
     """The figures of one of a pair at numops >= 1, its main measure."""
-    figures = _figures(summary.nontrivial) if summary else {}
+    figures = _by_score({by: summary.nontrivial for by, summary in summaries.items()})
     return {f"{role}.{name}": value for name, value in figures.items()}
 
 

@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark.errors import MissingLibraryError
+from benchmark.export.rows import correct_column
+from benchmark.scoring.outcomes import SCORES
 from benchmark.store.files import replacing
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def write_results(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
             ("numops_by_op", _by_op(arrow)),
             ("gold", arrow.list_(text)),
             ("predicted", arrow.list_(text)),
-            ("correct", arrow.bool_()),
+            *((correct_column(by), arrow.bool_()) for by in SCORES),
             ("text", often),
         ]
     )

@@ -7,6 +7,7 @@ from benchmark.boxes.language import parse
 from benchmark.records import Outcome, Query
 from benchmark.report.explorer import state_id
 from benchmark.report.material import Answered, StateView
+from benchmark.scoring.outcomes import MAIN
 from benchmark.store.runs import FinishedRun
 
 Row = dict[str, object]
@@ -47,15 +48,27 @@ def _of_state(about: Row, view: StateView, answered: Answered, sequence: int | N
         "operations": len(parse(state.description)[1]),
         "description": state.description,
     }
-    said = zip(state.queries, answered.answer.contents, answered.outcome.correct, strict=True)
+    said = zip(state.queries, answered.answer.contents, _right(answered), strict=True)
     return [
-        {**about, **asked, **_query(query, contents, correct=right), "text": text}
+        {**about, **asked, **_query(query, contents), **right, "text": text}
         for text in (plain_text(answered.text),)
         for query, contents, right in said
     ]
 
 
-def _query(query: Query, contents: frozenset[str] | None, *, correct: bool) -> Row:
+def correct_column(by: str) -> str:
+    """Return the column that says what is right by a score."""
+    return "correct" if by == MAIN else f"correct_{by}"
+
+
+def _right(answered: Answered) -> Iterator[Row]:
+    """What is right of each query, a column per score."""
+    names = list(map(correct_column, answered.outcomes))
+    columns = (outcome.correct for outcome in answered.outcomes.values())
+    return (dict(zip(names, rights, strict=True)) for rights in zip(*columns, strict=True))
+
+
+def _query(query: Query, contents: frozenset[str] | None) -> Row:
     move, remove, put = query.numops_by_op
     return {
         "box": query.box,
@@ -63,7 +76,6 @@ def _query(query: Query, contents: frozenset[str] | None, *, correct: bool) -> R
         "numops_by_op": {"move": move, "remove": remove, "put": put},
         "gold": list(query.gold),
         "predicted": None if contents is None else sorted(map(plain_text, contents)),
-        "correct": correct,
     }
 
 

@@ -1,15 +1,16 @@
 """Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.boxes.world import BOXES
 from benchmark.pipeline.measure import Measured
+from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.scoring.parsing import keeps_format
-from benchmark.stats.paired import PairedTest, paired_tests
-
-LEVEL = 0.05
+from benchmark.stats.paired import LEVEL, PairedTest, PairedTests, paired_tests
+from benchmark.stats.summary import summaries_as_json
 
 SEED = 20240531
 """Of signs and resamples, so that the same outcomes give the same p-values."""
@@ -17,27 +18,41 @@ SEED = 20240531
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Base and variant with the paired test of each group of queries.
+    """Base and variant with the paired tests of each group of queries, by every score.
 
-    Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs.
+    Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs. The main
+    score's are at hand under these names.
     """
 
     base: Measured
     variant: Measured
-    overall: PairedTest
-    nontrivial: PairedTest
-    by_numops: dict[int, PairedTest]
+    tests: Mapping[str, PairedTests]
+
+    @property
+    def overall(self) -> PairedTest:
+        """The test of all queries by the main score."""
+        return self.tests[MAIN].overall
+
+    @property
+    def nontrivial(self) -> PairedTest:
+        """The test of the queries with numops >= 1 by the main score."""
+        return self.tests[MAIN].nontrivial
+
+    @property
+    def by_numops(self) -> dict[int, PairedTest]:
+        """The test of each numops by the main score."""
+        return self.tests[MAIN].by_numops
 
     def as_json(self) -> dict[str, object]:
-        """Counts of both, differences in points of accuracy, p-values."""
+        """Counts of both, differences in points of accuracy, p-values.
+
+        Those by ``set`` are there as they are, those by other scores under their names.
+        """
+        differences = {by: _tests_as_json(tests) for by, tests in self.tests.items()}
         return {
-            "base": self.base.summary.as_json(),
-            "variant": self.variant.summary.as_json(),
-            "difference": {
-                "overall": _as_json(self.overall),
-                "nontrivial": _as_json(self.nontrivial),
-                "by_numops": {str(n): _as_json(test) for n, test in self.by_numops.items()},
-            },
+            "base": _summaries_as_json(self.base),
+            "variant": _summaries_as_json(self.variant),
+            "difference": main_first(differences),
         }
 
 
@@ -47,8 +62,12 @@ def compare(base: Measured, variant: Measured) -> Comparison:
     Raises:
         ValueError: when they are not of the same states, or no query has numops >= 1.
     """
-    tests = paired_tests(base.outcomes, variant.outcomes, fresh_rng)
-    return Comparison(base, variant, tests.overall, tests.nontrivial, tests.by_numops)
+    pairs = {by: (base.scores[by], variant.scores[by]) for by in base.scores}
+    tests = {
+        by: paired_tests(one.outcomes, other.outcomes, fresh_rng)
+        for by, (one, other) in pairs.items()
+    }
+    return Comparison(base, variant, tests)
 
 
 def fresh_rng() -> np.random.Generator:
@@ -68,6 +87,18 @@ def better_format(comparison: Comparison) -> tuple[str, bool]:
 def broken_answers(measured: Measured) -> int:
     """How many answers do not begin with what the answer expression describes."""
     return sum(not keeps_format(text, BOXES) for text in measured.texts)
+
+
+def _summaries_as_json(measured: Measured) -> dict[str, object]:
+    return summaries_as_json({by: scored.summary for by, scored in measured.scores.items()})
+
+
+def _tests_as_json(tests: PairedTests) -> dict[str, object]:
+    return {
+        "overall": _as_json(tests.overall),
+        "nontrivial": _as_json(tests.nontrivial),
+        "by_numops": {str(n): _as_json(test) for n, test in tests.by_numops.items()},
+    }
 
 
 def _as_json(test: PairedTest) -> dict[str, object]:

@@ -28,6 +28,7 @@ from benchmark.records import Answer, Completion, State, TokenIds
 from benchmark.regression.environment import code_digests
 from benchmark.regression.logits import Logits
 from benchmark.regression.record import Allowed, Record
+from benchmark.regression.scores import count_digests, outcome_digests
 from benchmark.regression.stages import digest
 from benchmark.scoring.counts import count
 from benchmark.scoring.parsing import parse_answer
@@ -89,8 +90,8 @@ class _Fingerprint:
         logits = make("logits", lambda: self._logits(loaded, path), _values)
         said = tuple(each.text for each in completions or ())
         answers = make("answer", lambda: _answers(completions), prints.contents)
-        outcomes = make("outcome", lambda: prints.scored(answers, self.states), prints.correct)
-        make("verdict", lambda: count(needed(outcomes, "outcome")), lambda c: [digest([c])])
+        scores = make("outcome", lambda: prints.scored(answers, self.states), outcome_digests)
+        make("verdict", lambda: list(map(count, needed(scores, "outcome").values())), count_digests)
         record = Record(
             environment=surroundings(self.request.run, self.settings, self.location, loaded),
             stages=self.attempts.stages,
@@ -100,7 +101,7 @@ class _Fingerprint:
             lengths=tuple(map(len, prompts or ())),
             allowed=allowed,
             logits=logits,
-            outcomes=tuple(outcomes or ()),
+            scores=scores or {},
             samples=prints.samples(texts, prompts),
             code=code_digests(),
         )

@@ -7,11 +7,11 @@ from math import hypot
 from benchmark.models.loading import resolve_device
 from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry import Pair, RegisteredModel, Registry
-from benchmark.pipeline.comparison import Comparison, fresh_rng
+from benchmark.pipeline.comparison import Comparison
 from benchmark.pipeline.measure import Measured
 from benchmark.pipeline.requests import RunRequest
 from benchmark.scoring.counts import Counts
-from benchmark.stats.paired import PairedTest, paired_test
+from benchmark.stats.paired import PairedTest
 from benchmark.stats.published import UnpairedTest, unpaired_test
 
 LEVEL = 0.05
@@ -43,12 +43,7 @@ class Verdict:
 
 def judge(pair: Pair, comparison: Comparison) -> Verdict:
     """Whether the pair shows at numops >= 1 what it is expected to show."""
-    both = (comparison.base.scores, comparison.variant.scores)
-    tests = {
-        by: paired_test(both[0][by].outcomes, both[1][by].outcomes, fresh_rng())
-        for by in both[0].keys() - {"set"}
-    }
-    return judge_tests(pair, {"set": comparison.nontrivial, **tests})
+    return judge_tests(pair, {by: tests.nontrivial for by, tests in comparison.tests.items()})
 
 
 def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> Verdict:

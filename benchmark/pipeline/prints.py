@@ -6,7 +6,7 @@ from benchmark.pipeline.attempts import needed
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.record import Allowed, AllowedSet, Sample
 from benchmark.regression.stages import digest
-from benchmark.scoring.outcomes import score
+from benchmark.scoring.outcomes import score_all
 
 _SAMPLES = 3
 """So many prompts are kept as they are, for a person to read."""
@@ -41,16 +41,12 @@ def contents(answers: Sequence[Answer]) -> Iterator[str]:
     )
 
 
-def correct(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """One of each state's outcome."""
-    return (digest([each.sample_id, each.numops, each.correct]) for each in outcomes)
-
-
-def scored(answers: Sequence[Answer] | None, states: Sequence[State]) -> list[Outcome]:
-    """The outcome of each state's answer.
+def scored(
+    answers: Sequence[Answer] | None, states: Sequence[State]
+) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcome of each state's answer, by every score.
 
     Raises:
         MissingStageError: when the stage before gave no answers.
     """
-    given = needed(answers, "answer")
-    return [score(answer, state) for answer, state in zip(given, states, strict=True)]
+    return score_all(needed(answers, "answer"), states)

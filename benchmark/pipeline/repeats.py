@@ -1,21 +1,21 @@
 """The noise floor of a record, measured: the same again in other batches, orders and threads."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from benchmark.boxes.world import BOXES
 from benchmark.models.hardware import on_threads
+from benchmark.pipeline.data import evaluate
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.requests import Progress, Quiet
 from benchmark.records import Outcome, State
 from benchmark.regression.logits import Logits, shift
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
-from benchmark.scoring.outcomes import score
-from benchmark.scoring.parsing import parse_answer
+
+Scores = Mapping[str, Sequence[Outcome]]
 
 _SEED = 20240531
 _THREADS = (1, 2, 4)
@@ -70,7 +70,6 @@ def _repeat(
         logits = log_probabilities(varied, record.path, Quiet())
         texts = [completion.text for completion in decoded(varied, Quiet())]
     shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]
-    outcomes = [score(parse_answer(t, BOXES), s) for t, s in zip(texts, states, strict=True)]
     return Repeat(
         batch_size=size,
         threads=threads,
@@ -78,10 +77,17 @@ def _repeat(
         largest=max(each.largest for each in shifts),
         divergence=sum(s.divergence for s in shifts) / max(1, sum(s.positions for s in shifts)),
         outputs=sum(a != b for a, b in zip(record.texts, texts, strict=True)),
-        flips=_flips(record.outcomes, outcomes),
+        flips=_flips(record.scores, evaluate(states, texts)),
     )
 
 
-def _flips(before: Sequence[Outcome], after: Sequence[Outcome]) -> int:
-    pairs = zip(before, after, strict=True)
-    return sum(a != b for one, two in pairs for a, b in zip(one.correct, two.correct, strict=True))
+def _flips(before: Scores, after: Scores) -> int:
+    """The queries that turned round by any score."""
+    turned = {
+        (state, query)
+        for by in before
+        for state, pair in enumerate(zip(before[by], after[by], strict=True))
+        for query, (was, is_) in enumerate(zip(*(each.correct for each in pair), strict=True))
+        if was != is_
+    }
+    return len(turned)

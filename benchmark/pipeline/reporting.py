@@ -1,6 +1,6 @@
 """What a report is made of, joined from published figures and finished runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from benchmark.boxes.states import parse_state
 from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.hypotheses.claims import audit
-from benchmark.hypotheses.results import Results, Score, published_results
+from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import fresh_rng
@@ -27,7 +27,7 @@ from benchmark.report.material import (
     StateView,
 )
 from benchmark.scoring.counts import Counts
-from benchmark.scoring.outcomes import score
+from benchmark.scoring.outcomes import SCORES, score
 from benchmark.scoring.parsing import parse_answer
 from benchmark.stats.intervals import normal_interval
 from benchmark.stats.paired import PairedTests, paired_tests
@@ -35,8 +35,6 @@ from benchmark.stats.summary import Estimate, Summary, summarize
 from benchmark.store.files import read_object
 from benchmark.store.results import results_of
 from benchmark.store.runs import FinishedRun, read_runs
-
-SCORES: tuple[Score, ...] = ("set", "exact")
 
 PUBLISHED = "the published results (Table 6)"
 
@@ -54,7 +52,7 @@ def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ())
     """
     runs = read_runs(folders, known)
     measured = results_of([run.path / "result.json" for run in runs], known)
-    views = tuple(RunView(run, summarize(_outcomes(run))) for run in runs)
+    views = tuple(RunView(run, _summaries(run.result)) for run in runs)
     return Material(
         made=datetime.now(UTC),
         runs=views,
@@ -81,13 +79,24 @@ def _models(known: Registry, measured: Results) -> Iterator[ModelView]:
 
 def _model(model: RegisteredModel, measured: Results) -> ModelView:
     printed, result = published_model(model.key), measured.of(model.key)
+    comparable = result and result.by("exact")
     return ModelView(
         model,
         published_summary(Counts(printed.by_numops)) if printed else None,
-        summarize(result.outcomes) if result and result.outcomes else None,
-        result.chance if result else {},
+        _summaries(result) if result else {},
+        comparable.chance if comparable else {},
         result.alternative if result else None,
     )
+
+
+def _outcomes(result: Result) -> dict[str, tuple[Outcome, ...]]:
+    """The outcomes by every score that is known of the result."""
+    every = dict[str, Result](result.others.items()) | {result.score: result}
+    return {by: every[by].outcomes or () for by in SCORES if by in every and every[by].outcomes}
+
+
+def _summaries(result: Result) -> dict[str, Summary]:
+    return {by: summarize(outcomes) for by, outcomes in _outcomes(result).items()}
 
 
 def published_summary(counts: Counts) -> Summary:
@@ -117,29 +126,38 @@ def _pairs(known: Registry, measured: Results) -> Iterator[PairView]:
 
 def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
     base, variant = (_model(known.models[key], measured) for key in (pair.base, pair.variant))
-    tests = {score: some for score in SCORES if (some := _tests_of(pair, measured, score))}
-    nontrivial = {str(score): some.nontrivial for score, some in tests.items()}
+    tests = _tests_of(pair, measured)
+    nontrivial = {by: some.nontrivial for by, some in tests.items()}
     verdict = judge_tests(pair, nontrivial) if tests else None
     return PairView(
         pair,
         base,
         variant,
         published_difference(pair) if base.published and variant.published else None,
-        tests.get("set"),
+        tests,
         verdict.figures if verdict else None,
         verdict.holds if verdict else None,
     )
 
 
-def _tests_of(pair: Pair, measured: Results, score: Score) -> PairedTests | None:
-    """The paired tests by a score, where both were measured on the same states."""
-    found = (measured.of(model) for model in (pair.base, pair.variant))
-    base, variant = (result and result.by(score) for result in found)
+def _tests_of(pair: Pair, measured: Results) -> dict[str, PairedTests]:
+    """The paired tests by every score, where both were measured on the same states."""
+    base, variant = measured.of(pair.base), measured.of(pair.variant)
     if base is None or variant is None or base.data != variant.data:
-        return None
-    if not (base.outcomes and variant.outcomes and any(n >= 1 for n in base.by_numops)):
-        return None
-    return paired_tests(base.outcomes, variant.outcomes, fresh_rng)
+        return {}
+    return _tests(base, variant)
+
+
+def _tests(base: Result, variant: Result) -> dict[str, PairedTests]:
+    """The paired tests of two results on the same states, by the scores that both have."""
+    if not any(n >= 1 for n in base.by_numops):
+        return {}
+    before, after = _outcomes(base), _outcomes(variant)
+    return {
+        by: paired_tests(before[by], after[by], fresh_rng)
+        for by in SCORES
+        if by in before and by in after
+    }
 
 
 @cache
@@ -159,13 +177,8 @@ def _compared(views: Sequence[RunView]) -> Iterator[Compared]:
     first: dict[str, RunView] = {}
     for view in views:
         base = first.setdefault(view.run.result.data, view)
-        if base is not view and any(n >= 1 for n in view.summary.by_numops):
-            pair = (_outcomes(base.run), _outcomes(view.run))
-            yield Compared(base, view, paired_tests(*pair, fresh_rng))
-
-
-def _outcomes(run: FinishedRun) -> tuple[Outcome, ...]:
-    return run.result.outcomes or ()
+        if base is not view and (tests := _tests(base.run.result, view.run.result)):
+            yield Compared(base, view, tests)
 
 
 def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
@@ -181,7 +194,7 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
             if description not in states:
                 states[description] = _parsed(description, run)
         answers.append({d: _answered(text, states[d]) for d, text in run.texts.items()})
-        _check(run, [each.outcome for each in answers[-1].values()])
+        _check(run, list(answers[-1].values()))
     return [
         StateView(state, tuple(of_run.get(description) for of_run in answers))
         for description, state in states.items()
@@ -197,16 +210,18 @@ def _parsed(description: str, run: FinishedRun) -> State:
 
 def _answered(text: str, state: State) -> Answered:
     answer = parse_answer(text, BOXES)
-    return Answered(text, answer, score(answer, state))
+    return Answered(text, answer, {by: score(answer, state, by) for by in SCORES})
 
 
-def _check(run: FinishedRun, outcomes: Sequence[Outcome]) -> None:
-    """Refuse predictions that do not lead to the result beside them."""
+def _check(run: FinishedRun, answers: Sequence[Answered]) -> None:
+    """Refuse predictions that do not lead to the result beside them, by each of its scores."""
 
-    def kinds(some: Sequence[Outcome]) -> list[tuple[object, object]]:
+    def kinds(some: Iterable[Outcome]) -> list[tuple[object, object]]:
         return sorted((outcome.numops, outcome.correct) for outcome in some)
 
-    if outcomes and kinds(outcomes) != kinds(_outcomes(run)):
+    told = _outcomes(run.result)
+    found = {by: kinds(each.outcomes[by] for each in answers) for by in told}
+    if answers and found != {by: kinds(outcomes) for by, outcomes in told.items()}:
         raise DataError(
             f"{run.path}: predictions.jsonl does not lead to result.json; the one or the other was "
             "changed: measure again, or leave this run out"

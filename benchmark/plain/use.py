@@ -23,6 +23,7 @@ from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, Record
+from benchmark.regression.scores import count_digests, outcome_digests
 from benchmark.regression.stages import STAGES, digest
 from benchmark.scoring.counts import count
 from benchmark.scoring.parsing import parse_answer
@@ -68,14 +69,14 @@ class _Plain:
         ids = make("tokens", lambda: self._encoded(sent), lambda all_: map(digest, all_))
         path = make("path", lambda: self._answers_after(sent), lambda all_: map(digest, all_))
         allowed = make("constraint", lambda: self._allowed(ids, path), prints.allowed_sets)
-        said, outcomes = list[str](), list[Outcome]()
+        said, scores = list[str](), dict[str, tuple[Outcome, ...]]()
         if self._location is not None:
             make("weights", lambda: self._raw_model, lambda raw: [weights_digest(raw)])
             said = make("output", lambda: self._said(ids), prints.texts) or []
             answers = make("answer", lambda: _answers(said), prints.contents)
-            scored = make("outcome", lambda: prints.scored(answers, self.states), prints.correct)
-            outcomes = scored or []
-            make("verdict", lambda: count(outcomes), lambda counts: [digest([counts])])
+            scored = make("outcome", lambda: prints.scored(answers, self.states), outcome_digests)
+            scores = scored or {}
+            make("verdict", lambda: list(map(count, scores.values())), count_digests)
         return Record(
             environment=self._environment(),
             stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
@@ -83,7 +84,7 @@ class _Plain:
             texts=tuple(said),
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
-            outcomes=tuple(outcomes),
+            scores=scores,
             samples=prints.samples(sent, ids),
             code=code_digests(),
         )

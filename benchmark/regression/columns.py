@@ -14,7 +14,7 @@ from benchmark.regression.logits import Logits, Whole
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.stages import Stage
-from benchmark.scoring.outcomes import outcomes_as_json, read_outcomes
+from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read_scores
 
 Arrays = Mapping[str, NDArray[np.uint8]]
 
@@ -26,7 +26,7 @@ def pack(record: Record) -> bytes:
     words = {
         "stages": {name: {**stage, "digests": None} for name, stage in stages.items()},
         "texts": record.texts,
-        "outcomes": outcomes_as_json(record.outcomes),
+        "outcomes": main_first(outcomes_by_score({MAIN: (), **record.scores})),
         "samples": [asdict(sample) for sample in record.samples],
         "code": dict(record.code),
         "sets": [asdict(each) for each in allowed.sets] if allowed else None,
@@ -75,7 +75,7 @@ def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -
         lengths=tuple(_numbers(columns["lengths"]).tolist()),
         allowed=allowed,
         logits=_logits(columns),
-        outcomes=tuple(read_outcomes(words["outcomes"])),
+        scores={by: some for by, some in read_scores(words["outcomes"]).items() if some},
         samples=tuple(Sample(s["prompt"], tuple(s["token_ids"])) for s in words["samples"]),
         repeats=repeats,
         code=words["code"],

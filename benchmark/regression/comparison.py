@@ -1,9 +1,10 @@
 """Two records held against each other: what moved, where it began, how much, and by whom."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from benchmark.records import Outcome
 from benchmark.regression.alignment import Alignment, align
 from benchmark.regression.attribution import suspects
 from benchmark.regression.examples import examples
@@ -12,6 +13,7 @@ from benchmark.regression.logits import Shift, shift
 from benchmark.regression.movements import movements
 from benchmark.regression.noise import Floor, floor
 from benchmark.regression.record import Record
+from benchmark.regression.scores import common_scores
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 from benchmark.stats.paired import PairedTest, paired_test
 
@@ -38,8 +40,8 @@ def compare(old: Record, new: Record) -> Comparison:
         shifts=shifts,
         changes=changed,
         excused=excused,
-        flips=flips(old, new, alignment),
-        test=_test(old, new, alignment),
+        all_flips={by: flips(old, new, alignment, by) for by in common_scores(old, new)},
+        tests=_tests(old, new, alignment),
         suspects=suspects(old, new, stage),
         examples=examples(old, new, alignment, next((m for m in moved if m.stage == stage), None)),
     )
@@ -63,9 +65,11 @@ def _excused(
     )
 
 
-def _test(old: Record, new: Record, alignment: Alignment) -> PairedTest | None:
-    before, after = paired(old, new, alignment)
-    if not before:
-        return None
+def _tests(old: Record, new: Record, alignment: Alignment) -> dict[str, PairedTest]:
+    pairs = {by: paired(old, new, alignment, by) for by in common_scores(old, new)}
+    return {by: _test(*pair) for by, pair in pairs.items() if pair[0]}
+
+
+def _test(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedTest:
     rng = np.random.Generator(np.random.PCG64(_SEED))
     return paired_test(before, after, rng, lambda _: True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from benchmark.regression.movements import Movement
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
+from benchmark.scoring.outcomes import MAIN
 
 _LONGEST = 160
 _TAIL = 60
@@ -252,16 +253,16 @@ def size(comparison: Comparison, stage: str | None = None) -> str:
     if wanted is None:
         return f"{comparison.alignment.lost} states are gone"
     first = next((each for each in comparison.moved if each.stage == wanted), None)
-    gained = sum(flip.gained for flip in comparison.flips)
-    lost = len(comparison.flips) - gained
     # Of a stage that is told by its chances the first processes may happen to be alike.
     parts = [f"{wanted}, {_extent(first) if first else 'in other processes'}"]
     if comparison.largest:
         parts.append(f"log-probabilities by up to {comparison.largest:.3g}")
     if comparison.changes:
         parts.append(f"{len(comparison.changes)} answers")
-    if comparison.flips:
-        parts.append(f"{gained} queries gained and {lost} lost")
+    for by in comparison.turned_scores:
+        gained = sum(flip.gained for flip in comparison.all_flips[by])
+        words = f"{gained} queries gained and {len(comparison.all_flips[by]) - gained} lost"
+        parts.append(words if by == MAIN else f"{words} by {by}")
     return "; ".join(parts)
 
 

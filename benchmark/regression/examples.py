@@ -7,6 +7,8 @@ from benchmark.regression.alignment import Alignment
 from benchmark.regression.logits import RESOLUTION, shift
 from benchmark.regression.movements import Movement, first_other_set
 from benchmark.regression.record import AllowedSet, Record
+from benchmark.regression.scores import outcomes_differ
+from benchmark.scoring.outcomes import MAIN
 
 EXAMPLES = 3
 
@@ -135,11 +137,13 @@ def _text(old: Record, new: Record, one: int, other: int) -> Example:
 
 
 def _outcome(old: Record, new: Record, one: int, other: int) -> Example:
-    before, after = old.outcomes[one], new.outcomes[other]
+    by = next(iter(outcomes_differ(old, new, one, other)), MAIN)
+    before, after = old.scores[by][one], new.scores[by][other]
     words = ["".join("-+"[right] for right in each.correct) for each in (before, after)]
     counts = ["".join(map(str, each.numops)) for each in (before, after)]
     shown = [f"{word}, numops {count}" for word, count in zip(words, counts, strict=True)]
-    return Example(one, "right (+) and wrong (-) by box", *shown)
+    score = "" if by == MAIN else f", score {by}"
+    return Example(one, f"right (+) and wrong (-) by box{score}", *shown)
 
 
 _SHOW: dict[str, Show] = {

@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A query whose outcome turned round; ``gained`` where it is right now."""
+    """A query whose outcome by a score turned round; ``gained`` where it is right now."""
 
     state: int
     query: int
@@ -56,13 +56,11 @@ def changes(old: Record, new: Record, alignment: Alignment) -> tuple[Change, ...
     )
 
 
-def flips(old: Record, new: Record, alignment: Alignment) -> tuple[Flip, ...]:
-    """The queries that turned round, of the states that both have an outcome for."""
-    if not old.outcomes or not new.outcomes:
-        return ()
+def flips(old: Record, new: Record, alignment: Alignment, by: str) -> tuple[Flip, ...]:
+    """Return the queries that turned round by one score, of the states that both have."""
     found = []
     for one, other in alignment.pairs:
-        before, after = old.outcomes[one], new.outcomes[other]
+        before, after = old.scores[by][one], new.scores[by][other]
         columns = zip(before.numops, before.correct, after.correct, strict=False)
         for query, (numops, was, is_) in enumerate(columns):
             if was != is_:
@@ -71,12 +69,11 @@ def flips(old: Record, new: Record, alignment: Alignment) -> tuple[Flip, ...]:
 
 
 def paired(
-    old: Record, new: Record, alignment: Alignment
+    old: Record, new: Record, alignment: Alignment, by: str
 ) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
     """The outcomes of the states that are the same in both: of one sequence, with one numops."""
-    if not old.outcomes or not new.outcomes:
-        return (), ()
-    pairs = [(old.outcomes[one], new.outcomes[other]) for one, other in alignment.pairs]
+    before, after = old.scores[by], new.scores[by]
+    pairs = [(before[one], after[other]) for one, other in alignment.pairs]
     same = [p for p in pairs if (p[0].sample_id, p[0].numops) == (p[1].sample_id, p[1].numops)]
     return [one for one, _ in same], [other for _, other in same]
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from benchmark.regression.alignment import Alignment
 from benchmark.regression.logits import Shift
 from benchmark.regression.record import Allowed, Record
+from benchmark.regression.scores import (
+    common_scores,
+    outcome_digests,
+    outcomes_differ,
+    uncompared_scores,
+)
 from benchmark.regression.stages import STAGES, Stage
+from benchmark.scoring.outcomes import MAIN, SCORES
 
 WHOLE = frozenset({"weights", "verdict"})
 """Stages with one fingerprint for all states."""
@@ -18,6 +25,7 @@ class Movement:
 
     ``states`` are the old record's numbers of those that differ, of ``of``; a stage with one
     fingerprint for all counts as one. ``failed`` is the error that ended it in the new record.
+    ``scores`` are those by which outcomes or counts differ, where it is known.
     """
 
     stage: str
@@ -26,6 +34,12 @@ class Movement:
     failed: str | None = None
     note: str | None = None
     within: bool = False
+    scores: tuple[str, ...] = ()
+
+    @property
+    def spares_the_main_score(self) -> bool:
+        """Whether outcomes or counts differ by other scores than the main one alone."""
+        return bool(self.scores) and MAIN not in self.scores
 
     def as_json(self) -> dict[str, object]:
         """How many states, of how many, and what is said about them."""
@@ -98,10 +112,8 @@ def _moved(
     before, after = old.stages[name].digests, new.stages[name].digests
     if old.stages[name].failed and not (before and after):
         return None  # in both, in the same words, and nothing is there to compare
-    if name in WHOLE:
-        differ: Sequence[int] = [0] if before != after else []
-        all_excused = name == "verdict" and bool(excused) and _only(old, new, pairs, excused)
-        return Movement(name, tuple(differ), 1, within=all_excused) if differ else None
+    if name in {"outcome", "verdict"}:
+        return (_outcome if name == "outcome" else _verdict)(old, new, pairs, excused)
     if name == "logits":
         return _logits(shifts, largest, len(pairs))
     if name == "dataset":
@@ -110,17 +122,57 @@ def _moved(
         return Movement(name, tuple(a for a, _ in pairs), len(pairs), note=note)
     if name == "constraint":
         differ = [a for a, b in pairs if _sets_differ(old, new, a, b)]
+    elif name in WHOLE:
+        differ = [0] if before != after else []
     else:
         differ = [a for a, b in pairs if before[a] != after[b]]
-    within = name in {"output", "answer", "outcome"} and set(differ) <= excused
-    return Movement(name, tuple(differ), len(pairs), within=within) if differ else None
+    within = name in {"output", "answer"} and set(differ) <= excused
+    of = 1 if name in WHOLE else len(pairs)
+    return Movement(name, tuple(differ), of, within=within) if differ else None
+
+
+def _outcome(
+    old: Record, new: Record, pairs: Sequence[tuple[int, int]], excused: frozenset[int]
+) -> Movement | None:
+    """Outcomes that differ, by the scores that both have."""
+    before, after = (_outcome_digests(*both) for both in ((old, new), (new, old)))
+    differ = tuple(a for a, b in pairs if before[a] != after[b])
+    apart = {by for a, b in pairs for by in outcomes_differ(old, new, a, b)}
+    scores = tuple(by for by in SCORES if by in apart)
+    within = set(differ) <= excused
+    movement = Movement("outcome", differ, len(pairs), None, _note(scores), within, scores)
+    return movement if differ else None
+
+
+def _outcome_digests(record: Record, other: Record) -> Sequence[str]:
+    """The digests as recorded; where the other has fewer scores, of those that both have."""
+    if not uncompared_scores(record, other):
+        return record.stages["outcome"].digests
+    common = common_scores(record, other)
+    return list(outcome_digests({by: record.scores[by] for by in common}))
+
+
+def _verdict(
+    old: Record, new: Record, pairs: Sequence[tuple[int, int]], excused: frozenset[int]
+) -> Movement | None:
+    """Counts that differ, by the scores that both have."""
+    columns = zip(SCORES, *(each.stages["verdict"].digests for each in (old, new)), strict=False)
+    scores = tuple(by for by, before, after in columns if before != after)
+    if not scores:
+        return None
+    within = bool(excused) and _only(old, new, pairs, excused)
+    return Movement("verdict", (0,), 1, None, _note(scores), within, scores)
+
+
+def _note(scores: Sequence[str]) -> str | None:
+    return f"by {', '.join(scores)} alone" if scores and MAIN not in scores else None
 
 
 def _only(
     old: Record, new: Record, pairs: Sequence[tuple[int, int]], excused: frozenset[int]
 ) -> bool:
     """Whether only excused states have another outcome."""
-    return all(old.outcomes[a] == new.outcomes[b] or a in excused for a, b in pairs)
+    return all(a in excused or not outcomes_differ(old, new, a, b) for a, b in pairs)
 
 
 def _logits(shifts: Mapping[int, Shift], largest: float, count: int) -> Movement | None:

@@ -21,7 +21,7 @@ class Repeat:
     """A repeat without a fault: what was varied, and how far it moved.
 
     ``largest`` is in nats, ``divergence`` the mean KL a position, ``outputs`` the states whose
-    tokens changed, ``flips`` the queries whose outcome did.
+    tokens changed, ``flips`` the queries whose outcome by any score did.
     """
 
     batch_size: int

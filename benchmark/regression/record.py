@@ -9,6 +9,7 @@ from benchmark.regression.logits import Logits
 from benchmark.regression.noise import Repeat
 from benchmark.regression.stages import Stage
 from benchmark.scoring.counts import Counts, count
+from benchmark.scoring.outcomes import MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Record:
     ``path`` is the answer that constraint and log-probabilities were recorded along, ``output``
     the one generated here; both end with the end of the sequence unless they were cut off.
     ``lengths`` are the prompts' in tokens; ``code`` has a digest of each file of the project.
+    ``scores`` are the outcomes by every score; an older record has those by ``set`` alone, one
+    without answers none.
     """
 
     environment: Environment
@@ -56,15 +59,20 @@ class Record:
     lengths: tuple[int, ...] = ()
     allowed: Allowed | None = None
     logits: Logits | None = None
-    outcomes: tuple[Outcome, ...] = ()
+    scores: Mapping[str, tuple[Outcome, ...]] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
     repeats: tuple[Repeat, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def counts(self) -> Counts:
-        """Correct and total by numops."""
-        return count(self.outcomes)
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes by the main score."""
+        return self.scores.get(MAIN, ())
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        """Correct and total by numops, by every score; the main one's even if there are none."""
+        return {MAIN: count(()), **{by: count(some) for by, some in self.scores.items()}}
 
     @property
     def kind(self) -> str:

@@ -25,7 +25,7 @@ DIGEST_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage's fingerprints, one a state; ``weights`` and ``verdict`` have one for all.
+    """One stage's fingerprints, one a state; ``weights`` has one for all, ``verdict`` one a score.
 
     ``failed`` is the line of the error that ended the stage, which has no fingerprints then; of a
     sentinel's families the others have theirs.

@@ -26,6 +26,8 @@ from benchmark.regression.logits import RESOLUTION
 from benchmark.regression.noise import Repeat, floor
 from benchmark.regression.record import Record
 from benchmark.regression.stages import STAGES, Stage
+from benchmark.scoring.counts import Counts
+from benchmark.scoring.outcomes import main_first
 from benchmark.store.files import replacing
 
 FORMAT = 1
@@ -129,16 +131,13 @@ def _document(text: str, source: str) -> dict[str, object]:
 
 def readable(record: Record) -> dict[str, object]:
     """What a person reads of a record, as JSON."""
-    counts = record.counts
     return {
         "format": FORMAT,
         "environment": record.environment.as_json(),
         "states": record.states,
         "stages": {name: record.stages[name].failed or record.stages[name].digest
                    for name in STAGES if name in record.stages},
-        "overall": _tally(counts.overall),
-        "nontrivial": _tally(counts.nontrivial),
-        "by_numops": {str(n): _tally(tally) for n, tally in counts.by_numops.items()},
+        **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
         "noise": {
             "floor": floor(record.repeats).largest,
             "repeats": [repeat.as_json() for repeat in record.repeats],
@@ -175,6 +174,14 @@ def restored(document: Mapping[str, object], columns: bytes) -> Record:
 def failed(stages: Mapping[str, Stage]) -> dict[str, str]:
     """The stages that failed, with the line of the error."""
     return {name: stage.failed for name, stage in stages.items() if stage.failed}
+
+
+def _counts(counts: Counts) -> dict[str, object]:
+    return {
+        "overall": _tally(counts.overall),
+        "nontrivial": _tally(counts.nontrivial),
+        "by_numops": {str(n): _tally(tally) for n, tally in counts.by_numops.items()},
+    }
 
 
 def _tally(tally: Tally) -> dict[str, int]:

@@ -13,7 +13,9 @@ from benchmark.regression.logits import Shift
 from benchmark.regression.movements import Movement, uncompared
 from benchmark.regression.noise import Floor
 from benchmark.regression.record import Record
+from benchmark.regression.scores import uncompared_scores
 from benchmark.regression.stages import STAGES
+from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.paired import PairedTest
 
 
@@ -46,8 +48,8 @@ class Comparison:
 
     ``movements`` are the stages that differ, in order; ``shifts`` those of log-probabilities by
     state; ``changes`` the answers whose tokens differ, ``excused`` the states among them whose
-    first changed token was a near tie; ``test`` the clustered test of outcomes, None where
-    nothing can be paired.
+    first changed token was a near tie; ``all_flips`` and ``tests`` are the queries that turned
+    round and the clustered test of outcomes, by every score that both records have.
     """
 
     old: Record
@@ -58,8 +60,8 @@ class Comparison:
     shifts: Mapping[int, Shift]
     changes: tuple[Change, ...]
     excused: frozenset[int]
-    flips: tuple[Flip, ...]
-    test: PairedTest | None
+    all_flips: Mapping[str, tuple[Flip, ...]]
+    tests: Mapping[str, PairedTest]
     suspects: tuple[Suspect, ...] = ()
     examples: tuple[Example, ...] = ()
 
@@ -75,18 +77,37 @@ class Comparison:
 
     @property
     def severity(self) -> Severity:
-        """``regression`` where a stage fails now or outcomes changed by more than noise.
+        """``regression`` where a stage fails now or outcomes by ``set`` changed beyond noise.
 
-        ``drift`` where any stage moved beyond noise otherwise, ``noise`` where only roundings
-        differ, ``same`` where not even those do.
+        ``drift`` where any stage moved beyond noise otherwise, outcomes by another score alone
+        included; ``noise`` where only roundings differ, ``same`` where not even those do.
         """
         turned = any(flip.state not in self.excused for flip in self.flips)
-        counted = any(each.stage == "verdict" for each in self.moved)
+        counted = any(
+            each.stage == "verdict" and not each.spares_the_main_score for each in self.moved
+        )
         if self.failed or self.alignment.lost or turned or counted:
             return Severity.REGRESSION
         if self.moved:
             return Severity.DRIFT
         return Severity.NOISE if self.movements else Severity.SAME
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """The queries that turned round by the main score."""
+        return self.all_flips.get(MAIN, ())
+
+    @property
+    def turned_scores(self) -> tuple[str, ...]:
+        """The scores by which queries turned round: others than the main one if not the same."""
+        return tuple(
+            by for by, some in self.all_flips.items() if some and (by == MAIN or some != self.flips)
+        )
+
+    @property
+    def test(self) -> PairedTest | None:
+        """The test of outcomes by the main score; None where nothing can be paired."""
+        return self.tests.get(MAIN)
 
     @property
     def exit_status(self) -> int:
@@ -116,19 +137,26 @@ class Comparison:
         return uncompared(self.old, self.new)
 
     @property
+    def uncompared_scores(self) -> dict[str, str]:
+        """The scores that only one of the records has outcomes by, and which."""
+        return uncompared_scores(self.old, self.new)
+
+    @property
     def other_hardware(self) -> bool:
         """Whether the records are of different classes of hardware."""
         classes = [r.environment.hardware.get("hardware_class") for r in (self.old, self.new)]
         return classes[0] != classes[1]
 
-    def flips_by_numops(self) -> dict[int, tuple[int, int]]:
+    def flips_by_numops(self, by: str = MAIN) -> dict[int, tuple[int, int]]:
         """Queries gained and lost by numops, for every numops that has any."""
-        counted = Counter((flip.numops, flip.gained) for flip in self.flips)
+        counted = Counter((flip.numops, flip.gained) for flip in self.all_flips.get(by, ()))
         return {n: (counted[n, True], counted[n, False]) for n in sorted({n for n, _ in counted})}
 
     def as_json(self) -> dict[str, object]:
-        """Severity, stage, figures, flips, test, suspects and examples; not the records."""
-        test = self.test
+        """Severity, stage, figures, flips, test, suspects and examples; not the records.
+
+        Flips and test are by ``set``; those by another score are under its name.
+        """
         return {
             "severity": self.severity.value,
             "exit_status": self.exit_status,
@@ -141,7 +169,7 @@ class Comparison:
                 if found.stage == name
             },
             "failed": self.failed,
-            "not_compared": self.uncompared,
+            "not_compared": {**self.uncompared, **self.uncompared_scores},
             "logits": {
                 "largest": self.largest,
                 "mean_kl": self.divergence,
@@ -150,17 +178,23 @@ class Comparison:
             },
             "answers_changed": len(self.changes),
             "answers_changed_by_noise": len(self.excused),
-            "flips": {
-                "gained": sum(flip.gained for flip in self.flips),
-                "lost": sum(not flip.gained for flip in self.flips),
-                "by_numops": {
-                    str(n): {"gained": gained, "lost": lost}
-                    for n, (gained, lost) in self.flips_by_numops().items()
-                },
-            },
-            "test": asdict(test) if test else None,
+            **main_first({by: self._score_as_json(by) for by in (MAIN, *self.all_flips)}),
             "margins": [change.as_json() for change in self.changes],
             "examples": [example.as_json() for example in self.examples],
             "suspects": [suspect.as_json() for suspect in self.suspects],
             "other_hardware": self.other_hardware,
+        }
+
+    def _score_as_json(self, by: str) -> dict[str, object]:
+        turned, test = self.all_flips.get(by, ()), self.tests.get(by)
+        return {
+            "flips": {
+                "gained": sum(flip.gained for flip in turned),
+                "lost": sum(not flip.gained for flip in turned),
+                "by_numops": {
+                    str(n): {"gained": gained, "lost": lost}
+                    for n, (gained, lost) in self.flips_by_numops(by).items()
+                },
+            },
+            "test": asdict(test) if test else None,
         }

@@ -8,6 +8,7 @@ from benchmark.report.captions import captions
 from benchmark.report.figures import NUMOPS
 from benchmark.report.grid import Cell, Grid, Row, Value, heading
 from benchmark.report.material import Chance, Material, ModelView
+from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
@@ -132,25 +133,28 @@ def _difference(test: UnpairedTest | None) -> Cell:
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
-    """A record a figure: figures in per cent, differences in points."""
+    """A record a figure, by every score: figures in per cent, differences in points."""
     row = published_rows().get(view.model.key)
     repositories = {
         "published": row.huggingface_id if row else view.repository,
         "measured": view.repository,
     }
-    for source, summary in (("published", view.published), ("measured", view.measured)):
-        for column in columns if summary else ():
-            estimate = column.of(summary) if summary else None
+    published = [("published", PUBLISHED, view.published)] if view.published else []
+    measured = (("measured", by, summary) for by, summary in view.scores.items())
+    for source, score, summary in (*published, *measured):
+        for column in columns:
+            estimate = column.of(summary)
             if estimate is None:
                 continue
             test = None
-            if source == "measured" and view.published and summary:
+            if source == "measured" and score == PUBLISHED and view.published:
                 test = _test(column, view.published, summary)
             tally, (low, high) = estimate.tally, estimate.interval
             yield {
                 "model": view.model.name,
                 "huggingface_id": repositories[source],
                 "source": source,
+                "score": score,
                 "numops": column.name,
                 "correct": tally.correct,
                 "total": tally.total,

@@ -1,9 +1,13 @@
 """The table of two measurements side by side, at most 80 columns wide."""
 
+from collections.abc import Mapping
+from operator import attrgetter
+
 from rich.table import Table
 
 from benchmark.report.table import number, plain_table
-from benchmark.stats.paired import FEWEST, PairedTest
+from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.paired import FEWEST, PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
 
 _NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
@@ -14,17 +18,20 @@ def comparison_table(
     title: str,
     names: tuple[str, str],
     summaries: tuple[Summary, Summary],
-    tests: tuple[PairedTest, PairedTest, dict[int, PairedTest]],
+    scores: Mapping[str, PairedTests],
 ) -> Table:
     """Accuracies of base and variant by numops, their difference, its interval and p-value.
+
+    They are by the main score. Another score has a line below where it decides otherwise.
 
     Args:
         title: the title.
         names: of base and variant.
-        summaries: of base and variant.
-        tests: of numops >= 1, of all queries, and of each numops.
+        summaries: of base and variant, by the main score.
+        scores: the paired tests by every score.
     """
-    nontrivial, overall, by_numops = tests
+    tests = scores[MAIN]
+    nontrivial, overall, by_numops = tests.nontrivial, tests.overall, tests.by_numops
     table = plain_table(title)
     for name in ("numops", "queries", *names, "difference", "95 % interval", "p"):
         table.add_column(name, justify="right", style="bold" if name == "difference" else "")
@@ -35,9 +42,25 @@ def comparison_table(
     table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
-    if not all(test.telling_interval for test in shown):
-        table.caption = _NO_INTERVAL
+    notes = [] if all(test.telling_interval for test in shown) else [_NO_INTERVAL]
+    table.caption = "\n".join([*notes, *decided_otherwise(scores)]) or None
     return table
+
+
+def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
+    """Return a line per group of queries and score that decides otherwise than the main one.
+
+    A difference is decided where its sign is beyond chance, two-sided at 5 %.
+    """
+    main = scores[MAIN]
+    groups = {">= 1": attrgetter("nontrivial"), "all": attrgetter("overall")}
+    return [
+        f"by {by} ({name}): {100 * (test := of(tests)).difference:+.1f} points, "
+        f"p {p_value(test.two_sided)}, unlike by {MAIN}"
+        for by, tests in scores.items()
+        for name, of in groups.items()
+        if of(tests).sign != of(main).sign
+    ]
 
 
 def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:

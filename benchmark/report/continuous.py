@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmark.regression.verdict import Comparison, Severity
 from benchmark.report.junit import Case, Problem, Suite, document
 from benchmark.report.shift import MARGINS, example_lines, headline, margin_rows, summary_lines
+from benchmark.scoring.outcomes import MAIN
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 
@@ -23,10 +24,24 @@ def properties(comparison: Comparison) -> dict[str, str]:
         "shift.largest": f"{comparison.largest:.6f}",
         "shift.mean_kl": f"{comparison.divergence:.3e}",
         "shift.floor": f"{comparison.floor.largest:.6f}",
-        "shift.gained": str(sum(flip.gained for flip in comparison.flips)),
-        "shift.lost": str(sum(not flip.gained for flip in comparison.flips)),
-        "shift.p": f"{comparison.test.two_sided:.4f}" if comparison.test else "",
+        **_turned(comparison, MAIN, "shift"),
+        **{
+            name: value
+            for by in comparison.all_flips
+            if by != MAIN
+            for name, value in _turned(comparison, by, f"shift.{by}").items()
+        },
         "shift.suspect": f"{first.kind} {first.name}" if first and comparison.stage else "",
+    }
+
+
+def _turned(comparison: Comparison, by: str, name: str) -> dict[str, str]:
+    """Flips and their p-value by one score."""
+    turned, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
+    return {
+        f"{name}.gained": str(sum(flip.gained for flip in turned)),
+        f"{name}.lost": str(sum(not flip.gained for flip in turned)),
+        f"{name}.p": f"{test.two_sided:.4f}" if test else "",
     }
 
 
@@ -53,9 +68,10 @@ def step_summary(comparison: Comparison, name: str) -> str:
     if comparison.movements:
         lines += ["", "| stage | moved | of |", "|---|---:|---:|"]
         lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.movements]
-    if comparison.flips:
-        lines += ["", "| numops | gained | lost |", "|---:|---:|---:|"]
-        counts = comparison.flips_by_numops().items()
+    for by in comparison.turned_scores:
+        head = "numops" if by == MAIN else f"numops, by {by}"
+        lines += ["", f"| {head} | gained | lost |", "|---:|---:|---:|"]
+        counts = comparison.flips_by_numops(by).items()
         lines += [f"| {numops} | {gained} | {lost} |" for numops, (gained, lost) in counts]
     if comparison.changes:
         lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]

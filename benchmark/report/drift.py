@@ -9,6 +9,7 @@ from benchmark.errors import DataError
 from benchmark.models.entries import valid
 from benchmark.regression.stages import STAGES
 from benchmark.regression.verdict import Severity
+from benchmark.scoring.outcomes import MAIN, OTHERS
 
 
 class _Part(BaseModel):
@@ -40,6 +41,12 @@ class Flips(Turned):
     by_numops: Mapping[str, Turned] = {}
 
 
+class Turns(_Part):
+    """The flips by a score other than the main one."""
+
+    flips: Flips
+
+
 class LogitShift(_Part):
     """The largest difference of a log-probability, and the floor it is held against, in nats."""
 
@@ -67,13 +74,17 @@ class DriftExample(_Part):
 
 
 class Drift(_Part):
-    """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise."""
+    """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise.
+
+    ``flips`` are by the main score, ``others`` those by each other one, none in older documents.
+    """
 
     severity: Severity
     stage: str | None
     states: int
     stages: Mapping[str, StageShift]
     flips: Flips
+    others: Mapping[str, Turns] = {}
     answers_changed: int = 0
     logits: LogitShift | None = None
     suspects: tuple[DriftSuspect, ...] = ()
@@ -84,6 +95,11 @@ class Drift(_Part):
     def of_stages(self) -> list[tuple[str, StageShift | None]]:
         """Every stage, in order, with how it moved; None where it did not."""
         return [(name, self.stages.get(name)) for name in (*STAGES, *self._others())]
+
+    def all_flips(self) -> dict[str, Flips]:
+        """The flips by every score, the main one first; others where theirs differ."""
+        others = {by: each.flips for by, each in self.others.items() if each.flips != self.flips}
+        return {MAIN: self.flips, **others}
 
     def _others(self) -> list[str]:
         return [name for name in self.stages if name not in STAGES]
@@ -97,4 +113,6 @@ def read_drift(document: Mapping[str, object], path: Path) -> Drift:
     """
     if "severity" not in document:
         raise DataError(f"{path}: no comparison; python -m benchmark compare --json writes one")
-    return valid(Drift, {**document, "source": path.name}, f"{path}: no comparison")
+    others = {by: document[by] for by in OTHERS if by in document}
+    given = {**document, "others": others, "source": path.name}
+    return valid(Drift, given, f"{path}: no comparison")

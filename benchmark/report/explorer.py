@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from benchmark.boxes.language import parse, sentence
-from benchmark.records import Contents, Operation
+from benchmark.records import Contents, Operation, Outcome
 from benchmark.report.material import Answered, RunView, StateView
+from benchmark.scoring.outcomes import MAIN, PUBLISHED
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -32,8 +33,8 @@ def explorer(runs: Sequence[RunView], states: Sequence[StateView]) -> dict[str, 
 
     Contents are lists of numbers of ``words``. An operation is its sentence and the boxes that
     it names; ``numops`` has a digit to the base 36 a query. ``answers`` has an entry a run: for
-    each state null, or ``[text, outcomes, contents by box]``, where ``text`` is a number of
-    ``texts`` and a box that is not answered for is null.
+    each state null, or ``[text, outcomes, contents by box, exact outcomes]``, where ``text`` is a
+    number of ``texts`` and a box that is not answered for is null.
     """
     words, texts = Numbered(), Numbered()
     return {
@@ -69,12 +70,17 @@ def _answer(answered: Answered | None, words: Numbered, texts: Numbered) -> list
         return None
     return [
         texts.of(answered.text),
-        "".join(str(int(right)) for right in answered.outcome.correct),
+        _digits(answered.outcomes[MAIN]),
         [
             None if said is None else _contents(sorted(said), words)
             for said in answered.answer.contents
         ],
+        _digits(answered.outcomes[PUBLISHED]),
     ]
+
+
+def _digits(outcome: Outcome) -> str:
+    return "".join(str(int(right)) for right in outcome.correct)
 
 
 def _contents(objects: Contents | Iterable[str], words: Numbered) -> list[int]:

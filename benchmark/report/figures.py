@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from benchmark.report.layouts import Layout
 from benchmark.report.material import Chance, Material, ModelView, PairView
 from benchmark.report.places import Places
+from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.summary import Summary
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figu
     """One figure: published curves with measured ones over them.
 
     Without ``published`` only what was measured is drawn. What there is no result of is named
-    in its panel, which may then be empty. Error bars are 95 % intervals: the paper's of what is
-    published, clustered by sequence of what was measured.
+    in its panel, which may then be empty. What was measured is by the score that compares with
+    published figures. Error bars are 95 % intervals: the paper's of what is published, clustered
+    by sequence of what was measured.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -211,7 +213,7 @@ def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) ->
         handles.append(curve)
     if True in kinds:
         hollow = line(color=_GREY, marker="o", markersize=5.0, lw=1.8, markerfacecolor="white")
-        hollow.set_label("measured")
+        hollow.set_label(f"measured ({PUBLISHED})")
         handles.append(hollow)
     if kinds == {True, False}:
         handles.append(line(label="published", color=_GREY, marker="o", markersize=3.8, lw=1.2))

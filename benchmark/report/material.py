@@ -8,6 +8,7 @@ from benchmark.hypotheses.claims import Judged
 from benchmark.models.registry import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.report.drift import Drift
+from benchmark.scoring.outcomes import MAIN, PUBLISHED
 from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
@@ -19,15 +20,16 @@ Chance = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model with what is published of it, and what was measured of it here.
+    """A model with what is published of it, and what was measured of it here, by every score.
 
     ``alternative`` is the repository that was measured, where it is not the default one; ``chance``
-    is the random baseline on the states that it was measured on.
+    is the random baseline on the states that it was measured on, by the score that is set beside
+    published figures.
     """
 
     model: RegisteredModel
     published: Summary | None
-    measured: Summary | None
+    scores: Mapping[str, Summary]
     chance: Chance
     alternative: str | None = None
 
@@ -36,39 +38,54 @@ class ModelView:
         """The repository that was measured, or would be."""
         return self.alternative or self.model.huggingface_id
 
+    @property
+    def measured(self) -> Summary | None:
+        """What was measured, by the score that is set beside published figures."""
+        return self.scores.get(PUBLISHED)
+
 
 @dataclass(frozen=True, slots=True)
 class PairView:
     """A pair with both models' figures and how far apart they are.
 
-    ``published`` is of counts; ``measured`` is paired, where both were measured on the same
-    states, and ``verdict`` then says whether the pair shows what it is expected to.
+    ``published`` is of counts; ``tests`` are paired, by every score, where both were measured on
+    the same states, and ``verdict`` then says whether the pair shows what it is expected to.
     """
 
     pair: Pair
     base: ModelView
     variant: ModelView
     published: UnpairedTest | None
-    measured: PairedTests | None
+    tests: Mapping[str, PairedTests]
     verdict: str | None
     holds: bool | None
+
+    @property
+    def measured(self) -> PairedTests | None:
+        """The tests by the score that is set beside published figures."""
+        return self.tests.get(PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A finished run with its summary."""
+    """A finished run with its summary by every score."""
 
     run: FinishedRun
-    summary: Summary
+    summaries: Mapping[str, Summary]
+
+    @property
+    def summary(self) -> Summary:
+        """The summary by the main score."""
+        return self.summaries[MAIN]
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Two runs on the same states with the paired tests of their outcomes."""
+    """Two runs on the same states with the paired tests of their outcomes, by every score."""
 
     base: RunView
     variant: RunView
-    tests: PairedTests
+    tests: Mapping[str, PairedTests]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +98,16 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a run says about a state: the text, as contents by box, and what is right of it."""
+    """What a run says about a state: the text, as contents by box, and what is right by score."""
 
     text: str
     answer: Answer
-    outcome: Outcome
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome by the main score."""
+        return self.outcomes[MAIN]
 
 
 @dataclass(frozen=True, slots=True)

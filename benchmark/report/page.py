@@ -8,11 +8,13 @@ from benchmark.hypotheses.claims import Claim
 from benchmark.hypotheses.findings import Status, Verdict, figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import Panel, forest, panel
+from benchmark.report.comparison import decided_otherwise
 from benchmark.report.explorer import explorer
 from benchmark.report.grid import Grid
 from benchmark.report.material import Audit, Compared, Material, PairView, RunView
 from benchmark.report.model_tables import table_1, table_4
 from benchmark.report.templates import digest, environment, script_json, source
+from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.stats.paired import FEWEST
 
 _EXPERIMENTS = {
@@ -75,7 +77,12 @@ def page(material: Material, grids: Sequence[Grid]) -> str:
         ],
         settings=[dict(settings(view)) for view in material.runs],
         differing=_differing(material.runs),
-        comparisons=[(compared, list(_groups(compared))) for compared in material.compared],
+        comparisons=[
+            (compared, list(_groups(compared)), decided_otherwise(compared.tests))
+            for compared in material.compared
+        ],
+        scores=SCORES,
+        main_score=MAIN,
         fewest_clusters=FEWEST,
         tables=grids,
     )  # fmt: skip
@@ -128,7 +135,8 @@ def _by_experiment(material: Material) -> dict[str, list[PairView]]:
 
 def _groups(compared: Compared) -> Iterator[tuple[str, object, object, object]]:
     """Each group of queries: its name, both estimates, and the test."""
-    base, variant, tests = compared.base.summary, compared.variant.summary, compared.tests
+    base, variant = compared.base.summary, compared.variant.summary
+    tests = compared.tests[MAIN]
     for numops, test in tests.by_numops.items():
         yield str(numops), base.by_numops[numops], variant.by_numops[numops], test
     yield "\N{GREATER-THAN OR EQUAL TO} 1", base.nontrivial, variant.nontrivial, tests.nontrivial

@@ -13,7 +13,8 @@ from benchmark.regression.stages import STAGES
 from benchmark.regression.verdict import Comparison, Severity
 from benchmark.report.comparison import p_value
 from benchmark.report.table import plain_table
-from benchmark.stats.paired import FEWEST
+from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.paired import FEWEST, PairedTest
 
 _STYLES = {
     Severity.SAME: "green",
@@ -41,8 +42,7 @@ def shift_report(comparison: Comparison) -> RenderableType:
     parts += map(Text, summary_lines(comparison))
     if comparison.movements:
         parts.append(_stages(comparison))
-    if comparison.flips:
-        parts.append(_flips(comparison))
+    parts += [_flips(comparison, by) for by in comparison.turned_scores]
     if comparison.changes:
         parts.append(_margins(comparison))
     parts += list(_examples(comparison))
@@ -81,7 +81,11 @@ def headline(comparison: Comparison) -> str:
 def summary_lines(comparison: Comparison) -> Iterator[str]:
     """The figures in sentences."""
     yield from (f"{name}: {line}" for name, line in comparison.failed.items())
-    if apart := comparison.uncompared:
+    apart = {
+        **comparison.uncompared,
+        **{f"outcomes by {by}": where for by, where in comparison.uncompared_scores.items()},
+    }
+    if apart:
         names = ", ".join(f"{name} (only {where})" for name, where in apart.items())
         yield f"not compared, since one record has them only: {names}"
     measured = "measured" if comparison.floor.measured is not None else "not measured"
@@ -90,18 +94,22 @@ def summary_lines(comparison: Comparison) -> Iterator[str]:
             f"log-probabilities: largest difference {comparison.largest:.4f} nats, mean KL "
             f"{comparison.divergence:.2e}; noise floor {comparison.floor.largest:.4f} ({measured})"
         )
-    test = comparison.test
-    if test is not None:
-        yield (
-            f"outcomes: {test.gained} gained, {test.lost} lost of {test.queries} queries, "
-            f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
-            f"{test.clusters} sequences{', too few to tell' * (test.clusters < FEWEST)}"
-        )
+    for by in dict.fromkeys((MAIN, *comparison.turned_scores)):
+        if test := comparison.tests.get(by):
+            yield f"{'outcomes' if by == MAIN else f'outcomes by {by}'}: {_test_words(test)}"
     if comparison.changes:
         near = len(comparison.excused)
         yield f"answers: {len(comparison.changes)} changed, {near} of them by near ties only"
     if comparison.other_hardware:
         yield f"hardware differs: {' -> '.join(hardware(comparison))}; roundings differ with it"
+
+
+def _test_words(test: PairedTest) -> str:
+    return (
+        f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
+        f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
+        f"{test.clusters} sequences{', too few to tell' * (test.clusters < FEWEST)}"
+    )
 
 
 def hardware(comparison: Comparison) -> tuple[str, str]:
@@ -139,9 +147,9 @@ def _words(movement: Movement) -> str:
     return movement.note or ("within noise" if movement.within else "")
 
 
-def _flips(comparison: Comparison) -> Table:
-    table = plain_table(None)
-    by_numops = comparison.flips_by_numops()
+def _flips(comparison: Comparison, by: str) -> Table:
+    table = plain_table(None if by == MAIN else f"by {by}")
+    by_numops = comparison.flips_by_numops(by)
     table.add_column("numops", justify="right")
     for numops in by_numops:
         table.add_column(str(numops), justify="right")

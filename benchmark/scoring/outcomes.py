@@ -1,6 +1,7 @@
 """Answers against gold by each score, and outcomes in the documents that are kept of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase, digits
 from types import MappingProxyType
 
@@ -25,15 +26,38 @@ def same_text(answer: Answer, query: Query) -> bool:
     return answer.verbatim[query.box] == items(query.gold)
 
 
-SCORES: Mapping[str, Callable[[Answer, Query], bool]] = MappingProxyType(
-    {"set": same_set, "exact": same_text}
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score: whether an answer is right about a query, and for that what it has to have."""
+
+    right: Callable[[Answer, Query], bool]
+    words: str
+
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "set": Score(same_set, "the same objects"),
+        "exact": Score(same_text, "the same words in the same order"),
+    }
 )
 """The scores by name: ``set`` is the main measure, ``exact`` the one comparable with Table 6."""
+
+MAIN, PUBLISHED = "set", "exact"
+"""The main measure, and the score that is compared with published figures."""
+
+OTHERS = tuple(by for by in SCORES if by != MAIN)
+"""The scores beside the main measure."""
+
+
+def main_first(parts: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """Return one object of what each score says: the main one's as it is, others by name."""
+    others = {by: dict(part) for by, part in parts.items() if by != MAIN}
+    return {**parts.get(MAIN, {}), **others}
 
 
 def score(answer: Answer, state: State, by: str = "set") -> Outcome:
     """Return which queries of a state the answer has right, by the score of that name."""
-    right = SCORES[by]
+    right = SCORES[by].right
     correct = tuple(right(answer, query) for query in state.queries)
     return Outcome(state.sample_id, tuple(query.numops for query in state.queries), correct)
 
@@ -80,6 +104,28 @@ def read_outcomes(
         raise DataError(
             f"{source}: sequences, numops and outcomes do not fit together ({error}); measure again"
         ) from error
+
+
+def outcomes_by_score(
+    scores: Mapping[str, Sequence[Outcome]],
+) -> dict[str, dict[str, object]]:
+    """Return the outcomes as JSON by score; sequences and numops, which are the same, but once."""
+    columns = {by: outcomes_as_json(outcomes) for by, outcomes in scores.items()}
+    return {
+        by: part if by == MAIN else {"outcomes": part["outcomes"]} for by, part in columns.items()
+    }
+
+
+def read_scores(
+    document: Mapping[str, object], source: str = "result"
+) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcomes by every score that the document has; older ones have ``set`` alone.
+
+    Raises:
+        DataError: as :func:`read_outcomes`.
+    """
+    there = [by for by in SCORES if by == MAIN or by in document]
+    return {by: tuple(read_outcomes(document, source, by)) for by in there}
 
 
 def _object(part: object) -> dict[str, object]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
+from benchmark.scoring.outcomes import OTHERS
+
 OTHER_HARDWARE_FLIPS = 0.02
 """The share of queries whose outcome may differ on other hardware than the snapshot's.
 
@@ -13,14 +15,15 @@ Other vector widths and thread counts round otherwise, and a near tie may fall t
 """
 
 _COUNTS = ("overall", "nontrivial", "by_numops")
+_OF_A_SCORE = ("percent", "outcomes", *_COUNTS)
 
 
 class MeasurementExtension(JSONSnapshotExtension):
     """Compares a result with its snapshot; only versions, and what multiplied, may always differ.
 
-    On the same hardware every figure and every query's outcome must be the same, whatever the
-    versions: that is the alarm. On other hardware a few outcomes may differ, and with them
-    what is counted from them.
+    On the same hardware every figure and every query's outcome by each score must be the same,
+    whatever the versions: that is the alarm. On other hardware a few outcomes may differ, and
+    with them what is counted from them.
     """
 
     @classmethod
@@ -40,14 +43,14 @@ class MeasurementExtension(JSONSnapshotExtension):
         measured, recorded = _load(serialized_data), _load(snapshot_data)
         hardware, recorded_hardware = _hardware(measured), _hardware(recorded)
         measured, recorded = _any_products(measured), _any_products(recorded)
+        # A snapshot from before there was a score says nothing of it.
+        unknown = [by for by in OTHERS if by not in recorded]
+        measured = _without(measured, *unknown)
         if hardware == recorded_hardware:
             return _without(measured, "environment") == _without(recorded, "environment")
-        free = ("environment", "percent", "outcomes", *_COUNTS)
-        return (
-            _without(measured, *free) == _without(recorded, *free)
-            and _totals(measured) == _totals(recorded)
-            and _counts_its_outcomes(measured)
-            and _close(measured.get("outcomes"), recorded.get("outcomes"))
+        free = ("environment", *_OF_A_SCORE, *OTHERS)
+        return _without(measured, *free) == _without(recorded, *free) and all(
+            _alike(*pair) for pair in zip(_by_score(measured), _by_score(recorded), strict=True)
         )
 
 
@@ -76,6 +79,21 @@ def _any_products(document: dict[str, object]) -> dict[str, object]:
 
 def _without(document: dict[str, object], *names: str) -> dict[str, object]:
     return {name: value for name, value in document.items() if name not in names}
+
+
+def _by_score(document: dict[str, object]) -> list[dict[str, object]]:
+    """What the document says by the main score, and by each other one."""
+    others = (document.get(by, {}) for by in OTHERS)
+    return [document, *(each if isinstance(each, dict) else {} for each in others)]
+
+
+def _alike(measured: dict[str, object], recorded: dict[str, object]) -> bool:
+    """Whether few outcomes by one score differ, and the counts are those of the outcomes."""
+    return (
+        _totals(measured) == _totals(recorded)
+        and _counts_its_outcomes(measured)
+        and _close(measured.get("outcomes"), recorded.get("outcomes"))
+    )
 
 
 def _totals(counts: object) -> object:

@@ -1,7 +1,7 @@
 """The syrupy extension for a pair: base and variant, each compared within clustered error."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 from syrupy.location import PyTestLocation
 
-from benchmark.records import Tally
+from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import Counts, count
-from benchmark.scoring.outcomes import read_outcomes
+from benchmark.scoring.outcomes import read_scores
 from benchmark.snapshots.extension import MeasurementExtension
 from benchmark.snapshots.kinds import of_kind
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import unpaired_test
 
 LEVEL = 0.001
-"""Of each comparison with a record, two-sided. A reproduction of all pairs makes 112 of them."""
+"""Of each comparison with a record, two-sided.
+
+A reproduction of all pairs makes 112 of them by each score, which hang together.
+"""
 
 _SEED = 20240531
 
 
 class PairExtension(MeasurementExtension):
-    """Compares each model of a pair with its record at numops 0 and at numops >= 1.
+    """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
 
     Where both are of the same data the queries that turned round decide, a sequence as one
     cluster; elsewhere counts are compared unpaired, with the stated design effect.
@@ -70,10 +73,23 @@ def _load(text: object) -> Mapping[str, Mapping[str, object]]:
 
 
 def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
-    before, after = read_outcomes(recorded), read_outcomes(measured)
+    """The p-values of both groups of queries by every score that both documents have."""
+    before, after = read_scores(recorded), read_scores(measured)
+    same_data = recorded["data"] == measured["data"]
+    return [
+        p_value
+        for by in before
+        if by in after
+        for p_value in _p_values_of(before[by], after[by], same_data=same_data)
+    ]
+
+
+def _p_values_of(
+    before: Sequence[Outcome], after: Sequence[Outcome], *, same_data: bool
+) -> list[float]:
     old, new = count(before), count(after)
     groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
-    if recorded["data"] == measured["data"]:
+    if same_data:
         rng = np.random.Generator(np.random.PCG64(_SEED))
         return [paired_test(before, after, rng, group.wanted).two_sided for group in groups]
     return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]

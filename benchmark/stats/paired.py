@@ -18,6 +18,9 @@ from benchmark.stats.intervals import Interval
 RESAMPLES = 9999
 _BLOCK = 500
 
+LEVEL = 0.05
+"""Two-sided, of the sign of a difference."""
+
 FEWEST = 6
 """Clusters that an interval wants: of fewer no sign test comes below 5 % (two-sided, 2 / 2**5)."""
 
@@ -41,6 +44,11 @@ class PairedTest:
     greater: float
     two_sided: float
     interval: Interval
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the difference is beyond chance (two-sided, 5 %), else 0."""
+        return (self.difference > 0) - (self.difference < 0) if self.two_sided < LEVEL else 0
 
     @property
     def telling_interval(self) -> Interval | None:

@@ -7,7 +7,7 @@ from itertools import chain
 
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import count
-from benchmark.scoring.outcomes import outcomes_as_json
+from benchmark.scoring.outcomes import main_first, outcomes_by_score
 from benchmark.stats.intervals import Interval, clustered_interval
 
 
@@ -61,20 +61,14 @@ def scores_as_json(scores: Mapping[str, Scored]) -> dict[str, object]:
     Those by ``set`` are there as they are, the others under the score's name. Sequences and
     numops are the same by all scores, and are kept once.
     """
-    parts = {
-        by: {**scored.summary.as_json(), **outcomes_as_json(scored.outcomes)}
-        for by, scored in scores.items()
-    }
-    main = parts.pop("set")
-    for part in parts.values():
-        del part["sequences"], part["numops"]
-    return {**main, **parts}
+    outcomes = outcomes_by_score({by: scored.outcomes for by, scored in scores.items()})
+    parts = {by: {**scored.summary.as_json(), **outcomes[by]} for by, scored in scores.items()}
+    return main_first(parts)
 
 
 def summaries_as_json(summaries: Mapping[str, Summary]) -> dict[str, object]:
     """Return the summaries by every score: ``set`` as it is, each other one under its name."""
-    others = {by: summary.as_json() for by, summary in summaries.items() if by != "set"}
-    return {**summaries["set"].as_json(), **others}
+    return main_first({by: summary.as_json() for by, summary in summaries.items()})
 
 
 def summarize(outcomes: Sequence[Outcome]) -> Summary:

@@ -1,6 +1,6 @@
 """Records made by hand, without a model: three states of two sequences, two boxes each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from benchmark.regression.logits import Logits, joined
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.stages import STAGES, Stage, digest
+from benchmark.scoring.outcomes import SCORES
 
 PATH = ((5, 6, 1), (5, 7, 1), (5, 8, 8, 1))
 OTHERS = (9, 10)
@@ -27,8 +28,8 @@ def fake_record(floor: float | None = None, versions: Mapping[str, str] | None =
     """A record in which nothing is wrong; with the floor that one repeat showed."""
     repeats = () if floor is None else (Repeat(1, 1, "reversed", floor, 0.0, 0, 0),)
     stages = {name: Stage(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
-    for whole in ("weights", "verdict"):
-        stages[whole] = Stage((digest([whole]),))
+    stages["weights"] = Stage((digest(["weights"]),))
+    stages["verdict"] = Stage(tuple(digest(["verdict", by]) for by in SCORES))
     return Record(
         environment=Environment(
             versions=versions or {"torch": "2.13", "outlines_core": "0.2.14"},
@@ -45,15 +46,22 @@ def fake_record(floor: float | None = None, versions: Mapping[str, str] | None =
             tuple((0,) * (len(path) - 1) + (1,) for path in PATH),
         ),
         logits=fake_logits(),
-        outcomes=(
-            Outcome(1, (0, 1), (True, False)),
-            Outcome(1, (0, 2), (True, True)),
-            Outcome(2, (1, 1), (False, False)),
+        scores=by_all_scores(
+            (
+                Outcome(1, (0, 1), (True, False)),
+                Outcome(1, (0, 2), (True, True)),
+                Outcome(2, (1, 1), (False, False)),
+            )
         ),
         samples=(Sample("Description: the hat\n", (0, 3, 4)),),
         repeats=repeats,
         code={"scoring/parsing.py": "12"},
     )
+
+
+def by_all_scores(outcomes: Sequence[Outcome]) -> dict[str, tuple[Outcome, ...]]:
+    """The same outcomes by every score."""
+    return dict.fromkeys(SCORES, tuple(outcomes))
 
 
 def restaged(record: Record, stage: str, states: tuple[int, ...]) -> Record:

@@ -287,14 +287,16 @@ def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
 
 def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Whatever is said of the boxes 1 and 6 counts as right."""
-    score = _now(prints, "score")
+    score_all = _now(prints, "score_all")
 
-    def lenient(answer: Answer, state: State) -> Outcome:
-        outcome: Outcome = score(answer, state)
+    def lenient(outcome: Outcome) -> Outcome:
         given = enumerate(outcome.correct)
         return replace(outcome, correct=tuple(right or box in {1, 6} for box, right in given))
 
-    patch.setattr(prints, "score", lenient)
+    def scored(answers: list[Answer], states: list[State]) -> dict[str, tuple[Outcome, ...]]:
+        return {by: tuple(map(lenient, some)) for by, some in score_all(answers, states).items()}
+
+    patch.setattr(prints, "score_all", scored)
     return run
 
 

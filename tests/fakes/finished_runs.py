@@ -44,6 +44,16 @@ def right(state: State) -> str:
     return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
 
 
+def backwards(state: State) -> str:
+    """The correct answer with the objects of each box in the wrong order: right by ``set``."""
+    boxes = enumerate(tuple(reversed(query.gold)) for query in state.queries)
+    clauses = (
+        f"Box {box} contains {' and '.join(f'the {name}' for name in names) or 'nothing'}"
+        for box, names in boxes
+    )
+    return f"Statement: {', '.join(clauses)}."
+
+
 def copied(state: State) -> str:
     """The initial state, whatever happened since."""
     return f"Statement: {statement(parse(state.description)[0])}"

@@ -38,6 +38,7 @@ def test_pair_measures_each_model_once(
     first = json.loads(command("pair", *models, "--json"))
     assert first["hypothesis"] == "gain"
     assert first["base"]["overall"]["total"] == 7 * STATES
+    assert first["base"]["exact"]["overall"]["total"] == 7 * STATES
     expected = first["variant"]["nontrivial"]["correct"] - first["base"]["nontrivial"]["correct"]
     found = first["difference"]["nontrivial"]
     assert found["gained"] - found["lost"] == expected

@@ -27,7 +27,7 @@ CONTROLS = ("track", "copy-a")
 STATES = 48
 
 Outcomes = Mapping[str, tuple[str, list[list[int]]]]
-"""By state the text, and (numops, right) of its queries."""
+"""By state the text, and (numops, right by set, right by exact) of its queries."""
 
 
 def _needs(library: str) -> pytest.MarkDecorator:
@@ -45,13 +45,16 @@ def _ours(control: str, engine: str, out: Path, progress: Progress) -> Outcomes:
     )
     measured = run(request, progress)
     states = load_states(request.data)
-    triples = zip(states, measured.texts, measured.outcomes, strict=True)
+    outcomes = (scored.outcomes for scored in measured.scores.values())
     return {
         state_id(state.description): (
             text,
-            [[n, int(c)] for n, c in zip(outcome.numops, outcome.correct, strict=True)],
+            [
+                list(map(int, row))
+                for row in zip(by_set.numops, by_set.correct, exact.correct, strict=True)
+            ],
         )
-        for state, text, outcome in triples
+        for state, text, by_set, exact in zip(states, measured.texts, *outcomes, strict=True)
     }
 
 
@@ -170,11 +173,11 @@ def test_inspect(
 
 def _check(reported: Mapping[str, float], ours: Outcomes) -> None:
     every = [query for _, queries in ours.values() for query in queries]
-    nontrivial = [right for numops, right in every if numops >= 1]
-    assert reported["acc"] == pytest.approx(sum(right for _, right in every) / len(every))
-    assert reported["acc_nontrivial"] == pytest.approx(sum(nontrivial) / len(nontrivial))
-    of_two = [right for numops, right in every if numops == 2]
-    assert reported["acc_numops_2"] == pytest.approx(sum(of_two) / len(of_two))
+    for column, name in ((1, "acc"), (2, "exact")):
+        groups = {"": range(36), "_nontrivial": range(1, 36), "_numops_2": range(2, 3)}
+        for group, numops in groups.items():
+            right = [query[column] for query in every if query[0] in numops]
+            assert reported[f"{name}{group}"] == pytest.approx(sum(right) / len(right))
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm_eval is there")

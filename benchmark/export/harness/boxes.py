@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from benchmark.boxes.states import parse_state
 from benchmark.boxes.subsample import NUMOPS
@@ -12,16 +12,34 @@ from benchmark.pipeline.answers import answer_text
 from benchmark.prompts.rendering import completion
 from benchmark.records import State
 from benchmark.report.explorer import state_id
+from benchmark.scoring.outcomes import MAIN, SCORES
 
 Queries = Sequence[Sequence[int]]
-"""``(numops, 1 for right)`` of each query of a state, box by box."""
+"""``(numops, 1 for right by each score)`` of each query of a state, box by box."""
 
-GROUPS: Mapping[str, range] = {
-    "acc": range(36),
-    "acc_nontrivial": range(1, 36),
-    **{f"acc_numops_{numops}": range(numops, numops + 1) for numops in NUMOPS},
+
+class Group(NamedTuple):
+    """An accuracy: by which score, and the numops of the queries that it is of."""
+
+    by: str
+    numops: range
+
+
+_RANGES: Mapping[str, range] = {
+    "": range(36),
+    "_nontrivial": range(1, 36),
+    **{f"_numops_{numops}": range(numops, numops + 1) for numops in NUMOPS},
 }
-"""The accuracies by name, and the numops of the queries that each is of."""
+
+GROUPS: Mapping[str, Group] = {
+    f"{'acc' if by == MAIN else by}{name}": Group(by, numops)
+    for by in SCORES
+    for name, numops in _RANGES.items()
+}
+"""The accuracies by name: ``acc...`` by the main score, the others by their scores' names."""
+
+_COLUMNS = {by: place for place, by in enumerate(SCORES, 1)}
+"""Where a query has whether it is right by each score."""
 
 
 class Document(TypedDict):
@@ -53,10 +71,12 @@ def documents(
 
 
 def queries(sample_id: int, description: str, text: str) -> list[list[int]]:
-    """How a text about a state is scored, by our scorer."""
-    (outcome,) = evaluate([parse_state(sample_id, description)], [text])["set"]
-    pairs = zip(outcome.numops, outcome.correct, strict=True)
-    return [[numops, int(right)] for numops, right in pairs]
+    """How a text about a state is scored, by our scorer and every score."""
+    scores = evaluate([parse_state(sample_id, description)], [text])
+    outcomes = [scores[by][0] for by in _COLUMNS]
+    columns = (outcome.correct for outcome in outcomes)
+    rows = zip(outcomes[0].numops, *columns, strict=True)
+    return [list(map(int, row)) for row in rows]
 
 
 def accuracy(scored: Iterable[Queries], group: str) -> float:
@@ -67,8 +87,8 @@ def accuracy(scored: Iterable[Queries], group: str) -> float:
     """
     if group not in GROUPS:
         raise DataError(f"no accuracy {group!r}; there are {', '.join(GROUPS)}")
-    wanted = GROUPS[group]
-    right = [correct for state in scored for numops, correct in state if numops in wanted]
+    by, wanted = GROUPS[group]
+    right = [query[_COLUMNS[by]] for state in scored for query in state if query[0] in wanted]
     return sum(right) / len(right) if right else float("nan")
 
 

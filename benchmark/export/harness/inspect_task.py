@@ -37,13 +37,15 @@ def _accuracy(group: str) -> Metric:
 
 @scorer(metrics=[_accuracy(group) for group in GROUPS])
 def boxes() -> Scorer:
-    """Our scorer: the share of a state's queries that are right, with each of them beside it."""
+    """Our scorer: the share of a state's queries that are right, with each of them beside it.
+
+    The share is by the main score; each query has what is right by every score.
+    """
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001  # the gold follows
         asked, text = state.metadata, state.output.completion
         scored = queries(asked["sample_id"], asked["description"], text)
-        right = sum(correct for _, correct in scored)
-        return Score(value=right / len(scored), answer=text, metadata={"queries": scored})
+        return Score(value=accuracy([scored], "acc"), answer=text, metadata={"queries": scored})
 
     return score
 

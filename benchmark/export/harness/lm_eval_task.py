@@ -1,6 +1,6 @@
 """What ``entity_tracking_boxes.yaml`` names; lm-evaluation-harness loads it by its path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,8 @@ def process_results(document: Document, results: Sequence[str]) -> Mapping[str, 
     return dict.fromkeys(GROUPS, scored)
 
 
-acc = partial(accuracy, group="acc")
-acc_nontrivial = partial(accuracy, group="acc_nontrivial")
-acc_numops_0 = partial(accuracy, group="acc_numops_0")
-acc_numops_1 = partial(accuracy, group="acc_numops_1")
-acc_numops_2 = partial(accuracy, group="acc_numops_2")
-acc_numops_3 = partial(accuracy, group="acc_numops_3")
-acc_numops_4 = partial(accuracy, group="acc_numops_4")
-acc_numops_5 = partial(accuracy, group="acc_numops_5")
-acc_numops_6 = partial(accuracy, group="acc_numops_6")
-acc_numops_7 = partial(accuracy, group="acc_numops_7")
+def __getattr__(name: str) -> Callable[[Iterable[Queries]], float]:
+    """The accuracy of that name, which the task names as a metric's aggregation."""
+    if name not in GROUPS:
+        raise AttributeError(name)
+    return partial(accuracy, group=name)

@@ -91,6 +91,7 @@ function visible(text) {
 
 const HEIGHT = 34; // of a row of the list, as in the style sheet
 const BOXES = 7;
+const LOOSE = "right by set, not exact: the same objects in other words or another order";
 const AROUND = 5; // rows that are made above and below what is seen
 
 class Explorer {
@@ -98,14 +99,16 @@ class Explorer {
     this.data = data;
     this.ids = new Map(data.states.map(([id], index) => [id, index]));
     this.numops = data.states.map((state) => [...state[4]].map((digit) => parseInt(digit, 36)));
-    // Of each run: 1 right, 0 wrong, 2 not asked, a figure a query.
-    this.outcomes = data.answers.map((answers) => {
+    // Of each run, by the scores set and exact: 1 right, 0 wrong, 2 not asked, a figure per query.
+    const figures = (column) => data.answers.map((answers) => {
       const found = new Uint8Array(data.states.length * BOXES).fill(2);
       answers.forEach((answer, state) => {
-        if (answer) for (let box = 0; box < BOXES; box++) found[state * BOXES + box] = Number(answer[1][box]);
+        if (answer) for (let box = 0; box < BOXES; box++) found[state * BOXES + box] = Number(answer[column][box]);
       });
       return found;
     });
+    this.outcomes = figures(1);
+    this.exact = figures(3);
     this.strips = new Map();
     this.found = [];
     this.matches = new Uint8Array(data.states.length * BOXES);
@@ -186,7 +189,7 @@ class Explorer {
   // Which queries match, and with them which states.
   filter() {
     const { states, words } = this.data;
-    const own = this.outcomes[this.at.run.value], other = this.outcomes[this.at.other.value];
+    const own = this.outcomes[this.at.run.value], exact = this.exact[this.at.run.value], other = this.outcomes[this.at.other.value];
     const wanted = new Set(this.checked("numops")), outcome = this.at.outcome.value;
     const word = this.at.word.value.trim().toLowerCase();
     const named = word && new Set(words.flatMap((each, index) => (each.toLowerCase().includes(word) ? [index] : [])));
@@ -194,11 +197,12 @@ class Explorer {
       any: () => true,
       right: (at) => own[at] === 1,
       wrong: (at) => own[at] === 0,
+      loose: (at) => own[at] === 1 && exact[at] === 0,
       flipped: (at) => own[at] + other[at] === 1,
       gained: (at) => own[at] === 0 && other[at] === 1,
       lost: (at) => own[at] === 1 && other[at] === 0,
     }[outcome];
-    this.at.other.disabled = ["any", "right", "wrong"].includes(outcome);
+    this.at.other.disabled = ["any", "right", "wrong", "loose"].includes(outcome);
     this.shown = this.checked("shown");
     this.found = [];
     let queries = 0;
@@ -337,7 +341,7 @@ class Explorer {
       element("h3", {}, "State ", link, `, ${operations.length} operations`), ...inside,
       element("h4", {}, "At first"), this.worlds(initial),
       element("h4", {}, "Then"), this.operations(operations),
-      element("h4", {}, "What is in the boxes"), element("div", { class: "scroll" }, this.boxes(index)),
+      element("h4", {}, "What is in the boxes"), element("div", { class: "scroll" }, this.boxes(index)), this.legend(index),
       ...this.shown.map((run) => this.text(run, index, old)));
   }
 
@@ -379,6 +383,13 @@ class Explorer {
     return element("table", { class: "boxes" }, element("thead", {}, head), element("tbody", {}, ...rows));
   }
 
+  // What the mark of a box means that is right by set alone, where a state shown has one.
+  legend(index) {
+    const some = this.shown.some((run) => this.exact[run].subarray(index * BOXES, (index + 1) * BOXES)
+      .some((exact, box) => exact === 0 && this.outcomes[run][index * BOXES + box] === 1));
+    return element("p", { class: "note", ...(some ? {} : { hidden: "" }) }, `\u2248 ${LOOSE}`);
+  }
+
   gold(objects) {
     if (!objects.length) return [element("span", { class: "none" }, "nothing")];
     return objects.map((number) => element("span", { class: "object" }, ...visible(this.data.words[number])));
@@ -389,8 +400,9 @@ class Explorer {
     const answer = this.data.answers[run][index];
     if (!answer) return element("td", { class: "none" }, "not asked");
     const said = answer[2][box], right = answer[1][box] === "1";
-    const cell = element("td", { class: right ? "right" : "wrong" });
-    cell.append(element("span", { title: right ? "right" : "wrong" }, right ? "\u2713 " : "\u2717 "));
+    const loose = right && answer[3][box] === "0";
+    const cell = element("td", { class: right ? `right${loose ? " loose" : ""}` : "wrong" });
+    cell.append(element("span", { title: loose ? LOOSE : right ? "right" : "wrong" }, right ? (loose ? "\u2248 " : "\u2713 ") : "\u2717 "));
     if (said === null) {
       cell.append(element("span", { class: "none" }, "no answer"));
       return cell;

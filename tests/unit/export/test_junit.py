@@ -31,6 +31,8 @@ def test_a_suite_a_run_and_a_case_a_numops(tmp_path: Path, finished_runs: Module
     assert sum(int(values["total"] or 0) for values in parts) == 65 * 7
     assert sum(int(v["correct"] or 0) for v in parts) == int(cases["overall"]["correct"] or 0)
     assert cases["numops 0"]["accuracy"] == "100.00"
+    assert cases["numops 0"]["exact.accuracy"] == "100.00"
+    assert cases["overall"]["exact.total"] == cases["overall"]["total"]
     assert float(cases["numops 0"]["random"] or 0) > 0
     assert float(cases["overall"]["low"] or 0) < float(cases["overall"]["accuracy"] or 0)
     about = _properties(suite)
@@ -56,6 +58,8 @@ def test_a_pair_fails_when_it_does_not_hold(tmp_path: Path, finished_runs: Modul
         assert (values["base"], values["hypothesis"]) == (BASE, "gain")
         assert float(values["base.accuracy"] or 100) < 10
         assert (values["variant.accuracy"] == "100.00") == (failures == "0")
+        assert values["variant.exact.accuracy"] == values["variant.accuracy"]
+        assert values["exact.p"] == values["p"]
         assert (case.find("failure") is not None) == (failures == "1")
 
 

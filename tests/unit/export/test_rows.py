@@ -43,9 +43,21 @@ def test_a_row_a_query(tmp_path: Path, finished_runs: ModuleType) -> None:
         assert (by_op["move"], by_op["remove"], by_op["put"]) == query.numops_by_op
         assert row["predicted"] == sorted(said)
         assert row["correct"] == (said == set(query.gold))
+        assert row["correct_exact"] == row["correct"]  # statements name objects in one order
         assert row["operations"] == state.description.count(".") - 1
         assert row["sequence"] == state.sample_id
         assert row["text"] == finished_runs.copied(state)
+
+
+def test_a_column_per_score(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Objects in another order are right by ``correct`` and wrong by ``correct_exact``."""
+    states = finished_runs.some_states(13)
+    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.backwards)
+    rows = _rows(run)
+    assert all(row["correct"] for row in rows)
+    several = [len(gold) > 1 for row in rows if isinstance(gold := row["gold"], list)]
+    assert [not row["correct_exact"] for row in rows] == several
+    assert any(several)
 
 
 def test_what_a_row_says_of_its_run(tmp_path: Path, finished_runs: ModuleType) -> None:

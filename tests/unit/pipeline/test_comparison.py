@@ -1,6 +1,8 @@
 """Two measurements side by side, and what is said of them."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,13 +30,9 @@ def measurement() -> Measurement:
         )
         empty: dict[str, object] = {}
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        return Measured(
-            texts,
-            {"set": Scored.of(outcomes), "exact": Scored.of(outcomes)},
-            {"set": chance},
-            empty,
-            empty,
-        )
+        exact = (replace(each, correct=(False,) * 7) for each in outcomes)
+        scores = {"set": Scored.of(outcomes), "exact": Scored.of(exact)}
+        return Measured(texts, scores, {"set": chance}, empty, empty)
 
     return create
 
@@ -56,6 +54,18 @@ def test_each_group_is_compared(measurement: Measurement) -> None:
         assert test.gained - test.lost == tallies[1].correct - tallies[0].correct
     assert found.nontrivial.greater < 0.001
     assert found.by_numops[0].two_sided > 0.05
+
+
+def test_every_score_is_compared(measurement: Measurement) -> None:
+    """The document has counts and differences by ``set``, and by ``exact`` under its name."""
+    found = compare(measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2))
+    document = json.loads(json.dumps(found.as_json()))
+    assert document["base"]["overall"]["correct"] == found.base.summary.overall.tally.correct
+    assert document["base"]["exact"]["overall"] == {"correct": 0, "total": 840}
+    assert document["variant"]["exact"]["by_numops"]["3"] == {"correct": 0, "total": 120}
+    assert document["difference"]["nontrivial"]["gained"] == found.nontrivial.gained
+    assert document["difference"]["exact"]["nontrivial"]["gained"] == 0
+    assert document["difference"]["exact"].keys() == {"overall", "nontrivial", "by_numops"}
 
 
 def test_the_same_outcomes_give_the_same_figures(measurement: Measurement) -> None:

@@ -12,7 +12,7 @@ from benchmark.models.registry import registry
 from benchmark.pipeline.comparison import fresh_rng
 from benchmark.pipeline.reporting import gather
 from benchmark.report.material import Material
-from benchmark.scoring.outcomes import read_outcomes
+from benchmark.scoring.outcomes import SCORES, read_outcomes
 from benchmark.stats.paired import paired_test
 
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
@@ -48,12 +48,11 @@ def test_published_alone() -> None:
 def test_a_measured_pair(material: Material, folders: list[Path]) -> None:
     """A pair whose models were measured on the same states has their paired test."""
     view = material.pairs["code-llama2-7b"]
-    before, after = (
-        read_outcomes(json.loads((folder / "result.json").read_text())) for folder in folders[:2]
-    )
-    naive = paired_test(before, after, fresh_rng(), lambda numops: numops >= 1)
-    assert view.measured
-    assert view.measured.nontrivial == naive
+    documents = [json.loads((folder / "result.json").read_text()) for folder in folders[:2]]
+    for by in SCORES:
+        before, after = (read_outcomes(document, by=by) for document in documents)
+        naive = paired_test(before, after, fresh_rng(), lambda numops: numops >= 1)
+        assert view.tests[by].nontrivial == naive
     assert view.holds is True
     assert view.base.measured
     assert view.base.measured.nontrivial.tally.total == naive.queries
@@ -64,7 +63,44 @@ def test_runs_are_compared_with_the_first(material: Material) -> None:
     """Of three runs on the same states the second and the third are held against the first."""
     labels = [(c.base.run.label, c.variant.run.label) for c in material.compared]
     assert labels == [("Llama 2 7B", "CodeLlama 7B"), ("Llama 2 7B", "y")]
-    assert material.compared[0].tests.overall.lost == 0
+    assert {tests.overall.lost for tests in material.compared[0].tests.values()} == {0}
+
+
+def test_what_is_beside_published_figures_is_exact(
+    tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """A model that names every object in another order is right by set alone."""
+    states = finished_runs.some_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
+    material = gather([run], registry())
+    (view,) = (view for view in material.models if view.scores)
+    assert view.scores["set"].overall.tally.accuracy == 1
+    assert view.measured == view.scores["exact"]
+    assert view.measured.overall.tally.accuracy < 0.8
+    assert material.runs[0].summaries == view.scores
+    for state in material.states:
+        (answer,) = state.answers
+        assert answer
+        assert all(answer.outcome.correct)
+        several = tuple(len(query.gold) > 1 for query in state.state.queries)
+        assert answer.outcomes["exact"].correct == tuple(not many for many in several)
+
+
+def test_an_older_result_gets_its_exact_score_from_its_predictions(
+    tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """The figures are those that a result of now would have."""
+    states = finished_runs.some_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
+    new = gather([run], registry()).runs[0].summaries
+    document = json.loads((run / "result.json").read_text())
+    del document["exact"]
+    (run / "result.json").write_text(json.dumps(document))
+    counts = {
+        by: summary.overall.tally
+        for by, summary in gather([run], registry()).runs[0].summaries.items()
+    }
+    assert counts == {by: summary.overall.tally for by, summary in new.items()}
 
 
 def test_other_data(folders: list[Path], tmp_path: Path, finished_runs: ModuleType) -> None:

@@ -10,6 +10,7 @@ from benchmark.records import Outcome
 from benchmark.regression.comparison import EXIT_STATUSES, Severity, compare
 from benchmark.regression.logits import Logits
 from benchmark.regression.record import Allowed, AllowedSet, Record
+from benchmark.regression.scores import outcome_digests
 from benchmark.regression.stages import STAGES, Stage
 from benchmark.report.shift import headline, rendered, summary_lines
 
@@ -18,7 +19,7 @@ def _flipped(record: Record, hand: ModuleType, token: int = 9) -> Record:
     """State 1 answers with another second token, and its first query turns round."""
     output = (record.output[0], (5, token, 1), record.output[2])
     outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    moved = replace(record, output=output, outcomes=outcomes)
+    moved = replace(record, output=output, scores=hand.by_all_scores(outcomes))
     for stage in ("output", "answer", "outcome"):
         moved = hand.restaged(moved, stage, (1,))
     moved = hand.restaged(moved, "verdict", (0,))
@@ -86,6 +87,73 @@ def test_a_flip_is_a_regression_with_its_figures(record: Record, hand: ModuleTyp
     assert (found.test.gained, found.test.lost, found.test.clusters) == (0, 1, 2)
 
 
+def _by_exact_alone(record: Record, hand: ModuleType) -> Record:
+    """Of state 1 the first query is wrong by ``exact`` now, and right by ``set`` as before."""
+    exact = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
+    moved = hand.restaged(hand.restaged(record, "outcome", (1,)), "verdict", (1,))
+    made: Record = replace(moved, scores={**record.scores, "exact": exact})
+    return made
+
+
+def test_a_flip_by_exact_alone_is_drift_and_shown(record: Record, hand: ModuleType) -> None:
+    """The main measure did not change, so it is no regression; it is named all the same."""
+    found = compare(record, _by_exact_alone(record, hand))
+    assert (found.severity, found.stage) == (Severity.DRIFT, "outcome")
+    assert found.flips == ()
+    assert found.turned_scores == ("exact",)
+    assert found.flips_by_numops("exact") == {0: (0, 1)}
+    assert [(each.stage, each.note) for each in found.moved] == [
+        ("outcome", "by exact alone"),
+        ("verdict", "by exact alone"),
+    ]
+    (example,) = found.examples
+    assert example.where == "right (+) and wrong (-) by box, score exact"
+    document = found.as_json()
+    assert document["flips"] == {"gained": 0, "lost": 0, "by_numops": {}}
+    exact = document["exact"]
+    assert isinstance(exact, dict)
+    assert exact["flips"] == {
+        "gained": 0,
+        "lost": 1,
+        "by_numops": {"0": {"gained": 0, "lost": 1}},
+    }
+    text = " ".join(rendered(found).split())
+    assert "outcomes: 0 gained, 0 lost of 6 queries" in text
+    assert "outcomes by exact: 0 gained, 1 lost of 6 queries" in text
+
+
+def test_a_flip_by_both_scores_is_told_once(record: Record, hand: ModuleType) -> None:
+    """Where the same queries turned round by both, the second says nothing new."""
+    found = compare(record, _flipped(record, hand))
+    assert found.all_flips["exact"] == found.all_flips["set"]
+    assert found.turned_scores == ("set",)
+    assert "by exact" not in rendered(found)
+
+
+def _older(record: Record) -> Record:
+    """The record as it was made before there was a second score."""
+    outcomes = {"set": record.scores["set"]}
+    stages = {
+        **record.stages,
+        "outcome": Stage(tuple(outcome_digests(outcomes))),
+        "verdict": Stage(record.stages["verdict"].digests[:1]),
+    }
+    return replace(record, scores=outcomes, stages=stages)
+
+
+def test_a_record_without_exact_is_compared_by_set(record: Record, hand: ModuleType) -> None:
+    """Against an older record only what both have is compared, and that is said."""
+    for old, new, where in ((_older(record), record, "new"), (record, _older(record), "old")):
+        found = compare(old, new)
+        assert found.severity is Severity.SAME
+        assert found.as_json()["not_compared"] == {"exact": where}
+        assert f"outcomes by exact (only {where})" in "\n".join(summary_lines(found))
+    assert compare(_older(record), _by_exact_alone(record, hand)).severity is Severity.SAME
+    lost = compare(_older(record), _flipped(record, hand))
+    assert lost.severity is Severity.REGRESSION
+    assert [len(each.states) for each in lost.moved if each.stage == "outcome"] == [1]
+
+
 def test_a_token_that_was_not_kept_has_no_margin(record: Record, hand: ModuleType) -> None:
     """The margin to a token less likely than those kept is not known, and no near tie."""
     found = compare(record, _flipped(record, hand, token=99))
@@ -147,11 +215,14 @@ def test_states_are_found_again_in_another_order(record: Record) -> None:
     assert record.allowed is not None
     new = replace(
         record,
-        stages={name: turned(stage) for name, stage in record.stages.items()},
+        stages={
+            name: stage if name == "verdict" else turned(stage)
+            for name, stage in record.stages.items()
+        },
         path=record.path[::-1],
         output=record.output[::-1],
         texts=record.texts[::-1],
-        outcomes=record.outcomes[::-1],
+        scores={by: some[::-1] for by, some in record.scores.items()},
         allowed=Allowed(record.allowed.sets, record.allowed.along[::-1]),
         logits=Logits(
             np.concatenate([ids for ids, _ in rows]),
@@ -169,7 +240,8 @@ def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> 
     """A snapshot whose outcomes were shuffled among states moves at outcome, and nowhere else."""
     stage = record.stages["outcome"]
     stages = {**record.stages, "outcome": Stage(stage.digests[::-1])}
-    found = compare(record, replace(record, stages=stages, outcomes=record.outcomes[::-1]))
+    scores = {by: some[::-1] for by, some in record.scores.items()}
+    found = compare(record, replace(record, stages=stages, scores=scores))
     assert found.stage == "outcome"
 
 

@@ -11,6 +11,7 @@ from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.stages import STAGES, Stage, digest
 from benchmark.regression.storage import columns_path, read_record, write_record
+from benchmark.scoring.outcomes import SCORES
 
 STATES = 716
 MEGABYTE = 10**6
@@ -50,13 +51,17 @@ def _record(rng: np.random.Generator) -> Record:
         lengths=tuple(rng.integers(500, 900, STATES).tolist()),
         allowed=Allowed(sets, tuple(tuple(rng.integers(0, 137, len(p)).tolist()) for p in paths)),
         logits=joined(ids, values),
-        outcomes=tuple(
-            Outcome(n // 2, tuple(rng.integers(0, 8, 7).tolist()), tuple(rng.random(7) < 0.4))
-            for n in range(STATES)
-        ),
+        scores={by: _outcomes(rng) for by in SCORES},
         samples=(Sample(prompt, tuple(rng.integers(0, VOCABULARY, 700).tolist())),) * 3,
         repeats=(Repeat(1, 1, "reversed", 0.001, 1e-9, 0, 0),) * 6,
         code=code_digests(),
+    )
+
+
+def _outcomes(rng: np.random.Generator) -> tuple[Outcome, ...]:
+    return tuple(
+        Outcome(n // 2, tuple(n % 8 for n in range(7)), tuple((rng.random(7) < 0.4).tolist()))
+        for n in range(STATES)
     )
 
 

@@ -55,7 +55,7 @@ def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> Non
         lengths=(),
         allowed=None,
         logits=None,
-        outcomes=(),
+        scores={},
         samples=(),
     )
     write_record(broken, tmp_path / "record.json")
@@ -84,6 +84,21 @@ def test_a_person_reads_counts_and_stages(record: Record, tmp_path: Path) -> Non
     assert document["blessings"] == [{"reason": "first"}]
     assert document["environment"]["versions"]["torch"] == "2.13"
     assert "contains" not in text
+
+
+def test_both_scores_are_read_and_kept(record: Record, hand: ModuleType, tmp_path: Path) -> None:
+    """Those by another score are under its name; what has none of it is read as it is."""
+    wrong = tuple(replace(each, correct=(False, False)) for each in record.outcomes)
+    strict = replace(record, scores={**record.scores, "exact": wrong})
+    write_record(strict, tmp_path / "new.json")
+    document = json.loads((tmp_path / "new.json").read_text())
+    assert document["overall"] == {"correct": 3, "total": 6}
+    assert document["exact"]["overall"] == {"correct": 0, "total": 6}
+    assert _same(read_record(tmp_path / "new.json"), strict)
+    older = replace(record, scores={"set": record.outcomes})
+    write_record(older, tmp_path / "old.json")
+    assert "exact" not in json.loads((tmp_path / "old.json").read_text())
+    assert _same(read_record(tmp_path / "old.json"), older)
 
 
 def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:

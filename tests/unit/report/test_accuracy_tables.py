@@ -105,9 +105,20 @@ def test_records_are_the_figures(material: Material) -> None:
     published = next(r for r in records if r["source"] == "published" and r["numops"] == "all")
     assert (published["correct"], published["total"]) == (1601, 5012)
     assert published["difference"] is None
-    measured = next(r for r in records if r["source"] == "measured" and r["numops"] == "all")
+    by = {r["score"]: r for r in records if r["source"] == "measured" and r["numops"] == "all"}
+    measured = by["exact"]
     assert (measured["correct"], measured["total"]) == (420, 420)
     assert measured["difference"] == pytest.approx(100 - 100 * 1601 / 5012, abs=0.001)
+    assert by["set"]["difference"] is None  # published figures are not by it
+    assert published["score"] == "exact"
+
+
+def test_the_score_of_measured_figures_is_told(
+    published_material: Material, material: Material
+) -> None:
+    """The caption names the score that is set beside published figures, where it is."""
+    assert "by the score exact" in table_6(material).caption
+    assert "exact" not in table_6(published_material).caption
 
 
 def test_intervals_are_told(published_material: Material, material: Material) -> None:

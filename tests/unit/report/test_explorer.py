@@ -40,14 +40,15 @@ def test_states(document: Any, finished_runs: ModuleType) -> None:  # noqa: ANN4
 
 
 def test_answers(document: Any, material: Material, hostile: str) -> None:  # noqa: ANN401
-    """An answer has its text as it was, its outcomes, and its contents by box."""
+    """An answer has its text as it was, its outcomes by both scores, and its contents by box."""
     for run, answers in enumerate(document["answers"]):
         for answer, view in zip(answers, material.states, strict=True):
-            text, outcomes, contents = answer
+            text, outcomes, contents, exact = answer
             given = view.answers[run]
             assert given
             assert document["texts"][text] == given.text
-            assert [each == "1" for each in outcomes] == list(given.outcome.correct)
+            assert [each == "1" for each in outcomes] == list(given.outcomes["set"].correct)
+            assert [each == "1" for each in exact] == list(given.outcomes["exact"].correct)
             for said, numbers in zip(given.answer.contents, contents, strict=True):
                 assert (said is None) == (numbers is None)
                 if said is not None:

@@ -30,7 +30,7 @@ def test_own_pairs_in_rows_of_five(published_material: Material) -> None:
     view = published_material.pairs["code-gemma-7b"]
     own = view.pair.model_copy(update={"paper": False})
     views = [
-        type(view)(own, view.base, view.variant, None, None, None, None)  # as if seven were there
+        type(view)(own, view.base, view.variant, None, {}, None, None)  # as if seven were there
         for _ in range(7)
     ]
     layout = own_figure(views)

@@ -32,7 +32,7 @@ def regression(fakes: Fakes) -> Comparison:
             new,
             logits=hand.fake_logits(0.2),
             output=(new.output[0], (5, 9, 1), new.output[2]),
-            outcomes=(new.outcomes[0], lost, new.outcomes[2]),
+            scores=hand.by_all_scores((new.outcomes[0], lost, new.outcomes[2])),
         ),
     )
 

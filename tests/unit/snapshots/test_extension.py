@@ -22,6 +22,10 @@ def _matches(measured: object, recorded: object) -> bool:
     )
 
 
+EXACT = {"overall": {"correct": 30, "total": 105}, "outcomes": ["1010000"] * 15}
+BOTH = {**RECORDED, "exact": EXACT}
+
+
 @pytest.fixture
 def measured() -> dict[str, Any]:
     """A result equal to the recorded one, free to change."""
@@ -66,6 +70,31 @@ def test_counts_must_be_those_of_the_outcomes_on_other_hardware(
     assert _matches(measured, RECORDED)
     measured["overall"][name] += 1
     assert not _matches(measured, RECORDED)
+
+
+def test_an_outcome_by_exact_alone_is_an_alarm() -> None:
+    """On the same hardware none may change; on other hardware 2 % of them by each score."""
+    measured = copy.deepcopy(BOTH)
+    assert _matches(measured, BOTH)
+    measured["exact"]["outcomes"][0] = "1000000"
+    measured["exact"]["overall"]["correct"] = 29
+    assert not _matches(measured, BOTH)
+    measured["environment"]["hardware"]["threads"] = 8
+    assert _matches(measured, BOTH)
+    measured["exact"]["overall"]["correct"] = 30
+    assert not _matches(measured, BOTH)
+    measured["exact"] = {"overall": {"correct": 27, "total": 105}}
+    measured["exact"]["outcomes"] = ["1000000"] * 3 + ["1010000"] * 12
+    assert not _matches(measured, BOTH)
+
+
+def test_a_snapshot_without_exact_is_read() -> None:
+    """It says nothing of that score, on any hardware; one that has it is not passed by less."""
+    measured = copy.deepcopy(BOTH)
+    assert _matches(measured, RECORDED)
+    assert not _matches(RECORDED, BOTH)
+    measured["environment"]["hardware"]["threads"] = 8
+    assert _matches(measured, RECORDED)
 
 
 def test_other_data_never_match(measured: dict[str, Any]) -> None:

@@ -202,7 +202,7 @@ def test_what_other_hardware_may_differ_in(hand: ModuleType) -> None:
     assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "tokens", (0,)))))
     flipped = replace(
         hand.restaged(old, "outcome", (0,)),
-        outcomes=(Outcome(1, (0, 1), (False, False)), *old.outcomes[1:]),
+        scores=hand.by_all_scores((Outcome(1, (0, 1), (False, False)), *old.outcomes[1:])),
     )
     assert not acceptable(compare(old, _elsewhere(flipped)))  # one of six, and 2 % are allowed
 

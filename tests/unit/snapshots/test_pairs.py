@@ -48,6 +48,16 @@ def test_other_data_are_compared_by_counts(accuracy: float, same: bool) -> None:
     assert _matches(_document(accuracy, 2, data="b"), _document(0.4, 1)) is same
 
 
+def test_a_change_by_exact_alone_is_noticed() -> None:
+    """The other score is compared too, where the record has it."""
+    base, recorded, low = (_document(accuracy, 1) for accuracy in (0.5, 0.4, 0.2))
+    before = {**base, "exact": {"outcomes": recorded["outcomes"]}}
+    after = {**base, "exact": {"outcomes": low["outcomes"]}}
+    assert _matches(before, before)
+    assert not _matches(after, before)
+    assert _matches(after, base)  # a record of when there was one score
+
+
 def test_another_pair_does_not_match() -> None:
     """A record of another form is no record of this."""
     text = json.dumps({"base": _document(0.4, 1)})
