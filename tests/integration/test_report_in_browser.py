@@ -350,3 +350,28 @@ def test_light_and_dark(opened: "Page") -> None:
     assert opened.evaluate(ground) != before
     opened.click("#theme")
     assert opened.evaluate(ground) == before
+
+
+def test_boxes_right_by_set_alone_are_marked(
+    browser: "Browser", finished_runs: ModuleType, tmp_path: Path
+) -> None:
+    """Objects in another order have a mark of their own, a legend, and a filter."""
+    states = finished_runs.some_states(13)
+    run = finished_runs.write_run(tmp_path / "run", "a/b", states, finished_runs.backwards)
+    material = gather([run], registry())
+    path = tmp_path / "index.html"
+    path.write_text(page(material, tables(material)), encoding="utf-8")
+    view = browser.new_page()
+    view.goto(path.as_uri())
+    view.wait_for_selector(".item")
+    loose = sum(len(query.gold) > 1 for state in states for query in state.queries)
+    view.select_option("#outcome", "loose")
+    assert _count(view).endswith(f", {loose} queries")
+    view.locator(".item").first.click()
+    chosen = view.inner_text("#state h3 a")
+    (state,) = (s for s in states if state_id(s.description).startswith(chosen))
+    several = [len(query.gold) > 1 for query in state.queries]
+    assert view.locator(".boxes td.loose").count() == sum(several) > 0
+    assert view.locator(".boxes td.right").count() == len(several)
+    assert view.locator("#state .note", has_text="right by set, not exact").is_visible()
+    view.close()
