@@ -38,12 +38,12 @@ NO_SUSPECTS = (
     # rooms whose other files are named: what forecasts, and what is published of models
     *("architectures.py", "architectures.toml", "duration.py", "entries.py", "forecast.py"),
     *("memory.py", "planning.py", "planning.toml", "published.csv", "published.py"),
-    *("published.toml", "registry.py", "registry.toml", "schedule.py", "shape.py"),
+    *("published.toml", "schedule.py", "shape.py"),
     # what joins records, or makes and searches environments
     *("bisection.py", "canary.py", "chance.py", "comparison.py", "history.py"),
     *("isolation.py", "steadiness.py"),
     *("model_store.py", "pairs.py", "placement.py", "probes.py", "repeats.py", "reporting.py"),
-    *("speed.py", "suite.py", "surroundings.py"),
+    *("sensitivity.py", "speed.py", "suite.py", "surroundings.py"),
     # both records are compared by the code of now: it cannot make them differ
     *("alignment.py", "attribution.py", "culprits.py", "environment.py", "examples.py"),
     *("flips.py", "layers.py", "movements.py", "noise.py", "pip_process.py", "reaches.py"),
