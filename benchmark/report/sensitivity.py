@@ -11,8 +11,9 @@ from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
 
 _CAPTION = (
-    "Accuracy in per cent by both scores, and by set the difference from the first row\n"
-    "in points with its p-value (paired, two-sided, clustered by sequence)."
+    "set, exact: accuracy in per cent by either score\n"
+    "diff., p: points by set from the first row, as run asks,\n"
+    "and their p-value (paired, two-sided, clustered by sequence)"
 )
 
 
@@ -39,7 +40,7 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
             table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row))
-    table.caption, table.caption_justify = _CAPTION, "left"
+    table.caption = _CAPTION
     return table
 
 
