@@ -53,7 +53,7 @@ PromptVariant = Annotated[
 ]
 InstructionRole = Annotated[
     str | None,
-    typer.Option(help="Of a chat's instruction: system or user; default: as registered, user."),
+    typer.Option(help="Of a chat's instruction: system or user; default: as the authors' code."),
 ]
 Bos = Annotated[
     str,

@@ -76,6 +76,14 @@ def locate(model: str, revision: str | None = None) -> Location:
     return _fetch(repository, gguf, revision or _pinned(repository))
 
 
+def is_local(model: str) -> bool:
+    """Return whether the name is of a folder or file here, not an identifier of the hub."""
+    try:
+        return _expanded(model).exists()
+    except OSError:  # a name too long for a file, a folder that may not be read
+        return False
+
+
 def parts(location: Location) -> dict[str, str]:
     """Digests of the weights' files, the tokenizer's, and the configuration's, apart.
 

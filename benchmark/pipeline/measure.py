@@ -13,7 +13,7 @@ from benchmark.decoding.protocols import protocol
 from benchmark.models.bos import BosRule
 from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
-from benchmark.models.location import Location, locate
+from benchmark.models.location import Location, is_local, locate
 from benchmark.models.registry import registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.answers import check_limit, correct_answer
@@ -23,7 +23,7 @@ from benchmark.pipeline.identity import Settings, identity
 from benchmark.pipeline.loading import Loaders
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings
+from benchmark.prompts.settings import PromptSettings, Role
 from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
@@ -201,14 +201,21 @@ def resolve(request: RunRequest) -> Settings:
 def prompt_settings(request: RunRequest) -> PromptSettings:
     """Return the prompt settings of a request, with the instruction's role as registered.
 
-    A model that is not registered is asked in a user turn, whatever it is called.
-
     Raises:
         SettingError: when one of them does not exist.
     """
-    entry = registry().by_huggingface_id(request.model)
-    role = request.instruction_role or (entry.instruction_role if entry else "user")
+    role = request.instruction_role or _usual_role(request.model)
     return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
+
+
+def _usual_role(model: str) -> Role:
+    """The role that the authors' code gives the instruction: by the identifier on the hub.
+
+    The registry has it for its models. A local folder is asked in a user turn, whatever its name.
+    """
+    if entry := registry().by_huggingface_id(model):
+        return entry.instruction_role
+    return "system" if "Llama" in model and not is_local(model) else "user"
 
 
 def registered_bos(request: RunRequest) -> BosRule | None:

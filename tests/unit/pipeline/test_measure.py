@@ -1,14 +1,19 @@
 """What a request's settings come to, and what of them is not the protocol's."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import SettingError
+from benchmark.models.bos import BosRule
 from benchmark.pipeline import RunRequest
-from benchmark.pipeline.measure import resolve
+from benchmark.pipeline.measure import prompt_settings, registered_bos, resolve
+from benchmark.prompts.settings import PromptSettings
 
 OUT = Path("unused")
+PROMPTS = Path(__file__).parents[3] / "fixtures" / "prompts"
+TEMPLATES = tomllib.loads((PROMPTS / "templates.toml").read_text(encoding="utf-8"))
 
 
 def test_a_protocol_as_it_is() -> None:
@@ -58,3 +63,57 @@ def test_settings_that_do_not_exist(change: dict[str, str]) -> None:
     """A value that does not exist is refused before anything is read."""
     with pytest.raises(SettingError, match=str(next(iter(change.values())))):
         resolve(RunRequest("m", OUT, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "role"),
+    [
+        *(
+            (identifier, None, family["role"])
+            for family in TEMPLATES.values()
+            for identifier in family["identifiers"]
+        ),
+        # The identifier decides for models that are not registered, as in the authors' code.
+        ("someone/Llama-copy", None, "system"),
+        ("someone/llama-copy", None, "user"),
+        # An option sets either.
+        ("meta-llama/Llama-2-7b-chat-hf", "user", "user"),
+        ("/models/mine", "system", "system"),
+    ],
+)
+def test_instruction_role(model: str, asked: str | None, role: str) -> None:
+    """The registry says whose turn the instruction is, for its models, and an option for any."""
+    request = RunRequest(model, Path("out"), instruction_role=asked)
+    assert prompt_settings(request).instruction_role == role
+
+
+def test_instruction_role_of_a_folder(tmp_path: Path) -> None:
+    """A local folder is asked in a user turn whatever it is called."""
+    folder = tmp_path / "Llama-2-7b-chat-hf"
+    folder.mkdir()
+    assert prompt_settings(RunRequest(str(folder), Path("out"))).instruction_role == "user"
+
+
+def test_bos_of_registered_models() -> None:
+    """The registry says that the paper's tokenizers add a BOS; of others their files do."""
+    llama = registered_bos(RunRequest("meta-llama/Llama-2-7b-hf", Path("out")))
+    assert llama == BosRule(added=True, source="registry")
+    assert registered_bos(RunRequest("/models/mine", Path("out"))) is None
+    own = registered_bos(RunRequest("/models/mine", Path("out"), adds_bos=False))
+    assert own == BosRule(added=False, source="registry")
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_prompts_of_a_protocol(name: str) -> None:
+    """Both protocols send the authors' bytes; ``paper`` keeps the second BOS of a chat."""
+    settings = resolve(RunRequest("m", Path("out"), protocol=name, device="cpu"))
+    assert settings.prompt == PromptSettings(repeated_bos=name == "paper")
+    assert settings.changed == ()
+    varied = RunRequest(
+        "m", Path("out"), protocol=name, device="cpu", prompt_variant="table2", bos="never"
+    )
+    assert resolve(varied).changed == ("prompt_variant", "bos")
+    document = resolve(varied).as_json()
+    assert document["prompt_variant"] == "table2"
+    assert document["bos"] == "never"
+    assert document["instruction_role"] == "user"
