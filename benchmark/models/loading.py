@@ -24,7 +24,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
@@ -101,7 +101,7 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
             raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
-            encoder = None if location.gguf else _as_it_stands(location.folder / "tokenizer.json")
+            encoder = None if location.gguf else _as_it_stands(location.folder, raw)
             rule = bos_rule(location.folder, location.gguf)
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
@@ -115,11 +115,27 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
     return tokenizer
 
 
-def _as_it_stands(path: Path) -> "Tokenizer | None":
-    """The tokenizer of the file, without what a class of transformers would change of it."""
+def _as_it_stands(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
+    """The tokenizer of the file, without what a class of transformers would change of it.
+
+    Truncation and padding that somebody's training left in the file are not for prompts. Special
+    tokens may be named in other files alone; they keep the ids that these give them.
+    """
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(path)) if path.is_file() else None
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    encoder = Tokenizer.from_file(str(path))
+    encoder.no_truncation()
+    encoder.no_padding()
+    known = encoder.get_vocab(with_added_tokens=True)
+    for token_id, token in sorted(raw.added_tokens_decoder.items()):
+        if token.content not in known:
+            (encoder.add_special_tokens if token.special else encoder.add_tokens)([token])
+            if encoder.token_to_id(token.content) != token_id:
+                raise ModelError(f"{token.content!r} has another id in tokenizer.json")
+    return encoder
 
 
 def _loads_tokenizer(location: Location) -> str:

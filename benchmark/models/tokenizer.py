@@ -120,6 +120,13 @@ class TransformersTokenizer:
         """The ids of the text, without what the tokenizer would add."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
+    def read_otherwise(self, texts: Sequence[str]) -> int:
+        """Return of how many texts transformers makes other ids than ``tokenizer.json`` says."""
+        if self._encoder is None:
+            return 0
+        read = (tuple(self.raw.encode(text, add_special_tokens=False)) for text in texts)
+        return sum(ids != self.encode(text) for ids, text in zip(read, texts, strict=True))
+
     def render(self, messages: Sequence[Message]) -> str:
         """The messages in the model's chat template."""
         from jinja2 import TemplateError

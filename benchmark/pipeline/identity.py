@@ -1,13 +1,12 @@
 """Everything that a run's score depends on, in one document."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmark import __version__
 from benchmark.boxes.dataset import rows
 from benchmark.decoding.engine import Limits
-from benchmark.models.bos import BosRule
 from benchmark.models.hardware import describe
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location
@@ -47,9 +46,13 @@ def identity(
     states: Sequence[State],
     prompts: Sequence[TokenIds],
     expression: str | None,
-    bos: BosRule,
+    tokenizing: Mapping[str, object],
 ) -> dict[str, object]:
-    """What the result depends on: model, data, prompts, constraint, settings, environment."""
+    """What the result depends on: model, data, prompts, constraint, settings, environment.
+
+    ``tokenizing`` says what decided on the BOS, and of how many prompts transformers makes other
+    token ids than ``tokenizer.json`` as it stands.
+    """
     return {
         "model": {"name": location.name, "fingerprint": location.fingerprint},
         "data": {
@@ -58,7 +61,7 @@ def identity(
         },
         "prompts": {
             "sha256": _digest(" ".join(map(str, ids)) for ids in prompts),
-            "tokenizer_bos": bos.as_json(),
+            **tokenizing,
         },
         "constraint": {"expression": expression},
         "protocol": settings.as_json(),

@@ -14,7 +14,7 @@ from benchmark.models.bos import BosRule
 from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.location import Location, is_local, locate
-from benchmark.models.registry import registry
+from benchmark.models.registry import RegisteredModel, registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.answers import check_limit, correct_answer
 from benchmark.pipeline.data import check_number, evaluate, load_states
@@ -106,11 +106,19 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
-    prompts = [prompt(tokenizer, s.description, settings.prompt).token_ids for s in states]
+    asked = [prompt(tokenizer, s.description, settings.prompt) for s in states]
+    prompts = [each.token_ids for each in asked]
+    others = tokenizer.read_otherwise([each.text for each in asked])
+    if others:
+        progress.say(
+            f"transformers reads {others} of {len(asked)} prompts otherwise than tokenizer.json; "
+            "they are asked as tokenizer.json has them"
+        )
     if protocol(settings.name).whole_answers:
         check_limit(tokenizer, states, settings.limits)
     expression = None if settings.engine == "unconstrained" else answer_expression(BOXES)
-    known = identity(settings, location, states, prompts, expression, tokenizer.bos)
+    tokenizing = {"tokenizer_bos": tokenizer.bos.as_json(), "read_otherwise": others}
+    known = identity(settings, location, states, prompts, expression, tokenizing)
     return Prepared(settings, location, tokenizer, states, prompts, known)
 
 
@@ -173,7 +181,7 @@ def resolve(request: RunRequest) -> Settings:
     prompt_ = prompt_settings(request).repeating(bos=named.repeated_bos)
     limits = named.limits.changed(request.batch_size, request.max_new_tokens)
     device = resolve_device(request.device)  # imports torch: what needs it not comes before
-    entry = registry().by_huggingface_id(request.model)
+    entry = registered_entry(request.model)
     # The paper ran its largest models in 8 bit (section 4 of the protocol).
     quantized = entry.quantization if entry and named.paper_quantization else None
     own = LoadOptions(device, named.dtype(device), quantized)
@@ -188,6 +196,8 @@ def resolve(request: RunRequest) -> Settings:
         "prompt_variant": (prompt_.prompt_variant, PromptSettings().prompt_variant),
         "bos": (prompt_.bos, PromptSettings().bos),
     }
+    if prompt_.prompt_format == "chat":
+        pairs["instruction_role"] = (prompt_.instruction_role, _usual_role(request.model))
     return Settings(
         name=request.protocol,
         changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
@@ -196,6 +206,11 @@ def resolve(request: RunRequest) -> Settings:
         limits=limits,
         options=check_options(options),
     )
+
+
+def registered_entry(model: str) -> RegisteredModel | None:
+    """Return the registered model of that identifier; None for a local one, whatever its name."""
+    return None if is_local(model) else registry().by_huggingface_id(model)
 
 
 def prompt_settings(request: RunRequest) -> PromptSettings:
@@ -213,14 +228,14 @@ def _usual_role(model: str) -> Role:
 
     The registry has it for its models. A local folder is asked in a user turn, whatever its name.
     """
-    if entry := registry().by_huggingface_id(model):
+    if entry := registered_entry(model):
         return entry.instruction_role
     return "system" if "Llama" in model and not is_local(model) else "user"
 
 
 def registered_bos(request: RunRequest) -> BosRule | None:
     """Return what the registry says of the BOS of a request's model; None if it says nothing."""
-    entry = registry().by_huggingface_id(request.model)
+    entry = registered_entry(request.model)
     known = request.adds_bos if request.adds_bos is not None or not entry else entry.adds_bos
     return None if known is None else BosRule(known, "registry")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer import TemplateRefusalError, TransformersTokenizer
 from benchmark.pipeline.comparison import Comparison, compare
 from benchmark.pipeline.measure import Measured, Prepared, prepare
 from benchmark.pipeline.model_store import ModelStore
@@ -62,7 +62,11 @@ def sensitivity(request: RunRequest, store: ModelStore) -> list[Asked]:
     """
     seen, asked = set[str](), list[Asked]()
     for varied in _requests(request, prepare(request, store.progress, store.loaders).tokenizer):
-        prepared = prepare(varied, store.progress, store.loaders)
+        try:
+            prepared = prepare(varied, store.progress, store.loaders)
+        except TemplateRefusalError as error:
+            store.progress.say(f"not asked as a chat: {error}")
+            continue
         prompts = str(prepared.identity["prompts"])
         if prompts in seen:
             continue
@@ -76,9 +80,10 @@ def sensitivity(request: RunRequest, store: ModelStore) -> list[Asked]:
 
 def _requests(request: RunRequest, tokenizer: TransformersTokenizer) -> Iterator[RunRequest]:
     """The request in every variant: first as it is, then with the BOS the other way."""
+    usual = PromptSettings().prompt_variant
     formats = [replace(request, prompt_format="completion", prompt_variant=v) for v in variants()]
     if tokenizer.raw.chat_template is not None:
-        formats.append(replace(request, prompt_format="chat"))
+        formats.append(replace(request, prompt_format="chat", prompt_variant=usual))
     formats.sort(key=lambda each: each != request)  # the usual way first, the rest in their order
     other: Bos = "never" if tokenizer.bos.added else "always"
     ways: Sequence[Bos] = ("auto", other) if tokenizer.bos_id is not None else ("auto",)

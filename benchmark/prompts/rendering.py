@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer
 from benchmark.prompts.settings import PromptSettings, Role, variants
 from benchmark.records import Message, Prompt, TokenIds
@@ -117,5 +116,7 @@ def _rendered_chat(tokenizer: Tokenizer, description: str, role: Role) -> str:
         raise TemplateRefusalError(f"{error}{remedy}") from error
     if demonstrations().instruction not in text:
         # Some templates refuse a system message by dropping it without a word.
-        raise ModelError(f"the chat template leaves the instruction out of the prompt{remedy}")
+        raise TemplateRefusalError(
+            f"the chat template leaves the instruction out of the prompt{remedy}"
+        )
     return text

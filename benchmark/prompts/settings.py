@@ -53,8 +53,13 @@ class PromptSettings:
         """Return the settings of these names.
 
         Raises:
-            SettingError: for a name that does not exist.
+            SettingError: for a name that does not exist, and a variant of a completion for a chat.
         """
+        if prompt_format == "chat" and prompt_variant != cls().prompt_variant:
+            raise SettingError(
+                f"--prompt-variant {prompt_variant} is a wording of completions; leave it out, or "
+                "take --prompt-format completion"
+            )
         return cls(
             _known("prompt format", prompt_format, FORMATS),
             _known("prompt variant", prompt_variant, tuple(variants())),
@@ -67,8 +72,9 @@ class PromptSettings:
         return replace(self, repeated_bos=bos)
 
     def as_json(self) -> dict[str, object]:
-        """Return the settings by name."""
-        return asdict(self)
+        """Return the settings by name, None where one says nothing in the format."""
+        unused = "prompt_variant" if self.prompt_format == "chat" else "instruction_role"
+        return {**asdict(self), unused: None}
 
 
 T = TypeVar("T", bound=str)

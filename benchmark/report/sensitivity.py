@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from benchmark.report.comparison import p_value
+from benchmark.report.comparison import decided_otherwise, p_value
 from benchmark.report.table import number, plain_table
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
@@ -40,8 +40,16 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
             table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row))
-    table.caption = _CAPTION
+    table.caption = "\n".join([_CAPTION, *_otherwise(rows)])
     return table
+
+
+def _otherwise(rows: Sequence[PromptRow]) -> Iterator[str]:
+    """A line per row and group of queries where the exact score decides otherwise."""
+    for row in rows:
+        bos = "BOS" if row.leading_bos else "no BOS"
+        for line in decided_otherwise(row.tests) if row.tests else ():
+            yield f"{row.name}, {bos}: {line}"
 
 
 def _cells(row: PromptRow) -> Iterator[str]:

@@ -14,7 +14,7 @@ from benchmark.records import Answer
 _START = "Statement:"
 _BETWEEN_OBJECTS = re.compile(",? and |, ")
 _DETERMINERS = re.compile("^(?:the )+")
-_EMPTY = "is(?: now| still| also| currently)? empty"
+_EMPTY = r"is(?:\s+(?:now|still|also|currently))?\s+empty"
 
 
 def parse_answer(text: str, boxes: int) -> Answer:
@@ -56,18 +56,23 @@ def _statement(text: str) -> tuple[str, bool]:
 def _clauses(boxes: int) -> re.Pattern[str]:
     """``Box k contains ...`` or ``Box k is empty``, up to the next box or the end of the text.
 
-    After a comma any next ``Box`` ends a clause, readable or cut off, after ``and`` one with a
-    number (the constraint allows ``Box`` as an object's name), and without a separator only one
-    with a number and a verb: ``the map from Box 1`` goes on.
+    After a comma or at a line's beginning any next ``Box`` ends a clause, readable or cut off,
+    after ``and`` one with a number (the constraint allows ``Box`` as an object's name), and without
+    a separator only one with a number and a verb: ``the map from Box 1`` goes on. What may end one
+    begins with a single space, so that long runs of spaces take no longer than other text.
     """
     names = "|".join(map(str, range(boxes)))
+    verb = rf"(?i:contains|{_EMPTY})\b"
+    ends = (
+        r"(?P<separator>[,;]\s+Box\b|(?:,\s+|\s)and\s+Box\s+[0-9])",
+        r"[,;]\s+(?i:box(?:es)?)\b",
+        r"\n[ \t]*(?i:box)\b",
+        rf"\s(?:-\s+)?(?i:box)\s+[0-9]+\s+{verb}",
+        "$",
+    )
     said = rf"(?i:contains\b|(?P<empty>{_EMPTY}\b))"
-    verb = rf"(?i:contains|{_EMPTY})"
-    separator = r"(?P<separator>[,;] Box\b|,? and Box [0-9])"
-    end = rf"{separator}|\s*\n\s*Box\b| Box [0-9]+ {verb}\b|$"
     return re.compile(
-        rf"\bBox (?P<box>{names}) {said}(?P<content>.*?)(?={end})".replace(" ", r"\s+"),
-        re.DOTALL,
+        rf"\bBox\s+(?P<box>{names})\s+{said}(?P<content>.*?)(?={'|'.join(ends)})", re.DOTALL
     )
 
 

@@ -15,13 +15,14 @@ import pytest
 from benchmark.boxes.dataset import rows
 from benchmark.decoding import forcing, support, walking
 from benchmark.models.hardware import on_threads
-from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, prints, surroundings
+from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, surroundings
 from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
 from benchmark.regression.environment import code_digests, variables, versions
 from benchmark.regression.noise import floor
 from benchmark.regression.record import Record
+from benchmark.scoring import outcomes
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = tomllib.loads((ROOT / "fixtures" / "faults.toml").read_text())
@@ -195,7 +196,7 @@ def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
     """One query of 448 judged otherwise."""
     _nth(
         patch,
-        prints,
+        outcomes,  # the states are scored by set first
         "score",
         WEAK,
         lambda each: replace(each, correct=(not each.correct[0], *each.correct[1:])),

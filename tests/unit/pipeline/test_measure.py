@@ -94,6 +94,29 @@ def test_instruction_role_of_a_folder(tmp_path: Path) -> None:
     assert prompt_settings(RunRequest(str(folder), Path("out"))).instruction_role == "user"
 
 
+def test_a_folder_called_as_a_registered_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path that reads like a registered identifier is the folder, and no Llama 2."""
+    (tmp_path / "meta-llama" / "Llama-2-70b-chat-hf").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    request = RunRequest(
+        "meta-llama/Llama-2-70b-chat-hf", Path("out"), protocol="paper", device="cpu"
+    )
+    assert prompt_settings(request).instruction_role == "user"
+    assert registered_bos(request) is None
+    assert "quantization" not in resolve(request).changed
+
+
+def test_a_role_of_ones_own_is_a_departure() -> None:
+    """What an option changes of the instruction's role is listed, for a chat alone."""
+    for prompt_format, changed in (("chat", ("instruction_role",)), ("completion", ())):
+        request = RunRequest(
+            "m", OUT, prompt_format=prompt_format, instruction_role="system", device="cpu"
+        )
+        assert resolve(request).changed == changed
+
+
 def test_bos_of_registered_models() -> None:
     """The registry says that the paper's tokenizers add a BOS; of others their files do."""
     llama = registered_bos(RunRequest("meta-llama/Llama-2-7b-hf", Path("out")))
@@ -116,4 +139,4 @@ def test_prompts_of_a_protocol(name: str) -> None:
     document = resolve(varied).as_json()
     assert document["prompt_variant"] == "table2"
     assert document["bos"] == "never"
-    assert document["instruction_role"] == "user"
+    assert document["instruction_role"] is None  # it says nothing of a completion

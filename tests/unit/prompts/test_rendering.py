@@ -243,7 +243,11 @@ def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
     ("given", "reason"),
     [
         (("poem", "authors", "user", "auto"), "no prompt format 'poem'; choose one of completion"),
-        (("chat", "table3", "user", "auto"), "no prompt variant 'table3'; .* authors, table2"),
+        (
+            ("completion", "table3", "user", "auto"),
+            "no prompt variant 'table3'; .* authors, table2",
+        ),
+        (("chat", "table2", "user", "auto"), "--prompt-variant table2 is a wording of completions"),
         (("chat", "authors", "tool", "auto"), "no instruction role 'tool'; .* system, user"),
         (("chat", "authors", "user", "twice"), "no bos 'twice'; .* auto, always, never"),
     ],

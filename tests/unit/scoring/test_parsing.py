@@ -69,6 +69,16 @@ def test_no_text_raises(text: str) -> None:
     assert len(parse_answer(text, BOXES).contents) == BOXES
 
 
+@pytest.mark.parametrize("filler", ["\n", " ", "\t", ", ", "Box ", " and", "\n Box", " Box 1 "])
+def test_long_runs_are_read_in_no_time(filler: str) -> None:
+    """A degenerate answer of tens of thousands of characters is parsed like any other.
+
+    Time that grew with the square or cube of a run's length would be minutes here.
+    """
+    text = f"Statement: Box 0 contains the bag{filler * 20_000}Box 1 contains the map."
+    assert len(parse_answer(text, BOXES).contents) == BOXES
+
+
 @given(WORLDS, st.randoms(use_true_random=False))
 def test_order_and_repetition_do_not_matter(world: list[frozenset[str]], random: Random) -> None:
     """A statement gives its sets, in whatever order and however often objects are named."""

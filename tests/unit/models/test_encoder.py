@@ -1,0 +1,93 @@
+"""``tokenizer.json`` as it stands, beside what transformers makes of a tokenizer's files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.errors import ModelError
+from benchmark.models.bos import BosRule
+from benchmark.models.loading import load_tokenizer
+from benchmark.models.location import Location
+from benchmark.models.tokenizer import TransformersTokenizer
+
+TEXT = "Box 0 contains the bag and the map. " * 40
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]) -> Path:
+    """A tokenizer's files."""
+    tiny_tokenizer().raw.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def _load(folder: Path, registered: BosRule | None = None) -> TransformersTokenizer:
+    return load_tokenizer(Location("tiny", folder, None, "sha256:0"), registered)
+
+
+def _edit(path: Path, **entries: Any) -> None:  # noqa: ANN401
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"truncation": {"max_length": 16, "strategy": "LongestFirst", "stride": 0}},
+        {"padding": {"strategy": {"Fixed": 900}, "pad_id": 0, "pad_type_id": 0}},
+    ],
+)
+def test_what_training_left_in_the_file(folder: Path, left: dict[str, dict[str, Any]]) -> None:
+    """Truncation and padding in the file do not touch a prompt."""
+    before = _load(folder).encode(TEXT)
+    assert len(before) > 100
+    more = {"direction": "Right"}
+    padding = {"pad_to_multiple_of": None, "pad_token": "<s>"} if "padding" in left else {}
+    (name,) = left
+    _edit(folder / "tokenizer.json", **{name: left[name] | more | padding})
+    assert _load(folder).encode(TEXT) == before
+
+
+def test_special_tokens_named_elsewhere(folder: Path) -> None:
+    """A token that only tokenizer_config.json names is one id, as a chat template writes it."""
+    before = _load(folder)
+    size = len(before.raw)
+    mark = {"content": "<|im_start|>", "special": True, "normalized": False}
+    flags = {"lstrip": False, "rstrip": False, "single_word": False}
+    added = {str(size): mark | flags}
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    known = config.get("added_tokens_decoder", {})
+    _edit(folder / "tokenizer_config.json", added_tokens_decoder=known | added)
+    loaded = _load(folder)
+    assert loaded.encode("<|im_start|>Box")[0] == size
+    assert size not in loaded.spellings
+    assert loaded.encode("Box 0") == before.encode("Box 0")
+
+
+def test_how_many_prompts_are_read_otherwise(folder: Path) -> None:
+    """Prompts of which transformers makes other ids than the file says are counted."""
+    loaded = _load(folder)
+    assert loaded.read_otherwise([TEXT, "Box 0"]) == 0
+    encode = loaded.raw.encode
+    loaded.raw.encode = lambda text, **more: encode(text.replace(" ", ""), **more)
+    assert loaded.read_otherwise([TEXT, "Box"]) == 1
+
+
+def test_registry_and_files_disagree_on_the_bos(folder: Path) -> None:
+    """The registry's word counts, and the result says that the files say otherwise."""
+    own = _load(folder)
+    assert own.bos == BosRule(added=True, source="the post-processor of tokenizer.json")
+    said = _load(folder, BosRule(added=False, source="registry")).bos
+    assert not said.added
+    assert said.source == "registry, unlike the post-processor of tokenizer.json"
+    assert _load(folder, BosRule(added=True, source="registry")).bos.source == "registry"
+
+
+def test_a_bos_that_is_not_named(folder: Path) -> None:
+    """A registered tokenizer that must add a BOS and names none is refused."""
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["bos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="tiny: its tokenizer names no BOS, and the registry"):
+        _load(folder, BosRule(added=True, source="registry"))
