@@ -69,8 +69,16 @@ class Result:
     note: str = ""
 
     def by(self, score: Score) -> "Result | None":
-        """Return the same answers by another score; None if that is not known."""
-        return self if score == self.score else self.others.get(score)
+        """Return the same answers by another score; None if that is not known.
+
+        The result by another score knows this one and its other siblings.
+        """
+        found = self if score == self.score else self.others.get(score)
+        if found is None or found is self:
+            return found
+        siblings = {name: each for name, each in self.others.items() if name != score}
+        siblings[self.score] = replace(self, others={})
+        return replace(found, others=siblings, alternative=self.alternative, note=self.note)
 
     def tally(self, queries: Queries) -> Tally:
         """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
