@@ -105,8 +105,15 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What could not be known of single results."""
-        return [entry.note for entry in self.entries if entry.note]
+        """What to know of single results: what was measured, and what could not be known."""
+        names = [f"{each.model}: measured as {each.alternative}" for each in self.alternatives]
+        unknown = [entry.note for entry in self.entries if entry.note]
+        return [*dict.fromkeys(names), *unknown]
+
+    @property
+    def alternatives(self) -> list[Result]:
+        """The results that were measured from another repository than the default one."""
+        return [entry for entry in self.entries if entry.alternative]
 
     def by(self, score: Score) -> "Results":
         """Return every result by that score; as it is, if that is not known."""

@@ -129,6 +129,30 @@ def test_older_runs_have_set_alone_and_say_so(command: Command, runs: Path) -> N
     assert " by set " in table
 
 
+def test_an_alternative_repository_is_named(
+    command: Command, tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """What a verdict rests on is told where it is not the model's default repository."""
+    states, other = finished_runs.some_states(26), "google/gemma-1.1-7b-it"
+    folders = [
+        finished_runs.write_run(tmp_path / "runs" / str(n), model, states, answers)
+        for n, (model, answers) in enumerate(
+            {"google/gemma-7b": finished_runs.copied, other: finished_runs.right}.items()
+        )
+    ]
+    document = json.loads(command("--results", str(tmp_path / "runs"), "--json"))
+    assert document["alternatives"] == [
+        {
+            "model": "gemma-7b-instruct",
+            "alternative": other,
+            "source": str(folders[1] / "result.json"),
+        }
+    ]
+    line = f"gemma-7b-instruct: measured as {other}"
+    assert document["notes"] == [line]
+    assert f"\nnote: {line}\n" in command("--results", str(tmp_path / "runs"))
+
+
 def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_path: Path) -> None:
     """With ``--registry`` a result of one's own model is known, and decides no claim."""
     own = tmp_path / "own.toml"
