@@ -23,7 +23,8 @@ def claims(
     """Decide every claim of the paper on a set of results, and say how sure that is.
 
     Right answers are counted by the exact score, as in the paper; a claim that the set score
-    decides differently has that verdict too (in the JSON: other).
+    decides differently has that verdict too (in the JSON: other). A model that was measured from an
+    alternative repository is named below the table (in the JSON: alternatives).
     """
     from rich.console import Console
 
@@ -48,6 +49,10 @@ def claims(
             "level": LEVEL,
             "design_effect_of_counts": DESIGN_EFFECT,
             "claims": [each.as_json() for each in judged],
+            "alternatives": [
+                {"model": each.model, "alternative": each.alternative, "source": each.source}
+                for each in found.alternatives
+            ],
             "ignored": list(found.ignored),
             "notes": found.notes,
         }

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
 from benchmark.export.rows import part
+from benchmark.hypotheses.results import Result
 from benchmark.report.junit import Case, Problem, Suite, document
-from benchmark.report.material import Chance, Material, PairView, RunView
+from benchmark.report.material import Material, PairView, RunView
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Estimate, Summary
 
@@ -39,21 +40,25 @@ def _about(view: RunView) -> dict[str, str]:
 
 
 def _cases(view: RunView) -> Iterator[Case]:
-    chance = view.run.result.chance
+    result = view.run.result
+    results = dict[str, Result](result.others.items()) | {result.score: result}
     for name, of in (("overall", attrgetter("overall")), ("numops >= 1", attrgetter("nontrivial"))):
-        estimates = {by: of(summary) for by, summary in view.summaries.items()}
-        yield Case(view.run.label, name, _by_score(estimates))
+        figures = {by: _figures(of(summary)) for by, summary in view.summaries.items()}
+        yield Case(view.run.label, name, _by_score(figures))
     for n in sorted(view.summary.by_numops):
-        estimates = {by: summary.by_numops[n] for by, summary in view.summaries.items()}
-        yield Case(view.run.label, f"numops {n}", {**_by_score(estimates), **_random(chance, n)})
+        figures = {
+            by: _figures(summary.by_numops[n]) | _random(results.get(by), n)
+            for by, summary in view.summaries.items()
+        }
+        yield Case(view.run.label, f"numops {n}", _by_score(figures))
 
 
-def _by_score(estimates: Mapping[str, Estimate]) -> dict[str, str]:
+def _by_score(figures: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The figures of some queries: the main score's as they are, others' under its name."""
     return {
         name if by == MAIN else f"{by}.{name}": value
-        for by, estimate in estimates.items()
-        for name, value in _figures(estimate).items()
+        for by, own in figures.items()
+        for name, value in own.items()
     }
 
 
@@ -68,7 +73,9 @@ def _figures(estimate: Estimate) -> dict[str, str]:
     return counts | {name: f"{100 * x:.2f}" for name, x in zip(names, shares, strict=True)}
 
 
-def _random(chance: Chance, numops: int) -> dict[str, str]:
+def _random(result: Result | None, numops: int) -> dict[str, str]:
+    """The random baseline by the result's score; none where that is not known."""
+    chance = result.chance if result else {}
     return {"random": f"{100 * chance[numops]:.2f}"} if numops in chance else {}
 
 
@@ -92,7 +99,7 @@ def _pair(view: PairView) -> Case:
 
 def _role(role: str, summaries: Mapping[str, Summary]) -> dict[str, str]:
     """The figures of one of a pair at numops >= 1, its main measure."""
-    figures = _by_score({by: summary.nontrivial for by, summary in summaries.items()})
+    figures = _by_score({by: _figures(each.nontrivial) for by, each in summaries.items()})
     return {f"{role}.{name}": value for name, value in figures.items()}
 
 

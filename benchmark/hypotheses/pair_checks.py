@@ -3,7 +3,8 @@
 Accuracies are at numops >= 1 where a check does not say otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
@@ -161,57 +162,48 @@ class MostOfGain(Part):
         return [self.group([Finding(name(pair.variant), figure, holds, found.p < LEVEL, found)])]
 
 
-class GainsCompared(OfPairs):
-    """A part about gains of which one is larger than another: steps from a pair to another."""
-
-    def steps(self) -> list[tuple[str, str]]:
-        """The pairs of pairs; the first of each gains more than the second."""
-        raise NotImplementedError
-
-    def needs(self) -> list[Need]:
-        """Both models of each pair of the steps."""
-        return of_pairs(pair_id for step in self.steps() for pair_id in step)
-
-    def groups(self, evidence: Evidence) -> list[Group]:
-        """A finding a step, their p-values adjusted over the steps."""
-        steps = self.steps()
-        differences = [
-            (_base(first), self._between(evidence, first, second)) for first, second in steps
-        ]
-        findings = family(differences, _HOLDS["gain"])
-        return [self.group(_over(f, step) for f, step in zip(findings, steps, strict=True))]
-
-    def _between(self, evidence: Evidence, first: str, second: str) -> Difference | None:
-        """The gain of the second pair as before, that of the first as after."""
-        pairs = [registry().pair(second), registry().pair(first)]
-        gains: list[list[tuple[int, Result, Queries]]] = []
-        for pair in pairs:
-            base, variant = evidence.results.of(pair.base), evidence.results.of(pair.variant)
-            if base is None or variant is None:
-                return None
-            gains.append([(1, variant, NONTRIVIAL), (-1, base, NONTRIVIAL)])
-        return evidence.combined(*gains)
-
-
-class ShrinkingGain(GainsCompared):
+class ShrinkingGain(OfPairs):
     """Each pair gains more than the next."""
 
     check: Literal["shrinking_gain"]
 
-    def steps(self) -> list[tuple[str, str]]:
-        """Each pair and the next."""
-        return list(zip(self.pairs, self.pairs[1:], strict=False))
+    def groups(self, evidence: Evidence) -> list[Group]:
+        """A finding per pair but the last, their p-values adjusted over these."""
+        return [self.group(_larger_gains(evidence, list(pairwise(self.pairs))))]
 
 
-class LargerGain(GainsCompared):
+class LargerGain(OfPairs):
     """Each pair gains more than a single other one."""
 
     check: Literal["larger_gain"]
     than: str
 
-    def steps(self) -> list[tuple[str, str]]:
-        """Each pair and that one."""
-        return [(pair_id, self.than) for pair_id in self.pairs]
+    def needs(self) -> list[Need]:
+        """Both models of each pair and of that one."""
+        first, *rest = self.pairs
+        return of_pairs([first, self.than, *rest])
+
+    def groups(self, evidence: Evidence) -> list[Group]:
+        """A finding per pair, their p-values adjusted over these."""
+        return [self.group(_larger_gains(evidence, [(each, self.than) for each in self.pairs]))]
+
+
+def _larger_gains(evidence: Evidence, steps: Sequence[tuple[str, str]]) -> list[Finding]:
+    """A finding per step from a pair to another: the first gains more than the second."""
+    differences = [(_base(first), _gains(evidence, second, first)) for first, second in steps]
+    findings = family(differences, _HOLDS["gain"])
+    return [_over(finding, step) for finding, step in zip(findings, steps, strict=True)]
+
+
+def _gains(evidence: Evidence, before: str, after: str) -> Difference | None:
+    """The gains of two pairs; None where a model of them is missing."""
+    gains: list[list[tuple[int, Result, Queries]]] = []
+    for pair in map(registry().pair, (before, after)):
+        base, variant = evidence.results.of(pair.base), evidence.results.of(pair.variant)
+        if base is None or variant is None:
+            return None
+        gains.append([(1, variant, NONTRIVIAL), (-1, base, NONTRIVIAL)])
+    return evidence.combined(*gains)
 
 
 def _base(pair_id: str) -> str:

@@ -69,8 +69,16 @@ class Result:
     note: str = ""
 
     def by(self, score: Score) -> "Result | None":
-        """Return the same answers by another score; None if that is not known."""
-        return self if score == self.score else self.others.get(score)
+        """Return the same answers by another score; None if that is not known.
+
+        The result by another score knows this one and its other siblings.
+        """
+        found = self if score == self.score else self.others.get(score)
+        if found is None or found is self:
+            return found
+        siblings = {name: each for name, each in self.others.items() if name != score}
+        siblings[self.score] = replace(self, others={})
+        return replace(found, others=siblings, alternative=self.alternative, note=self.note)
 
     def tally(self, queries: Queries) -> Tally:
         """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
@@ -97,8 +105,15 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What could not be known of single results."""
-        return [entry.note for entry in self.entries if entry.note]
+        """What to know of single results: what was measured, and what could not be known."""
+        names = [f"{each.model}: measured as {each.alternative}" for each in self.alternatives]
+        unknown = [entry.note for entry in self.entries if entry.note]
+        return [*dict.fromkeys(names), *unknown]
+
+    @property
+    def alternatives(self) -> list[Result]:
+        """The results that were measured from another repository than the default one."""
+        return [entry for entry in self.entries if entry.alternative]
 
     def by(self, score: Score) -> "Results":
         """Return every result by that score; as it is, if that is not known."""

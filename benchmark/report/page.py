@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmark import __version__
-from benchmark.hypotheses.claims import Claim
-from benchmark.hypotheses.findings import Status, Verdict, figures
+from benchmark.hypotheses.claims import Claim, Judged
+from benchmark.hypotheses.findings import Status, figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import Panel, forest, panel
 from benchmark.report.comparison import decided_otherwise
@@ -25,16 +25,28 @@ _EXPERIMENTS = {
 }
 
 
+class Judgement(NamedTuple):
+    """A claim as decided on one set of results, with the figures of its verdicts.
+
+    ``others`` are the figures of the verdict by ``set``, where that is another.
+    """
+
+    source: str
+    judged: Judged
+    figures: list[str]
+    others: list[str]
+
+
 class ClaimView(NamedTuple):
     """A claim with its verdict on each set of results."""
 
     claim: Claim
-    verdicts: tuple[tuple[str, Verdict, list[str]], ...]
+    judgements: tuple[Judgement, ...]
 
     @property
     def status(self) -> Status:
         """Of the last set, the most particular one."""
-        return self.verdicts[-1][1].status
+        return self.judgements[-1].judged.verdict.status
 
 
 class PairCard(NamedTuple):
@@ -113,18 +125,24 @@ def _differing(runs: Sequence[RunView]) -> list[tuple[str, list[str]]]:
 
 def _claims(audits: Sequence[Audit]) -> Iterator[ClaimView]:
     for several in zip(*(audit.judged for audit in audits), strict=True):
-        verdicts = tuple(
-            (audit.source, judged.verdict, figures(judged.verdict))
+        judgements = (
+            Judgement(audit.source, judged, figures(judged.verdict), _others(judged))
             for audit, judged in zip(audits, several, strict=True)
         )
-        yield ClaimView(several[0].claim, verdicts)
+        yield ClaimView(several[0].claim, tuple(judgements))
+
+
+def _others(judged: Judged) -> list[str]:
+    return figures(judged.other) if judged.other else []
 
 
 def _tally(audit: Audit) -> tuple[str, dict[str, int]]:
     verdicts = [judged.verdict for judged in audit.judged]
     names: tuple[Status, ...] = ("supported", "not supported", "not decidable")
     counts: dict[str, int] = {name: sum(v.status == name for v in verdicts) for name in names}
-    return audit.source, {**counts, "within error": sum(v.within_error for v in verdicts)}
+    counts["within error"] = sum(verdict.within_error for verdict in verdicts)
+    counts["otherwise by set"] = sum(judged.other is not None for judged in audit.judged)
+    return audit.source, counts
 
 
 def _by_experiment(material: Material) -> dict[str, list[PairView]]:

@@ -33,10 +33,11 @@ class Rescored:
 
 
 def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
-    """Score the predictions of a result again; None if they do not lead to its ``set`` outcomes.
+    """Score the predictions of a result again; None if they are not of its states.
 
     A finished run has its predictions in the order of its states. In any other order, states with
-    the same numops and the same boxes right may be taken for each other.
+    the same numops and the same boxes right may be taken for each other. In that order they are
+    taken also if they lead to other ``set`` outcomes, as texts do after a change of the rules.
 
     Args:
         stored: the outcomes by ``set`` that the result has.
@@ -49,7 +50,7 @@ def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
     states = [_state(description, predictions) for description in texts]
     answers = list(texts.values())
     outcomes = score_all([parse_answer(text, BOXES) for text in answers], states)
-    order = _order(stored, outcomes["set"])
+    order = _order(stored, outcomes["set"]) or _same_order(stored, outcomes["set"])
     if order is None:
         return None
     outcomes["format"] = tuple(Outcome(0, (0,), (keeps_format(t, BOXES),)) for t in answers)
@@ -75,6 +76,12 @@ def _order(stored: Sequence[Outcome], found: Sequence[Outcome]) -> list[int] | N
         return None
     order = [queue.popleft() for queue in queues if queue]
     return order if len(order) == len(stored) else None
+
+
+def _same_order(stored: Sequence[Outcome], found: Sequence[Outcome]) -> list[int] | None:
+    """The places as they are, if both have the same numops in the same order."""
+    alike = [each.numops for each in stored] == [each.numops for each in found]
+    return list(range(len(stored))) if alike else None
 
 
 def _in_order(

@@ -159,18 +159,38 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
 
 
 def _again(stored: Sequence[Outcome], path: Path, *, older: bool) -> tuple[Rescored, str]:
-    """The predictions beside a result scored again, or nothing and a note that says why."""
+    """The predictions beside a result scored again, or nothing; and a note of what to know."""
     predictions = path.with_name("predictions.jsonl")
-    found = rescore(stored, predictions) if predictions.exists() else None
-    if found:
-        return found, ""
     why = f"no {predictions.name} beside it"
     if predictions.exists():
-        why = f"its {predictions.name} leads to another result, by rules that changed or edited"
+        try:
+            found = rescore(stored, predictions)
+        except DataError as error:
+            why = str(error)
+        else:
+            if found:
+                return found, _scored_otherwise(stored, found, path, older=older)
+            why = f"its {predictions.name} leads to another result, by rules that changed or edited"
     lost = "only the set score is known, so it is compared by set, and random is of every mention"
     if not older:
         lost = "whether its answers keep the format is not known"
     return Rescored({}, {}), f"{path}: {lost}: {why}"
+
+
+def _scored_otherwise(
+    stored: Sequence[Outcome], found: Rescored, path: Path, *, older: bool
+) -> str:
+    """A note if the predictions lead to other ``set`` outcomes than those stored, else nothing."""
+    pairs = zip(stored, found.outcomes["set"], strict=True)
+    differing = sum(old != new for old, new in pairs)
+    if not differing:
+        return ""
+    taken = "exact and random" if older else "the format"
+    return (
+        f"{path}: set is as stored, {taken} from its predictions.jsonl, of which {differing} of "
+        f"{len(stored)} answers would now be scored otherwise by set: the rules changed, or it was "
+        "edited"
+    )
 
 
 def _stored_outcomes(document: Mapping[str, object], path: Path) -> dict[str, tuple[Outcome, ...]]:

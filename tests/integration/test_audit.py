@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.cli.app import app, main
 from benchmark.hypotheses.claims import claims
 from benchmark.models.registry import registry
-from benchmark.records import Outcome
+from benchmark.records import Outcome, State
 from benchmark.snapshots.published import PublishedExtension
 from benchmark.stats.summary import Scored, scores_as_json
 
@@ -128,6 +129,30 @@ def test_older_runs_have_set_alone_and_say_so(command: Command, runs: Path) -> N
     assert " by set " in table
 
 
+def test_an_alternative_repository_is_named(
+    command: Command, tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """What a verdict rests on is told where it is not the model's default repository."""
+    states, other = finished_runs.some_states(26), "google/gemma-1.1-7b-it"
+    folders = [
+        finished_runs.write_run(tmp_path / "runs" / str(n), model, states, answers)
+        for n, (model, answers) in enumerate(
+            {"google/gemma-7b": finished_runs.copied, other: finished_runs.right}.items()
+        )
+    ]
+    document = json.loads(command("--results", str(tmp_path / "runs"), "--json"))
+    assert document["alternatives"] == [
+        {
+            "model": "gemma-7b-instruct",
+            "alternative": other,
+            "source": str(folders[1] / "result.json"),
+        }
+    ]
+    line = f"gemma-7b-instruct: measured as {other}"
+    assert document["notes"] == [line]
+    assert f"\nnote: {line}\n" in command("--results", str(tmp_path / "runs"))
+
+
 def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_path: Path) -> None:
     """With ``--registry`` a result of one's own model is known, and decides no claim."""
     own = tmp_path / "own.toml"
@@ -156,3 +181,29 @@ def test_misuse_ends_in_one_line(
         assert ended.value.code == 2
         assert words in error
         assert error.count("\n") == 1
+
+
+def test_formatting_is_decided_on_unconstrained_runs(
+    command: Command, tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """D2 is about the formats of unconstrained answers, which only their predictions have."""
+    states = finished_runs.some_states(26)
+
+    def breaks(state: State) -> str:
+        return str(finished_runs.right(state)).replace("Box 5 contains", "Box 5 has")
+
+    sizes = {"llama2": ("7b", "13b", "70b"), "codellama": ("7b", "13b", "34b", "70b")}
+    for key in (f"{family}-{size}" for family in sizes for size in sizes[family]):
+        finished_runs.write_run(
+            tmp_path / "runs" / key,
+            registry().model(key).huggingface_id,
+            states,
+            finished_runs.right if key.endswith("70b") else breaks,
+            protocol={"engine": "unconstrained", "prompt_format": "completion"},
+        )
+    document = json.loads(command("--results", str(tmp_path / "runs"), "--json"))
+    d2 = next(claim for claim in document["claims"] if claim["id"] == "D2")
+    findings = [finding for part in d2["parts"] for finding in part["findings"]]
+    assert (d2["verdict"], d2["score"], d2["other"]) == ("supported", None, None)
+    assert [finding["test"] for finding in findings] == ["paired"] * 5
+    assert {(finding["before"], finding["after"]) for finding in findings} == {(0.0, 100.0)}

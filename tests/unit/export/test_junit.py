@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree as ET
 
+from benchmark.boxes.baseline import baselines
 from benchmark.export.junit import junit_of
 from benchmark.models.registry import registry
 from benchmark.pipeline.reporting import gather
@@ -33,7 +34,13 @@ def test_a_suite_a_run_and_a_case_a_numops(tmp_path: Path, finished_runs: Module
     assert cases["numops 0"]["accuracy"] == "100.00"
     assert cases["numops 0"]["exact.accuracy"] == "100.00"
     assert cases["overall"]["exact.total"] == cases["overall"]["total"]
-    assert float(cases["numops 0"]["random"] or 0) > 0
+    chance = baselines(states)
+    for n in (0, 1):
+        values = cases[f"numops {n}"]
+        for by, name in (("set", "random"), ("exact", "exact.random")):
+            percent = chance[by]["by_numops"][str(n)]
+            assert values[name] == f"{percent:.2f}"
+    assert cases["numops 0"]["random"] != cases["numops 0"]["exact.random"]
     assert float(cases["overall"]["low"] or 0) < float(cases["overall"]["accuracy"] or 0)
     about = _properties(suite)
     assert (about["model"], about["protocol.engine"]) == (BASE, "outlines")

@@ -127,6 +127,17 @@ def test_the_needs_are_enough(made: Made) -> None:
         assert len(kept) == len(claim.needs)
 
 
+@pytest.mark.parametrize(
+    ("claim", "sizes"), [("C7", ("13b", "7b", "70b")), ("A4", ("7b", "13b", "70b"))]
+)
+def test_gains_that_are_compared_need_both_pairs(claim: str, sizes: tuple[str, ...]) -> None:
+    """A part about the larger of two gains needs the models of both pairs, each once."""
+    tuned = {"C7": "codellama-{}", "A4": "llama2-{}-chat"}[claim]
+    expected = [name.format(size) for size in sizes for name in ("llama2-{}", tuned)]
+    part = next(part for part in claims()[claim].parts if hasattr(part, "pairs"))
+    assert [need.model for need in part.needs()] == expected
+
+
 def _published() -> Results:
     return published_results(published().values())
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from benchmark.hypotheses.claims import claims
+from benchmark.hypotheses.findings import figures
 from benchmark.models.registry import registry
 from benchmark.pipeline.reporting import gather
 from benchmark.report.material import Material
@@ -112,6 +114,29 @@ def test_every_claim_and_pair(published_page: _Elements, published_material: Mat
     assert len(panels) == len(published_material.pairs)
     statuses = [a["data-status"] for a in published_page.of("article") if "data-status" in a]
     assert statuses.count("supported") == 19
+
+
+def test_a_verdict_by_set_that_differs_is_shown(published_material: Material) -> None:
+    """A claim that set decides otherwise has that verdict and its figures; others have one."""
+    (published,) = published_material.audits
+    claim, other = (each for each in published.judged if each.claim.id in {"C1", "C2"})
+    judged = (
+        replace(claim, other=other.verdict),
+        replace(other, score="set"),
+        *published.judged[2:],
+    )
+    material = replace(published_material, audits=(replace(published, judged=judged),))
+    text = " ".join(" ".join(_read(page(material, tables(material))).texts).split())
+    first, second, third = (
+        text[text.index(f" C{n} ") : text.index(f" C{n + 1} ")] for n in (1, 2, 3)
+    )
+    shown = " ".join(["by set", other.verdict.status, *figures(other.verdict)])
+    assert shown in " ".join(first.split())
+    assert "by set" in second
+    assert "by set" not in third
+    assert "1 decided otherwise by set" in text
+    before = " ".join(_read(page(published_material, tables(published_material))).texts)
+    assert "decided otherwise by set" not in before
 
 
 def test_without_runs_there_is_no_explorer(published_page: _Elements) -> None:

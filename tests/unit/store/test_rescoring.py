@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from benchmark.boxes.baseline import baselines
-from benchmark.errors import DataError
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry import registry
 from benchmark.pipeline import evaluate
 from benchmark.records import State, Tally
 from benchmark.scoring.counts import count
+from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.store.results import read_results
 
 MODEL = "meta-llama/Llama-2-7b-hf"
@@ -134,7 +135,7 @@ def test_without_predictions_only_set_is_known(read: Read, tmp_path: Path) -> No
 
 
 def test_predictions_that_lead_elsewhere_are_not_taken(read: Read, tmp_path: Path) -> None:
-    """Where the set outcomes are not those stored the predictions say nothing, and a line why."""
+    """With other set outcomes, and in another order, they say nothing, and a line says why."""
     read()
     path = tmp_path / "run" / "predictions.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
@@ -146,13 +147,69 @@ def test_predictions_that_lead_elsewhere_are_not_taken(read: Read, tmp_path: Pat
         assert "leads to another result" in result.note
 
 
-def test_predictions_about_no_state_are_an_error(read: Read, tmp_path: Path) -> None:
-    """A description that is none is one line with the file's name."""
-    read()
+def test_what_changed_rules_score_otherwise_keeps_its_set(
+    read: Read, states: list[State], tmp_path: Path
+) -> None:
+    """In the order of the states exact is known of an older result that set now counts otherwise.
+
+    Here one box counted as wrong, as a box that ``is empty`` did in unconstrained text.
+    """
+    answers = [_unsorted(state).replace("contains nothing", "is empty") for state in states]
+    now = evaluate(states, answers)
+    first = now["set"][0]
+    assert first.correct[0]
+    before = (replace(first, correct=(False, *first.correct[1:])), *now["set"][1:])
+
+    def older(document: dict[str, object]) -> dict[str, object]:
+        return {**_older(document), **scores_as_json({"set": Scored.of(before)})}
+
+    texts = dict(zip(states, answers, strict=True))
+    read(older, texts.__getitem__, protocol=FREE)
     path = tmp_path / "run" / "predictions.jsonl"
-    path.write_text('{"input": "once upon a time", "prediction": "x"}\n')
-    with pytest.raises(DataError, match=r"predictions\.jsonl"):
-        read_results(tmp_path, registry())
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
+    result = _entry(tmp_path)
+    exact, kept = result.by("exact"), result.by("format")
+    assert exact is not None
+    assert kept is not None
+    assert (result.outcomes, exact.outcomes) == (before, now["exact"])
+    assert exact.chance != result.chance
+    assert exact.by("format") is not None
+    assert "set is as stored, exact and random from its predictions.jsonl" in result.note
+    assert f"of which 1 of {len(states)} answers would now be scored otherwise" in result.note
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"input": "once upon a time", "prediction": "x"}', "predictions.jsonl: "),
+        (b"{", "predictions.jsonl:1: not JSON"),
+        (b"[]", "predictions.jsonl:1: not a JSON object"),
+        (b"\xff", "cannot read the predictions"),
+    ],
+)
+def test_predictions_that_cannot_be_read_leave_the_set_score(
+    read: Read, tmp_path: Path, line: bytes, words: str
+) -> None:
+    """The set score is in the result, so unreadable predictions are a note, not an error."""
+    expected = read().outcomes
+    (tmp_path / "run" / "predictions.jsonl").write_bytes(line + b"\n")
+    result = _entry(tmp_path)
+    assert (result.outcomes, result.by("exact")) == (expected, None)
+    assert "only the set score is known" in result.note
+    assert words in result.note
+
+
+def test_a_result_of_now_without_readable_predictions_keeps_its_scores(
+    read: Read, tmp_path: Path
+) -> None:
+    """Of an unconstrained result only the format is lost."""
+    read(dict, protocol=FREE)
+    (tmp_path / "run" / "predictions.jsonl").write_text("{\n")
+    result = _entry(tmp_path)
+    assert result.by("exact") is not None
+    assert result.by("format") is None
+    assert "keep the format is not known" in result.note
+    assert "not JSON" in result.note
 
 
 FREE = {"engine": "unconstrained", "prompt_format": "completion"}
