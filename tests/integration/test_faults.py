@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
 from benchmark.regression.environment import code_digests, variables, versions
+from benchmark.regression.logits import RESOLUTION
 from benchmark.regression.noise import floor
 from benchmark.regression.record import Record
 from benchmark.scoring import outcomes
@@ -188,8 +190,8 @@ def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
 
 
 def _logits(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """One token of one answer likelier by a tenth more than the floor."""
-    _one_value(patch, 1.1 * limit)
+    """One token of one answer likelier by a tenth more than the floor, in whole steps."""
+    _one_value(patch, RESOLUTION * ceil(1.1 * limit / RESOLUTION))
 
 
 def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
@@ -230,14 +232,18 @@ def test_a_fault_in_one_state_of_many(
 
 def test_one_value_within_the_floor(many: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth less than the floor is noise, in a record in which nothing else differs."""
-    _one_value(monkeypatch, 0.9 * floor(many.record.repeats).largest)
+    limit = floor(many.record.repeats).largest
+    _one_value(monkeypatch, RESOLUTION * int(0.9 * limit / RESOLUTION))
     found = _compared(many, many.run)
     assert found.severity is Severity.NOISE
     assert [(each.stage, each.states) for each in found.movements] == [("logits", (WEAK,))]
 
 
 def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
-    """One log-probability of one answer is greater by so many nats."""
+    """One log-probability of one answer is greater by ``by`` nats.
+
+    In whole steps of a record's resolution, since a part of one is lost or not by the value.
+    """
     forced = forcing.forced
 
     def touched(*given: Any, **more: Any) -> Iterator[list[forcing.Forced]]:  # noqa: ANN401
