@@ -53,7 +53,9 @@ def test_stages_and_suspects(tmp_path: Path) -> None:
 def test_flips_by_the_other_score(tmp_path: Path) -> None:
     """They are told where they are others; a document from before there were two has none."""
     assert "lost by exact" not in _page(DOCUMENT, tmp_path)
-    assert "lost by exact" not in _page({**DOCUMENT, "exact": {"flips": DOCUMENT["flips"]}}, tmp_path)
+    assert "lost by exact" not in _page(
+        {**DOCUMENT, "exact": {"flips": DOCUMENT["flips"]}}, tmp_path
+    )
     other = {"gained": 0, "lost": 5, "by_numops": {"2": {"gained": 0, "lost": 5}}}
     text = " ".join(_page({**DOCUMENT, "exact": {"flips": other}}, tmp_path).split())
     assert "1 queries gained, 3 lost by set; 0 queries gained, 5 lost by exact" in text
