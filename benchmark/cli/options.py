@@ -57,7 +57,7 @@ InstructionRole = Annotated[
 ]
 Bos = Annotated[
     str,
-    typer.Option(help="auto, as the model's own tokenizer does; always; never its own."),
+    typer.Option(help="auto: as the model's own tokenizer does; always; or never."),
 ]
 Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
 Retry = Annotated[bool, flag("--retry", text="Try again what could not be installed or run.")]

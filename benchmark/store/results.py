@@ -87,8 +87,26 @@ def _of_known_model(known: Registry, path: Path) -> Result | str:
         return f"{path}: {name}"
     if model.row is None:
         return f"{path}: a measurement of {name}, an alternative to {model.key} without its row"
+    if varied := _asked_otherwise(document):
+        return f"{path}: {name} was asked with {varied}; only prompts as run sends them count"
     result = read_result(model.row, document, path)
     return replace(result, alternative=name if model.alternative else None)
+
+
+_PROMPT = ("prompt_variant", "bos", "instruction_role")
+"""Settings with which a model is asked otherwise than its protocol asks it."""
+
+
+def _asked_otherwise(document: Mapping[str, object]) -> str:
+    """The settings of the prompt that the run departs in, empty where it is asked as usual.
+
+    ``sensitivity`` makes such runs: they are no measurements to compare with published figures.
+    """
+    settings = document.get("protocol")
+    changed = settings.get("changed") if isinstance(settings, dict) else None
+    if not isinstance(settings, dict) or not isinstance(changed, list):
+        return ""  # of an older version, or refused by what reads on
+    return ", ".join(f"{name} {settings.get(name)}" for name in _PROMPT if name in changed)
 
 
 def _superseded(old: Result, new: Result, known: Registry) -> str:

@@ -224,3 +224,21 @@ def test_what_is_no_json_is_named(write: Write, tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(DataError, match=r"result\.json"):
         read_results(tmp_path, registry())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("prompt_variant", "table2"), ("bos", "never"), ("instruction_role", "system")],
+)
+def test_a_model_asked_otherwise_is_no_measurement(
+    write: Write, tmp_path: Path, name: str, value: str
+) -> None:
+    """Of runs that ask in another way, as sensitivity makes them, none counts, however new."""
+    usual = {"name": "default", "engine": "outlines", "prompt_format": "completion", "changed": []}
+    write("usual", protocol=usual)
+    otherwise = write("otherwise", protocol={**usual, name: value, "changed": ["dtype", name]})
+    results = read_results(tmp_path, registry())
+    (result,) = results.entries
+    assert "usual" in result.source
+    (line,) = results.ignored
+    assert line.startswith(f"{otherwise}: meta-llama/Llama-2-7b-hf was asked with {name} {value};")
