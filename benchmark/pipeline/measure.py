@@ -178,7 +178,7 @@ def resolve(request: RunRequest) -> Settings:
     """
     named = protocol(request.protocol)
     engine = check_engine(request.engine or named.engine)
-    prompt_ = prompt_settings(request).repeating(bos=named.repeated_bos)
+    prompt_ = replace(prompt_settings(request), repeated_bos=named.repeated_bos)
     limits = named.limits.changed(request.batch_size, request.max_new_tokens)
     device = resolve_device(request.device)  # imports torch: what needs it not comes before
     entry = registered_entry(request.model)

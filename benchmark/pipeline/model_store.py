@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.pipeline.loading import Loaders
-from benchmark.pipeline.measure import Measured, execute, finished, prepare
+from benchmark.pipeline.measure import Measured, Prepared, execute, finished, prepare
 from benchmark.pipeline.placement import AsAsked, Placement
 from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.regression.record import Record
@@ -38,7 +38,10 @@ class ModelStore:
         Raises:
             BenchmarkError: as :func:`benchmark.pipeline.measure.execute`.
         """
-        prepared = prepare(request, self.progress, self.loaders)
+        return self.measure_prepared(request, prepare(request, self.progress, self.loaders))
+
+    def measure_prepared(self, request: RunRequest, prepared: Prepared) -> Measured:
+        """Return the same for a request that has been prepared already."""
         digest = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode())
         out = self.folder / f"{_slug(request.model)}-{digest.hexdigest()[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)

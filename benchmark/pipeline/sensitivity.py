@@ -71,7 +71,7 @@ def sensitivity(request: RunRequest, store: ModelStore) -> list[Asked]:
         if prompts in seen:
             continue
         seen.add(prompts)
-        measured = store.measure(varied)
+        measured = store.measure_prepared(varied, prepared)
         comparison = compare(asked[0].measured, measured) if asked else None
         leads = _leads(prepared)
         asked.append(Asked(prepared.settings.prompt, leads, not asked, measured, comparison))

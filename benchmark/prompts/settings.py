@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal, Self, TypeVar, get_args
@@ -66,10 +66,6 @@ class PromptSettings:
             _known("instruction role", role, get_args(Role)),
             _known("bos", bos, get_args(Bos)),
         )
-
-    def repeating(self, *, bos: bool) -> Self:
-        """Return the settings with or without a repeated BOS."""
-        return replace(self, repeated_bos=bos)
 
     def as_json(self) -> dict[str, object]:
         """Return the settings by name, None where one says nothing in the format."""
