@@ -57,14 +57,11 @@ def ablation(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
-    )
-    constrained = registered(known, model, request)
-    constrained = replace(
-        constrained,
-        prompt_format=prompt_format or constrained.prompt_format,
-        instruction_role=instruction_role or constrained.instruction_role,
+        instruction_role=instruction_role,
         bos=bos,
     )
+    constrained = registered(known, model, request)
+    constrained = replace(constrained, prompt_format=prompt_format or constrained.prompt_format)
     comparison = measure_both(store, replace(constrained, engine="unconstrained"), constrained)
     free = comparison.base
     broken, total = broken_answers(free), len(free.texts)

@@ -47,11 +47,11 @@ def prompt_format(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        instruction_role=instruction_role,
+        bos=bos,
     )
     # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
-    asked = registered(known, model, request)
-    role = instruction_role or asked.instruction_role
-    completion = replace(asked, prompt_format="completion", instruction_role=role, bos=bos)
+    completion = replace(registered(known, model, request), prompt_format="completion")
     comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))
     name, sure = better_format(comparison)
     certainty = "" if sure else ", though by no more than chance might give"

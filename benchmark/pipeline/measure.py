@@ -181,7 +181,7 @@ def resolve(request: RunRequest) -> Settings:
     prompt_ = replace(prompt_settings(request), repeated_bos=named.repeated_bos)
     limits = named.limits.changed(request.batch_size, request.max_new_tokens)
     device = resolve_device(request.device)  # imports torch: what needs it not comes before
-    entry = registered_entry(request.model)
+    entry = registered_entry(request)
     # The paper ran its largest models in 8 bit (section 4 of the protocol).
     quantized = entry.quantization if entry and named.paper_quantization else None
     own = LoadOptions(device, named.dtype(device), quantized)
@@ -197,7 +197,7 @@ def resolve(request: RunRequest) -> Settings:
         "bos": (prompt_.bos, PromptSettings().bos),
     }
     if prompt_.prompt_format == "chat":
-        pairs["instruction_role"] = (prompt_.instruction_role, _usual_role(request.model))
+        pairs["instruction_role"] = (prompt_.instruction_role, _usual_role(request))
     return Settings(
         name=request.protocol,
         changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
@@ -208,9 +208,14 @@ def resolve(request: RunRequest) -> Settings:
     )
 
 
-def registered_entry(model: str) -> RegisteredModel | None:
-    """Return the registered model of that identifier; None for a local one, whatever its name."""
-    return None if is_local(model) else registry().by_huggingface_id(model)
+def registered_entry(request: RunRequest) -> RegisteredModel | None:
+    """Return what the registry says of a request's model.
+
+    The request's own entry comes first. A folder without one is not registered, whatever its name.
+    """
+    if request.entry:
+        return request.entry
+    return None if is_local(request.model) else registry().by_huggingface_id(request.model)
 
 
 def prompt_settings(request: RunRequest) -> PromptSettings:
@@ -219,24 +224,24 @@ def prompt_settings(request: RunRequest) -> PromptSettings:
     Raises:
         SettingError: when one of them does not exist.
     """
-    role = request.instruction_role or _usual_role(request.model)
+    role = request.instruction_role or _usual_role(request)
     return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
 
 
-def _usual_role(model: str) -> Role:
+def _usual_role(request: RunRequest) -> Role:
     """The role that the authors' code gives the instruction: by the identifier on the hub.
 
     The registry has it for its models. A local folder is asked in a user turn, whatever its name.
     """
-    if entry := registered_entry(model):
+    if entry := registered_entry(request):
         return entry.instruction_role
-    return "system" if "Llama" in model and not is_local(model) else "user"
+    return "system" if "Llama" in request.model and not is_local(request.model) else "user"
 
 
 def registered_bos(request: RunRequest) -> BosRule | None:
     """Return what the registry says of the BOS of a request's model; None if it says nothing."""
-    entry = registered_entry(request.model)
-    known = request.adds_bos if request.adds_bos is not None or not entry else entry.adds_bos
+    entry = registered_entry(request)
+    known = entry.adds_bos if entry else None
     return None if known is None else BosRule(known, "registry")
 
 

@@ -156,8 +156,7 @@ def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
         model=model.huggingface_id,
         revision=request.revision or pinned,
         prompt_format=model.format,
-        instruction_role=model.instruction_role,
-        adds_bos=model.adds_bos,
+        entry=model,
         quantization=model.quantization if resolve_device(request.device) != "cpu" else None,
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchmark.models.registry import RegisteredModel
 from benchmark.records import Tally
 
 
@@ -25,8 +26,8 @@ class DataRequest:
 class RunRequest:
     """One run: which model on which states, and every setting that can change its score.
 
-    ``None`` takes the protocol's own setting; for ``instruction_role`` and ``adds_bos`` (whether
-    the model's own tokenizer adds a BOS) what the registry or the tokenizer's files say.
+    ``None`` takes the protocol's own setting; for ``instruction_role`` what the registry says.
+    ``entry`` is what a registry of one's own says of a model that it names by its folder.
     ``set_aside`` moves another run that is in the folder out of the way instead of refusing it.
     """
 
@@ -39,7 +40,7 @@ class RunRequest:
     prompt_variant: str = "authors"
     instruction_role: str | None = None
     bos: str = "auto"
-    adds_bos: bool | None = None
+    entry: RegisteredModel | None = None
     revision: str | None = None
     device: str = "auto"
     dtype: str | None = None

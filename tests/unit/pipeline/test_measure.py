@@ -7,8 +7,10 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
+from benchmark.models.registry import registry
 from benchmark.pipeline import RunRequest
 from benchmark.pipeline.measure import prompt_settings, registered_bos, resolve
+from benchmark.pipeline.pairs import as_registered
 from benchmark.prompts.settings import PromptSettings
 
 OUT = Path("unused")
@@ -122,8 +124,19 @@ def test_bos_of_registered_models() -> None:
     llama = registered_bos(RunRequest("meta-llama/Llama-2-7b-hf", Path("out")))
     assert llama == BosRule(added=True, source="registry")
     assert registered_bos(RunRequest("/models/mine", Path("out"))) is None
-    own = registered_bos(RunRequest("/models/mine", Path("out"), adds_bos=False))
+    entry = registry().model("llama2-7b").model_copy(update={"adds_bos": False})
+    own = registered_bos(RunRequest("/models/mine", Path("out"), entry=entry))
     assert own == BosRule(added=False, source="registry")
+
+
+def test_a_folder_that_a_registry_names_is_asked_as_registered() -> None:
+    """The role that a registry of one's own gives a folder is no departure; an option's is."""
+    entry = registry().model("llama2-7b-chat").model_copy(update={"huggingface_id": "/models/mine"})
+    for role, changed in ((None, ()), ("system", ()), ("user", ("instruction_role",))):
+        asked = as_registered(entry, RunRequest("", OUT, instruction_role=role, device="cpu"))
+        settings = resolve(asked)
+        assert settings.prompt.instruction_role == (role or "system")
+        assert settings.changed == changed
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
