@@ -158,6 +158,28 @@ def test_predictions_must_lead_to_the_result(tmp_path: Path, finished_runs: Modu
         gather([folder], registry())
 
 
+def test_an_older_result_may_have_been_scored_by_other_rules(
+    tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """Its counts stay, a note says how many answers differ; other states are refused."""
+    states = finished_runs.some_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
+    document = json.loads((run / "result.json").read_text())
+    del document["exact"]
+    (run / "result.json").write_text(json.dumps(document))
+    lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
+    lines.reverse()  # into the order of the states, as run leaves them
+    edited = json.loads(lines[0]) | {"prediction": "Statement: Box 0"}
+    (run / "predictions.jsonl").write_text(json.dumps(edited) + "\n" + "".join(lines[1:]))
+    material = gather([run], registry())
+    (note,) = material.notes
+    assert "1 of 20 answers would now be scored otherwise by set" in note
+    assert material.runs[0].summaries["set"].overall.tally.accuracy == 1
+    (run / "predictions.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(DataError, match="does not lead to"):
+        gather([run], registry())
+
+
 def test_descriptions_must_be_of_the_task(tmp_path: Path, finished_runs: ModuleType) -> None:
     """A prediction about something else is an error that names the file."""
     states = finished_runs.some_states(3)
