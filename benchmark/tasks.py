@@ -103,6 +103,16 @@ TASKS: dict[str, Task] = {
 DEFAULT = next(iter(TASKS))
 
 
+def task_of(document: Mapping[str, object]) -> Task:
+    """Return the task of a result or another document with what it was measured on.
+
+    Raises:
+        SettingError: when it names a task that is not known here.
+    """
+    data = document.get("data")
+    return task_named(str(data.get("task", DEFAULT)) if isinstance(data, dict) else DEFAULT)
+
+
 def task_named(name: str) -> Task:
     """Return the task of that name.
 

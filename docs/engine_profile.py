@@ -5,20 +5,17 @@ states that makes buffers, are not in it.
 """
 
 import sys
+from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile
 
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
-from benchmark.pipeline.answers import correct_answer
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.requests import DataRequest
-from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, task_named
 
 _ROWS = 16
 
@@ -29,17 +26,13 @@ def main(model_name: str, count: str = "64", dtype: str = "float32") -> None:
     tokenizer = load_tokenizer(location)
     model = load_model(location, LoadOptions("cpu", dtype))
     states = load_states(DataRequest(states=int(count)))
-    prompts = [prompt(tokenizer, each.description, PromptSettings()).token_ids for each in states]
-    expected = {
-        ids: tuple(correct_answer(tokenizer, state))
-        for ids, state in zip(prompts, states, strict=True)
-    }
-    engine = create_engine(
-        "speculative", model, tokenizer, Limits(32, 256), answer_expression(BOXES), expected
-    )
-    list(engine.generate(prompts[:4]))
+    request = RunRequest(model_name, Path("unused"), device="cpu", dtype=dtype)
+    questions = Questions(task_named(DEFAULT), resolve(request), tokenizer, states)
+    decoder = Decoder(questions.settings, questions.task.expression, tokenizer, model)
+    engine = decoder.engine(questions.settings.limits, questions.drafts)
+    list(engine.generate(questions.prompt_ids[:4]))
     with profile(activities=[ProfilerActivity.CPU]) as taken:
-        list(engine.generate(prompts))
+        list(engine.generate(questions.prompt_ids))
     print(
         taken.key_averages().table(
             sort_by="self_cpu_time_total", row_limit=_ROWS, max_name_column_width=44

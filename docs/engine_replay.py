@@ -10,24 +10,22 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.boxes.world import BOXES
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.drafts import copied, expected
 from benchmark.decoding.engines import compiled
-from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Rules, Statistics
 from benchmark.decoding.scheduler import Scheduler
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import Tokenizer
-from benchmark.pipeline.answers import correct_answer
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.requests import DataRequest
-from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings
 from benchmark.records import TokenIds
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Questions
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, task_named
 
 _BATCHES = (1, 8, 16, 32)
 _LIMIT = 256
@@ -85,7 +83,7 @@ def replayed(
     pace: Pace,
 ) -> Statistics:
     """What decoding takes of a model that says this, with the correct answers as drafts."""
-    constraint = compiled(answer_expression(BOXES), tokenizer)
+    constraint = compiled(task_named(DEFAULT).expression, tokenizer)
     rules = Rules(
         Automaton.of(constraint, tokenizer.spellings), frozenset({tokenizer.eos_id}), _LIMIT
     )
@@ -104,10 +102,11 @@ def main(name: str, predictions: str | None = None) -> None:
     """Print a line a pace and batch size."""
     tokenizer = load_tokenizer(locate(name))
     states = load_states(DataRequest())
-    prompts = {
-        s.description: prompt(tokenizer, s.description, PromptSettings()).token_ids for s in states
-    }
-    correct = {prompts[state.description]: correct_answer(tokenizer, state) for state in states}
+    settings = resolve(RunRequest(name, Path("unused"), device="cpu"))
+    questions = Questions(task_named(DEFAULT), settings, tokenizer, states)
+    descriptions = [state.description for state in states]
+    prompts = dict(zip(descriptions, questions.prompt_ids, strict=True))
+    correct = questions.drafts
     said = correct
     if predictions:
         lines = map(json.loads, Path(predictions).read_text(encoding="utf-8").splitlines())

@@ -14,7 +14,7 @@ import pytest
 from benchmark.decoding.batch import Runner
 from benchmark.models.registry import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
-from benchmark.pipeline.requests import RunRequest
+from benchmark.runs.requests import RunRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

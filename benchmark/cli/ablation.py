@@ -1,65 +1,48 @@
 """``ablation``: what the constraint is worth (the paper's unconstrained decoding)."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
-    BatchSize,
-    Bos,
-    DataFile,
-    DataSeed,
-    Device,
-    Dtype,
-    InstructionRole,
     Json,
     Model,
     ModelStoreFolder,
-    Password,
     RegistryFile,
-    States,
+    takes_data,
+    takes_settings,
 )
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
 
+
+@takes_data()
+@takes_settings("instruction_role", "bos", "device", "dtype", "batch_size")
 def ablation(
     model: Model,
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
-    data: DataFile = None,
-    password: Password = None,
-    states: States = None,
-    seed: DataSeed = None,
     prompt_format: Annotated[
         str | None, typer.Option(help="completion or chat; default: as registered, completion.")
     ] = None,
-    instruction_role: InstructionRole = None,
-    bos: Bos = "auto",
-    device: Device = "auto",
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
     *,
+    data: "DataRequest",
+    settings: "Settings",
     as_json: Json = False,
 ) -> None:
     """Measure a model without the constraint and with it, and compare."""
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline import RunRequest
     from benchmark.pipeline.comparison import broken_answers
     from benchmark.pipeline.pairs import registered
 
     known = wanted_registry(registry_file)
-    request = RunRequest(
-        model="",
-        out=store,
-        data=DataRequest(data, password, seed, states),
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        instruction_role=instruction_role,
-        bos=bos,
-    )
+    request = RunRequest("", store, data, **asdict(settings))
     constrained = registered(known, model, request)
     constrained = replace(constrained, prompt_format=prompt_format or constrained.prompt_format)
     comparison = measure_both(store, replace(constrained, engine="unconstrained"), constrained)

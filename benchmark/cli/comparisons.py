@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmark.pipeline.comparison import Comparison
-    from benchmark.pipeline.requests import RunRequest
+    from benchmark.runs.requests import RunRequest
 
 
 def measure_both(

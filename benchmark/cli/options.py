@@ -1,5 +1,8 @@
 """Options that several verbs share."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated
 
@@ -81,3 +84,92 @@ RegistryFile = Annotated[
 ModelStoreFolder = Annotated[
     Path, typer.Option("--store", help="Where measurements are kept.", metavar="DIR")
 ]
+Task = Annotated[str, typer.Option(help="boxes (the paper's) or move-contents; docs/tasks.md.")]
+
+
+SETTINGS: Mapping[str, tuple[object, object]] = {
+    "engine": (Engine, None),
+    "protocol": (Protocol, "default"),
+    "prompt_format": (PromptFormat, "completion"),
+    "prompt_variant": (PromptVariant, "authors"),
+    "instruction_role": (InstructionRole, None),
+    "bos": (Bos, "auto"),
+    "device": (Device, "auto"),
+    "dtype": (Dtype, None),
+    "quantization": (Quantization, None),
+    "batch_size": (BatchSize, None),
+    "max_new_tokens": (MaxNewTokens, None),
+}
+"""The option of every setting of a run, with its default."""
+
+DATA: Mapping[str, tuple[object, object]] = {
+    "task": (Task, "boxes"),
+    "data": (DataFile, None),
+    "password": (Password, None),
+    "states": (States, None),
+    "seed": (DataSeed, None),
+}
+"""The options that say which states are asked about, with their defaults."""
+
+Command = Callable[..., None]
+
+
+def takes_settings(*names: str) -> Callable[[Command], Command]:
+    """Give a command the options of these settings, or of all, handed to it as ``settings``."""
+    return _bundled("settings", _settings, SETTINGS, names, {})
+
+
+def takes_data(*names: str, states: int | None = None) -> Callable[[Command], Command]:
+    """Give a command the options that choose states, some or all, handed to it as ``data``.
+
+    ``states`` is how many there are if the command line does not say.
+    """
+    return _bundled("data", _data_request, DATA, names, {"states": states})
+
+
+def _settings(**values: object) -> object:
+    from benchmark.runs.settings import settings_of
+
+    return settings_of(values)
+
+
+def _data_request(*, data: Path | None = None, **values: object) -> object:
+    from benchmark.runs.requests import data_request_of
+
+    return data_request_of({"path": data, **values})
+
+
+def _bundled(
+    bundle: str,
+    build: Callable[..., object],
+    table: Mapping[str, tuple[object, object]],
+    names: Sequence[str],
+    defaults: Mapping[str, object],
+) -> Callable[[Command], Command]:
+    """Replace one parameter of a command by options that make up its value."""
+    options = [
+        Parameter(
+            name, Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, default)
+        )
+        for name, (kind, default) in table.items()
+        if name in (names or table)
+    ]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: object) -> None:
+            values = {option.name: given.pop(option.name) for option in options}
+            command(**given, **{bundle: build(**values)})
+
+        own = signature(command)
+        parameters: list[Parameter] = []
+        for each in own.parameters.values():
+            # All by keyword: typer calls so, and options without a default may follow others then.
+            parameters += (
+                options if each.name == bundle else [each.replace(kind=Parameter.KEYWORD_ONLY)]
+            )
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate

@@ -1,40 +1,36 @@
 """``pair``: two models, and whether the one is better than the other."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
-    BatchSize,
-    DataFile,
-    DataSeed,
-    Device,
-    Dtype,
     Json,
     ModelStoreFolder,
-    Password,
     Quiet,
     RegistryFile,
-    States,
+    takes_data,
+    takes_settings,
 )
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
 
+
+@takes_data()
+@takes_settings("protocol", "device", "dtype", "batch_size")
 def pair(
     base: Annotated[str, typer.Argument(help="A key of the registry, or a model as for run.")],
     variant: Annotated[str, typer.Argument(help="The model trained further, likewise.")],
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
-    data: DataFile = None,
-    password: Password = None,
-    states: States = None,
-    seed: DataSeed = None,
-    protocol: Annotated[str, typer.Option(help="default or paper.")] = "default",
-    device: Device = "auto",
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
     *,
+    data: "DataRequest",
+    settings: "Settings",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -43,19 +39,11 @@ def pair(
     A measurement that is in the store already is not made again.
     """
     from benchmark.models.registry import Pair, wanted_registry
-    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline import RunRequest
     from benchmark.pipeline.pairs import find_pair, judge, registered
 
     known = wanted_registry(registry_file)
-    request = RunRequest(
-        model="",
-        out=store,
-        data=DataRequest(data, password, seed, states),
-        protocol=protocol,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
+    request = RunRequest("", store, data, **asdict(settings))
     first, second = (registered(known, name, request) for name in (base, variant))
     comparison = measure_both(store, first, second, quiet=quiet)
     wanted = find_pair(known, base, variant) or Pair(

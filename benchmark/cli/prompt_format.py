@@ -1,55 +1,43 @@
 """``prompt-format``: completion or chat, decided on the dev split (appendix A.1 of the paper)."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
-    BatchSize,
-    Bos,
-    DataSeed,
-    Device,
-    Dtype,
-    InstructionRole,
     Json,
     Model,
     ModelStoreFolder,
     RegistryFile,
-    States,
+    takes_data,
+    takes_settings,
 )
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
 
+
+@takes_data("task", "states", "seed")
+@takes_settings("instruction_role", "bos", "device", "dtype", "batch_size")
 def prompt_format(
     model: Model,
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
-    states: States = None,
-    seed: DataSeed = None,
-    instruction_role: InstructionRole = None,
-    bos: Bos = "auto",
-    device: Device = "auto",
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
     *,
+    data: "DataRequest",
+    settings: "Settings",
     as_json: Json = False,
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline import RunRequest
     from benchmark.pipeline.comparison import better_format
     from benchmark.pipeline.pairs import registered
 
     known = wanted_registry(registry_file)
-    request = RunRequest(
-        model="",
-        out=store,
-        data=DataRequest(seed=seed, states=states, split="dev"),
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        instruction_role=instruction_role,
-        bos=bos,
-    )
+    request = RunRequest("", store, replace(data, split="dev"), **asdict(settings))
     # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
     completion = replace(registered(known, model, request), prompt_format="completion")
     comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))

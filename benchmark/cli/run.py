@@ -1,59 +1,32 @@
 """``run``: measure a model."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import (
-    BatchSize,
-    Bos,
-    DataFile,
-    DataSeed,
-    Device,
-    Dtype,
-    Engine,
-    InstructionRole,
-    Json,
-    MaxNewTokens,
-    Model,
-    Password,
-    PromptFormat,
-    PromptVariant,
-    Protocol,
-    Quantization,
-    Quiet,
-    Revision,
-    States,
-    flag,
-)
+from benchmark.cli.options import Json, Model, Quiet, Revision, flag, takes_data, takes_settings
+
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
 
 _BESIDE = ("Llama 2 7B", "CodeLlama 13B")
 """Published models shown for scale."""
 
 
+@takes_data()
+@takes_settings()
 def run(
     model: Model,
     out: Annotated[
         Path, typer.Option(help="Folder for predictions.jsonl and result.json.", metavar="DIR")
     ],
-    data: DataFile = None,
-    password: Password = None,
-    states: States = None,
-    seed: DataSeed = None,
-    engine: Engine = None,
-    protocol: Protocol = "default",
-    prompt_format: PromptFormat = "completion",
-    prompt_variant: PromptVariant = "authors",
-    instruction_role: InstructionRole = None,
-    bos: Bos = "auto",
-    device: Device = "auto",
-    dtype: Dtype = None,
-    quantization: Quantization = None,
+    data: "DataRequest",
+    settings: "Settings",
     revision: Revision = None,
-    batch_size: BatchSize = None,
-    max_new_tokens: MaxNewTokens = None,
     *,
     set_aside: Annotated[
         bool, flag("--set-aside", text="Move another run that is in --out to DIR.1.")
@@ -70,22 +43,7 @@ def run(
     from benchmark.report.table import result_table
 
     request = pipeline.RunRequest(
-        model=model,
-        out=out,
-        data=pipeline.DataRequest(data, password, seed, states),
-        engine=engine,
-        protocol=protocol,
-        prompt_format=prompt_format,
-        prompt_variant=prompt_variant,
-        instruction_role=instruction_role,
-        bos=bos,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        quantization=quantization,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        set_aside=set_aside,
+        model, out, data, revision=revision, set_aside=set_aside, **asdict(settings)
     )
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         measured = pipeline.run(request, progress)

@@ -1,40 +1,34 @@
 """``sensitivity``: what a prompt's bytes are worth."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.cli.options import (
-    BatchSize,
-    DataFile,
-    DataSeed,
-    Device,
-    Dtype,
-    Engine,
-    InstructionRole,
     Json,
     Model,
     ModelStoreFolder,
-    Password,
     Quiet,
     RegistryFile,
-    States,
+    takes_data,
+    takes_settings,
 )
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
 
+
+@takes_data()
+@takes_settings("engine", "instruction_role", "device", "dtype", "batch_size")
 def sensitivity(
     model: Model,
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
-    data: DataFile = None,
-    password: Password = None,
-    states: States = None,
-    seed: DataSeed = None,
-    engine: Engine = None,
-    instruction_role: InstructionRole = None,
-    device: Device = "auto",
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
     *,
+    data: "DataRequest",
+    settings: "Settings",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,24 +39,15 @@ def sensitivity(
     from rich.console import Console
 
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import DataRequest, RunRequest
-    from benchmark.pipeline.loading import Loaders
+    from benchmark.pipeline import RunRequest
     from benchmark.pipeline.model_store import ModelStore
     from benchmark.pipeline.pairs import registered
     from benchmark.pipeline.sensitivity import sensitivity as measure
     from benchmark.report.progress import RunProgress
     from benchmark.report.sensitivity import sensitivity_table
+    from benchmark.runs.loading import Loaders
 
-    request = RunRequest(
-        model="",
-        out=store,
-        data=DataRequest(data, password, seed, states),
-        engine=engine,
-        instruction_role=instruction_role,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
+    request = RunRequest("", store, data, **asdict(settings))
     asked = registered(wanted_registry(registry_file), model, request)
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         rows = measure(asked, ModelStore(store, progress, loaders=Loaders.kept()))

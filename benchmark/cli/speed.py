@@ -2,28 +2,25 @@
 
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import (
-    BatchSize,
-    DataFile,
-    DataSeed,
-    Device,
-    Dtype,
-    Model,
-    Password,
-    PromptFormat,
-    States,
-    flag,
-)
+from benchmark.cli.options import Model, flag, takes_data, takes_settings
 from benchmark.cli.writing import check_outputs, write_json
 
 _INTERRUPTED = 130
 
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.settings import Settings
+
+
+@takes_data(states=32)
+@takes_settings("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
 def speed(
     model: Model,
     engines: Annotated[
@@ -34,10 +31,6 @@ def speed(
             metavar="LIST",
         ),
     ] = "speculative,outlines",
-    data: DataFile = None,
-    password: Password = None,
-    states: States = 32,
-    seed: DataSeed = None,
     slow_states: Annotated[
         int | None,
         typer.Option(
@@ -45,12 +38,9 @@ def speed(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Rounds.", metavar="R")] = 3,
-    prompt_format: PromptFormat = "completion",
-    device: Device = "auto",
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Limit of an answer.")] = None,
     *,
+    data: "DataRequest",
+    settings: "Settings",
     verify: Annotated[
         bool,
         flag("--verify", text="Show the margins where answers differ from outlines'."),
@@ -63,23 +53,17 @@ def speed(
     """Time engines in turn on the same states (docs/speed.md says what each figure is)."""
     from rich.console import Console
 
-    from benchmark.pipeline.requests import DataRequest
+    from benchmark.pipeline import RunRequest
     from benchmark.pipeline.speed import SpeedRequest
     from benchmark.pipeline.speed import speed as measure
     from benchmark.report.speed import partings_table, speed_notes, speed_table
     from benchmark.report.speed_progress import EnginesProgress
 
     request = SpeedRequest(
-        model=model,
+        run=RunRequest(model, Path("unused"), data, **asdict(settings)),
         engines=engines,
-        data=DataRequest(data, password, seed, states),
         slow_states=slow_states,
         repeats=repeats,
-        prompt_format=prompt_format,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
         verify=verify,
     )
     check_outputs(json_file)

@@ -2,40 +2,44 @@
 
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
-from benchmark.boxes.dataset import generate
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.boxes.world import BOXES
 from benchmark.controls.recipe import Recipe
-from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings
-from benchmark.scoring.outcomes import score
-from benchmark.scoring.parsing import parse_answer
+from benchmark.runs.evaluation import Questions, evaluate
+from benchmark.runs.requests import RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.scoring.outcomes import MAIN
+from benchmark.tasks import DEFAULT, task_named
 
 Measure = Callable[[LlamaForCausalLM], tuple[float, float]]
 """Accuracy in per cent at numops 0, and above."""
 
-_LIMITS = Limits(batch_size=32, max_new_tokens=64)
+_REQUEST = RunRequest(
+    "a control in training",
+    Path("unused"),
+    engine="outlines",
+    device="cpu",
+    batch_size=32,
+    max_new_tokens=64,
+)
 
 
 def dev_measure(recipe: Recipe, tokenizer: TransformersTokenizer) -> Measure:
-    """Measures a model on evenly chosen states of the dev split's subsample."""
-    every = list(generate("dev", recipe.data_seed, default_vocabulary(), subsampled=True))
+    """Return what measures a model on evenly chosen states of the dev split's subsample."""
+    task = task_named(DEFAULT)
+    every = list(task.generate("dev", recipe.data_seed, default_vocabulary(), subsampled=True))
     states = list(islice(every, 0, None, max(1, len(every) // recipe.measure_states)))
-    prompts = [prompt(tokenizer, state.description, PromptSettings()).token_ids for state in states]
+    questions = Questions(task, resolve(_REQUEST), tokenizer, states)
 
     def measure(model: LlamaForCausalLM) -> tuple[float, float]:
-        engine = create_engine("outlines", model, tokenizer, _LIMITS, answer_expression(BOXES))
         hits: dict[bool, list[bool]] = {False: [], True: []}
-        for batch in engine.generate(prompts):
-            for index, completion in batch:
-                outcome = score(parse_answer(completion.text, BOXES), states[index])
+        for batch in evaluate(questions, model):
+            for _, judged in batch:
+                outcome = judged.outcomes[MAIN]
                 for numops, right in zip(outcome.numops, outcome.correct, strict=True):
                     hits[numops > 0].append(right)
         return _percent(hits[False]), _percent(hits[True])

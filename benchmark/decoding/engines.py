@@ -1,10 +1,18 @@
-"""The engines by name."""
+"""The table of engines, and how one is made.
 
+An engine is a module with a factory and a row in ``engines.toml``; nothing else names it.
+"""
+
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.resources import files
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import Engine, Limits
-from benchmark.errors import ModelError, SettingError
+from benchmark.errors import MissingLibraryError, ModelError, SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import TokenIds
 
@@ -13,35 +21,121 @@ if TYPE_CHECKING:
 
     from benchmark.decoding.constraint import Constraint
 
-ENGINES = {
-    "speculative": "the same tokens in a fraction of the passes",
-    "outlines": "the paper's method: outlines' constrained generation",
-    "unconstrained": "the same without the constraint, for the paper's ablation",
-}
+
+@dataclass(frozen=True, slots=True)
+class SpeedTraits:
+    """How ``speed`` measures an engine; ``engines.toml`` explains the fields."""
+
+    worker: str = "benchmark.speed.own_worker"
+    environment: str = "own"
+    batch: int | None = None
+    batched: bool = True
+    slow: bool = False
+    weights: str = "any"
+    cpu_only: bool = False
+    own_numbers: bool = False
+    preload: Sequence[str] = ()
+    threads: bool = False
+    tuned: Mapping[str, int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """One row of the table of engines; ``engines.toml`` explains the fields."""
+
+    name: str
+    about: str = ""
+    factory: str | None = None
+    constrained: bool = True
+    loads_weights: bool = True
+    needs: Sequence[str] = ()
+    speed: SpeedTraits = field(default_factory=SpeedTraits)
+
+    def create(self, inputs: "Inputs") -> Engine:
+        """Return the engine.
+
+        Raises:
+            MissingLibraryError: when a package that it needs is not installed.
+            SettingError: when it is an engine that only ``speed`` measures.
+            ModelError: when tokenizer, weights and expression do not go together.
+        """
+        if self.factory is None:
+            raise SettingError(f"engine {self.name} is measured by speed only")
+        for package in self.needs:
+            if find_spec(package) is None:
+                raise MissingLibraryError(f"engine {self.name} needs {package}: pip install it")
+        module, _, name = self.factory.partition(":")
+        factory: Callable[[Inputs], Engine] = getattr(import_module(module), name)
+        return factory(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an engine is made of.
+
+    ``weights`` is None for an engine that loads none here, ``constraint`` for one without.
+    ``expected`` has answers by prompt that completions may resemble: they may make an engine
+    faster and change no token. ``say`` takes a line about what the engine has to do otherwise.
+    """
+
+    weights: "PreTrainedModel | None"
+    tokenizer: TransformersTokenizer
+    limits: Limits
+    constraint: "Constraint | None"
+    expected: Mapping[TokenIds, TokenIds] = field(default_factory=dict)
+    say: Callable[[str], None] = print
+
+    @property
+    def model(self) -> "PreTrainedModel":
+        """The weights of an engine that loads them."""
+        if self.weights is None:
+            raise TypeError("an engine whose row says loads_weights = false has no model")
+        return self.weights
+
+
+def _rows() -> dict[str, EngineRow]:
+    text = files("benchmark.decoding").joinpath("engines.toml").read_text(encoding="utf-8")
+    return {
+        name: EngineRow(name, **{**fields, "speed": SpeedTraits(**fields.get("speed", {}))})
+        for name, fields in tomllib.loads(text).items()
+    }
+
+
+ENGINES: dict[str, EngineRow] = _rows()
+"""The engines by name, those that only ``speed`` measures too."""
 
 
 def check_engine(name: str) -> str:
-    """The name itself.
+    """Return the name of an engine that ``run`` can decode with.
 
     Raises:
         SettingError: when there is no such engine.
     """
-    if name not in ENGINES:
-        raise SettingError(f"no engine {name!r}; choose one of {', '.join(ENGINES)}")
+    if name not in decoding_engines():
+        raise SettingError(f"no engine {name!r}; choose one of {', '.join(decoding_engines())}")
     return name
 
 
+def decoding_engines() -> tuple[str, ...]:
+    """Return the names of the engines that ``run`` can decode with."""
+    return tuple(name for name, row in ENGINES.items() if row.factory)
+
+
 def check_prompts(
-    model: "PreTrainedModel",
+    model: "PreTrainedModel | None",
     tokenizer: TransformersTokenizer,
     prompts: Sequence[TokenIds],
     limits: Limits,
 ) -> None:
     """Check that the model has an embedding for every id, and positions for the whole answer.
 
+    Without weights nothing can be checked.
+
     Raises:
         ModelError: when a tokenizer of other weights made the prompts, or they are too long.
     """
+    if model is None:
+        return
     rows = model.get_input_embeddings().num_embeddings
     largest = max(tokenizer.eos_id, *map(max, prompts))
     if largest >= rows:
@@ -59,53 +153,44 @@ def check_prompts(
         )
 
 
-def compiled(expression: str, tokenizer: Tokenizer, rows: int | None = None) -> "Constraint":
-    """The expression compiled for a tokenizer.
+def compiled(
+    expression: str, tokenizer: Tokenizer, model: "PreTrainedModel | None" = None
+) -> "Constraint":
+    """Return the expression compiled for a tokenizer.
 
-    ``rows`` is how many ids the weights have: a tokenizer may name more, and those have no logit.
+    With a model, for the ids that its weights have: a tokenizer may name more, which have no logit.
 
     Raises:
         ModelError: when tokenizer and expression do not go together.
     """
     from benchmark.decoding.constraint import Constraint
 
+    rows = model.get_input_embeddings().num_embeddings if model is not None else None
     spellings = {i: text for i, text in tokenizer.spellings.items() if rows is None or i < rows}
     return Constraint(expression, spellings, tokenizer.eos_id)
 
 
 def create_engine(
     name: str,
-    model: "PreTrainedModel",
+    model: "PreTrainedModel | None",
     tokenizer: TransformersTokenizer,
     limits: Limits,
     expression: str,
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,
 ) -> Engine:
-    """The engine of that name, its constraint compiled for the tokenizer.
+    """Return the engine of that name, its constraint compiled for the tokenizer.
 
-    ``expected`` has answers by prompt that completions may resemble: they make a speculative
-    engine faster and change no token. ``say`` is told when the engine ``outlines`` has to do the
-    work of ``speculative``.
+    ``expected`` and ``say`` are as in :class:`Inputs`.
 
     Raises:
         SettingError: when there is no such engine.
         ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
     """
-    from benchmark.decoding.drafts import expected as expected_drafts
-    from benchmark.decoding.outlines_engine import OutlinesEngine
-    from benchmark.decoding.products import keep_few_kernels
-    from benchmark.decoding.speculative_engine import SpeculativeEngine
-    from benchmark.decoding.support import unsupported
+    row = ENGINES[check_engine(name)]
+    if model is not None:
+        from benchmark.decoding.products import keep_few_kernels  # imports torch
 
-    keep_few_kernels()
-    if check_engine(name) == "unconstrained":
-        return OutlinesEngine(model, tokenizer, limits, None)
-    constraint = compiled(expression, tokenizer, model.get_input_embeddings().num_embeddings)
-    if name == "outlines":
-        return OutlinesEngine(model, tokenizer, limits, constraint)
-    if reason := unsupported(model):
-        say(f"engine outlines in place of speculative for this model: {reason}")
-        return OutlinesEngine(model, tokenizer, limits, constraint, in_place_because=reason)
-    drafters = {"expected": expected_drafts(expected)} if expected else {}
-    return SpeculativeEngine(model, tokenizer, limits, constraint, drafters)
+        keep_few_kernels()
+    constraint = compiled(expression, tokenizer, model) if row.constrained else None
+    return row.create(Inputs(model, tokenizer, limits, constraint, expected or {}, say))

@@ -18,12 +18,20 @@ from transformers import GenerationConfig
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import Limits
+from benchmark.decoding.engines import Inputs
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+def create(inputs: Inputs, in_place_because: str | None = None) -> "OutlinesEngine":
+    """Return the engine, with its constraint or without one."""
+    return OutlinesEngine(
+        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, in_place_because
+    )
 
 
 class OutlinesEngine:

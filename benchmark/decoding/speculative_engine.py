@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmark.decoding import outlines_engine
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.drafts import Drafter, copied
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.drafts import Drafter, copied, expected
+from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.engines import Inputs
 from benchmark.decoding.linears import packed
 from benchmark.decoding.model_runner import ModelRunner, ragged
 from benchmark.decoding.pace import Pace
@@ -23,11 +25,25 @@ from benchmark.decoding.products import product_for
 from benchmark.decoding.rows import Rules, Statistics
 from benchmark.decoding.scheduler import Scheduler
 from benchmark.decoding.stops import stop_ids
+from benchmark.decoding.support import unsupported
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+def create(inputs: Inputs) -> Engine:
+    """Return the engine; for a model that it does not support, ``outlines`` with the reason."""
+    if inputs.constraint is None:
+        raise TypeError("the speculative engine drafts from a constraint")
+    if reason := unsupported(inputs.model):
+        inputs.say(f"engine outlines in place of speculative for this model: {reason}")
+        return outlines_engine.create(inputs, in_place_because=reason)
+    drafters = {"expected": expected(inputs.expected)} if inputs.expected else {}
+    return SpeculativeEngine(
+        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, drafters
+    )
 
 
 class SpeculativeEngine:

@@ -1,8 +1,8 @@
 """The only place that joins the stages: data, prompts, decoding, scoring, counts."""
 
-from benchmark.pipeline.data import evaluate, load_states, score_files
 from benchmark.pipeline.measure import Measured, run
-from benchmark.pipeline.requests import DataRequest, Progress, Quiet, RunRequest
+from benchmark.runs.data import evaluate, load_states, score_files
+from benchmark.runs.requests import DataRequest, Progress, Quiet, RunRequest
 
 __all__ = [
     "DataRequest",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from benchmark.errors import SettingError
 from benchmark.regression.stages import Stage
 
 T = TypeVar("T")
@@ -24,10 +25,16 @@ class Attempts:
     def make(
         self, name: str, make: Callable[[], T], prints: Callable[[T], Iterable[str]]
     ) -> T | None:
-        """What the stage gives, its fingerprints kept; None where it raises."""
+        """What the stage gives, its fingerprints kept; None where it raises.
+
+        Raises:
+            SettingError: when the stage was asked for what it cannot do, which is no finding.
+        """
         try:
             made = make()
             self.stages[name] = Stage(tuple(prints(made)))
+        except SettingError:
+            raise
         except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
             self.stages[name] = Stage(failed=line(error))
             return None

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.boxes.world import BOXES
 from benchmark.pipeline.measure import Measured
 from benchmark.scoring.outcomes import MAIN, main_first
-from benchmark.scoring.parsing import keeps_format
 from benchmark.stats.paired import LEVEL, PairedTest, PairedTests, paired_tests
 from benchmark.stats.summary import summaries_as_json
+from benchmark.tasks import task_of
 
 SEED = 20240531
 """Of signs and resamples, so that the same outcomes give the same p-values."""
@@ -86,7 +85,8 @@ def better_format(comparison: Comparison) -> tuple[str, bool]:
 
 def broken_answers(measured: Measured) -> int:
     """How many answers do not begin with what the answer expression describes."""
-    return sum(not keeps_format(text, BOXES) for text in measured.texts)
+    task = task_of(measured.identity)
+    return sum(not task.keeps_format(text) for text in measured.texts)
 
 
 def _summaries_as_json(measured: Measured) -> dict[str, object]:

@@ -6,32 +6,30 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmark.boxes.dataset import rows
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.engines import check_prompts, compiled
-from benchmark.decoding.expression import answer_expression
+from benchmark.decoding.engines import compiled
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.weights import weights_digest
 from benchmark.pipeline import prints
-from benchmark.pipeline.answers import correct_answer
 from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.identity import Settings
-from benchmark.pipeline.measure import registered_bos, resolve
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
-from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.pipeline.surroundings import surroundings
-from benchmark.prompts.rendering import completion, prompt, prompt_text
+from benchmark.prompts.rendering import completion, prompt_text
 from benchmark.records import Answer, Completion, State, TokenIds
 from benchmark.regression.environment import code_digests
 from benchmark.regression.logits import Logits
 from benchmark.regression.record import Allowed, Record
 from benchmark.regression.scores import count_digests, outcome_digests
 from benchmark.regression.stages import digest
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.requests import Progress, RunRequest
+from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.settings import ResolvedSettings
 from benchmark.scoring.counts import count
-from benchmark.scoring.parsing import parse_answer
+from benchmark.tasks import Task, task_named
 
 if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
@@ -58,11 +56,11 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
     Raises:
         BenchmarkError: when the request cannot be met: no such data, model or setting.
     """
-    settings = resolve(request.run)
+    task, settings = task_named(request.run.data.task), resolve(request.run)
     states = load_states(request.run.data)
     location = locate(request.run.model, request.run.revision)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
-    return _Fingerprint(request, settings, states, location, progress).record()
+    return _Fingerprint(request, task, settings, states, location, progress).record()
 
 
 @dataclass
@@ -70,7 +68,8 @@ class _Fingerprint:
     """The stages of one run, each made once and kept."""
 
     request: FingerprintRequest
-    settings: Settings
+    task: Task
+    settings: ResolvedSettings
     states: Sequence[State]
     location: Location
     progress: Progress
@@ -89,11 +88,13 @@ class _Fingerprint:
         allowed = make("constraint", lambda: self._allowed(model, path), prints.allowed_sets)
         logits = make("logits", lambda: self._logits(loaded, path), _values)
         said = tuple(each.text for each in completions or ())
-        answers = make("answer", lambda: _answers(completions), prints.contents)
+        answers = make("answer", lambda: self._answers(completions), prints.contents)
         scores = make("outcome", lambda: prints.scored(answers, self.states), outcome_digests)
         make("verdict", lambda: list(map(count, needed(scores, "outcome").values())), count_digests)
         record = Record(
-            environment=surroundings(self.request.run, self.settings, self.location, loaded),
+            environment=surroundings(
+                self.request.run, self.settings, self.location, loaded.decoder if loaded else None
+            ),
             stages=self.attempts.stages,
             path=tuple(path),
             output=output,
@@ -105,11 +106,15 @@ class _Fingerprint:
             samples=prints.samples(texts, prompts),
             code=code_digests(),
         )
-        return repeated(record, loaded, self.states, self.request.repeats, self.progress)
+        return repeated(record, loaded, self.request.repeats, self.progress)
 
     @cached_property
     def _tokenizer(self) -> TransformersTokenizer:
         return load_tokenizer(self.location, registered_bos(self.request.run))
+
+    @cached_property
+    def _questions(self) -> Questions:
+        return Questions(self.task, self.settings, self._tokenizer, self.states)
 
     def _texts(self) -> list[str]:
         given = [state.description for state in self.states]
@@ -120,8 +125,7 @@ class _Fingerprint:
         return [prompt_text(self._tokenizer, description, asked) for description in given]
 
     def _prompts(self) -> list[TokenIds]:
-        given = (s.description for s in self.states)
-        return [prompt(self._tokenizer, d, self.settings.prompt).token_ids for d in given]
+        return self._questions.prompt_ids
 
     def _model(self) -> "LanguageModel":
         options = self.settings.options
@@ -133,12 +137,13 @@ class _Fingerprint:
     ) -> Loaded | None:
         if model is None or prompts is None:
             return None
-        order = self.request.order or range(len(prompts))
-        return Loaded(model, self._tokenizer, self.settings, prompts, order)
+        decoder = Decoder(
+            self.settings, self.task.expression, self._tokenizer, model, self.progress.say
+        )
+        return Loaded(decoder, self._questions, self.request.order or range(len(prompts)))
 
     def _decoded(self, loaded: Loaded | None) -> list[Completion]:
         ready = needed(loaded, self._missing())
-        check_prompts(ready.model, ready.tokenizer, ready.prompts, self.settings.limits)
         self.progress.start(len(self.states), 0)
         return decoded(ready, self.progress)
 
@@ -171,28 +176,25 @@ class _Fingerprint:
             return [known.get(state, ids) for state, ids in zip(digests, own, strict=True)]
         if output or prompts is None:
             return output
-        end = self._tokenizer.eos_id
-        return [(*correct_answer(self._tokenizer, state), end) for state in self.states]
+        return [(*answer, self._tokenizer.eos_id) for answer in self._questions.correct]
 
     def _allowed(self, model: "LanguageModel | None", path: Sequence[TokenIds]) -> Allowed:
         from benchmark.decoding.walking import Walker
 
         if len(path) != len(self.states):
             raise MissingStageError(f"not reached: {self._missing()} failed")
-        if self.settings.engine == "unconstrained":
+        if not self.settings.engine_row.constrained:
             return Allowed((), ((),) * len(path))
-        rows_ = model.get_input_embeddings().num_embeddings if model is not None else None
-        walker = Walker(compiled(answer_expression(BOXES), self._tokenizer, rows_))
+        walker = Walker(compiled(self.task.expression, self._tokenizer, model))
         along = tuple(walker.along(answer) for answer in path)
         return Allowed(tuple(map(prints.allowed_set, walker.sets)), along)
+
+    def _answers(self, completions: Sequence[Completion] | None) -> list[Answer]:
+        return [self.task.parse(each.text) for each in needed(completions, "output")]
 
     def _logits(self, loaded: Loaded | None, path: Sequence[TokenIds]) -> Logits:
         self.progress.say("log-probabilities along the recorded answers")
         return log_probabilities(needed(loaded, self._missing()), path, self.progress)
-
-
-def _answers(completions: Sequence[Completion] | None) -> list[Answer]:
-    return [parse_answer(each.text, BOXES) for each in needed(completions, "output")]
 
 
 def _each(rows_: Sequence[TokenIds]) -> Iterator[str]:

@@ -1,32 +1,28 @@
 """A run: from a request to predictions and a result on disk."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.boxes.baseline import Percentages, baselines, baselines_as_json
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.engines import check_engine, check_prompts, create_engine
-from benchmark.decoding.expression import answer_expression
-from benchmark.decoding.protocols import protocol
-from benchmark.models.bos import BosRule
+from benchmark.boxes.baseline import Percentages, baselines_as_json
 from benchmark.models.hardware import gpu_memory
-from benchmark.models.loading import LoadOptions, check_options, resolve_device
-from benchmark.models.location import Location, is_local, locate
-from benchmark.models.registry import RegisteredModel, registry
+from benchmark.models.loading import LoadOptions
+from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline.answers import check_limit, correct_answer
-from benchmark.pipeline.data import check_number, evaluate, load_states
 from benchmark.pipeline.history import History
-from benchmark.pipeline.identity import Settings, identity
-from benchmark.pipeline.loading import Loaders
-from benchmark.pipeline.requests import Progress, RunRequest
-from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings, Role
+from benchmark.pipeline.identity import identity
 from benchmark.records import Outcome, State, Tally, TokenIds
+from benchmark.runs.data import check_number, load_states
+from benchmark.runs.evaluation import Questions, evaluate
+from benchmark.runs.loading import Loaders
+from benchmark.runs.requests import Progress, RunRequest
+from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.settings import ResolvedSettings
+from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
+from benchmark.tasks import Judged, task_named
 
 _ANEW = Loaders()
 
@@ -75,12 +71,29 @@ class Prepared:
     same result.
     """
 
-    settings: Settings
     location: Location
-    tokenizer: TransformersTokenizer
-    states: Sequence[State]
-    prompts: Sequence[TokenIds]
+    questions: Questions
     identity: dict[str, object]
+
+    @property
+    def settings(self) -> ResolvedSettings:
+        """The settings, as they are carried out."""
+        return self.questions.settings
+
+    @property
+    def tokenizer(self) -> TransformersTokenizer:
+        """The model's tokenizer."""
+        return self.questions.tokenizer
+
+    @property
+    def states(self) -> Sequence[State]:
+        """The states that are asked about."""
+        return self.questions.states
+
+    @property
+    def prompts(self) -> Sequence[TokenIds]:
+        """The token ids of each state's prompt."""
+        return self.questions.prompt_ids
 
 
 def run(request: RunRequest, progress: Progress) -> Measured:
@@ -101,29 +114,25 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
     """
     # What costs nothing is checked before anything is read or fetched.
     check_number(request.data)
-    settings = resolve(request)
+    task, settings = task_named(request.data.task), resolve(request)
     states = load_states(request.data)
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
-    asked = [prompt(tokenizer, s.description, settings.prompt) for s in states]
-    prompts = [each.token_ids for each in asked]
-    others = tokenizer.read_otherwise([each.text for each in asked])
+    questions = Questions(task, settings, tokenizer, states)
+    others = tokenizer.read_otherwise([each.text for each in questions.prompts])
     if others:
         progress.say(
-            f"transformers reads {others} of {len(asked)} prompts otherwise than tokenizer.json; "
+            f"transformers reads {others} of {len(states)} prompts otherwise than tokenizer.json; "
             "they are asked as tokenizer.json has them"
         )
-    if protocol(settings.name).whole_answers:
-        check_limit(tokenizer, states, settings.limits)
-    expression = None if settings.engine == "unconstrained" else answer_expression(BOXES)
+    questions.check_limit()
     tokenizing = {"tokenizer_bos": tokenizer.bos.as_json(), "read_otherwise": others}
-    known = identity(settings, location, states, prompts, expression, tokenizing)
-    return Prepared(settings, location, tokenizer, states, prompts, known)
+    return Prepared(location, questions, identity(questions, location, tokenizing))
 
 
 def finished(work: Prepared, out: Path) -> Measured | None:
-    """What the run came to, if the folder holds all of it; no weights are needed for that.
+    """Return the result if the folder holds all of it; no weights are needed for that.
 
     Raises:
         ResumeError: when the folder holds another run or another process holds it.
@@ -131,10 +140,10 @@ def finished(work: Prepared, out: Path) -> Measured | None:
     if not out.exists():
         return None
     with RunFolder(out, work.identity) as folder:
-        texts = folder.finished()
-        if not folder.result() or not all(state.description in texts for state in work.states):
+        judged = _judged(work, folder)
+        if not folder.result() or len(judged) < len(work.states):
             return None
-    return _measured(work, texts)
+    return _measured(work, judged)
 
 
 def execute(
@@ -162,148 +171,80 @@ def execute(
     """
     options = replace(work.settings.options, device=device or work.settings.options.device)
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
-        how = _decode(work, options, folder, progress, loaders)
-        texts = folder.finished()
-        measured = _measured(work, texts)
-        result = {**measured.document, **how, **work.identity}
-        folder.finish(result, [state.description for state in work.states])
+        judged = _judged(work, folder)
+        history = History.of(folder.notes())
+        if len(judged) < len(work.states) or not folder.result():
+            history = _decode(work, options, folder, judged, history, progress, loaders)
+        measured = _measured(work, judged)
+        result = {**measured.document, **history.as_json(), **work.identity}
+        texts = ((state.description, judged[i].text) for i, state in enumerate(work.states))
+        folder.finish(result, texts)
     return measured
 
 
-def resolve(request: RunRequest) -> Settings:
-    """The protocol asked for with all that the request changes of it, checked.
-
-    Raises:
-        SettingError: when one of the settings does not exist or does not fit the machine.
-    """
-    named = protocol(request.protocol)
-    engine = check_engine(request.engine or named.engine)
-    prompt_ = replace(prompt_settings(request), repeated_bos=named.repeated_bos)
-    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
-    device = resolve_device(request.device)  # imports torch: what needs it not comes before
-    entry = registered_entry(request)
-    # The paper ran its largest models in 8 bit (section 4 of the protocol).
-    quantized = entry.quantization if entry and named.paper_quantization else None
-    own = LoadOptions(device, named.dtype(device), quantized)
-    possible = quantized if device != "cpu" else None
-    options = LoadOptions(device, request.dtype or own.dtype, request.quantization or possible)
-    pairs = {
-        "engine": (engine, named.engine),
-        "batch_size": (limits.batch_size, named.limits.batch_size),
-        "max_new_tokens": (limits.max_new_tokens, named.limits.max_new_tokens),
-        "dtype": (options.dtype, own.dtype),
-        "quantization": (options.quantization, own.quantization),
-        "prompt_variant": (prompt_.prompt_variant, PromptSettings().prompt_variant),
-        "bos": (prompt_.bos, PromptSettings().bos),
+def _judged(work: Prepared, folder: RunFolder) -> dict[int, Judged]:
+    """Return the answers that are in the folder, scored, by the number of their state."""
+    there = folder.finished()
+    return {
+        index: work.questions.judge(index, there[state.description])
+        for index, state in enumerate(work.states)
+        if state.description in there
     }
-    if prompt_.prompt_format == "chat":
-        pairs["instruction_role"] = (prompt_.instruction_role, _usual_role(request))
-    return Settings(
-        name=request.protocol,
-        changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
-        engine=engine,
-        prompt=prompt_,
-        limits=limits,
-        options=check_options(options),
-    )
-
-
-def registered_entry(request: RunRequest) -> RegisteredModel | None:
-    """Return what the registry says of a request's model.
-
-    The request's own entry comes first. A folder without one is not registered, whatever its name.
-    """
-    if request.entry:
-        return request.entry
-    return None if is_local(request.model) else registry().by_huggingface_id(request.model)
-
-
-def prompt_settings(request: RunRequest) -> PromptSettings:
-    """Return the prompt settings of a request, with the instruction's role as registered.
-
-    Raises:
-        SettingError: when one of them does not exist.
-    """
-    role = request.instruction_role or _usual_role(request)
-    return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
-
-
-def _usual_role(request: RunRequest) -> Role:
-    """The role that the authors' code gives the instruction: by the identifier on the hub.
-
-    The registry has it for its models. A local folder is asked in a user turn, whatever its name.
-    """
-    if entry := registered_entry(request):
-        return entry.instruction_role
-    return "system" if "Llama" in request.model and not is_local(request.model) else "user"
-
-
-def registered_bos(request: RunRequest) -> BosRule | None:
-    """Return what the registry says of the BOS of a request's model; None if it says nothing."""
-    entry = registered_entry(request)
-    known = entry.adds_bos if entry else None
-    return None if known is None else BosRule(known, "registry")
 
 
 def _decode(
-    work: Prepared, options: LoadOptions, folder: RunFolder, progress: Progress, loaders: Loaders
-) -> dict[str, object]:
-    """Decode what is missing in the folder; how it went, for the result."""
-    there = folder.finished()
-    done = {index for index, state in enumerate(work.states) if state.description in there}
-    before = History.of(folder.notes())
-    if len(done) == len(work.states) and folder.result():
-        return before.as_json()
-    from benchmark.decoding.backing_off import BackingOff  # imports torch
-
-    name, limits = work.location.name, work.settings.limits
-    progress.say(f"loading {name} in {options.dtype} on {options.device}")
-    model = loaders.model(work.location, options)
-    check_prompts(model, work.tokenizer, work.prompts, work.settings.limits)
-    # Drafts cannot change the outcome: a model that is right needs fewer passes.
-    pairs = zip(work.prompts, work.states, strict=True)
-    expected = {ids: correct_answer(work.tokenizer, state) for ids, state in pairs}
-    engine = BackingOff(
-        lambda fitting: create_engine(
-            work.settings.engine,
-            model,
-            work.tokenizer,
-            fitting,
-            answer_expression(BOXES),
-            expected,
-            progress.say,
-        ),
+    work: Prepared,
+    options: LoadOptions,
+    folder: RunFolder,
+    judged: dict[int, Judged],
+    before: History,
+    progress: Progress,
+    loaders: Loaders,
+) -> History:
+    """Decode what is missing in the folder, add it to the answers, and return how it went."""
+    name = work.location.name
+    model = None
+    if work.settings.engine_row.loads_weights:
+        progress.say(f"loading {name} in {options.dtype} on {options.device}")
+        model = loaders.model(work.location, options)
+    evaluation = evaluate(
+        work.questions,
+        model,
+        done=frozenset(judged),
         # What did not fit before the run was stopped is not tried again.
-        replace(limits, batch_size=before.batch_size or limits.batch_size),
+        batch_size=before.batch_size,
+        say=progress.say,
     )
     before = before.again()
     started, decoded, now = time.perf_counter(), 0, before
-    progress.start(len(work.states), len(done), Path(name).name)
-    right = _right(work, {index: there[work.states[index].description] for index in done})
-    for batch in engine.generate(work.prompts, done):
-        folder.append((work.states[i].description, completion.text) for i, completion in batch)
+    progress.start(len(work.states), len(judged), Path(name).name)
+    right = _right(judged.values())
+    for batch in evaluation:
+        folder.append((work.states[index].description, answer.text) for index, answer in batch)
+        judged.update(batch)
         decoded += len(batch)
         seconds = time.perf_counter() - started
-        now = before.plus(engine.batch_sizes[-1], engine.composition, decoded, seconds)
+        batching = evaluation.batching
+        now = before.plus(batching.sizes[-1], batching.composition, decoded, seconds)
         folder.note(now.as_json())
-        texts = {index: completion.text for index, completion in batch}
-        new = _right(work, texts)
+        new = _right(answer for _, answer in batch)
         right = Tally(right.correct + new.correct, right.total + new.total)
         progress.advance(len(batch), right, gpu_memory(options.device))
-    return now.as_json()
+    return now
 
 
-def _right(work: Prepared, texts: Mapping[int, str]) -> Tally:
-    """The queries that are right of states by their numbers, and all of them."""
-    scored = evaluate([work.states[index] for index in texts], list(texts.values()))
-    correct = [right for outcome in scored["set"] for right in outcome.correct]
+def _right(judged: Iterable[Judged]) -> Tally:
+    """Return how many queries are right by the main score, and how many there are."""
+    correct = [right for each in judged for right in each.outcomes[MAIN].correct]
     return Tally(sum(correct), len(correct))
 
 
-def _measured(work: Prepared, predictions: Mapping[str, str]) -> Measured:
-    texts = tuple(predictions[state.description] for state in work.states)
-    scores = {by: Scored.of(some) for by, some in evaluate(work.states, texts).items()}
-    chance = baselines(work.states)
+def _measured(work: Prepared, judged: Mapping[int, Judged]) -> Measured:
+    answers = [judged[index] for index in range(len(work.states))]
+    task = work.questions.task
+    scores = {by: Scored.of(tuple(a.outcomes[by] for a in answers)) for by in task.scores}
+    chance = task.baselines(work.states)
+    texts = tuple(answer.text for answer in answers)
     document = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(chance),

@@ -13,11 +13,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pipeline.loading import Loaders
 from benchmark.pipeline.measure import Measured, Prepared, execute, finished, prepare
 from benchmark.pipeline.placement import AsAsked, Placement
-from benchmark.pipeline.requests import Progress, RunRequest
 from benchmark.regression.record import Record
+from benchmark.runs.loading import Loaders
+from benchmark.runs.requests import Progress, RunRequest
 
 
 @dataclass

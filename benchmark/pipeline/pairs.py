@@ -9,7 +9,7 @@ from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry import Pair, RegisteredModel, Registry
 from benchmark.pipeline.comparison import Comparison
 from benchmark.pipeline.measure import Measured
-from benchmark.pipeline.requests import RunRequest
+from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.published import UnpairedTest, unpaired_test

@@ -1,88 +1,69 @@
 """A loaded model's passes over all prompts: generating answers, and following given ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
-from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline.identity import Settings
-from benchmark.pipeline.requests import Progress
 from benchmark.records import Completion, TokenIds
 from benchmark.regression.logits import Logits, joined
-
-if TYPE_CHECKING:
-    from benchmark.models.loading import LanguageModel
+from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.requests import Progress
 
 OTHERS = 3
-"""So many likely tokens are kept at each place beside the recorded one."""
+"""How many likely tokens are kept at each position, besides the recorded one."""
 
 
 @dataclass
 class Loaded:
-    """A model with its tokenizer, settings and prompts, and how it decoded them.
+    """A model and its questions, and the order in which prompts go through the model.
 
-    ``order`` is the order in which prompts go through the model, which decides who shares a
-    batch; what comes out is in the order of the prompts whatever it is.
+    The order decides who shares a batch; what comes out is always in the order of the prompts.
     """
 
-    model: "LanguageModel"
-    tokenizer: TransformersTokenizer
-    settings: Settings
-    prompts: Sequence[TokenIds]
+    decoder: Decoder
+    questions: Questions
     order: Sequence[int]
-    batches: dict[str, object] = field(default_factory=dict)
 
     def varied(self, batch_size: int, order: Sequence[int]) -> "Loaded":
-        """The same in other batches and in another order."""
-        limits = Limits(batch_size, self.settings.limits.max_new_tokens)
-        settings = replace(self.settings, limits=limits)
-        return replace(self, settings=settings, order=order, batches={})
+        """Return the same in other batches and in another order."""
+        settings = self.decoder.settings.in_batches_of(batch_size)
+        return replace(self, decoder=replace(self.decoder, settings=settings), order=order)
 
 
 def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
-    """The completion of each prompt."""
-    from benchmark.decoding.backing_off import BackingOff
+    """Return the completion of each prompt, decoded as ``run`` does.
 
-    engine = BackingOff(
-        lambda limits: create_engine(
-            loaded.settings.engine,
-            loaded.model,
-            loaded.tokenizer,
-            limits,
-            answer_expression(BOXES),
-            say=progress.say,
-        ),
-        loaded.settings.limits,
+    Raises:
+        SettingError: when the token limit would cut correct answers.
+        ModelError: when weights, tokenizer and prompts do not go together.
+    """
+    asked = loaded.questions
+    asked.check_limit()
+    return loaded.decoder.completions(
+        asked.prompt_ids, asked.drafts, loaded.order, progress.advance
     )
-    found: dict[int, Completion] = {}
-    for batch in engine.generate([loaded.prompts[i] for i in loaded.order]):
-        found.update((loaded.order[place], completion) for place, completion in batch)
-        progress.advance(len(batch))
-    loaded.batches = {"sizes": engine.batch_sizes, "composition": engine.composition}
-    return [found[i] for i in range(len(loaded.prompts))]
 
 
 def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progress) -> Logits:
-    """What the model says along the paths, one a prompt; an empty path has no positions.
+    """Return what the model says along the paths, one per prompt; an empty path has no positions.
 
     A line is said at every tenth of the way.
 
     Raises:
         ValueError: when there is no path at all.
+        TypeError: for an engine that loads no weights.
     """
     from benchmark.decoding.forcing import Forced, Row, forced
 
     followed = [i for i in loaded.order if path[i]]
     if not followed:
         raise ValueError("no answers to follow")
-    rows = [Row(loaded.prompts[i], path[i]) for i in followed]
-    size = loaded.settings.limits.batch_size
+    decoder, prompts = loaded.decoder, loaded.questions.prompt_ids
+    if decoder.model is None:
+        raise TypeError(f"engine {decoder.settings.engine} loads no weights")
+    rows = [Row(prompts[i], path[i]) for i in followed]
+    size = decoder.settings.limits.batch_size
     found, total = list[Forced](), len(rows)
-    for batch in forced(loaded.model, rows, OTHERS, size, loaded.tokenizer.eos_id):
+    for batch in forced(decoder.model, rows, OTHERS, size, decoder.tokenizer.eos_id):
         before = 10 * len(found) // total
         found += batch
         if 10 * len(found) // total > before and len(found) < total:

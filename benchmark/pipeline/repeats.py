@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.models.hardware import on_threads
-from benchmark.pipeline.data import evaluate
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
-from benchmark.pipeline.requests import Progress, Quiet
-from benchmark.records import Outcome, State
+from benchmark.records import Outcome
 from benchmark.regression.logits import Logits, shift
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
+from benchmark.runs.requests import Progress, Quiet
 
 Scores = Mapping[str, Sequence[Outcome]]
 
@@ -25,7 +24,6 @@ _THREADS = (1, 2, 4)
 def repeated(
     record: Record,
     loaded: Loaded | None,
-    states: Sequence[State],
     repeats: int,
     progress: Progress,
 ) -> Record:
@@ -36,7 +34,7 @@ def repeated(
     found = []
     for number in range(repeats):
         progress.say(f"noise floor: repeat {number + 1} of {repeats}")
-        found.append(_repeat(record, record.logits, loaded, states, number, rng))
+        found.append(_repeat(record, record.logits, loaded, number, rng))
     return replace(record, repeats=tuple(found))
 
 
@@ -58,12 +56,11 @@ def _repeat(
     record: Record,
     before: Logits,
     loaded: Loaded,
-    states: Sequence[State],
     number: int,
     rng: np.random.Generator,
 ) -> Repeat:
-    size, threads, name = variation(number, loaded.settings.limits.batch_size, len(states))
-    count = len(states)
+    count = len(record.texts)
+    size, threads, name = variation(number, loaded.decoder.settings.limits.batch_size, count)
     order = list(range(count))[::-1] if name == "reversed" else rng.permutation(count).tolist()
     varied = loaded.varied(size, order)
     with on_threads(threads):
@@ -77,7 +74,7 @@ def _repeat(
         largest=max(each.largest for each in shifts),
         divergence=sum(s.divergence for s in shifts) / max(1, sum(s.positions for s in shifts)),
         outputs=sum(a != b for a, b in zip(record.texts, texts, strict=True)),
-        flips=_flips(record.scores, evaluate(states, texts)),
+        flips=_flips(record.scores, loaded.questions.outcomes(texts)),
     )
 
 

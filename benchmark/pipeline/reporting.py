@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from benchmark.boxes.states import parse_state
-from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.results import Result, Results, published_results
@@ -27,14 +25,14 @@ from benchmark.report.material import (
     StateView,
 )
 from benchmark.scoring.counts import Counts
-from benchmark.scoring.outcomes import SCORES, score
-from benchmark.scoring.parsing import parse_answer
+from benchmark.scoring.outcomes import SCORES
 from benchmark.stats.intervals import normal_interval
 from benchmark.stats.paired import PairedTests, paired_tests
 from benchmark.stats.summary import Estimate, Summary, summarize
 from benchmark.store.files import read_object
 from benchmark.store.results import results_of
 from benchmark.store.runs import FinishedRun, read_runs
+from benchmark.tasks import Task, task_of
 
 PUBLISHED = "the published results (Table 6)"
 
@@ -193,7 +191,8 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
         for description in run.texts:
             if description not in states:
                 states[description] = _parsed(description, run)
-        answers.append({d: _answered(text, states[d]) for d, text in run.texts.items()})
+        task = task_of(run.document)
+        answers.append({d: _answered(task, text, states[d]) for d, text in run.texts.items()})
         _check(run, list(answers[-1].values()))
     return [
         StateView(state, tuple(of_run.get(description) for of_run in answers))
@@ -203,14 +202,14 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
 
 def _parsed(description: str, run: FinishedRun) -> State:
     try:
-        return parse_state(0, description)  # which sequence it is of is not told there
+        return task_of(run.document).state(description)  # of which sequence is not told there
     except (LanguageError, RuleError) as error:
         raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
 
 
-def _answered(text: str, state: State) -> Answered:
-    answer = parse_answer(text, BOXES)
-    return Answered(text, answer, {by: score(answer, state, by) for by in SCORES})
+def _answered(task: Task, text: str, state: State) -> Answered:
+    judged = task.judge(state, text)
+    return Answered(text, judged.answer, judged.outcomes)
 
 
 def _check(run: FinishedRun, answers: Sequence[Answered]) -> None:

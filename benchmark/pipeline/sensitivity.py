@@ -7,9 +7,9 @@ from benchmark.models.tokenizer import TemplateRefusalError, TransformersTokeniz
 from benchmark.pipeline.comparison import Comparison, compare
 from benchmark.pipeline.measure import Measured, Prepared, prepare
 from benchmark.pipeline.model_store import ModelStore
-from benchmark.pipeline.requests import RunRequest
 from benchmark.prompts.settings import Bos, PromptSettings, variants
 from benchmark.report.sensitivity import PromptRow
+from benchmark.runs.requests import RunRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from benchmark.decoding.expression import answer_expression
 from benchmark.models.sources import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.attempts import line
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.requests import DataRequest
 from benchmark.prompts.rendering import completion, prompt
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
@@ -21,6 +19,8 @@ from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.sentinel import Family, Values
 from benchmark.regression.stages import Stage, digest
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
 
 LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gguf", "jinja2")
 """Those that reach token ids and constraint; no other version stands in a snapshot."""

@@ -3,23 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
-from benchmark.decoding.protocols import protocol
 from benchmark.errors import BenchmarkError, SettingError
 from benchmark.models.hardware import describe
-from benchmark.models.loading import LoadOptions, check_options, load_tokenizer, resolve_device
+from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
-from benchmark.pipeline.answers import check_limit, correct_answer
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.measure import prompt_settings, registered_bos
-from benchmark.pipeline.requests import DataRequest, RunRequest
-from benchmark.prompts.rendering import prompt
 from benchmark.records import TokenIds
 from benchmark.regression.environment import versions
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Questions
+from benchmark.runs.requests import RunRequest
+from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.speed.differences import Parting, as_work, partings
 from benchmark.speed.field import Field, Limits, Material
 from benchmark.speed.figures import (
@@ -30,10 +25,10 @@ from benchmark.speed.figures import (
     baseline,
     figures,
 )
-from benchmark.speed.grammar import answer_grammar
 from benchmark.speed.messages import MarginWork
 from benchmark.speed.rounds import order, spread
 from benchmark.speed.specs import parse
+from benchmark.tasks import task_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +36,17 @@ class SpeedRequest:
     """Which engines on which states of a model.
 
     Attributes:
-        model: a folder, a GGUF file or an identifier.
+        run: the model, the states, and the settings of engines that name none of their own.
         engines: as :func:`benchmark.speed.specs.parse` takes them.
-        data: the states.
         slow_states: on how many of them slow engines are measured; None for all.
         repeats: how many rounds.
-        prompt_format: completion or chat.
-        device: of the benchmark's own engines.
-        dtype: of engines that name none.
-        batch_size: of engines that name none and do not choose it themselves.
-        max_new_tokens: the longest answer.
         verify: whether to measure the margins where answers differ from the paper's method.
     """
 
-    model: str
+    run: RunRequest
     engines: str
-    data: DataRequest
     slow_states: int | None = None
     repeats: int = 3
-    prompt_format: str = "completion"
-    device: str = "auto"
-    dtype: str | None = None
-    batch_size: int | None = None
-    max_new_tokens: int | None = None
     verify: bool = False
 
 
@@ -169,38 +152,34 @@ def _until_stopped(race: Race) -> Iterator[None]:
 
 
 def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Material]:
-    named = protocol("default")
-    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
-    device = resolve_device(request.device)
-    options = check_options(LoadOptions(device, request.dtype or named.dtype(device)))
-    specs = parse(request.engines, options.dtype, limits.batch_size)
+    task, settings = task_named(request.run.data.task), resolve(request.run)
+    specs = parse(request.engines, settings.options.dtype, settings.limits.batch_size)
     for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
         if value is not None and value < 1:
             raise SettingError(f"{name} {value}: at least 1 is needed")
-    states = load_states(request.data)
-    location = locate(request.model)
+    states = load_states(request.run.data)
+    location = locate(request.run.model, request.run.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    asked = RunRequest(request.model, Path(), prompt_format=request.prompt_format)
-    prompts = prompt_settings(asked)
-    tokenizer = load_tokenizer(location, registered_bos(asked))
-    check_limit(tokenizer, states, limits)
+    tokenizer = load_tokenizer(location, registered_bos(request.run))
+    questions = Questions(task, settings, tokenizer, states)
+    questions.check_limit()
     material = Material(
-        model=request.model,
+        model=request.run.model,
         gguf=location.folder / location.gguf if location.gguf else None,
         fingerprint=location.fingerprint,
-        device=device,
-        max_new_tokens=limits.max_new_tokens,
-        expression=answer_expression(BOXES),
-        grammar=answer_grammar(BOXES),
+        device=settings.options.device,
+        max_new_tokens=settings.limits.max_new_tokens,
+        expression=task.expression,
+        grammar=task.grammar,
         stops=(tokenizer.eos_id,),
-        prompts=[prompt(tokenizer, s.description, prompts).token_ids for s in states],
-        expected=[correct_answer(tokenizer, state) for state in states],
+        prompts=questions.prompt_ids,
+        expected=questions.correct,
     )
     if request.verify and not any(spec.is_paper for spec in specs):
         raise SettingError("--verify needs the engine outlines; add it to --engines")
     everything, few = range(len(states)), spread(len(states), request.slow_states)
-    measured = [Measurement(spec, few if spec.kind.slow else everything) for spec in specs]
-    environment = {**describe(device), **versions()}
+    measured = [Measurement(spec, few if spec.traits.slow else everything) for spec in specs]
+    environment = {**describe(settings.options.device), **versions()}
     race = Race(
         location.name, location.fingerprint, len(states), material.prompts, measured, environment
     )
@@ -217,7 +196,7 @@ def _open(race: Race, field: Field, limits: Limits, progress: SpeedProgress) -> 
         elif measured.spec.best:
             for found in field.find_best(measured):
                 progress.say(found)
-    for dtype in sorted({m.spec.dtype for m in race.measured if not m.spec.kind.own_numbers}):
+    for dtype in sorted({m.spec.dtype for m in race.measured if not m.spec.traits.own_numbers}):
         with _told(f"no arithmetic limit in {dtype}", progress):
             limits.open(dtype)
 
@@ -243,7 +222,9 @@ def _rounds(
 
 def _finish(race: Race, limits: Limits, progress: SpeedProgress) -> None:
     """The limits, whose number of choices is known from answers."""
-    own = [m for m in race.measured if m.spec.name in {"speculative", "outlines"} and m.rounds]
+    own = [
+        m for m in race.measured if m.rounds and m.spec.engine.factory and m.spec.engine.constrained
+    ]
     if not own:
         return
     answers = list(max(own, key=lambda one: len(one.places)).answers.values())
@@ -262,7 +243,7 @@ def _verify(race: Race, field: Field, end: int, progress: SpeedProgress) -> None
         return
     theirs = paper.answers
     for measured in race.measured:
-        if measured is paper or not measured.rounds or measured.spec.name == "unconstrained":
+        if measured is paper or not measured.rounds or not measured.spec.engine.constrained:
             continue
         label = measured.spec.label
         found = race.partings[label] = partings(measured.answers, theirs, end)

@@ -3,21 +3,22 @@
 from benchmark import __version__
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location, parts
-from benchmark.pipeline.identity import Settings
-from benchmark.pipeline.passes import Loaded
-from benchmark.pipeline.requests import DataRequest, RunRequest
 from benchmark.regression.environment import Environment, variables, versions
+from benchmark.runs.evaluation import Decoder
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.settings import ResolvedSettings
+from benchmark.tasks import DEFAULT
 
 
 def surroundings(
-    request: RunRequest, settings: Settings, location: Location, loaded: Loaded | None
+    request: RunRequest, settings: ResolvedSettings, location: Location, loaded: Decoder | None
 ) -> Environment:
     """Everything that the record depends on; without a loaded model less is known of it."""
     return Environment(
         versions={"benchmark": __version__, **versions()},
         hardware={**describe(settings.options.device)},
         protocol=settings.as_json(),
-        batches=loaded.batches if loaded else {},
+        batches=loaded.batching.as_json() if loaded else {},
         model={
             "name": location.folder.name if not location.gguf else location.gguf,
             "revision": request.revision,
@@ -33,6 +34,7 @@ def surroundings(
 def data_described(data: DataRequest) -> dict[str, object]:
     """Where states come from: enough to make generated ones again."""
     return {
+        **({} if data.task == DEFAULT else {"task": data.task}),
         "source": data.path.name if data.path else "generated",
         "split": data.split,
         "seed": data.seed or 0,
@@ -40,11 +42,13 @@ def data_described(data: DataRequest) -> dict[str, object]:
     }
 
 
-def _as_loaded(loaded: Loaded) -> dict[str, object]:
+def _as_loaded(loaded: Decoder) -> dict[str, object]:
     """What transformers chose for itself."""
     from benchmark.decoding.stops import stop_ids
 
     model = loaded.model
+    if model is None:
+        return {"tokenizer_bos": loaded.tokenizer.bos.as_json()}
     return {
         "class": type(model).__name__,
         "attention": getattr(model.config, "_attn_implementation", None),

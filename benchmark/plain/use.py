@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.boxes.dataset import rows
-from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.errors import ModelError
 from benchmark.models.location import Location, locate
 from benchmark.models.weights import weights_digest
 from benchmark.pipeline import prints
-from benchmark.pipeline.answers import answer_text
 from benchmark.pipeline.attempts import Attempts, needed
-from benchmark.pipeline.data import load_states
-from benchmark.pipeline.requests import DataRequest
 from benchmark.pipeline.surroundings import data_described
 from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
@@ -25,13 +20,17 @@ from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, Record
 from benchmark.regression.scores import count_digests, outcome_digests
 from benchmark.regression.stages import STAGES, digest
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
 from benchmark.scoring.counts import count
-from benchmark.scoring.parsing import parse_answer
+from benchmark.tasks import DEFAULT, task_named
 
 _NEW_TOKENS = 160
 """Enough for a whole answer in most tokenizers; outlines alone would stop at 20."""
 
 _FORBIDDEN = -1
+
+_TASK = task_named(DEFAULT)
 
 _TOKENIZERS = ("*token*", "vocab*", "*.gguf")
 """Files that a tokenizer is read from, whatever the family."""
@@ -129,7 +128,7 @@ class _Plain:
     def _generator(self) -> Any:  # noqa: ANN401
         import outlines
 
-        expression = outlines.types.Regex(answer_expression(BOXES))
+        expression = outlines.types.Regex(_TASK.expression)
         return outlines.Generator(self._outlines, expression)
 
     def _sent(self) -> list[str]:
@@ -149,7 +148,8 @@ class _Plain:
     def _answer(self, sent: str, state: State) -> TokenIds:
         encode = self._raw_tokenizer.encode
         before = encode(sent, add_special_tokens=False)
-        return tuple(encode(sent + answer_text(state), add_special_tokens=False)[len(before) :])
+        whole = encode(sent + _TASK.correct_text(state), add_special_tokens=False)
+        return tuple(whole[len(before) :])
 
     def _allowed(
         self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None
@@ -233,4 +233,4 @@ def _eager() -> Any:  # noqa: ANN401
 
 
 def _answers(said: Sequence[str]) -> list[Answer]:
-    return [parse_answer(text, BOXES) for text in needed(said or None, "output")]
+    return [_TASK.parse(text) for text in needed(said or None, "output")]

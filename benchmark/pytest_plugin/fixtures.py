@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from benchmark.pipeline.measure import Measured
     from benchmark.pipeline.model_store import ModelStore
-    from benchmark.pipeline.requests import RunRequest
     from benchmark.regression.record import Record
+    from benchmark.runs.requests import RunRequest
     from benchmark.snapshots.fingerprints import Blessing
 
 Measure = Callable[[RegisteredModel], "Measured"]
@@ -65,19 +65,17 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
 @pytest.fixture(scope="session")
 def run_request(request: pytest.FixtureRequest) -> "RunRequest":
     """What the options ask for, of no model yet."""
-    from benchmark.pipeline import DataRequest, RunRequest
+    from benchmark.pipeline import RunRequest
+    from benchmark.runs.requests import data_request_of
+    from benchmark.runs.settings import SETTINGS, settings_of
 
+    given = vars(request.config.option)
+    asked = {name: given[name] for name in SETTINGS if name in given}
+    settings = settings_of({**asked, "device": _device(request.config)})
     option = request.config.getoption
-    return RunRequest(
-        model="",
-        out=option("--model-store"),
-        data=DataRequest(option("--data"), option("--password"), states=option("--states")),
-        protocol=option("--protocol"),
-        device=_device(request.config),
-        dtype=option("--dtype"),
-        batch_size=option("--batch-size"),
-        max_new_tokens=option("--max-new-tokens"),
-    )
+    chosen = {name: option(f"--{name}") for name in ("password", "states", "task")}
+    data = data_request_of({"path": option("--data"), **chosen})
+    return RunRequest("", option("--model-store"), data, **asdict(settings))
 
 
 @pytest.fixture(scope="session")

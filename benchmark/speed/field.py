@@ -47,6 +47,9 @@ class Material:
         """What the engine is opened with."""
         return {
             "engine": spec.name,
+            "factory": spec.engine.factory,
+            "constrained": spec.engine.constrained,
+            "loads_weights": spec.engine.loads_weights,
             "model": model or self.model,
             "dtype": spec.dtype,
             "device": self.device,
@@ -55,7 +58,7 @@ class Material:
             "expression": self.expression,
             "grammar": self.grammar,
             "stops": list(self.stops),
-            "tuned": dict(spec.kind.tuned),
+            "tuned": dict(spec.traits.tuned),
         }
 
     def work(self, spec: Spec, places: Sequence[int]) -> Work:
@@ -155,13 +158,13 @@ class Field:
 
     def _weights(self, spec: Spec) -> str:
         """The model in the form that the engine takes."""
-        if spec.kind.cpu_only and self._material.device != "cpu":
+        if spec.traits.cpu_only and self._material.device != "cpu":
             raise MissingLibraryError(f"{spec.label}: runs on the CPU here; use --device cpu")
-        if spec.kind.weights == "gguf":
+        if spec.traits.weights == "gguf":
             if self._material.gguf is None:
                 raise MissingLibraryError(f"{spec.label}: takes GGUF files; give one with --model")
             return str(self._material.gguf)
-        if spec.kind.weights == "folder" and self._material.gguf:
+        if spec.traits.weights == "folder" and self._material.gguf:
             return str(self._copied())
         return self._material.model
 

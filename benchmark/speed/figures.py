@@ -87,7 +87,7 @@ class Figures:
         spec = self.spec
         numbers = {name: value for name, value in asdict(self).items() if name != "spec"}
         engine = {"label": spec.label, "name": spec.name, "batch_size": spec.batch_size}
-        return {**engine, "dtype": None if spec.kind.own_numbers else spec.dtype, **numbers}
+        return {**engine, "dtype": None if spec.traits.own_numbers else spec.dtype, **numbers}
 
 
 def figures(

@@ -9,12 +9,16 @@ from typing import NotRequired, TypedDict
 class Setup(TypedDict):
     """What an engine is opened with.
 
-    ``model`` is a folder, a file or an identifier as the engine takes it; ``grammar`` is
-    ``expression`` in the form of llama.cpp; ``max_model_len`` is room for prompt and answer;
-    ``stops`` are the ids that end an answer.
+    ``factory``, ``constrained`` and ``loads_weights`` are of its row in the table of engines, for
+    those of the benchmark. ``model`` is a folder, a file or an identifier as the engine takes it;
+    ``grammar`` is ``expression`` in the form of llama.cpp; ``max_model_len`` is room for prompt and
+    answer; ``stops`` are the ids that end an answer.
     """
 
     engine: str
+    factory: str | None
+    constrained: bool
+    loads_weights: bool
     model: str
     dtype: str
     device: str

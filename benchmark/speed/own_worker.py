@@ -3,19 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmark.decoding.arithmetic import Products, open_choices
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.engine import Limits
-from benchmark.decoding.engines import check_prompts, create_engine
-from benchmark.decoding.speculative_engine import SpeculativeEngine
+from benchmark.decoding.engines import ENGINES, EngineRow
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.runs.evaluation import Decoder
+from benchmark.runs.requests import RunRequest
+from benchmark.runs.resolution import resolve
 from benchmark.speed.messages import (
     Copied,
     CopyWork,
@@ -44,7 +45,12 @@ class _Count:
     tokens: int = 0
 
     @contextmanager
-    def of(self, model: "PreTrainedModel") -> Iterator[None]:
+    def of(self, model: "PreTrainedModel | None") -> Iterator[None]:
+        """Count the passes of a model; without one there are none to count."""
+        if model is None:
+            yield
+            return
+
         def seen(_: object, positional: tuple[object, ...], named: dict[str, object]) -> None:
             ids = named.get("input_ids", positional[0] if positional else None)
             self.passes += 1
@@ -61,34 +67,49 @@ class _Own:
     """An engine of the benchmark, made anew for each round, so that none learns from the last."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._model, self._tokenizer = _load(setup)
+        name = setup["engine"]
+        told = EngineRow(
+            name,
+            factory=setup["factory"],
+            constrained=setup["constrained"],
+            loads_weights=setup["loads_weights"],
+        )
+        row = ENGINES.setdefault(name, told)  # one that the measuring process alone knows of
+        settings = resolve(
+            RunRequest(
+                setup["model"],
+                Path("unused"),
+                engine=name,
+                device=setup["device"],
+                dtype=setup["dtype"],
+                max_new_tokens=setup["max_new_tokens"],
+            )
+        )
+        self._said: list[str] = []
+        location = locate(setup["model"])
+        model = load_model(location, settings.options) if row.loads_weights else None
+        tokenizer = load_tokenizer(location)
+        self._decoder = Decoder(settings, setup["expression"], tokenizer, model, self._said.append)
 
     def __call__(self, work: Work) -> Taken:
+        decoder, said = self._decoder, self._said
         prompts = [tuple(ids) for ids in work["prompts"]]
         expected = dict(zip(prompts, map(tuple, work["expected"]), strict=True))
-        limits = Limits(work["batch_size"], self._setup["max_new_tokens"])
-        check_prompts(self._model, self._tokenizer, prompts, limits)
-        said: list[str] = []
-        release()  # what the round before held is not to stand beside this one's
-        engine = create_engine(
-            self._setup["engine"],
-            self._model,
-            self._tokenizer,
-            limits,
-            self._setup["expression"],
-            expected or None,
-            said.append,
-        )
+        decoder.check(prompts)
+        said.clear()
+        release()  # free what the round before held
+        limits = replace(decoder.settings.limits, batch_size=work["batch_size"])
+        engine = decoder.engine(limits, expected)
         answers: dict[int, list[int]] = {}
         count = _Count()
-        with count.of(self._model):
+        with count.of(decoder.model):
             started, processor = time.perf_counter(), time.process_time()
             for batch in engine.generate(prompts):
                 answers.update((i, list(completion.token_ids)) for i, completion in batch)
             seconds = time.perf_counter() - started
             processor = time.process_time() - processor
-        told = engine.statistics if isinstance(engine, SpeculativeEngine) else count
+        # Its passes call the model's layers one by one, where no hook sees them.
+        told = getattr(engine, "statistics", count)
         taken: Taken = {
             "seconds": seconds,
             "processor": processor,
@@ -98,7 +119,7 @@ class _Own:
         }
         if said:
             taken["stood_in"] = said[0]
-        if (held := gpu_memory(self._setup["device"])) is not None:
+        if (held := gpu_memory(decoder.settings.options.device)) is not None:
             taken["gpu_memory"] = held
         return taken
 

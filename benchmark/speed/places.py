@@ -28,7 +28,7 @@ def start(spec: Spec, folder: Path = ENVIRONMENT) -> Start:
     Raises:
         MissingLibraryError: when the environment that it runs in is not there.
     """
-    python = Path(sys.executable) if spec.kind.environment == "own" else folder / "bin" / "python"
+    python = Path(sys.executable) if spec.traits.environment == "own" else folder / "bin" / "python"
     if not python.exists():
         raise MissingLibraryError(f"{spec.label}: not installed; run: make speed-engines")
     # The benchmark is not installed in the other environment: it is found from here.
@@ -36,14 +36,14 @@ def start(spec: Spec, folder: Path = ENVIRONMENT) -> Start:
     variables = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     if preload := _libraries(spec, folder):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
-    if spec.kind.threads:
+    if spec.traits.threads:
         variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, _processors()))
-    return Start((str(python), "-m", spec.kind.worker), variables)
+    return Start((str(python), "-m", spec.traits.worker), variables)
 
 
 def _libraries(spec: Spec, folder: Path) -> list[Path]:
     found = []
-    for name in spec.kind.preload:
+    for name in spec.traits.preload:
         paths = sorted(folder.rglob(f"{name}*"))
         if not paths:
             raise MissingLibraryError(

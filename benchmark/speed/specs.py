@@ -1,12 +1,11 @@
 """What is asked for with ``--engines``: ``NAME[@BATCH|@best][:DTYPE]``, separated by commas."""
 
 import re
-import tomllib
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass, replace
 from typing import Self
 
+from benchmark.decoding.engines import ENGINES, EngineRow, SpeedTraits
+from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
 
 CANDIDATES = (8, 16, 32, 64)
@@ -14,35 +13,6 @@ CANDIDATES = (8, 16, 32, 64)
 
 _SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?")
 _DTYPES = ("float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What is known of an engine; see engines.toml."""
-
-    worker: str
-    environment: str
-    batch: int | None = None
-    batched: bool = False
-    slow: bool = False
-    weights: str = "any"
-    cpu_only: bool = False
-    own_numbers: bool = False
-    preload: tuple[str, ...] = ()
-    threads: bool = False
-    tuned: dict[str, int | bool] = field(default_factory=dict)
-    hidden: bool = False
-
-
-@cache
-def kinds() -> dict[str, Kind]:
-    """What is known of each engine, by name."""
-    text = files("benchmark.speed").joinpath("engines.toml").read_text(encoding="utf-8")
-    known = tomllib.loads(text)
-    return {
-        name: Kind(**{**data, "preload": tuple(data.get("preload", ()))})
-        for name, data in known.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +26,21 @@ class Spec:
     best: bool = False
 
     @property
-    def kind(self) -> Kind:
-        """What is known of the engine."""
-        return kinds()[self.name]
+    def engine(self) -> EngineRow:
+        """The engine's row; of ``limit``, ``margins`` and ``copy`` a plain one."""
+        return ENGINES.get(self.name, EngineRow(self.name))
+
+    @property
+    def traits(self) -> SpeedTraits:
+        """How the engine is measured."""
+        return self.engine.speed
 
     @property
     def is_paper(self) -> bool:
-        """Whether this is the paper's method: outlines, one prompt at a time."""
-        return self.name == "outlines" and self.batch_size == 1 and not self.best
+        """Whether this is the paper's method: its engine, in its batches of one prompt."""
+        paper = protocol("paper")
+        asked = (self.name, self.batch_size)
+        return asked == (paper.engine, paper.limits.batch_size) and not self.best
 
     @classmethod
     def hidden(cls, name: str, dtype: str) -> Self:
@@ -96,20 +73,19 @@ def parse(text: str, dtype: str, batch_size: int) -> list[Spec]:
 
 def _one(text: str, dtype: str, batch_size: int) -> Spec:
     match = _SPEC.fullmatch(text)
-    known = {name: kind for name, kind in kinds().items() if not kind.hidden}
-    kind = known.get(match["name"]) if match else None
-    if match is None or kind is None:
-        names = ", ".join(known)
+    row = ENGINES.get(match["name"]) if match else None
+    if match is None or row is None:
+        names = ", ".join(ENGINES)
         raise SettingError(
             f"--engines: no engine {text!r}; they are NAME[@BATCH][:DTYPE] of {names}"
         )
-    own, batch = match["dtype"] or dtype, match["batch"]
+    own, batch, traits = match["dtype"] or dtype, match["batch"], row.speed
     if own not in _DTYPES:
         raise SettingError(f"--engines: no dtype {own!r} in {text!r}; one of {', '.join(_DTYPES)}")
-    if batch and (not kind.batched or batch == "0"):
-        why = "at least 1 is needed" if kind.batched else "it chooses its batches itself"
+    if batch and (not traits.batched or batch == "0"):
+        why = "at least 1 is needed" if traits.batched else "it chooses its batches itself"
         raise SettingError(f"--engines: {text!r}: {why}")
-    if match["dtype"] and kind.own_numbers:
+    if match["dtype"] and traits.own_numbers:
         raise SettingError(f"--engines: {text!r}: it computes with the numbers of its file")
-    size = int(batch) if batch and batch != "best" else kind.batch or batch_size
+    size = int(batch) if batch and batch != "best" else traits.batch or batch_size
     return Spec(text, match["name"], own, size, best=batch == "best")

@@ -10,14 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.boxes.baseline import baselines
-from benchmark.boxes.states import parse_state
-from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.records import Outcome, State
-from benchmark.scoring.outcomes import score_all
-from benchmark.scoring.parsing import keeps_format, parse_answer
 from benchmark.scoring.predictions import read_predictions
+from benchmark.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class Rescored:
     chance: Mapping[str, Mapping[int, float]]
 
 
-def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
+def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
     """Score the predictions of a result again; None if they are not of its states.
 
     A finished run has its predictions in the order of its states. In any other order, states with
@@ -40,6 +36,7 @@ def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
     taken also if they lead to other ``set`` outcomes, as texts do after a change of the rules.
 
     Args:
+        task: what the states are of.
         stored: the outcomes by ``set`` that the result has.
         predictions: the file beside it.
 
@@ -47,21 +44,21 @@ def rescore(stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
         DataError: when the file is not what ``run`` writes.
     """
     texts = read_predictions(predictions)
-    states = [_state(description, predictions) for description in texts]
-    answers = list(texts.values())
-    outcomes = score_all([parse_answer(text, BOXES) for text in answers], states)
+    states = [_state(task, description, predictions) for description in texts]
+    judged = [task.judge(*pair) for pair in zip(states, texts.values(), strict=True)]
+    outcomes = {by: tuple(each.outcomes[by] for each in judged) for by in task.scores}
     order = _order(stored, outcomes["set"]) or _same_order(stored, outcomes["set"])
     if order is None:
         return None
-    outcomes["format"] = tuple(Outcome(0, (0,), (keeps_format(t, BOXES),)) for t in answers)
+    outcomes["format"] = tuple(Outcome(0, (0,), (task.keeps_format(t.text),)) for t in judged)
     return Rescored(
-        {by: _in_order(stored, some, order) for by, some in outcomes.items()}, _chance(states)
+        {by: _in_order(stored, some, order) for by, some in outcomes.items()}, _chance(task, states)
     )
 
 
-def _state(description: str, source: Path) -> State:
+def _state(task: Task, description: str, source: Path) -> State:
     try:
-        return parse_state(0, description)  # which sequence it is of is not told there
+        return task.state(description)  # of which sequence it is is not told there
     except (LanguageError, RuleError) as error:
         raise DataError(f"{source}: {error}") from error
 
@@ -91,12 +88,12 @@ def _in_order(
     return tuple(replace(outcomes[place], sample_id=each.sample_id) for each, place in pairs)
 
 
-def _chance(states: Sequence[State]) -> dict[str, dict[int, float]]:
+def _chance(task: Task, states: Sequence[State]) -> dict[str, dict[int, float]]:
     return {
         name: {
             int(n): percent / 100
             for n, percent in found["by_numops"].items()
             if percent is not None
         }
-        for name, found in baselines(states).items()
+        for name, found in task.baselines(states).items()
     }

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark.boxes.baseline import readings
+from benchmark.decoding.engines import ENGINES
 from benchmark.errors import DataError
 from benchmark.hypotheses.results import (
     Decoding,
@@ -20,6 +21,7 @@ from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.store.files import read_object
 from benchmark.store.rescoring import Rescored, rescore
+from benchmark.tasks import Task, task_of
 
 _FREE: Decoding = "unconstrained"
 """The one engine that works without the constraint, and what results of it are called."""
@@ -161,7 +163,7 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
     older, free = not {"exact", "set"} <= outcomes.keys() & chance.keys(), setting.decoding == _FREE
     note = ""
     if older or free:
-        again, note = _again(outcomes["set"], path, older=older)
+        again, note = _again(task_of(document), outcomes["set"], path, older=older)
         outcomes, chance = {**again.outcomes, **outcomes}, {**again.chance, **chance}
     if "set" not in chance:
         chance["set"] = chance["mentions"]
@@ -176,13 +178,15 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
     return replace(results.pop("set"), others=results, note=note)
 
 
-def _again(stored: Sequence[Outcome], path: Path, *, older: bool) -> tuple[Rescored, str]:
+def _again(
+    task: Task, stored: Sequence[Outcome], path: Path, *, older: bool
+) -> tuple[Rescored, str]:
     """The predictions beside a result scored again, or nothing; and a note of what to know."""
     predictions = path.with_name("predictions.jsonl")
     why = f"no {predictions.name} beside it"
     if predictions.exists():
         try:
-            found = rescore(stored, predictions)
+            found = rescore(task, stored, predictions)
         except DataError as error:
             why = str(error)
         else:
@@ -229,7 +233,8 @@ def _setting(document: Mapping[str, object], path: Path) -> Setting:
     found = [name for name in _FORMATS if name == asked]
     if not found:
         raise DataError(f"{path}: prompt_format {asked!r} is none of {', '.join(_FORMATS)}")
-    decoding: Decoding = _FREE if engine == _FREE else "constrained"
+    row = ENGINES.get(engine)
+    decoding: Decoding = _FREE if row and not row.constrained else "constrained"
     return Setting(decoding, found[0])
 
 

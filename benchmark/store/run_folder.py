@@ -40,6 +40,8 @@ class RunFolder:
         self._identity: dict[str, object] = json.loads(json.dumps(identity))
         self._set_aside = set_aside
         self._lock = FileLock(path / ".lock")
+        self._written: list[str] | None = None
+        """The descriptions in the file of predictions, in its order, once it has been read."""
 
     def __enter__(self) -> Self:
         """Take the folder, new or left by the same run.
@@ -72,14 +74,17 @@ class RunFolder:
 
     def finished(self) -> dict[str, str]:
         """The predictions that are there, by description, after dropping a torn last line."""
-        if not self.predictions.exists():
-            return {}
-        self._drop_torn_line()
-        return read_predictions(self.predictions)
+        there = {}
+        if self.predictions.exists():
+            self._drop_torn_line()
+            there = read_predictions(self.predictions)
+        self._written = list(there)
+        return there
 
     def append(self, predictions: Iterable[tuple[str, str]]) -> None:
         """Add finished predictions, as (description, text), and have them on disk."""
-        lines = "".join(prediction_line(description, text) for description, text in predictions)
+        added = list(predictions)
+        lines = "".join(prediction_line(description, text) for description, text in added)
         try:
             with self.predictions.open("a", encoding="utf-8", newline="") as file:
                 file.write(lines)
@@ -87,6 +92,8 @@ class RunFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.predictions)) from error
+        if self._written is not None:
+            self._written += [description for description, _ in added]
 
     def result(self) -> dict[str, object]:
         """The result that was written when the run was over; empty before."""
@@ -100,14 +107,14 @@ class RunFolder:
         """Keep how the run goes, for when it is resumed."""
         write_text(self._notes, [json.dumps(notes), "\n"])
 
-    def finish(self, result: Mapping[str, object], descriptions: Iterable[str]) -> Path:
-        """Put the predictions in the order of the descriptions, and write the result; its path.
+    def finish(self, result: Mapping[str, object], predictions: Iterable[tuple[str, str]]) -> Path:
+        """Put the predictions into this order, and write the result; return its path.
 
         Engines finish states in an order of their own; a finished run's file shows none of it.
         """
-        there = self.finished()
-        if list(there) != (wanted := list(descriptions)):
-            write_text(self.predictions, [prediction_line(each, there[each]) for each in wanted])
+        ordered = list(predictions)
+        if self._written != [description for description, _ in ordered]:
+            write_text(self.predictions, [prediction_line(*each) for each in ordered])
         write_text(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
 

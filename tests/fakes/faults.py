@@ -23,9 +23,9 @@ from benchmark.decoding import constraint, outlines_engine
 from benchmark.decoding.rows import Row
 from benchmark.models import tokenizer as tokenizers
 from benchmark.pipeline import fingerprint, prints
-from benchmark.pipeline.requests import RunRequest
 from benchmark.prompts import rendering
 from benchmark.records import Answer, Outcome, State, TokenIds
+from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts
 
 Injector = Callable[[pytest.MonkeyPatch, RunRequest, Path], RunRequest]

@@ -8,11 +8,11 @@ import pytest
 from benchmark.decoding.pace import Pace
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
-from benchmark.pipeline import DataRequest
-from benchmark.pipeline.answers import correct_answer
-from benchmark.pipeline.data import load_states
-from benchmark.prompts.rendering import prompt
-from benchmark.prompts.settings import PromptSettings
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Questions
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, task_named
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
@@ -33,12 +33,8 @@ def test_a_model_without_fault_is_replayed_in_few_passes(rows: int) -> None:
     replayed = runpy.run_path(str(ROOT / "docs" / "engine_replay.py"))["replayed"]
     tokenizer = load_tokenizer(locate(str(MODEL)))
     states = load_states(DataRequest(seed=0, states=STATES))
-    correct = {
-        prompt(tokenizer, state.description, PromptSettings()).token_ids: correct_answer(
-            tokenizer, state
-        )
-        for state in states
-    }
+    settings = resolve(RunRequest(str(MODEL), Path("unused"), device="cpu"))
+    correct = Questions(task_named(DEFAULT), settings, tokenizer, states).drafts
     pace = Pace.on("cuda", rows)
     known, unknown = (replayed(tokenizer, answers, correct, pace) for answers in (correct, {}))
     assert 1 + STATES // rows <= known.passes < 1 + 1.5 * STATES / rows + 2

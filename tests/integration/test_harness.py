@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.pipeline import DataRequest, RunRequest, load_states, run
-from benchmark.pipeline.requests import Progress
 from benchmark.report.explorer import state_id
+from benchmark.runs.requests import Progress
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "fixtures" / "models"

@@ -33,6 +33,9 @@ def setup(
             tokenizer.raw.save_pretrained(folder)
         return {
             "engine": engine,
+            "factory": None,
+            "constrained": True,
+            "loads_weights": True,
             "model": str(folder),
             "dtype": "float32",
             "device": "cpu",

@@ -14,8 +14,8 @@ from benchmark.models.registry import registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.measure import prepare
 from benchmark.pipeline.placement import needed_gpus
-from benchmark.pipeline.requests import DataRequest, RunRequest
 from benchmark.report.progress import RunProgress
+from benchmark.runs.requests import DataRequest, RunRequest
 
 Plan = Callable[..., str]
 

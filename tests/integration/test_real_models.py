@@ -11,10 +11,10 @@ from benchmark.models.sources import source
 from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest, score_files
 from benchmark.pipeline import fingerprint as stages
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pipeline.loading import Loaders
 from benchmark.pipeline.measure import execute, prepare
 from benchmark.pytest_plugin import REPEATS
 from benchmark.regression.record import Record
+from benchmark.runs.loading import Loaders
 from benchmark.snapshots.extension import MeasurementExtension
 from benchmark.snapshots.fingerprints import Blessing
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from benchmark.boxes.states import parse_state
 from benchmark.boxes.subsample import NUMOPS
 from benchmark.errors import DataError
-from benchmark.pipeline import DataRequest, evaluate, load_states
-from benchmark.pipeline.answers import answer_text
 from benchmark.prompts.rendering import completion
 from benchmark.records import State
 from benchmark.report.explorer import state_id
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
 from benchmark.scoring.outcomes import MAIN, SCORES
+from benchmark.tasks import DEFAULT, Task, task_named
 
 Queries = Sequence[Sequence[int]]
 """``(numops, 1 for right by each score)`` of each query of a state, box by box."""
@@ -58,22 +58,22 @@ def documents(
     seed: int | None = None,
     states: int | None = None,
     split: str = "test",
+    task: str = DEFAULT,
 ) -> list[Document]:
     """The states that ``run`` asks about with the same options, in its order.
 
     Raises:
         BenchmarkError: as ``run`` does.
     """
-    path = Path(data) if data else None
-    return [
-        _document(state) for state in load_states(DataRequest(path, password, seed, states, split))
-    ]
+    request = DataRequest(Path(data) if data else None, password, seed, states, split, task)
+    return [_document(task_named(task), state) for state in load_states(request)]
 
 
-def queries(sample_id: int, description: str, text: str) -> list[list[int]]:
+def queries(sample_id: int, description: str, text: str, task: str = DEFAULT) -> list[list[int]]:
     """How a text about a state is scored, by our scorer and every score."""
-    scores = evaluate([parse_state(sample_id, description)], [text])
-    outcomes = [scores[by][0] for by in _COLUMNS]
+    known = task_named(task)
+    judged = known.judge(known.state(description, sample_id), text)
+    outcomes = [judged.outcomes[by] for by in _COLUMNS]
     columns = (outcome.correct for outcome in outcomes)
     rows = zip(outcomes[0].numops, *columns, strict=True)
     return [list(map(int, row)) for row in rows]
@@ -92,11 +92,11 @@ def accuracy(scored: Iterable[Queries], group: str) -> float:
     return sum(right) / len(right) if right else float("nan")
 
 
-def _document(state: State) -> Document:
+def _document(task: Task, state: State) -> Document:
     return {
         "id": state_id(state.description),
         "sample_id": state.sample_id,
         "description": state.description,
         "prompt": completion(state.description),
-        "answer": answer_text(state),
+        "answer": task.correct_text(state),
     }

@@ -19,7 +19,8 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from benchmark.decoding.protocols import protocol as named_protocol
 from benchmark.errors import SettingError
 from benchmark.export.harness.boxes import GROUPS, Queries, accuracy, documents, queries
-from benchmark.export.harness.decoder import Decoder
+from benchmark.export.harness.model import HarnessModel
+from benchmark.runs.settings import settings_of
 
 
 def _accuracy(group: str) -> Metric:
@@ -96,17 +97,17 @@ class EntityTracking(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped h
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # as ModelAPI has it
         model_path: str | None = None,
-        **settings: Any,  # noqa: ANN401  # checked by Decoder
+        **settings: Any,  # noqa: ANN401  # checked by settings_of
     ) -> None:
         """Load the model named, or the one at ``model_path``."""
         super().__init__(model_name, base_url, api_key, [], config)
-        self._decoder = Decoder(model_path or model_name, **settings)
+        self._model = HarnessModel(model_path or model_name, settings_of(settings))
         self._waiting: list[tuple[str, asyncio.Future[str]]] = []
         self._worker: asyncio.Task[None] | None = None
 
     def max_connections(self) -> int:
         """As many as are decoded together."""
-        return self._decoder.settings.limits.batch_size
+        return self._model.settings.limits.batch_size
 
     async def generate(
         self,
@@ -136,7 +137,7 @@ class EntityTracking(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped h
             await asyncio.sleep(_PATIENCE)  # for those that come at the same time
             batch, self._waiting = self._waiting, []
             try:
-                texts = await asyncio.to_thread(self._decoder.texts, [text for text, _ in batch])
+                texts = await asyncio.to_thread(self._model.texts, [text for text, _ in batch])
             except Exception as error:  # noqa: BLE001  # each who waits is told
                 for _, answer in batch:
                     answer.set_exception(error)

@@ -24,8 +24,9 @@ except ImportError as error:
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from benchmark.export.harness.decoder import Decoder
+from benchmark.export.harness.model import HarnessModel
 from benchmark.models.loading import resolve_device
+from benchmark.runs.settings import settings_of
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -44,29 +45,19 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
     def __init__(
         self,
         pretrained: str,
-        engine: str | None = None,
-        protocol: str = "default",
-        dtype: str | None = None,
         device: str | None = None,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
-        max_new_tokens: int | None = None,
+        **settings: object,
     ) -> None:
-        """Take what ``--model_args`` has, under the names of ``run``."""
+        """Take what ``--model_args`` has: the settings of ``run``, under their names."""
         super().__init__()
         if max_batch_size is not None:
             raise SettingError("max_batch_size: an engine has one batch size; give batch_size")
         # 1 is lm_eval's own default: whoever wants it takes the protocol ``paper``.
         size = int(batch_size or 1)
-        self._decoder = Decoder(
-            pretrained,
-            engine,
-            protocol,
-            _device(device),
-            dtype,
-            size if size > 1 else None,
-            max_new_tokens,
-        )
+        own = {"device": _device(device), "batch_size": size if size > 1 else None}
+        self._model = HarnessModel(pretrained, settings_of({**settings, **own}))
 
     def generate_until(
         self,
@@ -80,7 +71,7 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
         """
         for request in requests:
             _check(request.args[1])
-        return self._decoder.texts([request.args[0] for request in requests])
+        return self._model.texts([request.args[0] for request in requests])
 
     def loglikelihood(self, requests: "list[Instance]") -> list[tuple[float, bool]]:  # noqa: ARG002
         """Nothing that an engine does."""
@@ -91,9 +82,10 @@ class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
         raise SettingError("the model entity-tracking generates only; take --model hf for this")
 
 
-def _device(asked: str | None) -> str | None:
+def _device(asked: str | None) -> str:
     """lm_eval says cuda:0 where nobody said anything: no error without a GPU, as with its hf."""
-    return "cpu" if asked == "cuda:0" and resolve_device("auto") == "cpu" else asked
+    none_here = asked == "cuda:0" and resolve_device("auto") == "cpu"
+    return "cpu" if none_here else asked or "auto"
 
 
 def _check(asked: Mapping[str, object]) -> None:

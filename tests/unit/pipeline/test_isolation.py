@@ -13,13 +13,13 @@ from benchmark.errors import SettingError
 from benchmark.pipeline import isolation
 from benchmark.pipeline.isolation import isolate, probe_of
 from benchmark.pipeline.probes import Probe
-from benchmark.pipeline.requests import DataRequest
 from benchmark.pipeline.surroundings import data_described
 from benchmark.regression.environment import Environment, versions
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
 from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
+from benchmark.runs.requests import DataRequest
 
 TRACK = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)

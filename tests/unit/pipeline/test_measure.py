@@ -9,9 +9,9 @@ from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.registry import registry
 from benchmark.pipeline import RunRequest
-from benchmark.pipeline.measure import prompt_settings, registered_bos, resolve
 from benchmark.pipeline.pairs import as_registered
 from benchmark.prompts.settings import PromptSettings
+from benchmark.runs.resolution import prompt_settings, registered_bos, resolve
 
 OUT = Path("unused")
 PROMPTS = Path(__file__).parents[3] / "fixtures" / "prompts"

@@ -22,8 +22,8 @@ from benchmark.pipeline.pairs import (
     published_model,
     registered,
 )
-from benchmark.pipeline.requests import RunRequest
 from benchmark.records import Outcome
+from benchmark.runs.requests import RunRequest
 from benchmark.stats.summary import Scored
 
 

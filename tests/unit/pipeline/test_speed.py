@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from benchmark.errors import BenchmarkError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline import DataRequest
+from benchmark.pipeline import DataRequest, RunRequest
 from benchmark.pipeline.speed import SpeedRequest, speed
 from benchmark.speed import field
 
@@ -57,9 +57,8 @@ def request_(
         tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id).save_pretrained(folder)
         tokenizer.raw.save_pretrained(folder)
     data = DataRequest(seed=1, states=STATES)
-    return lambda engines, **more: SpeedRequest(
-        str(folder), engines, data, device="cpu", dtype="float32", **{"repeats": 2, **more}
-    )
+    run = RunRequest(str(folder), Path("unused"), data, device="cpu", dtype="float32")
+    return lambda engines, **more: SpeedRequest(run, engines, **{"repeats": 2, **more})
 
 
 @pytest.fixture

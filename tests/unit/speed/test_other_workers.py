@@ -17,6 +17,9 @@ from benchmark.speed.vllm_worker import VllmEngine
 EOS = 9
 SETUP: Setup = {
     "engine": "",
+    "factory": None,
+    "constrained": True,
+    "loads_weights": True,
     "model": "there",
     "dtype": "float32",
     "device": "cpu",

@@ -11,6 +11,9 @@ from benchmark.speed.process import EngineProcess, EngineProcessError
 
 SETUP: Setup = {
     "engine": "fake",
+    "factory": None,
+    "constrained": True,
+    "loads_weights": True,
     "model": "none",
     "dtype": "float32",
     "device": "cpu",

@@ -104,7 +104,7 @@ def test_a_finished_run_has_the_order_of_the_data(tmp_path: Path) -> None:
         folder.append([("b", "2"), ("c", "3")])
         folder.append([("a", "1")])
         assert list(folder.finished()) == ["b", "c", "a"]
-        folder.finish({}, ["a", "b", "c"])
+        folder.finish({}, [("a", "1"), ("b", "2"), ("c", "3")])
         assert list(folder.finished().items()) == [("a", "1"), ("b", "2"), ("c", "3")]
 
 

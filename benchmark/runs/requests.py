@@ -1,18 +1,21 @@
 """What is asked of a run, and how it shows where it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from benchmark.models.registry import RegisteredModel
 from benchmark.records import Tally
+from benchmark.runs.settings import Settings, checked
+from benchmark.tasks import DEFAULT, task_named
 
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
-    """Which states: of a JSONL file, of the authors' ZIP, or generated from a seed.
+    """Which states of which task: of a JSONL file, of the authors' ZIP, or generated from a seed.
 
-    The seed is 0 where none is given, and must not be given beside a file.
+    The seed is 0 if none is given, and must not be given with a file.
     """
 
     path: Path | None = None
@@ -20,13 +23,24 @@ class DataRequest:
     seed: int | None = None
     states: int | None = None
     split: str = "test"
+    task: str = DEFAULT
+
+
+def data_request_of(values: Mapping[str, object]) -> DataRequest:
+    """Return the request that the options of a command line or of a harness come to.
+
+    Raises:
+        SettingError: for a value that no such option has, and for an unknown task.
+    """
+    request = checked(DataRequest, values)
+    task_named(request.task)
+    return request
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """One run: which model on which states, and every setting that can change its score.
+class RunRequest(Settings):
+    """One run: which model on which states, where it is kept, and its settings.
 
-    ``None`` takes the protocol's own setting; for ``instruction_role`` what the registry says.
     ``entry`` is what a registry of one's own says of a model that it names by its folder.
     ``set_aside`` moves another run that is in the folder out of the way instead of refusing it.
     """
@@ -34,19 +48,8 @@ class RunRequest:
     model: str
     out: Path
     data: DataRequest = DataRequest()
-    engine: str | None = None
-    protocol: str = "default"
-    prompt_format: str = "completion"
-    prompt_variant: str = "authors"
-    instruction_role: str | None = None
-    bos: str = "auto"
     entry: RegisteredModel | None = None
     revision: str | None = None
-    device: str = "auto"
-    dtype: str | None = None
-    quantization: str | None = None
-    batch_size: int | None = None
-    max_new_tokens: int | None = None
     set_aside: bool = False
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from benchmark.boxes.archive import read_archive
 from benchmark.boxes.dataset import generate, read_file
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, SettingError
-from benchmark.pipeline.requests import DataRequest
 from benchmark.records import Contents, Outcome, State
-from benchmark.scoring.outcomes import score_all
-from benchmark.scoring.parsing import parse_answer
 from benchmark.scoring.predictions import match, read_predictions
+from benchmark.runs.requests import DataRequest
 from benchmark.stats.summary import Summary, summarize
+from benchmark.tasks import DEFAULT, task_named
 
 
 def load_states(request: DataRequest) -> list[State]:
@@ -45,9 +43,13 @@ def check_number(request: DataRequest) -> None:
         raise SettingError(f"--states {request.states}: at least 1 is needed")
 
 
-def evaluate(states: Sequence[State], predictions: Sequence[str]) -> dict[str, tuple[Outcome, ...]]:
-    """Return the outcome of each state's predicted text, by every score."""
-    return score_all([parse_answer(text, BOXES) for text in predictions], states)
+def evaluate(
+    states: Sequence[State], predictions: Sequence[str], task: str = DEFAULT
+) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcome of each state's predicted text, by every score of the task."""
+    known = task_named(task)
+    judged = [known.judge(*pair) for pair in zip(states, predictions, strict=True)]
+    return {by: tuple(each.outcomes[by] for each in judged) for by in known.scores}
 
 
 def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[str, Summary]:
@@ -59,7 +61,7 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[
     if not scored:
         raise DataError(f"{predictions}: no prediction for any state of the gold data")
     states, texts = zip(*scored, strict=True)
-    return {by: summarize(outcomes) for by, outcomes in evaluate(states, texts).items()}
+    return {by: summarize(outcomes) for by, outcomes in evaluate(states, texts, gold.task).items()}
 
 
 def _source(request: DataRequest) -> Iterator[State]:

@@ -1,0 +1,42 @@
+"""Our engines behind the interface of a harness: prompts as text in, answers as text out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmark.models.loading import load_model, load_tokenizer
+from benchmark.models.location import locate
+from benchmark.prompts.rendering import prompt_ids
+from benchmark.runs.evaluation import Decoder
+from benchmark.runs.requests import RunRequest
+from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.settings import Settings
+from benchmark.tasks import DEFAULT, task_named
+
+
+class HarnessModel:
+    """A model loaded as ``run`` loads it, decoding as ``run`` decodes."""
+
+    def __init__(self, model: str, settings: Settings, task: str = DEFAULT) -> None:
+        """Load it.
+
+        Raises:
+            BenchmarkError: as ``run`` does.
+        """
+        request = RunRequest(model, Path("unused"), **asdict(settings))
+        self.settings, location = resolve(request), locate(model)
+        tokenizer = load_tokenizer(location, registered_bos(request))
+        weights = None
+        if self.settings.engine_row.loads_weights:
+            weights = load_model(location, self.settings.options)
+        self._decoder = Decoder(self.settings, task_named(task).expression, tokenizer, weights)
+
+    def texts(self, prompts: Sequence[str]) -> list[str]:
+        """Return the model's answers, in the order of the prompts.
+
+        Raises:
+            ModelError: when tokenizer and weights do not go together, or a prompt is too long.
+        """
+        tokenizer = self._decoder.tokenizer
+        ids = [prompt_ids(tokenizer, text, self.settings.prompt) for text in prompts]
+        return [completion.text for completion in self._decoder.completions(ids, {})]
