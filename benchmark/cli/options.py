@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark.decoding.engines import decoding_engines
+
 
 def flag(*names: str, text: str) -> object:
     """An option that is there or not: typer would show a type after it that nobody gives."""
@@ -69,7 +71,7 @@ Repeats = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(help="outlines, unconstrained or speculative; default: the protocol's."),
+    typer.Option(help=f"{', '.join(decoding_engines())}; default: the protocol's."),
 ]
 Protocol = Annotated[str, typer.Option(help="default or paper.")]
 Quantization = Annotated[str | None, typer.Option(help="8bit; needs a GPU.")]
@@ -84,7 +86,9 @@ RegistryFile = Annotated[
 ModelStoreFolder = Annotated[
     Path, typer.Option("--store", help="Where measurements are kept.", metavar="DIR")
 ]
-Task = Annotated[str, typer.Option(help="boxes (the paper's) or move-contents; docs/tasks.md.")]
+Task = Annotated[
+    str, typer.Option(help="boxes, the paper's, or another of docs/tasks.md.", metavar="NAME")
+]
 
 
 SETTINGS: Mapping[str, tuple[object, object]] = {

@@ -10,6 +10,7 @@ import typer
 
 from benchmark.cli.options import Model, flag, takes_data, takes_settings
 from benchmark.cli.writing import check_outputs, write_json
+from benchmark.decoding.engines import ENGINES
 
 _INTERRUPTED = 130
 
@@ -26,8 +27,7 @@ def speed(
     engines: Annotated[
         str,
         typer.Option(
-            help="NAME[@BATCH|@best][:DTYPE], separated by commas; of speculative, outlines, "
-            "unconstrained, vllm, vllm-tuned, llama.cpp.",
+            help=f"NAME[@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
             metavar="LIST",
         ),
     ] = "speculative,outlines",

@@ -32,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--states", type=int, metavar="N", help="only the first N states")
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
     group.addoption("--password", help="of the original ZIP")
-    group.addoption("--task", default="boxes", help="boxes or move-contents (default: boxes)")
+    group.addoption(
+        "--task", default="boxes", metavar="NAME", help="of docs/tasks.md (default: boxes)"
+    )
     group.addoption("--protocol", default="default", help="default or paper (default: default)")
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")

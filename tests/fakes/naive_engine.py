@@ -1,0 +1,79 @@
+"""Greedy decoding under a constraint as its definition says: one prompt, one token, one pass.
+
+It has no cache, no batch and no draft: what the project's engines are compared with, and what
+an engine costs to add (this module, and a row in the table of engines).
+"""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+import torch
+
+from benchmark.decoding.engines import Inputs
+from benchmark.models.tokenizer import spell_out
+from benchmark.records import Completion, TokenIds
+
+
+class NaiveEngine:
+    """The likeliest allowed token after everything so far, until the end of the sequence."""
+
+    composition: dict[str, object] = {}  # noqa: RUF012  # as the protocol of engines has it
+
+    def __init__(self, inputs: Inputs) -> None:
+        """Keep what it decodes with."""
+        self._inputs = inputs
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """Yield one completion at a time."""
+        for index, prompt in enumerate(prompts):
+            if index not in done:
+                yield [(index, self._completion(prompt))]
+
+    def _completion(self, prompt: TokenIds) -> Completion:
+        inputs = self._inputs
+        assert inputs.constraint is not None
+        answer: list[int] = []
+        while len(answer) < inputs.limits.max_new_tokens:
+            with torch.inference_mode():
+                scores = inputs.model(torch.tensor([[*prompt, *answer]])).logits[0, -1]
+            allowed = sorted(inputs.constraint.allowed(answer))
+            token = allowed[int(scores[allowed].argmax())]
+            if token == inputs.tokenizer.eos_id:
+                break
+            answer.append(token)
+        text = spell_out(inputs.tokenizer.spellings, answer)
+        return Completion(tuple(answer), text, finished=len(answer) < inputs.limits.max_new_tokens)
+
+
+def create(inputs: Inputs) -> NaiveEngine:
+    """Return the engine."""
+    return NaiveEngine(inputs)
+
+
+class Recital:
+    """Says the answer that is expected: an engine that loads no weights."""
+
+    composition: dict[str, object] = {}  # noqa: RUF012
+
+    def __init__(self, inputs: Inputs) -> None:
+        """Keep what it decodes with."""
+        assert inputs.weights is None
+        self._inputs = inputs
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """Yield all completions at once."""
+        expected = {i: self._inputs.expected[p] for i, p in enumerate(prompts) if i not in done}
+        spellings = self._inputs.tokenizer.spellings
+        yield [
+            (i, Completion(ids, spell_out(spellings, ids), finished=True))
+            for i, ids in expected.items()
+        ]
+
+
+def create_recital(inputs: Inputs) -> Recital:
+    """Return the engine."""
+    return Recital(inputs)

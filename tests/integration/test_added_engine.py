@@ -1,0 +1,97 @@
+"""An engine is a module and a row: nothing else has to know it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from benchmark.decoding.engines import ENGINES, EngineRow
+from benchmark.models import loading
+from benchmark.regression.storage import read_record
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
+from benchmark.tasks import DEFAULT, task_named
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "fixtures" / "models" / "copy-a"
+STATES = 1
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines more, whose module this process and those that it starts can import."""
+    folder = str(ROOT / "tests" / "fakes")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", folder)
+    naive = EngineRow("naive", "one token a pass", "naive_engine:create")
+    recital = EngineRow(
+        "recital", "the right answer", "naive_engine:create_recital", loads_weights=False
+    )
+    for row in (naive, recital):
+        monkeypatch.setitem(ENGINES, row.name, row)
+
+
+def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
+    """Both decode with the row's engine, say so, and give what the project's own engine gives."""
+    common = ("--states", str(STATES), "--device", "cpu")
+    for engine in ("naive", "speculative"):
+        out = tmp_path / engine
+        done = command_line("run", "--model", MODEL, "--engine", engine, "--out", out, *common)
+        assert done.returncode == 0, done.stderr
+        record = tmp_path / f"{engine}.json.gz"
+        done = command_line("fingerprint", MODEL, "--engine", engine, "--out", record, *common)
+        assert done.returncode == 0, done.stderr
+    texts = [
+        (tmp_path / name / "predictions.jsonl").read_text() for name in ("naive", "speculative")
+    ]
+    assert texts[0] == texts[1]
+    result = json.loads((tmp_path / "naive" / "result.json").read_text())
+    assert result["protocol"]["engine"] == "naive"
+    assert result["protocol"]["changed"] == ["engine"]
+    assert result["constraint"]["expression"] == task_named(DEFAULT).expression
+    done = command_line("compare", tmp_path / "speculative.json.gz", tmp_path / "naive.json.gz")
+    assert done.returncode == 0, done.stdout
+    assert read_record(tmp_path / "naive.json.gz").environment.protocol["engine"] == "naive"
+
+
+def test_speed(command_line: Command, tmp_path: Path) -> None:
+    """Its worker, a process of its own, gets the row from the measuring process."""
+    out = tmp_path / "speed.json"
+    given = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
+    engines = "naive,speculative,recital"
+    done = command_line("speed", "--model", MODEL, "--engines", engines, "--json", out, *given)
+    assert done.returncode == 0, done.stderr
+    naive, ours, recital = json.loads(out.read_text())["engines"]
+    assert naive["rounds"][0]["answers"] == ours["rounds"][0]["answers"]
+    tokens = len(naive["rounds"][0]["answers"][0])
+    assert naive["rounds"][0]["passes"] == tokens + 1
+    assert recital["rounds"][0]["passes"] == 0
+
+
+def test_an_engine_without_weights(
+    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None are loaded for it, and all that it says is right by every score."""
+    monkeypatch.setattr(loading, "load_model", None)
+    out = tmp_path / "recital"
+    states = len(load_states(DataRequest(states=STATES)))
+    done = command_line(
+        *("run", "--model", MODEL, "--engine", "recital", "--out", out, "--states", str(STATES)),
+        *("--device", "cpu", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    right = {"correct": 7 * states, "total": 7 * states}
+    assert result["overall"] == result["exact"]["overall"] == right
+
+
+def test_engines_that_only_speed_measures(command_line: Command, tmp_path: Path) -> None:
+    """``run`` refuses them by one line with those that it has."""
+    done = command_line("run", "--model", MODEL, "--engine", "vllm", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "no engine 'vllm'; choose one of speculative, outlines, unconstrained" in done.stderr
+    assert "naive" in done.stderr
