@@ -15,6 +15,7 @@ from benchmark.regression.history import commit_of, worktree
 from benchmark.regression.layers import project_root
 from benchmark.regression.record import Record
 from benchmark.regression.storage import read_record
+from benchmark.runs.settings import SETTINGS
 
 _REPEATS = 2
 """Of the old code, where its record has none."""
@@ -151,22 +152,15 @@ def probe_of(record: Record, model: str) -> Probe:
     resolved = str(Path(model).resolve()) if Path(model).exists() else model
     seed = ["--seed", str(data.get("seed") or 0)]
     states = ["--states", str(data.get("states") or record.states)]
+    if task := data.get("task"):
+        states += ["--task", str(task)]
     if protocol.get("name") == "plain use":
         return Probe("plain", (resolved, *seed, *states), "")
-    options = {
-        "--engine": protocol.get("engine"),
-        "--protocol": protocol.get("name"),
-        "--prompt-format": protocol.get("prompt_format"),
-        "--prompt-variant": protocol.get("prompt_variant"),
-        "--instruction-role": protocol.get("instruction_role"),
-        "--bos": protocol.get("bos"),
-        "--device": protocol.get("device"),
-        "--dtype": protocol.get("dtype"),
-        "--quantization": protocol.get("quantization"),
-        "--batch-size": protocol.get("batch_size"),
-        "--max-new-tokens": protocol.get("max_new_tokens"),
-    }
-    given = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+    recorded = {**protocol, "protocol": protocol.get("name")}
+    options = ((f"--{name.replace('_', '-')}", recorded.get(name)) for name in SETTINGS)
+    given = [
+        str(part) for option, value in options if value is not None for part in (option, value)
+    ]
     return Probe("fingerprint", (resolved, *seed, *states, *given), "")
 
 

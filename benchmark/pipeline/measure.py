@@ -1,7 +1,8 @@
 """A run: from a request to predictions and a result on disk."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -131,27 +132,12 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
     return Prepared(location, questions, identity(questions, location, tokenizing))
 
 
-def finished(work: Prepared, out: Path) -> Measured | None:
-    """Return the result if the folder holds all of it; no weights are needed for that.
-
-    Raises:
-        ResumeError: when the folder holds another run or another process holds it.
-    """
-    if not out.exists():
-        return None
-    with RunFolder(out, work.identity) as folder:
-        judged = _judged(work, folder)
-        if not folder.result() or len(judged) < len(work.states):
-            return None
-    return _measured(work, judged)
-
-
 def execute(
     work: Prepared,
     out: Path,
     progress: Progress,
     *,
-    device: str | None = None,
+    placed: Callable[[], AbstractContextManager[str]] | None = None,
     set_aside: bool = False,
     loaders: Loaders = _ANEW,
 ) -> Measured:
@@ -161,7 +147,8 @@ def execute(
         work: the run.
         out: its folder.
         progress: shows how far it is.
-        device: which one of the request's kind, where that is settled only now.
+        placed: gives a device for as long as it takes, if something is to be decoded; by default
+            the request's own.
         set_aside: move another run that is in the folder out of the way.
         loaders: what loads the weights.
 
@@ -169,12 +156,14 @@ def execute(
         ResumeError: when the folder holds another run or another process holds it.
         ModelError: when the weights cannot be loaded or do not fit.
     """
-    options = replace(work.settings.options, device=device or work.settings.options.device)
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
         judged = _judged(work, folder)
         history = History.of(folder.notes())
         if len(judged) < len(work.states) or not folder.result():
-            history = _decode(work, options, folder, judged, history, progress, loaders)
+            options = work.settings.options
+            with placed() if placed else nullcontext(options.device) as device:
+                on = replace(options, device=device)
+                history = _decode(work, on, folder, judged, history, progress, loaders)
         measured = _measured(work, judged)
         result = {**measured.document, **history.as_json(), **work.identity}
         texts = ((state.description, judged[i].text) for i, state in enumerate(work.states))

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pipeline.measure import Measured, Prepared, execute, finished, prepare
+from benchmark.pipeline.measure import Measured, Prepared, execute, prepare
 from benchmark.pipeline.placement import AsAsked, Placement
 from benchmark.regression.record import Record
 from benchmark.runs.loading import Loaders
@@ -47,10 +47,13 @@ class ModelStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Not RunFolder's own lock, which refuses: here the second one waits for the first.
         with FileLock(self.folder / f"{out.name}.lock"):
-            if measured := finished(prepared, out):
-                return measured
-            with self.placement.place(prepared) as device:
-                return execute(prepared, out, self.progress, device=device, loaders=self.loaders)
+            return execute(
+                prepared,
+                out,
+                self.progress,
+                placed=lambda: self.placement.place(prepared),
+                loaders=self.loaders,
+            )
 
     def fingerprint(self, request: RunRequest, repeats: int) -> Record:
         """The fingerprint of the request, made now, where its model has room; it is not stored.

@@ -115,7 +115,8 @@ class RunFolder:
         ordered = list(predictions)
         if self._written != [description for description, _ in ordered]:
             write_text(self.predictions, [prediction_line(*each) for each in ordered])
-        write_text(self._result, [json.dumps(result, indent=2), "\n"])
+        if self.result() != json.loads(json.dumps(result)):
+            write_text(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
 
     def _claim(self) -> None:
