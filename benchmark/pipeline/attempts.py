@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from benchmark.regression.digests import StageRecord
-from benchmark.regression.stage import Recording, Row, Stage
+from benchmark.regression.stage import Recording, Stage, StageRow
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Attempts:
     stages: dict[str, StageRecord] = field(default_factory=dict)
     _values: dict[str, object] = field(default_factory=dict)
 
-    def take(self, row: Row, run: Recording) -> None:
+    def take(self, row: StageRow, run: Recording) -> None:
         """Record a stage as its row makes it, unless it is recorded already."""
         if row.name not in self.stages:
             self._keep(row.name, lambda: row.take(run))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import takewhile, zip_longest
 
 from benchmark.regression.examples import Example
-from benchmark.regression.movements import Compared, Movement
+from benchmark.regression.movements import Movement, RecordPair
 from benchmark.regression.record import Allowed, AllowedSet, Record
 
 
-def constraint_moved(stage: str, compared: Compared) -> Movement | None:
+def constraint_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the states in which other tokens are allowed."""
     old, new, pairs = compared.old, compared.new, compared.pairs
     if note := _constrained_once(old, new):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from benchmark.regression.reaches import table
 from benchmark.regression.record import Record
-from benchmark.regression.stage import Row
+from benchmark.regression.stage import StageRow
 from benchmark.regression.stages import STAGES
 
 RAISED = 4
@@ -100,6 +100,6 @@ def _looked_up(kind: str, name: str, reaches: Mapping[str, int]) -> int:
     return reaches[max(beginnings, key=len)] if beginnings else 0
 
 
-def _own(row: Row, kind: str) -> Mapping[str, int]:
+def _own(row: StageRow, kind: str) -> Mapping[str, int]:
     """Return what reaches a stage by its own row."""
     return row.reached_by.get(kind, {})

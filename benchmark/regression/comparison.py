@@ -11,7 +11,7 @@ from benchmark.regression.attribution import suspects
 from benchmark.regression.examples import Example
 from benchmark.regression.flips import NEAR, Change, changes, flips, paired
 from benchmark.regression.logits import Shift, shift
-from benchmark.regression.movements import Compared, Movement
+from benchmark.regression.movements import Movement, RecordPair
 from benchmark.regression.noise import Floor, floor
 from benchmark.regression.record import Record
 from benchmark.regression.scores import common_scores
@@ -33,7 +33,7 @@ def compare(old: Record, new: Record) -> Comparison:
     shifts = _shifts(old, new, alignment)
     changed = changes(old, new, alignment)
     excused = _excused(changed, shifts, limit)
-    compared = Compared(old, new, alignment, shifts, limit.largest, excused)
+    compared = RecordPair(old, new, alignment, shifts, limit.largest, excused)
     moved = _movements(compared)
     first = next((each for each in moved if not each.within), None)
     return Comparison(
@@ -52,14 +52,14 @@ def compare(old: Record, new: Record) -> Comparison:
     )
 
 
-def _movements(compared: Compared) -> tuple[Movement, ...]:
+def _movements(compared: RecordPair) -> tuple[Movement, ...]:
     """Return how the stages that both records have differ, in the order of the pipeline."""
     both = compared.old.stages.keys() & compared.new.stages.keys()
     moved = (row.moved(compared) for name, row in STAGES.items() if name in both)
     return tuple(movement for movement in moved if movement)
 
 
-def _examples(compared: Compared, movement: Movement) -> tuple[Example, ...]:
+def _examples(compared: RecordPair, movement: Movement) -> tuple[Example, ...]:
     """Return the first states in which the stage moved, as far as the records keep what moved."""
     old, new, pair = compared.old, compared.new, dict(compared.pairs)
     if movement.failed or old.stages[movement.stage].failed:  # only one of them has anything

@@ -49,7 +49,7 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RecordPair:
     """Two records, and what is known before their stages are compared.
 
     ``shifts`` are those of the log-probabilities, by the old state's number; ``floor`` is the noise
@@ -81,24 +81,24 @@ class Compared:
         )
 
 
-Difference = Callable[[str, Compared], Movement | None]
+FindMovement = Callable[[str, RecordPair], Movement | None]
 """Returns how the stage of that name differs; None if it does not."""
 
 
-def states_moved(stage: str, compared: Compared) -> Movement | None:
+def states_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the states whose digests differ."""
     before, after = compared.digests(stage)
     differ = tuple(one for one, other in compared.pairs if before[one] != after[other])
     return Movement(stage, differ, len(compared.pairs)) if differ else None
 
 
-def whole_moved(stage: str, compared: Compared) -> Movement | None:
+def whole_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the movement of a stage with one digest for all states."""
     before, after = compared.digests(stage)
     return Movement(stage, (0,), 1) if before != after else None
 
 
-def dataset_moved(stage: str, compared: Compared) -> Movement | None:
+def dataset_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the states that differ or changed places, and say how many came or went."""
     alignment = compared.alignment
     differ = states_moved(stage, compared)
@@ -115,7 +115,7 @@ def dataset_moved(stage: str, compared: Compared) -> Movement | None:
     return Movement(stage, states, len(compared.pairs), note=words or None)
 
 
-def logits_moved(stage: str, compared: Compared) -> Movement | None:
+def logits_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the states whose log-probabilities moved beyond the floor; if none, those below."""
     shifts = compared.shifts.items()
     beyond = tuple(state for state, shift in shifts if shift.largest > compared.floor)
@@ -125,7 +125,7 @@ def logits_moved(stage: str, compared: Compared) -> Movement | None:
     return Movement(stage, beyond or below, len(compared.pairs), within=not beyond)
 
 
-def outcomes_moved(stage: str, compared: Compared) -> Movement | None:
+def outcomes_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the states whose outcomes differ, by the scores that both records have."""
     old, new, pairs = compared.old, compared.new, compared.pairs
     before, after = (_outcome_digests(stage, *both) for both in ((old, new), (new, old)))
@@ -136,7 +136,7 @@ def outcomes_moved(stage: str, compared: Compared) -> Movement | None:
     return movement if differ else None
 
 
-def counts_moved(stage: str, compared: Compared) -> Movement | None:
+def counts_moved(stage: str, compared: RecordPair) -> Movement | None:
     """Return the scores whose counts differ, of those that both records have."""
     columns = zip(SCORES, *compared.digests(stage), strict=False)
     scores = tuple(by for by, before, after in columns if before != after)

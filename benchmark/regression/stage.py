@@ -11,9 +11,9 @@ from benchmark.regression.digests import StageRecord
 from benchmark.regression.examples import Example, Show, digest_example
 from benchmark.regression.logits import Logits
 from benchmark.regression.movements import (
-    Compared,
-    Difference,
+    FindMovement,
     Movement,
+    RecordPair,
     states_moved,
     whole_moved,
 )
@@ -75,8 +75,8 @@ def wholly_apart(old: Record, new: Record, one: int, other: int) -> float:  # no
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(ABC):
-    """What a comparison has to know of a stage, whatever its values are.
+class StageRow(ABC):
+    """A row of the table of stages, without the type of the stage's values.
 
     Attributes:
         name: the stage's name in records and reports.
@@ -88,9 +88,8 @@ class Row(ABC):
         difference: returns how two records differ; by default by comparing the digests.
         example: returns what to show of a state; by default its digests.
         distance: returns how far apart two states that differ are, from 0 to 1.
-        reached_by: what can move the stage besides what ``suspects.toml`` has: by kind (library,
-            setting or code) and name, 3 where it makes what the stage records, 2 where what it
-            makes goes straight in, 1 where it may in rare cases.
+        reached_by: what can move the stage, in addition to ``suspects.toml``: by kind (library,
+            setting or code) and name, with the same numbers from 1 to 3.
     """
 
     name: str
@@ -99,7 +98,7 @@ class Row(ABC):
     excusable: bool = False
     portable: bool = True
     decisive: bool = False
-    difference: Difference | None = None
+    difference: FindMovement | None = None
     example: Show | None = None
     distance: Callable[[Record, Record, int, int], float] = wholly_apart
     reached_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -108,7 +107,7 @@ class Row(ABC):
     def take(self, run: Recording) -> tuple[object, tuple[str, ...]]:
         """Make the stage's value; return it with its digests."""
 
-    def moved(self, compared: Compared) -> Movement | None:
+    def moved(self, compared: RecordPair) -> Movement | None:
         """Return how the stage differs between two records that both have it."""
         before, after = compared.old.stages[self.name], compared.new.stages[self.name]
         ended = _ended(self.name, before, after, len(compared.pairs))
@@ -125,7 +124,7 @@ class Row(ABC):
             return self.example(self.name, old, new, one, other)
         return None if self.whole else digest_example(self.name, old, new, one, other)
 
-    def _excused(self, movement: Movement, compared: Compared) -> bool:
+    def _excused(self, movement: Movement, compared: RecordPair) -> bool:
         """Whether only states differ whose answers changed by noise."""
         if self.whole:
             return compared.differ_by_noise_alone
@@ -133,7 +132,7 @@ class Row(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(Row, Generic[T]):
+class Stage(StageRow, Generic[T]):
     """A stage whose value is a ``T``.
 
     Attributes:

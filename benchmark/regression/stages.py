@@ -30,7 +30,7 @@ from benchmark.regression.movements import (
 )
 from benchmark.regression.record import Allowed, AllowedSet
 from benchmark.regression.scores import count_digests, outcome_digests
-from benchmark.regression.stage import Recording, Row, Stage
+from benchmark.regression.stage import Recording, Stage, StageRow
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import score_all
 from benchmark.scoring.parsing import parse_answer
@@ -181,11 +181,11 @@ VERDICT = Stage[Sequence[Counts]](
     difference=counts_moved,
 )
 
-_ROWS: tuple[Row, ...] = (
+_ROWS: tuple[StageRow, ...] = (
     *(DATASET, PROMPT, TOKENS, CONSTRAINT, WEIGHTS),
     *(LOGITS, OUTPUT, ANSWER, OUTCOME, VERDICT),
 )
-STAGES: dict[str, Row] = {row.name: row for row in _ROWS}
+STAGES: dict[str, StageRow] = {row.name: row for row in _ROWS}
 """The stages by name, in the order of the pipeline."""
 
 

@@ -14,7 +14,7 @@ from benchmark.regression import environment
 from benchmark.regression.comparison import Severity, compare
 from benchmark.regression.digests import digest
 from benchmark.regression.record import Record
-from benchmark.regression.stage import Row, Stage
+from benchmark.regression.stage import Stage, StageRow
 from benchmark.regression.stages import STAGES, TOKENS
 from benchmark.regression.storage import read_record, readable, write_record
 from benchmark.report.shift import headline, summary_lines
@@ -35,7 +35,7 @@ def _row(count: Callable[[TokenIds], int]) -> Stage[Sequence[int]]:
     )
 
 
-def _add(patch: pytest.MonkeyPatch, row: Row, behind: str) -> None:
+def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
     """Put a row into the table behind another one."""
     names = list(STAGES)
     later = names[names.index(behind) + 1 :]

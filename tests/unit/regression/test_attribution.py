@@ -10,7 +10,7 @@ from benchmark.regression.digests import StageRecord
 from benchmark.regression.environment import code_digests, libraries
 from benchmark.regression.reaches import KINDS, table
 from benchmark.regression.record import Record
-from benchmark.regression.stage import Row
+from benchmark.regression.stage import StageRow
 from benchmark.regression.stages import STAGES
 
 
@@ -28,7 +28,7 @@ def test_the_table_names_what_there_is() -> None:
     assert {kind for row in STAGES.values() for kind in row.reached_by} <= set(KINDS)
 
 
-def _own(row: Row) -> list[dict[str, int]]:
+def _own(row: StageRow) -> list[dict[str, int]]:
     """The reaches that a row names, each as the table has them."""
     named = (reach for kind in row.reached_by.values() for reach in kind.values())
     return [{row.name: reach} for reach in named]
