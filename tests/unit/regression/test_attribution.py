@@ -130,6 +130,24 @@ def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
     ]
 
 
+def test_a_row_names_suspects_of_its_own_stage(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stage's row names counts as what the table names, for that stage alone."""
+    own = {"code": {"report/": 3, "prompts/": 1}, "library": {"torch": 2}}
+    monkeypatch.setitem(STAGES, "tokens", replace(STAGES["tokens"], reached_by=own))
+    old = replace(record, code={"report/table.py": "1", "prompts/rendering.py": "1"})
+    new = replace(record, code={"report/table.py": "2", "prompts/rendering.py": "2"})
+    reaches = {each.name: each.reach for each in suspects(old, new, "tokens")}
+    assert reaches == {"report/table.py": 3, "prompts/rendering.py": 3}
+    reaches = {each.name: each.reach for each in suspects(old, new, "prompt")}
+    assert reaches == {"report/table.py": 0, "prompts/rendering.py": 3}
+    assert "report/" in {each.name for each in suspects(record, record, "tokens")}
+    versions = {**record.environment.versions, "torch": "2.14"}
+    moved = replace(record, environment=replace(record.environment, versions=versions))
+    assert [each.reach for each in suspects(record, moved, "tokens")] == [2]
+
+
 def test_the_libraries_of_the_table_are_those_recorded() -> None:
     """What can be suspected is recorded, and the other way round."""
     assert set(libraries()) == set(table()["library"])
