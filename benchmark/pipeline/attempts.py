@@ -4,10 +4,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from benchmark.errors import SettingError
-from benchmark.regression.stages import Stage
+from benchmark.regression.digests import StageRecord
+from benchmark.regression.stage import Recording, Stage, StageRow
 
 T = TypeVar("T")
 
@@ -18,31 +19,51 @@ class MissingStageError(Exception):
 
 @dataclass
 class Attempts:
-    """The stages so far, each with its fingerprints or with the error that ended it."""
+    """The stages so far, each with its digests or with the error that ended it."""
 
-    stages: dict[str, Stage] = field(default_factory=dict)
+    stages: dict[str, StageRecord] = field(default_factory=dict)
+    _values: dict[str, object] = field(default_factory=dict)
 
-    def make(
-        self, name: str, make: Callable[[], T], prints: Callable[[T], Iterable[str]]
+    def take(self, row: StageRow, run: Recording) -> None:
+        """Record a stage as its row makes it, unless it is recorded already."""
+        if row.name not in self.stages:
+            self._keep(row.name, lambda: row.take(run))
+
+    def value(self, stage: Stage[T], run: Recording) -> T | None:
+        """Return a stage's value, which is recorded first if it is not yet; None if it failed."""
+        self.take(stage, run)
+        # A name has one row, and the row's own maker made the value.
+        return cast("T | None", self._values.get(stage.name))
+
+    def make(self, stage: Stage[T], make: Callable[[], T]) -> T | None:
+        """Record a stage whose value is made in another way; return the value."""
+        return self.attempt(stage.name, make, stage.digests)
+
+    def attempt(
+        self, name: str, make: Callable[[], T], digests: Callable[[T], Iterable[str]]
     ) -> T | None:
-        """What the stage gives, its fingerprints kept; None where it raises.
+        """Record under this name what is made; return it, or None if making it raises."""
 
-        Raises:
-            SettingError: when the stage was asked for what it cannot do, which is no finding.
-        """
+        def taken() -> tuple[T, tuple[str, ...]]:
+            value = make()
+            return value, tuple(digests(value))
+
+        return self._keep(name, taken)
+
+    def _keep(self, name: str, take: Callable[[], tuple[T, tuple[str, ...]]]) -> T | None:
         try:
-            made = make()
-            self.stages[name] = Stage(tuple(prints(made)))
+            value, digests = take()
         except SettingError:
-            raise
+            raise  # it was asked for what it cannot do, which is no finding
         except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
-            self.stages[name] = Stage(failed=line(error))
+            self.stages[name] = StageRecord(failed=line(error))
             return None
-        return made
+        self.stages[name], self._values[name] = StageRecord(digests), value
+        return value
 
 
 def needed(value: T | None, stage: str) -> T:
-    """The value of an earlier stage.
+    """Return the value of an earlier stage.
 
     Raises:
         MissingStageError: when that stage failed.

@@ -13,7 +13,7 @@ from benchmark.regression.culprits import Canary, Difference, Trial, summary
 from benchmark.regression.layers import Maker, NotInstallableError, checked
 from benchmark.regression.releases import releases
 from benchmark.regression.search import causes
-from benchmark.regression.stages import STAGES
+from benchmark.regression.stages import place
 
 Releases = Callable[[str], tuple[str, ...]]
 
@@ -102,8 +102,7 @@ class _Trying:
         if not found.moved:
             return Trial(self._name, found)
         # Who makes the earliest stage move; what others move later is told beside it.
-        stage = found.stage or STAGES[-1]
-        culprits = causes(self.upgrades, lambda chosen: self._moves(chosen, stage))
+        culprits = causes(self.upgrades, lambda chosen: self._moves(chosen, found.stage))
         named = frozenset[str]().union(*culprits)
         rest = [upgrade for upgrade in self.upgrades if upgrade not in named]
         movers = tuple(upgrade for upgrade in rest if self._moves(frozenset([upgrade])))
@@ -157,8 +156,11 @@ class _Trying:
     def _wanted(self, chosen: frozenset[str]) -> tuple[str, ...]:
         return tuple(each for each in self.upgrades if each in chosen)
 
-    def _moves(self, chosen: frozenset[str], by: str = STAGES[-1]) -> bool | None:
-        """Whether these upgrades move that stage or an earlier one; None where they do not run."""
+    def _moves(self, chosen: frozenset[str], by: str | None = None) -> bool | None:
+        """Whether these upgrades move that stage or an earlier one, by default any.
+
+        None where they do not run.
+        """
         wanted = self._wanted(chosen)
         measured = self._measured(wanted)
         if measured is None:
@@ -166,7 +168,7 @@ class _Trying:
             return None
         found = self._difference(measured)
         self._tell(" ".join(wanted), _line(found))
-        return found.stage is not None and STAGES.index(found.stage) <= STAGES.index(by)
+        return found.stage is not None and (by is None or place(found.stage) <= place(by))
 
     def _tell(self, what: str, line: str) -> None:
         self.say(f"{self._name}: {what}: {line}")

@@ -1,38 +1,48 @@
 """One environment's fingerprint of a model: every stage of the pipeline, recorded."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from benchmark.boxes.dataset import rows
 from benchmark.decoding.engines import compiled
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.models.weights import weights_digest
-from benchmark.pipeline import prints
 from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.surroundings import surroundings
 from benchmark.prompts.rendering import completion, prompt_text
-from benchmark.records import Answer, Completion, State, TokenIds
-from benchmark.regression.environment import code_digests
+from benchmark.records import Completion, State, TokenIds
+from benchmark.regression.environment import Environment, code_digests, installed
 from benchmark.regression.logits import Logits
-from benchmark.regression.record import Allowed, Record
-from benchmark.regression.scores import count_digests, outcome_digests
-from benchmark.regression.stages import digest
+from benchmark.regression.record import Allowed, Record, first_samples
+from benchmark.regression.stage import Stage
+from benchmark.regression.stages import (
+    CONSTRAINT,
+    DATASET,
+    LOGITS,
+    OUTCOME,
+    OUTPUT,
+    PROMPT,
+    STAGES,
+    TOKENS,
+    WEIGHTS,
+    allowed_set,
+    own_libraries,
+)
 from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Decoder, Questions
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
-from benchmark.scoring.counts import count
 from benchmark.tasks import Task, task_named
 
 if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
 
 @dataclass
 class _Fingerprint:
-    """The stages of one run, each made once and kept."""
+    """One run that is being recorded: the pieces that the rows of the stages are made from."""
 
     request: FingerprintRequest
     task: Task
@@ -76,135 +86,132 @@ class _Fingerprint:
     attempts: Attempts = field(default_factory=Attempts)
 
     def record(self) -> Record:
-        make = self.attempts.make
-        make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
-        texts = make("prompt", self._texts, prints.texts)
-        prompts = make("tokens", self._prompts, _each)
-        model = make("weights", self._model, lambda loaded: [weights_digest(loaded)])
-        loaded = self._loaded(model, prompts)
-        completions = make("output", lambda: self._decoded(loaded), _outputs)
-        output = self._with_end(completions or ())
-        path = self._path(output, prompts)
-        allowed = make("constraint", lambda: self._allowed(model, path), prints.allowed_sets)
-        logits = make("logits", lambda: self._logits(loaded, path), _values)
-        said = tuple(each.text for each in completions or ())
-        answers = make("answer", lambda: self._answers(completions), prints.contents)
-        scores = make("outcome", lambda: prints.scored(answers, self.states), outcome_digests)
-        make("verdict", lambda: list(map(count, needed(scores, "outcome").values())), count_digests)
+        for row in STAGES.values():
+            if self.settings.engine_row.loads_weights or not row.of_weights:
+                self.attempts.take(row, self)
+        prompts = self._get(TOKENS)
         record = Record(
-            environment=surroundings(
-                self.request.run, self.settings, self.location, loaded.decoder if loaded else None
-            ),
+            environment=self._environment(),
             stages=self.attempts.stages,
-            path=tuple(path),
-            output=output,
-            texts=said,
+            path=tuple(self.path),
+            output=self._output,
+            texts=tuple(completion.text for completion in self._get(OUTPUT) or ()),
             lengths=tuple(map(len, prompts or ())),
-            allowed=allowed,
-            logits=logits,
-            scores=scores or {},
-            samples=prints.samples(texts, prompts),
+            allowed=self._get(CONSTRAINT),
+            logits=self._get(LOGITS) if self.settings.engine_row.loads_weights else None,
+            scores=self._get(OUTCOME) or {},
+            samples=first_samples(self._get(PROMPT), prompts),
             code=code_digests(),
         )
-        return repeated(record, loaded, self.request.repeats, self.progress)
+        return repeated(record, self._loaded, self.request.repeats, self.progress)
 
-    @cached_property
-    def _tokenizer(self) -> TransformersTokenizer:
-        return load_tokenizer(self.location, registered_bos(self.request.run))
+    def value(self, stage: Stage[T]) -> T:
+        return needed(self._get(stage), stage.name)
 
-    @cached_property
-    def _questions(self) -> Questions:
-        return Questions(self.task, self.settings, self._tokenizer, self.states)
-
-    def _texts(self) -> list[str]:
+    def texts(self) -> list[str]:
         given = [state.description for state in self.states]
         asked = self.settings.prompt
         if asked.prompt_format == "completion":
             # The same whatever tokenizer there is: one that cannot be loaded breaks a later stage.
             return [completion(description, asked.prompt_variant) for description in given]
-        return [prompt_text(self._tokenizer, description, asked) for description in given]
+        return [prompt_text(self.tokenizer, description, asked) for description in given]
 
-    def _prompts(self) -> list[TokenIds]:
+    def prompts(self) -> list[TokenIds]:
         return self._questions.prompt_ids
 
-    def _model(self) -> "LanguageModel":
+    def model(self) -> "LanguageModel":
         options = self.settings.options
         self.progress.say(f"loading {self.location.name} in {options.dtype} on {options.device}")
         return load_model(self.location, options)
 
-    def _loaded(
-        self, model: "LanguageModel | None", prompts: list[TokenIds] | None
-    ) -> Loaded | None:
-        if model is None or prompts is None:
-            return None
-        decoder = Decoder(
-            self.settings, self.task.expression, self._tokenizer, model, self.progress.say
-        )
-        return Loaded(decoder, self._questions, self.request.order or range(len(prompts)))
-
-    def _decoded(self, loaded: Loaded | None) -> list[Completion]:
-        ready = needed(loaded, self._missing())
+    def decoded(self) -> list[Completion]:
+        ready = needed(self._loaded, self._missing())
         self.progress.start(len(self.states), 0)
         return decoded(ready, self.progress)
 
+    def allowed(self) -> Allowed:
+        from benchmark.decoding.walking import Walker
+
+        if len(self.path) != len(self.states):
+            raise MissingStageError(f"not reached: {self._missing()} failed")
+        if not self.settings.engine_row.constrained:
+            return Allowed((), ((),) * len(self.path))
+        walker = Walker(compiled(self.task.expression, self.tokenizer, self._weights))
+        along = tuple(walker.along(answer) for answer in self.path)
+        return Allowed(tuple(map(allowed_set, walker.sets)), along)
+
+    def logits(self) -> Logits:
+        self.progress.say("log-probabilities along the recorded answers")
+        return log_probabilities(needed(self._loaded, self._missing()), self.path, self.progress)
+
+    @cached_property
+    def tokenizer(self) -> TransformersTokenizer:
+        return load_tokenizer(self.location, registered_bos(self.request.run))
+
+    @cached_property
+    def path(self) -> Sequence[TokenIds]:
+        """The answers to follow: the older record's, or our own, or for want of them right ones."""
+        output = self._output
+        if self.request.along is not None:
+            return self._followed(self.request.along, output or [()] * len(self.states))
+        if output or self._get(TOKENS) is None:
+            return output
+        return [(*answer, self.tokenizer.eos_id) for answer in self._questions.correct]
+
+    def _followed(self, along: Record, own: Sequence[TokenIds]) -> Sequence[TokenIds]:
+        """Return the older record's answers, and our own to states that it does not have."""
+        answers = dict(zip(along.state_digests, along.path, strict=False))
+        digests = self.attempts.stages[DATASET.name].digests
+        if others := sum(state not in answers for state in digests):
+            self.progress.say(
+                f"{others} of {len(digests)} states are not in the record to follow; "
+                "they follow their own answers"
+            )
+        return [answers.get(state, ids) for state, ids in zip(digests, own, strict=True)]
+
+    @cached_property
+    def _output(self) -> tuple[TokenIds, ...]:
+        """The generated tokens, with the end of the sequence where it was generated."""
+        return tuple(
+            (*each.token_ids, self.tokenizer.eos_id) if each.finished else each.token_ids
+            for each in self._get(OUTPUT) or ()
+        )
+
+    @cached_property
+    def _loaded(self) -> Loaded | None:
+        """The model, ready for its prompts; None if it or they are missing."""
+        model, prompts = self._weights, self._get(TOKENS)
+        if prompts is None or (model is None and self.settings.engine_row.loads_weights):
+            return None
+        decoder = Decoder(
+            self.settings, self.task.expression, self.tokenizer, model, self.progress.say
+        )
+        return Loaded(decoder, self._questions, self.request.order or range(len(prompts)))
+
+    @cached_property
+    def _weights(self) -> "LanguageModel | None":
+        """The model; None if it could not be loaded, or the engine loads none."""
+        return self._get(WEIGHTS) if self.settings.engine_row.loads_weights else None
+
+    @cached_property
+    def _questions(self) -> Questions:
+        return Questions(self.task, self.settings, self.tokenizer, self.states)
+
+    def _environment(self) -> Environment:
+        """Return the environment of the run, with the libraries that stages' own rows name."""
+        known = surroundings(
+            self.request.run,
+            self.settings,
+            self.location,
+            self._loaded.decoder if self._loaded else None,
+        )
+        return replace(known, versions={**known.versions, **installed(own_libraries())})
+
+    def _get(self, stage: Stage[T]) -> T | None:
+        return self.attempts.value(stage, self)
+
     def _missing(self) -> str:
+        """Return the first stage that failed."""
         return next(
             (name for name, s in self.attempts.stages.items() if s.failed), "an earlier one"
         )
-
-    def _with_end(self, completions: Sequence[Completion]) -> tuple[TokenIds, ...]:
-        """The generated tokens, with the end of the sequence where it was generated."""
-        return tuple(
-            (*each.token_ids, self._tokenizer.eos_id) if each.finished else each.token_ids
-            for each in completions
-        )
-
-    def _path(
-        self, output: Sequence[TokenIds], prompts: Sequence[TokenIds] | None
-    ) -> Sequence[TokenIds]:
-        """The answers to follow: the older record's, or our own, or for want of them right ones."""
-        along = self.request.along
-        if along is not None:
-            known = dict(zip(along.stages["dataset"].digests, along.path, strict=False))
-            own = output or [()] * len(self.states)
-            digests = self.attempts.stages["dataset"].digests
-            if others := sum(state not in known for state in digests):
-                self.progress.say(
-                    f"{others} of {len(digests)} states are not in the record to follow; "
-                    "they follow their own answers"
-                )
-            return [known.get(state, ids) for state, ids in zip(digests, own, strict=True)]
-        if output or prompts is None:
-            return output
-        return [(*answer, self._tokenizer.eos_id) for answer in self._questions.correct]
-
-    def _allowed(self, model: "LanguageModel | None", path: Sequence[TokenIds]) -> Allowed:
-        from benchmark.decoding.walking import Walker
-
-        if len(path) != len(self.states):
-            raise MissingStageError(f"not reached: {self._missing()} failed")
-        if not self.settings.engine_row.constrained:
-            return Allowed((), ((),) * len(path))
-        walker = Walker(compiled(self.task.expression, self._tokenizer, model))
-        along = tuple(walker.along(answer) for answer in path)
-        return Allowed(tuple(map(prints.allowed_set, walker.sets)), along)
-
-    def _answers(self, completions: Sequence[Completion] | None) -> list[Answer]:
-        return [self.task.parse(each.text) for each in needed(completions, "output")]
-
-    def _logits(self, loaded: Loaded | None, path: Sequence[TokenIds]) -> Logits:
-        self.progress.say("log-probabilities along the recorded answers")
-        return log_probabilities(needed(loaded, self._missing()), path, self.progress)
-
-
-def _each(rows_: Sequence[TokenIds]) -> Iterator[str]:
-    return (digest(ids) for ids in rows_)
-
-
-def _outputs(completions: Sequence[Completion]) -> Iterator[str]:
-    return (digest([*each.token_ids, each.finished, each.text]) for each in completions)
-
-
-def _values(logits: Logits) -> Iterator[str]:
-    states = map(logits.state, range(len(logits.lengths)))
-    return (digest([ids.tolist(), steps.tolist()]) for ids, steps in states)

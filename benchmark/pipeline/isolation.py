@@ -10,7 +10,7 @@ from benchmark.models.location import locate
 from benchmark.pipeline.probes import Probe, Say, run_probe
 from benchmark.regression.comparison import Comparison, compare
 from benchmark.regression.culprits import size
-from benchmark.regression.environment import versions
+from benchmark.regression.environment import installed, versions
 from benchmark.regression.history import commit_of, worktree
 from benchmark.regression.layers import project_root
 from benchmark.regression.record import Record
@@ -110,7 +110,8 @@ def isolate(
 
 def _check_environment(record: Record, path: Path) -> None:
     """The old code is run here, so here has to be where the new record was made."""
-    recorded, here = record.environment.versions, versions()
+    recorded = record.environment.versions
+    here = {**installed(recorded), **versions()}  # a stage's own libraries are not in every record
     names = sorted((recorded.keys() | here.keys()) - {"benchmark"})
     for name in names:
         if recorded.get(name) != here.get(name):

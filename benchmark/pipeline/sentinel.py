@@ -15,10 +15,11 @@ from benchmark.pipeline.attempts import line
 from benchmark.prompts.rendering import completion, prompt
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
 from benchmark.regression.sentinel import Family, Values
-from benchmark.regression.stages import Stage, digest
+from benchmark.regression.stages import CONSTRAINT, DATASET, TOKENS
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 
@@ -66,9 +67,9 @@ def sentinel_record(names: Sequence[str]) -> Record:
     """A record with one state a family, for ``compare`` and ``bisect``."""
     families = [watch(name) for name in names]
     stages = {
-        "dataset": Stage(tuple(digest([name]) for name in names)),
-        "tokens": _stage(families, "tokenizer"),
-        "constraint": _stage(families, "constraint"),
+        DATASET.name: StageRecord(tuple(digest([name]) for name in names)),
+        TOKENS.name: _stage(families, "tokenizer"),
+        CONSTRAINT.name: _stage(families, "constraint"),
     }
     known = dict[AllowedSet, int]()
     along = tuple(_along(family, known) for family in families)
@@ -83,7 +84,7 @@ def sentinel_record(names: Sequence[str]) -> Record:
     )
 
 
-def _stage(families: Sequence[Family], name: str) -> Stage:
+def _stage(families: Sequence[Family], name: str) -> StageRecord:
     """One fingerprint a family; beside them the errors, where a library raised one in any."""
     values = [(family.name, getattr(family, name)) for family in families]
     errors = [
@@ -93,7 +94,7 @@ def _stage(families: Sequence[Family], name: str) -> Stage:
         if (what := _error(key, value)) is not None
     ]
     digests = tuple(digest(sorted(each.items())) for _, each in values)
-    return Stage(digests, "; ".join(errors) or None)
+    return StageRecord(digests, "; ".join(errors) or None)
 
 
 def _error(key: str, value: str) -> str | None:

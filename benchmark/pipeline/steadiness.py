@@ -8,7 +8,7 @@ from benchmark.regression.chance import chance
 from benchmark.regression.comparison import compare
 from benchmark.regression.culprits import Difference
 from benchmark.regression.record import Record
-from benchmark.regression.stages import STAGES
+from benchmark.regression.stages import STAGES, place
 
 ALIKE = 5
 """Processes of each end of a move: where all of one end agree and all of the other, that is what
@@ -81,7 +81,7 @@ class Steadiness:
             each.name: self.unsteady[each.name] for each in (old, new) if each.name in self.unsteady
         }
         moved = tuple(each.stage for each in found.moved)
-        doubtful = _from(min((s[0] for s in ends.values()), key=STAGES.index, default=None))
+        doubtful = _from(min((s[0] for s in ends.values()), key=place, default=None))
         certain = next((stage for stage in moved if stage not in doubtful), None)
         if certain or not ends:
             return Difference(found, certain, ends, processes=(self._known(old), self._known(new)))
@@ -113,7 +113,7 @@ class Steadiness:
 
 def _from(stage: str | None) -> tuple[str, ...]:
     """A stage and all after it, which its chances reach."""
-    return STAGES[STAGES.index(stage) :] if stage else ()
+    return tuple(STAGES)[place(stage) :] if stage else ()
 
 
 def _rounded(p: Mapping[str, float]) -> dict[str, float]:

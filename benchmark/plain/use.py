@@ -1,28 +1,37 @@
 """The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark.boxes.dataset import rows
 from benchmark.errors import ModelError
 from benchmark.models.location import Location, locate
-from benchmark.models.weights import weights_digest
-from benchmark.pipeline import prints
 from benchmark.pipeline.attempts import Attempts, needed
 from benchmark.pipeline.surroundings import data_described
 from benchmark.prompts.rendering import completion
 from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, versions
-from benchmark.regression.record import Allowed, Record
-from benchmark.regression.scores import count_digests, outcome_digests
-from benchmark.regression.stages import STAGES, digest
+from benchmark.regression.record import Allowed, Record, first_samples
+from benchmark.regression.stages import (
+    ANSWER,
+    CONSTRAINT,
+    DATASET,
+    OUTCOME,
+    OUTPUT,
+    PROMPT,
+    STAGES,
+    TOKENS,
+    VERDICT,
+    WEIGHTS,
+    allowed_set,
+)
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.counts import count
+from benchmark.scoring.outcomes import score_all
 from benchmark.tasks import DEFAULT, task_named
 
 _NEW_TOKENS = 160
@@ -62,20 +71,20 @@ class _Plain:
     attempts: Attempts = field(default_factory=Attempts)
 
     def record(self) -> Record:
-        make = self.attempts.make
-        make("dataset", lambda: self.states, lambda all_: (digest(rows(s)) for s in all_))
-        sent = make("prompt", self._sent, prints.texts)
-        ids = make("tokens", lambda: self._encoded(sent), lambda all_: map(digest, all_))
-        path = make("path", lambda: self._answers_after(sent), lambda all_: map(digest, all_))
-        allowed = make("constraint", lambda: self._allowed(ids, path), prints.allowed_sets)
-        said, scores = list[str](), dict[str, tuple[Outcome, ...]]()
+        make, attempt = self.attempts.make, self.attempts.attempt
+        make(DATASET, lambda: self.states)
+        sent = make(PROMPT, self._sent)
+        ids = make(TOKENS, lambda: self._encoded(sent))
+        path = attempt("path", lambda: self._answers_after(sent), TOKENS.digests)
+        allowed = make(CONSTRAINT, lambda: self._allowed(ids, path))
+        said = list[str]()
+        scores: Mapping[str, tuple[Outcome, ...]] | None = None
         if self._location is not None:
-            make("weights", lambda: self._raw_model, lambda raw: [weights_digest(raw)])
-            said = make("output", lambda: self._said(ids), prints.texts) or []
-            answers = make("answer", lambda: _answers(said), prints.contents)
-            scored = make("outcome", lambda: prints.scored(answers, self.states), outcome_digests)
-            scores = scored or {}
-            make("verdict", lambda: list(map(count, scores.values())), count_digests)
+            make(WEIGHTS, lambda: self._raw_model)
+            said = attempt(OUTPUT.name, lambda: self._said(ids), PROMPT.digests) or []
+            answers = make(ANSWER, lambda: _answers(said))
+            scores = make(OUTCOME, lambda: score_all(needed(answers, ANSWER.name), self.states))
+            make(VERDICT, lambda: list(map(count, (scores or {}).values())))
         return Record(
             environment=self._environment(),
             stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
@@ -83,8 +92,8 @@ class _Plain:
             texts=tuple(said),
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
-            scores=scores,
-            samples=prints.samples(sent, ids),
+            scores=scores or {},
+            samples=first_samples(sent, ids),
             code=code_digests(),
         )
 
@@ -137,12 +146,12 @@ class _Plain:
         return [str(adapter.format_input(completion(s.description))) for s in self.states]
 
     def _encoded(self, sent: Sequence[str] | None) -> list[TokenIds]:
-        texts = needed(sent, "prompt")
+        texts = needed(sent, PROMPT.name)
         return [tuple(self._outlines.tokenizer.encode([t])[0][0].tolist()) for t in texts]
 
     def _answers_after(self, sent: Sequence[str] | None) -> list[TokenIds]:
         """The correct answers in the tokens that they have after their prompts."""
-        texts = needed(sent, "prompt")
+        texts = needed(sent, PROMPT.name)
         return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
 
     def _answer(self, sent: str, state: State) -> TokenIds:
@@ -158,9 +167,11 @@ class _Plain:
         known = dict[TokenIds, int]()
         along = tuple(
             self._along(ids, answer, known)
-            for ids, answer in zip(needed(prompts, "tokens"), needed(path, "tokens"), strict=True)
+            for ids, answer in zip(
+                needed(prompts, TOKENS.name), needed(path, TOKENS.name), strict=True
+            )
         )
-        sets = tuple(map(prints.allowed_set, known))
+        sets = tuple(map(allowed_set, known))
         return Allowed(sets, along)
 
     def _along(
@@ -187,7 +198,7 @@ class _Plain:
         return tuple(numbers)
 
     def _said(self, prompts: Sequence[TokenIds] | None) -> list[str]:
-        needed(prompts, "tokens")
+        needed(prompts, TOKENS.name)
         with _eager(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on generation, another in every release
             return [
@@ -233,4 +244,4 @@ def _eager() -> Any:  # noqa: ANN401
 
 
 def _answers(said: Sequence[str]) -> list[Answer]:
-    return [_TASK.parse(text) for text in needed(said or None, "output")]
+    return [_TASK.parse(text) for text in needed(said or None, OUTPUT.name)]

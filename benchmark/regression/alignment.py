@@ -26,7 +26,7 @@ def align(old: Record, new: Record) -> Alignment:
     So a shuffled or shortened set is compared state by state, and one whose states changed is too.
     States that are there several times are paired in their order.
     """
-    before, after = (record.stages["dataset"].digests for record in (old, new))
+    before, after = old.state_digests, new.state_digests
     places = defaultdict[str, deque[int]](deque)
     for number, digest in enumerate(after):
         places[digest].append(number)

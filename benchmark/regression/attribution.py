@@ -1,9 +1,12 @@
 """Which difference between two environments can have moved a stage, the likeliest first."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from benchmark.regression.reaches import table
 from benchmark.regression.record import Record
+from benchmark.regression.stage import StageRow
+from benchmark.regression.stages import STAGES
 
 RAISED = 4
 
@@ -61,16 +64,19 @@ def _entries(record: Record) -> dict[tuple[str, str], str]:
         else ("setting", name): value
         for name, value in flat
     }
-    known = tuple(table()["code"])
+    known = (*table()["code"], *(name for row in STAGES.values() for name in _own(row, "code")))
     # What no stage is made by, such as a report, is no suspect.
     code = {("code", name): v for name, v in record.code.items() if name.startswith(known)}
     return entries | code
 
 
 def _makers(stage: str) -> list[Suspect]:
-    """The files that make a stage, by the table alone, the most direct first."""
-    reaches = ((name, reach.get(stage, 0)) for name, reach in table()["code"].items())
-    makers = (Suspect("code", name, None, None, reach) for name, reach in reaches if reach > 1)
+    """Return the files that make a stage, by the tables alone, the most direct first."""
+    reaches = {name: reach.get(stage, 0) for name, reach in table()["code"].items()}
+    reaches |= _own(STAGES[stage], "code")
+    makers = (
+        Suspect("code", name, None, None, reach) for name, reach in reaches.items() if reach > 1
+    )
     return sorted(makers, key=lambda each: -each.reach)
 
 
@@ -79,10 +85,21 @@ def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
         return 0
     if kind == "library" and f"({name}/" in failure:
         return RAISED
-    known = table()[kind]
     if kind == "setting" and name.startswith("variables."):
         name = "variables"
+    listed = {each: reach.get(stage, 0) for each, reach in table()[kind].items()}
+    own = _own(STAGES[stage], kind)
+    return max(_looked_up(kind, name, listed), _looked_up(kind, name, own))
+
+
+def _looked_up(kind: str, name: str, reaches: Mapping[str, int]) -> int:
+    """Return the reach of a name; of a file, that of the longest beginning of its path."""
     if kind != "code":
-        return known.get(name, {}).get(stage, 0)
-    beginnings = [beginning for beginning in known if name.startswith(beginning)]
-    return known[max(beginnings, key=len)].get(stage, 0) if beginnings else 0
+        return reaches.get(name, 0)
+    beginnings = [beginning for beginning in reaches if name.startswith(beginning)]
+    return reaches[max(beginnings, key=len)] if beginnings else 0
+
+
+def _own(row: StageRow, kind: str) -> Mapping[str, int]:
+    """Return what reaches a stage by its own row."""
+    return row.reached_by.get(kind, {})

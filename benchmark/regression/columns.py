@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.records import TokenIds
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.environment import Environment
 from benchmark.regression.logits import Logits, Whole
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import Stage
 from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read_scores
 
 Arrays = Mapping[str, NDArray[np.uint8]]
@@ -66,7 +66,7 @@ def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -
     return Record(
         environment=environment,
         stages={
-            name: Stage(_digests(columns[f"digests.{name}"]), stage["failed"])
+            name: StageRecord(_digests(columns[f"digests.{name}"]), stage["failed"])
             for name, stage in words["stages"].items()
         },
         path=_rows(columns, "path"),

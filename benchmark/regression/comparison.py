@@ -1,23 +1,27 @@
 """Two records held against each other: what moved, where it began, how much, and by whom."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
 from benchmark.records import Outcome
 from benchmark.regression.alignment import Alignment, align
 from benchmark.regression.attribution import suspects
-from benchmark.regression.examples import examples
+from benchmark.regression.examples import Example
 from benchmark.regression.flips import NEAR, Change, changes, flips, paired
 from benchmark.regression.logits import Shift, shift
-from benchmark.regression.movements import movements
+from benchmark.regression.movements import Movement, RecordPair
 from benchmark.regression.noise import Floor, floor
 from benchmark.regression.record import Record
 from benchmark.regression.scores import common_scores
+from benchmark.regression.stages import STAGES
 from benchmark.regression.verdict import EXIT_STATUSES, Comparison, Severity
 from benchmark.stats.paired import PairedTest, paired_test
 
 __all__ = ["EXIT_STATUSES", "Comparison", "Severity", "compare"]
+
+_EXAMPLES = 3
 
 _SEED = 20240531
 """Of the signs, so that the same records give the same p-value."""
@@ -29,8 +33,9 @@ def compare(old: Record, new: Record) -> Comparison:
     shifts = _shifts(old, new, alignment)
     changed = changes(old, new, alignment)
     excused = _excused(changed, shifts, limit)
-    moved = movements(old, new, alignment, shifts, limit.largest, excused)
-    stage = next((each.stage for each in moved if not each.within), None)
+    compared = RecordPair(old, new, alignment, shifts, limit.largest, excused)
+    moved = _movements(compared)
+    first = next((each for each in moved if not each.within), None)
     return Comparison(
         old=old,
         new=new,
@@ -42,9 +47,26 @@ def compare(old: Record, new: Record) -> Comparison:
         excused=excused,
         all_flips={by: flips(old, new, alignment, by) for by in common_scores(old, new)},
         tests=_tests(old, new, alignment),
-        suspects=suspects(old, new, stage),
-        examples=examples(old, new, alignment, next((m for m in moved if m.stage == stage), None)),
+        suspects=suspects(old, new, first.stage if first else None),
+        examples=_examples(compared, first) if first else (),
     )
+
+
+def _movements(compared: RecordPair) -> tuple[Movement, ...]:
+    """Return how the stages that both records have differ, in the order of the pipeline."""
+    both = compared.old.stages.keys() & compared.new.stages.keys()
+    moved = (row.moved(compared) for name, row in STAGES.items() if name in both)
+    return tuple(movement for movement in moved if movement)
+
+
+def _examples(compared: RecordPair, movement: Movement) -> tuple[Example, ...]:
+    """Return the first states in which the stage moved, as far as the records keep what moved."""
+    old, new, pair = compared.old, compared.new, dict(compared.pairs)
+    if movement.failed or old.stages[movement.stage].failed:  # only one of them has anything
+        return ()
+    row = STAGES[movement.stage]
+    shown = (row.shown(old, new, one, pair[one]) for one in movement.states if one in pair)
+    return tuple(islice(filter(None, shown), _EXAMPLES))
 
 
 def _shifts(old: Record, new: Record, alignment: Alignment) -> dict[int, Shift]:

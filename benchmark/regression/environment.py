@@ -3,7 +3,8 @@
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -56,12 +57,15 @@ def libraries() -> tuple[str, ...]:
 
 def versions() -> dict[str, str]:
     """The version of Python and of each library; a library that is not installed is left out."""
-    found = {"python": platform.python_version()}
-    for name in libraries():
-        try:
+    return {"python": platform.python_version(), **installed(libraries())}
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each of these libraries that is installed."""
+    found = dict[str, str]()
+    for name in names:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

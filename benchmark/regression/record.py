@@ -1,15 +1,18 @@
 """One fingerprint of a model's way through the pipeline, with what it was made in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.records import Outcome, TokenIds
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.environment import Environment
 from benchmark.regression.logits import Logits
 from benchmark.regression.noise import Repeat
-from benchmark.regression.stages import Stage
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import MAIN
+
+_SAMPLES = 3
+"""The number of prompts that are kept as they are, for a person to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ class Sample:
     token_ids: TokenIds
 
 
+def first_samples(
+    texts: Sequence[str] | None, prompts: Sequence[TokenIds] | None
+) -> tuple[Sample, ...]:
+    """Return the first prompts as text and as tokens, if both stages made some."""
+    return tuple(map(Sample, (texts or ())[:_SAMPLES], (prompts or ())[:_SAMPLES]))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """What one environment made of each stage, state by state in the order of the data.
@@ -52,7 +62,7 @@ class Record:
     """
 
     environment: Environment
-    stages: Mapping[str, Stage]
+    stages: Mapping[str, StageRecord]
     path: tuple[TokenIds, ...] = ()
     output: tuple[TokenIds, ...] = ()
     texts: tuple[str, ...] = ()
@@ -82,6 +92,11 @@ class Record:
         return "plain" if self.environment.protocol.get("name") == "plain use" else "fingerprint"
 
     @property
+    def state_digests(self) -> tuple[str, ...]:
+        """The dataset's digest of each state, by which states of two records are paired."""
+        return self.stages["dataset"].digests
+
+    @property
     def states(self) -> int:
         """How many states were asked for; 0 where there was no data."""
-        return len(self.stages["dataset"].digests)
+        return len(self.state_digests)

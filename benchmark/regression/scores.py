@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.records import Outcome
+from benchmark.regression.digests import digest
 from benchmark.regression.record import Record
-from benchmark.regression.stages import digest
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import SCORES
 

@@ -21,11 +21,12 @@ from pydantic import TypeAdapter
 from benchmark.errors import DataError
 from benchmark.records import Tally
 from benchmark.regression.columns import pack, unpack
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.environment import Environment
 from benchmark.regression.logits import RESOLUTION
 from benchmark.regression.noise import Repeat, floor
 from benchmark.regression.record import Record
-from benchmark.regression.stages import STAGES, Stage
+from benchmark.regression.stages import in_order
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import main_first
 from benchmark.store.files import replacing
@@ -136,7 +137,7 @@ def readable(record: Record) -> dict[str, object]:
         "environment": record.environment.as_json(),
         "states": record.states,
         "stages": {name: record.stages[name].failed or record.stages[name].digest
-                   for name in STAGES if name in record.stages},
+                   for name in in_order(record.stages)},
         **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
         "noise": {
             "floor": floor(record.repeats).largest,
@@ -171,7 +172,7 @@ def restored(document: Mapping[str, object], columns: bytes) -> Record:
     return record
 
 
-def failed(stages: Mapping[str, Stage]) -> dict[str, str]:
+def failed(stages: Mapping[str, StageRecord]) -> dict[str, str]:
     """The stages that failed, with the line of the error."""
     return {name: stage.failed for name, stage in stages.items() if stage.failed}
 

@@ -10,11 +10,11 @@ from benchmark.regression.attribution import Suspect
 from benchmark.regression.examples import Example
 from benchmark.regression.flips import Change, Flip
 from benchmark.regression.logits import Shift
-from benchmark.regression.movements import Movement, uncompared
+from benchmark.regression.movements import Movement
 from benchmark.regression.noise import Floor
 from benchmark.regression.record import Record
 from benchmark.regression.scores import uncompared_scores
-from benchmark.regression.stages import STAGES
+from benchmark.regression.stages import STAGES, in_order
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.paired import PairedTest
 
@@ -84,7 +84,7 @@ class Comparison:
         """
         turned = any(flip.state not in self.excused for flip in self.flips)
         counted = any(
-            each.stage == "verdict" and not each.spares_the_main_score for each in self.moved
+            STAGES[each.stage].decisive and not each.spares_the_main_score for each in self.moved
         )
         if self.failed or self.alignment.lost or turned or counted:
             return Severity.REGRESSION
@@ -134,7 +134,8 @@ class Comparison:
     @property
     def uncompared(self) -> dict[str, str]:
         """The stages that only one of the records has, by which one: nothing is said of them."""
-        return uncompared(self.old, self.new)
+        apart = self.old.stages.keys() ^ self.new.stages.keys()
+        return {n: "old" if n in self.old.stages else "new" for n in in_order(sorted(apart))}
 
     @property
     def uncompared_scores(self) -> dict[str, str]:
@@ -162,12 +163,7 @@ class Comparison:
             "exit_status": self.exit_status,
             "stage": self.stage,
             "states": len(self.alignment.pairs),
-            "stages": {
-                name: found.as_json()
-                for name in STAGES
-                for found in self.movements
-                if found.stage == name
-            },
+            "stages": {each.stage: each.as_json() for each in self.movements},
             "failed": self.failed,
             "not_compared": {**self.uncompared, **self.uncompared_scores},
             "logits": {

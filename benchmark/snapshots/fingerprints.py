@@ -140,7 +140,7 @@ def acceptable(comparison: Comparison) -> bool:
         return True
     if not comparison.other_hardware or comparison.failed or comparison.alignment.lost:
         return False
-    if comparison.stage in STAGES[: STAGES.index("logits")]:
+    if comparison.stage and STAGES[comparison.stage].portable:
         return False  # no processor changes a prompt, a token, an expression or a weight
     queries = comparison.test.queries if comparison.test else 0
     most = max(map(len, comparison.all_flips.values()), default=0)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.pipeline.probes import Probe, Workbench
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment
 from benchmark.regression.layers import Installed, NotInstallableError
 from benchmark.regression.logits import joined
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
 
 Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
@@ -67,7 +67,7 @@ class FakeBench(Workbench):
         digests = self.stages({**environment.libraries, **self.turns(out)})
         if digests is None:
             return "ImportError: broken release"
-        made = {name: Stage((digest([value]),) * 2) for name, value in digests.items()}
+        made = {name: StageRecord((digest([value]),) * 2) for name, value in digests.items()}
         sets = (AllowedSet(digest([digests.get("constraint")]), 1, 1),)
         record = Record(
             Environment(versions=environment.libraries),
@@ -91,11 +91,11 @@ def _drifted(record: Record, moved: float) -> Record:
     """Two positions, each with its own token and one other."""
     ids = np.array([[1, 9]], dtype=np.int32)
     logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - moved] * 2)
-    stages = {**record.stages, "logits": Stage((digest([moved]),) * 2)}
+    stages = {**record.stages, "logits": StageRecord((digest([moved]),) * 2)}
     return replace(record, stages=stages, logits=logits)
 
 
-DATA = Stage((digest(["one"]), digest(["two"])))
+DATA = StageRecord((digest(["one"]), digest(["two"])))
 
 
 def fake_bench(

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.records import Outcome
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment
 from benchmark.regression.logits import Logits, joined
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import STAGES, Stage, digest
+from benchmark.regression.stages import STAGES
 from benchmark.scoring.outcomes import SCORES
 
 PATH = ((5, 6, 1), (5, 7, 1), (5, 8, 8, 1))
@@ -27,9 +28,9 @@ def fake_logits(moved: float = 0.0) -> Logits:
 def fake_record(floor: float | None = None, versions: Mapping[str, str] | None = None) -> Record:
     """A record in which nothing is wrong; with the floor that one repeat showed."""
     repeats = () if floor is None else (Repeat(1, 1, "reversed", floor, 0.0, 0, 0),)
-    stages = {name: Stage(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
-    stages["weights"] = Stage((digest(["weights"]),))
-    stages["verdict"] = Stage(tuple(digest(["verdict", by]) for by in SCORES))
+    stages = {name: StageRecord(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
+    stages["weights"] = StageRecord((digest(["weights"]),))
+    stages["verdict"] = StageRecord(tuple(digest(["verdict", by]) for by in SCORES))
     return Record(
         environment=Environment(
             versions=versions or {"torch": "2.13", "outlines_core": "0.2.14"},
@@ -68,4 +69,4 @@ def restaged(record: Record, stage: str, states: tuple[int, ...]) -> Record:
     """The record with other fingerprints of a stage for some states."""
     old = record.stages[stage].digests
     new = tuple(digest(["moved", d]) if n in states else d for n, d in enumerate(old))
-    return replace(record, stages={**record.stages, stage: Stage(new)})
+    return replace(record, stages={**record.stages, stage: StageRecord(new)})

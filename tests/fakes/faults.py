@@ -19,12 +19,14 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
+from benchmark import tasks
 from benchmark.decoding import constraint, outlines_engine
 from benchmark.decoding.rows import Row
 from benchmark.models import tokenizer as tokenizers
-from benchmark.pipeline import fingerprint, prints
+from benchmark.pipeline import fingerprint
 from benchmark.prompts import rendering
 from benchmark.records import Answer, Outcome, State, TokenIds
+from benchmark.regression import stages
 from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts
 
@@ -275,19 +277,19 @@ def cut_answers(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """An empty box is taken for one that was not answered for."""
-    parse = _now(fingerprint, "parse_answer")
+    parse = _now(tasks, "parse_answer")
 
     def parsed(text: str, boxes: int) -> Answer:
         answer: Answer = parse(text, boxes)
         return replace(answer, contents=tuple(box or None for box in answer.contents))
 
-    patch.setattr(fingerprint, "parse_answer", parsed)
+    patch.setattr(tasks, "parse_answer", parsed)
     return run
 
 
 def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Whatever is said of the boxes 1 and 6 counts as right."""
-    score_all = _now(prints, "score_all")
+    score_all = _now(stages, "score_all")
 
     def lenient(outcome: Outcome) -> Outcome:
         given = enumerate(outcome.correct)
@@ -296,15 +298,15 @@ def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
     def scored(answers: list[Answer], states: list[State]) -> dict[str, tuple[Outcome, ...]]:
         return {by: tuple(map(lenient, some)) for by, some in score_all(answers, states).items()}
 
-    patch.setattr(prints, "score_all", scored)
+    patch.setattr(stages, "score_all", scored)
     return run
 
 
 def wrong_counts(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Counts are put down one numops too high."""
-    count = _now(fingerprint, "count")
+    count = _now(stages, "count")
     patch.setattr(
-        fingerprint,
+        stages,
         "count",
         lambda outcomes: Counts({n + 1: t for n, t in count(outcomes).by_numops.items()}),
     )

@@ -12,9 +12,9 @@ from benchmark.pipeline.bisection import bisect
 from benchmark.pipeline.canary import canary
 from benchmark.pipeline.probes import Probe
 from benchmark.pipeline.steadiness import LEVEL
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment
 from benchmark.regression.record import Record
-from benchmark.regression.stages import Stage, digest
 
 RELEASES = tuple(str(number) for number in range(8))
 RUNS = 120
@@ -48,7 +48,10 @@ class DrawnBench:
         if key not in self.drawn:
             weights = self.weights[requirements[0].partition("==")[2] if requirements else ""]
             (prompt,) = self.random.choices(range(len(weights)), weights)
-            stages = {"dataset": Stage((digest(["d"]),)), "prompt": Stage((digest([prompt]),))}
+            stages = {
+                "dataset": StageRecord((digest(["d"]),)),
+                "prompt": StageRecord((digest([prompt]),)),
+            }
             self.drawn[key] = Record(Environment(), stages)
         return self.drawn[key]
 

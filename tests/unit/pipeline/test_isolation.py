@@ -14,10 +14,10 @@ from benchmark.pipeline import isolation
 from benchmark.pipeline.isolation import isolate, probe_of
 from benchmark.pipeline.probes import Probe
 from benchmark.pipeline.surroundings import data_described
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment, versions
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Record
-from benchmark.regression.stages import Stage, digest
 from benchmark.regression.storage import write_record
 from benchmark.runs.requests import DataRequest
 
@@ -26,8 +26,8 @@ REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
 
 
 def _record(outcome: str) -> Record:
-    stages = {name: Stage((digest([name]),)) for name in ("dataset", "prompt")}
-    stages["weights"] = Stage((digest([outcome]),))
+    stages = {name: StageRecord((digest([name]),)) for name in ("dataset", "prompt")}
+    stages["weights"] = StageRecord((digest([outcome]),))
     protocol = {"name": "default", "dtype": "float32", "batch_size": 4, "quantization": None}
     data = {"seed": 3, "states": 1}
     return Record(Environment(versions=versions(), protocol=protocol, data=data), stages)

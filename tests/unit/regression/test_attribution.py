@@ -6,19 +6,38 @@ from types import ModuleType
 import pytest
 
 from benchmark.regression.attribution import RAISED, suspects
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.environment import code_digests, libraries
-from benchmark.regression.reaches import table
+from benchmark.regression.reaches import KINDS, table
 from benchmark.regression.record import Record
-from benchmark.regression.stages import STAGES, Stage
+from benchmark.regression.stage import StageRow
+from benchmark.regression.stages import STAGES
 
 
 def test_the_table_names_what_there_is() -> None:
-    """Every stage in the table is a stage, every reach 1 to 3, every file a file of the project."""
+    """Every stage in the table is a stage, every reach 1 to 3, every file a file of the project.
+
+    The same holds for what the stages' own rows name.
+    """
     reaches = [reach for kind in table().values() for reach in kind.values()]
+    reaches += [reach for row in STAGES.values() for reach in _own(row)]
     assert {stage for reach in reaches for stage in reach} <= set(STAGES)
     assert {number for reach in reaches for number in reach.values()} <= {1, 2, 3}
     files = code_digests()
-    assert all(any(file.startswith(name) for file in files) for name in table()["code"])
+    assert all(any(file.startswith(name) for file in files) for name in _named_files())
+    assert {kind for row in STAGES.values() for kind in row.reached_by} <= set(KINDS)
+
+
+def _own(row: StageRow) -> list[dict[str, int]]:
+    """The reaches that a row names, each as the table has them."""
+    named = (reach for kind in row.reached_by.values() for reach in kind.values())
+    return [{row.name: reach} for reach in named]
+
+
+def _named_files() -> tuple[str, ...]:
+    """The files and rooms that the table or a stage's own row names."""
+    own = (name for row in STAGES.values() for name in row.reached_by.get("code", {}))
+    return (*table()["code"], *own)
 
 
 NO_SUSPECTS = (
@@ -45,7 +64,8 @@ NO_SUSPECTS = (
     *("model_store.py", "pairs.py", "placement.py", "probes.py", "repeats.py", "reporting.py"),
     *("sensitivity.py", "speed.py", "suite.py", "surroundings.py"),
     # both records are compared by the code of now: it cannot make them differ
-    *("alignment.py", "attribution.py", "culprits.py", "environment.py", "examples.py"),
+    *("alignment.py", "allowed.py", "attribution.py", "culprits.py", "environment.py"),
+    "examples.py",
     *("flips.py", "layers.py", "movements.py", "noise.py", "pip_process.py", "reaches.py"),
     *("releases.py", "search.py"),
     *("suspects.toml", "verdict.py"),
@@ -60,7 +80,7 @@ def _is_no_suspect(file: str) -> bool:
 
 def test_every_file_is_a_suspect_or_cannot_be_one() -> None:
     """A new file is named by the table, or here with those that shift nothing; never by both."""
-    named = tuple(table()["code"])
+    named = _named_files()
     for file in code_digests():
         # A room named as a whole has files that are named by nobody else.
         assert file.startswith(named) or _is_no_suspect(file), f"{file}: add it to suspects.toml"
@@ -94,7 +114,7 @@ def test_what_raised_comes_before_what_makes(hand: ModuleType) -> None:
     """A library in whose code the error arose is suspected first, whatever its usual reach."""
     old = hand.fake_record(versions={"tokenizers": "1", "transformers": "4"})
     new = hand.fake_record(versions={"tokenizers": "2", "transformers": "5"})
-    stages = {**new.stages, "constraint": Stage(failed="KeyError: 'x' (transformers/a.py:7)")}
+    stages = {**new.stages, "constraint": StageRecord(failed="KeyError: 'x' (transformers/a.py:7)")}
     first = suspects(old, replace(new, stages=stages), "constraint")[0]
     assert (first.name, first.reach) == ("transformers", RAISED)
 
@@ -108,6 +128,24 @@ def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
         ("decoding/expression.py", 3),
         ("decoding/rows.py", 0),
     ]
+
+
+def test_a_row_names_suspects_of_its_own_stage(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stage's row names counts as what the table names, for that stage alone."""
+    own = {"code": {"report/": 3, "prompts/": 1}, "library": {"torch": 2}}
+    monkeypatch.setitem(STAGES, "tokens", replace(STAGES["tokens"], reached_by=own))
+    old = replace(record, code={"report/table.py": "1", "prompts/rendering.py": "1"})
+    new = replace(record, code={"report/table.py": "2", "prompts/rendering.py": "2"})
+    reaches = {each.name: each.reach for each in suspects(old, new, "tokens")}
+    assert reaches == {"report/table.py": 3, "prompts/rendering.py": 3}
+    reaches = {each.name: each.reach for each in suspects(old, new, "prompt")}
+    assert reaches == {"report/table.py": 0, "prompts/rendering.py": 3}
+    assert "report/" in {each.name for each in suspects(record, record, "tokens")}
+    versions = {**record.environment.versions, "torch": "2.14"}
+    moved = replace(record, environment=replace(record.environment, versions=versions))
+    assert [each.reach for each in suspects(record, moved, "tokens")] == [2]
 
 
 def test_the_libraries_of_the_table_are_those_recorded() -> None:

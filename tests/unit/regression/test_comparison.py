@@ -8,10 +8,11 @@ import pytest
 
 from benchmark.records import Outcome
 from benchmark.regression.comparison import EXIT_STATUSES, Severity, compare
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.logits import Logits
 from benchmark.regression.record import Allowed, AllowedSet, Record
 from benchmark.regression.scores import outcome_digests
-from benchmark.regression.stages import STAGES, Stage
+from benchmark.regression.stages import STAGES
 from benchmark.report.shift import headline, rendered, summary_lines
 
 
@@ -135,8 +136,8 @@ def _older(record: Record) -> Record:
     outcomes = {"set": record.scores["set"]}
     stages = {
         **record.stages,
-        "outcome": Stage(tuple(outcome_digests(outcomes))),
-        "verdict": Stage(record.stages["verdict"].digests[:1]),
+        "outcome": StageRecord(tuple(outcome_digests(outcomes))),
+        "verdict": StageRecord(record.stages["verdict"].digests[:1]),
     }
     return replace(record, scores=outcomes, stages=stages)
 
@@ -179,7 +180,10 @@ def test_a_near_tie_is_noise(record: Record, hand: ModuleType) -> None:
 
 def test_a_stage_that_fails_now_is_a_regression(record: Record) -> None:
     """An error where there was none is a regression at its stage; once known it is no news."""
-    stages = {**record.stages, "constraint": Stage(failed="TypeError: no (outlines_core/x.py:3)")}
+    stages = {
+        **record.stages,
+        "constraint": StageRecord(failed="TypeError: no (outlines_core/x.py:3)"),
+    }
     broken = replace(record, stages=stages, allowed=None)
     found = compare(record, broken)
     assert (found.severity, found.stage) == (Severity.REGRESSION, "constraint")
@@ -207,8 +211,8 @@ def test_a_set_that_lost_one_token_names_it(record: Record) -> None:
 def test_states_are_found_again_in_another_order(record: Record) -> None:
     """A shuffled set is still compared state by state: nothing but its order moved."""
 
-    def turned(stage: Stage) -> Stage:
-        return Stage(stage.digests[::-1])
+    def turned(stage: StageRecord) -> StageRecord:
+        return StageRecord(stage.digests[::-1])
 
     assert record.logits is not None
     rows = [record.logits.state(n) for n in (2, 1, 0)]
@@ -239,7 +243,7 @@ def test_states_are_found_again_in_another_order(record: Record) -> None:
 def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> None:
     """A snapshot whose outcomes were shuffled among states moves at outcome, and nowhere else."""
     stage = record.stages["outcome"]
-    stages = {**record.stages, "outcome": Stage(stage.digests[::-1])}
+    stages = {**record.stages, "outcome": StageRecord(stage.digests[::-1])}
     scores = {by: some[::-1] for by, some in record.scores.items()}
     found = compare(record, replace(record, stages=stages, scores=scores))
     assert found.stage == "outcome"
@@ -248,7 +252,7 @@ def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> 
 def test_lost_states_are_a_regression(record: Record) -> None:
     """Fewer states are noticed at the data, whatever their outcomes."""
     stages = {
-        name: Stage(stage.digests[:2] if len(stage.digests) > 1 else stage.digests)
+        name: StageRecord(stage.digests[:2] if len(stage.digests) > 1 else stage.digests)
         for name, stage in record.stages.items()
     }
     found = compare(record, replace(record, stages=stages))
@@ -283,7 +287,7 @@ def test_stages_of_one_record_are_not_passed_over(record: Record) -> None:
         assert headline(found) == "same: nothing differs in the stages that both have"
         assert f"logits (only {where})" in "\n".join(summary_lines(found))
     assert compare(record, record).uncompared == {}
-    moved = compare(record, replace(less, stages={**stages, "tokens": Stage(("x",) * 3)}))
+    moved = compare(record, replace(less, stages={**stages, "tokens": StageRecord(("x",) * 3)}))
     assert "only in the old record" in rendered(moved)
 
 
@@ -304,16 +308,16 @@ def test_the_example_is_where_log_probabilities_moved_most(
 def test_states_that_are_there_twice_are_paired_in_their_order(record: Record) -> None:
     """The same record is the same, whatever its states."""
     digests = record.stages["dataset"].digests
-    twice = Stage((digests[0], digests[0], digests[2]))
+    twice = StageRecord((digests[0], digests[0], digests[2]))
     doubled = replace(record, stages={**record.stages, "dataset": twice})
     assert compare(doubled, doubled).severity is Severity.SAME
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
+@pytest.mark.parametrize("stage", list(STAGES)[1:])
 def test_a_stage_that_fails_in_both(record: Record, stage: str) -> None:
     """In the same words it has not moved; in others it says the new ones."""
     one, other = (
-        replace(record, stages={**record.stages, stage: Stage(failed=words)})
+        replace(record, stages={**record.stages, stage: StageRecord(failed=words)})
         for words in ("a", "b")
     )
     assert compare(one, one).severity is Severity.SAME
@@ -324,7 +328,7 @@ def test_a_stage_that_fails_in_both(record: Record, stage: str) -> None:
 def test_what_others_do_beside_one_that_fails_in_both(record: Record) -> None:
     """One family of a sentinel fails as before, and another one's tokens move: that is seen."""
     old, new = (
-        replace(record, stages={**record.stages, "tokens": Stage(("x", each, "z"), "a: no")})
+        replace(record, stages={**record.stages, "tokens": StageRecord(("x", each, "z"), "a: no")})
         for each in ("one", "two")
     )
     (movement,) = compare(old, new).movements

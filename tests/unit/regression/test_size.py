@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.records import Outcome
+from benchmark.regression.digests import StageRecord, digest
 from benchmark.regression.environment import Environment, code_digests, versions
 from benchmark.regression.logits import joined
 from benchmark.regression.noise import Repeat
 from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import STAGES, Stage, digest
+from benchmark.regression.stages import STAGES
 from benchmark.regression.storage import columns_path, read_record, write_record
 from benchmark.scoring.outcomes import SCORES
 
@@ -39,8 +40,8 @@ def _record(rng: np.random.Generator) -> Record:
         AllowedSet(digest([n]), int(rng.integers(1, VOCABULARY)), int(rng.integers(1, 10**9)))
         for n in range(137)
     )
-    stages = {name: Stage(tuple(digest([name, n]) for n in range(STATES))) for name in STAGES}
-    stages |= {name: Stage((digest([name]),)) for name in ("weights", "verdict")}
+    stages = {name: StageRecord(tuple(digest([name, n]) for n in range(STATES))) for name in STAGES}
+    stages |= {name: StageRecord((digest([name]),)) for name in ("weights", "verdict")}
     prompt = "".join(rng.choice(list("abcdefgh ,."), 2500).tolist())
     return Record(
         environment=Environment(versions=versions()),

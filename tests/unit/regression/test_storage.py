@@ -13,8 +13,8 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.regression.comparison import Severity, compare
+from benchmark.regression.digests import StageRecord
 from benchmark.regression.record import Record
-from benchmark.regression.stages import Stage
 from benchmark.regression.storage import (
     columns_path,
     compressed,
@@ -45,7 +45,7 @@ def test_what_is_written_is_read(record: Record, tmp_path: Path, name: str) -> N
 
 def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> None:
     """A record without logits, answers or constraint, whose stages failed, comes back too."""
-    stages = {**record.stages, "tokens": Stage(failed="ValueError: no (tokenizers/x.py:1)")}
+    stages = {**record.stages, "tokens": StageRecord(failed="ValueError: no (tokenizers/x.py:1)")}
     broken = replace(
         record,
         stages=stages,

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.records import Outcome
 from benchmark.regression.comparison import Comparison, compare
-from benchmark.regression.stages import Stage
+from benchmark.regression.digests import StageRecord
 from benchmark.report.continuous import annotation, junit, on_github, step_summary
 from benchmark.report.shift import rendered
 
@@ -96,7 +96,10 @@ def test_junit_has_the_figures_as_properties(regression: Comparison) -> None:
 
 def test_junit_takes_any_error(regression: Comparison) -> None:
     """An error with control characters still gives a file that can be read."""
-    stages = {**regression.new.stages, "tokens": Stage(failed="ValueError: \x1b[31m <&> \x00")}
+    stages = {
+        **regression.new.stages,
+        "tokens": StageRecord(failed="ValueError: \x1b[31m <&> \x00"),
+    }
     broken = compare(regression.old, replace(regression.new, stages=stages))
     root = ET.fromstring(junit(broken, "a"))  # noqa: S314
     assert "ValueError: ?[31m <&> ?" in "".join(root.itertext())

@@ -1,0 +1,134 @@
+"""A stage that the project does not have: one row adds it, and no other line is edited."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from benchmark.pipeline import DataRequest, Quiet, RunRequest
+from benchmark.pipeline import fingerprint as pipeline
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.records import TokenIds
+from benchmark.regression import environment
+from benchmark.regression.comparison import Severity, compare
+from benchmark.regression.digests import digest
+from benchmark.regression.record import Record
+from benchmark.regression.stage import Stage, StageRow
+from benchmark.regression.stages import STAGES, TOKENS
+from benchmark.regression.storage import read_record, readable, write_record
+from benchmark.report.shift import headline, summary_lines
+
+MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
+NAME = "prompt length"
+COUNTER = "filelock"
+"""A library that is installed and that no other stage is reached by."""
+
+
+def _row(count: Callable[[TokenIds], int]) -> Stage[Sequence[int]]:
+    return Stage[Sequence[int]](
+        name=NAME,
+        what="the number of its tokens",
+        make=lambda run: [count(ids) for ids in run.value(TOKENS)],
+        digests=lambda lengths: (digest([length]) for length in lengths),
+        reached_by={"library": {COUNTER: 3}},
+    )
+
+
+def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
+    """Put a row into the table behind another one."""
+    names = list(STAGES)
+    later = names[names.index(behind) + 1 :]
+    rows = {row.name: row} | {name: STAGES[name] for name in later}
+    for name in reversed(later):  # so that undoing it restores the order
+        patch.delitem(STAGES, name)
+    for name, each in rows.items():
+        patch.setitem(STAGES, name, each)
+
+
+def _record() -> Record:
+    run = RunRequest(
+        model=str(MODEL),
+        out=Path(),
+        data=DataRequest(seed=0, states=2),
+        device="cpu",
+        max_new_tokens=12,
+    )
+    return fingerprint(FingerprintRequest(run), Quiet())
+
+
+@pytest.fixture(scope="module")
+def plain() -> Record:
+    """A record without the stage."""
+    return _record()
+
+
+@pytest.fixture
+def with_stage(monkeypatch: pytest.MonkeyPatch) -> Record:
+    """A record with the stage, which is in the table from now on."""
+    _add(monkeypatch, _row(len), TOKENS.name)
+    return _record()
+
+
+def test_a_change_of_the_new_stage_is_named_shown_and_explained(
+    with_stage: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The record is written and read with it, and a change of what it measures is found there."""
+    write_record(with_stage, tmp_path / "old.json")
+    old = read_record(tmp_path / "old.json")
+    named = readable(old)["stages"]
+    assert isinstance(named, dict)
+    assert list(named)[1:5] == ["prompt", "tokens", NAME, "constraint"]
+    assert old.stages == with_stage.stages
+    assert compare(old, with_stage).severity is Severity.SAME
+    monkeypatch.setitem(STAGES, NAME, _row(lambda ids: len(ids) + 1))
+    monkeypatch.setattr(
+        environment, "version", lambda name: "99" if name == COUNTER else version(name)
+    )
+    found = compare(old, _record())
+    assert (found.stage, found.severity) == (NAME, Severity.DRIFT)
+    assert [each.stage for each in found.movements] == [NAME]
+    assert headline(found) == f"drift: it began at {NAME}, which moved in 2 of 2 states"
+    assert [(each.state, each.where, each.old) for each in found.examples] == [
+        (n, NAME, f"digest {digest([length])}") for n, length in enumerate(old.lengths)
+    ]
+    first, *rest = found.suspects
+    assert (first.kind, first.name, first.old, first.new) == (
+        *("library", COUNTER),
+        *(version(COUNTER), "99"),
+    )
+    assert first.reach == 3
+    assert all(each.reach < 3 for each in rest)
+
+
+def test_an_older_record_is_compared_without_the_new_stage(
+    plain: Record, with_stage: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The stage is said to be left out, also where the table does not have it any more."""
+    found = compare(plain, with_stage)
+    assert found.severity is Severity.SAME
+    assert found.uncompared == {NAME: "new"}
+    assert f"not compared, since one record has them only: {NAME} (only new)" in list(
+        summary_lines(found)
+    )
+    write_record(with_stage, tmp_path / "new.json.gz")
+    monkeypatch.undo()
+    assert list(STAGES)[2:4] == ["tokens", "constraint"]
+    again = read_record(tmp_path / "new.json.gz")
+    assert again.stages == with_stage.stages
+    assert compare(plain, again).uncompared == {NAME: "new"}
+
+
+def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A new stage says that it was not reached, and so do those behind it."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("no such token")
+
+    monkeypatch.setattr(pipeline, "prompt", broken)
+    _add(monkeypatch, _row(len), TOKENS.name)
+    stages = _record().stages
+    assert (stages["tokens"].failed or "").startswith("ValueError: no such token")
+    assert stages[NAME].failed == stages["output"].failed == "not reached: tokens failed"
