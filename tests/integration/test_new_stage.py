@@ -52,7 +52,7 @@ def _record() -> Record:
         out=Path(),
         data=DataRequest(seed=0, states=2),
         device="cpu",
-        max_new_tokens=12,
+        max_new_tokens=100,
     )
     return fingerprint(FingerprintRequest(run), Quiet())
 
