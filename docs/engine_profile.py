@@ -8,10 +8,10 @@ import sys
 
 from torch.profiler import ProfilerActivity, profile
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.pipeline.answers import correct_answer

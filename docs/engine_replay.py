@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.automaton import Automaton
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.drafts import copied, expected
 from benchmark.decoding.engines import compiled
-from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.pace import Pace
 from benchmark.decoding.rows import Rules, Statistics
 from benchmark.decoding.scheduler import Scheduler

@@ -5,13 +5,13 @@ from itertools import islice
 
 from transformers import LlamaForCausalLM
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.dataset import generate
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.controls.recipe import Recipe
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.rendering import prompt
 from benchmark.prompts.settings import PromptSettings

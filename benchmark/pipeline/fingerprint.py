@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.dataset import rows
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_prompts, compiled
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.baseline import Percentages, baselines, baselines_as_json
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_engine, check_prompts, create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
 from benchmark.models.bos import BosRule
 from benchmark.models.hardware import gpu_memory

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.identity import Settings
 from benchmark.pipeline.requests import Progress

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from benchmark.boxes.answers import answer_expression, answer_grammar
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import BenchmarkError, SettingError
 from benchmark.models.hardware import describe
@@ -30,7 +30,6 @@ from benchmark.speed.figures import (
     baseline,
     figures,
 )
-from benchmark.speed.grammar import answer_grammar
 from benchmark.speed.messages import MarginWork
 from benchmark.speed.rounds import order, spread
 from benchmark.speed.specs import parse

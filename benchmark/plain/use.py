@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.dataset import rows
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.errors import ModelError
 from benchmark.models.location import Location, locate
 from benchmark.models.weights import weights_digest

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.engines import check_prompts, create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.pipeline.measure import registered_bos, resolve

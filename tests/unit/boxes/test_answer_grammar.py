@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.expression import answer_expression
-from benchmark.speed.grammar import answer_grammar
+from benchmark.boxes.answers import answer_expression, answer_grammar
 
 BOXES = 2
 _ITEM = re.compile(r'\s*("[^"]*"|\[[^\]]*\]|[()*+]|[a-z]+)')
