@@ -53,7 +53,7 @@ def _takes_all(operation: Operation, before: World) -> bool:
     return (
         operation.kind == "move"
         and source is not None
-        and source < len(before)
+        and 0 <= source < len(before)
         and operation.objects == before[source]
     )
 
