@@ -59,9 +59,9 @@ def apply_unchecked(world: World, operation: Operation) -> World:
     boxes, objects = list(world), operation.objects
     source, destination = operation.source, operation.destination
     if source is not None and 0 <= source < len(boxes):
-        boxes[source] = tuple(name for name in boxes[source] if name not in objects)
+        boxes[source] = tuple([name for name in boxes[source] if name not in objects])
     if destination is not None and 0 <= destination < len(boxes):
-        boxes[destination] = contents((*boxes[destination], *objects))
+        boxes[destination] = tuple(sorted(boxes[destination] + objects))
     return tuple(boxes)
 
 
