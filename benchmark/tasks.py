@@ -1,30 +1,46 @@
-"""The tasks: for each one object with all that is its own, and one row in the table.
+"""The tasks: each is one object with everything that is specific to it, and one row in a table.
 
-A task says how its states are generated and read, what a prompt shows, which answers the constraint
-allows, how an answer is read and scored, and what random answers would score. Everything else
-(models, engines, settings, statistics, fingerprints) works on any task.
+A task says how its states are worded, generated and read, what a prompt shows, which answers the
+constraint allows, how an answer is read and scored, and what random answers would score.
+Everything else (models, engines, settings, statistics, fingerprints) works on any task.
+
+To add a variant of the dataset, write
+
+- a module in ``benchmark/boxes/`` with a subclass of :class:`benchmark.boxes.language.Language`
+  that overrides what is worded differently, as ``move_contents.py`` does;
+- a row in :data:`TASKS`, and its examples in ``benchmark/prompts/demonstrations.toml`` if the
+  paper's are not in its language.
+
+A variant whose answers look different also gives its row an ``expression``, a ``grammar`` and an
+``answer_parser``. The tests in ``tests/unit/test_tasks.py`` run on every row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.boxes import dataset
-from benchmark.boxes.baseline import Percentages, baselines
-from benchmark.boxes.language import statement
+from benchmark.boxes.answers import answer_expression, answer_grammar
+from benchmark.boxes.archive import MEMBER, read_archive
+from benchmark.boxes.baseline import Percentages, baselines, mentions
+from benchmark.boxes.language import STANDARD, Language, parse
+from benchmark.boxes.move_contents import MoveContents
 from benchmark.boxes.states import parse_state
 from benchmark.boxes.world import BOXES
-from benchmark.decoding.expression import answer_expression
 from benchmark.errors import SettingError
+from benchmark.models.tokenizer import Tokenizer
+from benchmark.prompts import rendering
 from benchmark.prompts.rendering import Demonstrations, demonstrations
-from benchmark.records import Answer, Contents, Outcome, State
-from benchmark.scoring.outcomes import SCORES, Score, score
-from benchmark.scoring.parsing import keeps_format, parse_answer
-from benchmark.speed.grammar import answer_grammar
+from benchmark.prompts.settings import PromptSettings
+from benchmark.records import Answer, Contents, Operation, Outcome, Prompt, State, World
+from benchmark.scoring.outcomes import SCORES, Score
+from benchmark.scoring.parsing import parse_answer
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A model's text about a state, read and scored once: the outcomes are by every score."""
+    """A model's text about a state, parsed and scored once: the outcomes are by every score."""
 
     text: str
     answer: Answer
@@ -36,22 +52,49 @@ class Task:
     """A task about boxes.
 
     ``expression`` is the regular expression that answers must match, ``grammar`` the same in
-    llama.cpp's notation.
+    llama.cpp's notation. ``answer_parser`` takes a model's text and the number of boxes and never
+    raises. ``archive_member`` is the end of the path of the task's states in the authors' ZIP,
+    None if it is unknown.
     """
 
     name: str
     what: str
     boxes: int
+    language: Language
     expression: str
     grammar: str
     demonstrations: Demonstrations
     scores: Mapping[str, Score]
+    answer_parser: Callable[[str, int], Answer] = parse_answer
+    archive_member: str | None = None
 
     def generate(
         self, split: str, seed: int, vocabulary: Contents, *, subsampled: bool = False
     ) -> Iterator[State]:
         """Return the states of a split, see :func:`benchmark.boxes.dataset.generate`."""
-        return dataset.generate(split, seed, vocabulary, subsampled=subsampled)
+        return dataset.generate(
+            split, seed, vocabulary, subsampled=subsampled, language=self.language
+        )
+
+    def read(self, path: Path, password: str | None = None) -> Iterator[State]:
+        """Return the states of a file: JSON lines, or the authors' ZIP.
+
+        Raises:
+            DataError: when the file cannot be read, or its data break the rules of the task.
+            SettingError: for a ZIP, if the task's place in it is unknown.
+        """
+        if path.suffix.lower() != ".zip":
+            return dataset.read_file(path, self.language)
+        if self.archive_member is None:
+            raise SettingError(
+                f"{path}: where the states of the task {self.name} are in a ZIP is unknown; "
+                "give them as JSON lines"
+            )
+        return read_archive(path, password, self.language, self.archive_member)
+
+    def rows(self, state: State) -> Iterator[str]:
+        """Return a state as JSON lines, one per query, without line ends."""
+        return dataset.rows(state, self.language)
 
     def state(self, description: str, sample_id: int = 0) -> State:
         """Return the state that a description leads to, with its gold contents.
@@ -60,28 +103,54 @@ class Task:
             LanguageError: for a sentence that is not in the task's language.
             RuleError: for an operation that cannot be carried out.
         """
-        return parse_state(sample_id, description)
+        return parse_state(sample_id, description, self.language)
+
+    def operations(self, description: str) -> tuple[World, tuple[Operation, ...]]:
+        """Return the initial world and the operations of a description.
+
+        Raises:
+            LanguageError: for a sentence that is not in the task's language.
+        """
+        return parse(description, self.language)
+
+    def completion(self, description: str, variant: str = "authors") -> str:
+        """Return the completion prompt for a description, in one of its variants."""
+        return rendering.completion(description, variant, self.demonstrations)
+
+    def prompt(self, tokenizer: Tokenizer, description: str, settings: PromptSettings) -> Prompt:
+        """Return the prompt for a description, as text and as token ids.
+
+        Raises:
+            ModelError: for a chat prompt where the tokenizer has no usable chat template.
+        """
+        return rendering.prompt(tokenizer, description, settings, self.demonstrations)
 
     def correct_text(self, state: State) -> str:
         """Return the correct answer to a state's prompt."""
-        return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
+        world = tuple(query.gold for query in state.queries)
+        return f"Statement: {self.language.statement(world)}"
 
     def parse(self, text: str) -> Answer:
         """Return what a text says of each box; no text raises."""
-        return parse_answer(text, self.boxes)
+        return self.answer_parser(text, self.boxes)
 
     def keeps_format(self, text: str) -> bool:
-        """Return whether a text begins with what the expression describes."""
-        return keeps_format(text, self.boxes)
+        """Return whether a text begins with an answer that matches the expression."""
+        return re.match(self.expression, text.strip()) is not None
 
     def judge(self, state: State, text: str) -> Judged:
         """Return what a text about a state says, and what of it is right by every score."""
         answer = self.parse(text)
-        return Judged(text, answer, {by: score(answer, state, by) for by in self.scores})
+        outcomes = {by: each.outcome(answer, state) for by, each in self.scores.items()}
+        return Judged(text, answer, outcomes)
+
+    def mentions(self, state: State) -> tuple[Contents, ...]:
+        """Return for each box the objects that the random baseline draws from."""
+        return mentions(state, self.language)
 
     def baselines(self, states: Sequence[State]) -> dict[str, Percentages]:
         """Return what random answers would score, in per cent, by every reading."""
-        return baselines(states)
+        return baselines(states, self.language)
 
 
 TASKS: dict[str, Task] = {
@@ -91,9 +160,21 @@ TASKS: dict[str, Task] = {
             name="boxes",
             what="the paper's: objects are moved, removed and put by name",
             boxes=BOXES,
+            language=STANDARD,
             expression=answer_expression(BOXES),
             grammar=answer_grammar(BOXES),
-            demonstrations=demonstrations(),
+            demonstrations=demonstrations("boxes"),
+            scores=SCORES,
+            archive_member=MEMBER,
+        ),
+        Task(
+            name="move-contents",
+            what="MoveContents: a move of all objects of a box does not name them",
+            boxes=BOXES,
+            language=MoveContents(),
+            expression=answer_expression(BOXES),
+            grammar=answer_grammar(BOXES),
+            demonstrations=demonstrations("move-contents"),
             scores=SCORES,
         ),
     )

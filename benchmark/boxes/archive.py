@@ -12,6 +12,7 @@ from pathlib import Path
 import pyzipper
 
 from benchmark.boxes.dataset import read_states
+from benchmark.boxes.language import STANDARD, Language
 from benchmark.errors import DataError
 from benchmark.records import State
 
@@ -26,23 +27,25 @@ _DAMAGE = (
 )
 
 
-def read_archive(path: Path, password: str | None) -> Iterator[State]:
-    """The states of the evaluated test set of ``boxes-dataset-v1.zip``.
+def read_archive(
+    path: Path, password: str | None, language: Language = STANDARD, member: str = MEMBER
+) -> Iterator[State]:
+    """Return the states of a member of ``boxes-dataset-v1.zip``, named by the end of its path.
 
     Raises:
         DataError: for a wrong or missing password, a damaged file, a missing member, or data
             that breaks the rules.
     """
-    text = _read(path, password)
-    return read_states(io.StringIO(text), f"{path}/{MEMBER}")
+    text = _read(path, password, member)
+    return read_states(io.StringIO(text), f"{path}/{member}", language)
 
 
-def _read(path: Path, password: str | None) -> str:
+def _read(path: Path, password: str | None, member: str) -> str:
     try:
         with pyzipper.AESZipFile(path) as archive:
-            member = _member(archive, path)
+            name = _name(archive, path, member)
             key = password.encode("utf-8") if password is not None else None
-            content: bytes = archive.read(member, pwd=key)
+            content: bytes = archive.read(name, pwd=key)
             return content.decode("utf-8")
     except FileNotFoundError as error:
         raise DataError(f"{path}: cannot read the data: {error.strerror}") from error
@@ -58,12 +61,12 @@ def _read(path: Path, password: str | None) -> str:
         raise DataError(f"{path}: {problem}: {error}; fetch it again") from error
 
 
-def _member(archive: pyzipper.AESZipFile, path: Path) -> str:
+def _name(archive: pyzipper.AESZipFile, path: Path, member: str) -> str:
     names: list[str] = archive.namelist()
     for name in names:
-        if name.endswith(MEMBER):
+        if name.endswith(member):
             return name
-    raise DataError(f"{path}: no member that ends with {MEMBER}")
+    raise DataError(f"{path}: no member that ends with {member}")
 
 
 def _password_problem(password: str | None) -> str:

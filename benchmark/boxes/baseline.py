@@ -17,7 +17,8 @@ from math import comb, factorial
 from typing import Literal, TypedDict
 
 from benchmark.boxes.draws import Draws
-from benchmark.boxes.language import parse
+from benchmark.boxes.language import STANDARD, Language, parse
+from benchmark.boxes.states import replay
 from benchmark.records import Contents, State
 
 _DRAWS = range(4)
@@ -51,15 +52,20 @@ def readings() -> dict[str, Reading]:
     return {reading.name: reading for reading in entries}
 
 
-def mentions(state: State) -> tuple[Contents, ...]:
-    """Return for each box the objects in the clauses that name it, repeats kept."""
-    initial, operations = parse(state.description)
-    named: list[list[str]] = [list(objects) for objects in initial]
-    for operation in operations:
+def mentions(state: State, language: Language = STANDARD) -> tuple[Contents, ...]:
+    """Return for each box the objects in the clauses that name it, repeats kept.
+
+    A clause such as ``Move the contents of Box 2 to Box 3`` names no object.
+    """
+    initial, operations = parse(state.description, language)
+    mentioned: list[list[str]] = [list(objects) for objects in initial]
+    worlds = replay(initial, operations, language)
+    for operation, before in zip(operations, worlds, strict=False):  # one more world at the end
+        named = language.named(operation, before)
         for box in (operation.source, operation.destination):
             if box is not None:
-                named[box].extend(operation.objects)
-    return tuple(map(tuple, named))
+                mentioned[box].extend(named)
+    return tuple(map(tuple, mentioned))
 
 
 def expectation(reading: Reading, mentioned: Contents, gold: Contents) -> Fraction:
@@ -125,12 +131,12 @@ def is_right(reading: Reading, prediction: Contents, gold: Contents) -> bool:
     return set(prediction) == set(gold)
 
 
-def baselines(states: Iterable[State]) -> dict[str, Percentages]:
+def baselines(states: Iterable[State], language: Language = STANDARD) -> dict[str, Percentages]:
     """Return the expected accuracy on the states by every reading, in per cent."""
     asked = [
         (query.numops, mentioned, query.gold)
         for state in states
-        for query, mentioned in zip(state.queries, mentions(state), strict=True)
+        for query, mentioned in zip(state.queries, mentions(state, language), strict=True)
     ]
     return {name: _percentages(reading, asked) for name, reading in readings().items()}
 

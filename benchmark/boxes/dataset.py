@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmark.boxes import splits
 from benchmark.boxes.generator import sequences, subsample_rng
-from benchmark.boxes.language import items
+from benchmark.boxes.language import STANDARD, Language, items
 from benchmark.boxes.states import parse_state, states
 from benchmark.boxes.subsample import subsample
 from benchmark.boxes.world import BOXES
@@ -25,28 +25,35 @@ _MASKED_END = f"{MASK} ."
 
 
 def generate(
-    split: str, seed: int, vocabulary: Contents, *, subsampled: bool = False
+    split: str,
+    seed: int,
+    vocabulary: Contents,
+    *,
+    subsampled: bool = False,
+    language: Language = STANDARD,
 ) -> Iterator[State]:
-    """The states of a split (``train``, ``dev``, ``test`` or ``all``), or its evaluated subsample.
+    """Return the states of a split (``train``, ``dev``, ``test`` or ``all``), or its subsample.
 
-    Nothing is held but the current sequence and, of a subsample, what is drawn so far, whatever
-    the size of the split.
+    The worlds and operations of a seed are the same in every language. Nothing is held but the
+    current sequence and, of a subsample, what is drawn so far.
     """
     names = list(splits.SHARES) if split == "all" else [split]
 
     def every() -> Iterator[State]:
         for name in names:
             for sequence in sequences(name, seed, vocabulary):
-                yield from states(sequence.sample_id, sequence.initial, sequence.operations)
+                yield from states(
+                    sequence.sample_id, sequence.initial, sequence.operations, language
+                )
 
     return subsample(every(), subsample_rng(seed)) if subsampled else every()
 
 
-def rows(state: State) -> Iterator[str]:
-    """The state as seven JSON lines, without line ends."""
+def rows(state: State, language: Language = STANDARD) -> Iterator[str]:
+    """Return the state as seven JSON lines, without line ends."""
     # The language has no character that JSON would escape; json.dumps takes three times as long.
     for query in state.queries:
-        asked = f"{state.description} Box {query.box} contains "
+        asked = f"{state.description} {language.opening(query.box)} "
         gold = items(query.gold)
         move, remove, put = query.numops_by_op
         yield (
@@ -57,8 +64,10 @@ def rows(state: State) -> Iterator[str]:
         )
 
 
-def read_states(lines: Iterable[str], source: str) -> Iterator[State]:
-    """The states of JSON lines in the authors' schema; ``source`` names them in errors.
+def read_states(
+    lines: Iterable[str], source: str, language: Language = STANDARD
+) -> Iterator[State]:
+    """Return the states of JSON lines in the authors' schema; ``source`` names them in errors.
 
     Raises:
         DataError: naming source and line of what is malformed, incomplete or against the rules.
@@ -70,18 +79,18 @@ def read_states(lines: Iterable[str], source: str) -> Iterator[State]:
             raise DataError(
                 f"{group[0].where}: {len(group)} rows left over; a state is {BOXES} rows, one a box"
             )
-        yield _state(group)
+        yield _state(group, language)
 
 
-def read_file(path: Path) -> Iterator[State]:
-    """The states of a JSON lines file.
+def read_file(path: Path, language: Language = STANDARD) -> Iterator[State]:
+    """Return the states of a JSON lines file.
 
     Raises:
         DataError: as :func:`read_states`, or when the file cannot be read.
     """
     try:
         with path.open(encoding="utf-8") as lines:
-            yield from read_states(lines, str(path))
+            yield from read_states(lines, str(path), language)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot read the data: {reason(error)}") from error
 
@@ -111,14 +120,14 @@ def _object(line: str, where: str) -> dict[str, object]:
     return row
 
 
-def _state(group: list[Row]) -> State:
+def _state(group: list[Row], language: Language) -> State:
     """The state of seven rows, if they are what its description leads to."""
     first = group[0]
     try:
-        state = parse_state(_sample_id(first), _description(first))
+        state = parse_state(_sample_id(first), _description(first, language), language)
     except (LanguageError, RuleError) as error:
         raise DataError(f"{first.where}: {error}") from error
-    for row, expected in zip(group, map(json.loads, rows(state)), strict=True):
+    for row, expected in zip(group, map(json.loads, rows(state, language)), strict=True):
         for name, value in expected.items():
             if not _same(row.fields.get(name), value):
                 raise DataError(_difference(row, name, value))
@@ -137,9 +146,9 @@ def _sample_id(row: Row) -> int:
     return value
 
 
-def _description(row: Row) -> str:
+def _description(row: Row, language: Language) -> str:
     masked = row.fields.get("sentence_masked")
-    end = f" Box 0 contains {_MASKED_END}"
+    end = f" {language.opening(0)} {_MASKED_END}"
     if not isinstance(masked, str) or not masked.endswith(end):
         raise DataError(
             f"{row.where}: the first row of a state has no sentence_masked with {end!r}"

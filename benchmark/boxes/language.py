@@ -2,13 +2,14 @@
 
 A description is the initial state in one sentence and each operation in one more. The
 parser takes exactly what :func:`describe` writes and nothing else, and names the sentence
-that it cannot take.
+that it cannot take. :class:`Language` is what a variant of the dataset may word differently;
+the functions of this module write and read the standard sentences.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-from benchmark.boxes.world import BOXES, check, contents
+from benchmark.boxes.world import BOXES, apply_unchecked, check, contents
 from benchmark.errors import LanguageError, RuleError
 from benchmark.records import Contents, Operation, World
 
@@ -40,7 +41,7 @@ def statement(world: World) -> str:
 
 
 def sentence(operation: Operation) -> str:
-    """The operation in one sentence."""
+    """Return the operation in one sentence, with its objects by name."""
     what = items(operation.objects)
     if operation.kind == "move":
         return f"Move {what} from Box {operation.source} to Box {operation.destination}."
@@ -49,13 +50,68 @@ def sentence(operation: Operation) -> str:
     return f"Put {what} into Box {operation.destination}."
 
 
-def describe(initial: World, operations: Iterable[Operation]) -> str:
-    """The initial state and the operations, one sentence each, with one space between them."""
-    return " ".join([statement(initial), *map(sentence, operations)])
+class Language:
+    """The wording of a dataset: here the authors' standard one. A variant is a subclass.
+
+    What a sentence says may depend on the world, so that the methods about operations take the
+    world before the operation. In each pair of methods one is the inverse of the other.
+    """
+
+    def opening(self, box: int) -> str:
+        """Return the words of a query before the contents: ``Box 0 contains``."""
+        return f"Box {box} contains"
+
+    def statement(self, world: World) -> str:
+        """Return the contents of all boxes in one sentence, as an answer has it."""
+        return statement(world)
+
+    def introduction(self, initial: World) -> str:
+        """Return the first sentence of a description."""
+        return statement(initial)
+
+    def initial(self, text: str) -> World:
+        """Return the initial world of a description's first sentence.
+
+        Raises:
+            LanguageError: naming the sentence, when it is not in the language or its world
+                breaks the rules.
+        """
+        return parse_statement(text)
+
+    def sentence(self, operation: Operation, before: World) -> str:  # noqa: ARG002 - for variants
+        """Return an operation in one sentence."""
+        return sentence(operation)
+
+    def operation(self, text: str, before: World) -> Operation:  # noqa: ARG002 - for variants
+        """Return the operation of one sentence.
+
+        Raises:
+            LanguageError: naming the sentence, when it is not in the language.
+        """
+        return parse_sentence(text)
+
+    def named(self, operation: Operation, before: World) -> Contents:  # noqa: ARG002 - for variants
+        """Return the objects that the operation's sentence names."""
+        return operation.objects
 
 
-def parse(description: str) -> tuple[World, tuple[Operation, ...]]:
-    """The initial world and the operations of a description; the inverse of :func:`describe`.
+STANDARD = Language()
+"""The wording of the standard dataset."""
+
+
+def describe(initial: World, operations: Iterable[Operation], language: Language = STANDARD) -> str:
+    """Return the initial world and the operations, one sentence each, joined by spaces."""
+    sentences, world = [language.introduction(initial)], initial
+    for operation in operations:
+        sentences.append(language.sentence(operation, world))
+        world = apply_unchecked(world, operation)
+    return " ".join(sentences)
+
+
+def parse(description: str, language: Language = STANDARD) -> tuple[World, tuple[Operation, ...]]:
+    """Return the initial world and the operations of a description.
+
+    It is the inverse of :func:`describe`.
 
     Raises:
         LanguageError: naming the first sentence that is not in the language, or whose initial
@@ -63,7 +119,13 @@ def parse(description: str) -> tuple[World, tuple[Operation, ...]]:
             here: that is for :func:`benchmark.boxes.states.replay`.
     """
     first, *rest = _sentences(description)
-    return parse_statement(first), tuple(map(_parse_operation, rest))
+    initial = world = language.initial(first)
+    operations = []
+    for text in rest:
+        operation = language.operation(text, world)
+        operations.append(operation)
+        world = apply_unchecked(world, operation)
+    return initial, tuple(operations)
 
 
 def parse_statement(text: str) -> World:
@@ -85,7 +147,12 @@ def _sentences(description: str) -> Sequence[str]:
     return [part + "." for part in parts[:-1]] + parts[-1:]
 
 
-def _parse_operation(text: str) -> Operation:
+def parse_sentence(text: str) -> Operation:
+    """Return the operation of a standard sentence; the inverse of :func:`sentence`.
+
+    Raises:
+        LanguageError: naming the sentence, when it is not in the language.
+    """
     if match := _MOVE.fullmatch(text):
         return Operation("move", _objects(match[1], text), int(match[2]), int(match[3]))
     if match := _REMOVE.fullmatch(text):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from benchmark.boxes.language import parse, sentence, statement
+from benchmark.boxes.language import STANDARD, Language, parse
 from benchmark.boxes.world import BOXES, KINDS, apply, changed
 from benchmark.errors import RuleError
 from benchmark.records import Operation, Query, State, World
@@ -12,8 +12,10 @@ Changes = tuple[int, int, int]
 """How many operations changed a box, by kind: (move, remove, put)."""
 
 
-def replay(initial: World, operations: Sequence[Operation]) -> list[World]:
-    """The initial world and the world after each operation.
+def replay(
+    initial: World, operations: Sequence[Operation], language: Language = STANDARD
+) -> list[World]:
+    """Return the initial world and the world after each operation.
 
     Raises:
         RuleError: naming the sentence of the first operation that cannot be carried out.
@@ -23,33 +25,51 @@ def replay(initial: World, operations: Sequence[Operation]) -> list[World]:
         try:
             worlds.append(apply(worlds[-1], operation))
         except RuleError as error:
-            raise RuleError(f"{error}: {sentence(operation)!r}") from error
+            raise RuleError(f"{error}: {language.sentence(operation, worlds[-1])!r}") from error
     return worlds
 
 
-def states(sample_id: int, initial: World, operations: Sequence[Operation]) -> Iterator[State]:
-    """The states of a sequence: one a prefix, from no operation to all of them."""
-    worlds = replay(initial, operations)
-    changes: list[Changes] = [(0, 0, 0)] * BOXES
-    description = statement(initial)
-    yield _state(sample_id, description, initial, changes)
-    for operation, (before, after) in zip(operations, pairwise(worlds), strict=True):
-        kind = KINDS.index(operation.kind)
-        for box in changed(before, after):
-            changes[box] = _plus_one(changes[box], kind)
-        description = f"{description} {sentence(operation)}"
-        yield _state(sample_id, description, after, changes)
+def states(
+    sample_id: int,
+    initial: World,
+    operations: Sequence[Operation],
+    language: Language = STANDARD,
+) -> Iterator[State]:
+    """Return the states of a sequence: one per prefix, from no operation to all of them.
+
+    Raises:
+        RuleError: as :func:`replay`.
+    """
+    for prefix in _prefixes(initial, operations, language):
+        yield _state(sample_id, *prefix)
 
 
-def parse_state(sample_id: int, description: str) -> State:
-    """The state that a description leads to, with the gold contents worked out anew.
+def parse_state(sample_id: int, description: str, language: Language = STANDARD) -> State:
+    """Return the state that a description leads to, with its gold contents worked out.
 
     Raises:
         LanguageError: for a sentence that is not in the language.
         RuleError: for an operation that cannot be carried out.
     """
-    *_, last = states(sample_id, *parse(description))
-    return last
+    initial, operations = parse(description, language)
+    *_, last = _prefixes(initial, operations, language)
+    return _state(sample_id, *last)
+
+
+def _prefixes(
+    initial: World, operations: Sequence[Operation], language: Language
+) -> Iterator[tuple[str, World, list[Changes]]]:
+    """Return description, world and changes after no operation, one, and so on."""
+    worlds = replay(initial, operations, language)
+    changes: list[Changes] = [(0, 0, 0)] * BOXES
+    description = language.introduction(initial)
+    yield description, initial, changes
+    for operation, (before, after) in zip(operations, pairwise(worlds), strict=True):
+        kind = KINDS.index(operation.kind)
+        for box in changed(before, after):
+            changes[box] = _plus_one(changes[box], kind)
+        description = f"{description} {language.sentence(operation, before)}"
+        yield description, after, changes
 
 
 def _plus_one(changes: Changes, kind: int) -> Changes:

@@ -40,15 +40,28 @@ def apply(world: World, operation: Operation) -> World:
         RuleError: when the operation cannot be carried out in this world.
     """
     _check_form(operation)
-    boxes = list(world)
     if operation.source is None:
         _check_outside(world, operation.objects)
     else:
-        boxes[operation.source] = _without(world, operation.source, operation.objects)
+        _check_inside(world, operation.source, operation.objects)
+    after = apply_unchecked(world, operation)
     if operation.destination is not None:
-        destination = operation.destination
-        boxes[destination] = contents((*boxes[destination], *operation.objects))
-        _check_capacity(destination, boxes[destination])
+        _check_capacity(operation.destination, after[operation.destination])
+    return after
+
+
+def apply_unchecked(world: World, operation: Operation) -> World:
+    """Return the world after an operation that may break the rules.
+
+    Objects that are not in the source arrive all the same, and a box that does not exist holds
+    nothing.
+    """
+    boxes, objects = list(world), operation.objects
+    source, destination = operation.source, operation.destination
+    if source is not None and 0 <= source < len(boxes):
+        boxes[source] = tuple([name for name in boxes[source] if name not in objects])
+    if destination is not None and 0 <= destination < len(boxes):
+        boxes[destination] = tuple(sorted(boxes[destination] + objects))
     return tuple(boxes)
 
 
@@ -77,11 +90,10 @@ def _check_form(operation: Operation) -> None:
         raise RuleError(f"a {operation.kind} names an object twice")
 
 
-def _without(world: World, box: int, objects: Contents) -> Contents:
+def _check_inside(world: World, box: int, objects: Contents) -> None:
     for name in objects:
         if name not in world[box]:
             raise RuleError(f"the {name} is not in Box {box}")
-    return tuple(name for name in world[box] if name not in objects)
 
 
 def _check_outside(world: World, objects: Contents) -> None:

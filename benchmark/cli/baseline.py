@@ -2,10 +2,12 @@
 
 import json
 
-from benchmark.cli.options import Data, Json, Password
+from benchmark.cli.options import Data, Json, Password, Task
 
 
-def baseline(data: Data, password: Password = None, *, as_json: Json = False) -> None:
+def baseline(
+    data: Data, password: Password = None, task: Task = "boxes", *, as_json: Json = False
+) -> None:
     """Print the random baseline's expected accuracy on the data, in per cent.
 
     The JSON has the figures comparable with the paper's (overall, nontrivial, by_numops), and
@@ -13,11 +15,12 @@ def baseline(data: Data, password: Password = None, *, as_json: Json = False) ->
     """
     from rich.console import Console
 
-    from benchmark.boxes.baseline import baselines, baselines_as_json
+    from benchmark.boxes.baseline import baselines_as_json
     from benchmark.pipeline import DataRequest, load_states
     from benchmark.report.baseline import baseline_table
+    from benchmark.tasks import task_named
 
-    found = baselines(load_states(DataRequest(data, password)))
+    found = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))
     if as_json:
         print(json.dumps(baselines_as_json(found), indent=2))
     else:

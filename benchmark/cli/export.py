@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import DataFile, DataSeed, Password, RegistryFile, flag
+from benchmark.cli.options import DataFile, DataSeed, Password, RegistryFile, Task, flag
 
 export = typer.Typer(help="Write results and data in the forms that others read.")
 
@@ -61,6 +61,7 @@ def junit(
 @export.command()
 def dataset(
     out: Annotated[Path, typer.Option(help="Folder to write.", metavar="DIR")],
+    task: Task = "boxes",
     data: DataFile = None,
     password: Password = None,
     split: Annotated[str, typer.Option(help="One of train, dev, test.")] = "test",
@@ -76,5 +77,5 @@ def dataset(
     """
     from benchmark.export.dataset import SourceRequest, write_folder
 
-    written = write_folder(SourceRequest(data, password, split, seed, subsampled=subsample), out)
+    written = write_folder(SourceRequest(data, password, split, seed, subsample, task), out)
     print(f"written: {out}, {written} rows, 7 a state")

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Seed, flag
+from benchmark.cli.options import Seed, Task, flag
 
 _SPLITS = ("train", "dev", "test", "all")
 
 
 def generate(
     out: Annotated[Path, typer.Option(help="File to write, JSON lines.", metavar="FILE")],
+    task: Task = "boxes",
     split: Annotated[str, typer.Option(help=f"One of {', '.join(_SPLITS)}.")] = "test",
     seed: Seed = 0,
     vocabulary: Annotated[
@@ -27,22 +28,23 @@ def generate(
     ] = False,
 ) -> None:
     """Generate states of the boxes task, the same for the same seed everywhere."""
-    from benchmark.boxes import dataset
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
     from benchmark.errors import SettingError
     from benchmark.store.files import write_text
+    from benchmark.tasks import task_named
 
     if split not in _SPLITS:
         raise SettingError(f"no split {split!r}; choose one of {', '.join(_SPLITS)}")
     objects = read_vocabulary(vocabulary) if vocabulary else default_vocabulary()
-    states = dataset.generate(split, seed, objects, subsampled=subsample)
+    wanted = task_named(task)
+    states = wanted.generate(split, seed, objects, subsampled=subsample)
     written = 0
 
     def lines() -> Iterator[str]:
         nonlocal written
         for state in states:
             written += 1
-            yield from (f"{row}\n" for row in dataset.rows(state))
+            yield from (f"{row}\n" for row in wanted.rows(state))
 
     write_text(out, lines())
     print(f"written: {out}, {written} states", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Json, Password, flag
+from benchmark.cli.options import Data, Json, Password, Task, flag
 
 
 def score(
@@ -15,6 +15,7 @@ def score(
     ],
     gold: Data,
     password: Password = None,
+    task: Task = "boxes",
     *,
     partial: Annotated[
         bool,
@@ -29,7 +30,7 @@ def score(
     from benchmark.report.table import result_table
     from benchmark.stats.summary import summaries_as_json
 
-    summaries = score_files(predictions, DataRequest(gold, password), partial=partial)
+    summaries = score_files(predictions, DataRequest(gold, password, task=task), partial=partial)
     queries = next(iter(summaries.values())).overall.tally.total
     if as_json:
         print(json.dumps(summaries_as_json(summaries), indent=2))

@@ -8,16 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from benchmark import __version__
-from benchmark.boxes.dataset import generate, rows
 from benchmark.boxes.splits import SHARES
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.boxes.world import BOXES
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
 from benchmark.pipeline import DataRequest, load_states
 from benchmark.records import State
 from benchmark.store.files import write_text
+from benchmark.tasks import DEFAULT, Task, task_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,15 @@ class SourceRequest:
     split: str = "test"
     seed: int | None = None
     subsampled: bool = False
+    task: str = DEFAULT
 
     def describe(self) -> str:
         """Where the data is from, in words; a file by its name, not its path."""
         if self.path:
             return f"read from {self.path.name}"
         kind = "the evaluated subset of the" if self.subsampled else "the whole"
-        return f"{kind} {self.split} split, generated from seed {self.seed or 0}"
+        task = "" if self.task == DEFAULT else f" of the task {self.task}"
+        return f"{kind} {self.split} split{task}, generated from seed {self.seed or 0}"
 
 
 def write_folder(request: SourceRequest, out: Path) -> int:
@@ -50,16 +51,16 @@ def write_folder(request: SourceRequest, out: Path) -> int:
     """
     lines_file, parquet_file = (out / f"{request.split}.{form}" for form in ("jsonl", "parquet"))
     _check(request)
-    source = _source(request)
+    source, task = _source(request), task_named(request.task)
 
     def lines() -> Iterator[str]:
-        return (line for state in source() for line in rows(state))
+        return (line for state in source() for line in task.rows(state))
 
     # Parquet first: where its library is missing nothing is left behind.
     written = write_dataset(parquet_file, map(json.loads, lines()))
     write_text(lines_file, (f"{line}\n" for line in lines()))
     described = request.describe()
-    write_text(out / "README.md", [_card(request.split, described, written)])
+    write_text(out / "README.md", [_card(task, request.split, described, written)])
     hashes = {path.name: _sha256(path) for path in (lines_file, parquet_file)}
     metadata = croissant(request.split, described, hashes)
     write_text(out / "croissant.json", [json.dumps(metadata, indent=2), "\n"])
@@ -79,14 +80,14 @@ def _check(request: SourceRequest) -> None:
 def _source(request: SourceRequest) -> Callable[[], Iterator[State]]:
     """The states, from the first one on as often as it is called; a file is read only once."""
     if request.path or request.password is not None:
-        states = load_states(DataRequest(request.path, request.password))
+        states = load_states(DataRequest(request.path, request.password, task=request.task))
         return lambda: iter(states)
-    return lambda: generate(
+    return lambda: task_named(request.task).generate(
         request.split, request.seed or 0, default_vocabulary(), subsampled=request.subsampled
     )
 
 
-def _card(split: str, described: str, written: int) -> str:
+def _card(task: Task, split: str, described: str, written: int) -> str:
     from jinja2 import Environment, StrictUndefined
 
     text = files("benchmark.export").joinpath("card.md.jinja").read_text(encoding="utf-8")
@@ -96,7 +97,7 @@ def _card(split: str, described: str, written: int) -> str:
         split=split,
         described=described,
         rows=written,
-        states=written // BOXES,
+        states=written // task.boxes,
         size=_size(written),
         version=__version__,
     )

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from benchmark.boxes.language import parse
 from benchmark.records import Outcome, Query
 from benchmark.report.explorer import state_id
 from benchmark.report.material import Answered, StateView
@@ -45,7 +44,7 @@ def _of_state(about: Row, view: StateView, answered: Answered, sequence: int | N
     asked = {
         "state": state_id(state.description),
         "sequence": sequence,
-        "operations": len(parse(state.description)[1]),
+        "operations": len(view.task.operations(state.description)[1]),
         "description": state.description,
     }
     said = zip(state.queries, answered.answer.contents, _right(answered), strict=True)

@@ -13,7 +13,6 @@ from benchmark.pipeline.attempts import Attempts, MissingStageError, needed
 from benchmark.pipeline.passes import Loaded, decoded, log_probabilities
 from benchmark.pipeline.repeats import repeated
 from benchmark.pipeline.surroundings import surroundings
-from benchmark.prompts.rendering import completion, prompt_text
 from benchmark.records import Completion, State, TokenIds
 from benchmark.regression.environment import Environment, code_digests, installed
 from benchmark.regression.logits import Logits
@@ -109,12 +108,12 @@ class _Fingerprint:
         return needed(self._get(stage), stage.name)
 
     def texts(self) -> list[str]:
-        given = [state.description for state in self.states]
         asked = self.settings.prompt
         if asked.prompt_format == "completion":
-            # The same whatever tokenizer there is: one that cannot be loaded breaks a later stage.
-            return [completion(description, asked.prompt_variant) for description in given]
-        return [prompt_text(self.tokenizer, description, asked) for description in given]
+            # No tokenizer has a part in it: one that cannot be loaded breaks a later stage.
+            write, variant = self.task.completion, asked.prompt_variant
+            return [write(state.description, variant) for state in self.states]
+        return [each.text for each in self._questions.prompts]
 
     def prompts(self) -> list[TokenIds]:
         return self._questions.prompt_ids

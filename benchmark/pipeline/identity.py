@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from benchmark import __version__
-from benchmark.boxes.dataset import rows
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location
 from benchmark.regression.environment import versions
@@ -27,7 +26,7 @@ def identity(
         "data": {
             **({} if task.name == DEFAULT else {"task": task.name}),
             "states": len(questions.states),  # before the digest: what differs first is said
-            "sha256": _digest(row for state in questions.states for row in rows(state)),
+            "sha256": _digest(row for state in questions.states for row in task.rows(state)),
         },
         "prompts": {
             "sha256": _digest(" ".join(map(str, ids)) for ids in questions.prompt_ids),

@@ -186,16 +186,18 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
         DataError: when a prediction is about no state, or leads to another result than its run's.
     """
     states: dict[str, State] = {}
+    tasks: dict[str, Task] = {}
     answers: list[dict[str, Answered]] = []
     for run in runs:
         for description in run.texts:
             if description not in states:
                 states[description] = _parsed(description, run)
+                tasks[description] = task_of(run.document)
         task = task_of(run.document)
         answers.append({d: _answered(task, text, states[d]) for d, text in run.texts.items()})
         _check(run, list(answers[-1].values()))
     return [
-        StateView(state, tuple(of_run.get(description) for of_run in answers))
+        StateView(tasks[description], state, tuple(each.get(description) for each in answers))
         for description, state in states.items()
     ]
 

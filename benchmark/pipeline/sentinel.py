@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.language import statement
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.sources import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.attempts import line

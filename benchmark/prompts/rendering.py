@@ -25,17 +25,21 @@ class Demonstrations:
 
 
 @cache
-def demonstrations() -> Demonstrations:
-    """Return the paper's demonstrations."""
+def demonstrations(task: str | None = None) -> Demonstrations:
+    """Return the demonstrations of a task; the first is the paper's, and the default."""
     text = files("benchmark.prompts").joinpath("demonstrations.toml").read_text(encoding="utf-8")
-    data = tomllib.loads(text)
+    by_task = tomllib.loads(text)
+    first = next(iter(by_task))
+    data = by_task[first] | by_task[task or first]
     examples = ((part["description"], part["statement"]) for part in data["demonstration"])
     return Demonstrations(data["instruction"], data["acknowledgement"], tuple(examples))
 
 
-def completion(description: str, variant: str = "authors") -> str:
+def completion(
+    description: str, variant: str = "authors", demonstrations: Demonstrations | None = None
+) -> str:
     """Return the completion prompt in one of its variants (``variants.toml``)."""
-    given, wording = demonstrations(), variants()[variant]
+    given, wording = demonstrations or _standard(), variants()[variant]
     examples = (
         wording.example.format(description=asked, statement=told) for asked, told in given.examples
     )
@@ -43,12 +47,14 @@ def completion(description: str, variant: str = "authors") -> str:
     return "\n\n".join([given.instruction, *examples, query])
 
 
-def chat(description: str, role: Role = "user") -> tuple[Message, ...]:
+def chat(
+    description: str, role: Role = "user", demonstrations: Demonstrations | None = None
+) -> tuple[Message, ...]:
     """Return the chat prompt (Table 5), with the instruction in that role.
 
     As a user's, it is a turn of its own, which the assistant answers.
     """
-    given = demonstrations()
+    given = demonstrations or _standard()
     messages = [Message(role, given.instruction)]
     if role == "user":
         messages.append(Message("assistant", given.acknowledgement))
@@ -59,25 +65,36 @@ def chat(description: str, role: Role = "user") -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def prompt(tokenizer: Tokenizer, description: str, settings: PromptSettings) -> Prompt:
+def prompt(
+    tokenizer: Tokenizer,
+    description: str,
+    settings: PromptSettings,
+    demonstrations: Demonstrations | None = None,
+) -> Prompt:
     """Return the prompt for a description, as text and as token ids.
 
     Raises:
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
-    text = prompt_text(tokenizer, description, settings)
+    text = prompt_text(tokenizer, description, settings, demonstrations)
     return Prompt(text, prompt_ids(tokenizer, text, settings))
 
 
-def prompt_text(tokenizer: Tokenizer, description: str, settings: PromptSettings) -> str:
+def prompt_text(
+    tokenizer: Tokenizer,
+    description: str,
+    settings: PromptSettings,
+    demonstrations: Demonstrations | None = None,
+) -> str:
     """Return the text of a prompt; the tokenizer is asked for nothing but its chat template.
 
     Raises:
         ModelError: for a chat prompt where the tokenizer has no usable chat template.
     """
+    given = demonstrations or _standard()
     if settings.prompt_format == "completion":
-        return completion(description, settings.prompt_variant)
-    return _rendered_chat(tokenizer, description, settings.instruction_role)
+        return completion(description, settings.prompt_variant, given)
+    return _rendered_chat(tokenizer, description, settings.instruction_role, given)
 
 
 def prompt_ids(tokenizer: Tokenizer, text: str, settings: PromptSettings) -> TokenIds:
@@ -108,13 +125,19 @@ def _without_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:
     return ids[text_starts:]
 
 
-def _rendered_chat(tokenizer: Tokenizer, description: str, role: Role) -> str:
+def _standard() -> Demonstrations:
+    return demonstrations()
+
+
+def _rendered_chat(
+    tokenizer: Tokenizer, description: str, role: Role, given: Demonstrations
+) -> str:
     remedy = "; ask with --instruction-role user" if role == "system" else ""
     try:
-        text = tokenizer.render(chat(description, role))
+        text = tokenizer.render(chat(description, role, given))
     except TemplateRefusalError as error:
         raise TemplateRefusalError(f"{error}{remedy}") from error
-    if demonstrations().instruction not in text:
+    if given.instruction not in text:
         # Some templates refuse a system message by dropping it without a word.
         raise TemplateRefusalError(
             f"the chat template leaves the instruction out of the prompt{remedy}"

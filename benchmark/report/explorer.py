@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from benchmark.boxes.language import parse, sentence
+from benchmark.boxes.states import replay
 from benchmark.records import Contents, Operation, Outcome
 from benchmark.report.material import Answered, RunView, StateView
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
@@ -55,11 +55,13 @@ def state_id(description: str) -> str:
 
 
 def _state(view: StateView, words: Numbered) -> list[object]:
-    initial, operations = parse(view.state.description)
+    initial, operations = view.task.operations(view.state.description)
+    sentence = view.task.language.sentence
+    worlds = replay(initial, operations, view.task.language)
     return [
         state_id(view.state.description),
         [_contents(objects, words) for objects in initial],
-        [[sentence(operation), _boxes(operation)] for operation in operations],
+        [[sentence(*step), _boxes(step[0])] for step in zip(operations, worlds, strict=False)],
         [_contents(query.gold, words) for query in view.state.queries],
         "".join(_DIGITS[query.numops] for query in view.state.queries),
     ]

@@ -13,6 +13,7 @@ from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
 from benchmark.store.runs import FinishedRun
+from benchmark.tasks import Task
 
 Chance = Mapping[int, float]
 """The random baseline's accuracy in 0..1 by numops."""
@@ -114,6 +115,7 @@ class Answered:
 class StateView:
     """A state and each run's answer to it, in the order of the runs; None where not asked."""
 
+    task: Task
     state: State
     answers: tuple[Answered | None, ...]
 

@@ -69,17 +69,16 @@ def _source(request: DataRequest) -> Iterator[State]:
     if request.password is not None and not zipped:
         raise SettingError("--password is for the authors' ZIP; give that with --data, or leave it")
     if path is None:
-        seed = request.seed or 0
-        return iter(_evaluated(request.split, seed, default_vocabulary()))
+        return iter(_evaluated(request.task, request.split, request.seed or 0))
     if request.seed is not None:
         raise SettingError(f"--seed generates data, and --data {path} gives it; use one of them")
-    return read_archive(path, request.password) if zipped else read_file(path)
+    return task_named(request.task).read(path, request.password)
 
 
 @lru_cache(maxsize=4)
-def _evaluated(split: str, seed: int, vocabulary: Contents) -> tuple[State, ...]:
-    """The evaluated subsample: each of many models is asked about the same one."""
-    return tuple(generate(split, seed, vocabulary, subsampled=True))
+def _evaluated(task: str, split: str, seed: int) -> tuple[State, ...]:
+    """Return the evaluated subsample: each of many models is asked about the same one."""
+    return tuple(task_named(task).generate(split, seed, default_vocabulary(), subsampled=True))
 
 
 def _once(states: Iterable[State], source: str) -> Iterator[State]:

@@ -33,6 +33,11 @@ class Score:
     right: Callable[[Answer, Query], bool]
     words: str
 
+    def outcome(self, answer: Answer, state: State) -> Outcome:
+        """Return which queries of a state the answer has right."""
+        correct = tuple(self.right(answer, query) for query in state.queries)
+        return Outcome(state.sample_id, tuple(query.numops for query in state.queries), correct)
+
 
 SCORES: Mapping[str, Score] = MappingProxyType(
     {
@@ -57,9 +62,7 @@ def main_first(parts: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
 
 def score(answer: Answer, state: State, by: str = "set") -> Outcome:
     """Return which queries of a state the answer has right, by the score of that name."""
-    right = SCORES[by].right
-    correct = tuple(right(answer, query) for query in state.queries)
-    return Outcome(state.sample_id, tuple(query.numops for query in state.queries), correct)
+    return SCORES[by].outcome(answer, state)
 
 
 def score_all(answers: Sequence[Answer], states: Sequence[State]) -> dict[str, tuple[Outcome, ...]]:

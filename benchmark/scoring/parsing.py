@@ -7,8 +7,8 @@ Only what follows the first ``Statement:`` counts (all of it if there is none), 
 import re
 from functools import cache
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.language import NOTHING
-from benchmark.decoding.expression import answer_expression
 from benchmark.records import Answer
 
 _START = "Statement:"

@@ -69,9 +69,10 @@ def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 
 def other_demonstrations(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """The two solved examples change places."""
-    given = rendering.demonstrations()
+    task = tasks.TASKS[tasks.DEFAULT]
+    given = task.demonstrations
     other = replace(given, examples=given.examples[::-1])
-    patch.setattr(rendering, "demonstrations", lambda: other)
+    patch.setitem(tasks.TASKS, task.name, replace(task, demonstrations=other))
     return run
 
 
@@ -79,11 +80,10 @@ def line_end(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunReq
     """The prompt ends with a line break, as Table 2 of the paper prints it."""
     completion = rendering.completion
 
-    def broken(description: str, variant: str = "authors") -> str:
-        return completion(description, variant) + "\n"
+    def broken(*given: object) -> str:
+        return completion(*given) + "\n"  # type: ignore[arg-type]
 
-    for module in (rendering, fingerprint):
-        patch.setattr(module, "completion", broken)
+    patch.setattr(rendering, "completion", broken)
     return run
 
 

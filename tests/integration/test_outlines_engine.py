@@ -10,9 +10,9 @@ import regex
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
 

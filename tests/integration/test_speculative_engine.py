@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.decoding import plans, support
 from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.expression import answer_expression
 from benchmark.decoding.model_runner import ModelRunner
 from benchmark.decoding.outlines_engine import OutlinesEngine
 from benchmark.decoding.speculative_engine import SpeculativeEngine

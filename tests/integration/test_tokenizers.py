@@ -20,6 +20,7 @@ from outlines_core import Index, Vocabulary
 from syrupy.assertion import SnapshotAssertion
 from transformers import AutoTokenizer
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import initial_world, operations
 from benchmark.boxes.language import describe, statement
@@ -27,7 +28,6 @@ from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.expression import answer_expression
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
 from benchmark.models.sources import source

@@ -6,7 +6,6 @@ from typing import NamedTuple, TypedDict
 
 from benchmark.boxes.subsample import NUMOPS
 from benchmark.errors import DataError
-from benchmark.prompts.rendering import completion
 from benchmark.records import State
 from benchmark.report.explorer import state_id
 from benchmark.runs.data import load_states
@@ -97,6 +96,6 @@ def _document(task: Task, state: State) -> Document:
         "id": state_id(state.description),
         "sample_id": state.sample_id,
         "description": state.description,
-        "prompt": completion(state.description),
+        "prompt": task.completion(state.description),
         "answer": task.correct_text(state),
     }

@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 )
 
 from benchmark.boxes.states import replay, states
-from benchmark.boxes.world import apply, changed, check, contents
+from benchmark.boxes.world import apply, apply_unchecked, changed, check, contents
 from benchmark.errors import RuleError
 from benchmark.records import Kind, Operation, World
 
@@ -239,3 +239,24 @@ def test_replay_names_the_sentence_that_cannot_be_carried_out() -> None:
     with pytest.raises(RuleError) as error:
         replay(WORLD, [possible, impossible, impossible])
     assert str(error.value) == "the bag is not in Box 0: 'Remove the bag from Box 0.'"
+
+
+@pytest.mark.parametrize(
+    ("operation", "boxes"),
+    [
+        (Operation("move", ("bag",), 0, 3), {0: ("map",), 3: ("bag", "hat")}),
+        (Operation("move", ("bag", "map"), 0, 2), {0: (), 2: ("bag", "bell", "car", "cup", "map")}),
+        (Operation("move", ("bag",), 0, 0), {}),
+        (Operation("move", ("pin",), 3, 1), {1: ("pin",)}),
+        (Operation("move", ("bag",), 0, 7), {0: ("map",)}),
+        (Operation("move", ("key",), -1, 1), {1: ("key",)}),
+        (Operation("remove", ("pin",), 0, None), {}),
+        (Operation("put", ("key",), None, 6), {6: ("key", "key")}),
+    ],
+)
+def test_operation_that_is_not_checked(
+    operation: Operation, boxes: dict[int, tuple[str, ...]]
+) -> None:
+    """Without the rules the objects leave the source if they are there, and arrive all the same."""
+    expected = [boxes.get(box, objects) for box, objects in enumerate(WORLD)]
+    assert list(apply_unchecked(WORLD, operation)) == expected

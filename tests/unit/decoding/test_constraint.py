@@ -15,8 +15,8 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.boxes.answers import answer_expression
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.expression import answer_expression
 from benchmark.errors import ModelError
 
 EXAMPLES: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer, TransformersTokenizer
-from benchmark.prompts.rendering import chat, completion, prompt, prompt_ids, with_one_bos
+from benchmark.prompts.rendering import (
+    Demonstrations,
+    chat,
+    completion,
+    demonstrations,
+    prompt,
+    prompt_ids,
+    with_one_bos,
+)
 from benchmark.prompts.settings import Bos, PromptSettings, Role, variants
 from benchmark.records import Message
 
@@ -80,6 +88,33 @@ def test_chat() -> None:
 def test_chat_with_a_system_message() -> None:
     """For models called Llama the instruction is the system message."""
     assert [asdict(turn) for turn in chat(DESCRIPTION, "system")] == CHAT_WITH_SYSTEM
+
+
+def test_demonstrations_can_be_given() -> None:
+    """Both formats have the instruction and the examples that they are given, in their order."""
+    given = Demonstrations("Do it.", "Yes.", (("A.", "B."), ("C.", "D.")))
+    assert completion("E.", demonstrations=given) == (
+        "Do it.\n\nDescription: A.\nStatement: B.\n\nDescription: C.\nStatement: D.\n\n"
+        "Description: E."
+    )
+    turns = [f"{turn.role}: {turn.content}" for turn in chat("E.", demonstrations=given)]
+    assert turns == [
+        *("user: Do it.", "assistant: Yes."),
+        *("user: Description: A.", "assistant: Statement: B."),
+        *("user: Description: C.", "assistant: Statement: D."),
+        "user: Description: E.",
+    ]
+    assert len(chat("E.", "system", given)) == len(turns) - 1
+
+
+def test_demonstrations_are_the_papers_by_default() -> None:
+    """Those of the first task; another task has its own examples, under the same instruction."""
+    paper, other = demonstrations("boxes"), demonstrations("move-contents")
+    assert demonstrations() == paper
+    assert completion(DESCRIPTION, demonstrations=paper) == COMPLETION
+    assert (other.instruction, other.acknowledgement) == (paper.instruction, paper.acknowledgement)
+    assert other.examples[0] == paper.examples[0]
+    assert other.examples[1] != paper.examples[1]
 
 
 @pytest.mark.parametrize("role", ["system", "user"])

@@ -121,12 +121,12 @@ def test_what_raised_comes_before_what_makes(hand: ModuleType) -> None:
 
 def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
     """A file that the table names itself has its own reach, not that of its folder."""
-    old = replace(record, code={"decoding/expression.py": "1", "decoding/rows.py": "1"})
-    new = replace(record, code={"decoding/expression.py": "2", "decoding/rows.py": "2"})
+    old = replace(record, code={"boxes/answers.py": "1", "boxes/world.py": "1"})
+    new = replace(record, code={"boxes/answers.py": "2", "boxes/world.py": "2"})
     found = [each for each in suspects(old, new, "constraint") if each.changed]
     assert [(each.name, each.reach) for each in found] == [
-        ("decoding/expression.py", 3),
-        ("decoding/rows.py", 0),
+        ("boxes/answers.py", 3),
+        ("boxes/world.py", 0),
     ]
 
 

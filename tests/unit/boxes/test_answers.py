@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.expression import answer_expression
+from benchmark.boxes.answers import answer_expression
 
 FIGURE_4 = (
     r"Statement: Box 0 contains( [a-zA-Z]+)*, Box 1 contains( [a-zA-Z]+)*, "

@@ -1,13 +1,15 @@
 """The grammar for llama.cpp accepts what the expression does."""
 
 import re
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.expression import answer_expression
-from benchmark.speed.grammar import answer_grammar
+from benchmark.boxes.answers import answer_expression, answer_grammar
+from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.tasks import TASKS, Task
 
 BOXES = 2
 _ITEM = re.compile(r'\s*("[^"]*"|\[[^\]]*\]|[()*+]|[a-z]+)')
@@ -80,3 +82,12 @@ def test_any_number_of_boxes(boxes: int) -> None:
     text = "Statement: " + ", ".join(f"Box {box} contains" for box in range(boxes)) + "."
     assert _accepts(answer_grammar(boxes), text)
     assert not _accepts(answer_grammar(boxes + 1), text)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_correct_answers_of_every_task_are_accepted(task: Task) -> None:
+    """The correct answer to a state is taken by the task's grammar; without its end it is not."""
+    for state in islice(task.generate("dev", 4, default_vocabulary()), 0, 39, 13):
+        text = task.correct_text(state)
+        assert _accepts(task.grammar, text)
+        assert not _accepts(task.grammar, text.removesuffix("."))
