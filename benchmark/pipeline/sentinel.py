@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from benchmark.boxes.answers import answer_expression
-from benchmark.boxes.language import statement
-from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
 from benchmark.models.sources import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pipeline.attempts import line
-from benchmark.prompts.rendering import completion, prompt
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
 from benchmark.regression.digests import StageRecord, digest
@@ -22,9 +18,12 @@ from benchmark.regression.sentinel import Family, Values
 from benchmark.regression.stages import CONSTRAINT, DATASET, TOKENS
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
+from benchmark.tasks import DEFAULT, task_named
 
 LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gguf", "jinja2")
 """Those that reach token ids and constraint; no other version stands in a snapshot."""
+
+_TASK = task_named(DEFAULT)
 
 _NOT_REACHED = "not reached"
 _FAILED = "failed: "
@@ -128,14 +127,13 @@ def _along(family: Family, known: dict[AllowedSet, int]) -> tuple[int, ...]:
 
 def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
     """The correct answer in the tokens that it has after its prompt."""
-    asked = completion(_state().description)
-    answer = f"Statement: {statement(tuple(query.gold for query in _state().queries))}"
-    return tokenizer.encode(asked + answer)[len(tokenizer.encode(asked)) :]
+    asked = _TASK.completion(_state().description)
+    return tokenizer.encode(asked + _TASK.correct_text(_state()))[len(tokenizer.encode(asked)) :]
 
 
 def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
     spellings = tokenizer.spellings
-    prompt_ids = prompt(tokenizer, _state().description, PromptSettings()).token_ids
+    prompt_ids = _TASK.prompt(tokenizer, _state().description, PromptSettings()).token_ids
     ids = {
         "prompt": prompt_ids,
         "answer": _answer(tokenizer),
@@ -157,7 +155,7 @@ def _chat(tokenizer: TransformersTokenizer) -> str:
     """The ids of a prompt in the chat format; an error there says nothing of other texts."""
     try:
         asked = PromptSettings(prompt_format="chat")
-        ids = prompt(tokenizer, _state().description, asked).token_ids
+        ids = _TASK.prompt(tokenizer, _state().description, asked).token_ids
     except Exception as error:  # noqa: BLE001
         return f"{_FAILED}{line(error)}"
     return " ".join(map(str, ids))
@@ -166,8 +164,7 @@ def _chat(tokenizer: TransformersTokenizer) -> str:
 def _constraint(tokenizer: TransformersTokenizer) -> Values:
     from benchmark.decoding.walking import Walker
 
-    expression = answer_expression(BOXES)
-    walker = Walker(Constraint(expression, tokenizer.spellings, tokenizer.eos_id))
+    walker = Walker(Constraint(_TASK.expression, tokenizer.spellings, tokenizer.eos_id))
     along = walker.along((*_answer(tokenizer), tokenizer.eos_id))
     sets = (f"{len(each)} {sum(each)} {digest(each)}" for each in walker.sets)
     return {

@@ -59,7 +59,7 @@ def test_answers(document: Any, material: Material, hostile: str) -> None:  # no
 def test_a_run_that_was_not_asked(material: Material) -> None:
     """A state that a run was not asked about has no answer of it."""
     view = material.states[0]
-    partly = type(view)(view.state, (view.answers[0], None, None))
+    partly = type(view)(view.task, view.state, (view.answers[0], None, None))
     document = explorer(material.runs, [partly])
     assert document["answers"][1:] == [[None], [None]]  # type: ignore[index]
 
