@@ -1,0 +1,1 @@
+"""The evaluation core: settings, data, prompts, decoding, parsing and scoring, each written once."""

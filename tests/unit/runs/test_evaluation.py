@@ -1,0 +1,145 @@
+"""The scored path: from states to prompts, texts and outcomes, in any order and batches."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.loading import load_model, load_tokenizer
+from benchmark.models.location import locate
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.prompts.rendering import prompt
+from benchmark.records import State
+from benchmark.runs import evaluation
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Batching, Decoder, Questions, correct_answer, evaluate
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, Judged, task_named
+
+MODEL = Path(__file__).parents[3] / "fixtures" / "models" / "copy-a"
+TASK = task_named(DEFAULT)
+STATES = 5
+
+Ask = Callable[..., Questions]
+
+
+@pytest.fixture(scope="module")
+def states() -> list[State]:
+    """The first states of the evaluated set of seed 0."""
+    return load_states(DataRequest(states=STATES))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> TransformersTokenizer:
+    """The controls' own."""
+    return load_tokenizer(locate(str(MODEL)))
+
+
+@pytest.fixture(scope="module")
+def model() -> PreTrainedModel:
+    """A control that repeats the initial state."""
+    request = RunRequest(str(MODEL), Path("unused"), device="cpu")
+    return load_model(locate(str(MODEL)), resolve(request).options)
+
+
+@pytest.fixture
+def ask(states: list[State], tokenizer: TransformersTokenizer) -> Ask:
+    """``ask(engine=...)``: the questions of a run with these settings."""
+
+    def questions(**settings: object) -> Questions:
+        request = RunRequest(str(MODEL), Path("unused"), device="cpu", **settings)  # type: ignore[arg-type]
+        return Questions(TASK, resolve(request), tokenizer, states)
+
+    return questions
+
+
+def test_questions(ask: Ask, states: list[State], tokenizer: TransformersTokenizer) -> None:
+    """A prompt and the correct answer for each state, as the rooms below make them."""
+    asked = ask()
+    for state, ids, answer in zip(states, asked.prompt_ids, asked.correct, strict=True):
+        assert ids == prompt(tokenizer, state.description, asked.settings.prompt).token_ids
+        assert answer == correct_answer(TASK, tokenizer, state) == asked.drafts[ids]
+        text = TASK.correct_text(state)
+        assert tokenizer.encode(text) == answer
+        judged = TASK.judge(state, text)
+        assert all(all(outcome.correct) for outcome in judged.outcomes.values())
+
+
+def test_a_limit_that_cuts(ask: Ask) -> None:
+    """The longest answer and its end must fit, unless the protocol cuts as the authors do."""
+    longest = max(map(len, ask().correct))
+    ask(max_new_tokens=longest + 1).check_limit()
+    with pytest.raises(SettingError, match=f"would cut correct answers.* up to {longest + 1} tok"):
+        ask(max_new_tokens=longest).check_limit()
+    ask(max_new_tokens=longest, protocol="paper").check_limit()
+
+
+@pytest.mark.parametrize("engine", ["speculative", "outlines"])
+def test_order_batches_and_what_is_done(ask: Ask, model: PreTrainedModel, engine: str) -> None:
+    """Answers belong to their prompts in any order, and prompts that are done are left out."""
+    asked = ask(engine=engine, batch_size=2)
+    decoder = Decoder(asked.settings, TASK.expression, asked.tokenizer, model)
+    plain = decoder.completions(asked.prompt_ids, asked.drafts)
+    assert decoder.batching.sizes == (2,)
+    sizes: list[int] = []
+    turned = decoder.completions(asked.prompt_ids, {}, [4, 0, 3, 1, 2], sizes.append)
+    assert [each.text for each in turned] == [each.text for each in plain]
+    assert sum(sizes) == STATES
+    missing = [
+        index
+        for batch in decoder.decode(asked.prompt_ids, {}, done={0, 3}, order=[4, 3, 2, 1, 0])
+        for index, _ in batch
+    ]
+    assert sorted(missing) == [1, 2, 4]
+
+
+def test_every_answer_is_judged_once(
+    ask: Ask, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evaluation of all states parses each text a single time, as the task does."""
+    asked, judged = ask(), list[str]()
+    judge = type(TASK).judge
+
+    def counted(self: object, state: State, text: str) -> Judged:
+        judged.append(text)
+        return judge(TASK, state, text)
+
+    monkeypatch.setattr(type(TASK), "judge", counted)
+    answers = dict(pair for batch in evaluate(asked, model) for pair in batch)
+    assert sorted(answers) == list(range(STATES))
+    assert sorted(judged) == sorted(answer.text for answer in answers.values())
+    for index, answer in answers.items():
+        assert answer == judge(TASK, asked.states[index], answer.text)
+
+
+def test_prompts_that_do_not_fit(ask: Ask, model: PreTrainedModel) -> None:
+    """They are refused before anything is decoded."""
+    with pytest.raises(ModelError, match="positions"):
+        evaluate(ask(max_new_tokens=100_000), model)
+
+
+def test_smaller_batches_are_told(
+    ask: Ask, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When memory runs out the batch is halved, and the evaluation says so."""
+    create, seen = vars(evaluation)["create_engine"], list[int]()
+
+    def scarce(name: str, model: object, tokenizer: object, limits: object, *more: object) -> object:
+        size = limits.batch_size  # type: ignore[attr-defined]
+        seen.append(size)
+        if size > 2:
+            raise MemoryError
+        return create(name, model, tokenizer, limits, *more)
+
+    monkeypatch.setattr(evaluation, "create_engine", scarce)
+    found = evaluate(ask(engine="outlines", batch_size=4), model)
+    assert found.batching == Batching()
+    assert found.batching.as_json() == {}
+    answers = [index for batch in found for index, _ in batch]
+    assert answers == list(range(STATES))
+    assert tuple(seen) == found.batching.sizes == (4, 2)
+    assert replace(found.batching, composition={}).as_json() == {"sizes": [4, 2], "composition": {}}
