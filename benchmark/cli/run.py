@@ -41,6 +41,7 @@ def run(
     from benchmark.models.published import published
     from benchmark.report.progress import RunProgress
     from benchmark.report.table import result_table
+    from benchmark.tasks import DEFAULT
 
     request = pipeline.RunRequest(
         model, out, data, revision=revision, set_aside=set_aside, **asdict(settings)
@@ -50,7 +51,8 @@ def run(
     if as_json:
         print(json.dumps(measured.document, indent=2))
         return
-    beside = [published()[name] for name in _BESIDE]
+    # The paper's figures are of its own task.
+    beside = [published()[name] for name in _BESIDE if data.task == DEFAULT]
     summaries = {by: scored.summary for by, scored in measured.scores.items()}
     title = f"{Path(model).name} by operations that changed the box, accuracy in per cent"
     Console().print(result_table(title, summaries, measured.baselines, beside))

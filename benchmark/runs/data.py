@@ -5,13 +5,11 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from benchmark.boxes.archive import read_archive
-from benchmark.boxes.dataset import generate, read_file
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import DataError, SettingError
-from benchmark.records import Contents, Outcome, State
-from benchmark.scoring.predictions import match, read_predictions
+from benchmark.records import Outcome, State
 from benchmark.runs.requests import DataRequest
+from benchmark.scoring.predictions import match, read_predictions
 from benchmark.stats.summary import Summary, summarize
 from benchmark.tasks import DEFAULT, task_named
 

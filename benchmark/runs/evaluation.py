@@ -15,7 +15,6 @@ from benchmark.decoding.engine import Engine, Limits
 from benchmark.decoding.engines import check_prompts, create_engine
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
-from benchmark.prompts.rendering import prompt
 from benchmark.records import Completion, Outcome, Prompt, State, TokenIds
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.tasks import Judged, Task

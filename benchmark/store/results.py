@@ -21,7 +21,7 @@ from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.store.files import read_object
 from benchmark.store.rescoring import Rescored, rescore
-from benchmark.tasks import Task, task_of
+from benchmark.tasks import DEFAULT, Task, task_of
 
 _FREE: Decoding = "unconstrained"
 """The one engine that works without the constraint, and what results of it are called."""
@@ -89,6 +89,8 @@ def _of_known_model(known: Registry, path: Path) -> Result | str:
         return f"{path}: {name}"
     if model.row is None:
         return f"{path}: a measurement of {name}, an alternative to {model.key} without its row"
+    if (task := task_of(document).name) != DEFAULT:
+        return f"{path}: {name} was asked about the task {task}, the paper about {DEFAULT}"
     if varied := _asked_otherwise(document):
         return f"{path}: {name} was asked with {varied}; only prompts as run sends them count"
     result = read_result(model.row, document, path)

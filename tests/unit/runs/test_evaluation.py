@@ -128,7 +128,9 @@ def test_smaller_batches_are_told(
     """When memory runs out the batch is halved, and the evaluation says so."""
     create, seen = vars(evaluation)["create_engine"], list[int]()
 
-    def scarce(name: str, model: object, tokenizer: object, limits: object, *more: object) -> object:
+    def scarce(
+        name: str, model: object, tokenizer: object, limits: object, *more: object
+    ) -> object:
         size = limits.batch_size  # type: ignore[attr-defined]
         seen.append(size)
         if size > 2:

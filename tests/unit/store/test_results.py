@@ -226,6 +226,16 @@ def test_what_is_no_json_is_named(write: Write, tmp_path: Path) -> None:
         read_results(tmp_path, registry())
 
 
+def test_another_task_is_no_measurement(write: Write, tmp_path: Path) -> None:
+    """What a model makes of another task says nothing about the paper's figures."""
+    write("usual")
+    other = write("other", data={"task": "move-contents", "sha256": "d", "states": 2})
+    results = read_results(tmp_path, registry())
+    assert ["usual" in result.source for result in results.entries] == [True]
+    (line,) = results.ignored
+    assert line.startswith(f"{other}: meta-llama/Llama-2-7b-hf was asked about the task move-")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("prompt_variant", "table2"), ("bos", "never"), ("instruction_role", "system")],
