@@ -1,1 +1,1 @@
-"""The evaluation core: settings, data, prompts, decoding, parsing and scoring, each written once."""
+"""The evaluation core: settings, data, prompts, decoding, parsing and scoring, written once."""
