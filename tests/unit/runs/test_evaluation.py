@@ -135,7 +135,7 @@ def test_smaller_batches_are_told(
         seen.append(size)
         if size > 2:
             raise MemoryError
-        return create(name, model, tokens, limits, *more)
+        return create(name, model, tokenizer, limits, *more)
 
     monkeypatch.setattr(evaluation, "create_engine", scarce)
     found = evaluate(ask(engine="outlines", batch_size=4), model)
