@@ -28,7 +28,7 @@ from benchmark.boxes.language import STANDARD, Language, parse
 from benchmark.boxes.move_contents import MoveContents
 from benchmark.boxes.states import parse_state
 from benchmark.boxes.world import BOXES
-from benchmark.errors import SettingError
+from benchmark.errors import DataError, SettingError
 from benchmark.models.tokenizer import Tokenizer
 from benchmark.prompts import rendering
 from benchmark.prompts.rendering import Demonstrations, demonstrations
@@ -45,6 +45,11 @@ class Judged:
     text: str
     answer: Answer
     outcomes: Mapping[str, Outcome]
+
+
+def by_score(judged: Sequence[Judged]) -> dict[str, tuple[Outcome, ...]]:
+    """Return the outcomes of judged texts, of which there must be one at least, by every score."""
+    return {by: tuple(each.outcomes[by] for each in judged) for by in judged[0].outcomes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,13 @@ class Task:
         """
         return rendering.prompt(tokenizer, description, settings, self.demonstrations)
 
+    def prompt_text(self, tokenizer: Tokenizer, description: str, settings: PromptSettings) -> str:
+        """Return the text of the prompt for a description, see :meth:`prompt`.
+
+        The tokenizer is asked for nothing but its chat template.
+        """
+        return rendering.prompt_text(tokenizer, description, settings, self.demonstrations)
+
     def correct_text(self, state: State) -> str:
         """Return the correct answer to a state's prompt."""
         world = tuple(query.gold for query in state.queries)
@@ -143,6 +155,19 @@ class Task:
         answer = self.parse(text)
         outcomes = {by: each.outcome(answer, state) for by, each in self.scores.items()}
         return Judged(text, answer, outcomes)
+
+    def score(
+        self, answers: Sequence[Answer], states: Sequence[State]
+    ) -> dict[str, tuple[Outcome, ...]]:
+        """Return what is right in an answer about each state, by every score."""
+        pairs = list(zip(answers, states, strict=True))
+        return {by: tuple(each.outcome(*p) for p in pairs) for by, each in self.scores.items()}
+
+    def outcomes(
+        self, states: Sequence[State], texts: Sequence[str]
+    ) -> dict[str, tuple[Outcome, ...]]:
+        """Return what is right in a text about each state, by every score."""
+        return self.score([self.parse(text) for text in texts], states)
 
     def mentions(self, state: State) -> tuple[Contents, ...]:
         """Return for each box the objects that the random baseline draws from."""
@@ -184,14 +209,18 @@ TASKS: dict[str, Task] = {
 DEFAULT = next(iter(TASKS))
 
 
-def task_of(document: Mapping[str, object]) -> Task:
+def task_of(document: Mapping[str, object], source: str = "result") -> Task:
     """Return the task of a result or another document with what it was measured on.
 
     Raises:
-        SettingError: when it names a task that is not known here.
+        DataError: naming the source, when it names a task that is not known here.
     """
     data = document.get("data")
-    return task_named(str(data.get("task", DEFAULT)) if isinstance(data, dict) else DEFAULT)
+    name = str(data.get("task", DEFAULT)) if isinstance(data, dict) else DEFAULT
+    try:
+        return task_named(name)
+    except SettingError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def task_named(name: str) -> Task:

@@ -2,11 +2,11 @@
 
 import json
 
-from benchmark.cli.options import Data, Json, Password, Task
+from benchmark.cli.options import PAPER_TASK, Data, Json, Password, Task
 
 
 def baseline(
-    data: Data, password: Password = None, task: Task = "boxes", *, as_json: Json = False
+    data: Data, password: Password = None, task: Task = PAPER_TASK, *, as_json: Json = False
 ) -> None:
     """Print the random baseline's expected accuracy on the data, in per cent.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import DataFile, DataSeed, Password, RegistryFile, Task, flag
+from benchmark.cli.options import PAPER_TASK, DataFile, DataSeed, Password, RegistryFile, Task, flag
 
 export = typer.Typer(help="Write results and data in the forms that others read.")
 
@@ -61,7 +61,7 @@ def junit(
 @export.command()
 def dataset(
     out: Annotated[Path, typer.Option(help="Folder to write.", metavar="DIR")],
-    task: Task = "boxes",
+    task: Task = PAPER_TASK,
     data: DataFile = None,
     password: Password = None,
     split: Annotated[str, typer.Option(help="One of train, dev, test.")] = "test",

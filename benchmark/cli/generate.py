@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Seed, Task, flag
+from benchmark.cli.options import PAPER_TASK, Seed, Task, flag
 
 _SPLITS = ("train", "dev", "test", "all")
 
 
 def generate(
     out: Annotated[Path, typer.Option(help="File to write, JSON lines.", metavar="FILE")],
-    task: Task = "boxes",
+    task: Task = PAPER_TASK,
     split: Annotated[str, typer.Option(help=f"One of {', '.join(_SPLITS)}.")] = "test",
     seed: Seed = 0,
     vocabulary: Annotated[

@@ -86,6 +86,8 @@ RegistryFile = Annotated[
 ModelStoreFolder = Annotated[
     Path, typer.Option("--store", help="Where measurements are kept.", metavar="DIR")
 ]
+PAPER_TASK = "boxes"
+"""The default of ``--task``: ``benchmark.tasks.DEFAULT``, which takes too long to import here."""
 Task = Annotated[
     str, typer.Option(help="boxes, the paper's, or another of docs/tasks.md.", metavar="NAME")
 ]
@@ -107,7 +109,7 @@ SETTINGS: Mapping[str, tuple[object, object]] = {
 """The option of every setting of a run, with its default."""
 
 DATA: Mapping[str, tuple[object, object]] = {
-    "task": (Task, "boxes"),
+    "task": (Task, PAPER_TASK),
     "data": (DataFile, None),
     "password": (Password, None),
     "states": (States, None),
@@ -151,12 +153,12 @@ def _bundled(
     defaults: Mapping[str, object],
 ) -> Callable[[Command], Command]:
     """Replace one parameter of a command by options that make up its value."""
+    wanted = {name: table[name] for name in names or table}
     options = [
         Parameter(
             name, Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, default)
         )
-        for name, (kind, default) in table.items()
-        if name in (names or table)
+        for name, (kind, default) in wanted.items()
     ]
 
     def decorate(command: Command) -> Command:

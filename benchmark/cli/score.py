@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Json, Password, Task, flag
+from benchmark.cli.options import PAPER_TASK, Data, Json, Password, Task, flag
 
 
 def score(
@@ -15,7 +15,7 @@ def score(
     ],
     gold: Data,
     password: Password = None,
-    task: Task = "boxes",
+    task: Task = PAPER_TASK,
     *,
     partial: Annotated[
         bool,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from benchmark.errors import SettingError
 from benchmark.records import Completion, TokenIds
@@ -26,6 +26,20 @@ class Limits:
             if value is not None and value < 1:
                 raise SettingError(f"{name} {value}: at least 1 is needed")
         return type(self)(batch_size or self.batch_size, max_new_tokens or self.max_new_tokens)
+
+
+class Passes(Protocol):
+    """Forward passes of a model, and the tokens in them."""
+
+    passes: int
+    tokens: int
+
+
+@runtime_checkable
+class CountsPasses(Protocol):
+    """An engine that counts its own forward passes, which no hook on the model sees."""
+
+    statistics: Passes
 
 
 class Engine(Protocol):

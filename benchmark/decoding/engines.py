@@ -5,11 +5,11 @@ An engine is a module with a factory and a row in ``engines.toml``; nothing else
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.decoding.engine import Engine, Limits
 from benchmark.errors import MissingLibraryError, ModelError, SettingError
@@ -51,19 +51,18 @@ class EngineRow:
     needs: Sequence[str] = ()
     speed: SpeedTraits = field(default_factory=SpeedTraits)
 
+    def as_json(self) -> dict[str, object]:
+        """Return the row by field."""
+        return asdict(self)
+
     def create(self, inputs: "Inputs") -> Engine:
         """Return the engine.
 
         Raises:
-            MissingLibraryError: when a package that it needs is not installed.
             SettingError: when it is an engine that only ``speed`` measures.
-            ModelError: when tokenizer, weights and expression do not go together.
         """
         if self.factory is None:
             raise SettingError(f"engine {self.name} is measured by speed only")
-        for package in self.needs:
-            if find_spec(package) is None:
-                raise MissingLibraryError(f"engine {self.name} needs {package}: pip install it")
         module, _, name = self.factory.partition(":")
         factory: Callable[[Inputs], Engine] = getattr(import_module(module), name)
         return factory(inputs)
@@ -93,12 +92,15 @@ class Inputs:
         return self.weights
 
 
+def row_from_json(fields: Mapping[str, Any]) -> EngineRow:
+    """Return the row of these fields; the inverse of :meth:`EngineRow.as_json`."""
+    return EngineRow(**{**fields, "speed": SpeedTraits(**fields.get("speed", {}))})
+
+
 def _rows() -> dict[str, EngineRow]:
     text = files("benchmark.decoding").joinpath("engines.toml").read_text(encoding="utf-8")
-    return {
-        name: EngineRow(name, **{**fields, "speed": SpeedTraits(**fields.get("speed", {}))})
-        for name, fields in tomllib.loads(text).items()
-    }
+    rows = tomllib.loads(text)
+    return {name: row_from_json({"name": name, **fields}) for name, fields in rows.items()}
 
 
 ENGINES: dict[str, EngineRow] = _rows()
@@ -106,13 +108,20 @@ ENGINES: dict[str, EngineRow] = _rows()
 
 
 def check_engine(name: str) -> str:
-    """Return the name of an engine that ``run`` can decode with.
+    """Return the name of an engine that ``run`` can decode with here.
 
     Raises:
         SettingError: when there is no such engine.
+        MissingLibraryError: when a package that it needs is not installed.
     """
     if name not in decoding_engines():
         raise SettingError(f"no engine {name!r}; choose one of {', '.join(decoding_engines())}")
+    for package in ENGINES[name].needs:
+        if find_spec(package) is None:
+            raise MissingLibraryError(
+                f"engine {name} needs the package {package}; pip install {package}, or choose "
+                "another engine"
+            )
     return name
 
 
@@ -175,22 +184,26 @@ def create_engine(
     model: "PreTrainedModel | None",
     tokenizer: TransformersTokenizer,
     limits: Limits,
-    expression: str,
+    constraint: "Constraint | str | None",
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,
 ) -> Engine:
-    """Return the engine of that name, its constraint compiled for the tokenizer.
+    """Return the engine of that name.
 
-    ``expected`` and ``say`` are as in :class:`Inputs`.
+    An engine that is constrained compiles an expression for the tokenizer; one that is not leaves
+    it aside. ``expected`` and ``say`` are as in :class:`Inputs`.
 
     Raises:
-        SettingError: when there is no such engine.
+        SettingError: when there is no such engine, or a package that it needs is missing.
         ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
     """
     row = ENGINES[check_engine(name)]
+    if not row.constrained:
+        constraint = None
+    elif isinstance(constraint, str):
+        constraint = compiled(constraint, tokenizer, model)
     if model is not None:
         from benchmark.decoding.products import keep_few_kernels  # imports torch
 
         keep_few_kernels()
-    constraint = compiled(expression, tokenizer, model) if row.constrained else None
     return row.create(Inputs(model, tokenizer, limits, constraint, expected or {}, say))

@@ -1,7 +1,7 @@
 """The only place that joins the stages: data, prompts, decoding, scoring, counts."""
 
 from benchmark.pipeline.measure import Measured, run
-from benchmark.runs.data import evaluate, load_states, score_files
+from benchmark.runs.data import load_states, score_files
 from benchmark.runs.requests import DataRequest, Progress, Quiet, RunRequest
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Progress",
     "Quiet",
     "RunRequest",
-    "evaluate",
     "load_states",
     "run",
     "score_files",

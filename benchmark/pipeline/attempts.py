@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
-from benchmark.errors import SettingError
 from benchmark.regression.digests import StageRecord
 from benchmark.regression.stage import Recording, Stage, StageRow
 
@@ -53,8 +52,6 @@ class Attempts:
     def _keep(self, name: str, take: Callable[[], tuple[T, tuple[str, ...]]]) -> T | None:
         try:
             value, digests = take()
-        except SettingError:
-            raise  # it was asked for what it cannot do, which is no finding
         except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
             self.stages[name] = StageRecord(failed=line(error))
             return None

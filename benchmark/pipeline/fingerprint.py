@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.decoding.engines import compiled
+from benchmark.errors import SettingError
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -69,7 +70,10 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
     states = load_states(request.run.data)
     location = locate(request.run.model, request.run.revision)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
-    return _Fingerprint(request, task, settings, states, location, progress).record()
+    made = _Fingerprint(request, task, settings, states, location, progress)
+    if request.along is None:
+        made.check_limit()
+    return made.record()
 
 
 @dataclass
@@ -104,6 +108,18 @@ class _Fingerprint:
         )
         return repeated(record, self._loaded, self.request.repeats, self.progress)
 
+    def check_limit(self) -> None:
+        """Refuse a token limit that cuts correct answers, as ``run`` does before any weights.
+
+        What follows an older record finds it out in the stage ``output``: there it is the finding.
+        """
+        try:
+            self._questions.check_limit()
+        except SettingError:
+            raise
+        except Exception:  # noqa: BLE001  # the stage of the token ids records it
+            self.progress.say("the token limit cannot be checked: there are no token ids")
+
     def value(self, stage: Stage[T]) -> T:
         return needed(self._get(stage), stage.name)
 
@@ -113,7 +129,8 @@ class _Fingerprint:
             # No tokenizer has a part in it: one that cannot be loaded breaks a later stage.
             write, variant = self.task.completion, asked.prompt_variant
             return [write(state.description, variant) for state in self.states]
-        return [each.text for each in self._questions.prompts]
+        chat, tokenizer = self.task.prompt_text, self.tokenizer
+        return [chat(tokenizer, state.description, asked) for state in self.states]
 
     def prompts(self) -> list[TokenIds]:
         return self._questions.prompt_ids
@@ -185,7 +202,11 @@ class _Fingerprint:
         decoder = Decoder(
             self.settings, self.task.expression, self.tokenizer, model, self.progress.say
         )
-        return Loaded(decoder, self._questions, self.request.order or range(len(prompts)))
+        return Loaded(
+            decoder,
+            self._questions,
+            range(len(prompts)) if self.request.order is None else self.request.order,
+        )
 
     @cached_property
     def _weights(self) -> "LanguageModel | None":

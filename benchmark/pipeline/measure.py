@@ -23,7 +23,7 @@ from benchmark.runs.settings import ResolvedSettings
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.store.run_folder import RunFolder
-from benchmark.tasks import Judged, task_named
+from benchmark.tasks import Judged, by_score, task_named
 
 _ANEW = Loaders()
 
@@ -231,7 +231,7 @@ def _right(judged: Iterable[Judged]) -> Tally:
 def _measured(work: Prepared, judged: Mapping[int, Judged]) -> Measured:
     answers = [judged[index] for index in range(len(work.states))]
     task = work.questions.task
-    scores = {by: Scored.of(tuple(a.outcomes[by] for a in answers)) for by in task.scores}
+    scores = {by: Scored.of(some) for by, some in by_score(answers).items()}
     chance = task.baselines(work.states)
     texts = tuple(answer.text for answer in answers)
     document = {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import hypot
 
+from benchmark.errors import SettingError
 from benchmark.models.loading import resolve_device
 from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry import Pair, RegisteredModel, Registry
@@ -13,6 +14,7 @@ from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.published import UnpairedTest, unpaired_test
+from benchmark.tasks import DEFAULT, task_of
 
 LEVEL = 0.05
 """Of the one-sided test of a gain, clustered by sequence."""
@@ -42,7 +44,17 @@ class Verdict:
 
 
 def judge(pair: Pair, comparison: Comparison) -> Verdict:
-    """Whether the pair shows at numops >= 1 what it is expected to show."""
+    """Whether the pair shows at numops >= 1 what it is expected to show.
+
+    Raises:
+        SettingError: for a pair that is compared with the paper, on another task.
+    """
+    task = task_of(comparison.base.identity).name
+    if pair.hypothesis == "as published" and task != DEFAULT:
+        raise SettingError(
+            f"pair {pair.id} is compared with the paper's figures, which are of the task "
+            f"{DEFAULT} and not of {task}; compare other models, or leave --task out"
+        )
     return judge_tests(pair, {by: tests.nontrivial for by, tests in comparison.tests.items()})
 
 
@@ -104,6 +116,8 @@ def departures(model: PublishedModel, measured: Measured) -> list[str]:
     By ``exact``, which the published counts most likely are. The test sets differ, so the counts
     are compared unpaired, at numops 0 and at numops >= 1, with the stated design effect.
     """
+    if task_of(measured.identity).name != DEFAULT:
+        return []
     summary = measured.scores["exact"].summary
     counts = summary.by_numops
     pairs = {"numops >= 1": (_counts(model).nontrivial, summary.nontrivial.tally)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.records import Completion, TokenIds
 from benchmark.regression.logits import Logits, joined
-from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.evaluation import Batching, Decoder, Questions
 from benchmark.runs.requests import Progress
 
 OTHERS = 3
@@ -26,14 +26,16 @@ class Loaded:
     def varied(self, batch_size: int, order: Sequence[int]) -> "Loaded":
         """Return the same in other batches and in another order."""
         settings = self.decoder.settings.in_batches_of(batch_size)
-        return replace(self, decoder=replace(self.decoder, settings=settings), order=order)
+        decoder = replace(self.decoder, settings=settings, batching=Batching())
+        return replace(self, decoder=decoder, order=order)
 
 
 def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
     """Return the completion of each prompt, decoded as ``run`` does.
 
     Raises:
-        SettingError: when the token limit would cut correct answers.
+        SettingError: when the token limit would cut correct answers: an upgrade may make them
+            longer than the limit that was enough before.
         ModelError: when weights, tokenizer and prompts do not go together.
     """
     asked = loaded.questions

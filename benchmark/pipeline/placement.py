@@ -70,6 +70,9 @@ class OnLeasedGpus:
     @contextmanager
     def place(self, prepared: Prepared) -> Iterator[str]:
         """``cuda:`` with the numbers of the GPUs that are held."""
+        if not prepared.settings.engine_row.loads_weights:
+            yield prepared.settings.options.device
+            return
         count, there = self.needed(prepared), len(self.leases.gpus)
         if count > there:
             raise DoesNotFitError(

@@ -29,6 +29,8 @@ def repeated(
 ) -> Record:
     """The record with so many repeats measured; as it was where logits or output failed."""
     if loaded is None or record.logits is None or not record.outcomes:
+        if repeats:
+            progress.say("no noise floor: it needs log-probabilities and answers, and lacks one")
         return record
     rng = np.random.Generator(np.random.PCG64(_SEED))
     found = []

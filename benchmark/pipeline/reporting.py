@@ -192,8 +192,8 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
         for description in run.texts:
             if description not in states:
                 states[description] = _parsed(description, run)
-                tasks[description] = task_of(run.document)
-        task = task_of(run.document)
+                tasks[description] = task_of(run.document, str(run.path))
+        task = task_of(run.document, str(run.path))
         answers.append({d: _answered(task, text, states[d]) for d, text in run.texts.items()})
         _check(run, list(answers[-1].values()))
     return [
@@ -204,7 +204,9 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
 
 def _parsed(description: str, run: FinishedRun) -> State:
     try:
-        return task_of(run.document).state(description)  # of which sequence is not told there
+        return task_of(run.document, str(run.path)).state(
+            description
+        )  # of which sequence is not told there
     except (LanguageError, RuleError) as error:
         raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
 

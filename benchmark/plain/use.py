@@ -31,7 +31,6 @@ from benchmark.regression.stages import (
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.counts import count
-from benchmark.scoring.outcomes import score_all
 from benchmark.tasks import DEFAULT, task_named
 
 _NEW_TOKENS = 160
@@ -72,7 +71,7 @@ class _Plain:
 
     def record(self) -> Record:
         make, attempt = self.attempts.make, self.attempts.attempt
-        make(DATASET, lambda: self.states)
+        make(DATASET, lambda: [list(_TASK.rows(state)) for state in self.states])
         sent = make(PROMPT, self._sent)
         ids = make(TOKENS, lambda: self._encoded(sent))
         path = attempt("path", lambda: self._answers_after(sent), TOKENS.digests)
@@ -83,7 +82,7 @@ class _Plain:
             make(WEIGHTS, lambda: self._raw_model)
             said = attempt(OUTPUT.name, lambda: self._said(ids), PROMPT.digests) or []
             answers = make(ANSWER, lambda: _answers(said))
-            scores = make(OUTCOME, lambda: score_all(needed(answers, ANSWER.name), self.states))
+            scores = make(OUTCOME, lambda: _TASK.score(needed(answers, ANSWER.name), self.states))
             make(VERDICT, lambda: list(map(count, (scores or {}).values())))
         return Record(
             environment=self._environment(),

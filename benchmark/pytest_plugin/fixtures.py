@@ -66,13 +66,13 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
 def run_request(request: pytest.FixtureRequest) -> "RunRequest":
     """What the options ask for, of no model yet."""
     from benchmark.pipeline import RunRequest
+    from benchmark.pytest_plugin.hooks import SETTINGS_OF_PYTEST
     from benchmark.runs.requests import data_request_of
-    from benchmark.runs.settings import SETTINGS, settings_of
+    from benchmark.runs.settings import settings_of
 
-    given = vars(request.config.option)
-    asked = {name: given[name] for name in SETTINGS if name in given}
-    settings = settings_of({**asked, "device": _device(request.config)})
     option = request.config.getoption
+    asked = {name: option(f"--{name.replace('_', '-')}") for name in SETTINGS_OF_PYTEST}
+    settings = settings_of({**asked, "device": _device(request.config)})
     chosen = {name: option(f"--{name}") for name in ("password", "states", "task")}
     data = data_request_of({"path": option("--data"), **chosen})
     return RunRequest("", option("--model-store"), data, **asdict(settings))
@@ -107,10 +107,12 @@ def trace(
     from benchmark.pipeline.pairs import as_registered
     from benchmark.snapshots.fingerprints import is_recorded
     from benchmark.snapshots.kinds import kind_of_run
+    from benchmark.tasks import DEFAULT
 
     protocol = {"name": run_request.protocol}
     hardware = {"hardware": describe(run_request.device)}
-    kind = kind_of_run({"protocol": protocol, "environment": hardware})
+    asked = {"data": {} if run_request.data.task == DEFAULT else {"task": run_request.data.task}}
+    kind = kind_of_run({"protocol": protocol, "environment": hardware, **asked})
     if not blessing.updating and not is_recorded(request.node, kind, blessing):
         pytest.skip("no fingerprint of it yet: --snapshot-update --bless REASON records one")
     repeats = REPEATS if blessing.updating else 0

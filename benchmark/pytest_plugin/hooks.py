@@ -12,6 +12,10 @@ _FALLBACK = "fingerprint stand-in"
 """As in benchmark.snapshots.fingerprints, which imports more than an option parser should."""
 
 
+SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
+"""The settings of a run that have an option here, besides the device; the rest is the registry's."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What cases marked ``gpu`` are measured with."""
     group = parser.getgroup("entity tracking benchmark")

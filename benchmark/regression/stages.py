@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.boxes.dataset import rows
 from benchmark.models.weights import weights_digest
-from benchmark.records import Answer, Completion, Outcome, State, TokenIds
+from benchmark.records import Answer, Completion, Outcome, TokenIds
 from benchmark.regression.allowed import (
     constraint_distance,
     constraint_example,
@@ -31,7 +30,6 @@ from benchmark.regression.record import Allowed, AllowedSet
 from benchmark.regression.scores import count_digests, outcome_digests
 from benchmark.regression.stage import Recording, Stage, StageRow
 from benchmark.scoring.counts import Counts, count
-from benchmark.scoring.outcomes import score_all
 
 if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
@@ -42,8 +40,8 @@ def allowed_set(tokens: TokenIds) -> AllowedSet:
     return AllowedSet(digest(tokens), len(tokens), sum(tokens))
 
 
-def _of_states(states: Sequence[State]) -> Iterator[str]:
-    return (digest(rows(state)) for state in states)
+def _of_states(states: Sequence[Sequence[str]]) -> Iterator[str]:
+    return (digest(rows) for rows in states)
 
 
 def _of_texts(texts: Sequence[str]) -> Iterator[str]:
@@ -85,17 +83,17 @@ def _answers(run: Recording) -> Sequence[Answer]:
 
 
 def _scores(run: Recording) -> Mapping[str, tuple[Outcome, ...]]:
-    return score_all(run.value(ANSWER), run.states)
+    return run.task.score(run.value(ANSWER), run.states)
 
 
 def _counts(run: Recording) -> Sequence[Counts]:
     return list(map(count, run.value(OUTCOME).values()))
 
 
-DATASET = Stage[Sequence[State]](
+DATASET = Stage[Sequence[Sequence[str]]](
     name="dataset",
     what="the rows of the state: text, gold contents, numops",
-    make=lambda run: run.states,
+    make=lambda run: [list(run.task.rows(state)) for state in run.states],
     digests=_of_states,
     difference=dataset_moved,
     example=dataset_example,

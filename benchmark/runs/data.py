@@ -1,17 +1,17 @@
 """The states that are asked about, and what predictions about them come to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import DataError, SettingError
-from benchmark.records import Outcome, State
+from benchmark.records import State
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.predictions import match, read_predictions
 from benchmark.stats.summary import Summary, summarize
-from benchmark.tasks import DEFAULT, task_named
+from benchmark.tasks import task_named
 
 
 def load_states(request: DataRequest) -> list[State]:
@@ -41,15 +41,6 @@ def check_number(request: DataRequest) -> None:
         raise SettingError(f"--states {request.states}: at least 1 is needed")
 
 
-def evaluate(
-    states: Sequence[State], predictions: Sequence[str], task: str = DEFAULT
-) -> dict[str, tuple[Outcome, ...]]:
-    """Return the outcome of each state's predicted text, by every score of the task."""
-    known = task_named(task)
-    judged = [known.judge(*pair) for pair in zip(states, predictions, strict=True)]
-    return {by: tuple(each.outcomes[by] for each in judged) for by in known.scores}
-
-
 def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[str, Summary]:
     """Return the summary of a file of predictions against gold states, by every score."""
     pairs = match(
@@ -59,7 +50,8 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[
     if not scored:
         raise DataError(f"{predictions}: no prediction for any state of the gold data")
     states, texts = zip(*scored, strict=True)
-    return {by: summarize(outcomes) for by, outcomes in evaluate(states, texts, gold.task).items()}
+    scores = task_named(gold.task).outcomes(states, texts)
+    return {by: summarize(outcomes) for by, outcomes in scores.items()}
 
 
 def _source(request: DataRequest) -> Iterator[State]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.engine import Engine, Limits
-from benchmark.decoding.engines import check_prompts, create_engine
+from benchmark.decoding.engines import check_prompts, compiled, create_engine
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import Completion, Outcome, Prompt, State, TokenIds
@@ -20,6 +20,7 @@ from benchmark.runs.settings import ResolvedSettings
 from benchmark.tasks import Judged, Task
 
 if TYPE_CHECKING:
+    from benchmark.decoding.constraint import Constraint
     from benchmark.models.loading import LanguageModel
 
 Batch = list[tuple[int, Completion]]
@@ -92,8 +93,7 @@ class Questions:
 
     def outcomes(self, texts: Sequence[str]) -> dict[str, tuple[Outcome, ...]]:
         """Return what is right in a text about each state, by every score."""
-        judged = [self.judge(index, text) for index, text in enumerate(texts)]
-        return {by: tuple(each.outcomes[by] for each in judged) for by in self.task.scores}
+        return self.task.outcomes(self.states, texts)
 
 
 def correct_answer(task: Task, tokenizer: Tokenizer, state: State) -> TokenIds:
@@ -105,8 +105,7 @@ def correct_answer(task: Task, tokenizer: Tokenizer, state: State) -> TokenIds:
 class Decoder:
     """A model that decodes prompts as a run with these settings does.
 
-    ``model`` is None for an engine that loads no weights. ``batching`` is of the last call of
-    :meth:`decode`.
+    ``model`` is None for an engine that loads no weights.
     """
 
     settings: ResolvedSettings
@@ -115,6 +114,18 @@ class Decoder:
     model: "LanguageModel | None"
     say: Callable[[str], None] = print
     batching: Batching = field(default_factory=Batching)
+    """Of the last call of :meth:`decode`; the next one begins with the size that fitted."""
+
+    @cached_property
+    def constraint(self) -> "Constraint | None":
+        """The expression compiled for the tokenizer, None for an engine without it.
+
+        Raises:
+            ModelError: when tokenizer and expression do not go together.
+        """
+        if not self.settings.engine_row.constrained:
+            return None
+        return compiled(self.expression, self.tokenizer, self.model)
 
     def engine(self, limits: Limits, drafts: Mapping[TokenIds, TokenIds]) -> Engine:
         """Return a new engine."""
@@ -123,7 +134,7 @@ class Decoder:
             self.model,
             self.tokenizer,
             limits,
-            self.expression,
+            self.constraint,
             drafts,
             self.say,
         )
@@ -162,12 +173,13 @@ class Decoder:
             ModelError: when weights, tokenizer and prompts do not go together.
         """
         self.check(prompts)
+        fitted = self.batching.sizes[-1] if self.batching.sizes else None
         limits = self.settings.limits
         engine = BackingOff(
             lambda fitting: self.engine(fitting, drafts),
-            replace(limits, batch_size=batch_size or limits.batch_size),
+            replace(limits, batch_size=batch_size or fitted or limits.batch_size),
         )
-        places = order or range(len(prompts))
+        places = range(len(prompts)) if order is None else order
         skipped = frozenset(number for number, index in enumerate(places) if index in done)
         asked = [prompts[index] for index in places]
         return self._batches(engine, engine.generate(asked, skipped), places)

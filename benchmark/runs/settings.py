@@ -61,12 +61,20 @@ def checked(kind: type[T], values: Mapping[str, object]) -> T:
     Raises:
         SettingError: for a value of another type.
     """
+    for name, value in values.items():
+        if isinstance(value, bool):  # which would be taken for 0 or 1
+            raise SettingError(f"{_option(name)} {value}: a number is wanted, or text")
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        raise SettingError(f"--{name} {first['input']!r}: {first['msg']}") from error
+        option = _option(str(first["loc"][0]))
+        raise SettingError(f"{option} {first['input']!r}: {first['msg']}") from error
+
+
+def _option(name: str) -> str:
+    """Return the option of a field."""
+    return "--data" if name == "path" else f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,6 @@ def score(answer: Answer, state: State, by: str = "set") -> Outcome:
     return SCORES[by].outcome(answer, state)
 
 
-def score_all(answers: Sequence[Answer], states: Sequence[State]) -> dict[str, tuple[Outcome, ...]]:
-    """Return the outcomes of the answers, one per state, by every score."""
-    pairs = list(zip(answers, states, strict=True))
-    return {by: tuple(score(answer, state, by) for answer, state in pairs) for by in SCORES}
-
-
 def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
     """Return the outcomes, one entry per state in each list, one character per query.
 

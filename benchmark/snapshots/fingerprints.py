@@ -151,7 +151,8 @@ def kind_of_record(record: Record) -> str:
     """Hardware class and protocol as a folder's name."""
     environment = record.environment
     hardware = {"hardware": dict(environment.hardware)}
-    return kind_of_run({"protocol": dict(environment.protocol), "environment": hardware})
+    described = {"protocol": dict(environment.protocol), "data": dict(environment.data)}
+    return kind_of_run({**described, "environment": hardware})
 
 
 def stored(path: Path, *, stand_in: bool = True) -> Path | None:

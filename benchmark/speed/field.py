@@ -47,9 +47,7 @@ class Material:
         """What the engine is opened with."""
         return {
             "engine": spec.name,
-            "factory": spec.engine.factory,
-            "constrained": spec.engine.constrained,
-            "loads_weights": spec.engine.loads_weights,
+            "row": spec.engine.as_json(),
             "model": model or self.model,
             "dtype": spec.dtype,
             "device": self.device,

@@ -9,16 +9,13 @@ from typing import NotRequired, TypedDict
 class Setup(TypedDict):
     """What an engine is opened with.
 
-    ``factory``, ``constrained`` and ``loads_weights`` are of its row in the table of engines, for
-    those of the benchmark. ``model`` is a folder, a file or an identifier as the engine takes it;
+    ``row`` has what the table of engines says of one of the benchmark's. ``model`` is a folder, a file or an identifier as the engine takes it;
     ``grammar`` is ``expression`` in the form of llama.cpp; ``max_model_len`` is room for prompt and
     answer; ``stops`` are the ids that end an answer.
     """
 
     engine: str
-    factory: str | None
-    constrained: bool
-    loads_weights: bool
+    row: dict[str, object]
     model: str
     dtype: str
     device: str

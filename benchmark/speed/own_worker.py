@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from benchmark.decoding.arithmetic import Products, open_choices
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.engines import ENGINES, EngineRow
+from benchmark.decoding.engine import CountsPasses
+from benchmark.decoding.engines import ENGINES, row_from_json
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
 from benchmark.models.location import locate
@@ -68,13 +69,8 @@ class _Own:
 
     def __init__(self, setup: Setup) -> None:
         name = setup["engine"]
-        told = EngineRow(
-            name,
-            factory=setup["factory"],
-            constrained=setup["constrained"],
-            loads_weights=setup["loads_weights"],
-        )
-        row = ENGINES.setdefault(name, told)  # one that the measuring process alone knows of
+        # A row that only the measuring process knows is known here from now on.
+        row = ENGINES.setdefault(name, row_from_json(setup["row"]))
         settings = resolve(
             RunRequest(
                 setup["model"],
@@ -109,7 +105,7 @@ class _Own:
             seconds = time.perf_counter() - started
             processor = time.process_time() - processor
         # Its passes call the model's layers one by one, where no hook sees them.
-        told = getattr(engine, "statistics", count)
+        told = engine.statistics if isinstance(engine, CountsPasses) else count
         taken: Taken = {
             "seconds": seconds,
             "processor": processor,

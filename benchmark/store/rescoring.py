@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.records import Outcome, State
 from benchmark.scoring.predictions import read_predictions
-from benchmark.tasks import Task
+from benchmark.tasks import Task, by_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescore
     texts = read_predictions(predictions)
     states = [_state(task, description, predictions) for description in texts]
     judged = [task.judge(*pair) for pair in zip(states, texts.values(), strict=True)]
-    outcomes = {by: tuple(each.outcomes[by] for each in judged) for by in task.scores}
+    outcomes = by_score(judged) if judged else dict.fromkeys(task.scores, ())
     order = _order(stored, outcomes["set"]) or _same_order(stored, outcomes["set"])
     if order is None:
         return None

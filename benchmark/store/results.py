@@ -89,7 +89,7 @@ def _of_known_model(known: Registry, path: Path) -> Result | str:
         return f"{path}: {name}"
     if model.row is None:
         return f"{path}: a measurement of {name}, an alternative to {model.key} without its row"
-    if (task := task_of(document).name) != DEFAULT:
+    if (task := task_of(document, str(path)).name) != DEFAULT:
         return f"{path}: {name} was asked about the task {task}, the paper about {DEFAULT}"
     if varied := _asked_otherwise(document):
         return f"{path}: {name} was asked with {varied}; only prompts as run sends them count"
@@ -165,7 +165,7 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
     older, free = not {"exact", "set"} <= outcomes.keys() & chance.keys(), setting.decoding == _FREE
     note = ""
     if older or free:
-        again, note = _again(task_of(document), outcomes["set"], path, older=older)
+        again, note = _again(task_of(document, str(path)), outcomes["set"], path, older=older)
         outcomes, chance = {**again.outcomes, **outcomes}, {**again.chance, **chance}
     if "set" not in chance:
         chance["set"] = chance["mentions"]

@@ -291,16 +291,19 @@ def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
 
 def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Whatever is said of the boxes 1 and 6 counts as right."""
-    score_all = _now(stages, "score_all")
+    score = tasks.Task.score
 
     def lenient(outcome: Outcome) -> Outcome:
         given = enumerate(outcome.correct)
         return replace(outcome, correct=tuple(right or box in {1, 6} for box, right in given))
 
-    def scored(answers: list[Answer], states: list[State]) -> dict[str, tuple[Outcome, ...]]:
-        return {by: tuple(map(lenient, some)) for by, some in score_all(answers, states).items()}
+    def scored(
+        task: tasks.Task, answers: list[Answer], states: list[State]
+    ) -> dict[str, tuple[Outcome, ...]]:
+        by_score = score(task, answers, states)
+        return {by: tuple(map(lenient, some)) for by, some in by_score.items()}
 
-    patch.setattr(stages, "score_all", scored)
+    patch.setattr(tasks.Task, "score", scored)
     return run
 
 

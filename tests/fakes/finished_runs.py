@@ -9,10 +9,10 @@ from benchmark.boxes.baseline import baselines, baselines_as_json
 from benchmark.boxes.dataset import generate
 from benchmark.boxes.language import parse, statement
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.pipeline import evaluate
 from benchmark.records import State
 from benchmark.scoring.predictions import prediction_line
 from benchmark.stats.summary import Scored, scores_as_json
+from benchmark.tasks import DEFAULT, task_named
 
 Answers = Callable[[State], str]
 
@@ -69,7 +69,10 @@ def write_run(
 ) -> Path:
     """Write ``result.json`` and ``predictions.jsonl`` as a run would; the folder."""
     texts = [answers(state) for state in states]
-    scores = {by: Scored.of(outcomes) for by, outcomes in evaluate(states, texts).items()}
+    scores = {
+        by: Scored.of(outcomes)
+        for by, outcomes in task_named(DEFAULT).outcomes(states, texts).items()
+    }
     document: dict[str, object] = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(baselines(states)),

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from benchmark.pipeline import DataRequest, Quiet, RunRequest
-from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.records import TokenIds
 from benchmark.regression import environment
@@ -127,7 +126,7 @@ def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
     def broken(*_: object) -> None:
         raise ValueError("no such token")
 
-    monkeypatch.setattr(pipeline, "prompt", broken)
+    monkeypatch.setattr(rendering, "prompt", broken)
     _add(monkeypatch, _row(len), TOKENS.name)
     stages = _record().stages
     assert (stages["tokens"].failed or "").startswith("ValueError: no such token")

@@ -33,9 +33,7 @@ def setup(
             tokenizer.raw.save_pretrained(folder)
         return {
             "engine": engine,
-            "factory": None,
-            "constrained": True,
-            "loads_weights": True,
+            "row": {"name": engine},
             "model": str(folder),
             "dtype": "float32",
             "device": "cpu",

@@ -45,6 +45,7 @@ class Document(TypedDict):
     """A state as a harness keeps it: what is asked, the correct answer, and where it is from."""
 
     id: str
+    task: str
     sample_id: int
     description: str
     prompt: str
@@ -94,6 +95,7 @@ def accuracy(scored: Iterable[Queries], group: str) -> float:
 def _document(task: Task, state: State) -> Document:
     return {
         "id": state_id(state.description),
+        "task": task.name,
         "sample_id": state.sample_id,
         "description": state.description,
         "prompt": task.completion(state.description),

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from inspect_ai import Task, task
+from inspect_ai import Task
+from inspect_ai import task as inspect_task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import (
     ChatMessage,
@@ -21,6 +22,7 @@ from benchmark.errors import SettingError
 from benchmark.export.harness.boxes import GROUPS, Queries, accuracy, documents, queries
 from benchmark.export.harness.model import HarnessModel
 from benchmark.runs.settings import settings_of
+from benchmark.tasks import DEFAULT
 
 
 def _accuracy(group: str) -> Metric:
@@ -45,19 +47,20 @@ def boxes() -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001  # the gold follows
         asked, text = state.metadata, state.output.completion
-        scored = queries(asked["sample_id"], asked["description"], text)
+        scored = queries(asked["sample_id"], asked["description"], text, asked["task"])
         return Score(value=accuracy([scored], "acc"), answer=text, metadata={"queries": scored})
 
     return score
 
 
-@task
+@inspect_task
 def entity_tracking_boxes(
     data: str | None = None,
     password: str | None = None,
     seed: int | None = None,
     states: int | None = None,
     split: str = "test",
+    task: str = DEFAULT,
 ) -> Task:
     """Seven boxes, up to twelve operations: what does each box contain?"""
     samples = [
@@ -65,9 +68,9 @@ def entity_tracking_boxes(
             id=document["id"],
             input=document["prompt"],
             target=document["answer"],
-            metadata={name: document[name] for name in ("sample_id", "description")},
+            metadata={name: document[name] for name in ("task", "sample_id", "description")},
         )
-        for document in documents(data, password, seed, states, split)
+        for document in documents(data, password, seed, states, split, task)
     ]
     return Task(
         dataset=MemoryDataset(samples, name="entity-tracking-boxes"),

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.export.harness.boxes import GROUPS, Document, Queries, accuracy, documents, queries
+from benchmark.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,6 +17,7 @@ def dataset(
     seed: int | None = None,
     states: int | None = None,
     split: str = "test",
+    task: str = DEFAULT,
     **_: object,
 ) -> dict[str, "Dataset"]:
     """The states, a document each; the options come from ``--metadata``.
@@ -24,12 +26,12 @@ def dataset(
     """
     from datasets import Dataset
 
-    return {"test": Dataset.from_list(documents(data, password, seed, states, split))}
+    return {"test": Dataset.from_list(documents(data, password, seed, states, split, task))}
 
 
 def process_results(document: Document, results: Sequence[str]) -> Mapping[str, Queries]:
     """The queries of a state under the name of every accuracy: each picks its own of them."""
-    scored = queries(document["sample_id"], document["description"], results[0])
+    scored = queries(document["sample_id"], document["description"], results[0], document["task"])
     return dict.fromkeys(GROUPS, scored)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmark.errors import SettingError
 from benchmark.models.loading import load_model, load_tokenizer
 from benchmark.models.location import locate
 from benchmark.prompts.rendering import prompt_ids
@@ -12,6 +13,9 @@ from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import Settings
 from benchmark.tasks import DEFAULT, task_named
+
+_OF_PROMPTS = ("prompt_format", "prompt_variant", "instruction_role")
+"""Settings of the prompt's words, which reach a model from the harness as they are."""
 
 
 class HarnessModel:
@@ -23,6 +27,12 @@ class HarnessModel:
         Raises:
             BenchmarkError: as ``run`` does.
         """
+        for name in _OF_PROMPTS:
+            if getattr(settings, name) != getattr(Settings(), name):
+                raise SettingError(
+                    f"{name}: a harness asks with the task's own prompt, which no setting changes; "
+                    "leave it out, or measure with: python -m benchmark run"
+                )
         request = RunRequest(model, Path("unused"), **asdict(settings))
         self.settings, location = resolve(request), locate(model)
         tokenizer = load_tokenizer(location, registered_bos(request))

@@ -9,9 +9,10 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.export.harness import boxes, lm_eval_task
-from benchmark.pipeline import DataRequest, evaluate, load_states
+from benchmark.pipeline import DataRequest, load_states
 from benchmark.prompts.rendering import completion
 from benchmark.scoring.counts import count
+from benchmark.tasks import DEFAULT, task_named
 
 YAML = Path(boxes.__file__).parent / "entity_tracking_boxes.yaml"
 
@@ -41,7 +42,7 @@ def test_accuracies_are_our_counts(finished_runs: ModuleType) -> None:
         for state, text in zip(states, texts, strict=True)
     ]
     for by, name in (("set", "acc"), ("exact", "exact")):
-        counts = count(evaluate(states, texts)[by])
+        counts = count(task_named(DEFAULT).outcomes(states, texts)[by])
         assert boxes.accuracy(scored, name) == counts.overall.accuracy
         assert boxes.accuracy(scored, f"{name}_nontrivial") == counts.nontrivial.accuracy
         for numops in range(8):

@@ -38,6 +38,8 @@ def test_a_command_gets_bundled_options() -> None:
     command(model="m", device="cpu", batch_size=4)
     assert seen == [("m", Settings(device="cpu", batch_size=4))]
     assert list(command.__annotations__) == ["model", "device", "batch_size"]
+    with pytest.raises(KeyError, match="batchsize"):
+        options.takes_settings("batchsize")
 
 
 def test_harnesses_give_numbers_as_text() -> None:
@@ -51,6 +53,7 @@ def test_harnesses_give_numbers_as_text() -> None:
         ({"batchsize": 8}, "no setting 'batchsize'; choose from engine, protocol"),
         ({"batch_size": "eight"}, "--batch-size 'eight': Input should be a valid integer"),
         ({"engine": 3}, "--engine 3: Input should be a valid string"),
+        ({"batch_size": True}, "--batch-size True: a number is wanted"),
     ],
 )
 def test_what_is_no_setting(values: dict[str, object], message: str) -> None:
@@ -71,5 +74,4 @@ def test_the_plugin_knows_settings_by_the_same_names(pytester: pytest.Pytester) 
     hooks.pytest_addoption(parser)
     (group,) = (each for each in parser._groups if each.name == "entity tracking benchmark")
     names = {option.dest for option in group.options}
-    assert {"device", "protocol", "dtype", "batch_size", "max_new_tokens"} <= names
-    assert names & set(SETTINGS) == {"device", "protocol", "dtype", "batch_size", "max_new_tokens"}
+    assert names & set(SETTINGS) == {"device", *hooks.SETTINGS_OF_PYTEST}

@@ -17,9 +17,7 @@ from benchmark.speed.vllm_worker import VllmEngine
 EOS = 9
 SETUP: Setup = {
     "engine": "",
-    "factory": None,
-    "constrained": True,
-    "loads_weights": True,
+    "row": {"name": ""},
     "model": "there",
     "dtype": "float32",
     "device": "cpu",

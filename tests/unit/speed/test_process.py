@@ -11,9 +11,7 @@ from benchmark.speed.process import EngineProcess, EngineProcessError
 
 SETUP: Setup = {
     "engine": "fake",
-    "factory": None,
-    "constrained": True,
-    "loads_weights": True,
+    "row": {"name": ""},
     "model": "none",
     "dtype": "float32",
     "device": "cpu",

@@ -11,11 +11,11 @@ import pytest
 from benchmark.boxes.baseline import baselines
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry import registry
-from benchmark.pipeline import evaluate
 from benchmark.records import State, Tally
 from benchmark.scoring.counts import count
 from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.store.results import read_results
+from benchmark.tasks import DEFAULT, task_named
 
 MODEL = "meta-llama/Llama-2-7b-hf"
 
@@ -77,7 +77,9 @@ def _entry(folder: Path) -> Result:
 
 
 def _by_numops(states: list[State], by: str) -> Mapping[int, Tally]:
-    return count(evaluate(states, [_unsorted(state) for state in states])[by]).by_numops
+    return count(
+        task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])[by]
+    ).by_numops
 
 
 def test_an_older_result_gets_what_it_lacks_from_its_predictions(
@@ -87,7 +89,7 @@ def test_an_older_result_gets_what_it_lacks_from_its_predictions(
     result = read()
     exact = result.by("exact")
     assert exact is not None
-    expected = evaluate(states, [_unsorted(state) for state in states])
+    expected = task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])
     assert result.outcomes == expected["set"]
     assert exact.by_numops == count(expected["exact"]).by_numops != result.by_numops
     # States that are alike in numops and in what is right may be taken for each other.
@@ -108,7 +110,10 @@ def test_predictions_in_the_order_of_the_states_give_each_its_own(
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     exact = _entry(tmp_path).by("exact")
     assert exact is not None
-    assert exact.outcomes == evaluate(states, [_unsorted(state) for state in states])["exact"]
+    assert (
+        exact.outcomes
+        == task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])["exact"]
+    )
 
 
 def test_a_result_of_now_needs_no_predictions(read: Read, states: list[State]) -> None:
@@ -155,7 +160,7 @@ def test_what_changed_rules_score_otherwise_keeps_its_set(
     Here one box counted as wrong, as a box that ``is empty`` did in unconstrained text.
     """
     answers = [_unsorted(state).replace("contains nothing", "is empty") for state in states]
-    now = evaluate(states, answers)
+    now = task_named(DEFAULT).outcomes(states, answers)
     first = now["set"][0]
     assert first.correct[0]
     before = (replace(first, correct=(False, *first.correct[1:])), *now["set"][1:])
