@@ -202,11 +202,8 @@ class _Fingerprint:
         decoder = Decoder(
             self.settings, self.task.expression, self.tokenizer, model, self.progress.say
         )
-        return Loaded(
-            decoder,
-            self._questions,
-            range(len(prompts)) if self.request.order is None else self.request.order,
-        )
+        order = self.request.order
+        return Loaded(decoder, self._questions, range(len(prompts)) if order is None else order)
 
     @cached_property
     def _weights(self) -> "LanguageModel | None":

@@ -204,9 +204,8 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
 
 def _parsed(description: str, run: FinishedRun) -> State:
     try:
-        return task_of(run.document, str(run.path)).state(
-            description
-        )  # of which sequence is not told there
+        # Of which sequence it is is not told there.
+        return task_of(run.document, str(run.path)).state(description)
     except (LanguageError, RuleError) as error:
         raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
 

@@ -13,7 +13,7 @@ _FALLBACK = "fingerprint stand-in"
 
 
 SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
-"""The settings of a run that have an option here, besides the device; the rest is the registry's."""
+"""The settings of a run that have an option here, and the device; the registry has the rest."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,9 +9,9 @@ from typing import NotRequired, TypedDict
 class Setup(TypedDict):
     """What an engine is opened with.
 
-    ``row`` has what the table of engines says of one of the benchmark's. ``model`` is a folder, a file or an identifier as the engine takes it;
-    ``grammar`` is ``expression`` in the form of llama.cpp; ``max_model_len`` is room for prompt and
-    answer; ``stops`` are the ids that end an answer.
+    ``row`` has what the table of engines says of it. ``model`` is a folder, a file or an identifier
+    as the engine takes it; ``grammar`` is ``expression`` in the form of llama.cpp;
+    ``max_model_len`` is room for prompt and answer; ``stops`` are the ids that end an answer.
     """
 
     engine: str

@@ -69,10 +69,8 @@ def write_run(
 ) -> Path:
     """Write ``result.json`` and ``predictions.jsonl`` as a run would; the folder."""
     texts = [answers(state) for state in states]
-    scores = {
-        by: Scored.of(outcomes)
-        for by, outcomes in task_named(DEFAULT).outcomes(states, texts).items()
-    }
+    outcomes = task_named(DEFAULT).outcomes(states, texts)
+    scores = {by: Scored.of(some) for by, some in outcomes.items()}
     document: dict[str, object] = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(baselines(states)),

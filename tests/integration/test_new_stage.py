@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.pipeline import DataRequest, Quiet, RunRequest
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.prompts import rendering
 from benchmark.records import TokenIds
 from benchmark.regression import environment
 from benchmark.regression.comparison import Severity, compare

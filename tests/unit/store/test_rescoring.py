@@ -17,6 +17,8 @@ from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.store.results import read_results
 from benchmark.tasks import DEFAULT, task_named
 
+TASK = task_named(DEFAULT)
+
 MODEL = "meta-llama/Llama-2-7b-hf"
 
 Read = Callable[..., Result]
@@ -77,9 +79,7 @@ def _entry(folder: Path) -> Result:
 
 
 def _by_numops(states: list[State], by: str) -> Mapping[int, Tally]:
-    return count(
-        task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])[by]
-    ).by_numops
+    return count(TASK.outcomes(states, [_unsorted(state) for state in states])[by]).by_numops
 
 
 def test_an_older_result_gets_what_it_lacks_from_its_predictions(
@@ -89,7 +89,7 @@ def test_an_older_result_gets_what_it_lacks_from_its_predictions(
     result = read()
     exact = result.by("exact")
     assert exact is not None
-    expected = task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])
+    expected = TASK.outcomes(states, [_unsorted(state) for state in states])
     assert result.outcomes == expected["set"]
     assert exact.by_numops == count(expected["exact"]).by_numops != result.by_numops
     # States that are alike in numops and in what is right may be taken for each other.
@@ -110,10 +110,7 @@ def test_predictions_in_the_order_of_the_states_give_each_its_own(
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     exact = _entry(tmp_path).by("exact")
     assert exact is not None
-    assert (
-        exact.outcomes
-        == task_named(DEFAULT).outcomes(states, [_unsorted(state) for state in states])["exact"]
-    )
+    assert exact.outcomes == TASK.outcomes(states, [_unsorted(state) for state in states])["exact"]
 
 
 def test_a_result_of_now_needs_no_predictions(read: Read, states: list[State]) -> None:
@@ -160,7 +157,7 @@ def test_what_changed_rules_score_otherwise_keeps_its_set(
     Here one box counted as wrong, as a box that ``is empty`` did in unconstrained text.
     """
     answers = [_unsorted(state).replace("contains nothing", "is empty") for state in states]
-    now = task_named(DEFAULT).outcomes(states, answers)
+    now = TASK.outcomes(states, answers)
     first = now["set"][0]
     assert first.correct[0]
     before = (replace(first, correct=(False, *first.correct[1:])), *now["set"][1:])
