@@ -46,7 +46,9 @@ def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescore
     texts = read_predictions(predictions)
     states = [_state(task, description, predictions) for description in texts]
     judged = [task.judge(*pair) for pair in zip(states, texts.values(), strict=True)]
-    outcomes = by_score(judged) if judged else dict.fromkeys(task.scores, ())
+    if not judged:
+        return None
+    outcomes = by_score(judged)
     order = _order(stored, outcomes["set"]) or _same_order(stored, outcomes["set"])
     if order is None:
         return None

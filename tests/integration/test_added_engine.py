@@ -1,6 +1,7 @@
 """An engine is a module and a row: nothing else has to know it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -8,10 +9,9 @@ from subprocess import CompletedProcess
 import pytest
 
 from benchmark.decoding.engines import ENGINES, EngineRow
-from benchmark.models import loading
+from benchmark.records import Tally
+from benchmark.regression.stages import STAGES
 from benchmark.regression.storage import read_record
-from benchmark.runs.data import load_states
-from benchmark.runs.requests import DataRequest
 from benchmark.tasks import DEFAULT, task_named
 
 ROOT = Path(__file__).parents[2]
@@ -71,21 +71,48 @@ def test_speed(command_line: Command, tmp_path: Path) -> None:
     assert recital["rounds"][0]["passes"] == 0
 
 
+@pytest.fixture
+def without_weights(tmp_path: Path) -> Path:
+    """The model with a file in the place of its weights that nobody could load."""
+    folder = shutil.copytree(MODEL, tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    return folder
+
+
 def test_an_engine_without_weights(
-    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command_line: Command, tmp_path: Path, without_weights: Path
 ) -> None:
     """None are loaded for it, and all that it says is right by every score."""
-    monkeypatch.setattr(loading, "load_model", None)
+    common = ("--engine", "recital", "--states", "2", "--device", "cpu")
     out = tmp_path / "recital"
-    states = len(load_states(DataRequest(states=STATES)))
-    done = command_line(
-        *("run", "--model", MODEL, "--engine", "recital", "--out", out, "--states", str(STATES)),
-        *("--device", "cpu", "--json"),
-    )
+    done = command_line("run", "--model", without_weights, "--out", out, *common, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    right = {"correct": 7 * states, "total": 7 * states}
-    assert result["overall"] == result["exact"]["overall"] == right
+    assert result["overall"] == result["exact"]["overall"] == {"correct": 14, "total": 14}
+    record = tmp_path / "recital.json.gz"
+    done = command_line("fingerprint", without_weights, "--out", record, "--repeats", "1", *common)
+    assert done.returncode == 0, done.stderr
+    assert "no noise floor" in done.stderr
+    made = read_record(record)
+    assert STAGES.keys() - made.stages.keys() == {"weights", "logits"}
+    assert not any(stage.failed for stage in made.stages.values())
+    assert made.counts["exact"].overall == Tally(14, 14)
+    done = command_line("run", "--model", without_weights, "--out", tmp_path / "x", *common[2:])
+    assert done.returncode == 2
+
+
+def test_a_missing_package_is_said_first(
+    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before data, tokenizer or weights are read: one line with the package."""
+    row = EngineRow("far", "not here", "far:create", needs=("no_such_package",))
+    monkeypatch.setitem(ENGINES, "far", row)
+    out = tmp_path / "out"
+    done = command_line("run", "--model", tmp_path / "none", "--engine", "far", "--out", out)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: engine far needs the package no_such_package; pip install")
+    assert not out.exists()
 
 
 def test_engines_that_only_speed_measures(command_line: Command, tmp_path: Path) -> None:
