@@ -279,13 +279,14 @@ def cut_answers(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """An empty box is taken for one that was not answered for."""
-    parse = _now(tasks, "parse_answer")
+    task = tasks.TASKS[tasks.DEFAULT]
+    parse = task.answer_parser
 
     def parsed(text: str, boxes: int) -> Answer:
-        answer: Answer = parse(text, boxes)
+        answer = parse(text, boxes)
         return replace(answer, contents=tuple(box or None for box in answer.contents))
 
-    patch.setattr(tasks, "parse_answer", parsed)
+    patch.setitem(tasks.TASKS, task.name, replace(task, answer_parser=parsed))
     return run
 
 

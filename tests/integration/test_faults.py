@@ -19,6 +19,8 @@ from benchmark.models.hardware import on_threads
 from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, surroundings
 from benchmark.pipeline import fingerprint as pipeline
 from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.prompts import rendering
+from benchmark.regression import stages
 from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
 from benchmark.regression.environment import code_digests, variables, versions
 from benchmark.regression.logits import RESOLUTION
@@ -170,14 +172,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
 
 def _prompt(patch: pytest.MonkeyPatch, limit: float) -> None:
     """A space too many in one prompt."""
-    _nth(patch, pipeline, "completion", WEAK, lambda text: text.replace("Box 0", "Box  0", 1))
+    _nth(patch, rendering, "completion", WEAK, lambda text: text.replace("Box 0", "Box  0", 1))
 
 
 def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
     """Another last token in one prompt."""
     _nth(
         patch,
-        pipeline,
+        rendering,
         "prompt",
         WEAK,
         lambda made: replace(made, token_ids=(*made.token_ids[:-1], made.token_ids[-2])),
@@ -198,8 +200,8 @@ def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
     """One query of 448 judged otherwise."""
     _nth(
         patch,
-        outcomes,  # the states are scored by set first
-        "score",
+        outcomes.Score,  # the states are scored by set first
+        "outcome",
         WEAK,
         lambda each: replace(each, correct=(not each.correct[0], *each.correct[1:])),
     )
@@ -295,7 +297,7 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
         (pipeline, "load_tokenizer"),
         (pipeline, "load_states"),
         (pipeline, "locate"),
-        (pipeline, "weights_digest"),
+        (stages, "weights_digest"),
         (pipeline, "code_digests"),
         (surroundings, "versions"),
         (support, "unsupported"),
