@@ -9,9 +9,13 @@ from types import ModuleType
 
 import pytest
 
-from benchmark.pipeline import DataRequest, Quiet, RunRequest
+from benchmark.errors import SettingError
+from benchmark.pipeline import DataRequest, Quiet, RunRequest, run
+from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.pipeline.model_store import ModelStore
-from benchmark.records import Tally
+from benchmark.records import State, Tally
+from benchmark.store import run_folder
+from benchmark.tasks import Judged, Task
 
 STATES = 4
 
@@ -78,3 +82,66 @@ def test_whatever_can_change_a_score_is_another_measurement(
     monkeypatch.setattr("benchmark.pipeline.identity.versions", lambda: {"torch": "99"})
     store.measure(request)
     assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 2
+
+
+def test_what_is_there_is_read_and_judged_once(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on reads its predictions a single time and judges each answer once.
+
+    One that is finished writes nothing.
+    """
+    store = ModelStore(tmp_path / "store", Quiet())
+    request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
+    whole = store.measure(request)
+    (result,) = (tmp_path / "store").glob("*/result.json")
+    predictions = result.with_name("predictions.jsonl")
+    lines = predictions.read_text().splitlines(keepends=True)
+    read, judged, read_predictions, judge = [], [], vars(run_folder)["read_predictions"], Task.judge
+
+    def counted(path: Path) -> dict[str, str]:
+        read.append(path)
+        return read_predictions(path)
+
+    def once(task: Task, state: State, text: str) -> Judged:
+        judged.append(text)
+        return judge(task, state, text)
+
+    monkeypatch.setattr(run_folder, "read_predictions", counted)
+    monkeypatch.setattr(Task, "judge", once)
+    written = result.stat().st_mtime_ns, predictions.stat().st_mtime_ns
+    assert store.measure(request).texts == whole.texts
+    assert (result.stat().st_mtime_ns, predictions.stat().st_mtime_ns) == written
+    assert (len(read), len(judged)) == (1, STATES)
+    predictions.write_text("".join(lines[:1]))
+    result.unlink()
+    assert store.measure(request).document == whole.document
+    assert (len(read), len(judged)) == (2, 2 * STATES)
+    assert predictions.read_text() == "".join(lines)
+
+
+def test_a_fingerprint_takes_the_path_of_a_run(model: str, tmp_path: Path) -> None:
+    """The same texts from the same drafts and batches; the same refusal before weights."""
+    request = RunRequest(
+        model, tmp_path / "run", DataRequest(states=STATES), device="cpu", batch_size=2
+    )
+    measured = run(request, Quiet())
+    record = fingerprint(FingerprintRequest(request), Quiet())
+    assert record.texts == measured.texts
+    assert {by: some.outcomes for by, some in measured.scores.items()} == record.scores
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["compositions"] == [record.environment.batches["composition"]]
+    assert "expected" in result["compositions"][0]["drafts"]
+    (Path(model) / "model.safetensors").write_bytes(b"no weights")
+    short = replace(request, max_new_tokens=5, out=tmp_path / "short")
+    said = []
+    for refused in (
+        lambda: run(short, Quiet()),
+        lambda: fingerprint(FingerprintRequest(short), Quiet()),
+    ):
+        with pytest.raises(SettingError, match="would cut correct answers") as error:
+            refused()
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    along = fingerprint(FingerprintRequest(short, along=record), Quiet())
+    assert along.stages["weights"].failed

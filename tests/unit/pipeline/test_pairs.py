@@ -1,6 +1,7 @@
 """What a pair is held to, and how far a measurement may be off the paper."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmark.boxes.baseline import Percentages
+from benchmark.errors import SettingError
 from benchmark.models.registry import Alternative, Pair, RegisteredModel, Registry, registry
 from benchmark.pipeline.comparison import Comparison, compare
 from benchmark.pipeline.measure import Measured
@@ -53,6 +55,21 @@ def _comparison(before: float, after: float) -> Comparison:
 
 def _pair(hypothesis: Literal["gain", "no gain", "as published"]) -> Pair:
     return registry().pair("math-mistral-7b").model_copy(update={"hypothesis": hypothesis})
+
+
+def test_the_paper_s_figures_are_of_its_own_task() -> None:
+    """On another task a pair that is compared with them is refused; a gain is judged."""
+    other = {"data": {"task": "move-contents"}}
+    base, variant = (
+        replace(_measured(0.9, more, seed), identity=other) for more, seed in ((0.3, 1), (0.4, 2))
+    )
+    assert judge(_pair("gain"), compare(base, variant)).holds
+    with pytest.raises(SettingError, match="of the task boxes and not of move-contents"):
+        judge(_pair("as published"), compare(base, variant))
+    published = published_model("llama2-7b")
+    assert published
+    assert departures(published, replace(variant, identity={}))
+    assert not departures(published, variant)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from benchmark.pipeline import placement as module
 from benchmark.pipeline.placement import AsAsked, OnLeasedGpus, placement
 from benchmark.store.gpu_leases import lease_folder
 
-WORK: Any = SimpleNamespace(location=SimpleNamespace(name="a model"))
+
+def _work(device: str = "cuda", *, loads_weights: bool = True) -> Any:  # noqa: ANN401
+    row = SimpleNamespace(loads_weights=loads_weights)
+    options = SimpleNamespace(device=device)
+    settings = SimpleNamespace(engine_row=row, options=options)
+    return SimpleNamespace(location=SimpleNamespace(name="a model"), settings=settings)
+
+
+WORK = _work()
 EIGHTY = 80 * 10**9
 
 
@@ -100,3 +108,12 @@ def test_a_cpu_is_not_leased() -> None:
     """Elsewhere a measurement runs where it was asked to."""
     assert isinstance(placement("cpu", "gw0", 2), AsAsked)
     assert not isinstance(placement("cpu", "gw0", 2), OnLeasedGpus)
+
+
+def test_an_engine_without_weights_takes_no_gpu(machine: list[str]) -> None:
+    """It runs where its request says, and nobody waits for it."""
+    with (
+        placement("cuda", None, 1).place(WORK),
+        placement("cuda", None, 1).place(_work("cpu", loads_weights=False)) as given,
+    ):
+        assert given == "cpu"

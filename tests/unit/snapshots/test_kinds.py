@@ -16,6 +16,9 @@ def test_hardware_and_protocol_as_a_name() -> None:
     hardware = {"hardware_class": "NVIDIA H100 80GB HBM3"}
     identity = {"environment": {"hardware": hardware}, "protocol": {"name": "paper"}}
     assert kind_of_run(identity) == "nvidia-h100-80gb-hbm3-paper"
+    other = {**identity, "data": {"task": "move-contents"}}
+    assert kind_of_run(other) == "move-contents-nvidia-h100-80gb-hbm3-paper"
+    assert kind_of_run({**identity, "data": {"states": 3}}) == kind_of_run(identity)
 
 
 @pytest.mark.parametrize(
