@@ -59,7 +59,7 @@ def _pair(hypothesis: Literal["gain", "no gain", "as published"]) -> Pair:
 
 def test_the_paper_s_figures_are_of_its_own_task() -> None:
     """On another task a pair that is compared with them is refused; a gain is judged."""
-    other = {"data": {"task": "move-contents"}}
+    other: dict[str, object] = {"data": {"task": "move-contents"}}
     base, variant = (
         replace(_measured(0.9, more, seed), identity=other) for more, seed in ((0.3, 1), (0.4, 2))
     )
