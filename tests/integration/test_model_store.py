@@ -97,7 +97,8 @@ def test_what_is_there_is_read_and_judged_once(
     (result,) = (tmp_path / "store").glob("*/result.json")
     predictions = result.with_name("predictions.jsonl")
     lines = predictions.read_text().splitlines(keepends=True)
-    read, judged, read_predictions, judge = [], [], vars(run_folder)["read_predictions"], Task.judge
+    read, judged, judge = [], [], Task.judge
+    read_predictions: Callable[[Path], dict[str, str]] = vars(run_folder)["read_predictions"]
 
     def counted(path: Path) -> dict[str, str]:
         read.append(path)
