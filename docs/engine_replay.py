@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.decoding.automaton import Automaton
-from benchmark.decoding.batch import Batch
-from benchmark.decoding.drafts import copied, expected
 from benchmark.decoding.engines import compiled
-from benchmark.decoding.pace import Pace
-from benchmark.decoding.rows import Rules, Statistics
-from benchmark.decoding.scheduler import Scheduler
+from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.drafts import copied, expected
+from benchmark.decoding.speculative.rows import Rules, Statistics
+from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import Tokenizer

@@ -1,5 +1,6 @@
 """From operations to states: what each box holds, and how often it has changed."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -82,3 +83,8 @@ def _state(sample_id: int, description: str, world: World, changes: Sequence[Cha
         Query(box, objects, sum(changes[box]), changes[box]) for box, objects in enumerate(world)
     )
     return State(sample_id, description, tuple(queries))
+
+
+def state_id(description: str) -> str:
+    """What links call a state: the same in every report on it."""
+    return hashlib.sha256(description.encode()).hexdigest()[:10]

@@ -37,9 +37,8 @@ def ablation(
 ) -> None:
     """Measure a model without the constraint and with it, and compare."""
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.comparison import broken_answers
-    from benchmark.pipeline.pairs import registered
+    from benchmark.runs.paired_comparison import broken_answers
+    from benchmark.runs.requests import RunRequest, registered
 
     known = wanted_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))

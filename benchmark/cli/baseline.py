@@ -16,8 +16,9 @@ def baseline(
     from rich.console import Console
 
     from benchmark.boxes.baseline import baselines_as_json
-    from benchmark.pipeline import DataRequest, load_states
-    from benchmark.report.baseline import baseline_table
+    from benchmark.runs.baseline_table import baseline_table
+    from benchmark.runs.data import load_states
+    from benchmark.runs.requests import DataRequest
     from benchmark.tasks import task_named
 
     found = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))

@@ -39,10 +39,10 @@ def bisect(
     Each release gets an environment of its own over this one, and all is kept: stopped, the same
     command goes on. Exit status as of compare: 0, 3 or 4.
     """
-    from benchmark.pipeline.bisection import bisect as searched
-    from benchmark.pipeline.probes import probe, workbench
-    from benchmark.regression.releases import between, releases
-    from benchmark.report.culprits import bisection_lines
+    from benchmark.upgrades.bisection import bisect as searched
+    from benchmark.upgrades.bisection_text import bisection_lines
+    from benchmark.upgrades.probes import probe, workbench
+    from benchmark.upgrades.releases import between, releases
 
     check_outputs(json_file)
     wanted = between(releases(library, pre=pre), library, old, new)

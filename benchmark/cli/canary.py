@@ -40,13 +40,13 @@ def canary(
     Exit status as of compare: 0, 3 or 4; 1 where only the suite fails.
     """
     from benchmark.errors import SettingError
-    from benchmark.pipeline.canary import canary as tried
-    from benchmark.pipeline.canary import pinned
-    from benchmark.pipeline.probes import probe, workbench
-    from benchmark.pipeline.sentinel import fetched_families
-    from benchmark.pipeline.suite import run_suite
-    from benchmark.regression.releases import releases
-    from benchmark.report.canary import canary_lines, canary_markdown
+    from benchmark.fingerprints.tokenizers import fetched_families
+    from benchmark.upgrades.canary import canary as tried
+    from benchmark.upgrades.canary import pinned
+    from benchmark.upgrades.canary_text import canary_lines, canary_markdown
+    from benchmark.upgrades.probes import probe, workbench
+    from benchmark.upgrades.releases import releases
+    from benchmark.upgrades.suite import run_suite
 
     check_outputs(json_file, report)
     if missing := next((path for path in suite or () if not path.exists()), None):

@@ -31,11 +31,11 @@ def claims(
     from benchmark.hypotheses.claims import audit
     from benchmark.hypotheses.findings import LEVEL
     from benchmark.hypotheses.results import published_results
+    from benchmark.hypotheses.table import claims_table
     from benchmark.models.published import published
     from benchmark.models.registry import wanted_registry
-    from benchmark.report.claims import claims_table
+    from benchmark.runs.store.results import read_results
     from benchmark.stats.published import DESIGN_EFFECT
-    from benchmark.store.results import read_results
 
     known = wanted_registry(registry_file)
     if results == _PUBLISHED:

@@ -42,11 +42,11 @@ def compare(
     from rich.console import Console
 
     from benchmark.errors import SettingError
-    from benchmark.pipeline.isolation import isolate as isolated
-    from benchmark.regression.comparison import compare as held_against
-    from benchmark.regression.storage import read_record
-    from benchmark.report.continuous import junit, on_github
-    from benchmark.report.shift import shift_report
+    from benchmark.fingerprints.ci import junit, on_github
+    from benchmark.fingerprints.diff import compare as held_against
+    from benchmark.fingerprints.storage import read_record
+    from benchmark.fingerprints.terminal import shift_report
+    from benchmark.upgrades.isolation import isolate as isolated
 
     if model is not None and not isolate:
         raise SettingError("--model is for --isolate, which runs OLD's code with it; give both")

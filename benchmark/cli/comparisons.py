@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.pipeline.comparison import Comparison
+    from benchmark.runs.paired_comparison import Comparison
     from benchmark.runs.requests import RunRequest
 
 
@@ -15,9 +15,9 @@ def measure_both(
     """The comparison of two measurements of the store, made now where they are not there."""
     from rich.console import Console
 
-    from benchmark.pipeline.comparison import compare
-    from benchmark.pipeline.model_store import ModelStore
-    from benchmark.report.progress import RunProgress
+    from benchmark.runs.model_store import ModelStore
+    from benchmark.runs.paired_comparison import compare
+    from benchmark.runs.progress import RunProgress
 
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         models = ModelStore(store, progress)
@@ -36,7 +36,7 @@ def show(
     """Print the comparison as a table and a sentence, or as JSON with ``more`` in it."""
     from rich.console import Console
 
-    from benchmark.report.comparison import comparison_table
+    from benchmark.runs.paired_table import comparison_table
 
     if as_json:
         print(json.dumps({**more, **comparison.as_json()}, indent=2))

@@ -25,9 +25,9 @@ def results(
     from benchmark.export.parquet import write_results
     from benchmark.export.rows import result_rows
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline.reporting import answered_states
+    from benchmark.report.gather import answered_states
     from benchmark.report.templates import visible
-    from benchmark.store.runs import read_runs
+    from benchmark.runs.store.runs import read_runs
 
     runs = read_runs(folders, wanted_registry(registry_file))
     rows = write_results(out, result_rows(runs, answered_states(runs)))
@@ -49,8 +49,8 @@ def junit(
     """
     from benchmark.export.junit import junit_of
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline.reporting import gather
-    from benchmark.store.files import write_text
+    from benchmark.report.gather import gather
+    from benchmark.runs.store.files import write_text
 
     material = gather(folders, wanted_registry(registry_file))
     write_text(out, [junit_of(material)])

@@ -33,11 +33,11 @@ def fingerprint(
     """Record a fingerprint of each stage of a run, for compare."""
     from rich.console import Console
 
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.fingerprint import FingerprintRequest
-    from benchmark.pipeline.fingerprint import fingerprint as recorded
-    from benchmark.regression.storage import read_record
-    from benchmark.report.progress import RunProgress
+    from benchmark.fingerprints.record_run import FingerprintRequest
+    from benchmark.fingerprints.record_run import fingerprint as recorded
+    from benchmark.fingerprints.storage import read_record
+    from benchmark.runs.progress import RunProgress
+    from benchmark.runs.requests import RunRequest
 
     check_record_name(out)
     run = RunRequest(model, out, data, revision=revision, **asdict(settings))

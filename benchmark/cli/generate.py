@@ -30,7 +30,7 @@ def generate(
     """Generate states of the boxes task, the same for the same seed everywhere."""
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
     from benchmark.errors import SettingError
-    from benchmark.store.files import write_text
+    from benchmark.runs.store.files import write_text
     from benchmark.tasks import task_named
 
     if split not in _SPLITS:

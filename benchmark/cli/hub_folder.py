@@ -11,7 +11,7 @@ def hub_folder(
     out: Annotated[Path, typer.Option(help="Where to write it.", metavar="DIR")],
 ) -> None:
     """Write a fetched tokenizer with the settings of its hub repository, for plain and bisect."""
-    from benchmark.plain.folders import write_hub_folder
+    from benchmark.fingerprints.hub_folder import write_hub_folder
 
     write_hub_folder(name, out)
     print(f"written: {out}")

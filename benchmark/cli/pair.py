@@ -38,9 +38,9 @@ def pair(
 
     A measurement that is in the store already is not made again.
     """
-    from benchmark.models.registry import Pair, wanted_registry
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.pairs import find_pair, judge, registered
+    from benchmark.hypotheses.pair_verdict import judge
+    from benchmark.models.registry import Pair, find_pair, wanted_registry
+    from benchmark.runs.requests import RunRequest, registered
 
     known = wanted_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))

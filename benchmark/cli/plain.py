@@ -19,7 +19,7 @@ def plain(
     data: "DataRequest",
 ) -> None:
     """Record the stages of plain use: AutoTokenizer, from_transformers, a str prompt."""
-    from benchmark.plain.use import plain_use
+    from benchmark.fingerprints.vanilla import plain_use
 
     check_record_name(out)
     record = plain_use(model, data)

@@ -41,10 +41,9 @@ def plan(
 
     from benchmark.decoding.protocols import protocol
     from benchmark.errors import SettingError
-    from benchmark.models import forecast
-    from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline.pairs import groups
-    from benchmark.report.plan import plan_as_json, plan_parts
+    from benchmark.models.registry import groups, wanted_registry
+    from benchmark.planning import forecast
+    from benchmark.planning.tables import plan_as_json, plan_parts
 
     known = wanted_registry(registry_file)
     pairs = [p for p in known.pairs.values() if experiment in {None, p.experiment}]

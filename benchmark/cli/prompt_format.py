@@ -32,9 +32,8 @@ def prompt_format(
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.comparison import better_format
-    from benchmark.pipeline.pairs import registered
+    from benchmark.runs.paired_comparison import better_format
+    from benchmark.runs.requests import RunRequest, registered
 
     known = wanted_registry(registry_file)
     request = RunRequest("", store, replace(data, split="dev"), **asdict(settings))

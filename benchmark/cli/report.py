@@ -38,10 +38,10 @@ def report(
     from rich.console import Console
 
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline.reporting import gather
-    from benchmark.report.comparison import comparison_table
+    from benchmark.report.gather import gather
     from benchmark.report.templates import visible
     from benchmark.report.writing import write_report
+    from benchmark.runs.paired_table import comparison_table
 
     material = gather(folders or [], wanted_registry(registry_file), drift or [])
     written = write_report(material, out, published=not measured_only)

@@ -39,8 +39,8 @@ def run(
 
     from benchmark import pipeline
     from benchmark.models.published import published
-    from benchmark.report.progress import RunProgress
-    from benchmark.report.table import result_table
+    from benchmark.runs.progress import RunProgress
+    from benchmark.runs.result_table import result_table
     from benchmark.tasks import DEFAULT
 
     request = pipeline.RunRequest(

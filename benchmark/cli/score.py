@@ -26,8 +26,9 @@ def score(
     """Score predictions against gold states, by number of operations."""
     from rich.console import Console
 
-    from benchmark.pipeline import DataRequest, score_files
-    from benchmark.report.table import result_table
+    from benchmark.runs.data import score_files
+    from benchmark.runs.requests import DataRequest
+    from benchmark.runs.result_table import result_table
     from benchmark.stats.summary import summaries_as_json
 
     summaries = score_files(predictions, DataRequest(gold, password, task=task), partial=partial)

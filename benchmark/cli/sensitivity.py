@@ -39,13 +39,12 @@ def sensitivity(
     from rich.console import Console
 
     from benchmark.models.registry import wanted_registry
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.model_store import ModelStore
-    from benchmark.pipeline.pairs import registered
-    from benchmark.pipeline.sensitivity import sensitivity as measure
-    from benchmark.report.progress import RunProgress
-    from benchmark.report.sensitivity import sensitivity_table
     from benchmark.runs.loading import Loaders
+    from benchmark.runs.model_store import ModelStore
+    from benchmark.runs.progress import RunProgress
+    from benchmark.runs.requests import RunRequest, registered
+    from benchmark.runs.sensitivity import sensitivity as measure
+    from benchmark.runs.sensitivity_table import sensitivity_table
 
     request = RunRequest("", store, data, **asdict(settings))
     asked = registered(wanted_registry(registry_file), model, request)

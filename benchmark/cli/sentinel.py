@@ -13,7 +13,7 @@ def sentinel(
 ) -> None:
     """Record what each fetched tokenizer makes of prompts and constraint; no weights needed."""
     from benchmark.errors import ModelError
-    from benchmark.pipeline.sentinel import fetched_families, sentinel_record
+    from benchmark.fingerprints.tokenizers import fetched_families, sentinel_record
 
     check_record_name(out)
     families = fetched_families()

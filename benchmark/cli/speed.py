@@ -53,11 +53,11 @@ def speed(
     """Time engines in turn on the same states (docs/speed.md says what each figure is)."""
     from rich.console import Console
 
-    from benchmark.pipeline import RunRequest
-    from benchmark.pipeline.speed import SpeedRequest
-    from benchmark.pipeline.speed import speed as measure
-    from benchmark.report.speed import partings_table, speed_notes, speed_table
-    from benchmark.report.speed_progress import EnginesProgress
+    from benchmark.runs.requests import RunRequest
+    from benchmark.speed.progress import EnginesProgress
+    from benchmark.speed.run import SpeedRequest
+    from benchmark.speed.run import speed as measure
+    from benchmark.speed.table import partings_table, speed_notes, speed_table
 
     request = SpeedRequest(
         run=RunRequest(model, Path("unused"), data, **asdict(settings)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.regression.record import Record
+    from benchmark.fingerprints.record import Record
 
 
 def say(line: str) -> None:
@@ -17,7 +17,7 @@ def say(line: str) -> None:
 
 def write_json(path: Path | None, document: object) -> None:
     """Write a document, whole or not at all, where one was asked for."""
-    from benchmark.store.files import write_text
+    from benchmark.runs.store.files import write_text
 
     if path:
         write_text(path, [json.dumps(document, indent=2), "\n"])
@@ -55,7 +55,7 @@ def check_record_name(out: Path) -> None:
 
 def keep_record(record: "Record", out: Path) -> None:
     """Write a record, and say where it is and which stages failed."""
-    from benchmark.regression.storage import failed, write_record
+    from benchmark.fingerprints.storage import failed, write_record
 
     write_record(record, out)
     for name, line in failed(record.stages).items():

@@ -13,9 +13,10 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
-from benchmark.pipeline import DataRequest, load_states
 from benchmark.records import State
-from benchmark.store.files import write_text
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
+from benchmark.runs.store.files import write_text
 from benchmark.tasks import DEFAULT, Task, task_named
 
 

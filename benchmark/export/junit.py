@@ -6,8 +6,8 @@ from operator import attrgetter
 
 from benchmark.export.rows import part
 from benchmark.hypotheses.results import Result
-from benchmark.report.junit import Case, Problem, Suite, document
-from benchmark.report.material import Material, PairView, RunView
+from benchmark.junit import Case, Problem, Suite, document
+from benchmark.report.data import Material, PairView, RunView
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Estimate, Summary
 

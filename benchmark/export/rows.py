@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from benchmark.boxes.states import state_id
 from benchmark.records import Outcome, Query
-from benchmark.report.explorer import state_id
-from benchmark.report.material import Answered, StateView
+from benchmark.report.data import Answered, StateView
+from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN
-from benchmark.store.runs import FinishedRun
 
 Row = dict[str, object]
 

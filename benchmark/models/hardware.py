@@ -1,6 +1,7 @@
 """What a model runs on, as far as it can change a result."""
 
 import gc
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,3 +114,18 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+_KEPT = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""So many kernels are kept by what calls oneDNN, and as many by oneDNN itself.
+
+There is one for each number of rows and kind of layer, hundreds of kilobytes in size, and passes
+have another number of rows nearly every time. Unless told both keep 1,024: some 450 MB of kernels
+that are not asked for again. Making one takes no time that could be measured.
+"""
+
+
+def keep_few_kernels() -> None:
+    """To be called before the first product: that is when it is read."""
+    for name, count in _KEPT.items():
+        os.environ.setdefault(name, count)

@@ -297,3 +297,38 @@ def _add(entries: dict[str, T], key: str, entry: T, where: str) -> None:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def groups(known: Registry) -> dict[str, str]:
+    """For each pair the name of its group: pairs that share models, directly or by others.
+
+    Measured in one process one after the other, no model of a group is loaded twice.
+    """
+    leader: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for pair in known.pairs.values():
+        leader[find(pair.variant)] = find(pair.base)
+    return {pair.id: find(pair.base) for pair in known.pairs.values()}
+
+
+def find_pair(known: Registry, base: str, variant: str) -> Pair | None:
+    """The registered pair of two models, named by key or identifier.
+
+    An alternative is its model here where it stands for the model's own published row.
+    """
+
+    def is_named(key: str, name: str) -> bool:
+        model = known.models[key].loaded_from(name)
+        return name == key or (model is not None and model.row == key)
+
+    found = (
+        pair
+        for pair in known.pairs.values()
+        if is_named(pair.base, base) and is_named(pair.variant, variant)
+    )
+    return next(found, None)

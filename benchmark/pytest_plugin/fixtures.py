@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from syrupy.assertion import SnapshotAssertion
 
-    from benchmark.pipeline.measure import Measured
-    from benchmark.pipeline.model_store import ModelStore
-    from benchmark.regression.record import Record
+    from benchmark.fingerprints.record import Record
+    from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
+    from benchmark.runs.measure import Measured
+    from benchmark.runs.model_store import ModelStore
     from benchmark.runs.requests import RunRequest
-    from benchmark.snapshots.fingerprints import Blessing
 
 Measure = Callable[[RegisteredModel], "Measured"]
 Trace = Callable[[RegisteredModel], "Record"]
@@ -34,9 +34,9 @@ REPEATS = 4
 @pytest.fixture(scope="session")
 def model_store(request: pytest.FixtureRequest) -> "ModelStore":
     """The store on disk; on GPUs every measurement takes those that its model needs."""
-    from benchmark.pipeline import Quiet
-    from benchmark.pipeline.model_store import ModelStore
-    from benchmark.pipeline.placement import placement
+    from benchmark.runs.model_store import ModelStore
+    from benchmark.runs.placement import placement
+    from benchmark.runs.requests import Quiet
 
     folder: Path = request.config.getoption("--model-store")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -65,9 +65,8 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
 @pytest.fixture(scope="session")
 def run_request(request: pytest.FixtureRequest) -> "RunRequest":
     """What the options ask for, of no model yet."""
-    from benchmark.pipeline import RunRequest
     from benchmark.pytest_plugin.hooks import SETTINGS_OF_PYTEST
-    from benchmark.runs.requests import data_request_of
+    from benchmark.runs.requests import RunRequest, data_request_of
     from benchmark.runs.settings import settings_of
 
     option = request.config.getoption
@@ -81,8 +80,8 @@ def run_request(request: pytest.FixtureRequest) -> "RunRequest":
 @pytest.fixture(scope="session")
 def measure(model_store: "ModelStore", run_request: "RunRequest", terminal: "Console") -> Measure:
     """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
-    from benchmark.pipeline.pairs import as_registered
-    from benchmark.report.progress import RunProgress
+    from benchmark.runs.progress import RunProgress
+    from benchmark.runs.requests import as_registered
 
     @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "Measured | str":
@@ -104,9 +103,9 @@ def trace(
 ) -> Trace:
     """Fingerprints a registered model where one is recorded of it, or is to be now."""
     from benchmark.models.hardware import describe
-    from benchmark.pipeline.pairs import as_registered
-    from benchmark.snapshots.fingerprints import is_recorded
-    from benchmark.snapshots.kinds import kind_of_run
+    from benchmark.pytest_plugin.snapshots.fingerprints import is_recorded
+    from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
+    from benchmark.runs.requests import as_registered
     from benchmark.tasks import DEFAULT
 
     protocol = {"name": run_request.protocol}
@@ -144,7 +143,7 @@ def _or_skip(found: _Found | str) -> _Found:
 def blessing(request: pytest.FixtureRequest) -> "Blessing":
     """Whether this session may write fingerprints; one that may not, and is to, fails here."""
     from benchmark.errors import SettingError
-    from benchmark.snapshots.fingerprints import Blessing
+    from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 
     # Not by its environment: a test run inside of a worker's test inherits that.
     parallel = hasattr(request.config, "workerinput")
@@ -167,7 +166,7 @@ def fingerprints(
 
     The comparison goes into the test's report.
     """
-    from benchmark.snapshots.fingerprints import hold_against, snapshot_of
+    from benchmark.pytest_plugin.snapshots.fingerprints import hold_against, snapshot_of
 
     def recorded(record: "Record") -> "SnapshotAssertion":
         hold_against(request.node, record, blessing)

@@ -9,7 +9,7 @@ from benchmark.models.registry import Pair, wanted_registry
 
 _PROPERTY = "pair verdict"
 _FALLBACK = "fingerprint stand-in"
-"""As in benchmark.snapshots.fingerprints, which imports more than an option parser should."""
+"""As in benchmark.pytest_plugin.snapshots.fingerprints, which imports more than an option parser should."""
 
 
 SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
@@ -64,7 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Keep a file on one worker, of the pairs those that share models, a model's case by itself."""
     from xdist.scheduler import LoadScopeScheduling
 
-    from benchmark.pipeline.pairs import groups
+    from benchmark.models.registry import groups
 
     if config.getoption("dist") != "loadfile":
         return None  # whatever else was asked for

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
+from benchmark.report.data import Chance, Material, ModelView
 from benchmark.report.figures import NUMOPS
 from benchmark.report.grid import Cell, Grid, Row, Value, heading
-from benchmark.report.material import Chance, Material, ModelView
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from benchmark.report.data import Chance, PairView
 from benchmark.report.figures import NUMOPS, Curve, curves_of
-from benchmark.report.material import Chance, PairView
 
 WIDTH, HEIGHT = 240, 168
 LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 22

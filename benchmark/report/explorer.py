@@ -1,11 +1,10 @@
 """States and answers as the page's explorer reads them: compact, each word and text once."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
-from benchmark.boxes.states import replay
+from benchmark.boxes.states import replay, state_id
 from benchmark.records import Contents, Operation, Outcome
-from benchmark.report.material import Answered, RunView, StateView
+from benchmark.report.data import Answered, RunView, StateView
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -47,11 +46,6 @@ def explorer(runs: Sequence[RunView], states: Sequence[StateView]) -> dict[str, 
         "words": words.all,
         "texts": texts.all,
     }
-
-
-def state_id(description: str) -> str:
-    """What links call a state: the same in every report on it."""
-    return hashlib.sha256(description.encode()).hexdigest()[:10]
 
 
 def _state(view: StateView, words: Numbered) -> list[object]:

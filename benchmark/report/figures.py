@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from benchmark.report.data import Chance, Material, ModelView, PairView
 from benchmark.report.layouts import Layout
-from benchmark.report.material import Chance, Material, ModelView, PairView
 from benchmark.report.places import Places
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.summary import Summary

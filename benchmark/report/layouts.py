@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 from benchmark.models.entries import Entry
-from benchmark.report.material import PairView
+from benchmark.report.data import PairView
 
 _ACROSS = 5
 """Panels in a row of a figure of one's own pairs."""

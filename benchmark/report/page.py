@@ -8,12 +8,12 @@ from benchmark.hypotheses.claims import Claim, Judged
 from benchmark.hypotheses.findings import Status, figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import Panel, forest, panel
-from benchmark.report.comparison import decided_otherwise
+from benchmark.report.data import Audit, Compared, Material, PairView, RunView
 from benchmark.report.explorer import explorer
 from benchmark.report.grid import Grid
-from benchmark.report.material import Audit, Compared, Material, PairView, RunView
 from benchmark.report.model_tables import table_1, table_4
 from benchmark.report.templates import digest, environment, script_json, source
+from benchmark.runs.paired_table import decided_otherwise
 from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.stats.paired import FEWEST
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark.report.data import Material
 from benchmark.report.figures import FORMS as FIGURE_FORMS
 from benchmark.report.figures import draw, save
 from benchmark.report.forms import FORMS
 from benchmark.report.layouts import Layout, own_figure, papers_figures
-from benchmark.report.material import Material
 from benchmark.report.page import page, tables
-from benchmark.store.files import write_text
+from benchmark.runs.store.files import write_text
 
 
 def write_report(material: Material, out: Path, *, published: bool = True) -> list[Path]:

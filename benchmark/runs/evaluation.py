@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.decoding.backing_off import BackingOff
 from benchmark.decoding.engine import Engine, Limits
 from benchmark.decoding.engines import check_prompts, compiled, create_engine
+from benchmark.decoding.oom_retry import BackingOff
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import Completion, Outcome, Prompt, State, TokenIds

@@ -1,11 +1,12 @@
 """What is asked of a run, and how it shows where it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from benchmark.models.registry import RegisteredModel
+from benchmark.models.loading import resolve_device
+from benchmark.models.registry import RegisteredModel, Registry
 from benchmark.records import Tally
 from benchmark.runs.settings import Settings, checked
 from benchmark.tasks import DEFAULT, task_named
@@ -80,3 +81,29 @@ class Quiet:
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
         """Show nothing."""
+
+
+def registered(known: Registry, name: str, request: RunRequest) -> RunRequest:
+    """The request for the model of that key or identifier, prompted and loaded as registered.
+
+    An alternative identifier loads the alternative. Any other name is a model as ``run`` takes it,
+    with the request's own settings.
+    """
+    model = known.find(name)
+    return replace(request, model=name) if model is None else as_registered(model, request)
+
+
+def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
+    """The request for a registered model: prompted as the paper did, and in its bits on a GPU.
+
+    A revision that the request names comes before the one that the registry pins.
+    """
+    pinned = None if model.is_local else model.revision or None
+    return replace(
+        request,
+        model=model.huggingface_id,
+        revision=request.revision or pinned,
+        prompt_format=model.format,
+        entry=model,
+        quantization=model.quantization if resolve_device(request.device) != "cpu" else None,
+    )

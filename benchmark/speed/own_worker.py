@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from benchmark.decoding.arithmetic import Products, open_choices
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
@@ -18,6 +17,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import resolve
+from benchmark.speed.matmul_limit import Products, open_choices
 from benchmark.speed.messages import (
     Copied,
     CopyWork,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.pipeline.probes import Probe, Workbench
-from benchmark.regression.digests import StageRecord, digest
-from benchmark.regression.environment import Environment
-from benchmark.regression.layers import Installed, NotInstallableError
-from benchmark.regression.logits import joined
-from benchmark.regression.noise import Repeat
-from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.storage import write_record
+from benchmark.fingerprints.digests import StageRecord, digest
+from benchmark.fingerprints.logits import joined
+from benchmark.fingerprints.noise import Repeat
+from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.storage import write_record
+from benchmark.runs.environment import Environment
+from benchmark.upgrades.probes import Probe, Workbench
+from benchmark.upgrades.venv_overlays import Installed, NotInstallableError
 
 Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmark.fingerprints.digests import StageRecord, digest
+from benchmark.fingerprints.logits import Logits, joined
+from benchmark.fingerprints.noise import Repeat
+from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.stages import STAGES
 from benchmark.records import Outcome
-from benchmark.regression.digests import StageRecord, digest
-from benchmark.regression.environment import Environment
-from benchmark.regression.logits import Logits, joined
-from benchmark.regression.noise import Repeat
-from benchmark.regression.record import Allowed, AllowedSet, Record, Sample
-from benchmark.regression.stages import STAGES
+from benchmark.runs.environment import Environment
 from benchmark.scoring.outcomes import SCORES
 
 PATH = ((5, 6, 1), (5, 7, 1), (5, 8, 8, 1))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmark.decoding.batch import Batch, Span
+from benchmark.decoding.speculative.batch import Batch, Span
 from benchmark.records import TokenIds
 
 Scores = Callable[[TokenIds, int], float]
@@ -10,7 +10,7 @@ Scores = Callable[[TokenIds, int], float]
 
 
 class FakeRunner:
-    """Implements ``benchmark.decoding.batch.Runner`` and checks all that it is given.
+    """Implements ``benchmark.decoding.speculative.batch.Runner`` and checks all that it is given.
 
     What a token sees is read from the slots, as attention would: a hole, a stale draft or
     another row's token there changes its answers.

@@ -21,12 +21,12 @@ from transformers.cache_utils import DynamicLayer
 
 from benchmark import tasks
 from benchmark.decoding import constraint, outlines_engine
-from benchmark.decoding.rows import Row
+from benchmark.decoding.speculative.rows import Row
+from benchmark.fingerprints import record_run as fingerprint
+from benchmark.fingerprints import stages
 from benchmark.models import tokenizer as tokenizers
-from benchmark.pipeline import fingerprint
 from benchmark.prompts import rendering
 from benchmark.records import Answer, Outcome, State, TokenIds
-from benchmark.regression import stages
 from benchmark.runs import evaluation
 from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts

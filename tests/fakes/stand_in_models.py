@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from benchmark.models.architectures import Architecture
+from benchmark.planning.architectures import Architecture
 
 _HEADS = 4
 _HEAD_DIM = 8

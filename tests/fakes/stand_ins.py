@@ -12,9 +12,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedModel
 
-from benchmark.models.architectures import architectures
 from benchmark.models.registry import RegisteredModel, Registry
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.planning.architectures import architectures
 
 FAMILIES = {
     "deepseek": "deepseek-llm",

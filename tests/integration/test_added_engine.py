@@ -9,9 +9,9 @@ from subprocess import CompletedProcess
 import pytest
 
 from benchmark.decoding.engines import ENGINES, EngineRow
+from benchmark.fingerprints.stages import STAGES
+from benchmark.fingerprints.storage import read_record
 from benchmark.records import Tally
-from benchmark.regression.stages import STAGES
-from benchmark.regression.storage import read_record
 from benchmark.tasks import DEFAULT, task_named
 
 ROOT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import pytest
 
-import benchmark.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
-from benchmark.pipeline import DataRequest, Quiet, RunRequest
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.regression.comparison import compare
-from benchmark.regression.record import Record
-from benchmark.regression.storage import read_record, write_record
-from benchmark.report.shift import rendered
+import benchmark.pytest_plugin.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+from benchmark.fingerprints.diff import compare
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
+from benchmark.fingerprints.storage import read_record, write_record
+from benchmark.fingerprints.terminal import rendered
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
@@ -25,7 +25,7 @@ CommandLine = Callable[..., CompletedProcess[str]]
 
 TEST = """
 from pathlib import Path
-from benchmark.regression.storage import read_record
+from benchmark.fingerprints.storage import read_record
 
 def test_it(fingerprints):
     record = read_record(Path("now.json"))

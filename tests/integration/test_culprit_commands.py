@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.pipeline import probes
-from benchmark.pipeline import sentinel as families
-from benchmark.regression import releases as index
+from benchmark.fingerprints import tokenizers as families
+from benchmark.upgrades import probes
+from benchmark.upgrades import releases as index
 
 Commands = Callable[..., CompletedProcess[str]]
 RELEASES = ("1.0", "1.1", "1.2", "1.3", "2.0", "2.1")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.decoding.pace import Pace
+from benchmark.decoding.speculative.cost_model import Pace
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.runs.data import load_states

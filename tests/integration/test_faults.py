@@ -14,18 +14,22 @@ import numpy as np
 import pytest
 
 from benchmark.boxes.dataset import rows
-from benchmark.decoding import forcing, support, walking
+from benchmark.decoding import constraint_trace as walking
+from benchmark.decoding import teacher_forcing as forcing
+from benchmark.decoding.speculative import compatibility as support
+from benchmark.fingerprints import record_run as pipeline
+from benchmark.fingerprints import run_environment as surroundings
+from benchmark.fingerprints import stages
+from benchmark.fingerprints.diff import EXIT_STATUSES, Comparison, Severity, compare
+from benchmark.fingerprints.logits import RESOLUTION
+from benchmark.fingerprints.noise import floor
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.hardware import on_threads
-from benchmark.pipeline import DataRequest, Quiet, RunRequest, load_states, surroundings
-from benchmark.pipeline import fingerprint as pipeline
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.prompts import rendering
-from benchmark.regression import stages
-from benchmark.regression.comparison import EXIT_STATUSES, Comparison, Severity, compare
-from benchmark.regression.environment import code_digests, variables, versions
-from benchmark.regression.logits import RESOLUTION
-from benchmark.regression.noise import floor
-from benchmark.regression.record import Record
+from benchmark.runs.data import load_states
+from benchmark.runs.environment import code_digests, variables, versions
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.scoring import outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +62,7 @@ INNOCENT = {
 """Libraries that changed as well, by the kind of the cause: none has to do with any fault but its
 own. Beside a file, python, numpy and jinja2 are left out: of such stages they are makers too."""
 
-INNOCENT_CODE = ("cli/run.py", "report/table.py", "stats/paired.py", "models/memory.py")
+INNOCENT_CODE = ("cli/run.py", "runs/result_table.py", "stats/paired.py", "planning/memory.py")
 INNOCENT_SETTINGS = {"OMP_PROC_BIND": "true", "MKL_VERBOSE": "1"}
 """Variables that the process was given besides."""
 

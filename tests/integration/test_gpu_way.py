@@ -11,8 +11,8 @@ import pytest
 from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError
 from benchmark.models.registry import Registry, registry
-from benchmark.pipeline import model_store
-from benchmark.pipeline.measure import Prepared
+from benchmark.runs import model_store
+from benchmark.runs.measure import Prepared
 
 ROOT = Path(__file__).parents[2]
 STATES = 2

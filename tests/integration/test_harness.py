@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.pipeline import DataRequest, RunRequest, load_states, run
-from benchmark.report.explorer import state_id
-from benchmark.runs.requests import Progress
+from benchmark.boxes.states import state_id
+from benchmark.runs.data import load_states
+from benchmark.runs.measure import run
+from benchmark.runs.requests import DataRequest, Progress, RunRequest
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "fixtures" / "models"

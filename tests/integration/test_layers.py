@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingError
-from benchmark.pipeline.probes import Probe, Workbench
-from benchmark.regression import layers as making
-from benchmark.regression.layers import Layers, NotInstallableError
+from benchmark.upgrades import venv_overlays as making
+from benchmark.upgrades.probes import Probe, Workbench
+from benchmark.upgrades.venv_overlays import Layers, NotInstallableError
 
 SHADOWED = "iniconfig"
 """A small library of this environment; the layer gets one of that name from disk."""

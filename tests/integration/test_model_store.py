@@ -10,11 +10,12 @@ from types import ModuleType
 import pytest
 
 from benchmark.errors import SettingError
-from benchmark.pipeline import DataRequest, Quiet, RunRequest, run
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pipeline.model_store import ModelStore
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.records import State, Tally
-from benchmark.store import run_folder
+from benchmark.runs.measure import run
+from benchmark.runs.model_store import ModelStore
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from benchmark.runs.store import run_folder
 from benchmark.tasks import Judged, Task
 
 STATES = 4
@@ -79,7 +80,7 @@ def test_whatever_can_change_a_score_is_another_measurement(
         assert len(list(store.folder.glob("*/result.json"))) == number, change
     store.measure(request)
     assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 1
-    monkeypatch.setattr("benchmark.pipeline.identity.versions", lambda: {"torch": "99"})
+    monkeypatch.setattr("benchmark.runs.identity.versions", lambda: {"torch": "99"})
     store.measure(request)
     assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 2
 

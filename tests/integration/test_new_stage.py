@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.pipeline import DataRequest, Quiet, RunRequest
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
+from benchmark.fingerprints.diff import Severity, compare
+from benchmark.fingerprints.digests import digest
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
+from benchmark.fingerprints.stage import Stage, StageRow
+from benchmark.fingerprints.stages import STAGES, TOKENS
+from benchmark.fingerprints.storage import read_record, readable, write_record
+from benchmark.fingerprints.terminal import headline, summary_lines
 from benchmark.prompts import rendering
 from benchmark.records import TokenIds
-from benchmark.regression import environment
-from benchmark.regression.comparison import Severity, compare
-from benchmark.regression.digests import digest
-from benchmark.regression.record import Record
-from benchmark.regression.stage import Stage, StageRow
-from benchmark.regression.stages import STAGES, TOKENS
-from benchmark.regression.storage import read_record, readable, write_record
-from benchmark.report.shift import headline, summary_lines
+from benchmark.runs import environment
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 NAME = "prompt length"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.errors import ModelError
+from benchmark.fingerprints.diff import compare
+from benchmark.fingerprints.storage import failed
+from benchmark.fingerprints.vanilla import plain_use
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline import DataRequest
-from benchmark.plain.use import plain_use
-from benchmark.regression.comparison import compare
-from benchmark.regression.storage import failed
+from benchmark.runs.requests import DataRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

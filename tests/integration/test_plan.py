@@ -12,9 +12,9 @@ from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError, SettingError
 from benchmark.models.registry import registry
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.pipeline.measure import prepare
-from benchmark.pipeline.placement import needed_gpus
-from benchmark.report.progress import RunProgress
+from benchmark.runs.measure import prepare
+from benchmark.runs.placement import needed_gpus
+from benchmark.runs.progress import RunProgress
 from benchmark.runs.requests import DataRequest, RunRequest
 
 Plan = Callable[..., str]

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 from benchmark.decoding.protocols import protocol
-from benchmark.models import forecast
-from benchmark.models.planning import planning
-from benchmark.models.registry import registry
-from benchmark.pipeline.pairs import groups
+from benchmark.models.registry import groups, registry
+from benchmark.planning import forecast
+from benchmark.planning.planning import planning
 
 TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from benchmark.models.registry import registry
 
 SNAPSHOT_TEST = """
 import json, pathlib
-from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 
 def test_result(snapshot):
     result = json.loads(pathlib.Path("result.json").read_text())
@@ -85,7 +85,7 @@ def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) ->
         test_pairs="""
         import os, pytest
         from benchmark.models.registry import registry
-        from benchmark.pipeline.pairs import groups
+        from benchmark.models.registry import groups
         GROUPS = groups(registry())
         @pytest.mark.parametrize("pair", GROUPS)
         def test_pair(pair):

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmark.fingerprints import record_run as stages
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.sources import source
-from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest, score_files
-from benchmark.pipeline import fingerprint as stages
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
-from benchmark.pipeline.measure import execute, prepare
 from benchmark.pytest_plugin import REPEATS
-from benchmark.regression.record import Record
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
+from benchmark.runs.data import score_files
 from benchmark.runs.loading import Loaders
-from benchmark.snapshots.extension import MeasurementExtension
-from benchmark.snapshots.fingerprints import Blessing
+from benchmark.runs.measure import Measured, execute, prepare
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 STATES = {"smollm2": 8, "gemma3-270m": 4}
 """By model: a model tuned to chat whose tokenizer adds no BOS, and a base model whose does.

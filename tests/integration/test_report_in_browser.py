@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from benchmark.boxes.states import state_id
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import gather
 from benchmark.records import State
-from benchmark.report.explorer import state_id
+from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
 
 if TYPE_CHECKING:

@@ -18,8 +18,10 @@ import torch
 
 from benchmark.decoding import outlines_engine
 from benchmark.errors import ResumeError, SettingError
-from benchmark.pipeline import DataRequest, RunRequest, load_states, run, score_files
 from benchmark.records import Completion, Tally, TokenIds
+from benchmark.runs.data import load_states, score_files
+from benchmark.runs.measure import run
+from benchmark.runs.requests import DataRequest, RunRequest
 
 ROOT = Path(__file__).parents[2]
 STATES = 5

@@ -8,14 +8,15 @@ import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
 from benchmark.boxes.answers import answer_expression
-from benchmark.decoding import plans, support
-from benchmark.decoding.backing_off import BackingOff
-from benchmark.decoding.batch import Batch
 from benchmark.decoding.engine import Limits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.model_runner import ModelRunner
+from benchmark.decoding.oom_retry import BackingOff
 from benchmark.decoding.outlines_engine import OutlinesEngine
-from benchmark.decoding.speculative_engine import SpeculativeEngine
+from benchmark.decoding.speculative import compatibility as support
+from benchmark.decoding.speculative import plans
+from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.engine import SpeculativeEngine
+from benchmark.decoding.speculative.model_runner import ModelRunner
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
 

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from benchmark.speed import field
+from benchmark.speed import engine_pool as field
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from benchmark.models.architectures import architectures
-from benchmark.models.shape import shape
+from benchmark.planning.architectures import architectures
+from benchmark.planning.shape import shape
 
 Create = Callable[..., PreTrainedModel]
 

@@ -28,15 +28,15 @@ from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
+from benchmark.fingerprints.tokenizers import watch
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
 from benchmark.models.sources import source
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
-from benchmark.pipeline.sentinel import watch
 from benchmark.prompts.rendering import chat, prompt, prompt_ids
 from benchmark.prompts.settings import PromptSettings
+from benchmark.pytest_plugin.snapshots.sentinel import SentinelExtension
 from benchmark.records import TokenIds
-from benchmark.snapshots.sentinel import SentinelExtension
 
 NAMES = ("smollm2", "mistral", "llama", "gemma", "deepseek-llm")
 PUT_A_SPACE_BEFORE = ("mistral", "llama")

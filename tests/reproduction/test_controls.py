@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmark.hypotheses.pair_verdict import judge
 from benchmark.models.registry import Pair, read_registry
-from benchmark.pipeline import DataRequest, Measured, Quiet, RunRequest
-from benchmark.pipeline.comparison import compare
-from benchmark.pipeline.model_store import ModelStore
-from benchmark.pipeline.pairs import judge, registered
 from benchmark.pytest_plugin import verdict_line
-from benchmark.snapshots.extension import MeasurementExtension
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+from benchmark.runs.measure import Measured
+from benchmark.runs.model_store import ModelStore
+from benchmark.runs.paired_comparison import compare
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest, registered
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.registry import RegisteredModel, wanted_registry
-from benchmark.pipeline import DataRequest, Quiet, RunRequest
-from benchmark.pipeline.fingerprint import FingerprintRequest, fingerprint
 from benchmark.pytest_plugin import REPEATS, Trace
-from benchmark.regression.record import Record
-from benchmark.snapshots.fingerprints import Blessing
+from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
 STATES = 16

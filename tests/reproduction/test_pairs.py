@@ -3,12 +3,12 @@
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from benchmark.hypotheses.pair_verdict import departures, judge, published_model
 from benchmark.models.registry import Pair, wanted_registry
-from benchmark.pipeline.comparison import compare
-from benchmark.pipeline.pairs import departures, judge, published_model
 from benchmark.pytest_plugin import Measure, verdict_line
-from benchmark.snapshots.kinds import kind_of_run
-from benchmark.snapshots.pairs import is_recorded, pair_extension
+from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
+from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
+from benchmark.runs.paired_comparison import compare
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+from benchmark.boxes.states import state_id
 from benchmark.boxes.subsample import NUMOPS
 from benchmark.errors import DataError
 from benchmark.records import State
-from benchmark.report.explorer import state_id
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.outcomes import MAIN, SCORES

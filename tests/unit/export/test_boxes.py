@@ -9,8 +9,9 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.export.harness import boxes, lm_eval_task
-from benchmark.pipeline import DataRequest, load_states
 from benchmark.prompts.rendering import completion
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
 from benchmark.scoring.counts import count
 from benchmark.tasks import DEFAULT, task_named
 

@@ -7,7 +7,8 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.export.harness import boxes
 from benchmark.export.harness.model import HarnessModel
-from benchmark.pipeline import DataRequest, Quiet, RunRequest, run
+from benchmark.runs.measure import run
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.runs.settings import Settings
 from benchmark.tasks import TASKS
 

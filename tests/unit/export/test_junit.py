@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from benchmark.boxes.baseline import baselines
 from benchmark.export.junit import junit_of
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import gather
+from benchmark.report.gather import gather
 
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 

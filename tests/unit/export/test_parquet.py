@@ -11,8 +11,8 @@ from benchmark.errors import MissingLibraryError
 from benchmark.export.parquet import write_results
 from benchmark.export.rows import plain_text, result_rows
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import answered_states
-from benchmark.store.runs import read_runs
+from benchmark.report.gather import answered_states
+from benchmark.runs.store.runs import read_runs
 
 if TYPE_CHECKING:
     from pyarrow import parquet

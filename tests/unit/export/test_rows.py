@@ -9,8 +9,8 @@ import pytest
 from benchmark.boxes.states import parse_state
 from benchmark.export.rows import Row, plain_text, result_rows
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import answered_states
-from benchmark.store.runs import read_runs
+from benchmark.report.gather import answered_states
+from benchmark.runs.store.runs import read_runs
 
 MODEL = "meta-llama/Llama-2-7b-hf"
 

@@ -13,8 +13,8 @@ from benchmark.models.published import (
     random_row,
 )
 from benchmark.models.registry import registry
+from benchmark.pytest_plugin.snapshots.published import PublishedExtension
 from benchmark.records import Tally
-from benchmark.snapshots.published import PublishedExtension
 
 ROOT = Path(__file__).parents[3]
 ORIGINALS = ROOT.parent / "shared" / "paper"

@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import gather
 from benchmark.records import State
-from benchmark.report.material import Material
+from benchmark.report.data import Material
+from benchmark.report.gather import gather
 
 HOSTILE_NAME = "x/</title><script>alert(2)</script>\u202e&amp;'\""
 

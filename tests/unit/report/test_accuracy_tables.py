@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import gather
 from benchmark.report.accuracy_tables import table_3, table_6
+from benchmark.report.data import Material
+from benchmark.report.gather import gather
 from benchmark.report.grid import Grid, Row
-from benchmark.report.material import Material
 
 PRINTED = Path(__file__).parents[3] / "fixtures" / "published"
 

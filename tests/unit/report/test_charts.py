@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmark.report.charts import BOTTOM, HEIGHT, TOP, forest, panel
-from benchmark.report.material import Material
+from benchmark.report.data import Material
 
 
 def _accuracy(y: float) -> float:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.report.explorer import explorer, state_id
-from benchmark.report.material import Material
+from benchmark.boxes.states import state_id
+from benchmark.report.data import Material
+from benchmark.report.explorer import explorer
 from benchmark.report.templates import script_json
 
 

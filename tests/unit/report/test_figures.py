@@ -16,10 +16,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import registry
+from benchmark.pytest_plugin.snapshots.images import ImageExtension
+from benchmark.report.data import Material
 from benchmark.report.figures import FORMS, draw, save
 from benchmark.report.layouts import Layout, papers_figures
-from benchmark.report.material import Material
-from benchmark.snapshots.images import ImageExtension
 
 ROOT = Path(__file__).parents[3]
 READABLE = 5.0

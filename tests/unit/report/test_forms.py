@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from benchmark.report.data import Material
 from benchmark.report.forms import FORMS, comma_separated, html, latex, markdown
 from benchmark.report.grid import Cell, Grid, Row, heading
-from benchmark.report.material import Material
 from benchmark.report.page import tables
 
 HOSTILE = 'a|b\n<b>`*_[x](y)_*` & 5% $x_1^2$ #{}~\\ "q" </td><script>'

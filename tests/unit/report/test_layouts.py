@@ -1,8 +1,8 @@
 """Which pair stands in which panel."""
 
 from benchmark.models.registry import registry
+from benchmark.report.data import Material
 from benchmark.report.layouts import own_figure, papers_figures
-from benchmark.report.material import Material
 
 
 def test_panels_are_the_papers() -> None:

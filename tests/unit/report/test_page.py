@@ -14,8 +14,8 @@ import pytest
 from benchmark.hypotheses.claims import claims
 from benchmark.hypotheses.findings import figures
 from benchmark.models.registry import registry
-from benchmark.pipeline.reporting import gather
-from benchmark.report.material import Material
+from benchmark.report.data import Material
+from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
 
 

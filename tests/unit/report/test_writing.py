@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.report.material import Material
+from benchmark.report.data import Material
 from benchmark.report.writing import write_report
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from benchmark.boxes.dataset import rows
 from benchmark.errors import DataError, SettingError
-from benchmark.pipeline import DataRequest, load_states
+from benchmark.runs.data import load_states
+from benchmark.runs.requests import DataRequest
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.registry import registry
-from benchmark.pipeline import RunRequest
-from benchmark.pipeline.pairs import as_registered
 from benchmark.prompts.settings import PromptSettings
+from benchmark.runs.requests import RunRequest, as_registered
 from benchmark.runs.resolution import prompt_settings, registered_bos, resolve
 
 OUT = Path("unused")

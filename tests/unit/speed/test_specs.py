@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import MissingLibraryError, SettingError
-from benchmark.speed.places import start
+from benchmark.speed.launch import start
 from benchmark.speed.specs import parse
 
 

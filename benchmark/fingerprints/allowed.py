@@ -1,0 +1,116 @@
+"""Two constraints along the same answers: where they differ, an example, and how far apart."""
+
+from collections.abc import Sequence
+from itertools import takewhile, zip_longest
+
+from benchmark.fingerprints.examples import Example
+from benchmark.fingerprints.movements import Movement, RecordPair
+from benchmark.fingerprints.record import Allowed, AllowedSet, Record
+
+
+def constraint_moved(stage: str, compared: RecordPair) -> Movement | None:
+    """Return the states in which other tokens are allowed."""
+    old, new, pairs = compared.old, compared.new, compared.pairs
+    if note := _constrained_once(old, new):
+        return Movement(stage, tuple(one for one, _ in pairs), len(pairs), note=note)
+    differ = tuple(p[0] for p in pairs if first_other_set(old, new, *p) is not None)
+    return Movement(stage, differ, len(pairs)) if differ else None
+
+
+def first_other_set(old: Record, new: Record, one: int, other: int) -> int | None:
+    """Return the first position, up to where the paths part, at which another set is allowed."""
+    if old.allowed is None or new.allowed is None:
+        return None
+    if _constrained_once(old, new):
+        return 0
+    before, after = (_digests(r.allowed, s) for r, s in ((old, one), (new, other)))
+    position = -1
+    for position, (mine, theirs) in enumerate(zip(before, after, strict=False)):
+        if mine != theirs:
+            return position
+        if old.path[one][position] != new.path[other][position]:
+            return None
+    same_path = old.path[one : one + 1] == new.path[other : other + 1]
+    return position + 1 if same_path and len(before) != len(after) else None
+
+
+def constraint_example(_: str, old: Record, new: Record, one: int, other: int) -> Example | None:
+    """Return how many tokens are allowed at the first position that differs."""
+    at = first_other_set(old, new, one, other)
+    if at is None:
+        return None
+    before, after = _set(old, one, at), _set(new, other, at)
+    words = _missing(before, after) if before and after else ""
+    return Example(one, f"answer token {at}", _allows(old, before), _allows(new, after) + words)
+
+
+def constraint_distance(old: Record, new: Record, one: int, other: int) -> float:
+    """Return the mean distance of the sets, from 0 for alike to 1.
+
+    A position counts as 1 if another number of tokens is allowed, or only one record has it, and as
+    a half if other tokens are allowed but as many.
+    """
+    places = _together(old, new, one, other)
+    sets = zip_longest(_sets(old, one)[:places], _sets(new, other)[:places])
+    distances = [_set_distance(before, after) for before, after in sets]
+    return sum(distances) / len(distances) if distances else 1.0
+
+
+def _set_distance(one: AllowedSet | None, other: AllowedSet | None) -> float:
+    if one is None or other is None or one.size != other.size:
+        return 1.0
+    return 0.5 * (one.digest != other.digest)
+
+
+def _constrained_once(old: Record, new: Record) -> str | None:
+    """Return what to say if only one of the records is of constrained decoding."""
+    constrained = [bool(each.allowed and each.allowed.sets) for each in (old, new)]
+    if constrained[0] == constrained[1] or old.allowed is None or new.allowed is None:
+        return None
+    return "the new record has no constraint" if constrained[0] else "the old record has none"
+
+
+def _digests(allowed: Allowed | None, state: int) -> list[str]:
+    if allowed is None or state >= len(allowed.along):
+        return []
+    return [allowed.sets[n].digest if n >= 0 else "forbidden" for n in allowed.along[state]]
+
+
+def _set(record: Record, state: int, position: int) -> AllowedSet | None:
+    """Return what is allowed there; None without a constraint, or on a forbidden path."""
+    allowed = record.allowed
+    numbers = allowed.along[state] if allowed else ()
+    if allowed is None or position >= len(numbers) or numbers[position] < 0:
+        return None
+    return allowed.sets[numbers[position]]
+
+
+def _allows(record: Record, allowed: AllowedSet | None) -> str:
+    if allowed:
+        return f"{allowed.size} tokens allowed"
+    constrained = record.allowed is not None and record.allowed.sets
+    return "the recorded answer is forbidden" if constrained else "no constraint"
+
+
+def _missing(old: AllowedSet, new: AllowedSet) -> str:
+    """Return which token it is, if there is one more or one fewer; the sums of ids tell."""
+    apart, by = new.size - old.size, new.total - old.total
+    if abs(apart) != 1:
+        return ""
+    return f" (id {abs(by)} {'more' if apart > 0 else 'fewer'})"
+
+
+def _sets(record: Record, state: int) -> Sequence[AllowedSet]:
+    """Return the sets up to the first token that is not allowed."""
+    if record.allowed is None or not record.allowed.sets:
+        return []
+    numbers = record.allowed.along[state]
+    return [record.allowed.sets[number] for number in numbers if number >= 0]
+
+
+def _together(old: Record, new: Record, one: int, other: int) -> int:
+    """Return how many sets follow the same tokens in both, the one after they part included."""
+    before, after = old.path[one : one + 1], new.path[other : other + 1]
+    tokens = zip(*before, *after, strict=False) if before and after else ()
+    alike = takewhile(lambda pair: pair[0] == pair[1], tokens)
+    return sum(1 for _ in alike) + 1

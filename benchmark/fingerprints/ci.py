@@ -1,0 +1,123 @@
+"""A comparison for machines that build: a JUnit case, GitHub annotations and a step summary."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.fingerprints.comparison import Comparison, Severity
+from benchmark.fingerprints.terminal import (
+    MARGINS,
+    example_lines,
+    headline,
+    margin_rows,
+    summary_lines,
+)
+from benchmark.junit import Case, Problem, Suite, document
+from benchmark.scoring.outcomes import MAIN
+
+_LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
+
+_SUSPECTS = 5
+
+
+def properties(comparison: Comparison) -> dict[str, str]:
+    """The figures by name, as JUnit properties have them."""
+    first = comparison.suspects[0] if comparison.suspects else None
+    return {
+        "shift.severity": comparison.severity.value,
+        "shift.stage": comparison.stage or "",
+        "shift.largest": f"{comparison.largest:.6f}",
+        "shift.mean_kl": f"{comparison.divergence:.3e}",
+        "shift.floor": f"{comparison.floor.largest:.6f}",
+        **_turned(comparison, MAIN, "shift"),
+        **{
+            name: value
+            for by in comparison.all_flips
+            if by != MAIN
+            for name, value in _turned(comparison, by, f"shift.{by}").items()
+        },
+        "shift.suspect": f"{first.kind} {first.name}" if first and comparison.stage else "",
+    }
+
+
+def _turned(comparison: Comparison, by: str, name: str) -> dict[str, str]:
+    """Flips and their p-value by one score."""
+    turned, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
+    return {
+        f"{name}.gained": str(sum(flip.gained for flip in turned)),
+        f"{name}.lost": str(sum(not flip.gained for flip in turned)),
+        f"{name}.p": f"{test.two_sided:.4f}" if test else "",
+    }
+
+
+def junit(comparison: Comparison, name: str) -> str:
+    """A JUnit file of one case, which fails by drift and by regression."""
+    problem = None
+    if comparison.severity in _LEVELS:
+        lines = [*summary_lines(comparison), _examples(comparison)]
+        problem = Problem(headline(comparison), "\n".join(filter(None, lines)))
+    return document([Suite("compare", (Case("compare", name, properties(comparison), problem),))])
+
+
+def annotation(comparison: Comparison, name: str) -> str:
+    """The GitHub workflow command that shows the comparison with the run."""
+    level = _LEVELS.get(comparison.severity, "notice")
+    message = "\n".join([headline(comparison), *summary_lines(comparison)])
+    return f"::{level} title={_escaped(name, ',:')}::{_escaped(message)}"
+
+
+def step_summary(comparison: Comparison, name: str) -> str:
+    """The comparison as Markdown."""
+    lines = [f"### {name}: {headline(comparison)}", ""]
+    lines += [f"- {line}" for line in summary_lines(comparison)]
+    if comparison.movements:
+        lines += ["", "| stage | moved | of |", "|---|---:|---:|"]
+        lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.movements]
+    for by in comparison.turned_scores:
+        head = "numops" if by == MAIN else f"numops, by {by}"
+        lines += ["", f"| {head} | gained | lost |", "|---:|---:|---:|"]
+        counts = comparison.flips_by_numops(by).items()
+        lines += [f"| {numops} | {gained} | {lost} |" for numops, (gained, lost) in counts]
+    if comparison.changes:
+        lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in margin_rows(comparison)]
+    if comparison.examples:
+        shown = _examples(comparison)
+        # Longer than any run of backticks in what models write.
+        fence = "`" * (max(map(len, re.findall("`+", shown)), default=2) + 1)
+        lines += ["", f"{fence}text", shown, fence]
+    if comparison.stage:
+        lines += ["", "| suspect | old | new | reach |", "|---|---|---|---:|"]
+        lines += [
+            f"| {s.kind} `{s.name}` | {_cell(s.old)} | {_cell(s.new)} | {s.reach} |"
+            for s in comparison.suspects[:_SUSPECTS]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _examples(comparison: Comparison) -> str:
+    return "\n".join(line for each in example_lines(comparison) for line in each)
+
+
+def on_github(
+    comparison: Comparison, name: str, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """Append to the step summary and give the annotation to print; None elsewhere."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return None
+    if path := environment.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(step_summary(comparison, name))
+    return annotation(comparison, name)
+
+
+def _cell(value: str | None) -> str:
+    return "" if value is None else value.replace("|", "\\|").replace("\n", " ")
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """GitHub reads percent, line ends, and in properties commas and colons itself."""
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

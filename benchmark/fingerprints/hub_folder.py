@@ -1,0 +1,34 @@
+"""Fetched vocabularies as the folders that a download from the hub would give."""
+
+import json
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from benchmark.errors import SettingError
+from benchmark.models.sources import load_source_tokenizer, source
+
+
+@cache
+def hub_folders() -> dict[str, dict[str, object]]:
+    """What ``tokenizer_config.json`` says, by name."""
+    text = files("benchmark.fingerprints").joinpath("folders.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def write_hub_folder(name: str, folder: Path) -> None:
+    """Write ``tokenizer.json`` and ``tokenizer_config.json`` of a fetched vocabulary.
+
+    Raises:
+        SettingError: when the name is not in ``folders.toml``.
+        ModelError: when the vocabulary is not fetched.
+    """
+    if name not in hub_folders():
+        raise SettingError(f"no folder {name!r}; choose one of {', '.join(hub_folders())}")
+    config = dict(hub_folders()[name])
+    tokenizer = load_source_tokenizer(source(str(config.pop("of"))))
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.raw.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,57 @@
+"""The environment of a fingerprint: libraries, hardware, protocol, model and data."""
+
+from benchmark import __version__
+from benchmark.models.hardware import describe
+from benchmark.models.location import Location, parts
+from benchmark.runs.environment import Environment, variables, versions
+from benchmark.runs.evaluation import Decoder
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.settings import ResolvedSettings
+from benchmark.tasks import DEFAULT
+
+
+def surroundings(
+    request: RunRequest, settings: ResolvedSettings, location: Location, loaded: Decoder | None
+) -> Environment:
+    """Everything that the record depends on; without a loaded model less is known of it."""
+    return Environment(
+        versions={"benchmark": __version__, **versions()},
+        hardware={**describe(settings.options.device)},
+        protocol=settings.as_json(),
+        batches=loaded.batching.as_json() if loaded else {},
+        model={
+            "name": location.folder.name if not location.gguf else location.gguf,
+            "revision": request.revision,
+            "fingerprint": location.fingerprint,
+            **parts(location),
+            **(_as_loaded(loaded) if loaded else {}),
+        },
+        data=data_described(request.data),
+        variables=variables(),
+    )
+
+
+def data_described(data: DataRequest) -> dict[str, object]:
+    """Where states come from: enough to make generated ones again."""
+    return {
+        **({} if data.task == DEFAULT else {"task": data.task}),
+        "source": data.path.name if data.path else "generated",
+        "split": data.split,
+        "seed": data.seed or 0,
+        "states": data.states,
+    }
+
+
+def _as_loaded(loaded: Decoder) -> dict[str, object]:
+    """What transformers chose for itself."""
+    from benchmark.decoding.stops import stop_ids
+
+    model = loaded.model
+    if model is None:
+        return {"tokenizer_bos": loaded.tokenizer.bos.as_json()}
+    return {
+        "class": type(model).__name__,
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "stops": sorted(stop_ids(model, loaded.tokenizer.eos_id)),
+        "tokenizer_bos": loaded.tokenizer.bos.as_json(),
+    }

@@ -1,0 +1,167 @@
+"""A stage of the fingerprint: how it is recorded, compared and shown."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.examples import Example, Show, digest_example
+from benchmark.fingerprints.logits import Logits
+from benchmark.fingerprints.movements import (
+    FindMovement,
+    Movement,
+    RecordPair,
+    states_moved,
+    whole_moved,
+)
+from benchmark.fingerprints.record import Allowed, Record
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.records import Completion, State, TokenIds
+from benchmark.tasks import Task
+
+if TYPE_CHECKING:
+    from benchmark.models.loading import LanguageModel
+
+T = TypeVar("T")
+
+
+class Recording(Protocol):
+    """A run that is being recorded: what the stages are made from.
+
+    ``path`` are the answers that constraint and log-probabilities follow, one per state.
+    """
+
+    @property
+    def task(self) -> Task:
+        """What the states are of."""
+
+    @property
+    def states(self) -> Sequence[State]:
+        """The states of the data."""
+
+    @property
+    def tokenizer(self) -> TransformersTokenizer:
+        """The model's tokenizer."""
+
+    @property
+    def path(self) -> Sequence[TokenIds]:
+        """The answers to follow; empty if there are none."""
+
+    def value(self, stage: "Stage[T]") -> T:
+        """Return the value of another stage, which is recorded first if it is not yet.
+
+        Raises:
+            MissingStageError: when that stage failed.
+        """
+
+    def texts(self) -> list[str]:
+        """Return the text of each prompt."""
+
+    def prompts(self) -> list[TokenIds]:
+        """Return the token ids of each prompt."""
+
+    def model(self) -> "LanguageModel":
+        """Return the model, loaded."""
+
+    def decoded(self) -> list[Completion]:
+        """Return the completion of each prompt."""
+
+    def allowed(self) -> Allowed:
+        """Return the tokens that the constraint allows along the path."""
+
+    def logits(self) -> Logits:
+        """Return the log-probabilities along the path."""
+
+
+def wholly_apart(old: Record, new: Record, one: int, other: int) -> float:  # noqa: ARG001
+    """Return 1: two states that differ are as far apart as any."""
+    return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow(ABC):
+    """A row of the table of stages, without the type of the stage's values.
+
+    Attributes:
+        name: the stage's name in records and reports.
+        what: what is recorded, in words.
+        of_weights: whether it is made from the model's weights, which some engines do not load.
+        whole: whether there is one digest for all states, and not one per state.
+        excusable: whether a difference in states whose answers changed by noise is noise too.
+        portable: whether the stage is the same on all hardware.
+        decisive: whether a change beyond noise is a regression, if it concerns the main score.
+        difference: returns how two records differ; by default by comparing the digests.
+        example: returns what to show of a state; by default its digests.
+        distance: returns how far apart two states that differ are, from 0 to 1.
+        reached_by: what can move the stage, in addition to ``suspects.toml``: by kind (library,
+            setting or code) and name, with the same numbers from 1 to 3.
+    """
+
+    name: str
+    what: str
+    of_weights: bool = False
+    whole: bool = False
+    excusable: bool = False
+    portable: bool = True
+    decisive: bool = False
+    difference: FindMovement | None = None
+    example: Show | None = None
+    distance: Callable[[Record, Record, int, int], float] = wholly_apart
+    reached_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @abstractmethod
+    def take(self, run: Recording) -> tuple[object, tuple[str, ...]]:
+        """Make the stage's value; return it with its digests."""
+
+    def moved(self, compared: RecordPair) -> Movement | None:
+        """Return how the stage differs between two records that both have it."""
+        before, after = compared.old.stages[self.name], compared.new.stages[self.name]
+        ended = _ended(self.name, before, after, len(compared.pairs))
+        if ended or (before.failed and not (before.digests and after.digests)):
+            return ended
+        difference = self.difference or (whole_moved if self.whole else states_moved)
+        movement = difference(self.name, compared)
+        excused = movement is not None and self.excusable and self._excused(movement, compared)
+        return replace(movement, within=True) if movement and excused else movement
+
+    def shown(self, old: Record, new: Record, one: int, other: int) -> Example | None:
+        """Return an example of a state in which the stage differs, if there is one to show."""
+        if self.example is not None:
+            return self.example(self.name, old, new, one, other)
+        return None if self.whole else digest_example(self.name, old, new, one, other)
+
+    def _excused(self, movement: Movement, compared: RecordPair) -> bool:
+        """Whether only states differ whose answers changed by noise."""
+        if self.whole:
+            return compared.differ_by_noise_alone
+        return set(movement.states) <= compared.excused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(StageRow, Generic[T]):
+    """A stage whose value is a ``T``.
+
+    Attributes:
+        make: makes the value while a run is recorded; what it raises ends the stage.
+        digests: returns the value's digests: one per state, or one for all of a ``whole`` stage.
+    """
+
+    make: Callable[[Recording], T]
+    digests: Callable[[T], Iterable[str]]
+
+    def take(self, run: Recording) -> tuple[T, tuple[str, ...]]:
+        """Make the stage's value; return it with its digests."""
+        value = self.make(run)
+        return value, tuple(self.digests(value))
+
+
+def _ended(name: str, old: StageRecord, new: StageRecord, count: int) -> Movement | None:
+    """Return the movement of a stage that fails in one of the records."""
+    if not (old.failed or new.failed):
+        return None
+    if old.failed and new.failed:
+        # Broken before as now: nothing moved, but the words are kept where they changed.
+        return None if old.failed == new.failed else Movement(name, (), count, new.failed)
+    note = None if new.failed else f"works again; it failed: {old.failed}"
+    return Movement(name, tuple(range(count)), count, new.failed, note)

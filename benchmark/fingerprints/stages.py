@@ -1,0 +1,203 @@
+"""The stages of the fingerprint: one row each, in the order in which a shift travels."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchmark.fingerprints.allowed import (
+    constraint_distance,
+    constraint_example,
+    constraint_moved,
+)
+from benchmark.fingerprints.digests import digest
+from benchmark.fingerprints.examples import (
+    dataset_example,
+    logits_example,
+    outcome_example,
+    prompt_example,
+    text_example,
+    tokens_example,
+)
+from benchmark.fingerprints.logits import Logits
+from benchmark.fingerprints.movements import (
+    counts_moved,
+    dataset_moved,
+    logits_moved,
+    outcomes_moved,
+)
+from benchmark.fingerprints.record import Allowed, AllowedSet
+from benchmark.fingerprints.scores import count_digests, outcome_digests
+from benchmark.fingerprints.stage import Recording, Stage, StageRow
+from benchmark.models.weights import weights_digest
+from benchmark.records import Answer, Completion, Outcome, TokenIds
+from benchmark.scoring.counts import Counts, count
+
+if TYPE_CHECKING:
+    from benchmark.models.loading import LanguageModel
+
+
+def allowed_set(tokens: TokenIds) -> AllowedSet:
+    """Return the set of allowed tokens, which are in ascending order."""
+    return AllowedSet(digest(tokens), len(tokens), sum(tokens))
+
+
+def _of_states(states: Sequence[Sequence[str]]) -> Iterator[str]:
+    return (digest(rows) for rows in states)
+
+
+def _of_texts(texts: Sequence[str]) -> Iterator[str]:
+    return (digest([text]) for text in texts)
+
+
+def _of_tokens(prompts: Sequence[TokenIds]) -> Iterator[str]:
+    return (digest(ids) for ids in prompts)
+
+
+def _of_allowed(allowed: Allowed) -> Iterator[str]:
+    """Return a digest per state of the sets that its tokens were chosen from."""
+    names = ("-", *(one.digest for one in allowed.sets))
+    return (digest(names[number + 1] for number in numbers) for numbers in allowed.along)
+
+
+def _of_model(model: "LanguageModel") -> list[str]:
+    return [weights_digest(model)]
+
+
+def _of_logits(logits: Logits) -> Iterator[str]:
+    states = map(logits.state, range(len(logits.lengths)))
+    return (digest([ids.tolist(), steps.tolist()]) for ids, steps in states)
+
+
+def _of_completions(completions: Sequence[Completion]) -> Iterator[str]:
+    return (digest([*one.token_ids, one.finished, one.text]) for one in completions)
+
+
+def _of_answers(answers: Sequence[Answer]) -> Iterator[str]:
+    return (
+        digest(None if box is None else sorted(box) for box in answer.contents)
+        for answer in answers
+    )
+
+
+def _answers(run: Recording) -> Sequence[Answer]:
+    return [run.task.parse(completion.text) for completion in run.value(OUTPUT)]
+
+
+def _scores(run: Recording) -> Mapping[str, tuple[Outcome, ...]]:
+    return run.task.score(run.value(ANSWER), run.states)
+
+
+def _counts(run: Recording) -> Sequence[Counts]:
+    return list(map(count, run.value(OUTCOME).values()))
+
+
+DATASET = Stage[Sequence[Sequence[str]]](
+    name="dataset",
+    what="the rows of the state: text, gold contents, numops",
+    make=lambda run: [list(run.task.rows(state)) for state in run.states],
+    digests=_of_states,
+    difference=dataset_moved,
+    example=dataset_example,
+)
+PROMPT = Stage[Sequence[str]](
+    name="prompt",
+    what="the prompt's text",
+    make=lambda run: run.texts(),
+    digests=_of_texts,
+    example=prompt_example,
+)
+TOKENS = Stage[Sequence[TokenIds]](
+    name="tokens",
+    what="its token ids",
+    make=lambda run: run.prompts(),
+    digests=_of_tokens,
+    example=tokens_example,
+)
+CONSTRAINT = Stage[Allowed](
+    name="constraint",
+    what="the set of allowed tokens at each token of the recorded answer",
+    make=lambda run: run.allowed(),
+    digests=_of_allowed,
+    difference=constraint_moved,
+    example=constraint_example,
+    distance=constraint_distance,
+)
+WEIGHTS = Stage["LanguageModel"](
+    name="weights",
+    what="one for all: shapes, dtypes and values of the parameters as they were loaded",
+    whole=True,
+    of_weights=True,
+    make=lambda run: run.model(),
+    digests=_of_model,
+)
+LOGITS = Stage[Logits](
+    name="logits",
+    what="log-probabilities of the recorded token and the three likeliest others, at each token",
+    portable=False,
+    of_weights=True,
+    make=lambda run: run.logits(),
+    digests=_of_logits,
+    difference=logits_moved,
+    example=logits_example,
+)
+OUTPUT = Stage[Sequence[Completion]](
+    name="output",
+    what="the tokens generated",
+    excusable=True,
+    portable=False,
+    make=lambda run: run.decoded(),
+    digests=_of_completions,
+    example=text_example,
+)
+ANSWER = Stage[Sequence[Answer]](
+    name="answer",
+    what="the contents that the text gives each box",
+    excusable=True,
+    portable=False,
+    make=_answers,
+    digests=_of_answers,
+    example=text_example,
+)
+OUTCOME = Stage[Mapping[str, tuple[Outcome, ...]]](
+    name="outcome",
+    what="right or wrong by query, by both scores (`set` and `exact`)",
+    excusable=True,
+    portable=False,
+    make=_scores,
+    digests=outcome_digests,
+    difference=outcomes_moved,
+    example=outcome_example,
+)
+VERDICT = Stage[Sequence[Counts]](
+    name="verdict",
+    what="one by score: counts by numops",
+    whole=True,
+    excusable=True,
+    portable=False,
+    decisive=True,
+    make=_counts,
+    digests=count_digests,
+    difference=counts_moved,
+)
+
+_ROWS: tuple[StageRow, ...] = (
+    *(DATASET, PROMPT, TOKENS, CONSTRAINT, WEIGHTS),
+    *(LOGITS, OUTPUT, ANSWER, OUTCOME, VERDICT),
+)
+STAGES: dict[str, StageRow] = {row.name: row for row in _ROWS}
+"""The stages by name, in the order of the pipeline."""
+
+
+def place(stage: str) -> int:
+    """Return the number of a stage in the order of the pipeline, from 0."""
+    return list(STAGES).index(stage)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names of stages in the order of the pipeline, unknown ones last."""
+    given = list(names)
+    return [name for name in STAGES if name in given] + [n for n in given if n not in STAGES]
+
+
+def own_libraries() -> list[str]:
+    """Return the libraries that the rows themselves name, besides those of ``suspects.toml``."""
+    return [name for row in STAGES.values() for name in row.reached_by.get("library", {})]

@@ -1,0 +1,197 @@
+"""Records on disk: JSON that a person reads, and columns that only the comparison reads.
+
+``NAME.json`` has environment, counts, noise and a digest a stage; the columns are beside it in
+``NAME.columns.xz``, so that a pull request shows the one and not the other. ``NAME.json.gz`` has
+both in one file.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zipfile import BadZipFile
+
+from pydantic import TypeAdapter
+
+from benchmark.errors import DataError
+from benchmark.fingerprints.columns import pack, unpack
+from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.logits import RESOLUTION
+from benchmark.fingerprints.noise import Repeat, floor
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.stages import in_order
+from benchmark.records import Tally
+from benchmark.runs.environment import Environment
+from benchmark.runs.store.files import replacing
+from benchmark.scoring.counts import Counts
+from benchmark.scoring.outcomes import main_first
+
+FORMAT = 1
+
+_GZIP = ".gz"
+_COLUMNS = ".columns.xz"
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError),
+    *(lzma.LZMAError, zlib.error, BadZipFile),
+)
+"""What the readers raise at bytes that no record was written with."""
+_LEAST, _MOST = 2**12, 2**26
+"""The smallest dictionary of LZMA, and that of its highest preset, in bytes."""
+
+_ENVIRONMENT, _REPEATS = TypeAdapter(Environment), TypeAdapter(tuple[Repeat, ...])
+
+
+def columns_path(path: Path) -> Path:
+    """Where the columns of ``NAME.json`` are."""
+    return path.with_suffix(_COLUMNS)
+
+
+def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
+    """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
+
+    A failure leaves what was there before. ``blessings`` are the reasons that were given for it,
+    kept in the readable part.
+    """
+    if path.suffix == _GZIP:
+        with replacing(path) as whole:
+            whole.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
+        return
+    columns = compressed(record)
+    why = {"blessings": list(blessings)} if blessings else {}
+    document = {**readable(record), **why, "columns": _digest(columns)}
+    with replacing(columns_path(path)) as beside, replacing(path) as read:
+        beside.write_bytes(columns)
+        read.write_text(_text(document), encoding="utf-8")
+
+
+def record_text(record: Record) -> str:
+    """A record with its columns as one JSON text."""
+    columns = base64.b85encode(compressed(record)).decode()
+    return _text({**readable(record), "columns": columns})
+
+
+def read_text(text: str, source: str = "fingerprint") -> Record:
+    """The inverse of :func:`record_text`.
+
+    Raises:
+        DataError: naming the source, when it is no record or a damaged one.
+    """
+    with _checked(source):
+        document = _document(text, source)
+        return restored(document, base64.b85decode(str(document["columns"])))
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file that :func:`write_record` wrote.
+
+    Raises:
+        DataError: when there is none, or it is damaged, or its columns are of another record.
+    """
+    if path.name.endswith(_COLUMNS):
+        whole = path.with_name(path.name.removesuffix(_COLUMNS) + ".json")
+        raise DataError(f"{path}: these are the columns alone; give {whole.name}, beside them")
+    with _checked(str(path)):
+        raw = path.read_bytes()
+        if path.suffix == _GZIP:
+            return read_text(gzip.decompress(raw).decode(), str(path))
+        document = _document(raw.decode(), str(path))
+        columns = columns_path(path).read_bytes()
+        if _digest(columns) != document["columns"]:
+            raise DataError(f"{columns_path(path)}: of another record than {path.name}")
+        return restored(document, columns)
+
+
+@contextmanager
+def _checked(source: str) -> Iterator[None]:
+    """One line for whatever a damaged file makes its readers raise."""
+    try:
+        yield
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{source}: not compressed, or damaged; record it again") from error
+    except OSError as error:
+        raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
+    except _DAMAGE as error:
+        reason = " ".join(f"{error!r:.100}".split())
+        raise DataError(f"{source}: damaged ({reason}); record it again") from error
+
+
+def _document(text: str, source: str) -> dict[str, object]:
+    document = json.loads(text)
+    if not isinstance(document, dict) or "format" not in document:
+        raise DataError(f"{source}: no fingerprint; python -m benchmark fingerprint writes one")
+    if document["format"] != FORMAT:
+        theirs = document["format"]
+        raise DataError(f"{source}: of format {theirs}, and {FORMAT} is read; record it again")
+    return document
+
+
+def readable(record: Record) -> dict[str, object]:
+    """What a person reads of a record, as JSON."""
+    return {
+        "format": FORMAT,
+        "environment": record.environment.as_json(),
+        "states": record.states,
+        "stages": {name: record.stages[name].failed or record.stages[name].digest
+                   for name in in_order(record.stages)},
+        **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
+        "noise": {
+            "floor": floor(record.repeats).largest,
+            "repeats": [repeat.as_json() for repeat in record.repeats],
+        },
+        "resolution": RESOLUTION,
+    }  # fmt: skip
+
+
+def compressed(record: Record) -> bytes:
+    """The columns of a record; the same record gives the same bytes."""
+    raw = pack(record)
+    # The preset's own dictionary, 64 MB, takes longer to lay out than a small record to compress.
+    room = min(max(len(raw), _LEAST), _MOST)
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": room}
+    return lzma.compress(raw, filters=[best])
+
+
+def restored(document: Mapping[str, object], columns: bytes) -> Record:
+    """The record of a readable part and its columns.
+
+    Raises:
+        ValueError: when the two do not go together, as where one was edited.
+        KeyError, TypeError, EOFError, LZMAError and others: when they are damaged.
+    """
+    environment = _ENVIRONMENT.validate_python(document["environment"])
+    repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
+    record = unpack(lzma.decompress(columns), environment, repeats)
+    told = json.loads(_text(readable(record)))
+    if edited := [name for name in told if told[name] != document.get(name)]:
+        raise ValueError(f"{', '.join(edited)} not as in the columns")
+    return record
+
+
+def failed(stages: Mapping[str, StageRecord]) -> dict[str, str]:
+    """The stages that failed, with the line of the error."""
+    return {name: stage.failed for name, stage in stages.items() if stage.failed}
+
+
+def _counts(counts: Counts) -> dict[str, object]:
+    return {
+        "overall": _tally(counts.overall),
+        "nontrivial": _tally(counts.nontrivial),
+        "by_numops": {str(n): _tally(tally) for n, tally in counts.by_numops.items()},
+    }
+
+
+def _tally(tally: Tally) -> dict[str, int]:
+    return {"correct": tally.correct, "total": tally.total}
+
+
+def _text(document: Mapping[str, object]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _digest(columns: bytes) -> str:
+    return hashlib.sha256(columns).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Before a run: how much memory it needs, how long it takes, and in which order models go."""

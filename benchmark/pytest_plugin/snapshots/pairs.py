@@ -1,0 +1,106 @@
+"""The syrupy extension for a pair: base and variant, each compared within clustered error."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from syrupy.location import PyTestLocation
+
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+from benchmark.pytest_plugin.snapshots.kinds import of_kind
+from benchmark.records import Outcome, Tally
+from benchmark.scoring.counts import Counts, count
+from benchmark.scoring.outcomes import read_scores
+from benchmark.stats.paired import paired_test
+from benchmark.stats.published import unpaired_test
+
+LEVEL = 0.001
+"""Of each comparison with a record, two-sided.
+
+A reproduction of all pairs makes 112 of them by each score, which hang together.
+"""
+
+_SEED = 20240531
+
+
+class PairExtension(MeasurementExtension):
+    """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
+
+    Where both are of the same data the queries that turned round decide, a sequence as one
+    cluster; elsewhere counts are compared unpaired, with the stated design effect.
+    """
+
+    def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
+        """Whether base and variant both score what they scored."""
+        measured, recorded = _load(serialized_data), _load(snapshot_data)
+        return measured.keys() == recorded.keys() and all(
+            p_value >= LEVEL
+            for role in measured
+            for p_value in _p_values(recorded[role], measured[role])
+        )
+
+
+@cache
+def pair_extension(kind: str) -> type[PairExtension]:
+    """The extension whose records are in a folder of their own for that kind of run.
+
+    So that runs on other hardware, or under another protocol, are neither compared with these
+    records nor taken for their removal.
+    """
+
+    class Extension(PairExtension):
+        @classmethod
+        def dirname(cls, *, test_location: PyTestLocation) -> str:
+            folder = Path(PairExtension.dirname(test_location=test_location))
+            return str(of_kind(folder, "pairs", kind))
+
+    return Extension
+
+
+def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:
+    """Whether the test has a snapshot of that extension."""
+    location = extension.get_location(test_location=PyTestLocation(item), index=0)
+    return Path(location).is_file()
+
+
+def _load(text: object) -> Mapping[str, Mapping[str, object]]:
+    data = json.loads(text) if isinstance(text, str | bytes) else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
+    """The p-values of both groups of queries by every score that both documents have."""
+    before, after = read_scores(recorded), read_scores(measured)
+    same_data = recorded["data"] == measured["data"]
+    return [
+        p_value
+        for by in before
+        if by in after
+        for p_value in _p_values_of(before[by], after[by], same_data=same_data)
+    ]
+
+
+def _p_values_of(
+    before: Sequence[Outcome], after: Sequence[Outcome], *, same_data: bool
+) -> list[float]:
+    old, new = count(before), count(after)
+    groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
+    if same_data:
+        rng = np.random.Generator(np.random.PCG64(_SEED))
+        return [paired_test(before, after, rng, group.wanted).two_sided for group in groups]
+    return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
+
+
+class _Group(NamedTuple):
+    wanted: Callable[[int], bool]
+    of: Callable[[Counts], Tally]
+
+
+_GROUPS = (
+    _Group(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
+    _Group(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
+)

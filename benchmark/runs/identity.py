@@ -1,0 +1,49 @@
+"""Everything that a run's score depends on, in one document."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from benchmark import __version__
+from benchmark.models.hardware import describe
+from benchmark.models.location import Location
+from benchmark.runs.environment import versions
+from benchmark.runs.evaluation import Questions
+from benchmark.tasks import DEFAULT
+
+
+def identity(
+    questions: Questions, location: Location, tokenizing: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what a result depends on: model, data, prompts, constraint, settings, environment.
+
+    ``tokenizing`` says what decided on the BOS, and of how many prompts transformers makes other
+    token ids than ``tokenizer.json`` as it stands.
+    """
+    settings, task = questions.settings, questions.task
+    constrained = settings.engine_row.constrained
+    return {
+        "model": {"name": location.name, "fingerprint": location.fingerprint},
+        "data": {
+            **({} if task.name == DEFAULT else {"task": task.name}),
+            "states": len(questions.states),  # before the digest: what differs first is said
+            "sha256": _digest(row for state in questions.states for row in task.rows(state)),
+        },
+        "prompts": {
+            "sha256": _digest(" ".join(map(str, ids)) for ids in questions.prompt_ids),
+            **tokenizing,
+        },
+        "constraint": {"expression": task.expression if constrained else None},
+        "protocol": settings.as_json(),
+        "environment": {
+            "benchmark": __version__,
+            "hardware": describe(settings.options.device),
+            "versions": versions(),
+        },
+    }
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""The table of two measurements side by side, at most 80 columns wide."""
+
+from collections.abc import Mapping
+from operator import attrgetter
+
+from rich.table import Table
+
+from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.paired import FEWEST, PairedTest, PairedTests
+from benchmark.stats.summary import Estimate, Summary
+from benchmark.terminal import number, p_value, plain_table
+
+_NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
+"""The note under a table with such a row."""
+
+
+def comparison_table(
+    title: str,
+    names: tuple[str, str],
+    summaries: tuple[Summary, Summary],
+    scores: Mapping[str, PairedTests],
+) -> Table:
+    """Accuracies of base and variant by numops, their difference, its interval and p-value.
+
+    They are by the main score. Another score has a line below where it decides otherwise.
+
+    Args:
+        title: the title.
+        names: of base and variant.
+        summaries: of base and variant, by the main score.
+        scores: the paired tests by every score.
+    """
+    tests = scores[MAIN]
+    nontrivial, overall, by_numops = tests.nontrivial, tests.overall, tests.by_numops
+    table = plain_table(title)
+    for name in ("numops", "queries", *names, "difference", "95 % interval", "p"):
+        table.add_column(name, justify="right", style="bold" if name == "difference" else "")
+    for numops, test in by_numops.items():
+        both = tuple(summary.by_numops[numops] for summary in summaries)
+        table.add_row(str(numops), *_cells(both, test))
+    table.add_section()
+    table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
+    table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
+    shown = (nontrivial, overall, *by_numops.values())
+    notes = [] if all(test.telling_interval for test in shown) else [_NO_INTERVAL]
+    table.caption = "\n".join([*notes, *decided_otherwise(scores)]) or None
+    return table
+
+
+def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
+    """Return a line per group of queries and score that decides otherwise than the main one.
+
+    A difference is decided where its sign is beyond chance, two-sided at 5 %.
+    """
+    main = scores[MAIN]
+    groups = {">= 1": attrgetter("nontrivial"), "all": attrgetter("overall")}
+    return [
+        f"by {by} ({name}): {100 * (test := of(tests)).difference:+.1f} points, "
+        f"p {p_value(test.two_sided)}, unlike by {MAIN}"
+        for by, tests in scores.items()
+        for name, of in groups.items()
+        if of(tests).sign != of(main).sign
+    ]
+
+
+def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
+    return (
+        str(test.queries),
+        *(number(100 * estimate.tally.accuracy) for estimate in both),
+        f"{100 * test.difference:+.1f}",
+        _interval(test),
+        p_value(test.two_sided),
+    )
+
+
+def _interval(test: PairedTest) -> str:
+    if not (interval := test.telling_interval):
+        return "\N{EN DASH}"
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

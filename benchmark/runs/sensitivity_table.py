@@ -1,0 +1,78 @@
+"""The table of a model's prompt variants, at most 80 columns wide."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+
+from benchmark.runs.paired_table import decided_otherwise
+from benchmark.stats.paired import PairedTest, PairedTests
+from benchmark.stats.summary import Estimate, Summary
+from benchmark.terminal import number, p_value, plain_table
+
+_CAPTION = (
+    "set, exact: accuracy in per cent by either score\n"
+    "diff., p: points by set from the first row, as run asks,\n"
+    "and their p-value (paired, two-sided, clustered by sequence)"
+)
+
+
+class PromptRow(NamedTuple):
+    """One way of asking: its name, whether a BOS leads, and what came out by every score.
+
+    ``tests`` are those of the difference from the first row, which has none.
+    """
+
+    name: str
+    leading_bos: bool
+    summaries: Mapping[str, Summary]
+    tests: Mapping[str, PairedTests] | None
+
+
+def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
+    """Return the accuracies at numops 0 and above of every way of asking; the first is usual."""
+    table = plain_table(f"{title}: what the prompt's bytes are worth")
+    table.add_column("prompt")
+    table.add_column("BOS")
+    for group in ("numops 0", "numops >= 1"):
+        for name in ("set", "exact", "diff.", "p"):
+            header = f"{group}\n{name}" if name == "set" else f"\n{name}"
+            table.add_column(header, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row))
+    table.caption = "\n".join([_CAPTION, *_otherwise(rows)])
+    return table
+
+
+def _otherwise(rows: Sequence[PromptRow]) -> Iterator[str]:
+    """A line per row and group of queries where the exact score decides otherwise."""
+    for row in rows:
+        bos = "BOS" if row.leading_bos else "no BOS"
+        for line in decided_otherwise(row.tests) if row.tests else ():
+            yield f"{row.name}, {bos}: {line}"
+
+
+def _cells(row: PromptRow) -> Iterator[str]:
+    for numops in (0, None):
+        yield from (number(_percent(row.summaries[by], numops)) for by in ("set", "exact"))
+        yield from _difference(_test(row, numops))
+
+
+def _percent(summary: Summary, numops: int | None) -> float | None:
+    estimate: Estimate | None = (
+        summary.nontrivial if numops is None else summary.by_numops.get(numops)
+    )
+    return 100 * estimate.tally.accuracy if estimate and estimate.tally.total else None
+
+
+def _test(row: PromptRow, numops: int | None) -> PairedTest | None:
+    if row.tests is None:
+        return None
+    tests = row.tests["set"]
+    return tests.nontrivial if numops is None else tests.by_numops.get(numops)
+
+
+def _difference(test: PairedTest | None) -> tuple[str, str]:
+    if test is None:
+        return "", ""
+    return f"{100 * test.difference:+.1f}", p_value(test.two_sided)

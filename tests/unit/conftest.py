@@ -1,0 +1,21 @@
+"""Records made by hand, for all tests of this room."""
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from benchmark.fingerprints.record import Record
+
+
+@pytest.fixture
+def hand(fakes: Callable[[str], ModuleType]) -> ModuleType:
+    """The module that makes records by hand."""
+    return fakes("fake_record")
+
+
+@pytest.fixture
+def record(hand: ModuleType) -> Record:
+    """A record in which nothing is wrong, with a floor of a hundredth of a nat."""
+    made: Record = hand.fake_record(0.01)
+    return made

@@ -1,0 +1,233 @@
+"""The scheduler on random automata and a fake model, against one token at a time."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.drafts import Draft, Drafter, copied, expected
+from benchmark.decoding.speculative.rows import Rules, Statistics
+from benchmark.decoding.speculative.scheduler import Decoded, Scheduler
+from benchmark.records import TokenIds
+from benchmark.speed.figures import distinct_tokens
+
+EOS = 0
+TOKENS = range(1, 7)
+
+Transitions = Mapping[int, Mapping[int, int]]
+
+
+def score(context: TokenIds, token: int) -> float:
+    """A language model of four levels, so that ties are common."""
+    return _random(f"{context[-4:]} {len(context) % 3} {token}").randrange(4)
+
+
+def _random(seed: str) -> random.Random:
+    return random.Random(seed)  # noqa: S311  # keeps no secrets
+
+
+def naive(
+    transitions: Transitions, stops: frozenset[int], limit: int, prompt: TokenIds
+) -> tuple[TokenIds, bool]:
+    """Greedy constrained decoding, one token at a time."""
+    state = 0
+    generated: list[int] = []
+    while len(generated) < limit:
+        best = None
+        for token in sorted(transitions[state]):
+            value = score((*prompt, *generated), token)
+            if best is None or value > best[0]:
+                best = (value, token)
+        assert best is not None
+        if best[1] in stops:
+            return tuple(generated), True
+        generated.append(best[1])
+        state = transitions[state][best[1]]
+    return tuple(generated), False
+
+
+@st.composite
+def automata(draw: st.DrawFn) -> dict[int, dict[int, int]]:
+    """Up to five states with 1 to 7 allowed tokens each, EOS among them or not."""
+    states = range(draw(st.integers(1, 5)))
+    return {
+        state: draw(
+            st.dictionaries(
+                st.sampled_from([EOS, *TOKENS]), st.sampled_from(states), min_size=1, max_size=7
+            )
+        )
+        for state in states
+    }
+
+
+PROMPTS = st.lists(
+    st.lists(st.sampled_from(TOKENS[:3]), min_size=1, max_size=8).map(tuple),
+    min_size=1,
+    max_size=7,
+)
+SPELLINGS = st.fixed_dictionaries({i: st.sampled_from([b"a", b"ab", b"abc", b"b"]) for i in TOKENS})
+
+
+def _noise(seed: int) -> Drafter:
+    """Guesses of no worth, some not allowed, some not even tokens."""
+
+    def drafter(prompt: TokenIds) -> Draft:
+        def draft(generated: Sequence[int]) -> int | None:
+            guess = _random(f"{seed} {prompt} {tuple(generated)}").randrange(-2, 9)
+            return None if guess < -1 else guess
+
+        return draft
+
+    return drafter
+
+
+def _decode(
+    create: Callable[..., Any],
+    automaton: Automaton,
+    prompts: Sequence[TokenIds],
+    drafters: Mapping[str, Drafter],
+    pace: Pace,
+    limit: int,
+    stops: frozenset[int],
+) -> tuple[list[Decoded], Statistics, Any]:
+    statistics = Statistics()
+    runner = create(automaton.steps, score)
+    scheduler = Scheduler(runner, Rules(automaton, stops, limit), drafters, pace, statistics)
+    found = [each for batch in scheduler.decode(dict(enumerate(prompts))) for each in batch]
+    return sorted(found), statistics, runner
+
+
+@given(
+    transitions=automata(),
+    spellings=SPELLINGS,
+    prompts=PROMPTS,
+    seed=st.integers(0, 99),
+    rows=st.integers(1, 4),
+    tokens=st.sampled_from([1, 9, 100]),
+    eagerness=st.sampled_from([0.0, 1.0, 1e9]),
+    limit=st.integers(1, 9),
+    stops=st.sets(st.sampled_from(TOKENS), max_size=1),
+    true_answers=st.booleans(),
+)
+@settings(max_examples=300)
+def test_any_draft_gives_the_same_output(
+    fake_runner: Callable[..., Any],
+    transitions: dict[int, dict[int, int]],
+    spellings: dict[int, bytes],
+    prompts: list[TokenIds],
+    seed: int,
+    rows: int,
+    tokens: int,
+    eagerness: float,
+    limit: int,
+    stops: set[int],
+    true_answers: bool,  # noqa: FBT001  # hypothesis gives it by name
+) -> None:
+    """Whatever is drafted, and whoever shares a pass, tokens are those of the naive loop."""
+    ends = frozenset({EOS, *stops})
+    answers = [naive(transitions, ends, limit, prompt) for prompt in prompts]
+    known = dict(zip(prompts, [ids for ids, _ in answers], strict=True)) if true_answers else {}
+    drafters = {"noise": _noise(seed), "prompt": copied, "expected": expected(known)}
+    automaton = Automaton.build(transitions, 0, spellings, EOS)
+    pace = Pace(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
+    found, statistics, _ = _decode(fake_runner, automaton, prompts, drafters, pace, limit, ends)
+    assert found == [(i, *answer) for i, answer in enumerate(answers)]
+    assert all(statistics.accepted[each] <= n for each, n in statistics.proposed.items())
+
+
+OPEN = {0: dict.fromkeys([EOS, *TOKENS], 0)}
+"""Everything is allowed everywhere."""
+UNSPELT = dict.fromkeys(TOKENS, b"a")
+EAGER, NEVER = Pace(9, 99, 1e9, 1e9, 1, 1), Pace(9, 99, -0.5, 0, 1, 1)
+"""Any draft that may be right is computed; none is, for its chance would have to be two."""
+
+
+def _always(answers: Mapping[TokenIds, TokenIds]) -> Callable[[TokenIds, int], float]:
+    """A model that gives the prompts' answers."""
+
+    def scores(context: TokenIds, token: int) -> float:
+        for prompt, answer in answers.items():
+            done = context[len(prompt) :]
+            if context[: len(prompt)] == prompt and done == answer[: len(done)]:
+                return float(token == ([*answer, EOS])[len(done)])
+        return 0.0
+
+    return scores
+
+
+def _counted(
+    create: Callable[..., Any],
+    transitions: Transitions,
+    answers: Mapping[TokenIds, TokenIds],
+    drafters: Mapping[str, Drafter],
+    pace: Pace,
+    spellings: Mapping[int, bytes] = UNSPELT,
+) -> tuple[Statistics, Any]:
+    """What decoding the answers takes, and the runner; all come out right."""
+    automaton = Automaton.build(transitions, 0, spellings, EOS)
+    statistics, runner = Statistics(), create(automaton.steps, _always(answers))
+    rules = Rules(automaton, frozenset({EOS}), 50)
+    scheduler = Scheduler(runner, rules, drafters, pace, statistics)
+    found = [each for some in scheduler.decode(dict(enumerate(answers))) for each in some]
+    assert sorted(found) == [(i, answer, True) for i, answer in enumerate(answers.values())]
+    return statistics, runner
+
+
+def test_right_drafts_take_one_pass(fake_runner: Callable[..., Any]) -> None:
+    """An answer that is expected is verified in one pass, and otherwise made in one a token."""
+    answers: dict[TokenIds, TokenIds] = {(1, 2): (3, 4, 5, 6, 1), (2, 1): (4, 4, 2)}
+    drafters = {"expected": expected(answers)}
+    drafted, _ = _counted(fake_runner, OPEN, answers, drafters, EAGER)
+    assert drafted.passes == 1
+    assert drafted.tokens == sum(map(len, (*answers, *answers.values())))
+    assert drafted.accepted == drafted.proposed == {"expected": 8}
+    alone, _ = _counted(fake_runner, OPEN, answers, drafters, NEVER)
+    assert alone.passes == 1 + max(map(len, answers.values()))
+    assert alone.tokens == drafted.tokens
+    assert not alone.proposed
+
+
+def test_wrong_drafts_are_left_off_in_time(fake_runner: Callable[..., Any]) -> None:
+    """A source that is never right is soon not believed: it costs a few tokens, not one each."""
+    answers: dict[TokenIds, TokenIds] = {(1, 2): (3,) * 40}
+    wrong = {"noise": lambda prompt: lambda generated: 5}  # a drafter
+    pace = Pace(1, 99, 1.0, 1.0, 1, 1)
+    counted, _ = _counted(fake_runner, OPEN, answers, wrong, pace)
+    assert counted.tokens < len((1, 2)) + 40 + 5
+    assert 0 < counted.proposed["noise"] < 5
+    assert not counted.accepted
+
+
+def test_what_the_text_forces_is_drafted(fake_runner: Callable[..., Any]) -> None:
+    """One allowed token is not even asked for; one of several spellings is drafted by itself."""
+    chain = {state: {1: state + 1} for state in range(1, 6)}
+    several = {0: {2: 1, 3: 1}, **chain, 6: {4: 7, 5: 7}, 7: {EOS: 7}}
+    spellings = {**UNSPELT, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
+    answers: dict[TokenIds, TokenIds] = {(1,): (3, 1, 1, 1, 1, 1, 5)}
+    counted, runner = _counted(fake_runner, several, answers, {}, EAGER, spellings)
+    assert [len(batch.questions) for batch in runner.batches] == [1, 1]
+    assert counted.passes == 2
+    assert counted.accepted == counted.proposed == {"expression": 1}
+    both: dict[TokenIds, TokenIds] = {(1,): (5, 5)}
+    twice = {0: {4: 1, 5: 1}, 1: {4: 2, 5: 2}, 2: {EOS: 2}}
+    counted, _ = _counted(fake_runner, twice, both, {}, EAGER, spellings)
+    assert counted.passes == 1
+    assert counted.accepted == counted.proposed == {"expression": 2}
+
+
+def test_siblings_share_what_they_share(fake_runner: Callable[..., Any]) -> None:
+    """What two prompts begin with is computed once, in one pass or in two."""
+    stem = (1, 2, 3, 1, 2, 3, 1, 2)
+    prompts = [(*stem[:n], 6) for n in range(2, 9)] + [(1, *stem), (1, *stem, 5)]
+    answers: dict[TokenIds, TokenIds] = dict.fromkeys(prompts, ())
+    for rows in (1, 2, 9):
+        pace = Pace(rows, 99, 0.0, 0.0, 1, 1)
+        counted, runner = _counted(fake_runner, OPEN, answers, {}, pace)
+        # The prefix is (1,), computed once.
+        assert runner.prefix == (1,)
+        # But for the last token of a prompt that is another's beginning, which is asked about.
+        assert counted.tokens == 1 + distinct_tokens(prompts)

@@ -1,0 +1,113 @@
+"""Out of memory: half the batch, and on, until not even one prompt fits."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.oom_retry import BackingOff
+from benchmark.errors import ModelError
+from benchmark.records import Completion, TokenIds
+
+
+@dataclass
+class Device:
+    """Memory for so many prompts at a time, and what was decoded on it."""
+
+    capacity: int
+    error: type[RuntimeError] = torch.OutOfMemoryError
+    message: str = "out of memory"
+    decoded: list[int] = field(default_factory=list)
+
+    def engine(self, limits: Limits) -> Engine:
+        """An engine that runs out of memory with more prompts than fit."""
+        return _Engine(self, limits)
+
+
+@dataclass
+class _Engine:
+    device: Device
+    limits: Limits
+
+    @property
+    def composition(self) -> dict[str, object]:
+        return {"rows": self.limits.batch_size}
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        wanted = [i for i in range(len(prompts)) if i not in done]
+        for start in range(0, len(wanted), self.limits.batch_size):
+            batch = wanted[start : start + self.limits.batch_size]
+            if sum(len(prompts[i]) for i in batch) > self.device.capacity:
+                raise self.device.error(self.device.message)
+            self.device.decoded += batch
+            yield [(i, Completion((i,), str(i), finished=True)) for i in batch]
+
+
+LIMITS = Limits(32, 10)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_garbage() -> Iterator[None]:
+    """Every lack of memory collects garbage, among all objects of the libraries that are loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@given(
+    lengths=st.lists(st.integers(1, 4), max_size=60),
+    capacity=st.integers(4, 40),
+    skip=st.sets(st.integers(0, 60)),
+)
+def test_every_prompt_is_decoded_once(lengths: list[int], capacity: int, skip: set[int]) -> None:
+    """Whatever fits, each prompt that is wanted is decoded exactly once, with its own answer."""
+    device = Device(capacity)
+    prompts = [(0,) * length for length in lengths]
+    engine = BackingOff(device.engine, LIMITS)
+    found = [pair for batch in engine.generate(prompts, skip) for pair in batch]
+    wanted = [i for i in range(len(prompts)) if i not in skip]
+    assert sorted(i for i, _ in found) == wanted
+    assert sorted(device.decoded) == wanted
+    assert all(completion.text == str(i) for i, completion in found)
+    assert engine.batch_sizes == [32 // 2**n for n in range(len(engine.batch_sizes))]
+
+
+def test_batches_are_halved_only_as_far_as_needed() -> None:
+    """Ten prompts fit: 32 and 16 do not, 8 does; the sizes are told."""
+    engine = BackingOff(Device(10).engine, LIMITS)
+    assert len(list(engine.generate([(0,)] * 32))) == 4
+    assert engine.batch_sizes == [32, 16, 8]
+    assert engine.composition == {"rows": 8}
+
+
+def test_what_never_fits_is_an_error_that_says_what_to_do() -> None:
+    """With one prompt at a time there is nothing to halve."""
+    engine = BackingOff(Device(1).engine, LIMITS)
+    with pytest.raises(ModelError, match="one prompt at a time; use --dtype bfloat16"):
+        list(engine.generate([(0, 0)]))
+    assert engine.batch_sizes == [32, 16, 8, 4, 2, 1]
+
+
+def test_the_cpu_allocator_counts_too() -> None:
+    """On a CPU torch raises a plain RuntimeError when memory is out: the real one is told."""
+    with pytest.raises(RuntimeError) as real:
+        torch.empty(10**16)
+    device = Device(10, RuntimeError, str(real.value))
+    engine = BackingOff(device.engine, LIMITS)
+    assert len([pair for batch in engine.generate([(0,)] * 32) for pair in batch]) == 32
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    """An error of the model goes up as it is."""
+    engine = BackingOff(Device(10, RuntimeError, "shapes do not match").engine, LIMITS)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        list(engine.generate([(0,)] * 32))
+    assert engine.batch_sizes == [32]

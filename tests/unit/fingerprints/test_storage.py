@@ -1,0 +1,196 @@
+"""Records on disk come back as they were, and damage is one line."""
+
+import base64
+import gzip
+import json
+import lzma
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from benchmark.errors import DataError
+from benchmark.fingerprints.diff import Severity, compare
+from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.storage import (
+    columns_path,
+    compressed,
+    failed,
+    read_record,
+    read_text,
+    record_text,
+    write_record,
+)
+
+
+def _same(one: Record, other: Record) -> bool:
+    simple = [replace(each, logits=None) for each in (one, other)]
+    if one.logits is None or other.logits is None:
+        return asdict(simple[0]) == asdict(simple[1]) and one.logits is other.logits
+    return asdict(simple[0]) == asdict(simple[1]) and all(
+        np.array_equal(getattr(one.logits, name), getattr(other.logits, name))
+        for name in ("ids", "steps", "lengths")
+    )
+
+
+@pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
+def test_what_is_written_is_read(record: Record, tmp_path: Path, name: str) -> None:
+    """Both forms give the same record back, every field of it."""
+    write_record(record, tmp_path / "new" / name)
+    assert _same(read_record(tmp_path / "new" / name), record)
+
+
+def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> None:
+    """A record without logits, answers or constraint, whose stages failed, comes back too."""
+    stages = {**record.stages, "tokens": StageRecord(failed="ValueError: no (tokenizers/x.py:1)")}
+    broken = replace(
+        record,
+        stages=stages,
+        path=(),
+        output=(),
+        texts=(),
+        lengths=(),
+        allowed=None,
+        logits=None,
+        scores={},
+        samples=(),
+    )
+    write_record(broken, tmp_path / "record.json")
+    again = read_record(tmp_path / "record.json")
+    assert _same(again, broken)
+    assert failed(again.stages) == {"tokens": "ValueError: no (tokenizers/x.py:1)"}
+
+
+def test_the_same_record_gives_the_same_bytes(record: Record) -> None:
+    """Nothing of the time or of the machine gets into the columns."""
+    assert compressed(record) == compressed(read_text(record_text(record)))
+
+
+def test_a_person_reads_counts_and_stages(record: Record, tmp_path: Path) -> None:
+    """The readable part has environment, digests, counts, floor and reasons, and no states."""
+    write_record(record, tmp_path / "record.json", [{"reason": "first"}])
+    text = (tmp_path / "record.json").read_text()
+    document = json.loads(text)
+    assert document["by_numops"] == {
+        "0": {"correct": 2, "total": 2},
+        "1": {"correct": 0, "total": 3},
+        "2": {"correct": 1, "total": 1},
+    }
+    assert document["nontrivial"] == {"correct": 1, "total": 4}
+    assert document["noise"]["floor"] == 0.04
+    assert document["blessings"] == [{"reason": "first"}]
+    assert document["environment"]["versions"]["torch"] == "2.13"
+    assert "contains" not in text
+
+
+def test_both_scores_are_read_and_kept(record: Record, hand: ModuleType, tmp_path: Path) -> None:
+    """Those by another score are under its name; what has none of it is read as it is."""
+    wrong = tuple(replace(each, correct=(False, False)) for each in record.outcomes)
+    strict = replace(record, scores={**record.scores, "exact": wrong})
+    write_record(strict, tmp_path / "new.json")
+    document = json.loads((tmp_path / "new.json").read_text())
+    assert document["overall"] == {"correct": 3, "total": 6}
+    assert document["exact"]["overall"] == {"correct": 0, "total": 6}
+    assert _same(read_record(tmp_path / "new.json"), strict)
+    older = replace(record, scores={"set": record.outcomes})
+    write_record(older, tmp_path / "old.json")
+    assert "exact" not in json.loads((tmp_path / "old.json").read_text())
+    assert _same(read_record(tmp_path / "old.json"), older)
+
+
+def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
+    """Whatever is wrong with a file is a DataError that names it."""
+    path = tmp_path / "record.json"
+    with pytest.raises(DataError, match="No such file"):
+        read_record(path)
+    write_record(record, path)
+    columns = columns_path(path)
+    with pytest.raises(DataError, match=f"the columns alone; give {path.name}, beside them"):
+        read_record(columns)
+    whole = columns.read_bytes()
+    columns.write_bytes(whole[:-9])
+    with pytest.raises(DataError, match="of another record"):
+        read_record(path)
+    columns.unlink()
+    with pytest.raises(DataError, match=columns.name):
+        read_record(path)
+    for text, words in (
+        ('{"overall": {}}', "no fingerprint; python -m benchmark fingerprint writes one"),
+        ('{"format": 7}', "of format 7, and 1 is read; record it again"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_record(path)
+    zipped = tmp_path / "record.json.gz"
+    zipped.write_bytes(b"no gzip")
+    with pytest.raises(DataError, match="not compressed, or damaged"):
+        read_record(zipped)
+    text = record_text(record).replace('"columns": "', '"columns": "0000')
+    zipped.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(DataError, match="damaged"):
+        read_record(zipped)
+
+
+def test_a_full_disk_leaves_the_record_before(
+    record: Record, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither part of it is replaced unless both could be written."""
+    path = tmp_path / "record.json"
+    write_record(record, path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    new = hand.restaged(record, "answer", (0,))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_record(new, path)
+    assert _same(read_record(path), record)
+    assert {each.name for each in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
+
+
+def _edited(text: str, **changed: object) -> str:
+    return json.dumps(json.loads(text) | changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"environment": []},
+        {"environment": {"hardware": ["AVX2"]}},
+        {"noise": {}},
+        {"noise": {"floor": 0.04, "repeats": [{"largest": "x"}]}},
+        {"overall": {"correct": 6, "total": 6}},
+        {"stages": {}},
+        {"states": 2},
+    ],
+    ids=str,
+)
+def test_what_was_edited_by_hand_is_no_record(record: Record, change: dict[str, object]) -> None:
+    """Wrong kinds of values, and figures that are not those of the columns, are one line."""
+    with pytest.raises(DataError, match=r"^mine.json: damaged \(.*\); record it again$") as told:
+        read_text(_edited(record_text(record), **change), "mine.json")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("inner", [b"PK\x03\x04 a broken archive", b"", b"no columns at all"])
+def test_columns_of_something_else(record: Record, inner: bytes) -> None:
+    """Compressed well, but of no record."""
+    columns = base64.b85encode(lzma.compress(inner)).decode()
+    with pytest.raises(DataError, match="damaged"):
+        read_text(_edited(record_text(record), columns=columns))
+
+
+def test_json_too_deep_to_read() -> None:
+    """Is no crash either."""
+    with pytest.raises(DataError, match="damaged"):
+        read_text("[" * 200_000)
+
+
+def test_a_copy_on_disk_is_no_shift(record: Record) -> None:
+    """A record held against its own copy is the same."""
+    assert compare(record, read_text(record_text(record))).severity is Severity.SAME

@@ -1,0 +1,82 @@
+"""Comparisons of fingerprints on the page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import DataError
+from benchmark.models.registry import registry
+from benchmark.report.gather import gather
+from benchmark.report.page import page
+
+DOCUMENT = {
+    "severity": "regression",
+    "exit_status": 4,
+    "stage": "tokens",
+    "states": 8,
+    "stages": {
+        "tokens": {"states": 8, "of": 8, "within_noise": False, "failed": None, "note": None},
+        "logits": {"states": 3, "of": 8, "within_noise": True, "failed": None, "note": None},
+        "outcome": {"states": 2, "of": 8, "within_noise": False, "failed": None, "note": "<b>"},
+    },
+    "logits": {"largest": 0.5, "mean_kl": 0.01, "floor": 1e-5, "measured_floor": 1e-5},
+    "answers_changed": 2,
+    "flips": {"gained": 1, "lost": 3, "by_numops": {"1": {"gained": 1, "lost": 3}}},
+    "suspects": [
+        {"kind": "library", "name": "tokenizers", "old": "0.22", "new": "0.23", "reach": 3}
+    ],
+    "examples": [{"state": 0, "where": "token 0", "old": "1 2", "new": "<script>\u202e"}],
+    "other_hardware": False,
+}
+
+
+def _page(document: object, folder: Path) -> str:
+    path = folder / "shift.json"
+    path.write_text(json.dumps(document))
+    return page(gather([], registry(), [path]), ())
+
+
+def test_stages_and_suspects(tmp_path: Path) -> None:
+    """Severity, every stage with how it moved, the first of them, flips, suspects, examples."""
+    text = " ".join(_page(DOCUMENT, tmp_path).split())
+    assert '<span class="badge regression">regression</span> shift.json' in text
+    assert 'class="moved first">tokens: 8 of 8' in text
+    assert 'class="noise">logits: 3 of 8 within noise' in text
+    assert 'class="">weights</li>' in text
+    assert "outcome: 2 of 8 (&lt;b&gt;)" in text
+    assert "library tokenizers: 0.22 &rarr; 0.23" in text
+    assert "1 queries gained, 3 lost" in text
+    assert "&lt;script&gt;⟨U+202E⟩" in text
+
+
+def test_flips_by_the_other_score(tmp_path: Path) -> None:
+    """They are told where they are others; a document from before there were two has none."""
+    assert "lost by exact" not in _page(DOCUMENT, tmp_path)
+    assert "lost by exact" not in _page(
+        {**DOCUMENT, "exact": {"flips": DOCUMENT["flips"]}}, tmp_path
+    )
+    other = {"gained": 0, "lost": 5, "by_numops": {"2": {"gained": 0, "lost": 5}}}
+    text = " ".join(_page({**DOCUMENT, "exact": {"flips": other}}, tmp_path).split())
+    assert "1 queries gained, 3 lost by set; 0 queries gained, 5 lost by exact" in text
+    assert "Operations (exact)" in text
+
+
+def test_without_a_comparison(tmp_path: Path) -> None:
+    """Where none was given the page says how to make one."""
+    assert "No comparison of fingerprints was given" in page(gather([], registry()), ())
+    assert "No comparison" not in _page(DOCUMENT, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({**DOCUMENT, "severity": "dire"}, "severity"),
+        ({name: value for name, value in DOCUMENT.items() if name != "stages"}, "stages"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_something_else(document: object, words: str, tmp_path: Path) -> None:
+    """Any other file is an error that names it and what is wrong."""
+    with pytest.raises(DataError, match=rf"shift.json: .*{words}"):
+        _page(document, tmp_path)

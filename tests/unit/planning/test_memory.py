@@ -1,0 +1,252 @@
+"""Forecast memory against what small models really allocate, and GPUs against trial."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import DynamicCache, PreTrainedModel
+
+from benchmark.errors import SettingError
+from benchmark.planning.architectures import configuration
+from benchmark.planning.memory import (
+    Memory,
+    Use,
+    cache_bytes,
+    gpus_needed,
+    memory,
+    weight_bytes,
+    working_bytes,
+)
+from benchmark.planning.planning import Assumptions
+from benchmark.planning.shape import Shape, shape
+
+TYPES = ("llama", "gemma", "mistral", "qwen2")
+DTYPES = ("float32", "bfloat16", "float16")
+Create = Callable[..., PreTrainedModel]
+
+
+def _tensors(tree: object) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has none
+    """The most bytes of tensors alive at once that were made while it is on."""
+
+    def __init__(self) -> None:
+        """Start from nothing."""
+        super().__init__()  # type: ignore[no-untyped-call]  # the same
+        self.now = self.peak = 0
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Run the operation and count what it made."""
+        before = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            self._count(tensor.untyped_storage(), before)
+        return result
+
+    def _count(self, storage: torch.UntypedStorage, before: set[int]) -> None:
+        address = storage._cdata
+        if address in before or address in self.seen:
+            return  # a view, or written in place
+        self.seen.add(address)
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._freed, address, storage.nbytes())
+
+    def _freed(self, address: int, size: int) -> None:
+        self.seen.discard(address)
+        self.now -= size
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", TYPES)
+def test_weights_are_as_large_as_allocated(tiny_model: Create, kind: str, dtype: str) -> None:
+    """The forecast is the bytes of the parameters of a model that is there."""
+    model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
+    storages = {p.untyped_storage().data_ptr(): p.untyped_storage() for p in model.parameters()}
+    allocated = sum(storage.nbytes() for storage in storages.values())
+    assert weight_bytes(shape(model.config), dtype) == allocated
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_weights_in_8_bit(tiny_model: Create, kind: str) -> None:
+    """Linear layers in the blocks take a byte a weight and four a row, the rest two an element."""
+    model = tiny_model(kind, 301, 1)
+    expected = sum(
+        p.numel() + 4 * len(p) if name.endswith("_proj.weight") else 2 * p.numel()
+        for name, p in model.named_parameters()
+    )
+    assert weight_bytes(shape(model.config), "8bit") == expected
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("length", [1, 5, 7, 8, 9, 30])
+@pytest.mark.parametrize("kind", TYPES)
+def test_cache_is_as_large_as_allocated(
+    tiny_model: Create, kind: str, length: int, dtype: str
+) -> None:
+    """The forecast is the memory of keys and values after real passes, windows of 8 included.
+
+    First after a prompt read at once, then after one token more.
+    """
+    model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
+    found, cache = shape(model.config), DynamicCache(config=model.config)
+
+    def allocated() -> int:
+        tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+
+    model(torch.ones(3, length, dtype=torch.long), past_key_values=cache)
+    assert cache_bytes(found, dtype, 3, length, read_at_once=length) == allocated()
+    model(torch.ones(3, 1, dtype=torch.long), past_key_values=cache)
+    # Of a window the last cut is a view too, of one position more.
+    more = allocated() - cache_bytes(found, dtype, 3, length + 1)
+    assert 0 <= more <= (cache_bytes(found, dtype, 3, 1) if kind == "mistral" else 0)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tokens", [40, 200])
+@pytest.mark.parametrize("kind", TYPES)
+def test_working_memory_covers_a_real_pass(
+    tiny_model: Create, kind: str, tokens: int, dtype: str
+) -> None:
+    """What a pass over the prompts holds at most, its cache aside, is forecast, not threefold.
+
+    Weights and cache are counted apart; masks are as with padding on the left.
+    """
+    model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
+    found, rows = shape(model.config), 4
+    ids = torch.ones(rows, tokens, dtype=torch.long)
+    mask = torch.ones_like(ids)
+    mask[0, :3] = 0
+    cache = DynamicCache(config=model.config)
+    with Peak() as measured:
+        logits = model(
+            ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
+        ).logits
+        logits[:, -1].to(torch.float32, copy=True).softmax(-1)
+    kept = cache_bytes(found, dtype, rows, tokens, read_at_once=tokens)
+    forecast = working_bytes(found, dtype, Use(rows, tokens, 0))
+    assert measured.peak - kept < forecast < 3 * measured.peak
+
+
+def test_peak_counts_what_lives_together() -> None:
+    """The instrument of the test above: freed tensors no longer count, views never do."""
+    with Peak() as measured:
+        one = torch.ones(100)
+        two = one[:50] + 1
+        del one
+        three = torch.ones(120)
+    assert (two.numel(), three.numel()) == (50, 120)
+    assert measured.peak == 4 * (50 + 120)
+
+
+def test_llama_2_7b() -> None:
+    """The figures everybody knows: 13.5 GB in 16 bit, half a megabyte of cache a token."""
+    found = shape(configuration("meta-llama/Llama-2-7b-hf"))
+    needs = memory(found, "bfloat16", Use(1, 100, 28))
+    assert needs.weights == 2 * 6_738_415_616
+    assert needs.cache == 128 * 524_288
+    assert needs.total == needs.weights + needs.cache + needs.working
+    assert needs.layers == 32
+
+
+def test_unknown_dtype() -> None:
+    """It is refused with those there are."""
+    with pytest.raises(SettingError, match="no dtype 'int3'; choose one of float32"):
+        weight_bytes(shape(configuration("huggyllama/llama-7b")), "int3")
+
+
+# GPUs
+
+NOTHING = Assumptions(
+    context_bytes=0,
+    fragmentation=0,
+    weights_share=1,
+    seconds_a_layer=0,
+    disk_bytes_per_second=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("weights", "cache", "working", "gpu", "expected"),
+    [
+        (60, 20, 20, 100, 1),  # all of it on one
+        (60, 21, 20, 100, 2),
+        (160, 20, 10, 100, 3),  # 18 layers of 10: 90 hold nine, but one more may fall to one
+        (100, 100, 99, 100, None),  # no room beside the working memory
+        (9000, 0, 10, 100, None),  # a layer is more than a GPU
+    ],
+)
+def test_gpus_by_hand(
+    weights: int, cache: int, working: int, gpu: int, expected: int | None
+) -> None:
+    """One where everything fits; else shares, each with working memory and up to a layer more."""
+    needs = Memory(weights, cache, working, layers=18)
+    assert gpus_needed(needs, gpu, NOTHING) == expected
+
+
+@given(
+    weights=st.integers(1, 10_000),
+    cache=st.integers(0, 10_000),
+    working=st.integers(0, 300),
+    layers=st.integers(1, 90),
+    gpu=st.integers(50, 5_000),
+    context=st.integers(0, 50),
+    loose=st.sampled_from([0.0, 0.05, 0.3]),
+)
+def test_layers_really_fit(
+    weights: int, cache: int, working: int, layers: int, gpu: int, context: int, loose: float
+) -> None:
+    """Dealt out as evenly as whole layers allow, they fit on the GPUs named."""
+    assumed = NOTHING.model_copy(update={"context_bytes": context, "fragmentation": loose})
+    needs = Memory(weights, cache, working, layers)
+    count = gpus_needed(needs, gpu, assumed)
+    if count is None:
+        return
+    most = -(-layers // count)  # whole layers on the fullest GPU
+    held = (weights + cache) * most / layers + working + context
+    assert held <= gpu * (1 - loose) + 1e-6
+    if count > 1:
+        assert weights + cache + working + context > gpu * (1 - loose)
+
+
+def test_the_loader_s_limit_of_weights_counts() -> None:
+    """Where weights may take only half of each GPU, more of them are needed."""
+    needs = Memory(weights=150, cache=0, working=0, layers=150)
+    assert gpus_needed(needs, 100, NOTHING) == 2
+    half = NOTHING.model_copy(update={"weights_share": 0.5})
+    assert gpus_needed(needs, 100, half) == 3
+
+
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_more_rows_never_take_less(rows: int, tokens: int) -> None:
+    """Cache and working memory grow with rows and tokens."""
+    found: Shape = shape_of_seven()
+    small, large = Use(rows, tokens, 10), Use(rows + 1, tokens + 1, 10)
+    assert memory(found, "bfloat16", small).total < memory(found, "bfloat16", large).total
+    wide = replace(found, windows=(None,) * found.layers)
+    assert cache_bytes(found, "bfloat16", rows, tokens) <= cache_bytes(
+        wide, "bfloat16", rows, tokens
+    )
+
+
+def shape_of_seven() -> Shape:
+    """A small made-up shape with a window in one layer."""
+    return Shape(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, (None, 50))

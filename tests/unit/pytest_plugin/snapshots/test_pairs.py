@@ -1,0 +1,65 @@
+"""When a pair counts as the recorded one: within clustered error, paired where it can be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmark.pytest_plugin.snapshots.pairs import PairExtension
+from benchmark.records import Outcome
+from benchmark.scoring.outcomes import outcomes_as_json
+
+
+def _document(accuracy: float, seed: int, data: str = "a", flips: int = 0) -> dict[str, object]:
+    """500 states of 250 sequences with this accuracy, and then so many whole states flipped."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((500, 7)) < accuracy
+    right[:flips] = ~right[:flips]
+    outcomes = [
+        Outcome(n // 2, (0, 1, 2, 1, 0, 3, 1), tuple(map(bool, row))) for n, row in enumerate(right)
+    ]
+    return {**outcomes_as_json(outcomes), "data": {"sha256": data}}
+
+
+def _matches(measured: dict[str, object], recorded: dict[str, object]) -> bool:
+    other = _document(0.5, 9)
+    return PairExtension().matches(
+        serialized_data=json.dumps({"base": other, "variant": measured}),
+        snapshot_data=json.dumps({"base": other, "variant": recorded}),
+    )
+
+
+def test_the_same_matches() -> None:
+    """Nothing changed, nothing said."""
+    assert _matches(_document(0.4, 1), _document(0.4, 1))
+
+
+def test_flips_both_ways_match_and_flips_one_way_do_not() -> None:
+    """On the same data it is the balance of the flips that counts, a sequence as one."""
+    recorded = _document(0.5, 1)
+    assert _matches(_document(0.5, 1, flips=40), recorded)
+    low = _document(0.1, 1)
+    assert not _matches(_document(0.1, 1, flips=40), low)
+
+
+@pytest.mark.parametrize(("accuracy", "same"), [(0.41, True), (0.55, False), (0.25, False)])
+def test_other_data_are_compared_by_counts(accuracy: float, same: bool) -> None:  # noqa: FBT001
+    """On other data the counts may differ by what sampling does."""
+    assert _matches(_document(accuracy, 2, data="b"), _document(0.4, 1)) is same
+
+
+def test_a_change_by_exact_alone_is_noticed() -> None:
+    """The other score is compared too, where the record has it."""
+    base, recorded, low = (_document(accuracy, 1) for accuracy in (0.5, 0.4, 0.2))
+    before = {**base, "exact": {"outcomes": recorded["outcomes"]}}
+    after = {**base, "exact": {"outcomes": low["outcomes"]}}
+    assert _matches(before, before)
+    assert not _matches(after, before)
+    assert _matches(after, base)  # a record of when there was one score
+
+
+def test_another_pair_does_not_match() -> None:
+    """A record of another form is no record of this."""
+    text = json.dumps({"base": _document(0.4, 1)})
+    assert not PairExtension().matches(serialized_data=text, snapshot_data="{}")
+    assert not PairExtension().matches(serialized_data=text, snapshot_data=None)

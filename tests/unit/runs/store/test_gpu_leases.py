@@ -1,0 +1,88 @@
+"""GPUs lent to processes: never one to two, never a circle of waiting, even shares."""
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.runs.store.gpu_leases import GpuLeases, share
+
+Held = tuple[float, float, tuple[int, ...]]
+
+
+def _hold(folder: Path, gpus: Sequence[int], count: int, first: Sequence[int]) -> Held:
+    """Take GPUs, hold them for a moment, and say which from when to when."""
+    with GpuLeases(folder, {n: f"gpu-{n}" for n in gpus}).take(count, first) as taken:
+        start = time.monotonic()
+        time.sleep(0.05)
+        return start, time.monotonic(), taken
+
+
+def test_processes_never_share_a_gpu(tmp_path: Path) -> None:
+    """Four processes that want one to three of three GPUs all get them, one holder a GPU."""
+    counts = [1, 3, 1, 2, 2, 1, 3, 1, 2, 1]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        jobs = [pool.submit(_hold, tmp_path, range(3), n, [n % 3]) for n in counts]
+        held = [job.result(timeout=120) for job in jobs]
+    assert [len(gpus) for _, _, gpus in held] == counts
+    for gpu in range(3):
+        spans = sorted((start, end) for start, end, gpus in held if gpu in gpus)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_ones_own_gpus_come_first(tmp_path: Path) -> None:
+    """A worker gets its own GPUs where they are free, and others where they are not."""
+    leases = GpuLeases(tmp_path, {n: f"gpu-{n}" for n in range(4)})
+    with leases.take(2, [2, 3]) as first:
+        assert first == (2, 3)
+        with leases.take(2, [3]) as second:
+            assert second == (0, 1)
+    with leases.take(4) as every:
+        assert every == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_more_than_there_are(tmp_path: Path, count: int) -> None:
+    """Nobody waits for GPUs that do not exist."""
+    with (
+        pytest.raises(ValueError, match="GPUs asked for, of 2"),
+        GpuLeases(tmp_path, {0: "a", 1: "b"}).take(count),
+    ):
+        pass
+
+
+def test_gpus_are_given_back_after_an_error(tmp_path: Path) -> None:
+    """A measurement that fails leaves its GPUs free."""
+    leases = GpuLeases(tmp_path, {0: "a"})
+    with pytest.raises(RuntimeError), leases.take(1):
+        raise RuntimeError
+    with leases.take(1) as again:
+        assert again == (0,)
+
+
+@given(workers=st.integers(1, 9), gpus=st.integers(0, 9))
+def test_shares_are_even_and_cover_all(workers: int, gpus: int) -> None:
+    """The workers' shares are disjoint, are all GPUs together, and differ by one at most."""
+    shares = [share(f"gw{n}", workers, range(gpus)) for n in range(workers)]
+    assert [gpu for part in shares for gpu in part] == list(range(gpus))
+    sizes = {len(part) for part in shares}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_one_process_has_all() -> None:
+    """Without xdist there is nobody to share with."""
+    assert share(None, 1, [0, 1, 2]) == (0, 1, 2)
+
+
+def test_gpus_are_told_apart_by_identity(tmp_path: Path) -> None:
+    """Two processes that see other GPUs as number 0 do not wait for each other."""
+    with GpuLeases(tmp_path, {0: "GPU-a"}).take(1), GpuLeases(tmp_path, {0: "GPU-b"}).take(1):
+        held = {path.name for path in tmp_path.iterdir()}
+    assert {"GPU-a.lock", "GPU-b.lock"} <= held

@@ -1,0 +1,97 @@
+"""Two measurements side by side, and what is said of them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark.boxes.baseline import Percentages
+from benchmark.records import Outcome
+from benchmark.runs.measure import Measured
+from benchmark.runs.paired_comparison import better_format, broken_answers, compare
+from benchmark.stats.summary import Scored
+
+Measurement = Callable[..., Measured]
+
+
+@pytest.fixture
+def measurement() -> Measurement:
+    """``measurement(rates, seed, texts=...)``: made-up outcomes of 60 sequences of two states."""
+
+    def create(rates: tuple[float, float], seed: int, texts: tuple[str, ...] = ()) -> Measured:
+        rng = np.random.default_rng(seed)
+        outcomes = tuple(
+            Outcome(n // 2, (0, 0, 1, 2, 2, 3, 1), tuple(bool(x) for x in right))
+            for n, right in enumerate(
+                rng.random((120, 7)) < [rates[0]] * 2 + [rates[1]] * 5  # numops 0, numops >= 1
+            )
+        )
+        empty: dict[str, object] = {}
+        chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
+        exact = (replace(each, correct=(False,) * 7) for each in outcomes)
+        scores = {"set": Scored.of(outcomes), "exact": Scored.of(exact)}
+        return Measured(texts, scores, {"set": chance}, empty, empty)
+
+    return create
+
+
+def test_each_group_is_compared(measurement: Measurement) -> None:
+    """All queries, those with numops >= 1 and each numops have their own counts."""
+    base, variant = measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2)
+    found = compare(base, variant)
+    assert (found.overall.queries, found.nontrivial.queries) == (840, 600)
+    assert {n: test.queries for n, test in found.by_numops.items()} == {
+        0: 240,
+        1: 240,
+        2: 240,
+        3: 120,
+    }
+    for numops, test in found.by_numops.items():
+        tallies = [m.summary.by_numops[numops].tally for m in (base, variant)]
+        assert test.difference == pytest.approx(tallies[1].accuracy - tallies[0].accuracy)
+        assert test.gained - test.lost == tallies[1].correct - tallies[0].correct
+    assert found.nontrivial.greater < 0.001
+    assert found.by_numops[0].two_sided > 0.05
+
+
+def test_every_score_is_compared(measurement: Measurement) -> None:
+    """The document has counts and differences by ``set``, and by ``exact`` under its name."""
+    found = compare(measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2))
+    document = json.loads(json.dumps(found.as_json()))
+    assert document["base"]["overall"]["correct"] == found.base.summary.overall.tally.correct
+    assert document["base"]["exact"]["overall"] == {"correct": 0, "total": 840}
+    assert document["variant"]["exact"]["by_numops"]["3"] == {"correct": 0, "total": 120}
+    assert document["difference"]["nontrivial"]["gained"] == found.nontrivial.gained
+    assert document["difference"]["exact"]["nontrivial"]["gained"] == 0
+    assert document["difference"]["exact"].keys() == {"overall", "nontrivial", "by_numops"}
+
+
+def test_the_same_outcomes_give_the_same_figures(measurement: Measurement) -> None:
+    """P-values and intervals do not change from one run of the comparison to the next."""
+    base, variant = measurement((0.9, 0.2), 1), measurement((0.9, 0.25), 2)
+    assert compare(base, variant).as_json() == compare(base, variant).as_json()
+
+
+def test_the_better_format(measurement: Measurement) -> None:
+    """Chat where it has more right, completion otherwise, and whether that is sure."""
+    low, high = measurement((0.5, 0.2), 1), measurement((0.9, 0.6), 2)
+    assert better_format(compare(low, high)) == ("chat", True)
+    assert better_format(compare(high, low)) == ("completion", True)
+    assert better_format(compare(low, low)) == ("completion", False)
+
+
+def test_broken_answers(measurement: Measurement) -> None:
+    """An answer is whole when it begins with a match, whatever follows the full stop."""
+    clauses = ", ".join(f"Box {n} contains the bag and the map" for n in range(7))
+    texts = (
+        f"Statement: {clauses}.",
+        f" Statement: {clauses}.\n\nDescription: Box 0 contains",
+        f"{clauses}.",
+        f"Statement: {clauses}",
+        "Statement: " + clauses.replace("Box 3", "Box 4") + ".",
+        "Statement: " + clauses.replace("bag", "b4g") + ".",
+        "",
+    )
+    assert broken_answers(measurement((0.5, 0.5), 1, texts)) == 5

@@ -1,0 +1,68 @@
+"""The table of engines."""
+
+import io
+
+from rich.console import Console
+
+from benchmark.speed.figures import Figures
+from benchmark.speed.specs import parse
+from benchmark.speed.table import speed_notes, speed_table
+
+SPECS = parse("outlines,speculative:bfloat16,llama.cpp,vllm-tuned:bfloat16", "float32", 32)
+ROWS = [
+    Figures(
+        SPECS[0],
+        states=32,
+        rounds=3,
+        seconds=6.512,
+        spread=0.04,
+        passes=58.0,
+        tokens=489.0,
+        peak_memory=1_412_345_678,
+        times=1.0,
+        same=32,
+        compared=32,
+        repeatable=True,
+        to_limit=24.1,
+    ),
+    Figures(
+        SPECS[1],
+        states=717,
+        rounds=3,
+        seconds=0.312,
+        spread=0.041,
+        passes=1.6,
+        tokens=161.0,
+        peak_memory=912_345_678,
+        times=20.9,
+        same=23,
+        compared=32,
+        repeatable=False,
+        to_limit=1.9,
+    ),
+    Figures(SPECS[2], states=32, rounds=1, seconds=2.5, spread=0.0, peak_memory=1),
+    Figures(SPECS[3], 717, 0, failure="vllm-tuned: not installed; run: make speed-engines"),
+]
+
+
+def test_the_table_is_80_columns_wide() -> None:
+    """A row an engine, whole names, figures or dashes, within 80 columns."""
+    console = Console(file=io.StringIO(), width=80)
+    console.print(speed_table("smollm2, 717 states", ROWS))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in lines[4:7]] == [
+        "outlines 32 6.512 4 58.0 489.0 1412 1.0 32/32 24.1",
+        "speculative:bf16 717 0.312 4 1.6 161.0 912 20.9 23/32 1.9",
+        "llama.cpp 32 2.500 - - - 0 - - -",
+    ]
+    assert lines[7].split() == ["vllm-tuned:bf16", *"---------"]
+
+
+def test_notes_say_what_the_table_cannot() -> None:
+    """What was not measured and why, and which engine's own rounds differ."""
+    notes = "\n".join(speed_notes(ROWS, {}, SPECS[0], 3))
+    assert "not measured: vllm-tuned: not installed; run: make speed-engines" in notes
+    assert "speculative:bfloat16: answers differ between its own rounds" in notes
+    assert "outlines in float32, the paper's method" in notes

@@ -1,0 +1,62 @@
+"""The commit that a record's code is of, in a repository made here."""
+
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import SettingError
+from benchmark.upgrades.git_history import commit_of, worktree
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Three commits of a package: a file, the same with another, and a text that is no code."""
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "benchmark" / "a b").mkdir(parents=True)
+    for number, (name, content) in enumerate(
+        [("one.py", "1"), ("a b/two.toml", "x = 2"), ("notes.md", "3")]
+    ):
+        (tmp_path / "benchmark" / name).write_text(content)
+        _git(tmp_path, "add", "-A")
+        _git(tmp_path, "commit", "-qm", str(number))
+    return tmp_path
+
+
+def _code(**files: str) -> dict[str, str]:
+    return {name: sha256(content.encode()).hexdigest()[:12] for name, content in files.items()}
+
+
+def test_the_commit_with_these_files_is_found(repository: Path) -> None:
+    """By content alone; of several alike, the newest; what is no code does not count."""
+    first, last = _git(repository, "rev-list", "--reverse", "HEAD").split()[::2]
+    assert commit_of(_code(**{"one.py": "1"}), repository) == first
+    assert commit_of(_code(**{"one.py": "1", "a b/two.toml": "x = 2"}), repository) == last
+
+
+def test_code_that_was_never_committed(repository: Path) -> None:
+    """The nearest commit is named, with how far it is."""
+    with pytest.raises(SettingError, match=r"the nearest is \w{10}, 1 files differ"):
+        commit_of(_code(**{"one.py": "1", "a b/two.toml": "changed"}), repository)
+
+
+def test_a_worktree_is_the_project_of_then(repository: Path) -> None:
+    """And is gone afterwards, for git too."""
+    first = _git(repository, "rev-list", "--reverse", "HEAD").split()[0]
+    with worktree(repository, first) as folder:
+        assert [path.name for path in (folder / "benchmark").iterdir()] == ["one.py"]
+    assert not folder.exists()
+    assert len(_git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_no_such_commit(repository: Path, tmp_path: Path) -> None:
+    """Git's own reason, in one line."""
+    with pytest.raises(SettingError, match="git worktree"), worktree(repository, "f" * 40):
+        pass
