@@ -49,7 +49,7 @@ def pair(
     wanted = find_pair(known, base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
-    verdict = judge(wanted, comparison)
+    verdict = judge(wanted, comparison.tests, data.task)
     other = verdict.other
     answer = "holds" if verdict.holds else "does not hold"
     words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {answer}: {verdict.figures}"

@@ -37,17 +37,18 @@ def run(
     """Measure a model on the boxes task; the same command goes on where it stopped."""
     from rich.console import Console
 
-    from benchmark import pipeline
     from benchmark.models.published import published
+    from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
+    from benchmark.runs.requests import RunRequest
     from benchmark.runs.result_table import result_table
     from benchmark.tasks import DEFAULT
 
-    request = pipeline.RunRequest(
+    request = RunRequest(
         model, out, data, revision=revision, set_aside=set_aside, **asdict(settings)
     )
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
-        measured = pipeline.run(request, progress)
+        measured = measure(request, progress)
     if as_json:
         print(json.dumps(measured.document, indent=2))
         return

@@ -203,7 +203,7 @@ def create_engine(
     elif isinstance(constraint, str):
         constraint = compiled(constraint, tokenizer, model)
     if model is not None:
-        from benchmark.models.hardware import keep_few_kernels  # imports torch
+        from benchmark.models.hardware import keep_few_kernels
 
         keep_few_kernels()
     return row.create(Inputs(model, tokenizer, limits, constraint, expected or {}, say))

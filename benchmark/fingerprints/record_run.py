@@ -34,6 +34,8 @@ from benchmark.records import Completion, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, installed
 from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.measure import prepare
+from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
@@ -74,6 +76,17 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
     if request.along is None:
         made.check_limit()
     return made.record()
+
+
+def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> Record:
+    """The fingerprint of the request, made now, where its model has room; it is not stored.
+
+    Raises:
+        BenchmarkError: as :func:`fingerprint`.
+    """
+    with store.placement.place(prepare(request, store.progress)) as device:
+        placed = replace(request, device=device)
+        return fingerprint(FingerprintRequest(placed, repeats=repeats), store.progress)
 
 
 @dataclass

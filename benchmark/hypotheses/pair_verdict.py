@@ -7,12 +7,11 @@ from math import hypot
 from benchmark.errors import SettingError
 from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry import Pair
-from benchmark.runs.measure import Measured
-from benchmark.runs.paired_comparison import Comparison
 from benchmark.scoring.counts import Counts
-from benchmark.stats.paired import PairedTest
+from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.published import UnpairedTest, unpaired_test
-from benchmark.tasks import DEFAULT, task_of
+from benchmark.stats.summary import Scored
+from benchmark.tasks import DEFAULT
 
 LEVEL = 0.05
 """Of the one-sided test of a gain, clustered by sequence."""
@@ -41,19 +40,23 @@ class Verdict:
     other: "Verdict | None" = None
 
 
-def judge(pair: Pair, comparison: Comparison) -> Verdict:
+def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> Verdict:
     """Whether the pair shows at numops >= 1 what it is expected to show.
+
+    Args:
+        pair: the pair.
+        tests: the paired tests of its two models' answers, by score.
+        task: the name of the task that they answered.
 
     Raises:
         SettingError: for a pair that is compared with the paper, on another task.
     """
-    task = task_of(comparison.base.identity).name
     if pair.hypothesis == "as published" and task != DEFAULT:
         raise SettingError(
             f"pair {pair.id} is compared with the paper's figures, which are of the task "
             f"{DEFAULT} and not of {task}; compare other models, or leave --task out"
         )
-    return judge_tests(pair, {by: tests.nontrivial for by, tests in comparison.tests.items()})
+    return judge_tests(pair, {by: each.nontrivial for by, each in tests.items()})
 
 
 def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> Verdict:
@@ -108,15 +111,15 @@ def published_model(key: str) -> PublishedModel | None:
     return published_rows().get(key)
 
 
-def departures(model: PublishedModel, measured: Measured) -> list[str]:
+def departures(model: PublishedModel, scores: Mapping[str, Scored], task: str) -> list[str]:
     """Where a measurement is off the published counts by more than chance, in words.
 
     By ``exact``, which the published counts most likely are. The test sets differ, so the counts
     are compared unpaired, at numops 0 and at numops >= 1, with the stated design effect.
     """
-    if task_of(measured.identity).name != DEFAULT:
+    if task != DEFAULT:
         return []
-    summary = measured.scores["exact"].summary
+    summary = scores["exact"].summary
     counts = summary.by_numops
     pairs = {"numops >= 1": (_counts(model).nontrivial, summary.nontrivial.tally)}
     if 0 in counts:

@@ -102,6 +102,7 @@ def trace(
     request: pytest.FixtureRequest,
 ) -> Trace:
     """Fingerprints a registered model where one is recorded of it, or is to be now."""
+    from benchmark.fingerprints.record_run import placed_fingerprint
     from benchmark.models.hardware import describe
     from benchmark.pytest_plugin.snapshots.fingerprints import is_recorded
     from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
@@ -118,7 +119,7 @@ def trace(
 
     def traced(model: RegisteredModel) -> "Record":
         wanted = as_registered(model, run_request)
-        return _or_skip(_or_reason(lambda: model_store.fingerprint(wanted, repeats)))
+        return _or_skip(_or_reason(lambda: placed_fingerprint(model_store, wanted, repeats)))
 
     return traced
 

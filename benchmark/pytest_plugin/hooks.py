@@ -9,7 +9,10 @@ from benchmark.models.registry import Pair, wanted_registry
 
 _PROPERTY = "pair verdict"
 _FALLBACK = "fingerprint stand-in"
-"""As in benchmark.pytest_plugin.snapshots.fingerprints, which imports more than an option parser should."""
+"""As in benchmark.pytest_plugin.snapshots.fingerprints.
+
+That imports more than an option parser should.
+"""
 
 
 SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")

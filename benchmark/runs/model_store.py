@@ -7,13 +7,11 @@ can change a score: another library version, dtype or data set is another folder
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
-from benchmark.fingerprints.record import Record
-from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.runs.loading import Loaders
 from benchmark.runs.measure import Measured, Prepared, execute, prepare
 from benchmark.runs.placement import AsAsked, Placement
@@ -54,16 +52,6 @@ class ModelStore:
                 placed=lambda: self.placement.place(prepared),
                 loaders=self.loaders,
             )
-
-    def fingerprint(self, request: RunRequest, repeats: int) -> Record:
-        """The fingerprint of the request, made now, where its model has room; it is not stored.
-
-        Raises:
-            BenchmarkError: as :func:`benchmark.fingerprints.record_run.fingerprint`.
-        """
-        with self.placement.place(prepare(request, self.progress)) as device:
-            placed = replace(request, device=device)
-            return fingerprint(FingerprintRequest(placed, repeats=repeats), self.progress)
 
 
 def _slug(name: str) -> str:

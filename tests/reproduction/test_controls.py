@@ -19,6 +19,7 @@ from benchmark.runs.measure import Measured
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.paired_comparison import compare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest, registered
+from benchmark.tasks import DEFAULT
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")
 
@@ -40,7 +41,7 @@ def test_pair(
 ) -> None:
     """The pair's hypothesis is decided right, and both models score what is recorded."""
     base, variant = control(pair.base), control(pair.variant)
-    verdict = judge(pair, compare(base, variant))
+    verdict = judge(pair, compare(base, variant).tests, DEFAULT)
     request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
     assert verdict.holds, verdict.figures
     for key, measured in ((pair.base, base), (pair.variant, variant)):

@@ -9,6 +9,7 @@ from benchmark.pytest_plugin import Measure, verdict_line
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
 from benchmark.runs.paired_comparison import compare
+from benchmark.tasks import task_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,7 +26,8 @@ def test_pair(
     """The pair's hypothesis holds, and both models score what is recorded or published of them."""
     models = wanted_registry(request.config.getoption("--registry")).models
     base, variant = measure(models[pair.base]), measure(models[pair.variant])
-    verdict = judge(pair, compare(base, variant))
+    task = task_of(base.identity).name
+    verdict = judge(pair, compare(base, variant).tests, task)
     request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
     problems = [] if verdict.holds else [f"not {pair.hypothesis}: {verdict.figures}"]
     extension = pair_extension(kind_of_run(base.identity))
@@ -35,5 +37,5 @@ def test_pair(
     else:
         for key, measured in ((pair.base, base), (pair.variant, variant)):
             if published := published_model(key):
-                problems += departures(published, measured)
+                problems += departures(published, measured.scores, task)
     assert not problems, "; ".join(problems)

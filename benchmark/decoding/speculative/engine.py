@@ -2,7 +2,8 @@
 
 Drafts of several tokens are verified in one pass: where the likeliest allowed token is the
 drafted one, the pass has already gone on from it, and where it is not, it takes its place. So no
-draft can change the outcome. :mod:`benchmark.decoding.speculative.scheduler` says what a pass has in it.
+draft can change the outcome. :mod:`benchmark.decoding.speculative.scheduler` says what a pass has
+in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

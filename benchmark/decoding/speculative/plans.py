@@ -59,7 +59,8 @@ class Plan:
             (queries,): of row * key heads * places of a group, by place; as rows of all heads of
             all tokens.
         given: by head of a group, token and key head, in this order, which of the groups' outputs
-            is its; these stand as :class:`benchmark.decoding.speculative.attention.Partial` has them.
+            is its; these stand as :class:`benchmark.decoding.speculative.attention.Partial` has
+            them.
         prefix_mask: what the tokens do not see of the prefix; None where they see all of it.
     """
 

@@ -47,29 +47,26 @@ NO_SUSPECTS = (
         "controls/",
         "export/",
         "hypotheses/",
+        "planning/",
+        "pytest_plugin/",
         "report/",
-        "snapshots/",
+        "runs/store/",
         "speed/",
         "stats/",
-        "store/",
+        "upgrades/",
     ),
-    *("__init__.py", "__main__.py", "errors.py", "pytest_plugin/"),
-    # rooms whose other files are named: what forecasts, and what is published of models
-    *("architectures.py", "architectures.toml", "duration.py", "entries.py", "forecast.py"),
-    *("memory.py", "planning.py", "planning.toml", "published.csv", "published.py"),
-    *("published.toml", "schedule.py", "shape.py"),
-    # what joins records, or makes and searches environments
-    *("bisection.py", "canary.py", "chance.py", "comparison.py", "history.py"),
-    *("isolation.py", "steadiness.py"),
-    *("identity.py", "measure.py"),
-    *("model_store.py", "pairs.py", "placement.py", "probes.py", "repeats.py", "reporting.py"),
-    *("sensitivity.py", "speed.py", "suite.py", "surroundings.py"),
+    *("__init__.py", "__main__.py", "errors.py", "junit.py"),
+    # rooms whose other files are named: what is published of models
+    *("entries.py", "published.csv", "published.py", "published.toml"),
+    # a run's record of itself, and what it shows
+    *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
+    *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
+    *("progress_notes.py", "result_table.py", "sensitivity.py", "sensitivity_table.py"),
+    *("suspect_table.py", "suspects.toml"),
     # both records are compared by the code of now: it cannot make them differ
-    *("alignment.py", "allowed.py", "attribution.py", "culprits.py", "environment.py"),
-    "examples.py",
-    *("flips.py", "layers.py", "movements.py", "noise.py", "pip_process.py", "reaches.py"),
-    *("releases.py", "search.py"),
-    *("suspects.toml", "verdict.py"),
+    *("alignment.py", "allowed.py", "attribution.py", "ci.py", "comparison.py", "diff.py"),
+    *("examples.py", "flips.py", "movements.py", "noise.py", "noise_measurement.py"),
+    *("run_environment.py", "summary.py", "terminal.py"),
 )
 """What cannot shift a stage: rooms, and the names of files."""
 
@@ -137,12 +134,12 @@ def test_a_row_names_suspects_of_its_own_stage(
     """What a stage's row names counts as what the table names, for that stage alone."""
     own = {"code": {"report/": 3, "prompts/": 1}, "library": {"torch": 2}}
     monkeypatch.setitem(STAGES, "tokens", replace(STAGES["tokens"], reached_by=own))
-    old = replace(record, code={"runs/result_table.py": "1", "prompts/rendering.py": "1"})
-    new = replace(record, code={"runs/result_table.py": "2", "prompts/rendering.py": "2"})
+    old = replace(record, code={"report/page.py": "1", "prompts/rendering.py": "1"})
+    new = replace(record, code={"report/page.py": "2", "prompts/rendering.py": "2"})
     reaches = {each.name: each.reach for each in suspects(old, new, "tokens")}
-    assert reaches == {"runs/result_table.py": 3, "prompts/rendering.py": 3}
+    assert reaches == {"report/page.py": 3, "prompts/rendering.py": 3}
     reaches = {each.name: each.reach for each in suspects(old, new, "prompt")}
-    assert reaches == {"runs/result_table.py": 0, "prompts/rendering.py": 3}
+    assert reaches == {"report/page.py": 0, "prompts/rendering.py": 3}
     assert "report/" in {each.name for each in suspects(record, record, "tokens")}
     versions = {**record.environment.versions, "torch": "2.14"}
     moved = replace(record, environment=replace(record.environment, versions=versions))

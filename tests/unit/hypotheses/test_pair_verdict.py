@@ -1,7 +1,6 @@
 """What a pair is held to, and how far a measurement may be off the paper."""
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -32,6 +31,7 @@ from benchmark.runs.measure import Measured
 from benchmark.runs.paired_comparison import Comparison, compare
 from benchmark.runs.requests import RunRequest, registered
 from benchmark.stats.summary import Scored
+from benchmark.tasks import DEFAULT
 
 
 def _measured(zero: float, more: float, seed: int = 0, exact: float | None = None) -> Measured:
@@ -64,17 +64,15 @@ def _pair(hypothesis: Literal["gain", "no gain", "as published"]) -> Pair:
 
 def test_the_paper_s_figures_are_of_its_own_task() -> None:
     """On another task a pair that is compared with them is refused; a gain is judged."""
-    other: dict[str, object] = {"data": {"task": "move-contents"}}
-    base, variant = (
-        replace(_measured(0.9, more, seed), identity=other) for more, seed in ((0.3, 1), (0.4, 2))
-    )
-    assert judge(_pair("gain"), compare(base, variant)).holds
+    base, variant = (_measured(0.9, more, seed) for more, seed in ((0.3, 1), (0.4, 2)))
+    tests = compare(base, variant).tests
+    assert judge(_pair("gain"), tests, "move-contents").holds
     with pytest.raises(SettingError, match="of the task boxes and not of move-contents"):
-        judge(_pair("as published"), compare(base, variant))
+        judge(_pair("as published"), tests, "move-contents")
     published = published_model("llama2-7b")
     assert published
-    assert departures(published, replace(variant, identity={}))
-    assert not departures(published, variant)
+    assert departures(published, variant.scores, DEFAULT)
+    assert not departures(published, variant.scores, "move-contents")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_hypotheses(
     holds: bool,  # noqa: FBT001
 ) -> None:
     """A gain needs more than chance, no gain its absence, and a published difference its size."""
-    verdict = judge(_pair(hypothesis), _comparison(before, after))
+    verdict = judge(_pair(hypothesis), _comparison(before, after).tests, DEFAULT)
     assert verdict.holds is holds
     assert "points" in verdict.figures
 
@@ -117,7 +115,7 @@ def test_where_the_scores_differ_both_verdicts_are_told(
     By ``set`` the variant loses as the paper says (27.99 -> 19.74), by ``exact`` it gains.
     """
     comparison = compare(_measured(0.9, 0.28, 1, exact=0.28), _measured(0.9, 0.2, 2, exact=0.4))
-    verdict = judge(_pair(hypothesis), comparison)
+    verdict = judge(_pair(hypothesis), comparison.tests, DEFAULT)
     assert (verdict.score, verdict.holds) == (score, holds)
     assert verdict.other is not None
     other_score = "exact" if score == "set" else "set"
@@ -150,12 +148,12 @@ def test_departures_from_the_paper() -> None:
     model = published_model("mistral-7b")
     assert model is not None
     at_zero = model.by_numops[0].accuracy
-    assert departures(model, _measured(at_zero, 0.38, exact=0.28)) == []
-    (problem,) = departures(model, _measured(at_zero, 0.38))
+    assert departures(model, _measured(at_zero, 0.38, exact=0.28).scores, DEFAULT) == []
+    (problem,) = departures(model, _measured(at_zero, 0.38).scores, DEFAULT)
     assert problem.startswith("Mistral")
     assert "numops >= 1 by exact: 3" in problem
     assert "published 28.0" in problem
-    assert len(departures(model, _measured(at_zero - 0.2, 0.38))) == 2
+    assert len(departures(model, _measured(at_zero - 0.2, 0.38).scores, DEFAULT)) == 2
 
 
 def test_false_alarms_of_the_comparison_with_the_paper() -> None:
@@ -173,11 +171,7 @@ def test_false_alarms_of_the_comparison_with_the_paper() -> None:
                 rate = rng.beta(6 * accuracy + 1e-9, 6 * (1 - accuracy) + 1e-9)
                 right = tuple((rng.random(7) < rate).tolist())
                 outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
-        chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        measured = Measured(
-            (), {"set": Scored.of(outcomes), "exact": Scored.of(outcomes)}, {"set": chance}, {}, {}
-        )
-        alarms += bool(departures(model, measured))
+        alarms += bool(departures(model, {"exact": Scored.of(outcomes)}, DEFAULT))
     assert alarms <= 4
 
 
