@@ -1,4 +1,4 @@
-"""Records made by hand, for all tests of this room."""
+"""Records made by hand, for the tests of all rooms that compare them."""
 
 from collections.abc import Callable
 from types import ModuleType
