@@ -1,8 +1,5 @@
 """What a pair is held to, and how far a measurement may be off the paper."""
 
-from collections import Counter, defaultdict
-from itertools import product
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,19 +14,10 @@ from benchmark.hypotheses.pair_verdict import (
     published_difference,
     published_model,
 )
-from benchmark.models.registry import (
-    Alternative,
-    Pair,
-    RegisteredModel,
-    Registry,
-    find_pair,
-    groups,
-    registry,
-)
+from benchmark.models.registry import Pair, registry
 from benchmark.records import Outcome
 from benchmark.runs.measure import Measured
 from benchmark.runs.paired_comparison import Comparison, compare
-from benchmark.runs.requests import RunRequest, registered
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
@@ -173,81 +161,6 @@ def test_false_alarms_of_the_comparison_with_the_paper() -> None:
                 outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
         alarms += bool(departures(model, {"exact": Scored.of(outcomes)}, DEFAULT))
     assert alarms <= 4
-
-
-def test_groups_are_the_connected_components() -> None:
-    """Two pairs are in one group exactly when a chain of shared models joins them."""
-    known = registry()
-    neighbours = defaultdict(set)
-    for pair in known.pairs.values():
-        neighbours[pair.base].add(pair.variant)
-        neighbours[pair.variant].add(pair.base)
-
-    def reachable(start: str) -> frozenset[str]:
-        seen, front = {start}, [start]
-        while front:
-            fresh = neighbours[front.pop()] - seen
-            seen |= fresh
-            front += fresh
-        return frozenset(seen)
-
-    found = groups(known)
-    parts = {pair.id: reachable(pair.base) for pair in known.pairs.values()}
-    for (one, its), (other, others) in product(parts.items(), repeat=2):
-        assert (found[one] == found[other]) is (its == others)
-    assert max(Counter(found.values()).values()) >= 4
-
-
-def test_a_pair_is_found_by_keys_and_identifiers() -> None:
-    """Base and variant may be named by registry key or by identifier on the hub."""
-    known = registry()
-    wanted = known.pair("code-llama2-7b")
-    assert find_pair(known, "llama2-7b", "codellama-7b") is wanted
-    assert find_pair(known, "meta-llama/Llama-2-7b-hf", "codellama-7b") is wanted
-    assert find_pair(known, "codellama-7b", "llama2-7b") is None
-    assert find_pair(known, "x", "y") is None
-
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REQUEST = RunRequest("", Path("out"), device="cpu")
-
-
-def _with(model: RegisteredModel) -> Registry:
-    known = registry()
-    return known.model_copy(update={"models": {**known.models, model.key: model}})
-
-
-def test_an_alternative_is_prompted_as_registered_and_loaded_itself() -> None:
-    """Named by its own identifier; by key or default identifier the default is loaded."""
-    chat = registry().model("llama2-7b-chat")
-    other = Alternative(huggingface_id="me/copy", note="a copy")
-    known = _with(chat.model_copy(update={"alternatives": (other,)}))
-    found = registered(known, "me/copy", REQUEST)
-    assert (found.model, found.prompt_format) == ("me/copy", "chat")
-    for name in ("llama2-7b-chat", chat.huggingface_id):
-        assert registered(known, name, REQUEST).model == chat.huggingface_id
-    gemma = registered(registry(), "google/gemma-1.1-7b-it", REQUEST)
-    assert gemma.model == "google/gemma-1.1-7b-it"
-
-
-def test_a_registered_model_is_loaded_at_its_revision(tmp_path: Path) -> None:
-    """Unless the request names another; a local model has none."""
-    pinned = registry().model("gemma-2b").model_copy(update={"revision": COMMIT})
-    assert registered(_with(pinned), "gemma-2b", REQUEST).revision == COMMIT
-    asked = RunRequest("", Path("out"), revision="v2", device="cpu")
-    assert registered(_with(pinned), "gemma-2b", asked).revision == "v2"
-    assert registered(registry(), "gemma-2b", REQUEST).revision is None
-    local = pinned.model_copy(update={"huggingface_id": str(tmp_path)})
-    assert registered(_with(local), "gemma-2b", REQUEST).revision is None
-
-
-def test_a_pair_is_found_by_an_alternative_of_the_same_row() -> None:
-    """One that names its row is the pair's model, one that names none is in no registered pair."""
-    wanted = registry().pair("alignment-gemma-7b")
-    assert find_pair(registry(), "gemma-7b", "google/gemma-1.1-7b-it") is wanted
-    other = Alternative(huggingface_id="me/other", note="another release")
-    model = registry().model("gemma-7b-instruct").model_copy(update={"alternatives": (other,)})
-    assert find_pair(_with(model), "gemma-7b", "me/other") is None
 
 
 def test_published_rows_are_found_by_key() -> None:

@@ -1,14 +1,23 @@
 """Models and pairs: the paper's are all there, and a user's are checked."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import DataError, SettingError
 from benchmark.models.published import published, published_rows
-from benchmark.models.registry import RegisteredModel, Registry, read_registry, registry
+from benchmark.models.registry import (
+    Alternative,
+    RegisteredModel,
+    Registry,
+    find_pair,
+    groups,
+    read_registry,
+    registry,
+)
 
 MODEL = """
 [models.mine]
@@ -355,3 +364,48 @@ def test_names_and_experiments_are_checked(
     assert before in text
     with pytest.raises(DataError, match=re.escape(message)):
         _read(tmp_path, text.replace(before, after))
+
+
+def test_groups_are_the_connected_components() -> None:
+    """Two pairs are in one group exactly when a chain of shared models joins them."""
+    known = registry()
+    neighbours = defaultdict(set)
+    for pair in known.pairs.values():
+        neighbours[pair.base].add(pair.variant)
+        neighbours[pair.variant].add(pair.base)
+
+    def reachable(start: str) -> frozenset[str]:
+        seen, front = {start}, [start]
+        while front:
+            fresh = neighbours[front.pop()] - seen
+            seen |= fresh
+            front += fresh
+        return frozenset(seen)
+
+    found = groups(known)
+    parts = {pair.id: reachable(pair.base) for pair in known.pairs.values()}
+    for (one, its), (other, others) in product(parts.items(), repeat=2):
+        assert (found[one] == found[other]) is (its == others)
+    assert max(Counter(found.values()).values()) >= 4
+
+
+def test_a_pair_is_found_by_keys_and_identifiers() -> None:
+    """Base and variant may be named by registry key or by identifier on the hub."""
+    known = registry()
+    wanted = known.pair("code-llama2-7b")
+    assert find_pair(known, "llama2-7b", "codellama-7b") is wanted
+    assert find_pair(known, "meta-llama/Llama-2-7b-hf", "codellama-7b") is wanted
+    assert find_pair(known, "codellama-7b", "llama2-7b") is None
+    assert find_pair(known, "x", "y") is None
+
+
+def test_a_pair_is_found_by_an_alternative_of_the_same_row() -> None:
+    """One that names its row is the pair's model, one that names none is in no registered pair."""
+    wanted = registry().pair("alignment-gemma-7b")
+    assert find_pair(registry(), "gemma-7b", "google/gemma-1.1-7b-it") is wanted
+    other = Alternative(huggingface_id="me/other", note="another release")
+    model = registry().model("gemma-7b-instruct").model_copy(update={"alternatives": (other,)})
+    known = registry().model_copy(
+        update={"models": {**registry().models, "gemma-7b-instruct": model}}
+    )
+    assert find_pair(known, "gemma-7b", "me/other") is None
