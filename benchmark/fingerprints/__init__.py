@@ -1,1 +1,1 @@
-"""What a result depends on besides the model, so that a shift can be traced."""
+"""Every stage of a run recorded, and what a shift between two records came from."""

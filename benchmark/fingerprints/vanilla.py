@@ -1,4 +1,9 @@
-"""The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt."""
+"""The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt.
+
+The benchmark builds prompts, token ids and constraint by itself, so much of what an upgrade moves
+does not reach it. It does reach whoever calls the libraries as their documentation says. The same
+stages are recorded here that way, so that ``compare`` and ``bisect`` tell of both.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
