@@ -55,6 +55,7 @@ def run(
     # The paper's figures are of its own task.
     beside = [published()[name] for name in _BESIDE if data.task == DEFAULT]
     summaries = {by: scored.summary for by, scored in measured.scores.items()}
-    title = f"{Path(model).name} by operations that changed the box, accuracy in per cent"
+    asked = "" if data.task == DEFAULT else f" on the task {data.task}"
+    title = f"{Path(model).name}{asked} by operations that changed the box, accuracy in per cent"
     Console().print(result_table(title, summaries, measured.baselines, beside))
     print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

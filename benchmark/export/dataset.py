@@ -95,6 +95,8 @@ def _card(task: Task, split: str, described: str, written: int) -> str:
     # Markdown, no page: nothing in it is of a model or a user but a file's name.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(text).render(
+        task=task,
+        paper_task=DEFAULT,
         split=split,
         described=described,
         rows=written,

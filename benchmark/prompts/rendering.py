@@ -26,11 +26,14 @@ class Demonstrations:
 
 @cache
 def demonstrations(task: str | None = None) -> Demonstrations:
-    """Return the demonstrations of a task; the first is the paper's, and the default."""
+    """Return the demonstrations of a task; the first is the paper's, and the default.
+
+    A task has the paper's instruction and examples as far as it has none of its own.
+    """
     text = files("benchmark.prompts").joinpath("demonstrations.toml").read_text(encoding="utf-8")
     by_task = tomllib.loads(text)
     first = next(iter(by_task))
-    data = by_task[first] | by_task[task or first]
+    data = by_task[first] | by_task.get(task or first, {})
     examples = ((part["description"], part["statement"]) for part in data["demonstration"])
     return Demonstrations(data["instruction"], data["acknowledgement"], tuple(examples))
 

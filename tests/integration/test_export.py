@@ -90,6 +90,21 @@ def test_a_dataset_that_datasets_loads(
     assert {field["source"]["extract"]["column"] for field in fields} < set(loaded.column_names)
 
 
+def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> None:
+    """It names the task, and compares with no published figure."""
+    cards = []
+    for task in ("boxes", "move-contents"):
+        out = tmp_path / task
+        done = command_line("export", "dataset", "--task", task, "--subsample", "--out", out)
+        assert done.returncode == 0, done.stderr
+        cards.append((out / "README.md").read_text())
+        assert ("the contents of" in (out / "test.jsonl").read_text()) is (task != "boxes")
+    own, other = cards
+    assert "comparable with the published figures." in own
+    assert "comparable with the published figures" not in other
+    assert "The task is `move-contents`" in other
+
+
 def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Path) -> None:
     """What does not exist or go together ends with exit code 2, and nothing is written."""
     out = tmp_path / "out"

@@ -502,8 +502,7 @@ def test_a_variant_with_other_answers_is_a_subclass_and_a_row(tmp_path: Path) ->
 
 def test_the_table_of_tasks() -> None:
     """The paper's task comes first; a name that does not exist is refused with those that do."""
-    assert list(TASKS) == ["boxes", "move-contents"]
-    assert DEFAULT == "boxes"
+    assert next(iter(TASKS)) == DEFAULT == "boxes"
     assert all(task_named(name).name == name and task.what for name, task in TASKS.items())
-    with pytest.raises(SettingError, match="no task 'move'; choose one of boxes, move-contents"):
+    with pytest.raises(SettingError, match=f"no task 'move'; choose one of {', '.join(TASKS)}"):
         task_named("move")
