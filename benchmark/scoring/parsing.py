@@ -7,7 +7,6 @@ Only what follows the first ``Statement:`` counts (all of it if there is none), 
 import re
 from functools import cache
 
-from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.language import NOTHING
 from benchmark.records import Answer
 
@@ -36,11 +35,6 @@ def parse_answer(text: str, boxes: int) -> Answer:
             _verbatim(match, ended=ended) if match is not None else None for match in found
         ),
     )
-
-
-def keeps_format(text: str, boxes: int) -> bool:
-    """Whether the text begins with what the answer expression describes, every box in it."""
-    return re.match(answer_expression(boxes), text.strip()) is not None
 
 
 def _statement(text: str) -> tuple[str, bool]:
