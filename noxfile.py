@@ -46,17 +46,17 @@ def canary(session: nox.Session) -> None:
     upgrades = list(session.posargs)
     if all(each.startswith("-") for each in upgrades):
         upgrades += ["transformers", "tokenizers", "outlines"]
-    # Plain use is where most releases were caught (docs/caught.md); a folder is made where its
+    # Vanilla use is where most releases were caught (docs/caught.md); a folder is made where its
     # tokenizer could be fetched.
     folders = [Path(session.create_tmp()) / name for name in ("deepseek-llm", "mistral")]
     for folder in folders:
         made = ("hub-folder", folder.name, "--out", str(folder))
         session.run("python", "-m", "benchmark", *made, success_codes=[0, 2])
-    plain = [part for each in folders if each.is_dir() for part in ("--plain", str(each))]
+    vanilla = [part for each in folders if each.is_dir() for part in ("--vanilla", str(each))]
     # Kept for the nightly workflow to read.
     report = ("--json", "canary.json", "--report", "canary.md")
     suite = ("--suite", "tests")
-    session.run("python", "-m", "benchmark", "canary", *report, *plain, *suite, *upgrades)
+    session.run("python", "-m", "benchmark", "canary", *report, *vanilla, *suite, *upgrades)
 
 
 @nox.session

@@ -14,7 +14,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class JUnitCase:
     """A case: what kind of thing it is about, its name, its figures, and why it failed."""
 
     classname: str
@@ -24,15 +24,15 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class JUnitSuite:
     """Cases under a name, and what holds of all of them."""
 
     name: str
-    cases: Sequence[Case]
+    cases: Sequence[JUnitCase]
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def document(suites: Sequence[Suite]) -> str:
+def document(suites: Sequence[JUnitSuite]) -> str:
     """The file. Any text may stand in it: what XML 1.0 cannot hold becomes a question mark."""
     root = ET.Element("testsuites")
     root.extend(map(_suite, suites))
@@ -40,7 +40,7 @@ def document(suites: Sequence[Suite]) -> str:
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(suite: Suite) -> ET.Element:
+def _suite(suite: JUnitSuite) -> ET.Element:
     failures = sum(case.problem is not None for case in suite.cases)
     counts = {"tests": str(len(suite.cases)), "failures": str(failures)}
     element = ET.Element("testsuite", {"name": _printable(suite.name), **counts})
@@ -49,7 +49,7 @@ def _suite(suite: Suite) -> ET.Element:
     return element
 
 
-def _case(case: Case) -> ET.Element:
+def _case(case: JUnitCase) -> ET.Element:
     names = {"classname": _printable(case.classname), "name": _printable(case.name)}
     element = ET.Element("testcase", names)
     _add_properties(element, case.properties)

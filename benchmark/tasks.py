@@ -39,7 +39,7 @@ from benchmark.scoring.parsing import parse_answer
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """A model's text about a state, parsed and scored once: the outcomes are by every score."""
 
     text: str
@@ -47,7 +47,7 @@ class Judged:
     outcomes: Mapping[str, Outcome]
 
 
-def by_score(judged: Sequence[Judged]) -> dict[str, tuple[Outcome, ...]]:
+def by_score(judged: Sequence[JudgedAnswer]) -> dict[str, tuple[Outcome, ...]]:
     """Return the outcomes of judged texts, of which there must be one at least, by every score."""
     return {by: tuple(each.outcomes[by] for each in judged) for by in judged[0].outcomes}
 
@@ -150,11 +150,11 @@ class Task:
         """Return whether a text begins with an answer that matches the expression."""
         return re.match(self.expression, text.strip()) is not None
 
-    def judge(self, state: State, text: str) -> Judged:
+    def judge(self, state: State, text: str) -> JudgedAnswer:
         """Return what a text about a state says, and what of it is right by every score."""
         answer = self.parse(text)
         outcomes = {by: each.outcome(answer, state) for by, each in self.scores.items()}
-        return Judged(text, answer, outcomes)
+        return JudgedAnswer(text, answer, outcomes)
 
     def score(
         self, answers: Sequence[Answer], states: Sequence[State]

@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmark.decoding.engines import compiled
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import copied, expected
-from benchmark.decoding.speculative.rows import Rules, Statistics
 from benchmark.decoding.speculative.scheduler import Scheduler
+from benchmark.decoding.speculative.sequence_state import Rules, Statistics
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import Tokenizer
@@ -80,12 +80,12 @@ def replayed(
     tokenizer: Tokenizer,
     correct: Mapping[TokenIds, TokenIds],
     said: Mapping[TokenIds, TokenIds],
-    pace: Pace,
+    pace: CostModel,
 ) -> Statistics:
     """What decoding takes of a model that says this, with the correct answers as drafts."""
     constraint = compiled(task_named(DEFAULT).expression, tokenizer)
     rules = Rules(
-        Automaton.of(constraint, tokenizer.spellings), frozenset({tokenizer.eos_id}), _LIMIT
+        Automaton.of(constraint, tokenizer.token_bytes), frozenset({tokenizer.eos_id}), _LIMIT
     )
     drafters = {"prompt": copied, "expected": expected(correct)}
     statistics = Statistics()
@@ -113,7 +113,7 @@ def main(name: str, predictions: str | None = None) -> None:
         said = {prompts[line["input"]]: tokenizer.encode(line["prediction"]) for line in lines}
     for device in ("cuda", "cpu"):
         for rows in _BATCHES:
-            took = replayed(tokenizer, correct, said, Pace.on(device, rows))
+            took = replayed(tokenizer, correct, said, CostModel.on(device, rows))
             counts = (took.passes, took.tokens, took.questions)
             passes, tokens, choices = (count / len(said) for count in counts)
             print(

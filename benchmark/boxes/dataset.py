@@ -73,7 +73,7 @@ def read_states(
         DataError: naming source and line of what is malformed, incomplete or against the rules.
     """
     numbered = ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
-    parsed = (Row(where, _object(line, where)) for where, line in numbered if line.strip())
+    parsed = (DatasetRow(where, _object(line, where)) for where, line in numbered if line.strip())
     while group := list(islice(parsed, BOXES)):
         if len(group) < BOXES:
             raise DataError(
@@ -95,7 +95,7 @@ def read_file(path: Path, language: Language = STANDARD) -> Iterator[State]:
         raise DataError(f"{path}: cannot read the data: {reason(error)}") from error
 
 
-class Row(NamedTuple):
+class DatasetRow(NamedTuple):
     """A row as read: its fields and where they stand."""
 
     where: str
@@ -120,7 +120,7 @@ def _object(line: str, where: str) -> dict[str, object]:
     return row
 
 
-def _state(group: list[Row], language: Language) -> State:
+def _state(group: list[DatasetRow], language: Language) -> State:
     """The state of seven rows, if they are what its description leads to."""
     first = group[0]
     try:
@@ -139,14 +139,14 @@ def _same(found: object, expected: object) -> bool:
     return json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-def _sample_id(row: Row) -> int:
+def _sample_id(row: DatasetRow) -> int:
     value = row.fields.get("sample_id")
     if not isinstance(value, int) or isinstance(value, bool):
         raise DataError(f"{row.where}: sample_id is {value!r}, not a whole number")
     return value
 
 
-def _description(row: Row, language: Language) -> str:
+def _description(row: DatasetRow, language: Language) -> str:
     masked = row.fields.get("sentence_masked")
     end = f" {language.opening(0)} {_MASKED_END}"
     if not isinstance(masked, str) or not masked.endswith(end):
@@ -156,7 +156,7 @@ def _description(row: Row, language: Language) -> str:
     return masked.removesuffix(end)
 
 
-def _difference(row: Row, name: str, expected: object) -> str:
+def _difference(row: DatasetRow, name: str, expected: object) -> str:
     if name not in row.fields:
         return f"{row.where}: no field {name!r}"
     found = row.fields[name]

@@ -17,17 +17,18 @@ from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
 from benchmark.cli.hub_folder import hub_folder
+from benchmark.cli.migrate import migrate
 from benchmark.cli.pair import pair
-from benchmark.cli.plain import plain
 from benchmark.cli.plan import plan
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
-from benchmark.cli.sentinel import sentinel
 from benchmark.cli.speed import speed
+from benchmark.cli.tokenizers import tokenizers
 from benchmark.cli.train_controls import train_controls
+from benchmark.cli.vanilla import vanilla
 from benchmark.errors import BenchmarkError
 
 app = typer.Typer(
@@ -52,8 +53,9 @@ VERBS = (
     compare,
     bisect,
     canary,
-    sentinel,
-    plain,
+    tokenizers,
+    migrate,
+    vanilla,
     hub_folder,
     fetch,
     speed,
@@ -69,7 +71,7 @@ _MISUSE = 2
 _INTERRUPTED = 130
 
 
-_AT_ONCE = {"fingerprint", "plain", "sentinel", "compare"}
+_AT_ONCE = {"fingerprint", "vanilla", "tokenizers", "compare"}
 """Verbs that write at their end alone."""
 
 

@@ -8,7 +8,7 @@ from benchmark.cli.options import JsonFile, Repeats, Retry, flag
 from benchmark.cli.writing import check_outputs, say, write_json
 
 ProbeKind = Annotated[
-    str, typer.Option("--probe", help="fingerprint (our way), plain (libraries' own), sentinel.")
+    str, typer.Option("--probe", help="fingerprint, vanilla (the libraries alone) or tokenizers.")
 ]
 With = Annotated[
     list[str] | None, typer.Option("--with", help="More libraries to install, name==version.")

@@ -19,9 +19,9 @@ def canary(
     ),
     states: Annotated[int, typer.Option(help="States of the fingerprint.", min=1)] = 16,
     repeats: Repeats = 4,
-    plain: Annotated[
+    vanilla: Annotated[
         list[Path] | None,
-        typer.Option(help="Plain use of this folder as well.", metavar="DIR"),
+        typer.Option(help="Also probe vanilla use of this folder.", metavar="DIR"),
     ] = None,
     json_file: JsonFile = None,
     report: Annotated[
@@ -55,10 +55,10 @@ def canary(
     probes = [probe("fingerprint", str(model), states, repeats)]
     left_out = {}
     if fetched_families():
-        probes.append(probe("sentinel", None, states))
+        probes.append(probe("tokenizers", None, states))
     else:
-        left_out["sentinel"] = "no tokenizer is fetched; run: python -m benchmark fetch --all"
-    probes += [probe("plain", str(folder), 1) for folder in plain or ()]
+        left_out["tokenizers"] = "no tokenizer is fetched; run: python -m benchmark fetch --all"
+    probes += [probe("vanilla", str(folder), 1) for folder in vanilla or ()]
     benches = [workbench(each, say, retry=retry) for each in probes]
     found = replace(tried(wanted, benches, say), left_out=left_out)
     if suite:  # before anything is written: its failures belong to the report

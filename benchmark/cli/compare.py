@@ -43,8 +43,8 @@ def compare(
 
     from benchmark.errors import SettingError
     from benchmark.fingerprints.ci import junit, on_github
-    from benchmark.fingerprints.diff import compare as held_against
-    from benchmark.fingerprints.storage import read_record
+    from benchmark.fingerprints.compare import compare as held_against
+    from benchmark.fingerprints.storage import read_fingerprint
     from benchmark.fingerprints.terminal import shift_report
     from benchmark.upgrades.isolation import isolate as isolated
 
@@ -55,7 +55,7 @@ def compare(
     if isolate and model is None:
         raise SettingError("--isolate runs OLD's code: name the model with --model")
     check_outputs(json_file, junit_file)
-    before, now = read_record(old), read_record(new)
+    before, now = read_fingerprint(old), read_fingerprint(new)
     if before.kind != now.kind:
         raise SettingError(
             f"{old} is of {before.kind} and {new} of {now.kind}; compare two of the same"

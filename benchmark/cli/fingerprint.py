@@ -35,13 +35,13 @@ def fingerprint(
 
     from benchmark.fingerprints.record_run import FingerprintRequest
     from benchmark.fingerprints.record_run import fingerprint as recorded
-    from benchmark.fingerprints.storage import read_record
+    from benchmark.fingerprints.storage import read_fingerprint
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
 
     check_record_name(out)
     run = RunRequest(model, out, data, revision=revision, **asdict(settings))
-    request = FingerprintRequest(run, read_record(along) if along else None, repeats)
+    request = FingerprintRequest(run, read_fingerprint(along) if along else None, repeats)
     with RunProgress(Console(stderr=True)) as progress:
         record = recorded(request, progress)
     keep_record(record, out)

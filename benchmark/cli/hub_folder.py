@@ -10,7 +10,7 @@ def hub_folder(
     name: Annotated[str, typer.Argument(help="deepseek-llm, mistral or llama.")],
     out: Annotated[Path, typer.Option(help="Where to write it.", metavar="DIR")],
 ) -> None:
-    """Write a fetched tokenizer with the settings of its hub repository, for plain and bisect."""
+    """Write a fetched tokenizer with the settings of its hub repository, for vanilla and bisect."""
     from benchmark.fingerprints.hub_folder import write_hub_folder
 
     write_hub_folder(name, out)

@@ -18,7 +18,7 @@ def train_controls(
     ] = None,
 ) -> None:
     """Train the control models; the same command goes on where it stopped."""
-    from benchmark.controls.making import train_controls as train
     from benchmark.controls.recipe import read_recipe
+    from benchmark.controls.train import train_controls as train
 
     train(read_recipe(recipe), out, seed, only or (), lambda text: print(text, file=sys.stderr))

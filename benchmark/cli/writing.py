@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.fingerprints.record import Record
+    from benchmark.fingerprints.record import Fingerprint
 
 
 def say(line: str) -> None:
@@ -53,11 +53,11 @@ def check_record_name(out: Path) -> None:
     check_outputs(out)
 
 
-def keep_record(record: "Record", out: Path) -> None:
+def keep_record(record: "Fingerprint", out: Path) -> None:
     """Write a record, and say where it is and which stages failed."""
-    from benchmark.fingerprints.storage import failed, write_record
+    from benchmark.fingerprints.storage import failed, write_fingerprint
 
-    write_record(record, out)
+    write_fingerprint(record, out)
     for name, line in failed(record.stages).items():
         print(f"failed: {name}: {line}")
     print(f"written: {out}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmark.controls.recipe import Optimizer, Shape, Stage
-from benchmark.controls.texts import Example
+from benchmark.controls.data import TrainingExample
+from benchmark.controls.recipe import ModelSize, Optimizer, TrainingStage
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _IGNORED = -100
 
 
 def fresh_model(
-    shape: Shape, vocabulary_size: int, bos_id: int, eos_id: int, seed: int
+    shape: ModelSize, vocabulary_size: int, bos_id: int, eos_id: int, seed: int
 ) -> LlamaForCausalLM:
     """A Llama with tied embeddings and weights drawn from the seed."""
     config = LlamaConfig(
@@ -40,7 +40,7 @@ def fresh_model(
 
 
 def answer_loss(
-    model: LlamaForCausalLM, examples: Sequence[Example], prefix: TokenIds
+    model: LlamaForCausalLM, examples: Sequence[TrainingExample], prefix: TokenIds
 ) -> torch.Tensor:
     """The mean cross-entropy of the wanted tokens, a scalar, after prefix and given tokens.
 
@@ -63,7 +63,7 @@ def adamw(model: LlamaForCausalLM, settings: Optimizer) -> torch.optim.AdamW:
     )
 
 
-def learning_rate(stage: Stage, step: int) -> float:
+def learning_rate(stage: TrainingStage, step: int) -> float:
     """Linear warm-up to the stage's rate, then half a cosine down to its final one."""
     warm = min(1.0, (step + 1) / stage.warmup)
     cosine = (1 + math.cos(math.pi * step / stage.steps)) / 2
@@ -77,7 +77,7 @@ def _shared_past(model: LlamaForCausalLM, prefix: TokenIds, rows: int) -> "Cache
     return past
 
 
-def _tensors(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(examples: Sequence[TrainingExample]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and next-token targets, both (batch, longest), padded on the right.
 
     Padding needs no mask: what is real stands before it, and attention looks back.

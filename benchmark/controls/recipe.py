@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from benchmark.errors import SettingError, reason
 
 
-class _Part(BaseModel):
+class _RecipeModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Shape(_Part):
+class ModelSize(_RecipeModel):
     """The size of the Llama that is trained."""
 
     hidden_size: int
@@ -24,7 +24,7 @@ class Shape(_Part):
     max_positions: int
 
 
-class Optimizer(_Part):
+class Optimizer(_RecipeModel):
     """AdamW, and the norm at which gradients are clipped."""
 
     beta1: float
@@ -33,7 +33,7 @@ class Optimizer(_Part):
     clip: float
 
 
-class Stage(_Part):
+class TrainingStage(_RecipeModel):
     """Some steps of training on one kind of text.
 
     ``target`` is what the answer states, the initial or the final contents; ``prefix`` whether
@@ -50,7 +50,7 @@ class Stage(_Part):
     warmup: int
 
 
-class Control(_Part):
+class Control(_RecipeModel):
     """One control model: its seed, its stages in order and the control whose weights it takes."""
 
     seed: int
@@ -58,7 +58,7 @@ class Control(_Part):
     start: str | None = None
 
 
-class Recipe(_Part):
+class Recipe(_RecipeModel):
     """All that the weights follow from, but the command line's seed."""
 
     data_seed: int
@@ -67,9 +67,9 @@ class Recipe(_Part):
     measure_every: int
     measure_states: int
     checkpoint_every: int
-    shape: Shape
+    shape: ModelSize
     optimizer: Optimizer
-    stages: dict[str, Stage]
+    stages: dict[str, TrainingStage]
     models: dict[str, Control]
 
     @model_validator(mode="after")

@@ -22,19 +22,19 @@ class Constraint:
     both.
     """
 
-    def __init__(self, expression: str, spellings: Mapping[int, bytes], eos_id: int) -> None:
+    def __init__(self, expression: str, token_bytes: Mapping[int, bytes], eos_id: int) -> None:
         """Compile.
 
         Args:
             expression: a regular expression without look-around, as described above.
-            spellings: the bytes of every id that stands for text.
+            token_bytes: the bytes of every id that stands for text.
             eos_id: the id that may end a match, and comes only there.
 
         Raises:
             ModelError: when the vocabulary leads to a dead end, or the expression is not one.
         """
         ids_of: defaultdict[bytes, list[int]] = defaultdict(list)
-        for token_id, spelling in spellings.items():
+        for token_id, spelling in token_bytes.items():
             # An empty spelling would be allowed everywhere without getting anywhere.
             if spelling and token_id != eos_id:
                 ids_of[spelling].append(token_id)

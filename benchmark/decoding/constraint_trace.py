@@ -12,7 +12,7 @@ FORBIDDEN = -1
 
 
 @dataclass
-class Walker:
+class ConstraintTrace:
     """Numbers the distinct sets of allowed tokens in the order in which answers meet them."""
 
     constraint: Constraint

@@ -10,7 +10,7 @@ from benchmark.records import Completion, TokenIds
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecodingLimits:
     """How many prompts are decoded together, and how many tokens each may get."""
 
     batch_size: int

@@ -11,7 +11,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.errors import MissingLibraryError, ModelError, SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import TokenIds
@@ -79,7 +79,7 @@ class Inputs:
 
     weights: "PreTrainedModel | None"
     tokenizer: TransformersTokenizer
-    limits: Limits
+    limits: DecodingLimits
     constraint: "Constraint | None"
     expected: Mapping[TokenIds, TokenIds] = field(default_factory=dict)
     say: Callable[[str], None] = print
@@ -134,7 +134,7 @@ def check_prompts(
     model: "PreTrainedModel | None",
     tokenizer: TransformersTokenizer,
     prompts: Sequence[TokenIds],
-    limits: Limits,
+    limits: DecodingLimits,
 ) -> None:
     """Check that the model has an embedding for every id, and positions for the whole answer.
 
@@ -175,15 +175,15 @@ def compiled(
     from benchmark.decoding.constraint import Constraint
 
     rows = model.get_input_embeddings().num_embeddings if model is not None else None
-    spellings = {i: text for i, text in tokenizer.spellings.items() if rows is None or i < rows}
-    return Constraint(expression, spellings, tokenizer.eos_id)
+    token_bytes = {i: text for i, text in tokenizer.token_bytes.items() if rows is None or i < rows}
+    return Constraint(expression, token_bytes, tokenizer.eos_id)
 
 
 def create_engine(
     name: str,
     model: "PreTrainedModel | None",
     tokenizer: TransformersTokenizer,
-    limits: Limits,
+    limits: DecodingLimits,
     constraint: "Constraint | str | None",
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,

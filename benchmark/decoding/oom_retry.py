@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.errors import DoesNotFitError
 from benchmark.models.hardware import release
 from benchmark.models.memory_errors import is_out_of_memory
@@ -12,7 +12,7 @@ from benchmark.records import Completion, TokenIds
 
 
 @dataclass
-class BackingOff:
+class OomRetry:
     """An engine that is made anew with half the batch whenever memory runs out.
 
     ``batch_sizes`` are those used so far, in order, and ``composition`` is that of the engine with
@@ -21,8 +21,8 @@ class BackingOff:
     nothing, elsewhere a near tie may fall the other way, so the sizes belong to the result.
     """
 
-    create: Callable[[Limits], Engine]
-    limits: Limits
+    create: Callable[[DecodingLimits], Engine]
+    limits: DecodingLimits
     batch_sizes: list[int] = field(default_factory=list)
     composition: dict[str, object] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class BackingOff:
             release()
 
 
-def _half(limits: Limits, error: RuntimeError | MemoryError) -> Limits:
+def _half(limits: DecodingLimits, error: RuntimeError | MemoryError) -> DecodingLimits:
     if not is_out_of_memory(error):
         raise error
     if limits.batch_size == 1:

@@ -17,7 +17,7 @@ from outlines.models.transformers import TransformerTokenizer
 from transformers import GenerationConfig
 
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import Inputs
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
@@ -41,7 +41,7 @@ class OutlinesEngine:
         self,
         model: "PreTrainedModel",
         tokenizer: TransformersTokenizer,
-        limits: Limits,
+        limits: DecodingLimits,
         constraint: Constraint | None,
         in_place_because: str | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class OutlinesEngine:
         """
         self._in_place_because = in_place_because
         self._limits = limits
-        self._spellings = tokenizer.spellings
+        self._token_bytes = tokenizer.token_bytes
         self._stops = stop_ids(model, tokenizer.eos_id)
         # What generate() does not find in its arguments it takes from here: penalties and
         # sampling of the model's own config would change the paper's greedy decoding.
@@ -98,7 +98,9 @@ class OutlinesEngine:
 
     def _completion(self, generated: TokenIds) -> Completion:
         ids = tuple(takewhile(lambda i: i not in self._stops, generated))
-        return Completion(ids, spell_out(self._spellings, ids), finished=len(ids) < len(generated))
+        return Completion(
+            ids, spell_out(self._token_bytes, ids), finished=len(ids) < len(generated)
+        )
 
 
 class _Ids(str):

@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.errors import SettingError
 
 
@@ -18,7 +18,7 @@ class DecodingProtocol:
     """
 
     engine: str
-    limits: Limits
+    limits: DecodingLimits
     dtypes: dict[str, str]
     whole_answers: bool
     paper_quantization: bool
@@ -40,6 +40,6 @@ def protocol(name: str) -> DecodingProtocol:
     if name not in known:
         raise SettingError(f"no protocol {name!r}; choose one of {', '.join(known)}")
     data = known[name]
-    limits = Limits(data["batch_size"], data["max_new_tokens"])
+    limits = DecodingLimits(data["batch_size"], data["max_new_tokens"])
     flags = {name: data[name] for name in ("whole_answers", "paper_quantization", "repeated_bos")}
     return DecodingProtocol(data["engine"], limits, data["dtype"], **flags)

@@ -28,7 +28,7 @@ class Forced(NamedTuple):
     values: NDArray[np.float64]
 
 
-class Row(NamedTuple):
+class ForcedSequence(NamedTuple):
     """A prompt, and the answer that it is followed by."""
 
     prompt: TokenIds
@@ -36,7 +36,11 @@ class Row(NamedTuple):
 
 
 def forced(
-    model: "PreTrainedModel", rows: Sequence[Row], others: int, batch_size: int, pad_id: int
+    model: "PreTrainedModel",
+    rows: Sequence[ForcedSequence],
+    others: int,
+    batch_size: int,
+    pad_id: int,
 ) -> Iterator[list[Forced]]:
     """The log-probabilities of each row's answer, and of so many likely others at each token.
 
@@ -54,7 +58,9 @@ def forced(
 
 
 @torch.inference_mode()
-def _batch(model: "PreTrainedModel", rows: Sequence[Row], others: int, pad_id: int) -> list[Forced]:
+def _batch(
+    model: "PreTrainedModel", rows: Sequence[ForcedSequence], others: int, pad_id: int
+) -> list[Forced]:
     answers = max(len(row.answer) for row in rows)
     logits = _logits(model, [row.prompt + row.answer for row in rows], answers + 1, pad_id)
     found = []

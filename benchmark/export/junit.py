@@ -6,23 +6,25 @@ from operator import attrgetter
 
 from benchmark.export.rows import part
 from benchmark.hypotheses.results import Result
-from benchmark.junit import Case, Problem, Suite, document
-from benchmark.report.data import Material, PairView, RunView
+from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
+from benchmark.report.data import PairView, ReportData, RunView
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Estimate, Summary
 
 _SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_size")
 
 
-def junit_of(material: Material) -> str:
+def junit_of(material: ReportData) -> str:
     """The file; a pair fails when it does not show what it is expected to.
 
     A run fails nothing: an accuracy alone is neither good nor bad. Pairs with a model that was
     not measured, or on other states, have no case.
     """
-    suites = [Suite(view.run.label, list(_cases(view)), _about(view)) for view in material.runs]
+    suites = [
+        JUnitSuite(view.run.label, list(_cases(view)), _about(view)) for view in material.runs
+    ]
     pairs = [_pair(view) for view in material.pairs.values() if view.tests]
-    return document([*suites, Suite("pairs", pairs)] if pairs else suites)
+    return document([*suites, JUnitSuite("pairs", pairs)] if pairs else suites)
 
 
 def _about(view: RunView) -> dict[str, str]:
@@ -39,18 +41,18 @@ def _about(view: RunView) -> dict[str, str]:
     }
 
 
-def _cases(view: RunView) -> Iterator[Case]:
+def _cases(view: RunView) -> Iterator[JUnitCase]:
     result = view.run.result
     results = dict[str, Result](result.others.items()) | {result.score: result}
     for name, of in (("overall", attrgetter("overall")), ("numops >= 1", attrgetter("nontrivial"))):
         figures = {by: _figures(of(summary)) for by, summary in view.summaries.items()}
-        yield Case(view.run.label, name, _by_score(figures))
+        yield JUnitCase(view.run.label, name, _by_score(figures))
     for n in sorted(view.summary.by_numops):
         figures = {
             by: _figures(summary.by_numops[n]) | _random(results.get(by), n)
             for by, summary in view.summaries.items()
         }
-        yield Case(view.run.label, f"numops {n}", _by_score(figures))
+        yield JUnitCase(view.run.label, f"numops {n}", _by_score(figures))
 
 
 def _by_score(figures: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -79,7 +81,7 @@ def _random(result: Result | None, numops: int) -> dict[str, str]:
     return {"random": f"{100 * chance[numops]:.2f}"} if numops in chance else {}
 
 
-def _pair(view: PairView) -> Case:
+def _pair(view: PairView) -> JUnitCase:
     figures = view.verdict or ""
     values: dict[str, str] = {
         "base": view.base.repository,
@@ -94,7 +96,7 @@ def _pair(view: PairView) -> Case:
     problem = (
         None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
     )
-    return Case("pairs", view.pair.id, values, problem)
+    return JUnitCase("pairs", view.pair.id, values, problem)
 
 
 def _role(role: str, summaries: Mapping[str, Summary]) -> dict[str, str]:

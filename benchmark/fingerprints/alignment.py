@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Alignment:
     shuffled: bool
 
 
-def align(old: Record, new: Record) -> Alignment:
+def align(old: Fingerprint, new: Fingerprint) -> Alignment:
     """Pair states by what the data says of them, and by their place where that finds none.
 
     So a shuffled or shortened set is compared state by state, and one whose states changed is too.

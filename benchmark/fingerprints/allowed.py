@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from itertools import takewhile, zip_longest
 
 from benchmark.fingerprints.examples import Example
-from benchmark.fingerprints.movements import Movement, RecordPair
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
+from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
 
 
-def constraint_moved(stage: str, compared: RecordPair) -> Movement | None:
+def constraint_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the states in which other tokens are allowed."""
     old, new, pairs = compared.old, compared.new, compared.pairs
     if note := _constrained_once(old, new):
-        return Movement(stage, tuple(one for one, _ in pairs), len(pairs), note=note)
+        return StageDiff(stage, tuple(one for one, _ in pairs), len(pairs), note=note)
     differ = tuple(p[0] for p in pairs if first_other_set(old, new, *p) is not None)
-    return Movement(stage, differ, len(pairs)) if differ else None
+    return StageDiff(stage, differ, len(pairs)) if differ else None
 
 
-def first_other_set(old: Record, new: Record, one: int, other: int) -> int | None:
+def first_other_set(old: Fingerprint, new: Fingerprint, one: int, other: int) -> int | None:
     """Return the first position, up to where the paths part, at which another set is allowed."""
     if old.allowed is None or new.allowed is None:
         return None
@@ -34,7 +34,9 @@ def first_other_set(old: Record, new: Record, one: int, other: int) -> int | Non
     return position + 1 if same_path and len(before) != len(after) else None
 
 
-def constraint_example(_: str, old: Record, new: Record, one: int, other: int) -> Example | None:
+def constraint_example(
+    _: str, old: Fingerprint, new: Fingerprint, one: int, other: int
+) -> Example | None:
     """Return how many tokens are allowed at the first position that differs."""
     at = first_other_set(old, new, one, other)
     if at is None:
@@ -44,7 +46,7 @@ def constraint_example(_: str, old: Record, new: Record, one: int, other: int) -
     return Example(one, f"answer token {at}", _allows(old, before), _allows(new, after) + words)
 
 
-def constraint_distance(old: Record, new: Record, one: int, other: int) -> float:
+def constraint_distance(old: Fingerprint, new: Fingerprint, one: int, other: int) -> float:
     """Return the mean distance of the sets, from 0 for alike to 1.
 
     A position counts as 1 if another number of tokens is allowed, or only one record has it, and as
@@ -62,7 +64,7 @@ def _set_distance(one: AllowedSet | None, other: AllowedSet | None) -> float:
     return 0.5 * (one.digest != other.digest)
 
 
-def _constrained_once(old: Record, new: Record) -> str | None:
+def _constrained_once(old: Fingerprint, new: Fingerprint) -> str | None:
     """Return what to say if only one of the records is of constrained decoding."""
     constrained = [bool(each.allowed and each.allowed.sets) for each in (old, new)]
     if constrained[0] == constrained[1] or old.allowed is None or new.allowed is None:
@@ -76,7 +78,7 @@ def _digests(allowed: Allowed | None, state: int) -> list[str]:
     return [allowed.sets[n].digest if n >= 0 else "forbidden" for n in allowed.along[state]]
 
 
-def _set(record: Record, state: int, position: int) -> AllowedSet | None:
+def _set(record: Fingerprint, state: int, position: int) -> AllowedSet | None:
     """Return what is allowed there; None without a constraint, or on a forbidden path."""
     allowed = record.allowed
     numbers = allowed.along[state] if allowed else ()
@@ -85,7 +87,7 @@ def _set(record: Record, state: int, position: int) -> AllowedSet | None:
     return allowed.sets[numbers[position]]
 
 
-def _allows(record: Record, allowed: AllowedSet | None) -> str:
+def _allows(record: Fingerprint, allowed: AllowedSet | None) -> str:
     if allowed:
         return f"{allowed.size} tokens allowed"
     constrained = record.allowed is not None and record.allowed.sets
@@ -100,7 +102,7 @@ def _missing(old: AllowedSet, new: AllowedSet) -> str:
     return f" (id {abs(by)} {'more' if apart > 0 else 'fewer'})"
 
 
-def _sets(record: Record, state: int) -> Sequence[AllowedSet]:
+def _sets(record: Fingerprint, state: int) -> Sequence[AllowedSet]:
     """Return the sets up to the first token that is not allowed."""
     if record.allowed is None or not record.allowed.sets:
         return []
@@ -108,7 +110,7 @@ def _sets(record: Record, state: int) -> Sequence[AllowedSet]:
     return [record.allowed.sets[number] for number in numbers if number >= 0]
 
 
-def _together(old: Record, new: Record, one: int, other: int) -> int:
+def _together(old: Fingerprint, new: Fingerprint, one: int, other: int) -> int:
     """Return how many sets follow the same tokens in both, the one after they part included."""
     before, after = old.path[one : one + 1], new.path[other : other + 1]
     tokens = zip(*before, *after, strict=False) if before and after else ()

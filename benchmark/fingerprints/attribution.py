@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.migration import current_path
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stage import StageRow
 from benchmark.fingerprints.stages import STAGES
 from benchmark.runs.suspect_table import table
@@ -36,7 +37,7 @@ class Suspect:
         return asdict(self)
 
 
-def suspects(old: Record, new: Record, stage: str | None) -> tuple[Suspect, ...]:
+def suspects(old: Fingerprint, new: Fingerprint, stage: str | None) -> tuple[Suspect, ...]:
     """Every difference of the environments, those that reach the stage most directly first.
 
     Where none reaches it, the project's own files that make the stage follow as unchanged: what
@@ -56,7 +57,7 @@ def suspects(old: Record, new: Record, stage: str | None) -> tuple[Suspect, ...]
     return tuple(found)
 
 
-def _entries(record: Record) -> dict[tuple[str, str], str]:
+def _entries(record: Fingerprint) -> dict[tuple[str, str], str]:
     flat = record.environment.flat().items()
     entries = {
         ("library", name.removeprefix("versions."))
@@ -65,8 +66,9 @@ def _entries(record: Record) -> dict[tuple[str, str], str]:
         for name, value in flat
     }
     known = (*table()["code"], *(name for row in STAGES.values() for name in _own(row, "code")))
+    now = {current_path(name): digest for name, digest in record.code.items()}
     # What no stage is made by, such as a report, is no suspect.
-    code = {("code", name): v for name, v in record.code.items() if name.startswith(known)}
+    code = {("code", name): digest for name, digest in now.items() if name.startswith(known)}
     return entries | code
 
 

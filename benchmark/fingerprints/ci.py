@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.fingerprints.comparison import Comparison, Severity
+from benchmark.fingerprints.comparison import FingerprintDiff, Severity
 from benchmark.fingerprints.terminal import (
     MARGINS,
     example_lines,
@@ -13,7 +13,7 @@ from benchmark.fingerprints.terminal import (
     margin_rows,
     summary_lines,
 )
-from benchmark.junit import Case, Problem, Suite, document
+from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 from benchmark.scoring.outcomes import MAIN
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
@@ -21,7 +21,7 @@ _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 _SUSPECTS = 5
 
 
-def properties(comparison: Comparison) -> dict[str, str]:
+def properties(comparison: FingerprintDiff) -> dict[str, str]:
     """The figures by name, as JUnit properties have them."""
     first = comparison.suspects[0] if comparison.suspects else None
     return {
@@ -41,7 +41,7 @@ def properties(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _turned(comparison: Comparison, by: str, name: str) -> dict[str, str]:
+def _turned(comparison: FingerprintDiff, by: str, name: str) -> dict[str, str]:
     """Flips and their p-value by one score."""
     turned, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
     return {
@@ -51,29 +51,31 @@ def _turned(comparison: Comparison, by: str, name: str) -> dict[str, str]:
     }
 
 
-def junit(comparison: Comparison, name: str) -> str:
+def junit(comparison: FingerprintDiff, name: str) -> str:
     """A JUnit file of one case, which fails by drift and by regression."""
     problem = None
     if comparison.severity in _LEVELS:
         lines = [*summary_lines(comparison), _examples(comparison)]
         problem = Problem(headline(comparison), "\n".join(filter(None, lines)))
-    return document([Suite("compare", (Case("compare", name, properties(comparison), problem),))])
+    return document(
+        [JUnitSuite("compare", (JUnitCase("compare", name, properties(comparison), problem),))]
+    )
 
 
-def annotation(comparison: Comparison, name: str) -> str:
+def annotation(comparison: FingerprintDiff, name: str) -> str:
     """The GitHub workflow command that shows the comparison with the run."""
     level = _LEVELS.get(comparison.severity, "notice")
     message = "\n".join([headline(comparison), *summary_lines(comparison)])
     return f"::{level} title={_escaped(name, ',:')}::{_escaped(message)}"
 
 
-def step_summary(comparison: Comparison, name: str) -> str:
+def step_summary(comparison: FingerprintDiff, name: str) -> str:
     """The comparison as Markdown."""
     lines = [f"### {name}: {headline(comparison)}", ""]
     lines += [f"- {line}" for line in summary_lines(comparison)]
-    if comparison.movements:
+    if comparison.stage_diffs:
         lines += ["", "| stage | moved | of |", "|---|---:|---:|"]
-        lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.movements]
+        lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.stage_diffs]
     for by in comparison.turned_scores:
         head = "numops" if by == MAIN else f"numops, by {by}"
         lines += ["", f"| {head} | gained | lost |", "|---:|---:|---:|"]
@@ -96,12 +98,12 @@ def step_summary(comparison: Comparison, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _examples(comparison: Comparison) -> str:
+def _examples(comparison: FingerprintDiff) -> str:
     return "\n".join(line for each in example_lines(comparison) for line in each)
 
 
 def on_github(
-    comparison: Comparison, name: str, environment: Mapping[str, str] = os.environ
+    comparison: FingerprintDiff, name: str, environment: Mapping[str, str] = os.environ
 ) -> str | None:
     """Append to the step summary and give the annotation to print; None elsewhere."""
     if environment.get("GITHUB_ACTIONS") != "true":

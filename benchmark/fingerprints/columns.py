@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.logits import Logits, Whole
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.records import TokenIds
 from benchmark.runs.environment import Environment
 from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read_scores
@@ -19,7 +19,7 @@ from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read
 Arrays = Mapping[str, NDArray[np.uint8]]
 
 
-def pack(record: Record) -> bytes:
+def pack(record: Fingerprint) -> bytes:
     """All of a record that :func:`benchmark.fingerprints.storage.readable` leaves out."""
     stages = {name: asdict(stage) for name, stage in record.stages.items()}
     allowed = record.allowed
@@ -50,7 +50,7 @@ def pack(record: Record) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -> Record:
+def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -> Fingerprint:
     """The record, given what the readable part has of it.
 
     Raises:
@@ -63,7 +63,7 @@ def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -
     if words["sets"] is not None:
         sets = tuple(AllowedSet(**each) for each in words["sets"])
         allowed = Allowed(sets, _rows(columns, "along"))
-    return Record(
+    return Fingerprint(
         environment=environment,
         stages={
             name: StageRecord(_digests(columns[f"digests.{name}"]), stage["failed"])

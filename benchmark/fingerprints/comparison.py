@@ -10,10 +10,10 @@ from benchmark.fingerprints.attribution import Suspect
 from benchmark.fingerprints.examples import Example
 from benchmark.fingerprints.flips import Change, Flip
 from benchmark.fingerprints.logits import Shift
-from benchmark.fingerprints.movements import Movement
 from benchmark.fingerprints.noise import Floor
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import uncompared_scores
+from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES, in_order
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.paired import PairedTest
@@ -43,20 +43,20 @@ EXIT_STATUSES: Mapping[Severity, int] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FingerprintDiff:
     """What two records differ in.
 
-    ``movements`` are the stages that differ, in order; ``shifts`` those of log-probabilities by
+    ``stage_diffs`` are the stages that differ, in order; ``shifts`` those of log-probabilities by
     state; ``changes`` the answers whose tokens differ, ``excused`` the states among them whose
     first changed token was a near tie; ``all_flips`` and ``tests`` are the queries that turned
     round and the clustered test of outcomes, by every score that both records have.
     """
 
-    old: Record
-    new: Record
+    old: Fingerprint
+    new: Fingerprint
     alignment: Alignment
     floor: Floor
-    movements: tuple[Movement, ...]
+    stage_diffs: tuple[StageDiff, ...]
     shifts: Mapping[int, Shift]
     changes: tuple[Change, ...]
     excused: frozenset[int]
@@ -66,9 +66,9 @@ class Comparison:
     examples: tuple[Example, ...] = ()
 
     @property
-    def moved(self) -> tuple[Movement, ...]:
+    def moved(self) -> tuple[StageDiff, ...]:
         """The stages that moved beyond noise."""
-        return tuple(each for each in self.movements if not each.within)
+        return tuple(each for each in self.stage_diffs if not each.within)
 
     @property
     def stage(self) -> str | None:
@@ -90,7 +90,7 @@ class Comparison:
             return Severity.REGRESSION
         if self.moved:
             return Severity.DRIFT
-        return Severity.NOISE if self.movements else Severity.SAME
+        return Severity.NOISE if self.stage_diffs else Severity.SAME
 
     @property
     def flips(self) -> tuple[Flip, ...]:
@@ -117,7 +117,7 @@ class Comparison:
     @property
     def failed(self) -> dict[str, str]:
         """The stages that ended in an error now and did not in the old record."""
-        found = ((each.stage, each.failed) for each in self.movements)
+        found = ((each.stage, each.failed) for each in self.stage_diffs)
         return {name: line for name, line in found if line and not self.old.stages[name].failed}
 
     @property
@@ -163,7 +163,7 @@ class Comparison:
             "exit_status": self.exit_status,
             "stage": self.stage,
             "states": len(self.alignment.pairs),
-            "stages": {each.stage: each.as_json() for each in self.movements},
+            "stages": {each.stage: each.as_json() for each in self.stage_diffs},
             "failed": self.failed,
             "not_compared": {**self.uncompared, **self.uncompared_scores},
             "logits": {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from benchmark.fingerprints.logits import RESOLUTION, shift
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import outcomes_differ
 from benchmark.scoring.outcomes import MAIN
 
@@ -26,7 +26,7 @@ class Example:
         return asdict(self)
 
 
-Show = Callable[[str, Record, Record, int, int], Example | None]
+Show = Callable[[str, Fingerprint, Fingerprint, int, int], Example | None]
 """Returns the example of a stage, given two records and the number of the state in each.
 
 None if the records keep nothing of it to show.
@@ -47,26 +47,28 @@ def _cut(text: str, start: int, at: int) -> str:
     return before + text[start : at + _AROUND] + after
 
 
-def digest_example(stage: str, old: Record, new: Record, one: int, other: int) -> Example:
+def digest_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
     """Return the digests of the state."""
     before, after = old.stages[stage].digests[one], new.stages[stage].digests[other]
     return Example(one, stage, f"digest {before}", f"digest {after}")
 
 
-def dataset_example(stage: str, old: Record, new: Record, one: int, other: int) -> Example:
+def dataset_example(
+    stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int
+) -> Example:
     """Return the digests of the state, and where it was and is."""
     example = digest_example(stage, old, new, one, other)
     return replace(example, where=f"state {one}, now {other}")
 
 
-def prompt_example(stage: str, old: Record, new: Record, one: int, other: int) -> Example:
+def prompt_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
     """Return where the texts part, if the records keep them."""
     if one < len(old.samples) and other < len(new.samples):
         return side_by_side(one, old.samples[one].prompt, new.samples[other].prompt)
     return digest_example(stage, old, new, one, other)
 
 
-def tokens_example(stage: str, old: Record, new: Record, one: int, other: int) -> Example:
+def tokens_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
     """Return the token ids where they part; of later states, whose ids are not kept, digests."""
     counts = f"{old.lengths[one]} tokens", f"{new.lengths[other]} tokens"
     if one >= len(old.samples) or other >= len(new.samples):
@@ -80,7 +82,9 @@ def tokens_example(stage: str, old: Record, new: Record, one: int, other: int) -
     return Example(one, f"token {at}", f"{counts[0]}: {ids[0]}", f"{counts[1]}: {ids[1]}")
 
 
-def logits_example(_: str, old: Record, new: Record, one: int, other: int) -> Example | None:
+def logits_example(
+    _: str, old: Fingerprint, new: Fingerprint, one: int, other: int
+) -> Example | None:
     """Return the tokens kept where the log-probabilities differ most."""
     if old.logits is None or new.logits is None:
         return None
@@ -93,12 +97,12 @@ def logits_example(_: str, old: Record, new: Record, one: int, other: int) -> Ex
     return Example(one, f"answer token {at}, ids with log-probabilities", shown[0], shown[1])
 
 
-def text_example(_: str, old: Record, new: Record, one: int, other: int) -> Example:
+def text_example(_: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
     """Return where the answers' texts part."""
     return side_by_side(one, old.texts[one], new.texts[other])
 
 
-def outcome_example(_: str, old: Record, new: Record, one: int, other: int) -> Example:
+def outcome_example(_: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
     """Return what is right and wrong by the first score that differs."""
     by = next(iter(outcomes_differ(old, new, one, other)), MAIN)
     before, after = old.scores[by][one], new.scores[by][other]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmark.decoding.sequences import common_length
+from benchmark.decoding.common_prefix import common_length
 from benchmark.fingerprints.alignment import Alignment
 from benchmark.fingerprints.logits import log_probability
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.records import Outcome, TokenIds
 
 NEAR = 2.0
@@ -45,7 +45,7 @@ class Flip:
     gained: bool
 
 
-def changes(old: Record, new: Record, alignment: Alignment) -> tuple[Change, ...]:
+def changes(old: Fingerprint, new: Fingerprint, alignment: Alignment) -> tuple[Change, ...]:
     """The states whose generated tokens differ."""
     if not old.output or not new.output:
         return ()
@@ -56,7 +56,7 @@ def changes(old: Record, new: Record, alignment: Alignment) -> tuple[Change, ...
     )
 
 
-def flips(old: Record, new: Record, alignment: Alignment, by: str) -> tuple[Flip, ...]:
+def flips(old: Fingerprint, new: Fingerprint, alignment: Alignment, by: str) -> tuple[Flip, ...]:
     """Return the queries that turned round by one score, of the states that both have."""
     found = []
     for one, other in alignment.pairs:
@@ -69,7 +69,7 @@ def flips(old: Record, new: Record, alignment: Alignment, by: str) -> tuple[Flip
 
 
 def paired(
-    old: Record, new: Record, alignment: Alignment, by: str
+    old: Fingerprint, new: Fingerprint, alignment: Alignment, by: str
 ) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
     """The outcomes of the states that are the same in both: of one sequence, with one numops."""
     before, after = old.scores[by], new.scores[by]
@@ -78,7 +78,7 @@ def paired(
     return [one for one, _ in same], [other for _, other in same]
 
 
-def _change(old: Record, new: Record, pair: tuple[int, int]) -> Change:
+def _change(old: Fingerprint, new: Fingerprint, pair: tuple[int, int]) -> Change:
     one, other = pair
     before, after = old.output[one], new.output[other]
     position = common_length(before, after)
@@ -97,7 +97,7 @@ def _at(ids: TokenIds, position: int) -> int | None:
 
 
 def _margin(
-    record: Record, state: int, before: TokenIds, tokens: tuple[int | None, int | None]
+    record: Fingerprint, state: int, before: TokenIds, tokens: tuple[int | None, int | None]
 ) -> float | None:
     """How much likelier the record has the old token than the new, after the same text."""
     first, second = tokens

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from benchmark.errors import SettingError
-from benchmark.models.sources import load_source_tokenizer, source
+from benchmark.models.downloads import load_source_tokenizer, source
 
 
 @cache

@@ -54,7 +54,7 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
         ValueError: when there is no path at all.
         TypeError: for an engine that loads no weights.
     """
-    from benchmark.decoding.teacher_forcing import Forced, Row, forced
+    from benchmark.decoding.teacher_forcing import Forced, ForcedSequence, forced
 
     followed = [i for i in loaded.order if path[i]]
     if not followed:
@@ -62,7 +62,7 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
     decoder, prompts = loaded.decoder, loaded.questions.prompt_ids
     if decoder.model is None:
         raise TypeError(f"engine {decoder.settings.engine} loads no weights")
-    rows = [Row(prompts[i], path[i]) for i in followed]
+    rows = [ForcedSequence(prompts[i], path[i]) for i in followed]
     size = decoder.settings.limits.batch_size
     found, total = list[Forced](), len(rows)
     for batch in forced(decoder.model, rows, OTHERS, size, decoder.tokenizer.eos_id):

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits, shift
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.models.hardware import on_threads
 from benchmark.records import Outcome
 from benchmark.runs.requests import Progress, Quiet
@@ -22,11 +22,11 @@ _THREADS = (1, 2, 4)
 
 
 def repeated(
-    record: Record,
+    record: Fingerprint,
     loaded: Loaded | None,
     repeats: int,
     progress: Progress,
-) -> Record:
+) -> Fingerprint:
     """The record with so many repeats measured; as it was where logits or output failed."""
     if loaded is None or record.logits is None or not record.outcomes:
         if repeats:
@@ -55,7 +55,7 @@ def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]
 
 
 def _repeat(
-    record: Record,
+    record: Fingerprint,
     before: Logits,
     loaded: Loaded,
     number: int,

@@ -51,7 +51,7 @@ def first_samples(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Record:
+class Fingerprint:
     """What one environment made of each stage, state by state in the order of the data.
 
     ``path`` is the answer that constraint and log-probabilities were recorded along, ``output``
@@ -86,10 +86,10 @@ class Record:
 
     @property
     def kind(self) -> str:
-        """The verb that made it: ``fingerprint``, ``plain`` or ``sentinel``."""
+        """The verb that made it: ``fingerprint``, ``vanilla`` or ``tokenizers``."""
         if "families" in self.environment.data:
-            return "sentinel"
-        return "plain" if self.environment.protocol.get("name") == "plain use" else "fingerprint"
+            return "tokenizers"
+        return "vanilla" if self.environment.protocol.get("name") == "vanilla" else "fingerprint"
 
     @property
     def state_digests(self) -> tuple[str, ...]:

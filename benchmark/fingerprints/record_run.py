@@ -10,19 +10,19 @@ from benchmark.errors import SettingError
 from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
-from benchmark.fingerprints.record import Allowed, Record, first_samples
-from benchmark.fingerprints.run_environment import surroundings
+from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
+from benchmark.fingerprints.run_environment import run_environment
 from benchmark.fingerprints.stage import Stage
-from benchmark.fingerprints.stage_recorder import Attempts, MissingStageError, needed
+from benchmark.fingerprints.stage_recorder import MissingStageError, StageRecorder, needed
 from benchmark.fingerprints.stages import (
     CONSTRAINT,
     DATASET,
+    GENERATED_IDS,
     LOGITS,
     OUTCOME,
-    OUTPUT,
     PROMPT,
+    PROMPT_IDS,
     STAGES,
-    TOKENS,
     WEIGHTS,
     allowed_set,
     own_libraries,
@@ -57,12 +57,12 @@ class FingerprintRequest:
     """
 
     run: RunRequest
-    along: Record | None = None
+    along: Fingerprint | None = None
     repeats: int = 0
     order: Sequence[int] | None = None
 
 
-def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
+def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
     """Record every stage of a run; one that raises is recorded as failed.
 
     Raises:
@@ -78,7 +78,7 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Record:
     return made.record()
 
 
-def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> Record:
+def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> Fingerprint:
     """The fingerprint of the request, made now, where its model has room; it is not stored.
 
     Raises:
@@ -99,19 +99,19 @@ class _Fingerprint:
     states: Sequence[State]
     location: Location
     progress: Progress
-    attempts: Attempts = field(default_factory=Attempts)
+    attempts: StageRecorder = field(default_factory=StageRecorder)
 
-    def record(self) -> Record:
+    def record(self) -> Fingerprint:
         for row in STAGES.values():
             if self.settings.engine_row.loads_weights or not row.of_weights:
                 self.attempts.take(row, self)
-        prompts = self._get(TOKENS)
-        record = Record(
+        prompts = self._get(PROMPT_IDS)
+        record = Fingerprint(
             environment=self._environment(),
             stages=self.attempts.stages,
             path=tuple(self.path),
             output=self._output,
-            texts=tuple(completion.text for completion in self._get(OUTPUT) or ()),
+            texts=tuple(completion.text for completion in self._get(GENERATED_IDS) or ()),
             lengths=tuple(map(len, prompts or ())),
             allowed=self._get(CONSTRAINT),
             logits=self._get(LOGITS) if self.settings.engine_row.loads_weights else None,
@@ -159,13 +159,13 @@ class _Fingerprint:
         return decoded(ready, self.progress)
 
     def allowed(self) -> Allowed:
-        from benchmark.decoding.constraint_trace import Walker
+        from benchmark.decoding.constraint_trace import ConstraintTrace
 
         if len(self.path) != len(self.states):
             raise MissingStageError(f"not reached: {self._missing()} failed")
         if not self.settings.engine_row.constrained:
             return Allowed((), ((),) * len(self.path))
-        walker = Walker(compiled(self.task.expression, self.tokenizer, self._weights))
+        walker = ConstraintTrace(compiled(self.task.expression, self.tokenizer, self._weights))
         along = tuple(walker.along(answer) for answer in self.path)
         return Allowed(tuple(map(allowed_set, walker.sets)), along)
 
@@ -183,11 +183,11 @@ class _Fingerprint:
         output = self._output
         if self.request.along is not None:
             return self._followed(self.request.along, output or [()] * len(self.states))
-        if output or self._get(TOKENS) is None:
+        if output or self._get(PROMPT_IDS) is None:
             return output
         return [(*answer, self.tokenizer.eos_id) for answer in self._questions.correct]
 
-    def _followed(self, along: Record, own: Sequence[TokenIds]) -> Sequence[TokenIds]:
+    def _followed(self, along: Fingerprint, own: Sequence[TokenIds]) -> Sequence[TokenIds]:
         """Return the older record's answers, and our own to states that it does not have."""
         answers = dict(zip(along.state_digests, along.path, strict=False))
         digests = self.attempts.stages[DATASET.name].digests
@@ -203,13 +203,13 @@ class _Fingerprint:
         """The generated tokens, with the end of the sequence where it was generated."""
         return tuple(
             (*each.token_ids, self.tokenizer.eos_id) if each.finished else each.token_ids
-            for each in self._get(OUTPUT) or ()
+            for each in self._get(GENERATED_IDS) or ()
         )
 
     @cached_property
     def _loaded(self) -> Loaded | None:
         """The model, ready for its prompts; None if it or they are missing."""
-        model, prompts = self._weights, self._get(TOKENS)
+        model, prompts = self._weights, self._get(PROMPT_IDS)
         if prompts is None or (model is None and self.settings.engine_row.loads_weights):
             return None
         decoder = Decoder(
@@ -229,7 +229,7 @@ class _Fingerprint:
 
     def _environment(self) -> Environment:
         """Return the environment of the run, with the libraries that stages' own rows name."""
-        known = surroundings(
+        known = run_environment(
             self.request.run,
             self.settings,
             self.location,

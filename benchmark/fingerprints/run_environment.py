@@ -10,7 +10,7 @@ from benchmark.runs.settings import ResolvedSettings
 from benchmark.tasks import DEFAULT
 
 
-def surroundings(
+def run_environment(
     request: RunRequest, settings: ResolvedSettings, location: Location, loaded: Decoder | None
 ) -> Environment:
     """Everything that the record depends on; without a loaded model less is known of it."""
@@ -22,7 +22,7 @@ def surroundings(
         model={
             "name": location.folder.name if not location.gguf else location.gguf,
             "revision": request.revision,
-            "fingerprint": location.fingerprint,
+            "fingerprint": location.digest,
             **parts(location),
             **(_as_loaded(loaded) if loaded else {}),
         },

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.fingerprints.digests import digest
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.records import Outcome
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import SCORES
@@ -24,12 +24,12 @@ def count_digests(counts: Iterable[Counts]) -> Iterator[str]:
     return (digest([each]) for each in counts)
 
 
-def common_scores(old: Record, new: Record) -> tuple[str, ...]:
+def common_scores(old: Fingerprint, new: Fingerprint) -> tuple[str, ...]:
     """Return the scores that both records have outcomes by, the main one first."""
     return tuple(by for by in SCORES if old.scores.get(by) and new.scores.get(by))
 
 
-def uncompared_scores(old: Record, new: Record) -> dict[str, str]:
+def uncompared_scores(old: Fingerprint, new: Fingerprint) -> dict[str, str]:
     """Return the scores that only one of two records with outcomes has: old or new."""
     if not (old.scores and new.scores):
         return {}
@@ -37,7 +37,7 @@ def uncompared_scores(old: Record, new: Record) -> dict[str, str]:
     return {by: "old" if by in old.scores else "new" for by in apart}
 
 
-def outcomes_differ(old: Record, new: Record, one: int, other: int) -> tuple[str, ...]:
+def outcomes_differ(old: Fingerprint, new: Fingerprint, one: int, other: int) -> tuple[str, ...]:
     """Return the scores by which a state's outcome differs."""
     return tuple(
         by

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.examples import Example, Show, digest_example
 from benchmark.fingerprints.logits import Logits
-from benchmark.fingerprints.movements import (
-    FindMovement,
-    Movement,
-    RecordPair,
-    states_moved,
-    whole_moved,
+from benchmark.fingerprints.record import Allowed, Fingerprint
+from benchmark.fingerprints.stage_diffs import (
+    FindDiff,
+    FingerprintPair,
+    StageDiff,
+    states_diff,
+    whole_diff,
 )
-from benchmark.fingerprints.record import Allowed, Record
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, State, TokenIds
 from benchmark.tasks import Task
@@ -74,7 +74,7 @@ class Recording(Protocol):
         """Return the log-probabilities along the path."""
 
 
-def wholly_apart(old: Record, new: Record, one: int, other: int) -> float:  # noqa: ARG001
+def wholly_apart(old: Fingerprint, new: Fingerprint, one: int, other: int) -> float:  # noqa: ARG001
     """Return 1: two states that differ are as far apart as any."""
     return 1.0
 
@@ -105,37 +105,37 @@ class StageRow(ABC):
     excusable: bool = False
     portable: bool = True
     decisive: bool = False
-    difference: FindMovement | None = None
+    difference: FindDiff | None = None
     example: Show | None = None
-    distance: Callable[[Record, Record, int, int], float] = wholly_apart
+    distance: Callable[[Fingerprint, Fingerprint, int, int], float] = wholly_apart
     reached_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @abstractmethod
     def take(self, run: Recording) -> tuple[object, tuple[str, ...]]:
         """Make the stage's value; return it with its digests."""
 
-    def moved(self, compared: RecordPair) -> Movement | None:
+    def moved(self, compared: FingerprintPair) -> StageDiff | None:
         """Return how the stage differs between two records that both have it."""
         before, after = compared.old.stages[self.name], compared.new.stages[self.name]
         ended = _ended(self.name, before, after, len(compared.pairs))
         if ended or (before.failed and not (before.digests and after.digests)):
             return ended
-        difference = self.difference or (whole_moved if self.whole else states_moved)
-        movement = difference(self.name, compared)
-        excused = movement is not None and self.excusable and self._excused(movement, compared)
-        return replace(movement, within=True) if movement and excused else movement
+        difference = self.difference or (whole_diff if self.whole else states_diff)
+        stage_diff = difference(self.name, compared)
+        excused = stage_diff is not None and self.excusable and self._excused(stage_diff, compared)
+        return replace(stage_diff, within=True) if stage_diff and excused else stage_diff
 
-    def shown(self, old: Record, new: Record, one: int, other: int) -> Example | None:
+    def shown(self, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example | None:
         """Return an example of a state in which the stage differs, if there is one to show."""
         if self.example is not None:
             return self.example(self.name, old, new, one, other)
         return None if self.whole else digest_example(self.name, old, new, one, other)
 
-    def _excused(self, movement: Movement, compared: RecordPair) -> bool:
+    def _excused(self, stage_diff: StageDiff, compared: FingerprintPair) -> bool:
         """Whether only states differ whose answers changed by noise."""
         if self.whole:
             return compared.differ_by_noise_alone
-        return set(movement.states) <= compared.excused
+        return set(stage_diff.states) <= compared.excused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +156,12 @@ class Stage(StageRow, Generic[T]):
         return value, tuple(self.digests(value))
 
 
-def _ended(name: str, old: StageRecord, new: StageRecord, count: int) -> Movement | None:
-    """Return the movement of a stage that fails in one of the records."""
+def _ended(name: str, old: StageRecord, new: StageRecord, count: int) -> StageDiff | None:
+    """Return the stage_diff of a stage that fails in one of the records."""
     if not (old.failed or new.failed):
         return None
     if old.failed and new.failed:
         # Broken before as now: nothing moved, but the words are kept where they changed.
-        return None if old.failed == new.failed else Movement(name, (), count, new.failed)
+        return None if old.failed == new.failed else StageDiff(name, (), count, new.failed)
     note = None if new.failed else f"works again; it failed: {old.failed}"
-    return Movement(name, tuple(range(count)), count, new.failed, note)
+    return StageDiff(name, tuple(range(count)), count, new.failed, note)

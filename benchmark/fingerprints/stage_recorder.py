@@ -17,7 +17,7 @@ class MissingStageError(Exception):
 
 
 @dataclass
-class Attempts:
+class StageRecorder:
     """The stages so far, each with its digests or with the error that ended it."""
 
     stages: dict[str, StageRecord] = field(default_factory=dict)

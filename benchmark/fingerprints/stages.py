@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.fingerprints.allowed import (
+    constraint_diff,
     constraint_distance,
     constraint_example,
-    constraint_moved,
 )
 from benchmark.fingerprints.digests import digest
 from benchmark.fingerprints.examples import (
@@ -18,15 +18,15 @@ from benchmark.fingerprints.examples import (
     tokens_example,
 )
 from benchmark.fingerprints.logits import Logits
-from benchmark.fingerprints.movements import (
-    counts_moved,
-    dataset_moved,
-    logits_moved,
-    outcomes_moved,
-)
 from benchmark.fingerprints.record import Allowed, AllowedSet
 from benchmark.fingerprints.scores import count_digests, outcome_digests
 from benchmark.fingerprints.stage import Recording, Stage, StageRow
+from benchmark.fingerprints.stage_diffs import (
+    counts_diff,
+    dataset_diff,
+    logits_diff,
+    outcomes_diff,
+)
 from benchmark.models.weights import weights_digest
 from benchmark.records import Answer, Completion, Outcome, TokenIds
 from benchmark.scoring.counts import Counts, count
@@ -79,7 +79,7 @@ def _of_answers(answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def _answers(run: Recording) -> Sequence[Answer]:
-    return [run.task.parse(completion.text) for completion in run.value(OUTPUT)]
+    return [run.task.parse(completion.text) for completion in run.value(GENERATED_IDS)]
 
 
 def _scores(run: Recording) -> Mapping[str, tuple[Outcome, ...]]:
@@ -95,7 +95,7 @@ DATASET = Stage[Sequence[Sequence[str]]](
     what="the rows of the state: text, gold contents, numops",
     make=lambda run: [list(run.task.rows(state)) for state in run.states],
     digests=_of_states,
-    difference=dataset_moved,
+    difference=dataset_diff,
     example=dataset_example,
 )
 PROMPT = Stage[Sequence[str]](
@@ -105,8 +105,8 @@ PROMPT = Stage[Sequence[str]](
     digests=_of_texts,
     example=prompt_example,
 )
-TOKENS = Stage[Sequence[TokenIds]](
-    name="tokens",
+PROMPT_IDS = Stage[Sequence[TokenIds]](
+    name="prompt_ids",
     what="its token ids",
     make=lambda run: run.prompts(),
     digests=_of_tokens,
@@ -117,7 +117,7 @@ CONSTRAINT = Stage[Allowed](
     what="the set of allowed tokens at each token of the recorded answer",
     make=lambda run: run.allowed(),
     digests=_of_allowed,
-    difference=constraint_moved,
+    difference=constraint_diff,
     example=constraint_example,
     distance=constraint_distance,
 )
@@ -136,11 +136,11 @@ LOGITS = Stage[Logits](
     of_weights=True,
     make=lambda run: run.logits(),
     digests=_of_logits,
-    difference=logits_moved,
+    difference=logits_diff,
     example=logits_example,
 )
-OUTPUT = Stage[Sequence[Completion]](
-    name="output",
+GENERATED_IDS = Stage[Sequence[Completion]](
+    name="generated_ids",
     what="the tokens generated",
     excusable=True,
     portable=False,
@@ -164,11 +164,11 @@ OUTCOME = Stage[Mapping[str, tuple[Outcome, ...]]](
     portable=False,
     make=_scores,
     digests=outcome_digests,
-    difference=outcomes_moved,
+    difference=outcomes_diff,
     example=outcome_example,
 )
-VERDICT = Stage[Sequence[Counts]](
-    name="verdict",
+COUNTS = Stage[Sequence[Counts]](
+    name="counts",
     what="one by score: counts by numops",
     whole=True,
     excusable=True,
@@ -176,12 +176,12 @@ VERDICT = Stage[Sequence[Counts]](
     decisive=True,
     make=_counts,
     digests=count_digests,
-    difference=counts_moved,
+    difference=counts_diff,
 )
 
 _ROWS: tuple[StageRow, ...] = (
-    *(DATASET, PROMPT, TOKENS, CONSTRAINT, WEIGHTS),
-    *(LOGITS, OUTPUT, ANSWER, OUTCOME, VERDICT),
+    *(DATASET, PROMPT, PROMPT_IDS, CONSTRAINT, WEIGHTS),
+    *(LOGITS, GENERATED_IDS, ANSWER, OUTCOME, COUNTS),
 )
 STAGES: dict[str, StageRow] = {row.name: row for row in _ROWS}
 """The stages by name, in the order of the pipeline."""

@@ -22,16 +22,20 @@ from benchmark.errors import DataError
 from benchmark.fingerprints.columns import pack, unpack
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.logits import RESOLUTION
+from benchmark.fingerprints.migration import (
+    FORMAT,
+    current_document,
+    current_stages,
+    readable_formats,
+)
 from benchmark.fingerprints.noise import Repeat, floor
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
 from benchmark.records import Tally
 from benchmark.runs.environment import Environment
 from benchmark.runs.store.files import replacing
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import main_first
-
-FORMAT = 1
 
 _GZIP = ".gz"
 _COLUMNS = ".columns.xz"
@@ -51,7 +55,7 @@ def columns_path(path: Path) -> Path:
     return path.with_suffix(_COLUMNS)
 
 
-def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -> None:
+def write_fingerprint(record: Fingerprint, path: Path, blessings: Sequence[object] = ()) -> None:
     """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
 
     A failure leaves what was there before. ``blessings`` are the reasons that were given for it,
@@ -59,7 +63,7 @@ def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -
     """
     if path.suffix == _GZIP:
         with replacing(path) as whole:
-            whole.write_bytes(gzip.compress(record_text(record).encode(), mtime=0))
+            whole.write_bytes(gzip.compress(fingerprint_text(record).encode(), mtime=0))
         return
     columns = compressed(record)
     why = {"blessings": list(blessings)} if blessings else {}
@@ -69,14 +73,14 @@ def write_record(record: Record, path: Path, blessings: Sequence[object] = ()) -
         read.write_text(_text(document), encoding="utf-8")
 
 
-def record_text(record: Record) -> str:
+def fingerprint_text(record: Fingerprint) -> str:
     """A record with its columns as one JSON text."""
     columns = base64.b85encode(compressed(record)).decode()
     return _text({**readable(record), "columns": columns})
 
 
-def read_text(text: str, source: str = "fingerprint") -> Record:
-    """The inverse of :func:`record_text`.
+def read_text(text: str, source: str = "fingerprint") -> Fingerprint:
+    """The inverse of :func:`fingerprint_text`.
 
     Raises:
         DataError: naming the source, when it is no record or a damaged one.
@@ -86,8 +90,8 @@ def read_text(text: str, source: str = "fingerprint") -> Record:
         return restored(document, base64.b85decode(str(document["columns"])))
 
 
-def read_record(path: Path) -> Record:
-    """The record in a file that :func:`write_record` wrote.
+def read_fingerprint(path: Path) -> Fingerprint:
+    """The record in a file that :func:`write_fingerprint` wrote.
 
     Raises:
         DataError: when there is none, or it is damaged, or its columns are of another record.
@@ -124,13 +128,13 @@ def _document(text: str, source: str) -> dict[str, object]:
     document = json.loads(text)
     if not isinstance(document, dict) or "format" not in document:
         raise DataError(f"{source}: no fingerprint; python -m benchmark fingerprint writes one")
-    if document["format"] != FORMAT:
-        theirs = document["format"]
-        raise DataError(f"{source}: of format {theirs}, and {FORMAT} is read; record it again")
+    if document["format"] not in readable_formats():
+        theirs, ours = document["format"], ", ".join(map(str, readable_formats()))
+        raise DataError(f"{source}: of format {theirs}, and {ours} are read; record it again")
     return document
 
 
-def readable(record: Record) -> dict[str, object]:
+def readable(record: Fingerprint) -> dict[str, object]:
     """What a person reads of a record, as JSON."""
     return {
         "format": FORMAT,
@@ -147,7 +151,7 @@ def readable(record: Record) -> dict[str, object]:
     }  # fmt: skip
 
 
-def compressed(record: Record) -> bytes:
+def compressed(record: Fingerprint) -> bytes:
     """The columns of a record; the same record gives the same bytes."""
     raw = pack(record)
     # The preset's own dictionary, 64 MB, takes longer to lay out than a small record to compress.
@@ -156,16 +160,19 @@ def compressed(record: Record) -> bytes:
     return lzma.compress(raw, filters=[best])
 
 
-def restored(document: Mapping[str, object], columns: bytes) -> Record:
+def restored(document: Mapping[str, object], columns: bytes) -> Fingerprint:
     """The record of a readable part and its columns.
 
     Raises:
         ValueError: when the two do not go together, as where one was edited.
         KeyError, TypeError, EOFError, LZMAError and others: when they are damaged.
     """
+    older = document["format"] != FORMAT
+    document = current_document(document)
     environment = _ENVIRONMENT.validate_python(document["environment"])
     repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
     record = unpack(lzma.decompress(columns), environment, repeats)
+    record = current_stages(record) if older else record
     told = json.loads(_text(readable(record)))
     if edited := [name for name in told if told[name] != document.get(name)]:
         raise ValueError(f"{', '.join(edited)} not as in the columns")
@@ -195,3 +202,23 @@ def _text(document: Mapping[str, object]) -> str:
 
 def _digest(columns: bytes) -> str:
     return hashlib.sha256(columns).hexdigest()[:16]
+
+
+def migrate(path: Path) -> bool:
+    """Rewrite a record of an older format in that of now; return whether it was one.
+
+    Reasons given when a snapshot was blessed are kept.
+
+    Raises:
+        DataError: as :func:`read_fingerprint`.
+    """
+    record = read_fingerprint(path)
+    with _checked(str(path)):
+        raw = path.read_bytes()
+        text = gzip.decompress(raw).decode() if path.suffix == _GZIP else raw.decode()
+        document = _document(text, str(path))
+    if document["format"] == FORMAT:
+        return False
+    blessings = document.get("blessings")
+    write_fingerprint(record, path, blessings if isinstance(blessings, list) else ())
+    return True

@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict
 from benchmark.errors import DataError
 from benchmark.fingerprints.comparison import Severity
 from benchmark.fingerprints.stages import STAGES
-from benchmark.models.entries import valid
+from benchmark.models.validation import valid
 from benchmark.scoring.outcomes import MAIN, OTHERS
 
 
-class _Part(BaseModel):
+class _SummaryModel(BaseModel):
     """A part of the document; what the page does not show is left aside."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class StageShift(_Part):
+class StageShift(_SummaryModel):
     """A stage that differs: in so many states, of so many; ``failed`` is the line of its error."""
 
     states: int
@@ -28,7 +28,7 @@ class StageShift(_Part):
     note: str | None = None
 
 
-class Turned(_Part):
+class Turned(_SummaryModel):
     """Queries that are right now and were not, and the other way round."""
 
     gained: int
@@ -41,20 +41,20 @@ class Flips(Turned):
     by_numops: Mapping[str, Turned] = {}
 
 
-class Turns(_Part):
+class Turns(_SummaryModel):
     """The flips by a score other than the main one."""
 
     flips: Flips
 
 
-class LogitShift(_Part):
+class LogitShift(_SummaryModel):
     """The largest difference of a log-probability, and the floor it is held against, in nats."""
 
     largest: float
     floor: float
 
 
-class DriftSuspect(_Part):
+class DriftSuspect(_SummaryModel):
     """A difference of the environments; ``reach``: how directly it acts on the stage, 3 to 0."""
 
     kind: str
@@ -64,7 +64,7 @@ class DriftSuspect(_Part):
     reach: int = 0
 
 
-class DriftExample(_Part):
+class DriftExample(_SummaryModel):
     """A state in which the stage moved, old and new."""
 
     state: int
@@ -73,7 +73,7 @@ class DriftExample(_Part):
     new: str
 
 
-class Drift(_Part):
+class Drift(_SummaryModel):
     """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise.
 
     ``flips`` are by the main score, ``others`` those by each other one, none in older documents.

@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.fingerprints.comparison import Comparison, Severity
-from benchmark.fingerprints.movements import Movement
+from benchmark.fingerprints.comparison import FingerprintDiff, Severity
+from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.paired import FEWEST, PairedTest
@@ -35,11 +35,11 @@ _DIRECTNESS = {
 }
 
 
-def shift_report(comparison: Comparison) -> RenderableType:
+def shift_report(comparison: FingerprintDiff) -> RenderableType:
     """What moved, where it began, how much, examples, and what may have done it."""
     parts: list[RenderableType] = [_headline(comparison)]
     parts += map(Text, summary_lines(comparison))
-    if comparison.movements:
+    if comparison.stage_diffs:
         parts.append(_stages(comparison))
     parts += [_flips(comparison, by) for by in comparison.turned_scores]
     if comparison.changes:
@@ -53,7 +53,7 @@ def shift_report(comparison: Comparison) -> RenderableType:
 MARGINS = ("state", "token", "old", "new", "margin then", "margin now")
 
 
-def rendered(comparison: Comparison, width: int = 80) -> str:
+def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
     """The report as plain text of that width."""
     console = Console(file=StringIO(), width=width, color_system=None)
     with console.capture() as capture:
@@ -61,7 +61,7 @@ def rendered(comparison: Comparison, width: int = 80) -> str:
     return capture.get()
 
 
-def headline(comparison: Comparison) -> str:
+def headline(comparison: FingerprintDiff) -> str:
     """Severity and earliest stage, in one line."""
     if comparison.stage is None:
         said = {
@@ -77,7 +77,7 @@ def headline(comparison: Comparison) -> str:
     return f"{comparison.severity.value}: it began at {first.stage}, which {how}{unit}"
 
 
-def summary_lines(comparison: Comparison) -> Iterator[str]:
+def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
     """The figures in sentences."""
     yield from (f"{name}: {line}" for name, line in comparison.failed.items())
     apart = {
@@ -111,42 +111,42 @@ def _test_words(test: PairedTest) -> str:
     )
 
 
-def hardware(comparison: Comparison) -> tuple[str, str]:
+def hardware(comparison: FingerprintDiff) -> tuple[str, str]:
     """The hardware classes of old and new."""
     records = (comparison.old, comparison.new)
     classes = [str(each.environment.hardware.get("hardware_class")) for each in records]
     return classes[0], classes[1]
 
 
-def _headline(comparison: Comparison) -> Text:
+def _headline(comparison: FingerprintDiff) -> Text:
     return Text(headline(comparison), style=f"bold {_STYLES[comparison.severity]}")
 
 
-def _stages(comparison: Comparison) -> Table:
+def _stages(comparison: FingerprintDiff) -> Table:
     table = plain_table(None)
     for name in ("stage", "moved", "of", ""):
         table.add_column(name, justify="right" if name in {"moved", "of"} else "left")
-    found = {movement.stage: movement for movement in comparison.movements}
+    found = {stage_diff.stage: stage_diff for stage_diff in comparison.stage_diffs}
     for stage in STAGES:
-        movement = found.get(stage)
-        if movement is None:
+        stage_diff = found.get(stage)
+        if stage_diff is None:
             where = comparison.uncompared.get(stage)
             note = f"only in the {where} record" if where else ""
             table.add_row(stage, "?" if where else "-", "", note, style="dim")
         else:
             mark = "bold" if stage == comparison.stage else ""
-            count = str(len(movement.states))
-            table.add_row(stage, count, str(movement.of), _words(movement), style=mark)
+            count = str(len(stage_diff.states))
+            table.add_row(stage, count, str(stage_diff.of), _words(stage_diff), style=mark)
     return table
 
 
-def _words(movement: Movement) -> str:
-    if movement.failed:
-        return movement.failed if movement.failed.startswith("not reached") else "fails"
-    return movement.note or ("within noise" if movement.within else "")
+def _words(stage_diff: StageDiff) -> str:
+    if stage_diff.failed:
+        return stage_diff.failed if stage_diff.failed.startswith("not reached") else "fails"
+    return stage_diff.note or ("within noise" if stage_diff.within else "")
 
 
-def _flips(comparison: Comparison, by: str) -> Table:
+def _flips(comparison: FingerprintDiff, by: str) -> Table:
     table = plain_table(None if by == MAIN else f"by {by}")
     by_numops = comparison.flips_by_numops(by)
     table.add_column("numops", justify="right")
@@ -157,7 +157,7 @@ def _flips(comparison: Comparison, by: str) -> Table:
     return table
 
 
-def _margins(comparison: Comparison) -> Table:
+def _margins(comparison: FingerprintDiff) -> Table:
     table = plain_table("First changed token of each answer, margins in nats")
     for name in MARGINS:
         table.add_column(name, justify="right")
@@ -168,7 +168,7 @@ def _margins(comparison: Comparison) -> Table:
     return table
 
 
-def margin_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+def margin_rows(comparison: FingerprintDiff) -> Iterator[tuple[str, ...]]:
     """The first answers that changed, under the heads of :data:`MARGINS`."""
     for change in comparison.changes[:_SHOWN]:
         tokens = (change.old_token, change.new_token)
@@ -181,13 +181,13 @@ def margin_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         )
 
 
-def example_lines(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+def example_lines(comparison: FingerprintDiff) -> Iterator[tuple[str, str, str]]:
     """Where each example is, and what old and new have there."""
     for each in comparison.examples:
         yield f"state {each.state}, {each.where}", f"  old: {each.old!r}", f"  new: {each.new!r}"
 
 
-def _examples(comparison: Comparison) -> Iterator[Text]:
+def _examples(comparison: FingerprintDiff) -> Iterator[Text]:
     for where, old, new in example_lines(comparison):
         text = Text(f"{where}\n", style="bold")
         text.append(f"{old}\n", style="not bold red")
@@ -195,7 +195,7 @@ def _examples(comparison: Comparison) -> Iterator[Text]:
         yield text
 
 
-def _suspects(comparison: Comparison) -> Table:
+def _suspects(comparison: FingerprintDiff) -> Table:
     table = plain_table(f"What differs, by how directly it reaches {comparison.stage}")
     for name in ("", "suspect", "old", "new", "reach"):
         table.add_column(name, overflow="fold")

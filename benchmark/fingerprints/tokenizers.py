@@ -7,11 +7,11 @@ from importlib.resources import files
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.fingerprints.digests import StageRecord, digest
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stage_recorder import line
-from benchmark.fingerprints.stages import CONSTRAINT, DATASET, TOKENS
+from benchmark.fingerprints.stages import CONSTRAINT, DATASET, PROMPT_IDS
 from benchmark.fingerprints.tokenizer_family import Family, Values
-from benchmark.models.sources import load_source_tokenizer, source, sources
+from benchmark.models.downloads import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
@@ -38,7 +38,7 @@ def _state() -> State:
 
 @cache
 def _texts() -> dict[str, str]:
-    path = files("benchmark.fingerprints").joinpath("sentinel_texts.toml")
+    path = files("benchmark.fingerprints").joinpath("tokenizer_texts.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
@@ -62,17 +62,17 @@ def watch(name: str, tokenizer: TransformersTokenizer | None = None) -> Family:
     return Family(name, known, tokens, allowed)
 
 
-def sentinel_record(names: Sequence[str]) -> Record:
+def tokenizers_fingerprint(names: Sequence[str]) -> Fingerprint:
     """A record with one state a family, for ``compare`` and ``bisect``."""
     families = [watch(name) for name in names]
     stages = {
         DATASET.name: StageRecord(tuple(digest([name]) for name in names)),
-        TOKENS.name: _stage(families, "tokenizer"),
+        PROMPT_IDS.name: _stage(families, "tokenizer"),
         CONSTRAINT.name: _stage(families, "constraint"),
     }
     known = dict[AllowedSet, int]()
     along = tuple(_along(family, known) for family in families)
-    return Record(
+    return Fingerprint(
         environment=Environment(versions=versions(), data={"families": " ".join(names)}),
         stages=stages,
         path=tuple(map(_path, families)),
@@ -132,7 +132,7 @@ def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
 
 
 def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
-    spellings = tokenizer.spellings
+    token_bytes = tokenizer.token_bytes
     prompt_ids = _TASK.prompt(tokenizer, _state().description, PromptSettings()).token_ids
     ids = {
         "prompt": prompt_ids,
@@ -143,7 +143,7 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
     if tokenizer.raw.chat_template is not None:
         values["chat"] = _chat(tokenizer)
     return {
-        "vocabulary": f"{len(spellings)} {digest(sorted(spellings.items()))}",
+        "vocabulary": f"{len(token_bytes)} {digest(sorted(token_bytes.items()))}",
         "bos": str(tokenizer.bos_id),
         "leading bos": str(tokenizer.leading_bos),
         "eos": str(tokenizer.eos_id),
@@ -162,9 +162,9 @@ def _chat(tokenizer: TransformersTokenizer) -> str:
 
 
 def _constraint(tokenizer: TransformersTokenizer) -> Values:
-    from benchmark.decoding.constraint_trace import Walker
+    from benchmark.decoding.constraint_trace import ConstraintTrace
 
-    walker = Walker(Constraint(_TASK.expression, tokenizer.spellings, tokenizer.eos_id))
+    walker = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
     along = walker.along((*_answer(tokenizer), tokenizer.eos_id))
     sets = (f"{len(each)} {sum(each)} {digest(each)}" for each in walker.sets)
     return {

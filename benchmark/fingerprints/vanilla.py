@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ModelError
-from benchmark.fingerprints.record import Allowed, Record, first_samples
+from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
 from benchmark.fingerprints.run_environment import data_described
-from benchmark.fingerprints.stage_recorder import Attempts, needed
+from benchmark.fingerprints.stage_recorder import StageRecorder, needed
 from benchmark.fingerprints.stages import (
     ANSWER,
     CONSTRAINT,
+    COUNTS,
     DATASET,
+    GENERATED_IDS,
     OUTCOME,
-    OUTPUT,
     PROMPT,
+    PROMPT_IDS,
     STAGES,
-    TOKENS,
-    VERDICT,
     WEIGHTS,
     allowed_set,
 )
@@ -49,8 +49,8 @@ _TOKENIZERS = ("*token*", "vocab*", "*.gguf")
 """Files that a tokenizer is read from, whatever the family."""
 
 
-def plain_use(model: Path, data: DataRequest) -> Record:
-    """The stages of plain use, in the environment that this runs in.
+def vanilla_fingerprint(model: Path, data: DataRequest) -> Fingerprint:
+    """The stages of vanilla use, in the environment that this runs in.
 
     ``model`` is a folder or GGUF file. A folder with a tokenizer and no weights gets a tiny random
     model, and the stages that depend on weights are left out.
@@ -59,7 +59,7 @@ def plain_use(model: Path, data: DataRequest) -> Record:
         ModelError: when there is no such folder or file, or no tokenizer in it.
     """
     if not model.exists():
-        raise ModelError(f"{model}: no such folder or GGUF file; plain use takes no identifiers")
+        raise ModelError(f"{model}: no such folder or GGUF file; vanilla use takes no identifiers")
     if model.is_dir() and not any(any(model.glob(name)) for name in _TOKENIZERS):
         raise ModelError(f"{model}: no tokenizer in this folder ({', '.join(_TOKENIZERS)})")
     return _Plain(load_states(data), model, data).record()
@@ -72,24 +72,24 @@ class _Plain:
     states: Sequence[State]
     model: Path
     data: DataRequest
-    attempts: Attempts = field(default_factory=Attempts)
+    attempts: StageRecorder = field(default_factory=StageRecorder)
 
-    def record(self) -> Record:
+    def record(self) -> Fingerprint:
         make, attempt = self.attempts.make, self.attempts.attempt
         make(DATASET, lambda: [list(_TASK.rows(state)) for state in self.states])
         sent = make(PROMPT, self._sent)
-        ids = make(TOKENS, lambda: self._encoded(sent))
-        path = attempt("path", lambda: self._answers_after(sent), TOKENS.digests)
+        ids = make(PROMPT_IDS, lambda: self._encoded(sent))
+        path = attempt("path", lambda: self._answers_after(sent), PROMPT_IDS.digests)
         allowed = make(CONSTRAINT, lambda: self._allowed(ids, path))
         said = list[str]()
         scores: Mapping[str, tuple[Outcome, ...]] | None = None
         if self._location is not None:
             make(WEIGHTS, lambda: self._raw_model)
-            said = attempt(OUTPUT.name, lambda: self._said(ids), PROMPT.digests) or []
+            said = attempt(GENERATED_IDS.name, lambda: self._said(ids), PROMPT.digests) or []
             answers = make(ANSWER, lambda: _answers(said))
             scores = make(OUTCOME, lambda: _TASK.score(needed(answers, ANSWER.name), self.states))
-            make(VERDICT, lambda: list(map(count, (scores or {}).values())))
-        return Record(
+            make(COUNTS, lambda: list(map(count, (scores or {}).values())))
+        return Fingerprint(
             environment=self._environment(),
             stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
             path=tuple(path or ()),
@@ -172,7 +172,7 @@ class _Plain:
         along = tuple(
             self._along(ids, answer, known)
             for ids, answer in zip(
-                needed(prompts, TOKENS.name), needed(path, TOKENS.name), strict=True
+                needed(prompts, PROMPT_IDS.name), needed(path, PROMPT_IDS.name), strict=True
             )
         )
         sets = tuple(map(allowed_set, known))
@@ -202,7 +202,7 @@ class _Plain:
         return tuple(numbers)
 
     def _said(self, prompts: Sequence[TokenIds] | None) -> list[str]:
-        needed(prompts, TOKENS.name)
+        needed(prompts, PROMPT_IDS.name)
         with _eager(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on generation, another in every release
             return [
@@ -219,7 +219,7 @@ class _Plain:
         }
         return Environment(
             versions=versions(),
-            protocol={"name": "plain use", "max_new_tokens": _NEW_TOKENS},
+            protocol={"name": "vanilla", "max_new_tokens": _NEW_TOKENS},
             model={"name": self.model.name, **chosen},
             data=data_described(self.data),
         )
@@ -248,4 +248,4 @@ def _eager() -> Any:  # noqa: ANN401
 
 
 def _answers(said: Sequence[str]) -> list[Answer]:
-    return [_TASK.parse(text) for text in needed(said or None, OUTPUT.name)]
+    return [_TASK.parse(text) for text in needed(said or None, GENERATED_IDS.name)]

@@ -9,8 +9,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.hypotheses.checks import Need
 from benchmark.hypotheses.evidence import Evidence
-from benchmark.hypotheses.findings import Verdict
+from benchmark.hypotheses.findings import ClaimVerdict
 from benchmark.hypotheses.model_checks import (
     Best,
     BetterFormat,
@@ -29,7 +30,6 @@ from benchmark.hypotheses.pair_checks import (
     ShrinkingGain,
     SmallGain,
 )
-from benchmark.hypotheses.parts import Need
 from benchmark.hypotheses.results import Results, Score
 
 Check = Annotated[
@@ -74,22 +74,22 @@ class Claim(BaseModel):
         """Whether it is about right answers, which a score counts."""
         return all(part.scored for part in self.parts)
 
-    def judge(self, evidence: Evidence) -> Verdict:
+    def judge(self, evidence: Evidence) -> ClaimVerdict:
         """The verdict on the evidence: a pure function of both."""
-        return Verdict(tuple(group for part in self.parts for group in part.groups(evidence)))
+        return ClaimVerdict(tuple(group for part in self.parts for group in part.groups(evidence)))
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedClaim:
     """A claim with its verdict, and the score that it is by; None if it is by no score.
 
     ``other`` is the verdict by ``set``, if that decides the claim differently.
     """
 
     claim: Claim
-    verdict: Verdict
+    verdict: ClaimVerdict
     score: Score | None = "exact"
-    other: Verdict | None = None
+    other: ClaimVerdict | None = None
 
     def as_json(self) -> dict[str, object]:
         """The claim, what it needs, the verdict with all findings, and what ``set`` says else."""
@@ -113,7 +113,7 @@ def claims() -> dict[str, Claim]:
     return {claim.id: claim for claim in found}
 
 
-def audit(results: Results) -> list[Judged]:
+def audit(results: Results) -> list[JudgedClaim]:
     """Decide every claim on the results, by the score that is comparable with the paper's figures.
 
     That is ``exact``, or ``set`` where one of the results that the claim needs has no other.
@@ -122,14 +122,14 @@ def audit(results: Results) -> list[Judged]:
     return [_judged(claim, evidence) for claim in claims().values()]
 
 
-def _judged(claim: Claim, evidence: Mapping[Score, Evidence]) -> Judged:
+def _judged(claim: Claim, evidence: Mapping[Score, Evidence]) -> JudgedClaim:
     known = [by for by, some in evidence.items() if _all_by(by, claim, some.results)]
     score = known[0] if known else "set"
     verdict = claim.judge(evidence[score])
     if not claim.scored:
-        return Judged(claim, verdict, None)
+        return JudgedClaim(claim, verdict, None)
     other = claim.judge(evidence["set"]) if known == ["exact", "set"] else verdict
-    return Judged(claim, verdict, score, other if other.status != verdict.status else None)
+    return JudgedClaim(claim, verdict, score, other if other.status != verdict.status else None)
 
 
 def _all_by(score: Score, claim: Claim, results: Results) -> bool:

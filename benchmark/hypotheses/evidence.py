@@ -30,7 +30,7 @@ Term = tuple[int, Result, Queries]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class AccuracyDifference:
     """Two figures in per cent, and how sure it is that they differ.
 
     ``low`` and ``high`` are the 95 % interval of after minus before; ``p`` is two-sided, and not
@@ -57,10 +57,10 @@ class Evidence:
     def __init__(self, results: Results) -> None:
         """Take the results."""
         self.results = results
-        self._made: dict[Hashable, Difference] = {}
+        self._made: dict[Hashable, AccuracyDifference] = {}
         self._families: dict[Training, dict[str, float]] = {}
 
-    def of_pair(self, pair_id: str, queries: Queries = NONTRIVIAL) -> Difference | None:
+    def of_pair(self, pair_id: str, queries: Queries = NONTRIVIAL) -> AccuracyDifference | None:
         """Variant minus base; None where one is missing or has no such query."""
         pair = registry().pair(pair_id)
         base, variant = self.results.of(pair.base), self.results.of(pair.variant)
@@ -68,7 +68,7 @@ class Evidence:
 
     def between(
         self, base: Result | None, variant: Result | None, queries: Queries
-    ) -> Difference | None:
+    ) -> AccuracyDifference | None:
         """Variant minus base; None where one is missing or has no such query.
 
         Also where they are by different scores, which say nothing of each other.
@@ -95,7 +95,7 @@ class Evidence:
             self._families[experiment] = dict(zip(family, adjusted, strict=True))
         return self._families[experiment][pair_id]
 
-    def against_chance(self, result: Result | None, queries: Queries) -> Difference | None:
+    def against_chance(self, result: Result | None, queries: Queries) -> AccuracyDifference | None:
         """Accuracy minus the random baseline's; None where one of them is not known."""
         if result is None or result.chance_on(queries) is None:
             return None
@@ -104,14 +104,14 @@ class Evidence:
 
     def against_rate(
         self, result: Result | None, queries: Queries, rate: float
-    ) -> Difference | None:
+    ) -> AccuracyDifference | None:
         """Accuracy minus a rate in 0..1; None where there is no such query."""
         if result is None or not result.by_numops or not result.tally(queries).total:
             return None
         rates = {numops: rate for numops in result.by_numops if numops in queries}
         return self._once((result, queries, rate), partial(_against, result, rates))
 
-    def combined(self, minus: Sequence[Term], plus: Sequence[Term]) -> Difference | None:
+    def combined(self, minus: Sequence[Term], plus: Sequence[Term]) -> AccuracyDifference | None:
         """The one sum of signed shares of correct answers minus the other.
 
         A share is of all queries that any of the terms is about. None where a term has none.
@@ -127,7 +127,7 @@ class Evidence:
         made = partial(_combine, sums[0], sums[1], terms, every)
         return self._once(tuple(terms), made)
 
-    def _once(self, key: Hashable, make: Callable[[], Difference]) -> Difference:
+    def _once(self, key: Hashable, make: Callable[[], AccuracyDifference]) -> AccuracyDifference:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -148,7 +148,7 @@ def _outcomes(results: Sequence[Result]) -> list[tuple[Outcome, ...]] | None:
     return found if same and len(found) == len(results) else None
 
 
-def _compare(base: Result, variant: Result, queries: Queries) -> Difference:
+def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDifference:
     before, after = base.tally(queries), variant.tally(queries)
     if outcomes := _outcomes([base, variant]):
         own, other = outcomes
@@ -159,12 +159,12 @@ def _compare(base: Result, variant: Result, queries: Queries) -> Difference:
         interval = Interval(*(counted.difference + z * counted.error for z in (-_Z, _Z)))
         p_value = counted.two_sided
     how: Literal["paired", "counts"] = "paired" if outcomes else "counts"
-    return Difference(
+    return AccuracyDifference(
         100 * before.accuracy, 100 * after.accuracy, *_percent(interval), p_value, how
     )
 
 
-def _against(result: Result, rates: Mapping[int, float]) -> Difference:
+def _against(result: Result, rates: Mapping[int, float]) -> AccuracyDifference:
     cells = [(tally, rates[n]) for n, tally in result.by_numops.items() if n in rates]
     total = sum(tally.total for tally, _ in cells)
     expected = sum(tally.total * rate for tally, rate in cells) / total
@@ -173,7 +173,7 @@ def _against(result: Result, rates: Mapping[int, float]) -> Difference:
         made = contrast.counted_against(cells)
     else:
         made = contrast.clustered_against(result.outcomes, rates)
-    return Difference(
+    return AccuracyDifference(
         100 * expected,
         100 * accuracy,
         *_percent(made.interval),
@@ -186,12 +186,14 @@ def _share(result: Result, queries: Queries, every: set[Queries]) -> float:
     return result.tally(queries).correct / sum(result.tally(each).total for each in every)
 
 
-def _combine(before: float, after: float, terms: Sequence[Term], every: set[Queries]) -> Difference:
+def _combine(
+    before: float, after: float, terms: Sequence[Term], every: set[Queries]
+) -> AccuracyDifference:
     outcomes = _outcomes([result for _, result, _ in terms])
     made = _signed(terms, outcomes) if outcomes else _counted(terms, every)
     low, high = _percent(made.interval)
     how: Literal["paired", "counts"] = "paired" if outcomes else "counts"
-    return Difference(100 * before, 100 * after, low, high, made.two_sided, how)
+    return AccuracyDifference(100 * before, 100 * after, low, high, made.two_sided, how)
 
 
 def _signed(terms: Sequence[Term], outcomes: Sequence[Sequence[Outcome]]) -> Contrast:

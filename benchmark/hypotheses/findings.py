@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.hypotheses.evidence import Difference
+from benchmark.hypotheses.evidence import AccuracyDifference
 
 LEVEL = 0.05
 """Two-sided; below it a difference counts as more than chance."""
@@ -24,7 +24,7 @@ class Finding:
     figure: str
     holds: bool | None
     sure: bool = True
-    difference: Difference | None = None
+    difference: AccuracyDifference | None = None
     p: float | None = None
 
     def words(self) -> str:
@@ -44,7 +44,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FindingGroup:
     """The findings of one part of a claim: ``all`` of them must hold, or ``some`` (one or more).
 
     ``about`` is what they say in common; ``summary`` takes the place of their list where that
@@ -81,10 +81,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ClaimVerdict:
     """What becomes of a claim on a set of results; computed from its groups."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[FindingGroup, ...]
 
     @property
     def status(self) -> Status:
@@ -113,7 +113,7 @@ class Verdict:
         return list(dict.fromkeys(found))
 
     @property
-    def deciding(self) -> list[Group]:
+    def deciding(self) -> list[FindingGroup]:
         """The groups that are no remarks."""
         return [group for group in self.groups if group.decides]
 
@@ -165,7 +165,7 @@ _NAMED = 2
 """So many of the missing results are named."""
 
 
-def figures(verdict: Verdict) -> list[str]:
+def figures(verdict: ClaimVerdict) -> list[str]:
     """The decisive figures, an entry each; a tilde is at what clustered error could undo."""
     if verdict.status == "not decidable":
         names = verdict.missing
@@ -174,7 +174,7 @@ def figures(verdict: Verdict) -> list[str]:
     return list(dict.fromkeys(words for group in verdict.deciding for words in _figures_of(group)))
 
 
-def _figures_of(group: Group) -> list[str]:
+def _figures_of(group: FindingGroup) -> list[str]:
     if group.summary is not None:
         return [group.summary]
     if len(group.findings) <= _LISTED:
@@ -191,7 +191,7 @@ def significant(p: float) -> float:
     return float(f"{p:.3g}")
 
 
-def _figures(found: Difference) -> dict[str, object]:
+def _figures(found: AccuracyDifference) -> dict[str, object]:
     names = ("before", "after", "points", "low", "high")
     return {
         **{name: round(getattr(found, name), 2) for name in names},

@@ -7,16 +7,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.hypotheses.evidence import Difference, Evidence
-from benchmark.hypotheses.findings import LEVEL, Finding, Group
-from benchmark.hypotheses.parts import Need, Part, family, name, nothing, signed
+from benchmark.hypotheses.checks import Check, Need, family, name, nothing, signed
+from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
+from benchmark.hypotheses.findings import LEVEL, Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
     Decoding,
+    EvaluationSetting,
     Queries,
     Result,
-    Setting,
     above,
     exactly,
 )
@@ -26,7 +26,7 @@ from benchmark.records import Tally
 from benchmark.stats.published import unpaired_test
 
 
-class Reaches(Part):
+class Reaches(Check):
     """A model has at least so many per cent right at a numops."""
 
     check: Literal["reaches"]
@@ -38,7 +38,7 @@ class Reaches(Part):
         """The model."""
         return [Need(model=self.model)]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """One finding."""
         what = f"{name(self.model)} at {self.numops}"
         result = evidence.results.of(self.model)
@@ -50,7 +50,7 @@ class Reaches(Part):
         return [self.group([finding])]
 
 
-class NotAboveRandom(Part):
+class NotAboveRandom(Check):
     """No model is above the random baseline on queries of more than so many operations.
 
     At a single numops a model may be above it by chance: that is a remark, and decides only
@@ -65,7 +65,7 @@ class NotAboveRandom(Part):
         """The models."""
         return [Need(model=model) for model in self.models]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a model, and one a model and numops."""
         pooled = family(
             [(name(m), self._against(evidence, m, above(self.above))) for m in self.models],
@@ -82,11 +82,13 @@ class NotAboveRandom(Part):
         beyond = tuple(_in_words(cell) for cell in cells if not cell.holds and cell.sure)
         others = tuple(_in_words(cell) for cell in cells if cell.holds or not cell.sure)
         return [
-            Group(self.about, (*map(_in_words, pooled), *beyond), decides=not self.remark),
-            Group("the same at each numops", others, decides=False),
+            FindingGroup(self.about, (*map(_in_words, pooled), *beyond), decides=not self.remark),
+            FindingGroup("the same at each numops", others, decides=False),
         ]
 
-    def _against(self, evidence: Evidence, model: str, queries: Queries) -> Difference | None:
+    def _against(
+        self, evidence: Evidence, model: str, queries: Queries
+    ) -> AccuracyDifference | None:
         return evidence.against_chance(evidence.results.of(model), queries)
 
     def _numops(self, evidence: Evidence, model: str) -> list[int]:
@@ -95,7 +97,7 @@ class NotAboveRandom(Part):
         return sorted(n for n in result.by_numops if n in some) if result else []
 
 
-def _not_above(found: Difference) -> bool:
+def _not_above(found: AccuracyDifference) -> bool:
     return found.points <= 0
 
 
@@ -108,7 +110,7 @@ def _in_words(finding: Finding) -> Finding:
     return Finding(finding.what, figure, finding.holds, finding.sure, found, finding.p)
 
 
-class Best(Part):
+class Best(Check):
     """A model is above each of the paper's other models."""
 
     check: Literal["best"]
@@ -118,7 +120,7 @@ class Best(Part):
         """All models of the paper."""
         return [Need(model=model.key) for model in registry().models.values() if model.paper]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding another model, the nearest first in words."""
         best = evidence.results.of(self.model)
         others = [need.model for need in self.needs() if need.model != self.model]
@@ -126,7 +128,7 @@ class Best(Part):
             [(name(m), evidence.between(evidence.results.of(m), best, NONTRIVIAL)) for m in others],
             lambda d: d.points > 0,
         )
-        return [Group(self.about, found, decides=not self.remark, summary=_nearest(found))]
+        return [FindingGroup(self.about, found, decides=not self.remark, summary=_nearest(found))]
 
 
 def _nearest(findings: tuple[Finding, ...]) -> str | None:
@@ -140,7 +142,7 @@ def _nearest(findings: tuple[Finding, ...]) -> str | None:
     )
 
 
-class Scores(Part):
+class Scores(Check):
     """A model has the accuracy that the paper's text quotes.
 
     It has where the figure is the same as printed, or differs by no more than chance; both are
@@ -157,11 +159,11 @@ class Scores(Part):
         """The model, with or without the constraint."""
         return [Need(model=self.model, decoding=self.decoding)]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """One finding."""
         queries = ALL if self.queries == "all" else NONTRIVIAL
         prompt_format = evidence.results.prompt_format(self.model)
-        result = evidence.results.of(self.model, Setting(self.decoding, prompt_format))
+        result = evidence.results.of(self.model, EvaluationSetting(self.decoding, prompt_format))
         measured = result.tally(queries) if result else Tally(0, 0)
         what = name(self.model) + (" unconstrained" if self.decoding == "unconstrained" else "")
         if not measured.total:
@@ -182,7 +184,7 @@ _AS_PRINTED = 0.05
 """Half a unit of the last decimal of the coarsest figure that is quoted, in per cent."""
 
 
-class ConstraintHelps(Part):
+class ConstraintHelps(Check):
     """A model has more right of all queries with the constraint than without."""
 
     check: Literal["constraint_helps"]
@@ -192,11 +194,11 @@ class ConstraintHelps(Part):
         """The model, both ways."""
         return [Need(model=self.model), Need(model=self.model, decoding="unconstrained")]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """One finding."""
         prompt_format = evidence.results.prompt_format(self.model)
         free, constrained = (
-            evidence.results.of(self.model, Setting(decoding, prompt_format))
+            evidence.results.of(self.model, EvaluationSetting(decoding, prompt_format))
             for decoding in ("unconstrained", "constrained")
         )
         found = evidence.between(free, constrained, ALL)
@@ -207,7 +209,7 @@ class ConstraintHelps(Part):
         return [self.group([finding])]
 
 
-class BetterFormat(Part):
+class BetterFormat(Check):
     """Each model has more right of all queries in one prompt format than in the other."""
 
     check: Literal["better_format"]
@@ -219,7 +221,7 @@ class BetterFormat(Part):
         formats: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
         return [Need(model=m, prompt_format=each) for m in self.models for each in formats]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a model, chat minus completion."""
         sign = 1 if self.better == "chat" else -1
         differences = []
@@ -231,7 +233,7 @@ class BetterFormat(Part):
         return [self.group(family(differences, lambda d: sign * d.points > 0))]
 
 
-class BreaksFormatMore(Part):
+class BreaksFormatMore(Check):
     """Without the constraint each model leaves the format in more answers than a larger one."""
 
     check: Literal["breaks_format_more"]
@@ -243,7 +245,7 @@ class BreaksFormatMore(Part):
         """The models without the constraint."""
         return [Need(model=each, decoding=_FREE) for each in (*self.models, self.than)]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a model: the larger model's share of answers in the format minus its own."""
         larger = self._kept(evidence, self.than)
         differences = []
@@ -255,7 +257,7 @@ class BreaksFormatMore(Part):
         return [self.group(_broken(finding, name(self.than)) for finding in findings)]
 
     def _kept(self, evidence: Evidence, model: str) -> Result | None:
-        setting = Setting(_FREE, evidence.results.prompt_format(model))
+        setting = EvaluationSetting(_FREE, evidence.results.prompt_format(model))
         result = evidence.results.of(model, setting)
         return result.by("format") if result else None
 

@@ -9,22 +9,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from benchmark.hypotheses.evidence import Difference, Evidence
-from benchmark.hypotheses.findings import LEVEL, Finding, Group
-from benchmark.hypotheses.parts import Need, Part, family, name, no_pair, of_pairs, signed
+from benchmark.hypotheses.checks import Check, Need, family, name, no_pair, of_pairs, signed
+from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
+from benchmark.hypotheses.findings import LEVEL, Finding, FindingGroup
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, above, exactly
 from benchmark.models.registry import registry
 
 Direction = Literal["gain", "loss", "no gain"]
 
-_HOLDS: dict[Direction, Callable[[Difference], bool]] = {
+_HOLDS: dict[Direction, Callable[[AccuracyDifference], bool]] = {
     "gain": lambda found: found.points > 0,
     "loss": lambda found: found.points < 0,
     "no gain": lambda found: found.points <= 0,
 }
 
 
-class OfPairs(Part):
+class OfPairs(Check):
     """A part about pairs."""
 
     pairs: tuple[str, ...] = Field(min_length=1)
@@ -44,7 +44,7 @@ class Gains(OfPairs):
     direction: Direction = "gain"
     some: bool = False
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a pair."""
         findings = (self._finding(evidence, pair_id) for pair_id in self.pairs)
         return [self.group(findings, some=self.some)]
@@ -70,7 +70,7 @@ class GainsAtEach(OfPairs):
     numops: tuple[int, ...] = Field(min_length=1)
     direction: Direction = "gain"
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a pair and numops."""
         cells = [
             (f"{_variant(pair_id)} at {n}", evidence.of_pair(pair_id, exactly(n)))
@@ -87,7 +87,7 @@ class SmallGain(OfPairs):
     points: float = Field(gt=0)
     either_way: bool = False
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding a pair; sure where the whole 95 % interval is on the same side."""
         return [self.group(self._finding(evidence, pair_id) for pair_id in self.pairs)]
 
@@ -104,7 +104,7 @@ class SmallGain(OfPairs):
         return Finding(_variant(pair_id), figure, small, sure, found)
 
 
-class BaseAheadAtMost(Part):
+class BaseAheadAtMost(Check):
     """The base is above the variant at more than half of the numops."""
 
     check: Literal["base_ahead_at_most"]
@@ -115,7 +115,7 @@ class BaseAheadAtMost(Part):
         """Both models."""
         return of_pairs([self.pair])
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """One finding; sure where it stays so whatever becomes of the numops within error."""
         differences = [(str(n), evidence.of_pair(self.pair, exactly(n))) for n in self.numops]
         cells = family(differences, _HOLDS["loss"])
@@ -131,7 +131,7 @@ class BaseAheadAtMost(Part):
         return [self.group([Finding(base, figure, most, sure)])]
 
 
-class MostOfGain(Part):
+class MostOfGain(Check):
     """More than half of what the variant gains on all queries is at numops up to a number."""
 
     check: Literal["most_of_gain"]
@@ -142,7 +142,7 @@ class MostOfGain(Part):
         """Both models."""
         return of_pairs([self.pair])
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """One finding: queries gained inside against those gained outside."""
         pair = registry().pair(self.pair)
         base, variant = evidence.results.of(pair.base), evidence.results.of(pair.variant)
@@ -167,7 +167,7 @@ class ShrinkingGain(OfPairs):
 
     check: Literal["shrinking_gain"]
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding per pair but the last, their p-values adjusted over these."""
         return [self.group(_larger_gains(evidence, list(pairwise(self.pairs))))]
 
@@ -183,7 +183,7 @@ class LargerGain(OfPairs):
         first, *rest = self.pairs
         return of_pairs([first, self.than, *rest])
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """A finding per pair, their p-values adjusted over these."""
         return [self.group(_larger_gains(evidence, [(each, self.than) for each in self.pairs]))]
 
@@ -195,7 +195,7 @@ def _larger_gains(evidence: Evidence, steps: Sequence[tuple[str, str]]) -> list[
     return [_over(finding, step) for finding, step in zip(findings, steps, strict=True)]
 
 
-def _gains(evidence: Evidence, before: str, after: str) -> Difference | None:
+def _gains(evidence: Evidence, before: str, after: str) -> AccuracyDifference | None:
     """The gains of two pairs; None where a model of them is missing."""
     gains: list[list[tuple[int, Result, Queries]]] = []
     for pair in map(registry().pair, (before, after)):

@@ -28,7 +28,7 @@ _WIDTH = 2 * 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PairVerdict:
     """Whether a pair's hypothesis holds on what was measured, and the figures in words.
 
     ``score`` says by which score; ``other`` is the verdict by the other one, if that differs.
@@ -37,10 +37,10 @@ class Verdict:
     holds: bool
     figures: str
     score: str = "set"
-    other: "Verdict | None" = None
+    other: "PairVerdict | None" = None
 
 
-def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> Verdict:
+def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
     """Whether the pair shows at numops >= 1 what it is expected to show.
 
     Args:
@@ -59,7 +59,7 @@ def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> Verdict:
     return judge_tests(pair, {by: each.nontrivial for by, each in tests.items()})
 
 
-def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> Verdict:
+def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
     """The same of the paired tests of its queries with numops >= 1, by score.
 
     A gain is judged by ``set``, the main measure; what is held against the paper by ``exact``,
@@ -77,21 +77,21 @@ def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> Verdict:
     return replace(verdict, figures=figures, other=other)
 
 
-def _judge(pair: Pair, test: PairedTest, score: str) -> Verdict:
+def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
     low, high = (100 * end for end in test.interval)
     figures = (
         f"by {score}: {100 * test.difference:+.1f} points ({low:+.1f} to {high:+.1f}), "
         f"p = {test.greater:.2g} for a gain"
     )
     if pair.hypothesis == "gain":
-        return Verdict(test.greater < LEVEL, figures, score)
+        return PairVerdict(test.greater < LEVEL, figures, score)
     if pair.hypothesis == "no gain":
-        return Verdict(test.greater >= LEVEL, figures, score)
+        return PairVerdict(test.greater >= LEVEL, figures, score)
     before = published_difference(pair)
     own_error = (test.interval.high - test.interval.low) / _WIDTH
     apart = UnpairedTest(test.difference - before.difference, hypot(before.error, own_error))
     figures = f"{figures}; published {100 * before.difference:+.1f}"
-    return Verdict(apart.two_sided >= STRICT, figures, score)
+    return PairVerdict(apart.two_sided >= STRICT, figures, score)
 
 
 def published_difference(pair: Pair) -> UnpairedTest:

@@ -36,7 +36,7 @@ def exactly(numops: int) -> Queries:
 NONTRIVIAL = above(0)
 
 
-class Setting(NamedTuple):
+class EvaluationSetting(NamedTuple):
     """How a model was asked: with or without the constraint, and in which prompt format."""
 
     decoding: Decoding
@@ -56,7 +56,7 @@ class Result:
     """
 
     model: str
-    setting: Setting
+    setting: EvaluationSetting
     by_numops: Mapping[int, Tally]
     chance: Mapping[int, float]
     data: str
@@ -124,13 +124,13 @@ class Results:
         models = self.known.models if model in self.known.models else registry().models
         return models[model].format
 
-    def of(self, model: str, setting: Setting | None = None) -> Result | None:
+    def of(self, model: str, setting: EvaluationSetting | None = None) -> Result | None:
         """The model's result in that setting, by default constrained and as registered.
 
         Where it was measured on several data sets: on the one that most of the paper's models
         were measured on.
         """
-        wanted = setting or Setting("constrained", self.prompt_format(model))
+        wanted = setting or EvaluationSetting("constrained", self.prompt_format(model))
         return next(iter(self._found(model, wanted)), None)
 
     def both_formats(self, model: str) -> tuple[Result, Result] | None:
@@ -139,8 +139,8 @@ class Results:
         Where there are several such data sets, on the one that fewest models were measured on:
         the paper chose the format on held-out data.
         """
-        completion = self._found(model, Setting("constrained", "completion"))
-        chat = {r.data: r for r in self._found(model, Setting("constrained", "chat"))}
+        completion = self._found(model, EvaluationSetting("constrained", "completion"))
+        chat = {r.data: r for r in self._found(model, EvaluationSetting("constrained", "chat"))}
         pairs = [(result, chat[result.data]) for result in completion if result.data in chat]
         return pairs[-1] if pairs else None
 
@@ -153,7 +153,7 @@ class Results:
                 counts[entry.data] += 1
         return sorted(counts, key=lambda data: (-counts[data], data))
 
-    def _found(self, model: str, setting: Setting) -> list[Result]:
+    def _found(self, model: str, setting: EvaluationSetting) -> list[Result]:
         order = self.data_sets()
         found = (e for e in self.entries if (e.model, e.setting) == (model, setting))
         return sorted(found, key=lambda entry: order.index(entry.data))
@@ -169,7 +169,7 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
     entries = []
     for published in models:
         model = known.model(published.key)
-        setting = Setting("constrained", model.format)
+        setting = EvaluationSetting("constrained", model.format)
         entries.append(
             Result(
                 model.key,
@@ -182,7 +182,7 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
             )
         )
     for quote in quoted_overall():
-        setting = Setting(quote.decoding, known.model(quote.model).format)
+        setting = EvaluationSetting(quote.decoding, known.model(quote.model).format)
         entries.append(
             Result(
                 quote.model,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from benchmark.hypotheses.claims import Judged
+from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import Status, figures
 from benchmark.terminal import plain_table
 
@@ -25,7 +25,7 @@ _LEGEND = (
 )
 
 
-def claims_table(source: str, judged: Sequence[Judged]) -> RenderableType:
+def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
     """The table, how many there are of each verdict, and how to read it."""
     table = plain_table(f"The paper's claims on {source}")
     table.add_column("", style="bold")
@@ -38,7 +38,7 @@ def claims_table(source: str, judged: Sequence[Judged]) -> RenderableType:
     return Group(table, Text(_summary(judged)), Text(_LEGEND, style="dim"))
 
 
-def _verdict(judged: Judged) -> Text:
+def _verdict(judged: JudgedClaim) -> Text:
     verdict = judged.verdict
     text = Text(verdict.status, style=_STYLES[verdict.status])
     if verdict.within_error:
@@ -48,7 +48,7 @@ def _verdict(judged: Judged) -> Text:
     return text
 
 
-def _figures(judged: Judged) -> Text:
+def _figures(judged: JudgedClaim) -> Text:
     verdict = judged.verdict
     text = Text("\n".join(figures(verdict)))
     if verdict.exceptions:
@@ -61,7 +61,7 @@ def _figures(judged: Judged) -> Text:
     return text
 
 
-def _summary(judged: Sequence[Judged]) -> str:
+def _summary(judged: Sequence[JudgedClaim]) -> str:
     verdicts = [each.verdict for each in judged]
     counts = {status: sum(v.status == status for v in verdicts) for status in _STYLES}
     words = ", ".join(f"{number} {status}" for status, number in counts.items())

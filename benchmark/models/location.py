@@ -35,7 +35,7 @@ class Location:
     name: str
     folder: Path
     gguf: str | None
-    fingerprint: str
+    digest: str
 
     @property
     def safetensors(self) -> bool | None:

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from benchmark.errors import DataError, SettingError, reason
-from benchmark.models.entries import Entry, valid
 from benchmark.models.published import published_rows
+from benchmark.models.validation import Entry, valid
 
 Training = Literal["code", "math", "alignment", "control"]
 """What a variant was trained on further; also the name of the experiment its pair is in.

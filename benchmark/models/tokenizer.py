@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchmark.errors import ModelError
 from benchmark.models.bos import BosRule, of_definition
-from benchmark.models.spelling import speller
+from benchmark.models.token_bytes import speller
 from benchmark.records import Message, TokenIds
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Tokenizer(Protocol):
         """The id that ends a sequence."""
 
     @property
-    def spellings(self) -> Mapping[int, bytes]:
+    def token_bytes(self) -> Mapping[int, bytes]:
         """The bytes of every id that stands for text; special tokens are left out."""
 
     def encode(self, text: str) -> TokenIds:
@@ -103,7 +103,7 @@ class TransformersTokenizer:
         return int(self.raw.eos_token_id)
 
     @cached_property
-    def spellings(self) -> Mapping[int, bytes]:
+    def token_bytes(self) -> Mapping[int, bytes]:
         """The bytes of every id that stands for text."""
         spell = speller(self._definition, self.name)
         # Not all_special_ids alone: it knows only those with a role, such as BOS.
@@ -166,8 +166,8 @@ class TransformersTokenizer:
         return definition
 
     def _preflight(self) -> None:
-        """Check that the spellings give back a prompt, up to a space put before it."""
-        text = spell_out(self.spellings, self.encode(_PROBE))
+        """Check that the token_bytes give back a prompt, up to a space put before it."""
+        text = spell_out(self.token_bytes, self.encode(_PROBE))
         if text.removeprefix(" ") != _PROBE:
             raise ModelError(
                 f"{self.name}: its tokens do not spell the prompt: {text!r}; the tokenizer's files "
@@ -175,6 +175,6 @@ class TransformersTokenizer:
             )
 
 
-def spell_out(spellings: Mapping[int, bytes], ids: Iterable[int]) -> str:
+def spell_out(token_bytes: Mapping[int, bytes], ids: Iterable[int]) -> str:
     """The text of the ids; special tokens give nothing, broken UTF-8 a replacement character."""
-    return b"".join(spellings.get(i, b"") for i in ids).decode("utf-8", errors="replace")
+    return b"".join(token_bytes.get(i, b"") for i in ids).decode("utf-8", errors="replace")

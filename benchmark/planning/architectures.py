@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveInt
 
 from benchmark.errors import DataError, ModelError, UnavailableModelError
-from benchmark.models.entries import Entry, valid
+from benchmark.models.validation import Entry, valid
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -8,17 +8,17 @@ from benchmark.errors import ModelError
 from benchmark.models.hardware import gpus
 from benchmark.models.registry import Pair, RegisteredModel, Registry
 from benchmark.planning.architectures import configuration
-from benchmark.planning.duration import (
+from benchmark.planning.memory import Memory, Use, fitting_use, gpus_needed, memory
+from benchmark.planning.planning import GpuSpec, planning
+from benchmark.planning.schedule import Job, Slot, schedule
+from benchmark.planning.shape import ModelShape, shape
+from benchmark.planning.time_estimate import (
     Seconds,
     decoding_seconds,
     drafted_seconds,
     loading_seconds,
     plain_decoding,
 )
-from benchmark.planning.memory import Memory, Use, fitting_use, gpus_needed, memory
-from benchmark.planning.planning import Gpu, planning
-from benchmark.planning.schedule import Job, Slot, schedule
-from benchmark.planning.shape import Shape, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Machine:
     """The GPUs there are, all alike: how many, with how many bytes each, and their speed."""
 
     name: str
-    gpu: Gpu
+    gpu: GpuSpec
     count: int
     memory: int
 
@@ -115,7 +115,7 @@ class Unplanned:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """Every model, every pair, and in which order those that fit would run."""
 
     machine: Machine
@@ -139,7 +139,7 @@ def plan(
     how: Wanted,
     *,
     others: Sequence[str] = (),
-) -> Plan:
+) -> RunPlan:
     """The forecast of all models of the pairs, and of others.
 
     Args:
@@ -160,7 +160,7 @@ def plan(
         except ModelError as error:
             unplanned[model.key] = Unplanned(model, str(error))
     jobs = [Job(k, group[k], m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
-    return Plan(
+    return RunPlan(
         machine,
         tuple(models.values()),
         tuple(PairForecast(pair, _reasons(pair, models)) for pair in pairs),
@@ -201,7 +201,7 @@ def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelFore
 
 
 @cache
-def _shape(huggingface_id: str) -> Shape:
+def _shape(huggingface_id: str) -> ModelShape:
     return shape(configuration(huggingface_id))
 
 

@@ -8,7 +8,7 @@ from math import ceil
 
 from benchmark.errors import SettingError
 from benchmark.planning.planning import Assumptions, planning
-from benchmark.planning.shape import Shape
+from benchmark.planning.shape import ModelShape
 
 EIGHT_BIT = "8bit"
 
@@ -50,7 +50,7 @@ class Memory:
         return self.weights + self.cache + self.working
 
 
-def memory(shape: Shape, dtype: str, use: Use) -> Memory:
+def memory(shape: ModelShape, dtype: str, use: Use) -> Memory:
     """What a model of this shape takes in this dtype (or ``8bit``) for this use."""
     return Memory(
         weights=weight_bytes(shape, dtype),
@@ -71,7 +71,7 @@ def element_bytes(dtype: str) -> int:
     return _BYTES[dtype]
 
 
-def weight_bytes(shape: Shape, dtype: str) -> int:
+def weight_bytes(shape: ModelShape, dtype: str) -> int:
     """The bytes of all parameters.
 
     In 8 bit, as bitsandbytes does, the linear layers within the blocks are int8 with a float32
@@ -84,7 +84,7 @@ def weight_bytes(shape: Shape, dtype: str) -> int:
 
 
 def cache_bytes(
-    shape: Shape, dtype: str, batch_size: int, length: int, read_at_once: int = 0
+    shape: ModelShape, dtype: str, batch_size: int, length: int, read_at_once: int = 0
 ) -> int:
     """The bytes of keys and values of so many rows of so many positions.
 
@@ -99,7 +99,7 @@ def cache_bytes(
     return 2 * kept * batch_size * shape.key_value_heads * shape.head_dim * element_bytes(dtype)
 
 
-def working_bytes(shape: Shape, dtype: str, use: Use) -> int:
+def working_bytes(shape: ModelShape, dtype: str, use: Use) -> int:
     """The most that is alive beside weights and cache, while the prompts are read.
 
     With B rows, P prompt tokens, and d bytes an element, the larger of a block's two halves, the
@@ -142,7 +142,7 @@ def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = No
     return count if count <= needs.layers else None
 
 
-def fitting_use(shape: Shape, dtype: str, use: Use, gpu_memory: int, gpus: int) -> Use | None:
+def fitting_use(shape: ModelShape, dtype: str, use: Use, gpu_memory: int, gpus: int) -> Use | None:
     """The use with its batch halved until so many GPUs hold it, as decoding itself does.
 
     None when they do not even hold one row.

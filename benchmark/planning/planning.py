@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from benchmark.errors import SettingError
-from benchmark.models.entries import Entry, valid
+from benchmark.models.validation import Entry, valid
 
 _FILE = "planning.toml"
 
@@ -20,7 +20,7 @@ class Flops(Entry):
     float32: PositiveFloat
 
 
-class Gpu(Entry):
+class GpuSpec(Entry):
     """Published figures of a GPU: memory in 10^9 bytes, bandwidth in bytes a second."""
 
     memory_gb: PositiveFloat
@@ -85,11 +85,11 @@ class Assumptions(Entry):
 class Planning(Entry):
     """The whole file."""
 
-    gpus: dict[str, Gpu]
+    gpus: dict[str, GpuSpec]
     workload: Workload
     assumptions: Assumptions
 
-    def gpu(self, name: str) -> Gpu:
+    def gpu(self, name: str) -> GpuSpec:
         """The GPU of that name.
 
         Raises:

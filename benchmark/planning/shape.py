@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """What of a model decides the memory and the time it takes, in numbers of elements.
 
     Attributes:
@@ -47,7 +47,7 @@ class Shape:
         return len(self.windows)
 
 
-def shape(config: "PreTrainedConfig") -> Shape:
+def shape(config: "PreTrainedConfig") -> ModelShape:
     """Count a model of this configuration on the meta device.
 
     Raises:
@@ -63,7 +63,7 @@ def shape(config: "PreTrainedConfig") -> Shape:
         ) from error
 
 
-def _shape(config: "PreTrainedConfig") -> Shape:
+def _shape(config: "PreTrainedConfig") -> ModelShape:
     import torch
     from transformers import AutoModelForCausalLM, DynamicCache
 
@@ -76,7 +76,7 @@ def _shape(config: "PreTrainedConfig") -> Shape:
     inside = sum(weight.numel() for weight, _ in linear)
     text = config.get_text_config(decoder=True)
     heads = text.num_attention_heads
-    return Shape(
+    return ModelShape(
         linear=inside,
         linear_rows=sum(rows for _, rows in linear),
         other=sum(parameter.numel() for parameter in model.parameters()) - inside,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.console import RenderableType
 from rich.table import Table
 
-from benchmark.planning.forecast import ModelForecast, Plan
+from benchmark.planning.forecast import ModelForecast, RunPlan
 from benchmark.planning.memory import EIGHT_BIT
 from benchmark.planning.planning import planning
 from benchmark.planning.schedule import makespan
@@ -20,7 +20,7 @@ _NAMED = 3
 _BITS = {"float32": "32", EIGHT_BIT: "8"}
 
 
-def plan_parts(plan: Plan) -> Iterator[RenderableType]:
+def plan_parts(plan: RunPlan) -> Iterator[RenderableType]:
     """What is shown: models, pairs, the order, and on what all of it rests."""
     machine = plan.machine
     many = f"{machine.count} GPU" + ("s" if machine.count > 1 else "")
@@ -36,7 +36,7 @@ def plan_parts(plan: Plan) -> Iterator[RenderableType]:
     yield _pinning(plan)
 
 
-def plan_as_json(plan: Plan) -> dict[str, object]:
+def plan_as_json(plan: RunPlan) -> dict[str, object]:
     """The same as a document: bytes and seconds."""
     return {
         "forecast": True,
@@ -68,7 +68,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02}" if hours else f"{minutes} min"
 
 
-def _models(plan: Plan, title: str) -> Table:
+def _models(plan: RunPlan, title: str) -> Table:
     table = plain_table(title)
     table.add_column("model", overflow="fold")
     for name in ("bits", "weights", "total", "GPUs", "batch", "about", "plain"):
@@ -89,7 +89,7 @@ def _models(plan: Plan, title: str) -> Table:
     return table
 
 
-def _pairs(plan: Plan) -> Table:
+def _pairs(plan: RunPlan) -> Table:
     fitting = sum(pair.fits for pair in plan.pairs)
     table = plain_table(f"{fitting} of {len(plan.pairs)} pairs fit")
     table.add_column("pair")
@@ -100,7 +100,7 @@ def _pairs(plan: Plan) -> Table:
     return table
 
 
-def _order(plan: Plan) -> Table:
+def _order(plan: RunPlan) -> Table:
     table = plain_table("In this order")
     table.add_column("from", justify="right")
     table.add_column("GPUs")
@@ -112,7 +112,7 @@ def _order(plan: Plan) -> Table:
     return table
 
 
-def _basis(plan: Plan) -> str:
+def _basis(plan: RunPlan) -> str:
     work, assumed = planning().workload, planning().assumptions
     return (
         "A forecast from configurations: nothing was loaded, fetched or measured.\n"
@@ -126,7 +126,7 @@ def _basis(plan: Plan) -> str:
     )
 
 
-def _pinning(plan: Plan) -> str:
+def _pinning(plan: RunPlan) -> str:
     """Which models are loaded at the newest commit of their repository; many are counted."""
     unpinned, total = plan.unpinned, len(plan.models) + len(plan.unplanned)
     if not unpinned:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from syrupy.assertion import SnapshotAssertion
 
-    from benchmark.fingerprints.record import Record
+    from benchmark.fingerprints.record import Fingerprint
     from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
-    from benchmark.runs.measure import Measured
+    from benchmark.runs.measure import RunResult
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.requests import RunRequest
 
-Measure = Callable[[RegisteredModel], "Measured"]
-Trace = Callable[[RegisteredModel], "Record"]
+Measure = Callable[[RegisteredModel], "RunResult"]
+Trace = Callable[[RegisteredModel], "Fingerprint"]
 _Found = TypeVar("_Found")
 
 REPEATS = 4
@@ -84,7 +84,7 @@ def measure(model_store: "ModelStore", run_request: "RunRequest", terminal: "Con
     from benchmark.runs.requests import as_registered
 
     @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
-    def measured(model: RegisteredModel) -> "Measured | str":
+    def measured(model: RegisteredModel) -> "RunResult | str":
         with RunProgress(terminal, named=True) as progress:
             if terminal.is_terminal:
                 terminal.print()  # pytest's own line stands unfinished
@@ -117,7 +117,7 @@ def trace(
         pytest.skip("no fingerprint of it yet: --snapshot-update --bless REASON records one")
     repeats = REPEATS if blessing.updating else 0
 
-    def traced(model: RegisteredModel) -> "Record":
+    def traced(model: RegisteredModel) -> "Fingerprint":
         wanted = as_registered(model, run_request)
         return _or_skip(_or_reason(lambda: placed_fingerprint(model_store, wanted, repeats)))
 
@@ -162,15 +162,15 @@ def blessing(request: pytest.FixtureRequest) -> "Blessing":
 @pytest.fixture
 def fingerprints(
     snapshot: "SnapshotAssertion", blessing: "Blessing", request: pytest.FixtureRequest
-) -> Callable[["Record"], "SnapshotAssertion"]:
+) -> Callable[["Fingerprint"], "SnapshotAssertion"]:
     """Gives what a record must equal: the recorded fingerprint of its kind of run.
 
     The comparison goes into the test's report.
     """
-    from benchmark.pytest_plugin.snapshots.fingerprints import hold_against, snapshot_of
+    from benchmark.pytest_plugin.snapshots.fingerprints import assert_matches, snapshot_of
 
-    def recorded(record: "Record") -> "SnapshotAssertion":
-        hold_against(request.node, record, blessing)
+    def recorded(record: "Fingerprint") -> "SnapshotAssertion":
+        assert_matches(request.node, record, blessing)
         return snapshot_of(snapshot, record, blessing)
 
     return recorded
@@ -179,7 +179,7 @@ def fingerprints(
 @pytest.fixture(scope="session")
 def real_tokenizer() -> Callable[[str], TransformersTokenizer]:
     """The real tokenizer of a name in ``sources.toml``; the test is skipped where it is missing."""
-    from benchmark.models.sources import load_source_tokenizer, source
+    from benchmark.models.downloads import load_source_tokenizer, source
 
     @cache
     def load(name: str) -> TransformersTokenizer:

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
-from benchmark.report.data import Chance, Material, ModelView
+from benchmark.report.data import Chance, ModelView, ReportData
 from benchmark.report.figures import NUMOPS
-from benchmark.report.grid import Cell, Grid, Row, Value, heading
+from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
-_MISSING = Cell("\N{EN DASH}")
+_MISSING = TableCell("\N{EN DASH}")
 
 
 class Column(NamedTuple):
@@ -30,7 +30,7 @@ _ALL = Column("all", lambda summary: summary.overall)
 _NONTRIVIAL = Column(">= 1", lambda summary: summary.nontrivial)
 
 
-def table_3(material: Material) -> Grid:
+def table_3(material: ReportData) -> TableModel:
     """Llama 7B against FLoat: all queries, those of untouched boxes, and the others."""
     wanted = captions().tables["table-3"].models
     models = [view for view in material.models if view.model.key in wanted]
@@ -39,7 +39,7 @@ def table_3(material: Material) -> Grid:
     return _grid("table-3", names, columns, list(_rows(models, columns)), models)
 
 
-def table_6(material: Material) -> Grid:
+def table_6(material: ReportData) -> TableModel:
     """Every model by numops, with random, and with the main measure, numops >= 1."""
     columns = (_ALL, _NONTRIVIAL, *map(_numops, NUMOPS))
     papers = [view for view in material.models if view.model.paper]
@@ -56,15 +56,15 @@ def _grid(
     name: str,
     names: Sequence[str],
     columns: Sequence[Column],
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     models: Sequence[ModelView],
-) -> Grid:
+) -> TableModel:
     words = captions()
     measured = any(view.measured for view in models)
     caption = words.published + (words.measured if measured else "")
     records = [record for view in models for record in _records(view, columns)]
     title = words.tables[name].title
-    return Grid(name, title, caption, ("Model", *names), tuple(rows), records=tuple(records))
+    return TableModel(name, title, caption, ("Model", *names), tuple(rows), records=tuple(records))
 
 
 def _headed(column: Column, counts: Summary | None) -> str:
@@ -76,7 +76,7 @@ def _headed(column: Column, counts: Summary | None) -> str:
     return f"{name} ({found.tally.total:,})" if found else name
 
 
-def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[Row]:
+def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[TableRow]:
     for view in models:
         name = view.model.name
         if view.published:
@@ -86,37 +86,37 @@ def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[Ro
             own = f"{name}, measured" if view.published else name
             own += f" as {view.alternative}" if view.alternative else ""
             cells = _row(own, view.measured, columns).cells
-            yield Row(cells, "measured")
+            yield TableRow(cells, "measured")
         if view.published and view.measured:
             both = (view.published, view.measured)
             cells = tuple(_difference(_test(column, *both)) for column in columns)
-            yield Row((Cell("difference"), *cells), "difference")
+            yield TableRow((TableCell("difference"), *cells), "difference")
 
 
-def _row(name: str, summary: Summary, columns: Sequence[Column]) -> Row:
-    return Row((Cell(name), *(_cell(column.of(summary)) for column in columns)))
+def _row(name: str, summary: Summary, columns: Sequence[Column]) -> TableRow:
+    return TableRow((TableCell(name), *(_cell(column.of(summary)) for column in columns)))
 
 
-def _cell(estimate: Estimate | None) -> Cell:
+def _cell(estimate: Estimate | None) -> TableCell:
     if estimate is None or not estimate.tally.total:
         return _MISSING
     accuracy, (low, high) = estimate.tally.accuracy, estimate.interval
     words = f"{100 * low:.1f} to {100 * high:.1f}"
-    return Cell(f"{100 * accuracy:.2f}", words, accuracy)
+    return TableCell(f"{100 * accuracy:.2f}", words, accuracy)
 
 
-def _random(columns: Sequence[Column], counts: Summary | None, chance: Chance) -> Row:
+def _random(columns: Sequence[Column], counts: Summary | None, chance: Chance) -> TableRow:
     """The paper's random row; over several numops weighted by their queries."""
     totals = {n: e.tally.total for n, e in counts.by_numops.items()} if counts else {}
     groups = {"all": [*NUMOPS], ">= 1": [n for n in NUMOPS if n >= 1]}
 
-    def cell(column: Column) -> Cell:
+    def cell(column: Column) -> TableCell:
         some = groups.get(column.name) or [int(column.name)]
         weight = sum(totals[n] for n in some)
         mean = sum(chance[n] * totals[n] for n in some) / weight
-        return Cell(f"{100 * mean:.2f}", "", mean)
+        return TableCell(f"{100 * mean:.2f}", "", mean)
 
-    return Row((Cell("Random"), *map(cell, columns)))
+    return TableRow((TableCell("Random"), *map(cell, columns)))
 
 
 def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest | None:
@@ -126,10 +126,12 @@ def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest
     return unpaired_test(old.tally, new.tally)
 
 
-def _difference(test: UnpairedTest | None) -> Cell:
+def _difference(test: UnpairedTest | None) -> TableCell:
     if test is None:
         return _MISSING
-    return Cell(f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}")
+    return TableCell(
+        f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}"
+    )
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:

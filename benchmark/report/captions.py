@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from benchmark.models.entries import Entry
+from benchmark.models.validation import Entry
 
 
 class TableWords(Entry):

@@ -23,7 +23,7 @@ class Point(NamedTuple):
     words: str
 
 
-class Line(NamedTuple):
+class ChartLine(NamedTuple):
     """A curve: the path through its points, and the class that its look hangs on."""
 
     kind: str
@@ -32,10 +32,10 @@ class Line(NamedTuple):
     points: tuple[Point, ...]
 
 
-class Panel(NamedTuple):
+class PanelChart(NamedTuple):
     """A pair's panel."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     random: str
     across: tuple[tuple[float, str], ...]
     down: tuple[tuple[float, str], ...]
@@ -65,12 +65,12 @@ class Forest(NamedTuple):
     height: int
 
 
-def panel(view: PairView, papers: Chance) -> Panel:
+def panel(view: PairView, papers: Chance) -> PanelChart:
     """The panel of a pair: published curves, measured ones over them, random dashed."""
     lines = tuple(_line(view, curve) for curve in curves_of(view, published=True))
     chance = papers if view.pair.paper else view.base.chance or view.variant.chance
     named = [line.name for line in lines]
-    return Panel(
+    return PanelChart(
         lines=lines,
         random=_path([(_x(n), _y(chance[n])) for n in NUMOPS if n in chance]),
         across=tuple((_x(n), str(n)) for n in NUMOPS),
@@ -79,14 +79,14 @@ def panel(view: PairView, papers: Chance) -> Panel:
     )
 
 
-def _line(view: PairView, curve: Curve) -> Line:
+def _line(view: PairView, curve: Curve) -> ChartLine:
     model = (view.base, view.variant)[curve.side].model.name
     source = "measured" if curve.measured else "published"
     points = tuple(_points(curve, f"{model}, {source}"))
     side = ("base", "variant")[curve.side]
     faint = " faint" if curve.faint else ""
     path = _path([(point.x, point.y) for point in points])
-    return Line(f"{side} {source}{faint}", f"{model} ({source})", path, points)
+    return ChartLine(f"{side} {source}{faint}", f"{model} ({source})", path, points)
 
 
 def _points(curve: Curve, name: str) -> Iterator[Point]:

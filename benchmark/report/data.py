@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from benchmark.fingerprints.summary import Drift
-from benchmark.hypotheses.claims import Judged
+from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.models.registry import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
@@ -94,7 +94,7 @@ class Audit:
     """The claims decided on one set of results."""
 
     source: str
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedClaim, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class StateView:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ReportData:
     """All of a report.
 
     ``models`` are the paper's, then others that were measured; ``pairs`` likewise, by

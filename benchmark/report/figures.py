@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from benchmark.report.data import Chance, Material, ModelView, PairView
+from benchmark.report.data import Chance, ModelView, PairView, ReportData
+from benchmark.report.figure_layout import FigureLayout
 from benchmark.report.layouts import Layout
-from benchmark.report.places import Places
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.summary import Summary
 
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
     faint: bool
 
 
-def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figure":
+def draw(layout: Layout, material: ReportData, *, published: bool = True) -> "Figure":
     """One figure: published curves with measured ones over them.
 
     Without ``published`` only what was measured is drawn. What there is no result of is named
@@ -61,7 +61,7 @@ def draw(layout: Layout, material: Material, *, published: bool = True) -> "Figu
     from matplotlib.figure import Figure
 
     across = max(map(len, layout.rows))
-    grid = Places(len(layout.rows), across, legend_rows=1 if across > _NARROW else 3)
+    grid = FigureLayout(len(layout.rows), across, legend_rows=1 if across > _NARROW else 3)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=grid.size, facecolor="white")
         kinds: set[bool] = set()
@@ -191,14 +191,14 @@ def _beside(axes: "Axes", words: str) -> None:
     )  # fmt: skip
 
 
-def _words(figure: "Figure", grid: Places) -> None:
+def _words(figure: "Figure", grid: FigureLayout) -> None:
     (width, height), (middle, centre) = grid.size, grid.middle
     figure.text(0.14 / width, centre, "Accuracy (%)", rotation=90, va="center", ha="center")
     words = "Number of operations affecting box state"
     figure.text(middle, (grid.foot - 0.36) / height, words, ha="center", va="center")
 
 
-def _legend(figure: "Figure", layout: Layout, grid: Places, kinds: set[bool]) -> None:
+def _legend(figure: "Figure", layout: Layout, grid: FigureLayout, kinds: set[bool]) -> None:
     from matplotlib.lines import Line2D
 
     line = partial(Line2D, [], [])

@@ -17,9 +17,9 @@ from benchmark.report.data import (
     Answered,
     Audit,
     Compared,
-    Material,
     ModelView,
     PairView,
+    ReportData,
     RunView,
     StateView,
 )
@@ -37,7 +37,7 @@ from benchmark.tasks import Task, task_of
 PUBLISHED = "the published results (Table 6)"
 
 
-def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ()) -> Material:
+def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ()) -> ReportData:
     """Everything that a report shows.
 
     Args:
@@ -51,7 +51,7 @@ def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ())
     runs = read_runs(folders, known)
     measured = results_of([run.path / "result.json" for run in runs], known)
     views = tuple(RunView(run, _summaries(run.result)) for run in runs)
-    return Material(
+    return ReportData(
         made=datetime.now(UTC),
         runs=views,
         models=tuple(_models(known, measured)),

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from benchmark.models.entries import Entry
+from benchmark.models.validation import Entry
 from benchmark.report.data import PairView
 
 _ACROSS = 5
 """Panels in a row of a figure of one's own pairs."""
 
 
-class Panel(Entry):
+class PanelLayout(Entry):
     """One panel: its heading and its pair."""
 
     title: str
@@ -30,7 +30,7 @@ class Layout(Entry):
     legend: str
     names: tuple[str, str]
     colours: tuple[str, str]
-    rows: tuple[tuple[Panel, ...], ...]
+    rows: tuple[tuple[PanelLayout, ...], ...]
     side: tuple[str, ...] = ()
 
 
@@ -44,7 +44,7 @@ def papers_figures() -> tuple[Layout, ...]:
 def own_figure(pairs: Iterable[PairView]) -> Layout | None:
     """The layout of the pairs that are in none of the paper's figures and were measured."""
     panels = [
-        Panel(title=f"{view.base.model.name} to {view.variant.model.name}", pair=view.pair.id)
+        PanelLayout(title=f"{view.base.model.name} to {view.variant.model.name}", pair=view.pair.id)
         for view in pairs
         if not view.pair.paper
     ]

@@ -6,7 +6,7 @@ from itertools import product
 from benchmark.models.published import published
 from benchmark.models.registry import Pair, RegisteredModel, Training, registry
 from benchmark.report.captions import captions
-from benchmark.report.grid import Cell, Grid, Row, heading
+from benchmark.report.table_model import TableCell, TableModel, TableRow, heading
 
 _YES, _NO, _NONE = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{EN DASH}"
 
@@ -15,18 +15,18 @@ _MANY = 3
 _TRAININGS: tuple[Training, ...] = ("code", "math", "alignment")
 
 
-def table_1() -> Grid:
+def table_1() -> TableModel:
     """The models of each experiment with what they were trained on, families of a size range."""
     words = captions()
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for experiment in _TRAININGS:
         rows.append(heading(words.experiments[experiment]))
         pairs = [p for p in registry().pairs.values() if p.paper and p.experiment == experiment]
         for family, models in _families(pairs):
             marks = (_mark(models[0], training) for training in _TRAININGS)
             cells = (family, _span(models), *marks, _base(models))
-            rows.append(Row(tuple(map(Cell, cells))))
-    return Grid(
+            rows.append(TableRow(tuple(map(TableCell, cells))))
+    return TableModel(
         "table-1",
         words.tables["table-1"].title,
         words.tables["table-1"].caption,
@@ -36,15 +36,15 @@ def table_1() -> Grid:
     )
 
 
-def table_4() -> Grid:
+def table_4() -> TableModel:
     """Every model of the paper with the identifier it names and the format it was prompted in."""
     words = captions()
     rows = [
-        Row(tuple(map(Cell, (family_of(m), m.size, row.huggingface_id, _format(m)))))
+        TableRow(tuple(map(TableCell, (family_of(m), m.size, row.huggingface_id, _format(m)))))
         for row in published().values()
         for m in [registry().model(row.key)]
     ]
-    return Grid(
+    return TableModel(
         "table-4",
         words.tables["table-4"].title,
         words.tables["table-4"].caption,

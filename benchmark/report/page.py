@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmark import __version__
-from benchmark.hypotheses.claims import Claim, Judged
+from benchmark.hypotheses.claims import Claim, JudgedClaim
 from benchmark.hypotheses.findings import Status, figures
 from benchmark.report.accuracy_tables import table_3, table_6
-from benchmark.report.charts import Panel, forest, panel
-from benchmark.report.data import Audit, Compared, Material, PairView, RunView
+from benchmark.report.charts import PanelChart, forest, panel
+from benchmark.report.data import Audit, Compared, PairView, ReportData, RunView
 from benchmark.report.explorer import explorer
-from benchmark.report.grid import Grid
 from benchmark.report.model_tables import table_1, table_4
+from benchmark.report.table_model import TableModel
 from benchmark.report.templates import digest, environment, script_json, source
 from benchmark.runs.paired_table import decided_otherwise
 from benchmark.scoring.outcomes import MAIN, SCORES
@@ -32,7 +32,7 @@ class Judgement(NamedTuple):
     """
 
     source: str
-    judged: Judged
+    judged: JudgedClaim
     figures: list[str]
     others: list[str]
 
@@ -53,22 +53,22 @@ class PairCard(NamedTuple):
     """A pair with its drawing."""
 
     view: PairView
-    panel: Panel
+    panel: PanelChart
 
 
-class Setting(NamedTuple):
+class SettingRow(NamedTuple):
     """One thing that a run's result depends on."""
 
     name: str
     value: str
 
 
-def tables(material: Material) -> tuple[Grid, ...]:
+def tables(material: ReportData) -> tuple[TableModel, ...]:
     """Tables 1, 3, 4 and 6."""
     return table_1(), table_3(material), table_4(), table_6(material)
 
 
-def page(material: Material, grids: Sequence[Grid]) -> str:
+def page(material: ReportData, grids: Sequence[TableModel]) -> str:
     """The whole page. Nothing in it is fetched, and only its own script may run."""
     style, script = source("style.css"), source("page.js")
     by_experiment = _by_experiment(material)
@@ -100,19 +100,19 @@ def page(material: Material, grids: Sequence[Grid]) -> str:
     )  # fmt: skip
 
 
-def settings(view: RunView) -> Iterator[Setting]:
+def settings(view: RunView) -> Iterator[SettingRow]:
     """Everything that the run's result depends on, one name a value."""
     for name in ("model", "data", "prompts", "constraint", "protocol", "environment"):
         yield from _flat(name, view.run.document.get(name))
 
 
-def _flat(name: str, value: object) -> Iterator[Setting]:
+def _flat(name: str, value: object) -> Iterator[SettingRow]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _flat(f"{name}.{key}", part)
     else:
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        yield Setting(name, words)
+        yield SettingRow(name, words)
 
 
 def _differing(runs: Sequence[RunView]) -> list[tuple[str, list[str]]]:
@@ -132,7 +132,7 @@ def _claims(audits: Sequence[Audit]) -> Iterator[ClaimView]:
         yield ClaimView(several[0].claim, tuple(judgements))
 
 
-def _others(judged: Judged) -> list[str]:
+def _others(judged: JudgedClaim) -> list[str]:
     return figures(judged.other) if judged.other else []
 
 
@@ -145,7 +145,7 @@ def _tally(audit: Audit) -> tuple[str, dict[str, int]]:
     return audit.source, counts
 
 
-def _by_experiment(material: Material) -> dict[str, list[PairView]]:
+def _by_experiment(material: ReportData) -> dict[str, list[PairView]]:
     views = material.pairs.values()
     found = {name: [v for v in views if v.pair.experiment == name] for name in _EXPERIMENTS}
     return {name: some for name, some in found.items() if some}

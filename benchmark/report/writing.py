@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.figures import FORMS as FIGURE_FORMS
 from benchmark.report.figures import draw, save
-from benchmark.report.forms import FORMS
 from benchmark.report.layouts import Layout, own_figure, papers_figures
 from benchmark.report.page import page, tables
+from benchmark.report.table_formats import FORMS
 from benchmark.runs.store.files import write_text
 
 
-def write_report(material: Material, out: Path, *, published: bool = True) -> list[Path]:
+def write_report(material: ReportData, out: Path, *, published: bool = True) -> list[Path]:
     """Write ``index.html``, ``figures/`` and ``tables/`` into the folder; what was written.
 
     With ``published`` set to False the figures show only what was measured.
@@ -20,7 +20,7 @@ def write_report(material: Material, out: Path, *, published: bool = True) -> li
     return list(_written(material, out, published=published))
 
 
-def _written(material: Material, out: Path, *, published: bool) -> Iterator[Path]:
+def _written(material: ReportData, out: Path, *, published: bool) -> Iterator[Path]:
     grids = tables(material)
     yield _write(out / "index.html", page(material, grids))
     for grid in grids:
@@ -36,7 +36,7 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _draw(layout: Layout, material: Material, folder: Path, *, published: bool) -> Iterator[Path]:
+def _draw(layout: Layout, material: ReportData, folder: Path, *, published: bool) -> Iterator[Path]:
     figure = draw(layout, material, published=published)
     folder.mkdir(parents=True, exist_ok=True)
     for form in FIGURE_FORMS:

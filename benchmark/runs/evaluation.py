@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.decoding.engines import check_prompts, compiled, create_engine
-from benchmark.decoding.oom_retry import BackingOff
+from benchmark.decoding.oom_retry import OomRetry
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.records import Completion, Outcome, Prompt, State, TokenIds
 from benchmark.runs.settings import ResolvedSettings
-from benchmark.tasks import Judged, Task
+from benchmark.tasks import JudgedAnswer, Task
 
 if TYPE_CHECKING:
     from benchmark.decoding.constraint import Constraint
@@ -87,7 +87,7 @@ class Questions:
                 f"{longest + 1} tokens; raise it, or take --protocol paper, which cuts"
             )
 
-    def judge(self, index: int, text: str) -> Judged:
+    def judge(self, index: int, text: str) -> JudgedAnswer:
         """Return what a text says about a state, and what of it is right by every score."""
         return self.task.judge(self.states[index], text)
 
@@ -127,7 +127,7 @@ class Decoder:
             return None
         return compiled(self.expression, self.tokenizer, self.model)
 
-    def engine(self, limits: Limits, drafts: Mapping[TokenIds, TokenIds]) -> Engine:
+    def engine(self, limits: DecodingLimits, drafts: Mapping[TokenIds, TokenIds]) -> Engine:
         """Return a new engine."""
         return create_engine(
             self.settings.engine,
@@ -175,7 +175,7 @@ class Decoder:
         self.check(prompts)
         fitted = self.batching.sizes[-1] if self.batching.sizes else None
         limits = self.settings.limits
-        engine = BackingOff(
+        engine = OomRetry(
             lambda fitting: self.engine(fitting, drafts),
             replace(limits, batch_size=batch_size or fitted or limits.batch_size),
         )
@@ -185,7 +185,7 @@ class Decoder:
         return self._batches(engine, engine.generate(asked, skipped), places)
 
     def _batches(
-        self, engine: BackingOff, batches: Iterator[Batch], places: Sequence[int]
+        self, engine: OomRetry, batches: Iterator[Batch], places: Sequence[int]
     ) -> Iterator[Batch]:
         """Give completions the indices of their prompts, and keep how they were batched."""
         for batch in batches:
@@ -243,7 +243,7 @@ class Evaluation:
         """How prompts were batched so far."""
         return self.decoder.batching
 
-    def __iter__(self) -> Iterator[list[tuple[int, Judged]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, JudgedAnswer]]]:
         """Decode, and yield the answers of a batch with the indices of their states."""
         judge = self.questions.judge
         for batch in self.batches:

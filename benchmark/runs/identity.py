@@ -22,7 +22,7 @@ def identity(
     settings, task = questions.settings, questions.task
     constrained = settings.engine_row.constrained
     return {
-        "model": {"name": location.name, "fingerprint": location.fingerprint},
+        "model": {"name": location.name, "fingerprint": location.digest},
         "data": {
             **({} if task.name == DEFAULT else {"task": task.name}),
             "states": len(questions.states),  # before the digest: what differs first is said

@@ -16,20 +16,20 @@ from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
-from benchmark.runs.progress_notes import History
+from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Scored, Summary, scores_as_json
-from benchmark.tasks import Judged, by_score, task_named
+from benchmark.tasks import JudgedAnswer, by_score, task_named
 
 _ANEW = Loaders()
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class RunResult:
     """The result of a run: the document about it, and the identity of what it depends on.
 
     ``texts`` are the answers, one per state; ``scores`` what is right in them by every score, and
@@ -97,7 +97,7 @@ class Prepared:
         return self.questions.prompt_ids
 
 
-def run(request: RunRequest, progress: Progress) -> Measured:
+def run(request: RunRequest, progress: Progress) -> RunResult:
     """Measure a model, going on where an earlier run into the same folder stopped.
 
     Raises:
@@ -140,7 +140,7 @@ def execute(
     placed: Callable[[], AbstractContextManager[str]] | None = None,
     set_aside: bool = False,
     loaders: Loaders = _ANEW,
-) -> Measured:
+) -> RunResult:
     """Decode what is missing in the folder, and write the result there.
 
     Args:
@@ -158,7 +158,7 @@ def execute(
     """
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
         judged = _judged(work, folder)
-        history = History.of(folder.notes())
+        history = ProgressNotes.of(folder.notes())
         if len(judged) < len(work.states) or not folder.result():
             options = work.settings.options
             with placed() if placed else nullcontext(options.device) as device:
@@ -171,7 +171,7 @@ def execute(
     return measured
 
 
-def _judged(work: Prepared, folder: RunFolder) -> dict[int, Judged]:
+def _judged(work: Prepared, folder: RunFolder) -> dict[int, JudgedAnswer]:
     """Return the answers that are in the folder, scored, by the number of their state."""
     there = folder.finished()
     return {
@@ -185,11 +185,11 @@ def _decode(
     work: Prepared,
     options: LoadOptions,
     folder: RunFolder,
-    judged: dict[int, Judged],
-    before: History,
+    judged: dict[int, JudgedAnswer],
+    before: ProgressNotes,
     progress: Progress,
     loaders: Loaders,
-) -> History:
+) -> ProgressNotes:
     """Decode what is missing in the folder, add it to the answers, and return how it went."""
     name = work.location.name
     model = None
@@ -222,13 +222,13 @@ def _decode(
     return now
 
 
-def _right(judged: Iterable[Judged]) -> Tally:
+def _right(judged: Iterable[JudgedAnswer]) -> Tally:
     """Return how many queries are right by the main score, and how many there are."""
     correct = [right for each in judged for right in each.outcomes[MAIN].correct]
     return Tally(sum(correct), len(correct))
 
 
-def _measured(work: Prepared, judged: Mapping[int, Judged]) -> Measured:
+def _measured(work: Prepared, judged: Mapping[int, JudgedAnswer]) -> RunResult:
     answers = [judged[index] for index in range(len(work.states))]
     task = work.questions.task
     scores = {by: Scored.of(some) for by, some in by_score(answers).items()}
@@ -239,4 +239,4 @@ def _measured(work: Prepared, judged: Mapping[int, Judged]) -> Measured:
         "baseline": baselines_as_json(chance),
         "answers_without_full_stop": sum("." not in text for text in texts),
     }
-    return Measured(texts, scores, chance, document, work.identity)
+    return RunResult(texts, scores, chance, document, work.identity)

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchmark.runs.loading import Loaders
-from benchmark.runs.measure import Measured, Prepared, execute, prepare
+from benchmark.runs.measure import Prepared, RunResult, execute, prepare
 from benchmark.runs.placement import AsAsked, Placement
 from benchmark.runs.requests import Progress, RunRequest
 
@@ -27,7 +27,7 @@ class ModelStore:
     placement: Placement = field(default_factory=AsAsked)
     loaders: Loaders = field(default_factory=Loaders)
 
-    def measure(self, request: RunRequest) -> Measured:
+    def measure(self, request: RunRequest) -> RunResult:
         """The measurement of the request, made now or taken from the store.
 
         ``request.out`` is left aside. Where another process is measuring the same, this waits;
@@ -38,7 +38,7 @@ class ModelStore:
         """
         return self.measure_prepared(request, prepare(request, self.progress, self.loaders))
 
-    def measure_prepared(self, request: RunRequest, prepared: Prepared) -> Measured:
+    def measure_prepared(self, request: RunRequest, prepared: Prepared) -> RunResult:
         """Return the same for a request that has been prepared already."""
         digest = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode())
         out = self.folder / f"{_slug(request.model)}-{digest.hexdigest()[:12]}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.runs.measure import Measured
+from benchmark.runs.measure import RunResult
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.paired import LEVEL, PairedTest, PairedTests, paired_tests
 from benchmark.stats.summary import summaries_as_json
@@ -16,15 +16,15 @@ SEED = 20240531
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """Base and variant with the paired tests of each group of queries, by every score.
 
     Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs. The main
     score's are at hand under these names.
     """
 
-    base: Measured
-    variant: Measured
+    base: RunResult
+    variant: RunResult
     tests: Mapping[str, PairedTests]
 
     @property
@@ -55,7 +55,7 @@ class Comparison:
         }
 
 
-def compare(base: Measured, variant: Measured) -> Comparison:
+def compare(base: RunResult, variant: RunResult) -> PairedComparison:
     """Compare two measurements of the same states, by clustered paired tests.
 
     Raises:
@@ -66,7 +66,7 @@ def compare(base: Measured, variant: Measured) -> Comparison:
         by: paired_tests(one.outcomes, other.outcomes, fresh_rng)
         for by, (one, other) in pairs.items()
     }
-    return Comparison(base, variant, tests)
+    return PairedComparison(base, variant, tests)
 
 
 def fresh_rng() -> np.random.Generator:
@@ -74,7 +74,7 @@ def fresh_rng() -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(SEED))
 
 
-def better_format(comparison: Comparison) -> tuple[str, bool]:
+def better_format(comparison: PairedComparison) -> tuple[str, bool]:
     """The format with more correct queries, and whether by more than chance (two-sided, 5 %).
 
     Completion, the simpler one, where they are equal.
@@ -83,13 +83,13 @@ def better_format(comparison: Comparison) -> tuple[str, bool]:
     return "chat" if test.difference > 0 else "completion", test.two_sided < LEVEL
 
 
-def broken_answers(measured: Measured) -> int:
+def broken_answers(measured: RunResult) -> int:
     """How many answers do not begin with what the answer expression describes."""
     task = task_of(measured.identity)
     return sum(not task.keeps_format(text) for text in measured.texts)
 
 
-def _summaries_as_json(measured: Measured) -> dict[str, object]:
+def _summaries_as_json(measured: RunResult) -> dict[str, object]:
     return summaries_as_json({by: scored.summary for by, scored in measured.scores.items()})
 
 

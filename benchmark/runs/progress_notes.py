@@ -6,7 +6,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ProgressNotes:
     """What the folder of a run notes beside its completions.
 
     ``batch_sizes`` are those that completions came from, largest first; ``compositions`` is what

@@ -41,7 +41,7 @@ def result_table(
 _FIRST_SUM = ">= 1"
 
 
-class _Group(NamedTuple):
+class _TableRow(NamedTuple):
     """A row: some queries, their figure in a summary, and in a random baseline."""
 
     name: str
@@ -50,16 +50,18 @@ class _Group(NamedTuple):
     chance: Callable[[Percentages], float | None]
 
 
-def _groups(summary: Summary) -> Iterator[_Group]:
+def _groups(summary: Summary) -> Iterator[_TableRow]:
     yield from map(_single, summary.by_numops)
     every = range(8)
-    yield _Group(_FIRST_SUM, every[1:], lambda s: s.nontrivial, lambda c: c["nontrivial"])
-    yield _Group("all", every, lambda s: s.overall, lambda c: c["overall"])
+    yield _TableRow(_FIRST_SUM, every[1:], lambda s: s.nontrivial, lambda c: c["nontrivial"])
+    yield _TableRow("all", every, lambda s: s.overall, lambda c: c["overall"])
 
 
-def _single(numops: int) -> _Group:
+def _single(numops: int) -> _TableRow:
     name = str(numops)
-    return _Group(name, [numops], lambda s: s.by_numops[numops], lambda c: c["by_numops"].get(name))
+    return _TableRow(
+        name, [numops], lambda s: s.by_numops[numops], lambda c: c["by_numops"].get(name)
+    )
 
 
 def _headings(

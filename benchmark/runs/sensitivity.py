@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from benchmark.models.tokenizer import TemplateRefusalError, TransformersTokenizer
 from benchmark.prompts.settings import Bos, PromptSettings, variants
-from benchmark.runs.measure import Measured, Prepared, prepare
+from benchmark.runs.measure import Prepared, RunResult, prepare
 from benchmark.runs.model_store import ModelStore
-from benchmark.runs.paired_comparison import Comparison, compare
+from benchmark.runs.paired_comparison import PairedComparison, compare
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.sensitivity_table import PromptRow
 
@@ -22,8 +22,8 @@ class Asked:
     settings: PromptSettings
     leading_bos: bool
     usual: bool
-    measured: Measured
-    comparison: Comparison | None
+    measured: RunResult
+    comparison: PairedComparison | None
 
     @property
     def name(self) -> str:

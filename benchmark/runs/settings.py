@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import ENGINES, EngineRow
 from benchmark.errors import SettingError
 from benchmark.models.loading import LoadOptions
@@ -88,7 +88,7 @@ class ResolvedSettings:
     changed: tuple[str, ...]
     engine: str
     prompt: PromptSettings
-    limits: Limits
+    limits: DecodingLimits
     options: LoadOptions
     whole_answers: bool
 

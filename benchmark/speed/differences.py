@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.decoding.sequences import common_length
+from benchmark.decoding.common_prefix import common_length
 from benchmark.records import TokenIds
-from benchmark.speed.messages import Difference
+from benchmark.speed.messages import AnswerDifference
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def partings(
 
 def as_work(
     found: Sequence[Parting], prompts: Sequence[TokenIds], theirs: Mapping[int, Sequence[int]]
-) -> list[Difference]:
+) -> list[AnswerDifference]:
     """The same as what the engine ``margins`` is asked."""
     return [
         {

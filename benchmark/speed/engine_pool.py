@@ -16,7 +16,7 @@ from benchmark.speed.specs import CANDIDATES, Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class SpeedInputs:
     """What all engines work on.
 
     Attributes:
@@ -68,10 +68,10 @@ class Material:
         }
 
 
-class Field:
+class EnginePool:
     """Engines that have been opened, and how to ask one."""
 
-    def __init__(self, material: Material, folder: Path = ENVIRONMENT) -> None:
+    def __init__(self, material: SpeedInputs, folder: Path = ENVIRONMENT) -> None:
         """Open nothing yet; ``folder`` is the environment of the engines that are not ours."""
         self._material = material
         self._folder = folder
@@ -175,13 +175,13 @@ class Field:
         return folder
 
 
-class Limits:
+class MatmulLimits:
     """The arithmetic limit by dtype, measured in rounds as engines are."""
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, material: SpeedInputs) -> None:
         """Open nothing yet."""
         self.rounds: dict[str, list[LimitTaken]] = {}
-        self._field = Field(material)
+        self._field = EnginePool(material)
         self._processes: dict[str, EngineProcess] = {}
 
     def open(self, dtype: str) -> None:
@@ -197,7 +197,8 @@ class Limits:
     def measure(self, dtype: str, answers: Sequence[Sequence[int]] = ()) -> None:
         """Time the products once more, and count the open choices of the answers.
 
-        What ends it ends the process, as in :meth:`Field.ask`; the next measurement opens another.
+        What ends it ends the process, as in :meth:`EnginePool.ask`; the next measurement opens
+        another.
 
         Raises:
             BenchmarkError: when the process fails.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from benchmark.decoding.sequences import common_length
+from benchmark.decoding.common_prefix import common_length
 from benchmark.records import TokenIds
 from benchmark.speed.messages import LimitTaken, Taken
 from benchmark.speed.specs import Spec

@@ -9,7 +9,7 @@ import torch
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.linears import PackedLinear, packed
-from benchmark.decoding.speculative.products import product_for
+from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ class Products:
         with torch.inference_mode():
             taken = [self._timed(rows) for rows in _ROWS]
             single = [self._timed(1)]
-            with packed(self._model, product_for(self._model)):
+            with packed(self._model, matmul_backend_for(self._model)):
                 taken += [self._timed(rows) for rows in _ROWS]
                 single.append(self._timed(1))
         return Timed(
@@ -85,10 +85,10 @@ class Products:
 
 
 def open_choices(
-    constraint: Constraint, spellings: Mapping[int, bytes]
+    constraint: Constraint, token_bytes: Mapping[int, bytes]
 ) -> Callable[[Sequence[int]], int]:
     """Counts the places of an answer, its end included, at which several tokens are allowed."""
-    automaton = Automaton.of(constraint, spellings)
+    automaton = Automaton.of(constraint, token_bytes)
 
     def count(answer: Sequence[int]) -> int:
         state, found = 0, 0

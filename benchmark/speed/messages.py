@@ -87,7 +87,7 @@ class LimitTaken(TypedDict):
     choices: float
 
 
-class Difference(TypedDict):
+class AnswerDifference(TypedDict):
     """Where two answers to a prompt part: after ``before``, ``ours`` and ``theirs`` follow."""
 
     prompt: list[int]
@@ -99,7 +99,7 @@ class Difference(TypedDict):
 class MarginWork(TypedDict):
     """Places at which two engines chose different tokens."""
 
-    differences: list[Difference]
+    differences: list[AnswerDifference]
 
 
 class MarginTaken(TypedDict):

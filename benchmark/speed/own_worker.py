@@ -126,8 +126,8 @@ class _Limit:
     def __init__(self, setup: Setup) -> None:
         model, tokenizer = _load(setup)
         self._products = Products(model)
-        constraint = Constraint(setup["expression"], tokenizer.spellings, tokenizer.eos_id)
-        self._choices = open_choices(constraint, tokenizer.spellings)
+        constraint = Constraint(setup["expression"], tokenizer.token_bytes, tokenizer.eos_id)
+        self._choices = open_choices(constraint, tokenizer.token_bytes)
 
     def __call__(self, work: LimitWork) -> LimitTaken:
         counts = [self._choices(answer) for answer in work["answers"]]

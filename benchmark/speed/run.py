@@ -16,7 +16,7 @@ from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.speed.differences import Parting, as_work, partings
-from benchmark.speed.engine_pool import Field, Limits, Material
+from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import (
     Figures,
     Limit,
@@ -125,8 +125,8 @@ def speed(request: SpeedRequest, progress: SpeedProgress) -> Race:
             stands in their measurements.
     """
     race, material = _prepared(request, progress)
-    field = Field(material)
-    limits = Limits(material)
+    field = EnginePool(material)
+    limits = MatmulLimits(material)
     try:
         with _until_stopped(race):
             _open(race, field, limits, progress)
@@ -151,7 +151,7 @@ def _until_stopped(race: Race) -> Iterator[None]:
         race.stopped = True
 
 
-def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Material]:
+def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, SpeedInputs]:
     task, settings = task_named(request.run.data.task), resolve(request.run)
     specs = parse(request.engines, settings.options.dtype, settings.limits.batch_size)
     for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
@@ -163,10 +163,10 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
     tokenizer = load_tokenizer(location, registered_bos(request.run))
     questions = Questions(task, settings, tokenizer, states)
     questions.check_limit()
-    material = Material(
+    material = SpeedInputs(
         model=request.run.model,
         gguf=location.folder / location.gguf if location.gguf else None,
-        fingerprint=location.fingerprint,
+        fingerprint=location.digest,
         device=settings.options.device,
         max_new_tokens=settings.limits.max_new_tokens,
         expression=task.expression,
@@ -181,12 +181,12 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Mat
     measured = [Measurement(spec, few if spec.traits.slow else everything) for spec in specs]
     environment = {**describe(settings.options.device), **versions()}
     race = Race(
-        location.name, location.fingerprint, len(states), material.prompts, measured, environment
+        location.name, location.digest, len(states), material.prompts, measured, environment
     )
     return race, material
 
 
-def _open(race: Race, field: Field, limits: Limits, progress: SpeedProgress) -> None:
+def _open(race: Race, field: EnginePool, limits: MatmulLimits, progress: SpeedProgress) -> None:
     """Load every engine, and find the best batch sizes, one engine at a time."""
     for measured in race.measured:
         progress.say(f"opening {measured.spec.label}")
@@ -202,7 +202,7 @@ def _open(race: Race, field: Field, limits: Limits, progress: SpeedProgress) -> 
 
 
 def _rounds(
-    race: Race, field: Field, limits: Limits, repeats: int, progress: SpeedProgress
+    race: Race, field: EnginePool, limits: MatmulLimits, repeats: int, progress: SpeedProgress
 ) -> None:
     entrants = [one for one in race.measured if not one.failure]
     everyone: list[Measurement | str] = [*entrants, *limits.rounds]
@@ -220,7 +220,7 @@ def _rounds(
         progress.advance()
 
 
-def _finish(race: Race, limits: Limits, progress: SpeedProgress) -> None:
+def _finish(race: Race, limits: MatmulLimits, progress: SpeedProgress) -> None:
     """The limits, whose number of choices is known from answers."""
     own = [
         m for m in race.measured if m.rounds and m.spec.engine.factory and m.spec.engine.constrained
@@ -235,7 +235,7 @@ def _finish(race: Race, limits: Limits, progress: SpeedProgress) -> None:
                 race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
 
 
-def _verify(race: Race, field: Field, end: int, progress: SpeedProgress) -> None:
+def _verify(race: Race, field: EnginePool, end: int, progress: SpeedProgress) -> None:
     """Where answers differ from those of the paper's method, and by what margins."""
     paper = race.paper
     if paper is None or not paper.rounds:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark.errors import SettingError
-from benchmark.upgrades.findings import Bisection, Difference, Step, summary
-from benchmark.upgrades.flakiness import Measured, Steadiness
+from benchmark.upgrades.findings import Bisection, EnvironmentDiff, Step, summary
+from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.search import Move, Search
 
@@ -17,12 +17,12 @@ class _Releases:
     library: str
     releases: Sequence[str]
     bench: Workbench
-    steadiness: Steadiness
+    steadiness: Flakiness
     alongside: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
-    origin: Measured | None = None
+    origin: MeasuredEnvironment | None = None
 
-    def measure(self, place: int) -> Measured | None:
+    def measure(self, place: int) -> MeasuredEnvironment | None:
         name = self.releases[place]
         requirements = (f"{self.library}=={name}", *self.alongside)
         record = self.bench.record(requirements)
@@ -30,7 +30,7 @@ class _Releases:
             reason = self.skipped[name] = self.bench.reason(requirements)
             self._tell(name, f"skipped: {reason}")
             return None
-        measured = Measured(name, requirements, record)
+        measured = MeasuredEnvironment(name, requirements, record)
         if self.origin is None:
             self.origin = measured
             self.bench.follow(requirements)
@@ -40,7 +40,7 @@ class _Releases:
             self._tell(name, summary(found, self.origin.name))
         return measured
 
-    def steady(self, measured: Measured) -> bool | None:
+    def steady(self, measured: MeasuredEnvironment) -> bool | None:
         """Whether nothing new is learned of it from other processes; None where that fails."""
         try:
             news = self.steadiness.look(measured)
@@ -53,7 +53,7 @@ class _Releases:
             self._tell(measured.name, f"gives another {stages} in another process")
         return not news
 
-    def differ(self, old: Measured, new: Measured) -> bool:
+    def differ(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> bool:
         return old is not new and self.steadiness.difference(old, new).moved
 
     def _tell(self, release: str, what: str) -> None:
@@ -81,7 +81,7 @@ def bisect(
     """
     if depth not in DEPTHS:  # before any environment is made
         raise SettingError(f"no depth {depth!r}; choose {', '.join(DEPTHS)}")
-    known = _Releases(library, releases, bench, Steadiness(bench, library), alongside)
+    known = _Releases(library, releases, bench, Flakiness(bench, library), alongside)
     search = Search(len(releases), known.measure, known.differ)
     moves, (low, high) = _confirmed(known, search, depth)
     return Bisection(
@@ -100,7 +100,7 @@ def bisect(
 
 
 def _confirmed(
-    known: _Releases, search: Search[Measured], depth: str
+    known: _Releases, search: Search[MeasuredEnvironment], depth: str
 ) -> tuple[tuple[Move, ...], tuple[int, int]]:
     """The moves both ends of which were seen in other processes, and the ends of the search.
 
@@ -122,7 +122,9 @@ def _confirmed(
                 search.drop(place)
 
 
-def _moves(search: Search[Measured], low: int, high: int, depth: str) -> tuple[Move, ...]:
+def _moves(
+    search: Search[MeasuredEnvironment], low: int, high: int, depth: str
+) -> tuple[Move, ...]:
     if depth == "each":
         return search.one_by_one(low, high)
     if depth == "every":
@@ -131,7 +133,7 @@ def _moves(search: Search[Measured], low: int, high: int, depth: str) -> tuple[M
     return (move,) if move else ()
 
 
-def _step(known: _Releases, move: Move, difference: Difference) -> Step:
+def _step(known: _Releases, move: Move, difference: EnvironmentDiff) -> Step:
     return Step(
         known.library,
         known.releases[move.before],
@@ -142,15 +144,17 @@ def _step(known: _Releases, move: Move, difference: Difference) -> Step:
 
 
 def _rest(
-    known: _Releases, search: Search[Measured], moves: Sequence[Move], high: int
-) -> Difference | None:
+    known: _Releases, search: Search[MeasuredEnvironment], moves: Sequence[Move], high: int
+) -> EnvironmentDiff | None:
     """What the newest release has moved beyond the first move."""
     if not moves or not search.differ(moves[-1].after, high):
         return None
     return _difference(known, search, moves[-1].after, high)
 
 
-def _difference(known: _Releases, search: Search[Measured], one: int, other: int) -> Difference:
+def _difference(
+    known: _Releases, search: Search[MeasuredEnvironment], one: int, other: int
+) -> EnvironmentDiff:
     old, new = search.at(one), search.at(other)
     if old is None or new is None:
         raise SettingError("a release of the answer could not be measured")

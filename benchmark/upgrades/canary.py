@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 
 from benchmark.errors import SettingError
 from benchmark.fingerprints.stages import place
-from benchmark.upgrades.findings import Canary, Difference, Trial, summary
-from benchmark.upgrades.flakiness import Measured, Steadiness
+from benchmark.upgrades.findings import Canary, EnvironmentDiff, Trial, summary
+from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import Say, UnmeasurableError, Workbench
 from benchmark.upgrades.releases import releases
 from benchmark.upgrades.search import causes
@@ -91,7 +91,7 @@ class _Trying:
     say: Say
 
     def trial(self) -> Trial:
-        self._steadiness = Steadiness(self.bench)
+        self._steadiness = Flakiness(self.bench)
         self._baseline = self._measured_now()
         self.bench.follow(())
         new = self._measured(self.upgrades)
@@ -114,18 +114,18 @@ class _Trying:
     def _name(self) -> str:
         return self.bench.probe.name
 
-    def _measured_now(self) -> Measured:
+    def _measured_now(self) -> MeasuredEnvironment:
         measured = self._measured(())
         if measured is None:
             raise SettingError(f"{self._name}, without any upgrade, {self.bench.reason(())}")
         return measured
 
-    def _measured(self, requirements: tuple[str, ...]) -> Measured | None:
+    def _measured(self, requirements: tuple[str, ...]) -> MeasuredEnvironment | None:
         record = self.bench.record(requirements)
         name = " ".join(requirements) or "no upgrade"
-        return Measured(name, requirements, record) if record else None
+        return MeasuredEnvironment(name, requirements, record) if record else None
 
-    def _difference(self, new: Measured) -> Difference:
+    def _difference(self, new: MeasuredEnvironment) -> EnvironmentDiff:
         """What moved from the baseline; where anything seems to, both are looked at twice."""
         found = self._steadiness.difference(self._baseline, new)
         if found.moved:
@@ -174,7 +174,7 @@ class _Trying:
         self.say(f"{self._name}: {what}: {line}")
 
 
-def _line(found: Difference) -> str:
+def _line(found: EnvironmentDiff) -> str:
     if found.moved or found.by_chance:
         return summary(found, "what there is now")
     return found.comparison.severity.value

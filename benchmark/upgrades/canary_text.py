@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from benchmark.upgrades.findings import (
     Canary,
-    Suite,
+    SuiteResult,
     Trial,
     chances,
     environment_differences,
@@ -59,7 +59,7 @@ def _trial_lines(trial: Trial, refused: Mapping[str, str]) -> Iterator[str]:
         yield f"  {name}: {old or '-'} -> {new or '-'}"
 
 
-def _suite_lines(suite: Suite) -> Iterator[str]:
+def _suite_lines(suite: SuiteResult) -> Iterator[str]:
     yield f"suite: {suite.passed} passed, {len(suite.failed)} failed"
     if suite.ended:
         yield f"  {suite.ended}"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmark.fingerprints.comparison import EXIT_STATUSES, Comparison, Severity
-from benchmark.fingerprints.movements import Movement
+from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
+from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.scoring.outcomes import MAIN
 
 _LONGEST = 160
@@ -13,7 +13,7 @@ _TAIL = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class EnvironmentDiff:
     """What two environments differ in, beyond what the processes of each do among themselves.
 
     ``comparison`` is that of the first processes; ``stage`` the earliest that moved beyond noise
@@ -22,7 +22,7 @@ class Difference:
     doubt, ``p`` has the p-value of each stage that was tested, over ``processes`` of each.
     """
 
-    comparison: Comparison
+    comparison: FingerprintDiff
     stage: str | None
     unsteady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     p: Mapping[str, float] = field(default_factory=dict)
@@ -76,10 +76,10 @@ class Step:
     before: str
     after: str
     unknown: tuple[str, ...]
-    difference: Difference
+    difference: EnvironmentDiff
 
     @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> FingerprintDiff:
         """Of the first process of each."""
         return self.difference.comparison
 
@@ -110,7 +110,7 @@ class Bisection:
     skipped: dict[str, str]
     ends: tuple[str, str]
     steps: tuple[Step, ...]
-    rest: Difference | None
+    rest: EnvironmentDiff | None
     chances: tuple[Step, ...] = ()
 
     @property
@@ -146,13 +146,13 @@ class Trial:
     """
 
     probe: str
-    difference: Difference | None
+    difference: EnvironmentDiff | None
     culprits: tuple[tuple[str, ...], ...] = ()
     reason: str | None = None
     movers: tuple[str, ...] = ()
 
     @property
-    def comparison(self) -> Comparison | None:
+    def comparison(self) -> FingerprintDiff | None:
         """Of the first processes, with the upgrades and without."""
         return self.difference.comparison if self.difference else None
 
@@ -183,7 +183,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class SuiteResult:
     """The tests under the upgrades: how many passed, and which failed with the line that says why.
 
     ``ended`` says why they did not run to their end, or how they ended badly without a failed test.
@@ -213,7 +213,7 @@ class Canary:
     upgrades: tuple[str, ...]
     trials: tuple[Trial, ...]
     refused: dict[str, str] = field(default_factory=dict)
-    suite: Suite | None = None
+    suite: SuiteResult | None = None
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -234,20 +234,20 @@ class Canary:
         }
 
 
-def summary(found: Difference, old: str) -> str:
+def summary(found: EnvironmentDiff, old: str) -> str:
     """A difference in one line."""
     if found.by_chance:
         return f"differs from {old} by chance only: {chances(found)}"
     return f"moved: {found.extent}" if found.moved else f"as {old}"
 
 
-def chances(found: Difference) -> str:
+def chances(found: EnvironmentDiff) -> str:
     """The test of what differs from process to process."""
     tests = ", ".join(f"{stage}: p = {p:.2g}" for stage, p in found.p.items())
     return f"{tests} over {found.processes[0]} and {found.processes[1]} processes"
 
 
-def size(comparison: Comparison, stage: str | None = None) -> str:
+def size(comparison: FingerprintDiff, stage: str | None = None) -> str:
     """The earliest stage that moved, or another, in how much, and what became of the answers."""
     wanted = stage or comparison.stage
     if wanted is None:
@@ -266,25 +266,27 @@ def size(comparison: Comparison, stage: str | None = None) -> str:
     return "; ".join(parts)
 
 
-def later(found: Difference) -> dict[str, str]:
+def later(found: EnvironmentDiff) -> dict[str, str]:
     """The stages after the one at which a move begins that moved too, each in how much."""
     stages = [each.stage for each in found.comparison.moved]
     start = stages.index(found.stage) + 1 if found.stage in stages else len(stages)
     return {each.stage: _extent(each) for each in found.comparison.moved[start:]}
 
 
-def _extent(movement: Movement) -> str:
-    if movement.failed:
+def _extent(stage_diff: StageDiff) -> str:
+    if stage_diff.failed:
         # What is said first and where it was said; an expression in between may be pages long.
-        line = movement.failed
+        line = stage_diff.failed
         return (
             line
             if len(line) <= _LONGEST
             else f"{line[: _LONGEST // 2].rstrip()} ... {line[-_TAIL:].lstrip()}"
         )
-    return f"in {len(movement.states)} of {movement.of}"
+    return f"in {len(stage_diff.states)} of {stage_diff.of}"
 
 
-def environment_differences(comparison: Comparison) -> dict[str, tuple[str | None, str | None]]:
+def environment_differences(
+    comparison: FingerprintDiff,
+) -> dict[str, tuple[str | None, str | None]]:
     """The libraries and settings that differ, likeliest first, old and new."""
     return {s.name: (s.old, s.new) for s in comparison.suspects if s.changed}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmark.fingerprints.diff import compare
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES, place
-from benchmark.upgrades.findings import Difference
+from benchmark.upgrades.findings import EnvironmentDiff
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.significance import chance
 
@@ -21,16 +21,16 @@ LEVEL = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredEnvironment:
     """The record of a first process in an environment, and the libraries that make it."""
 
     name: str
     requirements: tuple[str, ...]
-    record: Record
+    record: Fingerprint
 
 
 @dataclass
-class Steadiness:
+class Flakiness:
     """What is known of how steady environments are, and what tells two of them apart.
 
     ``unsteady`` are the stages in which another process differs, by the environment's name;
@@ -40,12 +40,12 @@ class Steadiness:
     bench: Workbench
     library: str = ""
     unsteady: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _found: dict[tuple[str, str], Difference] = field(default_factory=dict)
-    _processes: dict[str, list[Record]] = field(default_factory=dict)
+    _found: dict[tuple[str, str], EnvironmentDiff] = field(default_factory=dict)
+    _processes: dict[str, list[Fingerprint]] = field(default_factory=dict)
     _turns: dict[str, int] = field(default_factory=dict)
     _looked: set[str] = field(default_factory=set)
 
-    def look(self, environment: Measured) -> bool:
+    def look(self, environment: MeasuredEnvironment) -> bool:
         """Measure it in other processes; whether it is found to be unsteady only now.
 
         Raises:
@@ -64,18 +64,18 @@ class Steadiness:
         return True
 
     @property
-    def by_chance(self) -> dict[tuple[str, str], Difference]:
+    def by_chance(self) -> dict[tuple[str, str], EnvironmentDiff]:
         """The pairs that were found to differ by no more than their own processes."""
         return {names: found for names, found in self._found.items() if found.by_chance}
 
-    def difference(self, old: Measured, new: Measured) -> Difference:
+    def difference(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> EnvironmentDiff:
         """What two environments differ in, beyond what their own processes do."""
         names = old.name, new.name
         if names not in self._found:
             self._found[names] = self._difference(old, new)
         return self._found[names]
 
-    def _difference(self, old: Measured, new: Measured) -> Difference:
+    def _difference(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> EnvironmentDiff:
         found = compare(old.record, new.record)
         ends = {
             each.name: self.unsteady[each.name] for each in (old, new) if each.name in self.unsteady
@@ -84,17 +84,21 @@ class Steadiness:
         doubtful = _from(min((s[0] for s in ends.values()), key=place, default=None))
         certain = next((stage for stage in moved if stage not in doubtful), None)
         if certain or not ends:
-            return Difference(found, certain, ends, processes=(self._known(old), self._known(new)))
+            return EnvironmentDiff(
+                found, certain, ends, processes=(self._known(old), self._known(new))
+            )
         tested = [s for s in STAGES if s in moved or any(s in e for e in ends.values())]
         records = self._run(old, PROCESSES), self._run(new, PROCESSES)
         p = chance(*records, tested)
         proved = next((stage for stage in tested if p[stage] <= LEVEL / len(tested)), None)
-        return Difference(found, proved, ends, _rounded(p), (self._known(old), self._known(new)))
+        return EnvironmentDiff(
+            found, proved, ends, _rounded(p), (self._known(old), self._known(new))
+        )
 
-    def _known(self, environment: Measured) -> int:
+    def _known(self, environment: MeasuredEnvironment) -> int:
         return len(self._processes.get(environment.name, (environment.record,)))
 
-    def _run(self, environment: Measured, processes: int) -> list[Record]:
+    def _run(self, environment: MeasuredEnvironment, processes: int) -> list[Fingerprint]:
         """So many records of it, one a process; a process that ends without is left out."""
         name = environment.name
         records = self._processes.setdefault(name, [environment.record])
@@ -106,7 +110,7 @@ class Steadiness:
                 self._tell(environment, f"process {turn} gives no record: {error}")
         return records
 
-    def _tell(self, environment: Measured, what: str) -> None:
+    def _tell(self, environment: MeasuredEnvironment, what: str) -> None:
         name = f"{self.library} {environment.name:<10}" if self.library else f"{environment.name}:"
         self.bench.say(f"{name} {what}")
 

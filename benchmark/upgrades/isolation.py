@@ -6,9 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.errors import SettingError
-from benchmark.fingerprints.diff import Comparison, compare
-from benchmark.fingerprints.record import Record
-from benchmark.fingerprints.storage import read_record
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.comparison import FingerprintDiff
+from benchmark.fingerprints.record import Fingerprint
+from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.location import locate
 from benchmark.runs.environment import installed, versions
 from benchmark.runs.settings import SETTINGS
@@ -26,9 +27,9 @@ class Isolation:
     """What moved in all, what the environment moves with the old code, and what the code does."""
 
     commit: str
-    whole: Comparison
-    by_environment: Comparison
-    by_code: Comparison
+    whole: FingerprintDiff
+    by_environment: FingerprintDiff
+    by_code: FingerprintDiff
 
     @property
     def verdict(self) -> str:
@@ -97,7 +98,7 @@ def isolate(
             or when the old code makes no record.
     """
     known = repository or project_root()
-    before, now = read_record(old), read_record(new)
+    before, now = read_fingerprint(old), read_fingerprint(new)
     _check_environment(now, new)
     _check_model(before, old, now, new, model)
     found = commit or commit_of(before.code, known)
@@ -108,7 +109,7 @@ def isolate(
     return Isolation(found, compare(before, now), compare(before, middle), compare(middle, now))
 
 
-def _check_environment(record: Record, path: Path) -> None:
+def _check_environment(record: Fingerprint, path: Path) -> None:
     """The old code is run here, so here has to be where the new record was made."""
     recorded = record.environment.versions
     here = {**installed(recorded), **versions()}  # a stage's own libraries are not in every record
@@ -121,27 +122,27 @@ def _check_environment(record: Record, path: Path) -> None:
             )
 
 
-def _check_model(before: Record, old: Path, now: Record, new: Path, model: str) -> None:
+def _check_model(before: Fingerprint, old: Path, now: Fingerprint, new: Path, model: str) -> None:
     """Another model would move what neither code nor environment did."""
     records = ((old, before), (new, now))
     made = {path: str(r.environment.model.get("fingerprint", "")) for path, r in records}
     if not all(made.values()):
-        return  # plain use: a folder's name is all that is known of it
+        return  # vanilla use: a folder's name is all that is known of it
     if made[old] != made[new]:
         raise SettingError(f"{old} and {new} are of two models; isolate two records of one")
-    if locate(model).fingerprint != made[old]:
+    if locate(model).digest != made[old]:
         raise SettingError(f"--model {model}: not the model that {old} was made with")
 
 
-def _measuring(probe: Probe, record: Record) -> Probe:
-    """A fingerprint with as many repeats as the record has; plain use holds nothing that rounds."""
+def _measuring(probe: Probe, record: Fingerprint) -> Probe:
+    """A fingerprint with as many repeats as the record has; vanilla use rounds nothing."""
     if probe.kind != "fingerprint":
         return probe
     repeats = ("--repeats", str(len(record.repeats) or _REPEATS))
     return replace(probe, arguments=(*probe.arguments, *repeats))
 
 
-def probe_of(record: Record, model: str) -> Probe:
+def probe_of(record: Fingerprint, model: str) -> Probe:
     """What to run to make such a record again.
 
     Raises:
@@ -155,8 +156,8 @@ def probe_of(record: Record, model: str) -> Probe:
     states = ["--states", str(data.get("states") or record.states)]
     if task := data.get("task"):
         states += ["--task", str(task)]
-    if protocol.get("name") == "plain use":
-        return Probe("plain", (resolved, *seed, *states), "")
+    if protocol.get("name") == "vanilla":
+        return Probe("vanilla", (resolved, *seed, *states), "")
     recorded = {**protocol, "protocol": protocol.get("name")}
     options = ((f"--{name.replace('_', '-')}", recorded.get(name)) for name in SETTINGS)
     given = [
@@ -165,13 +166,13 @@ def probe_of(record: Record, model: str) -> Probe:
     return Probe("fingerprint", (resolved, *seed, *states, *given), "")
 
 
-def _record(probe: Probe, project: Path, out: Path, along: Path) -> Record:
+def _record(probe: Probe, project: Path, out: Path, along: Path) -> Fingerprint:
     reason = run_probe(Path(sys.executable), project, probe, out, along.resolve())
     if reason is not None:
         raise SettingError(f"the code in {project} makes no record here: {reason}")
-    return read_record(out)
+    return read_fingerprint(out)
 
 
-def _told(comparison: Comparison) -> str:
+def _told(comparison: FingerprintDiff) -> str:
     severity = comparison.severity
     return severity.value if severity.within_noise else f"{severity.value}, {size(comparison)}"

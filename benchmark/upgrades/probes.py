@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import SettingError
-from benchmark.fingerprints.record import Record
-from benchmark.fingerprints.storage import read_record
+from benchmark.fingerprints.record import Fingerprint
+from benchmark.fingerprints.storage import read_fingerprint
+from benchmark.models.downloads import cache_folder
 from benchmark.models.location import locate
-from benchmark.models.sources import cache_folder
 from benchmark.runs.environment import code_digests
 from benchmark.upgrades.venv_overlays import (
     Installed,
-    Layers,
     Maker,
     NotInstallableError,
+    VenvOverlays,
     project_root,
     python_path,
 )
 
-KINDS = ("fingerprint", "plain", "sentinel")
+KINDS = ("fingerprint", "vanilla", "tokenizers")
 _SMALL = 64 * 2**20
 _PATIENCE = 7200
 """Seconds that one record may take."""
@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 class Probe:
     """What is recorded: a verb of the command line that writes a record, and its arguments.
 
-    ``fingerprint`` is the project's own way, ``plain`` the libraries' own, ``sentinel`` the
+    ``fingerprint`` is the project's own way, ``vanilla`` the libraries' own, ``tokenizers`` the
     tokenizers of every family that was fetched.
     """
 
@@ -54,12 +54,20 @@ class Probe:
         """Its kind, and what it looks at."""
         return " ".join((self.kind, *(Path(each).name for each in self.arguments[:1])))
 
-    def command(self, out: Path, along: Path | None) -> list[str]:
-        """The arguments to Python."""
+    def command(self, project: Path, out: Path, along: Path | None) -> list[str]:
+        """Return the arguments to Python, for the code of the project in that folder."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
         # -P: the folder of now, often the project, must not go before PYTHONPATH.
-        run = ["-P", "-m", "benchmark", self.kind]
+        run = ["-P", "-m", "benchmark", self._verb(project)]
         return [*run, *self.arguments, "--out", str(out), *follow]
+
+    def _verb(self, project: Path) -> str:
+        older = _OLDER_VERBS.get(self.kind)
+        return older if older and (project / f"benchmark/cli/{older}.py").is_file() else self.kind
+
+
+_OLDER_VERBS = {"vanilla": "plain", "tokenizers": "sentinel"}
+"""What code before version 0.2 calls them; ``compare --isolate`` runs such code."""
 
 
 def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
@@ -74,16 +82,16 @@ def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     """
     if kind not in KINDS:
         raise SettingError(f"no probe {kind!r}; choose one of {', '.join(KINDS)}")
-    if kind == "sentinel":
+    if kind == "tokenizers":
         return Probe(kind, (), "")
     if model is None:
         raise SettingError(f"--probe {kind} needs --model: a folder, a GGUF file or an identifier")
-    if kind == "plain":
+    if kind == "vanilla":
         return _probe(kind, Path(model), _files(Path(model)), states)
     location = locate(model)
     path = location.folder / location.gguf if location.gguf else location.folder
     measured = ("--repeats", str(repeats)) if repeats else ()
-    return _probe(kind, path, location.fingerprint, states, *measured)
+    return _probe(kind, path, location.digest, states, *measured)
 
 
 def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> Probe:
@@ -91,7 +99,7 @@ def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> 
 
 
 def _files(model: Path) -> str:
-    """A digest of small files, and of the sizes of large ones: plain use takes bare tokenizers."""
+    """A digest of small files, and sizes of large ones: vanilla use takes bare tokenizers."""
     paths = sorted(p for p in model.glob("*") if p.is_file()) if model.is_dir() else [model]
     whole = hashlib.sha256()
     for path in paths:
@@ -127,7 +135,7 @@ class Workbench:
         identity = json.dumps(parts)
         return self.root / f"{self.probe.kind}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
-    def record(self, requirements: Sequence[str]) -> Record | None:
+    def record(self, requirements: Sequence[str]) -> Fingerprint | None:
         """The record in the environment with these libraries; None, with a reason, without one.
 
         Raises:
@@ -135,7 +143,7 @@ class Workbench:
         """
         name = " ".join(requirements)
         try:
-            return read_record(self.made(self.maker.make(requirements)))
+            return read_fingerprint(self.made(self.maker.make(requirements)))
         except NotInstallableError as error:
             self.reasons[name] = f"cannot be installed: {error}"
         except UnmeasurableError as error:
@@ -156,7 +164,7 @@ class Workbench:
         if self.probe.kind == "fingerprint":
             self.along = self.made(self.maker.make(requirements))
 
-    def again(self, requirements: Sequence[str], turn: int = 2) -> Record:
+    def again(self, requirements: Sequence[str], turn: int = 2) -> Fingerprint:
         """Another record in an environment that one was made in: another process, nothing else.
 
         Args:
@@ -166,7 +174,7 @@ class Workbench:
         Raises:
             UnmeasurableError: when the process ends without one.
         """
-        return read_record(self.made(self.maker.make(requirements), turn))
+        return read_fingerprint(self.made(self.maker.make(requirements), turn))
 
     def made(self, environment: Installed, turn: int = 1) -> Path:
         """The record's file, made when it is not there.
@@ -206,7 +214,7 @@ def run_probe(
     try:
         # An interpreter that we made, and arguments of our own command line.
         done = subprocess.run(  # noqa: S603
-            [str(python), *wanted.command(out, along)],
+            [str(python), *wanted.command(project, out, along)],
             capture_output=True,
             text=True,
             check=False,
@@ -231,7 +239,7 @@ def workbench(wanted: Probe, say: Say, *, retry: bool = False) -> Workbench:
 
     ``retry`` forgets what could not be installed or run before.
     """
-    layers = Layers(cache_folder() / "environments")
+    layers = VenvOverlays(cache_folder() / "environments")
     bench = Workbench(
         cache_folder() / "probes", layers, wanted, project_root(), code_identity(), say
     )

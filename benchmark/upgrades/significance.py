@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.fingerprints.comparison import Comparison
-from benchmark.fingerprints.diff import compare
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.comparison import FingerprintDiff
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES
 from benchmark.stats.permutation import permutation_test
 
 
-def chance(old: Sequence[Record], new: Sequence[Record], stages: Sequence[str]) -> dict[str, float]:
+def chance(
+    old: Sequence[Fingerprint], new: Sequence[Fingerprint], stages: Sequence[str]
+) -> dict[str, float]:
     """The p-value, a stage, of "the new records are drawn as the old ones are".
 
     Args:
@@ -29,18 +31,18 @@ def chance(old: Sequence[Record], new: Sequence[Record], stages: Sequence[str]) 
     return {stage: permutation_test(distances[stage], len(old)) for stage in stages}
 
 
-def distance(found: Comparison, stage: str) -> float:
+def distance(found: FingerprintDiff, stage: str) -> float:
     """Return how far two records are apart at a stage, from 0 for alike to 1.
 
     It is the sum of the distances of the states that differ beyond noise, of all states; each
     counts as 1 unless the stage has a ``distance`` of its own.
     """
-    movement = next((each for each in found.moved if each.stage == stage), None)
-    if movement is None:
+    stage_diff = next((each for each in found.moved if each.stage == stage), None)
+    if stage_diff is None:
         return 0.0
     row = STAGES[stage]
-    if row.whole or movement.failed or not movement.states:
+    if row.whole or stage_diff.failed or not stage_diff.states:
         return 1.0
     partner = dict(found.alignment.pairs)
-    apart = (row.distance(found.old, found.new, one, partner[one]) for one in movement.states)
-    return sum(apart) / movement.of
+    apart = (row.distance(found.old, found.new, one, partner[one]) for one in stage_diff.states)
+    return sum(apart) / stage_diff.of

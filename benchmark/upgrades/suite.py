@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
-from benchmark.upgrades.findings import Suite
+from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.probes import steady
 from benchmark.upgrades.venv_overlays import Maker, NotInstallableError, project_root, python_path
 
@@ -15,7 +15,7 @@ _SHOWN = 200
 """So many characters of a failure's first line are kept."""
 
 
-def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> Suite:
+def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> SuiteResult:
     """Run those tests that need no GPU in the environment with these libraries.
 
     What pytest prints goes where this process prints. An environment that cannot be made is how the
@@ -24,7 +24,7 @@ def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) 
     try:
         python = maker.make(requirements).python
     except NotInstallableError as error:
-        return Suite(ended=f"cannot be installed: {error}")
+        return SuiteResult(ended=f"cannot be installed: {error}")
     with TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
         command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
@@ -35,16 +35,16 @@ def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) 
         return _suite(results, done.returncode)
 
 
-def _suite(results: Path, status: int) -> Suite:
+def _suite(results: Path, status: int) -> SuiteResult:
     if not results.is_file():
-        return Suite(ended=f"exit status {status}, and no test ran")
+        return SuiteResult(ended=f"exit status {status}, and no test ran")
     # What pytest has just written for us.
     cases = list(ET.parse(results).getroot().iter("testcase"))  # noqa: S314
     failed = tuple((_name(case), why) for case in cases if (why := _why(case)) is not None)
     skipped = sum(case.find("skipped") is not None for case in cases)
     # Snapshots that no test uses any more, or an error outside of the tests.
     ended = f"exit status {status}, though no test failed" if status and not failed else None
-    return Suite(len(cases) - len(failed) - skipped, failed, ended)
+    return SuiteResult(len(cases) - len(failed) - skipped, failed, ended)
 
 
 def _name(case: ET.Element) -> str:

@@ -63,7 +63,7 @@ class Maker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class VenvOverlay:
     """A layer on disk."""
 
     folder: Path
@@ -77,12 +77,12 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class VenvOverlays:
     """Layers over this environment, kept in a folder; one is made once, by one process."""
 
     root: Path
 
-    def make(self, requirements: Sequence[str]) -> Layer:
+    def make(self, requirements: Sequence[str]) -> VenvOverlay:
         """The layer with these libraries, made when it is not there yet.
 
         What the index has not, or not together, is remembered too; ``--retry`` forgets it. What
@@ -94,7 +94,7 @@ class Layers:
         """
         wanted = sorted(map(checked, requirements))
         name = _name(wanted)
-        layer = Layer(self.root / name, name)
+        layer = VenvOverlay(self.root / name, name)
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f"{name}.lock"):
             refused = self.root / f"{name}.{_REFUSED}"
@@ -109,7 +109,7 @@ class Layers:
         for path in self.root.glob(f"*.{_REFUSED}"):
             path.unlink()
 
-    def _build(self, layer: Layer, wanted: Sequence[str]) -> None:
+    def _build(self, layer: VenvOverlay, wanted: Sequence[str]) -> None:
         shutil.rmtree(layer.folder, ignore_errors=True)  # half of one that was stopped
         venv.EnvBuilder(symlinks=os.name != "nt", with_pip=False).create(layer.folder)
         _stand_on(layer.folder)
@@ -165,7 +165,7 @@ def _stand_on(folder: Path) -> None:
     Path(inside, "zz_behind.pth").write_text("".join(lines), encoding="utf-8")
 
 
-def _install(layer: Layer, wanted: Sequence[str]) -> str | None:
+def _install(layer: VenvOverlay, wanted: Sequence[str]) -> str | None:
     """None, or the line in which pip says why not."""
     options = ("--quiet", "--no-compile", "--disable-pip-version-check")
     try:

@@ -10,8 +10,8 @@ import numpy as np
 from benchmark.fingerprints.digests import StageRecord, digest
 from benchmark.fingerprints.logits import joined
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
-from benchmark.fingerprints.storage import write_record
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
+from benchmark.fingerprints.storage import write_fingerprint
 from benchmark.runs.environment import Environment
 from benchmark.upgrades.probes import Probe, Workbench
 from benchmark.upgrades.venv_overlays import Installed, NotInstallableError
@@ -69,7 +69,7 @@ class FakeBench(Workbench):
             return "ImportError: broken release"
         made = {name: StageRecord((digest([value]),) * 2) for name, value in digests.items()}
         sets = (AllowedSet(digest([digests.get("constraint")]), 1, 1),)
-        record = Record(
+        record = Fingerprint(
             Environment(versions=environment.libraries),
             {"dataset": DATA, **made},
             path=((1,), (1,)),
@@ -83,11 +83,11 @@ class FakeBench(Workbench):
             record = _drifted(record, self.drift(environment.libraries))
         if "--repeats" in self.probe.arguments:
             record = replace(record, repeats=(Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0),))
-        write_record(record, out)
+        write_fingerprint(record, out)
         return None
 
 
-def _drifted(record: Record, moved: float) -> Record:
+def _drifted(record: Fingerprint, moved: float) -> Fingerprint:
     """Two positions, each with its own token and one other."""
     ids = np.array([[1, 9]], dtype=np.int32)
     logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - moved] * 2)
@@ -105,6 +105,6 @@ def fake_bench(
     said = list[str]()
     maker = FakeMaker(refused)
     bench = FakeBench(
-        root, maker, Probe("plain", ("model",), ""), root, "code", said.append, stages=stages
+        root, maker, Probe("vanilla", ("model",), ""), root, "code", said.append, stages=stages
     )
     return bench, said

@@ -8,7 +8,7 @@ import numpy as np
 from benchmark.fingerprints.digests import StageRecord, digest
 from benchmark.fingerprints.logits import Logits, joined
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stages import STAGES
 from benchmark.records import Outcome
 from benchmark.runs.environment import Environment
@@ -25,13 +25,15 @@ def fake_logits(moved: float = 0.0) -> Logits:
     return joined(ids, values)
 
 
-def fake_record(floor: float | None = None, versions: Mapping[str, str] | None = None) -> Record:
+def fake_record(
+    floor: float | None = None, versions: Mapping[str, str] | None = None
+) -> Fingerprint:
     """A record in which nothing is wrong; with the floor that one repeat showed."""
     repeats = () if floor is None else (Repeat(1, 1, "reversed", floor, 0.0, 0, 0),)
     stages = {name: StageRecord(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
     stages["weights"] = StageRecord((digest(["weights"]),))
-    stages["verdict"] = StageRecord(tuple(digest(["verdict", by]) for by in SCORES))
-    return Record(
+    stages["counts"] = StageRecord(tuple(digest(["counts", by]) for by in SCORES))
+    return Fingerprint(
         environment=Environment(
             versions=versions or {"torch": "2.13", "outlines_core": "0.2.14"},
             hardware={"hardware_class": "x86_64 AVX512", "threads": 1},
@@ -65,7 +67,7 @@ def by_all_scores(outcomes: Sequence[Outcome]) -> dict[str, tuple[Outcome, ...]]
     return dict.fromkeys(SCORES, tuple(outcomes))
 
 
-def restaged(record: Record, stage: str, states: tuple[int, ...]) -> Record:
+def restaged(record: Fingerprint, stage: str, states: tuple[int, ...]) -> Fingerprint:
     """The record with other fingerprints of a stage for some states."""
     old = record.stages[stage].digests
     new = tuple(digest(["moved", d]) if n in states else d for n, d in enumerate(old))

@@ -30,7 +30,7 @@ class FakeTokenizer:
         return self.bos_id if self.adds_bos else None
 
     @property
-    def spellings(self) -> Mapping[int, bytes]:
+    def token_bytes(self) -> Mapping[int, bytes]:
         """Every byte."""
         return {byte: bytes([byte]) for byte in range(256)}
 

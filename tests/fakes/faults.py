@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from benchmark import tasks
 from benchmark.decoding import constraint, outlines_engine
-from benchmark.decoding.speculative.rows import Row
+from benchmark.decoding.speculative.sequence_state import SequenceState
 from benchmark.fingerprints import record_run as fingerprint
 from benchmark.fingerprints import stages
 from benchmark.models import tokenizer as tokenizers
@@ -239,15 +239,15 @@ def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """A draft is taken whatever the model would have chosen in its place."""
-    settle = Row.settle
+    settle = SequenceState.settle
 
-    def believe(self: Row, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
+    def believe(self: SequenceState, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
         only = self._rules.automaton.only
         drafts = [choice.draft for choice in self._choices if only[choice.state] is None]
         believed = zip(answers, drafts, strict=True)
         settle(self, [given if draft is None else draft for given, draft in believed], *more)
 
-    patch.setattr(Row, "settle", believe)
+    patch.setattr(SequenceState, "settle", believe)
     return run
 
 

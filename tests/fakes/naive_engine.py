@@ -43,7 +43,7 @@ class NaiveEngine:
             if token == inputs.tokenizer.eos_id:
                 break
             answer.append(token)
-        text = spell_out(inputs.tokenizer.spellings, answer)
+        text = spell_out(inputs.tokenizer.token_bytes, answer)
         return Completion(tuple(answer), text, finished=len(answer) < inputs.limits.max_new_tokens)
 
 
@@ -67,9 +67,9 @@ class Recital:
     ) -> Iterator[list[tuple[int, Completion]]]:
         """Yield all completions at once."""
         expected = {i: self._inputs.expected[p] for i, p in enumerate(prompts) if i not in done}
-        spellings = self._inputs.tokenizer.spellings
+        token_bytes = self._inputs.tokenizer.token_bytes
         yield [
-            (i, Completion(ids, spell_out(spellings, ids), finished=True))
+            (i, Completion(ids, spell_out(token_bytes, ids), finished=True))
             for i, ids in expected.items()
         ]
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.decoding.engines import ENGINES, EngineRow
 from benchmark.fingerprints.stages import STAGES
-from benchmark.fingerprints.storage import read_record
+from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.records import Tally
 from benchmark.tasks import DEFAULT, task_named
 
@@ -55,7 +55,7 @@ def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
     assert result["constraint"]["expression"] == task_named(DEFAULT).expression
     done = command_line("compare", tmp_path / "speculative.json.gz", tmp_path / "naive.json.gz")
     assert done.returncode == 0, done.stdout
-    assert read_record(tmp_path / "naive.json.gz").environment.protocol["engine"] == "naive"
+    assert read_fingerprint(tmp_path / "naive.json.gz").environment.protocol["engine"] == "naive"
 
 
 def test_speed(command_line: Command, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_an_engine_without_weights(
     done = command_line("fingerprint", without_weights, "--out", record, "--repeats", "1", *common)
     assert done.returncode == 0, done.stderr
     assert "no noise floor" in done.stderr
-    made = read_record(record)
+    made = read_fingerprint(record)
     assert STAGES.keys() - made.stages.keys() == {"weights", "logits"}
     assert not any(stage.failed for stage in made.stages.values())
     assert made.counts["exact"].overall == Tally(14, 14)

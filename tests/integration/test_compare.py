@@ -11,10 +11,10 @@ from typing import ClassVar
 import pytest
 
 import benchmark.pytest_plugin.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
-from benchmark.fingerprints.diff import compare
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
-from benchmark.fingerprints.storage import read_record, write_record
+from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.terminal import rendered
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
@@ -25,10 +25,10 @@ CommandLine = Callable[..., CompletedProcess[str]]
 
 TEST = """
 from pathlib import Path
-from benchmark.fingerprints.storage import read_record
+from benchmark.fingerprints.storage import read_fingerprint
 
 def test_it(fingerprints):
-    record = read_record(Path("now.json"))
+    record = read_fingerprint(Path("now.json"))
     assert record == fingerprints(record)
 """
 
@@ -48,11 +48,11 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def _now(project: pytest.Pytester, record: Record) -> None:
-    write_record(record, project.path / "now.json")
+def _now(project: pytest.Pytester, record: Fingerprint) -> None:
+    write_fingerprint(record, project.path / "now.json")
 
 
-def _bless(project: pytest.Pytester, record: Record, reason: str) -> None:
+def _bless(project: pytest.Pytester, record: Fingerprint, reason: str) -> None:
     _now(project, record)
     project.runpytest("--snapshot-update", "--bless", reason).assert_outcomes(passed=1)
 
@@ -68,7 +68,7 @@ def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path
     asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
     done = command_line(*asked, "--out", str(old), "--repeats", "1")
     assert (done.returncode, done.stdout) == (0, f"written: {old}\n"), done.stderr
-    assert len(read_record(old).repeats) == 1
+    assert len(read_fingerprint(old).repeats) == 1
     done = command_line(*asked, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
     assert done.returncode == 0, done.stderr
     files = ("--json", str(tmp_path / "x.json"), "--junit", str(junit))
@@ -113,8 +113,8 @@ def test_the_second_pass_says_how_far_it_is(
     ("arguments", "line"),
     [
         (("fingerprint", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
-        (("plain", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
-        (("sentinel", "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (("vanilla", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (("tokenizers", "--out", "{}/x.txt"), "ends in .json or .json.gz"),
         (("fingerprint", str(MODEL), "--out", "{}/folder.json"), "folder.json: a folder; name a"),
         (("fingerprint", str(MODEL), "--out", "{}/file/x.json"), "file: "),
         (("compare", "a", "b", "--json", "{}/folder.json"), "folder.json: a folder; name a file"),
@@ -140,14 +140,14 @@ def test_what_cannot_be_written_is_said_first(
 def test_records_of_two_kinds_are_not_compared(
     command_line: CommandLine, hand: ModuleType, tmp_path: Path
 ) -> None:
-    """What a sentinel saw says nothing of a fingerprint."""
+    """A record of tokenizers says nothing of a fingerprint."""
     record = hand.fake_record()
-    for name, changed in {"sentinel": {"data": {"families": "a b"}}, "fingerprint": {}}.items():
+    for name, changed in {"tokenizers": {"data": {"families": "a b"}}, "fingerprint": {}}.items():
         environment = replace(record.environment, **changed)
-        write_record(replace(record, environment=environment), tmp_path / f"{name}.json")
-    done = command_line("compare", tmp_path / "sentinel.json", tmp_path / "fingerprint.json")
+        write_fingerprint(replace(record, environment=environment), tmp_path / f"{name}.json")
+    done = command_line("compare", tmp_path / "tokenizers.json", tmp_path / "fingerprint.json")
     assert done.returncode == 2
-    assert "is of sentinel and" in done.stderr
+    assert "is of tokenizers and" in done.stderr
 
 
 def test_a_prompt_that_cannot_be_made_is_compared(
@@ -186,7 +186,7 @@ def test_a_shift_fails_and_shows_itself(project: pytest.Pytester, hand: ModuleTy
     result = project.runpytest("--junit-xml=out.xml")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*drift: it began at answer, which moved in 1 of 3 states*"])
-    whole = rendered(compare(read_record(_snapshot(project)), moved)).splitlines()
+    whole = rendered(compare(read_fingerprint(_snapshot(project)), moved)).splitlines()
     printed = result.outlines
     (title,) = (n for n, line in enumerate(printed) if "Captured comparison call" in line)
     assert printed[title + 1 : title + 1 + len(whole)] == whole
@@ -231,7 +231,7 @@ def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> N
         ["*arm64-neon-default has none, so x86-64-avx512-default stands in*"]
     )
     assert len(list(project.path.glob("snapshots/**/*.json"))) == 1
-    _now(project, hand.restaged(drifted, "tokens", (0,)))
+    _now(project, hand.restaged(drifted, "prompt_ids", (0,)))
     project.runpytest("--snapshot-no-cleanup").assert_outcomes(failed=1)
 
 

@@ -24,7 +24,7 @@ def bench(
     made = list[Any]()
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
-        return {"tokens": str(libraries.get("numpy", "1.0") >= "1.3")}
+        return {"prompt_ids": str(libraries.get("numpy", "1.0") >= "1.3")}
 
     def create(wanted: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
         bench, _ = fake_bench(tmp_path / "probes", stages)
@@ -41,18 +41,18 @@ def bench(
 def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
     """The answer on standard output, a line a release on the other, figures in the file."""
     out = tmp_path / "found.json"
-    options = ("--probe", "sentinel", "--json", out, "--retry")
+    options = ("--probe", "tokenizers", "--json", out, "--retry")
     done = command_line("bisect", "numpy", "1.0", "2.1", *options)
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
         "numpy 1.0 to 2.1: 6 releases, 4 measured, 0 skipped",
         "first moved by numpy 1.3; 1.2 is the last before",
-        "  stage: tokens, in 2 of 2",
+        "  stage: prompt_ids, in 2 of 2",
         "  numpy: 1.2 -> 1.3",
     ]
     assert len(done.stderr.splitlines()) == 4
     (step,) = json.loads(out.read_text())["steps"]
-    assert (step["first_moved"], step["stage"], step["by_chance"]) == ("1.3", "tokens", False)
+    assert (step["first_moved"], step["stage"], step["by_chance"]) == ("1.3", "prompt_ids", False)
     assert step["permutation_test"] is None
     assert [retry for _, retry in bench] == [True]
 
@@ -60,10 +60,10 @@ def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("numpy", "2.1", "1.0", "--probe", "sentinel"), "1.0"),
+        (("numpy", "2.1", "1.0", "--probe", "tokenizers"), "1.0"),
         (("numpy", "1.0", "2.1"), "needs --model"),
         (("numpy", "1.0", "2.1", "--probe", "soup"), "no probe 'soup'"),
-        (("numpy", "1.0", "2.1", "--probe", "sentinel", "--depth", "all"), "no depth 'all'"),
+        (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "no depth 'all'"),
     ],
 )
 def test_bisect_of_what_cannot_be(
@@ -85,16 +85,16 @@ def test_canary_names_the_upgrade(command_line: Commands, bench: list[Any], tmp_
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
         "upgrades: numpy==2.0, scipy==1",
-        "fingerprint track: drift, tokens, in 2 of 2",
+        "fingerprint track: drift, prompt_ids, in 2 of 2",
         "  by numpy==2.0",
         "  numpy: - -> 2.0",
         "  scipy: - -> 1",
-        "sentinel: left out: no tokenizer is fetched; run: python -m benchmark fetch --all",
+        "tokenizers: left out: no tokenizer is fetched; run: python -m benchmark fetch --all",
     ]
     assert "  by numpy==2.0\n" in report.read_text()
     found = json.loads(out.read_text())
     assert found["exit_status"] == 3
-    assert list(found["left_out"]) == ["sentinel"]
+    assert list(found["left_out"]) == ["tokenizers"]
     assert found["trials"][0]["culprits"] == [["numpy==2.0"]]
 
 

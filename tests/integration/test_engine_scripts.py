@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.runs.data import load_states
@@ -35,7 +35,7 @@ def test_a_model_without_fault_is_replayed_in_few_passes(rows: int) -> None:
     states = load_states(DataRequest(seed=0, states=STATES))
     settings = resolve(RunRequest(str(MODEL), Path("unused"), device="cpu"))
     correct = Questions(task_named(DEFAULT), settings, tokenizer, states).drafts
-    pace = Pace.on("cuda", rows)
+    pace = CostModel.on("cuda", rows)
     known, unknown = (replayed(tokenizer, answers, correct, pace) for answers in (correct, {}))
     assert 1 + STATES // rows <= known.passes < 1 + 1.5 * STATES / rows + 2
     assert unknown.passes > 2 * known.passes

@@ -20,10 +20,11 @@ from benchmark.decoding.speculative import compatibility as support
 from benchmark.fingerprints import record_run as pipeline
 from benchmark.fingerprints import run_environment as surroundings
 from benchmark.fingerprints import stages
-from benchmark.fingerprints.diff import EXIT_STATUSES, Comparison, Severity, compare
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
 from benchmark.fingerprints.logits import RESOLUTION
 from benchmark.fingerprints.noise import floor
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.hardware import on_threads
 from benchmark.prompts import rendering
@@ -44,7 +45,7 @@ BY_OUTLINES = 10
 """So many of them by the paper's engine."""
 
 ENGINES = ("outlines", "speculative")
-DECODING = {"constraint", "weights", "logits", "output"}
+DECODING = {"constraint", "weights", "logits", "generated_ids"}
 """The stages that an engine has a part in."""
 
 CASES = [
@@ -74,7 +75,7 @@ class Baseline:
     """A run without a fault, and its record with the noise floor."""
 
     run: RunRequest
-    record: Record
+    record: Fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,9 @@ def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
 
 def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
     """Another allowed set at one token of one answer."""
-    _nth(patch, walking.Walker, "along", WEAK, lambda sets: (*sets[:9], sets[0], *sets[10:]))
+    _nth(
+        patch, walking.ConstraintTrace, "along", WEAK, lambda sets: (*sets[:9], sets[0], *sets[10:])
+    )
 
 
 def _logits(patch: pytest.MonkeyPatch, limit: float) -> None:
@@ -215,7 +218,7 @@ def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
     ("weaken", "stage", "severity"),
     [
         (_prompt, "prompt", "drift"),
-        (_tokens, "tokens", None),
+        (_tokens, "prompt_ids", None),
         (_constraint, "constraint", "drift"),
         (_logits, "logits", "drift"),
         (_outcome, "outcome", "regression"),
@@ -242,7 +245,7 @@ def test_one_value_within_the_floor(many: Baseline, monkeypatch: pytest.MonkeyPa
     _one_value(monkeypatch, RESOLUTION * int(0.9 * limit / RESOLUTION))
     found = _compared(many, many.run)
     assert found.severity is Severity.NOISE
-    assert [(each.stage, each.states) for each in found.movements] == [("logits", (WEAK,))]
+    assert [(each.stage, each.states) for each in found.stage_diffs] == [("logits", (WEAK,))]
 
 
 def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
@@ -317,7 +320,9 @@ def test_the_same_again_is_the_same(engine: str, baselines: dict[str, Baseline])
     assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
 
 
-def _compared(baseline: Baseline, run: RunRequest, order: list[int] | None = None) -> Comparison:
+def _compared(
+    baseline: Baseline, run: RunRequest, order: list[int] | None = None
+) -> FingerprintDiff:
     request = FingerprintRequest(run, along=baseline.record, order=order)
     return compare(baseline.record, fingerprint(request, Quiet()))
 

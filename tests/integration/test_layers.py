@@ -11,7 +11,7 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.upgrades import venv_overlays as making
 from benchmark.upgrades.probes import Probe, Workbench
-from benchmark.upgrades.venv_overlays import Layers, NotInstallableError
+from benchmark.upgrades.venv_overlays import NotInstallableError, VenvOverlays
 
 SHADOWED = "iniconfig"
 """A small library of this environment; the layer gets one of that name from disk."""
@@ -46,12 +46,12 @@ def test_a_layer_has_its_own_and_all_that_is_behind_it(
 ) -> None:
     """What was asked for comes first, all else is this environment's, which stays as it is."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    layer = Layers(tmp_path / "layers").make([_wheel(tmp_path)])
+    layer = VenvOverlays(tmp_path / "layers").make([_wheel(tmp_path)])
     code = "import iniconfig, numpy, importlib.metadata as m; print(iniconfig.WHERE, "
     code += "m.version('iniconfig'), m.version('numpy'))"
     assert _inside(layer.python, code) == f"layer 9999.0 {version('numpy')}"
     assert version(SHADOWED) != "9999.0"
-    again = Layers(tmp_path / "layers").make([_wheel(tmp_path)])
+    again = VenvOverlays(tmp_path / "layers").make([_wheel(tmp_path)])
     assert again == layer
 
 
@@ -60,7 +60,7 @@ def test_what_cannot_be_installed_is_one_line_and_remembered(
 ) -> None:
     """Pip's own reason, the second time without pip, until it is to be tried again."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    layers = Layers(tmp_path / "layers")
+    layers = VenvOverlays(tmp_path / "layers")
     wanted = [_wheel(tmp_path, "Requires-Dist: no-such-library-anywhere\n")]
     for _ in range(2):
         with pytest.raises(NotInstallableError, match="no-such-library-anywhere"):
@@ -76,13 +76,13 @@ def test_what_failed_for_want_of_room_is_tried_again(
     """A full disk says nothing about a release."""
     reasons = iter(["ERROR: Could not install packages: [Errno 28] No space left on device", None])
     monkeypatch.setattr(making, "_install", lambda *_: next(reasons))
-    made = Layers(tmp_path / "layers")
+    made = VenvOverlays(tmp_path / "layers")
     with pytest.raises(NotInstallableError, match="No space left"):
         made.make(["numpy==1"])
     assert made.make(["numpy==1"]).python.exists()
 
 
-PROBE = Probe("sentinel", (), "")
+PROBE = Probe("tokenizers", (), "")
 ENDS = {
     "raise ImportError('broken release')": ("ImportError: broken release", 1),
     "import os; os.kill(os.getpid(), 9)": ("ended by signal 9", 2),
@@ -99,7 +99,7 @@ def test_what_ended_for_want_of_memory_is_tried_again(program: str, tmp_path: Pa
     log = tmp_path / "runs"
     lines = (f"open({str(log)!r}, 'a').write('run\\n')", program)
     (tmp_path / "benchmark" / "__main__.py").write_text("\n".join(lines))
-    made = Layers(tmp_path / "layers")
+    made = VenvOverlays(tmp_path / "layers")
     for _ in range(2):
         bench = Workbench(tmp_path / "probes", made, PROBE, tmp_path, "code", print)
         assert bench.record(()) is None
@@ -110,7 +110,7 @@ def test_what_ended_for_want_of_memory_is_tried_again(program: str, tmp_path: Pa
 def test_half_a_layer_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle, the next attempt starts over."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    layers = Layers(tmp_path / "layers")
+    layers = VenvOverlays(tmp_path / "layers")
     layer = layers.make([])
     (layer.folder / "made.json").unlink()
     layer.python.unlink()
@@ -120,5 +120,5 @@ def test_half_a_layer_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_is_no_requirement(tmp_path: Path) -> None:
     """Is refused before anything is made."""
     with pytest.raises(SettingError, match="write name==version"):
-        Layers(tmp_path).make(["--index-url=x"])
+        VenvOverlays(tmp_path).make(["--index-url=x"])
     assert not list(tmp_path.iterdir())

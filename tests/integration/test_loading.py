@@ -296,10 +296,10 @@ def test_no_such_device(device: str) -> None:
 def test_tokenizer_is_loaded(
     folder: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """The saved tokenizer comes back: spellings, BOS and EOS, and the chat template."""
+    """The saved tokenizer comes back: token_bytes, BOS and EOS, and the chat template."""
     saved, loaded = tiny_tokenizer(), load_tokenizer(locate(str(folder)))
     assert loaded.name == str(folder)
-    assert loaded.spellings == saved.spellings
+    assert loaded.token_bytes == saved.token_bytes
     assert (loaded.bos_id, loaded.eos_id) == (saved.bos_id, saved.eos_id)
     assert loaded.raw.chat_template == saved.raw.chat_template
     text = "Box 0 contains the bag."

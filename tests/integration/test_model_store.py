@@ -16,7 +16,7 @@ from benchmark.runs.measure import run
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.runs.store import run_folder
-from benchmark.tasks import Judged, Task
+from benchmark.tasks import JudgedAnswer, Task
 
 STATES = 4
 
@@ -105,7 +105,7 @@ def test_what_is_there_is_read_and_judged_once(
         read.append(path)
         return read_predictions(path)
 
-    def once(task: Task, state: State, text: str) -> Judged:
+    def once(task: Task, state: State, text: str) -> JudgedAnswer:
         judged.append(text)
         return judge(task, state, text)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.fingerprints.diff import Severity, compare
+from benchmark.fingerprints.compare import Severity, compare
 from benchmark.fingerprints.digests import digest
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.fingerprints.stage import Stage, StageRow
-from benchmark.fingerprints.stages import STAGES, TOKENS
-from benchmark.fingerprints.storage import read_record, readable, write_record
+from benchmark.fingerprints.stages import PROMPT_IDS, STAGES
+from benchmark.fingerprints.storage import read_fingerprint, readable, write_fingerprint
 from benchmark.fingerprints.terminal import headline, summary_lines
 from benchmark.prompts import rendering
 from benchmark.records import TokenIds
@@ -29,7 +29,7 @@ def _row(count: Callable[[TokenIds], int]) -> Stage[Sequence[int]]:
     return Stage[Sequence[int]](
         name=NAME,
         what="the number of its tokens",
-        make=lambda run: [count(ids) for ids in run.value(TOKENS)],
+        make=lambda run: [count(ids) for ids in run.value(PROMPT_IDS)],
         digests=lambda lengths: (digest([length]) for length in lengths),
         reached_by={"library": {COUNTER: 3}},
     )
@@ -46,7 +46,7 @@ def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
         patch.setitem(STAGES, name, each)
 
 
-def _record() -> Record:
+def _record() -> Fingerprint:
     run = RunRequest(
         model=str(MODEL),
         out=Path(),
@@ -58,27 +58,27 @@ def _record() -> Record:
 
 
 @pytest.fixture(scope="module")
-def plain() -> Record:
+def plain() -> Fingerprint:
     """A record without the stage."""
     return _record()
 
 
 @pytest.fixture
-def with_stage(monkeypatch: pytest.MonkeyPatch) -> Record:
+def with_stage(monkeypatch: pytest.MonkeyPatch) -> Fingerprint:
     """A record with the stage, which is in the table from now on."""
-    _add(monkeypatch, _row(len), TOKENS.name)
+    _add(monkeypatch, _row(len), PROMPT_IDS.name)
     return _record()
 
 
 def test_a_change_of_the_new_stage_is_named_shown_and_explained(
-    with_stage: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    with_stage: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The record is written and read with it, and a change of what it measures is found there."""
-    write_record(with_stage, tmp_path / "old.json")
-    old = read_record(tmp_path / "old.json")
+    write_fingerprint(with_stage, tmp_path / "old.json")
+    old = read_fingerprint(tmp_path / "old.json")
     named = readable(old)["stages"]
     assert isinstance(named, dict)
-    assert list(named)[1:5] == ["prompt", "tokens", NAME, "constraint"]
+    assert list(named)[1:5] == ["prompt", "prompt_ids", NAME, "constraint"]
     assert old.stages == with_stage.stages
     assert compare(old, with_stage).severity is Severity.SAME
     monkeypatch.setitem(STAGES, NAME, _row(lambda ids: len(ids) + 1))
@@ -87,7 +87,7 @@ def test_a_change_of_the_new_stage_is_named_shown_and_explained(
     )
     found = compare(old, _record())
     assert (found.stage, found.severity) == (NAME, Severity.DRIFT)
-    assert [each.stage for each in found.movements] == [NAME]
+    assert [each.stage for each in found.stage_diffs] == [NAME]
     assert headline(found) == f"drift: it began at {NAME}, which moved in 2 of 2 states"
     assert [(each.state, each.where, each.old) for each in found.examples] == [
         (n, NAME, f"digest {digest([length])}") for n, length in enumerate(old.lengths)
@@ -102,7 +102,7 @@ def test_a_change_of_the_new_stage_is_named_shown_and_explained(
 
 
 def test_an_older_record_is_compared_without_the_new_stage(
-    plain: Record, with_stage: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    plain: Fingerprint, with_stage: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The stage is said to be left out, also where the table does not have it any more."""
     found = compare(plain, with_stage)
@@ -111,10 +111,10 @@ def test_an_older_record_is_compared_without_the_new_stage(
     assert f"not compared, since one record has them only: {NAME} (only new)" in list(
         summary_lines(found)
     )
-    write_record(with_stage, tmp_path / "new.json.gz")
+    write_fingerprint(with_stage, tmp_path / "new.json.gz")
     monkeypatch.undo()
-    assert list(STAGES)[2:4] == ["tokens", "constraint"]
-    again = read_record(tmp_path / "new.json.gz")
+    assert list(STAGES)[2:4] == ["prompt_ids", "constraint"]
+    again = read_fingerprint(tmp_path / "new.json.gz")
     assert again.stages == with_stage.stages
     assert compare(plain, again).uncompared == {NAME: "new"}
 
@@ -128,7 +128,7 @@ def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
         raise ValueError("no such token")
 
     monkeypatch.setattr(rendering, "prompt", broken)
-    _add(monkeypatch, _row(len), TOKENS.name)
+    _add(monkeypatch, _row(len), PROMPT_IDS.name)
     stages = _record().stages
-    assert (stages["tokens"].failed or "").startswith("ValueError: no such token")
-    assert stages[NAME].failed == stages["output"].failed == "not reached: tokens failed"
+    assert (stages["prompt_ids"].failed or "").startswith("ValueError: no such token")
+    assert stages[NAME].failed == stages["generated_ids"].failed == "not reached: prompt_ids failed"

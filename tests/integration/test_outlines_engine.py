@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from benchmark.boxes.answers import answer_expression
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
@@ -69,7 +69,7 @@ def _engine_run(
 ) -> list[Completion]:
     """All completions by the engine, in the order of the prompts."""
     name = "unconstrained" if expression is None else "outlines"
-    limits = Limits(batch_size, max_new_tokens)
+    limits = DecodingLimits(batch_size, max_new_tokens)
     engine = create_engine(name, model, tokenizer, limits, expression or "")
     found = [pair for batch in engine.generate(prompts) for pair in batch]
     assert [index for index, _ in found] == list(range(len(prompts)))
@@ -81,13 +81,13 @@ def _naive_run(
 ) -> Completion:
     """One forward pass over everything for each token, masked by a regular expression library."""
     pattern = regex.compile(expression.encode())
-    spellings = tokenizer.spellings
+    token_bytes = tokenizer.token_bytes
     ids: list[int] = []
     text = b""
     while len(ids) < LIMIT:
         logits = model(torch.tensor([[*prompt, *ids]])).logits[0, -1].tolist()
         fitting = [
-            i for i, part in spellings.items() if pattern.fullmatch(text + part, partial=True)
+            i for i, part in token_bytes.items() if pattern.fullmatch(text + part, partial=True)
         ]
         if pattern.fullmatch(text):
             fitting.append(EOS)
@@ -95,7 +95,7 @@ def _naive_run(
         if best == EOS:
             return Completion(tuple(ids), text.decode(), finished=True)
         ids.append(best)
-        text += spellings[best]
+        text += token_bytes[best]
     return Completion(tuple(ids), text.decode(), finished=False)
 
 
@@ -268,7 +268,7 @@ def test_done_prompts(
     expected = _engine_run(create("llama"), tokenizer, prompts, WORDS, 2)
     model = create("llama")
     prefills = _Prefills(model)
-    engine = create_engine("outlines", model, tokenizer, Limits(2, LIMIT), WORDS)
+    engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
     batches = list(engine.generate(prompts, done))
     assert prefills.batches == [[prompts[i] for i in batch] for batch in run]
     assert batches == [[(i, expected[i]) for i in batch] for batch in wanted]
@@ -289,7 +289,7 @@ def test_completions_come_batch_by_batch(
     """A batch is handed over before the next is run, so that it can be stored."""
     model = create("llama")
     prefills = _Prefills(model)
-    engine = create_engine("outlines", model, tokenizer, Limits(2, LIMIT), WORDS)
+    engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
     for batch, ready in zip(engine.generate(prompts), count(1)):
         assert len(batch) == 2
         assert len(prefills.batches) == ready
@@ -338,8 +338,8 @@ def test_text_is_what_the_tokens_spell(
 ) -> None:
     """The text is the tokens' bytes; ids without text give none, half characters a mark."""
     for completion in _engine_run(create("gemma"), tokenizer, prompts, None, 2):
-        spelled = b"".join(tokenizer.spellings.get(i, b"") for i in completion.token_ids)
+        spelled = b"".join(tokenizer.token_bytes.get(i, b"") for i in completion.token_ids)
         assert completion.text == spelled.decode(errors="replace")
         assert completion.text == tokenizer.raw.decode(
-            [i for i in completion.token_ids if i in tokenizer.spellings]
+            [i for i in completion.token_ids if i in tokenizer.token_bytes]
         )

@@ -8,15 +8,15 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.fingerprints import record_run as stages
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
-from benchmark.models.sources import source
+from benchmark.models.downloads import source
 from benchmark.pytest_plugin import REPEATS
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 from benchmark.runs.data import score_files
 from benchmark.runs.loading import Loaders
-from benchmark.runs.measure import Measured, execute, prepare
+from benchmark.runs.measure import RunResult, execute, prepare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 STATES = {"smollm2": 8, "gemma3-270m": 4}
@@ -55,12 +55,12 @@ def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(name: str, folder: Path, loaders: Loaders) -> Measured:
+def measured(name: str, folder: Path, loaders: Loaders) -> RunResult:
     """The model on the first states of the evaluated set of seed 0, in float32 on the CPU."""
     return _measured(_request(name, folder, STATES[name]), loaders)
 
 
-def _measured(request: RunRequest, loaders: Loaders) -> Measured:
+def _measured(request: RunRequest, loaders: Loaders) -> RunResult:
     prepared = prepare(request, Quiet(), loaders)
     return execute(prepared, request.out, Quiet(), loaders=loaders)
 
@@ -77,7 +77,7 @@ def _request(name: str, folder: Path, states: int, engine: str | None = None) ->
 
 
 def test_model_scores_what_it_scored(
-    measured: Measured, folder: Path, snapshot: SnapshotAssertion
+    measured: RunResult, folder: Path, snapshot: SnapshotAssertion
 ) -> None:
     """Counts, every query's outcome and all that they depend on are as recorded."""
     document = json.loads((folder / "result.json").read_text())
@@ -88,8 +88,8 @@ def test_model_scores_what_it_scored(
 
 def test_model_goes_the_recorded_way(
     name: str,
-    measured: Measured,
-    fingerprints: Callable[[Record], SnapshotAssertion],
+    measured: RunResult,
+    fingerprints: Callable[[Fingerprint], SnapshotAssertion],
     blessing: Blessing,
 ) -> None:
     """No stage moved beyond noise, from data over logits along the recorded answers to verdict."""
@@ -100,7 +100,7 @@ def test_model_goes_the_recorded_way(
     assert record == fingerprints(record)
 
 
-def test_bos_is_the_tokenizers_own(name: str, measured: Measured) -> None:
+def test_bos_is_the_tokenizers_own(name: str, measured: RunResult) -> None:
     """SmolLM2's file says that none is added, Gemma's that one is; the result says it too."""
     added = measured.identity["prompts"]
     assert isinstance(added, dict)
@@ -111,14 +111,14 @@ def test_bos_is_the_tokenizers_own(name: str, measured: Measured) -> None:
 
 
 def test_the_papers_engine_says_the_same(
-    name: str, measured: Measured, loaders: Loaders, tmp_path: Path
+    name: str, measured: RunResult, loaders: Loaders, tmp_path: Path
 ) -> None:
     """The first answer of the default engine is that of outlines, letter by letter."""
     paper = _measured(_request(name, tmp_path, 1, "outlines"), loaders)
     assert paper.texts == measured.texts[:1]
 
 
-def test_predictions_score_as_the_run_says(name: str, measured: Measured, folder: Path) -> None:
+def test_predictions_score_as_the_run_says(name: str, measured: RunResult, folder: Path) -> None:
     """Scoring the written predictions against the same states gives the run's own figures."""
     again = score_files(
         folder / "predictions.jsonl", DataRequest(seed=0, states=STATES[name]), partial=False
@@ -126,7 +126,7 @@ def test_predictions_score_as_the_run_says(name: str, measured: Measured, folder
     assert again == {by: each.summary for by, each in measured.scores.items()}
 
 
-def test_every_answer_is_whole(name: str, measured: Measured, folder: Path) -> None:
+def test_every_answer_is_whole(name: str, measured: RunResult, folder: Path) -> None:
     """Under the constraint every answer ends, and names every box."""
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     texts = [json.loads(line)["prediction"] for line in lines]

@@ -8,12 +8,12 @@ import torch
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
 from benchmark.boxes.answers import answer_expression
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
-from benchmark.decoding.oom_retry import BackingOff
+from benchmark.decoding.oom_retry import OomRetry
 from benchmark.decoding.outlines_engine import OutlinesEngine
+from benchmark.decoding.speculative import attention_plans as plans
 from benchmark.decoding.speculative import compatibility as support
-from benchmark.decoding.speculative import plans
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.model_runner import ModelRunner
@@ -86,7 +86,7 @@ def _run(
     done: AbstractSet[int] = frozenset(),
 ) -> dict[int, Completion]:
     """All completions by index, each given once."""
-    limits = Limits(batch_size, limit)
+    limits = DecodingLimits(batch_size, limit)
     engine = create_engine(name, model, tokenizer, limits, expression, answers)
     assert isinstance(engine, SpeculativeEngine if name == "speculative" else OutlinesEngine)
     found = [pair for batch in engine.generate(prompts, done) for pair in batch]
@@ -194,7 +194,7 @@ def test_model_is_given_back_as_it_was(
     weights = {name: weight.clone() for name, weight in model.named_parameters()}
     with torch.inference_mode():
         before = model(ids).logits
-    engine = create_engine("speculative", model, tokenizer, Limits(2, LIMIT), WORDS)
+    engine = create_engine("speculative", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
     for _ in engine.generate(prompts):
         assert torch.is_grad_enabled()
     with torch.inference_mode():
@@ -219,9 +219,9 @@ def test_running_out_of_memory_changes_no_token(
     weights = {name: weight.clone() for name, weight in model.named_parameters()}
     attention = model.config._attn_implementation  # there is no public getter
     passes = _fail_once(model, monkeypatch, survived)
-    engine = BackingOff(
+    engine = OomRetry(
         lambda limits: create_engine("speculative", model, tokenizer, limits, WORDS),
-        Limits(4, LIMIT),
+        DecodingLimits(4, LIMIT),
     )
     found = [pair for batch in engine.generate(prompts) for pair in batch]
     assert passes[0] > survived
@@ -269,7 +269,9 @@ def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer, dtype: t
     )
     said: list[str] = []
     model = CohereForCausalLM(config).eval().to(dtype)
-    engine = create_engine("speculative", model, tokenizer, Limits(1, 1), WORDS, say=said.append)
+    engine = create_engine(
+        "speculative", model, tokenizer, DecodingLimits(1, 1), WORDS, say=said.append
+    )
     assert isinstance(engine, OutlinesEngine)
     assert "engine outlines in place of speculative" in said[0]
     assert "standard deviations off" in said[0]

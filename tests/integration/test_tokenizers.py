@@ -29,13 +29,13 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
 from benchmark.fingerprints.tokenizers import watch
+from benchmark.models.downloads import source
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
-from benchmark.models.sources import source
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.prompts.rendering import chat, prompt, prompt_ids
 from benchmark.prompts.settings import PromptSettings
-from benchmark.pytest_plugin.snapshots.sentinel import SentinelExtension
+from benchmark.pytest_plugin.snapshots.tokenizers import TokenizersExtension
 from benchmark.records import TokenIds
 
 NAMES = ("smollm2", "mistral", "llama", "gemma", "deepseek-llm")
@@ -75,7 +75,7 @@ def constraint(real_tokenizer: Load) -> Callable[[str], Constraint]:
     @cache
     def compiled(name: str) -> Constraint:
         tokenizer = real_tokenizer(name)
-        return Constraint(EXPRESSION, tokenizer.spellings, tokenizer.eos_id)
+        return Constraint(EXPRESSION, tokenizer.token_bytes, tokenizer.eos_id)
 
     return compiled
 
@@ -94,7 +94,7 @@ def test_descriptions_are_spelled_exactly(real_tokenizer: Load, name: str) -> No
     def check(seed: int, words: list[str]) -> None:
         for text in _state(seed, tuple(words)):
             ids = tokenizer.encode(text)
-            assert b"".join(tokenizer.spellings[i] for i in ids) == space + text.encode()
+            assert b"".join(tokenizer.token_bytes[i] for i in ids) == space + text.encode()
 
     check()
 
@@ -107,13 +107,13 @@ def test_any_text_is_spelled_exactly(real_tokenizer: Load, name: str) -> None:
     space, and thirteen letters that transformers too encodes for DeepSeek but cannot decode.
     """
     tokenizer = real_tokenizer(name)
-    known = b"".join(part for part in tokenizer.spellings.values() if len(part) == 1)
+    known = b"".join(part for part in tokenizer.token_bytes.values() if len(part) == 1)
     characters = st.characters(codec="utf-8", exclude_characters=f"<\u2581{NOT_DECODED}")
 
     @given(st.text(characters.filter(lambda character: set(character.encode()) <= set(known))))
     def check(text: str) -> None:
         ids = tokenizer.encode(text)
-        spelled = b"".join(tokenizer.spellings[i] for i in ids)
+        spelled = b"".join(tokenizer.token_bytes[i] for i in ids)
         spaces = ("", " ") if name in PUT_A_SPACE_BEFORE else ("",)
         assert spelled in {f"{space}{text}".encode() for space in spaces}
 
@@ -126,14 +126,14 @@ def test_special_tokens_have_no_spelling(real_tokenizer: Load, name: str) -> Non
     tokenizer = real_tokenizer(name)
     special = {i for i, token in tokenizer.raw.added_tokens_decoder.items() if token.special}
     assert {tokenizer.bos_id, tokenizer.eos_id} <= special
-    assert special & tokenizer.spellings.keys() == set()
+    assert special & tokenizer.token_bytes.keys() == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ascii_character_has_a_token(real_tokenizer: Load, name: str) -> None:
     """No vocabulary lacks one, so that the paper's expression never comes to a dead end."""
     ascii_bytes = {bytes([byte]) for byte in (*b"\n", *range(0x20, 0x7F))}
-    assert ascii_bytes <= set(real_tokenizer(name).spellings.values())
+    assert ascii_bytes <= set(real_tokenizer(name).token_bytes.values())
 
 
 @pytest.mark.parametrize("name", ["llama", "deepseek-llm"])
@@ -172,7 +172,7 @@ def test_completion_prompt(real_tokenizer: Load, name: str) -> None:
     assert (rendered.token_ids[0] == tokenizer.bos_id) is (name not in ADD_NO_BOS)
     space = " " if name in PUT_A_SPACE_BEFORE else ""
     golden = (PROMPTS / "completion.txt").read_text(encoding="utf-8")
-    assert spell_out(tokenizer.spellings, rendered.token_ids) == space + golden
+    assert spell_out(tokenizer.token_bytes, rendered.token_ids) == space + golden
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -285,7 +285,7 @@ def test_gold_statements_are_allowed(
     for seed in STATES:
         description, answer = _state(seed, default_vocabulary())
         ids = _continuation(tokenizer, description, answer)
-        assert spell_out(tokenizer.spellings, ids) == answer
+        assert spell_out(tokenizer.token_bytes, ids) == answer
         assert constraint(name).allowed(ids) == {tokenizer.eos_id}
         for end in range(len(ids)):
             assert ids[end] in constraint(name).allowed(ids[:end])
@@ -317,22 +317,22 @@ def test_allowed_tokens_are_exactly_those_that_lead_to_a_match(
     bytes as those, and 200 of the whole vocabulary.
     """
     tokenizer = real_tokenizer(name)
-    spellings = tokenizer.spellings
-    ids = list(spellings)
+    token_bytes = tokenizer.token_bytes
+    ids = list(token_bytes)
     by_first_byte = defaultdict(list)
-    for token_id, spelling in spellings.items():
+    for token_id, spelling in token_bytes.items():
         by_first_byte[spelling[0]].append(token_id)
     rng = random.Random(20240531)  # noqa: S311
     disallowed = 0
     for _ in range(5):
         for path, allowed in _walk(tokenizer, constraint(name), rng):
-            text = b"".join(spellings[i] for i in path)
+            text = b"".join(token_bytes[i] for i in path)
             assert (tokenizer.eos_id in allowed) == bool(PATTERN.fullmatch(text))
             onward = sorted(allowed - {tokenizer.eos_id})
             some = rng.sample(onward, min(200, len(onward)))
-            near = [rng.choice(by_first_byte[spellings[i][0]]) for i in some]
+            near = [rng.choice(by_first_byte[token_bytes[i][0]]) for i in some]
             sample = {*some, *near, *rng.choices(ids, k=200)}
-            fitting = {i for i in sample if PATTERN.fullmatch(text + spellings[i], partial=True)}
+            fitting = {i for i in sample if PATTERN.fullmatch(text + token_bytes[i], partial=True)}
             assert fitting == sample & allowed
             disallowed += len(sample - allowed)
     assert disallowed > 3000
@@ -344,15 +344,15 @@ def test_every_spelling_of_a_letter_is_allowed(
 ) -> None:
     """A letter has an id of its own and one as a byte: both may come, and the model chooses."""
     tokenizer = real_tokenizer(name)
-    letters = {i for i, spelling in tokenizer.spellings.items() if spelling == b"S"}
+    letters = {i for i, spelling in tokenizer.token_bytes.items() if spelling == b"S"}
     assert letters == {tokenizer.raw.get_vocab()[entry] for entry in ("S", "<0x53>")}
     assert letters <= constraint(name).allowed(())
     for letter in letters:
         rest = constraint(name).allowed((letter,))
-        assert {tokenizer.spellings[i] for i in rest} >= {b"t", b"ta"}
+        assert {tokenizer.token_bytes[i] for i in rest} >= {b"t", b"ta"}
 
 
-# The sentinel
+# Snapshots of the tokenizers
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -364,7 +364,7 @@ def test_no_id_and_no_allowed_token_moved(
     Where they are not, the failure names family, stage and the libraries that differ.
     """
     seen = watch(name, real_tokenizer(name))
-    assert seen.as_json() == snapshot.use_extension(SentinelExtension)
+    assert seen.as_json() == snapshot.use_extension(TokenizersExtension)
 
 
 # Why the vocabulary is not outlines' own
@@ -392,7 +392,7 @@ def test_outlines_own_vocabulary_is_wrong_for_gemma(
     box = tokenizer.raw.get_vocab()["\u2581Box"]
     wrapped = TransformerTokenizer(tokenizer.raw)
     assert wrapped.convert_token_to_string("\u2581Box") == "  Box"
-    assert tokenizer.spellings[box] == b" Box"
+    assert tokenizer.token_bytes[box] == b" Box"
     vocabulary = _vocabulary_of_outlines(tokenizer)
     with pytest.raises(ValueError, match="vocabulary provided is incompatible"):
         Index(EXPRESSION, vocabulary)

@@ -15,7 +15,7 @@ from benchmark.hypotheses.pair_verdict import judge
 from benchmark.models.registry import Pair, read_registry
 from benchmark.pytest_plugin import verdict_line
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
-from benchmark.runs.measure import Measured
+from benchmark.runs.measure import RunResult
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.paired_comparison import compare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest, registered
@@ -23,7 +23,7 @@ from benchmark.tasks import DEFAULT
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")
 
-Control = Callable[[str], Measured]
+Control = Callable[[str], RunResult]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.registry import RegisteredModel, wanted_registry
 from benchmark.pytest_plugin import REPEATS, Trace
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_controls_go_the_recorded_way(
     control: str,
     engine: str | None,
-    fingerprints: Callable[[Record], SnapshotAssertion],
+    fingerprints: Callable[[Fingerprint], SnapshotAssertion],
     blessing: Blessing,
 ) -> None:
     """Nothing from data to verdict moved beyond noise; the floor is measured when blessed."""
@@ -49,7 +49,7 @@ def test_controls_go_the_recorded_way(
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("default")  # a library's warning must not end hours of measuring
 def test_models_go_the_recorded_way(
-    model: RegisteredModel, trace: Trace, fingerprints: Callable[[Record], SnapshotAssertion]
+    model: RegisteredModel, trace: Trace, fingerprints: Callable[[Fingerprint], SnapshotAssertion]
 ) -> None:
     """Every model that is reproduced has, beside its scores, a fingerprint that names the stage."""
     record = trace(model)

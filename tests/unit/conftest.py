@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def hand(fakes: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def record(hand: ModuleType) -> Record:
+def record(hand: ModuleType) -> Fingerprint:
     """A record in which nothing is wrong, with a floor of a hundredth of a nat."""
-    made: Record = hand.fake_record(0.01)
+    made: Fingerprint = hand.fake_record(0.01)
     return made

@@ -2,16 +2,16 @@
 
 from xml.etree import ElementTree as ET
 
-from benchmark.junit import Case, Problem, Suite, document
+from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 
 
 def test_suites_cases_and_properties() -> None:
     """Cases are counted, failures too, and properties stand at the suite and at the case."""
     cases = [
-        Case("m", "numops 0", {"accuracy": "97.00"}),
-        Case("m", "numops 1", {}, Problem("too low", "in\ntwo lines")),
+        JUnitCase("m", "numops 0", {"accuracy": "97.00"}),
+        JUnitCase("m", "numops 1", {}, Problem("too low", "in\ntwo lines")),
     ]
-    root = ET.fromstring(document([Suite("a run", cases, {"model": "m"})]))  # noqa: S314
+    root = ET.fromstring(document([JUnitSuite("a run", cases, {"model": "m"})]))  # noqa: S314
     (suite,) = root
     assert suite.attrib == {"name": "a run", "tests": "2", "failures": "1"}
     assert [p.attrib for p in suite.findall("properties/property")] == [
@@ -28,8 +28,8 @@ def test_suites_cases_and_properties() -> None:
 def test_any_text_gives_a_file_that_can_be_read() -> None:
     """Control characters, half surrogate pairs and markup, wherever a text stands."""
     bad = "\x00\x1b[31m</testsuite>\ud800\ufffe\"'&"
-    case = Case(bad, bad, {bad: bad}, Problem(bad, bad))
-    text = document([Suite(bad, [case], {bad: bad})])
+    case = JUnitCase(bad, bad, {bad: bad}, Problem(bad, bad))
+    text = document([JUnitSuite(bad, [case], {bad: bad})])
     root = ET.fromstring(text.encode())  # noqa: S314
     good = "??[31m</testsuite>??\"'&"
     values = {value for element in root.iter() for value in element.attrib.values()}

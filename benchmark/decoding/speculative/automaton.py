@@ -28,11 +28,11 @@ class Automaton:
     eos_id: int
 
     @classmethod
-    def of(cls, constraint: Constraint, spellings: Mapping[int, bytes]) -> Self:
+    def of(cls, constraint: Constraint, token_bytes: Mapping[int, bytes]) -> Self:
         """The automaton of a compiled constraint."""
         transitions: dict[int, dict[int, int]] = constraint.index.get_transitions()
         return cls.build(
-            transitions, constraint.index.get_initial_state(), spellings, constraint.eos_id
+            transitions, constraint.index.get_initial_state(), token_bytes, constraint.eos_id
         )
 
     @classmethod
@@ -40,7 +40,7 @@ class Automaton:
         cls,
         transitions: Mapping[int, Mapping[int, int]],
         initial: int,
-        spellings: Mapping[int, bytes],
+        token_bytes: Mapping[int, bytes],
         eos_id: int,
     ) -> Self:
         """Number the states of the transitions, beginning with the initial one."""
@@ -54,16 +54,16 @@ class Automaton:
         return cls(
             steps,
             tuple(next(iter(allowed)) if len(allowed) == 1 else None for allowed in steps),
-            tuple(_forced(allowed, spellings) for allowed in steps),
+            tuple(_forced(allowed, token_bytes) for allowed in steps),
             eos_id,
         )
 
 
-def _forced(allowed: Mapping[int, int], spellings: Mapping[int, bytes]) -> int | None:
+def _forced(allowed: Mapping[int, int], token_bytes: Mapping[int, bytes]) -> int | None:
     """The longest token, where the others spell beginnings of it; EOS has no spelling."""
-    if len(allowed) > _CHAIN or any(token not in spellings for token in allowed):
+    if len(allowed) > _CHAIN or any(token not in token_bytes for token in allowed):
         return None
     # Of two tokens with the same bytes SentencePiece counts the single byte first.
-    longest = max(allowed, key=lambda token: (len(spellings[token]), token))
-    chain = all(spellings[longest].startswith(spellings[token]) for token in allowed)
+    longest = max(allowed, key=lambda token: (len(token_bytes[token]), token))
+    chain = all(token_bytes[longest].startswith(token_bytes[token]) for token in allowed)
     return longest if chain else None

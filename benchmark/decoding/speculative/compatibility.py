@@ -10,7 +10,7 @@ import torch
 
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.model_runner import hidden_states, ragged
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import Head
@@ -87,7 +87,7 @@ def _packed(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
 
     Shape (tokens + tokens after the prefix, vocabulary).
     """
-    cache, pace = RaggedCache(2, len(ids)), Pace.on(model.device.type, rows=2)
+    cache, pace = RaggedCache(2, len(ids)), CostModel.on(model.device.type, rows=2)
     broken = len(ids) - _SINGLE
     cuts = [(_SHARED, broken), *((i, i + 1) for i in range(broken, len(ids)))]
     found: list[list[torch.Tensor]] = [[], []]

@@ -7,7 +7,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class CostModel:
     """How much goes into a pass, and what it costs there.
 
     Attributes:

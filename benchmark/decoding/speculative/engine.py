@@ -15,17 +15,17 @@ import torch
 
 from benchmark.decoding import outlines_engine
 from benchmark.decoding.constraint import Constraint
-from benchmark.decoding.engine import Engine, Limits
+from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.decoding.engines import Inputs
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.compatibility import unsupported
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter, copied, expected
 from benchmark.decoding.speculative.linears import packed
+from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
-from benchmark.decoding.speculative.products import product_for
-from benchmark.decoding.speculative.rows import Rules, Statistics
 from benchmark.decoding.speculative.scheduler import Scheduler
+from benchmark.decoding.speculative.sequence_state import Rules, Statistics
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
@@ -54,7 +54,7 @@ class SpeculativeEngine:
         self,
         model: "PreTrainedModel",
         tokenizer: TransformersTokenizer,
-        limits: Limits,
+        limits: DecodingLimits,
         constraint: Constraint,
         drafters: Mapping[str, Drafter] | None = None,
     ) -> None:
@@ -68,11 +68,11 @@ class SpeculativeEngine:
             drafters: sources of drafts by name, beside the constraint itself and the prompt.
         """
         self._model = model
-        self._spellings = tokenizer.spellings
-        self._product = product_for(model)
-        self._pace = Pace.on(model.device.type, limits.batch_size)
+        self._token_bytes = tokenizer.token_bytes
+        self._product = matmul_backend_for(model)
+        self._pace = CostModel.on(model.device.type, limits.batch_size)
         self._drafters = {"prompt": copied, **(drafters or {})}
-        automaton = Automaton.of(constraint, tokenizer.spellings)
+        automaton = Automaton.of(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
         self._rules = Rules(automaton, stops, limits.max_new_tokens)
         self.statistics = Statistics()
@@ -111,6 +111,6 @@ class SpeculativeEngine:
                 if finished is None:
                     return
                 yield [
-                    (index, Completion(ids, spell_out(self._spellings, ids), finished=whole))
+                    (index, Completion(ids, spell_out(self._token_bytes, ids), finished=whole))
                     for index, ids, whole in finished
                 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.decoding.speculative.products import Product, packable
+from benchmark.decoding.speculative.matmul_backends import MatmulBackend, packable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PackedLinear(torch.nn.Module):
     """Gives what the linear layer gives that it was made of."""
 
-    def __init__(self, linear: torch.nn.Linear, product: Product) -> None:
+    def __init__(self, linear: torch.nn.Linear, product: MatmulBackend) -> None:
         """Pack the weights of a layer on the CPU."""
         super().__init__()
         self.packed = product.pack(linear.weight.detach())
@@ -31,7 +31,7 @@ class PackedLinear(torch.nn.Module):
 
 
 @contextmanager
-def packed(model: "PreTrainedModel", product: Product | None) -> Iterator[None]:
+def packed(model: "PreTrainedModel", product: MatmulBackend | None) -> Iterator[None]:
     """The model with linear layers packed for a product, and as before afterwards.
 
     Where a product gives weights back none is held twice, but for those that are read one row at a
@@ -55,7 +55,7 @@ def _swapped(
     parent: torch.nn.Module,
     name: str,
     linear: torch.nn.Linear,
-    product: Product,
+    product: MatmulBackend,
     kept: torch.Tensor,
 ) -> Iterator[None]:
     replacement = PackedLinear(linear, product)

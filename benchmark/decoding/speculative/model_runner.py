@@ -9,8 +9,8 @@ import torch
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache
-from benchmark.decoding.speculative.cost_model import Pace
-from benchmark.decoding.speculative.passes import NAME, Pass, PrefixPass, RowsPass
+from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import Chooser, Head
 from benchmark.records import TokenIds
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ModelRunner:
     """A model with the cache of one run; use it under :func:`ragged`."""
 
-    def __init__(self, model: "PreTrainedModel", automaton: Automaton, pace: Pace) -> None:
+    def __init__(self, model: "PreTrainedModel", automaton: Automaton, pace: CostModel) -> None:
         """Take a model, and the automaton that questions are about."""
         self._model = model
         self._pace = pace
@@ -43,7 +43,10 @@ class ModelRunner:
 
 
 def hidden_states(
-    model: "PreTrainedModel", tokens: Sequence[int], positions: Sequence[int], through: Pass
+    model: "PreTrainedModel",
+    tokens: Sequence[int],
+    positions: Sequence[int],
+    through: AttentionPass,
 ) -> torch.Tensor:
     """What the layers make of the tokens of a pass, shape (tokens, hidden size)."""
     device = model.get_input_embeddings().weight.device

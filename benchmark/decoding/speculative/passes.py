@@ -10,10 +10,10 @@ import torch
 from transformers import AttentionInterface
 
 from benchmark.decoding.speculative.attention import Mask, Partial, Scoring, merge, partial
+from benchmark.decoding.speculative.attention_plans import AttentionPlan, Heads, plan, seen
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache, Stored
-from benchmark.decoding.speculative.cost_model import Pace
-from benchmark.decoding.speculative.plans import Heads, Plan, plan, seen
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.errors import ModelError
 
 NAME = "ragged"
@@ -22,7 +22,7 @@ _HARMLESS = frozenset({"dropout", "position_ids", "use_cache"})
 """What transformers hands to attention functions that changes nothing when decoding."""
 
 
-class Pass(Protocol):
+class AttentionPass(Protocol):
     """What attends in the layers while tokens go through a model."""
 
     def attend(
@@ -47,7 +47,7 @@ def ragged_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    ragged: Pass,
+    ragged: AttentionPass,
     scaling: float,
     softcap: float | None = None,
     sliding_window: int | None = None,
@@ -103,12 +103,12 @@ class PrefixPass:
 class RowsPass:
     """Rows with their slots, after the shared prefix."""
 
-    def __init__(self, cache: RaggedCache, batch: Batch, pace: Pace) -> None:
+    def __init__(self, cache: RaggedCache, batch: Batch, pace: CostModel) -> None:
         """Prepare a batch."""
         self._cache = cache
         self._batch = batch
         self._pace = pace
-        self._plans: dict[tuple[torch.device, int | None, Heads], Plan] = {}
+        self._plans: dict[tuple[torch.device, int | None, Heads], AttentionPlan] = {}
 
     def attend(
         self,
@@ -130,14 +130,16 @@ class RowsPass:
         before = partial(grouped, prefix.times(heads.group), scoring, here.prefix_mask)
         return _by_token(merge(before, own), query)
 
-    def _stored(self, layer: int, key: torch.Tensor, value: torch.Tensor, here: Plan) -> Stored:
+    def _stored(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor, here: AttentionPlan
+    ) -> Stored:
         """The slots, with the keys and values of the pass."""
         keys, values = key.transpose(0, 1), value.transpose(0, 1)
         if here.sources is not None:
             keys, values = (each.index_select(0, here.sources) for each in (keys, values))
         return self._cache.store(layer, keys, values, here.targets)
 
-    def _plan(self, device: torch.device, window: int | None, heads: Heads) -> Plan:
+    def _plan(self, device: torch.device, window: int | None, heads: Heads) -> AttentionPlan:
         alike = device, window, heads
         if alike not in self._plans:
             self._plans[alike] = plan(self._batch, self._cache, self._pace, heads, window, device)
@@ -145,7 +147,7 @@ class RowsPass:
 
 
 def _own(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, here: Plan, heads: Heads
+    query: torch.Tensor, stored: Stored, scoring: Scoring, here: AttentionPlan, heads: Heads
 ) -> Partial:
     """Attention to the slots, as to a prefix: rows are the heads of a group."""
     width = query.shape[-1]

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from benchmark.decoding.sequences import common_length
+from benchmark.decoding.common_prefix import common_length
 from benchmark.decoding.speculative.acceptance import Acceptance
 from benchmark.decoding.speculative.batch import Batch, Copy, Question, Runner, Write
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter
-from benchmark.decoding.speculative.rows import Row, Rules, Statistics
+from benchmark.decoding.speculative.sequence_state import Rules, SequenceState, Statistics
 from benchmark.records import TokenIds
 
 
@@ -48,7 +48,7 @@ class Scheduler:
         runner: Runner,
         rules: Rules,
         drafters: Mapping[str, Drafter],
-        pace: Pace,
+        pace: CostModel,
         statistics: Statistics,
     ) -> None:
         """Take what decides the tokens, runner and rules, and what decides the speed."""
@@ -76,7 +76,7 @@ class Scheduler:
         if prefix:
             self._statistics.passes += 1
             self._statistics.tokens += len(prefix)
-        rows: list[Row] = []
+        rows: list[SequenceState] = []
         while waiting or rows:
             batch = Batch(len(prefix))
             self._held = self._held._replace(before=len(self._held.tokens), places=[])
@@ -95,11 +95,11 @@ class Scheduler:
                 yield [Decoded(row.index, row.generated, row.finished) for row in finished]
             rows = [row for row in rows if not row.done]
 
-    def _row(self, index: int, prompt: TokenIds, prefix: int) -> Row:
+    def _row(self, index: int, prompt: TokenIds, prefix: int) -> SequenceState:
         drafts = {name: drafter(prompt) for name, drafter in self._drafters.items()}
-        return Row(index, prompt[prefix:], self._rules, drafts)
+        return SequenceState(index, prompt[prefix:], self._rules, drafts)
 
-    def _enter(self, batch: Batch, row: Row, threshold: float) -> range:
+    def _enter(self, batch: Batch, row: SequenceState, threshold: float) -> range:
         """Put what the row needs next into the pass; the places of its tokens."""
         choices = row.propose(self._acceptance, threshold)
         tokens = row.fed()
@@ -111,7 +111,7 @@ class Scheduler:
         row.questions = range(asked, len(batch.questions))
         return places
 
-    def _admit(self, batch: Batch, row: Row, threshold: float) -> None:
+    def _admit(self, batch: Batch, row: SequenceState, threshold: float) -> None:
         """Give a row a slot and what its neighbour has of its prompt, and let it enter."""
         row.slot = slot = self._free.pop()
         held, own = self._held, row.prompt
@@ -125,7 +125,7 @@ class Scheduler:
         places = self._enter(batch, row, threshold)
         self._held = _Held(own, slot, before, [*borrowed, *places[: len(own) - shared]])
 
-    def _run(self, batch: Batch, rows: list[Row]) -> None:
+    def _run(self, batch: Batch, rows: list[SequenceState]) -> None:
         if not batch.tokens:
             return
         answers = self._runner.run(batch)

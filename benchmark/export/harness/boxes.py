@@ -17,7 +17,7 @@ Queries = Sequence[Sequence[int]]
 """``(numops, 1 for right by each score)`` of each query of a state, box by box."""
 
 
-class Group(NamedTuple):
+class AccuracyGroup(NamedTuple):
     """An accuracy: by which score, and the numops of the queries that it is of."""
 
     by: str
@@ -30,8 +30,8 @@ _RANGES: Mapping[str, range] = {
     **{f"_numops_{numops}": range(numops, numops + 1) for numops in NUMOPS},
 }
 
-GROUPS: Mapping[str, Group] = {
-    f"{'acc' if by == MAIN else by}{name}": Group(by, numops)
+GROUPS: Mapping[str, AccuracyGroup] = {
+    f"{'acc' if by == MAIN else by}{name}": AccuracyGroup(by, numops)
     for by in SCORES
     for name, numops in _RANGES.items()
 }

@@ -83,10 +83,10 @@ def entity_tracking_boxes(
 @modelapi("entity-tracking")
 def entity_tracking() -> type[ModelAPI]:
     """``--model entity-tracking/NAME -M model_path=...``: a model under our constraint."""
-    return EntityTracking
+    return InspectModel
 
 
-class EntityTracking(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped here
+class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped here
     """Prompts that come one by one are decoded together, as many as the engine's batch.
 
     The settings are those of ``run``, given with ``-M``; the protocol says how many tokens an

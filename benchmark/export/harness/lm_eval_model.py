@@ -36,7 +36,7 @@ TASKS = Path(__file__).parent
 
 
 @register_model("entity-tracking")
-class EntityTracking(LM):  # type: ignore[misc]  # lm_eval is untyped here
+class LmEvalModel(LM):  # type: ignore[misc]  # lm_eval is untyped here
     """A model under our constraint, decoded by our engine; it generates and nothing else.
 
     The protocol says how many tokens an answer may have, not the task's ``max_gen_toks``.

@@ -18,15 +18,16 @@ from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.ci import properties
-from benchmark.fingerprints.diff import Comparison, compare
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.comparison import FingerprintDiff
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.storage import (
     columns_path,
-    read_record,
+    fingerprint_text,
+    read_fingerprint,
     read_text,
-    record_text,
-    write_record,
+    write_fingerprint,
 )
 from benchmark.fingerprints.terminal import headline, rendered
 from benchmark.pytest_plugin.snapshots.extension import OTHER_HARDWARE_FLIPS, MeasurementExtension
@@ -75,9 +76,9 @@ class FingerprintExtension(MeasurementExtension):
         Raises:
             TypeError: for anything but a record.
         """
-        if not isinstance(data, Record):
+        if not isinstance(data, Fingerprint):
             raise TypeError(f"a fingerprint is wanted, not {type(data).__name__}")
-        return record_text(data)
+        return fingerprint_text(data)
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Whether nothing moved beyond noise; on other hardware, whether few outcomes did."""
@@ -99,7 +100,7 @@ class FingerprintExtension(MeasurementExtension):
         """The recorded one; or another kind's, where this has none and none is to be written."""
         path = stored(Path(snapshot_location), stand_in=not self.blessing.updating)
         found = _read(path, self.blessing) if path else None
-        return record_text(found) if found else None
+        return fingerprint_text(found) if found else None
 
     @classmethod
     def write_snapshot_collection(
@@ -117,7 +118,7 @@ class FingerprintExtension(MeasurementExtension):
         path = Path(snapshot_collection.location)
         new = read_text(str(next(iter(snapshot_collection)).data))
         blessings = [*_blessings(path), {"reason": reason, "change": _change(path, new)}]
-        write_record(new, path, blessings)
+        write_fingerprint(new, path, blessings)
 
     def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
         """Remove a snapshot with its columns."""
@@ -134,7 +135,7 @@ class FingerprintExtension(MeasurementExtension):
         )
 
 
-def acceptable(comparison: Comparison) -> bool:
+def acceptable(comparison: FingerprintDiff) -> bool:
     """Whether a comparison passes: no more than noise, on other hardware no more than few flips."""
     if comparison.severity.within_noise:
         return True
@@ -147,7 +148,7 @@ def acceptable(comparison: Comparison) -> bool:
     return most <= OTHER_HARDWARE_FLIPS * queries
 
 
-def kind_of_record(record: Record) -> str:
+def kind_of_record(record: Fingerprint) -> str:
     """Hardware class and protocol as a folder's name."""
     environment = record.environment
     hardware = {"hardware": dict(environment.hardware)}
@@ -189,13 +190,13 @@ def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExte
 
 
 def snapshot_of(
-    snapshot: SnapshotAssertion, record: Record, blessing: Blessing
+    snapshot: SnapshotAssertion, record: Fingerprint, blessing: Blessing
 ) -> SnapshotAssertion:
     """The assertion that holds a record against the snapshot of its kind of run."""
     return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
 
 
-def hold_against(item: pytest.Item, record: Record, blessing: Blessing) -> None:
+def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -> None:
     """Add the comparison with a test's snapshot to its report, and what stands in for none.
 
     Figures become properties, in JUnit files too; what does not pass is a section as well, as
@@ -218,14 +219,14 @@ def hold_against(item: pytest.Item, record: Record, blessing: Blessing) -> None:
         item.add_report_section("call", "comparison", rendered(comparison))
 
 
-def _read(path: Path, blessing: Blessing) -> Record | None:
+def _read(path: Path, blessing: Blessing) -> Fingerprint | None:
     """The snapshot; None for a damaged one that is about to be written anew.
 
     Raises:
         DataError: for a damaged one otherwise.
     """
     try:
-        return read_record(path)
+        return read_fingerprint(path)
     except DataError:
         if blessing.updating:
             return None
@@ -250,12 +251,12 @@ def _protocol(kind: str) -> str:
     return kind.rpartition("-")[2]
 
 
-def _change(path: Path, new: Record) -> str:
+def _change(path: Path, new: Fingerprint) -> str:
     """What a blessing changes."""
     if not path.is_file():
         return "first record"
     try:
-        return headline(compare(read_record(path), new))
+        return headline(compare(read_fingerprint(path), new))
     except DataError as error:
         return f"in place of a record that could not be read: {error}"
 

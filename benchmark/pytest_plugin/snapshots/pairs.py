@@ -95,12 +95,12 @@ def _p_values_of(
     return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
 
 
-class _Group(NamedTuple):
+class _SnapshotPart(NamedTuple):
     wanted: Callable[[int], bool]
     of: Callable[[Counts], Tally]
 
 
 _GROUPS = (
-    _Group(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
-    _Group(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
+    _SnapshotPart(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
+    _SnapshotPart(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
 )

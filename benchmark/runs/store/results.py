@@ -9,11 +9,11 @@ from benchmark.decoding.engines import ENGINES
 from benchmark.errors import DataError
 from benchmark.hypotheses.results import (
     Decoding,
+    EvaluationSetting,
     PromptFormat,
     Result,
     Results,
     Score,
-    Setting,
 )
 from benchmark.models.registry import RegisteredModel, Registry
 from benchmark.records import Outcome, Tally
@@ -71,7 +71,7 @@ def results_of(paths: Iterable[Path], known: Registry) -> Results:
         found = _of_known_model(known, path)
         results += [found] if isinstance(found, Result) else []
         ignored += [found] if isinstance(found, str) else []
-    entries: dict[tuple[str, Setting, str], Result] = {}
+    entries: dict[tuple[str, EvaluationSetting, str], Result] = {}
     for result in sorted(results, key=lambda each: each.alternative is None):
         key = (result.model, result.setting, result.data)
         if key in entries:  # measured again, with other libraries or another batch
@@ -229,7 +229,7 @@ def _stored_outcomes(document: Mapping[str, object], path: Path) -> dict[str, tu
     return found
 
 
-def _setting(document: Mapping[str, object], path: Path) -> Setting:
+def _setting(document: Mapping[str, object], path: Path) -> EvaluationSetting:
     engine = _text(document, path, "protocol", "engine")
     asked = _text(document, path, "protocol", "prompt_format")
     found = [name for name in _FORMATS if name == asked]
@@ -237,7 +237,7 @@ def _setting(document: Mapping[str, object], path: Path) -> Setting:
         raise DataError(f"{path}: prompt_format {asked!r} is none of {', '.join(_FORMATS)}")
     row = ENGINES.get(engine)
     decoding: Decoding = _FREE if row and not row.constrained else "constrained"
-    return Setting(decoding, found[0])
+    return EvaluationSetting(decoding, found[0])
 
 
 def _counts(document: Mapping[str, object], path: Path, *where: str) -> dict[int, Tally]:

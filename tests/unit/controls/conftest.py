@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.controls.data import TrainingTexts
 from benchmark.controls.recipe import Recipe, read_recipe
-from benchmark.controls.texts import Texts
 from benchmark.controls.vocabulary import train_tokenizer
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -19,5 +19,5 @@ def recipe(tiny_recipe: Path) -> Recipe:
 @pytest.fixture(scope="session")
 def tokenizer(recipe: Recipe) -> TransformersTokenizer:
     """The controls' tokenizer."""
-    texts = Texts(recipe).prompts((0,), recipe.vocabulary_texts)
+    texts = TrainingTexts(recipe).prompts((0,), recipe.vocabulary_texts)
     return TransformersTokenizer(train_tokenizer(texts, recipe.vocabulary_size), "controls")

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from benchmark.controls.data import TrainingTexts, example, prefix_ids
 from benchmark.controls.network import answer_loss, fresh_model, learning_rate
 from benchmark.controls.recipe import Recipe
-from benchmark.controls.texts import Texts, example, prefix_ids
 from benchmark.models.tokenizer import TransformersTokenizer
 
 
@@ -20,7 +20,7 @@ def test_loss_is_that_of_whole_sequences_one_by_one(
     prefix = () if bare else prefix_ids(tokenizer)
     examples = [
         example(tokenizer, description, answer, bare=bare)
-        for description, answer in Texts(recipe).batch((4,), recipe.stages[stage])
+        for description, answer in TrainingTexts(recipe).batch((4,), recipe.stages[stage])
     ]
     model = fresh_model(recipe.shape, len(tokenizer.raw), 0, 1, seed=0)
     losses = []

@@ -23,7 +23,7 @@ def test_an_object_with_its_article_is_one_token(tokenizer: TransformersTokenize
 def test_a_description_is_its_stock_phrases(tokenizer: TransformersTokenizer) -> None:
     """Places, verbs and objects are one token each."""
     spelt = [
-        tokenizer.spellings[i].decode() for i in tokenizer.encode(f"Description: {DESCRIPTION}")
+        tokenizer.token_bytes[i].decode() for i in tokenizer.encode(f"Description: {DESCRIPTION}")
     ]
     assert spelt[:6] == [
         "Description: Box 0 contains", " the bag", " and", " the map",
@@ -40,7 +40,7 @@ def test_any_text_is_spelt_byte_by_byte(tokenizer: TransformersTokenizer, text: 
     """The bytes of the ids are the bytes of the text, whatever characters it has."""
     special = tokenizer.raw.all_special_tokens
     if not any(token in text for token in special):
-        assert spell_out(tokenizer.spellings, tokenizer.encode(text)) == text
+        assert spell_out(tokenizer.token_bytes, tokenizer.encode(text)) == text
 
 
 def test_prompt_and_answer_meet_between_tokens(tokenizer: TransformersTokenizer) -> None:

@@ -59,12 +59,12 @@ def cases(draw: st.DrawFn) -> tuple[str, dict[int, bytes]]:
     return expression, dict(zip(drawn, tokens, strict=True))
 
 
-def _allowed(expression: str, spellings: Mapping[int, bytes], text: bytes) -> frozenset[int]:
+def _allowed(expression: str, token_bytes: Mapping[int, bytes], text: bytes) -> frozenset[int]:
     """The ids that may follow the text, by the oracle."""
     pattern = regex.compile(expression.encode())
     follow = {
         token_id
-        for token_id, spelling in spellings.items()
+        for token_id, spelling in token_bytes.items()
         if spelling and token_id != EOS and pattern.fullmatch(text + spelling, partial=True)
     }
     return frozenset(follow | {EOS} if pattern.fullmatch(text) else follow)
@@ -75,26 +75,26 @@ def test_allowed_is_what_leads_to_a_match(
     case: tuple[str, dict[int, bytes]], data: st.DataObject
 ) -> None:
     """A token is allowed exactly when the text with it is the beginning of a match, EOS at one."""
-    expression, spellings = case
-    constraint = Constraint(expression, spellings, EOS)
+    expression, token_bytes = case
+    constraint = Constraint(expression, token_bytes, EOS)
     path: tuple[int, ...] = ()
     for _ in range(data.draw(st.integers(0, 40))):
-        text = b"".join(spellings[i] for i in path)
+        text = b"".join(token_bytes[i] for i in path)
         allowed = constraint.allowed(path)
-        assert allowed == _allowed(expression, spellings, text)
+        assert allowed == _allowed(expression, token_bytes, text)
         if not allowed - {EOS}:
             break
         path += (data.draw(st.sampled_from(sorted(allowed - {EOS}))),)
 
 
-def _reachable(expression: str, spellings: Mapping[int, bytes]) -> Iterator[tuple[int, ...]]:
+def _reachable(expression: str, token_bytes: Mapping[int, bytes]) -> Iterator[tuple[int, ...]]:
     """Every path of allowed tokens, by the oracle; there are finitely many."""
     paths: list[tuple[int, ...]] = [()]
     while paths:
         path = paths.pop()
         yield path
-        text = b"".join(spellings[i] for i in path)
-        paths += [(*path, i) for i in _allowed(expression, spellings, text) if i != EOS]
+        text = b"".join(token_bytes[i] for i in path)
+        paths += [(*path, i) for i in _allowed(expression, token_bytes, text) if i != EOS]
 
 
 @given(
@@ -115,25 +115,25 @@ def test_a_vocabulary_that_lacks_something(expression: str, tokens: list[bytes])
     Whether the vocabulary can finish a match is not looked at: where it is not refused, a token
     is allowed exactly when the text with it is the beginning of a match in any spelling.
     """
-    spellings = dict(enumerate(tokens))
+    token_bytes = dict(enumerate(tokens))
     texts = {
-        path: b"".join(spellings[i] for i in path) for path in _reachable(expression, spellings)
+        path: b"".join(token_bytes[i] for i in path) for path in _reachable(expression, token_bytes)
     }
-    allowed = {path: _allowed(expression, spellings, text) for path, text in texts.items()}
+    allowed = {path: _allowed(expression, token_bytes, text) for path, text in texts.items()}
     if all(allowed.values()):
-        constraint = Constraint(expression, spellings, EOS)
+        constraint = Constraint(expression, token_bytes, EOS)
         assert {path: constraint.allowed(path) for path in texts} == allowed
     else:
         with pytest.raises(ModelError):
-            Constraint(expression, spellings, EOS)
+            Constraint(expression, token_bytes, EOS)
 
 
 def test_a_dead_end_refuses_the_whole_vocabulary() -> None:
     """One way without an end is enough, though another way leads to a match."""
-    spellings = {0: b"a", 1: b"b", 2: b"c"}
-    Constraint("ab|c", spellings, EOS)
+    token_bytes = {0: b"a", 1: b"b", 2: b"c"}
+    Constraint("ab|c", token_bytes, EOS)
     with pytest.raises(ModelError, match="incompatible"):
-        Constraint("ab|cd", spellings, EOS)
+        Constraint("ab|cd", token_bytes, EOS)
 
 
 def test_a_circle_without_a_way_out_is_allowed() -> None:
@@ -159,8 +159,8 @@ def test_ids_with_the_same_bytes_are_all_allowed() -> None:
 
 def test_bytes_within_a_character() -> None:
     """Tokens that end within a character are allowed where the character is."""
-    spellings = {0: b"\xe6", 1: b"\x97", 2: b"\xa5", 3: b"\x97\xa5", 4: "日".encode()}
-    constraint = Constraint("日", spellings, EOS)
+    token_bytes = {0: b"\xe6", 1: b"\x97", 2: b"\xa5", 3: b"\x97\xa5", 4: "日".encode()}
+    constraint = Constraint("日", token_bytes, EOS)
     assert constraint.allowed(()) == {0, 4}
     assert constraint.allowed((0,)) == {1, 3}
     assert constraint.allowed((0, 1)) == {2}
@@ -179,9 +179,9 @@ def test_earlier_alternatives_win() -> None:
 
     As in a search, outlines-core stops looking where an earlier alternative has matched.
     """
-    spellings = {0: b"a", 1: b"b"}
-    assert Constraint("a|ab", spellings, EOS).allowed((0,)) == {EOS}
-    assert Constraint("ab|a", spellings, EOS).allowed((0,)) == {1, EOS}
+    token_bytes = {0: b"a", 1: b"b"}
+    assert Constraint("a|ab", token_bytes, EOS).allowed((0,)) == {EOS}
+    assert Constraint("ab|a", token_bytes, EOS).allowed((0,)) == {1, EOS}
 
 
 def test_a_match_is_not_left_by_one_byte() -> None:
@@ -190,9 +190,9 @@ def test_a_match_is_not_left_by_one_byte() -> None:
     outlines-core takes the match of the text before that byte for one of the text with it. So a
     longer match is only reached over matches, or by a longer token.
     """
-    spellings = {0: b"x", 1: b"y", 2: b"z", 3: b"yz"}
-    assert Constraint("x(yz)?", spellings, EOS).allowed((0,)) == {3, EOS}
-    assert Constraint("xy?z?", spellings, EOS).allowed((0,)) == {1, 2, 3, EOS}
+    token_bytes = {0: b"x", 1: b"y", 2: b"z", 3: b"yz"}
+    assert Constraint("x(yz)?", token_bytes, EOS).allowed((0,)) == {3, EOS}
+    assert Constraint("xy?z?", token_bytes, EOS).allowed((0,)) == {1, 2, 3, EOS}
 
 
 @pytest.mark.parametrize("expression", ["[", "a(?=b)b", r"(a)\1"])

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import ENGINES, check_engine, check_prompts, create_engine
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 
-LIMITS = Limits(batch_size=1, max_new_tokens=1)
+LIMITS = DecodingLimits(batch_size=1, max_new_tokens=1)
 
 
 @pytest.mark.parametrize("name", ["speculative", "outlines", "unconstrained"])
@@ -61,9 +61,9 @@ def test_a_model_with_too_few_positions_is_refused(
     """Prompt and answer must fit into the positions of the model: 4096 here."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 348, tokenizer.eos_id)
-    check_prompts(model, tokenizer, [(0,) * 4000, (0,)], Limits(1, 96))
+    check_prompts(model, tokenizer, [(0,) * 4000, (0,)], DecodingLimits(1, 96))
     with pytest.raises(ModelError, match=r"take up to 4097 tokens, and the model has 4096"):
-        check_prompts(model, tokenizer, [(0,) * 4000, (0,)], Limits(1, 97))
+        check_prompts(model, tokenizer, [(0,) * 4000, (0,)], DecodingLimits(1, 97))
 
 
 def test_ids_without_a_logit_are_left_out_of_the_constraint(
@@ -72,7 +72,7 @@ def test_ids_without_a_logit_are_left_out_of_the_constraint(
     """A tokenizer may have more ids than the weights: only those with a logit are allowed."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 300, tokenizer.eos_id)
-    engine = create_engine("outlines", model, tokenizer, Limits(1, 5), "[a-z ]+")
+    engine = create_engine("outlines", model, tokenizer, DecodingLimits(1, 5), "[a-z ]+")
     ((_, completion),) = next(engine.generate([(0, 40)]))
     assert len(completion.token_ids) == 5
     assert max(completion.token_ids) < 300

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.engine import Engine, Limits
-from benchmark.decoding.oom_retry import BackingOff
+from benchmark.decoding.engine import DecodingLimits, Engine
+from benchmark.decoding.oom_retry import OomRetry
 from benchmark.errors import ModelError
 from benchmark.records import Completion, TokenIds
 
@@ -25,7 +25,7 @@ class Device:
     message: str = "out of memory"
     decoded: list[int] = field(default_factory=list)
 
-    def engine(self, limits: Limits) -> Engine:
+    def engine(self, limits: DecodingLimits) -> Engine:
         """An engine that runs out of memory with more prompts than fit."""
         return _Engine(self, limits)
 
@@ -33,7 +33,7 @@ class Device:
 @dataclass
 class _Engine:
     device: Device
-    limits: Limits
+    limits: DecodingLimits
 
     @property
     def composition(self) -> dict[str, object]:
@@ -51,7 +51,7 @@ class _Engine:
             yield [(i, Completion((i,), str(i), finished=True)) for i in batch]
 
 
-LIMITS = Limits(32, 10)
+LIMITS = DecodingLimits(32, 10)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -71,7 +71,7 @@ def test_every_prompt_is_decoded_once(lengths: list[int], capacity: int, skip: s
     """Whatever fits, each prompt that is wanted is decoded exactly once, with its own answer."""
     device = Device(capacity)
     prompts = [(0,) * length for length in lengths]
-    engine = BackingOff(device.engine, LIMITS)
+    engine = OomRetry(device.engine, LIMITS)
     found = [pair for batch in engine.generate(prompts, skip) for pair in batch]
     wanted = [i for i in range(len(prompts)) if i not in skip]
     assert sorted(i for i, _ in found) == wanted
@@ -82,7 +82,7 @@ def test_every_prompt_is_decoded_once(lengths: list[int], capacity: int, skip: s
 
 def test_batches_are_halved_only_as_far_as_needed() -> None:
     """Ten prompts fit: 32 and 16 do not, 8 does; the sizes are told."""
-    engine = BackingOff(Device(10).engine, LIMITS)
+    engine = OomRetry(Device(10).engine, LIMITS)
     assert len(list(engine.generate([(0,)] * 32))) == 4
     assert engine.batch_sizes == [32, 16, 8]
     assert engine.composition == {"rows": 8}
@@ -90,7 +90,7 @@ def test_batches_are_halved_only_as_far_as_needed() -> None:
 
 def test_what_never_fits_is_an_error_that_says_what_to_do() -> None:
     """With one prompt at a time there is nothing to halve."""
-    engine = BackingOff(Device(1).engine, LIMITS)
+    engine = OomRetry(Device(1).engine, LIMITS)
     with pytest.raises(ModelError, match="one prompt at a time; use --dtype bfloat16"):
         list(engine.generate([(0, 0)]))
     assert engine.batch_sizes == [32, 16, 8, 4, 2, 1]
@@ -101,13 +101,13 @@ def test_the_cpu_allocator_counts_too() -> None:
     with pytest.raises(RuntimeError) as real:
         torch.empty(10**16)
     device = Device(10, RuntimeError, str(real.value))
-    engine = BackingOff(device.engine, LIMITS)
+    engine = OomRetry(device.engine, LIMITS)
     assert len([pair for batch in engine.generate([(0,)] * 32) for pair in batch]) == 32
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:
     """An error of the model goes up as it is."""
-    engine = BackingOff(Device(10, RuntimeError, "shapes do not match").engine, LIMITS)
+    engine = OomRetry(Device(10, RuntimeError, "shapes do not match").engine, LIMITS)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         list(engine.generate([(0,)] * 32))
     assert engine.batch_sizes == [32]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.decoding.engine import Limits
+from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
 from benchmark.models.loading import DTYPES
@@ -13,7 +13,7 @@ NAMES = ("default", "paper")
 def test_paper_protocol() -> None:
     """The paper ran one prompt at a time, at most 100 new tokens, in bfloat16 everywhere."""
     paper = protocol("paper")
-    assert paper.limits == Limits(batch_size=1, max_new_tokens=100)
+    assert paper.limits == DecodingLimits(batch_size=1, max_new_tokens=100)
     assert {paper.dtype(device) for device in ("cpu", "cuda", "cuda:3")} == {"bfloat16"}
     assert not paper.whole_answers
 
@@ -50,14 +50,14 @@ def test_dtypes_can_be_loaded(name: str) -> None:
 @pytest.mark.parametrize(
     ("batch_size", "max_new_tokens", "expected"),
     [
-        (None, None, Limits(1, 100)),
-        (8, None, Limits(8, 100)),
-        (None, 40, Limits(1, 40)),
-        (1, 1, Limits(1, 1)),
+        (None, None, DecodingLimits(1, 100)),
+        (8, None, DecodingLimits(8, 100)),
+        (None, 40, DecodingLimits(1, 40)),
+        (1, 1, DecodingLimits(1, 1)),
     ],
 )
 def test_limits_that_are_given_win(
-    batch_size: int | None, max_new_tokens: int | None, expected: Limits
+    batch_size: int | None, max_new_tokens: int | None, expected: DecodingLimits
 ) -> None:
     """A limit that is given replaces the protocol's."""
     assert protocol("paper").limits.changed(batch_size, max_new_tokens) == expected

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.decoding.teacher_forcing import Row, forced
+from benchmark.decoding.teacher_forcing import ForcedSequence, forced
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ROWS = [
-    Row((3, 4, 5, 6, 7, 8), (9, 10, 11)),
-    Row((3, 4), (12,)),
-    Row((20, 21, 22, 23), (24, 25, 26, 27, 28)),
+    ForcedSequence((3, 4, 5, 6, 7, 8), (9, 10, 11)),
+    ForcedSequence((3, 4), (12,)),
+    ForcedSequence((20, 21, 22, 23), (24, 25, 26, 27, 28)),
 ]
 
 
-def _naive(model: "PreTrainedModel", row: Row) -> torch.Tensor:
+def _naive(model: "PreTrainedModel", row: ForcedSequence) -> torch.Tensor:
     """Shape (tokens of the answer, vocabulary): a pass for each, nothing padded, nothing kept."""
     with torch.inference_mode():
         texts = [[*row.prompt, *row.answer[:place]] for place in range(len(row.answer))]
@@ -52,6 +52,6 @@ def test_more_others_than_tokens_are_all_of_them(
     tiny_model: Callable[..., "PreTrainedModel"],
 ) -> None:
     """A vocabulary of five has four others at most."""
-    found = next(forced(tiny_model("llama", 5, 1), [Row((2, 3), (4,))], 9, 1, 1))
+    found = next(forced(tiny_model("llama", 5, 1), [ForcedSequence((2, 3), (4,))], 9, 1, 1))
     assert sorted(found[0].ids[0].tolist()) == [0, 1, 2, 3, 4]
     assert np.exp(found[0].values).sum() == pytest.approx(1.0, abs=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.fingerprints.attribution import RAISED, suspects
 from benchmark.fingerprints.digests import StageRecord
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stage import StageRow
 from benchmark.fingerprints.stages import STAGES
 from benchmark.runs.environment import code_digests, libraries
@@ -57,15 +57,15 @@ NO_SUSPECTS = (
     ),
     *("__init__.py", "__main__.py", "errors.py", "junit.py"),
     # rooms whose other files are named: what is published of models
-    *("entries.py", "published.csv", "published.py", "published.toml"),
+    *("validation.py", "published.csv", "published.py", "published.toml"),
     # a run's record of itself, and what it shows
     *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
     *("progress_notes.py", "result_table.py", "sensitivity.py", "sensitivity_table.py"),
-    *("suspect_table.py", "suspects.toml"),
+    *("suspect_table.py", "suspects.toml", "migration.py", "moved_files.toml"),
     # both records are compared by the code of now: it cannot make them differ
-    *("alignment.py", "allowed.py", "attribution.py", "ci.py", "comparison.py", "diff.py"),
-    *("examples.py", "flips.py", "movements.py", "noise.py", "noise_measurement.py"),
+    *("alignment.py", "allowed.py", "attribution.py", "ci.py", "comparison.py", "compare.py"),
+    *("examples.py", "flips.py", "stage_diffs.py", "noise.py", "noise_measurement.py"),
     *("run_environment.py", "summary.py", "terminal.py"),
 )
 """What cannot shift a stage: rooms, and the names of files."""
@@ -90,7 +90,7 @@ def test_every_file_is_a_suspect_or_cannot_be_one() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_has_a_maker_in_the_project(record: Record, stage: str) -> None:
+def test_every_stage_has_a_maker_in_the_project(record: Fingerprint, stage: str) -> None:
     """Where the environments are the same, the files that make the stage are named unchanged."""
     if stage == "weights":
         assert "models/loading.py" in {each.name for each in suspects(record, record, stage)}
@@ -117,7 +117,7 @@ def test_what_raised_comes_before_what_makes(hand: ModuleType) -> None:
     assert (first.name, first.reach) == ("transformers", RAISED)
 
 
-def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
+def test_a_longer_path_goes_before_a_shorter_one(record: Fingerprint) -> None:
     """A file that the table names itself has its own reach, not that of its folder."""
     old = replace(record, code={"boxes/answers.py": "1", "boxes/world.py": "1"})
     new = replace(record, code={"boxes/answers.py": "2", "boxes/world.py": "2"})
@@ -129,21 +129,21 @@ def test_a_longer_path_goes_before_a_shorter_one(record: Record) -> None:
 
 
 def test_a_row_names_suspects_of_its_own_stage(
-    record: Record, monkeypatch: pytest.MonkeyPatch
+    record: Fingerprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a stage's row names counts as what the table names, for that stage alone."""
     own = {"code": {"report/": 3, "prompts/": 1}, "library": {"torch": 2}}
-    monkeypatch.setitem(STAGES, "tokens", replace(STAGES["tokens"], reached_by=own))
+    monkeypatch.setitem(STAGES, "prompt_ids", replace(STAGES["prompt_ids"], reached_by=own))
     old = replace(record, code={"report/page.py": "1", "prompts/rendering.py": "1"})
     new = replace(record, code={"report/page.py": "2", "prompts/rendering.py": "2"})
-    reaches = {each.name: each.reach for each in suspects(old, new, "tokens")}
+    reaches = {each.name: each.reach for each in suspects(old, new, "prompt_ids")}
     assert reaches == {"report/page.py": 3, "prompts/rendering.py": 3}
     reaches = {each.name: each.reach for each in suspects(old, new, "prompt")}
     assert reaches == {"report/page.py": 0, "prompts/rendering.py": 3}
-    assert "report/" in {each.name for each in suspects(record, record, "tokens")}
+    assert "report/" in {each.name for each in suspects(record, record, "prompt_ids")}
     versions = {**record.environment.versions, "torch": "2.14"}
     moved = replace(record, environment=replace(record.environment, versions=versions))
-    assert [each.reach for each in suspects(record, moved, "tokens")] == [2]
+    assert [each.reach for each in suspects(record, moved, "prompt_ids")] == [2]
 
 
 def test_the_libraries_of_the_table_are_those_recorded() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from benchmark.fingerprints.digests import StageRecord, digest
 from benchmark.fingerprints.logits import joined
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record, Sample
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stages import STAGES
-from benchmark.fingerprints.storage import columns_path, read_record, write_record
+from benchmark.fingerprints.storage import columns_path, read_fingerprint, write_fingerprint
 from benchmark.records import Outcome
 from benchmark.runs.environment import Environment, code_digests, versions
 from benchmark.scoring.outcomes import SCORES
@@ -23,7 +23,7 @@ WORDS = 100
 VOCABULARY = 49152
 
 
-def _record(rng: np.random.Generator) -> Record:
+def _record(rng: np.random.Generator) -> Fingerprint:
     """As many states as the paper has, with answers as long as SmolLM2's.
 
     Its answers have 57 to 100 tokens, two in three of them the expression's own. The
@@ -41,9 +41,9 @@ def _record(rng: np.random.Generator) -> Record:
         for n in range(137)
     )
     stages = {name: StageRecord(tuple(digest([name, n]) for n in range(STATES))) for name in STAGES}
-    stages |= {name: StageRecord((digest([name]),)) for name in ("weights", "verdict")}
+    stages |= {name: StageRecord((digest([name]),)) for name in ("weights", "counts")}
     prompt = "".join(rng.choice(list("abcdefgh ,."), 2500).tolist())
-    return Record(
+    return Fingerprint(
         environment=Environment(versions=versions()),
         stages=stages,
         path=paths,
@@ -78,8 +78,8 @@ def test_the_whole_set_is_under_a_megabyte(tmp_path: Path) -> None:
     """Readable part and columns of 716 states together, and so in one file."""
     record = _record(np.random.Generator(np.random.PCG64(1)))
     apart, one = tmp_path / "x.json", tmp_path / "x.json.gz"
-    write_record(record, apart)
-    write_record(record, one)
+    write_fingerprint(record, apart)
+    write_fingerprint(record, one)
     sizes = [apart.stat().st_size + columns_path(apart).stat().st_size, one.stat().st_size]
     assert all(size < MEGABYTE for size in sizes), sizes
-    assert len(read_record(one).texts) == STATES
+    assert len(read_fingerprint(one).texts) == STATES

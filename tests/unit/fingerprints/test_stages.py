@@ -21,13 +21,13 @@ def test_the_rows_say_which_stages_are_alike() -> None:
     """Nothing before the log-probabilities depends on hardware; two stages have one digest."""
     names = list(STAGES)
     assert [name for name in names if STAGES[name].portable] == names[: place("logits")]
-    assert [name for name in names if STAGES[name].whole] == ["weights", "verdict"]
+    assert [name for name in names if STAGES[name].whole] == ["weights", "counts"]
     excusable = [name for name in names if STAGES[name].excusable]
-    assert excusable == ["output", "answer", "outcome", "verdict"]
-    assert [name for name in names if STAGES[name].decisive] == ["verdict"]
+    assert excusable == ["generated_ids", "answer", "outcome", "counts"]
+    assert [name for name in names if STAGES[name].decisive] == ["counts"]
     assert all(name == row.name for name, row in STAGES.items())
 
 
 def test_names_are_put_in_the_order_of_the_pipeline() -> None:
     """Names that the table does not have come last, in their own order."""
-    assert in_order(["verdict", "b", "tokens", "a"]) == ["tokens", "verdict", "b", "a"]
+    assert in_order(["counts", "b", "prompt_ids", "a"]) == ["prompt_ids", "counts", "b", "a"]

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.fingerprints.diff import Severity, compare
+from benchmark.fingerprints.compare import Severity, compare
 from benchmark.fingerprints.digests import StageRecord
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import (
     columns_path,
     compressed,
     failed,
-    read_record,
+    fingerprint_text,
+    read_fingerprint,
     read_text,
-    record_text,
-    write_record,
+    write_fingerprint,
 )
 
 
-def _same(one: Record, other: Record) -> bool:
+def _same(one: Fingerprint, other: Fingerprint) -> bool:
     simple = [replace(each, logits=None) for each in (one, other)]
     if one.logits is None or other.logits is None:
         return asdict(simple[0]) == asdict(simple[1]) and one.logits is other.logits
@@ -37,15 +37,18 @@ def _same(one: Record, other: Record) -> bool:
 
 
 @pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
-def test_what_is_written_is_read(record: Record, tmp_path: Path, name: str) -> None:
+def test_what_is_written_is_read(record: Fingerprint, tmp_path: Path, name: str) -> None:
     """Both forms give the same record back, every field of it."""
-    write_record(record, tmp_path / "new" / name)
-    assert _same(read_record(tmp_path / "new" / name), record)
+    write_fingerprint(record, tmp_path / "new" / name)
+    assert _same(read_fingerprint(tmp_path / "new" / name), record)
 
 
-def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> None:
+def test_a_record_of_a_broken_run_is_read(record: Fingerprint, tmp_path: Path) -> None:
     """A record without logits, answers or constraint, whose stages failed, comes back too."""
-    stages = {**record.stages, "tokens": StageRecord(failed="ValueError: no (tokenizers/x.py:1)")}
+    stages = {
+        **record.stages,
+        "prompt_ids": StageRecord(failed="ValueError: no (tokenizers/x.py:1)"),
+    }
     broken = replace(
         record,
         stages=stages,
@@ -58,20 +61,20 @@ def test_a_record_of_a_broken_run_is_read(record: Record, tmp_path: Path) -> Non
         scores={},
         samples=(),
     )
-    write_record(broken, tmp_path / "record.json")
-    again = read_record(tmp_path / "record.json")
+    write_fingerprint(broken, tmp_path / "record.json")
+    again = read_fingerprint(tmp_path / "record.json")
     assert _same(again, broken)
-    assert failed(again.stages) == {"tokens": "ValueError: no (tokenizers/x.py:1)"}
+    assert failed(again.stages) == {"prompt_ids": "ValueError: no (tokenizers/x.py:1)"}
 
 
-def test_the_same_record_gives_the_same_bytes(record: Record) -> None:
+def test_the_same_record_gives_the_same_bytes(record: Fingerprint) -> None:
     """Nothing of the time or of the machine gets into the columns."""
-    assert compressed(record) == compressed(read_text(record_text(record)))
+    assert compressed(record) == compressed(read_text(fingerprint_text(record)))
 
 
-def test_a_person_reads_counts_and_stages(record: Record, tmp_path: Path) -> None:
+def test_a_person_reads_counts_and_stages(record: Fingerprint, tmp_path: Path) -> None:
     """The readable part has environment, digests, counts, floor and reasons, and no states."""
-    write_record(record, tmp_path / "record.json", [{"reason": "first"}])
+    write_fingerprint(record, tmp_path / "record.json", [{"reason": "first"}])
     text = (tmp_path / "record.json").read_text()
     document = json.loads(text)
     assert document["by_numops"] == {
@@ -86,60 +89,62 @@ def test_a_person_reads_counts_and_stages(record: Record, tmp_path: Path) -> Non
     assert "contains" not in text
 
 
-def test_both_scores_are_read_and_kept(record: Record, hand: ModuleType, tmp_path: Path) -> None:
+def test_both_scores_are_read_and_kept(
+    record: Fingerprint, hand: ModuleType, tmp_path: Path
+) -> None:
     """Those by another score are under its name; what has none of it is read as it is."""
     wrong = tuple(replace(each, correct=(False, False)) for each in record.outcomes)
     strict = replace(record, scores={**record.scores, "exact": wrong})
-    write_record(strict, tmp_path / "new.json")
+    write_fingerprint(strict, tmp_path / "new.json")
     document = json.loads((tmp_path / "new.json").read_text())
     assert document["overall"] == {"correct": 3, "total": 6}
     assert document["exact"]["overall"] == {"correct": 0, "total": 6}
-    assert _same(read_record(tmp_path / "new.json"), strict)
+    assert _same(read_fingerprint(tmp_path / "new.json"), strict)
     older = replace(record, scores={"set": record.outcomes})
-    write_record(older, tmp_path / "old.json")
+    write_fingerprint(older, tmp_path / "old.json")
     assert "exact" not in json.loads((tmp_path / "old.json").read_text())
-    assert _same(read_record(tmp_path / "old.json"), older)
+    assert _same(read_fingerprint(tmp_path / "old.json"), older)
 
 
-def test_damage_is_one_line(record: Record, tmp_path: Path) -> None:
+def test_damage_is_one_line(record: Fingerprint, tmp_path: Path) -> None:
     """Whatever is wrong with a file is a DataError that names it."""
     path = tmp_path / "record.json"
     with pytest.raises(DataError, match="No such file"):
-        read_record(path)
-    write_record(record, path)
+        read_fingerprint(path)
+    write_fingerprint(record, path)
     columns = columns_path(path)
     with pytest.raises(DataError, match=f"the columns alone; give {path.name}, beside them"):
-        read_record(columns)
+        read_fingerprint(columns)
     whole = columns.read_bytes()
     columns.write_bytes(whole[:-9])
     with pytest.raises(DataError, match="of another record"):
-        read_record(path)
+        read_fingerprint(path)
     columns.unlink()
     with pytest.raises(DataError, match=columns.name):
-        read_record(path)
+        read_fingerprint(path)
     for text, words in (
         ('{"overall": {}}', "no fingerprint; python -m benchmark fingerprint writes one"),
-        ('{"format": 7}', "of format 7, and 1 is read; record it again"),
+        ('{"format": 7}', "of format 7, and 1, 2 are read; record it again"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=words):
-            read_record(path)
+            read_fingerprint(path)
     zipped = tmp_path / "record.json.gz"
     zipped.write_bytes(b"no gzip")
     with pytest.raises(DataError, match="not compressed, or damaged"):
-        read_record(zipped)
-    text = record_text(record).replace('"columns": "', '"columns": "0000')
+        read_fingerprint(zipped)
+    text = fingerprint_text(record).replace('"columns": "', '"columns": "0000')
     zipped.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match="damaged"):
-        read_record(zipped)
+        read_fingerprint(zipped)
 
 
 def test_a_full_disk_leaves_the_record_before(
-    record: Record, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: Fingerprint, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither part of it is replaced unless both could be written."""
     path = tmp_path / "record.json"
-    write_record(record, path)
+    write_fingerprint(record, path)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -148,8 +153,8 @@ def test_a_full_disk_leaves_the_record_before(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
         with pytest.raises(OSError, match="No space left"):
-            write_record(new, path)
-    assert _same(read_record(path), record)
+            write_fingerprint(new, path)
+    assert _same(read_fingerprint(path), record)
     assert {each.name for each in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
 
 
@@ -170,19 +175,21 @@ def _edited(text: str, **changed: object) -> str:
     ],
     ids=str,
 )
-def test_what_was_edited_by_hand_is_no_record(record: Record, change: dict[str, object]) -> None:
+def test_what_was_edited_by_hand_is_no_record(
+    record: Fingerprint, change: dict[str, object]
+) -> None:
     """Wrong kinds of values, and figures that are not those of the columns, are one line."""
     with pytest.raises(DataError, match=r"^mine.json: damaged \(.*\); record it again$") as told:
-        read_text(_edited(record_text(record), **change), "mine.json")
+        read_text(_edited(fingerprint_text(record), **change), "mine.json")
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("inner", [b"PK\x03\x04 a broken archive", b"", b"no columns at all"])
-def test_columns_of_something_else(record: Record, inner: bytes) -> None:
+def test_columns_of_something_else(record: Fingerprint, inner: bytes) -> None:
     """Compressed well, but of no record."""
     columns = base64.b85encode(lzma.compress(inner)).decode()
     with pytest.raises(DataError, match="damaged"):
-        read_text(_edited(record_text(record), columns=columns))
+        read_text(_edited(fingerprint_text(record), columns=columns))
 
 
 def test_json_too_deep_to_read() -> None:
@@ -191,6 +198,6 @@ def test_json_too_deep_to_read() -> None:
         read_text("[" * 200_000)
 
 
-def test_a_copy_on_disk_is_no_shift(record: Record) -> None:
+def test_a_copy_on_disk_is_no_shift(record: Fingerprint) -> None:
     """A record held against its own copy is the same."""
-    assert compare(record, read_text(record_text(record))).severity is Severity.SAME
+    assert compare(record, read_text(fingerprint_text(record))).severity is Severity.SAME

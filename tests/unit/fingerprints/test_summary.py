@@ -13,10 +13,10 @@ from benchmark.report.page import page
 DOCUMENT = {
     "severity": "regression",
     "exit_status": 4,
-    "stage": "tokens",
+    "stage": "prompt_ids",
     "states": 8,
     "stages": {
-        "tokens": {"states": 8, "of": 8, "within_noise": False, "failed": None, "note": None},
+        "prompt_ids": {"states": 8, "of": 8, "within_noise": False, "failed": None, "note": None},
         "logits": {"states": 3, "of": 8, "within_noise": True, "failed": None, "note": None},
         "outcome": {"states": 2, "of": 8, "within_noise": False, "failed": None, "note": "<b>"},
     },
@@ -41,7 +41,7 @@ def test_stages_and_suspects(tmp_path: Path) -> None:
     """Severity, every stage with how it moved, the first of them, flips, suspects, examples."""
     text = " ".join(_page(DOCUMENT, tmp_path).split())
     assert '<span class="badge regression">regression</span> shift.json' in text
-    assert 'class="moved first">tokens: 8 of 8' in text
+    assert 'class="moved first">prompt_ids: 8 of 8' in text
     assert 'class="noise">logits: 3 of 8 within noise' in text
     assert 'class="">weights</li>' in text
     assert "outcome: 2 of 8 (&lt;b&gt;)" in text

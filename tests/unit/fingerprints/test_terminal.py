@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmark.fingerprints.ci import annotation, junit, on_github, step_summary
-from benchmark.fingerprints.diff import Comparison, compare
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.terminal import rendered
 from benchmark.records import Outcome
@@ -18,12 +19,12 @@ Fakes = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def regression(fakes: Fakes) -> Comparison:
+def regression(fakes: Fakes) -> FingerprintDiff:
     """A query lost, through another token, after torch was upgraded."""
     hand = fakes("fake_record")
     old = hand.fake_record(0.01)
     new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.2.14"})
-    for stage in ("logits", "output", "answer", "outcome"):
+    for stage in ("logits", "generated_ids", "answer", "outcome"):
         new = hand.restaged(new, stage, (1,))
     lost = Outcome(1, (0, 2), (False, True))
     return compare(
@@ -37,7 +38,7 @@ def regression(fakes: Fakes) -> Comparison:
     )
 
 
-def test_the_terminal_says_all_of_it_in_80_columns(regression: Comparison) -> None:
+def test_the_terminal_says_all_of_it_in_80_columns(regression: FingerprintDiff) -> None:
     """Severity, stage, figures, flips, margins and the first suspect are there, none cut off."""
     text = rendered(regression)
     assert text.startswith("regression: it began at logits, which moved in 3 of 3 states")
@@ -70,7 +71,7 @@ def test_examples_are_told_apart(fakes: Fakes) -> None:
     """Of a prompt whose ids are not kept the digests are shown: the counts may be the same."""
     hand = fakes("fake_record")
     old = hand.fake_record()
-    text = rendered(compare(old, hand.restaged(old, "tokens", (2,))))
+    text = rendered(compare(old, hand.restaged(old, "prompt_ids", (2,))))
     one, other = (line.split("digest ")[1] for line in text.splitlines() if "digest" in line)
     assert one != other
 
@@ -83,7 +84,7 @@ def test_nothing_is_said_in_few_words(fakes: Fakes) -> None:
     assert "stage" not in text
 
 
-def test_junit_has_the_figures_as_properties(regression: Comparison) -> None:
+def test_junit_has_the_figures_as_properties(regression: FingerprintDiff) -> None:
     """The case fails, and its properties name severity, stage and suspect."""
     root = ET.fromstring(junit(regression, "a -> b"))  # noqa: S314  # our own
     suite = root[0]
@@ -94,18 +95,18 @@ def test_junit_has_the_figures_as_properties(regression: Comparison) -> None:
     assert (values["shift.gained"], values["shift.lost"]) == ("0", "1")
 
 
-def test_junit_takes_any_error(regression: Comparison) -> None:
+def test_junit_takes_any_error(regression: FingerprintDiff) -> None:
     """An error with control characters still gives a file that can be read."""
     stages = {
         **regression.new.stages,
-        "tokens": StageRecord(failed="ValueError: \x1b[31m <&> \x00"),
+        "prompt_ids": StageRecord(failed="ValueError: \x1b[31m <&> \x00"),
     }
     broken = compare(regression.old, replace(regression.new, stages=stages))
     root = ET.fromstring(junit(broken, "a"))  # noqa: S314
     assert "ValueError: ?[31m <&> ?" in "".join(root.itertext())
 
 
-def test_an_annotation_is_one_line(regression: Comparison) -> None:
+def test_an_annotation_is_one_line(regression: FingerprintDiff) -> None:
     """Line ends and what else GitHub reads itself are escaped; drift would be a warning."""
     line = annotation(regression, "a, b: 100%")
     assert line.startswith("::error title=a%2C b%3A 100%25::regression: it began at logits")
@@ -113,7 +114,7 @@ def test_an_annotation_is_one_line(regression: Comparison) -> None:
     assert "%0A" in line
 
 
-def test_only_github_gets_a_summary(regression: Comparison, tmp_path: Path) -> None:
+def test_only_github_gets_a_summary(regression: FingerprintDiff, tmp_path: Path) -> None:
     """Elsewhere nothing is written; there the summary is appended to what is there."""
     path = tmp_path / "summary.md"
     path.write_text("before\n")
@@ -126,7 +127,7 @@ def test_only_github_gets_a_summary(regression: Comparison, tmp_path: Path) -> N
     assert "| library `torch` | 2.13 | 2.14 | 3 |" in path.read_text()
 
 
-def test_margins_and_examples_are_in_the_summary(regression: Comparison) -> None:
+def test_margins_and_examples_are_in_the_summary(regression: FingerprintDiff) -> None:
     """Of a step on GitHub, and in JUnit's text; a fence is longer than what is in it."""
     text = step_summary(regression, "a")
     assert "| state | token | old | new | margin then | margin now |" in text

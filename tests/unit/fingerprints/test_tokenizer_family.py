@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.fingerprints import tokenizers as sentinel
-from benchmark.fingerprints.diff import compare
+from benchmark.fingerprints import tokenizers
+from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.tokenizer_family import Family, family_from_json, moved, shift_lines
-from benchmark.fingerprints.tokenizers import sentinel_record, watch
+from benchmark.fingerprints.tokenizers import tokenizers_fingerprint, watch
 from benchmark.models.tokenizer import TransformersTokenizer
 
 OLD = Family(
@@ -67,10 +67,10 @@ def test_one_token_that_is_spelled_otherwise_is_seen(
 ) -> None:
     """Of one family the vocabulary and the constraint differ, and not the ids."""
     old, tokenizer = watch("tiny", tiny_tokenizer()), tiny_tokenizer()
-    spellings = dict(tokenizer.spellings)
-    allowed = next(token for token, spelling in spellings.items() if spelling == b" ")
-    spellings[allowed] = b"  "
-    tokenizer.__dict__["spellings"] = spellings
+    token_bytes = dict(tokenizer.token_bytes)
+    allowed = next(token for token, spelling in token_bytes.items() if spelling == b" ")
+    token_bytes[allowed] = b"  "
+    tokenizer.__dict__["token_bytes"] = token_bytes
     new = watch("tiny", tokenizer)
     assert old.tokenizer["prompt"] == new.tokenizer["prompt"]
     assert moved(old, new) == ("tokenizer", "constraint")
@@ -82,7 +82,7 @@ def test_a_tokenizer_that_breaks_is_a_finding(
 ) -> None:
     """Its error is recorded in the place of its ids."""
     tokenizer = tiny_tokenizer()
-    tokenizer.__dict__["spellings"] = {0: b"x"}
+    tokenizer.__dict__["token_bytes"] = {0: b"x"}
     seen = watch("tiny", tokenizer)
     assert "failed" in seen.constraint
     assert "dead" in seen.constraint["failed"] or "expression" in seen.constraint["failed"]
@@ -104,9 +104,11 @@ def test_a_chat_template_that_breaks_is_that_text_alone(
     assert "requires jinja2>=3.1.6" in seen.tokenizer["chat"]
     assert seen.constraint == before.constraint
     families = iter((before, seen))
-    monkeypatch.setattr(sentinel, "watch", lambda _: next(families))
-    old, new = (sentinel_record(["tiny"]) for _ in range(2))
+    monkeypatch.setattr(tokenizers, "watch", lambda _: next(families))
+    old, new = (tokenizers_fingerprint(["tiny"]) for _ in range(2))
     found = compare(old, new)
-    assert (found.severity, found.stage) == ("regression", "tokens")
-    assert found.failed["tokens"].startswith("tiny: ModelError: tiny: chat template: ImportError(")
-    assert [each.stage for each in found.movements] == ["tokens"]
+    assert (found.severity, found.stage) == ("regression", "prompt_ids")
+    assert found.failed["prompt_ids"].startswith(
+        "tiny: ModelError: tiny: chat template: ImportError("
+    )
+    assert [each.stage for each in found.stage_diffs] == ["prompt_ids"]

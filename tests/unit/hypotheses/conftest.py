@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from benchmark.hypotheses.results import Decoding, PromptFormat, Result, Results, Setting
+from benchmark.hypotheses.results import Decoding, EvaluationSetting, PromptFormat, Result, Results
 from benchmark.models.registry import registry
 from benchmark.records import Tally
 
@@ -49,7 +49,7 @@ def _all_names() -> list[str]:
 def _result(name: str, value: Percent, queries: int) -> Result:
     key, _, other = name.partition("/")
     percents = value if isinstance(value, list) else [value] * 8
-    setting = Setting("constrained", registry().model(key).format)
+    setting = EvaluationSetting("constrained", registry().model(key).format)
     for decoding in get_args(Decoding):
         setting = setting._replace(decoding=decoding) if decoding == other else setting
     for prompt_format in get_args(PromptFormat):

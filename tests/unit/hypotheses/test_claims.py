@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.hypotheses.checks import Need
 from benchmark.hypotheses.claims import Claim, audit, claims
 from benchmark.hypotheses.evidence import Evidence
-from benchmark.hypotheses.findings import Verdict
-from benchmark.hypotheses.parts import Need
+from benchmark.hypotheses.findings import ClaimVerdict
 from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published
 from benchmark.models.registry import registry
@@ -29,7 +29,7 @@ SECTION_8 = (
 )
 
 
-def _judge(claim: str, results: Results) -> Verdict:
+def _judge(claim: str, results: Results) -> ClaimVerdict:
     return claims()[claim].judge(Evidence(results))
 
 

@@ -15,9 +15,9 @@ from benchmark.hypotheses.evidence import SEED, Evidence
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
+    EvaluationSetting,
     Result,
     Results,
-    Setting,
     above,
     exactly,
     published_results,
@@ -41,7 +41,7 @@ def _measured(model: str, rate: float, seed: int, data: str = "a", **setting: st
     """A made-up measurement of 100 states, two a sequence."""
     right = np.random.default_rng(seed).random((100, 7)) < rate
     outcomes = tuple(Outcome(n // 2, NUMOPS, tuple(map(bool, row))) for n, row in enumerate(right))
-    own = Setting("constrained", registry().model(model).format)
+    own = EvaluationSetting("constrained", registry().model(model).format)
     return Result(
         model=model,
         setting=own._replace(**setting),  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ def test_measured_outcomes_decide_every_claim() -> None:
 def test_the_quoted_figure_is_of_all_queries_alone() -> None:
     """What the text quotes is known over all queries, and nowhere else."""
     results = published_results(published().values())
-    free = results.of("llama2-70b", Setting("unconstrained", "completion"))
+    free = results.of("llama2-70b", EvaluationSetting("unconstrained", "completion"))
     assert free is not None
     assert free.tally(ALL).total == 5012
     assert free.tally(NONTRIVIAL).total == 0

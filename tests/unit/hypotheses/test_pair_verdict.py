@@ -16,13 +16,13 @@ from benchmark.hypotheses.pair_verdict import (
 )
 from benchmark.models.registry import Pair, registry
 from benchmark.records import Outcome
-from benchmark.runs.measure import Measured
-from benchmark.runs.paired_comparison import Comparison, compare
+from benchmark.runs.measure import RunResult
+from benchmark.runs.paired_comparison import PairedComparison, compare
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
 
-def _measured(zero: float, more: float, seed: int = 0, exact: float | None = None) -> Measured:
+def _measured(zero: float, more: float, seed: int = 0, exact: float | None = None) -> RunResult:
     """700 states of 350 sequences with these accuracies at numops 0 and at numops >= 1.
 
     ``exact`` is that by ``exact`` at numops >= 1, where it differs from that by ``set``.
@@ -32,7 +32,7 @@ def _measured(zero: float, more: float, seed: int = 0, exact: float | None = Non
         "exact": Scored.of(_outcomes(zero, more if exact is None else exact, seed)),
     }
     chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-    return Measured((), scores, {"set": chance}, {}, {})
+    return RunResult((), scores, {"set": chance}, {}, {})
 
 
 def _outcomes(zero: float, more: float, seed: int) -> tuple[Outcome, ...]:
@@ -42,7 +42,7 @@ def _outcomes(zero: float, more: float, seed: int) -> tuple[Outcome, ...]:
     )
 
 
-def _comparison(before: float, after: float) -> Comparison:
+def _comparison(before: float, after: float) -> PairedComparison:
     return compare(_measured(0.9, before, 1), _measured(0.9, after, 2))
 
 

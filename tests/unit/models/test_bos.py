@@ -8,8 +8,8 @@ import gguf
 import pytest
 
 from benchmark.models.bos import BosRule, bos_rule
+from benchmark.models.downloads import source, sources
 from benchmark.models.gguf_reading import quick_gguf
-from benchmark.models.sources import source, sources
 
 ADDS = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {}}]}
 ADDS_NOTHING = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}

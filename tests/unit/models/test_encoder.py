@@ -61,7 +61,7 @@ def test_special_tokens_named_elsewhere(folder: Path) -> None:
     _edit(folder / "tokenizer_config.json", added_tokens_decoder=known | added)
     loaded = _load(folder)
     assert loaded.encode("<|im_start|>Box")[0] == size
-    assert size not in loaded.spellings
+    assert size not in loaded.token_bytes
     assert loaded.encode("Box 0") == before.encode("Box 0")
 
 

@@ -34,7 +34,7 @@ def test_folder_of_safetensors(tmp_path: Path) -> None:
     """A folder with safetensors is taken as it is, named as it was asked for."""
     folder = _write(tmp_path / "model", model__safetensors=b"weights", config__json=b"{}")
     location = locate(str(folder))
-    assert location == Location(str(folder), folder, None, location.fingerprint)
+    assert location == Location(str(folder), folder, None, location.digest)
 
 
 def test_safetensors_come_before_gguf(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_folder_with_one_gguf(tmp_path: Path) -> None:
     by_folder, by_file = locate(str(folder)), locate(str(folder / "a.gguf"))
     assert (by_folder.folder, by_folder.gguf) == (folder, "a.gguf")
     assert (by_file.folder, by_file.gguf) == (folder, "a.gguf")
-    assert by_folder.fingerprint == by_file.fingerprint
+    assert by_folder.digest == by_file.digest
 
 
 def test_folder_with_two_ggufs(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_folder_with_two_ggufs(tmp_path: Path) -> None:
     assert _refusal(str(folder)) == f"{folder}: 2 GGUF files; name one: {folder / 'a.gguf'}"
     first, second = locate(str(folder / "a.gguf")), locate(str(folder / "b.gguf"))
     assert (first.gguf, second.gguf) == ("a.gguf", "b.gguf")
-    assert first.fingerprint != second.fingerprint
+    assert first.digest != second.digest
 
 
 @pytest.mark.parametrize("files", [{}, {"config__json": b"{}"}])
@@ -74,7 +74,7 @@ def test_pickled_weights_where_there_is_nothing_else(tmp_path: Path) -> None:
     pickled = locate(str(folder))
     assert pickled.safetensors is False
     _write(tmp_path, pytorch_model__bin=b"others!")
-    assert locate(str(folder)).fingerprint != pickled.fingerprint
+    assert locate(str(folder)).digest != pickled.digest
     _write(tmp_path, model__safetensors=b"weights")
     assert locate(str(folder)).safetensors is True
 
@@ -140,10 +140,10 @@ def test_fingerprint_reads_all_of_small_files(
     """Any byte of a small file counts."""
     content = bytearray(data.draw(st.binary(min_size=size, max_size=size)))
     folder = _write(tmp_path, model__safetensors=bytes(content))
-    before = locate(str(folder)).fingerprint
+    before = locate(str(folder)).digest
     content[place % size] ^= 1
     _write(folder, model__safetensors=bytes(content))
-    assert locate(str(folder)).fingerprint != before
+    assert locate(str(folder)).digest != before
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -152,26 +152,26 @@ def test_fingerprint_reads_blocks_all_over_large_files(tmp_path: Path, block: in
     content = bytearray(LARGE)
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    before = locate(str(tmp_path)).fingerprint
+    before = locate(str(tmp_path)).digest
     part = LARGE // BLOCKS
     content[block * part : (block + 1) * part] = b"\1" * part
     path.write_bytes(content)
-    assert locate(str(tmp_path)).fingerprint != before
+    assert locate(str(tmp_path)).digest != before
 
 
 def test_fingerprint_reads_every_shard(tmp_path: Path) -> None:
     """Each file of the weights counts, and so do its name and its size."""
     parts = {f"model-{n}-of-3__safetensors": b"weights" for n in (1, 2, 3)}
     folder = _write(tmp_path, **parts)
-    seen = {locate(str(folder)).fingerprint}
+    seen = {locate(str(folder)).digest}
     for name in parts:
         _write(folder, **{**parts, name: b"Weights"})
-        seen.add(locate(str(folder)).fingerprint)
+        seen.add(locate(str(folder)).digest)
     _write(folder, **parts)
     (folder / "model-3-of-3.safetensors").rename(folder / "model-4-of-3.safetensors")
-    seen.add(locate(str(folder)).fingerprint)
+    seen.add(locate(str(folder)).digest)
     (folder / "model-4-of-3.safetensors").write_bytes(b"weights\0")
-    seen.add(locate(str(folder)).fingerprint)
+    seen.add(locate(str(folder)).digest)
     assert len(seen) == 6
 
 
@@ -179,8 +179,8 @@ def test_fingerprint_is_of_content(tmp_path: Path) -> None:
     """A copy of the weights elsewhere has the same fingerprint, and it names its kind."""
     first = locate(str(_write(tmp_path / "a", model__safetensors=b"weights")))
     second = locate(str(_write(tmp_path / "b", model__safetensors=b"weights")))
-    assert first.fingerprint == second.fingerprint
-    assert first.fingerprint.startswith("sha256:")
+    assert first.digest == second.digest
+    assert first.digest.startswith("sha256:")
 
 
 # The hub
@@ -272,7 +272,7 @@ def test_a_gguf_file_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert asked[0] == "owner/name"
     assert "tiny.gguf" in str(asked[1])
     assert (found.name, found.gguf) == ("owner/name/tiny.gguf", "tiny.gguf")
-    assert found.fingerprint == f"commit:{COMMIT}"
+    assert found.digest == f"commit:{COMMIT}"
     assert "has no other.gguf" in _refusal("owner/name/other.gguf")
 
 
@@ -366,6 +366,6 @@ def test_fingerprint_covers_configuration_and_tokenizer(tmp_path: Path, name: st
     """The same weights with another configuration, tokenizer or template are another model."""
     folder = _write(tmp_path, model__safetensors=b"weights")
     (folder / name).write_text("{}")
-    before = locate(str(folder)).fingerprint
+    before = locate(str(folder)).digest
     (folder / name).write_text("{ }")
-    assert locate(str(folder)).fingerprint != before
+    assert locate(str(folder)).digest != before

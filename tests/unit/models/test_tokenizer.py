@@ -37,16 +37,16 @@ def test_special_tokens_have_no_spelling(tiny_tokenizer: Create) -> None:
     tokenizer.raw.add_tokens([AddedToken("<tool>", special=True), AddedToken("<text>")])
     tool, text = tokenizer.raw.convert_tokens_to_ids(["<tool>", "<text>"])
     fresh = TransformersTokenizer(tokenizer.raw, "fresh")
-    assert set(range(len(fresh.raw))) - fresh.spellings.keys() == {0, 1, tool}
-    assert fresh.spellings[text] == b"<text>"
+    assert set(range(len(fresh.raw))) - fresh.token_bytes.keys() == {0, 1, tool}
+    assert fresh.token_bytes[text] == b"<text>"
 
 
 @given(content=st.binary(max_size=9))
 def test_spelled_out(content: bytes) -> None:
     """Bytes come out as text, broken UTF-8 as replacement characters, unknown ids as nothing."""
-    spellings = {byte: bytes([byte]) for byte in range(256)}
+    token_bytes = {byte: bytes([byte]) for byte in range(256)}
     ids = [i for byte in content for i in (byte, 256)]
-    assert spell_out(spellings, ids) == content.decode("utf-8", errors="replace")
+    assert spell_out(token_bytes, ids) == content.decode("utf-8", errors="replace")
 
 
 def test_tokenizer_without_bos(tiny_tokenizer: Create) -> None:

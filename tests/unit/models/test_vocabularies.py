@@ -49,7 +49,7 @@ def _refuse(*_: object) -> None:
 def test_a_file_is_read_once(
     folder: Path, tokenizer: TransformersTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first load and the next give the file's spellings, and ids as if read each time."""
+    """The first load and the next give the file's token_bytes, and ids as if read each time."""
     direct = vocabularies._read_gguf(folder, "gguf-bpe")
     first = load_vocabulary(folder, "gguf-bpe")
     monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
@@ -58,9 +58,9 @@ def test_a_file_is_read_once(
         loaded = TransformersTokenizer(raw, "loaded")
         assert loaded.encode(TEXT) == tuple(direct.encode(TEXT, add_special_tokens=False))
         # Without the two special tokens before them all others are numbered two lower.
-        assert loaded.spellings == {i - 2: text for i, text in tokenizer.spellings.items()}
-        assert (loaded.raw.bos_token, loaded.bos_id) == ("<s>", len(loaded.spellings))
-        assert (loaded.raw.eos_token, loaded.eos_id) == ("</s>", len(loaded.spellings) + 1)
+        assert loaded.token_bytes == {i - 2: text for i, text in tokenizer.token_bytes.items()}
+        assert (loaded.raw.bos_token, loaded.bos_id) == ("<s>", len(loaded.token_bytes))
+        assert (loaded.raw.eos_token, loaded.eos_id) == ("</s>", len(loaded.token_bytes) + 1)
 
 
 def test_another_release_reads_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from benchmark.errors import SettingError
 from benchmark.models.hardware import Gpu
 from benchmark.models.registry import registry
 from benchmark.planning.architectures import configuration
-from benchmark.planning.forecast import Machine, Plan, Wanted, forecast, machine, plan
+from benchmark.planning.forecast import Machine, RunPlan, Wanted, forecast, machine, plan
 from benchmark.planning.memory import Use, gpus_needed, memory
 from benchmark.planning.planning import planning
 from benchmark.planning.shape import shape
@@ -15,7 +15,7 @@ AS_IN_A_RUN = Wanted("bfloat16", batch_size=32, new_tokens=256)
 H100 = "H100-80GB-SXM"
 
 
-def _plan(on: Machine, how: Wanted = AS_IN_A_RUN) -> Plan:
+def _plan(on: Machine, how: Wanted = AS_IN_A_RUN) -> RunPlan:
     pairs = list(registry().pairs.values())
     groups = {pair.id: pair.base for pair in pairs}
     return plan(registry(), pairs, groups, on, how, others=registry().unpaired)

@@ -24,7 +24,7 @@ from benchmark.planning.memory import (
     working_bytes,
 )
 from benchmark.planning.planning import Assumptions
-from benchmark.planning.shape import Shape, shape
+from benchmark.planning.shape import ModelShape, shape
 
 TYPES = ("llama", "gemma", "mistral", "qwen2")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -238,7 +238,7 @@ def test_the_loader_s_limit_of_weights_counts() -> None:
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_more_rows_never_take_less(rows: int, tokens: int) -> None:
     """Cache and working memory grow with rows and tokens."""
-    found: Shape = shape_of_seven()
+    found: ModelShape = shape_of_seven()
     small, large = Use(rows, tokens, 10), Use(rows + 1, tokens + 1, 10)
     assert memory(found, "bfloat16", small).total < memory(found, "bfloat16", large).total
     wide = replace(found, windows=(None,) * found.layers)
@@ -247,6 +247,6 @@ def test_more_rows_never_take_less(rows: int, tokens: int) -> None:
     )
 
 
-def shape_of_seven() -> Shape:
+def shape_of_seven() -> ModelShape:
     """A small made-up shape with a window in one layer."""
-    return Shape(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, (None, 50))
+    return ModelShape(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, (None, 50))

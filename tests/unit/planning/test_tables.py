@@ -7,18 +7,18 @@ import pytest
 from rich.console import Console
 
 from benchmark.models.registry import registry
-from benchmark.planning.forecast import Plan, Wanted, machine, plan
+from benchmark.planning.forecast import RunPlan, Wanted, machine, plan
 from benchmark.planning.tables import duration, plan_as_json, plan_parts
 
 
-def _plan(gpu: str, count: int) -> Plan:
+def _plan(gpu: str, count: int) -> RunPlan:
     pairs = list(registry().pairs.values())
     groups = {pair.id: pair.base for pair in pairs}
     how, others = Wanted("bfloat16", 32, 256), registry().unpaired
     return plan(registry(), pairs, groups, machine(gpu, count), how, others=others)
 
 
-def _shown(planned: Plan) -> str:
+def _shown(planned: RunPlan) -> str:
     out = io.StringIO()
     Console(file=out, width=80).print(*plan_parts(planned), sep="\n")
     return out.getvalue()
@@ -66,7 +66,7 @@ def test_json_says_the_same() -> None:
     assert {"workload", "assumptions", "machine"} <= found.keys()
 
 
-def _pinned(count: int) -> Plan:
+def _pinned(count: int) -> RunPlan:
     """A plan of the registry with so many models pinned."""
     models = {
         key: model.model_copy(update={"revision": "0" * 40 if number < count else ""})

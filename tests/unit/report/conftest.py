@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.models.registry import registry
 from benchmark.records import State
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 
 HOSTILE_NAME = "x/</title><script>alert(2)</script>\u202e&amp;'\""
@@ -35,13 +35,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType)
 
 
 @pytest.fixture(scope="session")
-def material(folders: list[Path]) -> Material:
+def material(folders: list[Path]) -> ReportData:
     """The material of the three runs."""
     return gather(folders, registry())
 
 
 @pytest.fixture(scope="session")
-def published_material() -> Material:
+def published_material() -> ReportData:
     """The material without runs."""
     return gather([], registry())
 

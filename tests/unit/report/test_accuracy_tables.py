@@ -9,22 +9,22 @@ import pytest
 
 from benchmark.models.registry import registry
 from benchmark.report.accuracy_tables import table_3, table_6
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
-from benchmark.report.grid import Grid, Row
+from benchmark.report.table_model import TableModel, TableRow
 
 PRINTED = Path(__file__).parents[3] / "fixtures" / "published"
 
 
-def _row(grid: Grid, name: str) -> Row:
+def _row(grid: TableModel, name: str) -> TableRow:
     return next(row for row in grid.rows if row.cells[0].text == name)
 
 
-def _figures(row: Row) -> list[str]:
+def _figures(row: TableRow) -> list[str]:
     return [cell.text for cell in row.cells[1:]]
 
 
-def test_table_3_as_printed(published_material: Material) -> None:
+def test_table_3_as_printed(published_material: ReportData) -> None:
     """The two rows of Table 3, to the second decimal."""
     grid = table_3(published_material)
     with (PRINTED / "table3.csv").open() as file:
@@ -34,7 +34,7 @@ def test_table_3_as_printed(published_material: Material) -> None:
     assert len(grid.rows) == 2
 
 
-def test_table_6_as_printed(published_material: Material) -> None:
+def test_table_6_as_printed(published_material: ReportData) -> None:
     """Random and the 29 models, overall and by numops, to the second decimal."""
     grid = table_6(published_material)
     with (PRINTED / "table6.csv").open() as file:
@@ -75,7 +75,7 @@ def test_what_was_measured_under_which_identifier(
     assert found["OLMo 1B", "measured"] == "allenai/OLMo-1B-hf"
 
 
-def test_measured_beside_published(material: Material) -> None:
+def test_measured_beside_published(material: ReportData) -> None:
     """Under a published row stand the measured one and the difference with its error."""
     grid = table_6(material)
     place = next(n for n, row in enumerate(grid.rows) if row.cells[0].text == "CodeLlama 7B")
@@ -99,7 +99,7 @@ def test_measured_beside_published(material: Material) -> None:
     assert "Gemma 7B, measured" not in {row.cells[0].text for row in grid.rows}
 
 
-def test_records_are_the_figures(material: Material) -> None:
+def test_records_are_the_figures(material: ReportData) -> None:
     """The records have counts, ends of intervals and differences, a figure each."""
     records = [r for r in table_6(material).records if r["model"] == "CodeLlama 7B"]
     published = next(r for r in records if r["source"] == "published" and r["numops"] == "all")
@@ -114,14 +114,14 @@ def test_records_are_the_figures(material: Material) -> None:
 
 
 def test_the_score_of_measured_figures_is_told(
-    published_material: Material, material: Material
+    published_material: ReportData, material: ReportData
 ) -> None:
     """The caption names the score that is set beside published figures, where it is."""
     assert "by the score exact" in table_6(material).caption
     assert "exact" not in table_6(published_material).caption
 
 
-def test_intervals_are_told(published_material: Material, material: Material) -> None:
+def test_intervals_are_told(published_material: ReportData, material: ReportData) -> None:
     """The caption says what the intervals are; of measured figures only where there are any."""
     assert "clustered" not in table_3(published_material).caption
     assert "clustered by sequence" in table_6(material).caption

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmark.report.charts import BOTTOM, HEIGHT, TOP, forest, panel
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 
 
 def _accuracy(y: float) -> float:
@@ -13,7 +13,7 @@ def _accuracy(y: float) -> float:
     return 100 * (HEIGHT - BOTTOM - y) / (HEIGHT - BOTTOM - TOP)
 
 
-def test_points_stand_at_their_accuracy(published_material: Material) -> None:
+def test_points_stand_at_their_accuracy(published_material: ReportData) -> None:
     """Each point, its interval and the path through it stand at the published accuracy."""
     view = published_material.pairs["code-llama2-13b"]
     base, variant = panel(view, published_material.chance).lines
@@ -29,7 +29,7 @@ def test_points_stand_at_their_accuracy(published_material: Material) -> None:
     assert base.kind == "base published"
 
 
-def test_measured_lines_come_last(material: Material) -> None:
+def test_measured_lines_come_last(material: ReportData) -> None:
     """Measured curves lie over published ones, which are faint."""
     kinds = [line.kind for line in panel(material.pairs["code-llama2-7b"], material.chance).lines]
     assert kinds == [
@@ -40,7 +40,7 @@ def test_measured_lines_come_last(material: Material) -> None:
     ]
 
 
-def test_words_of_a_point(published_material: Material) -> None:
+def test_words_of_a_point(published_material: ReportData) -> None:
     """A point says model, source, accuracy, interval and counts."""
     line = panel(published_material.pairs["code-llama2-7b"], published_material.chance).lines[0]
     assert line.points[1].words == (
@@ -48,7 +48,7 @@ def test_words_of_a_point(published_material: Material) -> None:
     )
 
 
-def test_forest(published_material: Material) -> None:
+def test_forest(published_material: ReportData) -> None:
     """Bars lie to the right of zero where the variant gains, and within their intervals."""
     views = {"all": list(published_material.pairs.values())}
     drawn = forest(views)

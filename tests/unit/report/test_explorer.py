@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from benchmark.boxes.states import state_id
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.explorer import explorer
 from benchmark.report.templates import script_json
 
 
 @pytest.fixture
-def document(material: Material) -> Any:  # noqa: ANN401  # as a browser reads it
+def document(material: ReportData) -> Any:  # noqa: ANN401  # as a browser reads it
     """The document, written into a page and read back."""
     return json.loads(str(script_json(explorer(material.runs, material.states))))
 
@@ -40,7 +40,7 @@ def test_states(document: Any, finished_runs: ModuleType) -> None:  # noqa: ANN4
             assert [box for box in range(7) if f"Box {box}" in text] == sorted(boxes)
 
 
-def test_answers(document: Any, material: Material, hostile: str) -> None:  # noqa: ANN401
+def test_answers(document: Any, material: ReportData, hostile: str) -> None:  # noqa: ANN401
     """An answer has its text as it was, its outcomes by both scores, and its contents by box."""
     for run, answers in enumerate(document["answers"]):
         for answer, view in zip(answers, material.states, strict=True):
@@ -57,7 +57,7 @@ def test_answers(document: Any, material: Material, hostile: str) -> None:  # no
     assert hostile in document["texts"]
 
 
-def test_a_run_that_was_not_asked(material: Material) -> None:
+def test_a_run_that_was_not_asked(material: ReportData) -> None:
     """A state that a run was not asked about has no answer of it."""
     view = material.states[0]
     partly = type(view)(view.task, view.state, (view.answers[0], None, None))
@@ -65,7 +65,7 @@ def test_a_run_that_was_not_asked(material: Material) -> None:
     assert document["answers"][1:] == [[None], [None]]  # type: ignore[index]
 
 
-def test_each_text_once(material: Material, document: Any) -> None:  # noqa: ANN401
+def test_each_text_once(material: ReportData, document: Any) -> None:  # noqa: ANN401
     """Words and texts are not repeated, which keeps the page small."""
     assert len(set(document["texts"])) == len(document["texts"])
     assert len(set(document["words"])) == len(document["words"])

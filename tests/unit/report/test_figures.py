@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import registry
 from benchmark.pytest_plugin.snapshots.images import ImageExtension
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.figures import FORMS, draw, save
 from benchmark.report.layouts import Layout, papers_figures
 
@@ -28,7 +28,7 @@ READABLE = 5.0
 LAYOUTS = {layout.id: layout for layout in papers_figures()}
 
 
-def _panels(layout: Layout, material: Material, *, with_published: bool = True) -> list[Axes]:
+def _panels(layout: Layout, material: ReportData, *, with_published: bool = True) -> list[Axes]:
     return list(draw(layout, material, published=with_published).axes)
 
 
@@ -67,7 +67,7 @@ def test_curves_differ_in_grey(name: str, fakes: Callable[[str], ModuleType]) ->
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_curves_are_table_6(name: str, published_material: Material) -> None:
+def test_curves_are_table_6(name: str, published_material: ReportData) -> None:
     """Each panel has base and variant as printed in Table 6, and random dashed."""
     layout, printed = LAYOUTS[name], _table6()
     panels = [panel for row in layout.rows for panel in row]
@@ -81,7 +81,7 @@ def test_curves_are_table_6(name: str, published_material: Material) -> None:
         assert axes.get_title() == panel.title
 
 
-def test_error_bars_are_the_papers(published_material: Material) -> None:
+def test_error_bars_are_the_papers(published_material: ReportData) -> None:
     """Published error bars are the normal approximation, cut at 0 and 100."""
     axes = _panels(LAYOUTS["figure-1"], published_material)[0]
     (values, ends), _ = _bars(axes)
@@ -92,7 +92,7 @@ def test_error_bars_are_the_papers(published_material: Material) -> None:
         assert high == pytest.approx(min(100, value + margin), abs=0.01)
 
 
-def test_measured_over_published(material: Material) -> None:
+def test_measured_over_published(material: ReportData) -> None:
     """A measured pair is drawn over its published curves, which step back; others are as before."""
     panels = _panels(LAYOUTS["figure-1"], material)
     by_title = {axes.get_title(): axes for axes in panels}
@@ -104,7 +104,7 @@ def test_measured_over_published(material: Material) -> None:
     assert set(values) == {100.0}  # the variant is right about everything
 
 
-def test_missing_models_are_named(material: Material) -> None:
+def test_missing_models_are_named(material: ReportData) -> None:
     """Without the published curves a panel without results is empty and says of what."""
     panels = _panels(LAYOUTS["figure-1"], material, with_published=False)
     by_title = {axes.get_title(): axes for axes in panels}
@@ -114,7 +114,7 @@ def test_missing_models_are_named(material: Material) -> None:
     assert [text.get_text() for text in empty.texts] == ["no result of\nGemma 7B\nCodeGemma 7B"]
 
 
-def test_one_missing_model_is_named(material: Material) -> None:
+def test_one_missing_model_is_named(material: ReportData) -> None:
     """Where one of a pair was measured it is drawn, and the other is named."""
     panels = _panels(LAYOUTS["figure-2"], material, with_published=False)
     axes = next(each for each in panels if each.get_title() == "Llemma (7B)")
@@ -123,20 +123,20 @@ def test_one_missing_model_is_named(material: Material) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_same_figure_is_the_same_file(form: str, published_material: Material) -> None:
+def test_the_same_figure_is_the_same_file(form: str, published_material: ReportData) -> None:
     """Two drawings of the same results are the same file, byte for byte."""
     figures = (_image(LAYOUTS["figure-2"], published_material, form) for _ in range(2))
     assert len(set(figures)) == 1
 
 
-def test_text_stays_text(published_material: Material) -> None:
+def test_text_stays_text(published_material: ReportData) -> None:
     """In an SVG the words can be found and read out."""
     text = _image(LAYOUTS["figure-2"], published_material, "svg").decode()
     assert "OpenMath-Mistral (7B)" in text
     assert "Number of operations affecting box state" in text
 
 
-def test_legend_of_few_panels(material: Material) -> None:
+def test_legend_of_few_panels(material: ReportData) -> None:
     """In one panel the legend is headed by what is compared; measured alone, markers are hollow."""
     one = LAYOUTS["figure-1"]
     narrow = one.model_copy(update={"rows": (one.rows[0][2:3],)})
@@ -151,18 +151,20 @@ def test_legend_of_few_panels(material: Material) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_how_it_looks(name: str, published_material: Material, snapshot: SnapshotAssertion) -> None:
+def test_how_it_looks(
+    name: str, published_material: ReportData, snapshot: SnapshotAssertion
+) -> None:
     """A figure looks as it did when somebody last looked at it."""
     assert _image(LAYOUTS[name], published_material) == snapshot(extension_class=ImageExtension)
 
 
-def test_how_measured_curves_look(material: Material, snapshot: SnapshotAssertion) -> None:
+def test_how_measured_curves_look(material: ReportData, snapshot: SnapshotAssertion) -> None:
     """The same of a measured pair over the published ones."""
     image = _image(LAYOUTS["figure-1"], material)
     assert image == snapshot(extension_class=ImageExtension)
 
 
-def _image(layout: Layout, material: Material, form: str = "png") -> bytes:
+def _image(layout: Layout, material: ReportData, form: str = "png") -> bytes:
     out = io.BytesIO()
     save(draw(layout, material), out, form, layout.title, dpi=60)
     return out.getvalue()

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.models.registry import registry
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.runs.paired_comparison import fresh_rng
 from benchmark.scoring.outcomes import SCORES, read_outcomes
@@ -30,7 +30,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType)
 
 
 @pytest.fixture(scope="module")
-def material(folders: list[Path]) -> Material:
+def material(folders: list[Path]) -> ReportData:
     """The material of the three runs."""
     return gather(folders, registry())
 
@@ -45,7 +45,7 @@ def test_published_alone() -> None:
     assert all(view.published and not view.measured for view in material.models)
 
 
-def test_a_measured_pair(material: Material, folders: list[Path]) -> None:
+def test_a_measured_pair(material: ReportData, folders: list[Path]) -> None:
     """A pair whose models were measured on the same states has their paired test."""
     view = material.pairs["code-llama2-7b"]
     documents = [json.loads((folder / "result.json").read_text()) for folder in folders[:2]]
@@ -59,7 +59,7 @@ def test_a_measured_pair(material: Material, folders: list[Path]) -> None:
     assert material.pairs["code-gemma-7b"].measured is None
 
 
-def test_runs_are_compared_with_the_first(material: Material) -> None:
+def test_runs_are_compared_with_the_first(material: ReportData) -> None:
     """Of three runs on the same states the second and the third are held against the first."""
     labels = [(c.base.run.label, c.variant.run.label) for c in material.compared]
     assert labels == [("Llama 2 7B", "CodeLlama 7B"), ("Llama 2 7B", "y")]
@@ -114,7 +114,7 @@ def test_other_data(folders: list[Path], tmp_path: Path, finished_runs: ModuleTy
     assert material.pairs["code-llama2-7b"].measured is None
 
 
-def test_states_and_answers(material: Material, finished_runs: ModuleType) -> None:
+def test_states_and_answers(material: ReportData, finished_runs: ModuleType) -> None:
     """Every state is there once, with the gold contents and each run's answer and outcome."""
     gold = {state.description: state for state in finished_runs.some_states(60)}
     assert {view.state.description for view in material.states} == set(gold)
@@ -132,7 +132,7 @@ def test_states_and_answers(material: Material, finished_runs: ModuleType) -> No
         )
 
 
-def test_notes_say_what_is_left_out(material: Material, folders: list[Path]) -> None:
+def test_notes_say_what_is_left_out(material: ReportData, folders: list[Path]) -> None:
     """A model outside the registry and a run without predictions are named."""
     assert material.notes == ("y: not in the registry; in no claim, pair or table",)
     (folders[2] / "predictions.jsonl").rename(folders[2] / "away")
@@ -141,7 +141,7 @@ def test_notes_say_what_is_left_out(material: Material, folders: list[Path]) -> 
     assert "y: no predictions.jsonl beside its result; not among the states" in notes
 
 
-def test_audit_of_the_runs(material: Material) -> None:
+def test_audit_of_the_runs(material: ReportData) -> None:
     """Runs of the paper's models are audited beside the published results."""
     published, measured = material.audits
     assert (published.source, len(measured.judged)) == ("the published results (Table 6)", 22)

@@ -1,7 +1,7 @@
 """Which pair stands in which panel."""
 
 from benchmark.models.registry import registry
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.layouts import own_figure, papers_figures
 
 
@@ -20,12 +20,12 @@ def test_panels_are_the_papers() -> None:
         assert "code" in models[lower.base].added
 
 
-def test_no_figure_of_ones_own_without_own_pairs(published_material: Material) -> None:
+def test_no_figure_of_ones_own_without_own_pairs(published_material: ReportData) -> None:
     """Where only the paper's pairs are known there is nothing more to draw."""
     assert own_figure(published_material.pairs.values()) is None
 
 
-def test_own_pairs_in_rows_of_five(published_material: Material) -> None:
+def test_own_pairs_in_rows_of_five(published_material: ReportData) -> None:
     """Pairs that are not the paper's fill rows of five, in their order."""
     view = published_material.pairs["code-gemma-7b"]
     own = view.pair.model_copy(update={"paper": False})

@@ -1,11 +1,11 @@
 """Tables 1 and 4 against the paper's."""
 
 from benchmark.models.registry import registry
-from benchmark.report.grid import Grid
 from benchmark.report.model_tables import family_of, table_1, table_4
+from benchmark.report.table_model import TableModel
 
 
-def _by_part(grid: Grid) -> dict[str, dict[str, tuple[str, ...]]]:
+def _by_part(grid: TableModel) -> dict[str, dict[str, tuple[str, ...]]]:
     parts: dict[str, dict[str, tuple[str, ...]]] = {}
     for row in grid.rows:
         if row.kind == "heading":

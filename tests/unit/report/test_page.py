@@ -14,7 +14,7 @@ import pytest
 from benchmark.hypotheses.claims import claims
 from benchmark.hypotheses.findings import figures
 from benchmark.models.registry import registry
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
 
@@ -56,13 +56,13 @@ def _read(text: str) -> _Elements:
 
 
 @pytest.fixture(scope="module")
-def whole(material: Material) -> _Elements:
+def whole(material: ReportData) -> _Elements:
     """The page of three runs, one of them hostile."""
     return _read(page(material, tables(material)))
 
 
 @pytest.fixture(scope="module")
-def published_page(published_material: Material) -> _Elements:
+def published_page(published_material: ReportData) -> _Elements:
     """The page without runs."""
     return _read(page(published_material, tables(published_material)))
 
@@ -105,7 +105,7 @@ def test_links_lead_somewhere(whole: _Elements, published_page: _Elements) -> No
         assert {str(a["href"])[1:] for a in elements.of("a")} <= set(names)
 
 
-def test_every_claim_and_pair(published_page: _Elements, published_material: Material) -> None:
+def test_every_claim_and_pair(published_page: _Elements, published_material: ReportData) -> None:
     """Each claim with its verdict and each pair with its panel is there."""
     names = {a.get("id") for a in published_page.of("article")}
     assert {f"claim-{name}" for name in claims()} <= names
@@ -116,7 +116,7 @@ def test_every_claim_and_pair(published_page: _Elements, published_material: Mat
     assert statuses.count("supported") == 19
 
 
-def test_a_verdict_by_set_that_differs_is_shown(published_material: Material) -> None:
+def test_a_verdict_by_set_that_differs_is_shown(published_material: ReportData) -> None:
     """A claim that set decides otherwise has that verdict and its figures; others have one."""
     (published,) = published_material.audits
     claim, other = (each for each in published.judged if each.claim.id in {"C1", "C2"})
@@ -145,7 +145,7 @@ def test_without_runs_there_is_no_explorer(published_page: _Elements) -> None:
     assert not names & {"explorer", "runs", "compare", "data"}
 
 
-def test_data_is_whole(whole: _Elements, material: Material, hostile: str) -> None:
+def test_data_is_whole(whole: _Elements, material: ReportData, hostile: str) -> None:
     """What is embedded reads as JSON, hostile texts in it as they were."""
     document = json.loads(whole.inner["script"][0])
     assert len(document["states"]) == len(material.states)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from benchmark.report.data import Material
+from benchmark.report.data import ReportData
 from benchmark.report.writing import write_report
 
 
-def test_everything_is_written(published_material: Material, tmp_path: Path) -> None:
+def test_everything_is_written(published_material: ReportData, tmp_path: Path) -> None:
     """The page, three figures in three forms, four tables in four."""
     written = write_report(published_material, tmp_path / "out")
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in written)

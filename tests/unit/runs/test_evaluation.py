@@ -18,7 +18,7 @@ from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Batching, Decoder, Questions, correct_answer, evaluate
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.runs.resolution import resolve
-from benchmark.tasks import DEFAULT, Judged, task_named
+from benchmark.tasks import DEFAULT, JudgedAnswer, task_named
 
 MODEL = Path(__file__).parents[3] / "fixtures" / "models" / "copy-a"
 TASK = task_named(DEFAULT)
@@ -104,7 +104,7 @@ def test_every_answer_is_judged_once(
     asked, judged = ask(), list[str]()
     judge = type(TASK).judge
 
-    def counted(self: object, state: State, text: str) -> Judged:
+    def counted(self: object, state: State, text: str) -> JudgedAnswer:
         judged.append(text)
         return judge(TASK, state, text)
 

@@ -9,18 +9,18 @@ import pytest
 
 from benchmark.boxes.baseline import Percentages
 from benchmark.records import Outcome
-from benchmark.runs.measure import Measured
+from benchmark.runs.measure import RunResult
 from benchmark.runs.paired_comparison import better_format, broken_answers, compare
 from benchmark.stats.summary import Scored
 
-Measurement = Callable[..., Measured]
+Measurement = Callable[..., RunResult]
 
 
 @pytest.fixture
 def measurement() -> Measurement:
     """``measurement(rates, seed, texts=...)``: made-up outcomes of 60 sequences of two states."""
 
-    def create(rates: tuple[float, float], seed: int, texts: tuple[str, ...] = ()) -> Measured:
+    def create(rates: tuple[float, float], seed: int, texts: tuple[str, ...] = ()) -> RunResult:
         rng = np.random.default_rng(seed)
         outcomes = tuple(
             Outcome(n // 2, (0, 0, 1, 2, 2, 3, 1), tuple(bool(x) for x in right))
@@ -32,7 +32,7 @@ def measurement() -> Measurement:
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
         exact = (replace(each, correct=(False,) * 7) for each in outcomes)
         scores = {"set": Scored.of(outcomes), "exact": Scored.of(exact)}
-        return Measured(texts, scores, {"set": chance}, empty, empty)
+        return RunResult(texts, scores, {"set": chance}, empty, empty)
 
     return create
 

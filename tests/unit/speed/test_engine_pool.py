@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.speed import engine_pool as field
-from benchmark.speed.engine_pool import Field, Limits, Material
+from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement
 from benchmark.speed.specs import parse
 
@@ -16,9 +16,9 @@ PROMPTS = [(1, 2, 3), (1, 2, 4), (1, 5, 5, 5)]
 
 
 @pytest.fixture
-def material() -> Material:
+def material() -> SpeedInputs:
     """Three prompts."""
-    return Material(
+    return SpeedInputs(
         model="model",
         gguf=None,
         fingerprint="sha256:0",
@@ -44,10 +44,10 @@ def _measured(spec: str, places: range = range(18)) -> Measurement:
     return Measurement(parse(spec, "float32", 4)[0], places)
 
 
-def test_the_best_batch_size_is_found(material: Material, engines: SimpleNamespace) -> None:
+def test_the_best_batch_size_is_found(material: SpeedInputs, engines: SimpleNamespace) -> None:
     """The quickest of those that fit the number of states."""
     engines.seconds = lambda label, size: abs(size - 15) + 1.0
-    ours, measured = Field(material), _measured("speculative@best")
+    ours, measured = EnginePool(material), _measured("speculative@best")
     ours.open(measured)
     said = list(ours.find_best(measured))
     assert measured.tried == {8: 8.0, 16: 2.0}
@@ -56,13 +56,13 @@ def test_the_best_batch_size_is_found(material: Material, engines: SimpleNamespa
 
 
 def test_a_size_that_fails_ends_the_search_and_not_the_engine(
-    material: Material, engines: SimpleNamespace
+    material: SpeedInputs, engines: SimpleNamespace
 ) -> None:
     """What was measured before counts; the process, which the failure ended, is opened again."""
     full = BenchmarkError("out of memory")
     # The first request is the one that opening makes.
     engines.fault = lambda label, what, before: full if (what, before) == ("measure", 2) else None
-    ours, measured = Field(material), _measured("speculative@best")
+    ours, measured = EnginePool(material), _measured("speculative@best")
     ours.open(measured)
     said = list(ours.find_best(measured))
     assert said[-1] == "speculative@best: not in batches of 16: out of memory"
@@ -74,24 +74,24 @@ def test_a_size_that_fails_ends_the_search_and_not_the_engine(
 
 
 def test_where_no_size_goes_the_reason_is_told(
-    material: Material, engines: SimpleNamespace
+    material: SpeedInputs, engines: SimpleNamespace
 ) -> None:
     """An engine that fails at the smallest is not measured."""
     engines.fault = lambda label, what, before: (
         BenchmarkError("no room") if what == "measure" and before else None
     )
-    ours, measured = Field(material), _measured("speculative@best")
+    ours, measured = EnginePool(material), _measured("speculative@best")
     ours.open(measured)
     assert len(list(ours.find_best(measured))) == 1
     assert measured.failure == "no room"
 
 
-def test_a_failed_round_keeps_the_others(material: Material, engines: SimpleNamespace) -> None:
+def test_a_failed_round_keeps_the_others(material: SpeedInputs, engines: SimpleNamespace) -> None:
     """Its engine is not asked again, and the reason stands beside what it did."""
     engines.fault = lambda label, what, before: (
         BenchmarkError("gone") if (what, before) == ("measure", 2) else None
     )
-    ours, measured = Field(material), _measured("outlines@2", range(2))
+    ours, measured = EnginePool(material), _measured("outlines@2", range(2))
     ours.open(measured)
     for _ in range(4):
         ours.ask(measured)
@@ -100,27 +100,27 @@ def test_a_failed_round_keeps_the_others(material: Material, engines: SimpleName
 
 
 def test_an_engine_that_cannot_take_the_model(
-    material: Material, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    material: SpeedInputs, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """llama.cpp without a GGUF file says so and starts no process; without itself as well."""
     missing = _measured("llama.cpp")
-    Field(material, Path("nowhere")).open(missing)
+    EnginePool(material, Path("nowhere")).open(missing)
     assert "not installed; run: make speed-engines" in str(missing.failure)
     monkeypatch.setattr(field, "start", lambda spec, folder: ([], {}))
-    ours, measured = Field(material), _measured("llama.cpp")
+    ours, measured = EnginePool(material), _measured("llama.cpp")
     ours.open(measured)
     assert "takes GGUF files" in str(measured.failure)
     assert engines.log == []
 
 
 def test_a_limit_that_is_ended_keeps_its_rounds(
-    material: Material, engines: SimpleNamespace
+    material: SpeedInputs, engines: SimpleNamespace
 ) -> None:
     """Its process is gone, with the reply that it owes; the next measurement has another."""
     engines.fault = lambda label, what, before: (
         KeyboardInterrupt() if (what, before) == ("limit", 1) else None
     )
-    limits = Limits(material)
+    limits = MatmulLimits(material)
     limits.measure("float32")
     with pytest.raises(KeyboardInterrupt):
         limits.measure("float32")

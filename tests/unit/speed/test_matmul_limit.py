@@ -55,8 +55,8 @@ def test_open_choices_are_those_with_several_continuations(
 ) -> None:
     """Against the expression itself: a place is open where several tokens lead on to a match."""
     tokenizer = tiny_tokenizer()
-    constraint = Constraint(PATTERN, tokenizer.spellings, tokenizer.eos_id)
-    count = open_choices(constraint, tokenizer.spellings)
+    constraint = Constraint(PATTERN, tokenizer.token_bytes, tokenizer.eos_id)
+    count = open_choices(constraint, tokenizer.token_bytes)
     matches = {text + "d" * n for text in ("ab", "ac") for n in range(12)}
 
     def leads_on(text: str) -> bool:
@@ -65,10 +65,10 @@ def test_open_choices_are_those_with_several_continuations(
     def naive(answer: tuple[int, ...]) -> int:
         found = 0
         for place in range(len(answer) + 1):
-            before = b"".join(tokenizer.spellings[i] for i in answer[:place]).decode()
+            before = b"".join(tokenizer.token_bytes[i] for i in answer[:place]).decode()
             going = sum(
                 leads_on(before + spelling.decode("utf-8", "replace"))
-                for spelling in tokenizer.spellings.values()
+                for spelling in tokenizer.token_bytes.values()
             )
             found += going + bool(re.fullmatch(PATTERN, before)) > 1
         return found

@@ -9,10 +9,10 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.bisection_text import bisection_lines
-from benchmark.upgrades.flakiness import ALIKE, LEVEL, Measured, Steadiness
+from benchmark.upgrades.flakiness import ALIKE, LEVEL, Flakiness, MeasuredEnvironment
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
 FakeBench = Callable[..., Any]
@@ -23,7 +23,7 @@ def _moved_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         now = RELEASES.index(libraries["lib"])
-        return {"prompt": "p", "tokens": f"t{sum(now >= RELEASES.index(v) for v in versions)}"}
+        return {"prompt": "p", "prompt_ids": f"t{sum(now >= RELEASES.index(v) for v in versions)}"}
 
     return stages
 
@@ -38,7 +38,7 @@ def test_the_release_that_moved_is_named(
     (step,) = found.steps
     assert step.after == culprit
     assert step.before == RELEASES[RELEASES.index(culprit) - 1]
-    assert step.comparison.stage == "tokens"
+    assert step.comparison.stage == "prompt_ids"
     assert found.rest is None
     assert len(said) == len(found.measured) <= 6
     assert found.exit_status == 3
@@ -135,13 +135,13 @@ def _random(libraries: Mapping[str, str]) -> str:
 
 def test_releases_that_never_give_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
     """All differ, from each other as from themselves: nothing moved, and chance is called so."""
-    bench, said = fake_bench(tmp_path, lambda libraries: {"tokens": _random(libraries)})
+    bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": _random(libraries)})
     found = bisect("lib", RELEASES[:4], bench)
     assert (found.steps, found.exit_status) == ((), 0)
     lines = "\n".join(bisection_lines(found))
-    assert "1.0 and 1.3 differ by chance only: tokens: p = 1 over 7 and 7 processes" in lines
-    assert "1.0 alone gives another tokens in another process" in lines
-    assert any(line.endswith("gives another tokens in another process") for line in said)
+    assert "1.0 and 1.3 differ by chance only: prompt_ids: p = 1 over 7 and 7 processes" in lines
+    assert "1.0 alone gives another prompt_ids in another process" in lines
+    assert any(line.endswith("gives another prompt_ids in another process") for line in said)
     assert ("1.0", "1.3") in {(step.before, step.after) for step in found.chances}
     assert found.as_json()["by_chance_only"]
 
@@ -154,15 +154,15 @@ def test_the_release_that_ended_chance_is_named(
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index(culprit)
-        return {"prompt": "p", "tokens": "steady" if later else _random(libraries)}
+        return {"prompt": "p", "prompt_ids": "steady" if later else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
     found = bisect("lib", RELEASES, bench)
     (step,) = found.steps
-    assert (step.after, step.difference.stage) == (culprit, "tokens")
-    assert step.difference.p == {"tokens": 0.0006}
-    assert "that is no chance: tokens: p = 0.0006 over 7" in "\n".join(bisection_lines(found))
-    assert step.as_json()["permutation_test"] == {"p": {"tokens": 0.0006}, "processes": [7, 7]}
+    assert (step.after, step.difference.stage) == (culprit, "prompt_ids")
+    assert step.difference.p == {"prompt_ids": 0.0006}
+    assert "that is no chance: prompt_ids: p = 0.0006 over 7" in "\n".join(bisection_lines(found))
+    assert step.as_json()["permutation_test"] == {"p": {"prompt_ids": 0.0006}, "processes": [7, 7]}
 
 
 def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
@@ -170,16 +170,16 @@ def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
-        return {"tokens": _random(libraries), "constraint": f"{later}", "weights": "w"}
+        return {"prompt_ids": _random(libraries), "constraint": f"{later}", "weights": "w"}
 
     bench, _ = fake_bench(tmp_path, stages)
     (step,) = bisect("lib", RELEASES, bench).steps
     assert (step.after, step.comparison.stage, step.difference.stage) == (
         "1.4",
-        "tokens",
+        "prompt_ids",
         "constraint",
     )
-    assert step.difference.p == {"tokens": 1.0, "constraint": 0.0006}
+    assert step.difference.p == {"prompt_ids": 1.0, "constraint": 0.0006}
 
 
 def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
@@ -187,18 +187,18 @@ def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
-        return {"prompt": f"{later}", "tokens": "t" if later else _random(libraries)}
+        return {"prompt": f"{later}", "prompt_ids": "t" if later else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
     found = bisect("lib", ("1.3", "1.4"), bench)
     (step,) = found.steps
     lines = list(bisection_lines(found))
     assert (step.difference.stage, step.difference.p) == ("prompt", {})
-    assert step.difference.unsteady == {"1.3": ("tokens",)}
+    assert step.difference.unsteady == {"1.3": ("prompt_ids",)}
     assert lines[2:5] == [
         "  stage: prompt, in 2 of 2",
-        "  then: tokens, in 2 of 2",
-        "  1.3 alone gives another tokens in another process",
+        "  then: prompt_ids, in 2 of 2",
+        "  1.3 alone gives another prompt_ids in another process",
     ]
     assert len(bench.runs) == 2 * ALIKE
 
@@ -208,22 +208,24 @@ def test_a_move_that_the_first_processes_hide(tmp_path: Path, fake_bench: FakeBe
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         first = f"{RELEASES[0]} None"
-        return {"tokens": first if libraries["lib"] == "1.1" else _random(libraries)}
+        return {"prompt_ids": first if libraries["lib"] == "1.1" else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
-    old, new = (Measured(name, (f"lib=={name}",), _made(bench, name)) for name in RELEASES[:2])
-    steadiness = Steadiness(bench)
+    old, new = (
+        MeasuredEnvironment(name, (f"lib=={name}",), _made(bench, name)) for name in RELEASES[:2]
+    )
+    steadiness = Flakiness(bench)
     assert not steadiness.difference(old, new).moved
     assert steadiness.look(old)
     found = steadiness.difference(old, new)
-    assert (found.stage, found.comparison.stage) == ("tokens", None)
-    assert found.p["tokens"] <= LEVEL
+    assert (found.stage, found.comparison.stage) == ("prompt_ids", None)
+    assert found.p["prompt_ids"] <= LEVEL
     assert (found.severity, found.exit_status) == (Severity.DRIFT, 3)
-    assert found.extent == "tokens, in other processes"
+    assert found.extent == "prompt_ids, in other processes"
 
 
-def _made(bench: Any, release: str) -> Record:  # noqa: ANN401
-    record: Record = bench.record((f"lib=={release}",))
+def _made(bench: Any, release: str) -> Fingerprint:  # noqa: ANN401
+    record: Fingerprint = bench.record((f"lib=={release}",))
     return record
 
 
@@ -232,7 +234,7 @@ def test_processes_that_fail_are_left_out(tmp_path: Path, fake_bench: FakeBench)
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
         failed = libraries.get("turn") in {"4", "5", "6", "7"}
-        return None if failed else {"tokens": _random(libraries)}
+        return None if failed else {"prompt_ids": _random(libraries)}
 
     bench, said = fake_bench(tmp_path, stages)
     found = bisect("lib", ("1.3", "1.4"), bench)
@@ -284,7 +286,7 @@ def test_what_is_within_the_floor_is_no_first_move(
         now = RELEASES.index(libraries["lib"])
         return max((by for name, by in sizes.items() if RELEASES.index(name) <= now), default=0.0)
 
-    bench, _ = fake_bench(tmp_path, lambda _: {"tokens": "t"})
+    bench, _ = fake_bench(tmp_path, lambda _: {"prompt_ids": "t"})
     bench.drift = drift
     bench.probe = replace(bench.probe, arguments=("model", *repeats))
     found = bisect("lib", RELEASES, bench)

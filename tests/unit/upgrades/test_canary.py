@@ -20,7 +20,7 @@ UPGRADES = ("a==2", "b==2", "c==2")
 def _when(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
     """The constraint moves where all of these are upgraded."""
     return lambda libraries: {
-        "tokens": "t",
+        "prompt_ids": "t",
         "constraint": "new" if set(guilty) <= libraries.keys() else "old",
     }
 
@@ -40,7 +40,7 @@ def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: F
 def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Two upgrades that each move the first stage are two findings, not one."""
     bench, said = fake_bench(
-        tmp_path, lambda libraries: {"tokens": str(sorted(libraries.keys() & {"a", "b"}))}
+        tmp_path, lambda libraries: {"prompt_ids": str(sorted(libraries.keys() & {"a", "b"}))}
     )
     found = canary(("a==2", "b==2"), [bench], said.append)
     assert found.trials[0].culprits == (("a==2",), ("b==2",))
@@ -64,7 +64,7 @@ def test_chance_is_no_alarm(tmp_path: Path, fake_bench: FakeBench) -> None:
     (trial,) = found.trials
     assert (trial.severity, trial.culprits, found.exit_status) == (Severity.NOISE, (), 0)
     assert list(canary_lines(found))[1] == (
-        "plain model: noise, by chance only, constraint: p = 1 over 7 and 7 processes"
+        "vanilla model: noise, by chance only, constraint: p = 1 over 7 and 7 processes"
     )
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: Fak
     assert found.trials[0].severity is Severity.REGRESSION
     assert found.exit_status == 4
     assert list(canary_lines(found))[1:] == [
-        "plain model: regression, cannot be installed: no c==2",
+        "vanilla model: regression, cannot be installed: no c==2",
         "  by c==2",
         "  a==2 alone runs, and moves it",
     ]
@@ -113,7 +113,7 @@ def test_what_does_not_start_is_the_culprit(tmp_path: Path, fake_bench: FakeBenc
     """An upgrade that crashes by itself, and two that only do so together, which go by no guess."""
 
     def crashes(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str] | None]:
-        return lambda libraries: None if set(guilty) <= libraries.keys() else {"tokens": "t"}
+        return lambda libraries: None if set(guilty) <= libraries.keys() else {"prompt_ids": "t"}
 
     for number, guilty in enumerate((("b",), ("a", "c"))):
         bench, said = fake_bench(tmp_path / str(number), crashes(*guilty))
@@ -176,7 +176,7 @@ def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBen
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         return {
             "prompt": str({"b", "c"} <= libraries.keys()),
-            "output": str("a" in libraries),
+            "generated_ids": str("a" in libraries),
         }
 
     bench, said = fake_bench(tmp_path, stages)
@@ -184,7 +184,7 @@ def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBen
     assert found.trials[0].culprits == (("b==2", "c==2"),)
     assert found.trials[0].movers == ("a==2",)
     assert list(canary_lines(found))[1:4] == [
-        "plain model: drift, prompt, in 2 of 2",
+        "vanilla model: drift, prompt, in 2 of 2",
         "  by b==2 with c==2",
         "  a==2 alone moves a later stage",
     ]
@@ -192,7 +192,7 @@ def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBen
 
 def test_roundings_within_the_floor_have_no_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Three times the largest repeat is noise; without repeats the same is drift by its upgrade."""
-    bench, said = fake_bench(tmp_path / "without", lambda _: {"tokens": "t"})
+    bench, said = fake_bench(tmp_path / "without", lambda _: {"prompt_ids": "t"})
     bench.drift = lambda libraries: 0.03 if "a" in libraries else 0.0
     found = canary(UPGRADES, [bench], said.append)
     assert (found.trials[0].culprits, found.exit_status) == ((("a==2",),), 3)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from benchmark.fingerprints.digests import StageRecord, digest
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.runs.environment import Environment
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.canary import canary
@@ -34,15 +34,15 @@ class DrawnBench:
     random: Random
     weights: Mapping[str, Sequence[float]]
     maker: NoMaker = field(default_factory=NoMaker)
-    probe: Probe = field(default_factory=lambda: Probe("plain", ("model",), ""))
+    probe: Probe = field(default_factory=lambda: Probe("vanilla", ("model",), ""))
     reasons: dict[str, str] = field(default_factory=dict)
-    drawn: dict[object, Record] = field(default_factory=dict)
+    drawn: dict[object, Fingerprint] = field(default_factory=dict)
 
-    def record(self, requirements: Sequence[str]) -> Record:
+    def record(self, requirements: Sequence[str]) -> Fingerprint:
         """That of the first process."""
         return self.again(requirements, 1)
 
-    def again(self, requirements: Sequence[str], turn: int = 2) -> Record:
+    def again(self, requirements: Sequence[str], turn: int = 2) -> Fingerprint:
         """That of another process, the same whenever it is asked for."""
         key = (*requirements, turn)
         if key not in self.drawn:
@@ -52,11 +52,11 @@ class DrawnBench:
                 "dataset": StageRecord((digest(["d"]),)),
                 "prompt": StageRecord((digest([prompt]),)),
             }
-            self.drawn[key] = Record(Environment(), stages)
+            self.drawn[key] = Fingerprint(Environment(), stages)
         return self.drawn[key]
 
     def follow(self, requirements: Sequence[str]) -> None:
-        """Plain use follows no answers."""
+        """Vanilla use follows no answers."""
 
     def say(self, line: str) -> None:
         """Nothing is said."""

@@ -12,9 +12,9 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.fingerprints.digests import StageRecord, digest
 from benchmark.fingerprints.noise import Repeat
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.run_environment import data_described
-from benchmark.fingerprints.storage import write_record
+from benchmark.fingerprints.storage import write_fingerprint
 from benchmark.runs.environment import Environment, versions
 from benchmark.runs.requests import DataRequest
 from benchmark.upgrades import isolation
@@ -25,12 +25,12 @@ TRACK = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
 
 
-def _record(outcome: str) -> Record:
+def _record(outcome: str) -> Fingerprint:
     stages = {name: StageRecord((digest([name]),)) for name in ("dataset", "prompt")}
     stages["weights"] = StageRecord((digest([outcome]),))
     protocol = {"name": "default", "dtype": "float32", "batch_size": 4, "quantization": None}
     data = {"seed": 3, "states": 1}
-    return Record(Environment(versions=versions(), protocol=protocol, data=data), stages)
+    return Fingerprint(Environment(versions=versions(), protocol=protocol, data=data), stages)
 
 
 VERDICTS = [
@@ -70,7 +70,7 @@ def _commit(repository: Path, outcome: str) -> dict[str, str]:
     program = f"# {outcome}\n{PROGRAM}"
     (repository / "benchmark" / "__init__.py").touch()
     (repository / "benchmark" / "__main__.py").write_text(program)
-    write_record(_record(outcome), repository / "benchmark" / "gives.json.gz")
+    write_fingerprint(_record(outcome), repository / "benchmark" / "gives.json.gz")
     _git(repository, "add", "-A")
     _git(repository, "commit", "-qm", outcome)
     files = {"__init__.py": "", "__main__.py": program}
@@ -88,8 +88,8 @@ def test_who_it_was(
     code = _commit(repository, old_code_now)
     _commit(repository, "later")
     paths = tmp_path / "old.json.gz", tmp_path / "new.json.gz"
-    write_record(replace(_record(old), code=code), paths[0])
-    write_record(_record(new_code_now), paths[1])
+    write_fingerprint(replace(_record(old), code=code), paths[0])
+    write_fingerprint(_record(new_code_now), paths[1])
     said = list[str]()
     found = isolate(*paths, "model", said.append, repository=repository)
     assert found.verdict.startswith(verdict)
@@ -108,13 +108,13 @@ def test_the_old_code_measures_its_floor_here(
 
     def run(python: Path, project: Path, wanted: Probe, out: Path, along: Path) -> None:
         asked.append(wanted)
-        write_record(replace(_record("a"), repeats=(REPEAT,)), out)
+        write_fingerprint(replace(_record("a"), repeats=(REPEAT,)), out)
 
     monkeypatch.setattr(isolation, "run_probe", run)
     _commit(repository, "a")
     path = tmp_path / "old.json.gz"
     for repeats, wanted in ((0, "2"), (3, "3")):
-        write_record(replace(_record("a"), repeats=(REPEAT,) * repeats), path)
+        write_fingerprint(replace(_record("a"), repeats=(REPEAT,) * repeats), path)
         found = isolate(path, path, "model", lambda line: None, "HEAD", repository)
         assert asked[-1].arguments[-2:] == ("--repeats", wanted)
         assert found.by_code.floor.measured == REPEAT.largest
@@ -126,8 +126,8 @@ def test_compare_isolates(
     """The verb prints comparison and verdict, and writes both; without a model it is misuse."""
     code = _commit(repository, "a")
     old, new, out = (tmp_path / name for name in ("old.json.gz", "new.json.gz", "x.json"))
-    write_record(replace(_record("a"), code=code), old)
-    write_record(_record("b"), new)
+    write_fingerprint(replace(_record("a"), code=code), old)
+    write_fingerprint(_record("b"), new)
     asked = ("compare", str(old), str(new), "--isolate")
     files = ("--repository", str(repository), "--json", str(out))
     done = command_line(*asked, "--model", "model", *files)
@@ -146,7 +146,7 @@ def test_another_environment_than_the_new_record_s(tmp_path: Path, repository: P
     """Is refused before anything runs: the old code would be run in a third environment."""
     path = tmp_path / "new.json.gz"
     elsewhere = {**versions(), "torch": "1.0"}
-    write_record(replace(_record("a"), environment=Environment(versions=elsewhere)), path)
+    write_fingerprint(replace(_record("a"), environment=Environment(versions=elsewhere)), path)
     with pytest.raises(SettingError, match=r"made with torch 1\.0, and here it is"):
         isolate(path, path, "model", lambda line: None, "HEAD", repository)
 
@@ -155,7 +155,7 @@ def test_a_run_that_makes_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Its last line is the error."""
     monkeypatch.setattr(isolation, "run_probe", lambda *_: "ImportError: gone")
     path = tmp_path / "old.json.gz"
-    write_record(_record("a"), path)
+    write_fingerprint(_record("a"), path)
     with pytest.raises(SettingError, match="makes no record here: ImportError: gone"):
         isolation._record(probe_of(_record("a"), "m"), tmp_path, tmp_path / "x", path)
 
@@ -168,15 +168,15 @@ def test_the_record_says_how_it_was_made() -> None:
         "owner/name --seed 3 --states 1 --protocol default --dtype float32 --batch-size 4"
     )
     data = data_described(DataRequest(seed=3, states=2))
-    plain = Record(Environment(protocol={"name": "plain use"}, data=data), {})
+    plain = Fingerprint(Environment(protocol={"name": "vanilla"}, data=data), {})
     assert probe_of(plain, "owner/name") == Probe(
-        "plain", ("owner/name", "--seed", "3", "--states", "2"), ""
+        "vanilla", ("owner/name", "--seed", "3", "--states", "2"), ""
     )
 
 
 def test_data_of_a_file_is_refused() -> None:
     """A record does not hold where it is."""
-    record = Record(Environment(data={"source": "mine.jsonl"}), {})
+    record = Fingerprint(Environment(data={"source": "mine.jsonl"}), {})
     with pytest.raises(SettingError, match="came from a file"):
         probe_of(record, "model")
 
@@ -186,7 +186,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     named = {name: tmp_path / f"{name}.json" for name in "ab"}
     for name, path in named.items():
         environment = Environment(versions=versions(), model={"fingerprint": name})
-        write_record(replace(_record("x"), environment=environment), path)
+        write_fingerprint(replace(_record("x"), environment=environment), path)
     with pytest.raises(SettingError, match="of two models; isolate two records of one"):
         isolate(named["a"], named["b"], "m", print)
     with pytest.raises(SettingError, match=r"--model .*track: not the model that .*a\.json was"):

@@ -12,7 +12,7 @@ import pytest
 from benchmark.upgrades import suite as room
 from benchmark.upgrades.canary import canary
 from benchmark.upgrades.canary_text import canary_lines, canary_markdown
-from benchmark.upgrades.findings import Suite
+from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.suite import run_suite
 from benchmark.upgrades.venv_overlays import Installed, NotInstallableError
 
@@ -78,17 +78,17 @@ def test_suites_that_do_not_run(tests: Path) -> None:
     assert found.ended is not None
     assert found.ended.startswith("exit status 4")
     assert (found.passed, found.failed, found.exit_status) == (0, (), 1)
-    assert run_suite(Maker(), ("none==1",), [tests]) == Suite(
+    assert run_suite(Maker(), ("none==1",), [tests]) == SuiteResult(
         ended="cannot be installed: no none==1"
     )
 
 
 def test_the_report_has_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
     """Terminal, issue and JSON name what failed; alone it ends in exit status 1."""
-    bench, said = fake_bench(tmp_path, lambda libraries: {"tokens": "t"})
+    bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": "t"})
     quiet = canary(("a==2",), [bench], said.append)
     assert (quiet.exit_status, quiet.as_json()["suite"]) == (0, None)
-    found = replace(quiet, suite=Suite(3, (("tests.test_a::test_b", "it moved"),)))
+    found = replace(quiet, suite=SuiteResult(3, (("tests.test_a::test_b", "it moved"),)))
     assert list(canary_lines(found))[-2:] == [
         "suite: 3 passed, 1 failed",
         "  failed: tests.test_a::test_b: it moved",
@@ -97,7 +97,7 @@ def test_the_report_has_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]
     document = json.loads(json.dumps(found.as_json()))
     assert document["suite"]["failed"] == {"tests.test_a::test_b": "it moved"}
     assert found.exit_status == document["exit_status"] == 1
-    ended = replace(quiet, suite=Suite(3, ended="exit status 1, though no test failed"))
+    ended = replace(quiet, suite=SuiteResult(3, ended="exit status 1, though no test failed"))
     assert "  exit status 1, though no test failed" in list(canary_lines(ended))
     assert ended.exit_status == 1
 
@@ -106,6 +106,6 @@ def test_a_shift_is_worse_than_a_failed_test(
     tmp_path: Path, fake_bench: Callable[..., Any]
 ) -> None:
     """Where a probe moved, its exit status stands."""
-    bench, said = fake_bench(tmp_path, lambda libraries: {"tokens": str("a" in libraries)})
-    found = replace(canary(("a==2",), [bench], said.append), suite=Suite(ended="crashed"))
+    bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": str("a" in libraries)})
+    found = replace(canary(("a==2",), [bench], said.append), suite=SuiteResult(ended="crashed"))
     assert found.exit_status == 3

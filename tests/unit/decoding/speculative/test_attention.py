@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from benchmark.decoding.speculative.attention import Mask, Scoring, merge, partial
 from benchmark.decoding.speculative.batch import Batch, Copy
 from benchmark.decoding.speculative.cache import RaggedCache, Stored
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 
 KEY_HEADS, GROUP, WIDTH = 2, 3, 8
@@ -89,7 +89,7 @@ def test_packed_rows_are_attended_as_alone(
     rows = [_sequence(length, generator) for length in lengths]
     wholes = [[torch.cat(pair) for pair in zip(shared, row, strict=True)] for row in rows]
     expected = [whole(query, key, value, scoring) for query, key, value in wholes]
-    cache, pace = RaggedCache(len(rows), max(lengths)), Pace(9, 9, 0, 0, few, neighbours)
+    cache, pace = RaggedCache(len(rows), max(lengths)), CostModel(9, 9, 0, 0, few, neighbours)
     if prefix:
         query, key, value = shared
         found = PrefixPass(cache).attend(

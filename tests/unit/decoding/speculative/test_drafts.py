@@ -1,7 +1,7 @@
 """Guesses: what follows elsewhere, and what is expected."""
 
 from benchmark.decoding.speculative.acceptance import Acceptance
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import copied, expected
 
 
@@ -36,10 +36,10 @@ def test_acceptance_is_the_share_of_right_guesses() -> None:
 
 def test_threshold_is_where_cost_and_gain_agree() -> None:
     """A draft as likely as the threshold saves as much of a pass as it wastes of a token."""
-    pace = Pace.on("cpu", rows=32)
+    pace = CostModel.on("cpu", rows=32)
     for rows in (1, 8, 32):
         chance = pace.threshold(rows)
         saved = pace.fixed / rows + pace.per_row
         assert abs(chance * saved - (1 - chance)) < 1e-12
-    assert Pace.on("cuda", 1).threshold(1) < pace.threshold(1) < pace.threshold(32)
-    assert Pace.on("xpu", 1) == Pace.on("cuda", 1)
+    assert CostModel.on("cuda", 1).threshold(1) < pace.threshold(1) < pace.threshold(32)
+    assert CostModel.on("xpu", 1) == CostModel.on("cuda", 1)

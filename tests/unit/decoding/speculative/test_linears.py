@@ -13,13 +13,19 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from benchmark.decoding.speculative import products
+from benchmark.decoding.speculative import matmul_backends as products
 from benchmark.decoding.speculative.linears import PackedLinear, packed
-from benchmark.decoding.speculative.products import Mkl, OneDnn, Product, Widened, product_for
+from benchmark.decoding.speculative.matmul_backends import (
+    MatmulBackend,
+    Mkl,
+    OneDnn,
+    Widened,
+    matmul_backend_for,
+)
 
 ROOT = Path(__file__).parents[4]
 
-PRODUCTS: dict[str, tuple[Product, torch.dtype]] = {
+PRODUCTS: dict[str, tuple[MatmulBackend, torch.dtype]] = {
     "oneDNN": (OneDnn(), torch.float32),
     "oneDNN, bfloat16": (OneDnn(), torch.bfloat16),
     "MKL": (Mkl(), torch.float32),
@@ -29,7 +35,7 @@ PRODUCTS: dict[str, tuple[Product, torch.dtype]] = {
 each_product = pytest.mark.parametrize("name", PRODUCTS)
 
 
-def _here(name: str) -> tuple[Product, torch.dtype]:
+def _here(name: str) -> tuple[MatmulBackend, torch.dtype]:
     """The product of that name; skips where this processor or torch has not what it needs."""
     product, dtype = PRODUCTS[name]
     if "oneDNN" in name and products._one_dnn(dtype) is None:
@@ -85,7 +91,7 @@ def test_model_is_packed_and_given_back(
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     bits = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     ids = torch.arange(9)[None]
-    product = product_for(model)
+    product = matmul_backend_for(model)
     if product is None:
         pytest.skip("nothing to pack for here")
     assert room or product.unpacks
@@ -105,7 +111,7 @@ def test_model_is_packed_and_given_back(
 def test_half_precision_is_left_alone(tiny_model: Callable[..., PreTrainedModel]) -> None:
     """float16, which few processors multiply, is run as it is."""
     model = tiny_model("llama", 352, 1).half()
-    assert product_for(model) is None
+    assert matmul_backend_for(model) is None
     with packed(model, None):
         assert not any(isinstance(module, PackedLinear) for module in model.modules())
 
@@ -166,13 +172,13 @@ def test_a_layout_for_one_number_of_rows_is_found_out(
     for broken in (Fixed, Missing):
         products._takes_any_rows.cache_clear()
         monkeypatch.setattr(products, "Mkl", broken)
-        assert not isinstance(product_for(tiny_model("llama", 352, 1)), Mkl)
+        assert not isinstance(matmul_backend_for(tiny_model("llama", 352, 1)), Mkl)
 
 
 PASSES = """
 import ctypes, torch
 from benchmark.decoding.speculative.linears import packed
-from benchmark.decoding.speculative.products import _one_dnn
+from benchmark.decoding.speculative.matmul_backends import _one_dnn
 from benchmark.models.hardware import keep_few_kernels
 
 keep_few_kernels()

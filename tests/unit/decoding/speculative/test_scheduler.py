@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Draft, Drafter, copied, expected
-from benchmark.decoding.speculative.rows import Rules, Statistics
 from benchmark.decoding.speculative.scheduler import Decoded, Scheduler
+from benchmark.decoding.speculative.sequence_state import Rules, Statistics
 from benchmark.records import TokenIds
 from benchmark.speed.figures import distinct_tokens
 
@@ -90,7 +90,7 @@ def _decode(
     automaton: Automaton,
     prompts: Sequence[TokenIds],
     drafters: Mapping[str, Drafter],
-    pace: Pace,
+    pace: CostModel,
     limit: int,
     stops: frozenset[int],
 ) -> tuple[list[Decoded], Statistics, Any]:
@@ -103,7 +103,7 @@ def _decode(
 
 @given(
     transitions=automata(),
-    spellings=SPELLINGS,
+    token_bytes=SPELLINGS,
     prompts=PROMPTS,
     seed=st.integers(0, 99),
     rows=st.integers(1, 4),
@@ -117,7 +117,7 @@ def _decode(
 def test_any_draft_gives_the_same_output(
     fake_runner: Callable[..., Any],
     transitions: dict[int, dict[int, int]],
-    spellings: dict[int, bytes],
+    token_bytes: dict[int, bytes],
     prompts: list[TokenIds],
     seed: int,
     rows: int,
@@ -132,8 +132,8 @@ def test_any_draft_gives_the_same_output(
     answers = [naive(transitions, ends, limit, prompt) for prompt in prompts]
     known = dict(zip(prompts, [ids for ids, _ in answers], strict=True)) if true_answers else {}
     drafters = {"noise": _noise(seed), "prompt": copied, "expected": expected(known)}
-    automaton = Automaton.build(transitions, 0, spellings, EOS)
-    pace = Pace(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
+    automaton = Automaton.build(transitions, 0, token_bytes, EOS)
+    pace = CostModel(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
     found, statistics, _ = _decode(fake_runner, automaton, prompts, drafters, pace, limit, ends)
     assert found == [(i, *answer) for i, answer in enumerate(answers)]
     assert all(statistics.accepted[each] <= n for each, n in statistics.proposed.items())
@@ -142,7 +142,7 @@ def test_any_draft_gives_the_same_output(
 OPEN = {0: dict.fromkeys([EOS, *TOKENS], 0)}
 """Everything is allowed everywhere."""
 UNSPELT = dict.fromkeys(TOKENS, b"a")
-EAGER, NEVER = Pace(9, 99, 1e9, 1e9, 1, 1), Pace(9, 99, -0.5, 0, 1, 1)
+EAGER, NEVER = CostModel(9, 99, 1e9, 1e9, 1, 1), CostModel(9, 99, -0.5, 0, 1, 1)
 """Any draft that may be right is computed; none is, for its chance would have to be two."""
 
 
@@ -164,11 +164,11 @@ def _counted(
     transitions: Transitions,
     answers: Mapping[TokenIds, TokenIds],
     drafters: Mapping[str, Drafter],
-    pace: Pace,
-    spellings: Mapping[int, bytes] = UNSPELT,
+    pace: CostModel,
+    token_bytes: Mapping[int, bytes] = UNSPELT,
 ) -> tuple[Statistics, Any]:
     """What decoding the answers takes, and the runner; all come out right."""
-    automaton = Automaton.build(transitions, 0, spellings, EOS)
+    automaton = Automaton.build(transitions, 0, token_bytes, EOS)
     statistics, runner = Statistics(), create(automaton.steps, _always(answers))
     rules = Rules(automaton, frozenset({EOS}), 50)
     scheduler = Scheduler(runner, rules, drafters, pace, statistics)
@@ -195,7 +195,7 @@ def test_wrong_drafts_are_left_off_in_time(fake_runner: Callable[..., Any]) -> N
     """A source that is never right is soon not believed: it costs a few tokens, not one each."""
     answers: dict[TokenIds, TokenIds] = {(1, 2): (3,) * 40}
     wrong = {"noise": lambda prompt: lambda generated: 5}  # a drafter
-    pace = Pace(1, 99, 1.0, 1.0, 1, 1)
+    pace = CostModel(1, 99, 1.0, 1.0, 1, 1)
     counted, _ = _counted(fake_runner, OPEN, answers, wrong, pace)
     assert counted.tokens < len((1, 2)) + 40 + 5
     assert 0 < counted.proposed["noise"] < 5
@@ -203,18 +203,18 @@ def test_wrong_drafts_are_left_off_in_time(fake_runner: Callable[..., Any]) -> N
 
 
 def test_what_the_text_forces_is_drafted(fake_runner: Callable[..., Any]) -> None:
-    """One allowed token is not even asked for; one of several spellings is drafted by itself."""
+    """One allowed token is not even asked for; one of several token_bytes is drafted by itself."""
     chain = {state: {1: state + 1} for state in range(1, 6)}
     several = {0: {2: 1, 3: 1}, **chain, 6: {4: 7, 5: 7}, 7: {EOS: 7}}
-    spellings = {**UNSPELT, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
+    token_bytes = {**UNSPELT, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
     answers: dict[TokenIds, TokenIds] = {(1,): (3, 1, 1, 1, 1, 1, 5)}
-    counted, runner = _counted(fake_runner, several, answers, {}, EAGER, spellings)
+    counted, runner = _counted(fake_runner, several, answers, {}, EAGER, token_bytes)
     assert [len(batch.questions) for batch in runner.batches] == [1, 1]
     assert counted.passes == 2
     assert counted.accepted == counted.proposed == {"expression": 1}
     both: dict[TokenIds, TokenIds] = {(1,): (5, 5)}
     twice = {0: {4: 1, 5: 1}, 1: {4: 2, 5: 2}, 2: {EOS: 2}}
-    counted, _ = _counted(fake_runner, twice, both, {}, EAGER, spellings)
+    counted, _ = _counted(fake_runner, twice, both, {}, EAGER, token_bytes)
     assert counted.passes == 1
     assert counted.accepted == counted.proposed == {"expression": 2}
 
@@ -225,7 +225,7 @@ def test_siblings_share_what_they_share(fake_runner: Callable[..., Any]) -> None
     prompts = [(*stem[:n], 6) for n in range(2, 9)] + [(1, *stem), (1, *stem, 5)]
     answers: dict[TokenIds, TokenIds] = dict.fromkeys(prompts, ())
     for rows in (1, 2, 9):
-        pace = Pace(rows, 99, 0.0, 0.0, 1, 1)
+        pace = CostModel(rows, 99, 0.0, 0.0, 1, 1)
         counted, runner = _counted(fake_runner, OPEN, answers, {}, pace)
         # The prefix is (1,), computed once.
         assert runner.prefix == (1,)

@@ -11,16 +11,16 @@ from syrupy.data import Snapshot, SnapshotCollection
 from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError, SettingError
-from benchmark.fingerprints.diff import compare
-from benchmark.fingerprints.record import Record
-from benchmark.fingerprints.storage import columns_path, read_record, record_text
+from benchmark.fingerprints.compare import compare
+from benchmark.fingerprints.record import Fingerprint
+from benchmark.fingerprints.storage import columns_path, fingerprint_text, read_fingerprint
 from benchmark.pytest_plugin.snapshots.fingerprints import (
     FALLBACK,
     Blessing,
     FingerprintExtension,
     acceptable,
+    assert_matches,
     fingerprint_extension,
-    hold_against,
     kind_of_record,
     stored,
 )
@@ -51,9 +51,9 @@ def location(place: Path, request: pytest.FixtureRequest) -> Callable[[str], Pat
     return of
 
 
-def _write(path: Path, record: Record, blessing: Blessing) -> None:
+def _write(path: Path, record: Fingerprint, blessing: Blessing) -> None:
     collection = SnapshotCollection(location=str(path))
-    collection.add(Snapshot(name="it", data=record_text(record)))
+    collection.add(Snapshot(name="it", data=fingerprint_text(record)))
     extension = fingerprint_extension(kind_of_record(record), blessing)
     extension.write_snapshot_collection(snapshot_collection=collection)
 
@@ -66,18 +66,18 @@ def _read(path: Path, blessing: Blessing) -> str | None:
 
 
 def _reported(
-    request: pytest.FixtureRequest, record: Record, blessing: Blessing
+    request: pytest.FixtureRequest, record: Fingerprint, blessing: Blessing
 ) -> dict[str, object]:
     """The properties that a comparison adds to this test, taken off again."""
     properties = request.node.user_properties
     before = len(properties)
-    hold_against(request.node, record, blessing)
+    assert_matches(request.node, record, blessing)
     added = dict(properties[before:])
     del properties[before:]
     return added
 
 
-def _elsewhere(record: Record) -> Record:
+def _elsewhere(record: Fingerprint) -> Fingerprint:
     hardware = {"hardware_class": "arm64 NEON", "threads": 1}
     return replace(record, environment=replace(record.environment, hardware=hardware))
 
@@ -94,7 +94,7 @@ def test_another_kind_stands_in_visibly(
     """Where a kind has none the other's is read, and a property of the test says so."""
     _write(location(HERE), hand.fake_record(), FIRST)
     assert stored(location(THERE)) == location(HERE)
-    assert _read(location(THERE), Blessing(None)) == record_text(hand.fake_record())
+    assert _read(location(THERE), Blessing(None)) == fingerprint_text(hand.fake_record())
     found = _reported(request, _elsewhere(hand.fake_record()), Blessing(None))
     assert str(found[FALLBACK]).endswith(f"{THERE} has none, so {HERE} stands in")
     assert found["shift.severity"] == "same"
@@ -113,7 +113,7 @@ def test_nothing_stands_in_where_snapshots_are_written(
     _write(location(THERE), new, FIRST)
     assert location(HERE).read_bytes() == before
     assert stored(location(THERE)) == location(THERE)
-    assert read_record(location(THERE)).environment.hardware["hardware_class"] == "arm64 NEON"
+    assert read_fingerprint(location(THERE)).environment.hardware["hardware_class"] == "arm64 NEON"
 
 
 def test_no_kind_has_one(place: Path, location: Callable[[str], Path]) -> None:
@@ -179,7 +179,7 @@ def test_a_damaged_snapshot_is_written_anew(
     assert _read(place, again) is None
     assert _reported(request, hand.fake_record(), again) == {}
     _write(place, hand.fake_record(), again)
-    assert _read(place, Blessing(None)) == record_text(hand.fake_record())
+    assert _read(place, Blessing(None)) == fingerprint_text(hand.fake_record())
     last = json.loads(place.read_text())["blessings"][-1]
     assert last["change"].startswith("in place of a record that could not be read: ")
 
@@ -199,7 +199,7 @@ def test_what_other_hardware_may_differ_in(hand: ModuleType) -> None:
     drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(moved=0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
-    assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "tokens", (0,)))))
+    assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
     flipped = replace(
         hand.restaged(old, "outcome", (0,)),
         scores=hand.by_all_scores((Outcome(1, (0, 1), (False, False)), *old.outcomes[1:])),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.hypotheses.results import NONTRIVIAL, Setting
+from benchmark.hypotheses.results import NONTRIVIAL, EvaluationSetting
 from benchmark.models.registry import Alternative, registry
 from benchmark.records import Outcome, Tally
 from benchmark.runs.store.results import read_results
@@ -56,7 +56,7 @@ def test_a_result_as_run_writes_it(write: Write, tmp_path: Path) -> None:
     (result,) = results.entries
     assert results.of("llama2-7b") is result
     assert (result.model, result.data, result.source) == ("llama2-7b", "d1", str(path))
-    assert result.setting == Setting("constrained", "completion")
+    assert result.setting == EvaluationSetting("constrained", "completion")
     assert result.outcomes == tuple(OUTCOMES)
     assert result.by_numops == {0: Tally(9, 10), 1: Tally(1, 3), 2: Tally(1, 1)}
     assert result.tally(NONTRIVIAL) == Tally(2, 4)

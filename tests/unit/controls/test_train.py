@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from benchmark.controls import training
-from benchmark.controls.making import train_controls
+from benchmark.controls import loop as training
 from benchmark.controls.recipe import Recipe, read_recipe
+from benchmark.controls.train import train_controls
 from benchmark.errors import ResumeError, SettingError
 
 MODELS = Path(__file__).parents[3] / "fixtures" / "models"
@@ -55,7 +55,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     """Stopped after any step, the same command ends with the same files."""
     save = training.save
 
-    def save_and_die(progress: training.Progress, path: Path) -> None:
+    def save_and_die(progress: training.TrainingState, path: Path) -> None:
         save(progress, path)
         if progress.step == last:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``sentinel``: token ids and constraint of every tokenizer family that was fetched."""
+"""``tokenizers``: record token ids and constraint of every fetched tokenizer."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,16 @@ import typer
 from benchmark.cli.writing import check_record_name, keep_record
 
 
-def sentinel(
+def tokenizers(
     out: Annotated[Path, typer.Option(help="NAME.json or NAME.json.gz, for compare.")],
 ) -> None:
     """Record what each fetched tokenizer makes of prompts and constraint; no weights needed."""
     from benchmark.errors import ModelError
-    from benchmark.fingerprints.tokenizers import fetched_families, sentinel_record
+    from benchmark.fingerprints.tokenizers import fetched_families, tokenizers_fingerprint
 
     check_record_name(out)
     families = fetched_families()
     if not families:
         raise ModelError("no tokenizer is fetched yet; run: python -m benchmark fetch --all")
-    keep_record(sentinel_record(families), out)
+    keep_record(tokenizers_fingerprint(families), out)
     print(f"families: {', '.join(families)}")

@@ -11,7 +11,7 @@ RowKind = Literal["heading", "published", "measured", "difference"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A cell: its text, and what stands smaller beside it (an interval, an error).
 
     ``share`` is a figure in 0..1 that a page may shade it by, and sort by.
@@ -23,15 +23,15 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row of cells, one a column."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     kind: RowKind = "published"
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TableModel:
     """A table: ``id`` names its files, ``records`` are its figures for a program.
 
     ``columns`` are the headings; the first ``words`` of them are of text, the others of figures.
@@ -41,11 +41,11 @@ class Grid:
     title: str
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     words: int = 1
     records: tuple[Mapping[str, Value], ...] = ()
 
 
-def heading(text: str) -> Row:
+def heading(text: str) -> TableRow:
     """A row that names what comes below it."""
-    return Row((Cell(text),), "heading")
+    return TableRow((TableCell(text),), "heading")

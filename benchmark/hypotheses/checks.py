@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmark.hypotheses.evidence import Difference, Evidence
-from benchmark.hypotheses.findings import LEVEL, Finding, Group
+from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
+from benchmark.hypotheses.findings import LEVEL, Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
 from benchmark.stats.published import holm
@@ -22,7 +22,7 @@ class Need(BaseModel):
     prompt_format: Literal["registered", "completion", "chat"] = "registered"
 
 
-class Part(BaseModel):
+class Check(BaseModel):
     """One part of a claim as data: which check, on which models, with which thresholds.
 
     ``scored`` is false of a check that takes no right answers and so is by no score.
@@ -38,14 +38,14 @@ class Part(BaseModel):
         """The results that it is decided by."""
         raise NotImplementedError
 
-    def groups(self, evidence: Evidence) -> list[Group]:
+    def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """What the evidence says of it: a pure function."""
         raise NotImplementedError
 
-    def group(self, findings: Iterable[Finding], *, some: bool = False) -> Group:
+    def group(self, findings: Iterable[Finding], *, some: bool = False) -> FindingGroup:
         """The findings as one group, under the part's own name."""
         mode: Literal["all", "some"] = "some" if some else "all"
-        return Group(self.about, tuple(findings), mode, decides=not self.remark)
+        return FindingGroup(self.about, tuple(findings), mode, decides=not self.remark)
 
 
 def of_pairs(pairs: Iterable[str]) -> list[Need]:
@@ -66,7 +66,8 @@ def signed(points: float) -> str:
 
 
 def family(
-    differences: Sequence[tuple[str, Difference | None]], holds: Callable[[Difference], bool]
+    differences: Sequence[tuple[str, AccuracyDifference | None]],
+    holds: Callable[[AccuracyDifference], bool],
 ) -> tuple[Finding, ...]:
     """A finding a difference, their p-values adjusted by Holm's method."""
     adjusted = iter(holm([found.p for _, found in differences if found]))

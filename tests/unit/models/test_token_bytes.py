@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from benchmark.errors import ModelError
-from benchmark.models.spelling import byte_level, sentencepiece, speller
+from benchmark.models.token_bytes import byte_level, sentencepiece, speller
 
 ALPHABET = bytes_to_unicode()
 SPACE = "\u2581"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmark.fingerprints.alignment import Alignment
 from benchmark.fingerprints.logits import Shift
-from benchmark.fingerprints.record import Record
+from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import (
     common_scores,
     outcome_digests,
@@ -16,7 +16,7 @@ from benchmark.scoring.outcomes import MAIN, SCORES
 
 
 @dataclass(frozen=True, slots=True)
-class Movement:
+class StageDiff:
     """A stage that differs, beyond the noise floor or ``within`` it.
 
     ``states`` are the old record's numbers of those that differ, of ``of``; a stage with one
@@ -49,15 +49,15 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordPair:
+class FingerprintPair:
     """Two records, and what is known before their stages are compared.
 
     ``shifts`` are those of the log-probabilities, by the old state's number; ``floor`` is the noise
     floor in nats; ``excused`` are the states whose answers changed by noise only.
     """
 
-    old: Record
-    new: Record
+    old: Fingerprint
+    new: Fingerprint
     alignment: Alignment
     shifts: Mapping[int, Shift]
     floor: float
@@ -81,27 +81,27 @@ class RecordPair:
         )
 
 
-FindMovement = Callable[[str, RecordPair], Movement | None]
+FindDiff = Callable[[str, FingerprintPair], StageDiff | None]
 """Returns how the stage of that name differs; None if it does not."""
 
 
-def states_moved(stage: str, compared: RecordPair) -> Movement | None:
+def states_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the states whose digests differ."""
     before, after = compared.digests(stage)
     differ = tuple(one for one, other in compared.pairs if before[one] != after[other])
-    return Movement(stage, differ, len(compared.pairs)) if differ else None
+    return StageDiff(stage, differ, len(compared.pairs)) if differ else None
 
 
-def whole_moved(stage: str, compared: RecordPair) -> Movement | None:
-    """Return the movement of a stage with one digest for all states."""
+def whole_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
+    """Return the stage_diff of a stage with one digest for all states."""
     before, after = compared.digests(stage)
-    return Movement(stage, (0,), 1) if before != after else None
+    return StageDiff(stage, (0,), 1) if before != after else None
 
 
-def dataset_moved(stage: str, compared: RecordPair) -> Movement | None:
+def dataset_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the states that differ or changed places, and say how many came or went."""
     alignment = compared.alignment
-    differ = states_moved(stage, compared)
+    differ = states_diff(stage, compared)
     moved = tuple(one for one, other in compared.pairs if one != other)
     notes = {
         "in another order": alignment.shuffled,
@@ -112,38 +112,38 @@ def dataset_moved(stage: str, compared: RecordPair) -> Movement | None:
     if not differ and not words:
         return None
     states = differ.states if differ else moved if alignment.shuffled else ()
-    return Movement(stage, states, len(compared.pairs), note=words or None)
+    return StageDiff(stage, states, len(compared.pairs), note=words or None)
 
 
-def logits_moved(stage: str, compared: RecordPair) -> Movement | None:
+def logits_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the states whose log-probabilities moved beyond the floor; if none, those below."""
     shifts = compared.shifts.items()
     beyond = tuple(state for state, shift in shifts if shift.largest > compared.floor)
     below = tuple(state for state, shift in shifts if shift.largest)
     if not below:
         return None
-    return Movement(stage, beyond or below, len(compared.pairs), within=not beyond)
+    return StageDiff(stage, beyond or below, len(compared.pairs), within=not beyond)
 
 
-def outcomes_moved(stage: str, compared: RecordPair) -> Movement | None:
+def outcomes_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the states whose outcomes differ, by the scores that both records have."""
     old, new, pairs = compared.old, compared.new, compared.pairs
     before, after = (_outcome_digests(stage, *both) for both in ((old, new), (new, old)))
     differ = tuple(one for one, other in pairs if before[one] != after[other])
     apart = {by for one, other in pairs for by in outcomes_differ(old, new, one, other)}
     scores = tuple(by for by in SCORES if by in apart)
-    movement = Movement(stage, differ, len(pairs), note=_note(scores), scores=scores)
-    return movement if differ else None
+    stage_diff = StageDiff(stage, differ, len(pairs), note=_note(scores), scores=scores)
+    return stage_diff if differ else None
 
 
-def counts_moved(stage: str, compared: RecordPair) -> Movement | None:
+def counts_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     """Return the scores whose counts differ, of those that both records have."""
     columns = zip(SCORES, *compared.digests(stage), strict=False)
     scores = tuple(by for by, before, after in columns if before != after)
-    return Movement(stage, (0,), 1, note=_note(scores), scores=scores) if scores else None
+    return StageDiff(stage, (0,), 1, note=_note(scores), scores=scores) if scores else None
 
 
-def _outcome_digests(stage: str, record: Record, other: Record) -> Sequence[str]:
+def _outcome_digests(stage: str, record: Fingerprint, other: Fingerprint) -> Sequence[str]:
     """Return the digests as recorded; if the other has fewer scores, of those that both have."""
     if not uncompared_scores(record, other):
         return record.stages[stage].digests

@@ -11,21 +11,21 @@ from benchmark.boxes.generator import endless, signatures
 from benchmark.boxes.language import describe, statement
 from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.controls.recipe import Recipe, Stage
+from benchmark.controls.recipe import Recipe, TrainingStage
 from benchmark.models.tokenizer import Tokenizer
 from benchmark.prompts.rendering import completion
 from benchmark.records import TokenIds
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """What is given, and what is to be written after it, end of sequence included."""
 
     given: TokenIds
     wanted: TokenIds
 
 
-class Texts:
+class TrainingTexts:
     """Examples from worlds of the train split, the same for the same key."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -41,7 +41,7 @@ class Texts:
             for initial, operations in worlds
         ]
 
-    def batch(self, key: Sequence[int], stage: Stage) -> Iterator[tuple[str, str]]:
+    def batch(self, key: Sequence[int], stage: TrainingStage) -> Iterator[tuple[str, str]]:
         """Descriptions and answers of one batch; they have as many operations as each other."""
         draws = _draws(key)
         count = draws.choice(stage.operations)
@@ -59,11 +59,13 @@ def prefix_ids(tokenizer: Tokenizer) -> TokenIds:
     return (*_bos(tokenizer), *tokenizer.encode(head))
 
 
-def example(tokenizer: Tokenizer, description: str, answer: str, *, bare: bool) -> Example:
+def example(tokenizer: Tokenizer, description: str, answer: str, *, bare: bool) -> TrainingExample:
     """The last description and its answer; a bare one has a BOS and no prompt before it."""
     given = tokenizer.encode(f"Description: {description}")
     wanted = tokenizer.encode(f"Statement: {answer}")
-    return Example((*_bos(tokenizer), *given) if bare else given, (*wanted, tokenizer.eos_id))
+    return TrainingExample(
+        (*_bos(tokenizer), *given) if bare else given, (*wanted, tokenizer.eos_id)
+    )
 
 
 def _bos(tokenizer: Tokenizer) -> TokenIds:

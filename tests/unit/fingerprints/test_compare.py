@@ -6,33 +6,33 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from benchmark.fingerprints.diff import EXIT_STATUSES, Severity, compare
+from benchmark.fingerprints.compare import EXIT_STATUSES, Severity, compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.logits import Logits
-from benchmark.fingerprints.record import Allowed, AllowedSet, Record
+from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
 from benchmark.fingerprints.scores import outcome_digests
 from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.terminal import headline, rendered, summary_lines
 from benchmark.records import Outcome
 
 
-def _flipped(record: Record, hand: ModuleType, token: int = 9) -> Record:
+def _flipped(record: Fingerprint, hand: ModuleType, token: int = 9) -> Fingerprint:
     """State 1 answers with another second token, and its first query turns round."""
     output = (record.output[0], (5, token, 1), record.output[2])
     outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
     moved = replace(record, output=output, scores=hand.by_all_scores(outcomes))
-    for stage in ("output", "answer", "outcome"):
+    for stage in ("generated_ids", "answer", "outcome"):
         moved = hand.restaged(moved, stage, (1,))
-    moved = hand.restaged(moved, "verdict", (0,))
-    assert isinstance(moved, Record)
+    moved = hand.restaged(moved, "counts", (0,))
+    assert isinstance(moved, Fingerprint)
     return moved
 
 
-def test_nothing_differs(record: Record) -> None:
+def test_nothing_differs(record: Fingerprint) -> None:
     """The same record is the same, with exit status 0 and no stage."""
     found = compare(record, record)
     assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
-    assert not found.movements
+    assert not found.stage_diffs
 
 
 def test_each_severity_has_its_exit_status() -> None:
@@ -46,7 +46,7 @@ def test_each_severity_has_its_exit_status() -> None:
 
 @pytest.mark.parametrize(("moved", "severity"), [(0.03, "noise"), (0.05, "drift")])
 def test_the_floor_parts_noise_from_drift(
-    record: Record, hand: ModuleType, moved: float, severity: str
+    record: Fingerprint, hand: ModuleType, moved: float, severity: str
 ) -> None:
     """Four times the largest difference of the repeats, 0.04 nats, is noise and more is not."""
     new = replace(hand.restaged(record, "logits", (0, 1, 2)), logits=hand.fake_logits(moved))
@@ -57,29 +57,31 @@ def test_the_floor_parts_noise_from_drift(
 
 
 @pytest.mark.parametrize(
-    "stage", [s for s in STAGES if s not in {"constraint", "logits", "verdict"}]
+    "stage", [s for s in STAGES if s not in {"constraint", "logits", "counts"}]
 )
-def test_a_stage_that_moved_alone_is_drift(record: Record, hand: ModuleType, stage: str) -> None:
+def test_a_stage_that_moved_alone_is_drift(
+    record: Fingerprint, hand: ModuleType, stage: str
+) -> None:
     """As long as no outcome changes, what moved is drift, and named."""
     found = compare(record, hand.restaged(record, stage, (0,)))
     assert (found.severity, found.stage) == (Severity.DRIFT, stage)
 
 
-def test_the_earliest_stage_is_named(record: Record, hand: ModuleType) -> None:
+def test_the_earliest_stage_is_named(record: Fingerprint, hand: ModuleType) -> None:
     """Where several moved, it began at the one that comes first in the pipeline."""
-    new = hand.restaged(hand.restaged(record, "answer", (0,)), "tokens", (0, 2))
+    new = hand.restaged(hand.restaged(record, "answer", (0,)), "prompt_ids", (0, 2))
     found = compare(record, new)
-    assert found.stage == "tokens"
+    assert found.stage == "prompt_ids"
     assert [(each.stage, len(each.states)) for each in found.moved] == [
-        ("tokens", 2),
+        ("prompt_ids", 2),
         ("answer", 1),
     ]
 
 
-def test_a_flip_is_a_regression_with_its_figures(record: Record, hand: ModuleType) -> None:
+def test_a_flip_is_a_regression_with_its_figures(record: Fingerprint, hand: ModuleType) -> None:
     """A query that turned round is counted by numops, with the margin of its token and a test."""
     found = compare(record, _flipped(record, hand))
-    assert (found.severity, found.stage) == (Severity.REGRESSION, "output")
+    assert (found.severity, found.stage) == (Severity.REGRESSION, "generated_ids")
     assert found.flips_by_numops() == {0: (0, 1)}
     (change,) = found.changes
     assert (change.old, change.position, change.old_token, change.new_token) == (1, 1, 7, 9)
@@ -88,15 +90,15 @@ def test_a_flip_is_a_regression_with_its_figures(record: Record, hand: ModuleTyp
     assert (found.test.gained, found.test.lost, found.test.clusters) == (0, 1, 2)
 
 
-def _by_exact_alone(record: Record, hand: ModuleType) -> Record:
+def _by_exact_alone(record: Fingerprint, hand: ModuleType) -> Fingerprint:
     """Of state 1 the first query is wrong by ``exact`` now, and right by ``set`` as before."""
     exact = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    moved = hand.restaged(hand.restaged(record, "outcome", (1,)), "verdict", (1,))
-    made: Record = replace(moved, scores={**record.scores, "exact": exact})
+    moved = hand.restaged(hand.restaged(record, "outcome", (1,)), "counts", (1,))
+    made: Fingerprint = replace(moved, scores={**record.scores, "exact": exact})
     return made
 
 
-def test_a_flip_by_exact_alone_is_drift_and_shown(record: Record, hand: ModuleType) -> None:
+def test_a_flip_by_exact_alone_is_drift_and_shown(record: Fingerprint, hand: ModuleType) -> None:
     """The main measure did not change, so it is no regression; it is named all the same."""
     found = compare(record, _by_exact_alone(record, hand))
     assert (found.severity, found.stage) == (Severity.DRIFT, "outcome")
@@ -105,7 +107,7 @@ def test_a_flip_by_exact_alone_is_drift_and_shown(record: Record, hand: ModuleTy
     assert found.flips_by_numops("exact") == {0: (0, 1)}
     assert [(each.stage, each.note) for each in found.moved] == [
         ("outcome", "by exact alone"),
-        ("verdict", "by exact alone"),
+        ("counts", "by exact alone"),
     ]
     (example,) = found.examples
     assert example.where == "right (+) and wrong (-) by box, score exact"
@@ -123,7 +125,7 @@ def test_a_flip_by_exact_alone_is_drift_and_shown(record: Record, hand: ModuleTy
     assert "outcomes by exact: 0 gained, 1 lost of 6 queries" in text
 
 
-def test_a_flip_by_both_scores_is_told_once(record: Record, hand: ModuleType) -> None:
+def test_a_flip_by_both_scores_is_told_once(record: Fingerprint, hand: ModuleType) -> None:
     """Where the same queries turned round by both, the second says nothing new."""
     found = compare(record, _flipped(record, hand))
     assert found.all_flips["exact"] == found.all_flips["set"]
@@ -131,18 +133,18 @@ def test_a_flip_by_both_scores_is_told_once(record: Record, hand: ModuleType) ->
     assert "by exact" not in rendered(found)
 
 
-def _older(record: Record) -> Record:
+def _older(record: Fingerprint) -> Fingerprint:
     """The record as it was made before there was a second score."""
     outcomes = {"set": record.scores["set"]}
     stages = {
         **record.stages,
         "outcome": StageRecord(tuple(outcome_digests(outcomes))),
-        "verdict": StageRecord(record.stages["verdict"].digests[:1]),
+        "counts": StageRecord(record.stages["counts"].digests[:1]),
     }
     return replace(record, scores=outcomes, stages=stages)
 
 
-def test_a_record_without_exact_is_compared_by_set(record: Record, hand: ModuleType) -> None:
+def test_a_record_without_exact_is_compared_by_set(record: Fingerprint, hand: ModuleType) -> None:
     """Against an older record only what both have is compared, and that is said."""
     for old, new, where in ((_older(record), record, "new"), (record, _older(record), "old")):
         found = compare(old, new)
@@ -155,14 +157,14 @@ def test_a_record_without_exact_is_compared_by_set(record: Record, hand: ModuleT
     assert [len(each.states) for each in lost.moved if each.stage == "outcome"] == [1]
 
 
-def test_a_token_that_was_not_kept_has_no_margin(record: Record, hand: ModuleType) -> None:
+def test_a_token_that_was_not_kept_has_no_margin(record: Fingerprint, hand: ModuleType) -> None:
     """The margin to a token less likely than those kept is not known, and no near tie."""
     found = compare(record, _flipped(record, hand, token=99))
     assert found.changes[0].margin is None
     assert found.severity == Severity.REGRESSION
 
 
-def test_a_near_tie_is_noise(record: Record, hand: ModuleType) -> None:
+def test_a_near_tie_is_noise(record: Fingerprint, hand: ModuleType) -> None:
     """An answer that turns where two tokens were nearer than twice the floor is no alarm."""
     tied = record.logits
     assert tied is not None
@@ -178,7 +180,7 @@ def test_a_near_tie_is_noise(record: Record, hand: ModuleType) -> None:
     assert compare(apart, _flipped(apart, hand)).severity == Severity.REGRESSION
 
 
-def test_a_stage_that_fails_now_is_a_regression(record: Record) -> None:
+def test_a_stage_that_fails_now_is_a_regression(record: Fingerprint) -> None:
     """An error where there was none is a regression at its stage; once known it is no news."""
     stages = {
         **record.stages,
@@ -195,7 +197,7 @@ def test_a_stage_that_fails_now_is_a_regression(record: Record) -> None:
     )
 
 
-def test_a_set_that_lost_one_token_names_it(record: Record) -> None:
+def test_a_set_that_lost_one_token_names_it(record: Fingerprint) -> None:
     """The example of a constraint off by one token says which id is gone."""
     assert record.allowed is not None
     first, second = record.allowed.sets
@@ -208,7 +210,7 @@ def test_a_set_that_lost_one_token_names_it(record: Record) -> None:
     assert len(found.examples) == 3
 
 
-def test_states_are_found_again_in_another_order(record: Record) -> None:
+def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
     """A shuffled set is still compared state by state: nothing but its order moved."""
 
     def turned(stage: StageRecord) -> StageRecord:
@@ -220,7 +222,7 @@ def test_states_are_found_again_in_another_order(record: Record) -> None:
     new = replace(
         record,
         stages={
-            name: stage if name == "verdict" else turned(stage)
+            name: stage if name == "counts" else turned(stage)
             for name, stage in record.stages.items()
         },
         path=record.path[::-1],
@@ -240,7 +242,7 @@ def test_states_are_found_again_in_another_order(record: Record) -> None:
     assert found.largest == 0.0
 
 
-def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> None:
+def test_outcomes_of_other_states_are_noticed_where_they_are(record: Fingerprint) -> None:
     """A snapshot whose outcomes were shuffled among states moves at outcome, and nowhere else."""
     stage = record.stages["outcome"]
     stages = {**record.stages, "outcome": StageRecord(stage.digests[::-1])}
@@ -249,7 +251,7 @@ def test_outcomes_of_other_states_are_noticed_where_they_are(record: Record) -> 
     assert found.stage == "outcome"
 
 
-def test_lost_states_are_a_regression(record: Record) -> None:
+def test_lost_states_are_a_regression(record: Fingerprint) -> None:
     """Fewer states are noticed at the data, whatever their outcomes."""
     stages = {
         name: StageRecord(stage.digests[:2] if len(stage.digests) > 1 else stage.digests)
@@ -261,7 +263,7 @@ def test_lost_states_are_a_regression(record: Record) -> None:
     assert headline(found).endswith("dataset, which differs: 1 states are not there any more")
 
 
-def test_a_constraint_in_one_record_only(record: Record) -> None:
+def test_a_constraint_in_one_record_only(record: Fingerprint) -> None:
     """Is said for every state, though each record follows answers of its own."""
     free = tuple((n + 40, 1) for n in range(3))
     none = replace(record, path=free, output=free, allowed=Allowed((), ((),) * 3))
@@ -276,7 +278,7 @@ def test_a_constraint_in_one_record_only(record: Record) -> None:
         assert "no constraint" in (found.examples[0].old, found.examples[0].new)
 
 
-def test_stages_of_one_record_are_not_passed_over(record: Record) -> None:
+def test_stages_of_one_record_are_not_passed_over(record: Fingerprint) -> None:
     """What only one record has cannot be compared, and that is said, not left out."""
     stages = {name: stage for name, stage in record.stages.items() if name != "logits"}
     less = replace(record, stages=stages, logits=None)
@@ -287,12 +289,12 @@ def test_stages_of_one_record_are_not_passed_over(record: Record) -> None:
         assert headline(found) == "same: nothing differs in the stages that both have"
         assert f"logits (only {where})" in "\n".join(summary_lines(found))
     assert compare(record, record).uncompared == {}
-    moved = compare(record, replace(less, stages={**stages, "tokens": StageRecord(("x",) * 3)}))
+    moved = compare(record, replace(less, stages={**stages, "prompt_ids": StageRecord(("x",) * 3)}))
     assert "only in the old record" in rendered(moved)
 
 
 def test_the_example_is_where_log_probabilities_moved_most(
-    record: Record, hand: ModuleType
+    record: Fingerprint, hand: ModuleType
 ) -> None:
     """Not only that of the recorded token: another one's, at the third place of the third state."""
     logits = hand.fake_logits()
@@ -305,7 +307,7 @@ def test_the_example_is_where_log_probabilities_moved_most(
     assert "9: -2.0000" in example.new
 
 
-def test_states_that_are_there_twice_are_paired_in_their_order(record: Record) -> None:
+def test_states_that_are_there_twice_are_paired_in_their_order(record: Fingerprint) -> None:
     """The same record is the same, whatever its states."""
     digests = record.stages["dataset"].digests
     twice = StageRecord((digests[0], digests[0], digests[2]))
@@ -314,22 +316,24 @@ def test_states_that_are_there_twice_are_paired_in_their_order(record: Record) -
 
 
 @pytest.mark.parametrize("stage", list(STAGES)[1:])
-def test_a_stage_that_fails_in_both(record: Record, stage: str) -> None:
+def test_a_stage_that_fails_in_both(record: Fingerprint, stage: str) -> None:
     """In the same words it has not moved; in others it says the new ones."""
     one, other = (
         replace(record, stages={**record.stages, stage: StageRecord(failed=words)})
         for words in ("a", "b")
     )
     assert compare(one, one).severity is Severity.SAME
-    (movement,) = compare(one, other).movements
-    assert (movement.stage, movement.failed, movement.states) == (stage, "b", ())
+    (stage_diff,) = compare(one, other).stage_diffs
+    assert (stage_diff.stage, stage_diff.failed, stage_diff.states) == (stage, "b", ())
 
 
-def test_what_others_do_beside_one_that_fails_in_both(record: Record) -> None:
-    """One family of a sentinel fails as before, and another one's tokens move: that is seen."""
+def test_what_others_do_beside_one_that_fails_in_both(record: Fingerprint) -> None:
+    """One family fails as before, and the tokens of another one move: that is seen."""
     old, new = (
-        replace(record, stages={**record.stages, "tokens": StageRecord(("x", each, "z"), "a: no")})
+        replace(
+            record, stages={**record.stages, "prompt_ids": StageRecord(("x", each, "z"), "a: no")}
+        )
         for each in ("one", "two")
     )
-    (movement,) = compare(old, new).movements
-    assert (movement.stage, movement.states, movement.failed) == ("tokens", (1,), None)
+    (stage_diff,) = compare(old, new).stage_diffs
+    assert (stage_diff.stage, stage_diff.states, stage_diff.failed) == ("prompt_ids", (1,), None)

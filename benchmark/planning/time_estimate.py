@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from benchmark.planning.memory import EIGHT_BIT, cache_bytes, element_bytes, weight_bytes
-from benchmark.planning.planning import Assumptions, Drafted, Gpu, Workload
-from benchmark.planning.shape import Shape
+from benchmark.planning.planning import Assumptions, Drafted, GpuSpec, Workload
+from benchmark.planning.shape import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassCost:
     """One run through the model: in each row so many new tokens, some scored, up to a length."""
 
     rows: int
@@ -52,7 +52,7 @@ def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
     return Decoding(batch_size, prompt, answer, answer)
 
 
-def pass_seconds(shape: Shape, dtype: str, gpu: Gpu, work: Pass) -> float:
+def pass_seconds(shape: ModelShape, dtype: str, gpu: GpuSpec, work: PassCost) -> float:
     """The least time of a pass on one GPU.
 
     Layers shared between several GPUs run one after the other, not at once. Weights in 8 bit are
@@ -66,9 +66,9 @@ def pass_seconds(shape: Shape, dtype: str, gpu: Gpu, work: Pass) -> float:
 
 
 def drafted_seconds(
-    shape: Shape,
+    shape: ModelShape,
     dtype: str,
-    gpu: Gpu,
+    gpu: GpuSpec,
     work: Workload,
     how: Drafted,
     assumed: Assumptions,
@@ -85,28 +85,30 @@ def drafted_seconds(
     seen = work.shared_tokens + own
     each = how.tokens / how.passes, how.scored / how.passes
     step = _roofline(shape, dtype, gpu, cache, _operations(shape, *each, seen))
-    read = pass_seconds(shape, dtype, gpu, Pass(1, work.shared_tokens, 0, work.shared_tokens))
+    read = pass_seconds(shape, dtype, gpu, PassCost(1, work.shared_tokens, 0, work.shared_tokens))
     passes, least = work.states * how.passes, assumed.seconds_a_layer * shape.layers
     return Seconds(
         at_least=read + passes * step, about=max(read, least) + passes * max(step, least)
     )
 
 
-def _operations(shape: Shape, tokens: float, scored: float, seen: float) -> float:
+def _operations(shape: ModelShape, tokens: float, scored: float, seen: float) -> float:
     """Of a pass whose tokens each look at so many: two a product, as hardware counts them."""
     # For the scores, and for mixing the values.
     attention = 4 * shape.layers * shape.heads * shape.head_dim * seen
     return tokens * (2 * shape.linear + attention) + scored * 2 * shape.head
 
 
-def _roofline(shape: Shape, dtype: str, gpu: Gpu, cache: float, operations: float) -> float:
+def _roofline(
+    shape: ModelShape, dtype: str, gpu: GpuSpec, cache: float, operations: float
+) -> float:
     moved = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype) + cache
     rate = gpu.flops.float32 if dtype == "float32" else gpu.flops.float16
     return max(moved / gpu.bandwidth, operations / rate)
 
 
 def decoding_seconds(
-    shape: Shape, dtype: str, gpu: Gpu, states: int, how: Decoding, assumed: Assumptions
+    shape: ModelShape, dtype: str, gpu: GpuSpec, states: int, how: Decoding, assumed: Assumptions
 ) -> Seconds:
     """The time of decoding the states, without loading the model.
 
@@ -116,9 +118,9 @@ def decoding_seconds(
     rows = ceil(states / batches)
     tokens = how.tokens_per_state / how.passes_per_state
     length = how.prompt_tokens + how.tokens_per_state / 2
-    prompt = Pass(rows, how.prompt_tokens, 1, how.prompt_tokens)
+    prompt = PassCost(rows, how.prompt_tokens, 1, how.prompt_tokens)
     read = pass_seconds(shape, dtype, gpu, prompt)
-    step = pass_seconds(shape, dtype, gpu, Pass(rows, tokens, tokens, length))
+    step = pass_seconds(shape, dtype, gpu, PassCost(rows, tokens, tokens, length))
     least = assumed.seconds_a_layer * shape.layers
     return Seconds(
         at_least=batches * (read + how.passes_per_state * step),
@@ -126,7 +128,7 @@ def decoding_seconds(
     )
 
 
-def loading_seconds(shape: Shape, dtype: str, assumed: Assumptions) -> float:
+def loading_seconds(shape: ModelShape, dtype: str, assumed: Assumptions) -> float:
     """The assumed time of reading the weights from disk, where they lie in 16 bit, or 32."""
     stored = "bfloat16" if dtype == EIGHT_BIT else dtype
     return weight_bytes(shape, stored) / assumed.disk_bytes_per_second

@@ -5,19 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.planning.architectures import configuration
-from benchmark.planning.duration import (
+from benchmark.planning.planning import Assumptions, Drafted, Flops, GpuSpec, Workload
+from benchmark.planning.shape import ModelShape, shape
+from benchmark.planning.time_estimate import (
     Decoding,
-    Pass,
+    PassCost,
     decoding_seconds,
     drafted_seconds,
     loading_seconds,
     pass_seconds,
     plain_decoding,
 )
-from benchmark.planning.planning import Assumptions, Drafted, Flops, Gpu, Workload
-from benchmark.planning.shape import Shape, shape
 
-SMALL = Shape(
+SMALL = ModelShape(
     linear=1000,
     linear_rows=10,
     other=300,
@@ -40,8 +40,8 @@ ASSUMED = Assumptions(
 )
 
 
-def _gpu(bandwidth: float, flops: float) -> Gpu:
-    return Gpu(
+def _gpu(bandwidth: float, flops: float) -> GpuSpec:
+    return GpuSpec(
         memory_gb=1,
         bandwidth=bandwidth,
         flops=Flops(float16=flops, float32=flops / 4),
@@ -63,7 +63,7 @@ WORK = Workload(
     ),
 )
 MEMORY_BOUND, COMPUTE_BOUND = _gpu(1.0, 1e12), _gpu(1e12, 1.0)
-ONE = Pass(rows=3, tokens=1, scored=1, length=8)
+ONE = PassCost(rows=3, tokens=1, scored=1, length=8)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_operations_of_a_pass(dtype: str, rate: float) -> None:
 def test_attention_counts_the_pairs_of_positions() -> None:
     """Over a whole prompt each position sees those up to itself, half a position counted off."""
     length = 40
-    whole = Pass(rows=1, tokens=length, scored=0, length=length)
+    whole = PassCost(rows=1, tokens=length, scored=0, length=length)
     seen = sum(position + 0.5 for position in range(length))
     products = length * 1000 + 2 * 2 * 2 * 5 * seen
     assert pass_seconds(SMALL, "bfloat16", COMPUTE_BOUND, whole) == pytest.approx(2 * products)
@@ -100,11 +100,11 @@ def test_llama_on_an_h100() -> None:
     """One token of Llama 2 7B takes what reading its 13.2 GB takes: 3.9 ms."""
     found = shape(configuration("meta-llama/Llama-2-7b-hf"))
     gpu = _gpu(3.35e12, 989e12)
-    seconds = pass_seconds(found, "bfloat16", gpu, Pass(1, 1, 1, 1))
+    seconds = pass_seconds(found, "bfloat16", gpu, PassCost(1, 1, 1, 1))
     assert seconds == pytest.approx(13.21e9 / 3.35e12, rel=0.001)
 
 
-def _naive(how: Decoding, states: int, gpu: Gpu, least: float) -> float:
+def _naive(how: Decoding, states: int, gpu: GpuSpec, least: float) -> float:
     """The passes of every batch, added up one by one."""
     batches = -(-states // how.batch_size)
     rows = -(-states // batches)
@@ -112,10 +112,10 @@ def _naive(how: Decoding, states: int, gpu: Gpu, least: float) -> float:
     length = how.prompt_tokens + how.tokens_per_state / 2
     total = 0.0
     for _ in range(batches):
-        first = Pass(rows, how.prompt_tokens, 1, how.prompt_tokens)
+        first = PassCost(rows, how.prompt_tokens, 1, how.prompt_tokens)
         total += max(pass_seconds(SMALL, "bfloat16", gpu, first), 2 * least)
         for _ in range(int(how.passes_per_state)):
-            step = Pass(rows, tokens, tokens, length)
+            step = PassCost(rows, tokens, tokens, length)
             total += max(pass_seconds(SMALL, "bfloat16", gpu, step), 2 * least)
     return total
 
@@ -129,7 +129,7 @@ def _naive(how: Decoding, states: int, gpu: Gpu, least: float) -> float:
     gpu=st.sampled_from([MEMORY_BOUND, COMPUTE_BOUND]),
 )
 def test_decoding_adds_up_passes(
-    states: int, batch_size: int, passes: int, tokens: int, least: float, gpu: Gpu
+    states: int, batch_size: int, passes: int, tokens: int, least: float, gpu: GpuSpec
 ) -> None:
     """The time is the sum over all passes, each at least as long as launching its layers."""
     how = Decoding(batch_size, 20, tokens, passes)
@@ -174,7 +174,7 @@ def test_a_smaller_batch_than_measured_takes_the_smallest() -> None:
         (COMPUTE_BOUND, 4 * (2000 + 80 * 2) + 9 * 12 * (2000 + 80 * 12.5) + 9 * 3 * 200),
     ],
 )
-def test_drafted_decoding_by_hand(gpu: Gpu, expected: float) -> None:
+def test_drafted_decoding_by_hand(gpu: GpuSpec, expected: float) -> None:
     """What prompts share is read and kept once, and a pass has several tokens of each row."""
     found = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), ASSUMED)
     assert found.at_least == pytest.approx(expected)

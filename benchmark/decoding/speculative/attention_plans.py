@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.decoding.speculative.attention import Mask
 from benchmark.decoding.speculative.batch import Batch, Span
 from benchmark.decoding.speculative.cache import RaggedCache
-from benchmark.decoding.speculative.cost_model import Pace
+from benchmark.decoding.speculative.cost_model import CostModel
 
 
 class Heads(NamedTuple):
@@ -23,7 +23,7 @@ class Heads(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AttentionGroup:
     """Rows whose queries are attended together, padded to the longest.
 
     Attributes:
@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AttentionPlan:
     """A pass as indices.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
 
     sources: torch.Tensor | None
     targets: torch.Tensor
-    groups: list[Group]
+    groups: list[AttentionGroup]
     padded: torch.Tensor
     given: torch.Tensor
     prefix_mask: Mask | None
@@ -75,11 +75,11 @@ class Plan:
 def plan(
     batch: Batch,
     cache: RaggedCache,
-    pace: Pace,
+    pace: CostModel,
     heads: Heads,
     window: int | None,
     device: torch.device,
-) -> Plan:
+) -> AttentionPlan:
     """The plan of a batch for layers that see ``window`` tokens, or all where that is None."""
     bundles = _bundles(batch.spans, pace)
     groups = [_group(spans, window, device) for spans in bundles]
@@ -94,7 +94,7 @@ def plan(
         for spans, group in zip(bundles, groups, strict=True)
         if group.alone is None
     ]
-    return Plan(
+    return AttentionPlan(
         None if in_order else sources,
         cache.rows(slots, positions, heads.keys),
         groups,
@@ -110,7 +110,7 @@ def seen(places: torch.Tensor, length: int, window: int | None) -> torch.Tensor:
     return back >= 0 if window is None else (back >= 0) & (back < window)
 
 
-def _bundles(spans: Sequence[Span], pace: Pace) -> list[list[Span]]:
+def _bundles(spans: Sequence[Span], pace: CostModel) -> list[list[Span]]:
     """Rows with few tokens together with their neighbours, rows with many by themselves."""
     together: defaultdict[int, list[Span]] = defaultdict(list)
     apart: list[list[Span]] = []
@@ -122,7 +122,7 @@ def _bundles(spans: Sequence[Span], pace: Pace) -> list[list[Span]]:
     return [*together.values(), *apart]
 
 
-def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> Group:
+def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> AttentionGroup:
     """The spans padded, with the slots between theirs, which are asked nothing."""
     first, last = min(span.slot for span in spans), max(span.slot for span in spans)
     slots, places = last + 1 - first, max(span.length for span in spans)
@@ -133,10 +133,10 @@ def _group(spans: Sequence[Span], window: int | None, device: torch.device) -> G
         where[slot - first, :length] = range(position, position + length)
     mask = Mask(seen(torch.from_numpy(where).to(device), longest, window))
     alone = slice(spans[0].start, spans[0].start + places) if slots == 1 else None
-    return Group(slice(first, last + 1), longest, places, alone, mask)
+    return AttentionGroup(slice(first, last + 1), longest, places, alone, mask)
 
 
-def _padded(spans: Sequence[Span], group: Group, heads: Heads) -> NDArray[np.int64]:
+def _padded(spans: Sequence[Span], group: AttentionGroup, heads: Heads) -> NDArray[np.int64]:
     """Which rows of all queries, those of a token by head, stand where in a group."""
     # Padding is the first token of the pass: anything would do.
     tokens = np.zeros((group.count, group.places), np.int64)
@@ -147,7 +147,7 @@ def _padded(spans: Sequence[Span], group: Group, heads: Heads) -> NDArray[np.int
 
 
 def _given(
-    bundles: Sequence[Sequence[Span]], groups: Sequence[Group], tokens: int, heads: Heads
+    bundles: Sequence[Sequence[Span]], groups: Sequence[AttentionGroup], tokens: int, heads: Heads
 ) -> NDArray[np.int64]:
     """Where in the outputs of all groups those of each token are."""
     first, step = (np.zeros(tokens, np.int64) for _ in range(2))

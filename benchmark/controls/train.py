@@ -23,7 +23,7 @@ from benchmark.runs.store.files import write_text
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-    from benchmark.controls.training import Line, Say
+    from benchmark.controls.loop import LogLine, Say
     from benchmark.models.tokenizer import TransformersTokenizer
 
 _IDENTITY = "recipe.json"
@@ -44,12 +44,12 @@ def train_controls(recipe: Recipe, out: Path, seed: int, names: Iterable[str], s
         if name not in recipe.models:
             known = ", ".join(recipe.models)
             raise SettingError(f"the recipe has no control {name!r}; choose one of {known}")
-    making = Making(recipe, out, seed, say)
+    making = ControlTraining(recipe, out, seed, say)
     for name in wanted:
         making.control(name)
 
 
-class Making:
+class ControlTraining:
     """The controls of one recipe and one seed in one folder."""
 
     def __init__(self, recipe: Recipe, out: Path, seed: int, say: "Say") -> None:
@@ -115,14 +115,14 @@ class Making:
         """Train in the hidden folder; the folder in it that holds the finished control."""
         import torch
 
-        from benchmark.controls.measuring import dev_measure
-        from benchmark.controls.training import Training
+        from benchmark.controls.evaluate import dev_measure
+        from benchmark.controls.loop import TrainingLoop
 
         torch.set_num_threads(1)  # sums are added up in another order with more
         tokenizer = self._tokenizer(name)
         model = self._model(name, begun, tokenizer)
         measure = dev_measure(self._recipe, tokenizer)
-        training = Training(self._recipe, name, self._seed, tokenizer, measure)
+        training = TrainingLoop(self._recipe, name, self._seed, tokenizer, measure)
         self._say(f"training {name}")
         log = training.run(model, work / "checkpoint.pt", self._say)
         finished = work / "finished"
@@ -133,11 +133,11 @@ class Making:
         return finished
 
     def _tokenizer(self, name: str) -> "TransformersTokenizer":
-        from benchmark.controls.texts import Texts
+        from benchmark.controls.data import TrainingTexts
         from benchmark.controls.vocabulary import train_tokenizer
         from benchmark.models.tokenizer import TransformersTokenizer
 
-        texts = Texts(self._recipe).prompts((self._seed,), self._recipe.vocabulary_texts)
+        texts = TrainingTexts(self._recipe).prompts((self._seed,), self._recipe.vocabulary_texts)
         return TransformersTokenizer(train_tokenizer(texts, self._recipe.vocabulary_size), name)
 
     def _model(
@@ -170,7 +170,7 @@ def write_model(
     tokenizer.raw.save_pretrained(folder)
 
 
-def write_log(log: "Sequence[Line]", path: Path) -> None:
+def write_log(log: "Sequence[LogLine]", path: Path) -> None:
     """The training log as CSV."""
     rows = [asdict(line) for line in log]
     text = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]

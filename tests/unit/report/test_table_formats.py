@@ -6,17 +6,22 @@ from html.parser import HTMLParser
 
 import pytest
 
-from benchmark.report.data import Material
-from benchmark.report.forms import FORMS, comma_separated, html, latex, markdown
-from benchmark.report.grid import Cell, Grid, Row, heading
+from benchmark.report.data import ReportData
 from benchmark.report.page import tables
+from benchmark.report.table_formats import FORMS, comma_separated, html, latex, markdown
+from benchmark.report.table_model import TableCell, TableModel, TableRow, heading
 
 HOSTILE = 'a|b\n<b>`*_[x](y)_*` & 5% $x_1^2$ #{}~\\ "q" </td><script>'
 
 
-def _grid(text: str) -> Grid:
-    rows = (heading("part"), Row((Cell(text), Cell("65.54", "63.0 to 68.1", 0.6554))))
-    return Grid("table-9", "Table 9: a title", "A caption.", ("Model", "Overall (5,012)"), rows)
+def _grid(text: str) -> TableModel:
+    rows = (
+        heading("part"),
+        TableRow((TableCell(text), TableCell("65.54", "63.0 to 68.1", 0.6554))),
+    )
+    return TableModel(
+        "table-9", "Table 9: a title", "A caption.", ("Model", "Overall (5,012)"), rows
+    )
 
 
 def test_markdown() -> None:
@@ -62,7 +67,7 @@ _TEXT, _SMALL, _GAP = 7 * 0.569, 5 * 0.681, 3.0
 """In points: a digit of cmr7 and of cmr5 (a comma is 0.6 of it), and twice \\tabcolsep."""
 
 
-def test_latex_of_the_widest_table_fits_a_page(published_material: Material) -> None:
+def test_latex_of_the_widest_table_fits_a_page(published_material: ReportData) -> None:
     """By the widths of Computer Modern, "measured" rows too, Table 6 is under 455 points."""
     (grid,) = (each for each in tables(published_material) if each.id == "table-6")
     rows = [line for line in latex(grid).splitlines() if line.count(" & ") == 10]
@@ -80,7 +85,7 @@ def test_latex_of_the_widest_table_fits_a_page(published_material: Material) -> 
     assert sum(widest) + len(", measured") * _TEXT + 10 * _GAP < 455
 
 
-def test_csv_of_rows_and_of_records(published_material: Material) -> None:
+def test_csv_of_rows_and_of_records(published_material: ReportData) -> None:
     """Tables of words are written row by row, with their part; those of figures by the figure."""
     (row,) = csv.DictReader(io.StringIO(comma_separated(_grid(HOSTILE))))
     assert row == {"part": "part", "Model": HOSTILE, "Overall (5,012)": "65.54"}
@@ -122,7 +127,7 @@ def test_html() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_table_has_every_form(form: str, material: Material) -> None:
+def test_every_table_has_every_form(form: str, material: ReportData) -> None:
     """Tables 1, 3, 4 and 6 are written in each form, with their title or figures."""
     grids = tables(material)
     assert [grid.id for grid in grids] == ["table-1", "table-3", "table-4", "table-6"]

@@ -42,7 +42,7 @@ class Packed(Protocol):
         """The weights, bit for bit, shape (out features, in features); None where it cannot."""
 
 
-class Product(Protocol):
+class MatmulBackend(Protocol):
     """A way to multiply."""
 
     @property
@@ -89,7 +89,7 @@ class Mkl:
 class Widened:
     """Numbers of 16 bit multiplied as float32: products that are summed whole and rounded once."""
 
-    def __init__(self, within: Product) -> None:
+    def __init__(self, within: MatmulBackend) -> None:
         """Take the product in float32."""
         self._within = within
         self.name = f"{within.name} in float32"
@@ -146,7 +146,7 @@ def packable(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Li
             yield layer
 
 
-def product_for(model: "PreTrainedModel") -> Product | None:
+def matmul_backend_for(model: "PreTrainedModel") -> MatmulBackend | None:
     """The quickest product for a model here; None where its own layers are to be left alone."""
     if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
         return None
@@ -163,7 +163,7 @@ def product_for(model: "PreTrainedModel") -> Product | None:
 
 
 @cache
-def _half(*, widened: bool) -> Product | None:
+def _half(*, widened: bool) -> MatmulBackend | None:
     """The product in bfloat16, by MKL where that can be had and is clearly quicker."""
     own = _one_dnn(torch.bfloat16)
     if not widened:
@@ -173,7 +173,7 @@ def _half(*, widened: bool) -> Product | None:
 
 
 @cache
-def _one_dnn(dtype: torch.dtype) -> Product | None:
+def _one_dnn(dtype: torch.dtype) -> MatmulBackend | None:
     """oneDNN, where this processor has the instructions for it."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
@@ -202,14 +202,14 @@ def _takes_any_rows(outputs: int, inputs: int) -> bool:
     return True
 
 
-def _drawn(product: Product, dtype: torch.dtype, size: int) -> Packed:
+def _drawn(product: MatmulBackend, dtype: torch.dtype, size: int) -> Packed:
     """Random weights of a square layer."""
     generator = torch.Generator().manual_seed(0)
     numbers = torch.randn(size, size, generator=generator, dtype=torch.float32)
     return product.pack(numbers.to(dtype))
 
 
-def _seconds(product: Product) -> float:
+def _seconds(product: MatmulBackend) -> float:
     """Of a layer of a small model in bfloat16, the quickest of a few times."""
     packed = _drawn(product, torch.bfloat16, 1024)
     states = torch.zeros(256, 1024, dtype=torch.bfloat16)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models import sources as module
-from benchmark.models.sources import (
-    Source,
+from benchmark.models import downloads as module
+from benchmark.models.downloads import (
     SourceFile,
+    VocabularySource,
     fetch,
     load_source_tokenizer,
     source,
@@ -36,7 +36,7 @@ def _file(member: str, name: str) -> SourceFile:
     return SourceFile((member,), name, hashlib.sha256(CONTENTS[member]).hexdigest())
 
 
-FIRST = Source(
+FIRST = VocabularySource(
     name="first",
     what="a test",
     registry="pip",
@@ -248,7 +248,7 @@ def test_cache_without_a_cache_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert FIRST.folder == tmp_path / ".cache" / "entity-tracking-benchmark" / "first"
 
 
-def _refusal(wanted: Source) -> str:
+def _refusal(wanted: VocabularySource) -> str:
     """The one line with which fetching is refused."""
     with pytest.raises(ModelError) as refused:
         fetch(wanted)

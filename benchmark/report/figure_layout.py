@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class FigureLayout:
     """Where the panels stand, in inches from the left and the bottom.
 
     Fixed, so that a figure does not hang on what a font measures.

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from benchmark.report.grid import Cell, Grid, Row, Value
+from benchmark.report.table_model import TableCell, TableModel, TableRow, Value
 from benchmark.report.templates import environment
 
 _LATEX = {
@@ -25,7 +25,7 @@ _LATEX = {
 }
 
 
-def markdown(grid: Grid) -> str:
+def markdown(grid: TableModel) -> str:
     """A pipe table with title and caption."""
     align = [":--" if n < grid.words else "--:" for n in range(len(grid.columns))]
     lines = [f"### {_plain(grid.title)}", "", _line(map(_plain, grid.columns)), _line(align)]
@@ -33,7 +33,7 @@ def markdown(grid: Grid) -> str:
     return "\n".join([*lines, "", _plain(grid.caption), ""])
 
 
-def latex(grid: Grid) -> str:
+def latex(grid: TableModel) -> str:
     """A ``longtable`` of booktabs, which breaks over pages; its first lines name the packages.
 
     What stands smaller beside a figure comes in a row below it, so that eleven columns fit a
@@ -68,7 +68,7 @@ def latex(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def comma_separated(grid: Grid) -> str:
+def comma_separated(grid: TableModel) -> str:
     """A row a figure where the table is of figures, else a row a row."""
     out = io.StringIO()
     records = grid.records or tuple(_as_records(grid))
@@ -78,12 +78,12 @@ def comma_separated(grid: Grid) -> str:
     return out.getvalue()
 
 
-def html(grid: Grid) -> str:
+def html(grid: TableModel) -> str:
     """A page of its own, without scripts."""
     return environment().get_template("table.html.jinja").render(grid=grid)
 
 
-FORMS: Mapping[str, Callable[[Grid], str]] = {
+FORMS: Mapping[str, Callable[[TableModel], str]] = {
     "html": html,
     "md": markdown,
     "csv": comma_separated,
@@ -92,7 +92,7 @@ FORMS: Mapping[str, Callable[[Grid], str]] = {
 """The forms by the ending of their files."""
 
 
-def _as_records(grid: Grid) -> Iterable[dict[str, Value]]:
+def _as_records(grid: TableModel) -> Iterable[dict[str, Value]]:
     part = ""
     for row in grid.rows:
         if row.kind == "heading":
@@ -102,11 +102,11 @@ def _as_records(grid: Grid) -> Iterable[dict[str, Value]]:
         yield {**({"part": part} if part else {}), **dict(named)}
 
 
-def _padded(row: Row, columns: int, form: Callable[[Row, Cell], str]) -> list[str]:
+def _padded(row: TableRow, columns: int, form: Callable[[TableRow, TableCell], str]) -> list[str]:
     return [*(form(row, cell) for cell in row.cells), *[""] * (columns - len(row.cells))]
 
 
-def _markdown_cell(row: Row, cell: Cell) -> str:
+def _markdown_cell(row: TableRow, cell: TableCell) -> str:
     text = _plain(cell.text) + (f" ({_plain(cell.small)})" if cell.small else "")
     return f"**{text}**" if row.kind == "heading" else text
 
@@ -130,7 +130,7 @@ def _latex_head(columns: Iterable[str]) -> Iterator[str]:
         yield " & ".join(rf"\tiny {count}" if count else "" for count in counts) + r" \\"
 
 
-def _latex_row(row: Row, columns: int) -> Iterator[str]:
+def _latex_row(row: TableRow, columns: int) -> Iterator[str]:
     if row.kind == "heading":
         words = _tex(row.cells[0].text)
         yield rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{words}}}}} \\"
@@ -142,7 +142,7 @@ def _latex_row(row: Row, columns: int) -> Iterator[str]:
         yield " & ".join(map(_latex_small, row.cells)) + r" \\"
 
 
-def _latex_small(cell: Cell) -> str:
+def _latex_small(cell: TableCell) -> str:
     """An interval with an en dash for its "to", which is narrower; nothing where there is none."""
     small = re.sub(r"(?<=\d) to (?=\d)", "\N{EN DASH}", cell.small)
     return rf"\tiny {_tex(small)}" if small else ""

@@ -10,10 +10,10 @@ from pickle import UnpicklingError
 import torch
 from transformers import LlamaForCausalLM
 
-from benchmark.controls.measuring import Measure
+from benchmark.controls.data import TrainingTexts, example, prefix_ids
+from benchmark.controls.evaluate import Measure
 from benchmark.controls.network import adamw, answer_loss, learning_rate
-from benchmark.controls.recipe import Recipe, Stage
-from benchmark.controls.texts import Texts, example, prefix_ids
+from benchmark.controls.recipe import Recipe, TrainingStage
 from benchmark.errors import ResumeError
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of the training log; accuracies in per cent, on the dev split."""
 
     step: int
@@ -32,17 +32,17 @@ class Line:
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingState:
     """How far a training is: what a checkpoint holds."""
 
     model: LlamaForCausalLM
     optimizer: torch.optim.Optimizer
     step: int = 0
-    log: list[Line] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
 
-class Training:
+class TrainingLoop:
     """The steps of one control, numbered through all its stages.
 
     What a step does follows from the seed, the step's number and the weights alone, so that a
@@ -62,7 +62,7 @@ class Training:
         self._key = (seed, recipe.models[name].seed)
         self._tokenizer = tokenizer
         self._measure = measure
-        self._texts = Texts(recipe)
+        self._texts = TrainingTexts(recipe)
         self._prefix = prefix_ids(tokenizer)
         self._plan = [
             (stage, step)
@@ -70,9 +70,9 @@ class Training:
             for step in range(recipe.stages[stage].steps)
         ]
 
-    def run(self, model: LlamaForCausalLM, checkpoint: Path, say: Say) -> list[Line]:
+    def run(self, model: LlamaForCausalLM, checkpoint: Path, say: Say) -> list[LogLine]:
         """Train the model in place, from the checkpoint where there is one; the log."""
-        progress = Progress(model, adamw(model, self._recipe.optimizer))
+        progress = TrainingState(model, adamw(model, self._recipe.optimizer))
         if checkpoint.exists():
             load(progress, checkpoint)
             say(f"going on at step {progress.step} of {len(self._plan)}")
@@ -88,7 +88,7 @@ class Training:
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == len(self._plan)
 
-    def _step(self, progress: Progress) -> None:
+    def _step(self, progress: TrainingState) -> None:
         name, step = self._plan[progress.step]
         stage = self._recipe.stages[name]
         if step == 0:
@@ -103,19 +103,19 @@ class Training:
         progress.losses.append(loss.item())
         progress.step += 1
 
-    def _loss(self, model: LlamaForCausalLM, stage: Stage, step: int) -> torch.Tensor:
+    def _loss(self, model: LlamaForCausalLM, stage: TrainingStage, step: int) -> torch.Tensor:
         examples = [
             example(self._tokenizer, description, answer, bare=not stage.prefix)
             for description, answer in self._texts.batch((*self._key, step), stage)
         ]
         return answer_loss(model, examples, self._prefix if stage.prefix else ())
 
-    def _measured(self, progress: Progress) -> str:
+    def _measured(self, progress: TrainingState) -> str:
         stage, _ = self._plan[progress.step - 1]
         loss = sum(progress.losses) / len(progress.losses)
         progress.losses.clear()
         untouched, touched = self._measure(progress.model)
-        line = Line(progress.step, stage, round(loss, 4), round(untouched, 2), round(touched, 2))
+        line = LogLine(progress.step, stage, round(loss, 4), round(untouched, 2), round(touched, 2))
         progress.log.append(line)
         return (
             f"step {line.step} of {len(self._plan)}, {stage}: loss {line.loss:.3f}, "
@@ -134,7 +134,7 @@ class _Clock:
         return f"about {math.ceil(pace * (self._last - step) / 60)} min left"
 
 
-def save(progress: Progress, path: Path) -> None:
+def save(progress: TrainingState, path: Path) -> None:
     """Write the checkpoint at once or not at all."""
     temporary = path.with_suffix(".part")
     torch.save(
@@ -150,7 +150,7 @@ def save(progress: Progress, path: Path) -> None:
     temporary.replace(path)
 
 
-def load(progress: Progress, path: Path) -> None:
+def load(progress: TrainingState, path: Path) -> None:
     """Bring the progress to where the checkpoint was written.
 
     Raises:
@@ -164,10 +164,10 @@ def load(progress: Progress, path: Path) -> None:
         ) from error
 
 
-def _load(progress: Progress, path: Path) -> None:
+def _load(progress: TrainingState, path: Path) -> None:
     there = torch.load(path, weights_only=True)
     progress.model.load_state_dict(there["model"])
     progress.optimizer.load_state_dict(there["optimizer"])
     progress.step = there["step"]
-    progress.log = [Line(**line) for line in there["log"]]
+    progress.log = [LogLine(**line) for line in there["log"]]
     progress.losses = there["losses"]

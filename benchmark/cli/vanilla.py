@@ -1,4 +1,4 @@
-"""``plain``: what the libraries give when they are used as their documentation says."""
+"""``vanilla``: record the libraries used as their documentation says."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @takes_data("data", "password", "states", "seed", states=4)
-def plain(
+def vanilla(
     model: Annotated[Path, typer.Argument(help="A folder or a GGUF file.")],
     out: Annotated[Path, typer.Option(help="NAME.json or NAME.json.gz, for compare.")],
     data: "DataRequest",
 ) -> None:
-    """Record the stages of plain use: AutoTokenizer, from_transformers, a str prompt."""
-    from benchmark.fingerprints.vanilla import plain_use
+    """Record the stages of vanilla use: AutoTokenizer, from_transformers, a str prompt."""
+    from benchmark.fingerprints.vanilla import vanilla_fingerprint
 
     check_record_name(out)
-    record = plain_use(model, data)
+    record = vanilla_fingerprint(model, data)
     keep_record(record, out)

