@@ -1,4 +1,4 @@
-"""What the verbs that compare two measurements share."""
+"""Shared code of the commands that compare two measurements."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def measure_both(
     store: Path, base: "RunRequest", variant: "RunRequest", *, quiet: bool = False
 ) -> "PairedComparison":
-    """The comparison of two measurements of the store, made now where they are not there."""
+    """Compare two measurements of the store, measuring first if one is missing."""
     from rich.console import Console
 
     from benchmark.runs.model_store import ModelStore
@@ -33,7 +33,7 @@ def show(
     *,
     as_json: bool,
 ) -> None:
-    """Print the comparison as a table and a sentence, or as JSON with ``more`` in it."""
+    """Print the comparison as a table and a sentence, or as JSON that includes ``more``."""
     from rich.console import Console
 
     from benchmark.runs.paired_table import comparison_table

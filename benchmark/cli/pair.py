@@ -1,4 +1,4 @@
-"""``pair``: two models, and whether the one is better than the other."""
+"""``pair``: compare two models on the same states."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @takes_data()
 @takes_settings("protocol", "device", "dtype", "batch_size")
 def pair(
-    base: Annotated[str, typer.Argument(help="A key of the registry, or a model as for run.")],
-    variant: Annotated[str, typer.Argument(help="The model trained further, likewise.")],
+    base: Annotated[str, typer.Argument(help="A registry key, or a model as for run.")],
+    variant: Annotated[str, typer.Argument(help="The further trained model, likewise.")],
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
     *,
@@ -36,7 +36,7 @@ def pair(
 ) -> None:
     """Measure two models on the same states and compare them, clustered by sequence.
 
-    A measurement that is in the store already is not made again.
+    Measurements that are already in the store are reused.
     """
     from benchmark.hypotheses.pair_verdict import judge
     from benchmark.models.registry import Pair, find_pair, wanted_registry

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-import numpy as np
-
 from benchmark.fingerprints.alignment import Alignment, align
 from benchmark.fingerprints.attribution import suspects
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
@@ -17,14 +15,12 @@ from benchmark.fingerprints.scores import common_scores
 from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.records import Outcome
+from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import PairedTest, paired_test
 
 __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
 
 _EXAMPLES = 3
-
-_SEED = 20240531
-"""Of the signs, so that the same records give the same p-value."""
 
 
 def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
@@ -93,5 +89,4 @@ def _tests(old: Fingerprint, new: Fingerprint, alignment: Alignment) -> dict[str
 
 
 def _test(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedTest:
-    rng = np.random.Generator(np.random.PCG64(_SEED))
-    return paired_test(before, after, rng, lambda _: True)
+    return paired_test(before, after, fresh_rng(), lambda _: True)

@@ -13,10 +13,10 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.models.hardware import on_threads
 from benchmark.records import Outcome
 from benchmark.runs.requests import Progress, Quiet
+from benchmark.stats.constants import fresh_rng
 
 Scores = Mapping[str, Sequence[Outcome]]
 
-_SEED = 20240531
 _THREADS = (1, 2, 4)
 """As far as there are cores: more threads than those wait for each other."""
 
@@ -32,7 +32,7 @@ def repeated(
         if repeats:
             progress.say("no noise floor: it needs log-probabilities and answers, and lacks one")
         return record
-    rng = np.random.Generator(np.random.PCG64(_SEED))
+    rng = fresh_rng()
     found = []
     for number in range(repeats):
         progress.say(f"noise floor: repeat {number + 1} of {repeats}")

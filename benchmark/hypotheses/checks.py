@@ -1,4 +1,4 @@
-"""What every check is made of, and the findings that several checks share."""
+"""The base class of checks, and findings that several checks share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal
@@ -6,14 +6,15 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import LEVEL, Finding, FindingGroup
+from benchmark.hypotheses.findings import Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
+from benchmark.stats.constants import LEVEL
 from benchmark.stats.published import holm
 
 
-class Need(BaseModel):
-    """A result that a claim needs; the format is the registered one unless it is named."""
+class RequiredResult(BaseModel):
+    """A result that a claim requires; ``registered`` is the prompt format of the registry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,9 +24,10 @@ class Need(BaseModel):
 
 
 class Check(BaseModel):
-    """One part of a claim as data: which check, on which models, with which thresholds.
+    """One part of a claim as data: the check, its models or pairs, and its thresholds.
 
-    ``scored`` is false of a check that takes no right answers and so is by no score.
+    ``scored`` is False for a check that does not count correct answers. ``remark`` is True for a
+    part that does not decide the claim.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,59 +36,65 @@ class Check(BaseModel):
     about: str
     remark: bool = False
 
-    def needs(self) -> list[Need]:
-        """The results that it is decided by."""
+    def required_results(self) -> list[RequiredResult]:
+        """Return the results that decide the check."""
         raise NotImplementedError
 
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
-        """What the evidence says of it: a pure function."""
+        """Evaluate the check on the evidence: a pure function."""
         raise NotImplementedError
 
     def group(self, findings: Iterable[Finding], *, some: bool = False) -> FindingGroup:
-        """The findings as one group, under the part's own name."""
+        """Return the findings as one group; with ``some``, one that holds is enough."""
         mode: Literal["all", "some"] = "some" if some else "all"
         return FindingGroup(self.about, tuple(findings), mode, decides=not self.remark)
 
 
-def of_pairs(pairs: Iterable[str]) -> list[Need]:
-    """The two results of each pair, in order, each once."""
-    found = (registry().pair(pair_id) for pair_id in pairs)
-    keys = dict.fromkeys(key for pair in found for key in (pair.base, pair.variant))
-    return [Need(model=key) for key in keys]
+def required_for_pairs(pairs: Iterable[str]) -> list[RequiredResult]:
+    """Return the results of both models of each pair, in order, without repetition."""
+    registered = (registry().pair(pair_id) for pair_id in pairs)
+    keys = dict.fromkeys(key for pair in registered for key in (pair.base, pair.variant))
+    return [RequiredResult(model=key) for key in keys]
 
 
-def name(model: str) -> str:
-    """What the paper calls the model of that key."""
+def model_name(model: str) -> str:
+    """Return the paper's name of a model from its registry key."""
     return registry().model(model).name
 
 
-def signed(points: float) -> str:
-    """A difference in points."""
+def signed_points(points: float) -> str:
+    """Return a difference in points as text, with its sign."""
     return f"{points:+.1f}"
 
 
-def family(
+def holm_findings(
     differences: Sequence[tuple[str, AccuracyDifference | None]],
     holds: Callable[[AccuracyDifference], bool],
 ) -> tuple[Finding, ...]:
-    """A finding a difference, their p-values adjusted by Holm's method."""
-    adjusted = iter(holm([found.p for _, found in differences if found]))
+    """Return one finding per difference, with p-values adjusted by Holm's method.
+
+    Args:
+        differences: what each difference is about, and the difference (None if missing).
+        holds: whether a difference agrees with the claim.
+    """
+    adjusted = iter(holm([difference.p for _, difference in differences if difference]))
     findings = []
-    for what, found in differences:
-        if found is None:
-            findings.append(nothing(what))
+    for what, difference in differences:
+        if difference is None:
+            findings.append(missing_result(what))
             continue
         p = next(adjusted)
-        findings.append(Finding(what, signed(found.points), holds(found), p < LEVEL, found, p))
+        figure = signed_points(difference.points)
+        findings.append(Finding(what, figure, holds(difference), p < LEVEL, difference, p))
     return tuple(findings)
 
 
-def nothing(what: str) -> Finding:
-    """What stands for a result that is not there."""
+def missing_result(what: str) -> Finding:
+    """Return the finding for a missing result."""
     return Finding(what, "missing", None)
 
 
-def no_pair(pair_id: str) -> Finding:
-    """What stands for a pair of which a model is not there."""
+def missing_pair(pair_id: str) -> Finding:
+    """Return the finding for a pair with a missing result."""
     pair = registry().pair(pair_id)
-    return nothing(f"{name(pair.base)} or {name(pair.variant)}")
+    return missing_result(f"{model_name(pair.base)} or {model_name(pair.variant)}")

@@ -1,7 +1,7 @@
-"""What a set of results says about a difference: by the paired test where it can be had.
+"""Tests of differences on a set of results.
 
-Two results of the same data whose outcomes are known are compared query by query, clustered by
-sequence; others by counts, with the stated design effect.
+Two results on the same data with known outcomes are compared query by query, clustered by
+sequence. Other results are compared by counts, with the stated design effect.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -9,33 +9,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import numpy as np
-
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, Results
 from benchmark.models.registry import Pair, Training, registry
 from benchmark.records import Outcome
 from benchmark.stats import contrast
+from benchmark.stats.constants import NORMAL_975, fresh_rng
 from benchmark.stats.contrast import Contrast
 from benchmark.stats.intervals import Interval
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import holm, unpaired_test
 
-SEED = 20240531
-"""Of signs and resamples: the same results give the same p-values, in whatever order."""
-
-_Z = 1.959963984540054
-
 Term = tuple[int, Result, Queries]
-"""A sign, and the correct answers of a result on some queries that it is given to."""
+"""A sign for the correct answers of a result on a range of queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyDifference:
-    """Two figures in per cent, and how sure it is that they differ.
+    """Two figures in per cent, and the test of their difference.
 
-    ``low`` and ``high`` are the 95 % interval of after minus before; ``p`` is two-sided, and not
-    corrected for being one of several. ``how`` names the test: ``paired`` and ``clustered`` are
-    of outcomes by sequence, ``counts`` is of counts with the stated design effect.
+    Attributes:
+        before: the first figure.
+        after: the second figure.
+        low: lower end of the 95 % interval of after minus before.
+        high: upper end of that interval.
+        p: two-sided p-value, not adjusted for multiple testing.
+        test: ``paired`` and ``clustered`` use outcomes by sequence, ``counts`` uses counts with
+            the stated design effect.
     """
 
     before: float
@@ -43,35 +42,37 @@ class AccuracyDifference:
     low: float
     high: float
     p: float
-    how: Literal["paired", "clustered", "counts"]
+    test: Literal["paired", "clustered", "counts"]
 
     @property
     def points(self) -> float:
-        """After minus before."""
+        """Return after minus before."""
         return self.after - self.before
 
 
 class Evidence:
-    """A set of results, and the tests on it; each is made once."""
+    """A set of results and the tests on it; each test is computed once."""
 
     def __init__(self, results: Results) -> None:
-        """Take the results."""
+        """Store the results."""
         self.results = results
-        self._made: dict[Hashable, AccuracyDifference] = {}
+        self._tests: dict[Hashable, AccuracyDifference] = {}
         self._families: dict[Training, dict[str, float]] = {}
 
-    def of_pair(self, pair_id: str, queries: Queries = NONTRIVIAL) -> AccuracyDifference | None:
-        """Variant minus base; None where one is missing or has no such query."""
+    def pair_difference(
+        self, pair_id: str, queries: Queries = NONTRIVIAL
+    ) -> AccuracyDifference | None:
+        """Return variant minus base; None if a result is missing or has no such query."""
         pair = registry().pair(pair_id)
         base, variant = self.results.of(pair.base), self.results.of(pair.variant)
-        return self.between(base, variant, queries)
+        return self.difference(base, variant, queries)
 
-    def between(
+    def difference(
         self, base: Result | None, variant: Result | None, queries: Queries
     ) -> AccuracyDifference | None:
-        """Variant minus base; None where one is missing or has no such query.
+        """Return variant minus base; None if a result is missing or has no such query.
 
-        Also where they are by different scores, which say nothing of each other.
+        Results by different scores are not comparable; the difference is then None, too.
         """
         if base is None or variant is None or base.score != variant.score:
             return None
@@ -79,24 +80,24 @@ class Evidence:
             return None
         return self._once((base, variant, queries), partial(_compare, base, variant, queries))
 
-    def adjusted(self, pair_id: str) -> float:
-        """The pair's p-value at numops >= 1 by Holm's method over the pairs of its experiment.
+    def adjusted_p(self, pair_id: str) -> float:
+        """Return the pair's p-value at numops >= 1, adjusted by Holm over its experiment.
 
-        The pairs are the paper's, as far as there are results of them.
+        The family is the paper's pairs of the experiment that have results.
         """
         experiment = registry().pair(pair_id).experiment
         if experiment not in self._families:
             family = {
-                pair.id: found.p
+                pair.id: difference.p
                 for pair in _papers_pairs()
-                if pair.experiment == experiment and (found := self.of_pair(pair.id))
+                if pair.experiment == experiment and (difference := self.pair_difference(pair.id))
             }
             adjusted = holm(list(family.values()))
             self._families[experiment] = dict(zip(family, adjusted, strict=True))
         return self._families[experiment][pair_id]
 
-    def against_chance(self, result: Result | None, queries: Queries) -> AccuracyDifference | None:
-        """Accuracy minus the random baseline's; None where one of them is not known."""
+    def against_random(self, result: Result | None, queries: Queries) -> AccuracyDifference | None:
+        """Return accuracy minus the random baseline's; None if one of them is not known."""
         if result is None or result.chance_on(queries) is None:
             return None
         rates = {numops: rate for numops, rate in result.chance.items() if numops in queries}
@@ -105,62 +106,59 @@ class Evidence:
     def against_rate(
         self, result: Result | None, queries: Queries, rate: float
     ) -> AccuracyDifference | None:
-        """Accuracy minus a rate in 0..1; None where there is no such query."""
+        """Return accuracy minus a rate in 0..1; None if there is no such query."""
         if result is None or not result.by_numops or not result.tally(queries).total:
             return None
         rates = {numops: rate for numops in result.by_numops if numops in queries}
         return self._once((result, queries, rate), partial(_against, result, rates))
 
-    def combined(self, minus: Sequence[Term], plus: Sequence[Term]) -> AccuracyDifference | None:
-        """The one sum of signed shares of correct answers minus the other.
+    def contrast(self, minus: Sequence[Term], plus: Sequence[Term]) -> AccuracyDifference | None:
+        """Return one signed sum of shares of correct answers minus another.
 
-        A share is of all queries that any of the terms is about. None where a term has none.
+        A share is relative to all queries of any of the terms. None if a term has no queries.
         """
         terms = [*((-sign, result, queries) for sign, result, queries in minus), *plus]
         if not all(result.tally(queries).total for _, result, queries in terms):
             return None
-        every = {queries for _, _, queries in terms}
+        ranges = {queries for _, _, queries in terms}
         sums = [
-            sum(sign * _share(result, queries, every) for sign, result, queries in side)
+            sum(sign * _share(result, queries, ranges) for sign, result, queries in side)
             for side in (minus, plus)
         ]
-        made = partial(_combine, sums[0], sums[1], terms, every)
-        return self._once(tuple(terms), made)
+        test = partial(_combine, sums[0], sums[1], terms, ranges)
+        return self._once(tuple(terms), test)
 
-    def _once(self, key: Hashable, make: Callable[[], AccuracyDifference]) -> AccuracyDifference:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+    def _once(self, key: Hashable, test: Callable[[], AccuracyDifference]) -> AccuracyDifference:
+        if key not in self._tests:
+            self._tests[key] = test()
+        return self._tests[key]
 
 
 def _papers_pairs() -> list[Pair]:
     return [pair for pair in registry().pairs.values() if pair.paper]
 
 
-def _rng() -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(SEED))
-
-
 def _outcomes(results: Sequence[Result]) -> list[tuple[Outcome, ...]] | None:
-    """The outcomes of all of them, where they are known and of the same states."""
-    found = [result.outcomes for result in results if result.outcomes is not None]
-    same = len({result.data for result in results}) == 1
-    return found if same and len(found) == len(results) else None
+    """Return the outcomes of all results, or None if some are not known or the data differ."""
+    outcomes = [result.outcomes for result in results if result.outcomes is not None]
+    same_data = len({result.data for result in results}) == 1
+    return outcomes if same_data and len(outcomes) == len(results) else None
 
 
 def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDifference:
     before, after = base.tally(queries), variant.tally(queries)
     if outcomes := _outcomes([base, variant]):
-        own, other = outcomes
-        test = paired_test(own, other, _rng(), queries.__contains__)
+        test = paired_test(outcomes[0], outcomes[1], fresh_rng(), queries.__contains__)
         interval, p_value = test.interval, test.two_sided
     else:
         counted = unpaired_test(before, after)
-        interval = Interval(*(counted.difference + z * counted.error for z in (-_Z, _Z)))
+        interval = Interval(
+            *(counted.difference + z * counted.error for z in (-NORMAL_975, NORMAL_975))
+        )
         p_value = counted.two_sided
-    how: Literal["paired", "counts"] = "paired" if outcomes else "counts"
+    kind: Literal["paired", "counts"] = "paired" if outcomes else "counts"
     return AccuracyDifference(
-        100 * before.accuracy, 100 * after.accuracy, *_percent(interval), p_value, how
+        100 * before.accuracy, 100 * after.accuracy, *_percent(interval), p_value, kind
     )
 
 
@@ -170,47 +168,50 @@ def _against(result: Result, rates: Mapping[int, float]) -> AccuracyDifference:
     expected = sum(tally.total * rate for tally, rate in cells) / total
     accuracy = sum(tally.correct for tally, _ in cells) / total
     if result.outcomes is None:
-        made = contrast.counted_against(cells)
+        test = contrast.counted_against(cells)
     else:
-        made = contrast.clustered_against(result.outcomes, rates)
+        test = contrast.clustered_against(result.outcomes, rates)
     return AccuracyDifference(
         100 * expected,
         100 * accuracy,
-        *_percent(made.interval),
-        made.two_sided,
+        *_percent(test.interval),
+        test.two_sided,
         "counts" if result.outcomes is None else "clustered",
     )
 
 
-def _share(result: Result, queries: Queries, every: set[Queries]) -> float:
-    return result.tally(queries).correct / sum(result.tally(each).total for each in every)
+def _share(result: Result, queries: Queries, ranges: set[Queries]) -> float:
+    return result.tally(queries).correct / _total(result, ranges)
+
+
+def _total(result: Result, ranges: set[Queries]) -> int:
+    return sum(result.tally(queries).total for queries in ranges)
 
 
 def _combine(
-    before: float, after: float, terms: Sequence[Term], every: set[Queries]
+    before: float, after: float, terms: Sequence[Term], ranges: set[Queries]
 ) -> AccuracyDifference:
     outcomes = _outcomes([result for _, result, _ in terms])
-    made = _signed(terms, outcomes) if outcomes else _counted(terms, every)
-    low, high = _percent(made.interval)
-    how: Literal["paired", "counts"] = "paired" if outcomes else "counts"
-    return AccuracyDifference(100 * before, 100 * after, low, high, made.two_sided, how)
+    test = _signed(terms, outcomes) if outcomes else _counted(terms, ranges)
+    low, high = _percent(test.interval)
+    kind: Literal["paired", "counts"] = "paired" if outcomes else "counts"
+    return AccuracyDifference(100 * before, 100 * after, low, high, test.two_sided, kind)
 
 
 def _signed(terms: Sequence[Term], outcomes: Sequence[Sequence[Outcome]]) -> Contrast:
     parts = [
-        (own, dict.fromkeys(queries, sign))
-        for (sign, _, queries), own in zip(terms, outcomes, strict=True)
+        (states, dict.fromkeys(queries, sign))
+        for (sign, _, queries), states in zip(terms, outcomes, strict=True)
     ]
-    return contrast.signed_test(parts, _rng())
+    return contrast.signed_test(parts, fresh_rng())
 
 
-def _counted(terms: Sequence[Term], every: set[Queries]) -> Contrast:
-    """A tally's coefficient is its sign times its part of the queries."""
+def _counted(terms: Sequence[Term], ranges: set[Queries]) -> Contrast:
+    """The coefficient of a tally is its sign times its share of the queries."""
     parts = []
     for sign, result, queries in terms:
         tally = result.tally(queries)
-        total = sum(result.tally(each).total for each in every)
-        parts.append((sign * tally.total / total, tally))
+        parts.append((sign * tally.total / _total(result, ranges), tally))
     return contrast.counted_contrast(parts)
 
 

@@ -1,23 +1,24 @@
-"""From single findings to a verdict: what holds, and whether clustered error could undo it."""
+"""From single findings to a verdict: what holds, and whether it is within clustered error."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.hypotheses.evidence import AccuracyDifference
 
-LEVEL = 0.05
-"""Two-sided; below it a difference counts as more than chance."""
-
 Status = Literal["supported", "not supported", "not decidable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a claim says, on the results.
+    """One statement of a claim, evaluated on the results.
 
-    ``holds`` is None where results are missing. ``sure`` says whether clustered error leaves it
-    as it is: the figures that it rests on differ by more than chance. ``p`` is adjusted for the
-    other findings that it is one of.
+    Attributes:
+        what: what the statement is about.
+        figure: the figure in words.
+        holds: whether the figure agrees with the claim; None if results are missing.
+        sure: whether the difference is beyond clustered error.
+        difference: the tested difference.
+        p: p-value adjusted for the other findings of the family.
     """
 
     what: str
@@ -28,27 +29,31 @@ class Finding:
     p: float | None = None
 
     def words(self) -> str:
-        """What, the figure, and a tilde where it is within error."""
+        """Return what and the figure, with a tilde if it is within error."""
         return f"{self.what}: {self.figure}" + ("" if self.sure else "~")
 
     def as_json(self) -> dict[str, object]:
-        """Figures in per cent to two decimals, p-values to three significant digits."""
+        """Return figures in per cent to two decimals, p-values to three significant digits."""
         return {
             "what": self.what,
             "figure": self.figure,
             "holds": self.holds,
             "within_error": not self.sure,
-            **(_figures(self.difference) if self.difference else {}),
+            **(_difference_as_json(self.difference) if self.difference else {}),
             **({"p_adjusted": significant(self.p)} if self.p is not None else {}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
-    """The findings of one part of a claim: ``all`` of them must hold, or ``some`` (one or more).
+    """The findings of one part of a claim.
 
-    ``about`` is what they say in common; ``summary`` takes the place of their list where that
-    would be long. A group that does not decide is a remark: what speaks against it is told.
+    Attributes:
+        about: the common subject of the findings.
+        findings: the findings.
+        mode: whether ``all`` findings must hold, or ``some`` (one or more).
+        decides: False for a remark, which is reported but does not decide the claim.
+        summary: replaces the list of findings if that would be long.
     """
 
     about: str
@@ -59,22 +64,22 @@ class FindingGroup:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the part holds; None where that cannot be told."""
+        """Return whether the part holds; None if missing findings could change that."""
         values = {finding.holds for finding in self.findings}
-        enough = self.mode == "some"  # one finding settles it when it holds, or when it fails
+        enough = self.mode == "some"  # the value of one finding that decides the group
         if enough in values:
             return enough
         return None if None in values else not enough
 
     @property
     def sure(self) -> bool:
-        """Whether clustered error leaves that as it is."""
-        settling = [finding.sure for finding in self.findings if finding.holds is self.holds]
+        """Return whether that is beyond clustered error."""
+        deciding = [finding.sure for finding in self.findings if finding.holds is self.holds]
         one_is_enough = self.holds is (self.mode == "some")
-        return any(settling) if one_is_enough else all(settling)
+        return any(deciding) if one_is_enough else all(deciding)
 
     def against(self) -> list[str]:
-        """What speaks against the part, in words."""
+        """Return the findings that contradict the part, in words."""
         if self.mode == "some":
             return [f"not so: {self.about}"] if self.holds is False else []
         return [finding.words() for finding in self.findings if finding.holds is False]
@@ -82,13 +87,13 @@ class FindingGroup:
 
 @dataclass(frozen=True, slots=True)
 class ClaimVerdict:
-    """What becomes of a claim on a set of results; computed from its groups."""
+    """The verdict on a claim for a set of results, computed from its groups."""
 
     groups: tuple[FindingGroup, ...]
 
     @property
     def status(self) -> Status:
-        """Not supported where a part fails; not decidable where one cannot be told."""
+        """Return the status: one part that fails refutes the claim."""
         values = {group.holds for group in self.deciding}
         if False in values:
             return "not supported"
@@ -96,30 +101,30 @@ class ClaimVerdict:
 
     @property
     def within_error(self) -> bool:
-        """Whether what decided is a difference that chance might give, sequences as clusters."""
+        """Return whether the deciding difference is within clustered error."""
         if self.status == "not supported":
             return not any(group.sure for group in self.deciding if group.holds is False)
         return self.status == "supported" and not all(group.sure for group in self.deciding)
 
     @property
     def exceptions(self) -> list[str]:
-        """What speaks against the paper's wording without deciding the claim."""
+        """Return what contradicts the paper's wording without deciding the claim."""
         return [words for group in self.groups if not group.decides for words in group.against()]
 
     @property
     def missing(self) -> list[str]:
-        """What there are no results for."""
-        found = (f.what for group in self.deciding for f in group.findings if f.holds is None)
-        return list(dict.fromkeys(found))
+        """Return what has no results."""
+        missing = (f.what for group in self.deciding for f in group.findings if f.holds is None)
+        return list(dict.fromkeys(missing))
 
     @property
     def deciding(self) -> list[FindingGroup]:
-        """The groups that are no remarks."""
+        """Return the groups that are not remarks."""
         return [group for group in self.groups if group.decides]
 
     @property
     def note(self) -> str:
-        """What has to be said beside the status, in words; empty where there is nothing."""
+        """Return remarks on the status in words; empty if there are none."""
         notes = []
         if self.within_error:
             doubtful = dict.fromkeys(
@@ -137,7 +142,7 @@ class ClaimVerdict:
         return "; ".join(notes)
 
     def as_json(self) -> dict[str, object]:
-        """Status, flags and all findings."""
+        """Return status, flags and all findings."""
         return {
             "verdict": self.status,
             "within_error": self.within_error,
@@ -159,14 +164,14 @@ class ClaimVerdict:
 
 
 _LISTED = 6
-"""So many findings are listed; of more it is said how many hold, and which do not."""
+"""Largest number of findings that is listed; of more, the number that hold is given."""
 
 _NAMED = 2
-"""So many of the missing results are named."""
+"""Number of missing results that are named."""
 
 
 def figures(verdict: ClaimVerdict) -> list[str]:
-    """The decisive figures, an entry each; a tilde is at what clustered error could undo."""
+    """Return the decisive figures, one entry each; a tilde marks those within error."""
     if verdict.status == "not decidable":
         names = verdict.missing
         more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
@@ -187,14 +192,14 @@ def _figures_of(group: FindingGroup) -> list[str]:
 
 
 def significant(p: float) -> float:
-    """A p-value to three significant digits, so that it is the same on every platform."""
+    """Return a p-value to three significant digits, so that all platforms agree."""
     return float(f"{p:.3g}")
 
 
-def _figures(found: AccuracyDifference) -> dict[str, object]:
+def _difference_as_json(difference: AccuracyDifference) -> dict[str, object]:
     names = ("before", "after", "points", "low", "high")
     return {
-        **{name: round(getattr(found, name), 2) for name in names},
-        "p": significant(found.p),
-        "test": found.how,
+        **{name: round(getattr(difference, name), 2) for name in names},
+        "p": significant(difference.p),
+        "test": difference.test,
     }

@@ -1,4 +1,4 @@
-"""A pair measured: its two models, and whether it shows what it is expected to show."""
+"""The verdict on a measured pair: whether it shows what it is expected to show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,30 +8,22 @@ from benchmark.errors import SettingError
 from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry import Pair
 from benchmark.scoring.counts import Counts
+from benchmark.stats.constants import LEVEL, RECORD_LEVEL
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
-LEVEL = 0.05
-"""Of the one-sided test of a gain, clustered by sequence."""
-
-STRICT = 0.001
-"""Two-sided level at which a figure is off the one it is held against.
-
-A reproduction of all models makes some 80 such comparisons: one complete run in twelve would
-exceed it by chance alone.
-"""
-
 _WIDTH = 2 * 1.96
-"""Standard errors that a 95 % interval is wide."""
+"""Width of a 95 % interval in standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """Whether a pair's hypothesis holds on what was measured, and the figures in words.
+    """Whether a pair's hypothesis holds for the measurements, and the figures in words.
 
-    ``score`` says by which score; ``other`` is the verdict by the other one, if that differs.
+    ``score`` names the score that decides; ``other`` is the verdict by the other score, if that
+    differs.
     """
 
     holds: bool
@@ -41,35 +33,34 @@ class PairVerdict:
 
 
 def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
-    """Whether the pair shows at numops >= 1 what it is expected to show.
+    """Decide whether the pair shows at numops >= 1 what it is expected to show.
 
     Args:
         pair: the pair.
-        tests: the paired tests of its two models' answers, by score.
-        task: the name of the task that they answered.
+        tests: paired tests of the answers of its two models, by score.
+        task: name of the task.
 
     Raises:
-        SettingError: for a pair that is compared with the paper, on another task.
+        SettingError: if the pair is compared with the paper on a task other than the paper's.
     """
     if pair.hypothesis == "as published" and task != DEFAULT:
         raise SettingError(
             f"pair {pair.id} is compared with the paper's figures, which are of the task "
             f"{DEFAULT} and not of {task}; compare other models, or leave --task out"
         )
-    return judge_tests(pair, {by: each.nontrivial for by, each in tests.items()})
+    return judge_tests(pair, {by: groups.nontrivial for by, groups in tests.items()})
 
 
 def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
-    """The same of the paired tests of its queries with numops >= 1, by score.
+    """Decide from the paired tests of the queries with numops >= 1, by score.
 
-    A gain is judged by ``set``, the main measure; what is held against the paper by ``exact``,
-    or by ``set`` if nothing else is known.
+    A gain is judged by ``set``, the main measure. A comparison with the paper is judged by
+    ``exact``, or by ``set`` if ``exact`` is not available.
     """
     verdicts = {score: _judge(pair, test, score) for score, test in tests.items()}
     main = "exact" if pair.hypothesis == "as published" and "exact" in tests else "set"
     verdict = verdicts.pop(main)
-    differing = (each for each in verdicts.values() if each.holds is not verdict.holds)
-    other = next(differing, None)
+    other = next((v for v in verdicts.values() if v.holds is not verdict.holds), None)
     if other is None:
         return verdict
     answer = "holds" if other.holds else "does not hold"
@@ -91,14 +82,14 @@ def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
     own_error = (test.interval.high - test.interval.low) / _WIDTH
     apart = UnpairedTest(test.difference - before.difference, hypot(before.error, own_error))
     figures = f"{figures}; published {100 * before.difference:+.1f}"
-    return PairVerdict(apart.two_sided >= STRICT, figures, score)
+    return PairVerdict(apart.two_sided >= RECORD_LEVEL, figures, score)
 
 
 def published_difference(pair: Pair) -> UnpairedTest:
-    """The pair's difference at numops >= 1 in the published rows of its models.
+    """Return the pair's published difference at numops >= 1.
 
     Raises:
-        KeyError: when nothing is published of one of the models.
+        KeyError: if one of the models has no published row.
     """
     base, variant = (published_model(key) for key in (pair.base, pair.variant))
     if base is None or variant is None:
@@ -107,15 +98,16 @@ def published_difference(pair: Pair) -> UnpairedTest:
 
 
 def published_model(key: str) -> PublishedModel | None:
-    """Return the published row of that registry key, of the paper or of its authors' data."""
+    """Return the published row of a registry key, from the paper or from its authors' data."""
     return published_rows().get(key)
 
 
 def departures(model: PublishedModel, scores: Mapping[str, Scored], task: str) -> list[str]:
-    """Where a measurement is off the published counts by more than chance, in words.
+    """Describe where a measurement differs significantly from the published counts.
 
-    By ``exact``, which the published counts most likely are. The test sets differ, so the counts
-    are compared unpaired, at numops 0 and at numops >= 1, with the stated design effect.
+    The comparison is by ``exact``, most likely the score of the published counts. The test sets
+    differ, so counts are compared unpaired, at numops 0 and at numops >= 1, with the stated
+    design effect.
     """
     if task != DEFAULT:
         return []
@@ -129,7 +121,7 @@ def departures(model: PublishedModel, scores: Mapping[str, Scored], task: str) -
         f"{model.name} at {name} by exact: {100 * new.accuracy:.1f}, "
         f"published {100 * old.accuracy:.1f}"
         for name, (old, new, test) in tests.items()
-        if test.two_sided < STRICT
+        if test.two_sided < RECORD_LEVEL
     ]
 
 

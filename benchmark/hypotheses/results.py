@@ -1,4 +1,4 @@
-"""Results as claims take them: counts by numops, and outcomes where they were measured."""
+"""Results as input of the claims: counts by numops, and outcomes if they were measured."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,32 +12,32 @@ Decoding = Literal["constrained", "unconstrained"]
 PromptFormat = Literal["completion", "chat"]
 
 Score = Literal["set", "exact", "format"]
-"""What counts as right: a box's objects, its words as they are, or an answer's format."""
+"""What counts as correct: the objects of a box, its exact words, or the format of the answer."""
 
 Queries = range
-"""Which queries a figure is over: those whose numops is in the range."""
+"""The queries that a figure covers: those whose numops is in the range."""
 
-_MOST = 36
-"""Above any numops that a result can hold (a digit to the base 36)."""
+_NUMOPS_END = 36
+"""Above every numops that a result can hold (a base-36 digit)."""
 
-ALL = Queries(_MOST)
-
-
-def above(numops: int) -> Queries:
-    """Queries of more than so many operations; ``above(0)`` is the paper's main measure."""
-    return Queries(numops + 1, _MOST)
+ALL = Queries(_NUMOPS_END)
 
 
-def exactly(numops: int) -> Queries:
-    """Queries of so many operations."""
+def numops_above(numops: int) -> Queries:
+    """Return the queries with more operations; ``numops_above(0)`` is the main measure."""
+    return Queries(numops + 1, _NUMOPS_END)
+
+
+def numops_equal(numops: int) -> Queries:
+    """Return the queries with that number of operations."""
     return Queries(numops, numops + 1)
 
 
-NONTRIVIAL = above(0)
+NONTRIVIAL = numops_above(0)
 
 
 class EvaluationSetting(NamedTuple):
-    """How a model was asked: with or without the constraint, and in which prompt format."""
+    """How a model was prompted: with or without the constraint, and in which format."""
 
     decoding: Decoding
     prompt_format: PromptFormat
@@ -45,14 +45,21 @@ class EvaluationSetting(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One model in one setting on one data set.
+    """One model in one setting on one data set, by one score.
 
-    ``chance`` is the random baseline's accuracy by numops in 0..1, on the same data.
-    ``outcomes`` is None where only counts are known, and ``quoted`` an overall tally where not
-    even counts by numops are. ``data`` tells data sets apart, ``source`` says where it is from.
-    ``alternative`` is the repository that was measured, where it is not the model's default one.
-    All this is by one ``score``; ``others`` has the same answers by others. ``note`` says what
-    could not be known of them.
+    Attributes:
+        model: key in the registry.
+        setting: decoding and prompt format.
+        by_numops: counts by numops.
+        chance: accuracy of the random baseline (0..1) by numops, on the same data.
+        data: identifies the data set.
+        source: where the result is from.
+        outcomes: one per state; None if only counts are known.
+        quoted: an overall tally, if counts by numops are not known.
+        alternative: the repository that was measured, if it is not the model's default one.
+        score: the score.
+        others: results of the same answers by other scores.
+        note: what is not known about the answers.
     """
 
     model: str
@@ -69,26 +76,26 @@ class Result:
     note: str = ""
 
     def by(self, score: Score) -> "Result | None":
-        """Return the same answers by another score; None if that is not known.
+        """Return the result of the same answers by another score; None if not known.
 
-        The result by another score knows this one and its other siblings.
+        The returned result has this one among its ``others``.
         """
-        found = self if score == self.score else self.others.get(score)
-        if found is None or found is self:
-            return found
-        siblings = {name: each for name, each in self.others.items() if name != score}
-        siblings[self.score] = replace(self, others={})
-        return replace(found, others=siblings, alternative=self.alternative, note=self.note)
+        result = self if score == self.score else self.others.get(score)
+        if result is None or result is self:
+            return result
+        others = {by: other for by, other in self.others.items() if by != score}
+        others[self.score] = replace(self, others={})
+        return replace(result, others=others, alternative=self.alternative, note=self.note)
 
     def tally(self, queries: Queries) -> Tally:
-        """Correct and total of the queries; 0 of 0 where there is none, or it is not known."""
+        """Return the counts of the queries; 0 of 0 if there are none or they are not known."""
         if self.quoted is not None:
             return self.quoted if queries == ALL else Tally(0, 0)
-        some = [tally for numops, tally in self.by_numops.items() if numops in queries]
-        return Tally(sum(t.correct for t in some), sum(t.total for t in some))
+        tallies = [tally for numops, tally in self.by_numops.items() if numops in queries]
+        return Tally(sum(t.correct for t in tallies), sum(t.total for t in tallies))
 
     def chance_on(self, queries: Queries) -> float | None:
-        """The random baseline's accuracy on the queries; None where it is not known."""
+        """Return the accuracy of the random baseline on the queries; None if not known."""
         totals = {n: t.total for n, t in self.by_numops.items() if n in queries and t.total}
         if not totals or not totals.keys() <= self.chance.keys():
             return None
@@ -97,7 +104,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A set of results, by model, setting and data set; and what of it is of no known model."""
+    """A set of results by model, setting and data set; ``ignored`` lists unregistered ones."""
 
     entries: tuple[Result, ...]
     known: Registry = field(default_factory=registry)
@@ -105,47 +112,47 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What to know of single results: what was measured, and what could not be known."""
-        names = [f"{each.model}: measured as {each.alternative}" for each in self.alternatives]
-        unknown = [entry.note for entry in self.entries if entry.note]
-        return [*dict.fromkeys(names), *unknown]
+        """Return notes on single results: alternative repositories, unknown outcomes."""
+        names = [f"{r.model}: measured as {r.alternative}" for r in self.alternatives]
+        return [*dict.fromkeys(names), *(entry.note for entry in self.entries if entry.note)]
 
     @property
     def alternatives(self) -> list[Result]:
-        """The results that were measured from another repository than the default one."""
+        """Return the results measured from a repository other than the default one."""
         return [entry for entry in self.entries if entry.alternative]
 
     def by(self, score: Score) -> "Results":
-        """Return every result by that score; as it is, if that is not known."""
-        return replace(self, entries=tuple(each.by(score) or each for each in self.entries))
+        """Return every result by that score, unchanged if that is not known."""
+        return replace(self, entries=tuple(entry.by(score) or entry for entry in self.entries))
 
     def prompt_format(self, model: str) -> PromptFormat:
-        """The format that the registry, or else the paper, prompts the model with."""
+        """Return the prompt format of the model in the registry, or else in the paper."""
         models = self.known.models if model in self.known.models else registry().models
         return models[model].format
 
     def of(self, model: str, setting: EvaluationSetting | None = None) -> Result | None:
-        """The model's result in that setting, by default constrained and as registered.
+        """Return the model's result in a setting, by default constrained and as registered.
 
-        Where it was measured on several data sets: on the one that most of the paper's models
-        were measured on.
+        Of several data sets, the one with most of the paper's models counts.
         """
-        wanted = setting or EvaluationSetting("constrained", self.prompt_format(model))
-        return next(iter(self._found(model, wanted)), None)
+        setting = setting or EvaluationSetting("constrained", self.prompt_format(model))
+        return next(iter(self._by_data_set(model, setting)), None)
 
     def both_formats(self, model: str) -> tuple[Result, Result] | None:
-        """The model's constrained results in completion and chat format, on the same data.
+        """Return the constrained results in completion and chat format, on the same data.
 
-        Where there are several such data sets, on the one that fewest models were measured on:
-        the paper chose the format on held-out data.
+        Of several data sets, the one with fewest models counts, because the paper chose the
+        format on held-out data.
         """
-        completion = self._found(model, EvaluationSetting("constrained", "completion"))
-        chat = {r.data: r for r in self._found(model, EvaluationSetting("constrained", "chat"))}
+        completion = self._by_data_set(model, EvaluationSetting("constrained", "completion"))
+        chat = {
+            r.data: r for r in self._by_data_set(model, EvaluationSetting("constrained", "chat"))
+        }
         pairs = [(result, chat[result.data]) for result in completion if result.data in chat]
         return pairs[-1] if pairs else None
 
     def data_sets(self) -> list[str]:
-        """The data sets, the one of most of the paper's models first."""
+        """Return the data sets, the one with most of the paper's models first."""
         papers = registry().models
         counts = {entry.data: 0 for entry in self.entries}
         for entry in self.entries:
@@ -153,16 +160,16 @@ class Results:
                 counts[entry.data] += 1
         return sorted(counts, key=lambda data: (-counts[data], data))
 
-    def _found(self, model: str, setting: EvaluationSetting) -> list[Result]:
+    def _by_data_set(self, model: str, setting: EvaluationSetting) -> list[Result]:
         order = self.data_sets()
-        found = (e for e in self.entries if (e.model, e.setting) == (model, setting))
-        return sorted(found, key=lambda entry: order.index(entry.data))
+        matching = (e for e in self.entries if (e.model, e.setting) == (model, setting))
+        return sorted(matching, key=lambda entry: order.index(entry.data))
 
 
 def published_results(models: Iterable[PublishedModel]) -> Results:
-    """The paper's own results: Table 6 as counts, its random row, what its text quotes.
+    """Return the paper's own results: Table 6 as counts, its random row, quoted figures.
 
-    Their score is ``exact``, which Table 6 most likely used.
+    Their score is ``exact``, most likely the score of Table 6.
     """
     known = registry()
     chance = {numops: percent / 100 for numops, percent in random_row().items()}

@@ -1,4 +1,4 @@
-"""The claims with their verdicts, at most 80 columns wide."""
+"""The table of claims and verdicts, at most 80 columns wide."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _STYLES: dict[Status, str] = {
     "not decidable": "dim",
 }
 _NAMED = 3
-"""So many exceptions are named in the table; ``--json`` has all."""
+"""Number of exceptions named in the table; ``--json`` has all."""
 
 _LEGEND = (
     "+x: points of accuracy gained on the base; at 6: of the queries with numops 6, else with "
@@ -26,14 +26,14 @@ _LEGEND = (
 
 
 def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
-    """The table, how many there are of each verdict, and how to read it."""
+    """Return the table with the number of each verdict and a legend."""
     table = plain_table(f"The paper's claims on {source}")
     table.add_column("", style="bold")
     table.add_column("claim", max_width=21)
     table.add_column("verdict", no_wrap=True)
     table.add_column("decisive figures")
-    for each in judged:
-        table.add_row(each.claim.id, each.claim.statement, _verdict(each), _figures(each))
+    for row in judged:
+        table.add_row(row.claim.id, row.claim.statement, _verdict(row), _figures(row))
         table.add_section()
     return Group(table, Text(_summary(judged)), Text(_LEGEND, style="dim"))
 

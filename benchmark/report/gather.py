@@ -23,12 +23,12 @@ from benchmark.report.data import (
     RunView,
     StateView,
 )
-from benchmark.runs.paired_comparison import fresh_rng
 from benchmark.runs.store.files import read_object
 from benchmark.runs.store.results import results_of
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import SCORES
+from benchmark.stats.constants import fresh_rng
 from benchmark.stats.intervals import normal_interval
 from benchmark.stats.paired import PairedTests, paired_tests
 from benchmark.stats.summary import Estimate, Summary, summarize

@@ -1,26 +1,22 @@
-"""Two measurements of the same states, side by side: pairs, prompt formats, the ablation."""
+"""Paired comparison of two measurements: model pairs, prompt formats, the ablation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmark.runs.measure import RunResult
 from benchmark.scoring.outcomes import MAIN, main_first
-from benchmark.stats.paired import LEVEL, PairedTest, PairedTests, paired_tests
+from benchmark.stats.constants import LEVEL, fresh_rng
+from benchmark.stats.paired import PairedTest, PairedTests, paired_tests
 from benchmark.stats.summary import summaries_as_json
 from benchmark.tasks import task_of
-
-SEED = 20240531
-"""Of signs and resamples, so that the same outcomes give the same p-values."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
     """Base and variant with the paired tests of each group of queries, by every score.
 
-    Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs. The main
-    score's are at hand under these names.
+    Groups are ``overall``, ``nontrivial`` (numops >= 1) and each numops that occurs. Properties
+    of these names return the tests by the main score.
     """
 
     base: RunResult
@@ -29,23 +25,23 @@ class PairedComparison:
 
     @property
     def overall(self) -> PairedTest:
-        """The test of all queries by the main score."""
+        """Return the test of all queries by the main score."""
         return self.tests[MAIN].overall
 
     @property
     def nontrivial(self) -> PairedTest:
-        """The test of the queries with numops >= 1 by the main score."""
+        """Return the test of the queries with numops >= 1 by the main score."""
         return self.tests[MAIN].nontrivial
 
     @property
     def by_numops(self) -> dict[int, PairedTest]:
-        """The test of each numops by the main score."""
+        """Return the test of each numops by the main score."""
         return self.tests[MAIN].by_numops
 
     def as_json(self) -> dict[str, object]:
-        """Counts of both, differences in points of accuracy, p-values.
+        """Return counts of both models, differences in points of accuracy, and p-values.
 
-        Those by ``set`` are there as they are, those by other scores under their names.
+        Values by ``set`` are at the top level, values by another score under its name.
         """
         differences = {by: _tests_as_json(tests) for by, tests in self.tests.items()}
         return {
@@ -56,35 +52,29 @@ class PairedComparison:
 
 
 def compare(base: RunResult, variant: RunResult) -> PairedComparison:
-    """Compare two measurements of the same states, by clustered paired tests.
+    """Compare two measurements of the same states by clustered paired tests.
 
     Raises:
-        ValueError: when they are not of the same states, or no query has numops >= 1.
+        ValueError: if they are of different states, or no query has numops >= 1.
     """
-    pairs = {by: (base.scores[by], variant.scores[by]) for by in base.scores}
     tests = {
-        by: paired_tests(one.outcomes, other.outcomes, fresh_rng)
-        for by, (one, other) in pairs.items()
+        by: paired_tests(scored.outcomes, variant.scores[by].outcomes, fresh_rng)
+        for by, scored in base.scores.items()
     }
     return PairedComparison(base, variant, tests)
 
 
-def fresh_rng() -> np.random.Generator:
-    """A generator for one test, always the same."""
-    return np.random.Generator(np.random.PCG64(SEED))
-
-
 def better_format(comparison: PairedComparison) -> tuple[str, bool]:
-    """The format with more correct queries, and whether by more than chance (two-sided, 5 %).
+    """Return the format with more correct queries, and whether significantly (two-sided, 5 %).
 
-    Completion, the simpler one, where they are equal.
+    In a tie it is completion, the simpler format.
     """
     test = comparison.overall
     return "chat" if test.difference > 0 else "completion", test.two_sided < LEVEL
 
 
 def broken_answers(measured: RunResult) -> int:
-    """How many answers do not begin with what the answer expression describes."""
+    """Count the answers that do not begin with a match of the answer expression."""
     task = task_of(measured.identity)
     return sum(not task.keeps_format(text) for text in measured.texts)
 

@@ -1,4 +1,4 @@
-"""The table of two measurements side by side, at most 80 columns wide."""
+"""The table of a paired comparison, at most 80 columns wide."""
 
 from collections.abc import Mapping
 from operator import attrgetter
@@ -11,7 +11,7 @@ from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
 _NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
-"""The note under a table with such a row."""
+"""The note below a table in which an interval is missing."""
 
 
 def comparison_table(
@@ -20,9 +20,10 @@ def comparison_table(
     summaries: tuple[Summary, Summary],
     scores: Mapping[str, PairedTests],
 ) -> Table:
-    """Accuracies of base and variant by numops, their difference, its interval and p-value.
+    """Return accuracies by numops, their difference, its interval and p-value.
 
-    They are by the main score. Another score has a line below where it decides otherwise.
+    The rows are by the main score. A line below names groups that another score decides
+    differently.
 
     Args:
         title: the title.
@@ -48,9 +49,9 @@ def comparison_table(
 
 
 def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
-    """Return a line per group of queries and score that decides otherwise than the main one.
+    """Return one line per group of queries and score that differs from the main score.
 
-    A difference is decided where its sign is beyond chance, two-sided at 5 %.
+    Scores differ if the sign of a significant difference (two-sided, 5 %) does.
     """
     main = scores[MAIN]
     groups = {">= 1": attrgetter("nontrivial"), "all": attrgetter("overall")}

@@ -1,1 +1,1 @@
-"""How sure a figure is, with the queries of one sequence taken together."""
+"""Tests and intervals that treat the queries of one sequence as a cluster."""

@@ -1,9 +1,9 @@
-"""Figures made of more than two accuracies, and accuracies against a fixed rate.
+"""Contrasts of more than two accuracies, and tests of an accuracy against a fixed rate.
 
-A difference between two models' gains, or between the gains at some numops and at others, is a
-sum of outcomes with signs. On the same states its clusters are the sequences, as in
-:mod:`benchmark.stats.paired`; of counts alone the variance is the binomial one times a design
-effect, as in :mod:`benchmark.stats.published`.
+A contrast, for example the difference between two models' gains, is a signed sum of outcomes.
+With outcomes on the same states, sequences are the clusters, as in :mod:`benchmark.stats.paired`.
+With counts alone, the variance is binomial times a design effect, as in
+:mod:`benchmark.stats.published`.
 """
 
 from collections import defaultdict
@@ -14,45 +14,44 @@ from math import erfc, inf, sqrt
 import numpy as np
 
 from benchmark.records import Outcome, Tally
+from benchmark.stats.constants import NORMAL_975
 from benchmark.stats.intervals import Interval
 from benchmark.stats.paired import bootstrap_interval, sign_flip_test
 from benchmark.stats.published import DESIGN_EFFECT
 
-_Z = 1.959963984540054
-
-Signed = tuple[Sequence[Outcome], Mapping[int, int]]
-"""Outcomes, and the sign that a right answer counts with, by numops; 0 where it has none."""
+SignedOutcomes = tuple[Sequence[Outcome], Mapping[int, int]]
+"""Outcomes, and the sign of a correct answer by numops (0 for numops not listed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference of accuracies (0..1) with its two-sided p-value and 95 % interval."""
+    """A difference of accuracies (-1..1) with its two-sided p-value and 95 % interval."""
 
     difference: float
     two_sided: float
     interval: Interval
 
 
-def signed_test(parts: Sequence[Signed], rng: np.random.Generator) -> Contrast:
-    """The sum of the signed outcomes over the number of queries, tested by sequences.
+def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Contrast:
+    """Test a signed sum of outcomes per query, with sequences as clusters.
 
     Args:
-        parts: models' outcomes on the same states, each with its signs.
-        rng: for signs of clusters and bootstrap.
+        terms: outcomes of models on the same states, with their signs.
+        rng: generator for the random signs and the bootstrap.
 
     Raises:
-        ValueError: when the outcomes are not of the same states, or no query has a sign.
+        ValueError: if the outcomes are of different states, or no query has a sign.
     """
     sums: defaultdict[int, int] = defaultdict(int)
     sizes: defaultdict[int, int] = defaultdict(int)
-    first, _ = parts[0]
-    signed = {numops for _, signs in parts for numops in signs}
+    first, _ = terms[0]
+    signed = {numops for _, signs in terms for numops in signs}
     for state in first:
         sizes[state.sample_id] += sum(numops in signed for numops in state.numops)
-    for outcomes, signs in parts:
+    for outcomes, signs in terms:
         for state, outcome in zip(first, outcomes, strict=True):
             if (state.sample_id, state.numops) != (outcome.sample_id, outcome.numops):
-                raise ValueError("the outcomes are not of the same states")
+                raise ValueError("the outcomes are of different states")
             sums[outcome.sample_id] += sum(
                 signs.get(numops, 0)
                 for numops, right in zip(outcome.numops, outcome.correct, strict=True)
@@ -73,33 +72,38 @@ def signed_test(parts: Sequence[Signed], rng: np.random.Generator) -> Contrast:
 def counted_contrast(
     terms: Sequence[tuple[float, Tally]], design_effect: float = DESIGN_EFFECT
 ) -> Contrast:
-    """The sum of the tallies' accuracies times their coefficients, taken as independent."""
+    """Test a linear combination of accuracies, with tallies taken as independent.
+
+    Args:
+        terms: coefficients and tallies.
+        design_effect: factor on the binomial variance.
+    """
     difference = sum(coefficient * tally.accuracy for coefficient, tally in terms)
     variance = design_effect * sum(
         coefficient**2 * tally.accuracy * (1 - tally.accuracy) / tally.total
         for coefficient, tally in terms
     )
-    return _normal(difference, sqrt(variance))
+    return _normal_contrast(difference, sqrt(variance))
 
 
 def counted_against(
     cells: Sequence[tuple[Tally, float]], design_effect: float = DESIGN_EFFECT
 ) -> Contrast:
-    """Pooled counts against the rates (0..1) that are expected of them, cell by cell."""
+    """Test pooled counts against expected rates (0..1), one rate per tally."""
     total = sum(tally.total for tally, _ in cells)
     excess = sum(tally.correct - tally.total * rate for tally, rate in cells)
     variance = design_effect * sum(tally.total * rate * (1 - rate) for tally, rate in cells)
-    return _normal(excess / total, sqrt(variance) / total)
+    return _normal_contrast(excess / total, sqrt(variance) / total)
 
 
 def clustered_against(outcomes: Sequence[Outcome], rates: Mapping[int, float]) -> Contrast:
-    """Outcomes against the rate (0..1) expected at each numops; a sequence is one cluster.
+    """Test outcomes against the rate (0..1) expected at each numops, with sequences as clusters.
 
-    Queries whose numops has no rate do not count. The variance is that under the null
-    hypothesis, where each cluster's excess has mean 0, so it is seen even where all agree.
+    Queries whose numops has no rate do not count. The variance is the one under the null
+    hypothesis, where each cluster's excess has mean 0. It is positive even if all outcomes agree.
 
     Raises:
-        ValueError: when no query has a rate.
+        ValueError: if no query has a rate.
     """
     excess: defaultdict[int, float] = defaultdict(float)
     total = 0
@@ -111,11 +115,11 @@ def clustered_against(outcomes: Sequence[Outcome], rates: Mapping[int, float]) -
     if not total:
         raise ValueError("no query has a rate")
     values = list(excess.values())
-    return _normal(sum(values) / total, sqrt(sum(value**2 for value in values)) / total)
+    return _normal_contrast(sum(values) / total, sqrt(sum(value**2 for value in values)) / total)
 
 
-def _normal(difference: float, error: float) -> Contrast:
+def _normal_contrast(difference: float, error: float) -> Contrast:
     score = abs(difference) / error if error else inf * (difference != 0)
-    margin = _Z * error
+    margin = NORMAL_975 * error
     p_value = 1.0 if difference == 0 else erfc(score / sqrt(2))
     return Contrast(difference, p_value, Interval(difference - margin, difference + margin))

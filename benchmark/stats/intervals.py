@@ -1,7 +1,7 @@
-"""Intervals for an accuracy: the paper's, and one that respects clustering.
+"""Intervals for an accuracy: the paper's, and one that accounts for clustering.
 
 The seven queries of a state share a description and an answer, and the states of a sequence
-share operations; the paper's interval takes them as independent.
+share operations. The paper's interval treats queries as independent.
 """
 
 from collections import defaultdict
@@ -10,38 +10,36 @@ from math import sqrt
 from typing import NamedTuple
 
 from benchmark.records import Tally
-
-_Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
+from benchmark.stats.constants import NORMAL_975
 
 
 class Interval(NamedTuple):
-    """A 95 % interval of an accuracy, both ends in 0..1."""
+    """A 95 % interval of an accuracy (0..1) or of a difference of accuracies (-1..1)."""
 
     low: float
     high: float
 
 
 def normal_interval(tally: Tally) -> Interval:
-    """The paper's error bars: normal approximation, queries taken as independent."""
+    """Return the paper's error bars: normal approximation, queries taken as independent."""
     if not tally.total:
         return Interval(0.0, 1.0)
     p = tally.accuracy
-    margin = _Z * sqrt(p * (1 - p) / tally.total)
+    margin = NORMAL_975 * sqrt(p * (1 - p) / tally.total)
     return Interval(max(0.0, p - margin), min(1.0, p + margin))
 
 
 def clustered_interval(queries: Iterable[tuple[int, bool]]) -> Interval:
-    """Wilson's interval at the effective sample size under clustering.
+    """Return Wilson's interval at the effective sample size under clustering.
+
+    The design effect is the ratio of the cluster-robust variance of the accuracy (linearized
+    ratio estimator) to the binomial variance, and at least 1. A variance estimated from few
+    clusters is itself uncertain, so the quantile is Student's t with one degree of freedom less
+    than there are clusters. If all queries agree, the variance cannot be estimated and each
+    cluster counts as one query.
 
     Args:
         queries: the cluster (``sample_id``) of each query, and whether it is correct.
-
-    The design effect is the ratio of the cluster-robust variance of the accuracy (linearized
-    ratio estimator) to the binomial one; it is never taken below 1. A variance estimated from
-    few clusters is itself uncertain, so Student's t with one degree of freedom less than there
-    are clusters takes the place of the normal point. Where all queries agree and no variance
-    can be seen, each cluster counts as one.
     """
     clusters: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     for cluster, right in queries:
@@ -54,12 +52,12 @@ def clustered_interval(queries: Iterable[tuple[int, bool]]) -> Interval:
     p = correct / total
     variance = _variance(list(clusters.values()), p, total)
     if not variance:
-        return _wilson(p, float(len(clusters)), _Z)
-    return _wilson(p, min(float(total), p * (1 - p) / variance), _t(len(clusters) - 1))
+        return _wilson(p, float(len(clusters)), NORMAL_975)
+    return _wilson(p, min(float(total), p * (1 - p) / variance), student_975(len(clusters) - 1))
 
 
 def _variance(clusters: list[list[int]], p: float, total: int) -> float:
-    """The cluster-robust variance of the accuracy; 0 where it cannot be estimated."""
+    """Return the cluster-robust variance of the accuracy; 0 if it cannot be estimated."""
     count = len(clusters)
     if count == 1:
         return 0.0
@@ -67,11 +65,11 @@ def _variance(clusters: list[list[int]], p: float, total: int) -> float:
     return squares * count / (count - 1) / total**2
 
 
-def _t(freedom: int) -> float:
-    """The 97.5 % point of Student's distribution."""
+def student_975(degrees_of_freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.975))
+    return float(stdtrit(degrees_of_freedom, 0.975))
 
 
 def _wilson(p: float, size: float, z: float) -> Interval:

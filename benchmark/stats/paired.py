@@ -1,6 +1,6 @@
-"""Two models on the same queries: how far apart they are, and whether by more than chance.
+"""Paired comparison of two models on the same queries.
 
-The unit is the cluster, a sequence of operations: its states share operations and their
+The unit is the cluster, a sequence of operations, because its states share operations and their
 queries share answers. Under the null hypothesis that the models do not differ, swapping them
 within a cluster changes nothing, so the sign of each cluster's difference is a fair coin.
 """
@@ -13,27 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.records import Outcome
+from benchmark.stats.constants import LEVEL
 from benchmark.stats.intervals import Interval
 
 RESAMPLES = 9999
 _BLOCK = 500
 
-LEVEL = 0.05
-"""Two-sided, of the sign of a difference."""
-
 FEWEST = 6
-"""Clusters that an interval wants: of fewer no sign test comes below 5 % (two-sided, 2 / 2**5)."""
+"""Fewest clusters with which a two-sided sign-flip test can reject at 5 % (2 / 2**6)."""
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """The difference variant minus base, in accuracy (-1..1), and how sure it is.
+    """The difference variant minus base, in accuracy (-1..1), with its p-values and interval.
 
-    ``gained`` and ``lost`` are the queries that only the variant, or only the base, has right.
-    ``greater`` is the one-sided p-value of "the variant is better", ``two_sided`` that of "they
-    differ"; ``interval`` is the 95 % cluster bootstrap interval of the difference.
+    Attributes:
+        difference: accuracy of the variant minus accuracy of the base.
+        gained: queries that only the variant answers correctly.
+        lost: queries that only the base answers correctly.
+        queries: all queries.
+        clusters: sequences that the queries are from.
+        greater: one-sided p-value of "the variant is better".
+        two_sided: p-value of "the models differ".
+        interval: 95 % cluster bootstrap interval of the difference.
     """
 
     difference: float
@@ -47,15 +51,15 @@ class PairedTest:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the difference is beyond chance (two-sided, 5 %), else 0."""
+        """Return 1 or -1 if the difference is significant (two-sided, 5 %), else 0."""
         return (self.difference > 0) - (self.difference < 0) if self.two_sided < LEVEL else 0
 
     @property
     def telling_interval(self) -> Interval | None:
-        """The interval, where the bootstrap can tell one.
+        """Return the interval, or None if the bootstrap cannot estimate one.
 
-        Of fewer than :data:`FEWEST` clusters, or where all differ alike, what is drawn with
-        replacement hardly varies or not at all: no width then means that nothing is known of it.
+        With fewer than :data:`FEWEST` clusters, or if all clusters differ by the same amount,
+        resamples hardly vary. A width of zero then says nothing about the uncertainty.
         """
         if self.clusters < FEWEST or self.interval.low == self.interval.high:
             return None
@@ -64,7 +68,7 @@ class PairedTest:
 
 @dataclass(frozen=True, slots=True)
 class PairedTests:
-    """The test of all queries, of those with numops >= 1, and of each numops that occurs."""
+    """Tests of all queries, of the queries with numops >= 1, and of each numops that occurs."""
 
     overall: PairedTest
     nontrivial: PairedTest
@@ -74,15 +78,20 @@ class PairedTests:
 def paired_tests(
     base: Sequence[Outcome], variant: Sequence[Outcome], rng: Callable[[], np.random.Generator]
 ) -> PairedTests:
-    """Compare two models on every group of queries, each with a generator of its own.
+    """Compare two models on every group of queries.
+
+    Args:
+        base: outcomes of the base.
+        variant: outcomes of the variant.
+        rng: makes the generator of each test.
 
     Raises:
-        ValueError: as :func:`paired_test`; also when no query has numops >= 1.
+        ValueError: as :func:`paired_test`; also if no query has numops >= 1.
     """
     numops = sorted({n for outcome in base for n in outcome.numops})
 
-    def test(wanted: set[int]) -> PairedTest:
-        return paired_test(base, variant, rng(), wanted.__contains__)
+    def test(group: set[int]) -> PairedTest:
+        return paired_test(base, variant, rng(), group.__contains__)
 
     by_numops = {n: test({n}) for n in numops}
     return PairedTests(test(set(numops)), test(set(numops) - {0}), by_numops)
@@ -92,31 +101,32 @@ def paired_test(
     base: Sequence[Outcome],
     variant: Sequence[Outcome],
     rng: np.random.Generator,
-    wanted: Callable[[int], bool] = lambda numops: numops >= 1,
+    counts_numops: Callable[[int], bool] = lambda numops: numops >= 1,
 ) -> PairedTest:
-    """Compare two models' outcomes on the same states, over queries whose numops is wanted.
+    """Compare the outcomes of two models on the same states.
 
     Args:
-        base: outcomes of the one model, a state each.
-        variant: outcomes of the other, on the same states in the same order.
-        rng: for permutations and bootstrap.
-        wanted: which numops count; by default the paper's main measure, at least one.
+        base: outcomes of the base, one per state.
+        variant: outcomes of the variant, on the same states in the same order.
+        rng: generator for the random signs and the bootstrap.
+        counts_numops: whether queries of a numops count; by default the paper's main measure,
+            numops >= 1.
 
     Raises:
-        ValueError: when the outcomes are not of the same states, or no query is wanted.
+        ValueError: if the outcomes are of different states, or no query counts.
     """
     clusters: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for one, other in zip(base, variant, strict=True):
-        if (one.sample_id, one.numops) != (other.sample_id, other.numops):
-            raise ValueError("the outcomes are not of the same states")
-        for numops, before, after in zip(one.numops, one.correct, other.correct, strict=True):
-            if wanted(numops):
-                counts = clusters[one.sample_id]
+    for first, second in zip(base, variant, strict=True):
+        if (first.sample_id, first.numops) != (second.sample_id, second.numops):
+            raise ValueError("the outcomes are of different states")
+        for numops, before, after in zip(first.numops, first.correct, second.correct, strict=True):
+            if counts_numops(numops):
+                counts = clusters[first.sample_id]
                 counts[0] += after and not before
                 counts[1] += before and not after
                 counts[2] += 1
     if not clusters:
-        raise ValueError("no query has a wanted numops")
+        raise ValueError("no query has a numops that counts")
     gained, lost, sizes = np.array(list(clusters.values()), dtype=np.int64).T
     differences = gained - lost
     greater, two_sided = sign_flip_test(differences, rng)
@@ -135,14 +145,14 @@ def paired_test(
 def sign_flip_test(
     differences: Integers, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """The p-values (greater, two-sided) of the sum under random signs of the clusters.
+    """Return the p-values (greater, two-sided) of a sum under random signs of its clusters.
 
-    The observed signs count as one of the resamples, which makes the test exact in level.
+    The observed signs count as one of the resamples, which makes the level of the test exact.
 
     Args:
-        differences: shape (clusters,), whole numbers.
-        rng: for the signs.
-        resamples: how many random signs.
+        differences: shape (clusters,), integers.
+        rng: generator for the signs.
+        resamples: number of random sign vectors.
     """
     observed = int(differences.sum())
     moving = differences[differences != 0]
@@ -158,13 +168,13 @@ def sign_flip_test(
 def bootstrap_interval(
     differences: Integers, sizes: Integers, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval:
-    """The 95 % percentile interval of the ratio of sums over clusters drawn with replacement.
+    """Return the 95 % percentile interval of a ratio of sums over resampled clusters.
 
     Args:
         differences: shape (clusters,), gained minus lost queries.
-        sizes: shape (clusters,), queries.
-        rng: for the clusters drawn.
-        resamples: how many times they are drawn.
+        sizes: shape (clusters,), number of queries.
+        rng: generator for the resamples.
+        resamples: number of resamples.
     """
     count = len(sizes)
     ratios = []

@@ -1,4 +1,4 @@
-"""Whether two groups of like things differ, when all that is known is how far any two are apart."""
+"""Permutation test of two groups of items, from their pairwise distances."""
 
 from itertools import combinations
 from math import comb
@@ -7,28 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_SPLITS = 100_000
-"""More are not gone through: two groups of nine are 48,620."""
+"""Largest number of splits that is enumerated; two groups of nine have 48,620."""
 
 
 def permutation_test(distances: NDArray[np.float64], first: int) -> float:
-    """The p-value of "the first ``first`` things are not drawn as the others are".
+    """Return the p-value of "the two groups have different distributions".
 
     The statistic is the energy distance (Székely and Rizzo, 2004): the mean distance between the
-    groups less half of the mean ones within them. All ways to split the things are gone through, so
-    the level is exact: under the null hypothesis p <= a with probability a at most.
+    groups minus half of the mean distances within them. All splits are enumerated, so the level
+    is exact: under the null hypothesis P(p <= a) <= a.
 
     Args:
-        distances: shape (things, things), symmetric, with zeros on the diagonal.
-        first: how many of them are the one group, the others being the other.
+        distances: shape (items, items), symmetric, with zeros on the diagonal.
+        first: size of the first group; the remaining items are the second.
 
     Raises:
-        ValueError: when a group is empty, or there are too many splits to go through.
+        ValueError: if a group is empty, or there are more than :data:`MOST_SPLITS` splits.
     """
     count = len(distances)
     if not 0 < first < count:
         raise ValueError("a group is empty")
     if comb(count, first) > MOST_SPLITS:
-        raise ValueError(f"more than {MOST_SPLITS} ways to split {count} things")
+        raise ValueError(f"more than {MOST_SPLITS} ways to split {count} items")
     splits = np.array(list(combinations(range(count), first)))
     inside = np.zeros((len(splits), count))
     np.put_along_axis(inside, splits, 1.0, axis=1)
@@ -40,5 +40,5 @@ def permutation_test(distances: NDArray[np.float64], first: int) -> float:
         for group, size in zip((inside, outside), sizes, strict=True)
     ]
     statistics = between - (within[0] + within[1]) / 2
-    # The first split is the one observed; sums in another order may differ in their last bits.
+    # The first split is the observed one. Sums in another order may differ in their last bits.
     return float((statistics >= statistics[0] - 1e-9).mean())

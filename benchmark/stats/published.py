@@ -1,22 +1,20 @@
-"""Tests where only counts are known: the paper's results, whose queries cannot be paired.
+"""Tests of counts: the paper's results, whose queries cannot be paired.
 
-Counts hide both the pairing and the clusters. The pairing is lost for good, which costs power;
-for the clusters a design effect is stated and the binomial variance multiplied by it.
+Counts hide both the pairing and the clusters. The pairing cannot be recovered, which costs power.
+For the clusters, the binomial variance is multiplied by a stated design effect.
 """
 
 from dataclasses import dataclass
 from math import erfc, inf, sqrt
 
 from benchmark.records import Tally
+from benchmark.stats.constants import NORMAL_975
 
 DESIGN_EFFECT = 2.0
-"""How much the variance of an accuracy exceeds the binomial one, by clustering.
+"""Factor by which clustering raises the variance of an accuracy above the binomial variance.
 
-Stated, since counts cannot give it: SmolLM2 on 64 states has 1.96 on the queries with numops >= 1.
+Stated, because counts cannot show it: SmolLM2 on 64 states has 1.96 at numops >= 1.
 """
-
-_Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +26,17 @@ class UnpairedTest:
 
     @property
     def margin(self) -> float:
-        """What the 95 % interval reaches to each side of the difference."""
-        return _Z * self.error
+        """Return half the width of the 95 % interval."""
+        return NORMAL_975 * self.error
 
     @property
     def greater(self) -> float:
-        """The one-sided p-value of "the variant is better"."""
+        """Return the one-sided p-value of "the variant is better"."""
         return _upper_tail(self._score)
 
     @property
     def two_sided(self) -> float:
-        """The p-value of "they differ"."""
+        """Return the p-value of "the models differ"."""
         return min(1.0, 2 * _upper_tail(abs(self._score)))
 
     @property
@@ -51,22 +49,22 @@ class UnpairedTest:
 def unpaired_test(
     base: Tally, variant: Tally, design_effect: float = DESIGN_EFFECT
 ) -> UnpairedTest:
-    """Compare two accuracies by their counts alone, the pooled variance times the design effect."""
+    """Compare two accuracies by counts, with the pooled variance times the design effect."""
     pooled = (base.correct + variant.correct) / (base.total + variant.total)
     variance = design_effect * pooled * (1 - pooled) * (1 / base.total + 1 / variant.total)
     return UnpairedTest(variant.accuracy - base.accuracy, sqrt(variance))
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """The p-values adjusted for being several, in their order.
+    """Return the p-values adjusted for multiple testing, in the same order.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
     """
-    several, highest = len(p_values), 0.0
-    adjusted = [1.0] * several
-    for rank, index in enumerate(sorted(range(several), key=p_values.__getitem__)):
-        # None may fall below a smaller one's.
-        highest = max(highest, min(1.0, (several - rank) * p_values[index]))
+    count, highest = len(p_values), 0.0
+    adjusted = [1.0] * count
+    for rank, index in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        # Adjusted p-values keep the order of the raw ones.
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
 

@@ -1,4 +1,4 @@
-"""Counts with their intervals: what a run comes to."""
+"""Summaries of a run: counts with their intervals."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +21,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All queries, the non-trivial ones (numops >= 1), and each numops that occurs."""
+    """Estimates of all queries, of the non-trivial ones (numops >= 1), and of each numops."""
 
     overall: Estimate
     nontrivial: Estimate
     by_numops: dict[int, Estimate]
 
     def as_json(self) -> dict[str, object]:
-        """Counts as ``{"correct": k, "total": n}``; accuracies and intervals in per cent."""
+        """Return counts as ``{"correct": k, "total": n}``; accuracies and intervals in per cent."""
         parts = {"overall": self.overall, "nontrivial": self.nontrivial}
         numops = {str(n): estimate for n, estimate in self.by_numops.items()}
         return {
@@ -43,7 +43,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The outcomes by one score, one per state, and their summary."""
+    """Outcomes by one score, one per state, and their summary."""
 
     outcomes: tuple[Outcome, ...]
     summary: Summary
@@ -51,15 +51,15 @@ class Scored:
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> "Scored":
         """Return the outcomes with their summary."""
-        given = tuple(outcomes)
-        return cls(given, summarize(given))
+        states = tuple(outcomes)
+        return cls(states, summarize(states))
 
 
 def scores_as_json(scores: Mapping[str, Scored]) -> dict[str, object]:
-    """Return counts, accuracies and outcomes by every score, as ``result.json`` has them.
+    """Return counts, accuracies and outcomes by every score, as in ``result.json``.
 
-    Those by ``set`` are there as they are, the others under the score's name. Sequences and
-    numops are the same by all scores, and are kept once.
+    Values by ``set`` are at the top level, values by another score under its name. Sequences and
+    numops are the same for all scores and are stored once.
     """
     outcomes = outcomes_by_score({by: scored.outcomes for by, scored in scores.items()})
     parts = {by: {**scored.summary.as_json(), **outcomes[by]} for by, scored in scores.items()}
@@ -67,20 +67,20 @@ def scores_as_json(scores: Mapping[str, Scored]) -> dict[str, object]:
 
 
 def summaries_as_json(summaries: Mapping[str, Summary]) -> dict[str, object]:
-    """Return the summaries by every score: ``set`` as it is, each other one under its name."""
+    """Return the summaries by every score: ``set`` at the top level, others under their names."""
     return main_first({by: summary.as_json() for by, summary in summaries.items()})
 
 
 def summarize(outcomes: Sequence[Outcome]) -> Summary:
-    """The summary of the outcomes."""
+    """Return the summary of the outcomes."""
     counts = count(outcomes)
     queries = defaultdict[int, list[tuple[int, bool]]](list)
     for outcome in outcomes:
         for numops, right in zip(outcome.numops, outcome.correct, strict=True):
             queries[numops].append((outcome.sample_id, right))
 
-    def interval(wanted: Iterable[int]) -> Interval:
-        return clustered_interval(chain.from_iterable(queries[n] for n in wanted))
+    def interval(group: Iterable[int]) -> Interval:
+        return clustered_interval(chain.from_iterable(queries[n] for n in group))
 
     return Summary(
         overall=Estimate(counts.overall, interval(counts.by_numops)),

@@ -1,4 +1,4 @@
-"""The audit of the paper's claims: on its own results, as recorded, and on a folder of runs."""
+"""The audit of the paper's claims: on the published results and on a folder of runs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """``command(...)``: what ``claims`` prints."""
+    """Return a function that runs ``claims`` and returns its output."""
 
     def run(*arguments: str) -> str:
         capsys.readouterr()
@@ -32,12 +32,12 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def test_the_audit_of_the_published_results(command: Command, snapshot: SnapshotAssertion) -> None:
-    """Every verdict on the published table, with its figures, is the recorded one."""
+    """Every verdict on the published table equals the recorded one, with its figures."""
     document = json.loads(command("--results", "published", "--json"))
     assert document == snapshot.use_extension(PublishedExtension)
 
 
-def test_the_table_says_what_json_says(command: Command) -> None:
+def test_table_and_json_agree(command: Command) -> None:
     """Table and JSON give every claim the same verdict."""
     table = command("--results", "published")
     document = json.loads(command("--results", "published", "--json"))
@@ -48,7 +48,7 @@ def test_the_table_says_what_json_says(command: Command) -> None:
 
 
 def _write(folder: Path, model: str, rates: Mapping[str, float], seed: int) -> None:
-    """A result as ``run`` writes it: 200 states of 100 sequences, right at these rates by score."""
+    """Write a result as ``run`` does: 200 states of 100 sequences, with these rates by score."""
     drawn = np.random.default_rng(seed).random((200, 7))
     numops = (0, 0, 1, 2, 3, 1, 7)
     scores = {
@@ -71,9 +71,9 @@ def _write(folder: Path, model: str, rates: Mapping[str, float], seed: int) -> N
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Runs of Llama 7B, FLoat and a model that is not registered.
+    """Write runs of Llama 7B, FLoat and a model that is not registered.
 
-    FLoat is better by both scores, but by much more than the paper's "slightly" by ``set``.
+    FLoat is better by both scores, and by ``set`` much more than the paper's "slightly".
     """
     for name, exact, by_set, seed in (("llama-7b", 0.05, 0.06, 1), ("float-7b", 0.08, 0.2, 2)):
         rates = {"set": by_set, "exact": exact}
@@ -96,8 +96,8 @@ def test_a_folder_of_runs(command: Command, runs: Path) -> None:
     assert "left out: " in command("--results", str(runs))
 
 
-def test_what_set_decides_differently_is_shown(command: Command, runs: Path) -> None:
-    """Verdicts are by exact; where set decides otherwise, table and JSON have that verdict too."""
+def test_a_different_verdict_by_set_is_shown(command: Command, runs: Path) -> None:
+    """Verdicts are by exact; table and JSON show a different verdict by set, too."""
     document = json.loads(command("--results", str(runs), "--json"))
     m2, m3 = (c for c in document["claims"] if c["id"] in {"M2", "M3"})
     assert (m2["score"], m2["verdict"], m2["other"]["verdict"]) == (
@@ -113,8 +113,8 @@ def test_what_set_decides_differently_is_shown(command: Command, runs: Path) -> 
     assert max(map(len, table.splitlines()[:-1])) <= 80
 
 
-def test_older_runs_have_set_alone_and_say_so(command: Command, runs: Path) -> None:
-    """Without exact and without predictions a claim is decided by set, and a line says why."""
+def test_older_runs_are_decided_by_set_with_a_note(command: Command, runs: Path) -> None:
+    """Without exact and without predictions, a claim is decided by set, and a note says why."""
     path = runs / "float-7b"
     (path / "result.json").unlink()
     path.rmdir()
@@ -132,7 +132,7 @@ def test_older_runs_have_set_alone_and_say_so(command: Command, runs: Path) -> N
 def test_an_alternative_repository_is_named(
     command: Command, tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """What a verdict rests on is told where it is not the model's default repository."""
+    """A result from an alternative repository is named."""
     states, other = finished_runs.some_states(26), "google/gemma-1.1-7b-it"
     folders = [
         finished_runs.write_run(tmp_path / "runs" / str(n), model, states, answers)
@@ -154,7 +154,7 @@ def test_an_alternative_repository_is_named(
 
 
 def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_path: Path) -> None:
-    """With ``--registry`` a result of one's own model is known, and decides no claim."""
+    """With ``--registry`` a result of a user's model is registered, and decides no claim."""
     own = tmp_path / "own.toml"
     own.write_text(
         '[models.mine]\nname = "Mine"\nhuggingface_id = "somebody/else"\narchitecture = "llama"\n'
@@ -169,7 +169,7 @@ def test_a_user_registry_names_local_models(command: Command, runs: Path, tmp_pa
 def test_misuse_ends_in_one_line(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder without results, or with one that is no result, is exit code 2 and one line."""
+    """A folder without results, or with an invalid one, is exit code 2 and one line."""
     (runs / "broken").mkdir()
     (runs / "broken" / "result.json").write_text("[]")
     for folder, words in ((runs, "not a JSON object"), (runs / "nowhere", "no result.json")):
@@ -186,7 +186,7 @@ def test_misuse_ends_in_one_line(
 def test_formatting_is_decided_on_unconstrained_runs(
     command: Command, tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """D2 is about the formats of unconstrained answers, which only their predictions have."""
+    """D2 is decided by the formats of unconstrained answers, from their predictions."""
     states = finished_runs.some_states(26)
 
     def breaks(state: State) -> str:

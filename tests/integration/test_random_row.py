@@ -1,8 +1,8 @@
-"""The random row of Table 6 against the closed forms of the baseline, by each of its readings.
+"""The random row of Table 6, compared with the closed forms of the baseline's readings.
 
-The row is a mean over 100 draws per query on the authors' own evaluated set. The closed forms are
-of evaluated sets of the same make, generated here: several, since at 7 operations a set has some
-30 queries and a single box that nothing was ever put into counts three points there. The figures
+The row is a mean over 100 draws per query on the authors' evaluated set. The closed forms are
+computed on several sets generated here by the same rules: at 7 operations one set has about 30
+queries, and a single box into which nothing was put changes the mean by three points. The figures
 in docs/audit.md are those of this test.
 """
 
@@ -27,7 +27,7 @@ TOTALS = {n: tally.total for n, tally in published()["Llama 2 7B"].by_numops.ite
 
 
 class Chance(NamedTuple):
-    """The chance that one query is answered right at random, and the sequence it is of."""
+    """The chance of a correct random answer to one query, and the query's sequence."""
 
     value: float
     sequence: tuple[int, int]
@@ -38,54 +38,53 @@ Chances = dict[int, list[Chance]]
 
 @pytest.fixture(scope="module")
 def chances() -> dict[str, Chances]:
-    """The chance of every query of the evaluated sets, by reading and numops."""
-    found: dict[str, Chances] = {name: defaultdict(list) for name in readings()}
+    """Return the chance of every query of the evaluated sets, by reading and numops."""
+    chances: dict[str, Chances] = {name: defaultdict(list) for name in readings()}
     for seed in SEEDS:
         for state in generate("test", seed, default_vocabulary(), subsampled=True):
             for query, mentioned in zip(state.queries, mentions(state), strict=True):
                 for name, reading in readings().items():
                     value = float(expectation(reading, mentioned, query.gold))
-                    found[name][query.numops].append(Chance(value, (seed, state.sample_id)))
-    return found
+                    chances[name][query.numops].append(Chance(value, (seed, state.sample_id)))
+    return chances
 
 
-def _mean(some: list[Chance]) -> float:
-    return sum(chance.value for chance in some) / len(some)
+def _mean(queries: list[Chance]) -> float:
+    return sum(query.value for query in queries) / len(queries)
 
 
-def _variance(some: list[Chance], *, clustered: bool) -> float:
-    """The variance per query of a mean, sequences taken as clusters or queries as independent."""
-    mean, excess = _mean(some), defaultdict[object, float](float)
-    for number, chance in enumerate(some):
-        excess[chance.sequence if clustered else number] += chance.value - mean
-    return sum(value**2 for value in excess.values()) / len(some)
+def _variance(queries: list[Chance], *, clustered: bool) -> float:
+    """Return the variance per query of a mean, clustered by sequence or of independent queries."""
+    mean, excess = _mean(queries), defaultdict[object, float](float)
+    for number, query in enumerate(queries):
+        excess[query.sequence if clustered else number] += query.value - mean
+    return sum(value**2 for value in excess.values()) / len(queries)
 
 
 def _chi_square(of_reading: Chances, *, clustered: bool) -> float:
-    """How far the published row is from the reading, squared standard errors of eight columns.
+    """Return the chi-square of the published row against the reading, over eight columns.
 
-    The error is that of the published set's queries, of ours, and of the authors' draws.
+    The error includes the published set's queries, ours, and the authors' draws.
     """
     total = 0.0
     for numops, percent in random_row().items():
-        some, queries = of_reading[numops], TOTALS[numops]
-        values = np.array([chance.value for chance in some])
+        ours, published_total = of_reading[numops], TOTALS[numops]
+        values = np.array([query.value for query in ours])
         drawn = float((values * (1 - values)).mean()) / DRAWS_PER_QUERY
-        variance = (
-            _variance(some, clustered=clustered) * (1 / queries + 1 / len(some)) + drawn / queries
-        )
-        total += (percent / 100 - _mean(some)) ** 2 / variance
+        own_variance = _variance(ours, clustered=clustered)
+        variance = own_variance * (1 / published_total + 1 / len(ours)) + drawn / published_total
+        total += (percent / 100 - _mean(ours)) ** 2 / variance
     return total
 
 
 def _p_value(chi_square: float) -> float:
-    """The upper tail with 8 degrees of freedom."""
+    """Return the upper tail of chi-square with 8 degrees of freedom."""
     half = chi_square / 2
     return exp(-half) * sum(half**k / factorial(k) for k in range(4))
 
 
 def _over_columns(of_reading: Chances, above: int) -> float:
-    """Per cent over the columns of more operations than that, weighted as in Table 6."""
+    """Return per cent over the columns of more operations, weighted as in Table 6."""
     columns = {n: total for n, total in TOTALS.items() if n > above}
     hits = sum(_mean(of_reading[n]) * total for n, total in columns.items())
     return 100 * hits / sum(columns.values())
@@ -99,20 +98,20 @@ def test_how_well_each_reading_fits_the_published_row(
     chances: dict[str, Chances], name: str, chi_square: float, least: float, most: float
 ) -> None:
     """The first reading fits the published row; the second fits worse, the third not at all."""
-    found = _chi_square(chances[name], clustered=True)
-    assert found == pytest.approx(chi_square, rel=0.01)
-    assert least <= _p_value(found) <= most
+    computed = _chi_square(chances[name], clustered=True)
+    assert computed == pytest.approx(chi_square, rel=0.01)
+    assert least <= _p_value(computed) <= most
 
 
 @pytest.mark.parametrize(("name", "chi_square"), [("exact", 14.5), ("mentions", 23.9)])
 def test_queries_taken_as_independent_fit_less(
     chances: dict[str, Chances], name: str, chi_square: float
 ) -> None:
-    """Without clusters the errors are too small, and each reading is further off."""
-    found = _chi_square(chances[name], clustered=False)
-    assert found == pytest.approx(chi_square, rel=0.01)
-    for some in (chances[name][numops] for numops in random_row()):
-        ratio = _variance(some, clustered=True) / _variance(some, clustered=False)
+    """Without clusters the errors are too small, and each reading fits less."""
+    computed = _chi_square(chances[name], clustered=False)
+    assert computed == pytest.approx(chi_square, rel=0.01)
+    for queries in (chances[name][numops] for numops in random_row()):
+        ratio = _variance(queries, clustered=True) / _variance(queries, clustered=False)
         assert 1.2 < ratio < 2.1
 
 
@@ -140,11 +139,12 @@ def test_the_published_row_pooled() -> None:
 
 
 def test_no_verdict_depends_on_the_draws_of_the_published_row(chances: dict[str, Chances]) -> None:
-    """With the closed form of the first reading in place of the row every verdict is the same."""
+    """With the closed form of the first reading instead of the row, every verdict is the same."""
     rates = {n: _mean(chances["exact"][n]) for n in random_row()}
     results = published_results(published().values())
     closed = replace(results, entries=tuple(replace(e, chance=rates) for e in results.entries))
     row, ours = (
-        [(each.claim.id, each.verdict.status) for each in audit(some)] for some in (results, closed)
+        [(each.claim.id, each.verdict.status) for each in audit(entries)]
+        for entries in (results, closed)
     )
     assert ours == row

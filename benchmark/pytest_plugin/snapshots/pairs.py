@@ -1,4 +1,4 @@
-"""The syrupy extension for a pair: base and variant, each compared within clustered error."""
+"""The syrupy extension for pairs: base and variant are each compared with their record."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 from syrupy.location import PyTestLocation
 
@@ -15,30 +14,23 @@ from benchmark.pytest_plugin.snapshots.kinds import of_kind
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import read_scores
+from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import unpaired_test
 
-LEVEL = 0.001
-"""Of each comparison with a record, two-sided.
-
-A reproduction of all pairs makes 112 of them by each score, which hang together.
-"""
-
-_SEED = 20240531
-
 
 class PairExtension(MeasurementExtension):
-    """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
+    """Compare each model of a pair with its record at numops 0 and >= 1, by every score.
 
-    Where both are of the same data the queries that turned round decide, a sequence as one
-    cluster; elsewhere counts are compared unpaired, with the stated design effect.
+    On the same data, outcomes that changed decide, with sequences as clusters. On other data,
+    counts are compared unpaired, with the stated design effect.
     """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
-        """Whether base and variant both score what they scored."""
+        """Return whether base and variant both agree with their records."""
         measured, recorded = _load(serialized_data), _load(snapshot_data)
         return measured.keys() == recorded.keys() and all(
-            p_value >= LEVEL
+            p_value >= RECORD_LEVEL
             for role in measured
             for p_value in _p_values(recorded[role], measured[role])
         )
@@ -46,10 +38,10 @@ class PairExtension(MeasurementExtension):
 
 @cache
 def pair_extension(kind: str) -> type[PairExtension]:
-    """The extension whose records are in a folder of their own for that kind of run.
+    """Return an extension whose records are in a separate folder for that kind of run.
 
-    So that runs on other hardware, or under another protocol, are neither compared with these
-    records nor taken for their removal.
+    Runs on other hardware or under another protocol are then not compared with these records,
+    and do not count as their removal.
     """
 
     class Extension(PairExtension):
@@ -62,7 +54,7 @@ def pair_extension(kind: str) -> type[PairExtension]:
 
 
 def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:
-    """Whether the test has a snapshot of that extension."""
+    """Return whether the test has a snapshot of that extension."""
     location = extension.get_location(test_location=PyTestLocation(item), index=0)
     return Path(location).is_file()
 
@@ -73,7 +65,7 @@ def _load(text: object) -> Mapping[str, Mapping[str, object]]:
 
 
 def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
-    """The p-values of both groups of queries by every score that both documents have."""
+    """Return the p-values of both groups of queries, by every score that both documents have."""
     before, after = read_scores(recorded), read_scores(measured)
     same_data = recorded["data"] == measured["data"]
     return [
@@ -90,17 +82,17 @@ def _p_values_of(
     old, new = count(before), count(after)
     groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
     if same_data:
-        rng = np.random.Generator(np.random.PCG64(_SEED))
-        return [paired_test(before, after, rng, group.wanted).two_sided for group in groups]
+        rng = fresh_rng()
+        return [paired_test(before, after, rng, group.counts_numops).two_sided for group in groups]
     return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
 
 
-class _SnapshotPart(NamedTuple):
-    wanted: Callable[[int], bool]
+class _QueryGroup(NamedTuple):
+    counts_numops: Callable[[int], bool]
     of: Callable[[Counts], Tally]
 
 
 _GROUPS = (
-    _SnapshotPart(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
-    _SnapshotPart(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
+    _QueryGroup(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
+    _QueryGroup(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
 )

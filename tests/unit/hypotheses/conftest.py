@@ -1,4 +1,4 @@
-"""Hand-made results: every model alike, save for what a case says of some."""
+"""Synthetic results: every model has the same accuracy unless a case names another."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,17 +15,17 @@ _SIZES = {f"llama2-{size}" for size in ("7b", "13b", "70b")} | {
 }
 
 Percent = int | list[int]
-Made = Callable[..., Results]
+MakeResults = Callable[..., Results]
 
 
 @pytest.fixture
-def made() -> Made:
-    """``made({"llama2-7b": 60, "llama2-70b/unconstrained": [...]}, queries=3000)``: results.
+def make_results() -> MakeResults:
+    """Make results: ``make_results({"llama2-7b": 60, "llama2-70b/unconstrained": [...]})``.
 
-    A model is named by its key, with another setting than its own after a slash; its value is
-    the accuracy in per cent, at all numops from 0 to 7 or at each. Models not named are at 30,
-    aligned ones in both formats, and Llama 2 and CodeLlama unconstrained too; so many queries at
-    each numops; random is 10. As many answers keep the format as are right at numops 0.
+    Keys name a model, with a setting other than its own after a slash. Values are accuracies in
+    per cent, one for all numops from 0 to 7 or one for each. Other models have 30, aligned ones in
+    both formats, Llama 2 and CodeLlama also unconstrained. ``queries`` is the number of queries at
+    each numops. Random is 10. The share of answers that keep the format is the accuracy at 0.
     """
 
     def create(named: Mapping[str, Percent], queries: int = 3000) -> Results:

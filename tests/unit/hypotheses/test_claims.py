@@ -1,4 +1,4 @@
-"""Every claim, decided every way on hand-made results."""
+"""Every claim, with every verdict, on synthetic results."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.hypotheses.checks import Need
+from benchmark.hypotheses.checks import RequiredResult
 from benchmark.hypotheses.claims import Claim, audit, claims
 from benchmark.hypotheses.evidence import Evidence
 from benchmark.hypotheses.findings import ClaimVerdict
@@ -18,7 +18,7 @@ from benchmark.models.published import published
 from benchmark.models.registry import registry
 from benchmark.records import Tally
 
-Made = Callable[..., Results]
+MakeResults = Callable[..., Results]
 Case = Mapping[str, Mapping[str, int | list[int]]]
 
 CASES: dict[str, Case] = json.loads(
@@ -33,50 +33,50 @@ def _judge(claim: str, results: Results) -> ClaimVerdict:
     return claims()[claim].judge(Evidence(results))
 
 
-def _without(results: Results, need: Need) -> Results:
-    """The results without the one that is needed."""
-    wanted = (need.decoding, need.prompt_format)
-    if need.prompt_format == "registered":
-        wanted = (need.decoding, results.prompt_format(need.model))
-    kept = tuple(e for e in results.entries if (e.model, e.setting) != (need.model, wanted))
+def _without(results: Results, required: RequiredResult) -> Results:
+    """Return the results without a required one."""
+    setting = (required.decoding, required.prompt_format)
+    if required.prompt_format == "registered":
+        setting = (required.decoding, results.prompt_format(required.model))
+    kept = tuple(e for e in results.entries if (e.model, e.setting) != (required.model, setting))
     assert len(kept) == len(results.entries) - 1
     return replace(results, entries=kept)
 
 
-def test_every_claim_is_there() -> None:
-    """All 22 claims of the paper, each with words, a place, a reading and a case both ways."""
+def test_every_claim_of_the_paper_is_in_the_catalogue() -> None:
+    """All 22 claims have a statement, a place, a reading, and cases for both verdicts."""
     assert list(claims()) == list(CASES) == SECTION_8
     for claim in claims().values():
         assert min(map(len, (claim.statement, claim.place, claim.reading))) > 0
-        assert claim.needs
+        assert claim.required_results
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_supported(claim: str, made: Made) -> None:
+def test_supported(claim: str, make_results: MakeResults) -> None:
     """Results as the claim says support it, beyond error where they are many."""
-    verdict = _judge(claim, made(CASES[claim]["supported"]))
+    verdict = _judge(claim, make_results(CASES[claim]["supported"]))
     assert (verdict.status, verdict.within_error) == ("supported", False), verdict.as_json()
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_not_supported(claim: str, made: Made) -> None:
+def test_not_supported(claim: str, make_results: MakeResults) -> None:
     """One change against the claim refutes it, beyond error where they are many."""
     case = CASES[claim]
-    verdict = _judge(claim, made({**case["supported"], **case["not supported"]}))
+    verdict = _judge(claim, make_results({**case["supported"], **case["not supported"]}))
     assert (verdict.status, verdict.within_error) == ("not supported", False), verdict.as_json()
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_few_queries_leave_it_within_error(claim: str, made: Made) -> None:
+def test_few_queries_leave_it_within_error(claim: str, make_results: MakeResults) -> None:
     """The same accuracies of ten queries a numops say the same, within error where they can."""
     named = CASES[claim]["supported"]
     match claim:
         case "C3":  # 99 % of 10 queries are 9, which is less than 95 %
-            few = made({**named, "llama2-70b": [100, *[30] * 7]}, queries=10)
+            few = make_results({**named, "llama2-70b": [100, *[30] * 7]}, queries=10)
         case "M2" | "M7":  # 3 points are no whole number of 10 queries
-            few = made({**named, "float-7b": 34, "llemma-34b": 34}, queries=50)
+            few = make_results({**named, "float-7b": 34, "llemma-34b": 34}, queries=50)
         case _:
-            few = made(named, queries=10)
+            few = make_results(named, queries=10)
     verdict = _judge(claim, few)
     assert verdict.status == "supported"
     # 60 points over 70 queries, and 30 over 80 without a correction, are beyond error even so.
@@ -85,10 +85,10 @@ def test_few_queries_leave_it_within_error(claim: str, made: Made) -> None:
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_not_decidable(claim: str, made: Made) -> None:
+def test_not_decidable(claim: str, make_results: MakeResults) -> None:
     """Without a result that is needed nothing is said, save where another settles it."""
-    results = made(CASES[claim]["supported"])
-    needs = claims()[claim].needs
+    results = make_results(CASES[claim]["supported"])
+    needs = claims()[claim].required_results
     statuses = {_judge(claim, _without(results, need)).status for need in needs}
     # One pair without a gain refutes "consistent", whatever the other pairs do.
     settled = {"supported"} if claim in {"M1", "A2"} else set()
@@ -97,20 +97,22 @@ def test_not_decidable(claim: str, made: Made) -> None:
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_a_failing_part_needs_no_other(claim: str, made: Made) -> None:
+def test_a_failing_part_needs_no_other(claim: str, make_results: MakeResults) -> None:
     """What is refuted stays refuted when results are missing that could not save it."""
     case = CASES[claim]
-    results = made({**case["supported"], **case["not supported"]})
-    statuses = {_judge(claim, _without(results, n)).status for n in claims()[claim].needs}
+    results = make_results({**case["supported"], **case["not supported"]})
+    statuses = {
+        _judge(claim, _without(results, n)).status for n in claims()[claim].required_results
+    }
     assert "supported" not in statuses
     one_fails = {"C1", "C2", "C3", "C6", "C7", "M3", "M5", "A1", "A3", "A4", "A5", "D2", "F1"}
     assert ("not supported" in statuses) is (claim in one_fails)
 
 
-def test_the_needs_are_enough(made: Made) -> None:
-    """A claim is decided by what it says it needs, and by nothing else."""
+def test_required_results_are_enough(make_results: MakeResults) -> None:
+    """A claim is decided by the results that it requires, and by no others."""
     for identifier, claim in claims().items():
-        results = made(CASES[identifier]["supported"])
+        results = make_results(CASES[identifier]["supported"])
         wanted = {
             (
                 need.model,
@@ -119,23 +121,23 @@ def test_the_needs_are_enough(made: Made) -> None:
                 if need.prompt_format == "registered"
                 else need.prompt_format,
             )
-            for need in claim.needs
+            for need in claim.required_results
         }
         kept = tuple(e for e in results.entries if (e.model, *e.setting) in wanted)
         few = _judge(identifier, replace(results, entries=kept))
         assert few.status == "supported"
-        assert len(kept) == len(claim.needs)
+        assert len(kept) == len(claim.required_results)
 
 
 @pytest.mark.parametrize(
     ("claim", "sizes"), [("C7", ("13b", "7b", "70b")), ("A4", ("7b", "13b", "70b"))]
 )
 def test_gains_that_are_compared_need_both_pairs(claim: str, sizes: tuple[str, ...]) -> None:
-    """A part about the larger of two gains needs the models of both pairs, each once."""
+    """A check of the larger of two gains requires the models of both pairs, each once."""
     tuned = {"C7": "codellama-{}", "A4": "llama2-{}-chat"}[claim]
     expected = [name.format(size) for size in sizes for name in ("llama2-{}", tuned)]
     part = next(part for part in claims()[claim].parts if hasattr(part, "pairs"))
-    assert [need.model for need in part.needs()] == expected
+    assert [need.model for need in part.required_results()] == expected
 
 
 def _published() -> Results:
@@ -154,7 +156,7 @@ RANDOM_COUNTS = st.lists(
 @settings(max_examples=20)  # each is two audits
 @given(RANDOM_COUNTS, st.randoms(use_true_random=False))
 def test_the_order_of_models_changes_nothing(counts: list[list[int]], random: object) -> None:
-    """On any counts every verdict and figure is the same in every order of the models."""
+    """On any counts, every verdict and figure is the same in every order of the models."""
     entries = [
         replace(entry, by_numops={n: Tally(k, 40) for n, k in enumerate(row)}, quoted=None)
         for entry, row in zip(_published().entries, counts, strict=True)
@@ -165,7 +167,7 @@ def test_the_order_of_models_changes_nothing(counts: list[list[int]], random: ob
 
 
 def test_unrelated_models_change_nothing() -> None:
-    """Models outside the paper, and other settings of its models, leave every verdict as it is."""
+    """Models outside the paper, and other settings of its models, change no verdict."""
     results = _published()
     others = [model for model in registry().models.values() if not model.paper]
     strangers = [replace(results.entries[0], model=model.key) for model in others]
@@ -179,16 +181,16 @@ def test_unrelated_models_change_nothing() -> None:
     assert _documents(more) == _documents(results)
 
 
-def test_a_user_registry_changes_no_claim(made: Made) -> None:
-    """Claims are about the paper's pairs, whatever else the registry of the results knows."""
-    results = made(CASES["C1"]["supported"])
+def test_a_user_registry_changes_no_claim(make_results: MakeResults) -> None:
+    """Claims are about the paper's pairs, also if a registry has other pairs."""
+    results = make_results(CASES["C1"]["supported"])
     known = registry().model_copy(update={"pairs": {}})
     assert _documents(replace(results, known=known)) == _documents(results)
 
 
-def test_only_the_registered_format_counts(made: Made) -> None:
-    """A chat model measured as completion only decides nothing about it."""
-    results = made(CASES["A4"]["supported"])
+def test_only_the_registered_format_counts(make_results: MakeResults) -> None:
+    """A chat model measured in completion format only decides no claim."""
+    results = make_results(CASES["A4"]["supported"])
     completion = tuple(
         e
         for e in results.entries
@@ -200,9 +202,9 @@ def test_only_the_registered_format_counts(made: Made) -> None:
     assert verdict.missing
 
 
-def test_numops_that_nobody_asked_may_not_matter(made: Made) -> None:
-    """M4 is refuted by half of the numops, whatever the others are, and open with fewer."""
-    results = made({"openmath-7b": 60})
+def test_missing_numops_matter_only_if_they_could_decide(make_results: MakeResults) -> None:
+    """M4 is refuted by half of the numops, and undecided with fewer."""
+    results = make_results({"openmath-7b": 60})
     for kept, status in ((4, "not supported"), (3, "not decidable")):
         few = tuple(
             replace(e, by_numops={n: t for n, t in e.by_numops.items() if n < kept})
@@ -211,8 +213,8 @@ def test_numops_that_nobody_asked_may_not_matter(made: Made) -> None:
         assert _judge("M4", replace(results, entries=few)).status == status
 
 
-def test_a_claim_may_have_no_field_too_many() -> None:
-    """A misspelt field or an unknown check in the catalogue is an error, not a default."""
+def test_an_unknown_field_is_an_error() -> None:
+    """A misspelt field or an unknown check in the catalogue is an error."""
     fields = claims()["M6"].model_dump()
     fields["parts"][0]["pionts"] = 3
     with pytest.raises(ValueError, match="pionts"):
@@ -222,20 +224,20 @@ def test_a_claim_may_have_no_field_too_many() -> None:
         Claim.model_validate(fields)
 
 
-def test_every_pair_and_model_of_the_catalogue_is_the_papers() -> None:
-    """What the catalogue names is registered as the paper's."""
+def test_every_pair_and_model_of_the_catalogue_is_of_the_paper() -> None:
+    """Pairs and models of the catalogue are registered as the paper's."""
     for claim in claims().values():
         for part in claim.parts:
-            for need in part.needs():
+            for need in part.required_results():
                 assert registry().model(need.model).paper
             for pair in getattr(part, "pairs", ()):
                 assert registry().pair(pair).paper
-    everything = {need.model for claim in claims().values() for need in claim.needs}
+    everything = {need.model for claim in claims().values() for need in claim.required_results}
     assert everything == {key for key, model in registry().models.items() if model.paper}
 
 
-def test_results_of_a_model_by_setting() -> None:
-    """A result is found by its setting; the unconstrained one of Table 6 is a figure alone."""
+def test_results_are_found_by_setting() -> None:
+    """A result is found by its setting; the unconstrained one is not the registered one."""
     results = _published()
     free = [e for e in results.entries if e.setting.decoding == "unconstrained"]
     assert [entry.model for entry in free] == ["llama2-70b"]
@@ -245,7 +247,7 @@ def test_results_of_a_model_by_setting() -> None:
 
 
 def _by_set(results: Results, percents: Mapping[str, int]) -> Results:
-    """Measurements by set, these accuracies in per cent, of which the results are by exact."""
+    """Return results by set with these accuracies in per cent; by exact they are as given."""
     entries = []
     for entry in results.entries:
         percent = percents.get(entry.model)
@@ -258,16 +260,18 @@ def _by_set(results: Results, percents: Mapping[str, int]) -> Results:
     return replace(results, entries=tuple(entries))
 
 
-def test_claims_are_decided_by_exact_and_set_is_told_where_it_differs(made: Made) -> None:
-    """A claim has the verdict by exact; the one by set is there where it is another."""
-    results = _by_set(made(CASES["M2"]["supported"]), {"float-7b": 20})
+def test_claims_are_decided_by_exact_and_set_is_shown_if_it_differs(
+    make_results: MakeResults,
+) -> None:
+    """A claim has the verdict by exact, and the verdict by set only if it differs."""
+    results = _by_set(make_results(CASES["M2"]["supported"]), {"float-7b": 20})
     judged = {each.claim.id: each for each in audit(results)}
     assert {each.score for each in judged.values()} == {"exact", None}
     assert judged["D2"].score is None
     m2 = judged["M2"]
     assert m2.other is not None
     assert (m2.verdict.status, m2.other.status) == ("supported", "not supported")
-    assert _judge("M2", made(CASES["M2"]["supported"])) == m2.verdict
+    assert _judge("M2", make_results(CASES["M2"]["supported"])) == m2.verdict
     # Where both say the same, one is enough; float-7b is in M1, which is not supported either way.
     assert judged["M7"].other is None
     document = m2.as_json()
@@ -276,9 +280,9 @@ def test_claims_are_decided_by_exact_and_set_is_told_where_it_differs(made: Made
     assert (document["other"]["score"], document["other"]["verdict"]) == ("set", "not supported")
 
 
-def test_one_result_without_exact_leaves_its_claims_to_set(made: Made) -> None:
-    """Two scores are never compared: claims that need a result that has set alone are by set."""
-    results = _by_set(made(CASES["M2"]["supported"]), {"float-7b": 20})
+def test_claims_with_a_result_without_exact_are_decided_by_set(make_results: MakeResults) -> None:
+    """Two scores are never compared: a result that has only set decides its claims by set."""
+    results = _by_set(make_results(CASES["M2"]["supported"]), {"float-7b": 20})
     entries = tuple(
         replace(entry, others={}) if entry.model == "float-7b" else entry
         for entry in results.entries
@@ -291,7 +295,7 @@ def test_one_result_without_exact_leaves_its_claims_to_set(made: Made) -> None:
 
 
 def test_published_results_are_by_exact_alone() -> None:
-    """Nothing is known of Table 6 by set, so no claim on it has a second verdict."""
+    """Table 6 is known by exact only, so no claim has a second verdict."""
     judged = audit(_published())
     assert {each.score for each in judged} == {"exact", None}
     assert all(each.other is None for each in judged)

@@ -1,4 +1,4 @@
-"""What results say of differences, against naive recomputations."""
+"""Tests of differences, compared with naive recomputations."""
 
 import csv
 from collections.abc import Sequence
@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 
 from benchmark.hypotheses.claims import audit
-from benchmark.hypotheses.evidence import SEED, Evidence
+from benchmark.hypotheses.evidence import Evidence
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
     EvaluationSetting,
     Result,
     Results,
-    above,
-    exactly,
+    numops_above,
+    numops_equal,
     published_results,
 )
 from benchmark.models.published import published
 from benchmark.models.registry import registry
 from benchmark.records import Outcome
 from benchmark.scoring.counts import count
+from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import unpaired_test
 
@@ -33,12 +34,8 @@ NUMOPS = (0, 0, 1, 2, 3, 1, 7)
 TABLE = Path(__file__).parents[3] / "fixtures" / "published" / "table6.csv"
 
 
-def _rng() -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(SEED))
-
-
 def _measured(model: str, rate: float, seed: int, data: str = "a", **setting: str) -> Result:
-    """A made-up measurement of 100 states, two a sequence."""
+    """Return a synthetic measurement of 100 states, two per sequence."""
     right = np.random.default_rng(seed).random((100, 7)) < rate
     outcomes = tuple(Outcome(n // 2, NUMOPS, tuple(map(bool, row))) for n, row in enumerate(right))
     own = EvaluationSetting("constrained", registry().model(model).format)
@@ -53,67 +50,67 @@ def _measured(model: str, rate: float, seed: int, data: str = "a", **setting: st
     )
 
 
-def test_same_data_are_compared_by_query() -> None:
+def test_results_on_the_same_data_are_paired() -> None:
     """Two measurements of the same data are compared by the paired test, clustered."""
     base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2)
     assert base.outcomes
     assert variant.outcomes
-    found = Evidence(Results((base, variant))).of_pair("code-llama2-7b")
-    test = paired_test(base.outcomes, variant.outcomes, _rng())
+    found = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
+    test = paired_test(base.outcomes, variant.outcomes, fresh_rng())
     assert found is not None
-    assert (found.how, found.p) == ("paired", test.two_sided)
+    assert (found.test, found.p) == ("paired", test.two_sided)
     assert found.points == pytest.approx(100 * test.difference)
     assert (found.low, found.high) == pytest.approx(tuple(100 * end for end in test.interval))
 
 
-def test_other_data_are_compared_by_counts() -> None:
+def test_results_on_different_data_are_compared_by_counts() -> None:
     """Measurements of different data are never paired."""
     base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2, "b")
-    found = Evidence(Results((base, variant))).of_pair("code-llama2-7b")
+    found = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
     test = unpaired_test(base.tally(NONTRIVIAL), variant.tally(NONTRIVIAL))
     assert found is not None
-    assert (found.how, found.p) == ("counts", test.two_sided)
+    assert (found.test, found.p) == ("counts", test.two_sided)
     assert found.high - found.points == pytest.approx(196 * test.error, rel=1e-3)
 
 
-def test_a_numops_that_nobody_asked_is_missing() -> None:
-    """Without a query there is no difference, and nothing to hold against random."""
+def test_a_numops_without_queries_is_missing() -> None:
+    """Without queries there is no difference and no comparison with random."""
     evidence = Evidence(
         Results((_measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2)))
     )
-    assert evidence.of_pair("code-llama2-7b", exactly(7)) is not None
-    assert evidence.of_pair("code-llama2-7b", exactly(6)) is None
+    assert evidence.pair_difference("code-llama2-7b", numops_equal(7)) is not None
+    assert evidence.pair_difference("code-llama2-7b", numops_equal(6)) is None
     result = evidence.results.of("llama2-7b")
-    assert evidence.against_chance(result, exactly(6)) is None
-    assert evidence.against_rate(result, exactly(6), 0.5) is None
-    assert evidence.against_chance(None, NONTRIVIAL) is None
+    assert evidence.against_random(result, numops_equal(6)) is None
+    assert evidence.against_rate(result, numops_equal(6), 0.5) is None
+    assert evidence.against_random(None, NONTRIVIAL) is None
 
 
 def test_different_scores_are_not_compared() -> None:
-    """A result by exact and one by set make no difference, and are not in the family of a pair."""
+    """Results by exact and by set are not compared, and not in the family of a pair."""
     base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2)
     more = (
         _measured("gemma-7b", 0.3, 3),
         replace(_measured("codegemma-7b", 0.3, 4), score="exact"),
     )
     evidence = Evidence(Results((base, variant, *more)))
-    assert evidence.of_pair("code-gemma-7b") is None
-    found = evidence.of_pair("code-llama2-7b")
+    assert evidence.pair_difference("code-gemma-7b") is None
+    found = evidence.pair_difference("code-llama2-7b")
     assert found is not None
-    assert evidence.adjusted("code-llama2-7b") == found.p
+    assert evidence.adjusted_p("code-llama2-7b") == found.p
 
 
 def test_against_random_by_sequence_or_by_counts() -> None:
-    """Measured outcomes are clustered; of counts alone the stated design effect is taken."""
+    """Outcomes are clustered by sequence; counts use the stated design effect."""
     result = _measured("llama2-7b", 0.3, 1)
-    known = Evidence(Results((result,))).against_chance(result, above(2))
+    known = Evidence(Results((result,))).against_random(result, numops_above(2))
     counts = replace(result, outcomes=None)
-    unknown = Evidence(Results((counts,))).against_chance(counts, above(2))
+    unknown = Evidence(Results((counts,))).against_random(counts, numops_above(2))
     assert known is not None
     assert unknown is not None
-    assert (known.how, unknown.how) == ("clustered", "counts")
+    assert (known.test, unknown.test) == ("clustered", "counts")
     assert known.before == unknown.before == pytest.approx(20)
-    tally = result.tally(above(2))
+    tally = result.tally(numops_above(2))
     assert known.after == unknown.after == pytest.approx(100 * tally.accuracy)
     score = (tally.accuracy - 0.2) / sqrt(2 * 0.2 * 0.8 / tally.total)
     assert unknown.p == pytest.approx(2 * NormalDist().cdf(-abs(score)))
@@ -121,7 +118,7 @@ def test_against_random_by_sequence_or_by_counts() -> None:
 
 @pytest.mark.parametrize("data", ["a", "b"])
 def test_a_difference_of_gains(data: str) -> None:
-    """Gains of two pairs are held against each other, by query where all four share the data."""
+    """Gains of two pairs are compared by query if all four results are on the same data."""
     four = [
         _measured("llama2-7b", 0.2, 1),
         _measured("llama2-7b-chat", 0.6, 2),
@@ -130,18 +127,18 @@ def test_a_difference_of_gains(data: str) -> None:
     ]
     evidence = Evidence(Results(tuple(four)))
     gains = [[(1, four[n + 1], NONTRIVIAL), (-1, four[n], NONTRIVIAL)] for n in (0, 2)]
-    found = evidence.combined(minus=gains[1], plus=gains[0])
+    found = evidence.contrast(minus=gains[1], plus=gains[0])
     assert found is not None
     accuracies = [result.tally(NONTRIVIAL).accuracy for result in four]
     assert found.after == pytest.approx(100 * (accuracies[1] - accuracies[0]))
     assert found.before == pytest.approx(100 * (accuracies[3] - accuracies[2]))
-    assert found.how == ("paired" if data == "a" else "counts")
+    assert found.test == ("paired" if data == "a" else "counts")
     assert found.low < found.points < found.high
     assert found.p < 0.05
 
 
-def test_where_a_model_is_measured_twice_the_common_data_count() -> None:
-    """Of several data sets that of most models is taken; a format is judged on the other."""
+def test_of_several_data_sets_the_common_one_counts() -> None:
+    """The data set of most models counts; a prompt format is judged on the other one."""
     chat, completion = {"prompt_format": "chat"}, {"prompt_format": "completion"}
     results = Results(
         (
@@ -165,7 +162,7 @@ def test_where_a_model_is_measured_twice_the_common_data_count() -> None:
 
 
 def _holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's method as it is told: the smallest times n, the next times n - 1, never falling."""
+    """Return Holm's adjustment: the smallest times n, the next times n - 1, never falling."""
     adjusted: dict[int, float] = {}
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -175,10 +172,10 @@ def _holm(p_values: Sequence[float]) -> list[float]:
 
 
 @pytest.mark.parametrize("experiment", ["code", "math", "alignment"])
-def test_the_published_pairs_by_hand(experiment: str) -> None:
-    """Differences, p-values and Holm's corrections of Table 6 follow from what it prints.
+def test_published_pairs_by_hand(experiment: str) -> None:
+    """Differences, p-values and Holm's corrections follow from the printed Table 6.
 
-    The printed accuracies have two decimals, so they give the counts back.
+    The printed accuracies have two decimals, which determines the counts.
     """
     with TABLE.open(encoding="utf-8", newline="") as file:
         instances, _, *rows = csv.DictReader(file)
@@ -200,44 +197,44 @@ def test_the_published_pairs_by_hand(experiment: str) -> None:
     adjusted = _holm([p for _, p in expected.values()])
     evidence = Evidence(published_results(published().values()))
     for (pair_id, (points, p)), holm in zip(expected.items(), adjusted, strict=True):
-        found = evidence.of_pair(pair_id)
+        found = evidence.pair_difference(pair_id)
         assert found is not None
         assert (found.points, found.p) == pytest.approx((points, p), rel=1e-6)
-        assert evidence.adjusted(pair_id) == pytest.approx(holm, rel=1e-6)
-        assert found.how == "counts"
+        assert evidence.adjusted_p(pair_id) == pytest.approx(holm, rel=1e-6)
+        assert found.test == "counts"
 
 
-def test_the_family_is_what_was_measured() -> None:
-    """A pair alone is not corrected; a pair of another experiment corrects nothing."""
+def test_the_family_is_the_measured_pairs_of_the_experiment() -> None:
+    """A single pair is not corrected, and pairs of other experiments do not count."""
     pair = (_measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.33, 2))
     alone = Evidence(Results(pair))
-    found = alone.of_pair("code-llama2-7b")
+    found = alone.pair_difference("code-llama2-7b")
     assert found is not None
-    assert alone.adjusted("code-llama2-7b") == pytest.approx(found.p)
+    assert alone.adjusted_p("code-llama2-7b") == pytest.approx(found.p)
     more = (*pair, _measured("llama-7b", 0.3, 3), _measured("float-7b", 0.3, 4))
-    assert Evidence(Results(more)).adjusted("code-llama2-7b") == pytest.approx(found.p)
+    assert Evidence(Results(more)).adjusted_p("code-llama2-7b") == pytest.approx(found.p)
     two = (*pair, _measured("gemma-7b", 0.3, 3), _measured("codegemma-7b", 0.3, 4))
-    assert Evidence(Results(two)).adjusted("code-llama2-7b") > found.p
+    assert Evidence(Results(two)).adjusted_p("code-llama2-7b") > found.p
 
 
 def test_measured_outcomes_decide_every_claim() -> None:
-    """On outcomes of all models each verdict is the same in the other order of the models."""
+    """On outcomes of all models, each verdict is the same in reverse order of the models."""
     models = [model for model in registry().models.values() if model.paper]
     entries = tuple(_measured(m.key, 0.3 + n / 100, n) for n, m in enumerate(models))
     first = [judged.as_json() for judged in audit(Results(entries))]
     assert [judged.as_json() for judged in audit(Results(entries[::-1]))] == first
     undecided = {judged["id"] for judged in first if judged["verdict"] == "not decidable"}
-    assert undecided == {"D1", "D2", "F1"}  # they need runs in another setting
+    assert undecided == {"D1", "D2", "F1"}  # they require runs in another setting
 
 
-def test_the_quoted_figure_is_of_all_queries_alone() -> None:
-    """What the text quotes is known over all queries, and nowhere else."""
+def test_the_quoted_figure_is_known_for_all_queries_only() -> None:
+    """The quoted figure is known over all queries, and for no group of them."""
     results = published_results(published().values())
     free = results.of("llama2-70b", EvaluationSetting("unconstrained", "completion"))
     assert free is not None
     assert free.tally(ALL).total == 5012
     assert free.tally(NONTRIVIAL).total == 0
     assert free.chance_on(ALL) is None
-    found = Evidence(results).between(free, results.of("llama2-70b"), ALL)
+    found = Evidence(results).difference(free, results.of("llama2-70b"), ALL)
     assert found is not None
     assert (round(found.before, 2), round(found.after, 2)) == (54.95, 62.13)

@@ -58,7 +58,7 @@ def _flips(group: FindingGroup) -> list[FindingGroup]:
 
 @given(st.lists(GROUPS, min_size=1, max_size=2).map(tuple))
 def test_within_error_is_what_error_could_undo(groups: tuple[FindingGroup, ...]) -> None:
-    """A verdict is within error exactly where turning what is unsure could change it."""
+    """A verdict is within error numops_equal where turning what is unsure could change it."""
     verdict = ClaimVerdict(groups)
     others = {ClaimVerdict(tuple(each)).status for each in product(*map(_flips, groups))}
     if verdict.status == "not decidable":

@@ -1,4 +1,4 @@
-"""What a pair is held to, and how far a measurement may be off the paper."""
+"""Verdicts on pairs, and departures of measurements from the paper."""
 
 from typing import Literal
 
@@ -23,9 +23,9 @@ from benchmark.tasks import DEFAULT
 
 
 def _measured(zero: float, more: float, seed: int = 0, exact: float | None = None) -> RunResult:
-    """700 states of 350 sequences with these accuracies at numops 0 and at numops >= 1.
+    """Return 700 states of 350 sequences with these accuracies at numops 0 and >= 1.
 
-    ``exact`` is that by ``exact`` at numops >= 1, where it differs from that by ``set``.
+    ``exact`` is the accuracy by ``exact`` at numops >= 1, if it differs from the one by ``set``.
     """
     scores = {
         "set": Scored.of(_outcomes(zero, more, seed)),
@@ -50,8 +50,8 @@ def _pair(hypothesis: Literal["gain", "no gain", "as published"]) -> Pair:
     return registry().pair("math-mistral-7b").model_copy(update={"hypothesis": hypothesis})
 
 
-def test_the_paper_s_figures_are_of_its_own_task() -> None:
-    """On another task a pair that is compared with them is refused; a gain is judged."""
+def test_another_task_is_not_compared_with_the_paper() -> None:
+    """On another task, a comparison with the paper is refused and a gain is judged."""
     base, variant = (_measured(0.9, more, seed) for more, seed in ((0.3, 1), (0.4, 2)))
     tests = compare(base, variant).tests
     assert judge(_pair("gain"), tests, "move-contents").holds
@@ -93,12 +93,12 @@ def test_hypotheses(
     ("hypothesis", "score", "holds"),
     [("gain", "set", False), ("no gain", "set", True), ("as published", "exact", False)],
 )
-def test_where_the_scores_differ_both_verdicts_are_told(
+def test_if_the_scores_differ_both_verdicts_are_shown(
     hypothesis: Literal["gain", "no gain", "as published"],
     score: str,
     holds: bool,  # noqa: FBT001
 ) -> None:
-    """Gains are judged by set, published figures by exact, and the other score's verdict is said.
+    """Gains are judged by set, published figures by exact; the other verdict is shown.
 
     By ``set`` the variant loses as the paper says (27.99 -> 19.74), by ``exact`` it gains.
     """
@@ -115,23 +115,23 @@ def test_where_the_scores_differ_both_verdicts_are_told(
 
 
 def test_without_exact_the_comparison_is_by_set() -> None:
-    """Of results that only have set a published difference is judged by that, and says so."""
+    """Results with set only are compared with the paper by set, and say so."""
     comparison = compare(_measured(0.9, 0.28, 1), _measured(0.9, 0.2, 2))
     verdict = judge_tests(_pair("as published"), {"set": comparison.nontrivial})
     assert (verdict.score, verdict.holds, verdict.other) == ("set", True, None)
     assert verdict.figures.startswith("by set: ")
 
 
-def test_published_differences_are_the_papers() -> None:
-    """Llama 7B to FLoat at numops >= 1: 4.34 to 5.85 (Table 3)."""
-    found = published_difference(registry().pair("math-llama-7b"))
-    assert 100 * found.difference == pytest.approx(5.85 - 4.34, abs=0.01)
+def test_published_difference_is_the_one_of_table_3() -> None:
+    """Llama 7B and FLoat at numops >= 1 have 4.34 and 5.85 (Table 3)."""
+    difference = published_difference(registry().pair("math-llama-7b"))
+    assert 100 * difference.difference == pytest.approx(5.85 - 4.34, abs=0.01)
 
 
 def test_departures_from_the_paper() -> None:
-    """Mistral measured as published departs nowhere; ten points off at numops >= 1 is named.
+    """Mistral measured as published has no departure; ten points more at numops >= 1 is one.
 
-    What ``set`` says does not matter.
+    The ``set`` score does not matter.
     """
     model = published_model("mistral-7b")
     assert model is not None
@@ -144,8 +144,8 @@ def test_departures_from_the_paper() -> None:
     assert len(departures(model, _measured(at_zero - 0.2, 0.38).scores, DEFAULT)) == 2
 
 
-def test_false_alarms_of_the_comparison_with_the_paper() -> None:
-    """Of 300 faithful reproductions at most 4 depart (level 0.001, two figures each)."""
+def test_level_of_the_comparison_with_the_paper() -> None:
+    """Of 300 faithful reproductions, at most 4 depart (level 0.001, two figures each)."""
     model = published_model("mistral-7b")
     assert model is not None
     rng = np.random.default_rng(5)
@@ -164,7 +164,7 @@ def test_false_alarms_of_the_comparison_with_the_paper() -> None:
 
 
 def test_published_rows_are_found_by_key() -> None:
-    """Whatever repository is loaded; also of models that only the authors' data has."""
+    """Rows are difference by key, also for models that only the authors' data has."""
     gemma, olmo = published_model("gemma-7b-instruct"), published_model("olmo-1b")
     assert gemma is not None
     assert (gemma.source, gemma.by_numops[1].correct) == ("paper", 789)

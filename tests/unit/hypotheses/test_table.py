@@ -18,7 +18,7 @@ def _shown(results: Results, width: int = 80) -> list[str]:
 
 
 def _row(lines: list[str], claim: str) -> str:
-    """The lines of one claim's row, up to the empty one, in one string."""
+    """Return the lines of one claim's row as one string."""
     start = next(n for n, line in enumerate(lines) if line.startswith(f" {claim} "))
     end = next(n for n, line in enumerate(lines) if n > start and not line.strip())
     return " ".join(" ".join(lines[start:end]).split())
@@ -26,7 +26,7 @@ def _row(lines: list[str], claim: str) -> str:
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
-    """The table of the published results."""
+    """Return the table of the published results."""
     return _shown(published_results(published().values()))
 
 
@@ -39,7 +39,7 @@ def test_it_fits_80_columns(lines: list[str]) -> None:
     assert not any("…" in line for line in lines)
 
 
-def test_verdicts_and_flags_are_told(lines: list[str]) -> None:
+def test_verdicts_and_flags_are_shown(lines: list[str]) -> None:
     """A row has the verdict, whether it is within error, the figures, and what is against it."""
     assert "CodeLlama 13B: +22.5" in _row(lines, "C1")
     assert "within error" not in _row(lines, "C1")
@@ -51,8 +51,8 @@ def test_verdicts_and_flags_are_told(lines: list[str]) -> None:
     assert "19 supported, 1 not supported, 2 not decidable; 8 within error" in " ".join(lines)
 
 
-def test_nothing_measured() -> None:
-    """Without results every claim says what is missing."""
+def test_without_results_every_claim_is_undecided() -> None:
+    """Without results every claim says which one is missing."""
     lines = _shown(Results(()))
     assert "0 supported, 0 not supported, 22 not decidable" in " ".join(lines)
     assert "Llama 2 7B or CodeLlama 7B" in _row(lines, "C4")

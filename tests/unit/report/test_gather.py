@@ -11,8 +11,8 @@ from benchmark.errors import DataError
 from benchmark.models.registry import registry
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
-from benchmark.runs.paired_comparison import fresh_rng
 from benchmark.scoring.outcomes import SCORES, read_outcomes
+from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import paired_test
 
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"

@@ -1,4 +1,4 @@
-"""Intervals: known values, coverage under clustering, and the degenerate ends."""
+"""Intervals: known values, coverage under clustering, and degenerate cases."""
 
 import numpy as np
 import pytest
@@ -12,53 +12,52 @@ def _queries(successes: list[int], size: int) -> list[tuple[int, bool]]:
     return [(c, i < k) for c, k in enumerate(successes) for i in range(size)]
 
 
-def test_normal_interval_is_the_papers() -> None:
-    """Llama 2 70B at numops 1: 1014 of 1410, plus and minus 2.35 points."""
+def test_normal_interval_is_the_one_of_the_paper() -> None:
+    """Llama 2 70B at numops 1 has 1014 of 1410, with an error of 2.35 points."""
     low, high = normal_interval(Tally(1014, 1410))
     assert (100 * low, 100 * high) == pytest.approx((69.57, 74.26), abs=0.005)
 
 
-def test_independent_queries_get_wilsons_interval() -> None:
-    """With one query a cluster the interval is nearly Wilson's, as scipy has it."""
+def test_independent_queries_have_the_wilson_interval() -> None:
+    """With one query per cluster, the interval is close to SciPy's Wilson interval."""
     low, high = clustered_interval(_queries([1] * 30 + [0] * 70, 1))
     wilson = binomtest(30, 100).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wilson.low, wilson.high), abs=0.003)
 
 
-def test_whole_clusters_count_once() -> None:
-    """Seven queries that always agree are worth no more than one."""
+def test_clusters_that_agree_count_once() -> None:
+    """Seven queries that always agree count as one."""
     agreeing = clustered_interval(_queries([7] * 30 + [0] * 70, 7))
     single = clustered_interval(_queries([1] * 30 + [0] * 70, 1))
     assert agreeing == pytest.approx(single, abs=1e-9)
 
 
-def test_spread_out_successes_are_not_taken_for_more_than_independent() -> None:
-    """Clusters more alike than chance do not make the interval narrower than the binomial's."""
+def test_design_effect_is_at_least_one() -> None:
+    """Clusters more alike than chance do not make the interval narrower than a binomial one."""
     low, high = clustered_interval(_queries([3, 4] * 50, 7))
     wilson = binomtest(350, 700).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wilson.low, wilson.high), abs=0.001)
 
 
 @pytest.mark.parametrize("right", [0, 1])
-def test_where_all_agree_each_cluster_counts_as_one(right: int) -> None:
-    """No variance is seen, yet the interval has a width: that of a query a cluster."""
+def test_if_all_queries_agree_each_cluster_counts_as_one(right: int) -> None:
+    """Without observed variance, the interval is that of one query per cluster."""
     low, high = clustered_interval(_queries([7 * right] * 20, 7))
     wilson = binomtest(20 * right, 20).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wilson.low, wilson.high))
 
 
-def test_no_queries_are_no_knowledge() -> None:
-    """Without queries the interval is everything."""
+def test_without_queries_the_interval_is_everything() -> None:
+    """Without queries the interval is 0 to 1."""
     assert clustered_interval([]) == (0, 1)
     assert normal_interval(Tally(0, 0)) == (0, 1)
 
 
 @pytest.mark.parametrize("concentration", [0.5, 5.0])
 def test_coverage_under_clustering(concentration: float) -> None:
-    """Over 2000 simulated samples with clusters the 95 % interval covers in 93 to 97.5 %.
+    """On 2000 simulated samples with clusters, the 95 % interval covers in 93 to 97.5 %.
 
-    The paper's interval, on the same samples, covers less than it says: that is why there
-    are two.
+    The paper's interval covers less than 95 % of the same samples.
     """
     rng = np.random.default_rng(20240513)
     p, clusters, size, repeats = 0.3, 120, 7, 2000
@@ -76,7 +75,7 @@ def test_coverage_under_clustering(concentration: float) -> None:
 
 @pytest.mark.parametrize("clusters", [6, 12])
 def test_coverage_with_few_clusters(clusters: int) -> None:
-    """With as few as 6 clusters the 95 % interval still covers in at least 92.5 % of samples."""
+    """With 6 or 12 clusters, the 95 % interval covers in at least 92.5 % of samples."""
     rng = np.random.default_rng(20240514)
     p, size, repeats, concentration = 0.4, 7, 2000, 3.0
     covered = 0
@@ -87,7 +86,7 @@ def test_coverage_with_few_clusters(clusters: int) -> None:
     assert covered / repeats >= 0.925
 
 
-def test_one_cluster_says_little() -> None:
-    """A single cluster counts as a single query."""
+def test_one_cluster_counts_as_one_query() -> None:
+    """A single cluster has a very wide interval."""
     low, high = clustered_interval(_queries([3], 7))
     assert high - low > 0.75

@@ -1,4 +1,4 @@
-"""Comparing two models on the same queries: against naive versions, and by simulation."""
+"""Paired comparison: compared with naive versions, and by simulation."""
 
 from itertools import product
 
@@ -12,7 +12,7 @@ from benchmark.stats.paired import FEWEST, bootstrap_interval, paired_test, sign
 
 SEQUENCES = 500
 SIZES = (7, 14, 7, 7, 14)
-"""Queries of a sequence: 716 states of 500 sequences, about 3,700 of their queries non-trivial."""
+"""Queries per sequence: 716 states of 500 sequences have about 3,700 non-trivial queries."""
 
 
 def _outcomes(rows: list[tuple[int, tuple[bool, ...]]], numops: int = 1) -> list[Outcome]:
@@ -20,8 +20,8 @@ def _outcomes(rows: list[tuple[int, tuple[bool, ...]]], numops: int = 1) -> list
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=10))
-def test_p_values_are_those_of_all_signs(differences: list[int]) -> None:
-    """The sampled p-values are those of the exact enumeration of all signs, up to sampling."""
+def test_p_values_match_the_enumeration_of_signs(differences: list[int]) -> None:
+    """The sampled p-values match the enumeration of all signs, up to sampling error."""
     observed = sum(differences)
     sums = [
         sum(sign * d for sign, d in zip(signs, differences, strict=True))
@@ -29,30 +29,30 @@ def test_p_values_are_those_of_all_signs(differences: list[int]) -> None:
     ]
     exact_greater = np.mean([total >= observed for total in sums])
     exact_two_sided = np.mean([abs(total) >= abs(observed) for total in sums])
-    found = sign_flip_test(np.array(differences), np.random.default_rng(0), 4000)
-    assert found == pytest.approx((exact_greater, exact_two_sided), abs=0.04)
+    test = sign_flip_test(np.array(differences), np.random.default_rng(0), 4000)
+    assert test == pytest.approx((exact_greater, exact_two_sided), abs=0.04)
 
 
-def test_counts_gained_and_lost_queries() -> None:
-    """Gained and lost queries are counted over the wanted numops, by cluster."""
+def test_gained_and_lost_queries_are_counted() -> None:
+    """Gained and lost queries are counted over the numops that count."""
     base = [Outcome(1, (0, 1, 2), (True, False, True)), Outcome(2, (1, 1, 1), (True, True, False))]
     variant = [
         Outcome(1, (0, 1, 2), (False, True, True)),
         Outcome(2, (1, 1, 1), (True, False, True)),
     ]
-    found = paired_test(base, variant, np.random.default_rng(0))
-    assert (found.gained, found.lost, found.queries, found.clusters) == (2, 1, 5, 2)
-    assert found.difference == pytest.approx(1 / 5)
+    test = paired_test(base, variant, np.random.default_rng(0))
+    assert (test.gained, test.lost, test.queries, test.clusters) == (2, 1, 5, 2)
+    assert test.difference == pytest.approx(1 / 5)
     every = paired_test(base, variant, np.random.default_rng(0), lambda _: True)
     assert (every.gained, every.lost, every.queries) == (2, 2, 6)
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
-    """The same outcomes twice give no difference, and no evidence of one."""
+    """Equal outcomes have no difference and p-values of 1."""
     same = _outcomes([(1, (True, False)), (2, (False, False))])
-    found = paired_test(same, same, np.random.default_rng(0))
-    assert (found.difference, found.greater, found.two_sided) == (0, 1, 1)
-    assert found.interval == (0, 0)
+    test = paired_test(same, same, np.random.default_rng(0))
+    assert (test.difference, test.greater, test.two_sided) == (0, 1, 1)
+    assert test.interval == (0, 0)
 
 
 @pytest.mark.parametrize("clusters", [1, 2, FEWEST - 1, FEWEST, 30])
@@ -73,7 +73,7 @@ def test_fewest_clusters_can_be_significant() -> None:
 
 
 def test_swapped_models_swap_the_result() -> None:
-    """Base and variant exchanged change the sign of everything but the two-sided p-value."""
+    """Swapping base and variant changes every sign but not the two-sided p-value."""
     rng = np.random.default_rng(1)
     one, other = (
         _outcomes([(c, tuple(map(bool, rng.integers(0, 2, 7)))) for c in range(30)]) for _ in "ab"
@@ -85,9 +85,9 @@ def test_swapped_models_swap_the_result() -> None:
     assert there.two_sided == pytest.approx(back.two_sided, abs=0.02)
 
 
-def test_other_states_are_refused() -> None:
-    """Outcomes of different states are not compared."""
-    with pytest.raises(ValueError, match="not of the same states"):
+def test_different_states_are_refused() -> None:
+    """Outcomes of different states are an error."""
+    with pytest.raises(ValueError, match="different states"):
         paired_test(_outcomes([(1, (True,))]), _outcomes([(2, (True,))]), np.random.default_rng(0))
     with pytest.raises(ValueError, match="no query"):
         paired_test(
@@ -98,9 +98,9 @@ def test_other_states_are_refused() -> None:
 def _simulate(
     rng: np.random.Generator, gain: float, concentration: float = 4.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Differences and sizes by cluster: two models at 40 %, the variant better by ``gain``.
+    """Return differences and sizes by cluster for two models near 40 %.
 
-    Clusters are hard or easy for both, so that the queries of one are alike.
+    The variant is better by ``gain``. The difficulty of a cluster is the same for both models.
     """
     sizes = np.resize(SIZES, SEQUENCES)
     rates = rng.beta(concentration * 0.4, concentration * 0.6, size=SEQUENCES)
@@ -110,19 +110,19 @@ def _simulate(
 
 
 def _rejected(gain: float, repeats: int = 400) -> float:
-    """How often the one-sided test at 5 % finds the variant better."""
+    """Return how often the one-sided test at 5 % finds the variant better."""
     rng = np.random.default_rng(20240513)
     p_values = [sign_flip_test(_simulate(rng, gain)[0], rng, 399)[0] for _ in range(repeats)]
     return float(np.mean(np.array(p_values) <= 0.05))
 
 
 def test_level_under_the_null_with_clusters() -> None:
-    """Without a difference at most 5 % are found, plus three standard errors of 400 samples."""
+    """Without a difference, at most 5 % are rejected, plus three standard errors."""
     assert _rejected(0.0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_power_for_two_and_five_points() -> None:
-    """On 716 states 5 points are nearly always found, 2 points about half the time."""
+    """On 716 states, 5 points are nearly always test, 2 points in about half of the samples."""
     assert 0.4 <= _rejected(0.02) <= 0.9
     assert _rejected(0.05) >= 0.99
 

@@ -1,4 +1,4 @@
-"""The permutation test of distances, against SciPy's and under the null hypothesis."""
+"""The permutation test of distances, compared with SciPy's and under the null hypothesis."""
 
 from itertools import combinations
 
@@ -19,23 +19,23 @@ def _apart(values: Numbers) -> Numbers:
 
 @pytest.mark.parametrize("sizes", [(3, 4), (5, 2), (4, 4)])
 @pytest.mark.parametrize("kind", ["numbers", "few-values"])
-def test_it_is_scipys(sizes: tuple[int, int], kind: str) -> None:
-    """On a line the energy distance has a name in SciPy; all splits are gone through in both."""
+def test_it_matches_scipy(sizes: tuple[int, int], kind: str) -> None:
+    """On numbers, the test matches SciPy's test with the energy distance."""
     rng = np.random.default_rng(sum(sizes))
     draw = rng.normal(size=sum(sizes)) if kind == "numbers" else rng.integers(0, 3, sum(sizes))
     values = draw.astype(np.float64)
-    mine = permutation_test(_apart(values), sizes[0])
+    ours = permutation_test(_apart(values), sizes[0])
     theirs = stats.permutation_test(
         (values[: sizes[0]], values[sizes[0] :]),
         stats.energy_distance,
         alternative="greater",
         n_resamples=np.inf,
     )
-    assert mine == pytest.approx(theirs.pvalue)
+    assert ours == pytest.approx(theirs.pvalue)
 
 
-def test_it_is_the_naive_one() -> None:
-    """Distances of no line: written out split by split, pair by pair."""
+def test_it_matches_a_naive_version() -> None:
+    """On arbitrary distances, it matches an enumeration of splits and pairs."""
     rng = np.random.default_rng(5)
     half = np.triu(rng.integers(0, 4, size=(7, 7)), 1).astype(np.float64)
     distances = half + half.T
@@ -52,7 +52,7 @@ def test_it_is_the_naive_one() -> None:
 
 @pytest.mark.parametrize("values", [2, 5, 1000])
 def test_level_under_the_null(values: int) -> None:
-    """Two groups of six of one distribution are told apart in no more than 1 % of all cases."""
+    """Two groups of six from one distribution are separated in at most 1 % of samples."""
     rng = np.random.default_rng(values)
     drawn = rng.integers(0, values, size=(1500, 12))
     alarms = sum(
@@ -62,8 +62,8 @@ def test_level_under_the_null(values: int) -> None:
     assert stats.binomtest(int(alarms), len(drawn), 0.01, alternative="greater").pvalue > 0.001
 
 
-def test_what_is_always_the_same_is_told_from_what_never_is() -> None:
-    """Six that are alike and six of which no two are: only two of 924 splits are as far apart."""
+def test_constant_and_varying_groups_are_separated() -> None:
+    """Six equal and six distinct items: only two of 924 splits are as far apart."""
     values = np.array([0, 1, 2, 3, 4, 5, 9, 9, 9, 9, 9, 9])
     p = permutation_test((values[:, None] != values[None, :]).astype(np.float64), 6)
     assert p == pytest.approx(2 / 924)
@@ -71,12 +71,12 @@ def test_what_is_always_the_same_is_told_from_what_never_is() -> None:
 
 @pytest.mark.parametrize("first", [0, 4])
 def test_an_empty_group(first: int) -> None:
-    """Is refused, as a mistake of the caller."""
+    """An empty group is an error."""
     with pytest.raises(ValueError, match="a group is empty"):
         permutation_test(np.zeros((4, 4)), first)
 
 
 def test_too_many_splits() -> None:
-    """Are refused before memory is asked for."""
+    """Too many splits are refused before memory is allocated."""
     with pytest.raises(ValueError, match="more than 100000 ways"):
         permutation_test(np.zeros((40, 40)), 20)

@@ -1,4 +1,4 @@
-"""False alarms of the tests under the null, with clusters as the evaluated set has them."""
+"""Levels of the tests under the null, with clusters as in the evaluated set."""
 
 import numpy as np
 import pytest
@@ -10,24 +10,24 @@ from benchmark.stats.published import DESIGN_EFFECT, holm, unpaired_test
 
 LEVEL = 0.05
 SIZES = np.array([7] * 340 + [14] * 120 + [21] * 40)
-"""Queries a sequence: 500 sequences, 700 states."""
+"""Queries per sequence: 500 sequences, 700 states."""
 
 Counts = NDArray[np.int64]
 
 
 def _allowed(samples: int) -> float:
-    """The level with what sampling adds to it (three standard errors)."""
+    """Return the level plus three Monte-Carlo standard errors."""
     return LEVEL + 3 * float(np.sqrt(LEVEL * (1 - LEVEL) / samples))
 
 
 def _correct(rng: np.random.Generator, accuracy: float, concentration: float) -> Counts:
-    """Correct queries a sequence, whose rate varies from one sequence to the next."""
+    """Return correct queries per sequence; the rate varies between sequences."""
     rates = rng.beta(concentration * accuracy, concentration * (1 - accuracy), size=len(SIZES))
     return rng.binomial(SIZES, rates)
 
 
 def _design_effect(correct: Counts) -> float:
-    """The variance of an accuracy by sequences, over that of independent queries."""
+    """Return the clustered variance of an accuracy over the variance of independent queries."""
     p = correct.sum() / SIZES.sum()
     clustered = ((correct - SIZES * p) ** 2).sum() / SIZES.sum() ** 2
     return float(clustered / (p * (1 - p) / SIZES.sum()))
@@ -35,7 +35,7 @@ def _design_effect(correct: Counts) -> float:
 
 @pytest.mark.parametrize("accuracy", [0.1, 0.4, 0.9])
 def test_unpaired_test_under_the_null(accuracy: float) -> None:
-    """At the stated design effect the test of counts keeps its level; taken as 1 it does not."""
+    """The test of counts holds its level with the stated design effect, and not with 1."""
     rng = np.random.default_rng(1)
     samples, total = 1000, int(SIZES.sum())
     alarms = naive = 0
@@ -52,7 +52,7 @@ def test_unpaired_test_under_the_null(accuracy: float) -> None:
 
 
 def test_holm_over_the_pairs_of_an_experiment() -> None:
-    """Of experiments with five pairs and no gain at most 5 % claim any; uncorrected far more do."""
+    """Of experiments with five pairs and no gain, at most 5 % show one after correction."""
     rng = np.random.default_rng(2)
     samples = 300
     claimed = uncorrected = 0

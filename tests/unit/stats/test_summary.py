@@ -1,4 +1,4 @@
-"""A run's figures as they are written."""
+"""The summary of a run as JSON."""
 
 from benchmark.records import Outcome
 from benchmark.stats.summary import summarize
@@ -10,7 +10,7 @@ OUTCOMES = [
 
 
 def test_json_has_counts_by_numops() -> None:
-    """Counts are ``correct`` and ``total``, numops are strings, and only those that occur."""
+    """Counts are ``correct`` and ``total``; numops are strings, and only those that occur."""
     document = summarize(OUTCOMES).as_json()
     assert document["overall"] == {"correct": 4, "total": 6}
     assert document["nontrivial"] == {"correct": 2, "total": 3}
@@ -21,7 +21,7 @@ def test_json_has_counts_by_numops() -> None:
     }
 
 
-def test_json_has_per_cents_with_intervals() -> None:
+def test_json_has_percentages_with_intervals() -> None:
     """Each accuracy is in per cent and inside its interval."""
     percent = summarize(OUTCOMES).as_json()["percent"]
     assert isinstance(percent, dict)
@@ -30,8 +30,8 @@ def test_json_has_per_cents_with_intervals() -> None:
     assert all(0 <= row["low"] <= row["accuracy"] <= row["high"] <= 100 for row in rows)
 
 
-def test_nothing_nontrivial_has_no_accuracy() -> None:
-    """Where no query is non-trivial there is no accuracy, and no error either."""
+def test_without_nontrivial_queries_there_is_no_accuracy() -> None:
+    """Without non-trivial queries the accuracy is null and the interval is 0 to 100."""
     percent = summarize([Outcome(1, (0,), (True,))]).as_json()["percent"]
     assert isinstance(percent, dict)
     assert percent["nontrivial"] == {"accuracy": None, "low": 0.0, "high": 100.0}
