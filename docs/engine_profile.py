@@ -1,7 +1,7 @@
-"""Where the default engine's time goes: `python docs/engine_profile.py MODEL [STATES] [DTYPE]`.
+"""Profile the default engine: `python docs/engine_profile.py MODEL [STATES] [DTYPE]`.
 
-Prints a table of torch's operations, as docs/log.md has it. Loading, and a first run of a few
-states that makes buffers, are not in it.
+Prints a table of torch's operations, as in docs/log.md. Loading and a first run of a few states,
+which allocates buffers, are not included.
 """
 
 import sys
@@ -31,10 +31,10 @@ def main(model_name: str, count: str = "64", dtype: str = "float32") -> None:
     decoder = Decoder(questions.settings, questions.task.expression, tokenizer, model)
     engine = decoder.engine(questions.settings.limits, questions.drafts)
     list(engine.generate(questions.prompt_ids[:4]))
-    with profile(activities=[ProfilerActivity.CPU]) as taken:
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
         list(engine.generate(questions.prompt_ids))
     print(
-        taken.key_averages().table(
+        trace.key_averages().table(
             sort_by="self_cpu_time_total", row_limit=_ROWS, max_name_column_width=44
         )
     )

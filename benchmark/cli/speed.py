@@ -57,7 +57,7 @@ def speed(
     from benchmark.speed.progress import EnginesProgress
     from benchmark.speed.run import SpeedRequest
     from benchmark.speed.run import speed as measure
-    from benchmark.speed.table import partings_table, speed_notes, speed_table
+    from benchmark.speed.table import differences_table, speed_notes, speed_table
 
     request = SpeedRequest(
         run=RunRequest(model, Path("unused"), data, **asdict(settings)),
@@ -79,10 +79,10 @@ def speed(
     console.print(speed_table(title, rows))
     for note in speed_notes(rows, race.limits, paper, repeats):
         console.print(note, highlight=False)
-    for label, found in race.partings.items():
+    for label, found in race.first_differences.items():
         row = next(row for row in rows if row.spec.label == label)
         if found:
-            console.print(partings_table(label, found, row.compared or 0))
+            console.print(differences_table(label, found, row.compared or 0))
         else:
             console.print(f"{label}: all of {row.compared} answers are the paper's method's")
     if race.stopped:

@@ -1,1 +1,1 @@
-"""From prompt ids to completions. Nothing here knows boxes beyond the answer expression."""
+"""From prompt ids to completions. The task is known here only by its answer expression."""

@@ -1,4 +1,4 @@
-"""What every engine does, and under which settings."""
+"""The interface of an engine, and its limits."""
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,16 +11,16 @@ from benchmark.records import Completion, TokenIds
 
 @dataclass(frozen=True, slots=True)
 class DecodingLimits:
-    """How many prompts are decoded together, and how many tokens each may get."""
+    """The number of prompts decoded together, and of new tokens per prompt."""
 
     batch_size: int
     max_new_tokens: int
 
     def changed(self, batch_size: int | None, max_new_tokens: int | None) -> Self:
-        """The same with the limits that are given here.
+        """Return the limits with those that are not None replaced.
 
         Raises:
-            SettingError: for a limit below 1.
+            SettingError: if a limit is below 1.
         """
         for name, value in (("--batch-size", batch_size), ("--max-new-tokens", max_new_tokens)):
             if value is not None and value < 1:
@@ -29,7 +29,7 @@ class DecodingLimits:
 
 
 class Passes(Protocol):
-    """Forward passes of a model, and the tokens in them."""
+    """The number of forward passes of a model, and of tokens in them."""
 
     passes: int
     tokens: int
@@ -37,26 +37,26 @@ class Passes(Protocol):
 
 @runtime_checkable
 class CountsPasses(Protocol):
-    """An engine that counts its own forward passes, which no hook on the model sees."""
+    """An engine that counts its own forward passes, because no hook on the model sees them."""
 
     statistics: Passes
 
 
 class Engine(Protocol):
-    """Decodes prompts greedily: at each step the likeliest of the allowed tokens."""
+    """Decodes prompts greedily: each token is the likeliest of the allowed ones."""
 
     @property
     def composition(self) -> dict[str, object]:
-        """What else than the batch size decides which tokens share a pass, as JSON.
+        """What decides which tokens share a pass, in addition to the batch size, as JSON.
 
-        Empty where nothing does; an engine that stands in for another says so here too.
+        Empty if nothing does. If this engine is used instead of another, the reason is here too.
         """
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
-        """The completions as they are finished, each with the index of its prompt.
+        """Yield completions as they finish, each with the index of its prompt.
 
-        ``done`` names prompts whose completions are not wanted any more. They may be decoded
-        all the same, where leaving them out would change the others' batch.
+        ``done`` has the indices of prompts whose completions are not needed. They may still be
+        decoded if leaving them out would change the batch of others.
         """

@@ -1,6 +1,6 @@
-"""The table of engines, and how one is made.
+"""The table of engines, and how an engine is created.
 
-An engine is a module with a factory and a row in ``engines.toml``; nothing else names it.
+An engine is a module with a factory and a row in ``engines.toml``; no other file names it.
 """
 
 import tomllib
@@ -55,26 +55,31 @@ class EngineRow:
         """Return the row by field."""
         return asdict(self)
 
-    def create(self, inputs: "Inputs") -> Engine:
+    def create(self, inputs: "EngineInputs") -> Engine:
         """Return the engine.
 
         Raises:
-            SettingError: when it is an engine that only ``speed`` measures.
+            SettingError: if only ``speed`` can run this engine.
         """
         if self.factory is None:
-            raise SettingError(f"engine {self.name} is measured by speed only")
+            raise SettingError(f"engine {self.name} can only be run by speed")
         module, _, name = self.factory.partition(":")
-        factory: Callable[[Inputs], Engine] = getattr(import_module(module), name)
+        factory: Callable[[EngineInputs], Engine] = getattr(import_module(module), name)
         return factory(inputs)
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """What an engine is made of.
+class EngineInputs:
+    """The arguments of an engine's factory.
 
-    ``weights`` is None for an engine that loads none here, ``constraint`` for one without.
-    ``expected`` has answers by prompt that completions may resemble: they may make an engine
-    faster and change no token. ``say`` takes a line about what the engine has to do otherwise.
+    Attributes:
+        weights: the model; None for an engine that loads no weights in this process.
+        tokenizer: the model's tokenizer.
+        limits: batch size and completion length.
+        constraint: what completions must match; None for an unconstrained engine.
+        expected: answers by prompt that completions may resemble. They may make an engine faster
+            and must not change a token.
+        say: takes a line of text for the user if the engine has to deviate from its settings.
     """
 
     weights: "PreTrainedModel | None"
@@ -86,14 +91,14 @@ class Inputs:
 
     @property
     def model(self) -> "PreTrainedModel":
-        """The weights of an engine that loads them."""
+        """The model of an engine that loads weights."""
         if self.weights is None:
             raise TypeError("an engine whose row says loads_weights = false has no model")
         return self.weights
 
 
 def row_from_json(fields: Mapping[str, Any]) -> EngineRow:
-    """Return the row of these fields; the inverse of :meth:`EngineRow.as_json`."""
+    """Return the row with these fields; the inverse of :meth:`EngineRow.as_json`."""
     return EngineRow(**{**fields, "speed": SpeedTraits(**fields.get("speed", {}))})
 
 
@@ -104,15 +109,15 @@ def _rows() -> dict[str, EngineRow]:
 
 
 ENGINES: dict[str, EngineRow] = _rows()
-"""The engines by name, those that only ``speed`` measures too."""
+"""All engines by name, including those that only ``speed`` can run."""
 
 
 def check_engine(name: str) -> str:
-    """Return the name of an engine that ``run`` can decode with here.
+    """Check that ``run`` can decode with this engine here, and return its name.
 
     Raises:
-        SettingError: when there is no such engine.
-        MissingLibraryError: when a package that it needs is not installed.
+        SettingError: if the engine does not exist.
+        MissingLibraryError: if a package that it needs is not installed.
     """
     if name not in decoding_engines():
         raise SettingError(f"no engine {name!r}; choose one of {', '.join(decoding_engines())}")
@@ -136,12 +141,12 @@ def check_prompts(
     prompts: Sequence[TokenIds],
     limits: DecodingLimits,
 ) -> None:
-    """Check that the model has an embedding for every id, and positions for the whole answer.
+    """Check that the model has an embedding for every id, and enough positions for answers.
 
-    Without weights nothing can be checked.
+    Without weights nothing is checked.
 
     Raises:
-        ModelError: when a tokenizer of other weights made the prompts, or they are too long.
+        ModelError: if the tokenizer belongs to another model, or prompts are too long.
     """
     if model is None:
         return
@@ -149,28 +154,28 @@ def check_prompts(
     largest = max(tokenizer.eos_id, *map(max, prompts))
     if largest >= rows:
         raise ModelError(
-            f"{tokenizer.name}: its tokenizer gives id {largest}, but its weights have {rows} "
-            "embeddings; the tokenizer's files are of another model"
+            f"{tokenizer.name}: its tokenizer produces id {largest}, but its weights have {rows} "
+            "embeddings; the tokenizer files belong to another model"
         )
     longest = max(map(len, prompts)) + limits.max_new_tokens
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and longest > positions:
         raise ModelError(
             f"{tokenizer.name}: prompt and answer take up to {longest} tokens, and the model has "
-            f"{positions} positions; lower --max-new-tokens if that is enough, or take another "
+            f"{positions} positions; lower --max-new-tokens if that is enough, or use another "
             "model"
         )
 
 
-def compiled(
+def compile_constraint(
     expression: str, tokenizer: Tokenizer, model: "PreTrainedModel | None" = None
 ) -> "Constraint":
     """Return the expression compiled for a tokenizer.
 
-    With a model, for the ids that its weights have: a tokenizer may name more, which have no logit.
+    With a model, only ids that have a logit are included; a tokenizer may define more.
 
     Raises:
-        ModelError: when tokenizer and expression do not go together.
+        ModelError: if the expression cannot be compiled for the tokenizer.
     """
     from benchmark.decoding.constraint import Constraint
 
@@ -188,22 +193,23 @@ def create_engine(
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,
 ) -> Engine:
-    """Return the engine of that name.
+    """Return the engine called ``name``.
 
-    An engine that is constrained compiles an expression for the tokenizer; one that is not leaves
-    it aside. ``expected`` and ``say`` are as in :class:`Inputs`.
+    An expression is compiled for the tokenizer if the engine is constrained and ignored otherwise.
+    ``expected`` and ``say`` are as in :class:`EngineInputs`.
 
     Raises:
-        SettingError: when there is no such engine, or a package that it needs is missing.
-        ModelError: when tokenizer and weights, or tokenizer and expression, do not go together.
+        SettingError: if the engine does not exist.
+        MissingLibraryError: if a package that it needs is not installed.
+        ModelError: if the tokenizer does not match the weights or cannot spell the expression.
     """
     row = ENGINES[check_engine(name)]
     if not row.constrained:
         constraint = None
     elif isinstance(constraint, str):
-        constraint = compiled(constraint, tokenizer, model)
+        constraint = compile_constraint(constraint, tokenizer, model)
     if model is not None:
         from benchmark.models.hardware import keep_few_kernels
 
         keep_few_kernels()
-    return row.create(Inputs(model, tokenizer, limits, constraint, expected or {}, say))
+    return row.create(EngineInputs(model, tokenizer, limits, constraint, expected or {}, say))

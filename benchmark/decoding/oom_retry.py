@@ -1,4 +1,4 @@
-"""Decoding that makes its batch smaller when memory runs out, and goes on."""
+"""Decoding that halves its batch size and continues when memory runs out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,12 +13,12 @@ from benchmark.records import Completion, TokenIds
 
 @dataclass
 class OomRetry:
-    """An engine that is made anew with half the batch whenever memory runs out.
+    """An engine that is created again with half the batch size when memory runs out.
 
-    ``batch_sizes`` are those used so far, in order, and ``composition`` is that of the engine with
-    the last of them. Completions that were handed out stay as
-    they are; the rest is decoded in the smaller batch. In float32 on a CPU that changes
-    nothing, elsewhere a near tie may fall the other way, so the sizes belong to the result.
+    ``batch_sizes`` are those used so far, in order; ``composition`` is that of the engine with the
+    last of them. Completions that were yielded are kept; the others are decoded in the smaller
+    batch. In float32 on a CPU that changes no token. Elsewhere it can flip a near tie, so the
+    sizes belong to the result.
     """
 
     create: Callable[[DecodingLimits], Engine]
@@ -29,10 +29,10 @@ class OomRetry:
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
-        """The completions as they are finished, each with the index of its prompt.
+        """Yield completions as they finish, each with the index of its prompt.
 
         Raises:
-            DoesNotFitError: when not even one prompt fits.
+            DoesNotFitError: if not even one prompt fits.
         """
         finished = set(done)
         limits = self.limits
@@ -48,7 +48,7 @@ class OomRetry:
                 limits = _half(limits, error)
             else:
                 return
-            # After the handler: its error held the tensors of the batch that did not fit.
+            # After the handler, because its error holds the tensors of the batch that did not fit.
             release()
 
 

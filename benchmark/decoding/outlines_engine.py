@@ -1,8 +1,8 @@
 """The paper's own method: an ``outlines.Generator`` on a transformers model.
 
-Three things are ours, since outlines' own change scores: the vocabulary of the constraint
-(:mod:`benchmark.decoding.constraint`), the prompt's token ids (outlines would wrap the prompt
-in the chat template and tokenize it again), and the generation config.
+Three things are replaced, because outlines' own change scores: the vocabulary of the constraint
+(:mod:`benchmark.decoding.constraint`), the prompt's token ids (outlines would apply the chat
+template and tokenize the result again), and the generation config.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from transformers import GenerationConfig
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits
-from benchmark.decoding.engines import Inputs
+from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def create(inputs: Inputs, in_place_because: str | None = None) -> "OutlinesEngine":
-    """Return the engine, with its constraint or without one."""
+def create(inputs: EngineInputs, fallback_reason: str | None = None) -> "OutlinesEngine":
+    """Return the engine, constrained or not."""
     return OutlinesEngine(
-        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, in_place_because
+        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, fallback_reason
     )
 
 
 class OutlinesEngine:
-    """Greedy decoding in batches, under a constraint or, for the paper's ablation, without."""
+    """Greedy decoding in batches, with a constraint or, for the paper's ablation, without one."""
 
     def __init__(
         self,
@@ -43,18 +43,18 @@ class OutlinesEngine:
         tokenizer: TransformersTokenizer,
         limits: DecodingLimits,
         constraint: Constraint | None,
-        in_place_because: str | None = None,
+        fallback_reason: str | None = None,
     ) -> None:
-        """Take the model over: its generation config is replaced.
+        """Replace the model's generation config.
 
-        ``in_place_because`` is why this engine runs where another was asked for.
+        ``fallback_reason`` is why this engine is used instead of the one that was requested.
         """
-        self._in_place_because = in_place_because
+        self._fallback_reason = fallback_reason
         self._limits = limits
         self._token_bytes = tokenizer.token_bytes
         self._stops = stop_ids(model, tokenizer.eos_id)
-        # What generate() does not find in its arguments it takes from here: penalties and
-        # sampling of the model's own config would change the paper's greedy decoding.
+        # generate() takes from here what its arguments do not say: penalties and sampling of the
+        # model's own config would change the paper's greedy decoding.
         model.generation_config = GenerationConfig(
             do_sample=False,
             eos_token_id=sorted(self._stops),
@@ -69,24 +69,24 @@ class OutlinesEngine:
 
     @property
     def composition(self) -> dict[str, object]:
-        """Batches are the prompts in their order: nothing to add, unless it is a stand-in."""
-        reason = self._in_place_because
+        """Empty, as batches are the prompts in order; or why this engine is used as a fallback."""
+        reason = self._fallback_reason
         return {"engine": "outlines", "because": reason} if reason else {}
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
-        """The completions, a batch at a time, in the order of the prompts.
+        """Yield completions one batch at a time, in the order of the prompts.
 
-        A batch is decoded whole unless all of it is done: which prompts are padded together is
-        part of a result's identity.
+        A batch is decoded in full unless all of it is done, because which prompts are padded
+        together is part of a result's identity.
         """
         size = self._limits.batch_size
         for start in range(0, len(prompts), size):
-            wanted = [i for i in range(start, min(start + size, len(prompts))) if i not in done]
-            if wanted:
+            pending = [i for i in range(start, min(start + size, len(prompts))) if i not in done]
+            if pending:
                 completions = self._batch(prompts[start : start + size])
-                yield [(i, completions[i - start]) for i in wanted]
+                yield [(i, completions[i - start]) for i in pending]
 
     def _batch(self, prompts: Sequence[TokenIds]) -> list[Completion]:
         # outlines compiles its mask kernel with torch.compile: seconds, for the same masks.
@@ -104,7 +104,7 @@ class OutlinesEngine:
 
 
 class _Ids(str):
-    """Token ids where outlines passes text on: it hands a ``str`` through as it is."""
+    """Token ids in the guise of a ``str``, which outlines passes through unchanged."""
 
     __slots__ = ("ids",)
     ids: TokenIds
@@ -117,14 +117,14 @@ class _Ids(str):
 
 
 class _IdTokenizer(TransformerTokenizer):  # type: ignore[misc]  # outlines is untyped here
-    """Gives outlines the prompt's own ids to run, and the generated ids back."""
+    """Passes token ids through outlines in both directions."""
 
     def __init__(self, tokenizer: TransformersTokenizer) -> None:
         super().__init__(tokenizer.raw)
         self._pad = tokenizer.eos_id
 
     def encode(self, prompt: str | list[str], **_: object) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and attention mask, shape (batch, longest prompt), padded on the left."""
+        """Return ids and attention mask, shape (batch, longest prompt), padded on the left."""
         rows = [text.ids for text in prompt if isinstance(text, _Ids)]
         width = max(map(len, rows))
         ids = torch.tensor([[self._pad] * (width - len(row)) + [*row] for row in rows])
@@ -132,5 +132,5 @@ class _IdTokenizer(TransformerTokenizer):  # type: ignore[misc]  # outlines is u
         return ids, mask
 
     def decode(self, token_ids: torch.Tensor) -> list[str]:
-        """The generated ids of each row, in the guise of text."""
+        """Return the generated ids of each row, in the guise of text."""
         return [_Ids.of(tuple(row)) for row in token_ids.tolist()]

@@ -1,4 +1,4 @@
-"""Named protocols: the settings that change scores, as data."""
+"""Named protocols: settings that change scores, as data."""
 
 import tomllib
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from benchmark.errors import SettingError
 
 @dataclass(frozen=True, slots=True)
 class DecodingProtocol:
-    """The engine, the limits of decoding, and the dtype by kind of device.
+    """The engine, the decoding limits, and the dtype by kind of device.
 
-    With ``whole_answers`` a limit that would cut a correct answer off is refused; with
-    ``paper_quantization`` a model of the paper is loaded in the bits that the paper used, with
-    ``repeated_bos`` a BOS comes before a chat prompt that has one already.
+    ``whole_answers`` refuses a limit that would cut off a correct answer. ``paper_quantization``
+    loads a model of the paper in the bits that the paper used. ``repeated_bos`` puts a BOS before
+    a chat prompt that already has one.
     """
 
     engine: str
@@ -25,21 +25,21 @@ class DecodingProtocol:
     repeated_bos: bool
 
     def dtype(self, device: str) -> str:
-        """The dtype for a torch device such as ``cuda:1``."""
+        """Return the dtype for a torch device such as ``cuda:1``."""
         return self.dtypes.get(device.partition(":")[0], self.dtypes["cuda"])
 
 
 def protocol(name: str) -> DecodingProtocol:
-    """The protocol of that name.
+    """Return the protocol called ``name``.
 
     Raises:
-        SettingError: when there is no such protocol.
+        SettingError: if it does not exist.
     """
     text = files("benchmark.decoding").joinpath("protocols.toml").read_text(encoding="utf-8")
-    known = tomllib.loads(text)
-    if name not in known:
-        raise SettingError(f"no protocol {name!r}; choose one of {', '.join(known)}")
-    data = known[name]
+    protocols = tomllib.loads(text)
+    if name not in protocols:
+        raise SettingError(f"no protocol {name!r}; choose one of {', '.join(protocols)}")
+    data = protocols[name]
     limits = DecodingLimits(data["batch_size"], data["max_new_tokens"])
-    flags = {name: data[name] for name in ("whole_answers", "paper_quantization", "repeated_bos")}
+    flags = {flag: data[flag] for flag in ("whole_answers", "paper_quantization", "repeated_bos")}
     return DecodingProtocol(data["engine"], limits, data["dtype"], **flags)

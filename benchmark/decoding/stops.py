@@ -1,4 +1,4 @@
-"""What ends a completion."""
+"""The token ids that end a completion."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def stop_ids(model: "PreTrainedModel", eos_id: int) -> frozenset[int]:
-    """The tokenizer's EOS and the ids that the model's generation config names."""
+    """Return the tokenizer's EOS and the ids that the model's generation config names."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
     more = configured if isinstance(configured, list) else [configured]
     return frozenset({eos_id, *(i for i in more if i is not None)})

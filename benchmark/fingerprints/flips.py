@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmark.decoding.common_prefix import common_length
+from benchmark.decoding.common_prefix import common_prefix_length
 from benchmark.fingerprints.alignment import Alignment
 from benchmark.fingerprints.logits import log_probability
 from benchmark.fingerprints.record import Fingerprint
@@ -81,7 +81,7 @@ def paired(
 def _change(old: Fingerprint, new: Fingerprint, pair: tuple[int, int]) -> Change:
     one, other = pair
     before, after = old.output[one], new.output[other]
-    position = common_length(before, after)
+    position = common_prefix_length(before, after)
     tokens = (_at(before, position), _at(after, position))
     return Change(
         *pair,

@@ -54,7 +54,11 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
         ValueError: when there is no path at all.
         TypeError: for an engine that loads no weights.
     """
-    from benchmark.decoding.teacher_forcing import Forced, ForcedSequence, forced
+    from benchmark.decoding.teacher_forcing import (
+        ForcedSequence,
+        TokenLogProbs,
+        teacher_forced_log_probs,
+    )
 
     followed = [i for i in loaded.order if path[i]]
     if not followed:
@@ -64,8 +68,9 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
         raise TypeError(f"engine {decoder.settings.engine} loads no weights")
     rows = [ForcedSequence(prompts[i], path[i]) for i in followed]
     size = decoder.settings.limits.batch_size
-    found, total = list[Forced](), len(rows)
-    for batch in forced(decoder.model, rows, OTHERS, size, decoder.tokenizer.eos_id):
+    found, total = list[TokenLogProbs](), len(rows)
+    pad_id = decoder.tokenizer.eos_id
+    for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
         before = 10 * len(found) // total
         found += batch
         if 10 * len(found) // total > before and len(found) < total:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmark.decoding.engines import compiled
+from benchmark.decoding.engines import compile_constraint
 from benchmark.errors import SettingError
 from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
@@ -165,8 +165,10 @@ class _Fingerprint:
             raise MissingStageError(f"not reached: {self._missing()} failed")
         if not self.settings.engine_row.constrained:
             return Allowed((), ((),) * len(self.path))
-        walker = ConstraintTrace(compiled(self.task.expression, self.tokenizer, self._weights))
-        along = tuple(walker.along(answer) for answer in self.path)
+        walker = ConstraintTrace(
+            compile_constraint(self.task.expression, self.tokenizer, self._weights)
+        )
+        along = tuple(walker.set_numbers(answer) for answer in self.path)
         return Allowed(tuple(map(allowed_set, walker.sets)), along)
 
     def logits(self) -> Logits:

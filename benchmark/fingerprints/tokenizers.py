@@ -165,7 +165,7 @@ def _constraint(tokenizer: TransformersTokenizer) -> Values:
     from benchmark.decoding.constraint_trace import ConstraintTrace
 
     walker = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
-    along = walker.along((*_answer(tokenizer), tokenizer.eos_id))
+    along = walker.set_numbers((*_answer(tokenizer), tokenizer.eos_id))
     sets = (f"{len(each)} {sum(each)} {digest(each)}" for each in walker.sets)
     return {
         **{f"set {number}": each for number, each in enumerate(sets)},

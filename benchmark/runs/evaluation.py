@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import DecodingLimits, Engine
-from benchmark.decoding.engines import check_prompts, compiled, create_engine
+from benchmark.decoding.engines import check_prompts, compile_constraint, create_engine
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
@@ -125,7 +125,7 @@ class Decoder:
         """
         if not self.settings.engine_row.constrained:
             return None
-        return compiled(self.expression, self.tokenizer, self.model)
+        return compile_constraint(self.expression, self.tokenizer, self.model)
 
     def engine(self, limits: DecodingLimits, drafts: Mapping[TokenIds, TokenIds]) -> Engine:
         """Return a new engine."""

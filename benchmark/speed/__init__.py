@@ -1,1 +1,1 @@
-"""Engines against each other: each in a process of its own, asked in turn on the same states."""
+"""Speed comparison of engines: each in its own process, timed in turn on the same states."""

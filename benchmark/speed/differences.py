@@ -1,23 +1,23 @@
-"""Where two engines' answers part, and how near the choice was that they made differently."""
+"""The first difference between two engines' answers, and the margin of that choice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.decoding.common_prefix import common_length
+from benchmark.decoding.common_prefix import common_prefix_length
 from benchmark.records import TokenIds
-from benchmark.speed.messages import AnswerDifference
+from benchmark.speed.messages import MarginPosition
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class FirstDifference:
     """The first token of a state's answer that differs from the paper's method.
 
     Attributes:
-        state: the state's place.
-        token: the token's place in the answer.
-        ours: the engine's token; the end of the sequence where its answer is over.
+        state: the state's index.
+        token: the token's index in the answer.
+        ours: the engine's token; the end-of-sequence id if its answer has ended.
         theirs: the token of the paper's method.
-        margin: how far the logit of ``theirs`` is above that of ``ours`` in the engine's dtype.
+        margin: the logit of ``theirs`` minus that of ``ours``, in the engine's dtype.
         margin_float32: the same in float32.
     """
 
@@ -29,33 +29,35 @@ class Parting:
     margin_float32: float | None = None
 
 
-def partings(
+def first_differences(
     ours: Mapping[int, Sequence[int]], theirs: Mapping[int, Sequence[int]], end: int
-) -> list[Parting]:
-    """The first differing token of each state that both answered, differently.
+) -> list[FirstDifference]:
+    """Return the first differing token of each state that both answered differently.
 
-    The tokens after it say no more: their texts are others.
+    Later tokens are not compared, as they follow different texts.
     """
-    found = []
+    differences = []
     for state in sorted(ours.keys() & theirs.keys()):
         one, other = [*ours[state], end], [*theirs[state], end]
-        place = common_length(one, other)
-        # An answer ends at its end: one of two that are the same so far has it, or a token.
-        if place < min(len(one), len(other)):
-            found.append(Parting(state, place, one[place], other[place]))
-    return found
+        token = common_prefix_length(one, other)
+        # Both end with the end id, so different answers differ before the shorter one ends.
+        if token < min(len(one), len(other)):
+            differences.append(FirstDifference(state, token, one[token], other[token]))
+    return differences
 
 
-def as_work(
-    found: Sequence[Parting], prompts: Sequence[TokenIds], theirs: Mapping[int, Sequence[int]]
-) -> list[AnswerDifference]:
-    """The same as what the engine ``margins`` is asked."""
+def margin_positions(
+    differences: Sequence[FirstDifference],
+    prompts: Sequence[TokenIds],
+    theirs: Mapping[int, Sequence[int]],
+) -> list[MarginPosition]:
+    """Return the positions as the engine ``margins`` takes them."""
     return [
         {
-            "prompt": list(prompts[parting.state]),
-            "before": list(theirs[parting.state][: parting.token]),
-            "ours": parting.ours,
-            "theirs": parting.theirs,
+            "prompt": list(prompts[difference.state]),
+            "before": list(theirs[difference.state][: difference.token]),
+            "ours": difference.ours,
+            "theirs": difference.theirs,
         }
-        for parting in found
+        for difference in differences
     ]

@@ -1,4 +1,4 @@
-"""The engines of one comparison, each in its process, and what they were asked."""
+"""The engine processes of one speed comparison."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -8,28 +8,34 @@ from pathlib import Path
 from benchmark.errors import BenchmarkError, MissingLibraryError
 from benchmark.records import TokenIds
 from benchmark.speed.figures import Measurement
-from benchmark.speed.launch import ENVIRONMENT, start
-from benchmark.speed.messages import LimitTaken, LimitWork, MarginWork, Setup, Work
+from benchmark.speed.launch import ENVIRONMENT, launch_command
+from benchmark.speed.messages import (
+    DecodeRequest,
+    EngineSetup,
+    LimitReply,
+    LimitRequest,
+    MarginRequest,
+)
 from benchmark.speed.process import EngineProcess
-from benchmark.speed.rounds import picked
-from benchmark.speed.specs import CANDIDATES, Spec
+from benchmark.speed.rounds import select
+from benchmark.speed.specs import CANDIDATES, EngineSpec
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedInputs:
-    """What all engines work on.
+    """The model, the settings and the prompts that all engines share.
 
     Attributes:
         model: a folder, a file or an identifier.
-        gguf: the model's GGUF file, where it is one.
-        fingerprint: what pins the model.
-        device: of the benchmark's own engines.
+        gguf: the model's GGUF file, if it is one.
+        fingerprint: the digest that identifies the model.
+        device: the device of the benchmark's own engines.
         max_new_tokens: the longest answer.
         expression: what answers must match.
-        grammar: the same for llama.cpp.
+        grammar: the expression as a llama.cpp grammar.
         stops: the ids that end an answer.
-        prompts: one a state.
-        expected: the answers that engines may expect, one a state.
+        prompts: one per state.
+        expected: the answers that engines may expect, one per state.
     """
 
     model: str
@@ -43,8 +49,8 @@ class SpeedInputs:
     prompts: Sequence[TokenIds]
     expected: Sequence[TokenIds]
 
-    def setup(self, spec: Spec, model: str | None = None) -> Setup:
-        """What the engine is opened with."""
+    def setup(self, spec: EngineSpec, model: str | None = None) -> EngineSetup:
+        """Return the message that opens an engine."""
         return {
             "engine": spec.name,
             "row": spec.engine.as_json(),
@@ -59,56 +65,56 @@ class SpeedInputs:
             "tuned": dict(spec.traits.tuned),
         }
 
-    def work(self, spec: Spec, places: Sequence[int]) -> Work:
-        """The states at these places."""
+    def request(self, spec: EngineSpec, states: Sequence[int]) -> DecodeRequest:
+        """Return the request to decode the states with these indices."""
         return {
             "batch_size": spec.batch_size,
-            "prompts": [list(ids) for ids in picked(self.prompts, places)],
-            "expected": [list(ids) for ids in picked(self.expected, places)],
+            "prompts": [list(ids) for ids in select(self.prompts, states)],
+            "expected": [list(ids) for ids in select(self.expected, states)],
         }
 
 
 class EnginePool:
-    """Engines that have been opened, and how to ask one."""
+    """The engines that have been opened."""
 
-    def __init__(self, material: SpeedInputs, folder: Path = ENVIRONMENT) -> None:
-        """Open nothing yet; ``folder`` is the environment of the engines that are not ours."""
-        self._material = material
+    def __init__(self, inputs: SpeedInputs, folder: Path = ENVIRONMENT) -> None:
+        """Open nothing yet; ``folder`` is the environment of the third-party engines."""
+        self._inputs = inputs
         self._folder = folder
         self._processes: dict[str, EngineProcess] = {}
 
     def open(self, measured: Measurement) -> None:
-        """Start an engine; where that fails, the measurement says why."""
+        """LaunchCommand an engine; where that fails, the measurement says why."""
         spec = measured.spec
         try:
             process = self._processes[spec.label] = self.process(spec)
-            # The first answer takes longer: buffers are made, and grammars are compiled.
-            process.measure(self._material.work(spec, measured.places[:1]))
+            # The first answer takes longer: buffers are allocated and grammars compiled.
+            process.measure(self._inputs.request(spec, measured.state_indices[:1]))
         except BenchmarkError as error:
             measured.failure = str(error)
 
-    def process(self, spec: Spec) -> EngineProcess:
-        """A new process with the engine open in it.
+    def process(self, spec: EngineSpec) -> EngineProcess:
+        """Return a new process with the engine open in it.
 
         Raises:
-            BenchmarkError: when it is not installed, or does not take this model or device.
+            BenchmarkError: if it is not installed, or does not take this model or device.
         """
-        command, environment = start(spec, self._folder)
-        setup = self._material.setup(spec, self._weights(spec))
+        command, environment = launch_command(spec, self._folder)
+        setup = self._inputs.setup(spec, self._weights(spec))
         return EngineProcess(spec.label, command, environment, setup)
 
-    def ask(self, measured: Measurement) -> None:
-        """One round of an engine; where it fails, the measurement says why.
+    def run_round(self, measured: Measurement) -> None:
+        """Measure one round of an engine. A failure is recorded in the measurement.
 
-        What ends a round, Ctrl-C too, ends the engine's process, whose reply would be taken for
-        that to the next request.
+        Anything that ends a round early, including Ctrl-C, ends the engine's process: its late
+        reply would be taken for the reply to the next request.
         """
         process = self._processes.get(measured.spec.label)
         if process is None:
             return
-        work = self._material.work(measured.spec, measured.places)
+        request = self._inputs.request(measured.spec, measured.state_indices)
         try:
-            measured.rounds.append(process.measure(work))
+            measured.rounds.append(process.measure(request))
         except BaseException as error:
             self._processes.pop(measured.spec.label).kill()
             if not isinstance(error, BenchmarkError):
@@ -116,36 +122,40 @@ class EnginePool:
             measured.failure = str(error)
 
     def find_best(self, measured: Measurement) -> Iterator[str]:
-        """Give an engine its quickest batch size, measuring each candidate once on its states.
+        """Set an engine's fastest batch size, measuring each candidate once on its states.
 
         Yields:
-            what each candidate took, in words.
+            A line of text per candidate.
         """
         spec = measured.spec
-        fitting = [size for size in CANDIDATES if size <= len(measured.places)] or CANDIDATES[:1]
-        for size in fitting:
-            trial = Measurement(spec.at(size), measured.places)
-            self.ask(trial)
+        sizes = [size for size in CANDIDATES if size <= len(measured.state_indices)] or CANDIDATES[
+            :1
+        ]
+        for size in sizes:
+            trial = Measurement(spec.at(size), measured.state_indices)
+            self.run_round(trial)
             if not trial.rounds:
-                yield f"{spec.label}: not in batches of {size}: {trial.failure}"
-                break  # nor in larger ones
-            seconds = measured.tried[size] = trial.seconds[0]
-            yield f"{spec.label}: {seconds:.3f} seconds a state in batches of {size}"
-        if not measured.tried:
+                yield f"{spec.label}: batches of {size} failed: {trial.failure}"
+                break  # larger ones would fail too
+            seconds = measured.seconds_by_batch_size[size] = trial.seconds[0]
+            yield f"{spec.label}: {seconds:.3f} seconds per state in batches of {size}"
+        if not measured.seconds_by_batch_size:
             measured.failure = trial.failure
             return
-        measured.spec = spec.at(min(measured.tried, key=measured.tried.__getitem__))
+        measured.spec = spec.at(
+            min(measured.seconds_by_batch_size, key=measured.seconds_by_batch_size.__getitem__)
+        )
         if trial.failure:
             self.open(measured)  # the failure ended its process
 
-    def margins(self, dtype: str, work: MarginWork) -> list[float]:
-        """The margins at places where two engines chose differently, in this dtype.
+    def margins(self, dtype: str, request: MarginRequest) -> list[float]:
+        """Return the margins at positions where two engines chose differently, in this dtype.
 
         Raises:
-            BenchmarkError: when they cannot be measured.
+            BenchmarkError: if they cannot be measured.
         """
-        with self.process(Spec.hidden("margins", dtype)) as process:
-            return process.margins(work)["margins"]
+        with self.process(EngineSpec.internal("margins", dtype)) as process:
+            return process.margins(request)["margins"]
 
     def close(self) -> None:
         """End all processes."""
@@ -154,59 +164,59 @@ class EnginePool:
                 stack.callback(process.close)
         self._processes.clear()
 
-    def _weights(self, spec: Spec) -> str:
-        """The model in the form that the engine takes."""
-        if spec.traits.cpu_only and self._material.device != "cpu":
-            raise MissingLibraryError(f"{spec.label}: runs on the CPU here; use --device cpu")
+    def _weights(self, spec: EngineSpec) -> str:
+        """Return the model in the form that the engine takes."""
+        if spec.traits.cpu_only and self._inputs.device != "cpu":
+            raise MissingLibraryError(f"{spec.label}: runs on the CPU only; use --device cpu")
         if spec.traits.weights == "gguf":
-            if self._material.gguf is None:
-                raise MissingLibraryError(f"{spec.label}: takes GGUF files; give one with --model")
-            return str(self._material.gguf)
-        if spec.traits.weights == "folder" and self._material.gguf:
-            return str(self._copied())
-        return self._material.model
+            if self._inputs.gguf is None:
+                raise MissingLibraryError(f"{spec.label}: needs a GGUF file; give one with --model")
+            return str(self._inputs.gguf)
+        if spec.traits.weights == "folder" and self._inputs.gguf:
+            return str(self._safetensors_copy())
+        return self._inputs.model
 
-    def _copied(self) -> Path:
-        """The model as safetensors, made by the first engine that wants them."""
-        folder = self._folder / "models" / self._material.fingerprint.replace(":", "-")
+    def _safetensors_copy(self) -> Path:
+        """Return the model as safetensors, converted by the first engine that needs it."""
+        folder = self._folder / "models" / self._inputs.fingerprint.replace(":", "-")
         if not folder.exists():
-            with self.process(Spec.hidden("copy", "float32")) as process:
+            with self.process(EngineSpec.internal("copy", "float32")) as process:
                 process.copy({"folder": str(folder)})
         return folder
 
 
 class MatmulLimits:
-    """The arithmetic limit by dtype, measured in rounds as engines are."""
+    """The arithmetic limit by dtype, measured in rounds like engines."""
 
-    def __init__(self, material: SpeedInputs) -> None:
+    def __init__(self, inputs: SpeedInputs) -> None:
         """Open nothing yet."""
-        self.rounds: dict[str, list[LimitTaken]] = {}
-        self._field = EnginePool(material)
+        self.rounds: dict[str, list[LimitReply]] = {}
+        self._pool = EnginePool(inputs)
         self._processes: dict[str, EngineProcess] = {}
 
     def open(self, dtype: str) -> None:
-        """Load the model in a dtype, where it is not loaded.
+        """Load the model in a dtype unless it is loaded.
 
         Raises:
-            BenchmarkError: when it cannot be loaded.
+            BenchmarkError: if it cannot be loaded.
         """
         if dtype not in self._processes:
-            self._processes[dtype] = self._field.process(Spec.hidden("limit", dtype))
+            self._processes[dtype] = self._pool.process(EngineSpec.internal("limit", dtype))
             self.rounds.setdefault(dtype, [])
 
     def measure(self, dtype: str, answers: Sequence[Sequence[int]] = ()) -> None:
-        """Time the products once more, and count the open choices of the answers.
+        """Time the matrix products again, and count the choices in the answers.
 
-        What ends it ends the process, as in :meth:`EnginePool.ask`; the next measurement opens
-        another.
+        Anything that ends it early ends the process, as in :meth:`EnginePool.run_round`; the next
+        measurement opens another.
 
         Raises:
-            BenchmarkError: when the process fails.
+            BenchmarkError: if the process fails.
         """
         self.open(dtype)
-        work: LimitWork = {"answers": [list(answer) for answer in answers]}
+        request: LimitRequest = {"answers": [list(answer) for answer in answers]}
         try:
-            self.rounds[dtype].append(self._processes[dtype].limit(work))
+            self.rounds[dtype].append(self._processes[dtype].limit(request))
         except BaseException:
             self._processes.pop(dtype).kill()
             raise

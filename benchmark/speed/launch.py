@@ -1,4 +1,4 @@
-"""How an engine's process is started: which Python, and what its environment says."""
+"""How an engine's process is started: which Python, with which environment variables."""
 
 import os
 import sys
@@ -8,53 +8,53 @@ from typing import NamedTuple
 
 import benchmark
 from benchmark.errors import MissingLibraryError
-from benchmark.speed.specs import Spec
+from benchmark.speed.specs import EngineSpec
 
 ROOT = Path(benchmark.__file__).parents[1]
 ENVIRONMENT = ROOT / ".speed"
-"""Made by ``make speed-engines``: the engines that want other libraries than the benchmark."""
+"""Created by ``make speed-engines`` for engines with their own versions of libraries."""
 
 
-class Start(NamedTuple):
-    """A command, and what is added to the environment it runs in."""
+class LaunchCommand(NamedTuple):
+    """A command, and the environment variables to add."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
 
 
-def start(spec: Spec, folder: Path = ENVIRONMENT) -> Start:
-    """How to start the process of an engine.
+def launch_command(spec: EngineSpec, folder: Path = ENVIRONMENT) -> LaunchCommand:
+    """Return how to start the process of an engine.
 
     Raises:
-        MissingLibraryError: when the environment that it runs in is not there.
+        MissingLibraryError: if the environment that it runs in does not exist.
     """
     python = Path(sys.executable) if spec.traits.environment == "own" else folder / "bin" / "python"
     if not python.exists():
         raise MissingLibraryError(f"{spec.label}: not installed; run: make speed-engines")
-    # The benchmark is not installed in the other environment: it is found from here.
+    # The benchmark is not installed in the other environment.
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     variables = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     if preload := _libraries(spec, folder):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
     if spec.traits.threads:
         variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, _processors()))
-    return Start((str(python), "-m", spec.traits.worker), variables)
+    return LaunchCommand((str(python), "-m", spec.traits.worker), variables)
 
 
-def _libraries(spec: Spec, folder: Path) -> list[Path]:
-    found = []
+def _libraries(spec: EngineSpec, folder: Path) -> list[Path]:
+    libraries = []
     for name in spec.traits.preload:
         paths = sorted(folder.rglob(f"{name}*"))
         if not paths:
             raise MissingLibraryError(
                 f"{spec.label}: no {name} in {folder}; run: make speed-engines"
             )
-        found.append(paths[0])
-    return found
+        libraries.append(paths[0])
+    return libraries
 
 
 def _processors() -> list[int]:
-    """Those that this process may use."""
+    """Return the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

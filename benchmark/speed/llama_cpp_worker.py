@@ -4,19 +4,19 @@ import os
 import time
 from typing import Any
 
-from benchmark.speed.messages import Setup, Taken, Work
+from benchmark.speed.messages import DecodeReply, DecodeRequest, EngineSetup
 from benchmark.speed.serving import serve
 
 
 class LlamaCppEngine:
     """llama.cpp's own server, in this process, one prompt at a time.
 
-    What a prompt shares with the one before stays cached. Over 4 and 16 slots it took 1.5 and 2
-    times as long on two cores: each slot computes the prompt's beginning for itself.
+    The prefix that a prompt shares with the one before stays cached. With 4 and 16 slots it took
+    1.5 and 2 times as long on two cores, because each slot computes the prefix again.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        """Load the GGUF file, whose own numbers it computes with."""
+    def __init__(self, setup: EngineSetup) -> None:
+        """Load the GGUF file; the dtype is that of the file."""
         import xllamacpp
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -27,17 +27,17 @@ class LlamaCppEngine:
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
         parameters.n_gpu_layers = 0
         parameters.verbosity = 0
-        parameters.cache_ram_mib = 0  # prompts that the slot has left are not kept elsewhere
+        parameters.cache_ram_mib = 0  # do not keep earlier prompts in memory
         self._batch: int = parameters.n_batch
         self._server = xllamacpp.Server(parameters)
         self._setup = setup
 
-    def __call__(self, work: Work) -> Taken:
-        """Decode the prompts in the order of their tokens, so that neighbours share the most."""
-        order = sorted(range(len(work["prompts"])), key=work["prompts"].__getitem__)
-        self._forget(work["prompts"][order[0]][-1])
+    def __call__(self, request: DecodeRequest) -> DecodeReply:
+        """Decode the prompts sorted by their tokens, so that neighbours share long prefixes."""
+        order = sorted(range(len(request["prompts"])), key=request["prompts"].__getitem__)
+        self._forget(request["prompts"][order[0]][-1])
         started, processor = time.perf_counter(), time.process_time()
-        replies = {i: self._reply(work["prompts"][i]) for i in order}
+        replies = {i: self._reply(request["prompts"][i]) for i in order}
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
         timings = [reply["timings"] for reply in replies.values()]
         return {
@@ -49,7 +49,7 @@ class LlamaCppEngine:
         }
 
     def _forget(self, token: int) -> None:
-        """Have the only slot filled by something else: the last round's prompts are gone."""
+        """Overwrite the only slot, so that nothing of the last round stays cached."""
         self._server.handle_completions({"prompt": [token], "n_predict": 1, "cache_prompt": False})
 
     def _reply(self, prompt: list[int]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class LlamaCppEngine:
                 "temperature": 0.0,
                 "repeat_penalty": 1.0,
                 "cache_prompt": True,
-                "logprobs": 1,  # without, the reply has text and no ids
+                "logprobs": 1,  # without it the reply has no token ids
             }
         )
         if "error" in reply:

@@ -1,4 +1,4 @@
-"""What a model's matrix products alone take on this machine, by the quickest way known here."""
+"""The time of a model's matrix products alone on this machine, by the fastest method here."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,23 +8,24 @@ import torch
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.linears import PackedLinear, packed
+from benchmark.decoding.speculative.linears import PackedLinear, packed_linears
 from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _ROWS = (256, 1024)
-"""How many tokens are multiplied at a time: the quicker of these counts."""
+"""How many tokens are multiplied at a time; the faster of the two counts."""
 
 
-class Timed(NamedTuple):
-    """Seconds of products.
+class MatmulTimes(NamedTuple):
+    """Seconds of matrix products.
 
     Attributes:
-        layers: of all layers but the head, a token.
-        head: of the head, a token.
-        reading: of all layers but the head for one token alone: of reading their weights once.
+        layers: of all layers but the head, per token of a large pass.
+        head: of the head, per token of a large pass.
+        reading: of all layers but the head for a single token, which is the time of reading
+            their weights once.
     """
 
     layers: float
@@ -32,24 +33,24 @@ class Timed(NamedTuple):
     reading: float
 
 
-class Products:
-    """The linear layers of a model, run by themselves on numbers drawn at random."""
+class MatmulTimer:
+    """Times the linear layers of a model on random numbers."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
-        """Take the model; it is left as it is."""
+        """Take the model, which is not changed."""
         self._model = model
 
-    def seconds(self) -> Timed:
-        """The quickest of the sizes and layouts."""
+    def seconds(self) -> MatmulTimes:
+        """Return the best times over sizes and weight layouts."""
         with torch.inference_mode():
-            taken = [self._timed(rows) for rows in _ROWS]
+            batched = [self._timed(rows) for rows in _ROWS]
             single = [self._timed(1)]
-            with packed(self._model, matmul_backend_for(self._model)):
-                taken += [self._timed(rows) for rows in _ROWS]
+            with packed_linears(self._model, matmul_backend_for(self._model)):
+                batched += [self._timed(rows) for rows in _ROWS]
                 single.append(self._timed(1))
-        return Timed(
-            min(layers for layers, _ in taken),
-            min(head for _, head in taken),
+        return MatmulTimes(
+            min(layers for layers, _ in batched),
+            min(head for _, head in batched),
             min(layers for layers, _ in single),
         )
 
@@ -72,7 +73,7 @@ class Products:
         )
 
     def _clock(self, act: Callable[[], object]) -> float:
-        act()  # the first time buffers are made
+        act()  # the first call allocates buffers
         self._wait()
         started = time.perf_counter()
         act()
@@ -84,27 +85,30 @@ class Products:
             torch.cuda.synchronize(self._model.device)
 
 
-def open_choices(
+def choice_counter(
     constraint: Constraint, token_bytes: Mapping[int, bytes]
 ) -> Callable[[Sequence[int]], int]:
-    """Counts the places of an answer, its end included, at which several tokens are allowed."""
-    automaton = Automaton.of(constraint, token_bytes)
+    """Return a function that counts the positions of an answer, its end included, with a choice.
+
+    A position has a choice if several tokens are allowed there.
+    """
+    automaton = Automaton.from_constraint(constraint, token_bytes)
 
     def count(answer: Sequence[int]) -> int:
-        state, found = 0, 0
+        state, choices = 0, 0
         for token in answer:
-            found += automaton.only[state] is None
-            state = automaton.steps[state][token]
-        return found + (automaton.only[state] is None)
+            choices += automaton.single_token[state] is None
+            state = automaton.transitions[state][token]
+        return choices + (automaton.single_token[state] is None)
 
     return count
 
 
 def _linears(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, int]]:
-    """The linear layers, packed or not, and the widths of their inputs."""
-    within = {layer.dense for layer in model.modules() if isinstance(layer, PackedLinear)}
+    """Yield the linear layers, packed or not, and the widths of their inputs."""
+    dense = {layer.dense for layer in model.modules() if isinstance(layer, PackedLinear)}
     for layer in model.modules():
         if isinstance(layer, PackedLinear):
             yield layer, layer.dense.in_features
-        elif isinstance(layer, torch.nn.Linear) and layer not in within:
+        elif isinstance(layer, torch.nn.Linear) and layer not in dense:
             yield layer, layer.in_features

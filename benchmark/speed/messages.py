@@ -1,17 +1,17 @@
-"""What is said between the measuring process and an engine's: JSON, an object a line.
+"""Messages between the measuring process and an engine's process: one JSON object per line.
 
-Only the standard library is used: engines run in environments that may lack all else.
+Only the standard library is used, as engines run in environments that may lack other packages.
 """
 
 from typing import NotRequired, TypedDict
 
 
-class Setup(TypedDict):
-    """What an engine is opened with.
+class EngineSetup(TypedDict):
+    """The first message, which opens an engine.
 
-    ``row`` has what the table of engines says of it. ``model`` is a folder, a file or an identifier
-    as the engine takes it; ``grammar`` is ``expression`` in the form of llama.cpp;
-    ``max_model_len`` is room for prompt and answer; ``stops`` are the ids that end an answer.
+    ``row`` is its row in the table of engines. ``model`` is a folder, a file or an identifier, as
+    the engine takes it; ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
+    is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
     """
 
     engine: str
@@ -27,10 +27,10 @@ class Setup(TypedDict):
     tuned: dict[str, int | bool]
 
 
-class Work(TypedDict):
-    """Prompts to decode, as token ids, and the answers that are expected to each.
+class DecodeRequest(TypedDict):
+    """Prompts to decode, as token ids, and the expected answer to each.
 
-    ``batch_size`` is for engines that do not choose it themselves.
+    ``batch_size`` is ignored by engines that batch by themselves.
     """
 
     batch_size: int
@@ -38,13 +38,14 @@ class Work(TypedDict):
     expected: list[list[int]]
 
 
-class Taken(TypedDict):
-    """What decoding took: seconds by the clock, forward passes, and tokens computed in them.
+class DecodeReply(TypedDict):
+    """Answers, and what decoding them took.
 
-    None where the engine does not tell. ``answers`` are in the order of the prompts, without
-    what ended them. ``processor`` is seconds of processor time, of all threads. ``stood_in`` says
-    which engine did the work of the one asked for, and why. ``gpu_memory`` is the most bytes that
-    it held on a GPU, where it ran on one.
+    ``seconds`` are by the clock, ``processor`` seconds of processor time of all threads.
+    ``passes`` are forward passes and ``tokens`` the tokens computed in them; None if the engine
+    does not report them. ``answers`` are in the order of the prompts, without end tokens.
+    ``stood_in`` says which engine was used instead, and why. ``gpu_memory`` is the most GPU memory
+    held, in bytes, if it ran on a GPU.
     """
 
     seconds: float
@@ -57,28 +58,28 @@ class Taken(TypedDict):
     gpu_memory: NotRequired[int]
 
 
-class CopyWork(TypedDict):
-    """A folder that a copy of the model is written to, as safetensors."""
+class CopyRequest(TypedDict):
+    """The folder to write a copy of the model to, as safetensors."""
 
     folder: str
 
 
-class Copied(TypedDict):
+class CopyReply(TypedDict):
     """The folder of the copy."""
 
     folder: str
 
 
-class LimitWork(TypedDict):
-    """Answers whose open choices are counted, while the model's products are timed."""
+class LimitRequest(TypedDict):
+    """Answers whose choices are counted when the model's matrix products are timed."""
 
     answers: list[list[int]]
 
 
-class LimitTaken(TypedDict):
-    """Seconds of the linear layers a token, of the head a choice, and choices an answer.
+class LimitReply(TypedDict):
+    """Seconds of the linear layers per token, of the head per choice, and choices per answer.
 
-    ``reading`` is seconds of the layers for a token alone: of reading all their weights.
+    ``reading`` is the seconds of the layers for a single token: of reading all their weights.
     """
 
     layers: float
@@ -87,8 +88,8 @@ class LimitTaken(TypedDict):
     choices: float
 
 
-class AnswerDifference(TypedDict):
-    """Where two answers to a prompt part: after ``before``, ``ours`` and ``theirs`` follow."""
+class MarginPosition(TypedDict):
+    """Where two answers to a prompt differ: after ``before``, one has ``ours``, one ``theirs``."""
 
     prompt: list[int]
     before: list[int]
@@ -96,13 +97,13 @@ class AnswerDifference(TypedDict):
     theirs: int
 
 
-class MarginWork(TypedDict):
-    """Places at which two engines chose different tokens."""
+class MarginRequest(TypedDict):
+    """Positions at which two engines chose different tokens."""
 
-    differences: list[AnswerDifference]
+    differences: list[MarginPosition]
 
 
-class MarginTaken(TypedDict):
-    """For each place, by how much the logit of ``theirs`` is above that of ``ours``."""
+class MarginReply(TypedDict):
+    """For each position, the logit of ``theirs`` minus that of ``ours``."""
 
     margins: list[float]

@@ -1,4 +1,4 @@
-"""The process of one of the benchmark's own engines, of the limit, or of margins."""
+"""The process of a benchmark engine, or of ``limit``, ``margins`` or ``copy``."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import resolve
-from benchmark.speed.matmul_limit import Products, open_choices
+from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
 from benchmark.speed.messages import (
-    Copied,
-    CopyWork,
-    LimitTaken,
-    LimitWork,
-    MarginTaken,
-    MarginWork,
-    Setup,
-    Taken,
-    Work,
+    CopyReply,
+    CopyRequest,
+    DecodeReply,
+    DecodeRequest,
+    EngineSetup,
+    LimitReply,
+    LimitRequest,
+    MarginReply,
+    MarginRequest,
 )
 from benchmark.speed.serving import serve
 
@@ -35,41 +35,41 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_Reply = Taken | LimitTaken | MarginTaken | Copied
+_Reply = DecodeReply | LimitReply | MarginReply | CopyReply
 
 
 @dataclass
-class _Count:
+class _PassCounter:
     """Forward passes of a model, and the tokens in them, padding included."""
 
     passes: int = 0
     tokens: int = 0
 
     @contextmanager
-    def of(self, model: "PreTrainedModel | None") -> Iterator[None]:
-        """Count the passes of a model; without one there are none to count."""
+    def counting(self, model: "PreTrainedModel | None") -> Iterator[None]:
+        """Count the passes of a model; do nothing without a model."""
         if model is None:
             yield
             return
 
-        def seen(_: object, positional: tuple[object, ...], named: dict[str, object]) -> None:
+        def count(_: object, positional: tuple[object, ...], named: dict[str, object]) -> None:
             ids = named.get("input_ids", positional[0] if positional else None)
             self.passes += 1
             self.tokens += cast("torch.Tensor", ids).numel()
 
-        hook = model.register_forward_pre_hook(seen, with_kwargs=True)
+        hook = model.register_forward_pre_hook(count, with_kwargs=True)
         try:
             yield
         finally:
             hook.remove()
 
 
-class _Own:
-    """An engine of the benchmark, made anew for each round, so that none learns from the last."""
+class _BenchmarkEngine:
+    """An engine of the benchmark, created again for each round so that rounds are independent."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
         name = setup["engine"]
-        # A row that only the measuring process knows is known here from now on.
+        # The measuring process may have rows that this one does not have.
         row = ENGINES.setdefault(name, row_from_json(setup["row"]))
         settings = resolve(
             RunRequest(
@@ -81,96 +81,98 @@ class _Own:
                 max_new_tokens=setup["max_new_tokens"],
             )
         )
-        self._said: list[str] = []
+        self._messages: list[str] = []
         location = locate(setup["model"])
         model = load_model(location, settings.options) if row.loads_weights else None
         tokenizer = load_tokenizer(location)
-        self._decoder = Decoder(settings, setup["expression"], tokenizer, model, self._said.append)
+        self._decoder = Decoder(
+            settings, setup["expression"], tokenizer, model, self._messages.append
+        )
 
-    def __call__(self, work: Work) -> Taken:
-        decoder, said = self._decoder, self._said
-        prompts = [tuple(ids) for ids in work["prompts"]]
-        expected = dict(zip(prompts, map(tuple, work["expected"]), strict=True))
+    def __call__(self, request: DecodeRequest) -> DecodeReply:
+        decoder, messages = self._decoder, self._messages
+        prompts = [tuple(ids) for ids in request["prompts"]]
+        expected = dict(zip(prompts, map(tuple, request["expected"]), strict=True))
         decoder.check(prompts)
-        said.clear()
-        release()  # free what the round before held
-        limits = replace(decoder.settings.limits, batch_size=work["batch_size"])
+        messages.clear()
+        release()  # free the memory of the round before
+        limits = replace(decoder.settings.limits, batch_size=request["batch_size"])
         engine = decoder.engine(limits, expected)
         answers: dict[int, list[int]] = {}
-        count = _Count()
-        with count.of(decoder.model):
+        counter = _PassCounter()
+        with counter.counting(decoder.model):
             started, processor = time.perf_counter(), time.process_time()
             for batch in engine.generate(prompts):
                 answers.update((i, list(completion.token_ids)) for i, completion in batch)
             seconds = time.perf_counter() - started
             processor = time.process_time() - processor
-        # Its passes call the model's layers one by one, where no hook sees them.
-        told = engine.statistics if isinstance(engine, CountsPasses) else count
-        taken: Taken = {
+        # The speculative engine calls the decoder inside the model, where the hook sees nothing.
+        counts = engine.statistics if isinstance(engine, CountsPasses) else counter
+        reply: DecodeReply = {
             "seconds": seconds,
             "processor": processor,
-            "passes": told.passes,
-            "tokens": told.tokens,
+            "passes": counts.passes,
+            "tokens": counts.tokens,
             "answers": [answers[i] for i in range(len(prompts))],
         }
-        if said:
-            taken["stood_in"] = said[0]
+        if messages:
+            reply["stood_in"] = messages[0]
         if (held := gpu_memory(decoder.settings.options.device)) is not None:
-            taken["gpu_memory"] = held
-        return taken
+            reply["gpu_memory"] = held
+        return reply
 
 
 class _Limit:
     """The model's matrix products alone."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
         model, tokenizer = _load(setup)
-        self._products = Products(model)
+        self._timer = MatmulTimer(model)
         constraint = Constraint(setup["expression"], tokenizer.token_bytes, tokenizer.eos_id)
-        self._choices = open_choices(constraint, tokenizer.token_bytes)
+        self._count_choices = choice_counter(constraint, tokenizer.token_bytes)
 
-    def __call__(self, work: LimitWork) -> LimitTaken:
-        counts = [self._choices(answer) for answer in work["answers"]]
+    def __call__(self, request: LimitRequest) -> LimitReply:
+        counts = [self._count_choices(answer) for answer in request["answers"]]
         choices = sum(counts) / len(counts) if counts else 0.0
-        timed = self._products.seconds()
+        times = self._timer.seconds()
         return {
-            "layers": timed.layers,
-            "head": timed.head,
-            "reading": timed.reading,
+            "layers": times.layers,
+            "head": times.head,
+            "reading": times.reading,
             "choices": choices,
         }
 
 
 class _Margins:
-    """Differences of logits, from a pass over the whole text at once."""
+    """Differences of logits, from one pass over the whole text."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
         self._model, _ = _load(setup)
 
-    def __call__(self, work: MarginWork) -> MarginTaken:
+    def __call__(self, request: MarginRequest) -> MarginReply:
         import torch
 
         margins = []
         with torch.inference_mode():
-            for place in work["differences"]:
-                ids = [[*place["prompt"], *place["before"]]]
-                given = torch.tensor(ids, device=self._model.device)
-                logits = self._model(input_ids=given, logits_to_keep=1).logits[0, -1].float()
-                margins.append((logits[place["theirs"]] - logits[place["ours"]]).item())
+            for position in request["differences"]:
+                ids = [[*position["prompt"], *position["before"]]]
+                input_ids = torch.tensor(ids, device=self._model.device)
+                logits = self._model(input_ids=input_ids, logits_to_keep=1).logits[0, -1].float()
+                margins.append((logits[position["theirs"]] - logits[position["ours"]]).item())
         return {"margins": margins}
 
 
 class _Copy:
-    """The model as a folder of safetensors, for engines that take no GGUF file."""
+    """Writes the model as a folder of safetensors, for engines that do not take GGUF files."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
         self._model, self._tokenizer = _load(setup)
 
-    def __call__(self, work: CopyWork) -> Copied:
-        folder = Path(work["folder"])
-        # A folder by that name is a whole copy: what is stopped halfway leaves none.
+    def __call__(self, request: CopyRequest) -> CopyReply:
+        folder = Path(request["folder"])
+        # Renamed when complete, so that an interrupted copy is never taken for a whole one.
         unfinished = folder.with_name(f"{folder.name}.unfinished")
-        # The numbers are no longer those of the file, whose quantization transformers remembers.
+        # The weights are no longer quantized, but transformers would save the file's quantization.
         if hasattr(self._model.config, "quantization_config"):
             del self._model.config.quantization_config
             self._model.hf_quantizer = None
@@ -180,16 +182,16 @@ class _Copy:
         return {"folder": str(folder)}
 
 
-def _load(setup: Setup) -> tuple["PreTrainedModel", TransformersTokenizer]:
+def _load(setup: EngineSetup) -> tuple["PreTrainedModel", TransformersTokenizer]:
     location = locate(setup["model"])
     tokenizer = load_tokenizer(location)
     return load_model(location, LoadOptions(setup["device"], setup["dtype"])), tokenizer
 
 
-def _create(setup: Setup) -> Callable[..., _Reply]:
-    kinds: dict[str, Callable[[Setup], Callable[..., _Reply]]]
+def _create(setup: EngineSetup) -> Callable[..., _Reply]:
+    kinds: dict[str, Callable[[EngineSetup], Callable[..., _Reply]]]
     kinds = {"limit": _Limit, "margins": _Margins, "copy": _Copy}
-    return kinds.get(setup["engine"], _Own)(setup)
+    return kinds.get(setup["engine"], _BenchmarkEngine)(setup)
 
 
 if __name__ == "__main__":

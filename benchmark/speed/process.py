@@ -1,4 +1,4 @@
-"""The measuring process's end of the pipe."""
+"""The measuring process's side of the pipe to an engine's process."""
 
 import json
 import os
@@ -11,40 +11,40 @@ from typing import IO, NamedTuple, Self, cast
 
 from benchmark.errors import BenchmarkError
 from benchmark.speed.messages import (
-    Copied,
-    CopyWork,
-    LimitTaken,
-    LimitWork,
-    MarginTaken,
-    MarginWork,
-    Setup,
-    Taken,
-    Work,
+    CopyReply,
+    CopyRequest,
+    DecodeReply,
+    DecodeRequest,
+    EngineSetup,
+    LimitReply,
+    LimitRequest,
+    MarginReply,
+    MarginRequest,
 )
 
-_LAST_WORDS = 2000
-_SECONDS_TO_END = 10
+_LOG_TAIL = 2000
+_CLOSE_TIMEOUT = 10
 
 
 class EngineProcessError(BenchmarkError):
     """An engine's process failed or ended."""
 
 
-class _Answer(NamedTuple):
+class _Response(NamedTuple):
     reply: object
     peak_memory: int
 
 
 class EngineProcess:
-    """An engine in a process of its own, from when it is opened until it is closed."""
+    """An engine in its own process, from opening to closing."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], setup: Setup
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], setup: EngineSetup
     ) -> None:
-        """Start the command, and open the engine in it.
+        """LaunchCommand the command, and open the engine in it.
 
         Raises:
-            EngineProcessError: when it does not come up.
+            EngineProcessError: if the engine does not open.
         """
         self._name = name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
@@ -55,7 +55,7 @@ class EngineProcess:
             stderr=self._log,
             text=True,
             env={**os.environ, **environment},
-            # Ctrl-C is for the measuring process; it ends this one when it is done.
+            # Ctrl-C goes to the measuring process only, which then closes this one.
             start_new_session=True,
         )
         try:
@@ -65,42 +65,42 @@ class EngineProcess:
             raise
 
     def __enter__(self) -> Self:
-        """It is open already."""
+        """Return the process, which is already open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the process."""
         self.close()
 
-    def measure(self, work: Work) -> Taken:
+    def measure(self, request: DecodeRequest) -> DecodeReply:
         """Decode the prompts.
 
         Raises:
-            EngineProcessError: when the engine fails.
+            EngineProcessError: if the engine fails.
         """
-        answer = self._ask(work)
-        taken = cast("Taken", answer.reply)
-        taken["peak_memory"] = answer.peak_memory
-        return taken
+        response = self._ask(request)
+        reply = cast("DecodeReply", response.reply)
+        reply["peak_memory"] = response.peak_memory
+        return reply
 
-    def limit(self, work: LimitWork) -> LimitTaken:
-        """Time the model's products; for the engine ``limit``."""
-        return cast("LimitTaken", self._ask(work).reply)
+    def limit(self, request: LimitRequest) -> LimitReply:
+        """Time the model's matrix products; only for the engine ``limit``."""
+        return cast("LimitReply", self._ask(request).reply)
 
-    def margins(self, work: MarginWork) -> MarginTaken:
-        """Measure margins; for the engine ``margins``."""
-        return cast("MarginTaken", self._ask(work).reply)
+    def margins(self, request: MarginRequest) -> MarginReply:
+        """Measure margins; only for the engine ``margins``."""
+        return cast("MarginReply", self._ask(request).reply)
 
-    def copy(self, work: CopyWork) -> Copied:
-        """Write the model as safetensors; for the engine ``copy``."""
-        return cast("Copied", self._ask(work).reply)
+    def copy(self, request: CopyRequest) -> CopyReply:
+        """Write the model as safetensors; only for the engine ``copy``."""
+        return cast("CopyReply", self._ask(request).reply)
 
     def close(self) -> None:
-        """End the process and all that it started."""
+        """End the process and all processes that it started."""
         with suppress(BrokenPipeError):
-            self._pipe_in.close()
+            self._stdin.close()
         try:
-            self._process.wait(_SECONDS_TO_END if self._process.returncode is None else 0)
+            self._process.wait(_CLOSE_TIMEOUT if self._process.returncode is None else 0)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -110,21 +110,21 @@ class EngineProcess:
         self._log.close()
 
     def kill(self) -> None:
-        """End it at once, whatever it is doing."""
+        """Kill the process at once."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self.close()
 
     @property
-    def _pipe_in(self) -> IO[str]:
+    def _stdin(self) -> IO[str]:
         if self._process.stdin is None:
             raise EngineProcessError(f"{self._name}: no pipe to its process")
         return self._process.stdin
 
-    def _ask(self, request: object) -> _Answer:
+    def _ask(self, request: object) -> _Response:
         try:
-            self._pipe_in.write(json.dumps(request) + "\n")
-            self._pipe_in.flush()
+            self._stdin.write(json.dumps(request) + "\n")
+            self._stdin.flush()
         except BrokenPipeError as error:
             raise self._ended() from error
         line = self._process.stdout.readline() if self._process.stdout else ""
@@ -133,10 +133,10 @@ class EngineProcess:
         message = json.loads(line)
         if "error" in message:
             raise EngineProcessError(f"{self._name}: {message['error']}")
-        return _Answer(message["reply"], message["peak_memory"])
+        return _Response(message["reply"], message["peak_memory"])
 
     def _ended(self) -> EngineProcessError:
         code = self._process.wait()
         self._log.seek(0)
-        words = " ".join(self._log.read()[-_LAST_WORDS:].split())[-300:]
-        return EngineProcessError(f"{self._name}: its process ended with code {code}: ...{words}")
+        tail = " ".join(self._log.read()[-_LOG_TAIL:].split())[-300:]
+        return EngineProcessError(f"{self._name}: its process ended with code {code}: ...{tail}")

@@ -1,4 +1,4 @@
-"""Which engine is at work: a live line on a terminal, plain lines elsewhere, all on stderr."""
+"""Progress of a speed comparison: a live line on a terminal, plain lines elsewhere."""
 
 from typing import Self
 
@@ -14,30 +14,30 @@ from rich.progress import (
 
 
 class EnginesProgress:
-    """Measurements done, and the engine and round at work."""
+    """Shows the measurements done, and the present engine and round."""
 
     def __init__(self, console: Console) -> None:
-        """Write to the console."""
+        """Take the console to write to."""
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._done = self._total = 0
 
     def __enter__(self) -> Self:
-        """Nothing is shown before there is something to show."""
+        """Return the progress; nothing is shown before it starts."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the last line standing."""
+        """Stop the live line and leave it on the screen."""
         if self._bar:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """One line about what is being done."""
+        """Print a line about the present step."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def start(self, total: int) -> None:
-        """So many measurements begin."""
+        """Begin a number of measurements."""
         self._total = total
         if self._console.is_terminal:
             self._bar = Progress(
@@ -51,7 +51,7 @@ class EnginesProgress:
             self._bar.start()
 
     def begin(self, label: str, round_number: int) -> None:
-        """An engine begins a round, counted from 0."""
+        """Show that an engine begins a round, counted from 0."""
         text = f"round {round_number + 1}, {label}"
         if self._bar:
             self._bar.update(self._task, description=text)
@@ -59,7 +59,7 @@ class EnginesProgress:
             self.say(f"{self._done + 1}/{self._total}: {text}")
 
     def advance(self) -> None:
-        """It has ended it."""
+        """Count a measurement as done."""
         self._done += 1
         if self._bar:
             self._bar.update(self._task, completed=self._done)

@@ -1,4 +1,4 @@
-"""Rounds: every engine measures once in each, one at a time, in an order that turns."""
+"""Rounds: every engine is measured once in each, one at a time, in a rotating order."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -6,26 +6,30 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def order(engines: Sequence[_T], repeats: int) -> Iterator[tuple[int, _T]]:
-    """Each engine with the number of its round.
+def rotating_order(engines: Sequence[_T], repeats: int) -> Iterator[tuple[int, _T]]:
+    """Yield each engine with the number of its round.
 
-    Every second round goes backwards, and after two rounds another engine is the first, so that
-    none gains by what runs before it, or loses by a machine that grows warm.
+    Every second round goes backwards, and after each pair of rounds another engine is first, so
+    that neither the engine before nor a machine that warms up favours one of them. Three engines
+    go abc, cba, bca, acb, cab, bac.
     """
     for number in range(repeats):
-        turn = number // 2 % max(len(engines), 1)
-        turned = [*engines[turn:], *engines[:turn]]
-        for engine in reversed(turned) if number % 2 else turned:
+        start = number // 2 % max(len(engines), 1)
+        rotated = [*engines[start:], *engines[:start]]
+        for engine in reversed(rotated) if number % 2 else rotated:
             yield number, engine
 
 
-def spread(count: int, wanted: int | None) -> list[int]:
-    """So many places, evenly spread over all; all of them where not fewer are wanted."""
-    if wanted is None or wanted >= count:
+def evenly_spaced(count: int, size: int | None) -> list[int]:
+    """Return ``size`` evenly spaced indices below ``count``; all of them if ``size`` is None.
+
+    For a count of 7 and a size of 3 they are 0, 2 and 4.
+    """
+    if size is None or size >= count:
         return list(range(count))
-    return [place * count // wanted for place in range(wanted)]
+    return [i * count // size for i in range(size)]
 
 
-def picked(of: Sequence[_T], places: Iterable[int]) -> list[_T]:
-    """What stands at the places."""
-    return [of[place] for place in places]
+def select(items: Sequence[_T], indices: Iterable[int]) -> list[_T]:
+    """Return the items at these indices."""
+    return [items[i] for i in indices]

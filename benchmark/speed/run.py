@@ -1,4 +1,4 @@
-"""Engines against each other on the same states: opened, asked in rounds, compared."""
+"""Compare the speed of engines on the same states: open them, measure in rounds, compare."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,31 +15,31 @@ from benchmark.runs.environment import versions
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
-from benchmark.speed.differences import Parting, as_work, partings
+from benchmark.speed.differences import FirstDifference, first_differences, margin_positions
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import (
+    ArithmeticLimit,
     Figures,
-    Limit,
     Measurement,
     arithmetic_limit,
-    baseline,
     figures,
+    paper_measurement,
 )
-from benchmark.speed.messages import MarginWork
-from benchmark.speed.rounds import order, spread
+from benchmark.speed.messages import MarginRequest
+from benchmark.speed.rounds import evenly_spaced, rotating_order
 from benchmark.speed.specs import parse
 from benchmark.tasks import task_named
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedRequest:
-    """Which engines on which states of a model.
+    """The engines to compare, and the states of a model to compare them on.
 
     Attributes:
-        run: the model, the states, and the settings of engines that name none of their own.
+        run: the model, the states, and the default settings of engines.
         engines: as :func:`benchmark.speed.specs.parse` takes them.
-        slow_states: on how many of them slow engines are measured; None for all.
-        repeats: how many rounds.
+        slow_states: how many states slow engines are measured on; None for all.
+        repeats: the number of rounds.
         verify: whether to measure the margins where answers differ from the paper's method.
     """
 
@@ -51,26 +51,27 @@ class SpeedRequest:
 
 
 class SpeedProgress(Protocol):
-    """Shows which engine is at work."""
+    """Shows the present engine and round."""
 
     def say(self, text: str) -> None:
-        """What is being done now, where it is not measuring."""
+        """Print a line about a step that is not a measurement."""
 
     def start(self, total: int) -> None:
-        """So many measurements begin."""
+        """Begin a number of measurements."""
 
     def begin(self, label: str, round_number: int) -> None:
-        """An engine begins a round, counted from 0."""
+        """Show that an engine begins a round, counted from 0."""
 
     def advance(self) -> None:
-        """It has ended it."""
+        """Count a measurement as done."""
 
 
 @dataclass
-class Race:
-    """What was measured; all that there is when it was stopped, too.
+class SpeedComparison:
+    """All measurements, possibly incomplete if ``stopped``.
 
-    ``partings`` are by engine: the first differing token of each state's answer, where asked for.
+    ``first_differences`` has, by engine label, the first differing token of each state's answer,
+    if they were requested.
     """
 
     name: str
@@ -79,21 +80,21 @@ class Race:
     prompts: Sequence[TokenIds]
     measured: list[Measurement]
     environment: dict[str, object]
-    limits: dict[str, Limit] = field(default_factory=dict)
-    partings: dict[str, list[Parting]] = field(default_factory=dict)
+    limits: dict[str, ArithmeticLimit] = field(default_factory=dict)
+    first_differences: dict[str, list[FirstDifference]] = field(default_factory=dict)
     stopped: bool = False
 
     @property
     def paper(self) -> Measurement | None:
-        """The paper's method, that others are compared with."""
-        return baseline(self.measured)
+        """The measurement of the paper's method, which others are compared with."""
+        return paper_measurement(self.measured)
 
     def figures(self) -> list[Figures]:
-        """A row an engine, in the order asked for."""
+        """Return one row per engine, in the requested order."""
         return [figures(one, self.paper, self.limits.get(one.spec.dtype)) for one in self.measured]
 
     def as_json(self) -> dict[str, object]:
-        """All of it: rows, every round, answers and margins."""
+        """Return rows, rounds, answers and margins."""
         return {
             "model": {"name": self.name, "fingerprint": self.fingerprint},
             "states": self.states,
@@ -108,50 +109,54 @@ class Race:
                 {
                     **row.as_json(),
                     "rounds": one.rounds,
-                    "places": list(one.places),
-                    "seconds_by_batch_size": one.tried,
-                    "partings": [asdict(each) for each in self.partings.get(one.spec.label, ())],
+                    "places": list(one.state_indices),
+                    "seconds_by_batch_size": one.seconds_by_batch_size,
+                    "partings": [
+                        asdict(each) for each in self.first_differences.get(one.spec.label, ())
+                    ],
                 }
                 for row, one in zip(self.figures(), self.measured, strict=True)
             ],
         }
 
 
-def speed(request: SpeedRequest, progress: SpeedProgress) -> Race:
-    """Measure the engines in turn; Ctrl-C ends it with what is measured by then.
+def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
+    """Measure the engines in turn; on Ctrl-C, return what is measured by then.
 
     Raises:
-        BenchmarkError: for whatever of the request cannot be had; what only some engines lack
-            stands in their measurements.
+        BenchmarkError: if the request cannot be met by any engine. The failure of a single
+            engine is recorded in its measurement.
     """
-    race, material = _prepared(request, progress)
-    field = EnginePool(material)
-    limits = MatmulLimits(material)
+    comparison, inputs = _prepared(request, progress)
+    pool = EnginePool(inputs)
+    limits = MatmulLimits(inputs)
     try:
-        with _until_stopped(race):
-            _open(race, field, limits, progress)
-            _rounds(race, field, limits, request.repeats, progress)
-        with _until_stopped(race):
-            _finish(race, limits, progress)
-        with _until_stopped(race):
+        with _until_stopped(comparison):
+            _open(comparison, pool, limits, progress)
+            _rounds(comparison, pool, limits, request.repeats, progress)
+        with _until_stopped(comparison):
+            _finish(comparison, limits, progress)
+        with _until_stopped(comparison):
             if request.verify:
-                _verify(race, field, material.stops[0], progress)
+                _verify(comparison, pool, inputs.stops[0], progress)
     finally:
-        field.close()
+        pool.close()
         limits.close()
-    return race
+    return comparison
 
 
 @contextmanager
-def _until_stopped(race: Race) -> Iterator[None]:
-    """Ctrl-C ends this part: what was measured before stays."""
+def _until_stopped(comparison: SpeedComparison) -> Iterator[None]:
+    """End this part on Ctrl-C and keep what was measured before."""
     try:
         yield
     except KeyboardInterrupt:
-        race.stopped = True
+        comparison.stopped = True
 
 
-def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, SpeedInputs]:
+def _prepared(
+    request: SpeedRequest, progress: SpeedProgress
+) -> tuple[SpeedComparison, SpeedInputs]:
     task, settings = task_named(request.run.data.task), resolve(request.run)
     specs = parse(request.engines, settings.options.dtype, settings.limits.batch_size)
     for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
@@ -163,7 +168,7 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Spe
     tokenizer = load_tokenizer(location, registered_bos(request.run))
     questions = Questions(task, settings, tokenizer, states)
     questions.check_limit()
-    material = SpeedInputs(
+    inputs = SpeedInputs(
         model=request.run.model,
         gguf=location.folder / location.gguf if location.gguf else None,
         fingerprint=location.digest,
@@ -177,91 +182,110 @@ def _prepared(request: SpeedRequest, progress: SpeedProgress) -> tuple[Race, Spe
     )
     if request.verify and not any(spec.is_paper for spec in specs):
         raise SettingError("--verify needs the engine outlines; add it to --engines")
-    everything, few = range(len(states)), spread(len(states), request.slow_states)
-    measured = [Measurement(spec, few if spec.traits.slow else everything) for spec in specs]
+    every, sample = range(len(states)), evenly_spaced(len(states), request.slow_states)
+    measured = [Measurement(spec, sample if spec.traits.slow else every) for spec in specs]
     environment = {**describe(settings.options.device), **versions()}
-    race = Race(
-        location.name, location.digest, len(states), material.prompts, measured, environment
+    comparison = SpeedComparison(
+        location.name, location.digest, len(states), inputs.prompts, measured, environment
     )
-    return race, material
+    return comparison, inputs
 
 
-def _open(race: Race, field: EnginePool, limits: MatmulLimits, progress: SpeedProgress) -> None:
+def _open(
+    comparison: SpeedComparison, pool: EnginePool, limits: MatmulLimits, progress: SpeedProgress
+) -> None:
     """Load every engine, and find the best batch sizes, one engine at a time."""
-    for measured in race.measured:
+    for measured in comparison.measured:
         progress.say(f"opening {measured.spec.label}")
-        field.open(measured)
+        pool.open(measured)
         if measured.failure:
             progress.say(measured.failure)
         elif measured.spec.best:
-            for found in field.find_best(measured):
-                progress.say(found)
-    for dtype in sorted({m.spec.dtype for m in race.measured if not m.spec.traits.own_numbers}):
-        with _told(f"no arithmetic limit in {dtype}", progress):
+            for line in pool.find_best(measured):
+                progress.say(line)
+    for dtype in sorted(
+        {m.spec.dtype for m in comparison.measured if not m.spec.traits.own_numbers}
+    ):
+        with _reporting(f"no arithmetic limit in {dtype}", progress):
             limits.open(dtype)
 
 
 def _rounds(
-    race: Race, field: EnginePool, limits: MatmulLimits, repeats: int, progress: SpeedProgress
+    comparison: SpeedComparison,
+    pool: EnginePool,
+    limits: MatmulLimits,
+    repeats: int,
+    progress: SpeedProgress,
 ) -> None:
-    entrants = [one for one in race.measured if not one.failure]
-    everyone: list[Measurement | str] = [*entrants, *limits.rounds]
-    progress.start(repeats * len(everyone))
-    for number, entrant in order(everyone, repeats):
-        if isinstance(entrant, str):
-            progress.begin(f"arithmetic limit in {entrant}", number)
-            with _told(f"no arithmetic limit in {entrant}", progress):
-                limits.measure(entrant)
+    engines = [one for one in comparison.measured if not one.failure]
+    entries: list[Measurement | str] = [*engines, *limits.rounds]
+    progress.start(repeats * len(entries))
+    for number, entry in rotating_order(entries, repeats):
+        if isinstance(entry, str):
+            progress.begin(f"arithmetic limit in {entry}", number)
+            with _reporting(f"no arithmetic limit in {entry}", progress):
+                limits.measure(entry)
         else:
-            progress.begin(entrant.spec.label, number)
-            field.ask(entrant)
-            if entrant.failure:
-                progress.say(entrant.failure)
+            progress.begin(entry.spec.label, number)
+            pool.run_round(entry)
+            if entry.failure:
+                progress.say(entry.failure)
         progress.advance()
 
 
-def _finish(race: Race, limits: MatmulLimits, progress: SpeedProgress) -> None:
-    """The limits, whose number of choices is known from answers."""
+def _finish(comparison: SpeedComparison, limits: MatmulLimits, progress: SpeedProgress) -> None:
+    """Compute the limits, whose number of choices follows from answers."""
     own = [
-        m for m in race.measured if m.rounds and m.spec.engine.factory and m.spec.engine.constrained
+        m
+        for m in comparison.measured
+        if m.rounds and m.spec.engine.factory and m.spec.engine.constrained
     ]
     if not own:
         return
-    answers = list(max(own, key=lambda one: len(one.places)).answers.values())
+    answers = list(max(own, key=lambda one: len(one.state_indices)).answers.values())
     for dtype, rounds in limits.rounds.items():
         if rounds:
-            with _told(f"no arithmetic limit in {dtype}", progress):
+            with _reporting(f"no arithmetic limit in {dtype}", progress):
                 limits.measure(dtype, answers)
-                race.limits[dtype] = arithmetic_limit(rounds, race.prompts, answers)
+                comparison.limits[dtype] = arithmetic_limit(rounds, comparison.prompts, answers)
 
 
-def _verify(race: Race, field: EnginePool, end: int, progress: SpeedProgress) -> None:
-    """Where answers differ from those of the paper's method, and by what margins."""
-    paper = race.paper
+def _verify(
+    comparison: SpeedComparison, pool: EnginePool, end: int, progress: SpeedProgress
+) -> None:
+    """Find where answers differ from those of the paper's method, and by what margins."""
+    paper = comparison.paper
     if paper is None or not paper.rounds:
         progress.say("nothing to verify: outlines was not measured")
         return
     theirs = paper.answers
-    for measured in race.measured:
+    for measured in comparison.measured:
         if measured is paper or not measured.rounds or not measured.spec.engine.constrained:
             continue
         label = measured.spec.label
-        found = race.partings[label] = partings(measured.answers, theirs, end)
-        if not found:
+        differences = comparison.first_differences[label] = first_differences(
+            measured.answers, theirs, end
+        )
+        if not differences:
             continue
-        progress.say(f"margins of the {len(found)} answers of {label} that differ")
-        work: MarginWork = {"differences": as_work(found, race.prompts, theirs)}
-        with _told(f"no margins of {label}", progress):
-            own, exact = (field.margins(dtype, work) for dtype in (measured.spec.dtype, "float32"))
-            race.partings[label] = [
-                replace(one, margin=own[i], margin_float32=exact[i]) for i, one in enumerate(found)
+        progress.say(f"margins of the {len(differences)} answers of {label} that differ")
+        request: MarginRequest = {
+            "differences": margin_positions(differences, comparison.prompts, theirs)
+        }
+        with _reporting(f"no margins of {label}", progress):
+            own, exact = (
+                pool.margins(dtype, request) for dtype in (measured.spec.dtype, "float32")
+            )
+            comparison.first_differences[label] = [
+                replace(one, margin=own[i], margin_float32=exact[i])
+                for i, one in enumerate(differences)
             ]
 
 
 @contextmanager
-def _told(what: str, progress: SpeedProgress) -> Iterator[None]:
-    """A failure beside the engines is said, and costs no engine's rounds."""
+def _reporting(consequence: str, progress: SpeedProgress) -> Iterator[None]:
+    """Report a failure outside the engines and continue, so that no engine's rounds are lost."""
     try:
         yield
     except BenchmarkError as error:
-        progress.say(f"{what}: {error}")
+        progress.say(f"{consequence}: {error}")

@@ -1,12 +1,12 @@
-"""Engines against each other: the table, at most 80 columns wide, and the same as JSON."""
+"""The table of a speed comparison, at most 80 columns wide, and the notes below it."""
 
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from benchmark.speed.differences import Parting
-from benchmark.speed.figures import Figures, Limit
-from benchmark.speed.specs import Spec
+from benchmark.speed.differences import FirstDifference
+from benchmark.speed.figures import ArithmeticLimit, Figures
+from benchmark.speed.specs import EngineSpec
 from benchmark.terminal import plain_table
 
 _MEGABYTE = 1_000_000
@@ -14,7 +14,7 @@ _COLUMNS = ("n", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "l
 
 
 def speed_table(title: str, rows: Sequence[Figures]) -> Table:
-    """A row an engine; what it does not tell is a dash."""
+    """Return a table with one row per engine; unreported figures are dashes."""
     table = plain_table(title)
     table.add_column("engine", no_wrap=True)
     for name in _COLUMNS:
@@ -25,15 +25,18 @@ def speed_table(title: str, rows: Sequence[Figures]) -> Table:
 
 
 def speed_notes(
-    rows: Sequence[Figures], limits: Mapping[str, Limit], paper: Spec | None, rounds: int
+    rows: Sequence[Figures],
+    limits: Mapping[str, ArithmeticLimit],
+    paper: EngineSpec | None,
+    rounds: int,
 ) -> list[str]:
-    """What stands below the table: its reading, and the engines that were not measured."""
+    """Return the lines below the table: how to read it, and which engines were not measured."""
     reading = (
-        f"s/state, spread: median of up to {rounds} rounds, slowest less quickest in per cent of "
-        "it. tokens: computed, padding included."
+        f"s/state: median of up to {rounds} rounds. +-%: slowest minus fastest round, in per cent "
+        "of the median. tokens: computed, padding included."
     )
-    beside = f"{paper.label} in {paper.dtype}, the paper's method." if paper else "nothing."
-    notes = [reading, f"times, same: beside {beside}"]
+    reference = f"{paper.label} in {paper.dtype}, the paper's method." if paper else "nothing."
+    notes = [reading, f"times, same: compared with {reference}"]
     notes += [
         f"limit, {dtype}: {limit.seconds:.3f} s/state = {limit.tokens:.1f} tokens of "
         f"{1e6 * limit.layers:.0f} us in the layers + {limit.choices:.1f} choices of "
@@ -41,7 +44,7 @@ def speed_notes(
         for dtype, limit in limits.items()
     ]
     on_gpu = [_name(row) for row in rows if row.gpu_memory]
-    notes += [f"MB: on the GPU, of {', '.join(on_gpu)}."] if on_gpu else []
+    notes += [f"MB: GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
     notes += _rooflines(rows)
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
@@ -58,22 +61,22 @@ def speed_notes(
 
 
 def _rooflines(rows: Sequence[Figures]) -> list[str]:
-    """What the formula of ``plan`` says of each engine's passes and tokens."""
-    found = [f"{_name(row)} {row.roofline:.3f}" for row in rows if row.roofline is not None]
-    if not found:
+    """Return the note with the formula of ``plan`` for each engine's passes and tokens."""
+    figures = [f"{_name(row)} {row.roofline:.3f}" for row in rows if row.roofline is not None]
+    if not figures:
         return []
-    return ["s/state by the formula of plan (docs/plan.md): " + ", ".join(found) + "."]
+    return ["s/state by the formula of plan (docs/plan.md): " + ", ".join(figures) + "."]
 
 
-def partings_table(label: str, found: Sequence[Parting], compared: int) -> Table:
-    """The first differing token of each answer, with its margins in logits."""
-    title = f"{label}: {len(found)} of {compared} answers differ from the paper's method"
+def differences_table(label: str, differences: Sequence[FirstDifference], compared: int) -> Table:
+    """Return a table of the first differing token of each answer, with its margins in logits."""
+    title = f"{label}: {len(differences)} of {compared} answers differ from the paper's method"
     table = plain_table(title)
     for name in ("state", "token", "ours", "theirs", "margin", "float32"):
         table.add_column(name, justify="right")
-    for one in found:
-        whole = (one.state, one.token, one.ours, one.theirs)
-        table.add_row(*map(str, whole), _margin(one.margin), _margin(one.margin_float32))
+    for one in differences:
+        cells = (one.state, one.token, one.ours, one.theirs)
+        table.add_row(*map(str, cells), _margin(one.margin), _margin(one.margin_float32))
     return table
 
 

@@ -3,16 +3,16 @@
 import os
 import time
 
-from benchmark.speed.messages import Setup, Taken, Work
+from benchmark.speed.messages import DecodeReply, DecodeRequest, EngineSetup
 from benchmark.speed.serving import serve
 
 
 class VllmEngine:
-    """vLLM's offline engine: it is given all prompts at once and batches them itself."""
+    """vLLM's offline engine: it gets all prompts at once and batches them itself."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: EngineSetup) -> None:
         """Load the model; prefix caching is on, as it is by default."""
-        # In this process, so that its steps can be counted and its memory is this process's.
+        # Run the engine in this process, so that its steps and its memory can be measured.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         from vllm import LLM, SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
@@ -20,7 +20,7 @@ class VllmEngine:
         self._llm = LLM(
             model=setup["model"],
             dtype=setup["dtype"],
-            # What a repository says of sampling would change the paper's greedy decoding.
+            # A repository's sampling settings would change the paper's greedy decoding.
             generation_config="vllm",
             enable_prefix_caching=True,
             disable_log_stats=True,
@@ -43,29 +43,29 @@ class VllmEngine:
 
         engine.step = counted
 
-    def __call__(self, work: Work) -> Taken:
-        """Decode the prompts, with nothing kept of those of the round before."""
+    def __call__(self, request: DecodeRequest) -> DecodeReply:
+        """Decode the prompts with an empty prefix cache."""
         from vllm.inputs import TokensPrompt
 
         if not self._llm.reset_prefix_cache():
-            raise RuntimeError("vLLM did not forget the prefixes of the round before")
+            raise RuntimeError("vLLM could not clear its prefix cache of the round before")
         self._steps = 0
-        prompts = [TokensPrompt(prompt_token_ids=ids) for ids in work["prompts"]]
+        prompts = [TokensPrompt(prompt_token_ids=ids) for ids in request["prompts"]]
         started, processor = time.perf_counter(), time.process_time()
         outputs = self._llm.generate(prompts, self._sampling, use_tqdm=False)
         seconds, processor = time.perf_counter() - started, time.process_time() - processor
-        given = [list(output.outputs[0].token_ids) for output in outputs]
-        # The last token of an answer is not run; what was cached was not computed.
+        answers = [list(output.outputs[0].token_ids) for output in outputs]
+        # The last token of an answer is not run, and cached tokens are not computed.
         tokens = sum(
             len(output.prompt_token_ids) - (output.num_cached_tokens or 0) + len(ids) - 1
-            for output, ids in zip(outputs, given, strict=True)
+            for output, ids in zip(outputs, answers, strict=True)
         )
         return {
             "seconds": seconds,
             "processor": processor,
             "passes": self._steps,
             "tokens": tokens,
-            "answers": [[i for i in ids if i not in self._stops] for ids in given],
+            "answers": [[i for i in ids if i not in self._stops] for ids in answers],
         }
 
 

@@ -1,4 +1,4 @@
-"""Engines' processes that are none: what they answer, and when they fail, is written down."""
+"""Fakes of engine processes, which record requests and fail on demand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Self
 
 from benchmark.errors import BenchmarkError
 from benchmark.speed.messages import (
-    LimitTaken,
-    LimitWork,
-    MarginTaken,
-    MarginWork,
-    Setup,
-    Taken,
-    Work,
+    DecodeReply,
+    DecodeRequest,
+    EngineSetup,
+    LimitReply,
+    LimitRequest,
+    MarginReply,
+    MarginRequest,
 )
 
 Fault = BenchmarkError | KeyboardInterrupt | None
@@ -25,10 +25,11 @@ def _fine(*_: object) -> Fault:
 
 @dataclass
 class FakeEngines(SimpleNamespace):
-    """Answers are the prompts turned round; ``odd`` engines answer one token more.
+    """Answers are the reversed prompts, plus one token for the engines in ``odd``.
 
-    ``seconds`` is by label and batch size. ``fault`` says what a request to an engine raises, by
-    its label, the kind of request and how many it had before. ``log`` has all requests.
+    ``seconds`` depends on label and batch size. ``fault`` returns what a request raises, given the
+    engine's label, the kind of request and the number of such requests before. ``log`` has all
+    requests.
     """
 
     seconds: Callable[[str, int], float] = lambda label, size: 1.0
@@ -38,39 +39,39 @@ class FakeEngines(SimpleNamespace):
     open: list[str] = field(default_factory=list)
 
     def process(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], setup: Setup
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], setup: EngineSetup
     ) -> "FakeProcess":
-        """In the place of ``EngineProcess``."""
+        """Return a fake instead of ``EngineProcess``."""
         return FakeProcess(self, name, setup)
 
-    def happens(self, label: str, what: str) -> None:
-        """Write a request down; raise what it is to raise."""
-        before = self.log.count((label, what))
-        self.log.append((label, what))
-        if error := self.fault(label, what, before):
+    def request(self, label: str, kind: str) -> None:
+        """Record a request; raise its fault if it has one."""
+        before = self.log.count((label, kind))
+        self.log.append((label, kind))
+        if error := self.fault(label, kind, before):
             raise error
 
 
 class FakeProcess:
-    """One of them; a request to one that was ended is a mistake of whoever asks."""
+    """A fake process; a request after it was closed fails the test."""
 
-    def __init__(self, engines: FakeEngines, name: str, setup: Setup) -> None:
-        """Open it."""
+    def __init__(self, engines: FakeEngines, name: str, setup: EngineSetup) -> None:
+        """Open the engine."""
         self._engines, self._name = engines, name
-        engines.happens(name, "open")
+        engines.request(name, "open")
         engines.open.append(name)
 
     def __enter__(self) -> Self:
-        """It is open already."""
+        """Return the open process."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the process."""
         self.close()
 
-    def measure(self, work: Work) -> Taken:
-        """Answer."""
-        self._asked("measure")
+    def measure(self, work: DecodeRequest) -> DecodeReply:
+        """Return the answers."""
+        self._check_open("measure")
         more = [self._engines.odd[self._name]] if self._name in self._engines.odd else []
         count = len(work["prompts"])
         seconds = self._engines.seconds(self._name, work["batch_size"]) * count
@@ -83,24 +84,24 @@ class FakeProcess:
             "peak_memory": 7,
         }
 
-    def limit(self, work: LimitWork) -> LimitTaken:
-        """Time nothing."""
-        self._asked("limit")
+    def limit(self, work: LimitRequest) -> LimitReply:
+        """Return fixed times."""
+        self._check_open("limit")
         choices = float(len(work["answers"]))
         return {"layers": 0.01, "head": 0.1, "reading": 0.5, "choices": choices}
 
-    def margins(self, work: MarginWork) -> MarginTaken:
-        """A quarter for each."""
-        self._asked("margins")
+    def margins(self, work: MarginRequest) -> MarginReply:
+        """Return a margin of 0.25 for each position."""
+        self._check_open("margins")
         return {"margins": [0.25] * len(work["differences"])}
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         if self._name in self._engines.open:
             self._engines.open.remove(self._name)
 
     kill = close
 
-    def _asked(self, what: str) -> None:
-        assert self._name in self._engines.open, f"{self._name} was ended, and is asked"
-        self._engines.happens(self._name, what)
+    def _check_open(self, kind: str) -> None:
+        assert self._name in self._engines.open, f"{self._name} has ended and got a request"
+        self._engines.request(self._name, kind)

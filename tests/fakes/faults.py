@@ -239,15 +239,15 @@ def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """A draft is taken whatever the model would have chosen in its place."""
-    settle = SequenceState.settle
+    verify = SequenceState.verify
 
     def believe(self: SequenceState, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
-        only = self._rules.automaton.only
-        drafts = [choice.draft for choice in self._choices if only[choice.state] is None]
+        only = self._rules.automaton.single_token
+        drafts = [p.draft for p in self._positions if only[p.state] is None]
         believed = zip(answers, drafts, strict=True)
-        settle(self, [given if draft is None else draft for given, draft in believed], *more)
+        verify(self, [given if draft is None else draft for given, draft in believed], *more)
 
-    patch.setattr(SequenceState, "settle", believe)
+    patch.setattr(SequenceState, "verify", believe)
     return run
 
 

@@ -1,7 +1,7 @@
-"""Greedy decoding under a constraint as its definition says: one prompt, one token, one pass.
+"""Greedy decoding under a constraint by definition: one prompt, one token, one pass.
 
-It has no cache, no batch and no draft: what the project's engines are compared with, and what
-an engine costs to add (this module, and a row in the table of engines).
+Without cache, batches or drafts it is the reference for the project's engines. It also shows how
+to add an engine: a module like this one, and a row in the table of engines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 import torch
 
-from benchmark.decoding.engines import Inputs
+from benchmark.decoding.engines import EngineInputs
 from benchmark.models.tokenizer import spell_out
 from benchmark.records import Completion, TokenIds
 
@@ -17,10 +17,10 @@ from benchmark.records import Completion, TokenIds
 class NaiveEngine:
     """The likeliest allowed token after everything so far, until the end of the sequence."""
 
-    composition: dict[str, object] = {}  # noqa: RUF012  # as the protocol of engines has it
+    composition: dict[str, object] = {}  # noqa: RUF012  # as in the Engine protocol
 
-    def __init__(self, inputs: Inputs) -> None:
-        """Keep what it decodes with."""
+    def __init__(self, inputs: EngineInputs) -> None:
+        """Keep the inputs."""
         self._inputs = inputs
 
     def generate(
@@ -47,18 +47,18 @@ class NaiveEngine:
         return Completion(tuple(answer), text, finished=len(answer) < inputs.limits.max_new_tokens)
 
 
-def create(inputs: Inputs) -> NaiveEngine:
+def create(inputs: EngineInputs) -> NaiveEngine:
     """Return the engine."""
     return NaiveEngine(inputs)
 
 
 class Recital:
-    """Says the answer that is expected: an engine that loads no weights."""
+    """Returns the expected answers: an engine that loads no weights."""
 
     composition: dict[str, object] = {}  # noqa: RUF012
 
-    def __init__(self, inputs: Inputs) -> None:
-        """Keep what it decodes with."""
+    def __init__(self, inputs: EngineInputs) -> None:
+        """Keep the inputs."""
         assert inputs.weights is None
         self._inputs = inputs
 
@@ -74,6 +74,6 @@ class Recital:
         ]
 
 
-def create_recital(inputs: Inputs) -> Recital:
+def create_recital(inputs: EngineInputs) -> Recital:
     """Return the engine."""
     return Recital(inputs)

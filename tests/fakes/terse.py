@@ -1,8 +1,8 @@
-"""Random models that come to the point.
+"""Random models with short answers.
 
-A random model chooses letter after letter and hardly ever ends a word: its answers run into the
-limit, and the tests of what comes after decoding would spend their time on decoding. Engines are
-held against each other on models that are left as they are.
+A random model chooses letter after letter and rarely ends a word, so its answers reach the limit,
+and tests of later steps would spend their time on decoding. Tests that compare engines use
+unchanged models.
 """
 
 import torch
@@ -11,15 +11,15 @@ from transformers import PreTrainedModel
 from benchmark.models.tokenizer import TransformersTokenizer
 
 _WIDTH = 0.4
-"""The first component of every embedding, of the others' size: no layer adds to it, so that it
-reaches the head beside all that the layers did."""
+"""The first component of every embedding, of the size of the others. No layer adds to it, so it
+reaches the head unchanged."""
 
 _WEIGHT = 120.0
-"""What of it goes into the logits of a comma and a full stop: some boxes have words, some none."""
+"""Its weight in the logits of a comma and a full stop: some boxes get words, others none."""
 
 
 def terse(model: PreTrainedModel, tokenizer: TransformersTokenizer) -> PreTrainedModel:
-    """The model itself, which prefers a comma or a full stop to most of the letters."""
+    """Change the model so that it prefers a comma or a full stop to most letters; return it."""
     stops = [token for mark in ",." for token in tokenizer.encode(mark)[-1:]]
     with torch.no_grad():
         model.get_input_embeddings().weight[:, 0] = _WIDTH

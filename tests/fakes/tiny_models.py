@@ -1,4 +1,4 @@
-"""Tiny random models of the architectures that the benchmark runs, on the CPU in float32."""
+"""Tiny random models of several architectures, on the CPU in float32."""
 
 import torch
 from transformers import (
@@ -24,12 +24,12 @@ _SHAPE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 4096,
     "tie_word_embeddings": False,
-    # Twenty times what training starts from: logits stand apart, so that rounding decides nothing.
+    # Twenty times the usual initialization: logits are far apart, so rounding decides nothing.
     "initializer_range": 0.4,
 }
 
-# Mistral, and Gemma 2 in every second layer, see fewer tokens back than any prompt of the tests
-# has, so that the window matters; Gemma 2's soft caps are low enough to bend its scores.
+# Mistral, and Gemma 2 in every second layer, have a window shorter than any prompt of the tests,
+# so that it matters. Gemma 2's soft caps are low enough to change its scores.
 _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, float]]] = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),
     "gemma": (GemmaConfig, GemmaForCausalLM, {"head_dim": 8}),
@@ -52,7 +52,7 @@ _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[st
 def tiny_model(
     architecture: str, vocabulary_size: int, eos_id: int, seed: int = 0
 ) -> PreTrainedModel:
-    """A model with weights drawn from the seed: the same at every call."""
+    """Return a model with weights drawn from the seed."""
     config_class, model_class, special = _CLASSES[architecture]
     config = config_class(
         vocab_size=vocabulary_size,

@@ -1,4 +1,4 @@
-"""An engine is a module and a row: nothing else has to know it."""
+"""Adding an engine takes a module and a row of the table."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 @pytest.fixture(autouse=True)
 def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two engines more, whose module this process and those that it starts can import."""
+    """Add two engines, whose module this process and its children can import."""
     folder = str(ROOT / "tests" / "fakes")
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", folder)
@@ -36,7 +36,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
-    """Both decode with the row's engine, say so, and give what the project's own engine gives."""
+    """Both use the row's engine, record it, and have the tokens of the project's own engine."""
     common = ("--states", str(STATES), "--device", "cpu")
     for engine in ("naive", "speculative"):
         out = tmp_path / engine
@@ -59,11 +59,11 @@ def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
 
 
 def test_speed(command_line: Command, tmp_path: Path) -> None:
-    """Its worker, a process of its own, gets the row from the measuring process."""
+    """The worker process gets the row from the measuring process."""
     out = tmp_path / "speed.json"
-    given = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
+    settings = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
     engines = "naive,recital"
-    done = command_line("speed", "--model", MODEL, "--engines", engines, "--json", out, *given)
+    done = command_line("speed", "--model", MODEL, "--engines", engines, "--json", out, *settings)
     assert done.returncode == 0, done.stderr
     naive, recital = json.loads(out.read_text())["engines"]
     tokens = len(naive["rounds"][0]["answers"][0])
@@ -73,7 +73,7 @@ def test_speed(command_line: Command, tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_weights(tmp_path: Path) -> Path:
-    """The model with a file in the place of its weights that nobody could load."""
+    """A copy of the model whose weights cannot be loaded."""
     folder = shutil.copytree(MODEL, tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"no weights")
     return folder
@@ -82,7 +82,7 @@ def without_weights(tmp_path: Path) -> Path:
 def test_an_engine_without_weights(
     command_line: Command, tmp_path: Path, without_weights: Path
 ) -> None:
-    """None are loaded for it, and all that it says is right by every score."""
+    """Weights are not loaded for it, and its answers are right by every score."""
     common = ("--engine", "recital", "--states", "2", "--device", "cpu")
     out = tmp_path / "recital"
     done = command_line("run", "--model", without_weights, "--out", out, *common, "--json")
@@ -93,18 +93,18 @@ def test_an_engine_without_weights(
     done = command_line("fingerprint", without_weights, "--out", record, "--repeats", "1", *common)
     assert done.returncode == 0, done.stderr
     assert "no noise floor" in done.stderr
-    made = read_fingerprint(record)
-    assert STAGES.keys() - made.stages.keys() == {"weights", "logits"}
-    assert not any(stage.failed for stage in made.stages.values())
-    assert made.counts["exact"].overall == Tally(14, 14)
+    fingerprint = read_fingerprint(record)
+    assert STAGES.keys() - fingerprint.stages.keys() == {"weights", "logits"}
+    assert not any(stage.failed for stage in fingerprint.stages.values())
+    assert fingerprint.counts["exact"].overall == Tally(14, 14)
     done = command_line("run", "--model", without_weights, "--out", tmp_path / "x", *common[2:])
     assert done.returncode == 2
 
 
-def test_a_missing_package_is_said_first(
+def test_missing_package_is_reported_first(
     command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before data, tokenizer or weights are read: one line with the package."""
+    """It is one line with the package, before data, tokenizer or weights are read."""
     row = EngineRow("far", "not here", "far:create", needs=("no_such_package",))
     monkeypatch.setitem(ENGINES, "far", row)
     out = tmp_path / "out"
@@ -115,8 +115,8 @@ def test_a_missing_package_is_said_first(
     assert not out.exists()
 
 
-def test_engines_that_only_speed_measures(command_line: Command, tmp_path: Path) -> None:
-    """``run`` refuses them by one line with those that it has."""
+def test_engines_of_speed_only(command_line: Command, tmp_path: Path) -> None:
+    """``run`` refuses them in one line that lists its own engines."""
     done = command_line("run", "--model", MODEL, "--engine", "vllm", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "no engine 'vllm'; choose one of speculative, outlines, unconstrained" in done.stderr

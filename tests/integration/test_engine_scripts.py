@@ -1,4 +1,4 @@
-"""The scripts in docs/ behind the figures of docs/log.md and of `plan`."""
+"""The scripts in docs/ that produce figures of docs/log.md and of `plan`."""
 
 import runpy
 from pathlib import Path
@@ -20,7 +20,7 @@ STATES = 24
 
 
 def test_the_profile_names_what_takes_time(capsys: pytest.CaptureFixture[str]) -> None:
-    """Products and attention stand in its table."""
+    """The profile lists products and attention."""
     runpy.run_path(str(ROOT / "docs" / "engine_profile.py"))["main"](str(MODEL), "2")
     table = capsys.readouterr().out
     assert "linear" in table
@@ -28,14 +28,16 @@ def test_the_profile_names_what_takes_time(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("rows", [1, 8])
-def test_a_model_without_fault_is_replayed_in_few_passes(rows: int) -> None:
-    """At a GPU's pace hardly more than a pass a row and one for the prefix, where that is known."""
+def test_replay_of_a_perfect_model(rows: int) -> None:
+    """With a GPU's costs and known answers it takes little more than one pass per batch."""
     replayed = runpy.run_path(str(ROOT / "docs" / "engine_replay.py"))["replayed"]
     tokenizer = load_tokenizer(locate(str(MODEL)))
     states = load_states(DataRequest(seed=0, states=STATES))
     settings = resolve(RunRequest(str(MODEL), Path("unused"), device="cpu"))
     correct = Questions(task_named(DEFAULT), settings, tokenizer, states).drafts
-    pace = CostModel.on("cuda", rows)
-    known, unknown = (replayed(tokenizer, answers, correct, pace) for answers in (correct, {}))
-    assert 1 + STATES // rows <= known.passes < 1 + 1.5 * STATES / rows + 2
-    assert unknown.passes > 2 * known.passes
+    cost_model = CostModel.on("cuda", rows)
+    drafted, undrafted = (
+        replayed(tokenizer, answers, correct, cost_model) for answers in (correct, {})
+    )
+    assert 1 + STATES // rows <= drafted.passes < 1 + 1.5 * STATES / rows + 2
+    assert undrafted.passes > 2 * drafted.passes

@@ -194,7 +194,11 @@ def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
 def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
     """Another allowed set at one token of one answer."""
     _nth(
-        patch, walking.ConstraintTrace, "along", WEAK, lambda sets: (*sets[:9], sets[0], *sets[10:])
+        patch,
+        walking.ConstraintTrace,
+        "set_numbers",
+        WEAK,
+        lambda sets: (*sets[:9], sets[0], *sets[10:]),
     )
 
 
@@ -253,15 +257,15 @@ def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
 
     In whole steps of a record's resolution, since a part of one is lost or not by the value.
     """
-    forced = forcing.forced
+    forced = forcing.teacher_forced_log_probs
 
-    def touched(*given: Any, **more: Any) -> Iterator[list[forcing.Forced]]:  # noqa: ANN401
+    def touched(*given: Any, **more: Any) -> Iterator[list[forcing.TokenLogProbs]]:  # noqa: ANN401
         found = [each for batch in forced(*given, **more) for each in batch]
         values = found[WEAK].values.copy()
         values[7, 0] += by
         yield [*found[:WEAK], found[WEAK]._replace(values=values), *found[WEAK + 1 :]]
 
-    patch.setattr(forcing, "forced", touched)
+    patch.setattr(forcing, "teacher_forced_log_probs", touched)
 
 
 def _nth(
@@ -307,7 +311,7 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
         (stages, "weights_digest"),
         (pipeline, "code_digests"),
         (surroundings, "versions"),
-        (support, "unsupported"),
+        (support, "unsupported_reason"),
     ):
         patch.setattr(module, name, cache(getattr(module, name)))
 

@@ -1,4 +1,4 @@
-"""The paper's engine on tiny random models, against a loop that does all of it the slow way."""
+"""The paper's engine on tiny random models, compared with a naive loop."""
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -27,7 +27,7 @@ LETTERS = "[a-z]{0,12}"
 LIMIT = 30
 
 VOCABULARY = 352
-"""Four more ids than the tokenizer has, as models round their size up."""
+"""Four more ids than the tokenizer has, as models round up their vocabulary size."""
 
 EOS = 1
 
@@ -55,7 +55,7 @@ def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
 
 @pytest.fixture
 def create(tiny_model: Callable[..., PreTrainedModel]) -> Callable[[str], PreTrainedModel]:
-    """The tiny model of an architecture, with the size and the EOS of these tests."""
+    """Return a function that creates a tiny model for these tests."""
     return lambda architecture: tiny_model(architecture, VOCABULARY, EOS)
 
 
@@ -67,31 +67,31 @@ def _engine_run(
     batch_size: int = 1,
     max_new_tokens: int = LIMIT,
 ) -> list[Completion]:
-    """All completions by the engine, in the order of the prompts."""
+    """Return all completions, in the order of the prompts."""
     name = "unconstrained" if expression is None else "outlines"
     limits = DecodingLimits(batch_size, max_new_tokens)
     engine = create_engine(name, model, tokenizer, limits, expression or "")
-    found = [pair for batch in engine.generate(prompts) for pair in batch]
-    assert [index for index, _ in found] == list(range(len(prompts)))
-    return [completion for _, completion in found]
+    pairs = [pair for batch in engine.generate(prompts) for pair in batch]
+    assert [index for index, _ in pairs] == list(range(len(prompts)))
+    return [completion for _, completion in pairs]
 
 
 def _naive_run(
     model: PreTrainedModel, tokenizer: TransformersTokenizer, prompt: TokenIds, expression: str
 ) -> Completion:
-    """One forward pass over everything for each token, masked by a regular expression library."""
+    """Decode with one full forward pass per token, masked by a regular expression library."""
     pattern = regex.compile(expression.encode())
     token_bytes = tokenizer.token_bytes
     ids: list[int] = []
     text = b""
     while len(ids) < LIMIT:
         logits = model(torch.tensor([[*prompt, *ids]])).logits[0, -1].tolist()
-        fitting = [
+        allowed = [
             i for i, part in token_bytes.items() if pattern.fullmatch(text + part, partial=True)
         ]
         if pattern.fullmatch(text):
-            fitting.append(EOS)
-        best = max(fitting, key=logits.__getitem__)
+            allowed.append(EOS)
+        best = max(allowed, key=logits.__getitem__)
         if best == EOS:
             return Completion(tuple(ids), text.decode(), finished=True)
         ids.append(best)
@@ -100,18 +100,18 @@ def _naive_run(
 
 
 class _Prefills:
-    """The batches of prompts that a model is really run on."""
+    """Records the batches of prompts that a model is run on."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Watch the model."""
+        """Hook into the model."""
         self.batches: list[list[TokenIds]] = []
-        model.register_forward_pre_hook(self._look, with_kwargs=True)
+        model.register_forward_pre_hook(self._record, with_kwargs=True)
 
-    def _look(self, module: object, arguments: object, given: dict[str, Any]) -> None:
-        if given["past_key_values"].get_seq_length():
+    def _record(self, module: object, positional: object, named: dict[str, Any]) -> None:
+        if named["past_key_values"].get_seq_length():
             return
-        ids = given["input_ids"]
-        mask = given.get("attention_mask")  # left out where nothing is padded
+        ids = named["input_ids"]
+        mask = named.get("attention_mask")  # absent without padding
         seen = torch.ones_like(ids) if mask is None else mask
         rows = zip(ids, seen.bool(), strict=True)
         self.batches.append([tuple(row[kept].tolist()) for row, kept in rows])
@@ -127,13 +127,13 @@ def test_engine_equals_the_naive_loop(
     architecture: str,
     expression: str,
 ) -> None:
-    """Token for token the same in float32, however prompts of different lengths are batched."""
+    """In float32 tokens are the same for any batch size, with prompts of different lengths."""
     expected = [
         _naive_run(create(architecture), tokenizer, prompt, expression) for prompt in prompts
     ]
     for batch_size in (1, 2, 5):
-        found = _engine_run(create(architecture), tokenizer, prompts, expression, batch_size)
-        assert found == expected
+        completions = _engine_run(create(architecture), tokenizer, prompts, expression, batch_size)
+        assert completions == expected
     if expression != ANSWER:  # rows of a batch end at different times
         assert all(completion.finished for completion in expected)
         assert len({len(completion.token_ids) for completion in expected}) > 1
@@ -145,7 +145,7 @@ def test_gpu_gives_the_same_tokens(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """On a GPU in float32 every architecture gives the tokens that it gives on the CPU."""
+    """On a GPU in float32 every architecture has the tokens that it has on the CPU."""
     for architecture in ARCHITECTURES:
         for expression in (ANSWER, WORDS):
             on_cpu = _engine_run(create(architecture), tokenizer, prompts, expression, 2)
@@ -160,7 +160,7 @@ def test_constraint_holds_in_every_dtype(
     prompts: list[TokenIds],
     dtype: torch.dtype,
 ) -> None:
-    """Whatever the weights' dtype, a finished completion matches and a cut one is a beginning."""
+    """In every dtype a finished completion matches, and a cut one is a prefix of a match."""
     model = create("llama").to(dtype)
     for expression in (ANSWER, WORDS):
         for completion in _engine_run(model, tokenizer, prompts, expression, 3):
@@ -172,7 +172,7 @@ def test_generation_config_of_the_model_changes_nothing(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """Sampling, beams, penalties and lengths of the model's own config are not looked at."""
+    """Sampling, beams, penalties and lengths of the model's own config are ignored."""
     plain = {
         expression: _engine_run(create("llama"), tokenizer, prompts, expression)
         for expression in (ANSWER, None)
@@ -197,13 +197,13 @@ def test_generation_config_of_the_model_changes_nothing(
 
 
 @pytest.mark.parametrize("expression", [WORDS, None])
-def test_prompts_are_run_as_they_are(
+def test_prompt_ids_are_unchanged(
     create: Callable[[str], PreTrainedModel],
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
     expression: str | None,
 ) -> None:
-    """The model sees exactly the prompts' ids: no chat template, no BOS, nothing tokenized anew."""
+    """The model gets exactly the prompts' ids: no chat template, no BOS, no retokenization."""
     assert tokenizer.raw.chat_template
     model = create("llama")
     prefills = _Prefills(model)
@@ -216,36 +216,36 @@ def test_limit_cuts(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """At the limit a completion is cut and unfinished; what comes before is the same."""
-    whole = _engine_run(create("llama"), tokenizer, prompts, WORDS)
+    """At the limit a completion is cut and unfinished; its tokens are the same."""
+    complete = _engine_run(create("llama"), tokenizer, prompts, WORDS)
     for limit in (1, 2, 4):
         cut = _engine_run(create("llama"), tokenizer, prompts, WORDS, 2, max_new_tokens=limit)
-        for completion, full in zip(cut, whole, strict=True):
+        for completion, full in zip(cut, complete, strict=True):
             assert completion.token_ids == full.token_ids[:limit]
             assert completion.finished == (len(full.token_ids) < limit)
             assert full.text.startswith(completion.text)
 
 
-def test_end_needs_a_token_of_its_own(
+def test_end_token_counts_towards_the_limit(
     create: Callable[[str], PreTrainedModel],
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """A completion is finished only when its EOS is within the limit too."""
+    """A completion is finished only if its EOS is within the limit."""
     prompt = prompts[:1]
-    (whole,) = _engine_run(create("llama"), tokenizer, prompt, WORDS)
-    length = len(whole.token_ids)
+    (complete,) = _engine_run(create("llama"), tokenizer, prompt, WORDS)
+    length = len(complete.token_ids)
     limits = (length, length + 1)
     cut, fits = (
         _engine_run(create("llama"), tokenizer, prompt, WORDS, max_new_tokens=limit)[0]
         for limit in limits
     )
-    assert cut == Completion(whole.token_ids, whole.text, finished=False)
-    assert fits == whole
+    assert cut == Completion(complete.token_ids, complete.text, finished=False)
+    assert fits == complete
 
 
 @pytest.mark.parametrize(
-    ("done", "run", "wanted"),
+    ("done", "run", "yielded"),
     [
         (set(), [(0, 1), (2, 3), (4,)], [[0, 1], [2, 3], [4]]),
         ({0, 1}, [(2, 3), (4,)], [[2, 3], [4]]),
@@ -261,9 +261,9 @@ def test_done_prompts(
     prompts: list[TokenIds],
     done: AbstractSet[int],
     run: list[tuple[int, ...]],
-    wanted: list[list[int]],
+    yielded: list[list[int]],
 ) -> None:
-    """Batches that are done are not run; others are run whole, and give what is not done."""
+    """Batches that are done are not run; others are run in full and yield what is not done."""
     prompts = prompts[:5]
     expected = _engine_run(create("llama"), tokenizer, prompts, WORDS, 2)
     model = create("llama")
@@ -271,13 +271,13 @@ def test_done_prompts(
     engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
     batches = list(engine.generate(prompts, done))
     assert prefills.batches == [[prompts[i] for i in batch] for batch in run]
-    assert batches == [[(i, expected[i]) for i in batch] for batch in wanted]
+    assert batches == [[(i, expected[i]) for i in batch] for batch in yielded]
 
 
 def test_no_prompts(
     create: Callable[[str], PreTrainedModel], tokenizer: TransformersTokenizer
 ) -> None:
-    """Nothing is made of nothing."""
+    """Without prompts there are no completions."""
     assert _engine_run(create("llama"), tokenizer, [], WORDS) == []
 
 
@@ -286,7 +286,7 @@ def test_completions_come_batch_by_batch(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """A batch is handed over before the next is run, so that it can be stored."""
+    """A batch is yielded before the next is run, so that it can be stored."""
     model = create("llama")
     prefills = _Prefills(model)
     engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
@@ -310,8 +310,8 @@ def test_unconstrained_engine_equals_plain_generate(
         new = tuple(ids[0, len(prompt) :].tolist())
         expected.append(new[: new.index(EOS)] if EOS in new else new)
     for batch_size in (1, 2, 5):
-        found = _engine_run(create(architecture), tokenizer, prompts, None, batch_size)
-        assert [completion.token_ids for completion in found] == expected
+        completions = _engine_run(create(architecture), tokenizer, prompts, None, batch_size)
+        assert [completion.token_ids for completion in completions] == expected
 
 
 def test_every_stop_id_of_the_model_ends_a_completion(
@@ -319,24 +319,24 @@ def test_every_stop_id_of_the_model_ends_a_completion(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """A model may name more ids that end a sequence; they are not part of the completion."""
-    (whole,) = _engine_run(create("llama"), tokenizer, prompts[:1], None)
-    assert not whole.finished
-    stop = whole.token_ids[5]
+    """Other ids that the model's config names end a completion and are not part of it."""
+    (complete,) = _engine_run(create("llama"), tokenizer, prompts[:1], None)
+    assert not complete.finished
+    stop = complete.token_ids[5]
     model = create("llama")
     model.generation_config.eos_token_id = [EOS, stop]
     stopped, *others = _engine_run(model, tokenizer, prompts, None, 3)
-    assert stopped.token_ids == whole.token_ids[: whole.token_ids.index(stop)]
+    assert stopped.token_ids == complete.token_ids[: complete.token_ids.index(stop)]
     assert stopped.finished
     assert all(stop not in completion.token_ids for completion in others)
 
 
-def test_text_is_what_the_tokens_spell(
+def test_text_is_decoded_from_token_bytes(
     create: Callable[[str], PreTrainedModel],
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """The text is the tokens' bytes; ids without text give none, half characters a mark."""
+    """Ids without text are skipped, and incomplete characters are replaced."""
     for completion in _engine_run(create("gemma"), tokenizer, prompts, None, 2):
         spelled = b"".join(tokenizer.token_bytes.get(i, b"") for i in completion.token_ids)
         assert completion.text == spelled.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The benchmark's own engines as `speed` runs them, asked in this process and not over a pipe."""
+"""The worker of the benchmark's own engines, called directly and not over a pipe."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.speed import own_worker
-from benchmark.speed.messages import LimitTaken, MarginTaken, Setup, Taken
+from benchmark.speed.messages import DecodeReply, EngineSetup, LimitReply, MarginReply
 
 EXPRESSION = r"( [a-z]+){1,4}\."
 PROMPTS = ["the box has a bag and", "the box has a map", "the bag"]
@@ -21,15 +21,15 @@ def setup(
     tmp_path: Path,
     tiny_model: Callable[..., PreTrainedModel],
     tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> Callable[..., Setup]:
-    """``setup(engine, model=None)``: what an engine is opened with, for a tiny model's folder."""
+) -> Callable[..., EngineSetup]:
+    """``setup(engine, model=None)`` returns the message that opens an engine on a tiny model."""
     tokenizer = tiny_tokenizer()
 
-    def create(engine: str, model: PreTrainedModel | None = None) -> Setup:
+    def create(engine: str, model: PreTrainedModel | None = None) -> EngineSetup:
         folder = tmp_path / engine
         if not folder.exists():
-            made = model or tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
-            made.save_pretrained(folder)
+            saved = model or tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
+            saved.save_pretrained(folder)
             tokenizer.raw.save_pretrained(folder)
         return {
             "engine": engine,
@@ -50,22 +50,22 @@ def setup(
 
 @pytest.fixture
 def prompts(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> list[list[int]]:
-    """Three prompts that begin alike."""
+    """Three prompts with a common prefix."""
     tokenizer = tiny_tokenizer()
     return [list(tokenizer.encode(text)) for text in PROMPTS]
 
 
-def _open(given: Setup) -> Callable[..., object]:
-    return own_worker._create(given)
+def _open(setup: EngineSetup) -> Callable[..., object]:
+    return own_worker._create(setup)
 
 
-def _answered(given: Setup, prompts: list[list[int]]) -> Taken:
+def _answered(setup: EngineSetup, prompts: list[list[int]]) -> DecodeReply:
     work = {"batch_size": 2, "prompts": prompts, "expected": [[]] * len(prompts)}
-    return cast("Taken", _open(given)(work))
+    return cast("DecodeReply", _open(setup)(work))
 
 
-def test_engines_answer_alike(setup: Callable[..., Setup], prompts: list[list[int]]) -> None:
-    """The default in fewer passes and tokens than the paper's, with counts of what went through."""
+def test_engines_agree(setup: Callable[..., EngineSetup], prompts: list[list[int]]) -> None:
+    """The default engine has the paper's answers, in fewer passes and tokens."""
     ours, theirs = (_answered(setup(name), prompts) for name in ("speculative", "outlines"))
     assert ours["answers"] == theirs["answers"]
     assert all(ours["answers"])
@@ -75,44 +75,44 @@ def test_engines_answer_alike(setup: Callable[..., Setup], prompts: list[list[in
 
 
 def test_prompts_that_do_not_fit_are_refused(
-    setup: Callable[..., Setup], prompts: list[list[int]]
+    setup: Callable[..., EngineSetup], prompts: list[list[int]]
 ) -> None:
-    """As by ``run``: more tokens than positions, and ids without an embedding."""
+    """As with ``run``: more tokens than positions, and ids without an embedding."""
     long = {**setup("outlines"), "max_new_tokens": 5000}
     with pytest.raises(ModelError, match="positions"):
-        _answered(cast("Setup", long), prompts)
-    with pytest.raises(ModelError, match="of another model"):
+        _answered(cast("EngineSetup", long), prompts)
+    with pytest.raises(ModelError, match="belong to another model"):
         _answered(setup("outlines"), [[5000]])
 
 
-def test_who_stands_in_is_told(
-    setup: Callable[..., Setup],
+def test_fallback_engine_is_reported(
+    setup: Callable[..., EngineSetup],
     prompts: list[list[int]],
     tiny_tokenizer: Callable[..., TransformersTokenizer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model that packed passes do not fit is run by outlines, and what a GPU held is told."""
+    """An unsupported model runs on outlines with the reason, and GPU memory is reported."""
     tokenizer = tiny_tokenizer()
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
     special = {"eos_token_id": tokenizer.eos_id, "bos_token_id": 0, "pad_token_id": 0}
     config = CohereConfig(vocab_size=len(tokenizer.raw), num_attention_heads=4, **sizes, **special)
     monkeypatch.setattr(own_worker, "gpu_memory", lambda device: 123)
-    taken = _answered(setup("speculative", CohereForCausalLM(config).eval()), prompts)
-    assert taken["stood_in"].startswith("engine outlines in place of speculative")
-    assert taken["gpu_memory"] == 123
+    reply = _answered(setup("speculative", CohereForCausalLM(config).eval()), prompts)
+    assert reply["stood_in"].startswith("engine outlines is used instead of speculative")
+    assert reply["gpu_memory"] == 123
 
 
-def test_limit_and_margins(setup: Callable[..., Setup], prompts: list[list[int]]) -> None:
-    """Seconds above nothing, choices counted; a margin is the difference of two logits."""
+def test_limit_and_margins(setup: Callable[..., EngineSetup], prompts: list[list[int]]) -> None:
+    """Times are positive, choices are counted, and a margin is the difference of two logits."""
     answers = _answered(setup("outlines"), prompts)["answers"]
-    limit = cast("LimitTaken", _open(setup("limit"))({"answers": answers}))
+    limit = cast("LimitReply", _open(setup("limit"))({"answers": answers}))
     assert min(limit["layers"], limit["head"], limit["reading"]) > 0
     assert 1 < limit["choices"] <= 1 + max(map(len, answers))
     margins = _open(setup("margins"))
-    places = [
+    positions = [
         {"prompt": prompts[0], "before": [], "ours": one, "theirs": other}
         for one, other in ((5, 5), (5, 9), (9, 5))
     ]
-    same, there, back = cast("MarginTaken", margins({"differences": places}))["margins"]
+    same, forward, backward = cast("MarginReply", margins({"differences": positions}))["margins"]
     assert same == 0
-    assert there == pytest.approx(-back) != 0
+    assert forward == pytest.approx(-backward) != 0

@@ -1,4 +1,4 @@
-"""The speculative engine on tiny random models: token for token what the paper's engine gives."""
+"""The speculative engine on tiny random models has the tokens of the paper's engine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,8 +12,7 @@ from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.decoding.outlines_engine import OutlinesEngine
-from benchmark.decoding.speculative import attention_plans as plans
-from benchmark.decoding.speculative import compatibility as support
+from benchmark.decoding.speculative import attention_plans, compatibility
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.model_runner import ModelRunner
@@ -23,12 +22,12 @@ from benchmark.records import Completion, TokenIds
 ARCHITECTURES = ("llama", "gemma", "gemma2", "mistral", "qwen2")
 
 ANSWER = answer_expression(2)
-"""Random models hardly ever end it: answers run to the limit."""
+"""Random models rarely end it: answers reach the limit."""
 WORDS = r"( [a-z]{1,6}){0,3}\."
 LETTERS = "[a-z]{0,12}"
 """A completion may end after any letter, or be empty."""
 REPEATED = "(the bag|the map)( and the (bag|map)){2}, Box 3 contains (nothing|the bag)?"
-"""Long runs that the expression forces, in text whose tokenization is left open."""
+"""Long forced text whose tokenization is not forced."""
 
 EXPRESSIONS = {"answer": ANSWER, "words": WORDS, "letters": LETTERS, "repeated": REPEATED}
 
@@ -64,13 +63,13 @@ def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> Transform
 
 @pytest.fixture
 def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
-    """Descriptions of which one begins the next, one of them twice, and two others."""
+    """Descriptions that are prefixes of each other, one of them twice, and two others."""
     return [(0, *tokenizer.encode(text)) for text in TEXTS]
 
 
 @pytest.fixture
 def create(tiny_model: Callable[..., PreTrainedModel]) -> Callable[..., PreTrainedModel]:
-    """The tiny model of an architecture, with the size and the EOS of these tests."""
+    """Return a function that creates a tiny model for these tests."""
     return lambda architecture, seed=0: tiny_model(architecture, VOCABULARY, EOS, seed)
 
 
@@ -85,13 +84,13 @@ def _run(
     answers: Answers | None = None,
     done: AbstractSet[int] = frozenset(),
 ) -> dict[int, Completion]:
-    """All completions by index, each given once."""
+    """Return all completions by index; check that each was yielded once."""
     limits = DecodingLimits(batch_size, limit)
     engine = create_engine(name, model, tokenizer, limits, expression, answers)
     assert isinstance(engine, SpeculativeEngine if name == "speculative" else OutlinesEngine)
-    found = [pair for batch in engine.generate(prompts, done) for pair in batch]
-    assert len(found) == len(dict(found))
-    return dict(found)
+    completions = [pair for batch in engine.generate(prompts, done) for pair in batch]
+    assert len(completions) == len(dict(completions))
+    return dict(completions)
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
@@ -103,13 +102,13 @@ def test_speculative_engine_equals_the_papers(
     architecture: str,
     expression: str,
 ) -> None:
-    """In float32 the same tokens, whatever is batched, and whatever answers are expected."""
+    """In float32 tokens are the same for any batch size and any expected answers."""
     paper = _run("outlines", create(architecture), tokenizer, prompts, expression)
     true = {prompt: paper[i].token_ids for i, prompt in enumerate(prompts)}
     wrong = {prompt: answer[::-1] for prompt, answer in true.items()}
     halfway = {prompt: answer[: len(answer) // 2] for prompt, answer in true.items()}
     for batch_size, answers in ((1, None), (1, true), (2, wrong), (3, halfway), (8, true)):
-        found = _run(
+        completions = _run(
             "speculative",
             create(architecture),
             tokenizer,
@@ -118,7 +117,7 @@ def test_speculative_engine_equals_the_papers(
             batch_size,
             answers=answers,
         )
-        assert found == paper
+        assert completions == paper
 
 
 def test_models_differ(
@@ -126,7 +125,7 @@ def test_models_differ(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """The comparisons are of something: prompts, models and seeds all change the tokens."""
+    """Prompts, models and seeds all change the tokens, so the comparisons can fail."""
     answers = [
         _run("speculative", create(architecture, seed), tokenizer, prompts, ANSWER)
         for architecture in ARCHITECTURES
@@ -141,12 +140,14 @@ def test_limit_cuts_as_the_papers_does(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """At any limit the same completions are whole, and the others cut at the same token."""
+    """At any limit the same completions are finished, and others are cut at the same token."""
     for limit in (1, 2, 3, 5, 8):
         for expression in (WORDS, LETTERS, REPEATED):
             paper = _run("outlines", create("llama"), tokenizer, prompts, expression, 1, limit)
-            found = _run("speculative", create("llama"), tokenizer, prompts, expression, 3, limit)
-            assert found == paper
+            completions = _run(
+                "speculative", create("llama"), tokenizer, prompts, expression, 3, limit
+            )
+            assert completions == paper
 
 
 def test_more_stop_ids(
@@ -154,19 +155,19 @@ def test_more_stop_ids(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """A further id that the model's config names ends a completion and is not part of it."""
-    whole = _run("outlines", create("llama"), tokenizer, prompts, ANSWER)
-    stop = whole[0].token_ids[-5]
-    found = []
+    """Another id that the model's config names ends a completion and is not part of it."""
+    complete = _run("outlines", create("llama"), tokenizer, prompts, ANSWER)
+    stop = complete[0].token_ids[-5]
+    results = []
     for name in ("outlines", "speculative"):
         model = create("llama")
         model.generation_config.eos_token_id = [EOS, stop]
-        # One at a time: outlines does not take what transformers pads rows with that end early.
+        # One at a time: outlines rejects the padding of rows that end early.
         size = 1 if name == "outlines" else 3
-        found.append(_run(name, model, tokenizer, prompts, ANSWER, size))
-    assert found[0] == found[1]
-    assert found[1][0].finished
-    assert stop not in found[1][0].token_ids
+        results.append(_run(name, model, tokenizer, prompts, ANSWER, size))
+    assert results[0] == results[1]
+    assert results[1][0].finished
+    assert stop not in results[1][0].token_ids
 
 
 def test_done_prompts_are_left_out(
@@ -174,21 +175,21 @@ def test_done_prompts_are_left_out(
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """What is done is not decoded; the others' tokens are the same without it."""
-    every = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3)
+    """Prompts that are done are not decoded, and the others have the same tokens."""
+    full = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3)
     done = {0, 2, 5, 99}
-    some = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3, done=done)
-    assert some == {i: completion for i, completion in every.items() if i not in done}
+    rest = _run("speculative", create("llama"), tokenizer, prompts, WORDS, 3, done=done)
+    assert rest == {i: completion for i, completion in full.items() if i not in done}
     everything = set(range(len(prompts)))
     assert not _run("speculative", create("llama"), tokenizer, prompts, WORDS, done=everything)
 
 
-def test_model_is_given_back_as_it_was(
+def test_model_is_restored(
     create: Callable[..., PreTrainedModel],
     tokenizer: TransformersTokenizer,
     prompts: list[TokenIds],
 ) -> None:
-    """Between and after completions the model runs as before, in the same memory."""
+    """After completions the model computes as before, with the same weights."""
     model = create("qwen2")
     ids = torch.tensor(prompts[:1])
     weights = {name: weight.clone() for name, weight in model.named_parameters()}
@@ -212,7 +213,7 @@ def test_running_out_of_memory_changes_no_token(
     monkeypatch: pytest.MonkeyPatch,
     survived: int,
 ) -> None:
-    """In the middle of a layer, after so many passes: half the batch, and a model as before."""
+    """After some passes a layer runs out of memory: the batch is halved, the model restored."""
     paper = _run("outlines", create("llama"), tokenizer, prompts, WORDS)
     model = create("llama")
     kinds = [type(module) for module in model.modules()]
@@ -223,11 +224,11 @@ def test_running_out_of_memory_changes_no_token(
         lambda limits: create_engine("speculative", model, tokenizer, limits, WORDS),
         DecodingLimits(4, LIMIT),
     )
-    found = [pair for batch in engine.generate(prompts) for pair in batch]
+    completions = [pair for batch in engine.generate(prompts) for pair in batch]
     assert passes[0] > survived
     assert engine.batch_sizes == [4, 2]
-    assert len(found) == len(dict(found))
-    assert dict(found) == paper
+    assert len(completions) == len(dict(completions))
+    assert dict(completions) == paper
     assert [type(module) for module in model.modules()] == kinds
     assert model.config._attn_implementation == attention
     after = dict(model.named_parameters())
@@ -236,13 +237,13 @@ def test_running_out_of_memory_changes_no_token(
 
 
 def _fail_once(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, survived: int) -> list[int]:
-    """Let the model's last layer run out of memory in a pass; the passes so far, counted."""
-    passes, armed, whole = [0], [False], ModelRunner.run
+    """Let the model's last layer run out of memory in one pass; return the count of passes."""
+    passes, armed, original = [0], [False], ModelRunner.run
 
     def run(runner: ModelRunner, batch: Batch) -> list[int]:
         armed[0] = passes[0] == survived
         passes[0] += 1
-        return whole(runner, batch)
+        return original(runner, batch)
 
     def fail(*_: object) -> None:
         if armed[0]:
@@ -256,7 +257,7 @@ def _fail_once(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, survived
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer, dtype: torch.dtype) -> None:
-    """A model that scales its logits, which the passes do not, is run by the paper's engine."""
+    """A model that scales its logits, which packed passes do not, runs on the paper's engine."""
     config = CohereConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -267,22 +268,22 @@ def test_unsupported_model_falls_back(tokenizer: TransformersTokenizer, dtype: t
         bos_token_id=0,
         pad_token_id=0,
     )
-    said: list[str] = []
+    lines: list[str] = []
     model = CohereForCausalLM(config).eval().to(dtype)
     engine = create_engine(
-        "speculative", model, tokenizer, DecodingLimits(1, 1), WORDS, say=said.append
+        "speculative", model, tokenizer, DecodingLimits(1, 1), WORDS, say=lines.append
     )
     assert isinstance(engine, OutlinesEngine)
-    assert "engine outlines in place of speculative" in said[0]
-    assert "standard deviations off" in said[0]
+    assert "engine outlines is used instead of speculative" in lines[0]
+    assert "standard deviations off" in lines[0]
     assert engine.composition["engine"] == "outlines"
-    assert str(engine.composition["because"]) in said[0]
+    assert str(engine.composition["because"]) in lines[0]
 
 
-def test_a_trial_that_breaks_falls_back(
+def test_failing_trial_falls_back(
     create: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Layers that fail in packed passes are a reason, memory that runs out is not."""
+    """Layers that fail in packed passes are a reason to fall back; lack of memory is not."""
     model = create("llama")
 
     def broken(*_: object) -> torch.Tensor:
@@ -291,33 +292,39 @@ def test_a_trial_that_breaks_falls_back(
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(support, "_packed", broken)
-    assert "do not take packed passes: shape mismatch" in str(support.unsupported(model))
-    monkeypatch.setattr(support, "_packed", full)
+    monkeypatch.setattr(compatibility, "_packed_logits", broken)
+    assert "do not take packed passes: shape mismatch" in str(
+        compatibility.unsupported_reason(model)
+    )
+    monkeypatch.setattr(compatibility, "_packed_logits", full)
     with pytest.raises(torch.OutOfMemoryError):
-        support.unsupported(model)
+        compatibility.unsupported_reason(model)
     monkeypatch.undo()
-    assert support.unsupported(model) is None
-    assert "float64 is not known" in str(support.unsupported(create("llama").double()))
+    assert compatibility.unsupported_reason(model) is None
+    assert "no tolerance for logits in float64" in str(
+        compatibility.unsupported_reason(create("llama").double())
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("window", [8, 100, 400])
-def test_the_trial_reaches_beyond_the_window(
+def test_trial_reaches_beyond_the_window(
     create: Callable[..., PreTrainedModel],
     monkeypatch: pytest.MonkeyPatch,
     window: int,
     dtype: torch.dtype,
 ) -> None:
-    """Passes that forget a sliding window are found out, however long it is, in every dtype."""
+    """Passes without the sliding window are detected for any window length and dtype."""
     model = create("mistral").to(dtype)
     model.config.sliding_window = window
     for layer in model.get_decoder().layers:
         layer.self_attn.sliding_window = window
-    assert support.unsupported(model) is None
-    seen = plans.seen
-    monkeypatch.setattr(plans, "seen", lambda places, length, _: seen(places, length, None))
-    assert "standard deviations off" in str(support.unsupported(model))
+    assert compatibility.unsupported_reason(model) is None
+    visible = attention_plans.visible
+    monkeypatch.setattr(
+        attention_plans, "visible", lambda positions, length, _: visible(positions, length, None)
+    )
+    assert "standard deviations off" in str(compatibility.unsupported_reason(model))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -327,7 +334,7 @@ def test_constraint_holds_in_every_dtype(
     prompts: list[TokenIds],
     dtype: torch.dtype,
 ) -> None:
-    """Whatever the weights' dtype, a finished completion matches."""
+    """In every dtype a finished completion matches, and a cut one is a prefix of a match."""
     import regex
 
     for architecture in ARCHITECTURES:

@@ -1,30 +1,30 @@
-"""How often each source of drafts is right."""
+"""Estimated acceptance rates of draft sources."""
 
 from collections import Counter
 
-_PRIOR_RIGHT, _PRIOR_SEEN = 1.0, 2.0
-_STREAK = 3
-"""Longer runs of right guesses are counted together."""
+_PRIOR_ACCEPTED, _PRIOR_SEEN = 1.0, 2.0
+_LONGEST_STREAK = 3
+"""Longer runs of right drafts are counted together."""
 
 
 class Acceptance:
-    """The share of right guesses, by source and by how many in a row were right before.
+    """The share of right drafts, by source and by how many in a row were right before.
 
-    Every guess is held against what the model then says, whether it was submitted or not.
+    Every draft is compared with the token that the model then chose, also if it was not computed.
     """
 
     def __init__(self) -> None:
-        """Nothing is known: a guess is right with probability 1/2."""
+        """Start with the prior: a draft is right with probability 1/2."""
         self.seen: Counter[tuple[str, int]] = Counter()
-        self.right: Counter[tuple[str, int]] = Counter()
+        self.accepted: Counter[tuple[str, int]] = Counter()
 
     def rate(self, source: str, streak: int) -> float:
-        """The estimated probability that the next guess is right."""
-        key = (source, min(streak, _STREAK))
-        return (self.right[key] + _PRIOR_RIGHT) / (self.seen[key] + _PRIOR_SEEN)
+        """Return the estimated probability that the source's next draft is right."""
+        key = (source, min(streak, _LONGEST_STREAK))
+        return (self.accepted[key] + _PRIOR_ACCEPTED) / (self.seen[key] + _PRIOR_SEEN)
 
     def observe(self, source: str, streak: int, *, right: bool) -> None:
-        """Count a guess."""
-        key = (source, min(streak, _STREAK))
+        """Count a draft."""
+        key = (source, min(streak, _LONGEST_STREAK))
         self.seen[key] += 1
-        self.right[key] += right
+        self.accepted[key] += right

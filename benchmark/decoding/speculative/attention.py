@@ -1,8 +1,9 @@
-"""Attention over keys in parts, in plain torch operations that run on every device.
+"""Attention over separate sets of keys, in plain torch operations that run on every device.
 
-A softmax over two sets of keys is the softmax over each, weighed by its sum: the shared prefix
-and a row's own tokens are attended apart and merged, so that nothing of the prefix is copied to
-any row.
+The shared prefix and each sequence's own tokens are attended to separately and merged by their
+softmax normalizers, so the prefix is never copied per sequence. (The same identity as in
+FlashAttention: softmax over two sets of keys is the average of the two softmaxes, weighted by
+the sums of their exponentials.)
 """
 
 from dataclasses import dataclass
@@ -10,110 +11,116 @@ from typing import NamedTuple
 
 import torch
 
-from benchmark.decoding.speculative.cache import Stored
+from benchmark.decoding.speculative.cache import KeyValues
 
 _FUSED = (torch.float32, torch.bfloat16)
-"""What torch's kernel for the CPU takes with masks that are finite, as :class:`Mask` has them."""
+"""Dtypes of torch's CPU flash-attention kernel; its masks must be finite, as :class:`Mask`'s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """How a model scores keys: a factor, a soft cap, and a window in tokens, where it has them."""
+class ScoreParameters:
+    """How a model scores keys: scaling factor, optional soft cap, optional window in tokens."""
 
     scaling: float
     softcap: float | None
     window: int | None
 
 
-class Partial(NamedTuple):
+class PartialAttention(NamedTuple):
     """Attention over some of the keys.
 
-    ``output`` has shape (rows, queries, key heads, head dimension). ``weight``, the logarithm of
-    the sum of exp(score), has no last dimension.
+    ``output`` has shape (rows, queries, key heads, head dimension). ``logsumexp``, the logarithm
+    of the sum of exp(score) over these keys, has shape (rows, queries, key heads).
     """
 
     output: torch.Tensor
-    weight: torch.Tensor
+    logsumexp: torch.Tensor
 
 
 class Mask:
-    """Which keys queries see, laid out as scores are: once, for all layers that are alike."""
+    """Which keys each query sees, as an additive bias that all layers of a kind share."""
 
-    def __init__(self, allowed: torch.Tensor) -> None:
-        """Take what each query sees, shape (rows, places, length)."""
-        self._allowed = allowed
-        self._laid: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+    def __init__(self, visible: torch.Tensor) -> None:
+        """Take a boolean tensor of shape (rows, positions, keys)."""
+        self._visible = visible
+        self._biases: dict[tuple[int, torch.dtype], torch.Tensor] = {}
 
-    def laid(self, times: int, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to scores, shape (rows, 1, times * places, length).
+    def bias(self, repeats: int, dtype: torch.dtype) -> torch.Tensor:
+        """Return the bias to add to scores, shape (rows, 1, repeats * positions, keys).
 
-        0 where allowed and elsewhere what no score makes up for; finite, so that a part without
-        any allowed key is weighed by zero and not by NaN.
+        It is 0 for visible keys and a large finite negative number elsewhere. It is finite so
+        that attention over keys that are all hidden gets weight zero when merged, not NaN.
         """
-        if (times, dtype) not in self._laid:
-            hidden = torch.zeros(self._allowed.shape, dtype=dtype, device=self._allowed.device)
-            hidden.masked_fill_(~self._allowed, torch.finfo(dtype).min / 4)
-            self._laid[times, dtype] = hidden.repeat(1, times, 1)[:, None]
-        return self._laid[times, dtype]
+        if (repeats, dtype) not in self._biases:
+            hidden = torch.zeros(self._visible.shape, dtype=dtype, device=self._visible.device)
+            hidden.masked_fill_(~self._visible, torch.finfo(dtype).min / 4)
+            self._biases[repeats, dtype] = hidden.repeat(1, repeats, 1)[:, None]
+        return self._biases[repeats, dtype]
 
 
-def partial(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: Mask | None, times: int = 1
-) -> Partial:
-    """Attention of queries, shape (rows, key heads, queries, head dimension).
+def partial_attention(
+    query: torch.Tensor,
+    stored: KeyValues,
+    parameters: ScoreParameters,
+    mask: Mask | None,
+    repeats: int = 1,
+) -> PartialAttention:
+    """Attend to some of the keys.
 
     Args:
-        query: the queries of each row, by the key head that they look at.
+        query: queries grouped by key head, shape (rows, key heads, queries, head dimension).
         stored: the keys and values of each row.
-        scoring: how scores are made.
-        mask: what queries do not see, where they do not see all.
-        times: how many times the places of the mask stand one after the other in the queries.
+        parameters: how keys are scored.
+        mask: which keys each query sees; None if every query sees every key.
+        repeats: how many times the mask's positions repeat along the queries. With 3 query heads
+            per key head and 2 positions there are 6 queries, in the order p0 p1 p0 p1 p0 p1.
     """
-    fusable = query.device.type == "cpu" and query.dtype in _FUSED and scoring.softcap is None
+    fusable = query.device.type == "cpu" and query.dtype in _FUSED and parameters.softcap is None
     rows, heads, count, width = query.shape
     if not fusable and rows > 1 and stored.keys.stride(0) == 0:
-        # Products copy keys that are the same for several rows: as queries of one row they do not.
+        # Batched matmul would copy keys that are broadcast over rows; as queries of one row it
+        # does not.
         folded = query.transpose(0, 1).reshape(1, heads, rows * count, width)
-        one = Stored(stored.keys[:1], stored.values[:1])
-        found = partial(folded, one, scoring, mask, times * rows)
-        return Partial(*(each.view(rows, count, *each.shape[2:]) for each in found))
-    attend = _fused if fusable else _plain
-    # The kernel wants the queries' own dtype; where scores are made here they are float32.
+        single = KeyValues(stored.keys[:1], stored.values[:1])
+        joint = partial_attention(folded, single, parameters, mask, repeats * rows)
+        return PartialAttention(*(part.view(rows, count, *part.shape[2:]) for part in joint))
+    attend = _fused_attention if fusable else _eager_attention
+    # The kernel wants the mask in the queries' dtype; the eager scores are float32.
     dtype = query.dtype if fusable else torch.float32
-    laid = None if mask is None else mask.laid(times, dtype)
-    output, weight = attend(query, stored, scoring, laid)
-    return Partial(output.transpose(1, 2), weight.transpose(1, 2))
+    bias = None if mask is None else mask.bias(repeats, dtype)
+    output, logsumexp = attend(query, stored, parameters, bias)
+    return PartialAttention(output.transpose(1, 2), logsumexp.transpose(1, 2))
 
 
-def _fused(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
+def _fused_attention(
+    query: torch.Tensor, stored: KeyValues, parameters: ScoreParameters, bias: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """By torch's kernel for the CPU, which never has all scores in memory."""
-    output, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
-        query, *stored, attn_mask=mask, scale=scoring.scaling
+    """Use torch's CPU kernel, which never holds all scores in memory."""
+    output, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
+        query, *stored, attn_mask=bias, scale=parameters.scaling
     )
-    return output, weight
+    return output, logsumexp
 
 
-def _plain(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, mask: torch.Tensor | None
+def _eager_attention(
+    query: torch.Tensor, stored: KeyValues, parameters: ScoreParameters, bias: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """In operations that every device has."""
+    """Use operations that every device has."""
     keys, values = stored
-    scores = ((query * scoring.scaling) @ keys.transpose(-1, -2)).float()
-    if scoring.softcap is not None:
-        scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
-    if mask is not None:
-        scores += mask
+    scores = ((query * parameters.scaling) @ keys.transpose(-1, -2)).float()
+    if parameters.softcap is not None:
+        scores = torch.tanh(scores / parameters.softcap) * parameters.softcap
+    if bias is not None:
+        scores += bias
     top = scores.amax(-1, keepdim=True)
-    # exp takes several times as long where it underflows; 1e-35 is nothing beside 1.
+    # exp is several times slower where it underflows; 1e-35 is negligible next to 1.
     weights = scores.sub_(top).clamp_(min=-80).exp_()
     total = weights.sum(-1, keepdim=True)
     output = (weights.to(values.dtype) @ values) / total
     return output, (top + total.log()).squeeze(-1)
 
 
-def merge(one: Partial, other: Partial) -> torch.Tensor:
-    """The output of attention over both sets of keys, in float32."""
-    share = torch.sigmoid(other.weight - one.weight)
+def merge(one: PartialAttention, other: PartialAttention) -> torch.Tensor:
+    """Return the output of attention over both sets of keys, in float32."""
+    share = torch.sigmoid(other.logsumexp - one.logsumexp)
     return torch.lerp(one.output.float(), other.output.float(), share.float()[..., None])

@@ -1,4 +1,4 @@
-"""The constraint as an automaton over token ids, and what it forces."""
+"""The constraint as an automaton over token ids, and which tokens or text it forces."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,64 +6,64 @@ from typing import Self
 
 from benchmark.decoding.constraint import Constraint
 
-_CHAIN = 64
-"""More allowed tokens than this are a choice, whatever they spell."""
+_MAX_CHAIN = 64
+"""States that allow more tokens than this are not checked for forced text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """States are counted from 0, where decoding begins.
+    """A finite automaton; states are numbered from 0, the initial state.
 
     Attributes:
-        steps: by state, where each allowed token leads; EOS stays where it is.
-        only: by state, the one token that is allowed, where there is but one.
-        forced: by state, the longest token of those that all spell a beginning of the same bytes:
-            the text is forced there, its tokens are not. None elsewhere.
+        transitions: by state, the next state after each allowed token; EOS stays in its state.
+        single_token: by state, the allowed token if there is exactly one, else None.
+        forced_text: by state, the longest allowed token if all allowed tokens spell prefixes of
+            it, else None. Then the text is forced, but not how it is split into tokens.
         eos_id: the token that ends a match.
     """
 
-    steps: tuple[Mapping[int, int], ...]
-    only: tuple[int | None, ...]
-    forced: tuple[int | None, ...]
+    transitions: tuple[Mapping[int, int], ...]
+    single_token: tuple[int | None, ...]
+    forced_text: tuple[int | None, ...]
     eos_id: int
 
     @classmethod
-    def of(cls, constraint: Constraint, token_bytes: Mapping[int, bytes]) -> Self:
-        """The automaton of a compiled constraint."""
+    def from_constraint(cls, constraint: Constraint, token_bytes: Mapping[int, bytes]) -> Self:
+        """Return the automaton of a compiled constraint."""
         transitions: dict[int, dict[int, int]] = constraint.index.get_transitions()
-        return cls.build(
+        return cls.from_transitions(
             transitions, constraint.index.get_initial_state(), token_bytes, constraint.eos_id
         )
 
     @classmethod
-    def build(
+    def from_transitions(
         cls,
         transitions: Mapping[int, Mapping[int, int]],
         initial: int,
         token_bytes: Mapping[int, bytes],
         eos_id: int,
     ) -> Self:
-        """Number the states of the transitions, beginning with the initial one."""
+        """Return the automaton of these transitions, its states renumbered from the initial one."""
         numbers = {initial: 0}
         for state in transitions:
             numbers.setdefault(state, len(numbers))
-        steps = tuple(
+        renumbered = tuple(
             {token: numbers[after] for token, after in transitions[state].items()}
             for state in numbers
         )
         return cls(
-            steps,
-            tuple(next(iter(allowed)) if len(allowed) == 1 else None for allowed in steps),
-            tuple(_forced(allowed, token_bytes) for allowed in steps),
+            renumbered,
+            tuple(next(iter(allowed)) if len(allowed) == 1 else None for allowed in renumbered),
+            tuple(_forced_text(allowed, token_bytes) for allowed in renumbered),
             eos_id,
         )
 
 
-def _forced(allowed: Mapping[int, int], token_bytes: Mapping[int, bytes]) -> int | None:
-    """The longest token, where the others spell beginnings of it; EOS has no spelling."""
-    if len(allowed) > _CHAIN or any(token not in token_bytes for token in allowed):
+def _forced_text(allowed: Mapping[int, int], token_bytes: Mapping[int, bytes]) -> int | None:
+    """Return the longest token if the others spell prefixes of it; EOS has no spelling."""
+    if len(allowed) > _MAX_CHAIN or any(token not in token_bytes for token in allowed):
         return None
-    # Of two tokens with the same bytes SentencePiece counts the single byte first.
+    # Of two tokens with the same bytes, SentencePiece gives the single byte the lower id.
     longest = max(allowed, key=lambda token: (len(token_bytes[token]), token))
     chain = all(token_bytes[longest].startswith(token_bytes[token]) for token in allowed)
     return longest if chain else None

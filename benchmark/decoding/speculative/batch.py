@@ -1,4 +1,4 @@
-"""One forward pass in token ids: what a runner is asked, and what it answers."""
+"""One forward pass in token ids: the input and output of a runner."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 from benchmark.records import TokenIds
 
 
-class Span(NamedTuple):
-    """The tokens of one row in a pass.
+class RowSpan(NamedTuple):
+    """The tokens of one sequence in a pass.
 
-    ``start`` and ``length`` say where they are in the pass, ``position`` where the first of them
-    is in the row's slot.
+    ``start`` and ``length`` locate them in the pass, ``position`` locates the first of them in
+    the sequence's cache slot.
     """
 
     slot: int
@@ -20,24 +20,24 @@ class Span(NamedTuple):
     position: int
 
 
-class Write(NamedTuple):
-    """The keys and values of a token of the pass go to a position of a slot."""
+class CacheWrite(NamedTuple):
+    """Store the keys and values of a token of the pass at a position of a slot."""
 
     token: int
     slot: int
     position: int
 
 
-class Copy(NamedTuple):
-    """Before the pass, the first ``length`` positions of a slot are copied to another."""
+class CacheCopy(NamedTuple):
+    """Before the pass, copy the first ``length`` positions of a slot to another slot."""
 
     source: int
     target: int
     length: int
 
 
-class Question(NamedTuple):
-    """Which token follows a token of the pass, of those the automaton's state allows?"""
+class NextTokenRequest(NamedTuple):
+    """Choose the token after a token of the pass, among those the automaton's state allows."""
 
     token: int
     state: int
@@ -45,44 +45,44 @@ class Question(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Rows packed one after another, without padding.
+    """Sequences packed one after another, without padding.
 
-    A token sees the shared prefix, which is ``prefix`` tokens long, and its row's slot up to and
-    with its own position, after all writes. A token that several rows have in common is computed
-    once and written to each one's slot.
+    A token sees the shared prefix (``prefix`` tokens) and its sequence's slot up to and including
+    its own position, after all writes. A token that several sequences share is computed once and
+    written to the slot of each.
     """
 
     prefix: int
     tokens: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    copies: list[Copy] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
+    spans: list[RowSpan] = field(default_factory=list)
+    copies: list[CacheCopy] = field(default_factory=list)
+    writes: list[CacheWrite] = field(default_factory=list)
+    requests: list[NextTokenRequest] = field(default_factory=list)
 
     def add(self, slot: int, position: int, tokens: Sequence[int]) -> range:
-        """Append tokens of a row, of which the first comes to ``position`` of the slot.
+        """Append tokens of a sequence; the first goes to ``position`` of the slot.
 
         Returns:
-            The places of the tokens in the pass.
+            The tokens' indices in the pass.
         """
         start, count = len(self.tokens), len(tokens)
-        self.spans.append(Span(slot, start, count, position))
+        self.spans.append(RowSpan(slot, start, count, position))
         self.tokens.extend(tokens)
         first = self.prefix + position
         self.positions.extend(range(first, first + count))
-        self.writes.extend(Write(start + i, slot, position + i) for i in range(count))
+        self.writes.extend(CacheWrite(start + i, slot, position + i) for i in range(count))
         return range(start, start + count)
 
 
 class Runner(Protocol):
-    """Runs passes on a model, and keeps the keys and values of a prefix and of slots."""
+    """Runs passes on a model, and keeps the keys and values of the prefix and of the slots."""
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
-        """Forget everything, compute the shared prefix, and make room for so many rows.
+        """Clear the cache, compute the shared prefix, and allocate the slots.
 
-        ``length`` is the most tokens that a row may have after the prefix.
+        ``length`` is the most tokens that a sequence may have after the prefix.
         """
 
     def run(self, batch: Batch) -> list[int]:
-        """The likeliest allowed token for each question; the lowest id among equals."""
+        """Return the likeliest allowed token for each request; of equals, the lowest id."""

@@ -1,4 +1,4 @@
-"""What decides how fast decoding is, and nothing else."""
+"""What a pass costs by kind of device. It decides the speed of decoding and nothing else."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """How much goes into a pass, and what it costs there.
+    """The limits of a pass, and its costs in units of one more token.
 
     Attributes:
         rows: how many prompts are decoded together.
-        tokens: no prompt is added to a pass that has so many tokens.
-        fixed: what a pass costs beside its tokens, in tokens.
-        per_row: what a row in it costs beside its tokens, in tokens.
-        few: rows with so many tokens in a pass are attended together.
-        neighbours: over so many slots at most.
+        tokens: no prompt is added to a pass that has this many tokens.
+        fixed: the cost of a pass without its tokens.
+        per_row: the cost of a sequence in it without its tokens.
+        few: sequences with at most this many tokens in a pass are attended to together.
+        neighbours: the most slots that are attended to together.
     """
 
     rows: int
@@ -28,19 +28,16 @@ class CostModel:
 
     @classmethod
     def on(cls, device: str, rows: int) -> Self:
-        """The pace for a kind of torch device; those that are not known go as a GPU does."""
-        text = (
-            files("benchmark.decoding.speculative")
-            .joinpath("paces.toml")
-            .read_text(encoding="utf-8")
-        )
-        known = tomllib.loads(text)
-        return cls(rows=rows, **known.get(device, known["cuda"]))
+        """Return the cost model of a kind of torch device; unknown kinds have that of CUDA."""
+        text = files("benchmark.decoding.speculative").joinpath("cost_model.toml")
+        by_device = tomllib.loads(text.read_text(encoding="utf-8"))
+        return cls(rows=rows, **by_device.get(device, by_device["cuda"]))
 
     def threshold(self, rows: int) -> float:
-        """The probability above which computing a draft is cheaper than a later pass for it.
+        """Return the probability above which it pays to compute a draft.
 
-        A right draft saves its row's share of a pass, a wrong one wastes a token:
-        p * share > (1 - p) * 1.
+        With probability p a draft is right and saves its row's share of a pass, fixed / rows +
+        per_row; otherwise it wastes one token. It pays if p * share > (1 - p) * 1. For 32 rows on
+        a CPU the share is 12 / 32 + 0.3 = 0.675, and the threshold 1 / 1.675 = 0.6.
         """
         return 1 / (1 + self.fixed / max(rows, 1) + self.per_row)

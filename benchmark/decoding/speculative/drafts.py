@@ -1,54 +1,58 @@
-"""Guesses of what the model will say. None can change what it says; right ones save passes."""
+"""Draft tokens. A draft cannot change what the model says; a right one saves a pass."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmark.records import TokenIds
 
-Draft = Callable[[Sequence[int]], int | None]
-"""The generated tokens in, a guess of the next one out; None for no guess."""
+DraftFunction = Callable[[Sequence[int]], int | None]
+"""Takes the generated tokens and returns a draft of the next one, or None."""
 
-Drafter = Callable[[TokenIds], Draft]
-"""A prompt's token ids in, the draft for its completion out."""
+Drafter = Callable[[TokenIds], DraftFunction]
+"""Takes a prompt's token ids and returns the draft function for its completion."""
 
-_CONTEXT = 3
-"""Tokens that must agree before what follows is copied; fewer, where so many never do."""
-
-
-def copied(prompt: TokenIds) -> Draft:
-    """Guess what followed in the prompt where it last said what has just been generated."""
-    return _lookup(prompt)
+_NGRAM = 3
+"""The longest n-gram that is looked up; shorter ones are used if it does not occur."""
 
 
-def expected(answers: Mapping[TokenIds, TokenIds]) -> Drafter:
-    """Guess the expected answer to each prompt, going on with it after every difference."""
+def prompt_lookup(prompt: TokenIds) -> DraftFunction:
+    """Draft what followed the last generated n-gram in the prompt (prompt lookup decoding)."""
+    return _ngram_lookup(prompt)
 
-    def drafter(prompt: TokenIds) -> Draft:
+
+def expected_answers(answers: Mapping[TokenIds, TokenIds]) -> Drafter:
+    """Draft the expected answer to each prompt; after a difference, look up its n-grams."""
+
+    def drafter(prompt: TokenIds) -> DraftFunction:
         answer = answers.get(prompt, ())
-        elsewhere = _lookup(answer)
+        lookup = _ngram_lookup(answer)
 
         def draft(generated: Sequence[int]) -> int | None:
-            done = len(generated)
-            if tuple(generated) == answer[:done]:
-                return answer[done] if done < len(answer) else None
-            return elsewhere(generated)
+            count = len(generated)
+            if tuple(generated) == answer[:count]:
+                return answer[count] if count < len(answer) else None
+            return lookup(generated)
 
         return draft
 
     return drafter
 
 
-def _lookup(text: TokenIds) -> Draft:
-    """What follows the last occurrence in the text of the longest end of what is generated."""
-    follows: dict[TokenIds, int] = {}
-    for width in range(1, _CONTEXT + 1):
+def _ngram_lookup(text: TokenIds) -> DraftFunction:
+    """Return what follows the last occurrence in the text of the longest generated suffix.
+
+    For the text 1 2 3 4 2 5, after ... 1 2 the draft is 3 (the bigram 1 2), and after ... 9 2 it
+    is 5 (the last 2).
+    """
+    next_token: dict[TokenIds, int] = {}
+    for width in range(1, _NGRAM + 1):
         for end in range(width, len(text)):
-            follows[text[end - width : end]] = text[end]
+            next_token[text[end - width : end]] = text[end]
 
     def draft(generated: Sequence[int]) -> int | None:
-        for width in range(min(_CONTEXT, len(generated)), 0, -1):
-            guess = follows.get(tuple(generated[-width:]))
-            if guess is not None:
-                return guess
+        for width in range(min(_NGRAM, len(generated)), 0, -1):
+            token = next_token.get(tuple(generated[-width:]))
+            if token is not None:
+                return token
         return None
 
     return draft

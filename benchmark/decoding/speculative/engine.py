@@ -1,9 +1,9 @@
 """The default engine: greedy constrained decoding in few passes, with the paper's tokens.
 
-Drafts of several tokens are verified in one pass: where the likeliest allowed token is the
-drafted one, the pass has already gone on from it, and where it is not, it takes its place. So no
-draft can change the outcome. :mod:`benchmark.decoding.speculative.scheduler` says what a pass has
-in it.
+Several draft tokens are verified in one pass. Where the likeliest allowed token is the drafted
+one, the pass has already continued from it; otherwise the model's token replaces the draft. So no
+draft can change the outcome. :mod:`benchmark.decoding.speculative.scheduler` describes what a
+pass contains.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ import torch
 from benchmark.decoding import outlines_engine
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits, Engine
-from benchmark.decoding.engines import Inputs
+from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.compatibility import unsupported
+from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.drafts import Drafter, copied, expected
-from benchmark.decoding.speculative.linears import packed
+from benchmark.decoding.speculative.drafts import Drafter, expected_answers, prompt_lookup
+from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.scheduler import Scheduler
-from benchmark.decoding.speculative.sequence_state import Rules, Statistics
+from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, spell_out
 from benchmark.records import Completion, TokenIds
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def create(inputs: Inputs) -> Engine:
-    """Return the engine; for a model that it does not support, ``outlines`` with the reason."""
+def create(inputs: EngineInputs) -> Engine:
+    """Return the engine; for an unsupported model, ``outlines`` with the reason."""
     if inputs.constraint is None:
         raise TypeError("the speculative engine drafts from a constraint")
-    if reason := unsupported(inputs.model):
-        inputs.say(f"engine outlines in place of speculative for this model: {reason}")
-        return outlines_engine.create(inputs, in_place_because=reason)
-    drafters = {"expected": expected(inputs.expected)} if inputs.expected else {}
+    if reason := unsupported_reason(inputs.model):
+        inputs.say(f"engine outlines is used instead of speculative for this model: {reason}")
+        return outlines_engine.create(inputs, fallback_reason=reason)
+    drafters = {"expected": expected_answers(inputs.expected)} if inputs.expected else {}
     return SpeculativeEngine(
         inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, drafters
     )
@@ -58,59 +58,61 @@ class SpeculativeEngine:
         constraint: Constraint,
         drafters: Mapping[str, Drafter] | None = None,
     ) -> None:
-        """Take the model over while completions are generated, and give it back as it was.
+        """Prepare decoding. The model is changed only while completions are generated.
 
         Args:
-            model: what decodes.
+            model: the model that decodes.
             tokenizer: its tokenizer.
             limits: how many prompts are decoded together, and how long completions may be.
             constraint: what completions must match.
-            drafters: sources of drafts by name, beside the constraint itself and the prompt.
+            drafters: sources of drafts by name, in addition to the constraint and the prompt.
         """
         self._model = model
         self._token_bytes = tokenizer.token_bytes
-        self._product = matmul_backend_for(model)
-        self._pace = CostModel.on(model.device.type, limits.batch_size)
-        self._drafters = {"prompt": copied, **(drafters or {})}
-        automaton = Automaton.of(constraint, tokenizer.token_bytes)
+        self._backend = matmul_backend_for(model)
+        self._cost_model = CostModel.on(model.device.type, limits.batch_size)
+        self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
+        automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
-        self._rules = Rules(automaton, stops, limits.max_new_tokens)
+        self._rules = GenerationRules(automaton, stops, limits.max_new_tokens)
         self.statistics = Statistics()
-        """What all calls of :meth:`generate` so far took."""
+        """Totals over all calls of :meth:`generate`."""
 
     @property
     def composition(self) -> dict[str, object]:
         """What decides which prompts and drafts share a pass.
 
-        The prompts themselves and those already done do too. In float32 none of it moves a logit
-        by more than rounding; in bfloat16 it turns near ties round.
+        The prompts themselves and those already done decide it too. In float32 it changes logits
+        by rounding only; in bfloat16 it can flip near ties.
         """
         return {
             "order": "sorted token ids, rows replaced as they finish",
             "drafts": sorted([*self._drafters, "expression"]),
-            "pace": asdict(self._pace),
-            "products": self._product.name if self._product else "the model's own",
+            "pace": asdict(self._cost_model),
+            "products": self._backend.name if self._backend else "the model's own",
         }
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
-        """The completions as they are finished, not in the order of the prompts.
+        """Yield completions as they finish, not in the order of the prompts.
 
         Prompts that are done are left out.
         """
-        wanted = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
-        with packed(self._model, self._product), ragged(self._model):
-            runner = ModelRunner(self._model, self._rules.automaton, self._pace)
-            scheduler = Scheduler(runner, self._rules, self._drafters, self._pace, self.statistics)
-            batches = scheduler.decode(wanted)
+        pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
+        with packed_linears(self._model, self._backend), ragged(self._model):
+            runner = ModelRunner(self._model, self._rules.automaton, self._cost_model)
+            scheduler = Scheduler(
+                runner, self._rules, self._drafters, self._cost_model, self.statistics
+            )
+            batches = scheduler.decode(pending)
             while True:
-                # Not around the yield: what runs in between is not ours.
+                # Not around the yield: the caller's code must not run in inference mode.
                 with torch.inference_mode():
-                    finished = next(batches, None)
-                if finished is None:
+                    sequences = next(batches, None)
+                if sequences is None:
                     return
                 yield [
-                    (index, Completion(ids, spell_out(self._token_bytes, ids), finished=whole))
-                    for index, ids, whole in finished
+                    (index, Completion(ids, spell_out(self._token_bytes, ids), finished=finished))
+                    for index, ids, finished in sequences
                 ]

@@ -1,7 +1,6 @@
-"""Linear layers with their weights in the layout that is multiplied fastest, on the CPU.
+"""Linear layers with their weights packed for the fastest multiplication on the CPU.
 
-The weights are the same numbers; the order in which products are summed is not, as little as it
-is between two batch sizes.
+The weights are the same numbers. The order of summation differs, as it does between batch sizes.
 """
 
 from collections.abc import Iterator
@@ -10,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.decoding.speculative.matmul_backends import MatmulBackend, packable
+from benchmark.decoding.speculative.matmul_backends import MatmulBackend, packable_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 class PackedLinear(torch.nn.Module):
-    """Gives what the linear layer gives that it was made of."""
+    """Computes what the linear layer computes that it was made from."""
 
-    def __init__(self, linear: torch.nn.Linear, product: MatmulBackend) -> None:
+    def __init__(self, linear: torch.nn.Linear, backend: MatmulBackend) -> None:
         """Pack the weights of a layer on the CPU."""
         super().__init__()
-        self.packed = product.pack(linear.weight.detach())
+        self.packed = backend.pack(linear.weight.detach())
         self.dense = linear
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -31,22 +30,22 @@ class PackedLinear(torch.nn.Module):
 
 
 @contextmanager
-def packed(model: "PreTrainedModel", product: MatmulBackend | None) -> Iterator[None]:
-    """The model with linear layers packed for a product, and as before afterwards.
+def packed_linears(model: "PreTrainedModel", backend: MatmulBackend | None) -> Iterator[None]:
+    """Pack the model's linear layers for a backend; restore them afterwards.
 
-    Where a product gives weights back none is held twice, but for those that are read one row at a
-    time too: the head's.
+    If the backend can unpack weights, the dense copies are dropped meanwhile, except for the
+    output head's, whose rows are also read one by one.
     """
-    if product is None:
+    if backend is None:
         yield
         return
     with ExitStack() as stack:
-        layers = set(packable(model, model.dtype))
+        layers = set(packable_layers(model, model.dtype))
         head = model.get_output_embeddings().weight
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
                 if isinstance(child, torch.nn.Linear) and child in layers:
-                    stack.enter_context(_swapped(parent, name, child, product, head))
+                    stack.enter_context(_swapped(parent, name, child, backend, head))
         yield
 
 
@@ -55,18 +54,18 @@ def _swapped(
     parent: torch.nn.Module,
     name: str,
     linear: torch.nn.Linear,
-    product: MatmulBackend,
-    kept: torch.Tensor,
+    backend: MatmulBackend,
+    head: torch.Tensor,
 ) -> Iterator[None]:
-    replacement = PackedLinear(linear, product)
+    replacement = PackedLinear(linear, backend)
     setattr(parent, name, replacement)
-    alone = product.unpacks and linear.weight is not kept
-    if alone:
+    drop_dense = backend.unpacks and linear.weight is not head
+    if drop_dense:
         linear.weight.data = linear.weight.data.new_empty(0)
     try:
         yield
     finally:
-        # First, so that no layer is left packed where unpacking runs out of memory.
+        # First, so that no layer stays packed if unpacking runs out of memory.
         setattr(parent, name, linear)
-        if alone and (weight := replacement.packed.unpacked()) is not None:
+        if drop_dense and (weight := replacement.packed.unpack()) is not None:
             linear.weight.data = weight

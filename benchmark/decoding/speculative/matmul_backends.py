@@ -1,9 +1,9 @@
-"""Ways to multiply with weights that are packed once: by MKL, by oneDNN, in another precision.
+"""Matrix products with weights that are packed once: by MKL, by oneDNN, in another precision.
 
-Which is the quickest depends on the processor. MKL's is 1.1 to 1.2 times as quick as oneDNN's in
-float32. bfloat16 is quicker than float32 where the processor has instructions made for it, and
-slower where it has to widen the numbers itself: there they are widened once, when they are packed.
-What cannot be unpacked is held beside the weights, if there is room for it.
+The fastest depends on the processor. In float32 MKL is 1.1 to 1.2 times as fast as oneDNN.
+bfloat16 is faster than float32 on processors with bfloat16 instructions and slower on others,
+which widen the numbers in every product: there they are widened once, when they are packed.
+Packed weights that cannot be unpacked are kept in addition to the model's own, if they fit.
 """
 
 import time
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _ROWS = 128
-"""For how many rows at a time the layout is chosen."""
+"""The number of rows that weights are packed for."""
 
 
-_TRIED = (1, 2, 7, 33, 100, 200)
-"""Numbers of rows, on both sides of that for which weights are packed."""
+_TESTED_ROWS = (1, 2, 7, 33, 100, 200)
+"""Numbers of rows that packed weights are tested with, below and above :data:`_ROWS`."""
 
-_WIDEST = 8192
-"""So many outputs are tried of layers that have more: a vocabulary's take seconds."""
+_MAX_OUTPUTS = 8192
+"""Layers with more outputs are tested with this many: a whole vocabulary takes seconds."""
 
-_CLEARLY = 1.2
-"""So many times as quick must float32 be for bfloat16 weights to be widened: no matter of noise."""
+_MIN_SPEEDUP = 1.2
+"""bfloat16 weights are widened if that is at least this many times as fast, beyond noise."""
 
 
-class Packed(Protocol):
-    """The weights of one layer, packed."""
+class PackedWeights(Protocol):
+    """The packed weights of one layer."""
 
     def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Shape (..., in features) to (..., out features), in the states' dtype."""
 
-    def unpacked(self) -> torch.Tensor | None:
-        """The weights, bit for bit, shape (out features, in features); None where it cannot."""
+    def unpack(self) -> torch.Tensor | None:
+        """Return the weights bit for bit, shape (out features, in features), or None."""
 
 
 class MatmulBackend(Protocol):
@@ -47,57 +47,57 @@ class MatmulBackend(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in a result: it decides the last bits."""
+        """The name in a result: the backend decides the last bits."""
 
     @property
     def unpacks(self) -> bool:
-        """Whether the weights can be had back; where not, they are kept."""
+        """Whether weights can be unpacked; otherwise the dense ones are kept."""
 
-    def pack(self, weight: torch.Tensor) -> Packed:
+    def pack(self, weight: torch.Tensor) -> PackedWeights:
         """Pack weights of shape (out features, in features)."""
 
 
-class OneDnn:
+class OneDnnBackend:
     """oneDNN's inner product."""
 
     name = "oneDNN"
     unpacks = True
 
     def pack(self, weight: torch.Tensor) -> "_OneDnnWeights":
-        """In blocks, as oneDNN likes them."""
+        """Pack weights into oneDNN's blocked layout."""
         return _OneDnnWeights(torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS))  # noqa: SLF001
 
 
-class Mkl:
+class MklBackend:
     """MKL's product in float32.
 
-    MKL documents its packed weights for one number of rows, and torch's function goes the long way
-    for any other unless it is told that they were packed for as many as come. The layout does not
-    depend on the rows: :func:`_takes_any_rows` tries it for every shape of layer.
+    MKL documents its packed weights for one number of rows, and torch's function uses them only if
+    the number of rows passed to it is that of the states. The layout does not depend on the
+    number of rows: :func:`_works_for_any_rows` tests that for every shape of layer.
     """
 
     name = "MKL"
     unpacks = False
 
     def pack(self, weight: torch.Tensor) -> "_MklWeights":
-        """As MKL likes them."""
+        """Pack weights into MKL's layout."""
         packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, _ROWS)  # noqa: SLF001
-        # Of the weights themselves only the shape is looked at.
+        # torch's function reads only the shape of the dense weights.
         return _MklWeights(packed, weight.new_empty(1).expand(weight.shape))
 
 
-class Widened:
-    """Numbers of 16 bit multiplied as float32: products that are summed whole and rounded once."""
+class WidenedBackend:
+    """16-bit numbers multiplied as float32: exact products, summed in float32, rounded once."""
 
-    def __init__(self, within: MatmulBackend) -> None:
-        """Take the product in float32."""
-        self._within = within
-        self.name = f"{within.name} in float32"
+    def __init__(self, float32_backend: MatmulBackend) -> None:
+        """Take the backend for float32."""
+        self._float32_backend = float32_backend
+        self.name = f"{float32_backend.name} in float32"
         self.unpacks = False
 
     def pack(self, weight: torch.Tensor) -> "_WidenedWeights":
-        """Twice as large as they were."""
-        return _WidenedWeights(self._within.pack(weight.float()))
+        """Pack weights in float32, twice the size."""
+        return _WidenedWeights(self._float32_backend.pack(weight.float()))
 
 
 class _OneDnnWeights(NamedTuple):
@@ -109,7 +109,7 @@ class _OneDnnWeights(NamedTuple):
         )
         return result
 
-    def unpacked(self) -> torch.Tensor | None:
+    def unpack(self) -> torch.Tensor | None:
         return self.blocks.to_dense()
 
 
@@ -124,98 +124,100 @@ class _MklWeights(NamedTuple):
         )
         return result
 
-    def unpacked(self) -> torch.Tensor | None:
+    def unpack(self) -> torch.Tensor | None:
         return None
 
 
 class _WidenedWeights(NamedTuple):
-    within: Packed
+    float32_weights: PackedWeights
 
     def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         wide = None if bias is None else bias.float()
-        return self.within.multiply(states.float(), wide).to(states.dtype)
+        return self.float32_weights.multiply(states.float(), wide).to(states.dtype)
 
-    def unpacked(self) -> torch.Tensor | None:
+    def unpack(self) -> torch.Tensor | None:
         return None
 
 
-def packable(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Linear]:
-    """The layers that can be packed: subclasses compute something else, as quantized ones do."""
+def packable_layers(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Linear]:
+    """Yield the plain linear layers; subclasses, such as quantized ones, compute otherwise."""
     for layer in model.modules():
         if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype:
             yield layer
 
 
 def matmul_backend_for(model: "PreTrainedModel") -> MatmulBackend | None:
-    """The quickest product for a model here; None where its own layers are to be left alone."""
+    """Return the fastest backend for a model here; None to keep its own layers."""
     if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
         return None
     keep_few_kernels()
-    layers = list(packable(model, model.dtype))
-    # Beside the weights as much again, and no more than half of what is free.
+    layers = list(packable_layers(model, model.dtype))
+    # MKL's copy needs as much memory again; it may take half of what is free.
     numbers = sum(layer.weight.numel() for layer in layers)
-    room = 2 * numbers * torch.float32.itemsize < free_memory()
-    shapes = {(min(layer.out_features, _WIDEST), layer.in_features) for layer in layers}
-    single = Mkl() if room and all(_takes_any_rows(*shape) for shape in shapes) else None
+    fits = 2 * numbers * torch.float32.itemsize < free_memory()
+    shapes = {(min(layer.out_features, _MAX_OUTPUTS), layer.in_features) for layer in layers}
+    mkl = MklBackend() if fits and all(_works_for_any_rows(*shape) for shape in shapes) else None
     if model.dtype == torch.float32:
-        return single or _one_dnn(torch.float32)
-    return _half(widened=single is not None)
+        return mkl or _one_dnn_backend(torch.float32)
+    return _bfloat16_backend(has_mkl=mkl is not None)
 
 
 @cache
-def _half(*, widened: bool) -> MatmulBackend | None:
-    """The product in bfloat16, by MKL where that can be had and is clearly quicker."""
-    own = _one_dnn(torch.bfloat16)
-    if not widened:
-        return own
-    wide = Widened(Mkl())
-    return wide if own is None or _seconds(own) > _CLEARLY * _seconds(wide) else own
+def _bfloat16_backend(*, has_mkl: bool) -> MatmulBackend | None:
+    """Return the backend for bfloat16: by MKL if it is available and clearly faster."""
+    one_dnn = _one_dnn_backend(torch.bfloat16)
+    if not has_mkl:
+        return one_dnn
+    widened = WidenedBackend(MklBackend())
+    if one_dnn is None or _time_backend(one_dnn) > _MIN_SPEEDUP * _time_backend(widened):
+        return widened
+    return one_dnn
 
 
 @cache
-def _one_dnn(dtype: torch.dtype) -> MatmulBackend | None:
-    """oneDNN, where this processor has the instructions for it."""
+def _one_dnn_backend(dtype: torch.dtype) -> MatmulBackend | None:
+    """Return oneDNN if this processor has the instructions it needs."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    product = OneDnn()
+    backend = OneDnnBackend()
     try:
-        _drawn(product, dtype, 16).multiply(torch.zeros(1, 16, dtype=dtype), None)
-    except RuntimeError:  # what torch raises where instructions are lacking
+        _pack_random(backend, dtype, 16).multiply(torch.zeros(1, 16, dtype=dtype), None)
+    except RuntimeError:  # what torch raises if instructions are missing
         return None
-    return product
+    return backend
 
 
 @cache
-def _takes_any_rows(outputs: int, inputs: int) -> bool:
-    """Whether what MKL packs for one number of rows serves for others, in layers of this shape."""
+def _works_for_any_rows(outputs: int, inputs: int) -> bool:
+    """Test whether weights that MKL packed for one number of rows serve any other."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float32)
     try:
-        packed = Mkl().pack(weight)
-        for rows in _TRIED:
+        packed = MklBackend().pack(weight)
+        for rows in _TESTED_ROWS:
             states = torch.randn(rows, inputs, generator=generator, dtype=torch.float32)
-            found, right = packed.multiply(states, None), states @ weight.t()
-            if not torch.allclose(found, right, rtol=1e-4, atol=1e-4 * inputs**0.5):
+            result, expected = packed.multiply(states, None), states @ weight.t()
+            if not torch.allclose(result, expected, rtol=1e-4, atol=1e-4 * inputs**0.5):
                 return False
     except (AttributeError, RuntimeError):  # no such function, or it refuses
         return False
     return True
 
 
-def _drawn(product: MatmulBackend, dtype: torch.dtype, size: int) -> Packed:
-    """Random weights of a square layer."""
+def _pack_random(backend: MatmulBackend, dtype: torch.dtype, size: int) -> PackedWeights:
+    """Return random packed weights of a square layer."""
     generator = torch.Generator().manual_seed(0)
     numbers = torch.randn(size, size, generator=generator, dtype=torch.float32)
-    return product.pack(numbers.to(dtype))
+    return backend.pack(numbers.to(dtype))
 
 
-def _seconds(product: MatmulBackend) -> float:
-    """Of a layer of a small model in bfloat16, the quickest of a few times."""
-    packed = _drawn(product, torch.bfloat16, 1024)
+def _time_backend(backend: MatmulBackend) -> float:
+    """Return the seconds of one layer of a small model in bfloat16, the best of six."""
+    packed = _pack_random(backend, torch.bfloat16, 1024)
     states = torch.zeros(256, 1024, dtype=torch.bfloat16)
-    taken = []
+    seconds = []
     for _ in range(6):
         started = time.perf_counter()
         packed.multiply(states, None)
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

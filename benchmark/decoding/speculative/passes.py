@@ -1,7 +1,7 @@
 """The passes of the speculative engine through a transformers model.
 
-transformers' own code of the model runs all but the attention: that is a function registered
-under a name of its own, which hands each layer's queries, keys and values to the present pass.
+transformers' own code runs everything but the attention. That is a function registered under its
+own name, which hands each layer's queries, keys and values to the present pass.
 """
 
 from typing import Protocol
@@ -9,21 +9,32 @@ from typing import Protocol
 import torch
 from transformers import AttentionInterface
 
-from benchmark.decoding.speculative.attention import Mask, Partial, Scoring, merge, partial
-from benchmark.decoding.speculative.attention_plans import AttentionPlan, Heads, plan, seen
+from benchmark.decoding.speculative.attention import (
+    Mask,
+    PartialAttention,
+    ScoreParameters,
+    merge,
+    partial_attention,
+)
+from benchmark.decoding.speculative.attention_plans import (
+    AttentionPlan,
+    HeadCounts,
+    plan_attention,
+    visible,
+)
 from benchmark.decoding.speculative.batch import Batch
-from benchmark.decoding.speculative.cache import RaggedCache, Stored
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.errors import ModelError
 
 NAME = "ragged"
 
 _HARMLESS = frozenset({"dropout", "position_ids", "use_cache"})
-"""What transformers hands to attention functions that changes nothing when decoding."""
+"""Arguments of attention functions that change nothing when decoding."""
 
 
 class AttentionPass(Protocol):
-    """What attends in the layers while tokens go through a model."""
+    """Computes attention in all layers while tokens go through a model."""
 
     def attend(
         self,
@@ -31,12 +42,12 @@ class AttentionPass(Protocol):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        scoring: Scoring,
+        parameters: ScoreParameters,
     ) -> torch.Tensor:
-        """The attention, shape (tokens, heads, head dimension).
+        """Return the attention output, shape (tokens, heads, head dimension).
 
-        ``query`` has shape (tokens, heads, head dimension), ``key`` and ``value`` have (key heads,
-        tokens, head dimension).
+        ``query`` has shape (tokens, heads, head dimension), ``key`` and ``value`` have shape (key
+        heads, tokens, head dimension).
         """
 
 
@@ -53,19 +64,19 @@ def ragged_attention(
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[torch.Tensor, None]:
-    """The attention function as transformers calls it, for a batch of one packed sequence.
+    """Compute attention as transformers calls it, for a batch of one packed sequence.
 
     Raises:
-        ModelError: when the model's attention has a feature that this has not.
+        ModelError: if the model's attention has a feature that is not implemented here.
     """
     unknown = {name for name, value in others.items() if value is not None} - _HARMLESS
     if attention_mask is not None:
         unknown.add("a mask of its own")
     if unknown:
         raise ModelError(f"its attention has {', '.join(sorted(unknown))}")
-    scoring = Scoring(scaling, softcap, sliding_window)
+    parameters = ScoreParameters(scaling, softcap, sliding_window)
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # Module types attributes as modules
-    output = ragged.attend(layer, query[0].transpose(0, 1), key[0], value[0], scoring)
+    output = ragged.attend(layer, query[0].transpose(0, 1), key[0], value[0], parameters)
     return output[None], None
 
 
@@ -73,10 +84,10 @@ AttentionInterface.register(NAME, ragged_attention)
 
 
 class PrefixPass:
-    """The shared prefix by itself: every token sees those before it."""
+    """The shared prefix: every token sees those before it."""
 
     def __init__(self, cache: RaggedCache) -> None:
-        """Take the cache that is to keep the prefix."""
+        """Take the cache that will hold the prefix."""
         self._cache = cache
         self._masks: dict[tuple[torch.device, int | None], Mask] = {}
 
@@ -86,29 +97,31 @@ class PrefixPass:
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        scoring: Scoring,
+        parameters: ScoreParameters,
     ) -> torch.Tensor:
-        """Attend causally, and keep keys and values."""
+        """Attend causally, and store keys and values."""
         stored = self._cache.store_prefix(layer, key, value)
-        alike = query.device, scoring.window
-        if alike not in self._masks:
-            places = torch.arange(len(query), device=query.device)
-            self._masks[alike] = Mask(seen(places[None], len(query), scoring.window))
-        heads = _heads(query, key)
-        grouped = _grouped(query, heads)
-        found = partial(grouped, stored.times(heads.group), scoring, self._masks[alike])
-        return _by_token(found.output, query)
+        kind = query.device, parameters.window
+        if kind not in self._masks:
+            positions = torch.arange(len(query), device=query.device)
+            self._masks[kind] = Mask(visible(positions[None], len(query), parameters.window))
+        heads = _head_counts(query, key)
+        grouped = _by_group(query, heads)
+        attention = partial_attention(
+            grouped, stored.expand(heads.group), parameters, self._masks[kind]
+        )
+        return _by_token(attention.output, query)
 
 
 class RowsPass:
-    """Rows with their slots, after the shared prefix."""
+    """Sequences in their slots, after the shared prefix."""
 
-    def __init__(self, cache: RaggedCache, batch: Batch, pace: CostModel) -> None:
+    def __init__(self, cache: RaggedCache, batch: Batch, cost_model: CostModel) -> None:
         """Prepare a batch."""
         self._cache = cache
         self._batch = batch
-        self._pace = pace
-        self._plans: dict[tuple[torch.device, int | None, Heads], AttentionPlan] = {}
+        self._cost_model = cost_model
+        self._plans: dict[tuple[torch.device, int | None, HeadCounts], AttentionPlan] = {}
 
     def attend(
         self,
@@ -116,74 +129,88 @@ class RowsPass:
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        scoring: Scoring,
+        parameters: ScoreParameters,
     ) -> torch.Tensor:
         """Write keys and values into the slots, and attend to prefix and slots."""
-        heads = _heads(query, key)
-        here = self._plan(query.device, scoring.window, heads)
+        heads = _head_counts(query, key)
+        plan = self._plan(query.device, parameters.window, heads)
         query = query.contiguous()
-        own = _own(query, self._stored(layer, key, value, here), scoring, here, heads)
+        stored = self._write(layer, key, value, plan)
+        to_slots = _attend_to_slots(query, stored, parameters, plan, heads)
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
-            return _by_token(own.output, query)
-        grouped = _grouped(query, heads)
-        before = partial(grouped, prefix.times(heads.group), scoring, here.prefix_mask)
-        return _by_token(merge(before, own), query)
+            return _by_token(to_slots.output, query)
+        to_prefix = partial_attention(
+            _by_group(query, heads), prefix.expand(heads.group), parameters, plan.prefix_mask
+        )
+        return _by_token(merge(to_prefix, to_slots), query)
 
-    def _stored(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor, here: AttentionPlan
-    ) -> Stored:
-        """The slots, with the keys and values of the pass."""
+    def _write(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan
+    ) -> KeyValues:
+        """Write the pass's keys and values to the slots; return all slots."""
         keys, values = key.transpose(0, 1), value.transpose(0, 1)
-        if here.sources is not None:
-            keys, values = (each.index_select(0, here.sources) for each in (keys, values))
-        return self._cache.store(layer, keys, values, here.targets)
+        if plan.sources is not None:
+            keys, values = (tensor.index_select(0, plan.sources) for tensor in (keys, values))
+        return self._cache.store(layer, keys, values, plan.targets)
 
-    def _plan(self, device: torch.device, window: int | None, heads: Heads) -> AttentionPlan:
-        alike = device, window, heads
-        if alike not in self._plans:
-            self._plans[alike] = plan(self._batch, self._cache, self._pace, heads, window, device)
-        return self._plans[alike]
+    def _plan(self, device: torch.device, window: int | None, heads: HeadCounts) -> AttentionPlan:
+        kind = device, window, heads
+        if kind not in self._plans:
+            self._plans[kind] = plan_attention(
+                self._batch, self._cache, self._cost_model, heads, window, device
+            )
+        return self._plans[kind]
 
 
-def _own(
-    query: torch.Tensor, stored: Stored, scoring: Scoring, here: AttentionPlan, heads: Heads
-) -> Partial:
-    """Attention to the slots, as to a prefix: rows are the heads of a group."""
+def _attend_to_slots(
+    query: torch.Tensor,
+    stored: KeyValues,
+    parameters: ScoreParameters,
+    plan: AttentionPlan,
+    heads: HeadCounts,
+) -> PartialAttention:
+    """Attend to the slots; the result is laid out like that of the prefix, by head of a group."""
     width = query.shape[-1]
-    padded = query.view(-1, width).index_select(0, here.padded)
-    outputs, weights, taken = [], [], 0
-    for group in here.groups:
-        slots = stored.view(group.slots, group.length)
-        if group.alone is not None:
-            alone = _grouped(query[group.alone], heads)
-            found = partial(alone, slots.times(heads.group), scoring, group.mask)
+    padded = query.view(-1, width).index_select(0, plan.query_indices)
+    outputs, logsumexps, offset = [], [], 0
+    for group in plan.groups:
+        slots = stored.view(group.slots, group.key_length)
+        if group.tokens is not None:
+            queries = _by_group(query[group.tokens], heads)
+            attention = partial_attention(
+                queries, slots.expand(heads.group), parameters, group.mask
+            )
         else:
-            rows = group.count * heads.keys * heads.group * group.places
-            several = padded[taken : taken + rows].view(group.count, heads.keys, -1, width)
-            found = partial(several, slots, scoring, group.mask, heads.group)
-            taken += rows
-        outputs.append(found.output.reshape(-1, width))
-        weights.append(found.weight.reshape(-1))
+            rows = group.count * heads.keys * heads.group * group.width
+            queries = padded[offset : offset + rows].view(group.count, heads.keys, -1, width)
+            attention = partial_attention(queries, slots, parameters, group.mask, heads.group)
+            offset += rows
+        outputs.append(attention.output.reshape(-1, width))
+        logsumexps.append(attention.logsumexp.reshape(-1))
     shape = (heads.group, len(query), heads.keys)
-    return Partial(
-        torch.cat(outputs).index_select(0, here.given).view(*shape, width),
-        torch.cat(weights).index_select(0, here.given).view(shape),
+    return PartialAttention(
+        torch.cat(outputs).index_select(0, plan.output_indices).view(*shape, width),
+        torch.cat(logsumexps).index_select(0, plan.output_indices).view(shape),
     )
 
 
-def _heads(query: torch.Tensor, key: torch.Tensor) -> Heads:
-    return Heads(key.shape[0], query.shape[1] // key.shape[0])
+def _head_counts(query: torch.Tensor, key: torch.Tensor) -> HeadCounts:
+    return HeadCounts(key.shape[0], query.shape[1] // key.shape[0])
 
 
-def _grouped(query: torch.Tensor, heads: Heads) -> torch.Tensor:
-    """Queries by head of a group, shape (group, key heads, tokens, head dimension), not copied.
+def _by_group(query: torch.Tensor, heads: HeadCounts) -> torch.Tensor:
+    """Return a view of the queries, shape (group, key heads, tokens, head dimension).
 
-    So a head of a group is a row with the same keys as the others.
+    Each head of a group becomes a row; all of these rows have the same keys. With 2 key heads and
+    groups of 3, query heads 0, 1, 2 share key head 0: head 4 is group index 1 of key head 1.
     """
     return query.view(len(query), *heads, -1).permute(2, 1, 0, 3)
 
 
 def _by_token(output: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """Output by head of a group, token and key head as the queries are, by token and head."""
+    """Return the output in the shape of the queries: the inverse of :func:`_by_group`.
+
+    ``output`` has shape (group, tokens, key heads, head dimension).
+    """
     return output.permute(1, 2, 0, 3).reshape(query.shape).to(query.dtype)

@@ -1,4 +1,4 @@
-"""One prompt on its way to a completion: what is known, what is guessed, what is settled."""
+"""One prompt being decoded: its tokens so far, and the drafts after them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,41 +7,42 @@ from typing import NamedTuple
 
 from benchmark.decoding.speculative.acceptance import Acceptance
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.drafts import Draft
+from benchmark.decoding.speculative.drafts import DraftFunction
 from benchmark.records import TokenIds
 
 
-class Guess(NamedTuple):
-    """A source's guess, after so many right ones in a row."""
+class DraftToken(NamedTuple):
+    """A source's draft, and how many of its drafts in a row were right before."""
 
     token: int
     streak: int
 
 
-class Choice(NamedTuple):
+class DraftPosition(NamedTuple):
     """A position after the known tokens.
 
-    ``draft`` is the token that is computed on trial, by ``source``; None where drafting ends.
+    ``drafts`` are those of all sources. ``draft`` is the one that is computed, by ``source``;
+    None at the last position.
     """
 
     state: int
-    guesses: Mapping[str, Guess]
+    drafts: Mapping[str, DraftToken]
     source: str | None
     draft: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What all rows of a run share: the automaton, what ends a completion, and its limit."""
+class GenerationRules:
+    """What all sequences of a run share: the automaton, the stop ids, and the token limit."""
 
     automaton: Automaton
-    stops: frozenset[int]
+    stop_ids: frozenset[int]
     max_new_tokens: int
 
 
 @dataclass(slots=True)
 class Statistics:
-    """What decoding took.
+    """Counts of a run.
 
     ``tokens`` counts those of prompts, answers and rejected drafts; ``questions`` the positions
     at which a token was chosen among several; ``proposed`` and ``accepted`` the drafts by source.
@@ -61,110 +62,116 @@ class SequenceState:
         self,
         index: int,
         prompt: TokenIds,
-        rules: Rules,
-        drafts: Mapping[str, Draft],
+        rules: GenerationRules,
+        drafts: Mapping[str, DraftFunction],
     ) -> None:
         """Begin with a prompt of at least one token."""
         self.index = index
         self.prompt = prompt
         self.slot = -1
-        self.questions = range(0)
-        """Which questions of the present pass are the row's."""
+        self.requests = range(0)
+        """Which requests of the present pass are this sequence's."""
         self.cached = 0
-        """How many of the known tokens have their keys and values in the slot."""
+        """How many of the tokens have their keys and values in the slot."""
         self.finished = False
-        """An end was generated, rather than cut off at the limit."""
+        """Whether a stop id was generated, as opposed to reaching the limit."""
         self.done = False
         self._rules = rules
-        self._drafts = drafts
-        self._known = list(prompt)
+        self._draft_functions = drafts
+        self._tokens = list(prompt)
         self._state = 0
         self._streaks: Counter[str] = Counter()
-        self._choices: list[Choice] = []
-        self._follow()
+        self._positions: list[DraftPosition] = []
+        self._append_forced()
 
     @property
     def generated(self) -> TokenIds:
         """The tokens after the prompt."""
-        return tuple(self._known[len(self.prompt) :])
+        return tuple(self._tokens[len(self.prompt) :])
 
-    def propose(self, acceptance: Acceptance, threshold: float) -> list[Choice]:
-        """Guess on while the drafts together are likelier right than the threshold says."""
+    def propose(self, acceptance: Acceptance, threshold: float) -> list[DraftPosition]:
+        """Draft tokens while the probability that all of them are right exceeds the threshold."""
         rules = self._rules
         text, state = list(self.generated), self._state
-        streaks, chance = self._streaks.copy(), 1.0
-        self._choices = []
+        streaks, probability = self._streaks.copy(), 1.0
+        self._positions = []
         while True:
-            guesses = self._guesses(text, state, streaks)
-            source, draft = None, rules.automaton.only[state]
-            if draft is None and guesses:
-                source = max(guesses, key=lambda s: acceptance.rate(s, guesses[s].streak))
-                draft = guesses[source].token
-                chance *= acceptance.rate(source, guesses[source].streak)
-            # The last token that fits is an answer to the token before it: no need to compute it.
+            drafts = self._drafts(text, state, streaks)
+            source, draft = None, rules.automaton.single_token[state]
+            if draft is None and drafts:
+                source = max(drafts, key=lambda s: acceptance.rate(s, drafts[s].streak))
+                draft = drafts[source].token
+                probability *= acceptance.rate(source, drafts[source].streak)
+            # The last token within the limit is chosen after the one before it and needs no pass.
             room = len(text) + 1 < rules.max_new_tokens
-            if draft is None or draft in rules.stops or chance < threshold or not room:
-                self._choices.append(Choice(state, guesses, None, None))
-                return self._choices
-            self._choices.append(Choice(state, guesses, source, draft))
+            likely = probability >= threshold
+            if draft is None or draft in rules.stop_ids or not likely or not room:
+                self._positions.append(DraftPosition(state, drafts, None, None))
+                return self._positions
+            self._positions.append(DraftPosition(state, drafts, source, draft))
             text.append(draft)
-            state = rules.automaton.steps[state][draft]
-            _update(streaks, guesses, draft)
+            state = rules.automaton.transitions[state][draft]
+            _update_streaks(streaks, drafts, draft)
 
-    def fed(self) -> list[int]:
-        """The tokens to compute: those known and not cached, then the drafts."""
-        drafts = [choice.draft for choice in self._choices if choice.draft is not None]
-        return self._known[self.cached :] + drafts
+    def input_tokens(self) -> list[int]:
+        """Return the tokens to compute: those known but not cached, then the drafts."""
+        drafts = [position.draft for position in self._positions if position.draft is not None]
+        return self._tokens[self.cached :] + drafts
 
-    def settle(
-        self, answers: Sequence[int], acceptance: Acceptance, statistics: Statistics
-    ) -> None:
-        """Take the answers to the open choices, up to the first that differs from its draft."""
-        answer = iter(answers)
-        self.cached = len(self._known)
-        statistics.proposed.update(choice.source for choice in self._choices if choice.source)
-        for choice in self._choices:
-            token = self._rules.automaton.only[choice.state]
+    def verify(self, chosen: Sequence[int], acceptance: Acceptance, statistics: Statistics) -> None:
+        """Append the tokens that the model chose, up to the first that differs from its draft.
+
+        With drafts 5 6 7 and chosen tokens 5 6 8 9, the tokens 5 6 8 are appended, 5 and 6 are
+        cached, and 9, which followed the rejected 7, is ignored.
+        """
+        remaining = iter(chosen)
+        self.cached = len(self._tokens)
+        statistics.proposed.update(
+            position.source for position in self._positions if position.source
+        )
+        for position in self._positions:
+            token = self._rules.automaton.single_token[position.state]
             if token is None:
-                token = next(answer)
-            for source, guess in choice.guesses.items():
-                acceptance.observe(source, guess.streak, right=guess.token == token)
-            _update(self._streaks, choice.guesses, token)
+                token = next(remaining)
+            for source, draft in position.drafts.items():
+                acceptance.observe(source, draft.streak, right=draft.token == token)
+            _update_streaks(self._streaks, position.drafts, token)
             self._append(token)
-            if self.done or token != choice.draft:
+            if self.done or token != position.draft:
                 break
             self.cached += 1
-            if choice.source:
-                statistics.accepted[choice.source] += 1
-        self._follow()
+            if position.source:
+                statistics.accepted[position.source] += 1
+        self._append_forced()
 
-    def _guesses(self, text: list[int], state: int, streaks: Counter[str]) -> dict[str, Guess]:
+    def _drafts(self, text: list[int], state: int, streaks: Counter[str]) -> dict[str, DraftToken]:
         automaton = self._rules.automaton
-        if automaton.only[state] is not None:
+        if automaton.single_token[state] is not None:
             return {}
-        proposed = {name: draft(text) for name, draft in self._drafts.items()}
-        proposed["expression"] = automaton.forced[state]
+        proposed = {name: draft(text) for name, draft in self._draft_functions.items()}
+        proposed["expression"] = automaton.forced_text[state]
         return {
-            name: Guess(token, streaks[name])
+            name: DraftToken(token, streaks[name])
             for name, token in proposed.items()
-            if token is not None and token in automaton.steps[state]
+            if token is not None and token in automaton.transitions[state]
         }
 
     def _append(self, token: int) -> None:
-        if token in self._rules.stops:
+        if token in self._rules.stop_ids:
             self.done = self.finished = True
             return
-        self._known.append(token)
-        self._state = self._rules.automaton.steps[self._state][token]
-        self.done = len(self._known) - len(self.prompt) == self._rules.max_new_tokens
+        self._tokens.append(token)
+        self._state = self._rules.automaton.transitions[self._state][token]
+        self.done = len(self._tokens) - len(self.prompt) == self._rules.max_new_tokens
 
-    def _follow(self) -> None:
-        """Append what is the only allowed token: no model need be asked."""
-        while not self.done and (token := self._rules.automaton.only[self._state]) is not None:
+    def _append_forced(self) -> None:
+        """Append tokens that are the only allowed ones; the model need not be run for them."""
+        single = self._rules.automaton.single_token
+        while not self.done and (token := single[self._state]) is not None:
             self._append(token)
 
 
-def _update(streaks: Counter[str], guesses: Mapping[str, Guess], token: int) -> None:
-    """Right guesses lengthen a source's streak, wrong ones end it."""
-    for source, guess in guesses.items():
-        streaks[source] = guess.streak + 1 if guess.token == token else 0
+def _update_streaks(streaks: Counter[str], drafts: Mapping[str, DraftToken], token: int) -> None:
+    """Lengthen the streaks of the sources whose draft was right, end those of the others."""
+    for source, draft in drafts.items():
+        streaks[source] = draft.streak + 1 if draft.token == token else 0

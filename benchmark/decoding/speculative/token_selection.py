@@ -1,4 +1,4 @@
-"""The likeliest allowed token, with what the automaton allows kept on the device."""
+"""Selects the likeliest allowed token; what the automaton allows is kept on the device."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.batch import Question
+from benchmark.decoding.speculative.batch import NextTokenRequest
 from benchmark.decoding.speculative.linears import PackedLinear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _FEW = 64
-"""So many allowed tokens are scored by themselves rather than with the whole vocabulary."""
+"""Up to this many allowed tokens are scored on their own, not with the whole vocabulary."""
 
-_AT_ONCE = 128
-"""Of so many places the whole vocabulary is scored at once: 25 MB of logits for 50,000 tokens."""
+_CHUNK = 128
+"""At this many positions at once the whole vocabulary is scored: 25 MB for 50,000 tokens."""
 
 
-class Head:
-    """What makes logits of hidden states: the output embeddings, and a soft cap on some models."""
+class OutputHead:
+    """Makes logits of hidden states: output embeddings, and a soft cap if the model has one."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         """Take a model's head."""
@@ -31,16 +31,16 @@ class Head:
         dense = self._layer.dense if isinstance(self._layer, PackedLinear) else self._layer
         self.device: torch.device = dense.weight.device
         self._dense = dense
-        # A GPU has the whole vocabulary sooner than the rows of some of it.
-        self.picks = type(dense) is torch.nn.Linear and self.device.type == "cpu"
-        """Whether some tokens' logits can be had by themselves, cheaper than all."""
+        # On a GPU the whole vocabulary is faster than gathering some of its rows.
+        self.scores_subsets = type(dense) is torch.nn.Linear and self.device.type == "cpu"
+        """Whether the logits of some tokens are cheaper than those of all."""
 
-    def all(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (places, vocabulary), of hidden states, shape (places, hidden size)."""
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return logits, shape (n, vocabulary), of hidden states, shape (n, hidden size)."""
         return self._capped(self._layer(hidden)).float()
 
-    def some(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """The logits of some tokens at each place; like ``tokens`` of shape (places, tokens)."""
+    def logits_of(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits of some tokens at each position, shape of ``tokens``: (n, tokens)."""
         weight, bias = self._dense.weight, self._dense.bias
         logits = (weight[tokens] @ hidden[:, :, None]).squeeze(-1)
         if bias is not None:
@@ -51,59 +51,61 @@ class Head:
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
 
-class Chooser:
-    """Runs a model's head only where a choice is open, and no further than it is open."""
+class TokenSelector:
+    """Runs a model's head only for requests, and only for the tokens they allow if those are few.
 
-    def __init__(self, automaton: Automaton, head: Head) -> None:
-        """Prepare what each state allows, on the device of the head."""
+    States that allow the same tokens share one set of them.
+    """
+
+    def __init__(self, automaton: Automaton, head: OutputHead) -> None:
+        """Put the sets of allowed tokens on the device of the head."""
         self._head = head
-        self._set_of: list[int] = []
-        """By state, which of the distinct sets of allowed tokens it has."""
+        self._set_of_state: list[int] = []
         numbers: dict[frozenset[int], int] = {}
-        for steps in automaton.steps:
-            self._set_of.append(numbers.setdefault(frozenset(steps), len(numbers)))
+        for transitions in automaton.transitions:
+            self._set_of_state.append(numbers.setdefault(frozenset(transitions), len(numbers)))
         self._allowed = [torch.tensor(sorted(tokens), device=head.device) for tokens in numbers]
-        self._penalties: dict[int, torch.Tensor] = {}
+        self._biases: dict[int, torch.Tensor] = {}
 
-    def choose(self, hidden: torch.Tensor, questions: Sequence[Question]) -> list[int]:
-        """The answers; ``hidden`` has shape (tokens of the pass, hidden size)."""
-        answers = [0] * len(questions)
-        sets = [self._set_of[question.state] for question in questions]
-        few = [self._head.picks and len(self._allowed[number]) <= _FEW for number in sets]
-        for which, choose in ((True, self._among_few), (False, self._among_all)):
-            asked = [i for i, is_few in enumerate(few) if is_few is which]
-            if asked:
-                places = torch.tensor([questions[i].token for i in asked], device=hidden.device)
-                found = choose(hidden[places], [sets[i] for i in asked])
-                for i, answer in zip(asked, found.tolist(), strict=True):
-                    answers[i] = answer
-        return answers
+    def select(self, hidden: torch.Tensor, requests: Sequence[NextTokenRequest]) -> list[int]:
+        """Return a token per request; ``hidden`` has shape (tokens of the pass, hidden size)."""
+        selected = [0] * len(requests)
+        sets = [self._set_of_state[request.state] for request in requests]
+        few = [self._head.scores_subsets and len(self._allowed[n]) <= _FEW for n in sets]
+        for by_subset, select in ((True, self._among_few), (False, self._among_all)):
+            indices = [i for i, is_few in enumerate(few) if is_few is by_subset]
+            if indices:
+                positions = torch.tensor([requests[i].token for i in indices], device=hidden.device)
+                tokens = select(hidden[positions], [sets[i] for i in indices])
+                for i, token in zip(indices, tokens.tolist(), strict=True):
+                    selected[i] = token
+        return selected
 
     def _among_few(self, hidden: torch.Tensor, sets: Sequence[int]) -> torch.Tensor:
-        """Score the allowed tokens of each place, padded to as many."""
+        """Score the allowed tokens of each position, padded to the largest set."""
         tokens = torch.nn.utils.rnn.pad_sequence(
             [self._allowed[number] for number in sets], batch_first=True, padding_value=-1
         )
-        logits = self._head.some(hidden, tokens.clamp(min=0))
-        # In ascending order: of equals argmax gives the first, which is the lowest token.
+        logits = self._head.logits_of(hidden, tokens.clamp(min=0))
+        # In ascending order: of equals argmax returns the first, which is the lowest token.
         best = logits.masked_fill(tokens < 0, -torch.inf).argmax(-1, keepdim=True)
         return tokens.gather(1, best).squeeze(1)
 
     def _among_all(self, hidden: torch.Tensor, sets: Sequence[int]) -> torch.Tensor:
-        """Score the whole vocabulary, for so many places at a time that memory stays small."""
+        """Score the whole vocabulary, in chunks of positions that keep memory small."""
         best = []
-        for start in range(0, len(sets), _AT_ONCE):
-            logits = self._head.all(hidden[start : start + _AT_ONCE])
-            numbers = sets[start : start + _AT_ONCE]
-            penalties = [self._penalty(number, logits.shape[-1]) for number in numbers]
-            best.append((logits + torch.stack(penalties)).argmax(-1))
+        for start in range(0, len(sets), _CHUNK):
+            logits = self._head.logits(hidden[start : start + _CHUNK])
+            numbers = sets[start : start + _CHUNK]
+            biases = [self._bias(number, logits.shape[-1]) for number in numbers]
+            best.append((logits + torch.stack(biases)).argmax(-1))
         return torch.cat(best)
 
-    def _penalty(self, number: int, vocabulary: int) -> torch.Tensor:
-        """0 for what the set allows and minus infinity for the rest, shape (vocabulary,)."""
-        if number not in self._penalties:
+    def _bias(self, number: int, vocabulary: int) -> torch.Tensor:
+        """Return 0 for the tokens of the set and minus infinity for others, by token id."""
+        if number not in self._biases:
             allowed = self._allowed[number]
-            penalty = torch.full((vocabulary,), -torch.inf, device=allowed.device)
-            penalty[allowed] = 0
-            self._penalties[number] = penalty
-        return self._penalties[number]
+            bias = torch.full((vocabulary,), -torch.inf, device=allowed.device)
+            bias[allowed] = 0
+            self._biases[number] = bias
+        return self._biases[number]

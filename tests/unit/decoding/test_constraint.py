@@ -1,11 +1,11 @@
-"""Which tokens may come next, against an independent regular expression library.
+"""Allowed tokens, compared with an independent regular expression library.
 
-The oracle is the third-party ``regex`` module, which can tell the prefix of a match from a text
-that can never become one. It works on bytes, like tokens, which may end within a character.
+The oracle is the third-party ``regex`` module, which can recognize the prefix of a match. It works
+on bytes, as tokens do, which may end within a character.
 
-The constraint equals the oracle for expressions like the paper's: after any text at most one
-place of the expression is next, and a match goes on only to further matches, if at all. The
-tests of what outlines-core does with other expressions say why.
+The constraint equals the oracle for deterministic expressions whose matches are extended only
+through further matches, such as the paper's. Other tests show what outlines-core does with other
+expressions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     r"x(yz)*w": ("xyzw",),
     r"": ("",),
 }
-"""Expressions with matches that between them go every way of the expression."""
+"""Expressions with matches that together take every branch of the expression."""
 
 FINITE = ("ab|cd", "a{1,3}b?", "(ab|cd)e?f", "é(è|日)", "a?")
 """Expressions with matches of six bytes at most."""
@@ -40,10 +40,10 @@ EOS = 1000
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[str, dict[int, bytes]]:
-    """An expression and a vocabulary that can write every character it needs.
+    """An expression and a vocabulary that can spell its matches.
 
-    Besides single bytes it has parts of matches, within characters too, arbitrary bytes, empty
-    tokens and several tokens with the same bytes; its ids have gaps, in one of which EOS is.
+    In addition to single bytes it has parts of matches, also within characters, arbitrary bytes,
+    empty tokens and several tokens with the same bytes. Its ids have gaps, and EOS is in one.
     """
     expression = draw(st.sampled_from(sorted(EXAMPLES)))
     match = st.sampled_from([example.encode() for example in EXAMPLES[expression]])
@@ -60,7 +60,7 @@ def cases(draw: st.DrawFn) -> tuple[str, dict[int, bytes]]:
 
 
 def _allowed(expression: str, token_bytes: Mapping[int, bytes], text: bytes) -> frozenset[int]:
-    """The ids that may follow the text, by the oracle."""
+    """Return the ids that may follow the text, by the oracle."""
     pattern = regex.compile(expression.encode())
     follow = {
         token_id
@@ -71,10 +71,13 @@ def _allowed(expression: str, token_bytes: Mapping[int, bytes], text: bytes) -> 
 
 
 @given(case=cases(), data=st.data())
-def test_allowed_is_what_leads_to_a_match(
+def test_allowed_tokens_lead_to_a_match(
     case: tuple[str, dict[int, bytes]], data: st.DataObject
 ) -> None:
-    """A token is allowed exactly when the text with it is the beginning of a match, EOS at one."""
+    """A token is allowed if and only if the text with it is the prefix of a match.
+
+    EOS is allowed if and only if the text is a match.
+    """
     expression, token_bytes = case
     constraint = Constraint(expression, token_bytes, EOS)
     path: tuple[int, ...] = ()
@@ -88,7 +91,7 @@ def test_allowed_is_what_leads_to_a_match(
 
 
 def _reachable(expression: str, token_bytes: Mapping[int, bytes]) -> Iterator[tuple[int, ...]]:
-    """Every path of allowed tokens, by the oracle; there are finitely many."""
+    """Yield every path of allowed tokens, by the oracle; there are finitely many."""
     paths: list[tuple[int, ...]] = [()]
     while paths:
         path = paths.pop()
@@ -109,11 +112,11 @@ def _reachable(expression: str, token_bytes: Mapping[int, bytes]) -> Iterator[tu
         max_size=7,
     ),
 )
-def test_a_vocabulary_that_lacks_something(expression: str, tokens: list[bytes]) -> None:
-    """It is refused exactly when allowed tokens can lead to where nothing is allowed.
+def test_incomplete_vocabulary(expression: str, tokens: list[bytes]) -> None:
+    """A vocabulary is refused if and only if allowed tokens can lead to a dead end.
 
-    Whether the vocabulary can finish a match is not looked at: where it is not refused, a token
-    is allowed exactly when the text with it is the beginning of a match in any spelling.
+    Whether the vocabulary can finish a match is not checked: otherwise a token is allowed if and
+    only if the text with it is the prefix of a match.
     """
     token_bytes = dict(enumerate(tokens))
     texts = {
@@ -129,36 +132,36 @@ def test_a_vocabulary_that_lacks_something(expression: str, tokens: list[bytes])
 
 
 def test_a_dead_end_refuses_the_whole_vocabulary() -> None:
-    """One way without an end is enough, though another way leads to a match."""
+    """One dead end is enough, even if another path leads to a match."""
     token_bytes = {0: b"a", 1: b"b", 2: b"c"}
     Constraint("ab|c", token_bytes, EOS)
     with pytest.raises(ModelError, match="incompatible"):
         Constraint("ab|cd", token_bytes, EOS)
 
 
-def test_a_circle_without_a_way_out_is_allowed() -> None:
-    """A vocabulary that can go on for ever but never finish is not refused."""
+def test_endless_loop_is_allowed() -> None:
+    """A vocabulary that can continue forever but never finish is not refused."""
     constraint = Constraint("ax*b", {0: b"a", 1: b"x"}, EOS)
     assert constraint.allowed((0, 1, 1)) == {1}
 
 
 @pytest.mark.parametrize("path", [(1,), (0, 0), (0, 1, 0), (5,), (0, 1, EOS), (EOS,)])
 def test_a_path_that_is_not_allowed(path: tuple[int, ...]) -> None:
-    """A path that leaves the expression, has an unknown id or goes on after EOS is an error."""
+    """A path that leaves the expression, has an unknown id or continues after EOS is an error."""
     constraint = Constraint("ab", {0: b"a", 1: b"b"}, EOS)
     with pytest.raises(ValueError, match="No next state"):
         constraint.allowed(path)
 
 
 def test_ids_with_the_same_bytes_are_all_allowed() -> None:
-    """Where several ids spell the same, the model chooses."""
+    """If several ids have the same bytes, the model chooses."""
     constraint = Constraint("A+", {3: b"A", 7: b"A", 9: b"AA", 11: b"B"}, EOS)
     assert constraint.allowed(()) == {3, 7, 9}
     assert constraint.allowed((7,)) == {3, 7, 9, EOS}
 
 
 def test_bytes_within_a_character() -> None:
-    """Tokens that end within a character are allowed where the character is."""
+    """Tokens that end within a character are allowed where that character is."""
     token_bytes = {0: b"\xe6", 1: b"\x97", 2: b"\xa5", 3: b"\x97\xa5", 4: "日".encode()}
     constraint = Constraint("日", token_bytes, EOS)
     assert constraint.allowed(()) == {0, 4}
@@ -167,17 +170,17 @@ def test_bytes_within_a_character() -> None:
     assert constraint.allowed((0, 3)) == {EOS}
 
 
-def test_eos_is_no_text() -> None:
-    """The bytes of EOS itself are never text, even where they would match."""
+def test_eos_is_not_text() -> None:
+    """The bytes of EOS are never text, even if they would match."""
     constraint = Constraint("a+", {0: b"a", EOS: b"a"}, EOS)
     assert constraint.allowed(()) == {0}
     assert constraint.allowed((0,)) == {0, EOS}
 
 
 def test_earlier_alternatives_win() -> None:
-    """What the expression would only match by a later alternative is not allowed.
+    """A match of a later alternative is not allowed if an earlier one matches a prefix of it.
 
-    As in a search, outlines-core stops looking where an earlier alternative has matched.
+    As in a search, outlines-core stops where an earlier alternative has matched.
     """
     token_bytes = {0: b"a", 1: b"b"}
     assert Constraint("a|ab", token_bytes, EOS).allowed((0,)) == {EOS}
@@ -185,10 +188,10 @@ def test_earlier_alternatives_win() -> None:
 
 
 def test_a_match_is_not_left_by_one_byte() -> None:
-    """From a match, a token is not allowed when its last byte is what leaves the match.
+    """At a match, a token is not allowed if its last byte leaves the match.
 
-    outlines-core takes the match of the text before that byte for one of the text with it. So a
-    longer match is only reached over matches, or by a longer token.
+    outlines-core takes the match of the text before that byte for a match of the text with it. So
+    a longer match is reached only through other matches, or by a longer token.
     """
     token_bytes = {0: b"x", 1: b"y", 2: b"z", 3: b"yz"}
     assert Constraint("x(yz)?", token_bytes, EOS).allowed((0,)) == {3, EOS}
@@ -196,7 +199,7 @@ def test_a_match_is_not_left_by_one_byte() -> None:
 
 
 @pytest.mark.parametrize("expression", ["[", "a(?=b)b", r"(a)\1"])
-def test_an_expression_that_cannot_be_compiled(expression: str) -> None:
-    """What is no expression, or looks around, is refused."""
+def test_invalid_expression(expression: str) -> None:
+    """An invalid expression, or one with look-around or back-references, is refused."""
     with pytest.raises(ModelError, match="DFA"):
         Constraint(expression, {0: b"a", 1: b"b"}, EOS)

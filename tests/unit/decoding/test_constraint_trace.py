@@ -1,4 +1,4 @@
-"""What a constraint allows along an answer."""
+"""The sets of allowed tokens along an answer."""
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.constraint_trace import FORBIDDEN, ConstraintTrace
@@ -9,27 +9,27 @@ CONSTRAINT = Constraint(r"a( a| b)*\.", SPELLINGS | {6: b" "}, EOS)
 
 
 def test_sets_are_those_of_the_constraint_itself() -> None:
-    """At every token of an answer the set is what the constraint allows after those before."""
-    walker = ConstraintTrace(CONSTRAINT)
+    """At every token of an answer the set is what the constraint allows after the earlier ones."""
+    trace = ConstraintTrace(CONSTRAINT)
     for answer in ((1, 6, 2, 5, 4, EOS), (1, 5, 6, 1, 4, EOS), (1, 4)):
-        numbers = walker.along(answer)
+        numbers = trace.set_numbers(answer)
         assert len(numbers) == len(answer)
-        for place, number in enumerate(numbers):
-            assert set(walker.sets[number]) == CONSTRAINT.allowed(answer[:place])
+        for position, number in enumerate(numbers):
+            assert set(trace.sets[number]) == CONSTRAINT.allowed(answer[:position])
 
 
 def test_equal_sets_have_one_number() -> None:
-    """Sets are numbered as they are met, and met again they keep their number."""
-    walker = ConstraintTrace(CONSTRAINT)
-    first = walker.along((1, 5, 5, 4, EOS))
-    assert first == walker.along((1, 5, 5, 4, EOS))
+    """Sets are numbered in order of first occurrence and keep their number."""
+    trace = ConstraintTrace(CONSTRAINT)
+    first = trace.set_numbers((1, 5, 5, 4, EOS))
+    assert first == trace.set_numbers((1, 5, 5, 4, EOS))
     assert first[2] == first[3]
-    assert len(set(walker.sets)) == len(walker.sets)
+    assert len(set(trace.sets)) == len(trace.sets)
 
 
-def test_what_is_not_allowed_ends_the_walk() -> None:
-    """The set at a forbidden token is known, what would come after it is not."""
-    walker = ConstraintTrace(CONSTRAINT)
-    numbers = walker.along((1, 2, 5, 4))
-    assert set(walker.sets[numbers[1]]) == CONSTRAINT.allowed((1,))
+def test_forbidden_token_ends_the_trace() -> None:
+    """The set at a forbidden token is numbered; later positions are forbidden."""
+    trace = ConstraintTrace(CONSTRAINT)
+    numbers = trace.set_numbers((1, 2, 5, 4))
+    assert set(trace.sets[numbers[1]]) == CONSTRAINT.allowed((1,))
     assert numbers[2:] == (FORBIDDEN, FORBIDDEN)

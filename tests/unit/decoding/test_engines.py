@@ -1,4 +1,4 @@
-"""The engines by name."""
+"""Engines by name."""
 
 from collections.abc import Callable
 
@@ -14,15 +14,15 @@ LIMITS = DecodingLimits(batch_size=1, max_new_tokens=1)
 
 @pytest.mark.parametrize("name", ["speculative", "outlines", "unconstrained"])
 def test_known_engine(name: str) -> None:
-    """The default, the paper's engine and its ablation are there, each with a word about it."""
+    """The default, the paper's engine and its ablation exist and have a description."""
     assert check_engine(name) == name
-    assert ENGINES[name]
+    assert ENGINES[name].about
 
 
 def test_unknown_engine(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """An engine that does not exist is refused with those that do, checked or created."""
+    """An unknown engine is refused with the list of engines, when checked and when created."""
     with pytest.raises(
         SettingError, match="no engine 'magic'; choose one of speculative, outlines, "
     ):
@@ -34,7 +34,7 @@ def test_unknown_engine(
 def test_only_the_constrained_engine_compiles_the_expression(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """An expression that cannot be compiled stops the paper's engine and not the ablation."""
+    """An invalid expression is an error for the paper's engine and not for the ablation."""
     model, tokenizer = tiny_model("llama", 348, 1), tiny_tokenizer()
     with pytest.raises(ModelError):
         create_engine("outlines", model, tokenizer, LIMITS, "[")
@@ -48,17 +48,19 @@ def test_a_tokenizer_of_another_model_is_refused(
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 348, tokenizer.eos_id)
     check_prompts(model, tokenizer, [(0, 347), (1,)], LIMITS)
-    with pytest.raises(ModelError, match=r"^tiny: its tokenizer gives id 348, .* 348 embeddings"):
+    with pytest.raises(
+        ModelError, match=r"^tiny: its tokenizer produces id 348, .* 348 embeddings"
+    ):
         check_prompts(model, tokenizer, [(0, 1), (348, 2)], LIMITS)
     small = tiny_model("llama", tokenizer.eos_id, 0)
-    with pytest.raises(ModelError, match=f"gives id {tokenizer.eos_id}, "):
+    with pytest.raises(ModelError, match=f"produces id {tokenizer.eos_id}, "):
         check_prompts(small, tokenizer, [(0,)], LIMITS)
 
 
 def test_a_model_with_too_few_positions_is_refused(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """Prompt and answer must fit into the positions of the model: 4096 here."""
+    """Prompt and answer must fit into the model's positions, here 4096."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 348, tokenizer.eos_id)
     check_prompts(model, tokenizer, [(0,) * 4000, (0,)], DecodingLimits(1, 96))
@@ -69,7 +71,7 @@ def test_a_model_with_too_few_positions_is_refused(
 def test_ids_without_a_logit_are_left_out_of_the_constraint(
     tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """A tokenizer may have more ids than the weights: only those with a logit are allowed."""
+    """If the tokenizer has more ids than the weights, only those with a logit are allowed."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 300, tokenizer.eos_id)
     engine = create_engine("outlines", model, tokenizer, DecodingLimits(1, 5), "[a-z ]+")

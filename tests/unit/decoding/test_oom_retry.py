@@ -1,4 +1,4 @@
-"""Out of memory: half the batch, and on, until not even one prompt fits."""
+"""Out of memory: the batch is halved until a single prompt does not fit."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from benchmark.records import Completion, TokenIds
 
 @dataclass
 class Device:
-    """Memory for so many prompts at a time, and what was decoded on it."""
+    """A device with memory for ``capacity`` prompt tokens, and the prompts decoded on it."""
 
     capacity: int
     error: type[RuntimeError] = torch.OutOfMemoryError
@@ -26,7 +26,7 @@ class Device:
     decoded: list[int] = field(default_factory=list)
 
     def engine(self, limits: DecodingLimits) -> Engine:
-        """An engine that runs out of memory with more prompts than fit."""
+        """Return an engine that runs out of memory if a batch does not fit."""
         return _Engine(self, limits)
 
 
@@ -42,9 +42,9 @@ class _Engine:
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
     ) -> Iterator[list[tuple[int, Completion]]]:
-        wanted = [i for i in range(len(prompts)) if i not in done]
-        for start in range(0, len(wanted), self.limits.batch_size):
-            batch = wanted[start : start + self.limits.batch_size]
+        pending = [i for i in range(len(prompts)) if i not in done]
+        for start in range(0, len(pending), self.limits.batch_size):
+            batch = pending[start : start + self.limits.batch_size]
             if sum(len(prompts[i]) for i in batch) > self.device.capacity:
                 raise self.device.error(self.device.message)
             self.device.decoded += batch
@@ -55,8 +55,8 @@ LIMITS = DecodingLimits(32, 10)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def little_garbage() -> Iterator[None]:
-    """Every lack of memory collects garbage, among all objects of the libraries that are loaded."""
+def frozen_garbage() -> Iterator[None]:
+    """Exclude the libraries' objects from garbage collection, which runs at every retry."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -68,28 +68,28 @@ def little_garbage() -> Iterator[None]:
     skip=st.sets(st.integers(0, 60)),
 )
 def test_every_prompt_is_decoded_once(lengths: list[int], capacity: int, skip: set[int]) -> None:
-    """Whatever fits, each prompt that is wanted is decoded exactly once, with its own answer."""
+    """For any capacity, each pending prompt is decoded exactly once, with its own answer."""
     device = Device(capacity)
     prompts = [(0,) * length for length in lengths]
     engine = OomRetry(device.engine, LIMITS)
-    found = [pair for batch in engine.generate(prompts, skip) for pair in batch]
-    wanted = [i for i in range(len(prompts)) if i not in skip]
-    assert sorted(i for i, _ in found) == wanted
-    assert sorted(device.decoded) == wanted
-    assert all(completion.text == str(i) for i, completion in found)
+    decoded = [pair for batch in engine.generate(prompts, skip) for pair in batch]
+    pending = [i for i in range(len(prompts)) if i not in skip]
+    assert sorted(i for i, _ in decoded) == pending
+    assert sorted(device.decoded) == pending
+    assert all(completion.text == str(i) for i, completion in decoded)
     assert engine.batch_sizes == [32 // 2**n for n in range(len(engine.batch_sizes))]
 
 
 def test_batches_are_halved_only_as_far_as_needed() -> None:
-    """Ten prompts fit: 32 and 16 do not, 8 does; the sizes are told."""
+    """If ten prompts fit, batches of 32 and 16 fail and 8 works; the sizes are recorded."""
     engine = OomRetry(Device(10).engine, LIMITS)
     assert len(list(engine.generate([(0,)] * 32))) == 4
     assert engine.batch_sizes == [32, 16, 8]
     assert engine.composition == {"rows": 8}
 
 
-def test_what_never_fits_is_an_error_that_says_what_to_do() -> None:
-    """With one prompt at a time there is nothing to halve."""
+def test_single_prompt_that_does_not_fit() -> None:
+    """A batch of one cannot be halved: the error says what to do."""
     engine = OomRetry(Device(1).engine, LIMITS)
     with pytest.raises(ModelError, match="one prompt at a time; use --dtype bfloat16"):
         list(engine.generate([(0, 0)]))
@@ -97,7 +97,7 @@ def test_what_never_fits_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_the_cpu_allocator_counts_too() -> None:
-    """On a CPU torch raises a plain RuntimeError when memory is out: the real one is told."""
+    """On a CPU torch raises a plain RuntimeError, which is recognized as out of memory."""
     with pytest.raises(RuntimeError) as real:
         torch.empty(10**16)
     device = Device(10, RuntimeError, str(real.value))
@@ -105,8 +105,8 @@ def test_the_cpu_allocator_counts_too() -> None:
     assert len([pair for batch in engine.generate([(0,)] * 32) for pair in batch]) == 32
 
 
-def test_other_errors_are_no_lack_of_memory() -> None:
-    """An error of the model goes up as it is."""
+def test_other_errors_are_not_retried() -> None:
+    """Any other error of the model is raised unchanged."""
     engine = OomRetry(Device(10, RuntimeError, "shapes do not match").engine, LIMITS)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         list(engine.generate([(0,)] * 32))

@@ -1,4 +1,4 @@
-"""Named protocols, and what may be changed of them."""
+"""Named protocols and their limits."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_paper_protocol() -> None:
 
 
 def test_default_protocol() -> None:
-    """The default protocol does not cut where the paper's does, and refuses to cut at all."""
+    """The default protocol has a higher limit than the paper's and refuses to cut answers."""
     default = protocol("default")
     assert default.limits.max_new_tokens > protocol("paper").limits.max_new_tokens
     assert default.whole_answers
@@ -36,7 +36,7 @@ def test_default_protocol() -> None:
     ],
 )
 def test_dtype_by_device(device: str, dtype: str) -> None:
-    """The default dtype goes by the kind of device; other accelerators run what CUDA runs."""
+    """The default dtype depends on the kind of device; other accelerators use that of CUDA."""
     assert protocol("default").dtype(device) == dtype
 
 
@@ -56,10 +56,10 @@ def test_dtypes_can_be_loaded(name: str) -> None:
         (1, 1, DecodingLimits(1, 1)),
     ],
 )
-def test_limits_that_are_given_win(
+def test_changed_limits(
     batch_size: int | None, max_new_tokens: int | None, expected: DecodingLimits
 ) -> None:
-    """A limit that is given replaces the protocol's."""
+    """A limit that is not None replaces the protocol's."""
     assert protocol("paper").limits.changed(batch_size, max_new_tokens) == expected
 
 
@@ -68,12 +68,12 @@ def test_limits_that_are_given_win(
     [(0, None, "--batch-size 0"), (None, 0, "--max-new-tokens 0"), (4, -1, "--max-new-tokens -1")],
 )
 def test_limits_below_one(batch_size: int | None, max_new_tokens: int | None, option: str) -> None:
-    """A limit below 1 is refused by the name of its option."""
+    """A limit below 1 is refused, and the error names the option."""
     with pytest.raises(SettingError, match=f"^{option}: at least 1 is needed$"):
         protocol("paper").limits.changed(batch_size, max_new_tokens)
 
 
 def test_unknown_protocol() -> None:
-    """A protocol that does not exist is refused with those that do."""
+    """An unknown protocol is refused with the list of protocols."""
     with pytest.raises(SettingError, match="no protocol 'fast'; choose one of default, paper"):
         protocol("fast")

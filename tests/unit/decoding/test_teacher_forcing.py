@@ -1,4 +1,4 @@
-"""Log-probabilities along answers, against one plain forward pass a token."""
+"""Log-probabilities along answers, compared with one plain forward pass per token."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.decoding.teacher_forcing import ForcedSequence, forced
+from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,9 +21,9 @@ ROWS = [
 
 
 def _naive(model: "PreTrainedModel", row: ForcedSequence) -> torch.Tensor:
-    """Shape (tokens of the answer, vocabulary): a pass for each, nothing padded, nothing kept."""
+    """Return shape (answer tokens, vocabulary): a pass per token, without padding or cache."""
     with torch.inference_mode():
-        texts = [[*row.prompt, *row.answer[:place]] for place in range(len(row.answer))]
+        texts = [[*row.prompt, *row.answer[:count]] for count in range(len(row.answer))]
         last = [model(torch.tensor([text]), use_cache=False).logits[0, -1] for text in texts]
     return torch.stack(last).log_softmax(-1)
 
@@ -33,25 +33,29 @@ def _naive(model: "PreTrainedModel", row: ForcedSequence) -> torch.Tensor:
 def test_values_are_those_of_plain_passes(
     tiny_model: Callable[..., "PreTrainedModel"], architecture: str, batch_size: int
 ) -> None:
-    """In batches of any size, own token and likeliest others have the values of single passes."""
+    """In batches of any size, values are those of single passes."""
     model = tiny_model(architecture, 60, 1)
-    batches = list(forced(model, ROWS, others=3, batch_size=batch_size, pad_id=1))
+    batches = list(teacher_forced_log_probs(model, ROWS, others=3, batch_size=batch_size, pad_id=1))
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    found = list(chain.from_iterable(batches))
-    for row, each in zip(ROWS, found, strict=True):
+    results = list(chain.from_iterable(batches))
+    for row, result in zip(ROWS, results, strict=True):
         expected = _naive(model, row)
-        assert each.ids.shape == each.values.shape == (len(row.answer), 4)
-        assert each.ids[:, 0].tolist() == list(row.answer)
-        for ids, values, place in zip(each.ids, each.values, expected, strict=True):
-            np.testing.assert_allclose(values, place[torch.tensor(ids).long()].numpy(), atol=1e-4)
-            others = [i for i in place.argsort(descending=True).tolist() if i != ids[0]]
+        assert result.ids.shape == result.values.shape == (len(row.answer), 4)
+        assert result.ids[:, 0].tolist() == list(row.answer)
+        for ids, values, log_probs in zip(result.ids, result.values, expected, strict=True):
+            np.testing.assert_allclose(
+                values, log_probs[torch.tensor(ids).long()].numpy(), atol=1e-4
+            )
+            others = [i for i in log_probs.argsort(descending=True).tolist() if i != ids[0]]
             assert ids[1:].tolist() == others[:3]
 
 
-def test_more_others_than_tokens_are_all_of_them(
+def test_small_vocabulary(
     tiny_model: Callable[..., "PreTrainedModel"],
 ) -> None:
-    """A vocabulary of five has four others at most."""
-    found = next(forced(tiny_model("llama", 5, 1), [ForcedSequence((2, 3), (4,))], 9, 1, 1))
-    assert sorted(found[0].ids[0].tolist()) == [0, 1, 2, 3, 4]
-    assert np.exp(found[0].values).sum() == pytest.approx(1.0, abs=1e-5)
+    """A vocabulary of five tokens has at most four others."""
+    results = next(
+        teacher_forced_log_probs(tiny_model("llama", 5, 1), [ForcedSequence((2, 3), (4,))], 9, 1, 1)
+    )
+    assert sorted(results[0].ids[0].tolist()) == [0, 1, 2, 3, 4]
+    assert np.exp(results[0].values).sum() == pytest.approx(1.0, abs=1e-5)

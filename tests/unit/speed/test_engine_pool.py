@@ -1,4 +1,4 @@
-"""Opened engines: what is kept when one fails."""
+"""The engine pool, and what it keeps when an engine fails."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.speed import engine_pool as field
+from benchmark.speed import engine_pool
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement
 from benchmark.speed.specs import parse
@@ -16,7 +16,7 @@ PROMPTS = [(1, 2, 3), (1, 2, 4), (1, 5, 5, 5)]
 
 
 @pytest.fixture
-def material() -> SpeedInputs:
+def inputs() -> SpeedInputs:
     """Three prompts."""
     return SpeedInputs(
         model="model",
@@ -34,99 +34,93 @@ def material() -> SpeedInputs:
 
 @pytest.fixture
 def engines(fakes: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Fake engines in the place of processes."""
-    made: SimpleNamespace = fakes("fake_engines").FakeEngines()
-    monkeypatch.setattr(field, "EngineProcess", made.process)
-    return made
+    """Replace engine processes with fakes."""
+    fake: SimpleNamespace = fakes("fake_engines").FakeEngines()
+    monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
+    return fake
 
 
-def _measured(spec: str, places: range = range(18)) -> Measurement:
-    return Measurement(parse(spec, "float32", 4)[0], places)
+def _measured(spec: str, states: range = range(18)) -> Measurement:
+    return Measurement(parse(spec, "float32", 4)[0], states)
 
 
-def test_the_best_batch_size_is_found(material: SpeedInputs, engines: SimpleNamespace) -> None:
-    """The quickest of those that fit the number of states."""
+def test_the_best_batch_size_is_found(inputs: SpeedInputs, engines: SimpleNamespace) -> None:
+    """The fastest of the batch sizes up to the number of states is chosen."""
     engines.seconds = lambda label, size: abs(size - 15) + 1.0
-    ours, measured = EnginePool(material), _measured("speculative@best")
-    ours.open(measured)
-    said = list(ours.find_best(measured))
-    assert measured.tried == {8: 8.0, 16: 2.0}
+    pool, measured = EnginePool(inputs), _measured("speculative@best")
+    pool.open(measured)
+    lines = list(pool.find_best(measured))
+    assert measured.seconds_by_batch_size == {8: 8.0, 16: 2.0}
     assert (measured.spec.batch_size, measured.spec.best) == (16, False)
-    assert said[1] == "speculative@best: 2.000 seconds a state in batches of 16"
+    assert lines[1] == "speculative@best: 2.000 seconds per state in batches of 16"
 
 
-def test_a_size_that_fails_ends_the_search_and_not_the_engine(
-    material: SpeedInputs, engines: SimpleNamespace
-) -> None:
-    """What was measured before counts; the process, which the failure ended, is opened again."""
+def test_failing_size_ends_the_search_only(inputs: SpeedInputs, engines: SimpleNamespace) -> None:
+    """Smaller sizes count; the process, which the failure ended, is opened again."""
     full = BenchmarkError("out of memory")
-    # The first request is the one that opening makes.
+    # The first request is made by opening.
     engines.fault = lambda label, what, before: full if (what, before) == ("measure", 2) else None
-    ours, measured = EnginePool(material), _measured("speculative@best")
-    ours.open(measured)
-    said = list(ours.find_best(measured))
-    assert said[-1] == "speculative@best: not in batches of 16: out of memory"
+    pool, measured = EnginePool(inputs), _measured("speculative@best")
+    pool.open(measured)
+    lines = list(pool.find_best(measured))
+    assert lines[-1] == "speculative@best: batches of 16 failed: out of memory"
     assert (measured.spec.batch_size, measured.failure) == (8, None)
-    ours.ask(measured)
+    pool.run_round(measured)
     assert len(measured.rounds) == 1
-    ours.close()
+    pool.close()
     assert engines.open == []
 
 
-def test_where_no_size_goes_the_reason_is_told(
-    material: SpeedInputs, engines: SimpleNamespace
-) -> None:
-    """An engine that fails at the smallest is not measured."""
+def test_no_size_works(inputs: SpeedInputs, engines: SimpleNamespace) -> None:
+    """An engine that fails at the smallest size is not measured and has the reason."""
     engines.fault = lambda label, what, before: (
         BenchmarkError("no room") if what == "measure" and before else None
     )
-    ours, measured = EnginePool(material), _measured("speculative@best")
-    ours.open(measured)
-    assert len(list(ours.find_best(measured))) == 1
+    pool, measured = EnginePool(inputs), _measured("speculative@best")
+    pool.open(measured)
+    assert len(list(pool.find_best(measured))) == 1
     assert measured.failure == "no room"
 
 
-def test_a_failed_round_keeps_the_others(material: SpeedInputs, engines: SimpleNamespace) -> None:
-    """Its engine is not asked again, and the reason stands beside what it did."""
+def test_failed_round_keeps_earlier_rounds(inputs: SpeedInputs, engines: SimpleNamespace) -> None:
+    """The engine is not run again, and the reason is recorded with its rounds."""
     engines.fault = lambda label, what, before: (
         BenchmarkError("gone") if (what, before) == ("measure", 2) else None
     )
-    ours, measured = EnginePool(material), _measured("outlines@2", range(2))
-    ours.open(measured)
+    pool, measured = EnginePool(inputs), _measured("outlines@2", range(2))
+    pool.open(measured)
     for _ in range(4):
-        ours.ask(measured)
+        pool.run_round(measured)
     assert (len(measured.rounds), measured.failure) == (1, "gone")
     assert measured.answers == {0: [3, 2, 1], 1: [4, 2, 1]}
 
 
-def test_an_engine_that_cannot_take_the_model(
-    material: SpeedInputs, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+def test_engine_without_its_model_format(
+    inputs: SpeedInputs, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """llama.cpp without a GGUF file says so and starts no process; without itself as well."""
+    """llama.cpp fails before a process starts if it is not installed or has no GGUF file."""
     missing = _measured("llama.cpp")
-    EnginePool(material, Path("nowhere")).open(missing)
+    EnginePool(inputs, Path("nowhere")).open(missing)
     assert "not installed; run: make speed-engines" in str(missing.failure)
-    monkeypatch.setattr(field, "start", lambda spec, folder: ([], {}))
-    ours, measured = EnginePool(material), _measured("llama.cpp")
-    ours.open(measured)
-    assert "takes GGUF files" in str(measured.failure)
+    monkeypatch.setattr(engine_pool, "launch_command", lambda spec, folder: ([], {}))
+    pool, measured = EnginePool(inputs), _measured("llama.cpp")
+    pool.open(measured)
+    assert "needs a GGUF file" in str(measured.failure)
     assert engines.log == []
 
 
-def test_a_limit_that_is_ended_keeps_its_rounds(
-    material: SpeedInputs, engines: SimpleNamespace
-) -> None:
-    """Its process is gone, with the reply that it owes; the next measurement has another."""
+def test_interrupted_limit_keeps_its_rounds(inputs: SpeedInputs, engines: SimpleNamespace) -> None:
+    """Its process is ended with its pending reply; the next measurement opens another."""
     engines.fault = lambda label, what, before: (
         KeyboardInterrupt() if (what, before) == ("limit", 1) else None
     )
-    limits = MatmulLimits(material)
+    limits = MatmulLimits(inputs)
     limits.measure("float32")
     with pytest.raises(KeyboardInterrupt):
         limits.measure("float32")
     assert engines.open == []
     limits.measure("float32", [[1]])
-    assert [taken["choices"] for taken in limits.rounds["float32"]] == [0.0, 1.0]
+    assert [reply["choices"] for reply in limits.rounds["float32"]] == [0.0, 1.0]
     assert engines.log.count(("limit (float32)", "open")) == 2
     limits.close()
     assert engines.open == []

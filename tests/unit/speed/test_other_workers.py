@@ -1,6 +1,6 @@
-"""What the workers of vLLM and llama.cpp ask of these libraries, and make of their answers.
+"""The workers of vLLM and llama.cpp with fakes of these libraries.
 
-The libraries themselves are in an environment of their own; here something stands in for them.
+The libraries themselves are installed in another environment.
 """
 
 import sys
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from benchmark.speed.llama_cpp_worker import LlamaCppEngine
-from benchmark.speed.messages import Setup, Work
+from benchmark.speed.messages import DecodeRequest, EngineSetup
 from benchmark.speed.vllm_worker import VllmEngine
 
 EOS = 9
-SETUP: Setup = {
+SETUP: EngineSetup = {
     "engine": "",
     "row": {"name": ""},
     "model": "there",
@@ -28,7 +28,7 @@ SETUP: Setup = {
     "stops": [EOS],
     "tuned": {"block_size": 32},
 }
-WORK: Work = {"batch_size": 1, "prompts": [[1, 2, 4], [1, 2, 3]], "expected": [[], []]}
+WORK: DecodeRequest = {"batch_size": 1, "prompts": [[1, 2, 4], [1, 2, 3]], "expected": [[], []]}
 
 
 def _module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
@@ -38,88 +38,88 @@ def _module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> N
 
 
 class FakeLlama:
-    """llama.cpp's server with one slot: what it holds of a prompt need not be computed again."""
+    """llama.cpp's server with one slot, which caches the prefix of the last prompt."""
 
     def __init__(self, parameters: SimpleNamespace) -> None:
         """Begin with an empty slot."""
         self.parameters = parameters
-        self.held: list[int] = []
-        self.asked: list[dict[str, Any]] = []
+        self.slot: list[int] = []
+        self.requests: list[dict[str, Any]] = []
 
     def handle_completions(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer with 5, and the end."""
-        self.asked.append(request)
+        """Answer with 5 and EOS."""
+        self.requests.append(request)
         prompt = request["prompt"]
         if 7 in prompt:
             return {"error": "no room"}
-        known = 0
-        while request["cache_prompt"] and known < min(len(prompt) - 1, len(self.held)):
-            if prompt[known] != self.held[known]:
+        cached = 0
+        while request["cache_prompt"] and cached < min(len(prompt) - 1, len(self.slot)):
+            if prompt[cached] != self.slot[cached]:
                 break
-            known += 1
-        self.held = prompt
+            cached += 1
+        self.slot = prompt
         content = [{"id": 5}, {"id": EOS}]
         return {
-            "timings": {"prompt_n": len(prompt) - known, "predicted_n": len(content)},
+            "timings": {"prompt_n": len(prompt) - cached, "predicted_n": len(content)},
             "choices": [{"logprobs": {"content": content}}],
         }
 
 
 @pytest.fixture
 def llama(monkeypatch: pytest.MonkeyPatch) -> list[FakeLlama]:
-    """The servers that are made."""
-    made: list[FakeLlama] = []
+    """The servers created."""
+    servers: list[FakeLlama] = []
 
     def server(parameters: SimpleNamespace) -> FakeLlama:
-        made.append(FakeLlama(parameters))
-        return made[-1]
+        servers.append(FakeLlama(parameters))
+        return servers[-1]
 
     def parameters() -> SimpleNamespace:
         parts = {name: SimpleNamespace() for name in ("model", "cpuparams", "cpuparams_batch")}
         return SimpleNamespace(n_batch=2, **parts)
 
     _module(monkeypatch, "xllamacpp", CommonParams=parameters, Server=server)
-    return made
+    return servers
 
 
 def test_llama_cpp_forgets_between_rounds(llama: list[FakeLlama]) -> None:
-    """A round computes what its first prompt shares with the last round, and no sibling's again."""
+    """A round starts with an empty cache and computes the prefix shared by its prompts once."""
     engine = LlamaCppEngine(SETUP)
     rounds = [engine(WORK) for _ in range(2)]
-    assert [taken["answers"] for taken in rounds] == [[[5], [5]]] * 2
-    # Three tokens of the first prompt, in batches of two; one of the second; one of each answer.
-    assert [taken["tokens"] for taken in rounds] == [3 + 1 + 2] * 2
-    assert [taken["passes"] for taken in rounds] == [2 + 1 + 2] * 2
+    assert [reply["answers"] for reply in rounds] == [[[5], [5]]] * 2
+    # Three tokens of the first prompt, in batches of two; one of the second; one per answer.
+    assert [reply["tokens"] for reply in rounds] == [3 + 1 + 2] * 2
+    assert [reply["passes"] for reply in rounds] == [2 + 1 + 2] * 2
     (server,) = llama
     assert server.parameters.cache_ram_mib == 0
     assert server.parameters.model.path == "there"
-    decoded = [asked for asked in server.asked if asked["cache_prompt"]]
-    assert [asked["prompt"] for asked in decoded] == [[1, 2, 3], [1, 2, 4]] * 2
-    assert {(asked["grammar"], asked["top_k"]) for asked in decoded} == {(SETUP["grammar"], 1)}
+    decoded = [r for r in server.requests if r["cache_prompt"]]
+    assert [r["prompt"] for r in decoded] == [[1, 2, 3], [1, 2, 4]] * 2
+    assert {(r["grammar"], r["top_k"]) for r in decoded} == {(SETUP["grammar"], 1)}
 
 
-def test_what_llama_cpp_refuses_is_an_error(llama: list[FakeLlama]) -> None:
-    """Its own word for it is passed on."""
+def test_llama_cpp_error(llama: list[FakeLlama]) -> None:
+    """The server's error message is raised."""
     engine = LlamaCppEngine(SETUP)
     with pytest.raises(RuntimeError, match="no room"):
         engine({**WORK, "prompts": [[7, 7]], "expected": [[]]})
 
 
 class FakeLlm:
-    """vLLM's engine: two prompts a step, and a cache that may not be emptied."""
+    """vLLM's engine with two prompts, and a cache that may fail to be cleared."""
 
-    def __init__(self, **given: object) -> None:
-        """Keep what it is given."""
-        self.given = given
+    def __init__(self, **arguments: object) -> None:
+        """Keep the arguments."""
+        self.arguments = arguments
         self.clean = True
         self.llm_engine = SimpleNamespace(step=lambda: None)
 
     def reset_prefix_cache(self) -> bool:
-        """Whether it could."""
+        """Return whether the cache was cleared."""
         return self.clean
 
     def generate(self, prompts: Sequence[Any], sampling: Any, *, use_tqdm: bool) -> list[Any]:  # noqa: ANN401  # a fake
-        """Answer with 5, and the end, in one step a token."""
+        """Answer with 5 and EOS, in one step per token."""
         for _ in range(2):
             self.llm_engine.step()
         return [
@@ -134,7 +134,7 @@ class FakeLlm:
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> Callable[[], VllmEngine]:
-    """The worker's engine on a fake."""
+    """Return a function that creates the worker's engine on a fake vLLM."""
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     _module(monkeypatch, "vllm", LLM=FakeLlm, SamplingParams=dict)
     _module(monkeypatch, "vllm.sampling_params", StructuredOutputsParams=dict)
@@ -142,15 +142,18 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Callable[[], VllmEngine]:
     return lambda: VllmEngine(SETUP)
 
 
-def test_vllm_is_asked_as_the_paper_decodes(vllm: Callable[[], VllmEngine]) -> None:
-    """Greedy under the expression, whatever the repository says; what was cached is not counted."""
+def test_vllm_decodes_as_the_paper_does(vllm: Callable[[], VllmEngine]) -> None:
+    """It decodes greedily under the expression, without the repository's sampling settings.
+
+    Cached tokens are not counted.
+    """
     engine = vllm()
-    taken = engine(WORK)
-    assert taken["answers"] == [[5], [5]]
-    assert taken["passes"] == 2
-    assert taken["tokens"] == (3 + 1) + (3 - 2 + 1)
-    given = engine._llm.given
-    assert (given["generation_config"], given["block_size"]) == ("vllm", 32)
+    reply = engine(WORK)
+    assert reply["answers"] == [[5], [5]]
+    assert reply["passes"] == 2
+    assert reply["tokens"] == (3 + 1) + (3 - 2 + 1)
+    arguments = engine._llm.arguments
+    assert (arguments["generation_config"], arguments["block_size"]) == ("vllm", 32)
     assert engine._sampling == {
         "temperature": 0.0,
         "max_tokens": 30,
@@ -159,9 +162,9 @@ def test_vllm_is_asked_as_the_paper_decodes(vllm: Callable[[], VllmEngine]) -> N
     assert engine(WORK)["passes"] == 2
 
 
-def test_vllm_that_cannot_forget_is_an_error(vllm: Callable[[], VllmEngine]) -> None:
-    """A round on a warm cache would be no measurement."""
+def test_vllm_cache_that_cannot_be_cleared(vllm: Callable[[], VllmEngine]) -> None:
+    """It is an error, as a warm cache would make the round too fast."""
     engine = vllm()
     engine._llm.clean = False
-    with pytest.raises(RuntimeError, match="did not forget"):
+    with pytest.raises(RuntimeError, match="could not clear its prefix cache"):
         engine(WORK)

@@ -1,4 +1,4 @@
-"""An engine's process and the pipe to it, with a small engine in the place of a real one."""
+"""An engine's process and the pipe to it, with a small script as the engine."""
 
 import sys
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.speed.messages import Setup, Work
+from benchmark.speed.messages import DecodeRequest, EngineSetup
 from benchmark.speed.process import EngineProcess, EngineProcessError
 
-SETUP: Setup = {
+SETUP: EngineSetup = {
     "engine": "fake",
     "row": {"name": ""},
     "model": "none",
@@ -22,7 +22,7 @@ SETUP: Setup = {
     "stops": [0],
     "tuned": {},
 }
-WORK: Work = {"batch_size": 2, "prompts": [[1, 2], [3]], "expected": []}
+WORK: DecodeRequest = {"batch_size": 2, "prompts": [[1, 2], [3]], "expected": []}
 ENGINE = """
 import os
 from benchmark.speed.serving import serve
@@ -53,29 +53,29 @@ Open = Callable[..., EngineProcess]
 
 @pytest.fixture
 def open_engine(tmp_path: Path) -> Open:
-    """Start the small engine with this setup."""
+    """LaunchCommand the small engine with this setup."""
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)
     root = str(Path(__file__).parents[3])
 
     def start(model: str = "none") -> EngineProcess:
-        setup: Setup = {**SETUP, "model": model}
+        setup: EngineSetup = {**SETUP, "model": model}
         command = [sys.executable, str(script)]
         return EngineProcess("fake", command, {"PYTHONPATH": root}, setup)
 
     return start
 
 
-def test_an_engine_is_asked_and_answers(open_engine: Open) -> None:
-    """What it gives comes back with its peak memory, whatever it prints meanwhile."""
+def test_request_and_reply(open_engine: Open) -> None:
+    """A reply has the answers and the peak memory, even if the engine prints to stdout."""
     with open_engine() as engine:
-        taken = engine.measure(WORK)
-    assert taken["answers"] == [[2, 1], [3]]
-    assert 50_000_000 < taken["peak_memory"] < 500_000_000
+        reply = engine.measure(WORK)
+    assert reply["answers"] == [[2, 1], [3]]
+    assert 50_000_000 < reply["peak_memory"] < 500_000_000
 
 
-def test_a_round_that_fails_is_one_line_and_the_process_stays(open_engine: Open) -> None:
-    """An engine's own error is told by name; the death of its process with the exit code."""
+def test_failed_round(open_engine: Open) -> None:
+    """An error keeps the process and is one line; a process that ends is reported with its code."""
     with open_engine() as engine:
         engine.measure(WORK)
         with pytest.raises(EngineProcessError, match=r"fake: KeyError: 'second'"):
@@ -84,14 +84,14 @@ def test_a_round_that_fails_is_one_line_and_the_process_stays(open_engine: Open)
             engine.measure(WORK)
 
 
-def test_an_engine_that_does_not_open(open_engine: Open) -> None:
-    """Its reason is told in one line."""
+def test_engine_that_does_not_open(open_engine: Open) -> None:
+    """The reason is reported in one line."""
     with pytest.raises(EngineProcessError, match=r"^fake: ValueError: no such weights$"):
         open_engine("broken")
 
 
-def test_a_killed_engine_is_gone(open_engine: Open) -> None:
-    """After it was killed it cannot be asked, and closing it again does no harm."""
+def test_killed_engine(open_engine: Open) -> None:
+    """It takes no requests, and closing it again does nothing."""
     engine = open_engine()
     engine.kill()
     with pytest.raises((EngineProcessError, ValueError)):

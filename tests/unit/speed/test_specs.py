@@ -1,4 +1,4 @@
-"""What is asked for with ``--engines``."""
+"""The ``--engines`` option."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import MissingLibraryError, SettingError
-from benchmark.speed.launch import start
+from benchmark.speed.launch import launch_command
 from benchmark.speed.specs import parse
 
 
 def test_names_batches_and_dtypes() -> None:
-    """Without a batch size outlines is the paper's method; others take the common one."""
+    """Without a batch size outlines is the paper's method; others have the default."""
     text = "speculative, outlines,outlines@16,outlines@best:bfloat16,unconstrained@4"
     specs = parse(text, "float32", 32)
     assert [(s.name, s.batch_size, s.dtype, s.best) for s in specs] == [
@@ -31,38 +31,38 @@ def test_names_batches_and_dtypes() -> None:
         ("limit", "no engine 'limit'"),
         ("", "no engine ''"),
         ("outlines@0", "at least 1"),
-        ("vllm@8", "chooses its batches itself"),
-        ("llama.cpp:bfloat16", "numbers of its file"),
+        ("vllm@8", "chooses its own batch size"),
+        ("llama.cpp:bfloat16", "dtype is that of its file"),
         ("outlines:int8", "no dtype 'int8'"),
-        ("vllm,vllm", "vllm is there twice"),
+        ("vllm,vllm", "vllm is repeated"),
     ],
 )
-def test_what_cannot_be_asked_for(text: str, message: str) -> None:
-    """Each misuse is told in a line."""
+def test_invalid_option(text: str, message: str) -> None:
+    """Each misuse is an error with its reason."""
     with pytest.raises(SettingError, match=message):
         parse(text, "float32", 32)
 
 
 def test_own_engines_run_in_this_python(tmp_path: Path) -> None:
-    """The benchmark's own engines need no other environment."""
-    command, environment = start(parse("speculative", "float32", 32)[0], tmp_path)
+    """The benchmark's own engines run in this environment."""
+    command, environment = launch_command(parse("speculative", "float32", 32)[0], tmp_path)
     assert command == (sys.executable, "-m", "benchmark.speed.own_worker")
     assert "LD_PRELOAD" not in environment
 
 
-def test_other_engines_say_how_they_are_installed(tmp_path: Path) -> None:
-    """Where their environment, or a library that is loaded first, is missing, so is the engine."""
+def test_missing_environment(tmp_path: Path) -> None:
+    """A missing environment or preloaded library is an error that says how to install it."""
     plain, tuned = parse("vllm,vllm-tuned", "float32", 32)
     with pytest.raises(MissingLibraryError, match="vllm: not installed; run: make speed-engines"):
-        start(plain, tmp_path)
+        launch_command(plain, tmp_path)
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.touch()
-    assert start(plain, tmp_path).command[0] == str(python)
+    assert launch_command(plain, tmp_path).command[0] == str(python)
     with pytest.raises(MissingLibraryError, match=r"no libiomp5\.so"):
-        start(tuned, tmp_path)
+        launch_command(tuned, tmp_path)
     for name in ("libiomp5.so", "libtcmalloc_minimal.so.4"):
         (tmp_path / name).touch()
-    environment = start(tuned, tmp_path).environment
+    environment = launch_command(tuned, tmp_path).environment
     assert environment["LD_PRELOAD"].endswith(f"libiomp5.so:{tmp_path}/libtcmalloc_minimal.so.4")
     assert environment["VLLM_CPU_OMP_THREADS_BIND"][0].isdigit()

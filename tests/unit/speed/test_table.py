@@ -1,4 +1,4 @@
-"""The table of engines."""
+"""The table of a speed comparison."""
 
 import io
 
@@ -46,7 +46,7 @@ ROWS = [
 
 
 def test_the_table_is_80_columns_wide() -> None:
-    """A row an engine, whole names, figures or dashes, within 80 columns."""
+    """There is one row per engine with its full name, and figures or dashes."""
     console = Console(file=io.StringIO(), width=80)
     console.print(speed_table("smollm2, 717 states", ROWS))
     assert isinstance(console.file, io.StringIO)
@@ -60,8 +60,8 @@ def test_the_table_is_80_columns_wide() -> None:
     assert lines[7].split() == ["vllm-tuned:bf16", *"---------"]
 
 
-def test_notes_say_what_the_table_cannot() -> None:
-    """What was not measured and why, and which engine's own rounds differ."""
+def test_notes_below_the_table() -> None:
+    """They have the engines not measured, with reasons, and those whose own rounds differ."""
     notes = "\n".join(speed_notes(ROWS, {}, SPECS[0], 3))
     assert "not measured: vllm-tuned: not installed; run: make speed-engines" in notes
     assert "speculative:bfloat16: answers differ between its own rounds" in notes

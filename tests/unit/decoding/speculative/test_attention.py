@@ -1,12 +1,12 @@
-"""Attention in parts, against torch's attention over all keys at once."""
+"""Attention in parts, compared with attention over all keys at once."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.decoding.speculative.attention import Mask, Scoring, merge, partial
-from benchmark.decoding.speculative.batch import Batch, Copy
-from benchmark.decoding.speculative.cache import RaggedCache, Stored
+from benchmark.decoding.speculative.attention import Mask, ScoreParameters, merge, partial_attention
+from benchmark.decoding.speculative.batch import Batch, CacheCopy
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 
@@ -14,26 +14,26 @@ KEY_HEADS, GROUP, WIDTH = 2, 3, 8
 HEADS = KEY_HEADS * GROUP
 
 
-def whole(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scoring: Scoring
+def naive_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, parameters: ScoreParameters
 ) -> torch.Tensor:
-    """Causal attention of one sequence, shapes (tokens, heads, width), score by score."""
+    """Return causal attention of one sequence, shapes (tokens, heads, width), query by query."""
     result = torch.zeros_like(query, dtype=torch.float64)
-    for place in range(len(query)):
-        first = 0 if scoring.window is None else max(0, place + 1 - scoring.window)
+    for position in range(len(query)):
+        first = 0 if parameters.window is None else max(0, position + 1 - parameters.window)
         for head in range(HEADS):
-            keys = key[first : place + 1, head // GROUP].double()
-            scores = keys @ query[place, head].double() * scoring.scaling
-            if scoring.softcap is not None:
-                scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
-            values = value[first : place + 1, head // GROUP].double()
-            result[place, head] = scores.softmax(0) @ values
+            keys = key[first : position + 1, head // GROUP].double()
+            scores = keys @ query[position, head].double() * parameters.scaling
+            if parameters.softcap is not None:
+                scores = torch.tanh(scores / parameters.softcap) * parameters.softcap
+            values = value[first : position + 1, head // GROUP].double()
+            result[position, head] = scores.softmax(0) @ values
     return result
 
 
 def _sequence(length: int, generator: torch.Generator) -> list[torch.Tensor]:
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
-    return [torch.randn(length, each, WIDTH, generator=generator) * 2 for each in heads]
+    return [torch.randn(length, count, WIDTH, generator=generator) * 2 for count in heads]
 
 
 @given(
@@ -41,17 +41,19 @@ def _sequence(length: int, generator: torch.Generator) -> list[torch.Tensor]:
     seed=st.integers(0, 99),
     scale=st.sampled_from([0.1, 1.0, 30.0]),
 )
-def test_merged_parts_are_the_whole(split: int, seed: int, scale: float) -> None:
-    """Attention to some keys and to the others, merged, is torch's attention to all of them."""
+def test_merged_parts_equal_full_attention(split: int, seed: int, scale: float) -> None:
+    """Attention to some keys and to the others, merged, is torch's attention to all keys."""
     generator = torch.Generator().manual_seed(seed)
     query, key, value = (
         torch.randn(1, HEADS, length, WIDTH, generator=generator) for length in (5, 12, 12)
     )
     key, value = key[:, :KEY_HEADS] * scale, value[:, :KEY_HEADS]
-    scoring = Scoring(0.3, None, None)
+    parameters = ScoreParameters(0.3, None, None)
     grouped = query.view(KEY_HEADS, GROUP, 5, WIDTH).transpose(0, 1)
     parts = [
-        partial(grouped, Stored(key[:, :, part], value[:, :, part]).times(GROUP), scoring, None)
+        partial_attention(
+            grouped, KeyValues(key[:, :, part], value[:, :, part]).expand(GROUP), parameters, None
+        )
         for part in (slice(split), slice(split, None))
     ]
     expected = torch.nn.functional.scaled_dot_product_attention(
@@ -72,7 +74,7 @@ def test_merged_parts_are_the_whole(split: int, seed: int, scale: float) -> None
     neighbours=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
-def test_packed_rows_are_attended_as_alone(
+def test_packed_rows_are_independent(
     lengths: list[int],
     prefix: int,
     cuts: list[int],
@@ -82,20 +84,20 @@ def test_packed_rows_are_attended_as_alone(
     neighbours: int,
     seed: int,
 ) -> None:
-    """However rows are cut into passes and attended together, each gets what it would alone."""
-    scoring = Scoring(0.4, softcap, window)
+    """However rows are cut into passes and grouped, each has the attention that it has alone."""
+    parameters = ScoreParameters(0.4, softcap, window)
     generator = torch.Generator().manual_seed(seed)
     shared = _sequence(prefix, generator)
     rows = [_sequence(length, generator) for length in lengths]
-    wholes = [[torch.cat(pair) for pair in zip(shared, row, strict=True)] for row in rows]
-    expected = [whole(query, key, value, scoring) for query, key, value in wholes]
-    cache, pace = RaggedCache(len(rows), max(lengths)), CostModel(9, 9, 0, 0, few, neighbours)
+    sequences = [[torch.cat(pair) for pair in zip(shared, row, strict=True)] for row in rows]
+    expected = [naive_attention(query, key, value, parameters) for query, key, value in sequences]
+    cache, cost_model = RaggedCache(len(rows), max(lengths)), CostModel(9, 9, 0, 0, few, neighbours)
     if prefix:
         query, key, value = shared
-        found = PrefixPass(cache).attend(
-            0, query, key.transpose(0, 1), value.transpose(0, 1), scoring
+        output = PrefixPass(cache).attend(
+            0, query, key.transpose(0, 1), value.transpose(0, 1), parameters
         )
-        torch.testing.assert_close(found.double(), expected[0][:prefix], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(output.double(), expected[0][:prefix], atol=1e-5, rtol=1e-5)
     done = [0] * len(rows)
     for turn in range(100):
         batch, parts = Batch(prefix), []
@@ -103,30 +105,30 @@ def test_packed_rows_are_attended_as_alone(
             cut = slice(done[slot], done[slot] + cuts[(turn + slot) % len(cuts)])
             if part := range(len(row[0]))[cut]:
                 batch.add(slot, part.start, [0] * len(part))
-                parts.append((slot, [each[cut] for each in row], part))
+                parts.append((slot, [tensor[cut] for tensor in row], part))
                 done[slot] = part.stop
         if not parts:
             break
         query, key, value = (torch.cat([tensors[i] for _, tensors, _ in parts]) for i in range(3))
-        found = RowsPass(cache, batch, pace).attend(
-            0, query, key.transpose(0, 1), value.transpose(0, 1), scoring
+        output = RowsPass(cache, batch, cost_model).attend(
+            0, query, key.transpose(0, 1), value.transpose(0, 1), parameters
         )
         for (slot, _, part), span in zip(parts, batch.spans, strict=True):
-            here = found[span.start : span.start + span.length].double()
-            there = expected[slot][prefix + part.start : prefix + part.stop]
-            torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-5)
+            actual = output[span.start : span.start + span.length].double()
+            reference = expected[slot][prefix + part.start : prefix + part.stop]
+            torch.testing.assert_close(actual, reference, atol=1e-5, rtol=1e-5)
     assert done == lengths
 
 
 def test_slots_are_copied_and_shared() -> None:
-    """A copied beginning and a token written to two slots are what was written first."""
+    """Copied positions hold what was written to their source; a slot's last position is usable."""
     cache = RaggedCache(3, 71)
     key = torch.arange(4.0).view(1, 4, 1)
     for slot in (0, 1):
-        rows = cache.rows(torch.tensor([slot] * 4), torch.arange(4), 1)
+        rows = cache.row_indices(torch.tensor([slot] * 4), torch.arange(4), 1)
         cache.store(0, key.transpose(0, 1), -key.transpose(0, 1), rows)
-    cache.copy([Copy(0, 2, 3)])
-    last = cache.rows(torch.tensor([2]), torch.tensor([70]), 1)
+    cache.copy([CacheCopy(0, 2, 3)])
+    last = cache.row_indices(torch.tensor([2]), torch.tensor([70]), 1)
     stored = cache.store(0, torch.full((1, 1, 1), 9.0), torch.zeros(1, 1, 1), last)
     assert stored.keys.shape == (3, 1, 71, 1)
     seen = stored.view(slice(1, 3), 4)
@@ -135,22 +137,24 @@ def test_slots_are_copied_and_shared() -> None:
     assert stored.keys[2, 0, 70, 0] == 9
 
 
-def test_the_prefix_is_not_copied_for_heads_of_a_group() -> None:
-    """Where no kernel takes equal keys for several rows, they are one row: nothing grows by it."""
+def test_prefix_is_not_copied_per_head() -> None:
+    """The eager path folds rows that share keys into one row, so memory does not grow."""
     rows, length = 8, 1000
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(rows, KEY_HEADS, 2, WIDTH, generator=generator)
     key, value = torch.randn(2, 1, KEY_HEADS, length, WIDTH, generator=generator)
     mask = Mask(torch.arange(length) < torch.tensor([[[400], [700]]]))
-    scoring = Scoring(0.3, 5.0, None)
+    parameters = ScoreParameters(0.3, 5.0, None)
     with torch.profiler.profile(profile_memory=True) as one:
-        together = partial(query, Stored(key, value).times(rows), scoring, mask)
+        together = partial_attention(query, KeyValues(key, value).expand(rows), parameters, mask)
     with torch.profiler.profile(profile_memory=True) as many:
-        apart = [partial(each[None], Stored(key, value), scoring, mask) for each in query]
-    for place, part in enumerate(together):
-        torch.testing.assert_close(part, torch.cat([each[place] for each in apart]))
-    made = [
-        sum(max(event.self_cpu_memory_usage, 0) for event in taken.events())
-        for taken in (one, many)
+        apart = [
+            partial_attention(row[None], KeyValues(key, value), parameters, mask) for row in query
+        ]
+    for i, part in enumerate(together):
+        torch.testing.assert_close(part, torch.cat([separate[i] for separate in apart]))
+    allocated = [
+        sum(max(event.self_cpu_memory_usage, 0) for event in trace.events())
+        for trace in (one, many)
     ]
-    assert 0 < made[0] < 1.2 * made[1]
+    assert 0 < allocated[0] < 1.2 * allocated[1]

@@ -1,4 +1,4 @@
-"""Packed linear layers: the same results, and the weights as they were afterwards."""
+"""Packed linear layers: the same results, and unchanged weights afterwards."""
 
 import ctypes
 import subprocess
@@ -13,80 +13,80 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from benchmark.decoding.speculative import matmul_backends as products
-from benchmark.decoding.speculative.linears import PackedLinear, packed
+from benchmark.decoding.speculative import matmul_backends
+from benchmark.decoding.speculative.linears import PackedLinear, packed_linears
 from benchmark.decoding.speculative.matmul_backends import (
     MatmulBackend,
-    Mkl,
-    OneDnn,
-    Widened,
+    MklBackend,
+    OneDnnBackend,
+    WidenedBackend,
     matmul_backend_for,
 )
 
 ROOT = Path(__file__).parents[4]
 
-PRODUCTS: dict[str, tuple[MatmulBackend, torch.dtype]] = {
-    "oneDNN": (OneDnn(), torch.float32),
-    "oneDNN, bfloat16": (OneDnn(), torch.bfloat16),
-    "MKL": (Mkl(), torch.float32),
-    "widened": (Widened(Mkl()), torch.bfloat16),
+BACKENDS: dict[str, tuple[MatmulBackend, torch.dtype]] = {
+    "oneDNN": (OneDnnBackend(), torch.float32),
+    "oneDNN, bfloat16": (OneDnnBackend(), torch.bfloat16),
+    "MKL": (MklBackend(), torch.float32),
+    "widened": (WidenedBackend(MklBackend()), torch.bfloat16),
 }
 
-each_product = pytest.mark.parametrize("name", PRODUCTS)
+each_backend = pytest.mark.parametrize("name", BACKENDS)
 
 
-def _here(name: str) -> tuple[MatmulBackend, torch.dtype]:
-    """The product of that name; skips where this processor or torch has not what it needs."""
-    product, dtype = PRODUCTS[name]
-    if "oneDNN" in name and products._one_dnn(dtype) is None:
+def _available(name: str) -> tuple[MatmulBackend, torch.dtype]:
+    """Return the backend with that name; skip if this processor or torch does not support it."""
+    product, dtype = BACKENDS[name]
+    if "oneDNN" in name and matmul_backends._one_dnn_backend(dtype) is None:
         pytest.skip(f"no oneDNN for {dtype} here")
-    if "oneDNN" not in name and not products._takes_any_rows(24, 16):
+    if "oneDNN" not in name and not matmul_backends._works_for_any_rows(24, 16):
         pytest.skip("no MKL here")
     return product, dtype
 
 
-@each_product
+@each_backend
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(3,), (1, 5), (2, 7), (1, 300)])
-def test_packed_layer_gives_what_the_layer_gives(
+def test_packed_layer_equals_the_layer(
     name: str,
     shape: tuple[int, ...],
     bias: bool,  # noqa: FBT001  # a case
 ) -> None:
     """Up to rounding, with and without bias, for any number of leading dimensions and rows."""
-    product, dtype = _here(name)
+    product, dtype = _available(name)
     layer = torch.nn.Linear(16, 24, bias=bias, dtype=dtype)
     states = torch.randn(*shape, 16).to(dtype)
     with torch.inference_mode():
-        found, expected = PackedLinear(layer, product)(states), layer(states)
-    assert found.dtype == dtype
-    torch.testing.assert_close(found, expected)
+        actual, expected = PackedLinear(layer, product)(states), layer(states)
+    assert actual.dtype == dtype
+    torch.testing.assert_close(actual, expected)
 
 
-@each_product
-def test_weights_come_back(name: str) -> None:
-    """Bit for bit, the sign of zero too, or not at all: then they are kept."""
-    product, dtype = _here(name)
+@each_backend
+def test_weights_are_unpacked_bit_for_bit(name: str) -> None:
+    """Unpacked weights are equal bit for bit, including the sign of zero, or not available."""
+    product, dtype = _available(name)
     numbers = torch.finfo(dtype)
     weight = torch.randn(17, 33).to(dtype)
     weight[0, :5] = torch.tensor([numbers.max, numbers.min, numbers.smallest_normal, 1e-40, -0.0])
-    found = product.pack(weight).unpacked()
-    assert (found is not None) is product.unpacks
-    if found is not None:
+    unpacked = product.pack(weight).unpack()
+    assert (unpacked is not None) is product.unpacks
+    if unpacked is not None:
         bits = torch.int32 if dtype == torch.float32 else torch.int16
-        assert torch.equal(found.contiguous().view(bits), weight.view(bits))
+        assert torch.equal(unpacked.contiguous().view(bits), weight.view(bits))
 
 
 @pytest.mark.parametrize("room", [True, False], ids=["room", "no room"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_model_is_packed_and_given_back(
+def test_model_is_packed_and_restored(
     tiny_model: Callable[..., PreTrainedModel],
     monkeypatch: pytest.MonkeyPatch,
     dtype: torch.dtype,
     room: bool,  # noqa: FBT001  # a case
 ) -> None:
-    """Inside every linear layer is packed; afterwards module and bits are those of before."""
-    monkeypatch.setattr(products, "free_memory", lambda: 10**9 if room else 0)
+    """Inside, every linear layer is packed; afterwards modules and weights are as before."""
+    monkeypatch.setattr(matmul_backends, "free_memory", lambda: 10**9 if room else 0)
     model = tiny_model("qwen2", 352, 1).to(dtype)
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     bits = {name: layer.weight.detach().clone() for name, layer in layers.items()}
@@ -98,7 +98,7 @@ def test_model_is_packed_and_given_back(
     close = 1e-4 if dtype == torch.float32 else 0.3
     with torch.inference_mode():
         before = model(ids).logits
-        with suppress(KeyError), packed(model, product):
+        with suppress(KeyError), packed_linears(model, product):
             inside = dict(model.named_modules())
             assert all(isinstance(inside[name], PackedLinear) for name in layers)
             torch.testing.assert_close(model(ids).logits, before, atol=close, rtol=close)
@@ -108,77 +108,77 @@ def test_model_is_packed_and_given_back(
     assert all(torch.equal(layer.weight, bits[name]) for name, layer in layers.items())
 
 
-def test_half_precision_is_left_alone(tiny_model: Callable[..., PreTrainedModel]) -> None:
-    """float16, which few processors multiply, is run as it is."""
+def test_float16_is_not_packed(tiny_model: Callable[..., PreTrainedModel]) -> None:
+    """float16, which few processors multiply, keeps its own layers."""
     model = tiny_model("llama", 352, 1).half()
     assert matmul_backend_for(model) is None
-    with packed(model, None):
+    with packed_linears(model, None):
         assert not any(isinstance(module, PackedLinear) for module in model.modules())
 
 
 @pytest.fixture
-def fresh() -> Iterator[None]:
-    """What was found out about this processor is forgotten, before and after."""
-    caches = (products._half, products._takes_any_rows)
-    for each in caches:
-        each.cache_clear()
+def cleared_caches() -> Iterator[None]:
+    """Clear what is cached about this processor, before and after."""
+    caches = (matmul_backends._bfloat16_backend, matmul_backends._works_for_any_rows)
+    for function in caches:
+        function.cache_clear()
     yield
-    for each in caches:
-        each.cache_clear()
+    for function in caches:
+        function.cache_clear()
 
 
-@pytest.mark.usefixtures("fresh")
+@pytest.mark.usefixtures("cleared_caches")
 @pytest.mark.parametrize(
     ("own", "wide", "mkl", "widened"),
     [(3.0, 1.0, True, True), (1.1, 1.0, True, False), (3.0, 1.0, False, False)],
     ids=["slow", "about as quick", "no MKL"],
 )
-def test_sixteen_bit_is_widened_where_that_is_clearly_quicker(
+def test_bfloat16_is_widened_if_clearly_faster(
     own: float,
     wide: float,
     mkl: bool,  # noqa: FBT001  # a case
     widened: bool,  # noqa: FBT001  # a case
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the seconds of both, and only where MKL can be had."""
-    narrow = OneDnn()
-    monkeypatch.setattr(products, "_one_dnn", lambda dtype: narrow)
-    monkeypatch.setattr(products, "_seconds", lambda it: own if it is narrow else wide)
-    chosen = products._half(widened=mkl)
-    assert isinstance(chosen, Widened) is widened
+    """The choice depends on the seconds of both, and needs MKL."""
+    narrow = OneDnnBackend()
+    monkeypatch.setattr(matmul_backends, "_one_dnn_backend", lambda dtype: narrow)
+    monkeypatch.setattr(matmul_backends, "_time_backend", lambda it: own if it is narrow else wide)
+    chosen = matmul_backends._bfloat16_backend(has_mkl=mkl)
+    assert isinstance(chosen, WidenedBackend) is widened
     assert widened or chosen is narrow
 
 
-@pytest.mark.usefixtures("fresh")
-def test_a_layout_for_one_number_of_rows_is_found_out(
+@pytest.mark.usefixtures("cleared_caches")
+def test_layout_for_one_number_of_rows_is_detected(
     tiny_model: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MKL's is taken only where it gives the right products for any number of rows."""
+    """MKL is used only if its packed weights give the right products for any number of rows."""
 
-    class Fixed(Mkl):
+    class Fixed(MklBackend):
         def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake
             packed = super().pack(weight)
 
             def multiply(states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-                right = packed.multiply(states, bias)
-                return right if len(states) < 128 else right.roll(1, 0)
+                correct = packed.multiply(states, bias)
+                return correct if len(states) < 128 else correct.roll(1, 0)
 
             return SimpleNamespace(multiply=multiply)
 
-    class Missing(Mkl):
+    class Missing(MklBackend):
         def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake
             raise AttributeError("no such function")
 
     for broken in (Fixed, Missing):
-        products._takes_any_rows.cache_clear()
-        monkeypatch.setattr(products, "Mkl", broken)
-        assert not isinstance(matmul_backend_for(tiny_model("llama", 352, 1)), Mkl)
+        matmul_backends._works_for_any_rows.cache_clear()
+        monkeypatch.setattr(matmul_backends, "MklBackend", broken)
+        assert not isinstance(matmul_backend_for(tiny_model("llama", 352, 1)), MklBackend)
 
 
 PASSES = """
 import ctypes, torch
-from benchmark.decoding.speculative.linears import packed
-from benchmark.decoding.speculative.matmul_backends import _one_dnn
+from benchmark.decoding.speculative.linears import packed_linears
+from benchmark.decoding.speculative.matmul_backends import _one_dnn_backend
 from benchmark.models.hardware import keep_few_kernels
 
 keep_few_kernels()
@@ -195,7 +195,7 @@ class Model(torch.nn.Module):
 
 libc, model = ctypes.CDLL(None), Model()
 libc.mallinfo2.restype = Heap
-with torch.inference_mode(), packed(model, _one_dnn(torch.float32)):
+with torch.inference_mode(), packed_linears(model, _one_dnn_backend(torch.float32)):
     for rows in range(100, 200):
         for layer in model.layers:
             layer(torch.zeros(rows, 512))
@@ -203,15 +203,15 @@ with torch.inference_mode(), packed(model, _one_dnn(torch.float32)):
             before = libc.mallinfo2().h
 print((libc.mallinfo2().h - before) / 1e6)
 """
-"""Prints by how many megabytes the heap grows with 59 more numbers of rows."""
+"""Prints by how many megabytes the heap grows over 59 further numbers of rows."""
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc 2.33")
 @pytest.mark.parametrize(("kept", "least", "most"), [(None, -5, 5), ("1024", 10, 1000)])
-def test_kernels_do_not_pile_up(
+def test_kernels_do_not_accumulate(
     kept: str | None, least: float, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Passes of ever new sizes take no more memory, unless the user has more kernels kept."""
+    """Passes of new sizes take no more memory, unless the user sets a larger kernel cache."""
     for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         monkeypatch.delenv(name, raising=False)
         if kept:

@@ -1,4 +1,4 @@
-"""The scheduler on random automata and a fake model, against one token at a time."""
+"""The scheduler on random automata and a fake model, compared with one token at a time."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.drafts import Draft, Drafter, copied, expected
-from benchmark.decoding.speculative.scheduler import Decoded, Scheduler
-from benchmark.decoding.speculative.sequence_state import Rules, Statistics
+from benchmark.decoding.speculative.drafts import (
+    Drafter,
+    DraftFunction,
+    expected_answers,
+    prompt_lookup,
+)
+from benchmark.decoding.speculative.scheduler import DecodedSequence, Scheduler
+from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.records import TokenIds
 from benchmark.speed.figures import distinct_tokens
 
@@ -22,18 +27,18 @@ Transitions = Mapping[int, Mapping[int, int]]
 
 
 def score(context: TokenIds, token: int) -> float:
-    """A language model of four levels, so that ties are common."""
+    """Score a token as a language model with four levels, so that ties are common."""
     return _random(f"{context[-4:]} {len(context) % 3} {token}").randrange(4)
 
 
 def _random(seed: str) -> random.Random:
-    return random.Random(seed)  # noqa: S311  # keeps no secrets
+    return random.Random(seed)  # noqa: S311  # not for security
 
 
 def naive(
     transitions: Transitions, stops: frozenset[int], limit: int, prompt: TokenIds
 ) -> tuple[TokenIds, bool]:
-    """Greedy constrained decoding, one token at a time."""
+    """Decode greedily under a constraint, one token at a time."""
     state = 0
     generated: list[int] = []
     while len(generated) < limit:
@@ -52,7 +57,7 @@ def naive(
 
 @st.composite
 def automata(draw: st.DrawFn) -> dict[int, dict[int, int]]:
-    """Up to five states with 1 to 7 allowed tokens each, EOS among them or not."""
+    """Up to five states with 1 to 7 allowed tokens each, with or without EOS."""
     states = range(draw(st.integers(1, 5)))
     return {
         state: draw(
@@ -73,12 +78,12 @@ SPELLINGS = st.fixed_dictionaries({i: st.sampled_from([b"a", b"ab", b"abc", b"b"
 
 
 def _noise(seed: int) -> Drafter:
-    """Guesses of no worth, some not allowed, some not even tokens."""
+    """Return a drafter of random drafts, some not allowed, some not even tokens."""
 
-    def drafter(prompt: TokenIds) -> Draft:
+    def drafter(prompt: TokenIds) -> DraftFunction:
         def draft(generated: Sequence[int]) -> int | None:
-            guess = _random(f"{seed} {prompt} {tuple(generated)}").randrange(-2, 9)
-            return None if guess < -1 else guess
+            token = _random(f"{seed} {prompt} {tuple(generated)}").randrange(-2, 9)
+            return None if token < -1 else token
 
         return draft
 
@@ -90,15 +95,17 @@ def _decode(
     automaton: Automaton,
     prompts: Sequence[TokenIds],
     drafters: Mapping[str, Drafter],
-    pace: CostModel,
+    cost_model: CostModel,
     limit: int,
     stops: frozenset[int],
-) -> tuple[list[Decoded], Statistics, Any]:
+) -> tuple[list[DecodedSequence], Statistics, Any]:
     statistics = Statistics()
-    runner = create(automaton.steps, score)
-    scheduler = Scheduler(runner, Rules(automaton, stops, limit), drafters, pace, statistics)
-    found = [each for batch in scheduler.decode(dict(enumerate(prompts))) for each in batch]
-    return sorted(found), statistics, runner
+    runner = create(automaton.transitions, score)
+    scheduler = Scheduler(
+        runner, GenerationRules(automaton, stops, limit), drafters, cost_model, statistics
+    )
+    decoded = [one for batch in scheduler.decode(dict(enumerate(prompts))) for one in batch]
+    return sorted(decoded), statistics, runner
 
 
 @given(
@@ -114,7 +121,7 @@ def _decode(
     true_answers=st.booleans(),
 )
 @settings(max_examples=300)
-def test_any_draft_gives_the_same_output(
+def test_drafts_do_not_change_the_output(
     fake_runner: Callable[..., Any],
     transitions: dict[int, dict[int, int]],
     token_bytes: dict[int, bytes],
@@ -125,109 +132,115 @@ def test_any_draft_gives_the_same_output(
     eagerness: float,
     limit: int,
     stops: set[int],
-    true_answers: bool,  # noqa: FBT001  # hypothesis gives it by name
+    true_answers: bool,  # noqa: FBT001  # passed by name
 ) -> None:
-    """Whatever is drafted, and whoever shares a pass, tokens are those of the naive loop."""
+    """For any drafts and any batching, tokens are those of the naive loop."""
     ends = frozenset({EOS, *stops})
     answers = [naive(transitions, ends, limit, prompt) for prompt in prompts]
-    known = dict(zip(prompts, [ids for ids, _ in answers], strict=True)) if true_answers else {}
-    drafters = {"noise": _noise(seed), "prompt": copied, "expected": expected(known)}
-    automaton = Automaton.build(transitions, 0, token_bytes, EOS)
-    pace = CostModel(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
-    found, statistics, _ = _decode(fake_runner, automaton, prompts, drafters, pace, limit, ends)
-    assert found == [(i, *answer) for i, answer in enumerate(answers)]
-    assert all(statistics.accepted[each] <= n for each, n in statistics.proposed.items())
+    expected = dict(zip(prompts, [ids for ids, _ in answers], strict=True)) if true_answers else {}
+    drafters = {
+        "noise": _noise(seed),
+        "prompt": prompt_lookup,
+        "expected": expected_answers(expected),
+    }
+    automaton = Automaton.from_transitions(transitions, 0, token_bytes, EOS)
+    cost_model = CostModel(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
+    decoded, statistics, _ = _decode(
+        fake_runner, automaton, prompts, drafters, cost_model, limit, ends
+    )
+    assert decoded == [(i, *answer) for i, answer in enumerate(answers)]
+    assert all(statistics.accepted[source] <= n for source, n in statistics.proposed.items())
 
 
 OPEN = {0: dict.fromkeys([EOS, *TOKENS], 0)}
 """Everything is allowed everywhere."""
-UNSPELT = dict.fromkeys(TOKENS, b"a")
+SAME_BYTES = dict.fromkeys(TOKENS, b"a")
 EAGER, NEVER = CostModel(9, 99, 1e9, 1e9, 1, 1), CostModel(9, 99, -0.5, 0, 1, 1)
-"""Any draft that may be right is computed; none is, for its chance would have to be two."""
+"""The first computes every draft; the second none, as its threshold is a probability of 2."""
 
 
-def _always(answers: Mapping[TokenIds, TokenIds]) -> Callable[[TokenIds, int], float]:
-    """A model that gives the prompts' answers."""
+def _answering(answers: Mapping[TokenIds, TokenIds]) -> Callable[[TokenIds, int], float]:
+    """Return the scores of a model that gives these answers."""
 
     def scores(context: TokenIds, token: int) -> float:
         for prompt, answer in answers.items():
-            done = context[len(prompt) :]
-            if context[: len(prompt)] == prompt and done == answer[: len(done)]:
-                return float(token == ([*answer, EOS])[len(done)])
+            generated = context[len(prompt) :]
+            if context[: len(prompt)] == prompt and generated == answer[: len(generated)]:
+                return float(token == ([*answer, EOS])[len(generated)])
         return 0.0
 
     return scores
 
 
-def _counted(
+def _decode_answers(
     create: Callable[..., Any],
     transitions: Transitions,
     answers: Mapping[TokenIds, TokenIds],
     drafters: Mapping[str, Drafter],
-    pace: CostModel,
-    token_bytes: Mapping[int, bytes] = UNSPELT,
+    cost_model: CostModel,
+    token_bytes: Mapping[int, bytes] = SAME_BYTES,
 ) -> tuple[Statistics, Any]:
-    """What decoding the answers takes, and the runner; all come out right."""
-    automaton = Automaton.build(transitions, 0, token_bytes, EOS)
-    statistics, runner = Statistics(), create(automaton.steps, _always(answers))
-    rules = Rules(automaton, frozenset({EOS}), 50)
-    scheduler = Scheduler(runner, rules, drafters, pace, statistics)
-    found = [each for some in scheduler.decode(dict(enumerate(answers))) for each in some]
-    assert sorted(found) == [(i, answer, True) for i, answer in enumerate(answers.values())]
+    """Decode the answers, check them, and return statistics and runner."""
+    automaton = Automaton.from_transitions(transitions, 0, token_bytes, EOS)
+    statistics, runner = Statistics(), create(automaton.transitions, _answering(answers))
+    rules = GenerationRules(automaton, frozenset({EOS}), 50)
+    scheduler = Scheduler(runner, rules, drafters, cost_model, statistics)
+    decoded = [one for batch in scheduler.decode(dict(enumerate(answers))) for one in batch]
+    assert sorted(decoded) == [(i, answer, True) for i, answer in enumerate(answers.values())]
     return statistics, runner
 
 
 def test_right_drafts_take_one_pass(fake_runner: Callable[..., Any]) -> None:
-    """An answer that is expected is verified in one pass, and otherwise made in one a token."""
+    """An expected answer is verified in one pass; without drafts each token takes a pass."""
     answers: dict[TokenIds, TokenIds] = {(1, 2): (3, 4, 5, 6, 1), (2, 1): (4, 4, 2)}
-    drafters = {"expected": expected(answers)}
-    drafted, _ = _counted(fake_runner, OPEN, answers, drafters, EAGER)
+    drafters = {"expected": expected_answers(answers)}
+    drafted, _ = _decode_answers(fake_runner, OPEN, answers, drafters, EAGER)
     assert drafted.passes == 1
     assert drafted.tokens == sum(map(len, (*answers, *answers.values())))
     assert drafted.accepted == drafted.proposed == {"expected": 8}
-    alone, _ = _counted(fake_runner, OPEN, answers, drafters, NEVER)
+    alone, _ = _decode_answers(fake_runner, OPEN, answers, drafters, NEVER)
     assert alone.passes == 1 + max(map(len, answers.values()))
     assert alone.tokens == drafted.tokens
     assert not alone.proposed
 
 
-def test_wrong_drafts_are_left_off_in_time(fake_runner: Callable[..., Any]) -> None:
-    """A source that is never right is soon not believed: it costs a few tokens, not one each."""
+def test_wrong_drafts_stop(fake_runner: Callable[..., Any]) -> None:
+    """A source that is never right is soon not used any more: it costs a few tokens in all."""
     answers: dict[TokenIds, TokenIds] = {(1, 2): (3,) * 40}
     wrong = {"noise": lambda prompt: lambda generated: 5}  # a drafter
-    pace = CostModel(1, 99, 1.0, 1.0, 1, 1)
-    counted, _ = _counted(fake_runner, OPEN, answers, wrong, pace)
+    cost_model = CostModel(1, 99, 1.0, 1.0, 1, 1)
+    counted, _ = _decode_answers(fake_runner, OPEN, answers, wrong, cost_model)
     assert counted.tokens < len((1, 2)) + 40 + 5
     assert 0 < counted.proposed["noise"] < 5
     assert not counted.accepted
 
 
-def test_what_the_text_forces_is_drafted(fake_runner: Callable[..., Any]) -> None:
-    """One allowed token is not even asked for; one of several token_bytes is drafted by itself."""
+def test_forced_text_is_drafted(fake_runner: Callable[..., Any]) -> None:
+    """A single allowed token needs no request; text with several spellings is drafted."""
     chain = {state: {1: state + 1} for state in range(1, 6)}
     several = {0: {2: 1, 3: 1}, **chain, 6: {4: 7, 5: 7}, 7: {EOS: 7}}
-    token_bytes = {**UNSPELT, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
+    token_bytes = {**SAME_BYTES, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
     answers: dict[TokenIds, TokenIds] = {(1,): (3, 1, 1, 1, 1, 1, 5)}
-    counted, runner = _counted(fake_runner, several, answers, {}, EAGER, token_bytes)
-    assert [len(batch.questions) for batch in runner.batches] == [1, 1]
+    counted, runner = _decode_answers(fake_runner, several, answers, {}, EAGER, token_bytes)
+    assert [len(batch.requests) for batch in runner.batches] == [1, 1]
     assert counted.passes == 2
     assert counted.accepted == counted.proposed == {"expression": 1}
     both: dict[TokenIds, TokenIds] = {(1,): (5, 5)}
     twice = {0: {4: 1, 5: 1}, 1: {4: 2, 5: 2}, 2: {EOS: 2}}
-    counted, _ = _counted(fake_runner, twice, both, {}, EAGER, token_bytes)
+    counted, _ = _decode_answers(fake_runner, twice, both, {}, EAGER, token_bytes)
     assert counted.passes == 1
     assert counted.accepted == counted.proposed == {"expression": 2}
 
 
-def test_siblings_share_what_they_share(fake_runner: Callable[..., Any]) -> None:
-    """What two prompts begin with is computed once, in one pass or in two."""
+def test_shared_prefixes_are_computed_once(fake_runner: Callable[..., Any]) -> None:
+    """The common prefix of two prompts is computed once, in one pass or in two."""
     stem = (1, 2, 3, 1, 2, 3, 1, 2)
     prompts = [(*stem[:n], 6) for n in range(2, 9)] + [(1, *stem), (1, *stem, 5)]
     answers: dict[TokenIds, TokenIds] = dict.fromkeys(prompts, ())
     for rows in (1, 2, 9):
-        pace = CostModel(rows, 99, 0.0, 0.0, 1, 1)
-        counted, runner = _counted(fake_runner, OPEN, answers, {}, pace)
+        cost_model = CostModel(rows, 99, 0.0, 0.0, 1, 1)
+        counted, runner = _decode_answers(fake_runner, OPEN, answers, {}, cost_model)
         # The prefix is (1,), computed once.
         assert runner.prefix == (1,)
-        # But for the last token of a prompt that is another's beginning, which is asked about.
+        # One more for the last token of the prompt that is a prefix of another: it has a request.
         assert counted.tokens == 1 + distinct_tokens(prompts)
