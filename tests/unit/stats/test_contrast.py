@@ -126,7 +126,9 @@ def test_outcomes_against_rates_by_hand() -> None:
     excesses = [0.5 - 0.25 + 0.75 + 0.75, -0.5 - 0.5 - 0.25]
     error = sqrt(sum(x * x for x in excesses)) / 7
     assert contrast.difference == pytest.approx(sum(excesses) / 7)
-    assert contrast.two_sided == pytest.approx(2 * NormalDist().cdf(-abs(contrast.difference) / error))
+    assert contrast.two_sided == pytest.approx(
+        2 * NormalDist().cdf(-abs(contrast.difference) / error)
+    )
 
 
 @pytest.mark.parametrize("correct", [True, False])
