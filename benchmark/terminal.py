@@ -1,8 +1,34 @@
 """What tables and figures in words have in common, wherever they are shown."""
 
+import sys
+from collections.abc import Iterable
+
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from benchmark.output import GuardedStream, printable
+
+
+class GuardedConsole(Console):
+    """A console that shows control characters of any text escaped; it draws with its own."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            segment if segment.control else segment._replace(text=printable(segment.text))
+            for segment in buffer
+        )
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Return a console on standard output or standard error."""
+    stream = sys.stderr if stderr else sys.stdout
+    # What rich draws on a terminal, it draws with control characters.
+    if isinstance(stream, GuardedStream) and stream.isatty():
+        return GuardedConsole(file=stream.unguarded, quiet=quiet)
+    return GuardedConsole(file=stream, quiet=quiet)
 
 
 def plain_table(title: str | None) -> Table:

@@ -1,0 +1,325 @@
+"""Readers of files that others wrote, one for each format, each with bounds.
+
+A file may be hostile or damaged: it may never end, unpack to gigabytes, nest without end, or be a
+pipe that nobody writes to. Every reader stops at a bound and raises one line that names the file,
+the bound, and how to raise it. The bounds are far above what the benchmark writes itself; see
+``docs/reliability.md``.
+"""
+
+import io
+import json
+import lzma
+import os
+import stat
+import tomllib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from benchmark.errors import DataError, reason
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read of one file; sizes in bytes.
+
+    Attributes:
+        document: a JSON or TOML document, a table, a template.
+        line: a line of JSON lines or of a table.
+        unpacked: what a gzip file, an xz file, or a member of an archive unpacks to.
+        depth: how deep the arrays and objects of a document nest.
+    """
+
+    document: int = 64 * 2**20
+    line: int = 2**20
+    unpacked: int = 512 * 2**20
+    depth: int = 100
+
+    def scaled(self, factor: float) -> "Bounds":
+        """Return bounds that are ``factor`` times as wide."""
+        wider = {f.name: int(getattr(self, f.name) * factor) for f in fields(self)}
+        return replace(self, **wider)
+
+
+_USUAL = Bounds()
+_BOUNDS = ContextVar("bounds", default=_USUAL)
+
+_DICTIONARY = 256 * 2**20
+"""The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
+
+_HOW = "raise the bounds with --read-limit"
+
+
+@contextmanager
+def bounds(factor: float) -> Iterator[None]:
+    """Read up to ``factor`` times as much as usual, within this context."""
+    token = _BOUNDS.set(_USUAL.scaled(factor))
+    try:
+        yield
+    finally:
+        _BOUNDS.reset(token)
+
+
+def raise_bounds(factor: float) -> None:
+    """Read up to ``factor`` times as much as usual from now on, in this process."""
+    _BOUNDS.set(_USUAL.scaled(factor))
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in words: ``size(2**20)`` is ``1 MiB``."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:  # noqa: PLR2004  # binary units
+            return f"{count} {unit}"
+        count //= 1024
+    return f"{count} GiB"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading that is no pipe, socket or device: opening those may never end.
+
+    Raises:
+        DataError: if it is something else.
+        OSError: if it cannot be opened.
+    """
+    # A pipe without a writer is opened at once so, and refused.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{path}: not a regular file; give one")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, bound: int | None = None) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: the file.
+        bound: the number of bytes that it may have; by default that of a document.
+
+    Raises:
+        DataError: if it is longer, or not a regular file.
+        OSError: if it cannot be read.
+    """
+    limit = _BOUNDS.get().document if bound is None else bound
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise DataError(f"{path}: longer than {size(limit)}; {_HOW}")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a document in UTF-8; a byte order mark in front is dropped.
+
+    Raises:
+        DataError: if it cannot be read, is not UTF-8 or too long.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file in UTF-8, with their ends; a byte order mark is dropped.
+
+    A pipe is read as it comes (``--data <(zcat data.jsonl.gz)``), line by line.
+
+    Raises:
+        DataError: if it cannot be read, is not UTF-8, or has a line that is too long.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from decoded_lines(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def decoded_lines(file: BinaryIO, source: str) -> Iterator[str]:
+    """Yield the lines of an open file as :func:`read_lines` does; ``source`` names it in errors.
+
+    Raises:
+        DataError: naming source and line of what is not UTF-8 or too long.
+    """
+    limit = _BOUNDS.get().line
+    number = 0
+    while line := file.readline(limit + 1):
+        number += 1
+        if len(line) > limit:
+            raise DataError(f"{source}:{number}: a line longer than {size(limit)}; {_HOW}")
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}:{number}: cannot be read: {error.reason}") from error
+
+
+def parse_json(text: str, where: str, *, unique: bool = False) -> object:
+    """Return the value of a JSON text.
+
+    Args:
+        text: the JSON.
+        where: names it in errors: a file, or a file and a line.
+        unique: whether a name that occurs twice in an object is an error.
+
+    Raises:
+        DataError: if it is not JSON, too deep, or has a number of thousands of digits.
+    """
+    hook = _unique if unique else None
+    try:
+        value = json.loads(text, object_pairs_hook=hook)
+    except RecursionError as error:
+        raise DataError(f"{where}: nested too deeply; {_HOW}") from error
+    except ValueError as error:  # among them integers of more than 4,300 digits
+        raise DataError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
+    return _checked_depth(value, where)
+
+
+def json_object(text: str, where: str, *, unique: bool = False) -> dict[str, object]:
+    """Return the object of a JSON text.
+
+    Raises:
+        DataError: as :func:`parse_json`, and if it is another value than an object.
+    """
+    value = parse_json(text, where, unique=unique)
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: not a JSON object but {text.strip()[:40]!r}")
+    return value
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return the JSON object of a file.
+
+    Raises:
+        DataError: if it cannot be read or holds anything else.
+    """
+    return json_object(read_text(path), str(path))
+
+
+def parse_toml(text: str, where: str) -> dict[str, object]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        DataError: if it is not TOML or nested too deeply.
+    """
+    try:
+        value = tomllib.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{where}: nested too deeply; {_HOW}") from error
+    except ValueError as error:
+        raise DataError(f"{where}: not TOML: {error}") from error
+    return _checked_depth(value, where)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        DataError: if it cannot be read or is not TOML.
+    """
+    return parse_toml(read_text(path), str(path))
+
+
+def gunzip(packed: bytes, where: str) -> bytes:
+    """Return what gzip data unpack to.
+
+    Raises:
+        DataError: if that is more than the bound, or the data are damaged or cut off.
+    """
+    return _unpacked(_Gzip(), packed, where, "gzip")
+
+
+def unxz(packed: bytes, where: str) -> bytes:
+    """Return what xz data unpack to.
+
+    Raises:
+        DataError: if that is more than the bound, or the data are damaged or cut off.
+    """
+    return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
+
+
+class _Unpacker(Protocol):
+    """A decompressor that unpacks up to a number of bytes."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the packed data was reached."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Return the first bytes that the data unpack to."""
+
+
+class _Gzip:
+    """zlib's decompressor, which names its second argument otherwise."""
+
+    def __init__(self) -> None:
+        self._unpacker = zlib.decompressobj(wbits=31)  # with a header and trailer of gzip
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._unpacker.decompress(data, max_length)
+
+
+def read_member(file: BinaryIO, where: str) -> bytes:
+    """Return the content of an archive's member that is open for reading.
+
+    Raises:
+        DataError: if it is longer than the bound.
+    """
+    limit = _BOUNDS.get().unpacked
+    content = io.BytesIO()
+    while content.tell() <= limit and (block := file.read(2**20)):
+        content.write(block)
+    if content.tell() > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {_HOW}")
+    return content.getvalue()
+
+
+def _unpacked(unpacker: _Unpacker, packed: bytes, where: str, form: str) -> bytes:
+    limit = _BOUNDS.get().unpacked
+    try:
+        content = unpacker.decompress(packed, limit + 1)
+    except (zlib.error, lzma.LZMAError, EOFError) as error:
+        raise DataError(f"{where}: not {form}, or damaged: {error}") from error
+    if len(content) > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {_HOW}")
+    if not unpacker.eof:
+        raise DataError(f"{where}: not {form}, or damaged: it is cut off")
+    return content
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object of these pairs.
+
+    Raises:
+        ValueError: if a name occurs twice: one of its values would be ignored silently.
+    """
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return names
+
+
+def _checked_depth(value: T, where: str) -> T:
+    """Return the value, if it is not nested deeper than the bound."""
+    limit = _BOUNDS.get().depth
+    level: list[object] = [value]
+    for _ in range(limit):
+        level = [inner for outer in level for inner in _children(outer)]
+        if not level:
+            return value
+    raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
+
+
+def _children(value: object) -> Sequence[object]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,188 @@
+"""Readers of others' files stop at their bounds, with one line that names the file."""
+
+import gzip
+import io
+import json
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import reading
+from benchmark.errors import DataError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Bounds of a few bytes."""
+    small = reading.Bounds(document=100, line=20, unpacked=1000, depth=5)
+    monkeypatch.setattr(reading, "_USUAL", small)
+    token = reading._BOUNDS.set(small)
+    yield
+    reading._BOUNDS.reset(token)
+
+
+@given(VALUES)
+def test_json_is_read_as_the_library_reads_it(value: object) -> None:
+    """Whatever is within the bounds comes through unchanged."""
+    assert reading.parse_json(json.dumps(value), "x") == value
+
+
+@pytest.mark.parametrize("depth", [101, 990, 200_000])
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_deep_json_is_refused(opening: str, depth: int) -> None:
+    """Where Python recurses, and where it does not."""
+    closing = {"[": "]"}.get(opening, "}")
+    with pytest.raises(DataError, match=r"^f\.json:3: nested"):
+        reading.parse_json(opening * depth + "1" + closing * depth, "f.json:3")
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000 + "]" * 5000, "x" + ".y" * 150 + " = 1"])
+def test_deep_toml_is_refused(text: str) -> None:
+    """By brackets and by dots."""
+    with pytest.raises(DataError, match=r"^r\.toml: nested"):
+        reading.parse_toml(text, "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1" * 5000, "not JSON: Exceeds the limit"),
+        ("{", "not JSON: Expecting property name"),
+        ('{"a": 1, "a": 2}', "not JSON: a name occurs twice"),
+        ("[1]", "not a JSON object but"),
+    ],
+)
+def test_bad_json_is_one_line(text: str, words: str) -> None:
+    """A number of thousands of digits, half an object, a name twice, another value."""
+    with pytest.raises(DataError, match=words) as caught:
+        reading.json_object(text, "f.json", unique=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_toml_is_one_line() -> None:
+    """With the place that the library names."""
+    with pytest.raises(DataError, match=r"^r\.toml: not TOML: "):
+        reading.parse_toml("x = ", "r.toml")
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_document_has_a_bound(tmp_path: Path) -> None:
+    """One byte more than it is refused, and the option that raises it is named."""
+    path = tmp_path / "config.json"
+    path.write_bytes(b"x" * 100)
+    assert len(reading.read_text(path)) == 100
+    path.write_bytes(b"x" * 101)
+    with pytest.raises(DataError, match=r"config\.json: longer than 100 bytes; .*--read-limit"):
+        reading.read_text(path)
+    with reading.bounds(2):
+        assert len(reading.read_text(path)) == 101
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_line_has_a_bound(tmp_path: Path) -> None:
+    """A file without line ends is not read to its end."""
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"a" * 19 + b"\n" + b"b" * 10_000)
+    lines = reading.read_lines(path)
+    assert next(lines) == "a" * 19 + "\n"
+    with pytest.raises(DataError, match=r"data\.jsonl:2: a line longer than 20 bytes"):
+        next(lines)
+
+
+def test_an_endless_line_is_left_at_once() -> None:
+    """A reader that would never end is asked for no more than the bound."""
+
+    class Endless(io.RawIOBase):
+        asked = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            self.asked += len(buffer)
+            buffer[:] = b"a" * len(buffer)
+            return len(buffer)
+
+    endless = Endless()
+    with pytest.raises(DataError, match="a line longer than 1 MiB"):
+        next(reading.decoded_lines(io.BufferedReader(endless), "pipe"))
+    assert endless.asked < 2 * 2**20
+
+
+@pytest.mark.parametrize("name", ["bounds.jsonl", "document.json"])
+def test_a_byte_order_mark_is_dropped(tmp_path: Path, name: str) -> None:
+    """As editors on Windows put it in front."""
+    path = tmp_path / name
+    path.write_bytes('\ufeff{"a": "ä"}\n'.encode())
+    assert reading.read_json(path) == {"a": "ä"}
+    assert list(reading.read_lines(path)) == ['{"a": "ä"}\n']
+
+
+def test_what_is_not_utf8_is_named(tmp_path: Path) -> None:
+    """With the line, in a file of lines."""
+    path = tmp_path / "x"
+    path.write_bytes(b"good\n\xff\n")
+    with pytest.raises(DataError, match=r"x:2: cannot be read: invalid start byte"):
+        list(reading.read_lines(path))
+    with pytest.raises(DataError, match=r"x: cannot be read"):
+        reading.read_text(path)
+
+
+def test_a_pipe_without_a_writer_is_no_document(tmp_path: Path) -> None:
+    """Opening it would wait for ever."""
+    path = tmp_path / "config.json"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="not a regular file"):
+        reading.read_text(path)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_a_folder_and_nothing_are_named(tmp_path: Path, name: str) -> None:
+    """With what the system says."""
+    with pytest.raises(DataError, match=r"cannot be read|not a regular file"):
+        reading.read_text(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("unpack", "pack"), [(reading.gunzip, gzip.compress), (reading.unxz, lzma.compress)]
+)
+@pytest.mark.usefixtures("tight")
+def test_what_unpacks_to_too_much_is_refused(
+    unpack: Callable[[bytes, str], bytes], pack: Callable[[bytes], bytes]
+) -> None:
+    """At the bound, not after it was unpacked; what is cut off or damaged is named too."""
+    assert unpack(pack(b"a" * 1000), "f") == b"a" * 1000
+    with pytest.raises(DataError, match="f: unpacks to more than 1000 bytes"):
+        unpack(pack(b"a" * 1001), "f")
+    noise = bytes(np.random.default_rng(0).integers(0, 256, 50, dtype=np.uint8))
+    with pytest.raises(DataError, match=r"f: not .*, or damaged"):
+        unpack(noise, "f")
+    with pytest.raises(DataError, match=r"f: .*(damaged|cut off)"):
+        unpack(pack(noise)[:-9], "f")
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_member_has_a_bound() -> None:
+    """Of an archive, whatever its header says of its size."""
+    assert reading.read_member(io.BytesIO(b"a" * 1000), "m") == b"a" * 1000
+    with pytest.raises(DataError, match="m: unpacks to more than 1000 bytes"):
+        reading.read_member(io.BytesIO(b"a" * 2**21), "m")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1023, "1023 bytes"), (2**20, "1 MiB"), (5 * 2**30, "5 GiB")]
+)
+def test_sizes_in_words(count: int, words: str) -> None:
+    """In binary units."""
+    assert reading.size(count) == words
