@@ -50,7 +50,7 @@ def junit(
     from benchmark.export.junit import junit_of
     from benchmark.models.registry import wanted_registry
     from benchmark.report.gather import gather
-    from benchmark.runs.store.files import write_text
+    from benchmark.writing import write_text
 
     material = gather(folders, wanted_registry(registry_file))
     write_text(out, [junit_of(material)])

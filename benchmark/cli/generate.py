@@ -30,8 +30,8 @@ def generate(
     """Generate states of the boxes task, the same for the same seed everywhere."""
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
     from benchmark.errors import SettingError
-    from benchmark.runs.store.files import write_text
     from benchmark.tasks import task_named
+    from benchmark.writing import write_text
 
     if split not in _SPLITS:
         raise SettingError(f"no split {split!r}; choose one of {', '.join(_SPLITS)}")

@@ -17,7 +17,7 @@ def say(line: str) -> None:
 
 def write_json(path: Path | None, document: object) -> None:
     """Write a document, whole or not at all, where one was asked for."""
-    from benchmark.runs.store.files import write_text
+    from benchmark.writing import write_text
 
     if path:
         write_text(path, [json.dumps(document, indent=2), "\n"])

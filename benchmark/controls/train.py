@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from benchmark.controls.recipe import Recipe
 from benchmark.errors import ResumeError, SettingError
 from benchmark.models.location import locate
-from benchmark.runs.store.files import write_text
+from benchmark.writing import write_text
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -16,8 +16,8 @@ from benchmark.export.parquet import write_dataset
 from benchmark.records import State
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
-from benchmark.runs.store.files import write_text
 from benchmark.tasks import DEFAULT, Task, task_named
+from benchmark.writing import write_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import MissingLibraryError
 from benchmark.export.rows import correct_column
-from benchmark.runs.store.files import replacing
 from benchmark.scoring.outcomes import SCORES
+from benchmark.writing import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

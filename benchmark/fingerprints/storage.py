@@ -33,9 +33,9 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
 from benchmark.records import Tally
 from benchmark.runs.environment import Environment
-from benchmark.runs.store.files import replacing
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import main_first
+from benchmark.writing import replacing
 
 _GZIP = ".gz"
 _COLUMNS = ".columns.xz"

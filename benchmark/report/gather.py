@@ -12,6 +12,7 @@ from benchmark.hypotheses.pair_verdict import judge_tests, published_difference,
 from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
+from benchmark.reading import read_json
 from benchmark.records import Outcome, State
 from benchmark.report.data import (
     Answered,
@@ -23,7 +24,6 @@ from benchmark.report.data import (
     RunView,
     StateView,
 )
-from benchmark.runs.store.files import read_object
 from benchmark.runs.store.results import results_of
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
@@ -60,7 +60,7 @@ def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ())
         compared=tuple(_compared(views)),
         states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
-        drift=tuple(read_drift(read_object(path), path) for path in drift),
+        drift=tuple(read_drift(read_json(path), path) for path in drift),
         notes=tuple(_notes(runs, measured)),
     )
 

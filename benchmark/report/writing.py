@@ -9,7 +9,7 @@ from benchmark.report.figures import draw, save
 from benchmark.report.layouts import Layout, own_figure, papers_figures
 from benchmark.report.page import page, tables
 from benchmark.report.table_formats import FORMS
-from benchmark.runs.store.files import write_text
+from benchmark.writing import write_text
 
 
 def write_report(material: ReportData, out: Path, *, published: bool = True) -> list[Path]:

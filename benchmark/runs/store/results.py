@@ -16,8 +16,8 @@ from benchmark.hypotheses.results import (
     Score,
 )
 from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.reading import read_json
 from benchmark.records import Outcome, Tally
-from benchmark.runs.store.files import read_object
 from benchmark.runs.store.rescoring import Rescored, rescore
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
@@ -82,7 +82,7 @@ def results_of(paths: Iterable[Path], known: Registry) -> Results:
 
 def _of_known_model(known: Registry, path: Path) -> Result | str:
     """The result in the file; or the file and why it is left out."""
-    document = read_object(path)
+    document = read_json(path)
     name = model_name(document, path)
     model = known_model(known, document, path)
     if model is None:

@@ -17,8 +17,9 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from benchmark.errors import ResumeError
-from benchmark.runs.store.files import read_object, write_text
+from benchmark.reading import read_json
 from benchmark.scoring.predictions import prediction_line, read_predictions
+from benchmark.writing import write_text
 
 Identity = Mapping[str, object]
 """Everything that can change a score; JSON values by name."""
@@ -97,11 +98,11 @@ class RunFolder:
 
     def result(self) -> dict[str, object]:
         """The result that was written when the run was over; empty before."""
-        return read_object(self._result) if self._result.exists() else {}
+        return read_json(self._result) if self._result.exists() else {}
 
     def notes(self) -> dict[str, object]:
         """What was noted last about how the run goes; empty at its beginning."""
-        return read_object(self._notes) if self._notes.exists() else {}
+        return read_json(self._notes) if self._notes.exists() else {}
 
     def note(self, notes: Mapping[str, object]) -> None:
         """Keep how the run goes, for when it is resumed."""
@@ -122,7 +123,7 @@ class RunFolder:
     def _claim(self) -> None:
         problem = ""
         if self._run.exists():
-            problem = _difference(read_object(self._run), self._identity)
+            problem = _difference(read_json(self._run), self._identity)
             if not problem:
                 return
         elif self.predictions.exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry import RegisteredModel, Registry
-from benchmark.runs.store.files import read_object
+from benchmark.reading import read_json
 from benchmark.runs.store.results import known_model, model_name, read_result, result_files
 from benchmark.scoring.predictions import read_predictions
 
@@ -45,7 +45,7 @@ def read_runs(folders: Iterable[Path], known: Registry) -> list[FinishedRun]:
 
 
 def _read(path: Path, known: Registry) -> FinishedRun:
-    document = read_object(path)
+    document = read_json(path)
     name = model_name(document, path)
     registered = known_model(known, document, path)
     predictions = path.with_name("predictions.jsonl")

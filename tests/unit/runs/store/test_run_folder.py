@@ -85,7 +85,7 @@ def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
     """A run.json that is not JSON is an error with its path."""
     (tmp_path / "run.json").write_text("{")
     with (
-        pytest.raises(DataError, match=r"run\.json: cannot be read"),
+        pytest.raises(DataError, match=r"run\.json: not JSON"),
         RunFolder(tmp_path, IDENTITY),
     ):
         pass
