@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, Results
-from benchmark.models.registry import Pair, Training, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Pair, Training
 from benchmark.records import Outcome
 from benchmark.stats import contrast
 from benchmark.stats.contrast import Contrast

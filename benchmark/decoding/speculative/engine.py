@@ -27,7 +27,7 @@ from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import Rules, Statistics
 from benchmark.decoding.stops import stop_ids
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
@@ -111,6 +111,6 @@ class SpeculativeEngine:
                 if finished is None:
                     return
                 yield [
-                    (index, Completion(ids, spell_out(self._token_bytes, ids), finished=whole))
+                    (index, Completion(ids, detokenize(self._token_bytes, ids), finished=whole))
                     for index, ids, whole in finished
                 ]

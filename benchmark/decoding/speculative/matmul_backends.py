@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 
-from benchmark.models.hardware import free_memory, keep_few_kernels
+from benchmark.models.hardware import free_memory, limit_kernel_caches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -150,7 +150,7 @@ def matmul_backend_for(model: "PreTrainedModel") -> MatmulBackend | None:
     """The quickest product for a model here; None where its own layers are to be left alone."""
     if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
         return None
-    keep_few_kernels()
+    limit_kernel_caches()
     layers = list(packable(model, model.dtype))
     # Beside the weights as much again, and no more than half of what is free.
     numbers = sum(layer.weight.numel() for layer in layers)
