@@ -298,7 +298,7 @@ ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
     ),
     "no repository": (
         _of_a_response(hub.RepositoryNotFoundError, 401),
-        ("not on the hub", "private", "https://huggingface.co/owner/name", "HF_TOKEN"),
+        ("on the hub it is missing or private", "https://huggingface.co/owner/name", "HF_TOKEN"),
     ),
     "no revision": (
         _of_a_response(hub.RevisionNotFoundError, 404),
