@@ -1,16 +1,16 @@
-"""What can go wrong, one class a kind of misuse.
+"""Exceptions, one class per kind of misuse.
 
-Every message is one line that says what happened, where, and what to do next;
-the command line prints it as it stands and exits with code 2.
+Every message is one line that says what happened, where, and what to do next. The command line
+prints it and exits with code 2.
 """
 
 
 class BenchmarkError(Exception):
-    """The base of every error a user can cause and mend."""
+    """The base of every error that a user can cause and fix."""
 
 
 def reason(error: Exception) -> str:
-    """What is wrong, without the number and the file name that an OSError puts round it."""
+    """Return the error's message, of an OSError without its number and file name."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -23,7 +23,7 @@ class LanguageError(BenchmarkError):
 
 
 class DataError(BenchmarkError):
-    """A data, prediction or archive file cannot be read or is not what it should be."""
+    """A data, prediction or archive file cannot be read or is invalid."""
 
 
 class ModelError(BenchmarkError):
@@ -31,15 +31,15 @@ class ModelError(BenchmarkError):
 
 
 class UnavailableModelError(ModelError):
-    """A model is gated, or neither here nor to be reached."""
+    """A model is gated, or is neither on this machine nor reachable."""
 
 
 class DoesNotFitError(ModelError):
-    """A model does not fit into the memory that there is."""
+    """A model does not fit into the available memory."""
 
 
 class SettingError(BenchmarkError):
-    """An option has a value that does not exist or does not fit the others."""
+    """An option has an invalid value, or one that contradicts other options."""
 
 
 class MissingLibraryError(SettingError):
@@ -47,4 +47,4 @@ class MissingLibraryError(SettingError):
 
 
 class ResumeError(BenchmarkError):
-    """The output folder holds another run than the one asked for."""
+    """The output folder holds a run with other settings than the requested one."""

@@ -1,4 +1,4 @@
-"""JUnit files: suites of cases with properties, as machines that build read them."""
+"""Write JUnit XML, the format in which CI services read test results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a case failed: in a line, and at length."""
+    """Why a case failed: a one-line message and the full text."""
 
     message: str
     text: str
@@ -15,7 +15,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class JUnitCase:
-    """A case: what kind of thing it is about, its name, its figures, and why it failed."""
+    """A test case: its class, name and properties, and why it failed if it did."""
 
     classname: str
     name: str
@@ -25,7 +25,7 @@ class JUnitCase:
 
 @dataclass(frozen=True, slots=True)
 class JUnitSuite:
-    """Cases under a name, and what holds of all of them."""
+    """A named group of cases, with the properties that they share."""
 
     name: str
     cases: Sequence[JUnitCase]
@@ -33,7 +33,7 @@ class JUnitSuite:
 
 
 def document(suites: Sequence[JUnitSuite]) -> str:
-    """The file. Any text may stand in it: what XML 1.0 cannot hold becomes a question mark."""
+    """Return the XML document; characters that XML 1.0 cannot hold become question marks."""
     root = ET.Element("testsuites")
     root.extend(map(_suite, suites))
     ET.indent(root)
@@ -68,5 +68,5 @@ def _add_properties(element: ET.Element, properties: Mapping[str, str]) -> None:
 
 
 def _printable(text: str) -> str:
-    """XML 1.0 has no control characters; a library's error or a model's name may."""
+    """Replace control characters, which XML 1.0 cannot hold."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -1,4 +1,4 @@
-"""The frozen types that cross rooms, in the order in which the rooms hand them on."""
+"""Frozen types shared by several packages, in the order in which the data pass through them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ TokenIds = tuple[int, ...]
 class Operation:
     """One operation: ``objects`` go from ``source`` to ``destination``.
 
-    ``None`` for a box means the outside: ``put`` has no source, ``remove`` no destination.
+    A box of ``None`` is the outside: ``put`` has no source, ``remove`` has no destination.
     """
 
     kind: Kind
@@ -30,9 +30,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question: what does ``box`` hold now?
+    """One query: the contents of ``box`` in a state.
 
-    ``numops`` counts the operations that changed the contents of the box,
+    ``numops`` is the number of operations that changed the contents of the box,
     ``numops_by_op`` the same by kind as ``(move, remove, put)``.
     """
 
@@ -46,7 +46,7 @@ class Query:
 class State:
     """A prefix of an operation sequence, in words, and its seven queries.
 
-    ``sample_id`` is the sequence the state was cut from: the cluster of all statistics.
+    ``sample_id`` identifies the sequence, which is the cluster in all statistics.
     """
 
     sample_id: int
@@ -64,7 +64,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is given: the text as rendered and its token ids, BOS included."""
+    """A model's input: the rendered text, and its token ids including the BOS."""
 
     text: str
     token_ids: TokenIds
@@ -72,9 +72,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model gave back: new tokens without the end-of-sequence token, and their text.
+    """A model's output: new tokens without the end-of-sequence token, and their text.
 
-    ``finished`` is False when the token limit cut the text off.
+    ``finished`` is False if the token limit cut the text off.
     """
 
     token_ids: TokenIds
@@ -84,9 +84,9 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion as contents by box; ``None`` where it does not answer for the box.
+    """A completion as contents by box, ``None`` for a box without an answer.
 
-    ``verbatim`` has the words after ``contains``, as they are, where the clause has an end.
+    ``verbatim`` has the unchanged words after ``contains``, for clauses that are complete.
     """
 
     contents: tuple[frozenset[str] | None, ...]
@@ -95,7 +95,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Right or wrong for each query of one state, with what the counts are made by."""
+    """Right or wrong for each query of one state, with the numops and the cluster to count by."""
 
     sample_id: int
     numops: tuple[int, ...]
@@ -104,12 +104,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """So many of so many queries are correct."""
+    """A number of correct queries out of a total."""
 
     correct: int
     total: int
 
     @property
     def accuracy(self) -> float:
-        """The share of correct queries in 0..1; NaN where there is no query."""
+        """The share of correct queries in 0..1, NaN without queries."""
         return self.correct / self.total if self.total else float("nan")

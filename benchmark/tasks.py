@@ -1,17 +1,17 @@
-"""The tasks: each is one object with everything that is specific to it, and one row in a table.
+"""The tasks. Each is one object with everything that is specific to it, and one row in a table.
 
-A task says how its states are worded, generated and read, what a prompt shows, which answers the
-constraint allows, how an answer is read and scored, and what random answers would score.
-Everything else (models, engines, settings, statistics, fingerprints) works on any task.
+A task defines how its states are worded, generated and read, what a prompt contains, which answers
+the constraint allows, how an answer is parsed and scored, and what random answers would score.
+Everything else (models, engines, settings, statistics, fingerprints) works with any task.
 
 To add a variant of the dataset, write
 
 - a module in ``benchmark/boxes/`` with a subclass of :class:`benchmark.boxes.language.Language`
-  that overrides what is worded differently, as ``move_contents.py`` does;
+  that overrides the sentences that differ, like ``move_contents.py``;
 - a row in :data:`TASKS`, and its examples in ``benchmark/prompts/demonstrations.toml`` if the
   paper's are not in its language.
 
-A variant whose answers look different also gives its row an ``expression``, a ``grammar`` and an
+If answers have another form, the row also needs an ``expression``, a ``grammar`` and an
 ``answer_parser``. The tests in ``tests/unit/test_tasks.py`` run on every row.
 """
 
@@ -40,7 +40,7 @@ from benchmark.scoring.parsing import parse_answer
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """A model's text about a state, parsed and scored once: the outcomes are by every score."""
+    """A model's text about a state, parsed and scored once, with the outcome by every score."""
 
     text: str
     answer: Answer
@@ -48,8 +48,8 @@ class JudgedAnswer:
 
 
 def by_score(judged: Sequence[JudgedAnswer]) -> dict[str, tuple[Outcome, ...]]:
-    """Return the outcomes of judged texts, of which there must be one at least, by every score."""
-    return {by: tuple(each.outcomes[by] for each in judged) for by in judged[0].outcomes}
+    """Return the outcomes of judged texts by every score; ``judged`` must not be empty."""
+    return {by: tuple(answer.outcomes[by] for answer in judged) for by in judged[0].outcomes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Task:
     """A task about boxes.
 
     ``expression`` is the regular expression that answers must match, ``grammar`` the same in
-    llama.cpp's notation. ``answer_parser`` takes a model's text and the number of boxes and never
-    raises. ``archive_member`` is the end of the path of the task's states in the authors' ZIP,
+    llama.cpp's notation. ``answer_parser`` takes a model's text and the number of boxes, and never
+    raises. ``archive_member`` is the end of the path of the task's states in the authors' ZIP, or
     None if it is unknown.
     """
 
@@ -85,15 +85,15 @@ class Task:
         """Return the states of a file: JSON lines, or the authors' ZIP.
 
         Raises:
-            DataError: when the file cannot be read, or its data break the rules of the task.
+            DataError: if the file cannot be read, or its data break the rules of the task.
             SettingError: for a ZIP, if the task's place in it is unknown.
         """
         if path.suffix.lower() != ".zip":
             return dataset.read_file(path, self.language)
         if self.archive_member is None:
             raise SettingError(
-                f"{path}: where the states of the task {self.name} are in a ZIP is unknown; "
-                "give them as JSON lines"
+                f"{path}: the task {self.name} has no known place in the authors' ZIP; "
+                "give its states as JSON lines"
             )
         return read_archive(path, password, self.language, self.archive_member)
 
@@ -106,7 +106,7 @@ class Task:
 
         Raises:
             LanguageError: for a sentence that is not in the task's language.
-            RuleError: for an operation that cannot be carried out.
+            RuleError: for an operation that is impossible.
         """
         return parse_state(sample_id, description, self.language)
 
@@ -126,14 +126,14 @@ class Task:
         """Return the prompt for a description, as text and as token ids.
 
         Raises:
-            ModelError: for a chat prompt where the tokenizer has no usable chat template.
+            ModelError: for a chat prompt if the tokenizer has no usable chat template.
         """
         return rendering.prompt(tokenizer, description, settings, self.demonstrations)
 
     def prompt_text(self, tokenizer: Tokenizer, description: str, settings: PromptSettings) -> str:
         """Return the text of the prompt for a description, see :meth:`prompt`.
 
-        The tokenizer is asked for nothing but its chat template.
+        The tokenizer is used only for its chat template.
         """
         return rendering.prompt_text(tokenizer, description, settings, self.demonstrations)
 
@@ -151,30 +151,33 @@ class Task:
         return re.match(self.expression, text.strip()) is not None
 
     def judge(self, state: State, text: str) -> JudgedAnswer:
-        """Return what a text about a state says, and what of it is right by every score."""
+        """Parse a text about a state and return it with its outcome by every score."""
         answer = self.parse(text)
-        outcomes = {by: each.outcome(answer, state) for by, each in self.scores.items()}
+        outcomes = {by: score.outcome(answer, state) for by, score in self.scores.items()}
         return JudgedAnswer(text, answer, outcomes)
 
     def score(
         self, answers: Sequence[Answer], states: Sequence[State]
     ) -> dict[str, tuple[Outcome, ...]]:
-        """Return what is right in an answer about each state, by every score."""
+        """Return the outcome of each answer about its state, by every score."""
         pairs = list(zip(answers, states, strict=True))
-        return {by: tuple(each.outcome(*p) for p in pairs) for by, each in self.scores.items()}
+        return {
+            by: tuple(score.outcome(answer, state) for answer, state in pairs)
+            for by, score in self.scores.items()
+        }
 
     def outcomes(
         self, states: Sequence[State], texts: Sequence[str]
     ) -> dict[str, tuple[Outcome, ...]]:
-        """Return what is right in a text about each state, by every score."""
+        """Return the outcome of each text about its state, by every score."""
         return self.score([self.parse(text) for text in texts], states)
 
     def mentions(self, state: State) -> tuple[Contents, ...]:
-        """Return for each box the objects that the random baseline draws from."""
+        """Return the objects that the random baseline draws from, for each box."""
         return mentions(state, self.language)
 
     def baselines(self, states: Sequence[State]) -> dict[str, Percentages]:
-        """Return what random answers would score, in per cent, by every reading."""
+        """Return the expected accuracy of random answers in per cent, by every reading."""
         return baselines(states, self.language)
 
 
@@ -213,7 +216,7 @@ def task_of(document: Mapping[str, object], source: str = "result") -> Task:
     """Return the task of a result or another document with what it was measured on.
 
     Raises:
-        DataError: naming the source, when it names a task that is not known here.
+        DataError: naming the source, if it has an unknown task.
     """
     data = document.get("data")
     name = str(data.get("task", DEFAULT)) if isinstance(data, dict) else DEFAULT
@@ -227,8 +230,8 @@ def task_named(name: str) -> Task:
     """Return the task of that name.
 
     Raises:
-        SettingError: when there is no such task.
+        SettingError: if no such task exists.
     """
     if name not in TASKS:
-        raise SettingError(f"no task {name!r}; choose one of {', '.join(TASKS)}")
+        raise SettingError(f"unknown task {name!r}; choose one of {', '.join(TASKS)}")
     return TASKS[name]

@@ -1,4 +1,4 @@
-"""What tables and figures in words have in common, wherever they are shown."""
+"""The look of tables and numbers in terminal output."""
 
 import sys
 from collections.abc import Iterable
@@ -32,9 +32,9 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def plain_table(title: str | None) -> Table:
-    """An empty table in the look of all tables here."""
+    """Return an empty table in the style of all tables."""
     return Table(
-        title=None if title is None else Text(title),  # a name may hold what looks like markup
+        title=None if title is None else Text(title),  # a name may look like markup
         title_justify="left",
         title_style="bold",
         caption_justify="left",
@@ -45,10 +45,10 @@ def plain_table(title: str | None) -> Table:
 
 
 def number(percent: float | None) -> str:
-    """A figure in per cent to one decimal, a dash where there is none."""
+    """Return a percentage with one decimal, a dash for None."""
     return "-" if percent is None else f"{percent:.1f}"
 
 
 def p_value(p: float) -> str:
-    """A p-value to two significant digits, ``< 0.001`` below that."""
+    """Return a p-value with two significant digits, ``< 0.001`` if it is smaller."""
     return "< 0.001" if p < 0.001 else f"{p:.2g}"  # noqa: PLR2004  # the customary limit

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.decoding.speculative.batch import Runner
-from benchmark.models.registry import Registry
+from benchmark.models.registry_types import Registry
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
 from benchmark.runs.requests import RunRequest
 

@@ -1,6 +1,6 @@
 """The authors' own test set, read in memory from their password-protected ZIP.
 
-They ask that the data never lie uncompressed in a repository; nothing is unpacked here.
+They ask that the data never be stored uncompressed in a repository, so nothing is unpacked here.
 """
 
 import io
@@ -22,7 +22,7 @@ MEMBER = "few_shot_boxes_nso_exp2_max3/test-subsample-states-t5.jsonl"
 
 _DAMAGE = (
     *(pyzipper.BadZipFile, EOFError, OSError, zlib.error),
-    # What zipfile and pyzipper let through of a damaged file; AttributeError: no AES header found.
+    # zipfile and pyzipper do not catch these on a damaged file. AttributeError: no AES header.
     *(struct.error, LookupError, ValueError, AttributeError),
 )
 
@@ -50,15 +50,15 @@ def _read(path: Path, password: str | None, member: str) -> str:
     except FileNotFoundError as error:
         raise DataError(f"{path}: cannot read the data: {error.strerror}") from error
     except NotImplementedError as error:  # a RuntimeError too, so it comes first
-        raise DataError(f"{path}: packed in a way that cannot be read here: {error}") from error
+        raise DataError(f"{path}: unsupported compression or encryption: {error}") from error
     except RuntimeError as error:  # how zipfile reports a password that is missing or wrong
         raise DataError(f"{path}: {_password_problem(password)}") from error
     except _DAMAGE as error:
-        # A wrong password passes the one-byte check of old ZIP encryption once in 256 times,
-        # and then what comes out is no text or has another checksum.
+        # A wrong password passes the one-byte check of old ZIP encryption once in 256 times. The
+        # decrypted bytes are then not text, or their checksum is wrong.
         garbled = isinstance(error, zlib.error | UnicodeDecodeError) or "CRC" in str(error)
-        problem = "wrong password, or the file is damaged" if garbled else "not a whole ZIP file"
-        raise DataError(f"{path}: {problem}: {error}; fetch it again") from error
+        problem = "wrong password, or the file is damaged" if garbled else "not a complete ZIP file"
+        raise DataError(f"{path}: {problem}: {error}; download it again") from error
 
 
 def _name(archive: pyzipper.AESZipFile, path: Path, member: str) -> str:

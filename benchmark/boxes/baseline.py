@@ -1,8 +1,8 @@
-"""The random baseline in closed form and by simulation, by each reading of its description.
+"""The random baseline, in closed form and by simulation, for each reading of its description.
 
-It draws 0 to 3 objects from those mentioned in a clause that names the box. The paper's sentence
-can be read in several ways, and its row of Table 6 is of one of them: readings.toml has them as
-data. The closed form and the simulation are the same functions for all.
+The baseline draws 0 to 3 objects from those mentioned in a clause that names the box. The paper's
+sentence can be read in several ways, and its row of Table 6 follows one of them. The readings are
+data (readings.toml); the functions here compute any of them.
 """
 
 import tomllib
@@ -16,18 +16,21 @@ from itertools import combinations
 from math import comb, factorial
 from typing import Literal, TypedDict
 
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.language import STANDARD, Language, parse
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay
 from benchmark.records import Contents, State
 
 _DRAWS = range(4)
-"""How many objects are drawn: one of these, uniformly."""
+"""The possible numbers of objects to draw, all equally likely."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One reading of the baseline's description: what is drawn from, how, and how compared."""
+class BaselineReading:
+    """One reading of the baseline's description.
+
+    ``pool`` is what objects are drawn from, ``compared`` the score that the draw is judged by.
+    """
 
     name: str
     pool: Literal["objects", "mentions"]
@@ -45,10 +48,10 @@ class Percentages(TypedDict):
 
 
 @cache
-def readings() -> dict[str, Reading]:
+def readings() -> dict[str, BaselineReading]:
     """Return the readings by name; the first is the one comparable with Table 6."""
     text = files("benchmark.boxes").joinpath("readings.toml").read_text(encoding="utf-8")
-    entries = (Reading(**fields) for fields in tomllib.loads(text)["readings"])
+    entries = (BaselineReading(**fields) for fields in tomllib.loads(text)["readings"])
     return {reading.name: reading for reading in entries}
 
 
@@ -68,7 +71,7 @@ def mentions(state: State, language: Language = STANDARD) -> tuple[Contents, ...
     return tuple(map(tuple, mentioned))
 
 
-def expectation(reading: Reading, mentioned: Contents, gold: Contents) -> Fraction:
+def expectation(reading: BaselineReading, mentioned: Contents, gold: Contents) -> Fraction:
     """Return the probability that the baseline's prediction is right.
 
     Args:
@@ -81,51 +84,53 @@ def expectation(reading: Reading, mentioned: Contents, gold: Contents) -> Fracti
 
 
 @cache
-def _expectation(reading: Reading, counts: tuple[int, ...], total: int) -> Fraction:
-    """The same, from how often each gold object is in the pool, and the size of the pool."""
+def _expectation(reading: BaselineReading, counts: tuple[int, ...], total: int) -> Fraction:
+    """Return the expectation from the pool's size and how often it has each gold object."""
     size, exact = len(counts), reading.compared == "exact"
     drawn = [_drawn(reading, total, uniform) for uniform in _DRAWS]
     hits = sum(
         (_covering(reading, counts, total, k) for k in drawn if k == size or not exact),
         Fraction(),
     )
-    # As many draws as gold objects give these in each order alike.
+    # If the draw is the gold set, every order of it is equally likely.
     return hits / len(_DRAWS) / (factorial(size) if exact else 1)
 
 
-def _covering(reading: Reading, counts: tuple[int, ...], total: int, draws: int) -> Fraction:
-    """The chance that so many draws give every gold object and nothing else.
+def _covering(
+    reading: BaselineReading, counts: tuple[int, ...], total: int, draws: int
+) -> Fraction:
+    """Return the probability that ``draws`` draws are exactly the gold objects.
 
-    By inclusion and exclusion over the subsets of gold.
+    Computed by inclusion and exclusion over the subsets of the gold objects.
     """
     return sum(
         (
-            (-1) ** (len(counts) - size) * _inside(reading, sum(part), total, draws)
+            (-1) ** (len(counts) - size) * _inside(reading, sum(subset), total, draws)
             for size in range(len(counts) + 1)
-            for part in combinations(counts, size)
+            for subset in combinations(counts, size)
         ),
         Fraction(),
     )
 
 
-def _inside(reading: Reading, part: int, total: int, draws: int) -> Fraction:
-    """The chance that all draws are of a part of the pool."""
+def _inside(reading: BaselineReading, size: int, total: int, draws: int) -> Fraction:
+    """Return the probability that all draws are from ``size`` entries of the pool."""
     if reading.replacement:
-        return Fraction(part, total or 1) ** draws
-    return Fraction(comb(part, draws), comb(total, draws))
+        return Fraction(size, total or 1) ** draws
+    return Fraction(comb(size, draws), comb(total, draws))
 
 
-def predict(reading: Reading, draws: Draws, mentioned: Contents) -> Contents:
+def predict(reading: BaselineReading, rng: PortableRandom, mentioned: Contents) -> Contents:
     """Return one prediction of the baseline, in the order drawn."""
     pool = _pool(reading, mentioned)
-    count = _drawn(reading, len(pool), draws.choice(_DRAWS))
+    count = _drawn(reading, len(pool), rng.choice(_DRAWS))
     if reading.replacement:
-        return tuple(draws.choice(pool) for _ in range(count))
-    return tuple(draws.sample(pool, count))
+        return tuple(rng.choice(pool) for _ in range(count))
+    return tuple(rng.sample(pool, count))
 
 
-def is_right(reading: Reading, prediction: Contents, gold: Contents) -> bool:
-    """Whether the prediction is right by the reading's comparison."""
+def is_right(reading: BaselineReading, prediction: Contents, gold: Contents) -> bool:
+    """Return whether the prediction is right by the reading's score."""
     if reading.compared == "exact":
         return prediction == gold
     return set(prediction) == set(gold)
@@ -133,32 +138,35 @@ def is_right(reading: Reading, prediction: Contents, gold: Contents) -> bool:
 
 def baselines(states: Iterable[State], language: Language = STANDARD) -> dict[str, Percentages]:
     """Return the expected accuracy on the states by every reading, in per cent."""
-    asked = [
+    queries = [
         (query.numops, mentioned, query.gold)
         for state in states
         for query, mentioned in zip(state.queries, mentions(state, language), strict=True)
     ]
-    return {name: _percentages(reading, asked) for name, reading in readings().items()}
+    return {name: _percentages(reading, queries) for name, reading in readings().items()}
 
 
-def baselines_as_json(found: Mapping[str, Percentages]) -> dict[str, object]:
-    """Return the figures as a document has them: the first reading's, the others beneath."""
+def baselines_as_json(figures: Mapping[str, Percentages]) -> dict[str, object]:
+    """Return the figures as JSON: the first reading's at the top, the others by name."""
     first = next(iter(readings()))
-    return {**found[first], **{name: each for name, each in found.items() if name != first}}
+    others = {name: percentages for name, percentages in figures.items() if name != first}
+    return {**figures[first], **others}
 
 
-def _pool(reading: Reading, mentioned: Contents) -> Contents:
+def _pool(reading: BaselineReading, mentioned: Contents) -> Contents:
     return mentioned if reading.pool == "mentions" else tuple(dict.fromkeys(mentioned))
 
 
-def _drawn(reading: Reading, total: int, uniform: int) -> int:
-    """How many are drawn from a pool of that size."""
+def _drawn(reading: BaselineReading, total: int, uniform: int) -> int:
+    """Return how many objects are drawn from a pool of ``total`` entries."""
     return uniform if reading.replacement and total else min(uniform, total)
 
 
-def _percentages(reading: Reading, asked: Iterable[tuple[int, Contents, Contents]]) -> Percentages:
+def _percentages(
+    reading: BaselineReading, queries: Iterable[tuple[int, Contents, Contents]]
+) -> Percentages:
     chances: defaultdict[int, Counter[Fraction]] = defaultdict(Counter)
-    for numops, mentioned, gold in asked:
+    for numops, mentioned, gold in queries:
         chances[numops][expectation(reading, mentioned, gold)] += 1
     return {
         "overall": _percent(chances.values()),
@@ -168,9 +176,9 @@ def _percentages(reading: Reading, asked: Iterable[tuple[int, Contents, Contents
 
 
 def _percent(groups: Iterable[Counter[Fraction]]) -> float | None:
-    """The mean chance in per cent; None where there is no query."""
-    every: Counter[Fraction] = sum(groups, Counter())
-    if not every:
+    """Return the mean probability in per cent, None without queries."""
+    chances: Counter[Fraction] = sum(groups, Counter())
+    if not chances:
         return None
-    hits = sum((chance * queries for chance, queries in every.items()), Fraction())
-    return float(100 * hits / every.total())
+    hits = sum((chance * queries for chance, queries in chances.items()), Fraction())
+    return float(100 * hits / chances.total())

@@ -1,7 +1,7 @@
-"""States as the authors' JSON lines, seven a state, and back.
+"""Read and write states as the authors' JSON lines, seven lines per state.
 
-Whatever is read is replayed: gold contents and numops that do not follow from the
-description are an error, not data.
+Every state that is read is replayed. Gold contents or numops that do not follow from the
+description are an error.
 """
 
 import json
@@ -34,8 +34,8 @@ def generate(
 ) -> Iterator[State]:
     """Return the states of a split (``train``, ``dev``, ``test`` or ``all``), or its subsample.
 
-    The worlds and operations of a seed are the same in every language. Nothing is held but the
-    current sequence and, of a subsample, what is drawn so far.
+    The worlds and operations of a seed are the same in every language. Only the current sequence
+    is in memory, and the reservoirs of a subsample.
     """
     names = list(splits.SHARES) if split == "all" else [split]
 
@@ -51,13 +51,13 @@ def generate(
 
 def rows(state: State, language: Language = STANDARD) -> Iterator[str]:
     """Return the state as seven JSON lines, without line ends."""
-    # The language has no character that JSON would escape; json.dumps takes three times as long.
+    # The language has no character that JSON escapes, and json.dumps takes three times as long.
     for query in state.queries:
-        asked = f"{state.description} {language.opening(query.box)} "
+        prefix = f"{state.description} {language.opening(query.box)} "
         gold = items(query.gold)
         move, remove, put = query.numops_by_op
         yield (
-            f'{{"sentence": "{asked}{gold}.", "sentence_masked": "{asked}{_MASKED_END}", '
+            f'{{"sentence": "{prefix}{gold}.", "sentence_masked": "{prefix}{_MASKED_END}", '
             f'"masked_content": "{MASK} {gold}", "sample_id": {state.sample_id}, '
             f'"numops": {query.numops}, '
             f'"numops_by_op": {{"move": {move}, "remove": {remove}, "put": {put}}}}}'
@@ -70,14 +70,16 @@ def read_states(
     """Return the states of JSON lines in the authors' schema; ``source`` names them in errors.
 
     Raises:
-        DataError: naming source and line of what is malformed, incomplete or against the rules.
+        DataError: for a line that is malformed, incomplete or breaks the rules. The message names
+            the source and the line.
     """
     numbered = ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
     parsed = (DatasetRow(where, _object(line, where)) for where, line in numbered if line.strip())
     while group := list(islice(parsed, BOXES)):
         if len(group) < BOXES:
             raise DataError(
-                f"{group[0].where}: {len(group)} rows left over; a state is {BOXES} rows, one a box"
+                f"{group[0].where}: {len(group)} rows left over; a state is {BOXES} rows, "
+                "one per box"
             )
         yield _state(group, language)
 
@@ -96,17 +98,17 @@ def read_file(path: Path, language: Language = STANDARD) -> Iterator[State]:
 
 
 class DatasetRow(NamedTuple):
-    """A row as read: its fields and where they stand."""
+    """A row as read: its fields, and the file and line they are in."""
 
     where: str
     fields: dict[str, object]
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """The object, if no field stands twice: one of the two would be left aside unread."""
+    """Return the fields as a dictionary; a repeated field is an error, not silently dropped."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise ValueError("a field stands twice")
+        raise ValueError("a field occurs twice")
     return fields
 
 
@@ -121,7 +123,7 @@ def _object(line: str, where: str) -> dict[str, object]:
 
 
 def _state(group: list[DatasetRow], language: Language) -> State:
-    """The state of seven rows, if they are what its description leads to."""
+    """Return the state of seven rows, after checking that they follow from its description."""
     first = group[0]
     try:
         state = parse_state(_sample_id(first), _description(first, language), language)
@@ -134,9 +136,9 @@ def _state(group: list[DatasetRow], language: Language) -> State:
     return state
 
 
-def _same(found: object, expected: object) -> bool:
-    """Equal as JSON, where true is not 1 and 1.0 is not 1."""
-    return json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
+def _same(value: object, expected: object) -> bool:
+    """Return whether two values are equal as JSON, where true is not 1 and 1.0 is not 1."""
+    return json.dumps(value, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 def _sample_id(row: DatasetRow) -> int:
@@ -159,11 +161,11 @@ def _description(row: DatasetRow, language: Language) -> str:
 def _difference(row: DatasetRow, name: str, expected: object) -> str:
     if name not in row.fields:
         return f"{row.where}: no field {name!r}"
-    found = row.fields[name]
-    if isinstance(found, str) and isinstance(expected, str):
-        same = (a == b for a, b in zip(found, expected, strict=False))
+    value = row.fields[name]
+    if isinstance(value, str) and isinstance(expected, str):
+        same = (a == b for a, b in zip(value, expected, strict=False))
         start = max(0, sum(takewhile(bool, same)) - 20)
         return (
-            f"{row.where}: {name} has ...{found[start:][:60]!r}, not ...{expected[start:][:60]!r}"
+            f"{row.where}: {name} has ...{value[start:][:60]!r}, not ...{expected[start:][:60]!r}"
         )
-    return f"{row.where}: {name} is {found!r}, but the description gives {expected!r}"
+    return f"{row.where}: {name} is {value!r}, but by the description it is {expected!r}"

@@ -1,9 +1,9 @@
-"""The world in words and back, in the authors' wording.
+"""Write worlds and operations as sentences in the authors' wording, and parse them.
 
-A description is the initial state in one sentence and each operation in one more. The
-parser takes exactly what :func:`describe` writes and nothing else, and names the sentence
-that it cannot take. :class:`Language` is what a variant of the dataset may word differently;
-the functions of this module write and read the standard sentences.
+A description is one sentence for the initial state and one for each operation. The parser accepts
+exactly what :func:`describe` writes, and names the sentence that it rejects. :class:`Language`
+is the wording that a variant of the dataset may change; the functions of this module write and
+read the standard sentences.
 """
 
 import re
@@ -16,7 +16,7 @@ from benchmark.records import Contents, Operation, World
 NOTHING = "nothing"
 
 RESERVED = frozenset({NOTHING, "the", "and"})
-"""Words of the sentences themselves, which no object can be called."""
+"""Words of the sentences themselves, which cannot be names of objects."""
 
 _ITEMS = "the [a-zA-Z]+(?: and the [a-zA-Z]+)*"
 _CLAUSE = re.compile(rf"Box ([0-9]) contains ({NOTHING}|{_ITEMS})")
@@ -26,35 +26,35 @@ _PUT = re.compile(rf"Put ({_ITEMS}) into Box ([0-9])\.")
 
 
 def items(objects: Contents) -> str:
-    """``the bag and the map``, or ``nothing``."""
+    """Return the objects as ``the bag and the map``, or ``nothing``."""
     return " and ".join(f"the {name}" for name in objects) or NOTHING
 
 
 def clause(box: int, objects: Contents) -> str:
-    """``Box 0 contains the bag and the map``."""
+    """Return a box and its contents as ``Box 0 contains the bag and the map``."""
     return f"Box {box} contains {items(objects)}"
 
 
 def statement(world: World) -> str:
-    """The contents of all boxes in one sentence."""
+    """Return the contents of all boxes in one sentence."""
     return ", ".join(clause(box, objects) for box, objects in enumerate(world)) + "."
 
 
 def sentence(operation: Operation) -> str:
     """Return the operation in one sentence, with its objects by name."""
-    what = items(operation.objects)
+    objects = items(operation.objects)
     if operation.kind == "move":
-        return f"Move {what} from Box {operation.source} to Box {operation.destination}."
+        return f"Move {objects} from Box {operation.source} to Box {operation.destination}."
     if operation.kind == "remove":
-        return f"Remove {what} from Box {operation.source}."
-    return f"Put {what} into Box {operation.destination}."
+        return f"Remove {objects} from Box {operation.source}."
+    return f"Put {objects} into Box {operation.destination}."
 
 
 class Language:
-    """The wording of a dataset: here the authors' standard one. A variant is a subclass.
+    """The wording of a dataset. This class is the authors' standard one; variants subclass it.
 
-    What a sentence says may depend on the world, so that the methods about operations take the
-    world before the operation. In each pair of methods one is the inverse of the other.
+    The wording of an operation may depend on the world, so the methods about operations take the
+    world before it. Each method that parses is the inverse of one that writes.
     """
 
     def opening(self, box: int) -> str:
@@ -129,7 +129,11 @@ def parse(description: str, language: Language = STANDARD) -> tuple[World, tuple
 
 
 def parse_statement(text: str) -> World:
-    """The world that a statement describes; the inverse of :func:`statement`."""
+    """Return the world that a statement describes; the inverse of :func:`statement`.
+
+    Raises:
+        LanguageError: naming the statement, if it is not one or its world breaks the rules.
+    """
     clauses = text.removesuffix(".").split(", ")
     matches = [_CLAUSE.fullmatch(part) for part in clauses]
     numbers = [int(match[1]) for match in matches if match]

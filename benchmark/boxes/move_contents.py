@@ -1,7 +1,7 @@
-"""The wording of the authors' data set MoveContents: a move of all objects names none of them.
+"""The wording of the authors' dataset MoveContents, where a move of all objects names none.
 
-``Move the contents of Box 2 to Box 3.`` is written for every move of all objects of a box; all
-other sentences are the standard ones. The worlds and operations are drawn in the same way.
+Every move of all objects of a box is worded ``Move the contents of Box 2 to Box 3.``; all other
+sentences are the standard ones. Worlds and operations are drawn in the same way.
 
 Source: https://github.com/sebschu/entity-tracking-lms at 8400de0,
 ``src/dataset_generation/generate_boxes_data.py`` with ``--all_contents_operation``.
@@ -38,8 +38,8 @@ class MoveContents(Language):
         operation = super().operation(text, before)
         if _takes_all(operation, before):
             raise LanguageError(
-                f"a move of all objects of Box {operation.source} is worded as a move of its "
-                f"contents here: {text!r}"
+                f"a move of all objects of Box {operation.source} must be worded as a move of its "
+                f"contents: {text!r}"
             )
         return operation
 
@@ -61,5 +61,5 @@ def _takes_all(operation: Operation, before: World) -> bool:
 def _contents(box: int, before: World, text: str) -> Contents:
     objects = before[box] if box < len(before) else ()
     if not objects:
-        raise LanguageError(f"there is nothing in Box {box} to move: {text!r}")
+        raise LanguageError(f"Box {box} is empty, so its contents cannot be moved: {text!r}")
     return objects

@@ -1,8 +1,8 @@
-"""Train, dev and test: disjoint in the signature of the initial state."""
+"""Train, dev and test splits, with disjoint signatures of initial states."""
 
 from itertools import product
 
-from benchmark.boxes.draws import Draws
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.world import BOXES, CAPACITY
 from benchmark.errors import SettingError
 from benchmark.records import World
@@ -11,33 +11,33 @@ Signature = tuple[int, ...]
 """The number of objects of each box, by box number."""
 
 SHARES = {"train": 45, "dev": 10, "test": 45}
-"""Per cent of sequences, and of signatures, that each split gets."""
+"""The percentage of sequences, and of signatures, in each split."""
 
 SEQUENCES = 2200
 
 
 def size(split: str) -> int:
-    """How many sequences the split has: 990, 220 and 990."""
-    return SEQUENCES * SHARES[_known(split)] // 100
+    """Return the number of sequences of the split: 990, 220 or 990."""
+    return SEQUENCES * SHARES[_checked(split)] // 100
 
 
 def first_sample_id(split: str) -> int:
-    """The ``sample_id`` of the split's first sequence: splits are numbered one after another."""
+    """Return the ``sample_id`` of the split's first sequence; splits are numbered in order."""
     names = list(SHARES)
-    return sum(size(name) for name in names[: names.index(_known(split))])
+    return sum(size(name) for name in names[: names.index(_checked(split))])
 
 
 def signature(world: World) -> Signature:
-    """The signature of a world."""
+    """Return the signature of a world."""
     return tuple(len(objects) for objects in world)
 
 
-def signatures(draws: Draws) -> dict[str, frozenset[Signature]]:
-    """All 4^7 signatures, shuffled and cut into the three splits."""
-    every = list(product(range(CAPACITY + 1), repeat=BOXES))
-    shuffled = draws.sample(every, len(every))
-    first = len(every) * SHARES["train"] // 100
-    second = len(every) * (SHARES["train"] + SHARES["dev"]) // 100
+def signatures(rng: PortableRandom) -> dict[str, frozenset[Signature]]:
+    """Return all 4^7 signatures, shuffled and divided into the three splits."""
+    in_order = list(product(range(CAPACITY + 1), repeat=BOXES))
+    shuffled = rng.sample(in_order, len(in_order))
+    first = len(shuffled) * SHARES["train"] // 100
+    second = len(shuffled) * (SHARES["train"] + SHARES["dev"]) // 100
     return {
         "train": frozenset(shuffled[:first]),
         "dev": frozenset(shuffled[first:second]),
@@ -45,7 +45,7 @@ def signatures(draws: Draws) -> dict[str, frozenset[Signature]]:
     }
 
 
-def _known(split: str) -> str:
+def _checked(split: str) -> str:
     if split not in SHARES:
-        raise SettingError(f"there is no split {split!r}; choose one of {', '.join(SHARES)}")
+        raise SettingError(f"unknown split {split!r}; choose one of {', '.join(SHARES)}")
     return split

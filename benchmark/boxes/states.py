@@ -1,4 +1,4 @@
-"""From operations to states: what each box holds, and how often it has changed."""
+"""From operations to states: the contents of each box, and how often it has changed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def states(
 
 
 def parse_state(sample_id: int, description: str, language: Language = STANDARD) -> State:
-    """Return the state that a description leads to, with its gold contents worked out.
+    """Return the state that a description leads to, with its gold contents.
 
     Raises:
         LanguageError: for a sentence that is not in the language.
@@ -60,7 +60,7 @@ def parse_state(sample_id: int, description: str, language: Language = STANDARD)
 def _prefixes(
     initial: World, operations: Sequence[Operation], language: Language
 ) -> Iterator[tuple[str, World, list[Changes]]]:
-    """Return description, world and changes after no operation, one, and so on."""
+    """Yield description, world and changes before the first operation and after each one."""
     worlds = replay(initial, operations, language)
     changes: list[Changes] = [(0, 0, 0)] * BOXES
     description = language.introduction(initial)
@@ -86,5 +86,5 @@ def _state(sample_id: int, description: str, world: World, changes: Sequence[Cha
 
 
 def state_id(description: str) -> str:
-    """What links call a state: the same in every report on it."""
+    """Return the identifier of a state in links, the same in every report."""
     return hashlib.sha256(description.encode()).hexdigest()[:10]

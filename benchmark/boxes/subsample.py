@@ -5,22 +5,22 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from benchmark.boxes.draws import Draws
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.records import State
 
 NUMOPS = range(8)
-"""The numops that are drawn for, and that the paper reports."""
+"""The numops that are sampled, which are those that the paper reports."""
 
-QUERIES_A_NUMOPS = 100
+QUERIES_PER_NUMOPS = 100
 
 
 def subsample(states: Iterable[State], rng: np.random.Generator) -> Iterator[State]:
-    """The states with at least one drawn query, in their order, all seven queries kept.
+    """Return the states with at least one sampled query, in order, with all seven queries.
 
-    For each numops 0 to 7, 100 queries are drawn (all, where there are fewer), by reservoir: no
-    more than 800 states are held, however many there are.
+    For each numops from 0 to 7, reservoir sampling draws 100 queries, or all if there are fewer.
+    At most 800 states are in memory at a time.
     """
-    draws = Draws(rng)
+    portable = PortableRandom(rng)
     reservoirs: dict[int, list[tuple[int, State]]] = {numops: [] for numops in NUMOPS}
     seen = dict.fromkeys(NUMOPS, 0)
     for index, state in enumerate(states):
@@ -29,11 +29,11 @@ def subsample(states: Iterable[State], rng: np.random.Generator) -> Iterator[Sta
                 continue
             reservoir = reservoirs[query.numops]
             seen[query.numops] += 1
-            if len(reservoir) < QUERIES_A_NUMOPS:
+            if len(reservoir) < QUERIES_PER_NUMOPS:
                 reservoir.append((index, state))
                 continue
-            place = draws.below(seen[query.numops])
-            if place < QUERIES_A_NUMOPS:
-                reservoir[place] = (index, state)
+            slot = portable.below(seen[query.numops])
+            if slot < QUERIES_PER_NUMOPS:
+                reservoir[slot] = (index, state)
     drawn = dict(itertools.chain.from_iterable(reservoirs.values()))
     yield from (drawn[index] for index in sorted(drawn))

@@ -1,4 +1,4 @@
-"""The objects of the world: the project's own list, or a user's."""
+"""The names of objects: the project's own list, or a user's."""
 
 import csv
 import re
@@ -16,16 +16,16 @@ _NAME = re.compile("[a-zA-Z]+")
 
 
 def default_vocabulary() -> Contents:
-    """The project's own 100 nouns, in alphabetical order."""
+    """Return the project's own 100 nouns, in alphabetical order."""
     text = files("benchmark.boxes").joinpath("vocabulary.csv").read_text(encoding="utf-8")
     return _parse(text, "vocabulary.csv")
 
 
 def read_vocabulary(path: Path) -> Contents:
-    """The nouns in the column ``object_name`` of a CSV file, in alphabetical order.
+    """Return the nouns in the column ``object_name`` of a CSV file, in alphabetical order.
 
     Raises:
-        DataError: naming the line of a name that cannot be used.
+        DataError: if the file cannot be read, or naming the line of an invalid name.
     """
     try:
         return _parse(path.read_text(encoding="utf-8-sig"), str(path))
@@ -56,6 +56,6 @@ def _names(rows: "csv.DictReader[str]", source: str) -> set[str]:
         if name in RESERVED:
             raise DataError(f"{where}: {name!r} is a word of the sentences themselves")
         if name in names:
-            raise DataError(f"{where}: {name!r} stands twice in the vocabulary")
+            raise DataError(f"{where}: {name!r} occurs twice in the vocabulary")
         names.add(name)
     return names

@@ -1,4 +1,4 @@
-"""The world and its rules: who may be where, and what an operation does."""
+"""The world and its rules: which boxes may hold what, and what an operation does."""
 
 from collections.abc import Iterable
 
@@ -11,15 +11,15 @@ KINDS: tuple[Kind, ...] = ("move", "remove", "put")
 
 
 def contents(objects: Iterable[str]) -> Contents:
-    """The objects as the contents of a box: in alphabetical order."""
+    """Return the objects as the contents of a box, in alphabetical order."""
     return tuple(sorted(objects))
 
 
 def check(world: World) -> World:
-    """The world itself, if every box keeps to its capacity and no object is in two places.
+    """Return the world if no box is over capacity and no object is in two boxes.
 
     Raises:
-        RuleError: naming the box or the object.
+        RuleError: naming the box or the object that breaks the rules.
     """
     if len(world) != BOXES:
         raise RuleError(f"a world has {BOXES} boxes, not {len(world)}")
@@ -34,10 +34,10 @@ def check(world: World) -> World:
 
 
 def apply(world: World, operation: Operation) -> World:
-    """The world after the operation.
+    """Return the world after the operation.
 
     Raises:
-        RuleError: when the operation cannot be carried out in this world.
+        RuleError: if the operation is impossible in this world.
     """
     _check_form(operation)
     if operation.source is None:
@@ -53,8 +53,8 @@ def apply(world: World, operation: Operation) -> World:
 def apply_unchecked(world: World, operation: Operation) -> World:
     """Return the world after an operation that may break the rules.
 
-    Objects that are not in the source arrive all the same, and a box that does not exist holds
-    nothing.
+    Objects that are not in the source are still added to the destination, and a box that does not
+    exist is ignored.
     """
     boxes, objects = list(world), operation.objects
     source, destination = operation.source, operation.destination
@@ -66,7 +66,7 @@ def apply_unchecked(world: World, operation: Operation) -> World:
 
 
 def changed(before: World, after: World) -> tuple[int, ...]:
-    """The boxes whose contents differ between the two worlds."""
+    """Return the boxes whose contents differ between the two worlds."""
     return tuple(box for box in range(BOXES) if before[box] != after[box])
 
 
@@ -100,7 +100,7 @@ def _check_outside(world: World, objects: Contents) -> None:
     for box, inside in enumerate(world):
         for name in objects:
             if name in inside:
-                raise RuleError(f"the {name} is not outside but in Box {box}")
+                raise RuleError(f"the {name} is in Box {box}, not outside")
 
 
 def _check_capacity(box: int, objects: Contents) -> None:

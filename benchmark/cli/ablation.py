@@ -36,11 +36,11 @@ def ablation(
     as_json: Json = False,
 ) -> None:
     """Measure a model without the constraint and with it, and compare."""
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.runs.paired_comparison import broken_answers
     from benchmark.runs.requests import RunRequest, registered
 
-    known = wanted_registry(registry_file)
+    known = load_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))
     constrained = registered(known, model, request)
     constrained = replace(constrained, prompt_format=prompt_format or constrained.prompt_format)

@@ -32,12 +32,12 @@ def claims(
     from benchmark.hypotheses.results import published_results
     from benchmark.hypotheses.table import claims_table
     from benchmark.models.published import published
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.runs.store.results import read_results
     from benchmark.stats.constants import LEVEL
     from benchmark.stats.published import DESIGN_EFFECT
 
-    known = wanted_registry(registry_file)
+    known = load_registry(registry_file)
     if results == _PUBLISHED:
         collected = published_results(published().values())
     else:

@@ -24,12 +24,12 @@ def results(
     """Write finished runs as Parquet: a row a query, what was asked and what was answered."""
     from benchmark.export.parquet import write_results
     from benchmark.export.rows import result_rows
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.report.gather import answered_states
     from benchmark.report.templates import visible
     from benchmark.runs.store.runs import read_runs
 
-    runs = read_runs(folders, wanted_registry(registry_file))
+    runs = read_runs(folders, load_registry(registry_file))
     rows = write_results(out, result_rows(runs, answered_states(runs)))
     for run in runs:
         if not run.texts:
@@ -48,11 +48,11 @@ def junit(
     Pairs of which both models are there fail when they do not show what is expected of them.
     """
     from benchmark.export.junit import junit_of
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.report.gather import gather
     from benchmark.writing import write_text
 
-    material = gather(folders, wanted_registry(registry_file))
+    material = gather(folders, load_registry(registry_file))
     write_text(out, [junit_of(material)])
     pairs = sum(bool(view.tests) for view in material.pairs.values())
     print(f"written: {out}; runs: {len(material.runs)}, pairs: {pairs}")

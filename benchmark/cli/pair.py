@@ -39,14 +39,15 @@ def pair(
     Measurements that are already in the store are reused.
     """
     from benchmark.hypotheses.pair_verdict import judge
-    from benchmark.models.registry import Pair, find_pair, wanted_registry
+    from benchmark.models.registry import load_registry
+    from benchmark.models.registry_types import Pair
     from benchmark.runs.requests import RunRequest, registered
 
-    known = wanted_registry(registry_file)
+    known = load_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))
     first, second = (registered(known, name, request) for name in (base, variant))
     comparison = measure_both(store, first, second, quiet=quiet)
-    wanted = find_pair(known, base, variant) or Pair(
+    wanted = known.find_pair(base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(wanted, comparison.tests, data.task)

@@ -41,18 +41,18 @@ def plan(
 
     from benchmark.decoding.protocols import protocol
     from benchmark.errors import SettingError
-    from benchmark.models.registry import groups, wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.planning import forecast
     from benchmark.planning.tables import plan_as_json, plan_parts
 
-    known = wanted_registry(registry_file)
+    known = load_registry(registry_file)
     pairs = [p for p in known.pairs.values() if experiment in {None, p.experiment}]
     if not pairs:
         names = ", ".join(dict.fromkeys(pair.experiment for pair in known.pairs.values()))
         raise SettingError(f"no pairs of experiment {experiment!r}; choose of {names}")
     named = protocol(_PROTOCOL)
     limits = named.limits.changed(batch_size, None)
-    how = forecast.Wanted(
+    how = forecast.ForecastOptions(
         dtype=dtype or named.dtype("cuda"),
         batch_size=limits.batch_size,
         new_tokens=limits.max_new_tokens,
@@ -60,7 +60,7 @@ def plan(
     )
     machine = forecast.machine(gpu, gpus, vram)
     others = known.unpaired if experiment is None else ()
-    planned = forecast.plan(known, pairs, groups(known), machine, how, others=others)
+    planned = forecast.plan(known, pairs, machine, how, others=others)
     if as_json:
         print(json.dumps(plan_as_json(planned), indent=2))
     else:

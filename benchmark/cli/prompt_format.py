@@ -31,11 +31,11 @@ def prompt_format(
     as_json: Json = False,
 ) -> None:
     """Evaluate both prompt formats on the dev split and name the better."""
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.runs.paired_comparison import better_format
     from benchmark.runs.requests import RunRequest, registered
 
-    known = wanted_registry(registry_file)
+    known = load_registry(registry_file)
     request = RunRequest("", store, replace(data, split="dev"), **asdict(settings))
     # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
     completion = replace(registered(known, model, request), prompt_format="completion")

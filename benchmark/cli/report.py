@@ -37,13 +37,13 @@ def report(
     """
     from rich.console import Console
 
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.report.gather import gather
     from benchmark.report.templates import visible
     from benchmark.report.writing import write_report
     from benchmark.runs.paired_table import comparison_table
 
-    material = gather(folders or [], wanted_registry(registry_file), drift or [])
+    material = gather(folders or [], load_registry(registry_file), drift or [])
     written = write_report(material, out, published=not measured_only)
     if as_json:
         print(json.dumps({"written": [str(path) for path in written], "notes": material.notes}))

@@ -38,7 +38,7 @@ def sensitivity(
     """
     from rich.console import Console
 
-    from benchmark.models.registry import wanted_registry
+    from benchmark.models.registry import load_registry
     from benchmark.runs.loading import Loaders
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.progress import RunProgress
@@ -47,7 +47,7 @@ def sensitivity(
     from benchmark.runs.sensitivity_table import sensitivity_table
 
     request = RunRequest("", store, data, **asdict(settings))
-    asked = registered(wanted_registry(registry_file), model, request)
+    asked = registered(load_registry(registry_file), model, request)
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         rows = measure(asked, ModelStore(store, progress, loaders=Loaders.kept()))
     if as_json:

@@ -6,9 +6,9 @@ from itertools import islice
 
 import numpy as np
 
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import endless, signatures
 from benchmark.boxes.language import describe, statement
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.controls.recipe import Recipe, TrainingStage
@@ -72,5 +72,5 @@ def _bos(tokenizer: Tokenizer) -> TokenIds:
     return () if tokenizer.leading_bos is None else (tokenizer.leading_bos,)
 
 
-def _draws(key: Sequence[int]) -> Draws:
-    return Draws(np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key)))))
+def _draws(key: Sequence[int]) -> PortableRandom:
+    return PortableRandom(np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key)))))

@@ -209,7 +209,7 @@ def create_engine(
     elif isinstance(constraint, str):
         constraint = compile_constraint(constraint, tokenizer, model)
     if model is not None:
-        from benchmark.models.hardware import keep_few_kernels
+        from benchmark.models.hardware import limit_kernel_caches
 
-        keep_few_kernels()
+        limit_kernel_caches()
     return row.create(EngineInputs(model, tokenizer, limits, constraint, expected or {}, say))

@@ -20,7 +20,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.stops import stop_ids
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class OutlinesEngine:
     def _completion(self, generated: TokenIds) -> Completion:
         ids = tuple(takewhile(lambda i: i not in self._stops, generated))
         return Completion(
-            ids, spell_out(self._token_bytes, ids), finished=len(ids) < len(generated)
+            ids, detokenize(self._token_bytes, ids), finished=len(ids) < len(generated)
         )
 
 

@@ -10,7 +10,7 @@ from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits, shift
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Fingerprint
-from benchmark.models.hardware import on_threads
+from benchmark.models.hardware import torch_threads
 from benchmark.records import Outcome
 from benchmark.runs.requests import Progress, Quiet
 from benchmark.stats.constants import fresh_rng
@@ -65,7 +65,7 @@ def _repeat(
     size, threads, name = variation(number, loaded.decoder.settings.limits.batch_size, count)
     order = list(range(count))[::-1] if name == "reversed" else rng.permutation(count).tolist()
     varied = loaded.varied(size, order)
-    with on_threads(threads):
+    with torch_threads(threads):
         logits = log_probabilities(varied, record.path, Quiet())
         texts = [completion.text for completion in decoded(varied, Quiet())]
     shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]

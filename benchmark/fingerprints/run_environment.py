@@ -2,7 +2,7 @@
 
 from benchmark import __version__
 from benchmark.models.hardware import describe
-from benchmark.models.location import Location, parts
+from benchmark.models.location import Location, file_digests
 from benchmark.runs.environment import Environment, variables, versions
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import DataRequest, RunRequest
@@ -23,7 +23,7 @@ def run_environment(
             "name": location.folder.name if not location.gguf else location.gguf,
             "revision": request.revision,
             "fingerprint": location.digest,
-            **parts(location),
+            **file_digests(location),
             **(_as_loaded(loaded) if loaded else {}),
         },
         data=data_described(request.data),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmark.errors import DataError
 from benchmark.fingerprints.comparison import Severity
 from benchmark.fingerprints.stages import STAGES
-from benchmark.models.validation import valid
+from benchmark.models.validation import validate
 from benchmark.scoring.outcomes import MAIN, OTHERS
 
 
@@ -115,4 +115,4 @@ def read_drift(document: Mapping[str, object], path: Path) -> Drift:
         raise DataError(f"{path}: no comparison; python -m benchmark compare --json writes one")
     others = {by: document[by] for by in OTHERS if by in document}
     given = {**document, "others": others, "source": path.name}
-    return valid(Drift, given, f"{path}: no comparison")
+    return validate(Drift, given, f"{path}: no comparison")

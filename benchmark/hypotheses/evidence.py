@@ -10,7 +10,8 @@ from functools import partial
 from typing import Literal
 
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, Results
-from benchmark.models.registry import Pair, Training, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Pair, Training
 from benchmark.records import Outcome
 from benchmark.stats import contrast
 from benchmark.stats.constants import NORMAL_975, fresh_rng

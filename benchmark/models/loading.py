@@ -1,4 +1,4 @@
-"""Loading weights and tokenizers with transformers, with every choice that can change a score."""
+"""Load weights and tokenizers with transformers, with every choice that can change a score."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from benchmark.errors import (
     SettingError,
 )
 from benchmark.models.bos import BosRule, bos_rule
-from benchmark.models.gguf_reading import quick_gguf
+from benchmark.models.gguf_reading import fast_gguf_reading
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
 _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
-"""What transformers raises for files that are not what they should be."""
+"""The exceptions that transformers raises for invalid files."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
 
 _NEW_NAME = "TokenizersBackend"
 
-_FOR_WEIGHTS = 0.9
-"""The share of a GPU's memory that weights may take; the rest is for the cache and the kernels."""
+_WEIGHTS_SHARE = 0.9
+"""The share of a GPU's memory for weights; the rest is for the cache and the kernels."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How weights are loaded: on which device, in which dtype, quantized or not."""
+    """The options for loading weights: device, dtype and quantization."""
 
     device: str
     dtype: str
@@ -51,16 +51,16 @@ class LoadOptions:
 
 
 def resolve_device(device: str) -> str:
-    """``auto`` as ``cuda`` where there is a GPU and ``cpu`` elsewhere; others checked.
+    """Return the device; ``auto`` is ``cuda`` if torch sees a GPU, else ``cpu``.
 
     Raises:
-        SettingError: for a device that does not exist here.
+        SettingError: for a device that does not exist on this machine.
     """
     if device == "cpu":
         return device
     match = _CUDA.fullmatch(device)
     if match is None and device != "auto":
-        raise SettingError(f"no device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
+        raise SettingError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
     import torch
 
     if match is None:
@@ -69,18 +69,18 @@ def resolve_device(device: str) -> str:
         raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
     count = torch.cuda.device_count()
     if max(map(int, (match["numbers"] or "0").split(","))) >= count:
-        raise SettingError(f"--device {device}: there are {count} GPUs, counted from cuda:0")
+        raise SettingError(f"--device {device}: torch sees {count} GPUs, starting at cuda:0")
     return device
 
 
 def check_options(options: LoadOptions) -> LoadOptions:
-    """The options themselves.
+    """Return the options if they are valid.
 
     Raises:
-        SettingError: when they do not exist or do not fit the machine.
+        SettingError: for an unknown option, or one that this machine does not support.
     """
     if options.dtype not in DTYPES:
-        raise SettingError(f"no dtype {options.dtype!r}; choose one of {', '.join(DTYPES)}")
+        raise SettingError(f"unknown dtype {options.dtype!r}; choose one of {', '.join(DTYPES)}")
     if options.quantization:
         _quantization(options)
     return options
@@ -89,37 +89,37 @@ def check_options(options: LoadOptions) -> LoadOptions:
 def load_tokenizer(location: Location, registered: BosRule | None = None) -> TransformersTokenizer:
     """Return the model's tokenizer.
 
-    ``registered`` is what the registry says of a BOS; with None the tokenizer's files say it.
+    ``registered`` is the registry's BOS rule; without it, the rule follows from the files.
 
     Raises:
-        ModelError: when the folder holds none that transformers can load.
+        ModelError: if the folder has no tokenizer that transformers can load.
     """
     import transformers
 
     try:
-        with _quiet(), _quick(location):
-            raw = getattr(transformers, _loads_tokenizer(location)).from_pretrained(
+        with _silenced(), _gguf_cache(location):
+            raw = getattr(transformers, _tokenizer_class(location)).from_pretrained(
                 location.folder, trust_remote_code=False, **_gguf(location)
             )
-            encoder = None if location.gguf else _as_it_stands(location.folder, raw)
+            encoder = None if location.gguf else _read_tokenizer_json(location.folder, raw)
             rule = bos_rule(location.folder, location.gguf)
     except Exception as error:  # tokenizers raises no class of its own
         raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
-    rule = registered.over(rule) if registered else rule
+    rule = registered.overriding(rule) if registered else rule
     tokenizer = TransformersTokenizer(raw, location.name, rule, encoder)
     if registered and registered.added and tokenizer.bos_id is None:
         raise ModelError(
-            f"{location.name}: its tokenizer names no BOS, and the registry says that it adds one; "
-            "are these the model's own tokenizer files?"
+            f"{location.name}: its tokenizer has no BOS, but the registry says that it adds one; "
+            "check that these are the model's own tokenizer files"
         )
     return tokenizer
 
 
-def _as_it_stands(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
-    """The tokenizer of the file, without what a class of transformers would change of it.
+def _read_tokenizer_json(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
+    """Return the tokenizer of ``tokenizer.json``, without the changes of a transformers class.
 
-    Truncation and padding that somebody's training left in the file are not for prompts. Special
-    tokens may be named in other files alone; they keep the ids that these give them.
+    Truncation and padding in the file are left over from training, and are removed. Special tokens
+    that are only in other files are added with the ids that those files give them.
     """
     from tokenizers import Tokenizer
 
@@ -129,19 +129,20 @@ def _as_it_stands(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | 
     encoder = Tokenizer.from_file(str(path))
     encoder.no_truncation()
     encoder.no_padding()
-    known = encoder.get_vocab(with_added_tokens=True)
+    vocabulary = encoder.get_vocab(with_added_tokens=True)
     for token_id, token in sorted(raw.added_tokens_decoder.items()):
-        if token.content not in known:
+        if token.content not in vocabulary:
             (encoder.add_special_tokens if token.special else encoder.add_tokens)([token])
             if encoder.token_to_id(token.content) != token_id:
                 raise ModelError(f"{token.content!r} has another id in tokenizer.json")
     return encoder
 
 
-def _loads_tokenizer(location: Location) -> str:
-    """The class that loads a tokenizer: its own, unless this release knows that by another name.
+def _tokenizer_class(location: Location) -> str:
+    """Return the class of transformers that loads the tokenizer.
 
-    transformers 5 saves ``TokenizersBackend`` for what 4 calls ``PreTrainedTokenizerFast``.
+    It is ``AutoTokenizer``, except for a class name that this release does not have: transformers 5
+    saves ``TokenizersBackend`` for the class that 4 calls ``PreTrainedTokenizerFast``.
     """
     import transformers
 
@@ -152,11 +153,12 @@ def _loads_tokenizer(location: Location) -> str:
 
 
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
-    """The model's weights, ready to run, never with code of the repository.
+    """Return the model with its weights, ready to run. Code of the repository is never executed.
 
     Raises:
-        ModelError: when the files cannot be loaded.
-        SettingError: when the options do not fit the machine.
+        ModelError: if the files cannot be loaded.
+        DoesNotFitError: if the device does not have enough memory.
+        SettingError: for an unknown option, or one that this machine does not support.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -164,14 +166,14 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     arguments = {
         "dtype": _dtype(check_options(options).dtype),
         **_device_map(options.device),
-        # Where there are none, transformers reads pickled weights with weights_only: no code runs.
+        # Without safetensors, transformers reads pickled weights with weights_only: no code runs.
         "use_safetensors": location.safetensors,
         "trust_remote_code": False,
         **_quantization(options),
         **_gguf(location),
     }
     try:
-        with _quiet(), _quick(location):
+        with _silenced(), _gguf_cache(location):
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
@@ -182,10 +184,10 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
                 "--quantization 8bit, or --device cuda, which shares it between all GPUs"
             ) from error
         raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
-    # transformers would draw at random whatever the files lack.
-    if lacking := sorted(report["missing_keys"]):
-        names = ", ".join(lacking[:3])
-        raise ModelError(f"{location.name}: {len(lacking)} weights are not in its files: {names}")
+    # transformers initializes missing weights at random.
+    if missing := sorted(report["missing_keys"]):
+        names = ", ".join(missing[:3])
+        raise ModelError(f"{location.name}: {len(missing)} weights are not in its files: {names}")
     return model.eval()
 
 
@@ -200,11 +202,11 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
     if options.quantization is None:
         return {}
     if options.quantization != "8bit":
-        raise SettingError(f"no quantization {options.quantization!r}; the only one is 8bit")
+        raise SettingError(f"unknown quantization {options.quantization!r}; the only one is 8bit")
     if not options.device.startswith("cuda"):
         raise SettingError("--quantization 8bit needs a GPU; leave it out on this device")
     try:
-        import bitsandbytes  # noqa: F401  # what transformers will import
+        import bitsandbytes  # noqa: F401  # transformers imports it later
     except ImportError as error:
         raise MissingLibraryError(
             "--quantization 8bit needs bitsandbytes; run: pip install -e '.[gpu]'"
@@ -215,18 +217,18 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
 
 
 def _device_map(device: str) -> dict[str, object]:
-    """One device for the whole model; several GPUs, all or those named, share it by layers."""
+    """Return the placement: one device for the complete model, or layers shared by several GPUs."""
     if device != "cuda" and "," not in device:
         return {"device_map": {"": device}}
     from benchmark.models.hardware import gpus
 
     memory = gpus()
-    named = device.partition(":")[2]
-    numbers = map(int, named.split(",")) if named else range(len(memory))
-    # Only GPUs are named: nothing may go to the CPU or to disk without a word.
+    indices = device.partition(":")[2]
+    numbers = map(int, indices.split(",")) if indices else range(len(memory))
+    # Only GPUs are listed, so that no layer is silently placed on the CPU or on disk.
     return {
         "device_map": "auto",
-        "max_memory": {n: int(memory[n].memory * _FOR_WEIGHTS) for n in numbers},
+        "max_memory": {n: int(memory[n].memory * _WEIGHTS_SHARE) for n in numbers},
     }
 
 
@@ -235,14 +237,14 @@ def _gguf(location: Location) -> dict[str, str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars and no advice from libraries between the lines of our own progress."""
+def _silenced() -> Iterator[None]:
+    """Suppress progress bars and messages of libraries."""
     with redirect_stderr(io.StringIO()):
         yield
 
 
-def _quick(location: Location) -> AbstractContextManager[None]:
-    return quick_gguf() if location.gguf else nullcontext()
+def _gguf_cache(location: Location) -> AbstractContextManager[None]:
+    return fast_gguf_reading() if location.gguf else nullcontext()
 
 
 def _line(error: Exception) -> str:

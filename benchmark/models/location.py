@@ -1,7 +1,7 @@
-"""Where a model's files are: a folder on this machine, or a repository of the hub.
+"""Find a model's files: in a local folder, or in a repository of the hub.
 
-Weights are taken in safetensors or GGUF, pickled ones where there is nothing else, and no code
-from a repository is ever run.
+Weights must be safetensors or GGUF; pickled ones are used only if a model has nothing else. Code
+from a repository is never executed.
 """
 
 import errno
@@ -14,22 +14,22 @@ from benchmark.errors import ModelError, UnavailableModelError
 from benchmark.models.registry import registry
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
-_SETTINGS = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
-_WANTED = ["*.safetensors", *_SETTINGS]
+_CONFIGURATION = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 _PICKLED = "pytorch_model*.bin"
-"""Weights of older repositories. They are read as tensors only, which runs no code of theirs."""
+"""Weights of older repositories. Only their tensors are read, which executes no code."""
 
-_UNWANTED = ["*/*", "consolidated*"]  # second copies of the weights, in their authors' format
+_ALLOWED = ["*.safetensors", *_CONFIGURATION]
+_IGNORED = ["*/*", "consolidated*"]  # second copies of the weights, in the authors' own format
 _BLOCK = 65_536
 _BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A model's files: the folder, the GGUF file where it is one, and what pins them.
+    """A model's files: the folder, the name of the GGUF file if it is one, and a digest.
 
-    ``fingerprint`` is the hub's commit, or a digest of a local folder's weights, configuration
-    and tokenizer.
+    ``digest`` is the hub's commit, or a digest of a local folder's weights, configuration and
+    tokenizer.
     """
 
     name: str
@@ -39,80 +39,80 @@ class Location:
 
     @property
     def safetensors(self) -> bool | None:
-        """Whether the weights are safetensors; None for GGUF."""
+        """Whether the weights are safetensors, None for GGUF."""
         return None if self.gguf else any(self.folder.glob("*.safetensors"))
 
 
 def locate(model: str, revision: str | None = None) -> Location:
-    """The files of a local folder, a GGUF file or a hub identifier, fetched where need be.
+    """Return the location of a local folder, a GGUF file or a hub model, downloading if necessary.
 
-    A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision it is the one
-    that the registry pins, else the newest.
+    A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision, the one that
+    the registry pins is used, else the newest.
 
     Raises:
-        ModelError: when there is no such model, it is gated, or the hub cannot be reached;
-            the message says what to do.
+        ModelError: if the model does not exist, is gated, or the hub cannot be reached. The
+            message says what to do.
     """
     if not model:
         raise ModelError("--model is empty; give a folder, a GGUF file or an identifier")
     path = _expanded(model)
     if revision is not None and path.exists():
-        raise ModelError(f"{model}: --revision is for models of the hub, and this is a local one")
+        raise ModelError(f"{model}: --revision is for models of the hub, but this one is local")
     try:
         if path.is_file() and path.suffix == ".gguf":
             return _local(model, path.parent, path.name)
         if path.is_dir():
             return _local(model, path, _gguf(path))
         if path.exists():
-            raise ModelError(f"{model}: a file, and not GGUF; give a model's folder or GGUF file")
-    except OSError as error:  # a name too long for a file, a folder that may not be read
+            raise ModelError(f"{model}: not a GGUF file; give a model's folder or GGUF file")
+    except OSError as error:  # the name is too long for a file, or the folder is unreadable
         if error.errno != errno.ENAMETOOLONG:
             raise ModelError(f"{model}: {error.strerror}") from error
     repository, gguf = _repository(model)
     if not _HUB_ID.fullmatch(repository) or repository.endswith(".gguf"):
         raise ModelError(
-            f"{model}: no such folder or GGUF file here, and not a Hugging Face identifier"
+            f"{model}: no such local folder or GGUF file, and not a Hugging Face identifier"
         )
     return _fetch(repository, gguf, revision or _pinned(repository))
 
 
 def is_local(model: str) -> bool:
-    """Return whether the name is of a folder or file here, not an identifier of the hub."""
+    """Return whether the name is a local folder or file, not an identifier of the hub."""
     try:
         return _expanded(model).exists()
-    except OSError:  # a name too long for a file, a folder that may not be read
+    except OSError:  # the name is too long for a file, or the folder is unreadable
         return False
 
 
-def parts(location: Location) -> dict[str, str]:
-    """Digests of the weights' files, the tokenizer's, and the configuration's, apart.
+def file_digests(location: Location) -> dict[str, str]:
+    """Return separate digests of the files of the weights, the tokenizer and the configuration.
 
-    A GGUF file has all three in itself, and is one part.
+    A GGUF file contains all three and has a single digest, as weights.
     """
     if location.gguf:
-        return {"weights": _fingerprint([location.folder / location.gguf])}
+        return {"weights": _digest([location.folder / location.gguf])}
     patterns = {
         "weights": ("*.safetensors", _PICKLED),
         "tokenizer": ("*token*", "vocab*", "merges*", "chat_template*"),
         "settings": ("*config.json",),
     }
-    found = {
-        part: sorted({path for pattern in each for path in location.folder.glob(pattern)})
-        for part, each in patterns.items()
+    files = {
+        kind: sorted({path for pattern in globs for path in location.folder.glob(pattern)})
+        for kind, globs in patterns.items()
     }
-    found["settings"] = [path for path in found["settings"] if path not in found["tokenizer"]]
-    return {part: _fingerprint(paths) for part, paths in found.items() if paths}
+    files["settings"] = [path for path in files["settings"] if path not in files["tokenizer"]]
+    return {kind: _digest(paths) for kind, paths in files.items() if paths}
 
 
 def _repository(model: str) -> tuple[str, str | None]:
-    """The repository of the hub, and the file in it that ``owner/name/file.gguf`` names."""
+    """Split ``owner/name/file.gguf`` into the repository of the hub and the file in it."""
     owner, _, rest = model.partition("/")
     name, _, file = rest.partition("/")
     return (f"{owner}/{name}", file) if file.endswith(".gguf") else (model, None)
 
 
 def _pinned(repository: str) -> str | None:
-    """The commit that the benchmark's own registry pins the repository to."""
+    """Return the commit to which the benchmark's registry pins the repository, or None."""
     model = registry().by_huggingface_id(repository)
     return (model.revision or None) if model else None
 
@@ -120,7 +120,7 @@ def _pinned(repository: str) -> str | None:
 def _expanded(model: str) -> Path:
     try:
         return Path(model).expanduser()
-    except RuntimeError:  # ~name, where nobody is called that
+    except RuntimeError:  # ~name of an unknown user
         return Path(model)
 
 
@@ -129,9 +129,9 @@ def _local(model: str, folder: Path, gguf: str | None) -> Location:
     weights = weights or sorted(folder.glob(_PICKLED))
     if not weights:
         raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {_PICKLED}")
-    # A GGUF file has configuration and tokenizer in itself, but files beside it come first.
-    others = (path for pattern in _SETTINGS for path in folder.glob(pattern))
-    return Location(model, folder, gguf, _fingerprint([*weights, *sorted(others)]))
+    # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
+    others = (path for pattern in _CONFIGURATION for path in folder.glob(pattern))
+    return Location(model, folder, gguf, _digest([*weights, *sorted(others)]))
 
 
 def _gguf(folder: Path) -> str | None:
@@ -143,11 +143,11 @@ def _gguf(folder: Path) -> str | None:
     return names[0] if names else None
 
 
-def _fingerprint(files: list[Path]) -> str:
-    """A digest of names, sizes and 64 blocks of 64 KiB spread over each file.
+def _digest(files: list[Path]) -> str:
+    """Return a digest of names, sizes and 64 evenly spaced blocks of 64 KiB of each file.
 
-    All of a large model would take minutes to read; no training leaves 64 blocks as they were,
-    and the files of configuration and tokenizer are small enough to be read almost whole.
+    Reading a large model completely would take minutes, and training changes all blocks. Files of
+    configuration and tokenizer are small enough to be read almost completely.
     """
     digest = hashlib.sha256()
     for path in files:
@@ -165,15 +165,15 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
-    page, asked = f"https://huggingface.co/{model}", f"{model}/{gguf}" if gguf else model
-    wanted, unwanted = ([gguf, *_SETTINGS], None) if gguf else (_WANTED, _UNWANTED)
+    page, name = f"https://huggingface.co/{model}", f"{model}/{gguf}" if gguf else model
+    allowed, ignored = ([gguf, *_CONFIGURATION], None) if gguf else (_ALLOWED, _IGNORED)
     try:
         path = snapshot_download(
-            model, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
+            model, revision=revision, allow_patterns=allowed, ignore_patterns=ignored
         )
         if not gguf and not any(Path(path).glob("*.safetensors")):
             path = snapshot_download(
-                model, revision=revision, allow_patterns=[_PICKLED, *_SETTINGS]
+                model, revision=revision, allow_patterns=[_PICKLED, *_CONFIGURATION]
             )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
         raise UnavailableModelError(
@@ -183,7 +183,7 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
     except hub.RepositoryNotFoundError as error:
         raise UnavailableModelError(
-            f"{asked}: no such file or folder here, and not on the hub, or private there; check "
+            f"{name}: no such local file or folder, and on the hub it is missing or private; check "
             f"the name at {page}, or set HF_TOKEN"
         ) from error
     except hub.HFValidationError as error:
@@ -196,7 +196,7 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         httpx2.HTTPError,
     ) as error:
         raise UnavailableModelError(
-            f"{asked}: no such file or folder here, not in the local cache, and the hub cannot be "
+            f"{name}: no such local file or folder, not in the local cache, and the hub cannot be "
             "reached; connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
         ) from error
     except OSError as error:
@@ -208,4 +208,4 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
             f"{model}: the repository has no {gguf or 'weights'}; see {page}, and name "
             f"a GGUF file that it has as {model}/FILE.gguf"
         )
-    return Location(f"{model}/{gguf}" if gguf else model, folder, gguf, f"commit:{folder.name}")
+    return Location(name, folder, gguf, f"commit:{folder.name}")

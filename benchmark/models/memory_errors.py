@@ -1,16 +1,16 @@
-"""Telling an allocation that failed from other errors."""
+"""Tell failed allocations from other errors."""
 
 _MESSAGES = (
-    "DefaultCPUAllocator",  # names itself in what torch raises on a CPU, a plain RuntimeError
-    "CUDA error: out of memory",  # as do CUDA and its libraries, where others fill the GPU
+    "DefaultCPUAllocator",  # in torch's RuntimeError on a CPU
+    "CUDA error: out of memory",  # of CUDA and its libraries, if other processes fill the GPU
     "CUBLAS_STATUS_ALLOC_FAILED",
-    "dispatched on the CPU or the disk",  # what transformers says when the GPUs named are full
+    "dispatched on the CPU or the disk",  # of transformers, if the given GPUs are full
     "offload",
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch could not allocate what it needed, on a GPU or on a CPU."""
+    """Return whether the error is a failed allocation of torch, on a GPU or on a CPU."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -1,6 +1,6 @@
-"""Published results as counts: the paper's Table 6 and what its authors measured besides.
+"""Published results as counts: the paper's Table 6, and further models in its authors' data.
 
-Also the random row of the table, and what only the text quotes.
+Also the random row of the table, and accuracies that are only in the paper's text.
 """
 
 import csv
@@ -15,11 +15,12 @@ from benchmark.records import Tally
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A published row: a model with its counts by numops 0 to 7.
+    """A published row: a model with its counts for numops 0 to 7.
 
-    ``key`` is the model's in the registry. ``source`` is ``paper`` for Table 6, and ``authors`` for
-    models that only the authors' data of their figures has. ``huggingface_id`` is the repository
-    that the source names (Table 4 for the paper); the registry says which one is loaded.
+    ``key`` is the model's key in the registry. ``source`` is ``paper`` for Table 6, and ``authors``
+    for models that are only in the data of the authors' figures. ``huggingface_id`` is the
+    repository that the source names (Table 4 for the paper); the registry decides which one is
+    loaded.
     """
 
     key: str
@@ -31,7 +32,7 @@ class PublishedModel:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """An accuracy over all queries that only the text gives; ``model`` is a key of the registry."""
+    """An accuracy over all queries from the paper's text; ``model`` is a key of the registry."""
 
     model: str
     decoding: Literal["constrained", "unconstrained"]
@@ -41,7 +42,7 @@ class Quoted:
 
     @property
     def tally(self) -> Tally:
-        """The count whose accuracy is printed so: one query in 5,012 is 0.02 per cent."""
+        """The count with this accuracy; one query in 5,012 is 0.02 per cent."""
         return Tally(round(self.queries * self.percent / 100), self.queries)
 
 
@@ -60,12 +61,12 @@ def published_rows() -> dict[str, PublishedModel]:
 
 
 def random_row() -> dict[int, float]:
-    """The random baseline's row of Table 6: accuracy in per cent by numops 0 to 7."""
+    """Return the random baseline's row of Table 6: accuracy in per cent for numops 0 to 7."""
     return {int(numops): float(percent) for numops, percent in _printed()["random"].items()}
 
 
 def quoted_overall() -> list[Quoted]:
-    """Accuracies over all queries that the text quotes and Table 6 does not have."""
+    """Return accuracies over all queries that are in the text but not in Table 6."""
     first = next(iter(published().values()))
     queries = sum(tally.total for tally in first.by_numops.values())
     return [Quoted(**fields, queries=queries) for fields in _printed()["quoted"]]

@@ -1,4 +1,4 @@
-"""From a vocabulary's entries to bytes, for the two ways in which vocabularies are written.
+"""Convert a vocabulary's entries to bytes, for the two ways in which vocabularies are written.
 
 Byte-level BPE (GPT-2, SmolLM2, DeepSeek, Qwen, Llama 3) writes every byte as a printable
 character. SentencePiece (Llama, Mistral, Gemma) writes a space as U+2581 and, where it falls
@@ -14,8 +14,8 @@ _SPACE = "\u2581"
 _BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
-def speller(definition: Mapping[str, object], name: str) -> Callable[[str], bytes]:
-    """The function from an entry to its bytes, for a ``tokenizer.json``.
+def token_decoder(definition: Mapping[str, object], name: str) -> Callable[[str], bytes]:
+    """Return the function from an entry to its bytes, for a ``tokenizer.json``.
 
     Raises:
         ModelError: for a tokenizer that is neither byte-level nor SentencePiece.
@@ -32,7 +32,7 @@ def speller(definition: Mapping[str, object], name: str) -> Callable[[str], byte
 
 
 def byte_level(entry: str) -> bytes:
-    """The bytes of an entry of a byte-level vocabulary; added tokens there are plain text."""
+    """Return the bytes of an entry of a byte-level vocabulary; added tokens are plain text."""
     try:
         return bytes(map(_BYTE_OF.__getitem__, entry))
     except KeyError:
@@ -40,7 +40,7 @@ def byte_level(entry: str) -> bytes:
 
 
 def sentencepiece(entry: str) -> bytes:
-    """The bytes of an entry of a SentencePiece vocabulary."""
+    """Return the bytes of an entry of a SentencePiece vocabulary."""
     if match := _BYTE.fullmatch(entry):
         return bytes.fromhex(match[1])
     return entry.replace(_SPACE, " ").encode("utf-8")
@@ -54,7 +54,7 @@ def _types(decoder: object) -> Iterator[str]:
 
 
 def _byte_characters() -> Iterator[tuple[str, int]]:
-    """GPT-2's alphabet: printable bytes are themselves, the others follow from U+0100."""
+    """Yield GPT-2's alphabet: printable bytes are themselves, the others start at U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     yield from ((chr(byte), byte) for byte in printable)
     others = (byte for byte in range(0x100) if byte not in printable)

@@ -1,7 +1,7 @@
-"""A tokenizer as the benchmark needs it: prompts to ids, and ids to exact bytes.
+"""The benchmark's tokenizer: from prompts to ids, and from ids to exact bytes.
 
-Every id has one spelling in bytes, taken from the vocabulary itself. Libraries' own token
-strings are not used: they add or drop spaces, by family and by release.
+The bytes of every id are taken from the vocabulary. The libraries' own token strings are not used,
+because they add or drop spaces depending on the family and the release.
 """
 
 import json
@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.errors import ModelError
-from benchmark.models.bos import BosRule, of_definition
-from benchmark.models.token_bytes import speller
+from benchmark.models.bos import BosRule, bos_rule_of_definition
+from benchmark.models.token_bytes import token_decoder
 from benchmark.records import Message, TokenIds
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 _PROBE = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: "
 
 _DAY = date(2024, 5, 31)
-"""What chat templates are told is today."""
+"""The date that chat templates get as today's."""
 
 
 class Tokenizer(Protocol):
-    """What prompts and engines ask of a tokenizer."""
+    """The interface of tokenizers for prompts and engines."""
 
     @property
     def bos_id(self) -> int | None:
-        """The id that is named as the beginning of a sequence; None if none is named."""
+        """The id of the beginning-of-sequence token, None if the tokenizer has none."""
 
     @property
     def leading_bos(self) -> int | None:
-        """The id that the model's own tokenizer puts before a text; None if it puts none."""
+        """The BOS that the model's own tokenizer puts before a text, None if it adds none."""
 
     @property
     def eos_id(self) -> int:
@@ -42,29 +42,29 @@ class Tokenizer(Protocol):
 
     @property
     def token_bytes(self) -> Mapping[int, bytes]:
-        """The bytes of every id that stands for text; special tokens are left out."""
+        """The bytes of every id of text; special tokens are excluded."""
 
     def encode(self, text: str) -> TokenIds:
-        """The ids of the text; special tokens in it are recognised, none are added."""
+        """Return the ids of the text; special tokens in it are recognized, and none are added."""
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The messages in the model's chat template, up to where the answer begins.
+        """Return the messages in the model's chat template, up to the start of the answer.
 
         Raises:
-            ModelError: when there is no template.
-            TemplateRefusalError: when the template takes no such sequence of roles.
+            ModelError: if the model has no template.
+            ChatTemplateError: if the template rejects the sequence of roles.
         """
 
 
-class TemplateRefusalError(ModelError):
-    """The chat template does not take this sequence of roles."""
+class ChatTemplateError(ModelError):
+    """The chat template does not accept the messages, or does not render all of them."""
 
 
 class TransformersTokenizer:
     """A tokenizer loaded by transformers.
 
-    ``encoder`` is the one of ``tokenizer.json`` as it stands; what transformers makes of that file
-    differs for some classes and releases (Llama 2's chat prompt, DeepSeek's spaces).
+    ``encoder`` is the tokenizer of ``tokenizer.json`` itself. Some classes and releases of
+    transformers change it (Llama 2's chat prompt, DeepSeek's spaces).
     """
 
     def __init__(
@@ -74,25 +74,25 @@ class TransformersTokenizer:
         bos: BosRule | None = None,
         encoder: "BackendTokenizer | None" = None,
     ) -> None:
-        """Take the tokenizer and the model's name, and check that it spells the prompt.
+        """Take the tokenizer and the model's name, and check that its ids spell the prompt.
 
-        Without a rule for the BOS, the post-processor says whether one is added.
+        Without a BOS rule, the post-processor decides whether a BOS is added.
         """
         self.raw = raw
         self.name = name
         self._encoder = encoder
-        self.bos = bos or of_definition(self._definition)
+        self.bos = bos or bos_rule_of_definition(self._definition)
         self._preflight()
 
     @property
     def bos_id(self) -> int | None:
-        """The id that is named as the beginning of a sequence; None if none is named."""
+        """The id of the beginning-of-sequence token, None if the tokenizer has none."""
         bos: int | None = self.raw.bos_token_id
         return bos
 
     @property
     def leading_bos(self) -> int | None:
-        """The id that the model's own tokenizer puts before a text; None if it puts none."""
+        """The BOS that the model's own tokenizer puts before a text, None if it adds none."""
         return self.bos_id if self.bos.added else None
 
     @property
@@ -104,20 +104,20 @@ class TransformersTokenizer:
 
     @cached_property
     def token_bytes(self) -> Mapping[int, bytes]:
-        """The bytes of every id that stands for text."""
-        spell = speller(self._definition, self.name)
-        # Not all_special_ids alone: it knows only those with a role, such as BOS.
+        """The bytes of every id of text; special tokens are excluded."""
+        to_bytes = token_decoder(self._definition, self.name)
+        # all_special_ids has only the tokens with a role, such as BOS.
         added = self.raw.added_tokens_decoder.items()
         special = {self.eos_id, *self.raw.all_special_ids, *(i for i, t in added if t.special)}
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         return {
-            token_id: spell(token)
+            token_id: to_bytes(token)
             for token, token_id in vocabulary.items()
             if token_id not in special
         }
 
     def encode(self, text: str) -> TokenIds:
-        """The ids of the text, without what the tokenizer would add."""
+        """Return the ids of the text, without special tokens that the tokenizer would add."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def read_otherwise(self, texts: Sequence[str]) -> int:
@@ -128,7 +128,7 @@ class TransformersTokenizer:
         return sum(ids != self.encode(text) for ids, text in zip(read, texts, strict=True))
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The messages in the model's chat template."""
+        """Return the messages in the model's chat template, up to the start of the answer."""
         from jinja2 import TemplateError
 
         if self.raw.chat_template is None:
@@ -139,13 +139,13 @@ class TransformersTokenizer:
                 turns,
                 tokenize=False,
                 add_generation_prompt=True,
-                # Some templates put today's date into the prompt, which would change it overnight.
+                # Some templates write today's date, which would change the prompt every day.
                 date_string=_DAY.strftime("%d %b %Y"),
                 strftime_now=_DAY.strftime,
             )
         except TemplateError as error:
-            raise TemplateRefusalError(f"{self.name}: chat template: {error}") from error
-        except Exception as error:  # whatever a template does that Python does not like
+            raise ChatTemplateError(f"{self.name}: chat template: {error}") from error
+        except Exception as error:  # a template can raise any exception
             raise ModelError(f"{self.name}: chat template: {error!r:.200}") from error
         return str(text)
 
@@ -155,7 +155,7 @@ class TransformersTokenizer:
             return self._encoder
         if not hasattr(self.raw, "backend_tokenizer"):
             raise ModelError(
-                f"{self.name}: no tokenizer.json and none can be made of what is there"
+                f"{self.name}: it has no tokenizer.json, and its other files cannot be converted"
             )
         backend: BackendTokenizer = self.raw.backend_tokenizer
         return backend
@@ -166,15 +166,18 @@ class TransformersTokenizer:
         return definition
 
     def _preflight(self) -> None:
-        """Check that the token_bytes give back a prompt, up to a space put before it."""
-        text = spell_out(self.token_bytes, self.encode(_PROBE))
+        """Check that ``token_bytes`` reproduce a prompt, apart from an added leading space."""
+        text = detokenize(self.token_bytes, self.encode(_PROBE))
         if text.removeprefix(" ") != _PROBE:
             raise ModelError(
-                f"{self.name}: its tokens do not spell the prompt: {text!r}; the tokenizer's files "
-                "are incomplete or of a kind that is not supported"
+                f"{self.name}: its tokens do not spell the prompt: {text!r}; the tokenizer's "
+                "files are incomplete or of an unsupported kind"
             )
 
 
-def spell_out(token_bytes: Mapping[int, bytes], ids: Iterable[int]) -> str:
-    """The text of the ids; special tokens give nothing, broken UTF-8 a replacement character."""
+def detokenize(token_bytes: Mapping[int, bytes], ids: Iterable[int]) -> str:
+    """Return the text of the ids, without special tokens.
+
+    Invalid UTF-8 becomes a replacement character.
+    """
     return b"".join(token_bytes.get(i, b"") for i in ids).decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Entries of the data files, validated when they are read."""
+"""Validate entries of data files."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,7 +9,7 @@ from benchmark.errors import DataError
 
 
 class Entry(BaseModel):
-    """An entry of a file: no field too many, none of another type."""
+    """An immutable entry of a data file; unknown fields and wrong types are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,11 +17,11 @@ class Entry(BaseModel):
 T = TypeVar("T", bound=BaseModel)
 
 
-def valid(kind: type[T], fields: Mapping[str, object], where: str) -> T:
-    """The entry with these fields.
+def validate(kind: type[T], fields: Mapping[str, object], where: str) -> T:
+    """Return the entry with these fields.
 
     Raises:
-        DataError: when they are not what they should be, naming where and which field.
+        DataError: for invalid fields, naming ``where`` and the first of them.
     """
     try:
         return kind.model_validate(fields)

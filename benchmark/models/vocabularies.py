@@ -1,4 +1,4 @@
-"""Tokenizers made from bare vocabularies, which transformers cannot load right by itself."""
+"""Build tokenizers from bare vocabularies, which transformers alone does not load correctly."""
 
 import hashlib
 from importlib.metadata import version
@@ -7,17 +7,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
-from benchmark.models.gguf_reading import quick_gguf
+from benchmark.models.gguf_reading import fast_gguf_reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _NORMAL, _CONTROL = 1, 3
-"""Kinds of token in a GGUF file."""
+"""Token types in a GGUF file."""
 
 
 def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
-    """The tokenizer of a fetched vocabulary of the kind named in ``sources.toml``."""
+    """Return the tokenizer of a downloaded vocabulary of a kind in ``sources.toml``.
+
+    Raises:
+        ModelError: for an unknown kind.
+    """
     from transformers import AutoTokenizer, LlamaTokenizer
 
     if kind.startswith("gguf") or kind == "model":
@@ -27,34 +31,34 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
         return LlamaTokenizer.from_pretrained(folder)
     if kind == "tokenizer.json":
         return AutoTokenizer.from_pretrained(folder)
-    raise ModelError(f"{folder}: no vocabulary of kind {kind!r} is known")
+    raise ModelError(f"{folder}: unknown kind of vocabulary {kind!r}")
 
 
 def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
-    """The tokenizer of a GGUF file, which is read once a release of what reads it, and saved.
+    """Return the tokenizer of a GGUF file, converted once per release of the libraries.
 
-    Only what looks at vocabularies takes it from here: a run loads its model's own file, as anybody
-    would. gguf takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
+    This is only for the tools that examine vocabularies; a run loads the model's own file. gguf
+    takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
     """
     from transformers import AutoTokenizer
 
-    # Beside the folder: one that is a model's stays as it came.
-    place = folder.with_name(f"{folder.name}-converted-{_readers()}")
-    if not place.is_dir():
+    # Next to the folder, so that a model's folder is not modified.
+    converted = folder.with_name(f"{folder.name}-converted-{_reader_digest()}")
+    if not converted.is_dir():
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-            made = Path(temporary) / "tokenizer"
-            with quick_gguf():
-                _read_gguf(folder, kind).save_pretrained(made)
+            saved = Path(temporary) / "tokenizer"
+            with fast_gguf_reading():
+                _read_gguf(folder, kind).save_pretrained(saved)
             try:
-                made.rename(place)
-            except OSError:  # another process was quicker
-                if not place.is_dir():
+                saved.rename(converted)
+            except OSError:  # another process was faster
+                if not converted.is_dir():
                     raise
-    return AutoTokenizer.from_pretrained(place)
+    return AutoTokenizer.from_pretrained(converted)
 
 
-def _readers() -> str:
-    """A digest of all that reads a GGUF file: the libraries' releases, and this code."""
+def _reader_digest() -> str:
+    """Return a digest of the libraries' releases and of this code, which read a GGUF file."""
     releases = [version(name) for name in ("transformers", "tokenizers", "gguf")]
     code = Path(__file__).read_bytes()
     return hashlib.sha256(" ".join(releases).encode() + code).hexdigest()[:12]
@@ -70,10 +74,10 @@ def _read_gguf(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
 
 
 def _byte_level_bpe(path: Path) -> "PreTrainedTokenizerFast":
-    """A byte-level BPE tokenizer from tokens and merges of a GGUF file.
+    """Return a byte-level BPE tokenizer from the tokens and merges of a GGUF file.
 
-    transformers 5.23 reads such a file with a new id for BOS, outside the vocabulary. Text is
-    split as DeepSeek-LLM does, as far as ASCII goes.
+    transformers 5.23 gives the BOS of such a file a new id outside the vocabulary. Text is split
+    as in DeepSeek-LLM, for ASCII.
     """
     from gguf import GGUFReader
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -89,7 +93,7 @@ def _byte_level_bpe(path: Path) -> "PreTrainedTokenizerFast":
     split = ("[\r\n]", "\\s?[A-Za-z]+", "\\s?[!-/:-~]+", "\\s+$")
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            *(pre_tokenizers.Split(Regex(part), "isolated") for part in split),
+            *(pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in split),
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]

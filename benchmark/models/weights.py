@@ -1,4 +1,4 @@
-"""Weights as they were loaded, as one digest: what a file's digest says nothing of."""
+"""Digest a model's weights as loaded, which the digest of a file does not cover."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -11,14 +11,14 @@ _SAMPLES = 4096
 
 
 def weights_digest(model: "PreTrainedModel") -> str:
-    """A digest of every parameter's shape, dtype and values; of names and order it knows nothing.
+    """Return a digest of every parameter's shape, dtype and values.
 
-    Releases of transformers name and order parameters otherwise. Of the values it takes the exact
-    sum of their bits and some thousand of them, spread evenly.
+    Names and order are not part of it, because they differ between releases of transformers. The
+    values enter as the exact sum of their bits, and as 4,096 evenly spaced ones.
     """
-    own = {each.data_ptr(): each for each in model.parameters()}  # tied ones once
-    parts = sorted(_digest(each.detach()) for each in own.values())
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
+    distinct = {p.data_ptr(): p for p in model.parameters()}  # tied ones once
+    digests = sorted(_digest(parameter.detach()) for parameter in distinct.values())
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 def _digest(parameter: "torch.Tensor") -> str:
@@ -27,7 +27,7 @@ def _digest(parameter: "torch.Tensor") -> str:
     flat = parameter.reshape(-1)
     sizes = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     bits = flat.view(sizes[flat.element_size()])
-    some = bits[:: max(1, len(bits) // _SAMPLES)]
-    # Whole numbers: no order of summing, and so no number of threads, changes the sum.
-    words = f"{tuple(parameter.shape)} {parameter.dtype} {int(bits.sum(dtype=torch.int64))} "
-    return hashlib.sha256(words.encode() + some.cpu().numpy().tobytes()).hexdigest()
+    sample = bits[:: max(1, len(bits) // _SAMPLES)]
+    # The sum of integers does not depend on the order, and so not on the number of threads.
+    header = f"{tuple(parameter.shape)} {parameter.dtype} {int(bits.sum(dtype=torch.int64))} "
+    return hashlib.sha256(header.encode() + sample.cpu().numpy().tobytes()).hexdigest()

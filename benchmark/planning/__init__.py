@@ -1,1 +1,1 @@
-"""Before a run: how much memory it needs, how long it takes, and in which order models go."""
+"""Forecasts of a run: how much memory and time it needs, and in which order models run."""

@@ -1,4 +1,4 @@
-"""What a model's configuration says, without its weights: of the data here, a folder, the hub."""
+"""Model configurations without weights, from the data here, a local folder or the hub."""
 
 import tomllib
 from functools import cache
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveInt
 
 from benchmark.errors import DataError, ModelError, UnavailableModelError
-from benchmark.models.validation import Entry, valid
+from benchmark.models.validation import Entry, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -33,7 +33,7 @@ class Architecture(Entry):
     sliding_window: PositiveInt | None = None
 
     def configuration(self) -> "PreTrainedConfig":
-        """The configuration as transformers has it."""
+        """Return the configuration as an object of transformers."""
         from transformers import AutoConfig
 
         config: PreTrainedConfig = AutoConfig.for_model(**self.model_dump())
@@ -41,68 +41,72 @@ class Architecture(Entry):
 
 
 class Architectures(Entry):
-    """Architectures by name, and the hub's repositories that have them."""
+    """Architectures by name, and the name of the architecture of repositories of the hub."""
 
     architectures: dict[str, Architecture]
     models: dict[str, str]
 
     def of(self, huggingface_id: str) -> Architecture | None:
-        """The architecture of a model of the hub, where it is in the data."""
+        """Return the architecture of a model of the hub, None if it is not in the data."""
         name = self.models.get(huggingface_id)
         return self.architectures[name] if name else None
 
 
 @cache
 def architectures() -> Architectures:
-    """What comes with the benchmark."""
+    """Return the architectures in the benchmark's data."""
     text = files("benchmark.planning").joinpath(_FILE).read_text(encoding="utf-8")
     return parse(text, _FILE)
 
 
 def parse(text: str, source: str) -> Architectures:
-    """Read the TOML form, in which an architecture may be ``like`` one before it.
+    """Read the TOML form, in which an architecture may be ``like`` an earlier one.
 
     Raises:
-        DataError: naming the source and the entry that is not what it should be.
+        DataError: naming the source and the invalid entry.
     """
     data = tomllib.loads(text)
-    facts: dict[str, dict[str, object]] = {}
-    for name, own in data.get("architectures", {}).items():
-        like = own.get("like")
-        if like is not None and like not in facts:
+    merged: dict[str, dict[str, object]] = {}
+    for name, fields in data.get("architectures", {}).items():
+        like = fields.get("like")
+        if like is not None and like not in merged:
             raise DataError(f"{source}: {name}: like {like!r}, which does not come before it")
-        rest = {key: value for key, value in own.items() if key != "like"}
-        facts[name] = {**(facts[like] if like else {}), **rest}
-    known = {n: valid(Architecture, f, f"{source}: architecture {n!r}") for n, f in facts.items()}
+        rest = {key: value for key, value in fields.items() if key != "like"}
+        merged[name] = {**(merged[like] if like else {}), **rest}
+    valid = {
+        name: validate(Architecture, fields, f"{source}: architecture {name!r}")
+        for name, fields in merged.items()
+    }
     models = data.get("models", {})
     for model, name in models.items():
-        if name not in known:
+        if name not in valid:
             raise DataError(f"{source}: model {model!r}: no architecture {name!r}")
-    return Architectures(architectures=known, models=models)
+    return Architectures(architectures=valid, models=models)
 
 
 def configuration(model: str) -> "PreTrainedConfig":
-    """The configuration of a registered model, a local folder, a GGUF file, or one of the hub.
+    """Return the configuration of a registered model, a local folder, a GGUF file or a hub model.
 
-    Only for a model of the hub that is not in the data is the network asked, and never for weights.
+    The network is used only for a hub model that is not in the data, and weights are not fetched.
 
     Raises:
-        ModelError: when a local one cannot be read.
-        UnavailableModelError: when the hub does not give it.
+        ModelError: if a local configuration cannot be read.
+        UnavailableModelError: if the hub does not provide it.
     """
     path = Path(model).expanduser()
     if path.is_file():
         return _read(model, path.parent, gguf_file=path.name)
     if path.is_dir():
         return _read_folder(model, path)
-    if known := architectures().of(model):
-        return known.configuration()
+    if architecture := architectures().of(model):
+        return architecture.configuration()
     try:
         return _read(model, model)
     except ModelError as error:
         raise UnavailableModelError(
-            f"{model}: its configuration is not in the benchmark's data, and the hub did not give "
-            "it; connect and set HF_TOKEN if it is gated, or name a folder with its config.json"
+            f"{model}: its configuration is not in the benchmark's data, and the hub did not "
+            "provide it; connect and set HF_TOKEN if it is gated, or name a folder with its "
+            "config.json"
         ) from error
 
 
@@ -114,12 +118,12 @@ def _read_folder(model: str, folder: Path) -> "PreTrainedConfig":
     raise ModelError(f"{model}: no config.json and no GGUF file in this folder")
 
 
-def _read(model: str, where: str | Path, **gguf: str) -> "PreTrainedConfig":
+def _read(model: str, source: str | Path, **gguf: str) -> "PreTrainedConfig":
     from transformers import AutoConfig
 
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
-            where, trust_remote_code=False, **gguf
+            source, trust_remote_code=False, **gguf
         )
     except (OSError, ValueError, LookupError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]

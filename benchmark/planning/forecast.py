@@ -1,4 +1,4 @@
-"""What a run of registered models would take on given GPUs, from their configurations alone."""
+"""Forecast the memory and time of a run of registered models on GPUs, from configurations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,20 @@ from functools import cache
 
 from benchmark.errors import ModelError
 from benchmark.models.hardware import gpus
-from benchmark.models.registry import Pair, RegisteredModel, Registry
+from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.planning.architectures import configuration
-from benchmark.planning.memory import Memory, Use, fitting_use, gpus_needed, memory
+from benchmark.planning.memory import (
+    DecodingBatch,
+    Memory,
+    gpus_needed,
+    largest_fitting_batch,
+    memory,
+)
 from benchmark.planning.planning import GpuSpec, planning
 from benchmark.planning.schedule import Job, Slot, schedule
 from benchmark.planning.shape import ModelShape, shape
 from benchmark.planning.time_estimate import (
-    Seconds,
+    TimeEstimate,
     decoding_seconds,
     drafted_seconds,
     loading_seconds,
@@ -23,7 +29,7 @@ from benchmark.planning.time_estimate import (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The GPUs there are, all alike: how many, with how many bytes each, and their speed."""
+    """A machine with identical GPUs: their number, memory in bytes and published speed."""
 
     name: str
     gpu: GpuSpec
@@ -32,29 +38,31 @@ class Machine:
 
 
 def machine(name: str, count: int | None = None, vram_gb: float | None = None) -> Machine:
-    """GPUs of that name; count and memory are what is asked for, else what torch sees, else one.
+    """Return a machine with GPUs of that name.
+
+    Without ``count`` and ``vram_gb`` it has the GPUs that torch sees, or one if it sees none.
 
     Args:
-        name: one of ``planning.toml``, whose speed is taken.
-        count: how many.
-        vram_gb: the memory of each in 10^9 bytes.
+        name: a GPU of ``planning.toml``, whose speed is used.
+        count: the number of GPUs.
+        vram_gb: the memory of each GPU in 10^9 bytes.
 
     Raises:
-        SettingError: when its figures are not in the data.
+        SettingError: if the GPU is not in the data.
     """
     gpu = planning().gpu(name)
-    there = gpus() if count is None and vram_gb is None else ()
+    visible = gpus() if count is None and vram_gb is None else ()
     return Machine(
         name,
         gpu,
-        count or len(there) or 1,
-        int(vram_gb * 1e9) if vram_gb else min((g.memory for g in there), default=gpu.memory),
+        count or len(visible) or 1,
+        int(vram_gb * 1e9) if vram_gb else min((g.memory for g in visible), default=gpu.memory),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """How models are to be run: dtype where they are not quantized, rows and new tokens."""
+class ForecastOptions:
+    """How models are run: dtype unless they are quantized, batch size, and new tokens."""
 
     dtype: str
     batch_size: int
@@ -64,11 +72,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ModelForecast:
-    """What one model takes.
+    """The memory and time of one model.
 
-    ``gpus`` is None when no number of such GPUs holds it, ``batch_size`` what fits into those
-    there are, halved from what was wanted as the engine does when memory runs out.
-    ``decoding`` is the default engine's time, ``plain`` that of a pass a token.
+    ``gpus`` is None if no number of such GPUs holds it. ``batch_size`` is the largest that fits
+    the machine, found by halving the requested one as the engine does when memory runs out.
+    ``decoding`` is the time of the default engine, ``plain`` that of one pass per token, and
+    ``loading`` is in seconds.
     """
 
     model: RegisteredModel
@@ -78,37 +87,37 @@ class ModelForecast:
     memory: Memory
     gpus: int | None
     fits: bool
-    decoding: Seconds
-    plain: Seconds
+    decoding: TimeEstimate
+    plain: TimeEstimate
     loading: float
 
     @property
     def seconds(self) -> float:
-        """About how long it takes with loading."""
-        return self.loading + self.decoding.about
+        """The expected time including loading."""
+        return self.loading + self.decoding.expected
 
     @property
     def plain_seconds(self) -> float:
-        """The same with a pass a token."""
-        return self.loading + self.plain.about
+        """The expected time including loading, with one pass per token."""
+        return self.loading + self.plain.expected
 
 
 @dataclass(frozen=True, slots=True)
 class PairForecast:
-    """Whether both models of a pair fit, and why not."""
+    """Whether both models of a pair fit, and the reasons if they do not."""
 
     pair: Pair
     reasons: tuple[str, ...]
 
     @property
     def fits(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether both models fit."""
         return not self.reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """A model of which no forecast can be made, and why not."""
+    """A model without a forecast, and the reason."""
 
     model: RegisteredModel
     reason: str
@@ -116,7 +125,7 @@ class Unplanned:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Every model, every pair, and in which order those that fit would run."""
+    """The forecasts of all models and pairs, and the schedule of the models that fit."""
 
     machine: Machine
     models: tuple[ModelForecast, ...]
@@ -126,37 +135,36 @@ class RunPlan:
 
     @property
     def unpinned(self) -> tuple[str, ...]:
-        """The keys of models of the hub that no commit of their repository is pinned for."""
-        models = [each.model for each in self.models] + [each.model for each in self.unplanned]
+        """The keys of hub models that are not pinned to a commit."""
+        models = [m.model for m in self.models] + [m.model for m in self.unplanned]
         return tuple(m.key for m in models if not (m.revision or m.is_local))
 
 
 def plan(
-    known: Registry,
+    registry: Registry,
     pairs: Sequence[Pair],
-    groups: Mapping[str, str],
     machine: Machine,
-    how: Wanted,
+    options: ForecastOptions,
     *,
     others: Sequence[str] = (),
 ) -> RunPlan:
-    """The forecast of all models of the pairs, and of others.
+    """Forecast all models of the pairs, and others.
 
     Args:
-        known: where the models are.
-        pairs: those to be measured.
-        groups: for each pair the name of its group, whose models run one after the other.
-        machine: what they run on.
-        how: what they run with.
-        others: keys of models that are in none of the pairs.
+        registry: the registry with the models.
+        pairs: the pairs to measure.
+        machine: the machine to run on.
+        options: how the models are run.
+        others: keys of models that are not in the pairs.
     """
+    groups = registry.pair_groups()
     group = {key: groups[pair.id] for pair in pairs for key in (pair.base, pair.variant)}
     group |= {key: key for key in others}
     models: dict[str, ModelForecast] = {}
     unplanned: dict[str, Unplanned] = {}
-    for model in map(known.model, group):
+    for model in map(registry.model, group):
         try:
-            models[model.key] = forecast(model, machine, how)
+            models[model.key] = forecast(model, machine, options)
         except ModelError as error:
             unplanned[model.key] = Unplanned(model, str(error))
     jobs = [Job(k, group[k], m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
@@ -169,28 +177,28 @@ def plan(
     )
 
 
-def forecast(model: RegisteredModel, machine: Machine, how: Wanted) -> ModelForecast:
-    """What one model takes, with the largest batch up to the wanted one that fits.
+def forecast(model: RegisteredModel, machine: Machine, options: ForecastOptions) -> ModelForecast:
+    """Forecast one model with the largest batch that fits, up to the requested batch size.
 
     Raises:
-        ModelError: when its configuration is neither in the data nor to be had, or is of an
-            architecture whose size cannot be counted.
+        ModelError: if its configuration is unavailable, or has an architecture whose size cannot
+            be counted.
     """
-    dtype = (model.quantization if how.quantize else None) or how.dtype
-    size = _shape(model.huggingface_id)
-    asked = Use(how.batch_size, planning().workload.longest_prompt_tokens, how.new_tokens)
-    fitting = fitting_use(size, dtype, asked, machine.memory, machine.count)
-    use = fitting or asked
-    needs = memory(size, dtype, use)
     data = planning()
     work = data.workload
-    plain = plain_decoding(work, use.batch_size)
-    drafted = work.with_drafts(use.batch_size)
+    dtype = (model.quantization if options.quantize else None) or options.dtype
+    size = _shape(model.huggingface_id)
+    requested = DecodingBatch(options.batch_size, work.longest_prompt_tokens, options.new_tokens)
+    fitting = largest_fitting_batch(size, dtype, requested, machine.memory, machine.count)
+    batch = fitting or requested
+    needs = memory(size, dtype, batch)
+    plain = plain_decoding(work, batch.batch_size)
+    drafted = work.with_drafts(batch.batch_size)
     return ModelForecast(
         model=model,
         dtype=dtype,
         parameters=size.parameters,
-        batch_size=use.batch_size,
+        batch_size=batch.batch_size,
         memory=needs,
         gpus=gpus_needed(needs, machine.memory),
         fits=fitting is not None,
@@ -214,5 +222,5 @@ def _reason(key: str, model: ModelForecast | None) -> str:
     if model is None:
         return f"{key}: size unknown"
     if model.gpus is None:
-        return f"{model.model.key}: its batch alone is more than a GPU holds"
-    return f"{model.model.key}: takes {model.gpus} GPUs"
+        return f"{model.model.key}: its batch alone does not fit on a GPU"
+    return f"{model.model.key}: needs {model.gpus} GPUs"

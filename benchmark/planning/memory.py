@@ -1,6 +1,6 @@
-"""How much memory a model takes while it decodes, and how many GPUs that makes.
+"""Forecast the memory of a model while it decodes, and the number of GPUs it needs.
 
-All figures are bytes. They are forecasts from a model's shape: nothing is loaded.
+All figures are bytes, computed from the model's shape without loading it.
 """
 
 from dataclasses import dataclass, replace
@@ -13,17 +13,16 @@ from benchmark.planning.shape import ModelShape
 EIGHT_BIT = "8bit"
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, EIGHT_BIT: 2}
-"""Of an activation, a key or a value; with 8 bit only weights are smaller."""
+"""Bytes per element of activations, keys and values; 8 bit makes only the weights smaller."""
 
 _FLOAT32 = 4
-_SORTED = 3
-"""Times that decoding holds a row of logits in float32: a copy, what the constraint makes of it,
-and what is at work on that."""
+_LOGIT_COPIES = 3
+"""Copies of a row of logits in float32: the logits, the masked ones, and a temporary."""
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """What is decoded at a time: rows, tokens of a prompt, and tokens that may follow it."""
+class DecodingBatch:
+    """A batch to decode: rows, tokens per prompt, and the limit of new tokens per row."""
 
     batch_size: int
     prompt_tokens: int
@@ -31,13 +30,13 @@ class Use:
 
     @property
     def length(self) -> int:
-        """The positions of a row when it is as long as it may get."""
+        """The largest number of positions in a row."""
         return self.prompt_tokens + self.new_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a model takes, in bytes: weights and cache once, working memory on every GPU."""
+    """Memory in bytes: weights and cache once, working memory on every GPU."""
 
     weights: int
     cache: int
@@ -46,36 +45,36 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it on one GPU, without the CUDA context."""
+        """The memory on a single GPU, without the CUDA context."""
         return self.weights + self.cache + self.working
 
 
-def memory(shape: ModelShape, dtype: str, use: Use) -> Memory:
-    """What a model of this shape takes in this dtype (or ``8bit``) for this use."""
+def memory(shape: ModelShape, dtype: str, batch: DecodingBatch) -> Memory:
+    """Return the memory of a model of this shape and dtype (or ``8bit``) decoding a batch."""
     return Memory(
         weights=weight_bytes(shape, dtype),
-        cache=cache_bytes(shape, dtype, use.batch_size, use.length, use.prompt_tokens),
-        working=working_bytes(shape, dtype, use),
+        cache=cache_bytes(shape, dtype, batch.batch_size, batch.length, batch.prompt_tokens),
+        working=working_bytes(shape, dtype, batch),
         layers=shape.layers,
     )
 
 
 def element_bytes(dtype: str) -> int:
-    """The bytes of an element of an activation.
+    """Return the bytes of one element of an activation.
 
     Raises:
-        SettingError: when there is no such dtype.
+        SettingError: for an unknown dtype.
     """
     if dtype not in _BYTES:
-        raise SettingError(f"no dtype {dtype!r}; choose one of {', '.join(_BYTES)}")
+        raise SettingError(f"unknown dtype {dtype!r}; choose one of {', '.join(_BYTES)}")
     return _BYTES[dtype]
 
 
 def weight_bytes(shape: ModelShape, dtype: str) -> int:
-    """The bytes of all parameters.
+    """Return the bytes of all parameters.
 
-    In 8 bit, as bitsandbytes does, the linear layers within the blocks are int8 with a float32
-    scale a row; embeddings, norms, biases and the head stay in 16 bit.
+    With 8 bit, as in bitsandbytes, the linear layers in the blocks are int8 with one float32 scale
+    per row. Embeddings, norms, biases and the head stay in 16 bit.
     """
     size = element_bytes(dtype)
     if dtype == EIGHT_BIT:
@@ -86,23 +85,24 @@ def weight_bytes(shape: ModelShape, dtype: str) -> int:
 def cache_bytes(
     shape: ModelShape, dtype: str, batch_size: int, length: int, read_at_once: int = 0
 ) -> int:
-    """The bytes of keys and values of so many rows of so many positions.
+    """Return the bytes of the keys and values of ``batch_size`` rows of ``length`` positions.
 
-    A layer that sees a window keeps one position less than that: the newest is the query itself.
-    But what it keeps of a prompt read at once is a view, and holds all of the prompt's memory
-    until the next token.
+    A layer with a sliding window keeps one position less than the window, since the newest is the
+    query itself. After a prompt of ``read_at_once`` tokens, however, it keeps a view, which holds
+    the memory of the complete prompt until the next token.
     """
-    kept = sum(
+    positions = sum(
         length if window is None else max(min(length, window - 1), read_at_once)
         for window in shape.windows
     )
-    return 2 * kept * batch_size * shape.key_value_heads * shape.head_dim * element_bytes(dtype)
+    heads = shape.key_value_heads * shape.head_dim
+    return 2 * positions * batch_size * heads * element_bytes(dtype)
 
 
-def working_bytes(shape: ModelShape, dtype: str, use: Use) -> int:
-    """The most that is alive beside weights and cache, while the prompts are read.
+def working_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) -> int:
+    """Return the peak memory in addition to weights and cache, which occurs while reading prompts.
 
-    With B rows, P prompt tokens, and d bytes an element, the larger of a block's two halves, the
+    With B rows, P prompt tokens and d bytes per element, it is the larger half of a block, the
     logits of the last position, and the attention mask:
 
         attention   B P d (4 hidden + 4 heads head_dim)   with keys and values for every head
@@ -111,29 +111,29 @@ def working_bytes(shape: ModelShape, dtype: str, use: Use) -> int:
         logits   B vocabulary (d + 3 in float32)
         mask   B P (P + new tokens), one byte each
 
-    The attention scores themselves are never held: the kernels of torch work on tiles.
+    Attention scores are never stored: torch's kernels work on tiles.
     """
-    size, rows = element_bytes(dtype), use.batch_size * use.prompt_tokens
+    size, tokens = element_bytes(dtype), batch.batch_size * batch.prompt_tokens
     width = shape.heads * shape.head_dim
     attention = 4 * shape.hidden_size + 4 * width
     forward = 3 * shape.hidden_size + 3 * shape.intermediate_size
-    block = rows * (size * max(attention, forward) + 2 * _FLOAT32 * shape.hidden_size)
-    logits = use.batch_size * shape.vocabulary * (size + _SORTED * _FLOAT32)
-    return block + logits + rows * use.length
+    block = tokens * (size * max(attention, forward) + 2 * _FLOAT32 * shape.hidden_size)
+    logits = batch.batch_size * shape.vocabulary * (size + _LOGIT_COPIES * _FLOAT32)
+    return block + logits + tokens * batch.length
 
 
 def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = None) -> int | None:
-    """The fewest GPUs of so many bytes that hold the model, None when no number does.
+    """Return the fewest GPUs of ``gpu_memory`` bytes that hold the model, None if none do.
 
-    Several share it by layers, as the loader does: weights and cache are divided, a layer is not,
-    and every GPU needs room for the working memory and its own CUDA context.
+    Several GPUs share it by layers, as the loader does: weights and cache are divided between
+    complete layers, and every GPU needs the working memory and its own CUDA context.
     """
     assumed = assumed or planning().assumptions
     room = gpu_memory * (1 - assumed.fragmentation) - assumed.context_bytes - needs.working
     shared = needs.weights + needs.cache
     if shared <= room:
         return 1
-    # Layers do not divide evenly: the fullest GPU may hold nearly one more than its share.
+    # Layers do not divide evenly: the fullest GPU may hold almost one more than its share.
     divided = room - shared / needs.layers
     if divided <= 0:
         return None
@@ -142,14 +142,16 @@ def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = No
     return count if count <= needs.layers else None
 
 
-def fitting_use(shape: ModelShape, dtype: str, use: Use, gpu_memory: int, gpus: int) -> Use | None:
-    """The use with its batch halved until so many GPUs hold it, as decoding itself does.
+def largest_fitting_batch(
+    shape: ModelShape, dtype: str, batch: DecodingBatch, gpu_memory: int, gpus: int
+) -> DecodingBatch | None:
+    """Halve the batch size until ``gpus`` GPUs hold the batch, as decoding itself does.
 
-    None when they do not even hold one row.
+    Returns None if they do not hold even one row.
     """
-    rows = use.batch_size
+    rows = batch.batch_size
     while rows:
-        smaller = replace(use, batch_size=rows)
+        smaller = replace(batch, batch_size=rows)
         count = gpus_needed(memory(shape, dtype, smaller), gpu_memory)
         if count is not None and count <= gpus:
             return smaller

@@ -1,4 +1,4 @@
-"""What forecasts rest on beside the models: GPUs, the workload, assumptions; all data."""
+"""The data of forecasts in addition to the models: GPUs, the workload and assumptions."""
 
 import tomllib
 from functools import cache
@@ -8,20 +8,20 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from benchmark.errors import SettingError
-from benchmark.models.validation import Entry, valid
+from benchmark.models.validation import Entry, validate
 
 _FILE = "planning.toml"
 
 
 class Flops(Entry):
-    """Floating-point operations a second by dtype; float16 stands for bfloat16 as well."""
+    """Floating-point operations per second by dtype; ``float16`` is also for bfloat16."""
 
     float16: PositiveFloat
     float32: PositiveFloat
 
 
 class GpuSpec(Entry):
-    """Published figures of a GPU: memory in 10^9 bytes, bandwidth in bytes a second."""
+    """Published figures of a GPU: memory in 10^9 bytes, bandwidth in bytes per second."""
 
     memory_gb: PositiveFloat
     bandwidth: PositiveFloat
@@ -30,15 +30,15 @@ class GpuSpec(Entry):
 
     @property
     def memory(self) -> int:
-        """Its memory in bytes."""
+        """The memory in bytes."""
         return int(self.memory_gb * 1e9)
 
 
-class Drafted(Entry):
-    """What decoding with drafts takes a state, with so many rows at once.
+class DraftingCost(Entry):
+    """The cost per state of decoding with drafts, at one batch size.
 
-    ``tokens`` are all that are computed, of prompts, answers and rejected drafts;
-    ``scored`` those after which a token is chosen among several.
+    ``tokens`` are all computed tokens: of prompts, answers and rejected drafts. ``scored`` are the
+    positions at which a token is chosen among several.
     """
 
     batch_size: PositiveInt
@@ -48,12 +48,12 @@ class Drafted(Entry):
 
 
 class Workload(Entry):
-    """How much is asked of a model: states, and tokens of their prompts and answers.
+    """The work of one run: the number of states, and tokens of their prompts and answers.
 
-    ``prompt_tokens`` and ``answer_tokens`` are means over states; ``..._of_batch`` means over
-    batches of 32 of the longest in each, to which the others are padded, or for which they wait;
-    ``longest_prompt_tokens`` the longest of all, ``shared_tokens`` what all begin with;
-    ``drafted`` is what the default engine takes.
+    ``prompt_tokens`` and ``answer_tokens`` are means over states. ``..._of_batch`` are means over
+    batches of 32 of the longest in each, to which prompts are padded or for which answers wait.
+    ``longest_prompt_tokens`` is the longest prompt, ``shared_tokens`` the common beginning of all
+    prompts, and ``drafted`` the cost of the default engine.
     """
 
     states: PositiveInt
@@ -63,17 +63,17 @@ class Workload(Entry):
     answer_tokens: PositiveInt
     answer_tokens_of_batch: PositiveInt
     shared_tokens: PositiveInt
-    drafted: Annotated[tuple[Drafted, ...], Field(min_length=1)]
+    drafted: Annotated[tuple[DraftingCost, ...], Field(min_length=1)]
 
-    def with_drafts(self, batch_size: int) -> Drafted:
-        """What was measured at the nearest batch that is not larger, or at the smallest."""
-        known = sorted(self.drafted, key=lambda drafted: drafted.batch_size)
-        fitting = [drafted for drafted in known if drafted.batch_size <= batch_size]
-        return fitting[-1] if fitting else known[0]
+    def with_drafts(self, batch_size: int) -> DraftingCost:
+        """Return the cost at the largest measured batch size up to this one, else the smallest."""
+        by_size = sorted(self.drafted, key=lambda cost: cost.batch_size)
+        fitting = [cost for cost in by_size if cost.batch_size <= batch_size]
+        return fitting[-1] if fitting else by_size[0]
 
 
 class Assumptions(Entry):
-    """What is assumed and not measured; ``planning.toml`` says what each is."""
+    """Assumed, unmeasured figures; ``planning.toml`` explains them."""
 
     context_bytes: int
     fragmentation: NonNegativeFloat
@@ -83,25 +83,25 @@ class Assumptions(Entry):
 
 
 class Planning(Entry):
-    """The whole file."""
+    """The contents of ``planning.toml``."""
 
     gpus: dict[str, GpuSpec]
     workload: Workload
     assumptions: Assumptions
 
     def gpu(self, name: str) -> GpuSpec:
-        """The GPU of that name.
+        """Return the GPU of that name.
 
         Raises:
-            SettingError: when its figures are not in the data.
+            SettingError: if it is not in the data.
         """
         if name not in self.gpus:
-            raise SettingError(f"no figures of a GPU {name!r}; choose of {', '.join(self.gpus)}")
+            raise SettingError(f"unknown GPU {name!r}; choose one of {', '.join(self.gpus)}")
         return self.gpus[name]
 
 
 @cache
 def planning() -> Planning:
-    """What comes with the benchmark."""
+    """Return the benchmark's own planning data."""
     text = files("benchmark.planning").joinpath(_FILE).read_text(encoding="utf-8")
-    return valid(Planning, tomllib.loads(text), _FILE)
+    return validate(Planning, tomllib.loads(text), _FILE)

@@ -1,4 +1,4 @@
-"""In which order models run on several GPUs, those that share pairs one after the other."""
+"""Schedule models on several GPUs; models of the same pairs run one after the other."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A model to be measured: the GPUs it takes, for how long, and the group it belongs to."""
+    """A model to measure: its number of GPUs, its time in seconds, and its group."""
 
     name: str
     group: str
@@ -16,7 +16,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """When a job starts and ends, in seconds from the beginning, and on which GPUs, from 0."""
+    """A job with its start in seconds from the beginning, and the indices of its GPUs."""
 
     job: Job
     start: float
@@ -24,27 +24,27 @@ class Slot:
 
     @property
     def end(self) -> float:
-        """When it is done."""
+        """The end of the job in seconds from the beginning."""
         return self.start + self.job.seconds
 
 
 def schedule(jobs: Sequence[Job], gpus: int) -> list[Slot]:
-    """When each job runs, in order of start.
+    """Return the slots of all jobs, in order of start.
 
-    A group's jobs run one after the other on the same GPUs, as many as its widest job takes, so
-    that its pairs are done early and each of its models is loaded once: one worker of pytest-xdist
-    does the same. Widest groups first, then longest: what is left at the end is small.
+    The jobs of a group run one after the other on the same GPUs, as many as its widest job needs.
+    Its pairs are then finished early and each model is loaded once, as with one worker of
+    pytest-xdist. Groups start by width, then by length, so that small ones fill the end.
 
     Raises:
-        ValueError: when a job takes more GPUs than there are.
+        ValueError: if a job needs more GPUs than ``gpus``.
     """
     if any(not 1 <= job.gpus <= gpus for job in jobs):
         raise ValueError(f"a job does not fit on {gpus} GPUs")
     free = [0.0] * gpus
     slots: list[Slot] = []
     for group in sorted(_groups(jobs), key=_size, reverse=True):
-        wanted = max(job.gpus for job in group)
-        held = sorted(range(gpus), key=lambda gpu: (free[gpu], gpu))[:wanted]
+        width = max(job.gpus for job in group)
+        held = sorted(range(gpus), key=lambda gpu: (free[gpu], gpu))[:width]
         start = max(free[gpu] for gpu in held)
         for job in group:
             slots.append(Slot(job, start, tuple(sorted(held)[: job.gpus])))
@@ -55,12 +55,12 @@ def schedule(jobs: Sequence[Job], gpus: int) -> list[Slot]:
 
 
 def makespan(slots: Iterable[Slot]) -> float:
-    """When the last job is done."""
+    """Return the end of the last job in seconds."""
     return max((slot.end for slot in slots), default=0.0)
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs by group, both in their given order."""
+    """Return the jobs by group, both in their original order."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.group, []).append(job)

@@ -1,4 +1,4 @@
-"""The size of a model, counted on torch's meta device: no weight is drawn, read or stored."""
+"""Count the size of a model on torch's meta device, without initializing or reading weights."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What of a model decides the memory and the time it takes, in numbers of elements.
+    """The dimensions that determine a model's memory and time, in numbers of elements.
 
     Attributes:
-        linear: weights of the linear layers within the blocks, those that 8 bit makes int8.
-        linear_rows: rows of those weights, each of which 8 bit gives a scale.
-        other: all other parameters: embeddings, norms, biases, the head where it is not tied.
-        head: weights of the output layer, multiplied only with positions that are scored.
-        unread: parameters of which a pass reads next to nothing: embeddings, where not tied.
-        windows: for each layer how many positions its attention sees, None for all of them.
+        linear: weights of the linear layers in the blocks, which 8 bit makes int8.
+        linear_rows: rows of those weights; 8 bit adds a scale per row.
+        other: all other parameters: embeddings, norms, biases, and the head unless it is tied.
+        head: weights of the output layer, used only at positions that are scored.
+        unread: parameters that a pass hardly reads: embeddings that are not tied.
+        windows: the attention window of each layer, None if it is unlimited.
     """
 
     linear: int
@@ -38,25 +38,25 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
-        """All parameters, tied ones once."""
+        """The number of parameters; tied ones count once."""
         return self.linear + self.other
 
     @property
     def layers(self) -> int:
-        """How many layers there are."""
+        """The number of layers."""
         return len(self.windows)
 
 
 def shape(config: "PreTrainedConfig") -> ModelShape:
-    """Count a model of this configuration on the meta device.
+    """Return the shape of a model of this configuration.
 
     Raises:
-        ModelError: when it is no decoder with attention, or not one that transformers can make.
+        ModelError: if it is not a decoder with attention, or transformers cannot build it.
     """
     try:
         return _shape(config)
     except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        # What an architecture lacks that this asks for, or transformers refuses to make.
+        # The architecture lacks an attribute used here, or transformers refuses to build it.
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
             f"the size of a model of type {config.model_type!r} cannot be counted: {reason}"
@@ -73,23 +73,23 @@ def _shape(config: "PreTrainedConfig") -> ModelShape:
     linear = _linear_weights(model)
     embeddings = model.get_input_embeddings()
     tied = embeddings.weight is head.weight
-    inside = sum(weight.numel() for weight, _ in linear)
+    linear_weights = sum(weight.numel() for weight, _ in linear)
     text = config.get_text_config(decoder=True)
     heads = text.num_attention_heads
     return ModelShape(
-        linear=inside,
+        linear=linear_weights,
         linear_rows=sum(rows for _, rows in linear),
-        other=sum(parameter.numel() for parameter in model.parameters()) - inside,
+        other=sum(parameter.numel() for parameter in model.parameters()) - linear_weights,
         head=head.weight.numel(),
         unread=0 if tied else embeddings.weight.numel(),
         hidden_size=text.hidden_size,
-        # Older families have other names for it, or none: the widest layer is as wide, or wider.
+        # Older families have another name for it; the widest layer is at least as wide.
         intermediate_size=getattr(text, "intermediate_size", None) or max(r for _, r in linear),
         heads=heads,
         key_value_heads=getattr(text, "num_key_value_heads", None) or heads,
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
         vocabulary=text.vocab_size,
-        # The cache itself knows which layers slide.
+        # The cache knows which layers have a sliding window.
         windows=tuple(
             getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers
         ),
@@ -97,15 +97,15 @@ def _shape(config: "PreTrainedConfig") -> ModelShape:
 
 
 def _linear_weights(model: "PreTrainedModel") -> list[tuple["torch.Tensor", int]]:
-    """The weights of the linear layers but the head, each with how many outputs it has."""
+    """Return the weights of all linear layers except the head, with their numbers of outputs."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
-    found = []
+    weights = []
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and module is not head:
-            found.append((module.weight, module.out_features))
+            weights.append((module.weight, module.out_features))
         elif isinstance(module, Conv1D):  # the linear layer of GPT-2
-            found.append((module.weight, module.nf))
-    return found
+            weights.append((module.weight, module.nf))
+    return weights

@@ -1,4 +1,4 @@
-"""A plan as tables, at most 80 columns wide, and as JSON."""
+"""Show a plan as tables of at most 80 columns, and as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,29 +15,29 @@ from benchmark.terminal import plain_table
 _GB = 1e9
 _MINUTE = 60
 _NAMED = 3
-"""Unpinned models that are named; all of them are in the JSON."""
+"""The number of unpinned models to name; the JSON has all of them."""
 
 _BITS = {"float32": "32", EIGHT_BIT: "8"}
 
 
 def plan_parts(plan: RunPlan) -> Iterator[RenderableType]:
-    """What is shown: models, pairs, the order, and on what all of it rests."""
+    """Yield the tables of models, pairs and order, and the assumptions behind them."""
     machine = plan.machine
-    many = f"{machine.count} GPU" + ("s" if machine.count > 1 else "")
+    gpus = f"{machine.count} GPU" + ("s" if machine.count > 1 else "")
     yield _models(
-        plan, f"{many} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}; memory in GB"
+        plan, f"{gpus} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}; memory in GB"
     )
-    yield from (f"No forecast of {each.model.key}: {each.reason}" for each in plan.unplanned)
+    yield from (f"No forecast of {model.model.key}: {model.reason}" for model in plan.unplanned)
     yield _pairs(plan)
     if plan.slots:
         yield _order(plan)
-        yield f"All of it: about {duration(makespan(plan.slots))}."
+        yield f"Total: about {duration(makespan(plan.slots))}."
     yield _basis(plan)
     yield _pinning(plan)
 
 
 def plan_as_json(plan: RunPlan) -> dict[str, object]:
-    """The same as a document: bytes and seconds."""
+    """Return the plan as a document, in bytes and seconds."""
     return {
         "forecast": True,
         "machine": {
@@ -53,7 +53,7 @@ def plan_as_json(plan: RunPlan) -> dict[str, object]:
             for s in plan.slots
         ],
         "seconds": makespan(plan.slots),
-        "unplanned": {each.model.key: each.reason for each in plan.unplanned},
+        "unplanned": {model.model.key: model.reason for model in plan.unplanned},
         "unpinned": list(plan.unpinned),
         "workload": planning().workload.model_dump(),
         "assumptions": planning().assumptions.model_dump(),
@@ -61,7 +61,7 @@ def plan_as_json(plan: RunPlan) -> dict[str, object]:
 
 
 def duration(seconds: float) -> str:
-    """A time in words, to what matters: ``45 s``, ``12 min``, ``3 h 05``."""
+    """Return a time rounded to the unit that matters: ``45 s``, ``12 min``, ``3 h 05``."""
     if round(seconds) < _MINUTE:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / _MINUTE), 60)
@@ -82,8 +82,8 @@ def _models(plan: RunPlan, title: str) -> Table:
             "-" if model.gpus is None else str(model.gpus),
             str(model.batch_size),
             *(
-                duration(each) if model.fits else "-"
-                for each in (model.seconds, model.plain_seconds)
+                duration(seconds) if model.fits else "-"
+                for seconds in (model.seconds, model.plain_seconds)
             ),
         )
     return table
@@ -101,7 +101,7 @@ def _pairs(plan: RunPlan) -> Table:
 
 
 def _order(plan: RunPlan) -> Table:
-    table = plain_table("In this order")
+    table = plain_table("Order")
     table.add_column("from", justify="right")
     table.add_column("GPUs")
     table.add_column("model")
@@ -116,26 +116,26 @@ def _basis(plan: RunPlan) -> str:
     work, assumed = planning().workload, planning().assumptions
     return (
         "A forecast from configurations: nothing was loaded, fetched or measured.\n"
-        f"Memory: prompts of {work.longest_prompt_tokens} tokens and all new ones allowed; the "
-        f"batch is halved until it fits.\nTime: {work.states} states, a roofline by the "
-        f"{plan.machine.gpu.source}; assumed, at least {1000 * assumed.seconds_a_layer:g} ms a "
-        f"layer and pass, weights read at {assumed.disk_bytes_per_second / _GB:g} GB a second. "
-        "Fetching from the hub comes on top.\n"
-        "About: the default engine, with drafts and answers as a weak model gives them; plain: a "
-        "pass a token, as the paper's."
+        f"Memory: prompts of {work.longest_prompt_tokens} tokens and as many new ones as allowed; "
+        f"the batch is halved until it fits.\nTime: {work.states} states, a roofline from the "
+        f"{plan.machine.gpu.source}; assumed: at least {1000 * assumed.seconds_a_layer:g} ms per "
+        f"layer and pass, weights read at {assumed.disk_bytes_per_second / _GB:g} GB per second. "
+        "Downloads from the hub are not included.\n"
+        "About: the default engine, with the drafts and answers of a weak model; plain: one pass "
+        "per token, like the paper."
     )
 
 
 def _pinning(plan: RunPlan) -> str:
-    """Which models are loaded at the newest commit of their repository; many are counted."""
+    """Name the models that are loaded at the newest commit of their repository."""
     unpinned, total = plan.unpinned, len(plan.models) + len(plan.unplanned)
     if not unpinned:
-        return "Revisions: every model is pinned to a commit of its repository, or local."
+        return "Revisions: every model is local or pinned to a commit of its repository."
     named = ", ".join(unpinned[:_NAMED])
-    more = f" and {len(unpinned) - _NAMED} more (--json names all)"
+    more = f" and {len(unpinned) - _NAMED} more (--json lists all)"
     return (
-        f"Revisions: {len(unpinned)} of {total} models are not pinned to a commit, so that the "
-        f"newest is loaded: {named}{more if len(unpinned) > _NAMED else ''}."
+        f"Revisions: {len(unpinned)} of {total} models are not pinned to a commit, so the newest "
+        f"is loaded: {named}{more if len(unpinned) > _NAMED else ''}."
     )
 
 
@@ -151,9 +151,9 @@ def _model_as_json(model: ModelForecast) -> dict[str, object]:
         "fits": model.fits,
         "seconds": {
             "decoding_at_least": model.decoding.at_least,
-            "decoding": model.decoding.about,
+            "decoding": model.decoding.expected,
             "plain_at_least": model.plain.at_least,
-            "plain": model.plain.about,
+            "plain": model.plain.expected,
             "loading": model.loading,
             "total": model.seconds,
         },

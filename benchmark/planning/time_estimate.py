@@ -1,22 +1,22 @@
-"""About how long a model takes on a GPU: a roofline, a pass after the other.
+"""Estimate the time of decoding on a GPU as a sum of passes, each by the roofline model.
 
-A pass reads all weights and the cache once and multiplies its tokens with the weights; it takes
-the longer of the two (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009).
+A pass reads all weights and the cache once, and multiplies its tokens by the weights. It takes the
+longer of the two times (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009).
 """
 
 from dataclasses import dataclass
 from math import ceil
 
 from benchmark.planning.memory import EIGHT_BIT, cache_bytes, element_bytes, weight_bytes
-from benchmark.planning.planning import Assumptions, Drafted, GpuSpec, Workload
+from benchmark.planning.planning import Assumptions, DraftingCost, GpuSpec, Workload
 from benchmark.planning.shape import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers come about: so many tokens a state, in so many passes, so many states at once.
+    """The work of decoding: tokens and passes per state, and states per batch.
 
-    Plain greedy decoding takes a pass a token. ``prompt_tokens`` are read in one pass before.
+    Plain greedy decoding takes one pass per token. ``prompt_tokens`` are read in one pass before.
     """
 
     batch_size: int
@@ -26,16 +26,16 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
-    """A forecast: what the GPU cannot beat, and about what it will be."""
+class TimeEstimate:
+    """A time in seconds: the lower bound of the GPU, and the expected value."""
 
     at_least: float
-    about: float
+    expected: float
 
 
 @dataclass(frozen=True, slots=True)
 class PassCost:
-    """One run through the model: in each row so many new tokens, some scored, up to a length."""
+    """One pass: rows, and per row its new tokens, those that are scored, and the final length."""
 
     rows: int
     tokens: float
@@ -44,7 +44,10 @@ class PassCost:
 
 
 def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
-    """A pass a token; several rows are padded to the longest and go on until all are done."""
+    """Return the work of one pass per token.
+
+    Several rows are padded to the longest prompt, and run until the longest answer is complete.
+    """
     if batch_size == 1:
         prompt, answer = workload.prompt_tokens, workload.answer_tokens
     else:
@@ -53,13 +56,13 @@ def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
 
 
 def pass_seconds(shape: ModelShape, dtype: str, gpu: GpuSpec, work: PassCost) -> float:
-    """The least time of a pass on one GPU.
+    """Return the lower bound of the time of a pass on one GPU, in seconds.
 
-    Layers shared between several GPUs run one after the other, not at once. Weights in 8 bit are
-    multiplied at the rate of 16 bit.
+    Layers shared between several GPUs run one after the other. Weights in 8 bit are multiplied at
+    the rate of 16 bit.
     """
     cache = cache_bytes(shape, dtype, work.rows, int(work.length))
-    # Of the new positions themselves half is masked.
+    # Half of the new positions are masked.
     seen = work.length - work.tokens / 2
     operations = _operations(shape, work.rows * work.tokens, work.rows * work.scored, seen)
     return _roofline(shape, dtype, gpu, cache, operations)
@@ -70,31 +73,35 @@ def drafted_seconds(
     dtype: str,
     gpu: GpuSpec,
     work: Workload,
-    how: Drafted,
+    cost: DraftingCost,
     assumed: Assumptions,
-) -> Seconds:
-    """The time of decoding the workload with drafts, rows being replaced as they finish.
+) -> TimeEstimate:
+    """Estimate the time of decoding the workload with drafts, replacing rows as they finish.
 
-    What the prompts share is read in one pass and kept once; a row keeps the rest of its prompt
-    and half of its answer, on average.
+    The common beginning of the prompts is read in one pass and cached once. A row caches the rest
+    of its prompt and, on average, half of its answer.
     """
-    rows = min(how.batch_size, work.states)
-    own = work.prompt_tokens - work.shared_tokens + work.answer_tokens / 2
+    rows = min(cost.batch_size, work.states)
+    row_length = work.prompt_tokens - work.shared_tokens + work.answer_tokens / 2
     cache = cache_bytes(shape, dtype, 1, work.shared_tokens)
-    cache += cache_bytes(shape, dtype, rows, int(own))
-    seen = work.shared_tokens + own
-    each = how.tokens / how.passes, how.scored / how.passes
-    step = _roofline(shape, dtype, gpu, cache, _operations(shape, *each, seen))
+    cache += cache_bytes(shape, dtype, rows, int(row_length))
+    operations = _operations(
+        shape, cost.tokens / cost.passes, cost.scored / cost.passes, work.shared_tokens + row_length
+    )
+    step = _roofline(shape, dtype, gpu, cache, operations)
     read = pass_seconds(shape, dtype, gpu, PassCost(1, work.shared_tokens, 0, work.shared_tokens))
-    passes, least = work.states * how.passes, assumed.seconds_a_layer * shape.layers
-    return Seconds(
-        at_least=read + passes * step, about=max(read, least) + passes * max(step, least)
+    passes, least = work.states * cost.passes, assumed.seconds_a_layer * shape.layers
+    return TimeEstimate(
+        at_least=read + passes * step, expected=max(read, least) + passes * max(step, least)
     )
 
 
 def _operations(shape: ModelShape, tokens: float, scored: float, seen: float) -> float:
-    """Of a pass whose tokens each look at so many: two a product, as hardware counts them."""
-    # For the scores, and for mixing the values.
+    """Return the operations of a pass whose tokens attend to ``seen`` positions.
+
+    A multiplication and its addition are two operations, as in data sheets of GPUs.
+    """
+    # Two products: the attention scores and the weighted sum of the values.
     attention = 4 * shape.layers * shape.heads * shape.head_dim * seen
     return tokens * (2 * shape.linear + attention) + scored * 2 * shape.head
 
@@ -108,27 +115,27 @@ def _roofline(
 
 
 def decoding_seconds(
-    shape: ModelShape, dtype: str, gpu: GpuSpec, states: int, how: Decoding, assumed: Assumptions
-) -> Seconds:
-    """The time of decoding the states, without loading the model.
+    shape: ModelShape, dtype: str, gpu: GpuSpec, states: int, work: Decoding, assumed: Assumptions
+) -> TimeEstimate:
+    """Estimate the time of decoding the states, without loading the model.
 
-    ``about`` gives each layer of a pass at least the assumed time that launching it takes.
+    In the expected time each layer of a pass takes at least the assumed time of launching it.
     """
-    batches = ceil(states / how.batch_size)
+    batches = ceil(states / work.batch_size)
     rows = ceil(states / batches)
-    tokens = how.tokens_per_state / how.passes_per_state
-    length = how.prompt_tokens + how.tokens_per_state / 2
-    prompt = PassCost(rows, how.prompt_tokens, 1, how.prompt_tokens)
+    tokens = work.tokens_per_state / work.passes_per_state
+    length = work.prompt_tokens + work.tokens_per_state / 2
+    prompt = PassCost(rows, work.prompt_tokens, 1, work.prompt_tokens)
     read = pass_seconds(shape, dtype, gpu, prompt)
     step = pass_seconds(shape, dtype, gpu, PassCost(rows, tokens, tokens, length))
     least = assumed.seconds_a_layer * shape.layers
-    return Seconds(
-        at_least=batches * (read + how.passes_per_state * step),
-        about=batches * (max(read, least) + how.passes_per_state * max(step, least)),
+    return TimeEstimate(
+        at_least=batches * (read + work.passes_per_state * step),
+        expected=batches * (max(read, least) + work.passes_per_state * max(step, least)),
     )
 
 
 def loading_seconds(shape: ModelShape, dtype: str, assumed: Assumptions) -> float:
-    """The assumed time of reading the weights from disk, where they lie in 16 bit, or 32."""
+    """Return the assumed seconds of reading the weights from disk, stored in 16 or 32 bit."""
     stored = "bfloat16" if dtype == EIGHT_BIT else dtype
     return weight_bytes(shape, stored) / assumed.disk_bytes_per_second

@@ -1,1 +1,1 @@
-"""From a state's description to the token ids that a model is given."""
+"""From a state's description to the token ids of a prompt."""

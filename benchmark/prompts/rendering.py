@@ -1,8 +1,8 @@
-"""The prompt in its two formats: as text to complete, and as a chat.
+"""Render the prompt in its two formats, as text to complete and as a chat.
 
-The text ends with the query's full stop, as in the authors' code; Table 2 prints a line break more,
-which is a variant. The chat follows Table 5. Whether its instruction is a system message depends in
-the authors' code on the model's identifier, here on a setting.
+The completion ends with the full stop of the query, as in the authors' code. Table 2 prints an
+additional line break, which is a variant. The chat follows Table 5. In the authors' code the
+model's identifier decides whether the instruction is a system message; here it is a setting.
 """
 
 import tomllib
@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer
+from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
 from benchmark.prompts.settings import PromptSettings, Role, variants
 from benchmark.records import Message, Prompt, TokenIds
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstrations:
-    """The instruction, its acknowledgement and the solved examples of the prompt."""
+    """The instruction, the reply to it, and the solved examples of the prompt.
+
+    An example is a pair of a description and its statement.
+    """
 
     instruction: str
     acknowledgement: str
@@ -26,9 +29,9 @@ class Demonstrations:
 
 @cache
 def demonstrations(task: str | None = None) -> Demonstrations:
-    """Return the demonstrations of a task; the first is the paper's, and the default.
+    """Return the demonstrations of a task, by default of the first, which is the paper's.
 
-    A task has the paper's instruction and examples as far as it has none of its own.
+    An instruction or examples that a task does not define are those of the first task.
     """
     text = files("benchmark.prompts").joinpath("demonstrations.toml").read_text(encoding="utf-8")
     by_task = tomllib.loads(text)
@@ -42,28 +45,29 @@ def completion(
     description: str, variant: str = "authors", demonstrations: Demonstrations | None = None
 ) -> str:
     """Return the completion prompt in one of its variants (``variants.toml``)."""
-    given, wording = demonstrations or _standard(), variants()[variant]
+    shots, wording = demonstrations or _standard(), variants()[variant]
     examples = (
-        wording.example.format(description=asked, statement=told) for asked, told in given.examples
+        wording.example.format(description=example, statement=statement)
+        for example, statement in shots.examples
     )
     query = wording.query.format(description=description)
-    return "\n\n".join([given.instruction, *examples, query])
+    return "\n\n".join([shots.instruction, *examples, query])
 
 
 def chat(
     description: str, role: Role = "user", demonstrations: Demonstrations | None = None
 ) -> tuple[Message, ...]:
-    """Return the chat prompt (Table 5), with the instruction in that role.
+    """Return the chat prompt (Table 5), with the instruction in the role ``role``.
 
-    As a user's, it is a turn of its own, which the assistant answers.
+    A user's instruction is a turn of its own, which the assistant acknowledges.
     """
-    given = demonstrations or _standard()
-    messages = [Message(role, given.instruction)]
+    shots = demonstrations or _standard()
+    messages = [Message(role, shots.instruction)]
     if role == "user":
-        messages.append(Message("assistant", given.acknowledgement))
-    for asked, told in given.examples:
-        messages.append(Message("user", f"Description: {asked}"))
-        messages.append(Message("assistant", f"Statement: {told}"))
+        messages.append(Message("assistant", shots.acknowledgement))
+    for example, statement in shots.examples:
+        messages.append(Message("user", f"Description: {example}"))
+        messages.append(Message("assistant", f"Statement: {statement}"))
     messages.append(Message("user", f"Description: {description}"))
     return tuple(messages)
 
@@ -77,7 +81,7 @@ def prompt(
     """Return the prompt for a description, as text and as token ids.
 
     Raises:
-        ModelError: for a chat prompt where the tokenizer has no usable chat template.
+        ModelError: for a chat prompt if the tokenizer has no usable chat template.
     """
     text = prompt_text(tokenizer, description, settings, demonstrations)
     return Prompt(text, prompt_ids(tokenizer, text, settings))
@@ -89,43 +93,43 @@ def prompt_text(
     settings: PromptSettings,
     demonstrations: Demonstrations | None = None,
 ) -> str:
-    """Return the text of a prompt; the tokenizer is asked for nothing but its chat template.
+    """Return the text of a prompt; the tokenizer is used only for its chat template.
 
     Raises:
-        ModelError: for a chat prompt where the tokenizer has no usable chat template.
+        ModelError: for a chat prompt if the tokenizer has no usable chat template.
     """
-    given = demonstrations or _standard()
+    shots = demonstrations or _standard()
     if settings.prompt_format == "completion":
-        return completion(description, settings.prompt_variant, given)
-    return _rendered_chat(tokenizer, description, settings.instruction_role, given)
+        return completion(description, settings.prompt_variant, shots)
+    return _rendered_chat(tokenizer, description, settings.instruction_role, shots)
 
 
 def prompt_ids(tokenizer: Tokenizer, text: str, settings: PromptSettings) -> TokenIds:
-    """Return the token ids of a prompt's text, with a BOS before it as the settings have it.
+    """Return the token ids of a prompt's text, with a leading BOS as the settings say.
 
-    Where the tokenizer adds none, what a template writes stands: SmolLM2's begins every turn with
-    the token that the tokenizer names as its BOS.
+    If the tokenizer adds none, a BOS written by a chat template is kept: the template of SmolLM2
+    begins every turn with the token that the tokenizer names as its BOS.
     """
     ids = tokenizer.encode(text)
-    own = tokenizer.leading_bos
+    leading_bos = tokenizer.leading_bos
     if settings.bos == "never":
-        return _without_bos(ids, own)
-    if settings.bos == "auto" and own is not None and settings.repeated_bos:
-        return (own, *ids)
-    return with_one_bos(ids, own if settings.bos == "auto" else tokenizer.bos_id)
+        return _without_bos(ids, leading_bos)
+    if settings.bos == "auto" and leading_bos is not None and settings.repeated_bos:
+        return (leading_bos, *ids)
+    return with_one_bos(ids, leading_bos if settings.bos == "auto" else tokenizer.bos_id)
 
 
 def with_one_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:
-    """Return the ids with exactly one BOS before them, whatever a template has put there already.
+    """Return the ids with exactly one leading BOS; ids without a BOS token are unchanged.
 
-    Turns of a chat may begin with a BOS of their own (Table 5): only the leading ones count.
+    Only the leading BOS tokens are replaced: turns of a chat may begin with their own (Table 5).
     """
     return ids if bos_id is None else (bos_id, *_without_bos(ids, bos_id))
 
 
 def _without_bos(ids: TokenIds, bos_id: int | None) -> TokenIds:
-    text_starts = next((place for place, i in enumerate(ids) if i != bos_id), len(ids))
-    return ids[text_starts:]
+    start = next((index for index, i in enumerate(ids) if i != bos_id), len(ids))
+    return ids[start:]
 
 
 def _standard() -> Demonstrations:
@@ -133,16 +137,16 @@ def _standard() -> Demonstrations:
 
 
 def _rendered_chat(
-    tokenizer: Tokenizer, description: str, role: Role, given: Demonstrations
+    tokenizer: Tokenizer, description: str, role: Role, shots: Demonstrations
 ) -> str:
-    remedy = "; ask with --instruction-role user" if role == "system" else ""
+    remedy = "; use --instruction-role user" if role == "system" else ""
     try:
-        text = tokenizer.render(chat(description, role, given))
-    except TemplateRefusalError as error:
-        raise TemplateRefusalError(f"{error}{remedy}") from error
-    if given.instruction not in text:
-        # Some templates refuse a system message by dropping it without a word.
-        raise TemplateRefusalError(
+        text = tokenizer.render(chat(description, role, shots))
+    except ChatTemplateError as error:
+        raise ChatTemplateError(f"{error}{remedy}") from error
+    if shots.instruction not in text:
+        # Some templates silently drop a system message.
+        raise ChatTemplateError(
             f"the chat template leaves the instruction out of the prompt{remedy}"
         )
     return text

@@ -1,4 +1,4 @@
-"""How a description becomes a prompt: format, variant, the instruction's role, the BOS."""
+"""The settings of a prompt: format, variant, role of the instruction, BOS."""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One wording of the completion prompt; a row of ``variants.toml``."""
+    """One wording of the completion prompt, a row of ``variants.toml``."""
 
     what: str
     example: str
@@ -34,12 +34,12 @@ def variants() -> Mapping[str, Variant]:
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """Everything about prompts that can change a score.
+    """All settings of prompts that can change a score.
 
-    ``prompt_variant`` is the wording of a completion. ``instruction_role`` says how a chat gives
-    the instruction: as the system message, or as a user turn that the assistant answers with
-    ``Okay.``. ``bos`` is ``auto`` for what the model's own tokenizer does; with ``repeated_bos``
-    it puts one before a chat whose template has written one already, as the authors' code does.
+    ``prompt_variant`` is the wording of a completion. ``instruction_role`` is the role of a chat's
+    instruction: a system message, or a user turn that the assistant answers with ``Okay.``.
+    ``bos`` is ``auto`` for what the model's own tokenizer does. With ``repeated_bos`` the BOS is
+    added even if the chat template has already written one, as the authors' code does.
     """
 
     prompt_format: Format = "completion"
@@ -53,22 +53,22 @@ class PromptSettings:
         """Return the settings of these names.
 
         Raises:
-            SettingError: for a name that does not exist, and a variant of a completion for a chat.
+            SettingError: for an unknown name, or a completion variant for a chat.
         """
         if prompt_format == "chat" and prompt_variant != cls().prompt_variant:
             raise SettingError(
                 f"--prompt-variant {prompt_variant} is a wording of completions; leave it out, or "
-                "take --prompt-format completion"
+                "use --prompt-format completion"
             )
         return cls(
-            _known("prompt format", prompt_format, FORMATS),
-            _known("prompt variant", prompt_variant, tuple(variants())),
-            _known("instruction role", role, get_args(Role)),
-            _known("bos", bos, get_args(Bos)),
+            _choice("prompt format", prompt_format, FORMATS),
+            _choice("prompt variant", prompt_variant, tuple(variants())),
+            _choice("instruction role", role, get_args(Role)),
+            _choice("bos", bos, get_args(Bos)),
         )
 
     def as_json(self) -> dict[str, object]:
-        """Return the settings by name, None where one says nothing in the format."""
+        """Return the settings by name, None for one that has no effect in the prompt format."""
         unused = "prompt_variant" if self.prompt_format == "chat" else "instruction_role"
         return {**asdict(self), unused: None}
 
@@ -76,8 +76,8 @@ class PromptSettings:
 T = TypeVar("T", bound=str)
 
 
-def _known(what: str, name: str, names: tuple[T, ...]) -> T:
-    for each in names:
-        if each == name:
-            return each
-    raise SettingError(f"no {what} {name!r}; choose one of {', '.join(names)}")
+def _choice(setting: str, name: str, choices: tuple[T, ...]) -> T:
+    for choice in choices:
+        if choice == name:
+            return choice
+    raise SettingError(f"unknown {setting} {name!r}; choose one of {', '.join(choices)}")

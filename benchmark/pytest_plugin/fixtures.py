@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from benchmark.models.registry import RegisteredModel
+from benchmark.models.registry_types import RegisteredModel
 from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:

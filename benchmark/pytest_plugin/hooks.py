@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.models.registry import Pair, wanted_registry
+from benchmark.models.registry import load_registry
+from benchmark.models.registry_types import Pair
 
 _PROPERTY = "pair verdict"
 _FALLBACK = "fingerprint stand-in"
@@ -67,12 +68,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Keep a file on one worker, of the pairs those that share models, a model's case by itself."""
     from xdist.scheduler import LoadScopeScheduling
 
-    from benchmark.models.registry import groups
-
     if config.getoption("dist") != "loadfile":
         return None  # whatever else was asked for
-    known = wanted_registry(config.getoption("--registry"))
-    group = groups(known)
+    known = load_registry(config.getoption("--registry"))
+    group = known.pair_groups()
 
     class ByModels(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
         def _split_scope(self, nodeid: str) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from benchmark.fingerprints.summary import Drift
 from benchmark.hypotheses.claims import JudgedClaim
-from benchmark.models.registry import Pair, RegisteredModel
+from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN, PUBLISHED

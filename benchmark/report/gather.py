@@ -11,7 +11,8 @@ from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.pair_verdict import judge_tests, published_difference, published_model
 from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
-from benchmark.models.registry import Pair, RegisteredModel, Registry, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.records import Outcome, State
 from benchmark.report.data import (

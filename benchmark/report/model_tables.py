@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from benchmark.models.published import published
-from benchmark.models.registry import Pair, RegisteredModel, Training, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Pair, RegisteredModel, Training
 from benchmark.report.captions import captions
 from benchmark.report.table_model import TableCell, TableModel, TableRow, heading
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from benchmark.errors import DoesNotFitError
 from benchmark.models.hardware import gpus, release
 from benchmark.planning.architectures import configuration
-from benchmark.planning.memory import Use, fitting_use, gpus_needed, memory
+from benchmark.planning.memory import DecodingBatch, gpus_needed, largest_fitting_batch, memory
 from benchmark.planning.shape import shape
 from benchmark.runs.measure import Prepared
 from benchmark.runs.store.gpu_leases import GpuLeases, lease_folder, share
@@ -26,9 +26,9 @@ def needed_gpus(prepared: Prepared, gpu_memory: int, there: int) -> int:
     settings, location = prepared.settings, prepared.location
     dtype = settings.options.quantization or settings.options.dtype
     limits = settings.limits
-    use = Use(limits.batch_size, max(map(len, prepared.prompts)), limits.max_new_tokens)
+    use = DecodingBatch(limits.batch_size, max(map(len, prepared.prompts)), limits.max_new_tokens)
     size = shape(configuration(str(location.folder / (location.gguf or ""))))
-    fitting = fitting_use(size, dtype, use, gpu_memory, there)
+    fitting = largest_fitting_batch(size, dtype, use, gpu_memory, there)
     count = gpus_needed(memory(size, dtype, fitting), gpu_memory) if fitting else None
     if count is None:
         raise DoesNotFitError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmark.models.loading import resolve_device
-from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.records import Tally
 from benchmark.runs.settings import Settings, checked
 from benchmark.tasks import DEFAULT, task_named

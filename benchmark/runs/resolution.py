@@ -7,7 +7,8 @@ from benchmark.decoding.protocols import protocol
 from benchmark.models.bos import BosRule
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.location import is_local
-from benchmark.models.registry import RegisteredModel, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import RegisteredModel
 from benchmark.prompts.settings import PromptSettings, Role
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.settings import ResolvedSettings

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.models.tokenizer import TemplateRefusalError, TransformersTokenizer
+from benchmark.models.tokenizer import ChatTemplateError, TransformersTokenizer
 from benchmark.prompts.settings import Bos, PromptSettings, variants
 from benchmark.runs.measure import Prepared, RunResult, prepare
 from benchmark.runs.model_store import ModelStore
@@ -64,7 +64,7 @@ def sensitivity(request: RunRequest, store: ModelStore) -> list[Asked]:
     for varied in _requests(request, prepare(request, store.progress, store.loaders).tokenizer):
         try:
             prepared = prepare(varied, store.progress, store.loaders)
-        except TemplateRefusalError as error:
+        except ChatTemplateError as error:
             store.progress.say(f"not asked as a chat: {error}")
             continue
         prompts = str(prepared.identity["prompts"])

@@ -1,1 +1,1 @@
-"""From text to answers, outcomes and counts; every function here takes any input."""
+"""From text to answers, outcomes and counts. No text makes a function here raise."""

@@ -1,4 +1,4 @@
-"""Outcomes as counts, by the number of operations that changed the box."""
+"""Count outcomes by the number of operations that changed the box."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,23 +9,23 @@ from benchmark.records import Outcome, Tally
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Correct and total by numops, for every numops that occurs."""
+    """Correct and total queries by numops, for every numops that occurs."""
 
     by_numops: dict[int, Tally]
 
     @property
     def overall(self) -> Tally:
-        """All queries."""
+        """The tally of all queries."""
         return _sum(self.by_numops.values())
 
     @property
     def nontrivial(self) -> Tally:
-        """The paper's main measure: queries of boxes that at least one operation changed."""
+        """The tally of boxes that at least one operation changed, the paper's main measure."""
         return _sum(tally for numops, tally in self.by_numops.items() if numops >= 1)
 
 
 def count(outcomes: Iterable[Outcome]) -> Counts:
-    """The counts of the outcomes."""
+    """Return the counts of the outcomes."""
     correct: Counter[int] = Counter()
     total: Counter[int] = Counter()
     for outcome in outcomes:
@@ -36,5 +36,5 @@ def count(outcomes: Iterable[Outcome]) -> Counts:
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:
-    every = list(tallies)
-    return Tally(sum(t.correct for t in every), sum(t.total for t in every))
+    pairs = [(tally.correct, tally.total) for tally in tallies]
+    return Tally(sum(correct for correct, _ in pairs), sum(total for _, total in pairs))

@@ -1,7 +1,7 @@
-"""A model's text as an answer: what it says each box contains.
+"""Parse a model's text: what it says each box contains.
 
-Only what follows the first ``Statement:`` counts (all of it if there is none), up to the next
-``Statement:`` or full stop, and there only the first mention of each box.
+Only the text after the first ``Statement:`` counts, up to the next ``Statement:`` or full stop,
+and only the first mention of each box. If no ``Statement:`` occurs, the text counts from its start.
 """
 
 import re
@@ -17,43 +17,45 @@ _EMPTY = r"is(?:\s+(?:now|still|also|currently))?\s+empty"
 
 
 def parse_answer(text: str, boxes: int) -> Answer:
-    """Return what the text says of each of ``boxes`` boxes, None where it says nothing.
+    """Return what the text says of each of ``boxes`` boxes, None for a box without an answer.
 
-    A box that is missing, or that contains no word at all, is not answered for. ``nothing``
-    and ``is empty`` are the empty set when they are all that is said of the box, and words
-    like any other beside something else. A box whose clause cannot be read ends the one
-    before it and is not answered for. No text raises.
+    A box that is missing, or whose clause has no words, has no answer. ``nothing`` and ``is empty``
+    are the empty set if the clause says nothing else; otherwise they are ordinary words. A clause
+    that cannot be parsed ends the clause before it, and its box has no answer. No text raises.
     """
-    said: dict[int, re.Match[str]] = {}
+    first_mentions: dict[int, re.Match[str]] = {}
     statement, ended = _statement(text)
     for match in _clauses(boxes).finditer(statement):
-        said.setdefault(int(match["box"]), match)
-    found = [said.get(box) for box in range(boxes)]
+        first_mentions.setdefault(int(match["box"]), match)
+    matches = [first_mentions.get(box) for box in range(boxes)]
     return Answer(
-        contents=tuple(None if match is None else _objects(match) for match in found),
+        contents=tuple(None if match is None else _objects(match) for match in matches),
         verbatim=tuple(
-            _verbatim(match, ended=ended) if match is not None else None for match in found
+            None if match is None else _verbatim(match, ended=ended) for match in matches
         ),
     )
 
 
 def _statement(text: str) -> tuple[str, bool]:
-    """What counts of the text, and whether a full stop ends it."""
-    parts = text.split(_START)
-    # A model may write the word twice before it begins.
-    said = next((part for part in parts[1:] if part.strip()), "") if parts[1:] else text
-    statement, stop, _ = said.partition(".")
+    """Return the part of the text that counts, and whether a full stop ends it."""
+    first, *rest = text.split(_START)
+    # A model may repeat the word before the statement itself.
+    statement = next((part for part in rest if part.strip()), "") if rest else first
+    statement, stop, _ = statement.partition(".")
     return statement, bool(stop)
 
 
 @cache
 def _clauses(boxes: int) -> re.Pattern[str]:
-    """``Box k contains ...`` or ``Box k is empty``, up to the next box or the end of the text.
+    """Return the pattern of ``Box k contains ...`` or ``Box k is empty``, up to the next box.
 
-    After a comma or at a line's beginning any next ``Box`` ends a clause, readable or cut off,
-    after ``and`` one with a number (the constraint allows ``Box`` as an object's name), and without
-    a separator only one with a number and a verb: ``the map from Box 1`` goes on. What may end one
-    begins with a single space, so that long runs of spaces take no longer than other text.
+    A clause ends at the end of the text, and at a ``Box``
+
+    - after a comma or at the start of a line, even if that clause is unreadable or cut off;
+    - after ``and``, if a number follows (the constraint allows ``Box`` as an object's name);
+    - without a separator, if a number and a verb follow: ``the map from Box 1`` goes on.
+
+    Every such end starts with a single space, so that long runs of spaces take linear time.
     """
     names = "|".join(map(str, range(boxes)))
     verb = rf"(?i:contains|{_EMPTY})\b"
@@ -64,9 +66,9 @@ def _clauses(boxes: int) -> re.Pattern[str]:
         rf"\s(?:-\s+)?(?i:box)\s+[0-9]+\s+{verb}",
         "$",
     )
-    said = rf"(?i:contains\b|(?P<empty>{_EMPTY}\b))"
+    predicate = rf"(?i:contains\b|(?P<empty>{_EMPTY}\b))"
     return re.compile(
-        rf"\bBox\s+(?P<box>{names})\s+{said}(?P<content>.*?)(?={'|'.join(ends)})", re.DOTALL
+        rf"\bBox\s+(?P<box>{names})\s+{predicate}(?P<content>.*?)(?={'|'.join(ends)})", re.DOTALL
     )
 
 
@@ -83,10 +85,10 @@ def _objects(match: re.Match[str]) -> frozenset[str] | None:
 
 
 def _verbatim(match: re.Match[str], *, ended: bool) -> str | None:
-    """The words of a clause that a separator and the next box, or the full stop, ends."""
-    whole = bool(match["separator"]) or (ended and match.end() == len(match.string))
+    """Return the words of a clause that is complete: another box or the full stop follows."""
+    complete = bool(match["separator"]) or (ended and match.end() == len(match.string))
     content = match["content"].strip()
-    if not whole:
+    if not complete:
         return None
     if match["empty"]:
         return None if content else NOTHING

@@ -1,4 +1,4 @@
-"""Predictions as JSON lines: ``{"input": description, "prediction": text}``, one a state."""
+"""Predictions as JSON lines ``{"input": description, "prediction": text}``, one per state."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,15 +9,15 @@ from benchmark.records import State
 
 
 def prediction_line(description: str, text: str) -> str:
-    """A prediction as a line with its line end."""
+    """Return a prediction as a line, with its line end."""
     return json.dumps({"input": description, "prediction": text}) + "\n"
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """The predicted text by description.
+    """Return the predicted texts by description.
 
     Raises:
-        DataError: naming the line of what is malformed or stands twice with other text.
+        DataError: naming the line that is malformed or repeats a description with another text.
     """
     predictions: dict[str, str] = {}
     try:
@@ -33,10 +33,10 @@ def read_predictions(path: Path) -> dict[str, str]:
 def match(
     states: Iterable[State], predictions: dict[str, str], source: str, *, partial: bool
 ) -> Iterator[tuple[State, str]]:
-    """Each state with its prediction; with ``partial``, only the states that have one.
+    """Yield each state with its prediction; with ``partial``, only the states that have one.
 
     Raises:
-        DataError: when a state has no prediction, or a prediction no state.
+        DataError: if a state has no prediction, or a prediction has no state.
     """
     unused = set(predictions)
     for state in states:
@@ -46,11 +46,11 @@ def match(
         elif not partial:
             raise DataError(
                 f"{source}: no prediction for {state.description[:60]!r}...; "
-                "finish the run, or score only what is there with --partial"
+                "finish the run, or score the states that have one with --partial"
             )
     if unused:
         raise DataError(
-            f"{source}: {len(unused)} predictions for states that the gold data does not have; "
+            f"{source}: {len(unused)} predictions for states that are not in the gold data; "
             f"the first: {min(unused)[:60]!r}..."
         )
 

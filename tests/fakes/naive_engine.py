@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 import torch
 
 from benchmark.decoding.engines import EngineInputs
-from benchmark.models.tokenizer import spell_out
+from benchmark.models.tokenizer import detokenize
 from benchmark.records import Completion, TokenIds
 
 
@@ -43,7 +43,7 @@ class NaiveEngine:
             if token == inputs.tokenizer.eos_id:
                 break
             answer.append(token)
-        text = spell_out(inputs.tokenizer.token_bytes, answer)
+        text = detokenize(inputs.tokenizer.token_bytes, answer)
         return Completion(tuple(answer), text, finished=len(answer) < inputs.limits.max_new_tokens)
 
 
@@ -69,7 +69,7 @@ class Recital:
         expected = {i: self._inputs.expected[p] for i, p in enumerate(prompts) if i not in done}
         token_bytes = self._inputs.tokenizer.token_bytes
         yield [
-            (i, Completion(ids, spell_out(token_bytes, ids), finished=True))
+            (i, Completion(ids, detokenize(token_bytes, ids), finished=True))
             for i, ids in expected.items()
         ]
 

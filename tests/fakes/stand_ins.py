@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedModel
 
-from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.planning.architectures import architectures
 

@@ -270,7 +270,7 @@ def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable
     assert "--password" in refused("baseline", "--data", archive)
     content = archive.read_bytes()
     archive.write_bytes(content[: len(content) // 2])
-    assert "not a whole ZIP" in refused("baseline", "--data", archive, "--password", "secret")
+    assert "not a complete ZIP" in refused("baseline", "--data", archive, "--password", "secret")
 
 
 def test_unknown_settings_are_named_with_the_known_ones(

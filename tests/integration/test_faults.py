@@ -26,7 +26,7 @@ from benchmark.fingerprints.logits import RESOLUTION
 from benchmark.fingerprints.noise import floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
-from benchmark.models.hardware import on_threads
+from benchmark.models.hardware import torch_threads
 from benchmark.prompts import rendering
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import code_digests, variables, versions
@@ -160,7 +160,7 @@ def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for number, (size, order) in enumerate(_distinct(np.random.Generator(np.random.PCG64(5)))):
         baseline = baselines["outlines" if number < BY_OUTLINES else "speculative"]
         run = replace(baseline.run, batch_size=size)
-        with on_threads(2 if number % 10 == 5 else 1):
+        with torch_threads(2 if number % 10 == 5 else 1):
             found = _compared(baseline, run, order)
         seen.add(_batches(size, order))
         if found.severity not in {Severity.SAME, Severity.NOISE}:

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError
-from benchmark.models.registry import Registry, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Registry
 from benchmark.runs import model_store
 from benchmark.runs.measure import Prepared
 
@@ -137,7 +138,7 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
     options = ("-m", "gpu", "--device=cpu", "--registry=own.toml", "--states=1")
     done = project.runpytest_inprocess(*options)
     done.assert_outcomes(skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such file or folder here*"])
+    done.stdout.fnmatch_lines(["SKIPPED*nobody/one: no such local file or folder*"])
     plain = project.runpytest_inprocess("-m", "gpu")
     plain.assert_outcomes(skipped=len(registry().pairs))
     assert plain.ret == 0

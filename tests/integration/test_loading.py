@@ -231,7 +231,9 @@ def test_corrupt_gguf(tmp_path: Path) -> None:
 
 def test_unknown_dtype(folder: Path) -> None:
     """A dtype that is not offered is refused with those that are."""
-    with pytest.raises(SettingError, match=r"no dtype 'int4'; choose one of float32, bfloat16"):
+    with pytest.raises(
+        SettingError, match=r"unknown dtype 'int4'; choose one of float32, bfloat16"
+    ):
         load_model(locate(str(folder)), LoadOptions("cpu", "int4"))
 
 
@@ -244,7 +246,9 @@ def test_quantization_needs_a_gpu(folder: Path) -> None:
 def test_unknown_quantization(folder: Path) -> None:
     """A quantization that does not exist is refused, on whatever device."""
     for device in ("cpu", "cuda"):
-        with pytest.raises(SettingError, match=r"no quantization '4bit'; the only one is 8bit"):
+        with pytest.raises(
+            SettingError, match=r"unknown quantization '4bit'; the only one is 8bit"
+        ):
             load_model(locate(str(folder)), LoadOptions(device, "bfloat16", "4bit"))
 
 

@@ -62,8 +62,8 @@ def test_one_experiment_as_a_table(plan: Plan) -> None:
     ("arguments", "message"),
     [
         (("--experiment", "poetry"), "no pairs of experiment 'poetry'; choose of code, math"),
-        (("--gpu", "Abacus"), "no figures of a GPU 'Abacus'; choose of H100"),
-        (("--dtype", "int3"), "no dtype 'int3'; choose one of float32"),
+        (("--gpu", "Abacus"), "unknown GPU 'Abacus'; choose one of H100"),
+        (("--dtype", "int3"), "unknown dtype 'int3'; choose one of float32"),
         (("--batch-size", "0"), "batch"),
     ],
 )

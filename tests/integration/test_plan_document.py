@@ -1,10 +1,10 @@
-"""docs/plan.md says what the code computes."""
+"""The figures of docs/plan.md are those that the code computes."""
 
 import re
 from pathlib import Path
 
 from benchmark.decoding.protocols import protocol
-from benchmark.models.registry import groups, registry
+from benchmark.models.registry import registry
 from benchmark.planning import forecast
 from benchmark.planning.planning import planning
 
@@ -12,35 +12,36 @@ TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-
 
 
 def test_the_table_of_models_is_the_forecast() -> None:
-    """Every model of the paper, as ``plan`` forecasts it for one H100, and the sums above it."""
+    """The table has every model of the paper as forecast for one H100, and the text the sums."""
     known, named = registry(), protocol("default")
     limits = named.limits
-    how = forecast.Wanted(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
+    how = forecast.ForecastOptions(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
     machine = forecast.machine("H100-80GB-SXM", 1, 80)
     pairs = tuple(known.pairs.values())
     models = [
-        each
-        for each in forecast.plan(known, pairs, groups(known), machine, how).models
-        if each.model.paper
+        model for model in forecast.plan(known, pairs, machine, how).models if model.model.paper
     ]
     rows = [
-        f"| {each.model.key} | {each.dtype} | {each.gpus} | {each.batch_size} "
-        f"| {each.decoding.about:.0f} | {each.plain.about:.0f} | {each.loading:.0f} |"
-        for each in models
+        f"| {model.model.key} | {model.dtype} | {model.gpus} | {model.batch_size} "
+        f"| {model.decoding.expected:.0f} | {model.plain.expected:.0f} | {model.loading:.0f} |"
+        for model in models
     ]
     assert len(rows) == 29
     assert re.findall(r"^\| [\w.-]+ \| (?:bfloat16|8bit) \|.*\|$", TEXT, re.MULTILINE) == rows
     sums = (
-        sum(each.decoding.about for each in models) / 60,
-        sum(each.plain.about for each in models) / 60,
-        sum(each.loading for each in models) / 60,
+        sum(model.decoding.expected for model in models) / 60,
+        sum(model.plain.expected for model in models) / 60,
+        sum(model.loading for model in models) / 60,
     )
     drafts, plain, loading = (f"{minutes:.0f}" for minutes in sums)
-    assert f"{drafts} minutes with drafts, {plain} with a pass a\ntoken, and {loading} of" in TEXT
+    expected = (
+        f"{drafts} minutes with drafts, {plain} with\none pass per token, and {loading} minutes of"
+    )
+    assert expected in TEXT
 
 
 def test_passes_and_tokens_are_those_of_the_data() -> None:
-    """What drafts are reckoned with stands in the text as in the data file."""
+    """The text has the costs of decoding with drafts from the data file."""
     drafted = planning().workload.drafted
     for how in drafted:
         figures = f"batch {how.batch_size}: {how.passes}, {how.tokens}, {how.scored}"

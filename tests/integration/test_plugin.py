@@ -85,8 +85,7 @@ def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) ->
         test_pairs="""
         import os, pytest
         from benchmark.models.registry import registry
-        from benchmark.models.registry import groups
-        GROUPS = groups(registry())
+        GROUPS = registry().pair_groups()
         @pytest.mark.parametrize("pair", GROUPS)
         def test_pair(pair):
             with open(f"worker-{GROUPS[pair]}.txt", "a") as file:

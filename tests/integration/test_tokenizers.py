@@ -21,9 +21,9 @@ from syrupy.assertion import SnapshotAssertion
 from transformers import AutoTokenizer
 
 from benchmark.boxes.answers import answer_expression
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import initial_world, operations
 from benchmark.boxes.language import describe, statement
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
@@ -32,7 +32,7 @@ from benchmark.fingerprints.tokenizers import watch
 from benchmark.models.downloads import source
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.prompts.rendering import chat, prompt, prompt_ids
 from benchmark.prompts.settings import PromptSettings
 from benchmark.pytest_plugin.snapshots.tokenizers import TokenizersExtension
@@ -62,7 +62,7 @@ WORDS = st.from_regex("[a-zA-Z]{1,12}", fullmatch=True)
 
 def _state(seed: int, vocabulary: tuple[str, ...]) -> tuple[str, str]:
     """A description of twelve operations and its gold statement."""
-    draws = Draws(np.random.default_rng(seed))
+    draws = PortableRandom(np.random.default_rng(seed))
     initial = initial_world(draws, vocabulary)
     done = operations(draws, vocabulary, initial)
     return describe(initial, done), f"Statement: {statement(replay(initial, done)[-1])}"
@@ -172,7 +172,7 @@ def test_completion_prompt(real_tokenizer: Load, name: str) -> None:
     assert (rendered.token_ids[0] == tokenizer.bos_id) is (name not in ADD_NO_BOS)
     space = " " if name in PUT_A_SPACE_BEFORE else ""
     golden = (PROMPTS / "completion.txt").read_text(encoding="utf-8")
-    assert spell_out(tokenizer.token_bytes, rendered.token_ids) == space + golden
+    assert detokenize(tokenizer.token_bytes, rendered.token_ids) == space + golden
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -285,7 +285,7 @@ def test_gold_statements_are_allowed(
     for seed in STATES:
         description, answer = _state(seed, default_vocabulary())
         ids = _continuation(tokenizer, description, answer)
-        assert spell_out(tokenizer.token_bytes, ids) == answer
+        assert detokenize(tokenizer.token_bytes, ids) == answer
         assert constraint(name).allowed(ids) == {tokenizer.eos_id}
         for end in range(len(ids)):
             assert ids[end] in constraint(name).allowed(ids[:end])

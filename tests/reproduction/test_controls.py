@@ -12,7 +12,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.hypotheses.pair_verdict import judge
-from benchmark.models.registry import Pair, read_registry
+from benchmark.models.registry import read_registry
+from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin import verdict_line
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.runs.measure import RunResult

@@ -8,7 +8,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
-from benchmark.models.registry import RegisteredModel, wanted_registry
+from benchmark.models.registry import load_registry
+from benchmark.models.registry_types import RegisteredModel
 from benchmark.pytest_plugin import REPEATS, Trace
 from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
@@ -20,7 +21,7 @@ STATES = 16
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A case a model of a registered pair, and of the user's own."""
     if "model" in metafunc.fixturenames:
-        known = wanted_registry(metafunc.config.getoption("--registry"))
+        known = load_registry(metafunc.config.getoption("--registry"))
         paired = {key for pair in known.pairs.values() for key in (pair.base, pair.variant)}
         metafunc.parametrize(
             "model", [known.models[key] for key in sorted(paired)], ids=sorted(paired)

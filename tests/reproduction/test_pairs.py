@@ -4,7 +4,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from benchmark.hypotheses.pair_verdict import departures, judge, published_model
-from benchmark.models.registry import Pair, wanted_registry
+from benchmark.models.registry import load_registry
+from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin import Measure, verdict_line
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
@@ -14,7 +15,7 @@ from benchmark.tasks import task_of
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A case a pair of the registry, and of the user's own."""
-    pairs = wanted_registry(metafunc.config.getoption("--registry")).pairs
+    pairs = load_registry(metafunc.config.getoption("--registry")).pairs
     metafunc.parametrize("pair", pairs.values(), ids=pairs)
 
 
@@ -24,7 +25,7 @@ def test_pair(
     pair: Pair, measure: Measure, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:
     """The pair's hypothesis holds, and both models score what is recorded or published of them."""
-    models = wanted_registry(request.config.getoption("--registry")).models
+    models = load_registry(request.config.getoption("--registry")).models
     base, variant = measure(models[pair.base]), measure(models[pair.variant])
     task = task_of(base.identity).name
     verdict = judge(pair, compare(base, variant).tests, task)

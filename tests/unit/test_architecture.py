@@ -1,4 +1,4 @@
-"""The rules of the house hold."""
+"""The architecture's rules hold."""
 
 import subprocess
 import sys

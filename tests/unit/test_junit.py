@@ -1,4 +1,4 @@
-"""JUnit files: what stands in them, whatever the text."""
+"""The contents of JUnit files, for any text."""
 
 from xml.etree import ElementTree as ET
 
@@ -6,7 +6,7 @@ from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 
 
 def test_suites_cases_and_properties() -> None:
-    """Cases are counted, failures too, and properties stand at the suite and at the case."""
+    """Suites count cases and failures, and suites and cases have properties."""
     cases = [
         JUnitCase("m", "numops 0", {"accuracy": "97.00"}),
         JUnitCase("m", "numops 1", {}, Problem("too low", "in\ntwo lines")),
@@ -26,7 +26,7 @@ def test_suites_cases_and_properties() -> None:
 
 
 def test_any_text_gives_a_file_that_can_be_read() -> None:
-    """Control characters, half surrogate pairs and markup, wherever a text stands."""
+    """Control characters, lone surrogates and markup are safe in every field."""
     bad = "\x00\x1b[31m</testsuite>\ud800\ufffe\"'&"
     case = JUnitCase(bad, bad, {bad: bad}, Problem(bad, bad))
     text = document([JUnitSuite(bad, [case], {bad: bad})])

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from benchmark.boxes.archive import MEMBER
 from benchmark.boxes.baseline import expectation, is_right, predict, readings
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import Sequence, initial_world, operations
 from benchmark.boxes.language import Language, describe
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay, states
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import DataError, LanguageError, RuleError, SettingError
@@ -76,8 +76,11 @@ def solved(description: str) -> str:
 
 
 def drawn(seed: int) -> Iterator[Sequence]:
-    """Sequences without end, drawn as those of the dataset are, of any signature."""
-    draws, vocabulary = Draws(np.random.Generator(np.random.PCG64(seed))), default_vocabulary()
+    """Yield sequences of any signature forever, drawn like those of the dataset."""
+    draws, vocabulary = (
+        PortableRandom(np.random.Generator(np.random.PCG64(seed))),
+        default_vocabulary(),
+    )
     while True:
         initial = initial_world(draws, vocabulary)
         yield Sequence(0, initial, operations(draws, vocabulary, initial))
@@ -87,8 +90,8 @@ def some_states(task: Task, sequences: int, seed: int = 5) -> list[State]:
     """All states of some sequences."""
     return [
         state
-        for each in islice(drawn(seed), sequences)
-        for state in states(each.sample_id, each.initial, each.operations, task.language)
+        for entry in islice(drawn(seed), sequences)
+        for state in states(entry.sample_id, entry.initial, entry.operations, task.language)
     ]
 
 
@@ -98,7 +101,7 @@ def some_states(task: Task, sequences: int, seed: int = 5) -> list[State]:
 @every_task
 @given(seed=st.integers(0, 2**32), length=st.integers(0, 12))
 def test_parsing_is_the_inverse_of_describing(task: Task, seed: int, length: int) -> None:
-    """A description gives back its world and operations, and by replay the state's contents."""
+    """Parsing inverts describing, and replay leads to the state's contents."""
     sequence = next(drawn(seed))
     operations_ = sequence.operations[:length]
     text = describe(sequence.initial, operations_, task.language)
@@ -114,7 +117,7 @@ def test_parsing_is_the_inverse_of_describing(task: Task, seed: int, length: int
 def test_changed_description_is_refused_or_says_another_thing(
     task: Task, data: st.DataObject, seed: int
 ) -> None:
-    """Sentences left out, repeated, swapped or with one other character: to the letter, or not."""
+    """A description with an edited sentence is refused, or describes exactly its text."""
     sequence = next(drawn(seed))
     text = describe(sequence.initial, sequence.operations, task.language)
     first, *rest = re.findall(r"[^ ][^.]*\.", text)
@@ -137,15 +140,15 @@ def test_changed_description_is_refused_or_says_another_thing(
 
 @every_task
 def test_gold_agrees_with_an_independent_simulation(task: Task) -> None:
-    """Contents and numops of 520 states are those of a naive reading of the text."""
+    """Contents and numops of 520 states are those of the naive simulation."""
     every = some_states(task, 40)
     assert len(every) == 520
     for state in every:
         boxes, changes, _ = simulated(state.description)
         assert [set(query.gold) for query in state.queries] == boxes
-        assert [query.numops for query in state.queries] == [each.total() for each in changes]
+        assert [query.numops for query in state.queries] == [entry.total() for entry in changes]
         assert [query.numops_by_op for query in state.queries] == [
-            (each["move"], each["remove"], each["put"]) for each in changes
+            (entry["move"], entry["remove"], entry["put"]) for entry in changes
         ]
 
 
@@ -155,8 +158,8 @@ def test_gold_agrees_with_an_independent_simulation(task: Task) -> None:
         (STANDARD, "Move the contents of Box 0 to Box 1.", "not a sentence of the boxes task"),
         (MOVE_CONTENTS, "Move the bag and the map from Box 0 to Box 1.", "all objects of Box 0"),
         (MOVE_CONTENTS, "Move the coat from Box 2 to Box 1.", "all objects of Box 2"),
-        (MOVE_CONTENTS, "Move the contents of Box 1 to Box 0.", "there is nothing in Box 1"),
-        (MOVE_CONTENTS, "Move the contents of Box 9 to Box 0.", "there is nothing in Box 9"),
+        (MOVE_CONTENTS, "Move the contents of Box 1 to Box 0.", "Box 1 is empty"),
+        (MOVE_CONTENTS, "Move the contents of Box 9 to Box 0.", "Box 9 is empty"),
         (MOVE_CONTENTS, "Move the contents of Box 0 into Box 1.", "not a sentence"),
         (MOVE_CONTENTS, "Move the contents of Box 0 to Box 1", "not a sentence"),
         (MOVE_CONTENTS, "Remove the contents of Box 0.", "not a sentence"),
@@ -166,7 +169,7 @@ def test_gold_agrees_with_an_independent_simulation(task: Task) -> None:
 def test_sentence_that_the_task_does_not_write_is_named(
     task: Task, wrong: str, reason: str
 ) -> None:
-    """A sentence of the other task, or of none, is an error that quotes it."""
+    """A sentence that is not in the task's language is an error that quotes it."""
     for text in (f"{FIRST} {wrong}", f"{FIRST} Put the pin into Box 6. {wrong}"):
         with pytest.raises(LanguageError) as error:
             task.state(text)
@@ -175,7 +178,7 @@ def test_sentence_that_the_task_does_not_write_is_named(
 
 
 def test_what_the_contents_are_depends_on_what_came_before() -> None:
-    """A box's contents are those at that point of the description, and a rest is named."""
+    """A move of the contents takes the contents at that point of the description."""
     text = f"{FIRST} Move the bag from Box 0 to Box 2. Move the map from Box 0 to Box 1."
     with pytest.raises(LanguageError, match="all objects of Box 0"):
         MOVE_CONTENTS.state(text)
@@ -239,7 +242,7 @@ def test_tasks_of_one_seed_differ_in_wording_alone() -> None:
 
 
 def test_moves_of_all_objects_are_worded_so_as_often_as_expected() -> None:
-    """Every full move, and no other, names no object, and they are as many as they should be.
+    """Exactly the moves of all objects name none, and their number is as expected.
 
     A move takes a random subset that is not empty: all of 1, 2 or 3 objects with probability 1,
     1/3 or 1/7. That alone would give 52 % of the moves here. The true chance is lower, since a
@@ -266,20 +269,20 @@ def test_moves_of_all_objects_are_worded_so_as_often_as_expected() -> None:
 
 def full_chance(sizes: list[int]) -> float:
     """The probability that a move in a world of these box sizes takes all objects of its box."""
-    every = whole = 0.0
+    every = complete = 0.0
     for source, size in enumerate(sizes):
         others = sizes[:source] + sizes[source + 1 :]
         for number in range(1, size + 1):
             fitting = sum(other + number <= 3 for other in others)
             weight = fitting * comb(size, number) / (2**size - 1)
             every += weight
-            whole += weight if number == size else 0
-    return whole / every
+            complete += weight if number == size else 0
+    return complete / every
 
 
 @every_task
 def test_the_authors_archive_is_read_where_the_task_is_in_it(task: Task, tmp_path: Path) -> None:
-    """The standard states are read from the ZIP; where a task's place is unknown, it says so."""
+    """The standard states are read from the ZIP; a task without a place in it is refused."""
     some = some_states(task, 1)
     path = tmp_path / "boxes.ZIP"
     with pyzipper.AESZipFile(path, "w", encryption=pyzipper.WZ_AES) as archive:
@@ -299,7 +302,7 @@ def test_the_authors_archive_is_read_where_the_task_is_in_it(task: Task, tmp_pat
 
 @every_task
 def test_demonstrations_are_in_the_language_and_right(task: Task) -> None:
-    """Each example is read by the task's own parser, and its statement is the correct one."""
+    """The task's own parser accepts each example, and its statement is correct."""
     assert len(task.demonstrations.examples) == 2
     for description, statement in task.demonstrations.examples:
         text = f"Statement: {statement}"
@@ -318,7 +321,7 @@ def test_prompt_has_the_tasks_own_demonstrations(task: Task, variant: str) -> No
 
 
 def test_prompt_of_move_contents_shows_what_is_different(fake_tokenizer: type) -> None:
-    """It has one move of the contents, in both formats, and is else the paper's."""
+    """Apart from one move of the contents, the examples are the paper's, in both formats."""
     moved = "Move the contents of Box 6 to Box 3."
     tokenizer = fake_tokenizer(
         template=lambda messages: "\n".join(message.content for message in messages)
@@ -339,7 +342,7 @@ def test_prompt_of_move_contents_shows_what_is_different(fake_tokenizer: type) -
 
 @every_task
 def test_a_solver_is_right_by_every_score_and_a_copier_is_not(task: Task) -> None:
-    """The simulation's answer scores 100 %; the initial state is wrong of boxes that differ."""
+    """The simulation's answer scores 100 %; the initial state is wrong for changed boxes."""
     wrong = 0
     for state in some_states(task, 10, seed=6):
         text = solved(state.description)
@@ -361,7 +364,7 @@ def test_a_solver_is_right_by_every_score_and_a_copier_is_not(task: Task) -> Non
 
 @every_task
 def test_objects_in_another_order_are_right_by_set_alone(task: Task) -> None:
-    """The scores differ where the order does."""
+    """The two scores differ in the treatment of order."""
     text = f"Statement: {FIRST}"
     swapped = text.replace("the bag and the map", "the map and the bag")
     outcomes = task.judge(task.state(FIRST), swapped).outcomes
@@ -371,7 +374,7 @@ def test_objects_in_another_order_are_right_by_set_alone(task: Task) -> None:
 
 @every_task
 def test_correct_answers_match_the_expression(task: Task) -> None:
-    """The correct answer keeps the format, and with a box less it does not."""
+    """The correct answer keeps the format; without its last box it does not."""
     for state in some_states(task, 3, seed=7):
         text = task.correct_text(state)
         assert re.fullmatch(task.expression, text)
@@ -384,7 +387,7 @@ def test_correct_answers_match_the_expression(task: Task) -> None:
 
 @every_task
 def test_baseline_draws_from_the_objects_that_the_text_names(task: Task) -> None:
-    """The pool of a box has the objects that clauses about it mention by name, and no others."""
+    """The pool of a box has exactly the objects that clauses about it name."""
     outside = 0
     for state in some_states(task, 30, seed=8):
         _, _, mentioned = simulated(state.description)
@@ -397,7 +400,7 @@ def test_baseline_draws_from_the_objects_that_the_text_names(task: Task) -> None
 
 
 def test_moved_contents_are_in_no_pool() -> None:
-    """A clause that names no object adds none to either box; the chance of such gold is 0."""
+    """A clause without names adds no objects, so such gold has probability 0."""
     state = MOVE_CONTENTS.state(f"{FIRST} Move the contents of Box 0 to Box 1.")
     assert MOVE_CONTENTS.mentions(state)[:2] == (("bag", "map"), ())
     assert state.queries[1].gold == ("bag", "map")
@@ -416,7 +419,11 @@ def test_moved_contents_are_in_no_pool() -> None:
 def test_baseline_agrees_with_a_simulation(task: Task, name: str) -> None:
     """Predictions from the naive pools are right as often as expected (level 1e-4, fixed seed)."""
     some = some_states(task, 40, seed=9)[::13] + some_states(task, 40, seed=9)[12::13]
-    source, reading, repeats = Draws(np.random.Generator(np.random.PCG64(79))), readings()[name], 60
+    source, reading, repeats = (
+        PortableRandom(np.random.Generator(np.random.PCG64(79))),
+        readings()[name],
+        60,
+    )
     variance, hits = 0.0, 0
     for state in some:
         for query, pool in zip(state.queries, task.mentions(state), strict=True):
@@ -471,7 +478,7 @@ def _numbered(text: str) -> str:
 
 
 def test_a_variant_with_other_answers_is_a_subclass_and_a_row(tmp_path: Path) -> None:
-    """Data, correct answers, format and scores are all in the words of the variant."""
+    """Data, correct answers, format and scores all use the wording of the variant."""
     task = replace(
         STANDARD,
         name="lettered",
@@ -501,8 +508,10 @@ def test_a_variant_with_other_answers_is_a_subclass_and_a_row(tmp_path: Path) ->
 
 
 def test_the_table_of_tasks() -> None:
-    """The paper's task comes first; a name that does not exist is refused with those that do."""
+    """The paper's task comes first, and the error for an unknown task lists all."""
     assert next(iter(TASKS)) == DEFAULT == "boxes"
     assert all(task_named(name).name == name and task.what for name, task in TASKS.items())
-    with pytest.raises(SettingError, match=f"no task 'move'; choose one of {', '.join(TASKS)}"):
+    with pytest.raises(
+        SettingError, match=f"unknown task 'move'; choose one of {', '.join(TASKS)}"
+    ):
         task_named("move")

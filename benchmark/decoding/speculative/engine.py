@@ -27,7 +27,7 @@ from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.decoding.stops import stop_ids
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
@@ -113,6 +113,6 @@ class SpeculativeEngine:
                 if sequences is None:
                     return
                 yield [
-                    (index, Completion(ids, spell_out(self._token_bytes, ids), finished=finished))
+                    (index, Completion(ids, detokenize(self._token_bytes, ids), finished=finished))
                     for index, ids, finished in sequences
                 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 
-from benchmark.models.hardware import free_memory, keep_few_kernels
+from benchmark.models.hardware import free_memory, limit_kernel_caches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -150,7 +150,7 @@ def matmul_backend_for(model: "PreTrainedModel") -> MatmulBackend | None:
     """Return the fastest backend for a model here; None to keep its own layers."""
     if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
         return None
-    keep_few_kernels()
+    limit_kernel_caches()
     layers = list(packable_layers(model, model.dtype))
     # MKL's copy needs as much memory again; it may take half of what is free.
     numbers = sum(layer.weight.numel() for layer in layers)

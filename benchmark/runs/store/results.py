@@ -15,7 +15,7 @@ from benchmark.hypotheses.results import (
     Results,
     Score,
 )
-from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.records import Outcome, Tally
 from benchmark.runs.store.rescoring import Rescored, rescore

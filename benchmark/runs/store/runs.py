@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.hypotheses.results import Result
-from benchmark.models.registry import RegisteredModel, Registry
+from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.runs.store.results import known_model, model_name, read_result, result_files
 from benchmark.scoring.predictions import read_predictions

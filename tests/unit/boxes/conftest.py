@@ -1,4 +1,4 @@
-"""What the tests of the boxes room share: a strategy for sequences, and the vocabulary."""
+"""Fixtures of the tests of boxes: a strategy for sequences, and the vocabulary."""
 
 import pytest
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ WORDS = st.from_regex("[a-zA-Z]{1,8}", fullmatch=True).filter(lambda word: word 
 
 @st.composite
 def sequences(draw: st.DrawFn) -> Sequence:
-    """A sequence that keeps the rules by construction: no more is drawn than there is room for."""
+    """A sequence that is valid by construction: only objects that fit are drawn."""
     names = draw(st.lists(WORDS, max_size=16, unique=True))
     boxes: list[set[str]] = [set() for _ in range(BOXES)]
     for name in names:
@@ -28,7 +28,7 @@ def sequences(draw: st.DrawFn) -> Sequence:
 
 
 def _step(draw: st.DrawFn, boxes: list[set[str]], names: set[str]) -> Operation | None:
-    """An operation, carried out on ``boxes``; None where the boxes drawn allow none."""
+    """An operation that is applied to ``boxes``; None if none is possible for the drawn boxes."""
     places: list[int | None] = [None, *range(BOXES)]
     source, destination = draw(st.lists(st.sampled_from(places), min_size=2, max_size=2))
     if source == destination:

@@ -16,7 +16,7 @@ _ITEM = re.compile(r'\s*("[^"]*"|\[[^\]]*\]|[()*+]|[a-z]+)')
 
 
 def _accepts(grammar: str, text: str) -> bool:
-    """Whether all of the text can be derived, by following every way through the grammar."""
+    """Return whether the text can be derived, by trying every path through the grammar."""
     rules = dict(line.split(" ::= ") for line in grammar.splitlines())
 
     def follow(items: list[str], at: set[int]) -> set[int]:
@@ -60,7 +60,7 @@ ANSWERS = st.from_regex(answer_expression(BOXES), fullmatch=True)
 
 @given(st.one_of(st.lists(PIECES, max_size=8).map("".join), ANSWERS))
 def test_grammar_and_expression_accept_the_same(text: str) -> None:
-    """Random texts out of the answer's own pieces, and answers, are taken by both or none."""
+    """Random texts from pieces of answers are accepted by both or by neither."""
     assert _accepts(answer_grammar(BOXES), text) == bool(
         re.fullmatch(answer_expression(BOXES), text)
     )
@@ -68,7 +68,7 @@ def test_grammar_and_expression_accept_the_same(text: str) -> None:
 
 @given(ANSWERS, st.integers(0, 60), st.sampled_from(" .,aZ3"))
 def test_changed_answers(text: str, place: int, character: str) -> None:
-    """So are answers with one character put in another's place."""
+    """Answers with one replaced character are accepted by both or by neither."""
     place %= len(text)
     changed = text[:place] + character + text[place + 1 :]
     assert _accepts(answer_grammar(BOXES), changed) == bool(
@@ -78,7 +78,7 @@ def test_changed_answers(text: str, place: int, character: str) -> None:
 
 @pytest.mark.parametrize("boxes", [1, 7])
 def test_any_number_of_boxes(boxes: int) -> None:
-    """The emptiest answer for so many boxes is taken, and that for one more is not."""
+    """The shortest answer for the number of boxes is accepted, that for one more is not."""
     text = "Statement: " + ", ".join(f"Box {box} contains" for box in range(boxes)) + "."
     assert _accepts(answer_grammar(boxes), text)
     assert not _accepts(answer_grammar(boxes + 1), text)
@@ -86,7 +86,7 @@ def test_any_number_of_boxes(boxes: int) -> None:
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_correct_answers_of_every_task_are_accepted(task: Task) -> None:
-    """The correct answer to a state is taken by the task's grammar; without its end it is not."""
+    """The correct answer to a state is accepted by the task's grammar; a truncated one is not."""
     for state in islice(task.generate("dev", 4, default_vocabulary()), 0, 39, 13):
         text = task.correct_text(state)
         assert _accepts(task.grammar, text)

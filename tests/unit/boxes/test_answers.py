@@ -18,7 +18,7 @@ ANSWER = "Statement: Box 0 contains the bag and the map, Box 1 contains nothing.
 
 
 def test_seven_boxes() -> None:
-    """For the seven boxes of the task it is the paper's, character by character."""
+    """The expression for seven boxes is the paper's, character by character."""
     assert answer_expression(7) == FIGURE_4
 
 
@@ -48,6 +48,6 @@ def test_any_words_may_be_in_any_box(boxes: list[list[str]]) -> None:
     ],
 )
 def test_other_texts_are_no_answers(text: str) -> None:
-    """A text that departs from the form in one place does not match."""
+    """A text that differs from the form in one place does not match."""
     assert re.fullmatch(answer_expression(2), ANSWER)
     assert not re.fullmatch(answer_expression(2), text)

@@ -35,7 +35,7 @@ CONTENT = "".join(f"{row}\n" for state in STATES for row in rows(state)).encode(
 
 
 class OldEncryption:
-    """The stream cipher of old ZIP files: three 32-bit keys, changed by each byte of plain text."""
+    """The stream cipher of old ZIP files: three 32-bit keys, updated by each plain byte."""
 
     def __init__(self, password: str) -> None:
         """Mix the password into the keys."""
@@ -44,11 +44,11 @@ class OldEncryption:
             self._update(byte)
 
     def encrypt(self, plain: bytes) -> bytes:
-        """The plain text encrypted."""
+        """Encrypt the plain text."""
         return bytes(self._next(byte, update_with=byte) for byte in plain)
 
     def decrypt(self, encrypted: bytes) -> bytes:
-        """The encrypted text in plain."""
+        """Decrypt the encrypted text."""
         return bytes(self._next(byte, update_with=None) for byte in encrypted)
 
     def _next(self, byte: int, update_with: int | None) -> int:
@@ -65,7 +65,7 @@ class OldEncryption:
 
 
 def _crc32(crc: int, byte: int) -> int:
-    """One step of CRC-32 without the inversions of zlib's."""
+    """Return one step of CRC-32, without zlib's inversions."""
     return zlib.crc32(bytes([byte]), crc ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
@@ -100,7 +100,7 @@ def new_zip(path: Path, content: bytes, password: str, name: str = NAME) -> Path
 
 
 def plain_zip(path: Path, content: bytes, password: str, name: str = NAME) -> Path:
-    """A ZIP file with one deflated member and no encryption, whatever the password."""
+    """A ZIP file with one deflated member and no encryption; the password is ignored."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README.md", "read me")
         archive.writestr(name, content)
@@ -119,12 +119,12 @@ def read(path: Path, password: str | None = PASSWORD) -> list[State]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a test writes its archive."""
+    """The path of a test's archive."""
     return tmp_path / "boxes.zip"
 
 
 def test_old_encryption_is_what_the_standard_library_reads(path: Path) -> None:
-    """The archives that this file encrypts itself are real ones."""
+    """The archives that these tests encrypt are valid ones."""
     with zipfile.ZipFile(old_zip(path, CONTENT, PASSWORD)) as archive:
         assert archive.getinfo(NAME).flag_bits & 1
         assert archive.read(NAME, PASSWORD.encode()) == CONTENT
@@ -161,7 +161,7 @@ def test_missing_password_is_asked_for(path: Path, make: Make) -> None:
 @both
 @pytest.mark.parametrize("password", ["open", "", "Sesame", "sesame "])
 def test_wrong_password_is_named(path: Path, make: Make, password: str) -> None:
-    """A wrong password is called wrong, not the file."""
+    """The error for a wrong password does not blame the file."""
     with pytest.raises(DataError, match="wrong password") as error:
         read(make(path, CONTENT, PASSWORD), password)
     assert str(error.value).startswith(f"{path}: ")
@@ -171,7 +171,7 @@ def test_wrong_password_is_named(path: Path, make: Make, password: str) -> None:
 def test_wrong_password_that_passes_the_one_byte_check_is_named(
     path: Path, *, deflated: bool
 ) -> None:
-    """Old encryption lets one wrong password in 256 through; what then fails says so too.
+    """Old encryption accepts one wrong password in 256; the later error still names it.
 
     What then fails is mostly the inflating; the checksum, where there is nothing to inflate or
     the noise happens to inflate.
@@ -191,31 +191,31 @@ def test_wrong_password_that_passes_the_one_byte_check_is_named(
 @every
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_truncated_file_is_named(path: Path, make: Make, share: float) -> None:
-    """A download that was cut off says to fetch it again."""
-    whole = make(path, CONTENT, PASSWORD).read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(DataError, match=r"not a whole ZIP file: .*; fetch it again") as error:
+    """A download that was cut off says to download it again."""
+    complete = make(path, CONTENT, PASSWORD).read_bytes()
+    path.write_bytes(complete[: int(len(complete) * share)])
+    with pytest.raises(DataError, match=r"not a complete ZIP file: .*; download it again") as error:
         read(path)
     assert str(error.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"PK\3\4", bytes(1000)])
 def test_file_that_is_not_a_zip_is_named(path: Path, content: bytes) -> None:
-    """Another file in place of the archive says to fetch it again."""
+    """Another file in place of the archive says to download it again."""
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"not a whole ZIP file: .*; fetch it again"):
+    with pytest.raises(DataError, match=r"not a complete ZIP file: .*; download it again"):
         read(path)
 
 
 def test_missing_file_is_named(path: Path) -> None:
-    """A file that is not there is a DataError with its name."""
+    """A missing file is a DataError with its name."""
     with pytest.raises(DataError, match=r"boxes\.zip: .*No such file"):
         read(path)
 
 
 @every
 def test_missing_member_is_named(path: Path, make: Make) -> None:
-    """A ZIP of something else says which member is wanted."""
+    """The error for another ZIP names the missing member."""
     named = make(path, CONTENT, PASSWORD).read_bytes()
     path.write_bytes(named.replace(MEMBER.encode(), MEMBER.replace("t5", "t6").encode()))
     with pytest.raises(DataError, match=f"no member that ends with {MEMBER}"):
@@ -229,24 +229,24 @@ def test_member_is_found_among_others_and_at_the_top(path: Path) -> None:
 
 @both
 def test_member_with_a_broken_state_is_named(path: Path, make: Make) -> None:
-    """What breaks the rules inside is named with archive, member and line."""
+    """Invalid data is named with archive, member and line."""
     broken = CONTENT.replace(b'"numops": 1', b'"numops": 4', 1)
-    found = read_archive(make(path, broken, PASSWORD), PASSWORD)
-    assert next(found) == STATES[0]
+    actual = read_archive(make(path, broken, PASSWORD), PASSWORD)
+    assert next(actual) == STATES[0]
     with pytest.raises(DataError) as error:
-        next(found)
-    expected = f"{path}/{MEMBER}:8: numops is 4, but the description gives 1"
+        next(actual)
+    expected = f"{path}/{MEMBER}:8: numops is 4, but by the description it is 1"
     assert str(error.value) == expected
 
 
 def test_member_that_is_not_text_is_a_data_error(path: Path) -> None:
-    """Bytes that are no text are damage."""
+    """Bytes that are not text are reported as damage."""
     with pytest.raises(DataError, match="damaged"):
         read(plain_zip(path, b"\xff\xfe\x00", PASSWORD))
 
 
 def test_unsupported_compression_is_not_called_a_wrong_password(path: Path) -> None:
-    """Where the password is not to blame, the error does not speak of it."""
+    """The error does not mention the password if it is not the cause."""
     damaged = bytearray(plain_zip(path, CONTENT, PASSWORD).read_bytes())
     for signature, offset in [(b"PK\3\4", 8), (b"PK\1\2", 10)]:
         damaged[damaged.rindex(signature) + offset] = 9  # "enhanced deflating"
@@ -259,15 +259,15 @@ def test_unsupported_compression_is_not_called_a_wrong_password(path: Path) -> N
 @every
 @pytest.mark.parametrize("damage", [0x04, 0x11])
 def test_damaged_byte_never_gives_other_states(path: Path, make: Make, damage: int) -> None:
-    """Whichever byte is damaged, the states are the same or the error is a DataError."""
-    whole = make(path, CONTENT, PASSWORD).read_bytes()
-    headers = (*range(150), *range(len(whole) - 250, len(whole)))
-    for position in (*headers, *range(150, len(whole) - 250, 9)):
-        damaged = bytearray(whole)
+    """With any damaged byte, the states are the same or the error is a DataError."""
+    complete = make(path, CONTENT, PASSWORD).read_bytes()
+    headers = (*range(150), *range(len(complete) - 250, len(complete)))
+    for position in (*headers, *range(150, len(complete) - 250, 9)):
+        damaged = bytearray(complete)
         damaged[position] ^= damage
         path.write_bytes(damaged)
         try:
-            found = read(path)
+            actual = read(path)
         except DataError:
             continue
-        assert found == STATES
+        assert actual == STATES

@@ -22,8 +22,8 @@ from benchmark.boxes.baseline import (
     readings,
 )
 from benchmark.boxes.dataset import generate
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import Sequence
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import parse_state, states
 from benchmark.records import Contents
 
@@ -48,7 +48,7 @@ every_reading = pytest.mark.parametrize("name", readings())
 
 
 def enumerated(name: str, mentioned: Contents, gold: Contents) -> Fraction:
-    """The probability of a right answer, by looking at each possible series of draws.
+    """Return the probability of a right answer by enumerating all possible draws.
 
     Written for each reading on its own, without the project's functions.
     """
@@ -68,13 +68,13 @@ def enumerated(name: str, mentioned: Contents, gold: Contents) -> Fraction:
     return chance
 
 
-def draws(seed: int) -> Draws:
-    """Draws from a fresh generator."""
-    return Draws(np.random.Generator(np.random.PCG64(seed)))
+def draws(seed: int) -> PortableRandom:
+    """PortableRandom from a fresh generator."""
+    return PortableRandom(np.random.Generator(np.random.PCG64(seed)))
 
 
 def test_the_readings() -> None:
-    """There are three readings, the one comparable with Table 6 first, each with its words."""
+    """The three readings have a wording, and the one comparable with Table 6 is first."""
     assert list(readings()) == ["exact", "set", "mentions"]
     # With its name each is one line of the table's legend.
     assert all(len(f"{name}: {reading.wording}") <= 80 for name, reading in readings().items())
@@ -99,7 +99,7 @@ def test_expectation_is_what_enumeration_gives(
 @every_reading
 @given(mentioned=st.lists(st.sampled_from("abcde"), min_size=1, max_size=6).map(tuple))
 def test_expectations_of_all_answers_sum_to_one(name: str, mentioned: Contents) -> None:
-    """Some answer of at most three objects is always predicted."""
+    """The probabilities of all answers of at most three objects sum to one."""
     every = {drawn for k in range(4) for drawn in permutations(sorted(set(mentioned)), k)}
     if name != "exact":
         every = {tuple(sorted(drawn)) for drawn in every}
@@ -129,8 +129,8 @@ def test_expectation_by_hand(
     mentioned: Contents, gold: Contents, exact: Fraction, by_set: Fraction, by_mentions: Fraction
 ) -> None:
     """Small cases, worked out by hand."""
-    found = [expectation(reading, mentioned, gold) for reading in readings().values()]
-    assert found == [exact, by_set, by_mentions]
+    result = [expectation(reading, mentioned, gold) for reading in readings().values()]
+    assert result == [exact, by_set, by_mentions]
 
 
 @every_reading
@@ -164,14 +164,14 @@ def test_simulation_of_whole_states_agrees_with_baseline(name: str, vocabulary: 
 
 @every_reading
 def test_prediction_without_mentions_is_nothing(name: str) -> None:
-    """A box that no clause fills is always said to be empty."""
+    """A box without mentioned objects is always predicted to be empty."""
     source = draws(0)
     assert all(predict(readings()[name], source, ()) == () for _ in range(20))
 
 
 @every_reading
 def test_prediction_has_at_most_three_objects(name: str) -> None:
-    """Predictions are of none to three objects, each size occurs, and repeats only by mention."""
+    """Predictions have zero to three objects; only ``mentions`` repeats objects."""
     source = draws(1)
     mentioned = ("a", "b", "c", "d", "e", "e")
     predictions = [predict(readings()[name], source, mentioned) for _ in range(500)]
@@ -202,7 +202,7 @@ def test_mentions_keep_repeats() -> None:
 
 @given(sequence=st.from_type(Sequence))
 def test_mentions_are_those_found_in_the_text(sequence: Sequence) -> None:
-    """The same objects stand in the clauses of the text that contain the box's name."""
+    """The mentioned objects are those in the clauses of the text with the box's name."""
     *_, state = states(sequence.sample_id, sequence.initial, sequence.operations)
     clauses = re.split(r"[,.] ?", state.description)
     for box, mentioned in enumerate(mentions(state)):
@@ -219,31 +219,31 @@ def test_baseline_averages_over_queries(name: str, vocabulary: Contents) -> None
         for query, mentioned in zip(state.queries, mentions(state), strict=True):
             chance = 100 * float(enumerated(name, mentioned, query.gold))
             chances.setdefault(query.numops, []).append(chance)
-    found = baselines(some)[name]
-    assert list(found["by_numops"]) == [str(numops) for numops in sorted(chances)]
+    result = baselines(some)[name]
+    assert list(result["by_numops"]) == [str(numops) for numops in sorted(chances)]
     for numops, group in chances.items():
-        assert found["by_numops"][str(numops)] == pytest.approx(np.mean(group))
+        assert result["by_numops"][str(numops)] == pytest.approx(np.mean(group))
     changed = [chance for numops, group in chances.items() if numops for chance in group]
-    assert found["overall"] == pytest.approx(np.mean(changed + chances[0]))
-    assert found["nontrivial"] == pytest.approx(np.mean(changed))
+    assert result["overall"] == pytest.approx(np.mean(changed + chances[0]))
+    assert result["nontrivial"] == pytest.approx(np.mean(changed))
 
 
 def test_baseline_of_untouched_boxes_has_no_nontrivial_accuracy() -> None:
-    """Where no operation changed a box, there is no accuracy on numops >= 1."""
+    """Without queries with numops >= 1, their accuracy is None."""
     untouched = parse_state(0, DESCRIPTION[: DESCRIPTION.index(" Move")])
-    found = baselines([untouched])
+    result = baselines([untouched])
     # Four empty boxes are right, two of one object are 3/4; the box of two is 1/4 in the gold
     # order, 1/2 in any, and (1/4)(2/4 + 6/8) where an object can be drawn twice.
     for name, of_two in (("exact", 0.25), ("set", 0.5), ("mentions", 0.3125)):
-        assert found[name]["nontrivial"] is None
-        assert found[name]["overall"] == pytest.approx(100 * (4 + of_two + 2 * 0.75) / 7)
-        assert found[name]["by_numops"] == {"0": found[name]["overall"]}
+        assert result[name]["nontrivial"] is None
+        assert result[name]["overall"] == pytest.approx(100 * (4 + of_two + 2 * 0.75) / 7)
+        assert result[name]["by_numops"] == {"0": result[name]["overall"]}
 
 
 def test_a_document_has_the_first_reading_and_the_others_beneath() -> None:
     """The keys of a document are those of the first reading, and the names of the others."""
-    found = baselines([parse_state(0, DESCRIPTION)])
-    document = baselines_as_json(found)
+    result = baselines([parse_state(0, DESCRIPTION)])
+    document = baselines_as_json(result)
     assert list(document) == ["overall", "nontrivial", "by_numops", "set", "mentions"]
-    assert {name: document[name] for name in found["exact"]} == found["exact"]
-    assert (document["set"], document["mentions"]) == (found["set"], found["mentions"])
+    assert {name: document[name] for name in result["exact"]} == result["exact"]
+    assert (document["set"], document["mentions"]) == (result["set"], result["mentions"])

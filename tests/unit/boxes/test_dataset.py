@@ -1,4 +1,4 @@
-"""States as the authors' JSON lines and back, and every kind of damage on the way."""
+"""States as the authors' JSON lines: round trip, and every kind of damage."""
 
 import json
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def test_read_states_is_the_inverse_of_rows(sequence: Sequence) -> None:
 
 
 def test_generated_data_is_read_back_from_a_file(tmp_path: Path, vocabulary: Contents) -> None:
-    """A subset of the generator's states survives the way through a file."""
+    """A subset of the generator's states is unchanged after writing and reading a file."""
     every = list(generate("dev", 3, vocabulary))[::40]
     path = tmp_path / "dev.jsonl"
     path.write_text("".join(f"{row}\n" for state in every for row in rows(state)))
@@ -79,14 +79,14 @@ def test_generated_data_is_read_back_from_a_file(tmp_path: Path, vocabulary: Con
 
 
 def test_lines_are_read_as_they_come() -> None:
-    """A state is given as soon as its seven lines are there."""
+    """A state is yielded as soon as its seven lines are read."""
     source = iter(LINES * 3)
     next(read_states(source, "x"))
     assert len(list(source)) == 14
 
 
 def test_line_ends_and_empty_lines_do_not_matter() -> None:
-    """Line ends, spaces around a line and empty lines are left aside, but counted."""
+    """Line ends, surrounding spaces and empty lines are ignored, but counted."""
     spaced = [f"  {line}\r\n" for line in LINES]
     assert list(read_states(["\n", *spaced, "\n"], "x")) == list(read_states(LINES, "x"))
     with pytest.raises(DataError, match=r"^x:3: not JSON"):
@@ -94,7 +94,7 @@ def test_line_ends_and_empty_lines_do_not_matter() -> None:
 
 
 def test_fields_of_later_versions_are_left_aside() -> None:
-    """A field that the schema does not know does no harm."""
+    """Unknown fields are ignored."""
     more = [row | {"note": "new"} for row in parsed()]
     assert list(read_states(lines_of(more), "x")) == list(read_states(LINES, "x"))
 
@@ -108,7 +108,7 @@ def test_nothing_is_read_from_no_lines() -> None:
     ("line", "message"),
     [
         ("{", "not JSON: "),
-        ('{"numops": 0, "numops": 1}', "not JSON: a field stands twice"),
+        ('{"numops": 0, "numops": 1}', "not JSON: a field occurs twice"),
         ('{"numops": 0', "not JSON: "),
         ("Box 0 contains nothing.", "not JSON: "),
         ("[" * 100_000, "not JSON: "),
@@ -205,7 +205,7 @@ def test_sample_id_is_a_whole_number(value: object) -> None:
 
 
 def swap(first: int, second: int) -> Damage:
-    """Damage: two rows in each other's place."""
+    """Damage: two rows are swapped."""
 
     def damage(state_rows: list[Fields]) -> None:
         state_rows[first], state_rows[second] = state_rows[second], state_rows[first]
@@ -218,7 +218,7 @@ def swap(first: int, second: int) -> Damage:
     [(swap(0, 1), 1), (swap(2, 3), 3), (swap(5, 6), 6), (lambda given: given.reverse(), 1)],
 )
 def test_boxes_out_of_order_are_named(damage: Damage, line: int) -> None:
-    """Rows stand in the order of the boxes; the first that does not is named."""
+    """Rows must be in the order of the boxes; the first that is not is named."""
     damaged = parsed()
     damage(damaged)
     with pytest.raises(DataError, match=rf"^x:{line}: "):
@@ -226,7 +226,7 @@ def test_boxes_out_of_order_are_named(damage: Damage, line: int) -> None:
 
 
 def test_row_that_is_missing_or_twice_is_named() -> None:
-    """A state is seven rows; where one is missing or repeated, the next one is named."""
+    """If one of the seven rows is missing or repeated, the next one is named."""
     with pytest.raises(DataError, match=r"^x:4: "):
         list(read_states([*LINES[:3], *LINES[4:], *LINES], "x"))
     with pytest.raises(DataError, match=r"^x:4: "):
@@ -235,12 +235,12 @@ def test_row_that_is_missing_or_twice_is_named() -> None:
 
 @pytest.mark.parametrize("left", range(1, 7))
 def test_rows_left_over_are_named(left: int) -> None:
-    """Rows that do not make up a state are counted, at the first of them."""
-    found = read_states([*LINES, *LINES[:left]], "x")
-    assert next(found).sample_id == 17
+    """Leftover rows are counted, and the first of them is named."""
+    result = read_states([*LINES, *LINES[:left]], "x")
+    assert next(result).sample_id == 17
     with pytest.raises(DataError) as error:
-        next(found)
-    assert str(error.value) == f"x:8: {left} rows left over; a state is 7 rows, one a box"
+        next(result)
+    assert str(error.value) == f"x:8: {left} rows left over; a state is 7 rows, one per box"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_rows_left_over_are_named(left: int) -> None:
     ],
 )
 def test_description_against_the_rules_is_named(old: str, new: str, message: str) -> None:
-    """A description that cannot be read or carried out is an error at the state's first row."""
+    """An invalid description is an error at the state's first row."""
     with pytest.raises(DataError) as error:
         list(read_states([*LINES, *(line.replace(old, new) for line in LINES)], "x"))
     assert str(error.value).startswith(f"x:8: {message}")
@@ -261,7 +261,7 @@ def test_description_against_the_rules_is_named(old: str, new: str, message: str
 
 @given(data=st.data())
 def test_any_damaged_line_is_a_data_error_or_the_same_state(data: st.DataObject) -> None:
-    """One character changed anywhere never gives a state other than one written so."""
+    """One changed character leads to an error, or to a state with exactly these rows."""
     which = data.draw(st.integers(0, 6))
     start = data.draw(st.integers(0, len(LINES[which]) - 1))
     end = start + data.draw(st.integers(0, 1))
@@ -270,11 +270,11 @@ def test_any_damaged_line_is_a_data_error_or_the_same_state(data: st.DataObject)
     damaged[which] = LINES[which][:start] + new + LINES[which][end:]
     refusal = None
     try:
-        found = list(read_states(damaged, "x"))
+        result = list(read_states(damaged, "x"))
     except DataError as error:
         refusal = str(error)
     else:
-        assert found == list(read_states(LINES, "x"))
+        assert result == list(read_states(LINES, "x"))
     assert refusal is None or refusal.startswith("x:")
 
 
@@ -306,18 +306,18 @@ def test_all_is_the_three_splits_in_order(
 ) -> None:
     """The split ``all`` is train, dev and test, one after another."""
     monkeypatch.setattr(splits, "SEQUENCES", 100)
-    found = [list(generate(split, 2, vocabulary)) for split in ("train", "dev", "test")]
-    assert [len(split) for split in found] == [45 * 13, 10 * 13, 45 * 13]
-    assert list(generate("all", 2, vocabulary)) == [state for split in found for state in split]
+    result = [list(generate(split, 2, vocabulary)) for split in ("train", "dev", "test")]
+    assert [len(split) for split in result] == [45 * 13, 10 * 13, 45 * 13]
+    assert list(generate("all", 2, vocabulary)) == [state for split in result for state in split]
 
 
 def test_unknown_split_is_a_setting_error(vocabulary: Contents) -> None:
-    """A split that does not exist is a misuse with a message, not a failed look-up."""
-    with pytest.raises(SettingError, match="there is no split 'valid'"):
+    """An unknown split is a SettingError, not a KeyError."""
+    with pytest.raises(SettingError, match="unknown split 'valid'"):
         list(generate("valid", 0, vocabulary))
 
 
 def test_state_has_seven_queries(vocabulary: Contents) -> None:
-    """Each state asks about each box once, in order."""
+    """Each state has one query per box, in order."""
     state: State = next(generate("dev", 0, vocabulary))
     assert [query.box for query in state.queries] == [0, 1, 2, 3, 4, 5, 6]

@@ -23,8 +23,8 @@ from scipy.stats import chi2, chisquare, norm
 
 from benchmark.boxes import dataset, generator, splits
 from benchmark.boxes.dataset import generate, rows
-from benchmark.boxes.draws import Draws
 from benchmark.boxes.generator import Sequence, sequences, subsample_rng
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay, states
 from benchmark.boxes.world import KINDS, check
 from benchmark.records import Contents, Kind, Operation, State, World
@@ -69,12 +69,12 @@ def wald_p_value(
 
 
 def numops_p_value(every: list[Sequence]) -> float:
-    """How well sequences of the test split agree with the authors' counts by numops."""
+    """Return the p-value of the test split's numops, compared with the authors' counts."""
     return wald_p_value(numops_shares(every), (*NUMOPS[:6], sum(NUMOPS[6:])), 990)
 
 
 def sizes_p_value(every: list[Sequence]) -> float:
-    """How well sequences of all splits agree with the authors' counts by size of the box."""
+    """Return the p-value of the sizes of boxes, compared with the authors' counts."""
     return wald_p_value(size_shares(every), SIZES, 2200)
 
 
@@ -113,14 +113,14 @@ def steps(every: list[Sequence]) -> Iterator[tuple[World, Operation]]:
 
 
 def put_p_value(every: list[Sequence]) -> float:
-    """How well the objects put into empty boxes are Poisson(1) counts of 1 to 3: 6, 3 to 1."""
+    """Return the p-value of the numbers of objects put into empty boxes: 6 to 3 to 1."""
     puts = [o for world, o in steps(every) if o.kind == "put" and not world[o.destination or 0]]
     counts = np.bincount([len(operation.objects) for operation in puts], minlength=4)[1:]
     return float(chisquare(counts, len(puts) * np.array([6, 3, 1]) / 10).pvalue)
 
 
 def remove_p_value(every: list[Sequence]) -> float:
-    """How well what is removed from full boxes is one of the 7 subsets that are not empty."""
+    """Return the p-value of the subsets removed from full boxes, which are uniform."""
     subsets = [
         sum(1 << index for index, name in enumerate(world[o.source]) if name in o.objects)
         for world, o in steps(every)
@@ -130,7 +130,7 @@ def remove_p_value(every: list[Sequence]) -> float:
 
 
 def kinds_p_values(every: list[Sequence]) -> list[float]:
-    """How well each kind occurs as often as it should in the worlds that came up.
+    """Return the p-value of the kinds of operations, given the worlds before them.
 
     An operation is drawn again until it can be carried out, so that a kind is as likely as its
     share of what can be. Given the world each operation is a fresh draw, so that the sum of
@@ -146,7 +146,7 @@ def kinds_p_values(every: list[Sequence]) -> list[float]:
 
 
 def possible(world: World, kind: Kind) -> float:
-    """The probability, times seven, that an operation of this kind can be carried out."""
+    """Return seven times the probability that an operation of this kind is possible."""
     sizes = [len(objects) for objects in world]
     if kind == "remove":
         return float(sum(size > 0 for size in sizes))
@@ -175,8 +175,8 @@ def put_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong generator: moves and removes all that is in a box."""
-    monkeypatch.setattr(Draws, "subset", lambda draws, items: list(items))
+    """A wrong generator: moves and removes all objects of a box."""
+    monkeypatch.setattr(PortableRandom, "subset", lambda rng, items: list(items))
 
 
 def favour_moves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def favour_moves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start_emptier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong generator: starts with one object a box on average, not two."""
+    """A wrong generator: starts with one object per box on average, not two."""
     monkeypatch.setattr(generator, "_MEAN_INITIAL", 1)
 
 
@@ -217,7 +217,7 @@ def test_wrong_generator_is_found_out(
 
 
 def test_splits_have_their_sizes_and_numbers(everything: list[Sequence]) -> None:
-    """990, 220 and 990 sequences, numbered through."""
+    """The splits have 990, 220 and 990 sequences, numbered consecutively."""
     assert [len(of_split(everything, split)) for split in ("train", "dev", "test")] == [
         990,
         220,
@@ -227,25 +227,25 @@ def test_splits_have_their_sizes_and_numbers(everything: list[Sequence]) -> None
 
 
 def test_every_sequence_is_valid(everything: list[Sequence], vocabulary: Contents) -> None:
-    """Twelve operations that can be carried out, on objects of the vocabulary, in order."""
-    known = set(vocabulary)
+    """Every sequence has twelve valid operations on objects of the vocabulary."""
+    nouns = set(vocabulary)
     for sequence in everything:
         assert len(sequence.operations) == 12
         for world in replay(check(sequence.initial), sequence.operations):
             check(world)
             assert all(list(objects) == sorted(objects) for objects in world)
-            assert known.issuperset(chain.from_iterable(world))
+            assert nouns.issuperset(chain.from_iterable(world))
         for operation in sequence.operations:
             assert list(operation.objects) == sorted(operation.objects)
 
 
 def test_signatures_are_disjoint_between_splits(everything: list[Sequence]) -> None:
     """No split has an initial state with the box sizes of another split's."""
-    found = [
+    result = [
         {splits.signature(sequence.initial) for sequence in of_split(everything, split)}
         for split in splits.SHARES
     ]
-    train, dev, test = found
+    train, dev, test = result
     assert not train & dev
     assert not train & test
     assert not dev & test
@@ -259,22 +259,22 @@ def test_initial_worlds_are_never_repeated(everything: list[Sequence]) -> None:
 def test_repeated_initial_world_is_skipped(
     monkeypatch: pytest.MonkeyPatch, vocabulary: Contents
 ) -> None:
-    """A world that comes up again is drawn anew, whether the last one or an earlier one."""
+    """A repeated initial world is redrawn, if it is the last one or an earlier one."""
     original = generator.initial_world
     drawn: list[World] = []
 
-    def repeating(draws: Draws, objects: Contents) -> World:
+    def repeating(rng: PortableRandom, objects: Contents) -> World:
         turn = len(drawn)
-        drawn.append(original(draws, objects) if turn % 4 < 2 else drawn[turn - 2])
+        drawn.append(original(rng, objects) if turn % 4 < 2 else drawn[turn - 2])
         return drawn[-1]
 
     monkeypatch.setattr(generator, "initial_world", repeating)
-    found = [sequence.initial for sequence in sequences("dev", 0, vocabulary)]
-    assert len(set(found)) == len(found) == 220
+    result = [sequence.initial for sequence in sequences("dev", 0, vocabulary)]
+    assert len(set(result)) == len(result) == 220
 
 
 def test_splits_can_be_had_one_by_one(everything: list[Sequence], vocabulary: Contents) -> None:
-    """A split is the same alone as after the others, and its beginning without its end."""
+    """A split does not depend on the others, and its beginning not on its end."""
     assert list(sequences("dev", 0, vocabulary)) == of_split(everything, "dev")
     assert list(islice(sequences("test", 0, vocabulary), 5)) == of_split(everything, "test")[:5]
 
@@ -298,8 +298,8 @@ def test_smallest_vocabulary_is_enough() -> None:
 
 def test_initial_state_is_drawn_as_described(vocabulary: Contents) -> None:
     """Sizes are Poisson(2) cut at 3, boxes alike, objects all alike (chi-square, level 1e-4)."""
-    draws = Draws(np.random.Generator(np.random.PCG64(9)))
-    worlds = [generator.initial_world(draws, vocabulary) for _ in range(1500)]
+    rng = PortableRandom(np.random.Generator(np.random.PCG64(9)))
+    worlds = [generator.initial_world(rng, vocabulary) for _ in range(1500)]
     shares = np.array([np.exp(-2), 2 * np.exp(-2), 2 * np.exp(-2), 1 - 5 * np.exp(-2)])
     sizes = np.array(
         [np.bincount([len(world[box]) for world in worlds], minlength=4) for box in range(7)]
@@ -312,7 +312,7 @@ def test_initial_state_is_drawn_as_described(vocabulary: Contents) -> None:
 
 
 def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
-    """The command writes the same bytes whatever the order of Python's sets and dictionaries."""
+    """The command writes the same bytes for any hash seed of Python."""
     written = []
     for hash_seed in ("0", "1"):
         out = tmp_path / f"{hash_seed}.jsonl"
@@ -334,7 +334,7 @@ def lines(every: Iterator[State]) -> Iterator[str]:
 
 
 def test_dev_split_of_seed_0_is_pinned(vocabulary: Contents) -> None:
-    """The generated data is this, to the byte, on every platform, Python and NumPy."""
+    """The generated data has this digest on every platform."""
     digest, count = sha256(), 0
     for line in lines(generate("dev", 0, vocabulary)):
         digest.update(line.encode())
@@ -346,7 +346,7 @@ def test_dev_split_of_seed_0_is_pinned(vocabulary: Contents) -> None:
 
 
 def peak_memory(split: str, path: Path, vocabulary: Contents) -> int:
-    """The most memory, in bytes, that is held at once while a split is written to a file."""
+    """Return the peak memory in bytes of writing a split to a file."""
     tracemalloc.start()
     try:
         with path.open("w", encoding="utf-8") as out:
@@ -359,7 +359,7 @@ def peak_memory(split: str, path: Path, vocabulary: Contents) -> int:
 def memory_ratio(
     monkeypatch: pytest.MonkeyPatch, path: Path, vocabulary: Contents, sequences_in_all: int
 ) -> float:
-    """How much more memory the test split takes to write than the dev split, 4.5 times smaller.
+    """Return how much more memory the test split needs than the dev split.
 
     The signatures are made beforehand: they take the same whatever the size of the splits, ten
     times as much as the rest, and would hide how that grows.
@@ -375,7 +375,7 @@ def memory_ratio(
 def test_memory_does_not_grow_with_the_number_of_sequences(
     tmp_path: Path, vocabulary: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Writing 4.5 times as many sequences takes no more memory, but for their digests."""
+    """Writing 4.5 times as many sequences takes no more memory, except for their digests."""
     assert memory_ratio(monkeypatch, tmp_path / "out.jsonl", vocabulary, 1100) < 1.5
 
 
@@ -383,7 +383,7 @@ def test_memory_does_not_grow_with_the_number_of_sequences(
 def test_memory_test_finds_out_what_is_held(
     tmp_path: Path, vocabulary: Contents, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
-    """Holding the sequences, or the states of each, would take more, even with few of them."""
+    """The test above can fail: keeping sequences or states takes more memory."""
     original = getattr(dataset, held)
     if held == "sequences":
         monkeypatch.setattr(dataset, held, lambda *given: list(original(*given)))

@@ -1,4 +1,4 @@
-"""Worlds and operations in words and back."""
+"""Writing and parsing worlds and operations."""
 
 import string
 
@@ -70,7 +70,7 @@ def test_description_is_one_sentence_and_one_an_operation(sequence: Sequence) ->
 def test_changed_sentence_is_named_or_is_another_sentence(
     sequence: Sequence, data: st.DataObject
 ) -> None:
-    """One character less, more or other is an error with that sentence, or says another thing."""
+    """A sentence with one edited character is an error, or has another meaning."""
     sentences = [statement(sequence.initial), *map(sentence, sequence.operations)]
     which = data.draw(st.integers(0, len(sentences) - 1))
     sentences[which] = _mutated(sentences[which], data)
@@ -113,7 +113,7 @@ def test_description_cut_short_is_refused(sequence: Sequence, data: st.DataObjec
 @example(text=STATEMENT + " Put the bag into Box 9.")
 @example(text=STATEMENT + " Put the pin and the pin into Box 1.")
 def test_any_text_is_parsed_to_the_letter_or_refused(text: str) -> None:
-    """Whatever the text, it says what it is parsed to, or the project's own errors are raised."""
+    """Any text is parsed to what it says, or raises one of the project's errors."""
     try:
         meaning = parse(text)
     except LanguageError:
@@ -244,12 +244,12 @@ def test_operation_that_cannot_be_carried_out_is_a_rule_error() -> None:
 def test_states_are_the_prefixes_of_the_sequence() -> None:
     """Each state's description is the previous one and one sentence more."""
     operations = [Operation("move", ("bag", "map"), 0, 2), Operation("put", ("pin",), None, 0)]
-    found = list(states(3, WORLD, operations))
-    assert [state.description for state in found] == [
+    result = list(states(3, WORLD, operations))
+    assert [state.description for state in result] == [
         STATEMENT,
         f"{STATEMENT} {MOVE}",
         f"{STATEMENT} {MOVE} Put the pin into Box 0.",
     ]
-    assert [state.queries[0].numops_by_op for state in found] == [(0, 0, 0), (1, 0, 0), (1, 0, 1)]
-    assert [state.queries[2].numops for state in found] == [0, 1, 1]
-    assert found[-1].queries[2].gold == ("bag", "coat", "map")
+    assert [state.queries[0].numops_by_op for state in result] == [(0, 0, 0), (1, 0, 0), (1, 0, 1)]
+    assert [state.queries[2].numops for state in result] == [0, 1, 1]
+    assert result[-1].queries[2].gold == ("bag", "coat", "map")

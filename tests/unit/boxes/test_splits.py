@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from benchmark.boxes import splits
-from benchmark.boxes.draws import Draws
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.errors import SettingError
 
 EVERY = set(product(range(4), repeat=7))
@@ -15,7 +15,7 @@ EVERY = set(product(range(4), repeat=7))
 
 def cut(seed: int) -> dict[str, frozenset[splits.Signature]]:
     """The signatures of each split, shuffled from a seed."""
-    return splits.signatures(Draws(np.random.Generator(np.random.PCG64(seed))))
+    return splits.signatures(PortableRandom(np.random.Generator(np.random.PCG64(seed))))
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ def test_splits_have_the_sizes_of_the_original(split: str, size: int, first: int
 
 @pytest.mark.parametrize("ask", [splits.size, splits.first_sample_id])
 def test_unknown_split_is_refused_with_the_choices(ask: object) -> None:
-    """A split that does not exist is named beside those that do."""
+    """The error for an unknown split lists the known ones."""
     assert callable(ask)
     with pytest.raises(SettingError) as error:
         ask("validation")
-    assert str(error.value) == "there is no split 'validation'; choose one of train, dev, test"
+    assert str(error.value) == "unknown split 'validation'; choose one of train, dev, test"
 
 
 def test_signature_counts_the_objects_of_each_box() -> None:
-    """A signature is the number of objects by box, whatever the objects."""
+    """A signature is the number of objects by box, for any objects."""
     world = (("bag", "map"), (), ("a", "b", "c"), (), (), (), ("car",))
     assert splits.signature(world) == (2, 0, 3, 0, 0, 0, 1)
 
@@ -45,24 +45,24 @@ def test_signature_counts_the_objects_of_each_box() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_signatures_are_cut_into_disjoint_splits(seed: int) -> None:
     """Each of the 4^7 signatures is in exactly one split, 45, 10 and 45 per cent of them."""
-    found = cut(seed)
-    assert list(found) == ["train", "dev", "test"]
-    assert sum(map(len, found.values())) == len(EVERY) == 16384
-    assert set().union(*found.values()) == EVERY
+    result = cut(seed)
+    assert list(result) == ["train", "dev", "test"]
+    assert sum(map(len, result.values())) == len(EVERY) == 16384
+    assert set().union(*result.values()) == EVERY
     for name, share in [("train", 0.45), ("dev", 0.10), ("test", 0.45)]:
-        assert abs(len(found[name]) - share * 16384) <= 1
+        assert abs(len(result[name]) - share * 16384) <= 1
 
 
 def test_signatures_depend_on_the_draws_alone() -> None:
-    """The same draws cut the same way, other draws another way."""
+    """Equal draws give equal splits, other draws other splits."""
     assert cut(1) == cut(1)
     assert cut(1)["dev"] != cut(2)["dev"]
 
 
 def test_every_kind_of_signature_is_in_every_split() -> None:
     """The cut is random: how full the boxes are says nothing about the split (level 1e-4)."""
-    found = cut(4)
-    totals = [[sum(signature) for signature in found[name]] for name in ("train", "dev", "test")]
+    result = cut(4)
+    totals = [[sum(signature) for signature in result[name]] for name in ("train", "dev", "test")]
     every = np.bincount([sum(signature) for signature in EVERY], minlength=22)
     bins = [range(8), *([total] for total in range(8, 14)), range(14, 22)]
     for total in totals:

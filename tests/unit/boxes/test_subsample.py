@@ -1,4 +1,4 @@
-"""The evaluated subset: which states are drawn, and that they stay whole."""
+"""The evaluated subset: which states are drawn, with all of their queries."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -51,32 +51,32 @@ def test_subsample_keeps_what_it_must(numops: list[list[int]], seed: int) -> Non
     """Whole states in order; 100 queries of each numops 0 to 7, all where there are no more."""
     states = stream(numops)
     every = list(states())
-    found = list(subsample(states(), rng(seed)))
+    result = list(subsample(states(), rng(seed)))
     rest = iter(every)
-    assert all(state in rest for state in found), "not in order, or not as given"
-    before, after = queries(every), queries(found)
+    assert all(state in rest for state in result), "not in order, or not as given"
+    before, after = queries(every), queries(result)
     for n in range(8):
         assert after[n] >= min(100, before[n])
         if before[n] <= 100:
             assert after[n] == before[n]
-    wanted = [state for state in every if any(query.numops < 8 for query in state.queries)]
-    assert all(state in wanted for state in found)
+    requested = [state for state in every if any(query.numops < 8 for query in state.queries)]
+    assert all(state in requested for state in result)
 
 
 def test_subsample_agrees_with_a_naive_check_of_a_whole_split(dev: list[State]) -> None:
     """On a real split: rare numops in full, common ones at least 100, far from all states."""
-    found = list(subsample(iter(dev), rng(0)))
-    positions = [dev.index(state) for state in found]
+    result = list(subsample(iter(dev), rng(0)))
+    positions = [dev.index(state) for state in result]
     assert positions == sorted(set(positions))
-    before, after = queries(dev), queries(found)
+    before, after = queries(dev), queries(result)
     rare = [n for n in range(8) if 0 < before[n] <= 100]
     common = [n for n in range(8) if before[n] > 100]
     assert rare
     assert common
     assert all(after[n] == before[n] for n in rare)
     assert all(after[n] >= 100 for n in common)
-    assert len(found) <= sum(min(100, before[n]) for n in range(8))
-    assert all(len(state.queries) == 7 for state in found)
+    assert len(result) <= sum(min(100, before[n]) for n in range(8))
+    assert all(len(state.queries) == 7 for state in result)
 
 
 def test_subsample_depends_on_its_generator_alone(dev: list[State]) -> None:
@@ -101,8 +101,8 @@ def test_subsample_of_nothing_is_nothing() -> None:
 def test_exactly_100_queries_are_drawn_a_numops() -> None:
     """With one query a state, 100 states are drawn of those with each numops."""
     states = stream([[n] for n in range(9) for _ in range(100 + 50 * n)])
-    found = list(subsample(states(), rng(1)))
-    assert queries(found) == Counter(dict.fromkeys(range(8), 100))
+    result = list(subsample(states(), rng(1)))
+    assert queries(result) == Counter(dict.fromkeys(range(8), 100))
 
 
 def test_every_query_is_as_likely_to_be_drawn() -> None:
@@ -122,20 +122,20 @@ def test_every_query_is_as_likely_to_be_drawn() -> None:
 
 def test_evaluated_test_set_has_about_the_size_of_the_papers(vocabulary: Contents) -> None:
     """The test split of seed 0 gives 650 to 780 states; the paper's evaluated set has 716."""
-    found = list(generate("test", 0, vocabulary, subsampled=True))
-    counts = queries(found)
-    assert 650 <= len(found) <= 780
+    result = list(generate("test", 0, vocabulary, subsampled=True))
+    counts = queries(result)
+    assert 650 <= len(result) <= 780
     assert all(counts[n] >= 100 for n in range(7))
-    assert {len(state.queries) for state in found} == {7}
-    assert any(not any(query.numops for query in state.queries) for state in found)
+    assert {len(state.queries) for state in result} == {7}
+    assert any(not any(query.numops for query in state.queries) for state in result)
 
 
 def test_the_evaluated_set_of_seed_0_is_pinned(vocabulary: Contents) -> None:
     """The states that everything is measured on are these, to the byte."""
-    found = list(generate("test", 0, vocabulary, subsampled=True))
-    digest = sha256("".join(f"{row}\n" for state in found for row in rows(state)).encode())
-    assert (len(found), len({state.sample_id for state in found})) == (717, 500)
-    assert sorted(queries(found).items()) == list(
+    result = list(generate("test", 0, vocabulary, subsampled=True))
+    digest = sha256("".join(f"{row}\n" for state in result for row in rows(state)).encode())
+    assert (len(result), len({state.sample_id for state in result})) == (717, 500)
+    assert sorted(queries(result).items()) == list(
         enumerate([1284, 1459, 1104, 613, 274, 140, 105, 39, 1])
     )
     assert digest.hexdigest() == "cc29fd8d49aa4a7d39f0007daec3c5afddebd75beabc84532fcb723967ed5cab"

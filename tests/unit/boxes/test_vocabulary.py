@@ -1,4 +1,4 @@
-"""The objects: the project's own list, and what is refused in a user's."""
+"""The names of objects: the project's own list, and errors in a user's."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def write(path: Path, *lines: str) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a test writes its vocabulary."""
+    """The path of a test's vocabulary."""
     return tmp_path / "objects.csv"
 
 
@@ -34,7 +34,7 @@ def test_default_vocabulary_has_100_distinct_lower_case_words() -> None:
 
 
 def test_default_vocabulary_has_no_word_of_the_language() -> None:
-    """No object has the name of a word that the sentences are made of."""
+    """No object has the name of a word of the sentences."""
     words = {"the", "and", "nothing", "box", "contains", "move", "remove", "put", "from", "into"}
     assert words.isdisjoint(default_vocabulary())
 
@@ -51,7 +51,7 @@ def test_other_columns_and_a_byte_order_mark_are_left_aside(file: Path) -> None:
 
 
 def test_empty_lines_are_left_aside(file: Path) -> None:
-    """An empty line is no object."""
+    """An empty line is ignored."""
     assert read_vocabulary(write(file, "object_name", "", *NAMES, "")) == tuple(NAMES)
 
 
@@ -60,7 +60,7 @@ def test_empty_lines_are_left_aside(file: Path) -> None:
     ["ice cream", "T-shirt", "café", "box1", " bag", "bag ", '"bag,cup"', '""', "the", "and"],
 )
 def test_name_that_is_not_one_word_is_refused_with_its_line(file: Path, wrong: str) -> None:
-    """A name that the language cannot carry is named with file and line."""
+    """A name that is invalid in the language is reported with file and line."""
     write(file, "object_name", *NAMES[:3], wrong, *NAMES[3:])
     with pytest.raises(DataError, match=rf"^{re.escape(str(file))}:5: ") as error:
         read_vocabulary(file)
@@ -75,7 +75,7 @@ def test_nothing_is_refused(file: Path) -> None:
 
 
 def test_short_row_is_refused_with_its_line(file: Path) -> None:
-    """A row that ends before the column is a name that is missing."""
+    """A row that ends before the column is a missing name."""
     write(file, "frequency,object_name", f"1,{NAMES[0]}", "2")
     with pytest.raises(DataError, match=r":3: '' is not one word"):
         read_vocabulary(file)
@@ -84,19 +84,19 @@ def test_short_row_is_refused_with_its_line(file: Path) -> None:
 def test_repeated_name_is_refused_with_its_line(file: Path) -> None:
     """The second of two equal names is named."""
     write(file, "object_name", *NAMES, NAMES[4])
-    with pytest.raises(DataError, match=r":27: 'az' stands twice in the vocabulary"):
+    with pytest.raises(DataError, match=r":27: 'az' occurs twice in the vocabulary"):
         read_vocabulary(file)
 
 
 @pytest.mark.parametrize("lines", [(), ("",), ("name", "bag"), ("Object_Name", "bag")])
 def test_missing_column_is_refused(file: Path, lines: tuple[str, ...]) -> None:
-    """A file without the column says which one is wanted."""
+    """The error for a file without the column names it."""
     with pytest.raises(DataError, match=r":1: no column 'object_name'; name it in the first line"):
         read_vocabulary(write(file, *lines))
 
 
 def test_too_few_objects_are_refused(file: Path) -> None:
-    """All boxes must be able to be full: 21 objects are enough, 20 are not."""
+    """The vocabulary must be able to fill all boxes: 21 objects are enough, 20 are not."""
     assert len(read_vocabulary(write(file, "object_name", *NAMES[:21]))) == 21
     with pytest.raises(DataError, match=r": 20 objects; at least 21 are needed"):
         read_vocabulary(write(file, "object_name", *NAMES[:20]))
@@ -130,7 +130,7 @@ def test_name_over_two_lines_is_refused(file: Path) -> None:
 
 
 def test_line_longer_than_csv_reads_is_a_data_error(file: Path) -> None:
-    """What the csv module itself refuses is reported as any other misuse."""
+    """Errors of the csv module are DataErrors."""
     write(file, "object_name", *NAMES, "x" * 140_000)
     with pytest.raises(DataError):
         read_vocabulary(file)
@@ -140,7 +140,7 @@ def test_line_longer_than_csv_reads_is_a_data_error(file: Path) -> None:
 def test_any_text_is_a_vocabulary_or_refused(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
-    """Whatever the file holds, it is a list of usable names or a DataError."""
+    """Any file is a list of valid names or a DataError."""
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_text(f"object_name\n{text}", encoding="utf-8", errors="replace", newline="")
     refusal = None

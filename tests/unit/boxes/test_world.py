@@ -1,4 +1,4 @@
-"""The rules of the world, against a model that keeps one place an object and counts by hand."""
+"""The rules of the world, compared with a naive model of one place per object."""
 
 import pytest
 from hypothesis import settings
@@ -26,7 +26,7 @@ WORLD = (("bag", "map"), (), ("bell", "car", "cup"), ("hat",), (), (), ("key",))
 
 
 class WorldMachine(RuleBasedStateMachine):
-    """``apply`` beside a naive model: a dictionary from object to box, changed in place."""
+    """Compare ``apply`` with a naive model: a dictionary from object to box."""
 
     def __init__(self) -> None:
         """Start outside all boxes; ``start`` puts objects in."""
@@ -52,7 +52,7 @@ class WorldMachine(RuleBasedStateMachine):
 
     @initialize(places=st.lists(st.none() | BOX, min_size=len(OBJECTS), max_size=len(OBJECTS)))
     def start(self, places: list[int | None]) -> None:
-        """Put each object where it was drawn to be, while there is room."""
+        """Put each object into its drawn box if the box has room."""
         for name, box in zip(OBJECTS, places, strict=True):
             if box is not None and len(self.inside(box)) < 3:
                 self.place[name] = box
@@ -63,13 +63,13 @@ class WorldMachine(RuleBasedStateMachine):
     def anything(
         self, kind: Kind, objects: tuple[str, ...], source: int | None, destination: int | None
     ) -> None:
-        """Try an operation whatever its parts, mostly an invalid one."""
+        """Try an arbitrary operation, which is usually invalid."""
         self.attempt(Operation(kind, objects, source, destination))
 
     @precondition(lambda self: any(place is not None for place in self.place.values()))
     @rule(data=st.data(), destination=st.none() | BOX)
     def take(self, data: st.DataObject, destination: int | None) -> None:
-        """Try to move or remove objects that do lie in one box."""
+        """Try to move or remove objects that are in one box."""
         source = data.draw(st.sampled_from([box for box in range(7) if self.inside(box)]))
         some = st.lists(st.sampled_from(self.inside(source)), min_size=1, unique=True)
         kind: Kind = "remove" if destination is None else "move"
@@ -78,12 +78,12 @@ class WorldMachine(RuleBasedStateMachine):
     @precondition(lambda self: None in self.place.values())
     @rule(data=st.data(), destination=BOX)
     def put(self, data: st.DataObject, destination: int) -> None:
-        """Try to put objects that do lie outside."""
+        """Try to put objects that are outside."""
         some = st.lists(st.sampled_from(self.inside(None)), min_size=1, max_size=4, unique=True)
         self.attempt(Operation("put", tuple(data.draw(some)), None, destination))
 
     def attempt(self, operation: Operation) -> None:
-        """Carry the operation out in both, or see both refuse it."""
+        """Apply the operation to both, or check that both refuse it."""
         if self.refuses(operation):
             with pytest.raises(RuleError):
                 apply(self.world, operation)
@@ -99,12 +99,12 @@ class WorldMachine(RuleBasedStateMachine):
         self.record()
 
     def refuses(self, operation: Operation) -> bool:
-        """Whether the rules of the task, read one by one, forbid the operation."""
+        """Return whether one of the task's rules forbids the operation."""
         source, destination = operation.source, operation.destination
-        wanted = {"move": 2, "remove": 1, "put": 1}[operation.kind]
+        requested = {"move": 2, "remove": 1, "put": 1}[operation.kind]
         boxes = [box for box in (source, destination) if box is not None]
         if (
-            len(boxes) != wanted
+            len(boxes) != requested
             or (operation.kind == "remove" and source is None)
             or (operation.kind == "put" and destination is None)
         ):
@@ -136,9 +136,9 @@ class WorldMachine(RuleBasedStateMachine):
         """The states of all operations done have the model's contents and counts of changes."""
         if not self.expected:
             return
-        found = list(states(5, self.initial, self.done))
-        assert len(found) == len(self.expected)
-        for state, (world, counts) in zip(found, self.expected, strict=True):
+        result = list(states(5, self.initial, self.done))
+        assert len(result) == len(self.expected)
+        for state, (world, counts) in zip(result, self.expected, strict=True):
             assert state.sample_id == 5
             assert tuple(query.gold for query in state.queries) == world
             for box, query in enumerate(state.queries):
@@ -184,7 +184,7 @@ def test_full_box_can_be_left_and_filled_again() -> None:
         (Operation("put", ("rug", "rug"), None, 1), "a put names an object twice"),
         (Operation("move", ("car",), 0, 1), "the car is not in Box 0"),
         (Operation("remove", ("car", "hat"), 2, None), "the hat is not in Box 2"),
-        (Operation("put", ("key",), None, 1), "the key is not outside but in Box 6"),
+        (Operation("put", ("key",), None, 1), "the key is in Box 6, not outside"),
         (Operation("move", ("bag",), 0, 2), "Box 2 would hold 4 objects; it holds 3"),
         (
             Operation("put", ("ant", "pin", "rug"), None, 3),
@@ -193,7 +193,7 @@ def test_full_box_can_be_left_and_filled_again() -> None:
     ],
 )
 def test_refused_operation_says_why(operation: Operation, message: str) -> None:
-    """An operation that cannot be carried out names the box or object that forbids it."""
+    """The error for an impossible operation names the box or object."""
     with pytest.raises(RuleError) as error:
         apply(WORLD, operation)
     assert str(error.value) == message
@@ -257,6 +257,6 @@ def test_replay_names_the_sentence_that_cannot_be_carried_out() -> None:
 def test_operation_that_is_not_checked(
     operation: Operation, boxes: dict[int, tuple[str, ...]]
 ) -> None:
-    """Without the rules the objects leave the source if they are there, and arrive all the same."""
+    """Without rules, objects that are not in the source also arrive."""
     expected = [boxes.get(box, objects) for box, objects in enumerate(WORLD)]
     assert list(apply_unchecked(WORLD, operation)) == expected

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.boxes.vocabulary import default_vocabulary
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.prompts.rendering import completion, prompt
 from benchmark.prompts.settings import PromptSettings
 
@@ -40,7 +40,7 @@ def test_any_text_is_spelt_byte_by_byte(tokenizer: TransformersTokenizer, text: 
     """The bytes of the ids are the bytes of the text, whatever characters it has."""
     special = tokenizer.raw.all_special_tokens
     if not any(token in text for token in special):
-        assert spell_out(tokenizer.token_bytes, tokenizer.encode(text)) == text
+        assert detokenize(tokenizer.token_bytes, tokenizer.encode(text)) == text
 
 
 def test_prompt_and_answer_meet_between_tokens(tokenizer: TransformersTokenizer) -> None:

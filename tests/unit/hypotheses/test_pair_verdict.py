@@ -14,7 +14,8 @@ from benchmark.hypotheses.pair_verdict import (
     published_difference,
     published_model,
 )
-from benchmark.models.registry import Pair, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Pair
 from benchmark.records import Outcome
 from benchmark.runs.measure import RunResult
 from benchmark.runs.paired_comparison import PairedComparison, compare

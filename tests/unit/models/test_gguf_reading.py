@@ -1,4 +1,4 @@
-"""Quicker reading of GGUF files against the libraries' own."""
+"""Fast reading of GGUF files, compared with the libraries' own."""
 
 import gc
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from benchmark.models.gguf_reading import quick_gguf
+from benchmark.models.gguf_reading import fast_gguf_reading
 
 WIDTH, LAYERS, HEADS = 32, 2, 2
 TOKENS = ["<unk>", "<s>", "</s>", *(chr(i) for i in range(33, 127)), *map(str, range(100, 125))]
@@ -17,7 +17,7 @@ TOKENS = ["<unk>", "<s>", "</s>", *(chr(i) for i in range(33, 127)), *map(str, r
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A Llama of two layers, some weights quantized and some not, with a vocabulary."""
+    """A two-layer Llama with a vocabulary and some quantized weights."""
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
     writer.add_block_count(LAYERS)
     writer.add_context_length(64)
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_same_model_and_tokenizer(folder: Path) -> None:
-    """Every weight and every id is as the libraries give them by themselves."""
+    """Every weight and every id is the same as without fast reading."""
 
     def load() -> tuple[dict[str, torch.Tensor], list[int], int]:
         named = {"gguf_file": "model.gguf"}
@@ -65,7 +65,7 @@ def test_the_same_model_and_tokenizer(folder: Path) -> None:
         return model.state_dict(), tokenizer.encode("a!b~100 101"), model.config.num_hidden_layers
 
     weights, ids, layers = load()
-    with quick_gguf():
+    with fast_gguf_reading():
         quick_weights, *rest = load()
     assert rest == [ids, layers]
     assert weights.keys() == quick_weights.keys()
@@ -74,7 +74,7 @@ def test_the_same_model_and_tokenizer(folder: Path) -> None:
 
 
 def test_the_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many times the libraries ask; a second use reads it again."""
+    """A file is read once per use, however often the libraries open it."""
     real, read = gguf.GGUFReader._build_fields, list[object]()
 
     def spy(self: object, *place: int) -> object:
@@ -83,18 +83,18 @@ def test_the_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("gguf.gguf_reader.GGUFReader._build_fields", spy)
     for times in (1, 2):
-        with quick_gguf():
+        with fast_gguf_reading():
             AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf")
         assert len(read) == times
 
 
 def test_everything_is_as_before_afterwards() -> None:
-    """The libraries' own readers are back, and garbage is collected again, after an error too."""
+    """The libraries' readers and garbage collection are restored, also after an error."""
     before = gguf.GGUFReader, gguf.get_tensor_name_map
-    with quick_gguf():
+    with fast_gguf_reading():
         assert not gc.isenabled()
         assert gguf.GGUFReader is not before[0]
-    with pytest.raises(FileNotFoundError), quick_gguf():
+    with pytest.raises(FileNotFoundError), fast_gguf_reading():
         gguf.GGUFReader("none")
     assert (gguf.GGUFReader, gguf.get_tensor_name_map) == before
     assert gc.isenabled()

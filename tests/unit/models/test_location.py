@@ -1,4 +1,4 @@
-"""Where a model's files are found, what pins them, and what is said when they are not there."""
+"""Where a model's files are found, their digests, and the errors if they are missing."""
 
 import errno
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from benchmark.models.registry import registry
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BLOCKS = 64
 LARGE = 8 << 20
-"""Bytes of a file that is too large for its digest to read all of it."""
+"""The size of a file that its digest does not read completely."""
 
 
 def _write(folder: Path, **files: bytes) -> Path:
@@ -31,20 +31,20 @@ def _write(folder: Path, **files: bytes) -> Path:
 
 
 def test_folder_of_safetensors(tmp_path: Path) -> None:
-    """A folder with safetensors is taken as it is, named as it was asked for."""
+    """A folder with safetensors is a model, under the name that was given."""
     folder = _write(tmp_path / "model", model__safetensors=b"weights", config__json=b"{}")
     location = locate(str(folder))
     assert location == Location(str(folder), folder, None, location.digest)
 
 
 def test_safetensors_come_before_gguf(tmp_path: Path) -> None:
-    """Where a folder has both, the safetensors are the model."""
+    """If a folder has safetensors and a GGUF file, the safetensors are the model."""
     folder = _write(tmp_path, model__safetensors=b"weights", a__gguf=b"a", b__gguf=b"b")
     assert locate(str(folder)).gguf is None
 
 
 def test_folder_with_one_gguf(tmp_path: Path) -> None:
-    """The only GGUF file of a folder is the model, whether the folder or the file is named."""
+    """The only GGUF file of a folder is the model, if the folder or the file is given."""
     folder = _write(tmp_path / "model", a__gguf=b"weights")
     by_folder, by_file = locate(str(folder)), locate(str(folder / "a.gguf"))
     assert (by_folder.folder, by_folder.gguf) == (folder, "a.gguf")
@@ -53,7 +53,7 @@ def test_folder_with_one_gguf(tmp_path: Path) -> None:
 
 
 def test_folder_with_two_ggufs(tmp_path: Path) -> None:
-    """Of two GGUF files one must be named; the message names one in full."""
+    """With two GGUF files the user must name one; the message shows how."""
     folder = _write(tmp_path, a__gguf=b"a", b__gguf=b"b")
     assert _refusal(str(folder)) == f"{folder}: 2 GGUF files; name one: {folder / 'a.gguf'}"
     first, second = locate(str(folder / "a.gguf")), locate(str(folder / "b.gguf"))
@@ -69,7 +69,7 @@ def test_folder_without_weights(tmp_path: Path, files: dict[str, bytes]) -> None
 
 
 def test_pickled_weights_where_there_is_nothing_else(tmp_path: Path) -> None:
-    """Pickled weights are taken and fingerprinted, but never beside safetensors."""
+    """Pickled weights are used and digested, but not if the folder has safetensors."""
     folder = _write(tmp_path, pytorch_model__bin=b"weights")
     pickled = locate(str(folder))
     assert pickled.safetensors is False
@@ -80,18 +80,18 @@ def test_pickled_weights_where_there_is_nothing_else(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are asked for only when a repository turns out to have no safetensors."""
-    folder, asked = _write(tmp_path / COMMIT, config__json=b"{}"), list[object]()
+    """Pickled weights are downloaded only from a repository without safetensors."""
+    folder, requested = _write(tmp_path / COMMIT, config__json=b"{}"), list[object]()
 
     def download(*_: object, **options: object) -> str:
-        asked.append(options["allow_patterns"])
-        if "pytorch_model*.bin" in str(asked[-1]):
+        requested.append(options["allow_patterns"])
+        if "pytorch_model*.bin" in str(requested[-1]):
             _write(folder, pytorch_model__bin=b"weights")
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert locate("owner/name").safetensors is False
-    assert ["pytorch_model*.bin" in str(patterns) for patterns in asked] == [False, True]
+    assert ["pytorch_model*.bin" in str(patterns) for patterns in requested] == [False, True]
 
 
 def test_a_folder_under_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,13 +114,13 @@ def test_a_folder_under_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_not_a_path_and_not_an_identifier(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is neither there nor an identifier is refused without asking the hub."""
+    """A name that is neither local nor an identifier is refused without asking the hub."""
     monkeypatch.setattr(huggingface_hub, "snapshot_download", _unexpected)
-    assert _refusal(model).startswith(f"{model}: no such folder or GGUF file")
+    assert _refusal(model).startswith(f"{model}: no such local folder or GGUF file")
 
 
 def test_a_name_too_long_for_a_file() -> None:
-    """A name that no file can have is refused as the hub's client refuses it, without asking."""
+    """A name that is too long for a file is refused like an invalid identifier."""
     model = 300 * "x"
     assert _refusal(model).startswith(f"{model}: not a Hugging Face identifier")
 
@@ -137,7 +137,7 @@ def _unexpected(*_: object, **__: object) -> str:
 def test_fingerprint_reads_all_of_small_files(
     tmp_path: Path, place: int, size: int, data: st.DataObject
 ) -> None:
-    """Any byte of a small file counts."""
+    """Any changed byte of a small file changes the digest."""
     content = bytearray(data.draw(st.binary(min_size=size, max_size=size)))
     folder = _write(tmp_path, model__safetensors=bytes(content))
     before = locate(str(folder)).digest
@@ -148,7 +148,7 @@ def test_fingerprint_reads_all_of_small_files(
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_fingerprint_reads_blocks_all_over_large_files(tmp_path: Path, block: int) -> None:
-    """Whichever 64th of a large file is other, the fingerprint is other."""
+    """A change in any 64th of a large file changes the digest."""
     content = bytearray(LARGE)
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
@@ -160,7 +160,7 @@ def test_fingerprint_reads_blocks_all_over_large_files(tmp_path: Path, block: in
 
 
 def test_fingerprint_reads_every_shard(tmp_path: Path) -> None:
-    """Each file of the weights counts, and so do its name and its size."""
+    """Each file of the weights, its name and its size are part of the digest."""
     parts = {f"model-{n}-of-3__safetensors": b"weights" for n in (1, 2, 3)}
     folder = _write(tmp_path, **parts)
     seen = {locate(str(folder)).digest}
@@ -176,7 +176,7 @@ def test_fingerprint_reads_every_shard(tmp_path: Path) -> None:
 
 
 def test_fingerprint_is_of_content(tmp_path: Path) -> None:
-    """A copy of the weights elsewhere has the same fingerprint, and it names its kind."""
+    """A copy of the weights has the same digest, which names its algorithm."""
     first = locate(str(_write(tmp_path / "a", model__safetensors=b"weights")))
     second = locate(str(_write(tmp_path / "b", model__safetensors=b"weights")))
     assert first.digest == second.digest
@@ -187,28 +187,30 @@ def test_fingerprint_is_of_content(tmp_path: Path) -> None:
 
 
 def test_hub_model_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The revision that is asked for is fetched, and the commit it is at pins the model."""
+    """The given revision is downloaded, and its commit is the digest of the model."""
     folder = _write(tmp_path / COMMIT, model__safetensors=b"weights")
-    asked: list[tuple[str, object]] = []
+    requested: list[tuple[str, object]] = []
 
     def download(model: str, *, revision: object, **_: object) -> str:
-        asked.append((model, revision))
+        requested.append((model, revision))
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     location = locate("owner/name", "v2")
     assert location == Location("owner/name", folder, None, f"commit:{COMMIT}")
-    assert asked == [("owner/name", "v2")]
+    assert requested == [("owner/name", "v2")]
 
 
-@pytest.mark.parametrize(("asked", "loaded"), [(None, COMMIT), ("v2", "v2")])
+@pytest.mark.parametrize(("requested", "loaded"), [(None, COMMIT), ("v2", "v2")])
 def test_the_registry_pins_a_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, loaded: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requested: str | None, loaded: str
 ) -> None:
-    """A registered model is fetched at the commit of the registry, unless another is asked for."""
-    known = registry()
-    model = known.model("gemma-2b").model_copy(update={"revision": COMMIT})
-    pinned = known.model_copy(update={"models": {**known.models, "gemma-2b": model}})
+    """A registered model is downloaded at its pinned commit, unless another is given."""
+    models_registry = registry()
+    model = models_registry.model("gemma-2b").model_copy(update={"revision": COMMIT})
+    pinned = models_registry.model_copy(
+        update={"models": {**models_registry.models, "gemma-2b": model}}
+    )
     monkeypatch.setattr("benchmark.models.location.registry", lambda: pinned)
     folder = _write(tmp_path / COMMIT, model__safetensors=b"weights")
     revisions: list[object] = []
@@ -218,14 +220,14 @@ def test_the_registry_pins_a_revision(
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    locate("google/gemma-2b", asked)
+    locate("google/gemma-2b", requested)
     locate("google/codegemma-2b")
     assert revisions == [loaded, None]
 
 
 def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Safetensors, configuration and tokenizer are fetched; no code and no pickle."""
-    wanted = [
+    """Safetensors, configuration and tokenizer are downloaded, but no code and no pickle."""
+    expected = [
         "config.json",
         "generation_config.json",
         "model-00001-of-00002.safetensors",
@@ -240,16 +242,16 @@ def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     fetched: list[str] = []
 
     def download(_: str, *, revision: object, **patterns: Any) -> str:  # noqa: ANN401
-        fetched.extend(filter_repo_objects([*wanted, *unwanted], **patterns))
+        fetched.extend(filter_repo_objects([*expected, *unwanted], **patterns))
         return str(_write(tmp_path / COMMIT, model__safetensors=b"weights"))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     locate("owner/name")
-    assert fetched == wanted
+    assert fetched == expected
 
 
 def test_hub_model_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository without weights is refused, with the page to look at."""
+    """A repository without weights is refused, and the message names its page."""
     folder = _write(tmp_path / COMMIT, config__json=b"{}")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
     message = _refusal("owner/name")
@@ -259,31 +261,31 @@ def test_hub_model_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_gguf_file_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``owner/name/file.gguf`` fetches that file and the settings beside it, pinned to a commit."""
+    """``owner/name/file.gguf`` downloads that file and the configuration next to it."""
     folder = _write(tmp_path / COMMIT, tiny__gguf=b"weights")
-    asked: list[object] = []
+    requested: list[object] = []
 
     def download(repository: str, **options: object) -> str:
-        asked.extend([repository, options["allow_patterns"]])
+        requested.extend([repository, options["allow_patterns"]])
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    found = locate("owner/name/tiny.gguf")
-    assert asked[0] == "owner/name"
-    assert "tiny.gguf" in str(asked[1])
-    assert (found.name, found.gguf) == ("owner/name/tiny.gguf", "tiny.gguf")
-    assert found.digest == f"commit:{COMMIT}"
+    result = locate("owner/name/tiny.gguf")
+    assert requested[0] == "owner/name"
+    assert "tiny.gguf" in str(requested[1])
+    assert (result.name, result.gguf) == ("owner/name/tiny.gguf", "tiny.gguf")
+    assert result.digest == f"commit:{COMMIT}"
     assert "has no other.gguf" in _refusal("owner/name/other.gguf")
 
 
 def test_a_revision_of_a_local_folder_is_refused(tmp_path: Path) -> None:
-    """A revision says nothing about a local folder, and is not left aside without a word."""
+    """A revision of a local folder is an error, not silently ignored."""
     folder = _write(tmp_path, model__safetensors=b"weights")
     assert "--revision is for models of the hub" in _refusal(str(folder), "main")
 
 
 def _of_a_response(kind: Callable[..., Exception], status: int) -> Exception:
-    """The error as the hub's client makes it: of several lines, with its response."""
+    """An error like those of the hub's client, with several lines and a response."""
     request = httpx2.Request("GET", "https://huggingface.co/api/models/owner/name")
     response = httpx2.Response(status, request=request)
     return kind(f"{status} Client Error.\n\nfor url: {request.url}.", response=response)
@@ -296,7 +298,7 @@ ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
     ),
     "no repository": (
         _of_a_response(hub.RepositoryNotFoundError, 401),
-        ("not on the hub", "private", "https://huggingface.co/owner/name", "HF_TOKEN"),
+        ("on the hub it is missing or private", "https://huggingface.co/owner/name", "HF_TOKEN"),
     ),
     "no revision": (
         _of_a_response(hub.RevisionNotFoundError, 404),
@@ -339,7 +341,7 @@ ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_hub_errors(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each error of the hub becomes one line that says what is wrong and what to do."""
+    """Each error of the hub becomes one line with the cause and the remedy."""
     error, parts = ERRORS[case]
 
     def download(*_: object, **__: object) -> str:
@@ -353,7 +355,7 @@ def test_hub_errors(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _refusal(model: str, revision: str | None = None) -> str:
-    """The one line with which the model is refused."""
+    """Return the error message of locating the model."""
     with pytest.raises(ModelError) as refused:
         locate(model, revision)
     message = str(refused.value)

@@ -1,4 +1,4 @@
-"""What counts as a lack of memory."""
+"""Recognizing errors of a lack of memory."""
 
 import pytest
 import torch
@@ -17,12 +17,12 @@ from benchmark.models.memory_errors import is_out_of_memory
     ],
 )
 def test_lack_of_memory(error: Exception) -> None:
-    """Errors of torch, CUDA and transformers that say there is not enough of it."""
+    """Errors of torch, CUDA and transformers about a lack of memory are recognized."""
     assert is_out_of_memory(error)
 
 
 def test_the_real_error_of_a_cpu() -> None:
-    """What torch raises when a CPU has not enough."""
+    """The real error of torch on a CPU is recognized."""
     with pytest.raises(RuntimeError) as real:
         torch.empty(10**16)
     assert is_out_of_memory(real.value)
@@ -30,5 +30,5 @@ def test_the_real_error_of_a_cpu() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), ValueError("x"), KeyError()])
 def test_other_errors(error: Exception) -> None:
-    """Anything else is none."""
+    """Other errors are not errors of memory."""
     assert not is_out_of_memory(error)

@@ -1,4 +1,4 @@
-"""The paper's Table 6 as counts, against everything that the paper prints of it."""
+"""The paper's Table 6 as counts, compared with all figures in the paper."""
 
 import csv
 from pathlib import Path
@@ -63,14 +63,14 @@ def test_table_6(name: str) -> None:
     model = published()[name]
     assert [str(model.by_numops[n].total) for n in range(8)] == [INSTANCES[c] for c in CELLS]
     assert all(0 <= tally.correct <= tally.total for tally in model.by_numops.values())
-    found = [f"{100 * model.by_numops[n].accuracy:.2f}" for n in range(8)]
-    assert found == [TABLE[name][cell] for cell in CELLS]
+    result = [f"{100 * model.by_numops[n].accuracy:.2f}" for n in range(8)]
+    assert result == [TABLE[name][cell] for cell in CELLS]
     assert f"{_of(name, 'all'):.2f}" == TABLE[name]["overall"]
 
 
 @pytest.mark.parametrize("name", TABLE, ids=lambda name: name.lower().replace(" ", "-"))
 def test_counts(name: str, snapshot: SnapshotAssertion) -> None:
-    """The counts are those in the recorded snapshot, one file a model."""
+    """The counts are those in the recorded snapshot, one file per model."""
     model = published()[name]
     document = {
         "model": model.name,
@@ -94,7 +94,7 @@ def test_table_3(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("row", _read("quoted.csv"), ids=lambda row: row["model"])
 def test_figures_in_the_text(row: dict[str, str]) -> None:
-    """The accuracies that the text quotes follow from the counts, to the decimals it gives."""
+    """The accuracies in the text follow from the counts, to the printed decimals."""
     decimals = len(row["printed"].partition(".")[2])
     assert f"{_of(row['model'], row['queries']):.{decimals}f}" == row["printed"]
 
@@ -110,7 +110,7 @@ def test_the_random_row() -> None:
 
 
 def test_the_unconstrained_figure_is_one_count() -> None:
-    """Of all counts out of 5,012 only 2,754 is printed as the 54.95 that the text gives."""
+    """2,754 is the only count out of 5,012 that rounds to the 54.95 in the text."""
     (quote,) = quoted_overall()
     fitting = [k for k in range(5013) if f"{100 * k / 5012:.2f}" == f"{quote.percent:.2f}"]
     assert (quote.model, quote.decoding) == ("llama2-70b", "unconstrained")
@@ -118,7 +118,7 @@ def test_the_unconstrained_figure_is_one_count() -> None:
 
 
 def test_the_fixture_is_the_table_as_it_was_given() -> None:
-    """The printed figures kept here are those of the table's own file, where that is at hand."""
+    """The fixture has the figures of the original file, if that is available."""
     if not ORIGINAL.is_file():
         pytest.skip(f"no {ORIGINAL.relative_to(ROOT.parent)} beside the project to compare with")
     with ORIGINAL.open(encoding="utf-8", newline="") as file:
@@ -133,7 +133,7 @@ def test_the_fixture_is_the_table_as_it_was_given() -> None:
 
 
 def _count(identifier: str, numops: int) -> int:
-    """The whole number of right queries that an accuracy of the authors' data is of."""
+    """Return the whole number of correct queries of an accuracy in the authors' data."""
     accuracy, total = float(AUTHORS[identifier][f"ops{numops}"]), _queries(numops)
     count = round(accuracy * total / 100)
     assert abs(100 * count / total - accuracy) <= 0.005 + 1e-9
@@ -163,7 +163,7 @@ def test_the_authors_data_is_what_is_published(identifier: str) -> None:
 
 
 def test_who_measured_what() -> None:
-    """36 models are in the authors' data: 28 of the paper's 29, and eight that it has not."""
+    """The authors' data has 36 models: 28 of the paper's 29, and eight others."""
     sources = [row.source for row in published_rows().values()]
     assert sources == ["paper"] * 29 + ["authors"] * 8
     models = registry().models.values()
@@ -177,7 +177,7 @@ def test_who_measured_what() -> None:
 
 
 def test_the_authors_data_as_it_was_given() -> None:
-    """The accuracies kept here are those of the data's own file, where that is at hand."""
+    """The fixture has the accuracies of the original file, if that is available."""
     path = ORIGINALS / "authors_model_results.csv"
     if not path.is_file():
         pytest.skip(f"no {path.relative_to(ROOT.parent)} beside the project to compare with")

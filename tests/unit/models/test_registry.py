@@ -1,4 +1,4 @@
-"""Models and pairs: the paper's are all there, and a user's are checked."""
+"""The registry: all models and pairs of the paper, and checks of a user's own."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,15 +9,8 @@ import pytest
 
 from benchmark.errors import DataError, SettingError
 from benchmark.models.published import published, published_rows
-from benchmark.models.registry import (
-    Alternative,
-    RegisteredModel,
-    Registry,
-    find_pair,
-    groups,
-    read_registry,
-    registry,
-)
+from benchmark.models.registry import read_registry, registry
+from benchmark.models.registry_types import Alternative, RegisteredModel, Registry
 
 MODEL = """
 [models.mine]
@@ -47,14 +40,14 @@ def _read(tmp_path: Path, text: str) -> Registry:
 
 
 def test_the_papers_models_are_those_with_published_results() -> None:
-    """29 models are the paper's, under the names of its tables."""
+    """The registry has the paper's 29 models under the names of its tables."""
     ours = {(m.key, m.name) for m in registry().models.values() if m.paper}
     assert ours == {(row.key, row.name) for row in published().values()}
     assert len(ours) == 29
 
 
 def test_models_that_only_the_authors_data_has() -> None:
-    """Eight models are measured by the authors and not in the paper, under their own names."""
+    """Eight models are only in the authors' data, under their own names."""
     rows = [row for row in published_rows().values() if row.source == "authors"]
     models = [registry().model(row.key) for row in rows]
     assert [model.name for model in models] == [row.name for row in rows]
@@ -66,7 +59,7 @@ def test_models_that_only_the_authors_data_has() -> None:
 
 @pytest.mark.parametrize("key", published_rows())
 def test_a_row_names_a_repository_of_its_model(key: str) -> None:
-    """What Table 4 or the authors' data names is the default repository or an alternative."""
+    """Repositories in Table 4 or the authors' data are the default or an alternative."""
     model = registry().model(key)
     named = registry().by_huggingface_id(published_rows()[key].huggingface_id)
     assert named is not None
@@ -76,10 +69,10 @@ def test_a_row_names_a_repository_of_its_model(key: str) -> None:
 
 
 def test_where_table_4_and_the_authors_data_differ() -> None:
-    """The default is what the authors' data names; OLMo's are conversions that need no code."""
+    """The default is that of the authors' data; OLMo's are conversions that need no code."""
     models = [model for model in registry().models.values() if model.alternatives]
-    found = {m.key: (m.huggingface_id, m.alternatives[0].huggingface_id) for m in models}
-    assert found == {
+    result = {m.key: (m.huggingface_id, m.alternatives[0].huggingface_id) for m in models}
+    assert result == {
         "gemma-7b-instruct": ("google/gemma-7b-it", "google/gemma-1.1-7b-it"),
         "codegemma-7b-instruct": ("google/codegemma-7b-it", "google/codegemma-1.1-7b-it"),
         "openmath-7b": (
@@ -93,28 +86,28 @@ def test_where_table_4_and_the_authors_data_differ() -> None:
 
 
 def test_an_alternative_is_loaded_where_it_is_named() -> None:
-    """Its identifier finds the model with all its settings, and never the default repository."""
-    known = registry()
-    default = known.model("gemma-7b-instruct")
+    """An alternative's identifier returns its model, loaded from the alternative."""
+    models_registry = registry()
+    default = models_registry.model("gemma-7b-instruct")
     for name in ("gemma-7b-instruct", "google/gemma-7b-it"):
-        assert known.find(name) is default
-    named = known.find("google/gemma-1.1-7b-it")
+        assert models_registry.find(name) is default
+    named = models_registry.find("google/gemma-1.1-7b-it")
     assert named is not None
     assert named.page == "https://huggingface.co/google/gemma-1.1-7b-it"
     assert named == default.model_copy(update={"huggingface_id": "google/gemma-1.1-7b-it"})
     assert default.alternative is None
-    assert known.find("google/gemma-9b-it") is None
+    assert models_registry.find("google/gemma-9b-it") is None
 
 
 def test_no_model_is_pinned_before_someone_saw_its_commit() -> None:
-    """The revisions are empty; where one is filled in, it is a commit and this test goes."""
+    """All revisions are empty; delete this test when the first commit is filled in."""
     assert not any(
-        each.revision for m in registry().models.values() for each in (m, *m.alternatives)
+        entry.revision for m in registry().models.values() for entry in (m, *m.alternatives)
     )
 
 
 def test_whose_turn_gives_the_instruction() -> None:
-    """The authors' code has a system message where the identifier contains Llama, only there."""
+    """As in the authors' code, only identifiers with Llama have a system message."""
     for model in registry().models.values():
         role = "system" if "Llama" in model.huggingface_id else "user"
         assert (model.key, model.instruction_role) == (model.key, role)
@@ -124,7 +117,7 @@ def test_whose_turn_gives_the_instruction() -> None:
 
 
 def test_whose_tokenizer_puts_a_bos() -> None:
-    """All of the paper's do; those of Qwen2.5, OLMo and Phi do not."""
+    """All tokenizers of the paper add a BOS; those of Qwen2.5, OLMo and Phi do not."""
     models = registry().models.values()
     assert {model.adds_bos for model in models if model.paper} == {True}
     without = {model.architecture for model in models if model.adds_bos is False}
@@ -134,7 +127,7 @@ def test_whose_tokenizer_puts_a_bos() -> None:
 
 
 def test_the_papers_pairs_by_experiment() -> None:
-    """21 pairs are the paper's: five of code, five of math, eleven of alignment."""
+    """The paper has 21 pairs: five of code, five of math, eleven of alignment."""
     pairs = [pair for pair in registry().pairs.values() if pair.paper]
     assert Counter(p.experiment for p in pairs) == {"code": 5, "math": 5, "alignment": 11}
 
@@ -151,7 +144,7 @@ def test_a_variant_has_what_its_base_has_and_the_experiments_training() -> None:
 
 
 def test_every_model_of_the_paper_is_in_a_pair() -> None:
-    """No model of the paper is measured for nothing."""
+    """Every model of the paper is in at least one pair."""
     pairs = [pair for pair in registry().pairs.values() if pair.paper]
     used = {key for pair in pairs for key in (pair.base, pair.variant)}
     assert used == {key for key, model in registry().models.items() if model.paper}
@@ -179,7 +172,7 @@ def test_newer_pairs_are_marked_and_documented() -> None:
 
 
 def test_a_users_pair_joins_the_registry(tmp_path: Path) -> None:
-    """A user's models and pairs stand beside the benchmark's, and may use its models."""
+    """A user's models and pairs are added to the benchmark's, and may use its models."""
     own = _read(tmp_path, MODEL + PAIR)
     assert own.pair("code-mine").variant == "mine"
     assert own.model("mine").page == "https://huggingface.co/me/mine"
@@ -188,7 +181,7 @@ def test_a_users_pair_joins_the_registry(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["rwkv", "gpt_neox", "xlm-roberta", "Phi3.5", "mamba2"])
 def test_a_pair_of_any_architecture_registers(tmp_path: Path, architecture: str) -> None:
-    """There is no list of architectures: whatever transformers calls it is a name."""
+    """Any name of an architecture is accepted."""
     own = _read(tmp_path, MODEL.replace('"llama"', f'"{architecture}"') + PAIR)
     assert own.model("mine").architecture == architecture
     assert own.pair("code-mine").variant == "mine"
@@ -204,13 +197,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def _named(tmp_path: Path, text: str) -> RegisteredModel:
-    found = _read(tmp_path, text).find("me/mine-v2")
-    assert found is not None
-    return found
+    result = _read(tmp_path, text).find("me/mine-v2")
+    assert result is not None
+    return result
 
 
 def test_an_alternative_names_its_row_or_none(tmp_path: Path) -> None:
-    """Without a row its results are compared with nothing that is published."""
+    """The results of an alternative without a row have no published counterpart."""
     without = _named(tmp_path, MODEL + ALTERNATIVE)
     assert (without.key, without.row) == ("mine", None)
     row = _named(tmp_path, MODEL + ALTERNATIVE + 'row = "llama2-7b"\n').row
@@ -219,7 +212,7 @@ def test_an_alternative_names_its_row_or_none(tmp_path: Path) -> None:
 
 
 def test_an_alternative_has_a_revision_of_its_own(tmp_path: Path) -> None:
-    """A commit of the default repository is none of the alternative's."""
+    """The commit of the default repository does not apply to an alternative."""
     pinned = MODEL + f'revision = "{COMMIT}"\n'
     assert _read(tmp_path, pinned).model("mine").revision == COMMIT
     assert _named(tmp_path, pinned + ALTERNATIVE).revision == ""
@@ -228,7 +221,7 @@ def test_an_alternative_has_a_revision_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_alternative_beside_the_registry(tmp_path: Path) -> None:
-    """It may be a folder beside the file, as the default may."""
+    """An alternative may be a folder next to the file."""
     (other,) = (
         _read(tmp_path, MODEL + ALTERNATIVE.replace("me/mine-v2", "./two"))
         .model("mine")
@@ -238,10 +231,10 @@ def test_an_alternative_beside_the_registry(tmp_path: Path) -> None:
 
 
 def test_a_default_repository_comes_before_an_alternative(tmp_path: Path) -> None:
-    """One's own entry of a repository that another model has as an alternative is found."""
+    """A model whose default is the repository wins over another model's alternative."""
     own = _read(tmp_path, MODEL.replace("me/mine", "google/gemma-1.1-7b-it"))
-    found = own.by_huggingface_id("google/gemma-1.1-7b-it")
-    assert found is own.model("mine")
+    result = own.by_huggingface_id("google/gemma-1.1-7b-it")
+    assert result is own.model("mine")
 
 
 @pytest.mark.parametrize(
@@ -249,19 +242,19 @@ def test_a_default_repository_comes_before_an_alternative(tmp_path: Path) -> Non
     [
         (MODEL + ALTERNATIVE.replace("-v2", ""), "alternatives: one repository is named twice"),
         (MODEL + ALTERNATIVE + ALTERNATIVE, "alternatives: one repository is named twice"),
-        (MODEL + ALTERNATIVE + 'row = "none"\n', "alternatives: nothing is published of 'none'"),
+        (MODEL + ALTERNATIVE + 'row = "none"\n', "alternatives: no published row 'none'"),
         (MODEL + ALTERNATIVE.replace('note = "a second release"\n', ""), "alternatives.0.note"),
         (MODEL + 'revision = "main"\n', "revision: String should match"),
         (MODEL + 'instruction_role = "assistant"\n', "instruction_role: Input should be"),
         (MODEL + 'adds_bos = "yes, twice"\n', "adds_bos: Input should be"),
         (
             MODEL.replace("me/mine", "./mine") + f'revision = "{COMMIT}"\n',
-            "revision: ./mine is a folder and has none",
+            "revision: ./mine is a folder and has no revision",
         ),
     ],
 )
 def test_wrong_repositories_are_named(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong with a repository, a commit or a field of the prompt is one line."""
+    """An invalid repository, commit or prompt field is one line."""
     with pytest.raises(DataError) as error:
         _read(tmp_path, text)
     assert f"model 'mine': {message}" in str(error.value)
@@ -278,16 +271,16 @@ def test_wrong_repositories_are_named(tmp_path: Path, text: str, message: str) -
         (MODEL.replace('"llama"', '""'), "model 'mine': architecture"),
         (MODEL.replace('["code"]', '["poems"]'), "model 'mine': added.0"),
         (MODEL + "color = 1\n", "model 'mine': color"),
-        (MODEL.replace("models.mine", "models.llama2-7b"), "there is one of that name already"),
+        (MODEL.replace("models.mine", "models.llama2-7b"), "the name is already taken"),
         (MODEL + PAIR.replace('"mine"', '"yours"'), "its variant 'yours' is not among"),
         (MODEL + PAIR.replace('"llama2-7b"', '"mine"'), "base and variant are the same"),
         (MODEL + PAIR.replace('source = "my notes"\n', ""), "needs a source"),
-        (MODEL + PAIR + PAIR, "pair 'code-mine': there is one of that name already"),
+        (MODEL + PAIR + PAIR, "pair 'code-mine': the name is already taken"),
         (MODEL + PAIR.replace('id = "code-mine"\n', ""), "pair 1: id: Field required"),
     ],
 )
 def test_a_wrong_registry_is_named(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong with a user's file is said in one line, with file, entry and field."""
+    """An error in a user's file is one line with the file, entry and field."""
     with pytest.raises(DataError) as error:
         _read(tmp_path, text)
     assert message in str(error.value)
@@ -295,10 +288,10 @@ def test_a_wrong_registry_is_named(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_what_is_not_there_is_named_with_what_is() -> None:
-    """A key or identifier that does not exist lists those that do."""
-    with pytest.raises(SettingError, match="choose of codegemma-2b, "):
+    """The error for an unknown key or identifier lists the known ones."""
+    with pytest.raises(SettingError, match="choose one of codegemma-2b, "):
         registry().model("x")
-    with pytest.raises(SettingError, match="choose of alignment-codegemma-7b, "):
+    with pytest.raises(SettingError, match="choose one of alignment-codegemma-7b, "):
         registry().pair("x")
 
 
@@ -309,25 +302,25 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_registry_may_stand_alone(tmp_path: Path) -> None:
-    """With alone = true only the file's own models and pairs are there, under any names."""
+    """With alone = true the registry has only the models and pairs of the file."""
     own = "alone = true\n" + MODEL.replace("models.mine", "models.llama2-7b")
-    found = _read(tmp_path, own)
-    assert list(found.models) == ["llama2-7b"]
-    assert found.models["llama2-7b"].huggingface_id == "me/mine"
-    assert found.pairs == {}
+    result = _read(tmp_path, own)
+    assert list(result.models) == ["llama2-7b"]
+    assert result.models["llama2-7b"].huggingface_id == "me/mine"
+    assert result.pairs == {}
     with pytest.raises(DataError, match="base 'llama2-7b' is not among the models"):
         _read(tmp_path, "alone = true\n" + MODEL + PAIR)
 
 
 def test_a_model_beside_the_registry(tmp_path: Path) -> None:
-    """An identifier that begins with ./ is a folder beside the file, wherever that is read from."""
-    found = _read(tmp_path, MODEL.replace("me/mine", "./mine"))
-    assert Path(found.models["mine"].huggingface_id) == tmp_path.resolve() / "mine"
+    """An identifier that begins with ./ is relative to the file."""
+    result = _read(tmp_path, MODEL.replace("me/mine", "./mine"))
+    assert Path(result.models["mine"].huggingface_id) == tmp_path.resolve() / "mine"
 
 
 def test_a_pair_of_ones_own_is_not_published(tmp_path: Path) -> None:
-    """Only a pair of the paper can be expected to be as published."""
-    with pytest.raises(DataError, match="'code-mine': nothing is published of it"):
+    """Only a pair with published results can have the hypothesis ``as published``."""
+    with pytest.raises(DataError, match="'code-mine': it has no published results"):
         _read(tmp_path, MODEL + PAIR.replace('"gain"', '"as published"'))
 
 
@@ -335,14 +328,14 @@ def test_a_pair_of_ones_own_is_not_published(tmp_path: Path) -> None:
     "text", ["models = 3", "models = [1]", "[models]\na = 1", "[pairs]\na = 1", "pairs = [1]"]
 )
 def test_a_registry_of_another_form(tmp_path: Path, text: str) -> None:
-    """What is no table where tables stand is named, not stumbled over."""
-    with pytest.raises(DataError, match=r"own\.toml: models and pairs are tables"):
+    """Sections that are not tables are reported, and do not raise another error."""
+    with pytest.raises(DataError, match=r"own\.toml: (models|pairs) must be TOML tables"):
         _read(tmp_path, text)
 
 
 def test_alone_is_true_or_false(tmp_path: Path) -> None:
-    """Another value is not left aside without a word."""
-    with pytest.raises(DataError, match="alone is 'yes'; it is true or false"):
+    """A value that is not a boolean is refused."""
+    with pytest.raises(DataError, match="alone is 'yes'; it must be true or false"):
         _read(tmp_path, 'alone = "yes"')
 
 
@@ -353,13 +346,17 @@ def test_alone_is_true_or_false(tmp_path: Path) -> None:
         ('"me/mine"', '""', "huggingface_id: String should have at least 1"),
         ('size = "1B"', 'size = ""', "size: String should have at least 1"),
         ('id = "code-mine"', 'id = "code mine [x]"', "id: String should match"),
-        ('experiment = "code"', 'experiment = "math"', "'mine' has no 'math' among what was added"),
+        (
+            'experiment = "code"',
+            'experiment = "math"',
+            "'mine' does not have 'math' in its added training",
+        ),
     ],
 )
 def test_names_and_experiments_are_checked(
     tmp_path: Path, before: str, after: str, message: str
 ) -> None:
-    """Keys and identifiers name files and cases, and a variant has what its experiment is about."""
+    """Keys and identifiers are valid names, and a variant has its experiment's training."""
     text = MODEL + PAIR
     assert before in text
     with pytest.raises(DataError, match=re.escape(message)):
@@ -367,10 +364,10 @@ def test_names_and_experiments_are_checked(
 
 
 def test_groups_are_the_connected_components() -> None:
-    """Two pairs are in one group exactly when a chain of shared models joins them."""
-    known = registry()
+    """Two pairs are in one group exactly if a chain of shared models connects them."""
+    models_registry = registry()
     neighbours = defaultdict(set)
-    for pair in known.pairs.values():
+    for pair in models_registry.pairs.values():
         neighbours[pair.base].add(pair.variant)
         neighbours[pair.variant].add(pair.base)
 
@@ -382,30 +379,30 @@ def test_groups_are_the_connected_components() -> None:
             front += fresh
         return frozenset(seen)
 
-    found = groups(known)
-    parts = {pair.id: reachable(pair.base) for pair in known.pairs.values()}
+    result = models_registry.pair_groups()
+    parts = {pair.id: reachable(pair.base) for pair in models_registry.pairs.values()}
     for (one, its), (other, others) in product(parts.items(), repeat=2):
-        assert (found[one] == found[other]) is (its == others)
-    assert max(Counter(found.values()).values()) >= 4
+        assert (result[one] == result[other]) is (its == others)
+    assert max(Counter(result.values()).values()) >= 4
 
 
 def test_a_pair_is_found_by_keys_and_identifiers() -> None:
     """Base and variant may be named by registry key or by identifier on the hub."""
-    known = registry()
-    wanted = known.pair("code-llama2-7b")
-    assert find_pair(known, "llama2-7b", "codellama-7b") is wanted
-    assert find_pair(known, "meta-llama/Llama-2-7b-hf", "codellama-7b") is wanted
-    assert find_pair(known, "codellama-7b", "llama2-7b") is None
-    assert find_pair(known, "x", "y") is None
+    models_registry = registry()
+    expected = models_registry.pair("code-llama2-7b")
+    assert models_registry.find_pair("llama2-7b", "codellama-7b") is expected
+    assert models_registry.find_pair("meta-llama/Llama-2-7b-hf", "codellama-7b") is expected
+    assert models_registry.find_pair("codellama-7b", "llama2-7b") is None
+    assert models_registry.find_pair("x", "y") is None
 
 
 def test_a_pair_is_found_by_an_alternative_of_the_same_row() -> None:
-    """One that names its row is the pair's model, one that names none is in no registered pair."""
-    wanted = registry().pair("alignment-gemma-7b")
-    assert find_pair(registry(), "gemma-7b", "google/gemma-1.1-7b-it") is wanted
+    """An alternative with the model's row is in its pair; one without a row is not."""
+    expected = registry().pair("alignment-gemma-7b")
+    assert registry().find_pair("gemma-7b", "google/gemma-1.1-7b-it") is expected
     other = Alternative(huggingface_id="me/other", note="another release")
     model = registry().model("gemma-7b-instruct").model_copy(update={"alternatives": (other,)})
-    known = registry().model_copy(
+    models_registry = registry().model_copy(
         update={"models": {**registry().models, "gemma-7b-instruct": model}}
     )
-    assert find_pair(known, "gemma-7b", "me/other") is None
+    assert models_registry.find_pair("gemma-7b", "me/other") is None

@@ -1,4 +1,4 @@
-"""From vocabulary entries to bytes, against the libraries that write such vocabularies."""
+"""Converting vocabulary entries to bytes, compared with the libraries that write them."""
 
 import json
 
@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from benchmark.errors import ModelError
-from benchmark.models.token_bytes import byte_level, sentencepiece, speller
+from benchmark.models.token_bytes import byte_level, sentencepiece, token_decoder
 
 ALPHABET = bytes_to_unicode()
 SPACE = "\u2581"
@@ -17,7 +17,7 @@ SPACE = "\u2581"
 
 @given(st.text())
 def test_byte_level_inverts_the_pre_tokenizer(text: str) -> None:
-    """What the tokenizers library writes text as is read back as the bytes of the text."""
+    """Text written by the tokenizers library is converted back to its bytes."""
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
     assert b"".join(byte_level(piece) for piece, _ in pieces) == text.encode()
 
@@ -25,7 +25,7 @@ def test_byte_level_inverts_the_pre_tokenizer(text: str) -> None:
 @given(st.binary())
 @example(bytes(range(256)))
 def test_byte_level_inverts_the_alphabet(content: bytes) -> None:
-    """Any bytes at all, also such as no text has, are read back from GPT-2's alphabet."""
+    """Any bytes, even invalid UTF-8, are converted back from GPT-2's alphabet."""
     assert byte_level("".join(ALPHABET[byte] for byte in content)) == content
 
 
@@ -39,7 +39,7 @@ def test_byte_level_reads_added_tokens_as_the_decoder_does(entry: str) -> None:
 
 
 def test_sentencepiece_byte() -> None:
-    """A byte entry is that byte, whether its digits are capitals or not."""
+    """A byte entry is that byte, with upper- or lower-case digits."""
     for byte in range(256):
         assert sentencepiece(f"<0x{byte:02X}>") == bytes([byte])
         assert sentencepiece(f"<0x{byte:02x}>") == bytes([byte])
@@ -53,7 +53,7 @@ def test_sentencepiece_reads_what_only_looks_like_a_byte_as_text(entry: str) -> 
 
 @given(st.lists(st.tuples(st.characters(codec="utf-8", exclude_characters=SPACE), st.booleans())))
 def test_sentencepiece_gives_back_text(characters: list[tuple[str, bool]]) -> None:
-    """Text whose characters are in part written as bytes is given back, as by the library."""
+    """Text with some characters written as bytes is decoded as by the library."""
     entries = []
     for character, as_bytes in characters:
         if as_bytes:
@@ -73,12 +73,12 @@ def test_sentencepiece_gives_back_text(characters: list[tuple[str, bool]]) -> No
     [(f"{SPACE}the", b" the"), (SPACE * 3, b"   "), (f"a{SPACE}b", b"a b"), ("the", b"the")],
 )
 def test_sentencepiece_space(entry: str, spelling: bytes) -> None:
-    """U+2581 is a space wherever it stands, and no other space is put in."""
+    """U+2581 is a space at any position, and no other space is added."""
     assert sentencepiece(entry) == spelling
 
 
 def _definition(decoder: decoders.Decoder | None) -> dict[str, object]:
-    """The ``tokenizer.json`` of a tokenizer with this decoder."""
+    """Return the ``tokenizer.json`` of a tokenizer with this decoder."""
     backend = Tokenizer(models.BPE())
     if decoder is not None:
         backend.decoder = decoder
@@ -95,7 +95,7 @@ def _definition(decoder: decoders.Decoder | None) -> dict[str, object]:
 )
 def test_byte_level_tokenizers_are_recognised(decoder: decoders.Decoder) -> None:
     """A byte-level decoder, alone or inside sequences, means a byte-level vocabulary."""
-    assert speller(_definition(decoder), "some-model") is byte_level
+    assert token_decoder(_definition(decoder), "some-model") is byte_level
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_byte_level_tokenizers_are_recognised(decoder: decoders.Decoder) -> None
 )
 def test_sentencepiece_tokenizers_are_recognised(decoder: decoders.Decoder) -> None:
     """The decoders of Llama, Mistral and Gemma mean a SentencePiece vocabulary."""
-    assert speller(_definition(decoder), "some-model") is sentencepiece
+    assert token_decoder(_definition(decoder), "some-model") is sentencepiece
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_sentencepiece_tokenizers_are_recognised(decoder: decoders.Decoder) -> N
     ],
 )
 def test_other_tokenizers_are_refused(decoder: decoders.Decoder | None, named: str) -> None:
-    """Another decoder, or none, is refused in one line with the model's and the decoder's name."""
+    """Another decoder, or a missing one, is refused with the names of model and decoder."""
     with pytest.raises(ModelError) as refused:
-        speller(_definition(decoder), "some-model")
+        token_decoder(_definition(decoder), "some-model")
     message = str(refused.value)
     assert message.startswith("some-model: ")
     assert f"its decoder is {named})" in message

@@ -1,4 +1,4 @@
-"""What the benchmark asks of a tokenizer that transformers has loaded."""
+"""The benchmark's view of a tokenizer that transformers has loaded."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, processors
 
 from benchmark.errors import ModelError
-from benchmark.models.tokenizer import TransformersTokenizer, spell_out
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 
 Create = Callable[..., TransformersTokenizer]
 
 
 def test_encode_adds_nothing(tiny_tokenizer: Create) -> None:
-    """Where the tokenizer itself would put BOS and EOS around a text, encode does not."""
+    """``encode`` adds no BOS and EOS, even if the tokenizer itself does."""
     tokenizer = tiny_tokenizer()
     plain = tokenizer.encode("Box 0")
     tokenizer.raw.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -32,7 +32,7 @@ def test_encode_recognises_special_tokens(tiny_tokenizer: Create) -> None:
 
 
 def test_special_tokens_have_no_spelling(tiny_tokenizer: Create) -> None:
-    """Every id is spelled but BOS, EOS and what else is special; other added tokens are text."""
+    """All ids except special tokens have bytes; other added tokens are text."""
     tokenizer = tiny_tokenizer()
     tokenizer.raw.add_tokens([AddedToken("<tool>", special=True), AddedToken("<text>")])
     tool, text = tokenizer.raw.convert_tokens_to_ids(["<tool>", "<text>"])
@@ -43,10 +43,10 @@ def test_special_tokens_have_no_spelling(tiny_tokenizer: Create) -> None:
 
 @given(content=st.binary(max_size=9))
 def test_spelled_out(content: bytes) -> None:
-    """Bytes come out as text, broken UTF-8 as replacement characters, unknown ids as nothing."""
+    """Bytes are decoded as UTF-8 with replacement characters; unknown ids are skipped."""
     token_bytes = {byte: bytes([byte]) for byte in range(256)}
     ids = [i for byte in content for i in (byte, 256)]
-    assert spell_out(token_bytes, ids) == content.decode("utf-8", errors="replace")
+    assert detokenize(token_bytes, ids) == content.decode("utf-8", errors="replace")
 
 
 def test_tokenizer_without_bos(tiny_tokenizer: Create) -> None:
@@ -60,10 +60,10 @@ def test_tokenizer_without_bos(tiny_tokenizer: Create) -> None:
 
 
 def test_tokenizer_without_a_backend() -> None:
-    """A tokenizer that has no tokenizer.json and cannot give one is refused by name."""
+    """A tokenizer without a tokenizer.json and without a backend is refused by name."""
 
     class Slow:
         """A tokenizer in Python, without a backend."""
 
-    with pytest.raises(ModelError, match=r"^slow: no tokenizer\.json"):
+    with pytest.raises(ModelError, match=r"^slow: it has no tokenizer\.json"):
         TransformersTokenizer(Slow(), "slow")

@@ -1,4 +1,4 @@
-"""Vocabularies in GGUF files: what is kept of reading one, and for how long."""
+"""Vocabularies in GGUF files, and the cache of converted ones."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ TEXT = "Statement: Box 0 contains the bag and the map, Box 1 contains nothing.\n
 
 @pytest.fixture
 def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
-    """The tokenizer that the file is written from."""
+    """The tokenizer from which the file is written."""
     return tiny_tokenizer()
 
 
@@ -49,7 +49,7 @@ def _refuse(*_: object) -> None:
 def test_a_file_is_read_once(
     folder: Path, tokenizer: TransformersTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first load and the next give the file's token_bytes, and ids as if read each time."""
+    """The first and the second load have the same bytes and ids as reading the file."""
     direct = vocabularies._read_gguf(folder, "gguf-bpe")
     first = load_vocabulary(folder, "gguf-bpe")
     monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
@@ -64,7 +64,7 @@ def test_a_file_is_read_once(
 
 
 def test_another_release_reads_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one release made of the file says nothing about another."""
+    """Another release of a library converts the file again."""
     load_vocabulary(folder, "gguf-bpe")
     monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
     monkeypatch.setattr(vocabularies, "version", lambda _: "99.0")
@@ -73,6 +73,6 @@ def test_another_release_reads_it_anew(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_unknown_kind_is_an_error(folder: Path) -> None:
-    """It is named, with the folder."""
-    with pytest.raises(ModelError, match="no vocabulary of kind 'tar'"):
+    """An unknown kind of vocabulary is refused by name."""
+    with pytest.raises(ModelError, match="unknown kind of vocabulary 'tar'"):
         load_vocabulary(folder, "tar")

@@ -1,4 +1,4 @@
-"""The digest of weights as they were loaded."""
+"""The digest of weights as loaded."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ Tiny = Callable[..., "PreTrainedModel"]
 
 
 def test_the_same_weights_have_the_same_digest(tiny_model: Tiny) -> None:
-    """Made again, weights have the digest they had; of another seed they have another."""
+    """Equal weights have equal digests; those of another seed have another digest."""
     digest = weights_digest(tiny_model("llama", 60, 1))
     assert digest == weights_digest(tiny_model("llama", 60, 1))
     assert digest != weights_digest(tiny_model("llama", 60, 1, seed=1))
 
 
 def test_one_value_is_noticed(tiny_model: Tiny) -> None:
-    """The least change of one value changes the digest, wherever it is."""
+    """The smallest possible change of one value changes the digest."""
     model = tiny_model("llama", 60, 1)
     digest = weights_digest(model)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_one_value_is_noticed(tiny_model: Tiny) -> None:
 
 
 def test_dtype_is_noticed(tiny_model: Tiny) -> None:
-    """Rounded weights are others."""
+    """Weights rounded to another dtype have another digest."""
     model = tiny_model("llama", 60, 1)
     assert weights_digest(model) != weights_digest(model.to(torch.bfloat16))
 

@@ -1,4 +1,4 @@
-"""Configurations of the registered models, of folders and of the hub, and sizes counted on meta."""
+"""Configurations of registered models, folders and the hub, and their counted sizes."""
 
 import csv
 from collections.abc import Callable
@@ -23,29 +23,29 @@ def _published() -> dict[str, int]:
 
 @pytest.mark.parametrize("key", registry().models)
 def test_every_registered_model_is_known(key: str) -> None:
-    """Its configuration is in the data, with the architecture that the registry says."""
+    """Every registered model has a configuration of its registered architecture."""
     model = registry().models[key]
-    for each in (model, *model.alternatives):
-        found = architectures().of(each.huggingface_id)
-        assert found is not None
-        assert found.model_type == model.architecture
+    for entry in (model, *model.alternatives):
+        result = architectures().of(entry.huggingface_id)
+        assert result is not None
+        assert result.model_type == model.architecture
 
 
 def test_every_architecture_has_a_published_count() -> None:
-    """No architecture goes without the check of its parameters."""
+    """Every architecture has a published number of parameters to compare with."""
     models = architectures().models
     assert {models[name] for name in _published()} == set(architectures().architectures)
 
 
 @pytest.mark.parametrize(("model", "parameters"), _published().items())
 def test_parameters_are_the_published_ones(model: str, parameters: int) -> None:
-    """Counted on the meta device, a model has exactly as many as its authors' weights."""
+    """The counted number of parameters is exactly the published one."""
     assert shape(configuration(model)).parameters == parameters
 
 
 @pytest.mark.parametrize("key", registry().models)
 def test_parameters_agree_with_the_name(key: str) -> None:
-    """The size in the registry is the number of parameters, as loosely as authors name it."""
+    """The size in the registry is approximately the number of parameters."""
     model = registry().models[key]
     named = float(model.size.removesuffix("B")) * 1e9
     counted = shape(configuration(model.huggingface_id)).parameters
@@ -56,16 +56,16 @@ def test_parameters_agree_with_the_name(key: str) -> None:
 def test_shape_of_a_folder_is_that_of_its_model(
     kind: str, tmp_path: Path, tiny_model: Callable[..., PreTrainedModel]
 ) -> None:
-    """The configuration of a local folder gives the parameters of the weights beside it."""
+    """The shape of a local folder has as many parameters as its weights."""
     model = tiny_model(kind, 100, 1)
     model.save_pretrained(tmp_path)
-    found = shape(configuration(str(tmp_path)))
-    assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
+    result = shape(configuration(str(tmp_path)))
+    assert result.parameters == sum(parameter.numel() for parameter in model.parameters())
     linear = [m for name, m in model.named_modules() if name.endswith("_proj")]
-    assert found.linear == sum(module.weight.numel() for module in linear)
-    assert found.linear_rows == sum(len(module.weight) for module in linear)
-    assert found.head == model.get_output_embeddings().weight.numel()
-    assert found.windows == ((8, 8) if kind == "mistral" else (None, None))
+    assert result.linear == sum(module.weight.numel() for module in linear)
+    assert result.linear_rows == sum(len(module.weight) for module in linear)
+    assert result.head == model.get_output_embeddings().weight.numel()
+    assert result.windows == ((8, 8) if kind == "mistral" else (None, None))
 
 
 def test_tied_embeddings_are_read_as_the_head() -> None:
@@ -78,15 +78,15 @@ def test_shape_of_a_family_with_other_names() -> None:
     """GPT-2's layers are not called linear, and its configuration names no intermediate size."""
     from transformers import GPT2Config
 
-    found = shape(GPT2Config())
-    assert (found.parameters, found.intermediate_size) == (124_439_808, 3072)
-    assert found.linear == 12 * (768 * 3 * 768 + 768 * 768 + 2 * 768 * 3072)
-    assert found.linear_rows == 12 * (3 * 768 + 768 + 3072 + 768)
+    result = shape(GPT2Config())
+    assert (result.parameters, result.intermediate_size) == (124_439_808, 3072)
+    assert result.linear == 12 * (768 * 3 * 768 + 768 * 768 + 2 * 768 * 3072)
+    assert result.linear_rows == 12 * (3 * 768 + 768 + 3072 + 768)
 
 
 @pytest.mark.parametrize("kind", ["mamba", "t5"])
 def test_what_cannot_be_counted_is_named(kind: str) -> None:
-    """A model without attention, or one that completes no text, is one line with its type."""
+    """A model without attention or without a language model head is refused by type."""
     from transformers import AutoConfig
 
     with pytest.raises(ModelError, match=f"model of type '{kind}' cannot be counted") as refused:
@@ -95,13 +95,13 @@ def test_what_cannot_be_counted_is_named(kind: str) -> None:
 
 
 def test_folder_without_configuration(tmp_path: Path) -> None:
-    """It is named."""
+    """A folder without a configuration is refused by name."""
     with pytest.raises(ModelError, match=r"no config\.json and no GGUF"):
         configuration(str(tmp_path))
 
 
 def test_broken_configuration(tmp_path: Path) -> None:
-    """One that is not JSON is refused in one line with the model's name."""
+    """A configuration that is not JSON is refused in one line with the model's name."""
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError) as refused:
         configuration(str(tmp_path))
@@ -110,7 +110,7 @@ def test_broken_configuration(tmp_path: Path) -> None:
 
 
 def test_unknown_model_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the hub does not answer, the message says what to do."""
+    """If the hub does not answer, the message says what to do."""
 
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
@@ -121,7 +121,7 @@ def test_unknown_model_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_registered_models_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is fetched for a model that is in the data."""
+    """The hub is not asked for a model that is in the data."""
 
     def unreachable(*_: object, **__: object) -> None:
         raise AssertionError("asked for files")
@@ -147,7 +147,7 @@ max_position_embeddings = 32
 
 
 def test_like_takes_over_the_rest() -> None:
-    """What is not said is as in the architecture named, through several steps."""
+    """``like`` takes missing fields from another architecture, transitively."""
     text = FACTS + (
         "[architectures.two]\nlike = 'one'\nvocab_size = 11\n"
         "[architectures.three]\nlike = 'two'\nhead_dim = 5\n[models]\n'a/b' = 'three'\n"
@@ -168,7 +168,7 @@ def test_like_takes_over_the_rest() -> None:
     ],
 )
 def test_wrong_data_is_refused(more: str, message: str) -> None:
-    """The entry that is wrong is named."""
+    """An invalid entry is named."""
     with pytest.raises(DataError) as refused:
         parse(FACTS + more, "x")
     assert str(refused.value).startswith(message)

@@ -1,4 +1,4 @@
-"""Forecast memory against what small models really allocate, and GPUs against trial."""
+"""Forecast memory compared with allocations of small models, and numbers of GPUs."""
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ from transformers import DynamicCache, PreTrainedModel
 from benchmark.errors import SettingError
 from benchmark.planning.architectures import configuration
 from benchmark.planning.memory import (
+    DecodingBatch,
     Memory,
-    Use,
     cache_bytes,
     gpus_needed,
     memory,
@@ -36,10 +36,10 @@ def _tensors(tree: object) -> list[torch.Tensor]:
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has none
-    """The most bytes of tensors alive at once that were made while it is on."""
+    """Record the peak of bytes of tensors created while the mode is active."""
 
     def __init__(self) -> None:
-        """Start from nothing."""
+        """Start with no tensors."""
         super().__init__()  # type: ignore[no-untyped-call]  # the same
         self.now = self.peak = 0
         self.seen: set[int] = set()
@@ -51,7 +51,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own c
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        """Run the operation and count what it made."""
+        """Run the operation and count its results."""
         before = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
@@ -75,7 +75,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own c
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", TYPES)
 def test_weights_are_as_large_as_allocated(tiny_model: Create, kind: str, dtype: str) -> None:
-    """The forecast is the bytes of the parameters of a model that is there."""
+    """The forecast equals the bytes of a real model's parameters."""
     model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
     storages = {p.untyped_storage().data_ptr(): p.untyped_storage() for p in model.parameters()}
     allocated = sum(storage.nbytes() for storage in storages.values())
@@ -84,7 +84,7 @@ def test_weights_are_as_large_as_allocated(tiny_model: Create, kind: str, dtype:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_weights_in_8_bit(tiny_model: Create, kind: str) -> None:
-    """Linear layers in the blocks take a byte a weight and four a row, the rest two an element."""
+    """In 8 bit, linear layers take one byte per weight and four per row, the rest two."""
     model = tiny_model(kind, 301, 1)
     expected = sum(
         p.numel() + 4 * len(p) if name.endswith("_proj.weight") else 2 * p.numel()
@@ -105,18 +105,18 @@ def test_cache_is_as_large_as_allocated(
     First after a prompt read at once, then after one token more.
     """
     model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
-    found, cache = shape(model.config), DynamicCache(config=model.config)
+    actual, cache = shape(model.config), DynamicCache(config=model.config)
 
     def allocated() -> int:
         tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
         return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
     model(torch.ones(3, length, dtype=torch.long), past_key_values=cache)
-    assert cache_bytes(found, dtype, 3, length, read_at_once=length) == allocated()
+    assert cache_bytes(actual, dtype, 3, length, read_at_once=length) == allocated()
     model(torch.ones(3, 1, dtype=torch.long), past_key_values=cache)
     # Of a window the last cut is a view too, of one position more.
-    more = allocated() - cache_bytes(found, dtype, 3, length + 1)
-    assert 0 <= more <= (cache_bytes(found, dtype, 3, 1) if kind == "mistral" else 0)
+    more = allocated() - cache_bytes(actual, dtype, 3, length + 1)
+    assert 0 <= more <= (cache_bytes(actual, dtype, 3, 1) if kind == "mistral" else 0)
 
 
 @torch.inference_mode()
@@ -126,12 +126,12 @@ def test_cache_is_as_large_as_allocated(
 def test_working_memory_covers_a_real_pass(
     tiny_model: Create, kind: str, tokens: int, dtype: str
 ) -> None:
-    """What a pass over the prompts holds at most, its cache aside, is forecast, not threefold.
+    """The forecast covers the peak of a pass over the prompts, and is below three times it.
 
     Weights and cache are counted apart; masks are as with padding on the left.
     """
     model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
-    found, rows = shape(model.config), 4
+    actual, rows = shape(model.config), 4
     ids = torch.ones(rows, tokens, dtype=torch.long)
     mask = torch.ones_like(ids)
     mask[0, :3] = 0
@@ -141,13 +141,13 @@ def test_working_memory_covers_a_real_pass(
             ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits
         logits[:, -1].to(torch.float32, copy=True).softmax(-1)
-    kept = cache_bytes(found, dtype, rows, tokens, read_at_once=tokens)
-    forecast = working_bytes(found, dtype, Use(rows, tokens, 0))
+    kept = cache_bytes(actual, dtype, rows, tokens, read_at_once=tokens)
+    forecast = working_bytes(actual, dtype, DecodingBatch(rows, tokens, 0))
     assert measured.peak - kept < forecast < 3 * measured.peak
 
 
 def test_peak_counts_what_lives_together() -> None:
-    """The instrument of the test above: freed tensors no longer count, views never do."""
+    """The recorder of the test above ignores freed tensors and views."""
     with Peak() as measured:
         one = torch.ones(100)
         two = one[:50] + 1
@@ -158,9 +158,9 @@ def test_peak_counts_what_lives_together() -> None:
 
 
 def test_llama_2_7b() -> None:
-    """The figures everybody knows: 13.5 GB in 16 bit, half a megabyte of cache a token."""
-    found = shape(configuration("meta-llama/Llama-2-7b-hf"))
-    needs = memory(found, "bfloat16", Use(1, 100, 28))
+    """Llama 2 7B takes 13.5 GB in 16 bit, and half a megabyte of cache per token."""
+    actual = shape(configuration("meta-llama/Llama-2-7b-hf"))
+    needs = memory(actual, "bfloat16", DecodingBatch(1, 100, 28))
     assert needs.weights == 2 * 6_738_415_616
     assert needs.cache == 128 * 524_288
     assert needs.total == needs.weights + needs.cache + needs.working
@@ -168,8 +168,8 @@ def test_llama_2_7b() -> None:
 
 
 def test_unknown_dtype() -> None:
-    """It is refused with those there are."""
-    with pytest.raises(SettingError, match="no dtype 'int3'; choose one of float32"):
+    """An unknown dtype is refused, and the message lists the known ones."""
+    with pytest.raises(SettingError, match="unknown dtype 'int3'; choose one of float32"):
         weight_bytes(shape(configuration("huggyllama/llama-7b")), "int3")
 
 
@@ -197,7 +197,7 @@ NOTHING = Assumptions(
 def test_gpus_by_hand(
     weights: int, cache: int, working: int, gpu: int, expected: int | None
 ) -> None:
-    """One where everything fits; else shares, each with working memory and up to a layer more."""
+    """One GPU if everything fits; else shares with working memory and one more layer."""
     needs = Memory(weights, cache, working, layers=18)
     assert gpus_needed(needs, gpu, NOTHING) == expected
 
@@ -214,7 +214,7 @@ def test_gpus_by_hand(
 def test_layers_really_fit(
     weights: int, cache: int, working: int, layers: int, gpu: int, context: int, loose: float
 ) -> None:
-    """Dealt out as evenly as whole layers allow, they fit on the GPUs named."""
+    """Layers that are distributed as evenly as possible fit on the forecast GPUs."""
     assumed = NOTHING.model_copy(update={"context_bytes": context, "fragmentation": loose})
     needs = Memory(weights, cache, working, layers)
     count = gpus_needed(needs, gpu, assumed)
@@ -228,7 +228,7 @@ def test_layers_really_fit(
 
 
 def test_the_loader_s_limit_of_weights_counts() -> None:
-    """Where weights may take only half of each GPU, more of them are needed."""
+    """More GPUs are needed if weights may take only half of each."""
     needs = Memory(weights=150, cache=0, working=0, layers=150)
     assert gpus_needed(needs, 100, NOTHING) == 2
     half = NOTHING.model_copy(update={"weights_share": 0.5})
@@ -238,15 +238,15 @@ def test_the_loader_s_limit_of_weights_counts() -> None:
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_more_rows_never_take_less(rows: int, tokens: int) -> None:
     """Cache and working memory grow with rows and tokens."""
-    found: ModelShape = shape_of_seven()
-    small, large = Use(rows, tokens, 10), Use(rows + 1, tokens + 1, 10)
-    assert memory(found, "bfloat16", small).total < memory(found, "bfloat16", large).total
-    wide = replace(found, windows=(None,) * found.layers)
-    assert cache_bytes(found, "bfloat16", rows, tokens) <= cache_bytes(
+    actual: ModelShape = shape_of_seven()
+    small, large = DecodingBatch(rows, tokens, 10), DecodingBatch(rows + 1, tokens + 1, 10)
+    assert memory(actual, "bfloat16", small).total < memory(actual, "bfloat16", large).total
+    wide = replace(actual, windows=(None,) * actual.layers)
+    assert cache_bytes(actual, "bfloat16", rows, tokens) <= cache_bytes(
         wide, "bfloat16", rows, tokens
     )
 
 
 def shape_of_seven() -> ModelShape:
-    """A small made-up shape with a window in one layer."""
+    """Return a small shape with a sliding window in one layer."""
     return ModelShape(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, (None, 50))

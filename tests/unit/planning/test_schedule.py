@@ -1,4 +1,4 @@
-"""The order of jobs on GPUs: what must hold of any, and examples."""
+"""The schedule of jobs on GPUs: properties and examples."""
 
 from itertools import combinations, pairwise
 
@@ -21,7 +21,7 @@ def _overlap(one: Slot, other: Slot) -> bool:
 
 @given(JOBS)
 def test_nothing_is_lost_and_no_gpu_is_lent_twice(jobs: list[Job]) -> None:
-    """Every job runs once, on as many GPUs as it takes, which nobody else has meanwhile."""
+    """Every job runs once, on GPUs that no other job uses at the same time."""
     slots = schedule(jobs, GPUS)
     assert sorted(slot.job.name for slot in slots) == sorted(job.name for job in jobs)
     for slot in slots:
@@ -33,7 +33,7 @@ def test_nothing_is_lost_and_no_gpu_is_lent_twice(jobs: list[Job]) -> None:
 
 @given(JOBS)
 def test_a_group_runs_in_its_order_without_a_gap(jobs: list[Job]) -> None:
-    """Jobs of a group follow each other as given, on the same GPUs."""
+    """The jobs of a group run in their given order on the same GPUs."""
     slots = {slot.job.name: slot for slot in schedule(jobs, GPUS)}
     for name in {job.group for job in jobs}:
         own = [slots[job.name] for job in jobs if job.group == name]
@@ -45,7 +45,7 @@ def test_a_group_runs_in_its_order_without_a_gap(jobs: list[Job]) -> None:
 
 @given(JOBS)
 def test_not_far_from_what_is_possible(jobs: list[Job]) -> None:
-    """Never longer than one after the other, never shorter than the work or the longest group."""
+    """The makespan is between the lower bounds and the sum of all jobs."""
     slots = schedule(jobs, GPUS)
     groups: dict[str, float] = {}
     for job in jobs:
@@ -56,7 +56,7 @@ def test_not_far_from_what_is_possible(jobs: list[Job]) -> None:
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(1, GPUS))
 def test_single_gpus_are_packed_longest_first(seconds: list[int], gpus: int) -> None:
-    """Groups on one GPU each go, longest first, where least is waiting."""
+    """Groups of one GPU start longest first on the GPU with the least work."""
     jobs = [Job(str(n), str(n), 1, s) for n, s in enumerate(seconds)]
     loads = [0] * gpus
     for one in sorted(seconds, reverse=True):
@@ -65,15 +65,15 @@ def test_single_gpus_are_packed_longest_first(seconds: list[int], gpus: int) -> 
 
 
 def test_large_ones_come_first() -> None:
-    """The wide group begins; the small ones fill what is left."""
+    """The widest group starts first, and smaller ones fill the remaining GPUs."""
     jobs = [
         Job("small", "s", 1, 5),
         Job("wide", "w", 2, 10),
         Job("long", "l", 1, 9),
         Job("beside wide", "w", 1, 1),
     ]
-    found = {slot.job.name: (slot.start, slot.gpus) for slot in schedule(jobs, 3)}
-    assert found == {
+    result = {slot.job.name: (slot.start, slot.gpus) for slot in schedule(jobs, 3)}
+    assert result == {
         "wide": (0, (0, 1)),
         "beside wide": (10, (0,)),
         "long": (0, (2,)),
@@ -82,7 +82,7 @@ def test_large_ones_come_first() -> None:
 
 
 def test_a_job_that_does_not_fit() -> None:
-    """It is refused rather than left out."""
+    """A job with more GPUs than the machine is an error."""
     with pytest.raises(ValueError, match="does not fit on 2 GPUs"):
         schedule([Job("a", "a", 3, 1)], 2)
 

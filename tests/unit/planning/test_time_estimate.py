@@ -1,11 +1,11 @@
-"""The roofline against figures worked out by hand, and what must hold of any."""
+"""The roofline compared with figures by hand, and its properties."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.planning.architectures import configuration
-from benchmark.planning.planning import Assumptions, Drafted, Flops, GpuSpec, Workload
+from benchmark.planning.planning import Assumptions, DraftingCost, Flops, GpuSpec, Workload
 from benchmark.planning.shape import ModelShape, shape
 from benchmark.planning.time_estimate import (
     Decoding,
@@ -58,8 +58,8 @@ WORK = Workload(
     answer_tokens_of_batch=7,
     shared_tokens=4,
     drafted=(
-        Drafted(batch_size=2, passes=0.5, tokens=12, scored=3),
-        Drafted(batch_size=4, passes=0.25, tokens=11, scored=3),
+        DraftingCost(batch_size=2, passes=0.5, tokens=12, scored=3),
+        DraftingCost(batch_size=4, passes=0.25, tokens=11, scored=3),
     ),
 )
 MEMORY_BOUND, COMPUTE_BOUND = _gpu(1.0, 1e12), _gpu(1e12, 1.0)
@@ -76,36 +76,36 @@ ONE = PassCost(rows=3, tokens=1, scored=1, length=8)
     ],
 )
 def test_bytes_of_a_pass(dtype: str, expected: float) -> None:
-    """At a byte a second a pass takes as many seconds as it reads bytes."""
+    """With one byte per second a pass takes as many seconds as it reads bytes."""
     assert pass_seconds(SMALL, dtype, MEMORY_BOUND, ONE) == expected
 
 
 @pytest.mark.parametrize(("dtype", "rate"), [("bfloat16", 1), ("8bit", 1), ("float32", 1 / 4)])
 def test_operations_of_a_pass(dtype: str, rate: float) -> None:
-    """At an operation a second a pass takes two a product."""
+    """With one operation per second a pass takes two seconds per product."""
     products = 3 * (1000 + 100 + 2 * (2 * 2 * 5 * 7.5))  # linear, head, scores and mixing
     assert pass_seconds(SMALL, dtype, COMPUTE_BOUND, ONE) == pytest.approx(2 * products / rate)
 
 
 def test_attention_counts_the_pairs_of_positions() -> None:
-    """Over a whole prompt each position sees those up to itself, half a position counted off."""
+    """In a complete prompt each position attends to itself and all earlier ones."""
     length = 40
-    whole = PassCost(rows=1, tokens=length, scored=0, length=length)
+    complete = PassCost(rows=1, tokens=length, scored=0, length=length)
     seen = sum(position + 0.5 for position in range(length))
     products = length * 1000 + 2 * 2 * 2 * 5 * seen
-    assert pass_seconds(SMALL, "bfloat16", COMPUTE_BOUND, whole) == pytest.approx(2 * products)
+    assert pass_seconds(SMALL, "bfloat16", COMPUTE_BOUND, complete) == pytest.approx(2 * products)
 
 
 def test_llama_on_an_h100() -> None:
-    """One token of Llama 2 7B takes what reading its 13.2 GB takes: 3.9 ms."""
-    found = shape(configuration("meta-llama/Llama-2-7b-hf"))
+    """One token of Llama 2 7B takes the time of reading its 13.2 GB: 3.9 ms."""
+    result = shape(configuration("meta-llama/Llama-2-7b-hf"))
     gpu = _gpu(3.35e12, 989e12)
-    seconds = pass_seconds(found, "bfloat16", gpu, PassCost(1, 1, 1, 1))
+    seconds = pass_seconds(result, "bfloat16", gpu, PassCost(1, 1, 1, 1))
     assert seconds == pytest.approx(13.21e9 / 3.35e12, rel=0.001)
 
 
 def _naive(how: Decoding, states: int, gpu: GpuSpec, least: float) -> float:
-    """The passes of every batch, added up one by one."""
+    """Sum the passes of every batch one by one."""
     batches = -(-states // how.batch_size)
     rows = -(-states // batches)
     tokens = how.tokens_per_state / how.passes_per_state
@@ -131,17 +131,17 @@ def _naive(how: Decoding, states: int, gpu: GpuSpec, least: float) -> float:
 def test_decoding_adds_up_passes(
     states: int, batch_size: int, passes: int, tokens: int, least: float, gpu: GpuSpec
 ) -> None:
-    """The time is the sum over all passes, each at least as long as launching its layers."""
+    """The expected time sums all passes, each at least as long as launching its layers."""
     how = Decoding(batch_size, 20, tokens, passes)
     assumed = ASSUMED.model_copy(update={"seconds_a_layer": least})
-    found = decoding_seconds(SMALL, "bfloat16", gpu, states, how, assumed)
-    assert found.about == pytest.approx(_naive(how, states, gpu, least))
-    assert found.at_least == pytest.approx(_naive(how, states, gpu, 0))
-    assert found.at_least <= found.about * (1 + 1e-12)
+    result = decoding_seconds(SMALL, "bfloat16", gpu, states, how, assumed)
+    assert result.expected == pytest.approx(_naive(how, states, gpu, least))
+    assert result.at_least == pytest.approx(_naive(how, states, gpu, 0))
+    assert result.at_least <= result.expected * (1 + 1e-12)
 
 
 def test_fewer_passes_save_reading_the_weights() -> None:
-    """Where memory decides, half the passes for the same tokens take about half the time."""
+    """If memory is the bottleneck, half the passes take about half the time."""
     plain = Decoding(1, 1, 80, 80)
     drafted = Decoding(1, 1, 80, 40)
     slow, fast = (
@@ -152,13 +152,13 @@ def test_fewer_passes_save_reading_the_weights() -> None:
 
 
 def test_a_batch_waits_for_its_longest() -> None:
-    """Alone a state takes the mean, in a batch what the longest of it takes."""
+    """A single state takes the mean length, a batch that of its longest state."""
     assert plain_decoding(WORK, 1) == Decoding(1, 10, 5, 5)
     assert plain_decoding(WORK, 4) == Decoding(4, 12, 7, 7)
 
 
 def test_a_smaller_batch_than_measured_takes_the_smallest() -> None:
-    """Between two measured batches the lower counts, which is the slower."""
+    """Between two measured batch sizes the smaller, slower one is used."""
     sizes = [WORK.with_drafts(batch).batch_size for batch in (1, 2, 3, 4, 9)]
     assert sizes == [2, 2, 2, 4, 4]
 
@@ -175,16 +175,16 @@ def test_a_smaller_batch_than_measured_takes_the_smallest() -> None:
     ],
 )
 def test_drafted_decoding_by_hand(gpu: GpuSpec, expected: float) -> None:
-    """What prompts share is read and kept once, and a pass has several tokens of each row."""
-    found = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), ASSUMED)
-    assert found.at_least == pytest.approx(expected)
-    assert found.about == pytest.approx(expected)
+    """The common beginning is read and cached once, and a pass has several tokens per row."""
+    result = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), ASSUMED)
+    assert result.at_least == pytest.approx(expected)
+    assert result.expected == pytest.approx(expected)
     slow = ASSUMED.model_copy(update={"seconds_a_layer": 1e9})
     launching = drafted_seconds(SMALL, "bfloat16", gpu, WORK, WORK.with_drafts(2), slow)
-    assert launching.about == pytest.approx((1 + 4.5) * 2e9)
+    assert launching.expected == pytest.approx((1 + 4.5) * 2e9)
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 5200), ("bfloat16", 2600), ("8bit", 2600)])
 def test_loading_reads_the_files(dtype: str, size: int) -> None:
-    """What 8 bit makes smaller lies in 16 bit on the disk."""
+    """Weights for 8 bit are stored in 16 bit on the disk."""
     assert loading_seconds(SMALL, dtype, ASSUMED) == size / 100

@@ -1,4 +1,4 @@
-"""The two formats of the prompt, byte by byte, and how a prompt begins."""
+"""The two formats of the prompt, byte by byte, and the BOS before it."""
 
 import json
 import tomllib
@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.tokenizer import TemplateRefusalError, Tokenizer, TransformersTokenizer
+from benchmark.models.tokenizer import ChatTemplateError, Tokenizer, TransformersTokenizer
 from benchmark.prompts.rendering import (
     Demonstrations,
     chat,
@@ -52,7 +52,7 @@ Fake = Callable[..., Tokenizer]
 
 
 def _text(messages: Sequence[dict[str, str]]) -> str:
-    """What the template ``TURNS`` makes of the messages."""
+    """Return the messages as the template ``TURNS`` renders them."""
     return "".join(f"<{turn['role']}>{turn['content']}</>" for turn in messages)
 
 
@@ -66,7 +66,7 @@ def test_completion() -> None:
 
 
 def test_completion_of_table_2() -> None:
-    """As Table 2 prints it, one line break more comes at the end."""
+    """The variant of Table 2 ends with one more line break."""
     assert completion(DESCRIPTION, "table2") == COMPLETION + "\n"
 
 
@@ -81,17 +81,17 @@ def test_every_variant_asks_the_query_last(name: str) -> None:
 
 
 def test_chat() -> None:
-    """The chat prompt is Table 5's; the instruction is a user turn that is answered ``Okay.``."""
+    """The chat prompt is Table 5's, with a user's instruction that is answered ``Okay.``."""
     assert [asdict(turn) for turn in chat(DESCRIPTION)] == CHAT
 
 
 def test_chat_with_a_system_message() -> None:
-    """For models called Llama the instruction is the system message."""
+    """With the system role the instruction is a system message."""
     assert [asdict(turn) for turn in chat(DESCRIPTION, "system")] == CHAT_WITH_SYSTEM
 
 
 def test_demonstrations_can_be_given() -> None:
-    """Both formats have the instruction and the examples that they are given, in their order."""
+    """Both formats have the given instruction and examples, in order."""
     given = Demonstrations("Do it.", "Yes.", (("A.", "B."), ("C.", "D.")))
     assert completion("E.", demonstrations=given) == (
         "Do it.\n\nDescription: A.\nStatement: B.\n\nDescription: C.\nStatement: D.\n\n"
@@ -108,7 +108,7 @@ def test_demonstrations_can_be_given() -> None:
 
 
 def test_demonstrations_are_the_papers_by_default() -> None:
-    """Those of the first task; another task has its own examples, under the same instruction."""
+    """The default is the first task; another task may have its own examples only."""
     paper, other = demonstrations("boxes"), demonstrations("move-contents")
     assert demonstrations() == paper
     assert completion(DESCRIPTION, demonstrations=paper) == COMPLETION
@@ -119,7 +119,7 @@ def test_demonstrations_are_the_papers_by_default() -> None:
 
 @pytest.mark.parametrize("role", ["system", "user"])
 def test_chat_takes_turns(role: Role) -> None:
-    """After a system message user and assistant alternate, and the user speaks last."""
+    """User and assistant alternate after a system message, and the last turn is the user's."""
     roles = [turn.role for turn in chat(DESCRIPTION, role)]
     if role == "system":
         assert roles.pop(0) == "system"
@@ -129,7 +129,7 @@ def test_chat_takes_turns(role: Role) -> None:
 
 @pytest.mark.parametrize("family", TEMPLATES)
 def test_golden_chat(tiny_tokenizer: TinyTokenizer, family: str) -> None:
-    """The whole prompt of each family that the paper prompts as a chat, byte for byte."""
+    """The complete prompt of each family that the paper prompts as a chat."""
     given = TEMPLATES[family]
     tokenizer = tiny_tokenizer(chat_template=given["template"])
     tokenizer.raw.bos_token, tokenizer.raw.eos_token = given["bos"], given["eos"]
@@ -151,14 +151,14 @@ def test_prompt_to_complete(fake_tokenizer: Fake) -> None:
 
 @pytest.mark.parametrize("names", [{"bos_id": None}, {"adds_bos": False}])
 def test_prompt_where_no_bos_is_added(fake_tokenizer: Fake, names: dict[str, Any]) -> None:
-    """Where the tokenizer has no BOS, or names one and never adds it, there is none."""
+    """A prompt has no BOS if the tokenizer has none or never adds it."""
     rendered = prompt(fake_tokenizer(**names), DESCRIPTION, AS_COMPLETION)
     assert rendered.token_ids == tuple(COMPLETION.encode())
 
 
 @pytest.mark.parametrize("written", ["", "<s>", "<s><s>"])
 def test_chat_prompt_has_one_bos(fake_tokenizer: Fake, written: str) -> None:
-    """Whether the template writes no BOS, one or two, the ids begin with one."""
+    """The ids begin with one BOS if the template writes none, one or two."""
 
     def template(messages: Sequence[Message]) -> str:
         return written + _text([asdict(turn) for turn in messages])
@@ -208,7 +208,7 @@ TEXT = (100, 101)
 def test_leading_bos(
     fake_tokenizer: Fake, *, adds: bool, bos: Bos, repeated: bool, text: str, leading: int
 ) -> None:
-    """How many BOS come before the text, for each tokenizer, setting and template."""
+    """The number of leading BOS, for each tokenizer, setting and template."""
     tokenizer = fake_tokenizer(adds_bos=adds)
     ids = prompt_ids(tokenizer, text, PromptSettings(bos=bos, repeated_bos=repeated))
     assert ids == (*[tokenizer.bos_id] * leading, *TEXT)
@@ -232,17 +232,17 @@ def test_turns_keep_their_own_bos(fake_tokenizer: Fake) -> None:
 def test_template_with_a_system_role(
     tiny_tokenizer: TinyTokenizer, settings: PromptSettings, messages: list[dict[str, str]]
 ) -> None:
-    """The setting decides on a system message, not whether the template takes one."""
+    """The setting decides whether the chat has a system message."""
     rendered = prompt(tiny_tokenizer(chat_template=TURNS), DESCRIPTION, settings)
     assert rendered.text == _text(messages)
 
 
 @pytest.mark.parametrize("template", [REFUSES_SYSTEM, DROPS_SYSTEM])
 def test_template_without_a_system_role(tiny_tokenizer: TinyTokenizer, template: str) -> None:
-    """One that refuses the system message, or drops it unsaid, is asked in a user turn."""
+    """A template that refuses or drops the system message needs the user role."""
     tokenizer = tiny_tokenizer(chat_template=template)
     assert prompt(tokenizer, DESCRIPTION, AS_CHAT).text == _text(CHAT)
-    with pytest.raises(ModelError, match="ask with --instruction-role user"):
+    with pytest.raises(ModelError, match="use --instruction-role user"):
         prompt(tokenizer, DESCRIPTION, AS_SYSTEM_CHAT)
 
 
@@ -253,19 +253,19 @@ def test_template_that_takes_nothing(
     tiny_tokenizer: TinyTokenizer, template: str, reason: str
 ) -> None:
     """A template that refuses the chat fails with the model's name and its own reason."""
-    with pytest.raises(TemplateRefusalError, match=f"^tiny: chat template: .*{reason}"):
+    with pytest.raises(ChatTemplateError, match=f"^tiny: chat template: .*{reason}"):
         prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
 
 
 def test_template_asks_for_the_answer(tiny_tokenizer: TinyTokenizer) -> None:
-    """The template is told to end where the assistant's answer begins."""
+    """The template gets ``add_generation_prompt``."""
     template = TURNS + "{% if add_generation_prompt %}<assistant>{% endif %}"
     rendered = prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
     assert rendered.text == _text(CHAT) + "<assistant>"
 
 
 def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
-    """Without a template a chat prompt is refused with the format to use; completion works."""
+    """Without a template only a completion prompt is possible."""
     tokenizer = tiny_tokenizer(chat_template=None)
     with pytest.raises(
         ModelError, match=r"^tiny: no chat template; use --prompt-format completion"
@@ -277,18 +277,21 @@ def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (("poem", "authors", "user", "auto"), "no prompt format 'poem'; choose one of completion"),
+        (
+            ("poem", "authors", "user", "auto"),
+            "unknown prompt format 'poem'; choose one of completion",
+        ),
         (
             ("completion", "table3", "user", "auto"),
-            "no prompt variant 'table3'; .* authors, table2",
+            "unknown prompt variant 'table3'; .* authors, table2",
         ),
         (("chat", "table2", "user", "auto"), "--prompt-variant table2 is a wording of completions"),
-        (("chat", "authors", "tool", "auto"), "no instruction role 'tool'; .* system, user"),
-        (("chat", "authors", "user", "twice"), "no bos 'twice'; .* auto, always, never"),
+        (("chat", "authors", "tool", "auto"), "unknown instruction role 'tool'; .* system, user"),
+        (("chat", "authors", "user", "twice"), "unknown bos 'twice'; .* auto, always, never"),
     ],
 )
 def test_unknown_settings(given: tuple[str, str, str, str], reason: str) -> None:
-    """A setting that does not exist is refused with those that do."""
+    """The error for an unknown setting lists the known ones."""
     with pytest.raises(SettingError, match=reason):
         PromptSettings.checked(*given)
     assert PromptSettings.checked("completion", "authors", "user", "auto") == AS_COMPLETION
@@ -301,7 +304,7 @@ def test_unknown_settings(given: tuple[str, str, str, str], reason: str) -> None
 @example(ids=(), bos_id=0)
 @example(ids=(0, 0, 1, 0), bos_id=0)
 def test_one_bos_leads(ids: tuple[int, ...], bos_id: int) -> None:
-    """There is exactly one leading BOS, and after it the ids as they were."""
+    """The result has exactly one leading BOS, followed by the other ids."""
     first, *rest = with_one_bos(ids, bos_id)
     assert first == bos_id
     assert rest[:1] != [bos_id]
@@ -311,12 +314,12 @@ def test_one_bos_leads(ids: tuple[int, ...], bos_id: int) -> None:
 
 @given(ids=IDS, bos_id=st.integers(0, 4))
 def test_one_bos_is_idempotent(ids: tuple[int, ...], bos_id: int) -> None:
-    """Asking twice changes nothing more."""
+    """Applying the function twice has no further effect."""
     once = with_one_bos(ids, bos_id)
     assert with_one_bos(once, bos_id) == once
 
 
 @given(ids=IDS)
 def test_no_bos_without_one(ids: tuple[int, ...]) -> None:
-    """A model without BOS gets the ids as they are."""
+    """Without a BOS the ids are unchanged."""
     assert with_one_bos(ids, None) == ids

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from benchmark.models.registry import Alternative, RegisteredModel, Registry, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Alternative, RegisteredModel, Registry
 from benchmark.runs.requests import RunRequest, registered
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -64,7 +64,7 @@ def test_what_is_no_setting(values: dict[str, object], message: str) -> None:
 
 def test_an_unknown_task() -> None:
     """It is refused with those that there are."""
-    with pytest.raises(SettingError, match="no task 'chess'; choose one of boxes"):
+    with pytest.raises(SettingError, match="unknown task 'chess'; choose one of boxes"):
         data_request_of({"task": "chess"})
 
 

@@ -1,4 +1,4 @@
-"""Outcomes in documents: there and back, and what is refused."""
+"""Outcomes in documents: round trip and errors."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ OUTCOMES = st.lists(
 
 @given(outcomes=OUTCOMES)
 def test_outcomes_survive_the_way_through_a_document(outcomes: list[Outcome]) -> None:
-    """What was written is read, for any numops up to 35."""
+    """Written outcomes are read back, for any numops up to 35."""
     assert read_outcomes(outcomes_as_json(outcomes)) == outcomes
 
 
@@ -41,7 +41,7 @@ def test_outcomes_survive_the_way_through_a_document(outcomes: list[Outcome]) ->
     ],
 )
 def test_a_damaged_document_is_named(change: dict[str, Any]) -> None:
-    """Fields that are missing, of other lengths or of other characters are an error."""
+    """Missing fields, different lengths and invalid characters are an error."""
     document = {"sequences": [1], "numops": ["012"], "outcomes": ["010"], **change}
     with pytest.raises(DataError, match=r"^here: sequences, numops and outcomes"):
         read_outcomes(document, "here")

@@ -1,4 +1,4 @@
-"""From texts to outcomes, against gold and against an independent reading of the rules."""
+"""Scoring texts, compared with gold and with an independent implementation of the rules."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def _state(gold: Sequence[Sequence[str]]) -> State:
 
 
 def _naive(content: Sequence[str], gold: Sequence[str]) -> bool:
-    """The rules of the protocol, read word by word on the words after ``contains``."""
+    """Apply the rules of the protocol naively to the words after ``contains``."""
     if list(content) == ["nothing"]:
         return not gold
     items: list[list[str]] = [[]]
@@ -53,7 +53,7 @@ def _naive(content: Sequence[str], gold: Sequence[str]) -> bool:
 def test_constrained_answers_are_scored_word_by_word(
     gold: list[list[str]], contents: list[list[str]]
 ) -> None:
-    """On any text of the answer expression the scorer agrees with a naive reading of words."""
+    """The scorer agrees with the naive one on any text of the answer expression."""
     clauses = ", ".join(
         f"Box {box} contains{''.join(f' {word}' for word in words)}"
         for box, words in enumerate(contents)
@@ -93,7 +93,7 @@ def test_counts_by_numops() -> None:
 
 
 def test_no_outcomes_are_no_counts() -> None:
-    """Nothing scored is nothing of nothing."""
+    """Without outcomes all counts are zero."""
     nothing: Callable[[], list[Outcome]] = list
     assert count(nothing()).overall == Tally(0, 0)
 
@@ -138,7 +138,7 @@ def test_exact_is_the_gold_string(gold: list[list[str]], data: st.DataObject) ->
 
 @given(st.text(max_size=80) | st.lists(CONTENT, max_size=8).map(str), GOLD)
 def test_exact_is_never_kinder(text: str, gold: list[list[str]]) -> None:
-    """What is right by ``exact`` is right by ``set``, whatever the text."""
+    """A query that is right by ``exact`` is right by ``set``, for any text."""
     answer, state = parse_answer(text, BOXES), _state(gold)
     strict, lenient = score(answer, state, "exact").correct, score(answer, state).correct
     assert all(loose for tight, loose in zip(strict, lenient, strict=True) if tight)

@@ -1,4 +1,4 @@
-"""What a text says each box contains."""
+"""Parsing what a text says about each box."""
 
 import json
 from pathlib import Path
@@ -41,22 +41,22 @@ def _statement(world: list[list[str]]) -> str:
 
 @pytest.mark.parametrize("case", CONTENTS, ids=[case["case"] for case in CONTENTS])
 def test_content_of_a_box(case: dict[str, Any]) -> None:
-    """A box's content is the gold set or it is not, whatever box it is and whatever follows."""
+    """The case holds for every box and for every continuation of the text."""
     for box in range(BOXES):
         texts = [" the x"] * BOXES
         texts[box] = case["content"]
         clauses = ", ".join(f"Box {k} contains{text}" for k, text in enumerate(texts))
         answer = parse_answer(f"Statement: {clauses}.", BOXES)
         assert (answer.contents[box] == frozenset(case["gold"])) is case["set"]
-        wanted = " and ".join(f"the {name}" for name in case["gold"]) or "nothing"
-        assert (answer.verbatim[box] == wanted) is case["exact"]
+        requested = " and ".join(f"the {name}" for name in case["gold"]) or "nothing"
+        assert (answer.verbatim[box] == requested) is case["exact"]
         others = [contents for k, contents in enumerate(answer.contents) if k != box]
         assert others == [frozenset({"x"})] * (BOXES - 1)
 
 
 @pytest.mark.parametrize("case", TEXTS, ids=[case["case"] for case in TEXTS])
 def test_contents_of_a_text(case: dict[str, Any]) -> None:
-    """A whole text gives these contents by box, null where it gives none."""
+    """A complete text is parsed to these contents by box, null for a missing answer."""
     expected = tuple(None if names is None else frozenset(names) for names in case["contents"])
     answer = parse_answer(case["text"], BOXES)
     assert answer.contents == expected
@@ -81,7 +81,7 @@ def test_long_runs_are_read_in_no_time(filler: str) -> None:
 
 @given(WORLDS, st.randoms(use_true_random=False))
 def test_order_and_repetition_do_not_matter(world: list[frozenset[str]], random: Random) -> None:
-    """A statement gives its sets, in whatever order and however often objects are named."""
+    """A statement is parsed to its sets, for any order and repetition of objects."""
     named = []
     for objects in world:
         names = sorted(objects) + [name for name in sorted(objects) if random.random() < 0.5]
@@ -92,7 +92,7 @@ def test_order_and_repetition_do_not_matter(world: list[frozenset[str]], random:
 
 @given(FRAGMENTS)
 def test_an_answer_written_out_reads_as_itself(text: str) -> None:
-    """Parsing is idempotent: what was understood, said again, is understood the same."""
+    """Parsing is idempotent: parsed contents, written again, are parsed to the same."""
     first = parse_answer(text, BOXES).contents
     clean = [
         None if names is None or any(not _plain(name) for name in names) else names

@@ -179,9 +179,9 @@ PASSES = """
 import ctypes, torch
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_backends import _one_dnn_backend
-from benchmark.models.hardware import keep_few_kernels
+from benchmark.models.hardware import limit_kernel_caches
 
-keep_few_kernels()
+limit_kernel_caches()
 class Heap(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
 

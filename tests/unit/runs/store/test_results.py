@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.hypotheses.results import NONTRIVIAL, EvaluationSetting
-from benchmark.models.registry import Alternative, registry
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Alternative
 from benchmark.records import Outcome, Tally
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.runs import read_runs
@@ -196,15 +197,15 @@ BY_NUMOPS: dict[str, Any] = summarize(OUTCOMES).as_json()
         ({"baseline": {"by_numops": {"0": "much"}}}, "baseline of numops '0'"),
         ({"baseline": {"by_numops": {"0": 101}}}, "baseline of numops '0'"),
         ({"baseline": {**CHANCE, "set": 4}}, r"no baseline\.set\.by_numops"),
-        ({"outcomes": ["1"]}, "do not fit together"),
-        ({"exact": 4}, "do not fit together"),
-        ({"exact": {"outcomes": ["1"]}}, "do not fit together"),
+        ({"outcomes": ["1"]}, "are inconsistent"),
+        ({"exact": 4}, "are inconsistent"),
+        ({"exact": {"outcomes": ["1"]}}, "are inconsistent"),
         ({"exact": {"outcomes": ["1011001", "1111111"]}}, r"no exact\.by_numops"),
         (
             {"exact": {"outcomes": ["0000000", "1111111"], "by_numops": BY_NUMOPS["by_numops"]}},
             "does not count its outcomes",
         ),
-        ({"sequences": None}, "do not fit together"),
+        ({"sequences": None}, "are inconsistent"),
     ],
 )
 def test_a_malformed_result_is_named(

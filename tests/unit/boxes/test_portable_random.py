@@ -1,7 +1,7 @@
-"""Draws are fair, and the same on every platform, Python and NumPy.
+"""Draws are fair, and the same on every platform and with every release of Python and NumPy.
 
-The statistical tests have fixed seeds and the level 1e-4: a fair ``Draws`` with another stream
-fails each of them once in 10,000.
+The statistical tests have fixed seeds and the level 1e-4: a fair generator with another stream
+fails each of them once in 10,000 times.
 """
 
 from collections import Counter
@@ -16,23 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, poisson
 
-from benchmark.boxes.draws import Draws
+from benchmark.boxes.portable_random import PortableRandom
 from benchmark.errors import SettingError
 
 LEVEL = 1e-4
 WORD = 2**64
 
 
-def draws(seed: int) -> Draws:
-    """Draws from a fresh generator."""
-    return Draws(np.random.Generator(np.random.PCG64(seed)))
+def draws(seed: int) -> PortableRandom:
+    """PortableRandom from a fresh generator."""
+    return PortableRandom(np.random.Generator(np.random.PCG64(seed)))
 
 
-def draws_of(*words: int) -> Draws:
-    """Draws from just these raw words, for what happens at the edges."""
+def draws_of(*words: int) -> PortableRandom:
+    """PortableRandom from just these raw words, for what happens at the edges."""
     raw = np.array(words, dtype=np.uint64)
     fake = SimpleNamespace(bit_generator=SimpleNamespace(random_raw=lambda size: raw))
-    return Draws(cast("np.random.Generator", fake))
+    return PortableRandom(cast("np.random.Generator", fake))
 
 
 def uniform_p_value(drawn: Iterable[Hashable], every: Iterable[Hashable]) -> float:
@@ -95,7 +95,7 @@ def test_poisson_steps_where_the_distribution_does(mean: int, count: int) -> Non
 
 
 def test_poisson_of_the_outermost_words() -> None:
-    """The least word gives 0; the greatest one a finite count, in the last 2^-64."""
+    """The smallest word gives 0, the largest one a finite count."""
     assert draws_of(0).poisson(2) == 0
     assert 20 <= draws_of(WORD - 1).poisson(2) <= 30
 
@@ -108,7 +108,7 @@ def test_choice_is_uniform() -> None:
 
 @given(items=st.lists(st.integers(), max_size=30, unique=True), data=st.data())
 def test_sample_is_without_replacement(items: list[int], data: st.DataObject) -> None:
-    """A sample has the size asked for, only given items, none twice, and leaves them alone."""
+    """A sample has the given size, only given items, none twice, and does not modify them."""
     size = data.draw(st.integers(0, len(items)))
     before = list(items)
     sample = draws(data.draw(st.integers(0, 2**32))).sample(items, size)
@@ -148,7 +148,7 @@ def test_subset_of_one_item_is_that_item() -> None:
 
 
 def test_stream_is_pinned() -> None:
-    """The draws of a fixed seed are these, whatever the platform, Python and NumPy."""
+    """The draws of a fixed seed are the same on every platform."""
     source = draws(20240711)
     assert [source.below(1000) for _ in range(12)] == [
         *(775, 413, 297, 952, 14, 519),
@@ -205,6 +205,6 @@ def test_stream_is_pinned_beyond_the_first_block() -> None:
 
 
 def test_words_of_32_bits_are_refused() -> None:
-    """A bit generator with shorter words would make every draw wrong without a word."""
+    """A bit generator with shorter words, whose draws would be wrong, is refused."""
     with pytest.raises(SettingError, match="MT19937"):
-        Draws(np.random.Generator(np.random.MT19937(0)))
+        PortableRandom(np.random.Generator(np.random.MT19937(0)))
