@@ -1,4 +1,4 @@
-"""Which pair stands in which panel of which figure."""
+"""The figures of a report: the pairs in their panels, and the names of their curves."""
 
 import tomllib
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from importlib.resources import files
 from benchmark.models.validation import Entry
 from benchmark.report.data import PairView
 
-_ACROSS = 5
-"""Panels in a row of a figure of one's own pairs."""
+_COLUMNS = 5
+"""Panels per row in the figure of other pairs."""
 
 
-class PanelLayout(Entry):
-    """One panel: its heading and its pair."""
+class PanelSpec(Entry):
+    """One panel: its title and its pair."""
 
     title: str
     pair: str
 
 
-class Layout(Entry):
-    """A figure: panels row by row, and what its two curves are called.
+class FigureSpec(Entry):
+    """A figure: its panels row by row, and the names of the two curves.
 
-    ``side`` names the rows where there are several.
+    ``side`` are the names of the rows, if there are several.
     """
 
     id: str
@@ -30,34 +30,34 @@ class Layout(Entry):
     legend: str
     names: tuple[str, str]
     colours: tuple[str, str]
-    rows: tuple[tuple[PanelLayout, ...], ...]
+    rows: tuple[tuple[PanelSpec, ...], ...]
     side: tuple[str, ...] = ()
 
 
 @cache
-def papers_figures() -> tuple[Layout, ...]:
-    """The layouts of Figures 1, 2 and 3."""
+def paper_figures() -> tuple[FigureSpec, ...]:
+    """Return the paper's Figures 1, 2 and 3."""
     text = files("benchmark.report").joinpath("figures.toml").read_text(encoding="utf-8")
-    return tuple(Layout.model_validate(fields) for fields in tomllib.loads(text)["figures"])
+    return tuple(FigureSpec.model_validate(fields) for fields in tomllib.loads(text)["figures"])
 
 
-def own_figure(pairs: Iterable[PairView]) -> Layout | None:
-    """The layout of the pairs that are in none of the paper's figures and were measured."""
+def other_pairs_figure(pairs: Iterable[PairView]) -> FigureSpec | None:
+    """Return a figure of the measured pairs that are not the paper's; None without such pairs."""
     panels = [
-        PanelLayout(title=f"{view.base.model.name} to {view.variant.model.name}", pair=view.pair.id)
+        PanelSpec(title=f"{view.base.model.name} to {view.variant.model.name}", pair=view.pair.id)
         for view in pairs
         if not view.pair.paper
     ]
     if not panels:
         return None
-    return papers_figures()[0].model_copy(
+    return paper_figures()[0].model_copy(
         update={
             "id": "figure-pairs",
             "title": "Other pairs measured here",
             "legend": "Model",
             "names": ("base", "variant"),
             "rows": tuple(
-                tuple(panels[start : start + _ACROSS]) for start in range(0, len(panels), _ACROSS)
+                tuple(panels[start : start + _COLUMNS]) for start in range(0, len(panels), _COLUMNS)
             ),
         }
     )

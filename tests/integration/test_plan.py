@@ -1,4 +1,4 @@
-"""``plan`` from the command line, offline."""
+"""The command ``plan``, offline."""
 
 import itertools
 import json
@@ -22,10 +22,10 @@ Plan = Callable[..., str]
 
 @pytest.fixture
 def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """``plan(...)``: what the verb prints; asking the hub for anything fails the test."""
+    """``plan(...)``: the output of the command; a request to the hub fails the test."""
 
     def reached(*_: object, **__: object) -> None:
-        raise AssertionError("the hub was asked")
+        raise AssertionError("a request to the hub")
 
     monkeypatch.setattr("transformers.utils.hub.snapshot_download", reached)
     monkeypatch.setattr("transformers.utils.hub.hf_hub_download", reached)
@@ -37,8 +37,8 @@ def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-def test_the_whole_registry_without_a_network(plan: Plan) -> None:
-    """Every model is planned, pairs that share models one after the other."""
+def test_the_complete_registry_without_a_network(plan: Plan) -> None:
+    """Every model is planned, and models of connected pairs are run one after another."""
     found = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
     assert found["models"].keys() == set(registry().models)
     order = [slot["model"] for slot in found["order"]]
@@ -51,7 +51,7 @@ def test_the_whole_registry_without_a_network(plan: Plan) -> None:
 
 
 def test_one_experiment_as_a_table(plan: Plan) -> None:
-    """Only its pairs are shown."""
+    """Only the experiment's pairs are shown."""
     text = plan("--experiment", "math", "--gpu", "A100-40GB")
     assert "math-llama-7b" in text
     assert "code-llama2-7b" not in text
@@ -68,7 +68,7 @@ def test_one_experiment_as_a_table(plan: Plan) -> None:
     ],
 )
 def test_misuse(plan: Plan, arguments: tuple[str, ...], message: str) -> None:
-    """It is refused with what there is."""
+    """The error lists the choices."""
     with pytest.raises(SettingError, match=message):
         plan(*arguments)
 
@@ -79,15 +79,15 @@ def folder(
     tiny_model: Callable[..., PreTrainedModel],
     tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Path:
-    """A local model."""
+    """Return the folder of a local model."""
     path, tokenizer = tmp_path / "mine", tiny_tokenizer()
     tiny_model("gemma", len(tokenizer.raw), tokenizer.eos_id).save_pretrained(path)
     tokenizer.raw.save_pretrained(path)
     return path
 
 
-def test_a_user_s_own_local_model(plan: Plan, folder: Path, tmp_path: Path) -> None:
-    """Its configuration is read from its folder."""
+def test_a_local_model(plan: Plan, folder: Path, tmp_path: Path) -> None:
+    """The configuration of a local model is read from its folder."""
     file = tmp_path / "own.toml"
     file.write_text(
         f"""
@@ -115,8 +115,8 @@ source = "a test"
     assert 0 < found["models"]["mine"]["parameters"] < 100_000
 
 
-def test_an_architecture_that_cannot_be_planned(plan: Plan, folder: Path, tmp_path: Path) -> None:
-    """It is one line and its pair does not fit; everything else is planned."""
+def test_an_unsupported_architecture(plan: Plan, folder: Path, tmp_path: Path) -> None:
+    """The model has a one-line error and its pair does not fit; all others are planned."""
     (folder / "config.json").write_text(json.dumps({"model_type": "mamba"}))
     file = tmp_path / "own.toml"
     file.write_text(
@@ -149,8 +149,8 @@ source = "a test"
     assert "No forecast of mine: the size of a model of type 'mamba' cannot be counted" in text
 
 
-def test_a_prepared_run_knows_its_gpus(folder: Path, tmp_path: Path) -> None:
-    """A model that fits takes one GPU; one too small for a single prompt is told so."""
+def test_gpus_of_a_prepared_run(folder: Path, tmp_path: Path) -> None:
+    """A model that fits needs one GPU; too little memory for one prompt is an error."""
     from rich.console import Console
 
     request = RunRequest(model=str(folder), out=tmp_path, data=DataRequest(states=2), device="cpu")

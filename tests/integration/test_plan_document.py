@@ -1,4 +1,4 @@
-"""docs/plan.md says what the code computes."""
+"""The numbers in docs/plan.md are those that the code computes."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-
 
 
 def test_the_table_of_models_is_the_forecast() -> None:
-    """Every model of the paper, as ``plan`` forecasts it for one H100, and the sums above it."""
+    """The table has the forecast of every paper model on one H100, and the text has the sums."""
     known, named = registry(), protocol("default")
     limits = named.limits
     how = forecast.Wanted(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
@@ -40,8 +40,9 @@ def test_the_table_of_models_is_the_forecast() -> None:
 
 
 def test_passes_and_tokens_are_those_of_the_data() -> None:
-    """What drafts are reckoned with stands in the text as in the data file."""
-    drafted = planning().workload.drafted
-    for how in drafted:
-        figures = f"batch {how.batch_size}: {how.passes}, {how.tokens}, {how.scored}"
+    """The document has the same numbers of passes and tokens as the data file."""
+    for drafted in planning().workload.drafted:
+        figures = (
+            f"batch {drafted.batch_size}: {drafted.passes}, {drafted.tokens}, {drafted.scored}"
+        )
         assert figures in TEXT

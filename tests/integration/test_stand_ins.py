@@ -1,4 +1,4 @@
-"""Stand-ins are of the architecture that they stand for; ``test_gpu_way.py`` measures them."""
+"""Dummy models have the architecture of the real ones; ``test_gpu_way.py`` runs them."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Create = Callable[..., PreTrainedModel]
 
 @pytest.mark.parametrize("name", architectures().architectures)
 def test_stand_in_is_of_its_architecture(stand_in_model: Create, name: str) -> None:
-    """Class, tied embeddings, window, and whether heads share keys, are those of the real model."""
+    """Class, tied embeddings, window and grouped-query attention are those of the real model."""
     real = architectures().architectures[name]
     found = stand_in_model(real, 50, 1).config
     assert type(found) is type(real.configuration())
@@ -28,7 +28,7 @@ def test_stand_in_is_of_its_architecture(stand_in_model: Create, name: str) -> N
 
 
 def test_seed_decides_the_weights(stand_in_model: Create) -> None:
-    """The same seed gives the same weights, another seed others."""
+    """The same seed yields the same weights, and another seed others."""
     real = architectures().architectures["llama-7b"]
     one, same, other = (stand_in_model(real, 50, 1, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(weight, same[name]) for name, weight in one.items())
