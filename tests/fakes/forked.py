@@ -28,7 +28,7 @@ def command(*arguments: str) -> Callable[[], None]:
 
 
 class Forked:
-    """A running process with ``poll``, ``kill`` and ``wait`` as in ``Popen``; output is in files."""
+    """A running process with ``poll``, ``kill`` and ``wait`` as in ``Popen``; output in files."""
 
     def __init__(self, work: Callable[[], None], folder: Path) -> None:
         """Start the process; its output is written to ``out`` and ``err`` in the new folder."""
