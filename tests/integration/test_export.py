@@ -108,14 +108,15 @@ def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> 
 def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Path) -> None:
     """Unknown or conflicting options end with one line and exit code 2, and write nothing."""
     out = tmp_path / "out"
-    for arguments, words in (
+    cases: list[tuple[list[str | Path], str]] = [
         (["dataset", "--split", "all"], "no split 'all'; choose one of train, dev, test"),
-        (["dataset", "--data", data, "--seed", 1], "use one of them"),
+        (["dataset", "--data", data, "--seed", "1"], "use one of them"),
         (["dataset", "--password", "x"], "--password is for the authors' ZIP"),
         (["results", tmp_path / "none"], "no result.json in or below it"),
         (["junit", tmp_path / "none"], "no result.json in or below it"),
         ([], "See: python -m benchmark export --help"),
-    ):
+    ]
+    for arguments, words in cases:
         done = command_line("export", *arguments, *(["--out", out] if arguments else []))
         assert done.returncode == 2
         assert words in done.stderr

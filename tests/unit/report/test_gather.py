@@ -224,7 +224,8 @@ def test_runs_without_a_comparison_are_named(
 
 def test_runs_without_operations_are_named(tmp_path: Path, finished_runs: ModuleType) -> None:
     """Runs on states without operations are not compared, and are named."""
-    states = [state for state in finished_runs.some_states(60) if state.description.count(".") == 1]
+    generated = finished_runs.some_states(60)
+    states = [state for state in generated if state.description.count(".") == 1]
     assert states
     folders = [
         finished_runs.write_run(tmp_path / name, f"x/{name}", states, finished_runs.right)
