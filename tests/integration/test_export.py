@@ -117,7 +117,8 @@ def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Pat
         ([], "See: python -m benchmark export --help"),
     ]
     for arguments, words in cases:
-        done = command_line("export", *arguments, *(["--out", out] if arguments else []))
+        options: list[str | Path] = ["--out", out] if arguments else []
+        done = command_line("export", *arguments, *options)
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
