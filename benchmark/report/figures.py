@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from benchmark.report.data import Chance, ModelView, PairView, ReportData
-from benchmark.report.figure_layout import FigureLayout
-from benchmark.report.layouts import FigureSpec
+from benchmark.report.layouts import FigureLayout, FigureSpec
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.summary import Summary
 
