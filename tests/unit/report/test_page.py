@@ -161,3 +161,18 @@ def test_a_result_with_an_unexpected_environment(tmp_path: Path, finished_runs: 
     )  # fmt: skip
     report = gather([run], registry())
     assert "&lt;b&gt;, {&#39;hardware&#39;: None}" in page(report, tables(report))
+
+
+def test_the_task_of_a_run_is_shown(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """The page names the task of a run if it is not the default one."""
+    states = finished_runs.some_states(2)
+    for name, task in (("default", "boxes"), ("other", "move-contents")):
+        run = finished_runs.write_run(
+            tmp_path / name, f"x/{name}", states, finished_runs.right,
+            data={"sha256": name, "states": 2, "task": task},
+        )  # fmt: skip
+        (run / "predictions.jsonl").unlink()
+    report = gather([tmp_path], registry())
+    text = page(report, tables(report))
+    assert text.count("other, task move-contents") >= 3  # tile, table of runs, settings
+    assert "task boxes" not in text
