@@ -70,8 +70,8 @@ def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 def other_demonstrations(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Swap the two demonstrations."""
     task = tasks.TASKS[tasks.DEFAULT]
-    given = task.demonstrations
-    other = replace(given, examples=given.examples[::-1])
+    demonstrations = task.demonstrations
+    other = replace(demonstrations, examples=demonstrations.examples[::-1])
     patch.setitem(tasks.TASKS, task.name, replace(task, demonstrations=other))
     return run
 
@@ -119,16 +119,18 @@ def other_merges(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 def lost_space(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Treat tokens with a leading space as tokens without one."""
-    return _vocabulary(patch, run, lambda known: {k.lstrip(b" ") or k: v for k, v in known.items()})
+    return _vocabulary(patch, run, lambda ids: {k.lstrip(b" ") or k: v for k, v in ids.items()})
 
 
 def mask_off_by_one(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Never allow the last token that contains a word."""
 
-    def without_last(known: Mapping[bytes, list[int]]) -> dict[bytes, list[int]]:
-        last = max(i for text, ids in known.items() for i in ids if text.strip().isalpha())
+    def without_last(vocabulary: Mapping[bytes, list[int]]) -> dict[bytes, list[int]]:
+        last = max(i for text, ids in vocabulary.items() for i in ids if text.strip().isalpha())
         return {
-            text: kept for text, ids in known.items() if (kept := [i for i in ids if i != last])
+            text: kept
+            for text, ids in vocabulary.items()
+            if (kept := [i for i in ids if i != last])
         }
 
     return _vocabulary(patch, run, without_last)
@@ -345,7 +347,7 @@ def _vocabulary(
     change: Callable[[Mapping[bytes, list[int]]], dict[bytes, list[int]]],
 ) -> RunRequest:
     make = _attribute(constraint, "Vocabulary")
-    patch.setattr(constraint, "Vocabulary", lambda eos, known: make(eos, change(known)))
+    patch.setattr(constraint, "Vocabulary", lambda eos, ids: make(eos, change(ids)))
     return run
 
 

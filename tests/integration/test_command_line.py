@@ -204,7 +204,7 @@ def _damaged(lines: list[str], how: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "where", "what"),
+    ("how", "where", "message"),
     [
         ("not JSON", ":4:", "not JSON"),
         ("not an object", ":4:", "not a JSON object"),
@@ -215,13 +215,13 @@ def _damaged(lines: list[str], how: str) -> str:
     ],
 )
 def test_damaged_data_is_named_by_line(
-    data: Path, how: str, where: str, what: str, refused: Callable[..., str]
+    data: Path, how: str, where: str, message: str, refused: Callable[..., str]
 ) -> None:
     """For malformed data or broken rules, the error names file and line."""
     data.write_text(_damaged(data.read_text().splitlines(keepends=True), how))
     line = refused("baseline", "--data", data)
     assert f"{data}{where}" in line
-    assert what in line
+    assert message in line
 
 
 def test_an_empty_file_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
@@ -264,7 +264,7 @@ def test_the_original_archive_is_read_with_its_password(
 
 
 def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable[..., str]) -> None:
-    """The error for a wrong or missing password or a truncated ZIP says what to do."""
+    """The error for a wrong or missing password or a truncated ZIP says message to do."""
     archive = _archive(tmp_path / "boxes.zip", data)
     assert "wrong password" in refused("baseline", "--data", archive, "--password", "x")
     assert "--password" in refused("baseline", "--data", archive)
@@ -291,7 +291,7 @@ def test_unknown_settings(tmp_path: Path, refused: Callable[..., str]) -> None:
 
 
 def test_a_missing_model(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """The error for a missing folder or an unreachable hub says what to do."""
+    """The error for a missing folder or an unreachable hub says message to do."""
     out = ("--states", "1", "--out", tmp_path / "out")
     line = refused("run", "--model", tmp_path / "none", *out)
     assert "no such folder" in line

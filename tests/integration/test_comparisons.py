@@ -61,7 +61,7 @@ def test_pair_of_a_custom_registry(
     command: Callable[..., str], models: list[str], tmp_path: Path
 ) -> None:
     """The keys of --registry can be used, and its pair's hypothesis is tested."""
-    own = "\n".join(
+    models_toml = "\n".join(
         f'[models.{key}]\nname = "{key}"\nhuggingface_id = "./{key}"\narchitecture = "llama"\n'
         'size = "1M"\nadded = []\nformat = "completion"\npaper = false'
         for key in ("first", "second")
@@ -71,7 +71,7 @@ def test_pair_of_a_custom_registry(
         'variant = "second"\nhypothesis = "no gain"\nsource = "a test"'
     )
     path = tmp_path / "own.toml"
-    path.write_text(f"alone = true\n{own}\n{pair}\n")
+    path.write_text(f"alone = true\n{models_toml}\n{pair}\n")
     pair_result = json.loads(command("pair", "first", "second", "--registry", str(path), "--json"))
     assert (pair_result["hypothesis"], pair_result["holds"]) == ("no gain", True)
 

@@ -30,7 +30,7 @@ def rehearsed() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def own(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
+def dummy_registry(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
     """Return the path of the registry of their dummy models."""
     return stand_ins(rehearsed)
 
@@ -46,7 +46,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_the_complete_reproduction_runs_without_a_gpu(
-    own: Path,
+    dummy_registry: Path,
     rehearsed: Registry,
     project: pytest.Pytester,
     capfd: pytest.CaptureFixture[str],
@@ -59,7 +59,7 @@ def test_the_complete_reproduction_runs_without_a_gpu(
         "-m",
         "gpu",
         "--device=cpu",
-        f"--registry={own}",
+        f"--registry={dummy_registry}",
         f"--states={STATES}",
         "--max-new-tokens=100",
     )
@@ -86,7 +86,7 @@ def test_the_complete_reproduction_runs_without_a_gpu(
     other.write_text("{}")
     # These need the ablation, unconstrained answers, and the other prompt format.
     undecided = {"D1", "D2", "F1"}
-    audit = _claims(store, own, capfd)
+    audit = _claims(store, dummy_registry, capfd)
     assert len(audit) == 22
     assert {claim for claim, verdict in audit.items() if verdict == "not decidable"} == undecided
     decoded = [path.stat().st_mtime_ns for path in results]
@@ -97,21 +97,21 @@ def test_the_complete_reproduction_runs_without_a_gpu(
     assert [path.stat().st_mtime_ns for path in results] == decoded
 
 
-def _claims(store: Path, own: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
+def _claims(store: Path, dummy_registry: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Return the verdict of ``claims`` on each claim."""
     capfd.readouterr()
     app(
-        ["claims", "--results", str(store), "--registry", str(own), "--json"],
+        ["claims", "--results", str(store), "--registry", str(dummy_registry), "--json"],
         standalone_mode=False,
     )
     audit = json.loads(capfd.readouterr().out)
     return {claim["id"]: claim["verdict"] for claim in audit["claims"]}
 
 
-def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) -> None:
+def test_a_reproduction_that_differs_fails(dummy_registry: Path, project: pytest.Pytester) -> None:
     """Dummy models fail against the published counts and an expected gain, with the figures."""
-    expecting_gain = own.with_name("expecting_gain.toml")
-    expecting_gain.write_text(own.read_text().replace('"no gain"', '"gain"'))
+    expecting_gain = dummy_registry.with_name("expecting_gain.toml")
+    expecting_gain.write_text(dummy_registry.read_text().replace('"no gain"', '"gain"'))
     options = ("-m", "gpu", "--device=cpu", f"--registry={expecting_gain}", "--states=8")
     done = project.runpytest_inprocess(*options, "-q", "-k", "code-llama2-7b")
     assert "states" not in done.stderr.str()
@@ -145,7 +145,7 @@ def test_unavailable_models_are_skipped(project: pytest.Pytester) -> None:
 
 
 def test_a_model_that_does_not_fit_is_skipped_once(
-    own: Path, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    dummy_registry: Path, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pairs are skipped with its reason, and it is not loaded again for the next pair."""
     loaded: list[str] = []
@@ -155,18 +155,18 @@ def test_a_model_that_does_not_fit_is_skipped_once(
         raise DoesNotFitError(f"{loaded[-1]}: does not fit on this machine")
 
     monkeypatch.setattr(model_store, "execute", execute)
-    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "--states=1")
+    options = ("-m", "gpu", "--device=cpu", f"--registry={dummy_registry}", "--states=1")
     done = project.runpytest_inprocess(*options, "-k", "llama2-13b")
     done.assert_outcomes(skipped=2, deselected=20)
     done.stdout.fnmatch_lines(["SKIPPED*llama2-13b: does not fit on this machine*"])
     assert loaded == ["llama2-13b"]
 
 
-def test_fingerprints_of_models(own: Path, project: pytest.Pytester) -> None:
+def test_fingerprints_of_models(dummy_registry: Path, project: pytest.Pytester) -> None:
     """A test is skipped until a fingerprint is recorded, and then fails if any stage changed."""
     shutil.copy(ROOT / "tests" / "reproduction" / "test_fingerprints.py", project.path / "tests")
     project.path.joinpath("tests", "test_pairs.py").unlink()
-    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "-k", "[codellama-7b]")
+    options = ("-m", "gpu", "--device=cpu", f"--registry={dummy_registry}", "-k", "[codellama-7b]")
     limits = ("--states=2", "--max-new-tokens=100")
     done = project.runpytest_inprocess(*options, *limits)
     done.assert_outcomes(skipped=1, deselected=34)

@@ -91,7 +91,7 @@ def test_stored_answers_are_read_and_scored_once(
     """A resumed run reads predictions and scores answers once; a finished one writes none."""
     store = ModelStore(tmp_path / "store", Quiet())
     request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
-    whole = store.measure(request)
+    complete = store.measure(request)
     (result,) = (tmp_path / "store").glob("*/result.json")
     predictions = result.with_name("predictions.jsonl")
     lines = predictions.read_text().splitlines(keepends=True)
@@ -109,12 +109,12 @@ def test_stored_answers_are_read_and_scored_once(
     monkeypatch.setattr(run_folder, "read_predictions", counted)
     monkeypatch.setattr(Task, "judge", recorded)
     written = result.stat().st_mtime_ns, predictions.stat().st_mtime_ns
-    assert store.measure(request).texts == whole.texts
+    assert store.measure(request).texts == complete.texts
     assert (result.stat().st_mtime_ns, predictions.stat().st_mtime_ns) == written
     assert (len(read_paths), len(judged)) == (1, STATES)
     predictions.write_text("".join(lines[:1]))
     result.unlink()
-    assert store.measure(request).document == whole.document
+    assert store.measure(request).document == complete.document
     assert (len(read_paths), len(judged)) == (2, 2 * STATES)
     assert predictions.read_text() == "".join(lines)
 

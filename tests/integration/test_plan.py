@@ -39,12 +39,14 @@ def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_complete_registry_without_a_network(plan: Plan) -> None:
     """Every model is planned, and models of connected pairs are run one after another."""
-    found = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
-    assert found["models"].keys() == set(registry().models)
-    order = [slot["model"] for slot in found["order"]]
+    planned = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
+    assert planned["models"].keys() == set(registry().models)
+    order = [slot["model"] for slot in planned["order"]]
     assert sorted(order) == sorted(registry().models)
-    own = {"llama2-70b", "llama2-70b-chat", "codellama-70b", "codellama-70b-instruct"}
-    starts = sorted((s["start"], s["seconds"]) for s in found["order"] if s["model"] in own)
+    models_70b = {"llama2-70b", "llama2-70b-chat", "codellama-70b", "codellama-70b-instruct"}
+    starts = sorted(
+        (s["start"], s["seconds"]) for s in planned["order"] if s["model"] in models_70b
+    )
     assert starts[0][0] == 0
     for (start, seconds), (following, _) in itertools.pairwise(starts):
         assert following == pytest.approx(start + seconds)
@@ -110,9 +112,9 @@ source = "a test"
 """,
         encoding="utf-8",
     )
-    found = json.loads(plan("--registry", str(file), "--json"))
-    assert found["pairs"]["mine"] == {"fits": True, "reasons": []}
-    assert 0 < found["models"]["mine"]["parameters"] < 100_000
+    planned = json.loads(plan("--registry", str(file), "--json"))
+    assert planned["pairs"]["mine"] == {"fits": True, "reasons": []}
+    assert 0 < planned["models"]["mine"]["parameters"] < 100_000
 
 
 def test_an_unsupported_architecture(plan: Plan, folder: Path, tmp_path: Path) -> None:
@@ -140,11 +142,11 @@ source = "a test"
 """,
         encoding="utf-8",
     )
-    found = json.loads(plan("--registry", str(file), "--json"))
-    assert found["pairs"]["mine"] == {"fits": False, "reasons": ["mine: size unknown"]}
-    assert found["unplanned"].keys() == {"mine"}
-    assert "mine" not in found["unpinned"]  # a local folder has no revision
-    assert found["models"].keys() == set(registry().models)
+    planned = json.loads(plan("--registry", str(file), "--json"))
+    assert planned["pairs"]["mine"] == {"fits": False, "reasons": ["mine: size unknown"]}
+    assert planned["unplanned"].keys() == {"mine"}
+    assert "mine" not in planned["unpinned"]  # a local folder has no revision
+    assert planned["models"].keys() == set(registry().models)
     text = " ".join(plan("--registry", str(file)).split())
     assert "No forecast of mine: the size of a model of type 'mamba' cannot be counted" in text
 

@@ -13,27 +13,27 @@ TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-
 
 def test_the_table_of_models_is_the_forecast() -> None:
     """The table has the forecast of every paper model on one H100, and the text has the sums."""
-    known, named = registry(), protocol("default")
+    all_models, named = registry(), protocol("default")
     limits = named.limits
     how = forecast.Wanted(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
     machine = forecast.machine("H100-80GB-SXM", 1, 80)
-    pairs = tuple(known.pairs.values())
+    pairs = tuple(all_models.pairs.values())
     models = [
-        each
-        for each in forecast.plan(known, pairs, groups(known), machine, how).models
-        if each.model.paper
+        model
+        for model in forecast.plan(all_models, pairs, groups(all_models), machine, how).models
+        if model.model.paper
     ]
     rows = [
-        f"| {each.model.key} | {each.dtype} | {each.gpus} | {each.batch_size} "
-        f"| {each.decoding.about:.0f} | {each.plain.about:.0f} | {each.loading:.0f} |"
-        for each in models
+        f"| {model.model.key} | {model.dtype} | {model.gpus} | {model.batch_size} "
+        f"| {model.decoding.about:.0f} | {model.plain.about:.0f} | {model.loading:.0f} |"
+        for model in models
     ]
     assert len(rows) == 29
     assert re.findall(r"^\| [\w.-]+ \| (?:bfloat16|8bit) \|.*\|$", TEXT, re.MULTILINE) == rows
     sums = (
-        sum(each.decoding.about for each in models) / 60,
-        sum(each.plain.about for each in models) / 60,
-        sum(each.loading for each in models) / 60,
+        sum(model.decoding.about for model in models) / 60,
+        sum(model.plain.about for model in models) / 60,
+        sum(model.loading for model in models) / 60,
     )
     drafts, plain, loading = (f"{minutes:.0f}" for minutes in sums)
     assert f"{drafts} minutes with drafts, {plain} with a pass a\ntoken, and {loading} of" in TEXT

@@ -94,8 +94,8 @@ def test_model_goes_the_recorded_way(
 ) -> None:
     """No stage differs from the record by more than noise, from the data to the counts."""
     repeats = REPEATS if blessing.updating else 0
-    asked = FingerprintRequest(_request(name, Path(), TRACED[name]), repeats=repeats)
-    record = fingerprint(asked, Quiet())
+    request = FingerprintRequest(_request(name, Path(), TRACED[name]), repeats=repeats)
+    record = fingerprint(request, Quiet())
     assert len(record.outcomes) == TRACED[name]
     assert record == fingerprints(record)
 

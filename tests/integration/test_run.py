@@ -145,7 +145,7 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     assert set(result["environment"]["versions"]) >= {"torch", "transformers", "outlines"}
     assert result["model"]["fingerprint"].startswith("sha256:")
     scored = score_files(request_.out / "predictions.jsonl", request_.data, partial=False)
-    assert scored == {by: each.summary for by, each in measured.scores.items()}
+    assert scored == {score: scored_by.summary for score, scored_by in measured.scores.items()}
 
 
 def test_the_speculative_engine_writes_the_same_predictions(

@@ -252,9 +252,9 @@ class Explorer {
       operations: (state) => states[state][2].length,
       wrong: (state) => sum(state, (at) => Number(run[at] === 0)),
       disagreement: (state) => sum(state, (at) => {
-        const asked = this.shown.map((shown) => this.outcomes[shown][at]).filter((outcome) => outcome < 2);
-        const right = asked.reduce((total, outcome) => total + outcome, 0);
-        return Math.min(right, asked.length - right);
+        const answered = this.shown.map((shown) => this.outcomes[shown][at]).filter((outcome) => outcome < 2);
+        const right = answered.reduce((total, outcome) => total + outcome, 0);
+        return Math.min(right, answered.length - right);
       }),
     };
     const key = keys[this.at.sort.value];
