@@ -1,4 +1,4 @@
-"""``export``: results and data in the forms that others read."""
+"""``export``: results and data in standard formats."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from benchmark.cli.options import PAPER_TASK, DataFile, DataSeed, Password, RegistryFile, Task, flag
 
-export = typer.Typer(help="Write results and data in the forms that others read.")
+export = typer.Typer(help="Write results and data in standard formats.")
 
 Folders = Annotated[
     list[Path],
@@ -21,19 +21,20 @@ def results(
     out: Annotated[Path, typer.Option(help="Parquet file to write.", metavar="FILE")],
     registry_file: RegistryFile = None,
 ) -> None:
-    """Write finished runs as Parquet: a row a query, what was asked and what was answered."""
+    """Write finished runs as Parquet, with one row per query: the question and the answer."""
     from benchmark.export.parquet import write_results
     from benchmark.export.rows import result_rows
     from benchmark.models.registry import load_registry
     from benchmark.report.gather import answered_states
-    from benchmark.report.templates import visible
+    from benchmark.report.templates import escape_invisible
     from benchmark.runs.store.runs import read_runs
 
     runs = read_runs(folders, load_registry(registry_file))
     rows = write_results(out, result_rows(runs, answered_states(runs)))
     for run in runs:
         if not run.texts:
-            print(f"note: {visible(run.label)}: no predictions.jsonl beside its result; left out")
+            label = escape_invisible(run.label)
+            print(f"note: {label}: no predictions.jsonl next to its result; left out")
     print(f"written: {out}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
 
 
@@ -43,19 +44,19 @@ def junit(
     out: Annotated[Path, typer.Option(help="XML file to write.", metavar="FILE")],
     registry_file: RegistryFile = None,
 ) -> None:
-    """Write finished runs as JUnit: a suite a run, a case a numops, and a case a pair.
+    """Write finished runs as JUnit, with one suite per run, and one case per numops and per pair.
 
-    Pairs of which both models are there fail when they do not show what is expected of them.
+    A pair with both models measured fails if it does not show the expected difference.
     """
     from benchmark.export.junit import junit_of
     from benchmark.models.registry import load_registry
     from benchmark.report.gather import gather
     from benchmark.writing import write_text
 
-    material = gather(folders, load_registry(registry_file))
-    write_text(out, [junit_of(material)])
-    pairs = sum(bool(view.tests) for view in material.pairs.values())
-    print(f"written: {out}; runs: {len(material.runs)}, pairs: {pairs}")
+    data = gather(folders, load_registry(registry_file))
+    write_text(out, [junit_of(data)])
+    pairs = sum(bool(view.tests) for view in data.pairs.values())
+    print(f"written: {out}; runs: {len(data.runs)}, pairs: {pairs}")
 
 
 @export.command()
@@ -71,11 +72,11 @@ def dataset(
         bool, flag("--subsample", text="Only the evaluated subset (about 716 states).")
     ] = False,
 ) -> None:
-    """Write data as a folder that datasets.load_dataset(DIR) loads, with its card and Croissant.
+    """Write data as a folder for datasets.load_dataset(DIR), with a card and Croissant metadata.
 
-    The authors ask that such data never lie uncompressed in a repository: do not publish it so.
+    The authors ask not to store such data uncompressed in a repository: do not publish it that way.
     """
-    from benchmark.export.dataset import SourceRequest, write_folder
+    from benchmark.export.dataset import DatasetRequest, write_folder
 
-    written = write_folder(SourceRequest(data, password, split, seed, subsample, task), out)
-    print(f"written: {out}, {written} rows, 7 a state")
+    rows = write_folder(DatasetRequest(data, password, split, seed, subsample, task), out)
+    print(f"written: {out}, {rows} rows, 7 per state")

@@ -13,7 +13,7 @@ def report(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders with finished runs in or below them; none: the published results alone.",
+            help="Folders with finished runs in or below them; default: published results only.",
             metavar="[DIR]...",
         ),
     ] = None,
@@ -23,36 +23,36 @@ def report(
     registry_file: RegistryFile = None,
     drift: Annotated[
         list[Path] | None,
-        typer.Option(help="What compare --json wrote; may be given again.", metavar="FILE"),
+        typer.Option(help="Output of compare --json; can be repeated.", metavar="FILE"),
     ] = None,
     *,
     measured_only: Annotated[
-        bool, flag("--measured-only", text="Figures without the published curves.")
+        bool, flag("--measured-only", text="Draw figures without the published curves.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the paper's figures and tables and one page that opens from disk.
+    """Write the paper's figures and tables, and a page that opens from disk.
 
-    Several runs are compared with the first one on the same states, query by query.
+    Each run is compared, query by query, with the first run on the same states.
     """
     from rich.console import Console
 
     from benchmark.models.registry import load_registry
     from benchmark.report.gather import gather
-    from benchmark.report.templates import visible
+    from benchmark.report.templates import escape_invisible
     from benchmark.report.writing import write_report
     from benchmark.runs.paired_table import comparison_table
 
-    material = gather(folders or [], load_registry(registry_file), drift or [])
-    written = write_report(material, out, published=not measured_only)
+    data = gather(folders or [], load_registry(registry_file), drift or [])
+    written = write_report(data, out, published=not measured_only)
     if as_json:
-        print(json.dumps({"written": [str(path) for path in written], "notes": material.notes}))
+        print(json.dumps({"written": [str(path) for path in written], "notes": data.notes}))
         return
-    for compared in material.compared:
-        base, variant, tests = compared.base, compared.variant, compared.tests
-        title = visible(f"{base.run.label} (first) -> {variant.run.label} (second)")
+    for comparison in data.comparisons:
+        base, variant, tests = comparison.base, comparison.variant, comparison.tests
+        title = escape_invisible(f"{base.title} (first) -> {variant.title} (second)")
         summaries = (base.summary, variant.summary)
         Console().print(comparison_table(title, ("first", "second"), summaries, tests))
-    for note in material.notes:
-        print(f"note: {visible(note)}")
-    print(f"written: {out / 'index.html'}, and {len(written) - 1} figures and tables beside it")
+    for note in data.notes:
+        print(f"note: {escape_invisible(note)}")
+    print(f"written: {out / 'index.html'} and {len(written) - 1} files with figures and tables")

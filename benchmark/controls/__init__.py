@@ -1,1 +1,1 @@
-"""Control models: tiny models with a known defect or ability, which calibrate the instrument."""
+"""Control models: tiny models with a known ability or defect, which calibrate the benchmark."""

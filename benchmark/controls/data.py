@@ -1,4 +1,4 @@
-"""What the controls are trained on: prompts and answers, as token ids."""
+"""Training data of the control models: prompts and answers as token ids."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from benchmark.records import TokenIds
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """What is given, and what is to be written after it, end of sequence included."""
+    """A prompt and the answer to be learned, which includes the end of sequence."""
 
-    given: TokenIds
-    wanted: TokenIds
+    prompt: TokenIds
+    answer: TokenIds
 
 
 class TrainingTexts:
-    """Examples from worlds of the train split, the same for the same key."""
+    """Texts from states of the train split, reproducible from a key."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Take the split's signatures and the vocabulary."""
+        """Load the split's signatures and the vocabulary."""
         self._allowed = signatures("train", recipe.data_seed)
         self._vocabulary = default_vocabulary()
 
     def prompts(self, key: Sequence[int], count: int) -> list[str]:
-        """Whole prompts with their answers, to learn a tokenizer from."""
+        """Return complete prompts with their answers, to train a tokenizer on."""
         worlds = islice(endless(self._allowed, _draws(key), self._vocabulary), count)
         return [
             f"{completion(describe(initial, operations))}Statement: {statement(initial)}"
@@ -42,29 +42,31 @@ class TrainingTexts:
         ]
 
     def batch(self, key: Sequence[int], stage: TrainingStage) -> Iterator[tuple[str, str]]:
-        """Descriptions and answers of one batch; they have as many operations as each other."""
+        """Yield the descriptions and answers of a batch, all with the same number of operations."""
         draws = _draws(key)
         count = draws.choice(stage.operations)
         for initial, operations in islice(
             endless(self._allowed, draws, self._vocabulary), stage.batch
         ):
-            done = operations[:count]
-            answer = initial if stage.target == "initial" else replay(initial, done)[-1]
-            yield describe(initial, done), statement(answer)
+            applied = operations[:count]
+            answer = initial if stage.target == "initial" else replay(initial, applied)[-1]
+            yield describe(initial, applied), statement(answer)
 
 
-def prefix_ids(tokenizer: Tokenizer) -> TokenIds:
-    """BOS and the tokens before the last description, the same in every prompt."""
+def shared_prefix(tokenizer: Tokenizer) -> TokenIds:
+    """Return BOS and the tokens before the last description, which all prompts share."""
     head = completion("").rpartition("Description: ")[0]
     return (*_bos(tokenizer), *tokenizer.encode(head))
 
 
-def example(tokenizer: Tokenizer, description: str, answer: str, *, bare: bool) -> TrainingExample:
-    """The last description and its answer; a bare one has a BOS and no prompt before it."""
-    given = tokenizer.encode(f"Description: {description}")
-    wanted = tokenizer.encode(f"Statement: {answer}")
+def training_example(
+    tokenizer: Tokenizer, description: str, answer: str, *, bare: bool
+) -> TrainingExample:
+    """Return the last description and its answer; a bare one has only a BOS before it."""
+    prompt = tokenizer.encode(f"Description: {description}")
+    answer_ids = tokenizer.encode(f"Statement: {answer}")
     return TrainingExample(
-        (*_bos(tokenizer), *given) if bare else given, (*wanted, tokenizer.eos_id)
+        (*_bos(tokenizer), *prompt) if bare else prompt, (*answer_ids, tokenizer.eos_id)
     )
 
 

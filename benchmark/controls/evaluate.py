@@ -1,4 +1,4 @@
-"""Accuracy on the dev split while training, by the engine and the scoring of a run."""
+"""Accuracy on the dev split during training, with an engine and the scoring of a run."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -15,8 +15,8 @@ from benchmark.runs.resolution import resolve
 from benchmark.scoring.outcomes import MAIN
 from benchmark.tasks import DEFAULT, task_named
 
-Measure = Callable[[LlamaForCausalLM], tuple[float, float]]
-"""Accuracy in per cent at numops 0, and above."""
+DevEvaluation = Callable[[LlamaForCausalLM], tuple[float, float]]
+"""A function that returns the accuracies in per cent at numops 0 and at numops >= 1."""
 
 _REQUEST = RunRequest(
     "a control in training",
@@ -28,24 +28,25 @@ _REQUEST = RunRequest(
 )
 
 
-def dev_measure(recipe: Recipe, tokenizer: TransformersTokenizer) -> Measure:
-    """Return what measures a model on evenly chosen states of the dev split's subsample."""
+def dev_evaluation(recipe: Recipe, tokenizer: TransformersTokenizer) -> DevEvaluation:
+    """Return a function that evaluates a model on evenly spaced states of the dev subsample."""
     task = task_named(DEFAULT)
-    every = list(task.generate("dev", recipe.data_seed, default_vocabulary(), subsampled=True))
-    states = list(islice(every, 0, None, max(1, len(every) // recipe.measure_states)))
+    subsample = list(task.generate("dev", recipe.data_seed, default_vocabulary(), subsampled=True))
+    step = max(1, len(subsample) // recipe.measure_states)
+    states = list(islice(subsample, 0, None, step))
     questions = Questions(task, resolve(_REQUEST), tokenizer, states)
 
-    def measure(model: LlamaForCausalLM) -> tuple[float, float]:
-        hits: dict[bool, list[bool]] = {False: [], True: []}
+    def evaluate_model(model: LlamaForCausalLM) -> tuple[float, float]:
+        correct: dict[bool, list[bool]] = {False: [], True: []}
         for batch in evaluate(questions, model):
             for _, judged in batch:
                 outcome = judged.outcomes[MAIN]
                 for numops, right in zip(outcome.numops, outcome.correct, strict=True):
-                    hits[numops > 0].append(right)
-        return _percent(hits[False]), _percent(hits[True])
+                    correct[numops > 0].append(right)
+        return _percent(correct[False]), _percent(correct[True])
 
-    return measure
+    return evaluate_model
 
 
-def _percent(hits: list[bool]) -> float:
-    return 100 * sum(hits) / len(hits)
+def _percent(correct: list[bool]) -> float:
+    return 100 * sum(correct) / len(correct)

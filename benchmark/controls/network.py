@@ -1,4 +1,4 @@
-"""The network: a small Llama, and its loss on the answers of a batch."""
+"""The network of the controls: a small Llama, its loss, optimizer and learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _IGNORED = -100
 
 
-def fresh_model(
+def random_model(
     shape: ModelSize, vocabulary_size: int, bos_id: int, eos_id: int, seed: int
 ) -> LlamaForCausalLM:
-    """A Llama with tied embeddings and weights drawn from the seed."""
+    """Return a Llama with tied embeddings and random weights from the seed."""
     config = LlamaConfig(
         vocab_size=vocabulary_size,
         hidden_size=shape.hidden_size,
@@ -42,20 +42,20 @@ def fresh_model(
 def answer_loss(
     model: LlamaForCausalLM, examples: Sequence[TrainingExample], prefix: TokenIds
 ) -> torch.Tensor:
-    """The mean cross-entropy of the wanted tokens, a scalar, after prefix and given tokens.
+    """Return the mean cross-entropy of the answers' tokens after prefix and prompt, a scalar.
 
-    The prefix is the same for the whole batch, so it is run once and shared.
+    The prefix is computed once and shared by the batch.
     """
     ids, targets = _tensors(examples)
     past = _shared_past(model, prefix, len(examples)) if prefix else None
     hidden = model.model(ids, past_key_values=past, use_cache=past is not None).last_hidden_state
-    asked = targets != _IGNORED
-    logits = model.lm_head(hidden[asked])
-    return torch.nn.functional.cross_entropy(logits, targets[asked])
+    in_answer = targets != _IGNORED
+    logits = model.lm_head(hidden[in_answer])
+    return torch.nn.functional.cross_entropy(logits, targets[in_answer])
 
 
 def adamw(model: LlamaForCausalLM, settings: Optimizer) -> torch.optim.AdamW:
-    """The optimizer; its learning rate is set before every step."""
+    """Return the optimizer; the learning rate is set before every step."""
     return torch.optim.AdamW(
         model.parameters(),
         betas=(settings.beta1, settings.beta2),
@@ -64,7 +64,7 @@ def adamw(model: LlamaForCausalLM, settings: Optimizer) -> torch.optim.AdamW:
 
 
 def learning_rate(stage: TrainingStage, step: int) -> float:
-    """Linear warm-up to the stage's rate, then half a cosine down to its final one."""
+    """Return the rate: linear warm-up, then half a cosine down to the stage's final rate."""
     warm = min(1.0, (step + 1) / stage.warmup)
     cosine = (1 + math.cos(math.pi * step / stage.steps)) / 2
     low = stage.final_learning_rate
@@ -78,15 +78,16 @@ def _shared_past(model: LlamaForCausalLM, prefix: TokenIds, rows: int) -> "Cache
 
 
 def _tensors(examples: Sequence[TrainingExample]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and next-token targets, both (batch, longest), padded on the right.
+    """Return ids and next-token targets, both of shape (batch, longest), padded on the right.
 
-    Padding needs no mask: what is real stands before it, and attention looks back.
+    Right padding needs no mask because attention is causal.
     """
-    width = max(len(each.given) + len(each.wanted) for each in examples) - 1
+    width = max(len(example.prompt) + len(example.answer) for example in examples) - 1
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     targets = torch.full((len(examples), width), _IGNORED)
-    for row, each in enumerate(examples):
-        whole = torch.tensor((*each.given, *each.wanted))
-        ids[row, : len(whole) - 1] = whole[:-1]
-        targets[row, len(each.given) - 1 : len(whole) - 1] = whole[len(each.given) :]
+    for row, example in enumerate(examples):
+        sequence = torch.tensor((*example.prompt, *example.answer))
+        prompt_length, last = len(example.prompt), len(sequence) - 1
+        ids[row, :last] = sequence[:-1]
+        targets[row, prompt_length - 1 : last] = sequence[prompt_length:]
     return ids, targets

@@ -1,4 +1,4 @@
-"""The recipe of the control models: a TOML file as frozen types."""
+"""The recipe of the control models: the frozen types of a TOML file."""
 
 import tomllib
 from importlib.resources import files
@@ -15,7 +15,7 @@ class _RecipeModel(BaseModel):
 
 
 class ModelSize(_RecipeModel):
-    """The size of the Llama that is trained."""
+    """The size of the trained Llama."""
 
     hidden_size: int
     intermediate_size: int
@@ -25,7 +25,7 @@ class ModelSize(_RecipeModel):
 
 
 class Optimizer(_RecipeModel):
-    """AdamW, and the norm at which gradients are clipped."""
+    """The parameters of AdamW, and the norm at which gradients are clipped."""
 
     beta1: float
     beta2: float
@@ -34,10 +34,10 @@ class Optimizer(_RecipeModel):
 
 
 class TrainingStage(_RecipeModel):
-    """Some steps of training on one kind of text.
+    """A number of training steps on one kind of text.
 
-    ``target`` is what the answer states, the initial or the final contents; ``prefix`` whether
-    instruction and demonstrations stand before the description.
+    ``target`` is the answer to be learned: the initial or the final contents. ``prefix`` says
+    whether the instruction and the demonstrations precede the description.
     """
 
     target: Literal["initial", "final"]
@@ -51,7 +51,7 @@ class TrainingStage(_RecipeModel):
 
 
 class Control(_RecipeModel):
-    """One control model: its seed, its stages in order and the control whose weights it takes."""
+    """A control model: its seed, its stages in order, and the control that it starts from."""
 
     seed: int
     stages: tuple[str, ...]
@@ -59,7 +59,7 @@ class Control(_RecipeModel):
 
 
 class Recipe(_RecipeModel):
-    """All that the weights follow from, but the command line's seed."""
+    """Everything that the weights depend on, except the command line's seed."""
 
     data_seed: int
     vocabulary_size: int
@@ -73,23 +73,23 @@ class Recipe(_RecipeModel):
     models: dict[str, Control]
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
-        """Stages are there, and a control starts from one that stands before it."""
-        before: set[str] = set()
+    def _check_references(self) -> Self:
+        """Check that stages exist, and that a control starts from one defined before it."""
+        defined: set[str] = set()
         for name, control in self.models.items():
             if unknown := [stage for stage in control.stages if stage not in self.stages]:
-                raise ValueError(f"{name}: there is no stage {unknown[0]!r}")
-            if control.start is not None and control.start not in before:
-                raise ValueError(f"{name}: no control {control.start!r} stands before it")
-            before.add(name)
+                raise ValueError(f"{name}: unknown stage {unknown[0]!r}")
+            if control.start is not None and control.start not in defined:
+                raise ValueError(f"{name}: no control {control.start!r} is defined before it")
+            defined.add(name)
         return self
 
 
 def read_recipe(path: Path | None = None) -> Recipe:
-    """The recipe of a file, or the project's own.
+    """Return the recipe in a file, by default the package's own.
 
     Raises:
-        SettingError: naming the field that is missing, unknown or of the wrong kind.
+        SettingError: naming the field that is missing, unknown or of the wrong type.
     """
     source = path or files("benchmark.controls").joinpath("recipe.toml")
     try:

@@ -1,7 +1,7 @@
-"""All controls, one after another, into one folder: what the verb runs.
+"""Training of all control models, one after another, into one folder.
 
-A control is made in a hidden folder beside its own (``.track`` beside ``track``), which holds
-the recipe, a lock and the checkpoint, and becomes visible when it is finished.
+A control is trained in a hidden folder next to its own (``.track`` next to ``track``) with the
+recipe, a lock and the checkpoint. The finished control is moved to its own folder.
 """
 
 import io
@@ -23,52 +23,54 @@ from benchmark.writing import write_text
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-    from benchmark.controls.loop import LogLine, Say
+    from benchmark.controls.loop import LogLine, Progress
     from benchmark.models.tokenizer import TransformersTokenizer
 
 _IDENTITY = "recipe.json"
 
 
-def train_controls(recipe: Recipe, out: Path, seed: int, names: Iterable[str], say: "Say") -> None:
-    """Train the named controls, all where none is named, into folders of ``out``.
+def train_controls(
+    recipe: Recipe, out: Path, seed: int, names: Iterable[str], progress: "Progress"
+) -> None:
+    """Train the named controls, or all if no name is given, into subfolders of ``out``.
 
-    What is finished is kept, and what was begun goes on at its last checkpoint.
+    Finished controls are kept, and an unfinished one resumes from its last checkpoint.
 
     Raises:
-        SettingError: for a control that the recipe has not.
-        ResumeError: when a folder holds what another recipe or seed made, or another process
-            is at work on it.
+        SettingError: for a control that is not in the recipe.
+        ResumeError: if a folder belongs to another recipe or seed, or another process is training
+            in it.
     """
-    wanted = list(names) or list(recipe.models)
-    for name in wanted:
+    requested = list(names) or list(recipe.models)
+    for name in requested:
         if name not in recipe.models:
-            known = ", ".join(recipe.models)
-            raise SettingError(f"the recipe has no control {name!r}; choose one of {known}")
-    making = ControlTraining(recipe, out, seed, say)
-    for name in wanted:
-        making.control(name)
+            choices = ", ".join(recipe.models)
+            raise SettingError(f"the recipe has no control {name!r}; choose one of {choices}")
+    trainer = ControlTrainer(recipe, out, seed, progress)
+    for name in requested:
+        trainer.train(name)
 
 
-class ControlTraining:
-    """The controls of one recipe and one seed in one folder."""
+class ControlTrainer:
+    """Trains the controls of one recipe and one seed into one folder."""
 
-    def __init__(self, recipe: Recipe, out: Path, seed: int, say: "Say") -> None:
-        """Name what is made; nothing is touched yet."""
-        self._recipe, self._out, self._seed, self._say = recipe, out, seed, say
+    def __init__(self, recipe: Recipe, out: Path, seed: int, progress: "Progress") -> None:
+        """Create the trainer; no file is written yet."""
+        self._recipe, self._out, self._seed, self._progress = recipe, out, seed, progress
 
-    def control(self, name: str) -> Path:
-        """The folder of a finished control, made now where it is not there."""
+    def train(self, name: str) -> Path:
+        """Train a control and the one it starts from, unless finished; return its folder."""
         folder, work = self._out / name, self._out / f".{name}"
         if folder.exists():
             self._check(folder, name)
-            self._say(f"{folder}: finished")
+            self._progress(f"{folder}: finished")
         else:
             start = self._recipe.models[name].start
-            begun = self.control(start) if start else None
+            start_folder = self.train(start) if start else None
             work.mkdir(parents=True, exist_ok=True)
             with self._locked(work):
                 self._claim(work, name)
-                self._train(name, begun, work).rename(folder)
+                self._train_in(work, name, start_folder).rename(folder)
         shutil.rmtree(work, ignore_errors=True)
         return folder
 
@@ -87,44 +89,44 @@ class ControlTraining:
     def _check(self, folder: Path, name: str) -> None:
         path = folder / _IDENTITY
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
+            identity = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ResumeError(
-                f"{path}: cannot be read, so it is not known what is in this folder; "
-                "choose another --out or remove it"
+                f"{path}: cannot be read, so the contents of this folder are unknown; "
+                "choose another --out, or remove the folder"
             ) from error
-        if there != self._identity(name):
+        if identity != self._identity(name):
             raise ResumeError(
-                f"{folder}: made by another recipe or seed; choose another --out or remove it"
+                f"{folder}: from another recipe or seed; choose another --out, or remove the folder"
             )
 
     def _identity(self, name: str) -> dict[str, object]:
-        """What the weights follow from: the control, those it starts from, and the rest."""
+        """Return everything that the weights depend on."""
         recipe = self._recipe.model_dump(mode="json", exclude_defaults=True)
         lineage = self._lineage(name)
-        stages = {stage for each in lineage for stage in self._recipe.models[each].stages}
-        recipe["models"] = {each: recipe["models"][each] for each in lineage}
-        recipe["stages"] = {each: recipe["stages"][each] for each in sorted(stages)}
+        stages = {stage for control in lineage for stage in self._recipe.models[control].stages}
+        recipe["models"] = {control: recipe["models"][control] for control in lineage}
+        recipe["stages"] = {stage: recipe["stages"][stage] for stage in sorted(stages)}
         return {"control": name, "seed": self._seed, "recipe": recipe}
 
     def _lineage(self, name: str) -> list[str]:
         start = self._recipe.models[name].start
         return [*(self._lineage(start) if start else ()), name]
 
-    def _train(self, name: str, begun: Path | None, work: Path) -> Path:
-        """Train in the hidden folder; the folder in it that holds the finished control."""
+    def _train_in(self, work: Path, name: str, start: Path | None) -> Path:
+        """Train in the hidden folder; return the folder in it with the finished control."""
         import torch
 
-        from benchmark.controls.evaluate import dev_measure
+        from benchmark.controls.evaluate import dev_evaluation
         from benchmark.controls.loop import TrainingLoop
 
-        torch.set_num_threads(1)  # sums are added up in another order with more
+        torch.set_num_threads(1)  # more threads would change the order of summation
         tokenizer = self._tokenizer(name)
-        model = self._model(name, begun, tokenizer)
-        measure = dev_measure(self._recipe, tokenizer)
-        training = TrainingLoop(self._recipe, name, self._seed, tokenizer, measure)
-        self._say(f"training {name}")
-        log = training.run(model, work / "checkpoint.pt", self._say)
+        model = self._model(name, start, tokenizer)
+        evaluation = dev_evaluation(self._recipe, tokenizer)
+        loop = TrainingLoop(self._recipe, name, self._seed, tokenizer, evaluation)
+        self._progress(f"training {name}")
+        log = loop.run(model, work / "checkpoint.pt", self._progress)
         finished = work / "finished"
         shutil.rmtree(finished, ignore_errors=True)
         write_model(model, tokenizer, finished)
@@ -141,14 +143,14 @@ class ControlTraining:
         return TransformersTokenizer(train_tokenizer(texts, self._recipe.vocabulary_size), name)
 
     def _model(
-        self, name: str, begun: Path | None, tokenizer: "TransformersTokenizer"
+        self, name: str, start: Path | None, tokenizer: "TransformersTokenizer"
     ) -> "LlamaForCausalLM":
-        from benchmark.controls.network import fresh_model
+        from benchmark.controls.network import random_model
         from benchmark.models.loading import LoadOptions, load_model
 
-        if begun:
-            return load_model(locate(str(begun)), LoadOptions("cpu", "float32"))
-        return fresh_model(
+        if start:
+            return load_model(locate(str(start)), LoadOptions("cpu", "float32"))
+        return random_model(
             self._recipe.shape,
             len(tokenizer.raw),
             tokenizer.raw.bos_token_id,
@@ -160,18 +162,18 @@ class ControlTraining:
 def write_model(
     model: "LlamaForCausalLM", tokenizer: "TransformersTokenizer", folder: Path
 ) -> None:
-    """The model's and the tokenizer's files, as transformers reads them."""
+    """Write the files of the model and the tokenizer in the format of transformers."""
     from transformers import GenerationConfig
 
-    # Measuring has put the engine's own in its place.
+    # The engine of the evaluations has replaced it.
     model.generation_config = GenerationConfig.from_model_config(model.config)
-    with redirect_stderr(io.StringIO()):  # a bar of its own for 3 MB
+    with redirect_stderr(io.StringIO()):  # hides transformers' progress bar
         model.save_pretrained(folder)
     tokenizer.raw.save_pretrained(folder)
 
 
 def write_log(log: "Sequence[LogLine]", path: Path) -> None:
-    """The training log as CSV."""
+    """Write the training log as CSV."""
     rows = [asdict(line) for line in log]
     text = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
     write_text(path, (f"{line}\n" for line in text))

@@ -1,8 +1,8 @@
-"""The controls' tokenizer: a byte-level BPE whose pre-tokenizer keeps stock phrases whole.
+"""The controls' tokenizer: a byte-level BPE whose pre-tokenizer does not split common phrases.
 
-Few tokens make training cheap: a box with its verb (``, Box 3 contains``), an object with its
-article (`` the bag``) and a place (`` from Box 2``) are one token each. Any other text is spelt
-in words and bytes, so the spelling is exact for whatever comes.
+Short sequences make training cheap: a box with its verb (``, Box 3 contains``), an object with its
+article (`` the bag``) and a location (`` from Box 2``) are one token each. All other text is split
+into words and bytes, so that every text can be encoded exactly.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,11 @@ _PHRASES = (
     r" ?[^A-Za-z0-9\s]",
     r"\s",
 )
-"""What becomes one piece, the first that fits; a description is pieces from end to end."""
+"""Patterns of the pieces, tried in order; pieces cover the whole description."""
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> "PreTrainedTokenizerFast":
-    """A BPE tokenizer learnt from the texts, with at most ``size`` entries, bytes included."""
+    """Train a BPE tokenizer on the texts, with at most ``size`` entries including the bytes."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -51,7 +51,7 @@ def train_tokenizer(texts: Iterable[str], size: int) -> "PreTrainedTokenizerFast
         tokenizer_object=backend,
         bos_token=BOS,
         eos_token=EOS,
-        pad_token=EOS,  # padding is masked; outlines would set the same
-        add_bos_token=True,  # by itself, as Llama's does: engines and harnesses then agree
+        pad_token=EOS,  # padding is masked; outlines would set the same token
+        add_bos_token=True,  # as in Llama's tokenizer, so that engines and harnesses agree
         clean_up_tokenization_spaces=False,
     )

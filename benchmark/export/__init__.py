@@ -1,1 +1,1 @@
-"""What others read: Parquet, JUnit, data sets with their cards, tasks of evaluation harnesses."""
+"""Exports: Parquet, JUnit, datasets with their cards, and tasks for evaluation harnesses."""

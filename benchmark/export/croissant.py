@@ -1,4 +1,4 @@
-"""The dataset's description in Croissant 1.0 (MLCommons), which is schema.org in JSON-LD."""
+"""Croissant 1.0 metadata of a dataset (MLCommons): schema.org in JSON-LD."""
 
 import json
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from importlib.resources import files
 from benchmark import __version__
 
 
-def croissant(split: str, described: str, hashes: Mapping[str, str]) -> dict[str, object]:
-    """The document about a folder.
+def croissant(split: str, description: str, hashes: Mapping[str, str]) -> dict[str, object]:
+    """Return the Croissant document of a dataset folder.
 
     Args:
-        split: which one it is; names the files.
-        described: where the data is from, in words.
-        hashes: SHA-256 of each file by its name.
+        split: the name of the split and of the files.
+        description: the origin of the data, in words.
+        hashes: SHA-256 of each file, by file name.
     """
     text = files("benchmark.export").joinpath("croissant.json").read_text(encoding="utf-8")
     document: dict[str, object] = json.loads(text)
     document["version"] = __version__
-    document["description"] = f"Entity tracking, the boxes task: {described}."
+    document["description"] = f"Entity tracking, the boxes task: {description}."
     formats = {"jsonl": "application/jsonlines", "parquet": "application/x-parquet"}
     document["distribution"] = [
         {
@@ -36,8 +36,8 @@ def croissant(split: str, described: str, hashes: Mapping[str, str]) -> dict[str
 
 
 def _record_set(columns: object, file: str) -> dict[str, object]:
-    """The rows, each field taken from the column of its name."""
-    described = columns if isinstance(columns, dict) else {}
+    """Return the description of the rows, with one field per column."""
+    descriptions = columns if isinstance(columns, dict) else {}
     return {
         "@type": "cr:RecordSet",
         "@id": "queries",
@@ -47,10 +47,10 @@ def _record_set(columns: object, file: str) -> dict[str, object]:
                 "@type": "cr:Field",
                 "@id": f"queries/{name}",
                 "name": name,
-                "description": about["description"],
-                "dataType": about["dataType"],
+                "description": field["description"],
+                "dataType": field["dataType"],
                 "source": {"fileObject": {"@id": file}, "extract": {"column": name}},
             }
-            for name, about in described.items()
+            for name, field in descriptions.items()
         ],
     }

@@ -1,4 +1,4 @@
-"""The dataset as a folder that Hugging Face's ``datasets`` loads, with a card and Croissant."""
+"""Datasets as folders for Hugging Face's ``datasets``, with a card and Croissant metadata."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ from benchmark.writing import write_text
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """Which data: of a file, or a split generated from a seed, whole or its evaluated subset."""
+class DatasetRequest:
+    """The data to export: a file, or a generated split or its evaluated subset."""
 
     path: Path | None = None
     password: str | None = None
@@ -32,7 +32,7 @@ class SourceRequest:
     task: str = DEFAULT
 
     def describe(self) -> str:
-        """Where the data is from, in words; a file by its name, not its path."""
+        """Return the origin of the data in words; a file is named without its path."""
         if self.path:
             return f"read from {self.path.name}"
         kind = "the evaluated subset of the" if self.subsampled else "the whole"
@@ -40,46 +40,46 @@ class SourceRequest:
         return f"{kind} {self.split} split{task}, generated from seed {self.seed or 0}"
 
 
-def write_folder(request: SourceRequest, out: Path) -> int:
-    """Write SPLIT.jsonl, SPLIT.parquet, README.md and croissant.json; how many rows there are.
+def write_folder(request: DatasetRequest, out: Path) -> int:
+    """Write SPLIT.jsonl, SPLIT.parquet, README.md and croissant.json; return the number of rows.
 
-    The JSON lines are those of ``generate``, and Parquet has the same rows.
+    The JSON lines equal those of ``generate``, and the Parquet file has the same rows.
 
     Raises:
-        SettingError: for a split that does not exist, and options that do not go together.
-        DataError: when the data cannot be read.
+        SettingError: for an unknown split, or options that exclude each other.
+        DataError: if the data cannot be read.
         MissingLibraryError: without pyarrow.
     """
-    lines_file, parquet_file = (out / f"{request.split}.{form}" for form in ("jsonl", "parquet"))
+    json_file, parquet_file = (out / f"{request.split}.{name}" for name in ("jsonl", "parquet"))
     _check(request)
-    source, task = _source(request), task_named(request.task)
+    states, task = _states(request), task_named(request.task)
 
     def lines() -> Iterator[str]:
-        return (line for state in source() for line in task.rows(state))
+        return (line for state in states() for line in task.rows(state))
 
-    # Parquet first: where its library is missing nothing is left behind.
-    written = write_dataset(parquet_file, map(json.loads, lines()))
-    write_text(lines_file, (f"{line}\n" for line in lines()))
-    described = request.describe()
-    write_text(out / "README.md", [_card(task, request.split, described, written)])
-    hashes = {path.name: _sha256(path) for path in (lines_file, parquet_file)}
-    metadata = croissant(request.split, described, hashes)
+    # Parquet first: if its library is missing, no files are left behind.
+    rows = write_dataset(parquet_file, map(json.loads, lines()))
+    write_text(json_file, (f"{line}\n" for line in lines()))
+    description = request.describe()
+    write_text(out / "README.md", [_card(task, request.split, description, rows)])
+    hashes = {path.name: _sha256(path) for path in (json_file, parquet_file)}
+    metadata = croissant(request.split, description, hashes)
     write_text(out / "croissant.json", [json.dumps(metadata, indent=2), "\n"])
-    return written
+    return rows
 
 
-def _check(request: SourceRequest) -> None:
+def _check(request: DatasetRequest) -> None:
     if request.split not in SHARES:
         raise SettingError(f"no split {request.split!r}; choose one of {', '.join(SHARES)}")
     if request.path and (request.subsampled or request.seed is not None):
         raise SettingError(
-            f"--seed and --subsample are for generated data, and --data {request.path} gives it; "
-            "use one of them"
+            "--seed and --subsample apply to generated data and cannot be combined with --data "
+            f"{request.path}; use one of them"
         )
 
 
-def _source(request: SourceRequest) -> Callable[[], Iterator[State]]:
-    """The states, from the first one on as often as it is called; a file is read only once."""
+def _states(request: DatasetRequest) -> Callable[[], Iterator[State]]:
+    """Return a function that iterates over the states; a file is read only once."""
     if request.path or request.password is not None:
         states = load_states(DataRequest(request.path, request.password, task=request.task))
         return lambda: iter(states)
@@ -88,28 +88,28 @@ def _source(request: SourceRequest) -> Callable[[], Iterator[State]]:
     )
 
 
-def _card(task: Task, split: str, described: str, written: int) -> str:
+def _card(task: Task, split: str, description: str, rows: int) -> str:
     from jinja2 import Environment, StrictUndefined
 
     text = files("benchmark.export").joinpath("card.md.jinja").read_text(encoding="utf-8")
-    # Markdown, no page: nothing in it is of a model or a user but a file's name.
+    # The result is Markdown, not HTML; its only text from a user is a file name.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(text).render(
         task=task,
         paper_task=DEFAULT,
         split=split,
-        described=described,
-        rows=written,
-        states=written // task.boxes,
-        size=_size(written),
+        description=description,
+        rows=rows,
+        states=rows // task.boxes,
+        size=_size_category(rows),
         version=__version__,
     )
 
 
-def _size(written: int) -> str:
-    """The hub's category of a number of rows."""
-    ends = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K"}
-    return next((name for end, name in ends.items() if written < end), "100K<n<1M")
+def _size_category(rows: int) -> str:
+    """Return the Hugging Face hub's size category."""
+    limits = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K"}
+    return next((name for limit, name in limits.items() if rows < limit), "100K<n<1M")
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Parquet files, by pyarrow: rows of results, and rows of the dataset."""
+"""Parquet files of results and datasets, written with pyarrow."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
@@ -15,44 +15,44 @@ from benchmark.writing import replacing
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_GROUP = 20_000
-"""Rows that are held, and that a row group has."""
+_GROUP_SIZE = 20_000
+"""Rows per row group, and rows in memory."""
 
 _COMPRESSION = "zstd"
 
 
 def write_results(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
-    """Write rows of results to the file, whole or not at all; how many they are.
+    """Write rows of results to the file atomically; return their number.
 
     Raises:
         MissingLibraryError: without pyarrow.
     """
     arrow = _arrow()
     text, number = arrow.string(), arrow.int32()
-    often = arrow.dictionary(arrow.int32(), text)  # few values in many rows
+    category = arrow.dictionary(arrow.int32(), text)  # few distinct values in many rows
     schema = arrow.schema(
         [
-            *((name, often) for name in ("run", "model", "model_fingerprint", "data_sha256")),
-            *((name, often) for name in ("protocol", "engine", "prompt_format", "dtype")),
-            *((name, often) for name in ("quantization", "device")),
+            *((name, category) for name in ("run", "model", "model_fingerprint", "data_sha256")),
+            *((name, category) for name in ("protocol", "engine", "prompt_format", "dtype")),
+            *((name, category) for name in ("quantization", "device")),
             *((name, number) for name in ("batch_size", "max_new_tokens")),
-            ("environment", often),
-            ("state", often),
+            ("environment", category),
+            ("state", category),
             *((name, number) for name in ("sequence", "operations")),
-            ("description", often),
+            ("description", category),
             *((name, number) for name in ("box", "numops")),
             ("numops_by_op", _by_op(arrow)),
             ("gold", arrow.list_(text)),
             ("predicted", arrow.list_(text)),
             *((correct_column(by), arrow.bool_()) for by in SCORES),
-            ("text", often),
+            ("text", category),
         ]
     )
     return _write(path, schema, rows)
 
 
 def write_dataset(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
-    """Write rows in the authors' schema to the file, whole or not at all; how many they are.
+    """Write rows in the authors' schema to the file atomically; return their number.
 
     Raises:
         MissingLibraryError: without pyarrow.
@@ -85,18 +85,18 @@ def _by_op(arrow: ModuleType, *, wide: bool = False) -> "pa.DataType":
 
 
 def _write(path: Path, schema: "pa.Schema", rows: Iterable[Mapping[str, object]]) -> int:
-    arrow, written = _arrow(), 0
+    arrow, count = _arrow(), 0
     with (
         replacing(path) as temporary,
         arrow.parquet.ParquetWriter(temporary, schema, compression=_COMPRESSION) as writer,
     ):
         for group in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(group, schema=schema))
-            written += len(group)
-    return written
+            count += len(group)
+    return count
 
 
 def _groups(rows: Iterable[Mapping[str, object]]) -> Iterator[list[Mapping[str, object]]]:
-    left = iter(rows)
-    while group := list(islice(left, _GROUP)):
+    remaining = iter(rows)
+    while group := list(islice(remaining, _GROUP_SIZE)):
         yield group

@@ -1,120 +1,123 @@
-"""Finished runs as rows, one a query: what was asked, what is right, and what the model said."""
+"""Finished runs as rows, one per query: the question, the answer and the scores."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.boxes.states import state_id
 from benchmark.records import Outcome, Query
-from benchmark.report.data import Answered, StateView
+from benchmark.report.data import ScoredAnswer, StateView
 from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN
 
-Row = dict[str, object]
+ResultRow = dict[str, object]
 
-_PROTOCOL = (
+_PROTOCOL_COLUMNS = (
     *("engine", "prompt_format", "dtype", "quantization", "device"),
     *("batch_size", "max_new_tokens"),
 )
-"""Settings that have a column of their own, under the name that ``result.json`` gives them."""
+"""Settings with a column of their own, named as in ``result.json``."""
 
 
-def result_rows(runs: Sequence[FinishedRun], states: Iterable[StateView]) -> Iterator[Row]:
-    """The rows of every run, state by state in the order of its predictions, box by box.
+def result_rows(runs: Sequence[FinishedRun], states: Iterable[StateView]) -> Iterator[ResultRow]:
+    """Yield the rows of every run, by state in the order of its predictions and by box.
 
     Args:
-        runs: with their predictions; runs without any have no row.
-        states: what they were asked, each with an answer a run, in the same order.
+        runs: runs with their predictions; a run without predictions has no rows.
+        states: the states of the predictions, each with one answer per run, in run order.
     """
     by_description = {view.state.description: view for view in states}
     for number, run in enumerate(runs):
         views = [by_description[description] for description in run.texts]
         pairs = [(view, answer) for view in views if (answer := view.answers[number])]
-        about = _about(run)
-        for (view, answered), sequence in zip(pairs, _sequences(run, pairs), strict=True):
-            yield from _of_state(about, view, answered, sequence)
+        run_columns = _run_columns(run)
+        for (view, answer), sequence in zip(pairs, _sequences(run, pairs), strict=True):
+            yield from _state_rows(run_columns, view, answer, sequence)
 
 
-def plain_text(text: str) -> str:
-    """The text as UTF-8 can hold it: half a surrogate pair becomes a replacement character."""
+def valid_utf8(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot encode, by a replacement character."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _of_state(about: Row, view: StateView, answered: Answered, sequence: int | None) -> list[Row]:
+def _state_rows(
+    run_columns: ResultRow, view: StateView, answer: ScoredAnswer, sequence: int | None
+) -> list[ResultRow]:
     state = view.state
-    asked = {
+    state_columns = {
         "state": state_id(state.description),
         "sequence": sequence,
         "operations": len(view.task.operations(state.description)[1]),
         "description": state.description,
     }
-    said = zip(state.queries, answered.answer.contents, _right(answered), strict=True)
+    text = valid_utf8(answer.text)
+    queries = zip(state.queries, answer.answer.contents, _correct(answer), strict=True)
     return [
-        {**about, **asked, **_query(query, contents), **right, "text": text}
-        for text in (plain_text(answered.text),)
-        for query, contents, right in said
+        {**run_columns, **state_columns, **_query_columns(query, contents), **correct, "text": text}
+        for query, contents, correct in queries
     ]
 
 
-def correct_column(by: str) -> str:
-    """Return the column that says what is right by a score."""
-    return "correct" if by == MAIN else f"correct_{by}"
+def correct_column(score: str) -> str:
+    """Return the column that says whether a query is right by a score."""
+    return "correct" if score == MAIN else f"correct_{score}"
 
 
-def _right(answered: Answered) -> Iterator[Row]:
-    """What is right of each query, a column per score."""
-    names = list(map(correct_column, answered.outcomes))
-    columns = (outcome.correct for outcome in answered.outcomes.values())
-    return (dict(zip(names, rights, strict=True)) for rights in zip(*columns, strict=True))
+def _correct(answer: ScoredAnswer) -> Iterator[ResultRow]:
+    """Yield whether each query is right, with one column per score."""
+    names = list(map(correct_column, answer.outcomes))
+    by_score = (outcome.correct for outcome in answer.outcomes.values())
+    return (dict(zip(names, correct, strict=True)) for correct in zip(*by_score, strict=True))
 
 
-def _query(query: Query, contents: frozenset[str] | None) -> Row:
+def _query_columns(query: Query, contents: frozenset[str] | None) -> ResultRow:
     move, remove, put = query.numops_by_op
     return {
         "box": query.box,
         "numops": query.numops,
         "numops_by_op": {"move": move, "remove": remove, "put": put},
         "gold": list(query.gold),
-        "predicted": None if contents is None else sorted(map(plain_text, contents)),
+        "predicted": None if contents is None else sorted(map(valid_utf8, contents)),
     }
 
 
-def _about(run: FinishedRun) -> Row:
-    """What is the same in all rows of a run; None where an older result does not say."""
-    document, protocol = run.document, part(run.document, "protocol")
+def _run_columns(run: FinishedRun) -> ResultRow:
+    """Return the columns that are equal in all rows of a run; None if an older result has none."""
+    document, protocol = run.document, section(run.document, "protocol")
     return {
-        "run": plain_text(run.label),
-        "model": plain_text(run.model),
-        "model_fingerprint": part(document, "model").get("fingerprint"),
-        "data_sha256": part(document, "data").get("sha256"),
+        "run": valid_utf8(run.label),
+        "model": valid_utf8(run.model),
+        "model_fingerprint": section(document, "model").get("fingerprint"),
+        "data_sha256": section(document, "data").get("sha256"),
         "protocol": protocol.get("name"),
-        **{name: protocol.get(name) for name in _PROTOCOL},
-        "environment": json.dumps(part(document, "environment"), sort_keys=True),
+        **{name: protocol.get(name) for name in _PROTOCOL_COLUMNS},
+        "environment": json.dumps(section(document, "environment"), sort_keys=True),
     }
 
 
-def part(document: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """The object of that name in a document; empty where there is none."""
-    found = document.get(name)
-    return found if isinstance(found, dict) else {}
+def section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return the JSON object of that name in a document; empty if there is none."""
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _sequences(
-    run: FinishedRun, pairs: Sequence[tuple[StateView, Answered]]
+    run: FinishedRun, pairs: Sequence[tuple[StateView, ScoredAnswer]]
 ) -> Sequence[int | None]:
-    """The sequence of each state, the cluster of statistics; None where it cannot be told.
+    """Return the sequence of each state, the cluster of statistics; None if it is unknown.
 
-    A result has its sequences in the order of the data, as a finished run has its predictions.
-    Where both tell the same outcomes, and states of a sequence the same beginning, they belong
-    together; predictions in another order are not guessed about.
+    Predictions do not name the sequence, but a result has the sequences in the order of the data,
+    and a finished run has its predictions in the same order. They are matched by order if all
+    outcomes agree and the states of a sequence have the same initial contents. Otherwise the
+    sequence is unknown.
     """
-    told: tuple[Outcome, ...] = run.result.outcomes or ()
-    found = [(outcome.numops, outcome.correct) for outcome in told]
-    if found != [(each.outcome.numops, each.outcome.correct) for _, each in pairs]:
+    stored: tuple[Outcome, ...] = run.result.outcomes or ()
+    stored_outcomes = [(outcome.numops, outcome.correct) for outcome in stored]
+    if stored_outcomes != [(a.outcome.numops, a.outcome.correct) for _, a in pairs]:
         return [None] * len(pairs)
     starts = {
         (outcome.sample_id, view.state.description.partition(".")[0])
-        for outcome, (view, _) in zip(told, pairs, strict=True)
+        for outcome, (view, _) in zip(stored, pairs, strict=True)
     }
     if len(starts) > len({sample_id for sample_id, _ in starts}):
         return [None] * len(pairs)
-    return [outcome.sample_id for outcome in told]
+    return [outcome.sample_id for outcome in stored]

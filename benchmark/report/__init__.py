@@ -1,1 +1,1 @@
-"""What people see."""
+"""Reports: the paper's figures and tables, and the page."""

@@ -1,4 +1,4 @@
-"""Tables 3 and 6: accuracies with intervals, measured ones beside the published."""
+"""Tables 3 and 6: published accuracies with intervals, and measured ones below them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -7,19 +7,19 @@ from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
 from benchmark.report.data import Chance, ModelView, ReportData
 from benchmark.report.figures import NUMOPS
-from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading
+from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading_row
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
-_MISSING = TableCell("\N{EN DASH}")
+_NO_VALUE = TableCell("\N{EN DASH}")
 
 
 class Column(NamedTuple):
-    """Some queries: what they are called, and their figure in a summary."""
+    """A group of queries: its name, and its estimate in a summary."""
 
     name: str
-    of: Callable[[Summary], Estimate | None]
+    estimate: Callable[[Summary], Estimate | None]
 
 
 def _numops(numops: int) -> Column:
@@ -30,63 +30,63 @@ _ALL = Column("all", lambda summary: summary.overall)
 _NONTRIVIAL = Column(">= 1", lambda summary: summary.nontrivial)
 
 
-def table_3(material: ReportData) -> TableModel:
-    """Llama 7B against FLoat: all queries, those of untouched boxes, and the others."""
-    wanted = captions().tables["table-3"].models
-    models = [view for view in material.models if view.model.key in wanted]
+def table_3(report: ReportData) -> TableModel:
+    """Return Table 3: Llama 7B and FLoat on all queries, at numops 0, and above."""
+    keys = captions().tables["table-3"].models
+    models = [view for view in report.models if view.model.key in keys]
     columns = (_ALL, _numops(0), _NONTRIVIAL)
-    names = ("Aggregate", "NumOps = 0", "NumOps \N{GREATER-THAN OR EQUAL TO} 1")
-    return _grid("table-3", names, columns, list(_rows(models, columns)), models)
+    headings = ("Aggregate", "NumOps = 0", "NumOps \N{GREATER-THAN OR EQUAL TO} 1")
+    return _table("table-3", headings, columns, list(_rows(models, columns)), models)
 
 
-def table_6(material: ReportData) -> TableModel:
-    """Every model by numops, with random, and with the main measure, numops >= 1."""
+def table_6(report: ReportData) -> TableModel:
+    """Return Table 6: every model by numops, the random baseline, and numops >= 1."""
     columns = (_ALL, _NONTRIVIAL, *map(_numops, NUMOPS))
-    papers = [view for view in material.models if view.model.paper]
-    others = [view for view in material.models if not view.model.paper]
-    first = papers[0].published
-    names = [_headed(column, first) for column in columns]
-    rows = [_random(columns, first, material.chance), *_rows(papers, columns)]
-    if others:
-        rows += [heading("Measured here, not in the paper"), *_rows(others, columns)]
-    return _grid("table-6", names, columns, rows, [*papers, *others])
+    paper_models = [view for view in report.models if view.model.paper]
+    other_models = [view for view in report.models if not view.model.paper]
+    first = paper_models[0].published
+    headings = [_heading(column, first) for column in columns]
+    rows = [_random_row(columns, first, report.chance), *_rows(paper_models, columns)]
+    if other_models:
+        title = heading_row("Measured here, not in the paper")
+        rows += [title, *_rows(other_models, columns)]
+    return _table("table-6", headings, columns, rows, [*paper_models, *other_models])
 
 
-def _grid(
+def _table(
     name: str,
-    names: Sequence[str],
+    headings: Sequence[str],
     columns: Sequence[Column],
     rows: Sequence[TableRow],
     models: Sequence[ModelView],
 ) -> TableModel:
-    words = captions()
+    texts = captions()
     measured = any(view.measured for view in models)
-    caption = words.published + (words.measured if measured else "")
-    records = [record for view in models for record in _records(view, columns)]
-    title = words.tables[name].title
-    return TableModel(name, title, caption, ("Model", *names), tuple(rows), records=tuple(records))
+    caption = texts.published + (texts.measured if measured else "")
+    records = tuple(record for view in models for record in _records(view, columns))
+    title = texts.tables[name].title
+    return TableModel(name, title, caption, ("Model", *headings), tuple(rows), records=records)
 
 
-def _headed(column: Column, counts: Summary | None) -> str:
-    """The column's name with the number of queries of the paper's test set."""
+def _heading(column: Column, published: Summary | None) -> str:
+    """Return the column's heading with the number of queries of the paper's test set."""
     name = {"all": "Overall", ">= 1": "\N{GREATER-THAN OR EQUAL TO} 1"}.get(
         column.name, column.name
     )
-    found = column.of(counts) if counts else None
-    return f"{name} ({found.tally.total:,})" if found else name
+    estimate = column.estimate(published) if published else None
+    return f"{name} ({estimate.tally.total:,})" if estimate else name
 
 
 def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[TableRow]:
     for view in models:
         name = view.model.name
         if view.published:
-            by = name if view.model.paper else f"{name}, the authors' data"
-            yield _row(by, view.published, columns)
+            published_name = name if view.model.paper else f"{name}, the authors' data"
+            yield _row(published_name, view.published, columns)
         if view.measured:
-            own = f"{name}, measured" if view.published else name
-            own += f" as {view.alternative}" if view.alternative else ""
-            cells = _row(own, view.measured, columns).cells
-            yield TableRow(cells, "measured")
+            measured_name = f"{name}, measured" if view.published else name
+            measured_name += f" as {view.alternative}" if view.alternative else ""
+            yield TableRow(_row(measured_name, view.measured, columns).cells, "measured")
         if view.published and view.measured:
             both = (view.published, view.measured)
             cells = tuple(_difference(_test(column, *both)) for column in columns)
@@ -94,33 +94,34 @@ def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[Ta
 
 
 def _row(name: str, summary: Summary, columns: Sequence[Column]) -> TableRow:
-    return TableRow((TableCell(name), *(_cell(column.of(summary)) for column in columns)))
+    cells = (_cell(column.estimate(summary)) for column in columns)
+    return TableRow((TableCell(name), *cells))
 
 
 def _cell(estimate: Estimate | None) -> TableCell:
     if estimate is None or not estimate.tally.total:
-        return _MISSING
+        return _NO_VALUE
     accuracy, (low, high) = estimate.tally.accuracy, estimate.interval
-    words = f"{100 * low:.1f} to {100 * high:.1f}"
-    return TableCell(f"{100 * accuracy:.2f}", words, accuracy)
+    interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return TableCell(f"{100 * accuracy:.2f}", interval, accuracy)
 
 
-def _random(columns: Sequence[Column], counts: Summary | None, chance: Chance) -> TableRow:
-    """The paper's random row; over several numops weighted by their queries."""
-    totals = {n: e.tally.total for n, e in counts.by_numops.items()} if counts else {}
+def _random_row(columns: Sequence[Column], published: Summary | None, chance: Chance) -> TableRow:
+    """Return the paper's random row; averages over numops are weighted by number of queries."""
+    totals = {n: e.tally.total for n, e in published.by_numops.items()} if published else {}
     groups = {"all": [*NUMOPS], ">= 1": [n for n in NUMOPS if n >= 1]}
 
     def cell(column: Column) -> TableCell:
-        some = groups.get(column.name) or [int(column.name)]
-        weight = sum(totals[n] for n in some)
-        mean = sum(chance[n] * totals[n] for n in some) / weight
+        group = groups.get(column.name) or [int(column.name)]
+        weight = sum(totals[n] for n in group)
+        mean = sum(chance[n] * totals[n] for n in group) / weight
         return TableCell(f"{100 * mean:.2f}", "", mean)
 
     return TableRow((TableCell("Random"), *map(cell, columns)))
 
 
 def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest | None:
-    old, new = column.of(published), column.of(measured)
+    old, new = column.estimate(published), column.estimate(measured)
     if not (old and new and old.tally.total and new.tally.total):
         return None
     return unpaired_test(old.tally, new.tally)
@@ -128,24 +129,24 @@ def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest
 
 def _difference(test: UnpairedTest | None) -> TableCell:
     if test is None:
-        return _MISSING
+        return _NO_VALUE
     return TableCell(
         f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}"
     )
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
-    """A record a figure, by every score: figures in per cent, differences in points."""
+    """Yield one record per score and column: accuracies in per cent, differences in points."""
     row = published_rows().get(view.model.key)
     repositories = {
         "published": row.huggingface_id if row else view.repository,
         "measured": view.repository,
     }
     published = [("published", PUBLISHED, view.published)] if view.published else []
-    measured = (("measured", by, summary) for by, summary in view.scores.items())
+    measured = (("measured", score, summary) for score, summary in view.scores.items())
     for source, score, summary in (*published, *measured):
         for column in columns:
-            estimate = column.of(summary)
+            estimate = column.estimate(summary)
             if estimate is None:
                 continue
             test = None

@@ -1,4 +1,4 @@
-"""The words over and under the tables, from ``tables.toml``."""
+"""Titles and captions of the tables, read from ``tables.toml``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from importlib.resources import files
 from benchmark.models.validation import Entry
 
 
-class TableWords(Entry):
-    """A table's title, its caption where that is its own, and the models where they are few."""
+class TableText(Entry):
+    """A table's title, its own caption if it has one, and its models if they are a selection."""
 
     title: str
     caption: str = ""
@@ -17,9 +17,9 @@ class TableWords(Entry):
 
 
 class Captions(Entry):
-    """All of it; ``published`` and ``measured`` say what the intervals are."""
+    """The contents of the file; ``published`` and ``measured`` explain the intervals."""
 
-    tables: Mapping[str, TableWords]
+    tables: Mapping[str, TableText]
     experiments: Mapping[str, str]
     math_as_instructions: frozenset[str]
     published: str
@@ -28,14 +28,14 @@ class Captions(Entry):
 
 @cache
 def captions() -> Captions:
-    """The words of the file."""
+    """Read the file."""
     text = files("benchmark.report").joinpath("tables.toml").read_text(encoding="utf-8")
-    found = tomllib.loads(text)
+    sections = tomllib.loads(text)
     return Captions.model_validate(
         {
-            "tables": {name: part for name, part in found.items() if name.startswith("table-")},
-            "experiments": found["experiments"],
-            "math_as_instructions": found["math_as_instructions"]["models"],
-            **found["intervals"],
+            "tables": {key: value for key, value in sections.items() if key.startswith("table-")},
+            "experiments": sections["experiments"],
+            "math_as_instructions": sections["math_as_instructions"]["models"],
+            **sections["intervals"],
         }
     )

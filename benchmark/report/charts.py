@@ -1,4 +1,4 @@
-"""The page's own drawings: where lines, points and error bars stand, in units of the SVG."""
+"""Coordinates of the page's own charts, in SVG units: curves, points and error bars."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -9,84 +9,102 @@ from benchmark.report.figures import NUMOPS, Curve, curves_of
 WIDTH, HEIGHT = 240, 168
 LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 22
 
-_APART = 2.0
-"""Base and variant are drawn so far to the left and to the right."""
+_OFFSET = 2.0
+"""Base is drawn this far to the left of its numops and the variant this far to the right."""
+
+
+class Tick(NamedTuple):
+    """A tick of an axis: its position and its label."""
+
+    position: float
+    label: str
 
 
 class Point(NamedTuple):
-    """A figure: where it is, where its interval ends, and what it says when pointed at."""
+    """A point: its position, the ends of its error bar (y), and its tooltip."""
 
     x: float
     y: float
     low: float
     high: float
-    words: str
+    label: str
 
 
-class ChartLine(NamedTuple):
-    """A curve: the path through its points, and the class that its look hangs on."""
+class CurvePath(NamedTuple):
+    """A curve: its CSS classes, its name, the path through its points, and the points."""
 
-    kind: str
+    css_class: str
     name: str
     path: str
     points: tuple[Point, ...]
 
 
 class PanelChart(NamedTuple):
-    """A pair's panel."""
+    """The chart of a pair."""
 
-    lines: tuple[ChartLine, ...]
+    curves: tuple[CurvePath, ...]
     random: str
-    across: tuple[tuple[float, str], ...]
-    down: tuple[tuple[float, str], ...]
-    words: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    label: str
 
 
 class Bar(NamedTuple):
-    """A row of the forest: a pair's gain with its interval."""
+    """A row of the forest plot: the gain of a pair with its interval (x positions)."""
 
     name: str
-    kind: str
+    source: str
     y: float
     low: float
-    middle: float
+    estimate: float
     high: float
-    words: str
+    label: str
     holds: bool | None
 
 
 class Forest(NamedTuple):
-    """Gains of many pairs under each other."""
+    """A forest plot of the gains of many pairs."""
 
     bars: tuple[Bar, ...]
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[Tick, ...]
     zero: float
     width: int
     height: int
 
 
-def panel(view: PairView, papers: Chance) -> PanelChart:
-    """The panel of a pair: published curves, measured ones over them, random dashed."""
-    lines = tuple(_line(view, curve) for curve in curves_of(view, published=True))
-    chance = papers if view.pair.paper else view.base.chance or view.variant.chance
-    named = [line.name for line in lines]
+class _Gain(NamedTuple):
+    """A pair's gain at numops >= 1 with the ends of its interval, as shares."""
+
+    name: str
+    source: str
+    estimate: float
+    low: float
+    high: float
+    holds: bool | None
+
+
+def panel(view: PairView, paper_chance: Chance) -> PanelChart:
+    """Return the chart of a pair: published curves, measured ones on top, random dashed."""
+    curves = tuple(_curve(view, curve) for curve in curves_of(view, published=True))
+    chance = paper_chance if view.pair.paper else view.base.chance or view.variant.chance
+    names = [curve.name for curve in curves]
     return PanelChart(
-        lines=lines,
+        curves=curves,
         random=_path([(_x(n), _y(chance[n])) for n in NUMOPS if n in chance]),
-        across=tuple((_x(n), str(n)) for n in NUMOPS),
-        down=tuple((_y(share / 100), str(share)) for share in (0, 25, 50, 75, 100)),
-        words=f"Accuracy by number of operations: {', '.join(named) or 'no result'}",
+        x_ticks=tuple(Tick(_x(n), str(n)) for n in NUMOPS),
+        y_ticks=tuple(Tick(_y(percent / 100), str(percent)) for percent in (0, 25, 50, 75, 100)),
+        label=f"Accuracy by number of operations: {', '.join(names) or 'no result'}",
     )
 
 
-def _line(view: PairView, curve: Curve) -> ChartLine:
+def _curve(view: PairView, curve: Curve) -> CurvePath:
     model = (view.base, view.variant)[curve.side].model.name
     source = "measured" if curve.measured else "published"
     points = tuple(_points(curve, f"{model}, {source}"))
     side = ("base", "variant")[curve.side]
     faint = " faint" if curve.faint else ""
     path = _path([(point.x, point.y) for point in points])
-    return ChartLine(f"{side} {source}{faint}", f"{model} ({source})", path, points)
+    return CurvePath(f"{side} {source}{faint}", f"{model} ({source})", path, points)
 
 
 def _points(curve: Curve, name: str) -> Iterator[Point]:
@@ -94,12 +112,12 @@ def _points(curve: Curve, name: str) -> Iterator[Point]:
         if numops not in NUMOPS or not estimate.tally.total:
             continue
         tally, (low, high) = estimate.tally, estimate.interval
-        words = (
+        label = (
             f"{name}, {numops} operations: {100 * tally.accuracy:.1f} % "
             f"({100 * low:.1f} to {100 * high:.1f}), {tally.correct} of {tally.total}"
         )
-        x = round(_x(numops) + _APART * (2 * curve.side - 1), 1)
-        yield Point(x, _y(tally.accuracy), _y(low), _y(high), words)
+        x = round(_x(numops) + _OFFSET * (2 * curve.side - 1), 1)
+        yield Point(x, _y(tally.accuracy), _y(low), _y(high), label)
 
 
 def _x(numops: int) -> float:
@@ -111,41 +129,43 @@ def _y(share: float) -> float:
     return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x},{y}" for x, y in places) if places else ""
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x},{y}" for x, y in points) if points else ""
 
 
-FOREST_WIDTH, _NAMES, _FIGURES, _ROW = 760, 300, 150, 21
+FOREST_WIDTH, _NAME_WIDTH, _LABEL_WIDTH, _ROW_HEIGHT = 760, 300, 150, 21
 
 
 def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
-    """The gains at numops >= 1 by experiment, published and measured."""
-    found = [bar for some in views.values() for view in some for bar in _gains(view)]
-    if not found:
+    """Return the plot of gains at numops >= 1 by experiment; None if there are no results."""
+    gains = [gain for pairs in views.values() for view in pairs for gain in _gains(view)]
+    if not gains:
         return None
-    reach = max(max(abs(low), abs(high)) for _, _, _, low, high, _ in found)
-    edge = 10 * (int(10 * reach) + 1)  # in points, up to the next ten
+    largest = max(max(abs(gain.low), abs(gain.high)) for gain in gains)
+    limit = 10 * (int(10 * largest) + 1)  # in points, rounded up to the next ten
 
-    def across(share: float) -> float:
-        room = FOREST_WIDTH - _NAMES - _FIGURES
-        return round(_NAMES + room * (100 * share + edge) / (2 * edge), 1)
+    def x(share: float) -> float:
+        width = FOREST_WIDTH - _NAME_WIDTH - _LABEL_WIDTH
+        return round(_NAME_WIDTH + width * (100 * share + limit) / (2 * limit), 1)
 
     bars = [
-        Bar(name, kind, _ROW * (n + 1.0), across(low), across(middle), across(high),
-            f"{100 * middle:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})", holds)
-        for n, (name, kind, middle, low, high, holds) in enumerate(found)
+        Bar(gain.name, gain.source, _ROW_HEIGHT * (row + 1.0), x(gain.low), x(gain.estimate),
+            x(gain.high),
+            f"{100 * gain.estimate:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})",
+            gain.holds)
+        for row, gain in enumerate(gains)
     ]  # fmt: skip
-    step = 10 if edge <= 40 else 20  # noqa: PLR2004  # so that the numbers do not run together
-    whole = range(-(edge // step) * step, edge + 1, step)
-    ticks = tuple((across(each / 100), f"{each:+d}" if each else "0") for each in whole)
-    return Forest(tuple(bars), ticks, across(0), FOREST_WIDTH, _ROW * (len(bars) + 2))
+    step = 10 if limit <= 40 else 20  # noqa: PLR2004  # so that the labels do not overlap
+    values = range(-(limit // step) * step, limit + 1, step)
+    ticks = tuple(Tick(x(value / 100), f"{value:+d}" if value else "0") for value in values)
+    return Forest(tuple(bars), ticks, x(0), FOREST_WIDTH, _ROW_HEIGHT * (len(bars) + 2))
 
 
-def _gains(view: PairView) -> Iterator[tuple[str, str, float, float, float, bool | None]]:
+def _gains(view: PairView) -> Iterator[_Gain]:
     name = f"{view.base.model.name} to {view.variant.model.name}"
     if view.published:
-        middle, error = view.published.difference, view.published.margin
-        yield name, "published", middle, middle - error, middle + error, None
+        difference, error = view.published.difference, view.published.margin
+        yield _Gain(name, "published", difference, difference - error, difference + error, None)
     if view.measured:
         test = view.measured.nontrivial
-        yield name, "measured", test.difference, *test.interval, view.holds
+        yield _Gain(name, "measured", test.difference, *test.interval, view.holds)

@@ -1,4 +1,4 @@
-"""What a report is made of: frozen records that the pipeline hands over."""
+"""The data of a report: frozen records that ``gather`` fills and the other modules show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from benchmark.scoring.outcomes import MAIN, PUBLISHED
 from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
-from benchmark.tasks import Task
+from benchmark.tasks import DEFAULT, Task
 
 Chance = Mapping[int, float]
 """The random baseline's accuracy in 0..1 by numops."""
@@ -21,10 +21,10 @@ Chance = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model with what is published of it, and what was measured of it here, by every score.
+    """A model with its published results and those measured here, by score.
 
-    ``alternative`` is the repository that was measured, where it is not the default one; ``chance``
-    is the random baseline on the states that it was measured on, by the score that is set beside
+    ``alternative`` is the repository that was measured, if it is not the default one. ``chance``
+    is the random baseline on the measured states, by the score that is comparable with the
     published figures.
     """
 
@@ -36,21 +36,22 @@ class ModelView:
 
     @property
     def repository(self) -> str:
-        """The repository that was measured, or would be."""
+        """The measured repository, or the one that ``run`` would load."""
         return self.alternative or self.model.huggingface_id
 
     @property
     def measured(self) -> Summary | None:
-        """What was measured, by the score that is set beside published figures."""
+        """The measured results by the score that is comparable with the published figures."""
         return self.scores.get(PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
 class PairView:
-    """A pair with both models' figures and how far apart they are.
+    """A pair with both models' results and their difference.
 
-    ``published`` is of counts; ``tests`` are paired, by every score, where both were measured on
-    the same states, and ``verdict`` then says whether the pair shows what it is expected to.
+    ``published`` compares the published counts. ``tests`` are the paired tests by score, if both
+    models were measured on the same states; ``verdict`` and ``holds`` then say whether the pair
+    shows the expected difference.
     """
 
     pair: Pair
@@ -63,16 +64,22 @@ class PairView:
 
     @property
     def measured(self) -> PairedTests | None:
-        """The tests by the score that is set beside published figures."""
+        """The tests by the score that is comparable with the published figures."""
         return self.tests.get(PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A finished run with its summary by every score."""
+    """A finished run with its summary by each score, and its task."""
 
     run: FinishedRun
     summaries: Mapping[str, Summary]
+    task: str
+
+    @property
+    def title(self) -> str:
+        """The run's label, with its task if it is not the default one."""
+        return f"{self.run.label}{'' if self.task == DEFAULT else f', task {self.task}'}"
 
     @property
     def summary(self) -> Summary:
@@ -81,8 +88,8 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """Two runs on the same states with the paired tests of their outcomes, by every score."""
+class RunComparison:
+    """Two runs on the same states with the paired tests of their outcomes, by score."""
 
     base: RunView
     variant: RunView
@@ -98,8 +105,8 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What a run says about a state: the text, as contents by box, and what is right by score."""
+class ScoredAnswer:
+    """A run's answer to a state: the text, the parsed contents by box, and the outcome by score."""
 
     text: str
     answer: Answer
@@ -113,28 +120,28 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class StateView:
-    """A state and each run's answer to it, in the order of the runs; None where not asked."""
+    """A state and the runs' answers to it, in run order; None if a run has no such state."""
 
     task: Task
     state: State
-    answers: tuple[Answered | None, ...]
+    answers: tuple[ScoredAnswer | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """All of a report.
+    """Everything that a report shows.
 
-    ``models`` are the paper's, then others that were measured; ``pairs`` likewise, by
-    identifier. ``chance`` is the paper's random row. ``drift`` are the documents of comparisons
-    with a recorded state of the libraries. ``notes`` say what was left out.
+    ``models`` are the paper's models followed by other measured ones; ``pairs`` likewise, by
+    identifier. ``chance`` is the paper's random row. ``drift`` are the comparisons with recorded
+    fingerprints. ``notes`` name the runs that were left out and the reason.
     """
 
-    made: datetime
+    created: datetime
     runs: tuple[RunView, ...]
     models: tuple[ModelView, ...]
     pairs: Mapping[str, PairView]
     audits: tuple[Audit, ...]
-    compared: tuple[Compared, ...]
+    comparisons: tuple[RunComparison, ...]
     states: tuple[StateView, ...]
     chance: Chance
     drift: tuple[Drift, ...]

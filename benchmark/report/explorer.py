@@ -1,54 +1,55 @@
-"""States and answers as the page's explorer reads them: compact, each word and text once."""
+"""States and answers for the page's explorer: compact, with each word and text stored once."""
 
 from collections.abc import Iterable, Sequence
 
 from benchmark.boxes.states import replay, state_id
 from benchmark.records import Contents, Operation, Outcome
-from benchmark.report.data import Answered, RunView, StateView
+from benchmark.report.data import RunView, ScoredAnswer, StateView
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-class Numbered:
-    """Texts by the number of their first coming."""
+class StringTable:
+    """Distinct texts with an index each, in the order of their first occurrence."""
 
     def __init__(self) -> None:
-        """None yet."""
-        self._numbers: dict[str, int] = {}
+        """Create an empty table."""
+        self._indices: dict[str, int] = {}
 
-    def of(self, text: str) -> int:
-        """The text's number, a new one where it is new."""
-        return self._numbers.setdefault(text, len(self._numbers))
+    def index(self, text: str) -> int:
+        """Return the text's index, adding the text if it is new."""
+        return self._indices.setdefault(text, len(self._indices))
 
     @property
-    def all(self) -> list[str]:
-        """The texts in the order of their numbers."""
-        return list(self._numbers)
+    def texts(self) -> list[str]:
+        """The texts in the order of their indices."""
+        return list(self._indices)
 
 
 def explorer(runs: Sequence[RunView], states: Sequence[StateView]) -> dict[str, object]:
-    """The document: ``states`` as ``[id, initial, operations, gold, numops]``, and ``answers``.
+    """Return the explorer's data as a JSON object.
 
-    Contents are lists of numbers of ``words``. An operation is its sentence and the boxes that
-    it names; ``numops`` has a digit to the base 36 a query. ``answers`` has an entry a run: for
-    each state null, or ``[text, outcomes, contents by box, exact outcomes]``, where ``text`` is a
-    number of ``texts`` and a box that is not answered for is null.
+    ``states`` has ``[id, initial, operations, gold, numops]`` per state. Contents are lists of
+    indices into ``words``. An operation is its sentence and the boxes that it names; ``numops``
+    has one base-36 digit per query. ``answers`` has one list per run with one entry per state:
+    null, or ``[text, outcomes, contents by box, exact outcomes]``, where ``text`` is an index
+    into ``texts`` and the contents of a box without an answer are null.
     """
-    words, texts = Numbered(), Numbered()
+    words, texts = StringTable(), StringTable()
     return {
-        "runs": [view.run.label for view in runs],
+        "runs": [view.title for view in runs],
         "states": [_state(view, words) for view in states],
         "answers": [
             [_answer(view.answers[number], words, texts) for view in states]
             for number in range(len(runs))
         ],
-        "words": words.all,
-        "texts": texts.all,
+        "words": words.texts,
+        "texts": texts.texts,
     }
 
 
-def _state(view: StateView, words: Numbered) -> list[object]:
+def _state(view: StateView, words: StringTable) -> list[object]:
     initial, operations = view.task.operations(view.state.description)
     sentence = view.task.language.sentence
     worlds = replay(initial, operations, view.task.language)
@@ -61,26 +62,28 @@ def _state(view: StateView, words: Numbered) -> list[object]:
     ]
 
 
-def _answer(answered: Answered | None, words: Numbered, texts: Numbered) -> list[object] | None:
-    if answered is None:
+def _answer(
+    answer: ScoredAnswer | None, words: StringTable, texts: StringTable
+) -> list[object] | None:
+    if answer is None:
         return None
     return [
-        texts.of(answered.text),
-        _digits(answered.outcomes[MAIN]),
+        texts.index(answer.text),
+        _outcome_digits(answer.outcomes[MAIN]),
         [
-            None if said is None else _contents(sorted(said), words)
-            for said in answered.answer.contents
+            None if objects is None else _contents(sorted(objects), words)
+            for objects in answer.answer.contents
         ],
-        _digits(answered.outcomes[PUBLISHED]),
+        _outcome_digits(answer.outcomes[PUBLISHED]),
     ]
 
 
-def _digits(outcome: Outcome) -> str:
-    return "".join(str(int(right)) for right in outcome.correct)
+def _outcome_digits(outcome: Outcome) -> str:
+    return "".join(str(int(correct)) for correct in outcome.correct)
 
 
-def _contents(objects: Contents | Iterable[str], words: Numbered) -> list[int]:
-    return [words.of(name) for name in objects]
+def _contents(objects: Contents | Iterable[str], words: StringTable) -> list[int]:
+    return [words.index(name) for name in objects]
 
 
 def _boxes(operation: Operation) -> list[int]:

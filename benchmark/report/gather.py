@@ -1,4 +1,4 @@
-"""What a report is made of, joined from published figures and finished runs."""
+"""Gathering the data of a report from published results and finished runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,15 +16,16 @@ from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.records import Outcome, State
 from benchmark.report.data import (
-    Answered,
     Audit,
-    Compared,
     ModelView,
     PairView,
     ReportData,
+    RunComparison,
     RunView,
+    ScoredAnswer,
     StateView,
 )
+from benchmark.report.notes import report_notes
 from benchmark.runs.store.results import results_of
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
@@ -38,45 +39,54 @@ from benchmark.tasks import Task, task_of
 PUBLISHED = "the published results (Table 6)"
 
 
-def gather(folders: Sequence[Path], known: Registry, drift: Sequence[Path] = ()) -> ReportData:
-    """Everything that a report shows.
+def gather(
+    folders: Sequence[Path], run_registry: Registry, drift: Sequence[Path] = ()
+) -> ReportData:
+    """Return the data of a report.
 
     Args:
-        folders: with finished runs in or below them; none for the published results alone.
-        known: the models and pairs that runs may be of.
-        drift: JSON files of comparisons with a recorded state of the libraries.
+        folders: folders with finished runs in or below them; without any, the report has only the
+            published results.
+        run_registry: the models and pairs that runs are looked up in.
+        drift: JSON files that ``compare --json`` wrote.
 
     Raises:
-        DataError: when a folder or file is not what it should be.
+        DataError: if a folder or file has unexpected contents.
     """
-    runs = read_runs(folders, known)
-    measured = results_of([run.path / "result.json" for run in runs], known)
-    views = tuple(RunView(run, _summaries(run.result)) for run in runs)
+    runs = read_runs(folders, run_registry)
+    measured = results_of([run.path / "result.json" for run in runs], run_registry)
+    views = tuple(RunView(run, _summaries(run.result), _task(run).name) for run in runs)
+    pairs = tuple(_pair_views(run_registry, measured))
+    comparisons = tuple(_comparisons(views))
     return ReportData(
-        made=datetime.now(UTC),
+        created=datetime.now(UTC),
         runs=views,
-        models=tuple(_models(known, measured)),
-        pairs={view.pair.id: view for view in _pairs(known, measured)},
+        models=tuple(_model_views(run_registry, measured)),
+        pairs={view.pair.id: view for view in pairs},
         audits=tuple(_audits(measured)),
-        compared=tuple(_compared(views)),
+        comparisons=comparisons,
         states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
         drift=tuple(read_drift(read_json(path), path) for path in drift),
-        notes=tuple(_notes(runs, measured)),
+        notes=report_notes(views, comparisons, pairs, measured),
     )
 
 
-def _models(known: Registry, measured: Results) -> Iterator[ModelView]:
-    """The paper's models, then what was measured of others."""
+def _task(run: FinishedRun) -> Task:
+    return task_of(run.document, str(run.path))
+
+
+def _model_views(run_registry: Registry, measured: Results) -> Iterator[ModelView]:
+    """Yield the paper's models, then other measured ones."""
     for model in registry().models.values():
         if model.paper:
-            yield _model(model, measured)
-    for model in known.models.values():
+            yield _model_view(model, measured)
+    for model in run_registry.models.values():
         if not model.paper and measured.of(model.key):
-            yield _model(model, measured)
+            yield _model_view(model, measured)
 
 
-def _model(model: RegisteredModel, measured: Results) -> ModelView:
+def _model_view(model: RegisteredModel, measured: Results) -> ModelView:
     printed, result = published_model(model.key), measured.of(model.key)
     comparable = result and result.by("exact")
     return ModelView(
@@ -89,44 +99,48 @@ def _model(model: RegisteredModel, measured: Results) -> ModelView:
 
 
 def _outcomes(result: Result) -> dict[str, tuple[Outcome, ...]]:
-    """The outcomes by every score that is known of the result."""
-    every = dict[str, Result](result.others.items()) | {result.score: result}
-    return {by: every[by].outcomes or () for by in SCORES if by in every and every[by].outcomes}
+    """Return the result's outcomes by score, for every score that it has."""
+    by_score = dict[str, Result](result.others.items()) | {result.score: result}
+    return {
+        score: by_score[score].outcomes or ()
+        for score in SCORES
+        if score in by_score and by_score[score].outcomes
+    }
 
 
 def _summaries(result: Result) -> dict[str, Summary]:
-    return {by: summarize(outcomes) for by, outcomes in _outcomes(result).items()}
+    return {score: summarize(outcomes) for score, outcomes in _outcomes(result).items()}
 
 
 def published_summary(counts: Counts) -> Summary:
-    """Counts with the paper's own intervals, which take queries as independent."""
+    """Return counts with the paper's own intervals, which treat queries as independent."""
 
     def estimate(numops: Sequence[int]) -> Estimate:
         tally = Counts({n: counts.by_numops[n] for n in numops}).overall
         return Estimate(tally, normal_interval(tally))
 
-    every = sorted(counts.by_numops)
+    all_numops = sorted(counts.by_numops)
     return Summary(
-        overall=estimate(every),
-        nontrivial=estimate([n for n in every if n >= 1]),
-        by_numops={n: estimate([n]) for n in every},
+        overall=estimate(all_numops),
+        nontrivial=estimate([n for n in all_numops if n >= 1]),
+        by_numops={n: estimate([n]) for n in all_numops},
     )
 
 
-def _pairs(known: Registry, measured: Results) -> Iterator[PairView]:
-    """The paper's pairs, then others of which something was measured."""
-    papers = [pair for pair in registry().pairs.values() if pair.paper]
-    for pair in papers:
-        yield _pair(pair, registry(), measured)
-    for pair in known.pairs.values():
+def _pair_views(run_registry: Registry, measured: Results) -> Iterator[PairView]:
+    """Yield the paper's pairs, then other pairs with a measured model."""
+    for pair in registry().pairs.values():
+        if pair.paper:
+            yield _pair_view(pair, registry(), measured)
+    for pair in run_registry.pairs.values():
         if not pair.paper and (measured.of(pair.base) or measured.of(pair.variant)):
-            yield _pair(pair, known, measured)
+            yield _pair_view(pair, run_registry, measured)
 
 
-def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
-    base, variant = (_model(known.models[key], measured) for key in (pair.base, pair.variant))
-    tests = _tests_of(pair, measured)
-    nontrivial = {by: some.nontrivial for by, some in tests.items()}
+def _pair_view(pair: Pair, models: Registry, measured: Results) -> PairView:
+    base, variant = (_model_view(models.models[key], measured) for key in (pair.base, pair.variant))
+    tests = _pair_tests(pair, measured)
+    nontrivial = {score: paired.nontrivial for score, paired in tests.items()}
     verdict = judge_tests(pair, nontrivial) if tests else None
     return PairView(
         pair,
@@ -139,8 +153,8 @@ def _pair(pair: Pair, known: Registry, measured: Results) -> PairView:
     )
 
 
-def _tests_of(pair: Pair, measured: Results) -> dict[str, PairedTests]:
-    """The paired tests by every score, where both were measured on the same states."""
+def _pair_tests(pair: Pair, measured: Results) -> dict[str, PairedTests]:
+    """Return the pair's tests by score; empty unless both were measured on the same states."""
     base, variant = measured.of(pair.base), measured.of(pair.variant)
     if base is None or variant is None or base.data != variant.data:
         return {}
@@ -148,14 +162,14 @@ def _tests_of(pair: Pair, measured: Results) -> dict[str, PairedTests]:
 
 
 def _tests(base: Result, variant: Result) -> dict[str, PairedTests]:
-    """The paired tests of two results on the same states, by the scores that both have."""
+    """Return the paired tests of two results on the same states, by the scores that both have."""
     if not any(n >= 1 for n in base.by_numops):
         return {}
-    before, after = _outcomes(base), _outcomes(variant)
+    base_outcomes, variant_outcomes = _outcomes(base), _outcomes(variant)
     return {
-        by: paired_tests(before[by], after[by], fresh_rng)
-        for by in SCORES
-        if by in before and by in after
+        score: paired_tests(base_outcomes[score], variant_outcomes[score], fresh_rng)
+        for score in SCORES
+        if score in base_outcomes and score in variant_outcomes
     }
 
 
@@ -166,82 +180,74 @@ def _published_audit() -> Audit:
 
 def _audits(measured: Results) -> Iterator[Audit]:
     yield _published_audit()
-    papers = registry().models
-    if any(entry.model in papers and papers[entry.model].paper for entry in measured.entries):
+    models = registry().models
+    if any(entry.model in models and models[entry.model].paper for entry in measured.entries):
         yield Audit("the runs of this report", tuple(audit(measured)))
 
 
-def _compared(views: Sequence[RunView]) -> Iterator[Compared]:
-    """Each run against the first one on the same states."""
-    first: dict[str, RunView] = {}
+def _comparisons(views: Sequence[RunView]) -> Iterator[RunComparison]:
+    """Yield the comparison of each run with the first run on the same states."""
+    first_runs: dict[str, RunView] = {}
     for view in views:
-        base = first.setdefault(view.run.result.data, view)
+        base = first_runs.setdefault(view.run.result.data, view)
         if base is not view and (tests := _tests(base.run.result, view.run.result)):
-            yield Compared(base, view, tests)
+            yield RunComparison(base, view, tests)
 
 
 def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
-    """Every state that has a prediction, and each run's answer to it.
+    """Return every state that has a prediction, with each run's answer to it.
 
     Raises:
-        DataError: when a prediction is about no state, or leads to another result than its run's.
+        DataError: if a prediction is not about a state, or predictions do not yield the result of
+            their run.
     """
     states: dict[str, State] = {}
     tasks: dict[str, Task] = {}
-    answers: list[dict[str, Answered]] = []
+    answers: list[dict[str, ScoredAnswer]] = []
     for run in runs:
+        task = _task(run)
         for description in run.texts:
             if description not in states:
-                states[description] = _parsed(description, run)
-                tasks[description] = task_of(run.document, str(run.path))
-        task = task_of(run.document, str(run.path))
-        answers.append({d: _answered(task, text, states[d]) for d, text in run.texts.items()})
-        _check(run, list(answers[-1].values()))
+                states[description] = _parse_state(task, description, run)
+                tasks[description] = task
+        answers.append({d: _score(task, text, states[d]) for d, text in run.texts.items()})
+        _check_predictions(run, list(answers[-1].values()))
     return [
-        StateView(tasks[description], state, tuple(each.get(description) for each in answers))
+        StateView(tasks[description], state, tuple(run.get(description) for run in answers))
         for description, state in states.items()
     ]
 
 
-def _parsed(description: str, run: FinishedRun) -> State:
+def _parse_state(task: Task, description: str, run: FinishedRun) -> State:
     try:
-        # Of which sequence it is is not told there.
-        return task_of(run.document, str(run.path)).state(description)
+        return task.state(description)  # predictions do not name the state's sequence
     except (LanguageError, RuleError) as error:
         raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
 
 
-def _answered(task: Task, text: str, state: State) -> Answered:
+def _score(task: Task, text: str, state: State) -> ScoredAnswer:
     judged = task.judge(state, text)
-    return Answered(text, judged.answer, judged.outcomes)
+    return ScoredAnswer(text, judged.answer, judged.outcomes)
 
 
-def _check(run: FinishedRun, answers: Sequence[Answered]) -> None:
-    """Refuse predictions that do not lead to the result beside them, by each of its scores.
+def _check_predictions(run: FinishedRun, answers: Sequence[ScoredAnswer]) -> None:
+    """Refuse predictions that do not yield the stored result, by each of its scores.
 
-    A result without ``exact`` is of an older version, whose rules may have read some texts in
-    another way: its predictions must be of the same states, and its note says what differs.
+    A result without ``exact`` is from an older version, whose rules may have read some answers
+    differently: its predictions must be of the same states, and the result's note names the
+    difference.
     """
     of_this_version = "exact" in run.document
 
-    def kinds(some: Iterable[Outcome]) -> list[tuple[object, object]]:
-        return sorted((each.numops, each.correct if of_this_version else ()) for each in some)
-
-    told = _outcomes(run.result)
-    found = {by: kinds(each.outcomes[by] for each in answers) for by in told}
-    if answers and found != {by: kinds(outcomes) for by, outcomes in told.items()}:
-        raise DataError(
-            f"{run.path}: predictions.jsonl does not lead to result.json; the one or the other was "
-            "changed: measure again, or leave this run out"
+    def comparable(outcomes: Iterable[Outcome]) -> list[tuple[object, object]]:
+        return sorted(
+            (outcome.numops, outcome.correct if of_this_version else ()) for outcome in outcomes
         )
 
-
-def _notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
-    for run in runs:
-        if not run.texts:
-            yield f"{run.label}: no predictions.jsonl beside its result; not among the states"
-        if run.registered is None:
-            yield f"{run.label}: not in the registry; in no claim, pair or table"
-    for path in (path for path in measured.ignored if " measurement of " in path):
-        yield f"in no claim, pair or table: {path}"
-    yield from measured.notes
+    stored = {score: comparable(outcomes) for score, outcomes in _outcomes(run.result).items()}
+    scored = {score: comparable(answer.outcomes[score] for answer in answers) for score in stored}
+    if answers and scored != stored:
+        raise DataError(
+            f"{run.path}: predictions.jsonl does not lead to result.json: one of the files was "
+            "changed; measure again, or leave this run out"
+        )

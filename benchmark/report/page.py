@@ -1,4 +1,4 @@
-"""The page: one file that opens from disk, with everything in it."""
+"""The page: one self-contained file that opens from disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -8,33 +8,34 @@ from benchmark.hypotheses.claims import Claim, JudgedClaim
 from benchmark.hypotheses.findings import Status, figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import PanelChart, forest, panel
-from benchmark.report.data import Audit, Compared, PairView, ReportData, RunView
+from benchmark.report.data import Audit, PairView, ReportData, RunComparison, RunView
 from benchmark.report.explorer import explorer
 from benchmark.report.model_tables import table_1, table_4
 from benchmark.report.table_model import TableModel
-from benchmark.report.templates import digest, environment, script_json, source
+from benchmark.report.templates import asset, csp_hash, script_json, template_environment
 from benchmark.runs.paired_table import decided_otherwise
 from benchmark.scoring.outcomes import MAIN, SCORES
-from benchmark.stats.paired import FEWEST
+from benchmark.stats.paired import FEWEST, PairedTest
+from benchmark.stats.summary import Estimate
 
 _EXPERIMENTS = {
     "code": "Experiment 1: additional code training",
     "math": "Experiment 2: additional math training",
     "alignment": "Experiment 3: alignment tuning",
-    "control": "Control pairs: they calibrate the instrument, and are no evidence about code",
+    "control": "Control pairs: they calibrate the benchmark and are not evidence about code",
 }
 
 
 class Judgement(NamedTuple):
-    """A claim as decided on one set of results, with the figures of its verdicts.
+    """A claim decided on one set of results, with the figures of its verdict.
 
-    ``others`` are the figures of the verdict by ``set``, where that is another.
+    ``set_figures`` are those of the verdict by the score ``set``, if that differs.
     """
 
     source: str
     judged: JudgedClaim
     figures: list[str]
-    others: list[str]
+    set_figures: list[str]
 
 
 class ClaimView(NamedTuple):
@@ -45,117 +46,130 @@ class ClaimView(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Of the last set, the most particular one."""
+        """The status on the last set of results: that of the report's runs, if there are any."""
         return self.judgements[-1].judged.verdict.status
 
 
 class PairCard(NamedTuple):
-    """A pair with its drawing."""
+    """A pair with its chart."""
 
     view: PairView
     panel: PanelChart
 
 
-class SettingRow(NamedTuple):
-    """One thing that a run's result depends on."""
+class Setting(NamedTuple):
+    """A setting that a run's result depends on."""
 
     name: str
     value: str
 
 
-def tables(material: ReportData) -> tuple[TableModel, ...]:
-    """Tables 1, 3, 4 and 6."""
-    return table_1(), table_3(material), table_4(), table_6(material)
+class ComparisonRow(NamedTuple):
+    """A group of queries in a comparison: both runs' estimates and the paired test."""
+
+    name: str
+    base: Estimate
+    variant: Estimate
+    test: PairedTest
 
 
-def page(material: ReportData, grids: Sequence[TableModel]) -> str:
-    """The whole page. Nothing in it is fetched, and only its own script may run."""
-    style, script = source("style.css"), source("page.js")
-    by_experiment = _by_experiment(material)
-    return environment().get_template("page.html.jinja").render(
+def tables(report: ReportData) -> tuple[TableModel, ...]:
+    """Return Tables 1, 3, 4 and 6."""
+    return table_1(), table_3(report), table_4(), table_6(report)
+
+
+def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
+    """Return the page as HTML. It loads nothing, and only its own script can run."""
+    style, script = asset("style.css"), asset("page.js")
+    by_experiment = _by_experiment(report)
+    return template_environment().get_template("page.html.jinja").render(
         version=__version__,
-        material=material,
+        report=report,
         style=style,
-        style_digest=digest(style),
+        style_hash=csp_hash(style),
         script=script,
-        script_digest=digest(script),
-        data=script_json(explorer(material.runs, material.states)),
-        claims=list(_claims(material.audits)),
-        tallies=[_tally(audit) for audit in material.audits],
+        script_hash=csp_hash(script),
+        data=script_json(explorer(report.runs, report.states)),
+        claims=list(_claim_views(report.audits)),
+        tallies=[_count_verdicts(audit) for audit in report.audits],
         forest=forest(by_experiment),
         experiments=[
-            (_EXPERIMENTS[name], [PairCard(view, panel(view, material.chance)) for view in views])
+            (_EXPERIMENTS[name], [PairCard(view, panel(view, report.chance)) for view in views])
             for name, views in by_experiment.items()
         ],
-        settings=[dict(settings(view)) for view in material.runs],
-        differing=_differing(material.runs),
+        settings=[dict(settings(view)) for view in report.runs],
+        differing_settings=_differing_settings(report.runs),
         comparisons=[
-            (compared, list(_groups(compared)), decided_otherwise(compared.tests))
-            for compared in material.compared
+            (comparison, list(_comparison_rows(comparison)), decided_otherwise(comparison.tests))
+            for comparison in report.comparisons
         ],
         scores=SCORES,
         main_score=MAIN,
+
         fewest_clusters=FEWEST,
-        tables=grids,
+        tables=report_tables,
     )  # fmt: skip
 
 
-def settings(view: RunView) -> Iterator[SettingRow]:
-    """Everything that the run's result depends on, one name a value."""
+def settings(view: RunView) -> Iterator[Setting]:
+    """Yield every setting that the run's result depends on, with dotted names."""
     for name in ("model", "data", "prompts", "constraint", "protocol", "environment"):
-        yield from _flat(name, view.run.document.get(name))
+        yield from _flatten(name, view.run.document.get(name))
 
 
-def _flat(name: str, value: object) -> Iterator[SettingRow]:
+def _flatten(name: str, value: object) -> Iterator[Setting]:
     if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _flat(f"{name}.{key}", part)
+        for key, item in value.items():
+            yield from _flatten(f"{name}.{key}", item)
     else:
-        words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        yield SettingRow(name, words)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield Setting(name, text)
 
 
-def _differing(runs: Sequence[RunView]) -> list[tuple[str, list[str]]]:
-    """The settings in which the runs differ, with each run's value."""
-    each = [dict(settings(view)) for view in runs]
-    names = dict.fromkeys(name for found in each for name in found)
-    values = {name: [found.get(name, "-") for found in each] for name in names}
+def _differing_settings(runs: Sequence[RunView]) -> list[tuple[str, list[str]]]:
+    """Return the settings in which the runs differ, with each run's value."""
+    by_run = [dict(settings(view)) for view in runs]
+    names = dict.fromkeys(name for run in by_run for name in run)
+    values = {name: [run.get(name, "-") for run in by_run] for name in names}
     return [(name, row) for name, row in values.items() if len(set(row)) > 1]
 
 
-def _claims(audits: Sequence[Audit]) -> Iterator[ClaimView]:
-    for several in zip(*(audit.judged for audit in audits), strict=True):
+def _claim_views(audits: Sequence[Audit]) -> Iterator[ClaimView]:
+    for judged_claims in zip(*(audit.judged for audit in audits), strict=True):
         judgements = (
-            Judgement(audit.source, judged, figures(judged.verdict), _others(judged))
-            for audit, judged in zip(audits, several, strict=True)
+            Judgement(audit.source, judged, figures(judged.verdict), _set_figures(judged))
+            for audit, judged in zip(audits, judged_claims, strict=True)
         )
-        yield ClaimView(several[0].claim, tuple(judgements))
+        yield ClaimView(judged_claims[0].claim, tuple(judgements))
 
 
-def _others(judged: JudgedClaim) -> list[str]:
+def _set_figures(judged: JudgedClaim) -> list[str]:
     return figures(judged.other) if judged.other else []
 
 
-def _tally(audit: Audit) -> tuple[str, dict[str, int]]:
+def _count_verdicts(audit: Audit) -> tuple[str, dict[str, int]]:
     verdicts = [judged.verdict for judged in audit.judged]
-    names: tuple[Status, ...] = ("supported", "not supported", "not decidable")
-    counts: dict[str, int] = {name: sum(v.status == name for v in verdicts) for name in names}
+    statuses: tuple[Status, ...] = ("supported", "not supported", "not decidable")
+    counts: dict[str, int] = {
+        status: sum(verdict.status == status for verdict in verdicts) for status in statuses
+    }
     counts["within error"] = sum(verdict.within_error for verdict in verdicts)
     counts["otherwise by set"] = sum(judged.other is not None for judged in audit.judged)
     return audit.source, counts
 
 
-def _by_experiment(material: ReportData) -> dict[str, list[PairView]]:
-    views = material.pairs.values()
-    found = {name: [v for v in views if v.pair.experiment == name] for name in _EXPERIMENTS}
-    return {name: some for name, some in found.items() if some}
+def _by_experiment(report: ReportData) -> dict[str, list[PairView]]:
+    views = report.pairs.values()
+    groups = {name: [v for v in views if v.pair.experiment == name] for name in _EXPERIMENTS}
+    return {name: pairs for name, pairs in groups.items() if pairs}
 
 
-def _groups(compared: Compared) -> Iterator[tuple[str, object, object, object]]:
-    """Each group of queries: its name, both estimates, and the test."""
-    base, variant = compared.base.summary, compared.variant.summary
-    tests = compared.tests[MAIN]
+def _comparison_rows(comparison: RunComparison) -> Iterator[ComparisonRow]:
+    base, variant = comparison.base.summary, comparison.variant.summary
+    tests = comparison.tests[MAIN]
     for numops, test in tests.by_numops.items():
-        yield str(numops), base.by_numops[numops], variant.by_numops[numops], test
-    yield "\N{GREATER-THAN OR EQUAL TO} 1", base.nontrivial, variant.nontrivial, tests.nontrivial
-    yield "all", base.overall, variant.overall, tests.overall
+        yield ComparisonRow(str(numops), base.by_numops[numops], variant.by_numops[numops], test)
+    yield ComparisonRow(
+        "\N{GREATER-THAN OR EQUAL TO} 1", base.nontrivial, variant.nontrivial, tests.nontrivial
+    )
+    yield ComparisonRow("all", base.overall, variant.overall, tests.overall)

@@ -1,4 +1,4 @@
-"""Tables as files: Markdown, CSV, LaTeX and HTML."""
+"""File formats of tables: Markdown, CSV, LaTeX and HTML."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value
-from benchmark.report.templates import environment
+from benchmark.report.templates import template_environment
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -25,31 +25,32 @@ _LATEX = {
 }
 
 
-def markdown(grid: TableModel) -> str:
-    """A pipe table with title and caption."""
-    align = [":--" if n < grid.words else "--:" for n in range(len(grid.columns))]
-    lines = [f"### {_plain(grid.title)}", "", _line(map(_plain, grid.columns)), _line(align)]
-    lines += [_line(_padded(row, len(grid.columns), _markdown_cell)) for row in grid.rows]
-    return "\n".join([*lines, "", _plain(grid.caption), ""])
+def markdown(table: TableModel) -> str:
+    """Return a pipe table with title and caption."""
+    align = [":--" if n < table.text_columns else "--:" for n in range(len(table.columns))]
+    columns = map(_escape_markdown, table.columns)
+    lines = [f"### {_escape_markdown(table.title)}", "", _markdown_row(columns)]
+    lines += [_markdown_row(align), *(_markdown_table_row(row, table) for row in table.rows)]
+    return "\n".join([*lines, "", _escape_markdown(table.caption), ""])
 
 
-def latex(grid: TableModel) -> str:
-    """A ``longtable`` of booktabs, which breaks over pages; its first lines name the packages.
+def latex(table: TableModel) -> str:
+    """Return a ``longtable`` with booktabs rules, which breaks across pages.
 
-    What stands smaller beside a figure comes in a row below it, so that eleven columns fit a
-    page's width. LaTeX numbers the caption itself.
+    Comments in its first lines name the required packages. The details of the cells (intervals)
+    are in a row below, so that eleven columns fit the width of a page. LaTeX numbers the caption.
     """
-    columns = "l" * grid.words + "r" * (len(grid.columns) - grid.words)
-    head = list(_latex_head(grid.columns))
-    title = re.sub(r"^Table \d+: ", "", grid.title)
+    columns = "l" * table.text_columns + "r" * (len(table.columns) - table.text_columns)
+    head = list(_latex_head(table.columns))
+    title = re.sub(r"^Table \d+: ", "", table.title)
     lines = [
         r"% \usepackage{booktabs,longtable}",
         r"% \usepackage{amssymb} % for check marks",
-        "% in one column; Table 6 wants 455pt of width, a page with margins of an inch",
+        "% one-column layout; Table 6 needs a width of 455pt: a page with margins of one inch",
         r"\begingroup\scriptsize\setlength{\tabcolsep}{1.5pt}",
         rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
-        rf"\caption{{{_tex(title[:1].upper() + title[1:])}. {_tex(grid.caption)}}}",
-        rf"\label{{tab:{grid.id}}} \\",
+        rf"\caption{{{_escape_latex(f'{title[:1].upper()}{title[1:]}. {table.caption}')}}}",
+        rf"\label{{tab:{table.id}}} \\",
         r"\toprule",
         *head,
         r"\midrule",
@@ -60,7 +61,7 @@ def latex(grid: TableModel) -> str:
         r"\endhead",
         r"\bottomrule",
         r"\endfoot",
-        *(line for row in grid.rows for line in _latex_row(row, len(grid.columns))),
+        *(line for row in table.rows for line in _latex_row(row, len(table.columns))),
         r"\end{longtable}",
         r"\endgroup",
         "",
@@ -68,85 +69,88 @@ def latex(grid: TableModel) -> str:
     return "\n".join(lines)
 
 
-def comma_separated(grid: TableModel) -> str:
-    """A row a figure where the table is of figures, else a row a row."""
+def csv_text(table: TableModel) -> str:
+    """Return CSV with one line per record, or one per row if the table has no records."""
     out = io.StringIO()
-    records = grid.records or tuple(_as_records(grid))
+    records = table.records or tuple(_as_records(table))
     writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return out.getvalue()
 
 
-def html(grid: TableModel) -> str:
-    """A page of its own, without scripts."""
-    return environment().get_template("table.html.jinja").render(grid=grid)
+def html(table: TableModel) -> str:
+    """Return a page of its own, without scripts."""
+    return template_environment().get_template("table.html.jinja").render(table=table)
 
 
-FORMS: Mapping[str, Callable[[TableModel], str]] = {
+FORMATS: Mapping[str, Callable[[TableModel], str]] = {
     "html": html,
     "md": markdown,
-    "csv": comma_separated,
+    "csv": csv_text,
     "tex": latex,
 }
-"""The forms by the ending of their files."""
+"""The formats by file extension."""
 
 
-def _as_records(grid: TableModel) -> Iterable[dict[str, Value]]:
+def _as_records(table: TableModel) -> Iterable[dict[str, Value]]:
     part = ""
-    for row in grid.rows:
+    for row in table.rows:
         if row.kind == "heading":
             part = row.cells[0].text
             continue
-        named = zip(grid.columns, (cell.text for cell in row.cells), strict=True)
-        yield {**({"part": part} if part else {}), **dict(named)}
+        texts = (cell.text for cell in row.cells)
+        yield {**({"part": part} if part else {}), **dict(zip(table.columns, texts, strict=True))}
 
 
-def _padded(row: TableRow, columns: int, form: Callable[[TableRow, TableCell], str]) -> list[str]:
-    return [*(form(row, cell) for cell in row.cells), *[""] * (columns - len(row.cells))]
+def _markdown_table_row(row: TableRow, table: TableModel) -> str:
+    padding = [""] * (len(table.columns) - len(row.cells))
+    return _markdown_row([*(_markdown_cell(row, cell) for cell in row.cells), *padding])
 
 
 def _markdown_cell(row: TableRow, cell: TableCell) -> str:
-    text = _plain(cell.text) + (f" ({_plain(cell.small)})" if cell.small else "")
+    detail = f" ({_escape_markdown(cell.detail)})" if cell.detail else ""
+    text = _escape_markdown(cell.text) + detail
     return f"**{text}**" if row.kind == "heading" else text
 
 
-def _plain(text: str) -> str:
-    """Text that Markdown takes for nothing else, in one line."""
+def _escape_markdown(text: str) -> str:
+    """Return the text in one line, with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-def _line(cells: Iterable[str]) -> str:
+def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _latex_head(columns: Iterable[str]) -> Iterator[str]:
-    """Names, and below them how many queries they are of, where they say so in parentheses."""
+    """Yield a row of names, and a row of the numbers of queries that are in parentheses."""
     parts = [re.fullmatch(r"(.*?)(?: (\([\d,]+\)))?", name) for name in columns]
     names = [part[1] if part else "" for part in parts]
     counts = [part[2] or "" if part else "" for part in parts]
-    yield " & ".join(map(_tex, names)) + r" \\"
+    yield " & ".join(map(_escape_latex, names)) + r" \\"
     if any(counts):
         yield " & ".join(rf"\tiny {count}" if count else "" for count in counts) + r" \\"
 
 
 def _latex_row(row: TableRow, columns: int) -> Iterator[str]:
     if row.kind == "heading":
-        words = _tex(row.cells[0].text)
-        yield rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{words}}}}} \\"
+        text = _escape_latex(row.cells[0].text)
+        yield rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{text}}}}} \\"
         return
-    small = any(cell.small for cell in row.cells)
-    # A starred end keeps the row below on the same page.
-    yield " & ".join(_tex(cell.text) for cell in row.cells) + (r" \\*" if small else r" \\")
-    if small:
-        yield " & ".join(map(_latex_small, row.cells)) + r" \\"
+    details = any(cell.detail for cell in row.cells)
+    # \\* keeps the row below on the same page.
+    end = r" \\*" if details else r" \\"
+    yield " & ".join(_escape_latex(cell.text) for cell in row.cells) + end
+    if details:
+        yield " & ".join(map(_latex_detail, row.cells)) + r" \\"
 
 
-def _latex_small(cell: TableCell) -> str:
-    """An interval with an en dash for its "to", which is narrower; nothing where there is none."""
-    small = re.sub(r"(?<=\d) to (?=\d)", "\N{EN DASH}", cell.small)
-    return rf"\tiny {_tex(small)}" if small else ""
+def _latex_detail(cell: TableCell) -> str:
+    """Return the detail in small type; an interval with an en dash, which is narrower than "to"."""
+    detail = re.sub(r"(?<=\d) to (?=\d)", "\N{EN DASH}", cell.detail)
+    return rf"\tiny {_escape_latex(detail)}" if detail else ""
 
 
-def _tex(text: str) -> str:
+def _escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)

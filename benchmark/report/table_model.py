@@ -1,4 +1,4 @@
-"""A table before it has a form: cells that a page, Markdown, LaTeX and CSV all can show."""
+"""A table independent of its file format: cells that HTML, Markdown, LaTeX and CSV can show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from typing import Literal
 Value = str | int | float | None
 
 RowKind = Literal["heading", "published", "measured", "difference"]
-"""What a row holds; a heading has one cell, over all columns."""
+"""The contents of a row; a heading has one cell that spans all columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """A cell: its text, and what stands smaller beside it (an interval, an error).
+    """A cell: its text, and a detail in smaller type (an interval or an error).
 
-    ``share`` is a figure in 0..1 that a page may shade it by, and sort by.
+    ``share`` is a number in 0..1 by which a page can shade and sort the cell.
     """
 
     text: str
-    small: str = ""
+    detail: str = ""
     share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of cells, one a column."""
+    """A row with one cell per column."""
 
     cells: tuple[TableCell, ...]
     kind: RowKind = "published"
@@ -32,9 +32,9 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class TableModel:
-    """A table: ``id`` names its files, ``records`` are its figures for a program.
+    """A table: ``id`` names its files, ``records`` are its figures in machine-readable form.
 
-    ``columns`` are the headings; the first ``words`` of them are of text, the others of figures.
+    ``columns`` are the headings. The first ``text_columns`` of them hold text, the others numbers.
     """
 
     id: str
@@ -42,10 +42,10 @@ class TableModel:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
-    words: int = 1
+    text_columns: int = 1
     records: tuple[Mapping[str, Value], ...] = ()
 
 
-def heading(text: str) -> TableRow:
-    """A row that names what comes below it."""
+def heading_row(text: str) -> TableRow:
+    """Return a row that is the heading of the rows below it."""
     return TableRow((TableCell(text),), "heading")

@@ -1,34 +1,34 @@
-"""A report on disk: the page, the figures and the tables."""
+"""Writing a report: the page, the figures and the tables."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.report.data import ReportData
-from benchmark.report.figures import FORMS as FIGURE_FORMS
+from benchmark.report.figures import FORMATS as FIGURE_FORMATS
 from benchmark.report.figures import draw, save
-from benchmark.report.layouts import Layout, own_figure, papers_figures
+from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
-from benchmark.report.table_formats import FORMS
+from benchmark.report.table_formats import FORMATS as TABLE_FORMATS
 from benchmark.writing import write_text
 
 
-def write_report(material: ReportData, out: Path, *, published: bool = True) -> list[Path]:
-    """Write ``index.html``, ``figures/`` and ``tables/`` into the folder; what was written.
+def write_report(report: ReportData, out: Path, *, published: bool = True) -> list[Path]:
+    """Write ``index.html``, ``figures/`` and ``tables/`` into a folder; return the files' paths.
 
-    With ``published`` set to False the figures show only what was measured.
+    With ``published=False`` the figures show only measured results.
     """
-    return list(_written(material, out, published=published))
+    return list(_write_all(report, out, published=published))
 
 
-def _written(material: ReportData, out: Path, *, published: bool) -> Iterator[Path]:
-    grids = tables(material)
-    yield _write(out / "index.html", page(material, grids))
-    for grid in grids:
-        for ending, form in FORMS.items():
-            yield _write(out / "tables" / f"{grid.id}.{ending}", form(grid))
-    own = own_figure(material.pairs.values())
-    for layout in (*papers_figures(), *([own] if own else [])):
-        yield from _draw(layout, material, out / "figures", published=published)
+def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:
+    report_tables = tables(report)
+    yield _write(out / "index.html", page(report, report_tables))
+    for table in report_tables:
+        for extension, render in TABLE_FORMATS.items():
+            yield _write(out / "tables" / f"{table.id}.{extension}", render(table))
+    other_pairs = other_pairs_figure(report.pairs.values())
+    for spec in (*paper_figures(), *([other_pairs] if other_pairs else [])):
+        yield from _write_figure(spec, report, out / "figures", published=published)
 
 
 def _write(path: Path, text: str) -> Path:
@@ -36,10 +36,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _draw(layout: Layout, material: ReportData, folder: Path, *, published: bool) -> Iterator[Path]:
-    figure = draw(layout, material, published=published)
+def _write_figure(
+    spec: FigureSpec, report: ReportData, folder: Path, *, published: bool
+) -> Iterator[Path]:
+    figure = draw(spec, report, published=published)
     folder.mkdir(parents=True, exist_ok=True)
-    for form in FIGURE_FORMS:
-        path = folder / f"{layout.id}.{form}"
-        save(figure, path, form, layout.title)
+    for extension in FIGURE_FORMATS:
+        path = folder / f"{spec.id}.{extension}"
+        save(figure, path, extension, spec.title)
         yield path

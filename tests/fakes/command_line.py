@@ -1,4 +1,4 @@
-"""The command line without a process of its own."""
+"""The command line without a separate process."""
 
 import io
 import sys
@@ -14,7 +14,10 @@ ENVIRONMENT = {"COLUMNS": "80", "NO_COLOR": "1"}
 
 
 def command_line(*arguments: str | Path) -> CompletedProcess[str]:
-    """Run ``python -m benchmark ARGUMENTS`` here, up to the exit that it ends with."""
+    """Run ``python -m benchmark ARGUMENTS`` in this process and return its output and exit code.
+
+    It calls the same ``main()``; a separate process would spend seconds on importing torch.
+    """
     words = list(map(str, arguments))
     out, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):

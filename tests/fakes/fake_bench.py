@@ -1,4 +1,4 @@
-"""A workbench whose environments are names, and whose records follow from their libraries."""
+"""A workbench with named environments, whose records depend only on their libraries."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """An environment that is only a name."""
+class NamedEnvironment:
+    """An environment that has only a name and library versions."""
 
     name: str
     libraries: Mapping[str, str]
@@ -30,26 +30,27 @@ class Named:
 
 @dataclass
 class FakeMaker:
-    """Makes names of environments; ``refused`` are requirements that cannot be installed."""
+    """Creates named environments; ``refused`` are requirements that cannot be installed."""
 
     refused: frozenset[str] = frozenset()
     made: list[str] = field(default_factory=list)
 
-    def make(self, requirements: Sequence[str]) -> Named:
-        """The environment, unless one of its requirements is refused."""
+    def make(self, requirements: Sequence[str]) -> NamedEnvironment:
+        """Return the environment, unless one of its requirements is refused."""
         if bad := self.refused & set(requirements):
             raise NotInstallableError(f"no {min(bad)}")
-        libraries = dict(each.split("==") for each in requirements)
+        libraries = dict(requirement.split("==") for requirement in requirements)
         self.made.append(" ".join(requirements))
-        return Named("+".join(requirements) or "unchanged", libraries)
+        return NamedEnvironment("+".join(requirements) or "unchanged", libraries)
 
 
 @dataclass
 class FakeBench(Workbench):
-    """Records what ``stages`` says of an environment's libraries; None is one that crashes.
+    """A workbench whose records have the stages that ``stages`` returns for the libraries.
 
-    ``drift`` is by how many nats its log-probabilities are off; with ``--repeats`` among the
-    probe's arguments a record has a floor of a hundredth of a nat.
+    If ``stages`` returns None, the environment crashes. ``drift`` returns the shift of the
+    log-probabilities in nats. With ``--repeats`` in the probe's arguments a record has a noise
+    floor of 0.01 nats.
     """
 
     stages: Stages = dict
@@ -57,21 +58,21 @@ class FakeBench(Workbench):
     runs: list[str] = field(default_factory=list)
 
     def turns(self, out: Path) -> dict[str, str]:
-        """What a process knows of not being the first one."""
-        found = re.search(r"\.process-(\d+)\.", out.name)
-        return {"turn": found[1]} if found else {}
+        """Return the number of a repeated process, if it is not the first one."""
+        match = re.search(r"\.process-(\d+)\.", out.name)
+        return {"turn": match[1]} if match else {}
 
     def _run(self, environment: Installed, out: Path) -> str | None:
-        assert isinstance(environment, Named)
+        assert isinstance(environment, NamedEnvironment)
         self.runs.append(environment.name)
         digests = self.stages({**environment.libraries, **self.turns(out)})
         if digests is None:
             return "ImportError: broken release"
-        made = {name: StageRecord((digest([value]),) * 2) for name, value in digests.items()}
+        stages = {name: StageRecord((digest([value]),) * 2) for name, value in digests.items()}
         sets = (AllowedSet(digest([digests.get("constraint")]), 1, 1),)
         record = Fingerprint(
             Environment(versions=environment.libraries),
-            {"dataset": DATA, **made},
+            {"dataset": DATA, **stages},
             path=((1,), (1,)),
             output=((1,), (1,)),
             texts=("said", "said"),
@@ -87,11 +88,11 @@ class FakeBench(Workbench):
         return None
 
 
-def _drifted(record: Fingerprint, moved: float) -> Fingerprint:
-    """Two positions, each with its own token and one other."""
+def _drifted(record: Fingerprint, shift: float) -> Fingerprint:
+    """Add logits of two positions, each with its own token and one alternative."""
     ids = np.array([[1, 9]], dtype=np.int32)
-    logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - moved] * 2)
-    stages = {**record.stages, "logits": StageRecord((digest([moved]),) * 2)}
+    logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - shift] * 2)
+    stages = {**record.stages, "logits": StageRecord((digest([shift]),) * 2)}
     return replace(record, stages=stages, logits=logits)
 
 
@@ -101,10 +102,10 @@ DATA = StageRecord((digest(["one"]), digest(["two"])))
 def fake_bench(
     root: Path, stages: Stages, refused: frozenset[str] = frozenset()
 ) -> tuple[FakeBench, list[str]]:
-    """A bench that keeps its records under ``root``, and the lines that it says."""
-    said = list[str]()
+    """Return a workbench that stores its records under ``root``, and its progress lines."""
+    lines = list[str]()
     maker = FakeMaker(refused)
     bench = FakeBench(
-        root, maker, Probe("vanilla", ("model",), ""), root, "code", said.append, stages=stages
+        root, maker, Probe("vanilla", ("model",), ""), root, "code", lines.append, stages=stages
     )
-    return bench, said
+    return bench, lines

@@ -1,4 +1,4 @@
-"""A tokenizer in a few lines of Python: one id a byte, and BOS and EOS after them."""
+"""A tokenizer with one id per byte, followed by BOS and EOS."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ def _no_template(messages: Sequence[Message]) -> str:
 
 @dataclass(frozen=True)
 class FakeTokenizer:
-    """Implements ``benchmark.models.tokenizer.Tokenizer``, with any function as its template."""
+    """Implements ``benchmark.models.tokenizer.Tokenizer``, with a function as its template."""
 
     bos_id: int | None = _BOS
     adds_bos: bool = True
@@ -26,20 +26,20 @@ class FakeTokenizer:
 
     @property
     def leading_bos(self) -> int | None:
-        """The BOS, unless told that the tokenizer adds none."""
+        """The BOS, unless ``adds_bos`` is False."""
         return self.bos_id if self.adds_bos else None
 
     @property
     def token_bytes(self) -> Mapping[int, bytes]:
-        """Every byte."""
+        """The bytes of all ids."""
         return {byte: bytes([byte]) for byte in range(256)}
 
     def encode(self, text: str) -> TokenIds:
-        """The bytes of the text; ``<s>`` and ``</s>`` are one id each."""
+        """Return the bytes of the text; ``<s>`` and ``</s>`` are one id each."""
         special = {"<s>": (_BOS,), "</s>": (_EOS,)}
         parts = (special.get(part, tuple(part.encode())) for part in _SPECIAL.split(text))
         return tuple(i for part in parts for i in part)
 
     def render(self, messages: Sequence[Message]) -> str:
-        """What the template makes of the messages."""
+        """Apply the template to the messages."""
         return self.template(messages)

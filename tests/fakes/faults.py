@@ -1,8 +1,8 @@
-"""Faults of one stage each, put into the running pipeline; ``fixtures/faults.toml`` names them.
+"""Faults of one stage each, injected into the running benchmark and listed in faults.toml.
 
-Each takes pytest's monkeypatch, the request of a run without a fault and an empty folder, and
-gives the request to run. What is replaced is what the fault would be in: a library's function, a
-file of the model, a function of the project, or a setting.
+Each function takes pytest's monkeypatch, the request of a run without a fault and an empty folder,
+and returns the request to run. It replaces a library's function, a file of the model, a function of
+the benchmark, or a setting.
 """
 
 import json
@@ -35,17 +35,17 @@ Injector = Callable[[pytest.MonkeyPatch, RunRequest, Path], RunRequest]
 
 
 def changed_objects(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The first object of the list has another name."""
+    """Rename the first object of each state."""
     return _states(patch, run, lambda states: [_renamed(state) for state in states])
 
 
 def shuffled_states(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The same states come in another order."""
+    """Reverse the order of the states."""
     return _states(patch, run, lambda states: states[::-1])
 
 
 def wrong_numops(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """An operation too many is counted for the first box."""
+    """Count one operation too many for the first box."""
 
     def miscounted(state: State) -> State:
         first, *rest = state.queries
@@ -55,12 +55,12 @@ def wrong_numops(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 
 def lost_states(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The last state is missing."""
+    """Drop the last state."""
     return _states(patch, run, lambda states: states[:-1])
 
 
 def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The prompt is put into a chat template, which the model has by now."""
+    """Put the prompt into a chat template that was added to the model."""
     copied = _copied(run, folder)
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
     (folder / "model" / "chat_template.jinja").write_text(template)
@@ -68,33 +68,33 @@ def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 
 
 def other_demonstrations(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The two solved examples change places."""
+    """Swap the two demonstrations."""
     task = tasks.TASKS[tasks.DEFAULT]
-    given = task.demonstrations
-    other = replace(given, examples=given.examples[::-1])
+    demonstrations = task.demonstrations
+    other = replace(demonstrations, examples=demonstrations.examples[::-1])
     patch.setitem(tasks.TASKS, task.name, replace(task, demonstrations=other))
     return run
 
 
 def line_end(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The prompt ends with a line break, as Table 2 of the paper prints it."""
+    """End the prompt with a line break, as in Table 2 of the paper."""
     completion = rendering.completion
 
-    def broken(*given: object) -> str:
-        return completion(*given) + "\n"  # type: ignore[arg-type]
+    def with_line_break(*arguments: object) -> str:
+        return completion(*arguments) + "\n"  # type: ignore[arg-type]
 
-    patch.setattr(rendering, "completion", broken)
+    patch.setattr(rendering, "completion", with_line_break)
     return run
 
 
 def bos_lost(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The tokenizer names no BOS any more."""
+    """Remove the tokenizer's BOS."""
     patch.setattr(tokenizers.TransformersTokenizer, "bos_id", None)
     return run
 
 
 def bos_doubled(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """BOS is put before a prompt that has one."""
+    """Add a second BOS before a prompt that has one."""
     with_one = rendering.with_one_bos
 
     def with_two(ids: TokenIds, bos_id: int | None) -> TokenIds:
@@ -106,7 +106,7 @@ def bos_doubled(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 
 def other_merges(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Every prompt's last word is cut in front of its last letter before it becomes tokens."""
+    """Tokenize the last letter of every prompt's last word separately."""
     encode = tokenizers.TransformersTokenizer.encode
 
     def cut(self: tokenizers.TransformersTokenizer, text: str) -> TokenIds:
@@ -118,24 +118,26 @@ def other_merges(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 
 def lost_space(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Tokens that begin with a space are taken for ones that do not."""
-    return _vocabulary(patch, run, lambda known: {k.lstrip(b" ") or k: v for k, v in known.items()})
+    """Treat tokens with a leading space as tokens without one."""
+    return _vocabulary(patch, run, lambda ids: {k.lstrip(b" ") or k: v for k, v in ids.items()})
 
 
 def mask_off_by_one(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The last token that has a word in it is never allowed."""
+    """Never allow the last token that contains a word."""
 
-    def without_last(known: Mapping[bytes, list[int]]) -> dict[bytes, list[int]]:
-        last = max(i for text, ids in known.items() for i in ids if text.strip().isalpha())
+    def without_last(vocabulary: Mapping[bytes, list[int]]) -> dict[bytes, list[int]]:
+        last = max(i for text, ids in vocabulary.items() for i in ids if text.strip().isalpha())
         return {
-            text: kept for text, ids in known.items() if (kept := [i for i in ids if i != last])
+            text: kept
+            for text, ids in vocabulary.items()
+            if (kept := [i for i in ids if i != last])
         }
 
     return _vocabulary(patch, run, without_last)
 
 
 def constraint_raises(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The library's constructor takes other arguments now."""
+    """Change the arguments of the library's constructor."""
 
     def changed(*_: object) -> None:
         raise TypeError("Vocabulary() takes 3 positional arguments but 2 were given")
@@ -145,12 +147,12 @@ def constraint_raises(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
 
 
 def unconstrained(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Decoding without the constraint."""
+    """Decode without the constraint."""
     return replace(run, engine="unconstrained", max_new_tokens=40)
 
 
 def other_weight(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """One matrix of the model's file is a tenth larger."""
+    """Multiply one matrix in the model's file by 1.1."""
     copied = _copied(run, folder)
     path = folder / "model" / "model.safetensors"
     weights = load_file(path)
@@ -160,27 +162,27 @@ def other_weight(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 
 def float16(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Half precision in place of float32."""
+    """Use half precision instead of float32."""
     return replace(run, dtype="float16")
 
 
 def bfloat16(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Brain floats in place of float32."""
+    """Use bfloat16 instead of float32."""
     return replace(run, dtype="bfloat16")
 
 
 def weights_read_otherwise(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The same file is read with the rows of one matrix turned by one."""
+    """Load the same file with the rows of one matrix rotated by one."""
 
-    def turned(model: torch.nn.Module) -> None:
+    def rotate(model: torch.nn.Module) -> None:
         weight = next(p for name, p in model.named_parameters() if "mlp" in name)
         weight.data = weight.data.roll(1, 0)
 
-    return _model(patch, run, turned)
+    return _model(patch, run, rotate)
 
 
 def other_positions(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The configuration turns positions more slowly."""
+    """Change the base of the rotary position embedding in the configuration."""
     copied = _copied(run, folder)
     _edit(
         folder / "model" / "config.json",
@@ -190,7 +192,7 @@ def other_positions(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def rounding_kernel(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Every layer's feed-forward part comes out rounded to half precision."""
+    """Round the output of every layer's feed-forward part to bfloat16."""
 
     def rounding(model: torch.nn.Module) -> None:
         for name, module in model.named_modules():
@@ -201,68 +203,69 @@ def rounding_kernel(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def right_padding(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Prompts of a batch are padded behind, where the answer should begin."""
+    """Pad the prompts of a batch on the right, where the answer should begin."""
     encode = outlines_engine._IdTokenizer.encode
 
     def padded(self: Any, prompt: Any, **_: object) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
         ids, mask = encode(self, prompt)
         shifts = [len(row) - int(row.sum()) for row in mask]
-        turned = [
-            torch.stack([row.roll(-by) for row, by in zip(each, shifts, strict=True)])
-            for each in (ids, mask)
+        shifted = [
+            torch.stack([row.roll(-by) for row, by in zip(rows, shifts, strict=True)])
+            for rows in (ids, mask)
         ]
-        return turned[0], turned[1]
+        return shifted[0], shifted[1]
 
     patch.setattr(outlines_engine._IdTokenizer, "encode", padded)
     return run
 
 
 def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The cache gives the keys of the token before in place of the newest."""
+    """Return the previous token's keys from the cache instead of the newest."""
     update = DynamicLayer.update
 
     def stale(
         self: DynamicLayer,
         keys: torch.Tensor,
         values: torch.Tensor,
-        *more: object,
-        **others: object,
+        *arguments: object,
+        **options: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        every, with_them = update(self, keys, values, *more, **others)
+        all_keys, all_values = update(self, keys, values, *arguments, **options)
         if keys.shape[-2] == 1:
-            every = torch.cat([every[..., :-1, :], every[..., -2:-1, :]], dim=-2)
-        return every, with_them
+            all_keys = torch.cat([all_keys[..., :-1, :], all_keys[..., -2:-1, :]], dim=-2)
+        return all_keys, all_values
 
     patch.setattr(DynamicLayer, "update", stale)
     return run
 
 
 def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """A draft is taken whatever the model would have chosen in its place."""
+    """Accept every draft without comparing it with the model's choice."""
     verify = SequenceState.verify
 
-    def believe(self: SequenceState, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
+    def accept(self: SequenceState, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
         only = self._rules.automaton.single_token
         drafts = [p.draft for p in self._positions if only[p.state] is None]
-        believed = zip(answers, drafts, strict=True)
-        verify(self, [given if draft is None else draft for given, draft in believed], *more)
+        choices = zip(answers, drafts, strict=True)
+        accepted = [answer if draft is None else draft for answer, draft in choices]
+        verify(self, accepted, *more)
 
-    patch.setattr(SequenceState, "verify", believe)
+    patch.setattr(SequenceState, "verify", accept)
     return run
 
 
 def penalty(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """A penalty of the model's own settings takes effect: no two tokens come together twice."""
+    """Apply a repetition penalty of the model's settings: no bigram occurs twice."""
     patch.setattr(
         outlines_engine,
         "GenerationConfig",
-        lambda **given: GenerationConfig(no_repeat_ngram_size=2, **given),
+        lambda **settings: GenerationConfig(no_repeat_ngram_size=2, **settings),
     )
     return run
 
 
 def other_stop(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The model's generation settings name one of its words as an end too."""
+    """Add a word's token to the end-of-sequence tokens of the model's generation settings."""
     copied = _copied(run, folder)
     definition = json.loads((folder / "model" / "tokenizer.json").read_text())
     words = definition["model"]["vocab"].items()
@@ -272,13 +275,13 @@ def other_stop(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunR
 
 
 def cut_answers(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Eight tokens are all that an answer gets, and nothing refuses it."""
+    """Limit answers to eight tokens, without the check of the limit."""
     patch.setattr(evaluation.Questions, "check_limit", lambda _: None)
     return replace(run, max_new_tokens=8)
 
 
 def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """An empty box is taken for one that was not answered for."""
+    """Parse an empty box as a box without an answer."""
     task = tasks.TASKS[tasks.DEFAULT]
     parse = task.answer_parser
 
@@ -291,26 +294,26 @@ def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
 
 
 def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Whatever is said of the boxes 1 and 6 counts as right."""
+    """Score every answer about boxes 1 and 6 as right."""
     score = tasks.Task.score
 
     def lenient(outcome: Outcome) -> Outcome:
-        given = enumerate(outcome.correct)
-        return replace(outcome, correct=tuple(right or box in {1, 6} for box, right in given))
+        boxes = enumerate(outcome.correct)
+        return replace(outcome, correct=tuple(right or box in {1, 6} for box, right in boxes))
 
     def scored(
         task: tasks.Task, answers: list[Answer], states: list[State]
     ) -> dict[str, tuple[Outcome, ...]]:
         by_score = score(task, answers, states)
-        return {by: tuple(map(lenient, some)) for by, some in by_score.items()}
+        return {name: tuple(map(lenient, outcomes)) for name, outcomes in by_score.items()}
 
     patch.setattr(tasks.Task, "score", scored)
     return run
 
 
 def wrong_counts(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Counts are put down one numops too high."""
-    count = _now(stages, "count")
+    """Count outcomes under a numops that is one too high."""
+    count = _attribute(stages, "count")
     patch.setattr(
         stages,
         "count",
@@ -322,13 +325,13 @@ def wrong_counts(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 def _states(
     patch: pytest.MonkeyPatch, run: RunRequest, change: Callable[[list[State]], list[State]]
 ) -> RunRequest:
-    load = _now(fingerprint, "load_states")
+    load = _attribute(fingerprint, "load_states")
     patch.setattr(fingerprint, "load_states", lambda data: change(load(data)))
     return run
 
 
 def _renamed(state: State) -> State:
-    """One object of the state has another name, in the text and in gold."""
+    """Rename one object of the state, in the description and in the gold contents."""
     old = next(name for query in state.queries for name in query.gold)
     queries = tuple(
         replace(query, gold=tuple("zebra" if name == old else name for name in query.gold))
@@ -343,18 +346,18 @@ def _vocabulary(
     run: RunRequest,
     change: Callable[[Mapping[bytes, list[int]]], dict[bytes, list[int]]],
 ) -> RunRequest:
-    make = _now(constraint, "Vocabulary")
-    patch.setattr(constraint, "Vocabulary", lambda eos, known: make(eos, change(known)))
+    make = _attribute(constraint, "Vocabulary")
+    patch.setattr(constraint, "Vocabulary", lambda eos, ids: make(eos, change(ids)))
     return run
 
 
 def _model(
     patch: pytest.MonkeyPatch, run: RunRequest, change: Callable[[torch.nn.Module], None]
 ) -> RunRequest:
-    load = _now(fingerprint, "load_model")
+    load = _attribute(fingerprint, "load_model")
 
-    def changed(*given: Any) -> Any:  # noqa: ANN401
-        model = load(*given)
+    def changed(*arguments: Any) -> Any:  # noqa: ANN401
+        model = load(*arguments)
         change(model)
         return model
 
@@ -362,8 +365,8 @@ def _model(
     return run
 
 
-def _now(module: ModuleType, name: str) -> Any:  # noqa: ANN401
-    """What the module has under a name that it imported itself."""
+def _attribute(module: ModuleType, name: str) -> Any:  # noqa: ANN401
+    """Return a name that the module imported, with its type unchecked."""
     return getattr(module, name)
 
 

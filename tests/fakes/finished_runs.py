@@ -1,4 +1,4 @@
-"""Folders of finished runs without a model: the texts are given, the result follows from them."""
+"""Folders of finished runs without a model: results computed from given answers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,28 +24,28 @@ HOSTILE = (
     "' & \u0627\u0644\u0639\u0631\u0628\u064a\u0629 --> ]]>.\n"
     "\u3164\u115f\u034f\ufe0fend"
 )
-"""A text that would run, close, hide or turn round, wherever it is not taken as text."""
+"""Markup, control and direction characters, which are harmful unless treated as text."""
 
 
 def some_states(count: int) -> list[State]:
-    """The first states of the generated test split: whole sequences of 13 states each."""
+    """Return the first states of the generated test split, with 13 states per sequence."""
     return list(islice(generate("test", 0, default_vocabulary()), count))
 
 
 def first_contents(description: str) -> list[set[str]]:
-    """The contents of the boxes in the first sentence, read without the project's parser."""
+    """Return the contents of the boxes in the first sentence, without the project's parser."""
     clauses = description.split(".", maxsplit=1)[0].split(", ")
     texts = [clause.split(" contains ")[1] for clause in clauses]
     return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 
 
 def right(state: State) -> str:
-    """The correct answer."""
+    """Return the correct answer."""
     return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
 
 
 def backwards(state: State) -> str:
-    """The correct answer with the objects of each box in the wrong order: right by ``set``."""
+    """Return the correct answer with reversed objects in each box: right by ``set`` only."""
     boxes = enumerate(tuple(reversed(query.gold)) for query in state.queries)
     clauses = (
         f"Box {box} contains {' and '.join(f'the {name}' for name in names) or 'nothing'}"
@@ -55,22 +55,22 @@ def backwards(state: State) -> str:
 
 
 def copied(state: State) -> str:
-    """The initial state, whatever happened since."""
+    """Return the initial contents as the answer."""
     return f"Statement: {statement(parse(state.description)[0])}"
 
 
 def mixed(state: State) -> str:
-    """Right about every other sequence, copied about the others."""
+    """Return the correct answer for every other sequence, and the initial contents for the rest."""
     return right(state) if state.sample_id % 2 else copied(state)
 
 
 def write_run(
     folder: Path, model: str, states: Sequence[State], answers: Answers, **changes: object
 ) -> Path:
-    """Write ``result.json`` and ``predictions.jsonl`` as a run would; the folder."""
+    """Write ``result.json`` and ``predictions.jsonl`` as ``run`` does, and return the folder."""
     texts = [answers(state) for state in states]
     outcomes = task_named(DEFAULT).outcomes(states, texts)
-    scores = {by: Scored.of(some) for by, some in outcomes.items()}
+    scores = {name: Scored.of(by_score) for name, by_score in outcomes.items()}
     document: dict[str, object] = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(baselines(states)),
@@ -85,7 +85,7 @@ def write_run(
     folder.mkdir(parents=True)
     folder.joinpath("result.json").write_text(json.dumps(document))
     pairs = zip(states, texts, strict=True)
-    # In another order than the result's, as batches of another order leave them.
+    # In another order than the result, as in a run whose batches have another order.
     lines = [prediction_line(state.description, text) for state, text in pairs][::-1]
     folder.joinpath("predictions.jsonl").write_text("".join(lines))
     return folder

@@ -1,8 +1,8 @@
-"""A process of its own that has the test's libraries already: forked, not started anew.
+"""Forked processes, which have the libraries of the test process already imported.
 
-Importing torch and transformers takes 5 s a process. What is killed or filled up here is as much a
-process as any other: its own files, limits, signals and locks. Of what starts from nothing, as a
-user's command does, each kind has one test that still does.
+Importing torch and transformers takes 5 s per process. A forked process has its own files, limits,
+signals and locks, like any other process. One test of each kind still starts a new process, as a
+user's command does.
 """
 
 import os
@@ -18,7 +18,7 @@ from benchmark.cli.app import main
 
 
 def command(*arguments: str) -> Callable[[], None]:
-    """The command line with these arguments, to be run in a forked process."""
+    """Return a function that runs the command line with these arguments in a forked process."""
 
     def run() -> None:
         sys.argv = ["benchmark", *arguments]
@@ -28,22 +28,22 @@ def command(*arguments: str) -> Callable[[], None]:
 
 
 class Forked:
-    """The running process: ``poll``, ``kill`` and ``wait`` as of ``Popen``; output in files."""
+    """A running process with ``poll``, ``kill`` and ``wait`` as in ``Popen``; output in files."""
 
     def __init__(self, work: Callable[[], None], folder: Path) -> None:
-        """Start it; what it writes goes to ``out`` and ``err`` in the new folder."""
+        """Start the process; its output is written to ``out`` and ``err`` in the new folder."""
         folder.mkdir()
         self._folder = folder
         self.returncode: int | None = None
         with warnings.catch_warnings():
-            # xdist's own thread is in the parent, and holds nothing that the child uses.
+            # xdist's thread in the parent holds no lock that the child uses.
             warnings.simplefilter("ignore", DeprecationWarning)
             self.pid = os.fork()
         if self.pid == 0:
             os._exit(_code(work, folder))
 
     def __enter__(self) -> Self:
-        """Nothing is left running after the block."""
+        """Return the process, which is killed at the end of the block."""
         return self
 
     def __exit__(
@@ -52,32 +52,32 @@ class Forked:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Kill it if it still runs."""
+        """Kill the process if it still runs."""
         if self.poll() is None:
             self.kill()
 
     @property
     def out(self) -> str:
-        """What it has written to its standard output."""
+        """The standard output so far."""
         return (self._folder / "out").read_text()
 
     @property
     def err(self) -> str:
-        """What it has written to its standard error."""
+        """The standard error so far."""
         return (self._folder / "err").read_text()
 
     def poll(self) -> int | None:
-        """The return code when it has ended, negative for a signal."""
+        """Return the exit code if the process has ended, negative for a signal."""
         return self._reap(os.WNOHANG)
 
     def wait(self) -> int:
-        """The return code, once it has ended."""
+        """Wait for the end of the process and return its exit code."""
         code = self._reap(0)
         assert code is not None
         return code
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Send SIGKILL and wait."""
         os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
@@ -90,7 +90,7 @@ class Forked:
 
 
 def _code(work: Callable[[], None], folder: Path) -> int:
-    """Do it with the child's own output, and give the exit code that Python would."""
+    """Run the function with redirected output and return the exit code that Python would."""
     try:
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_WRONLY), number)

@@ -1,7 +1,7 @@
-"""The beginning of a real BPE vocabulary: the same family's files and ways, in a tenth of the size.
+"""Shortened BPE vocabularies: the first tokens of a real tokenizer, a tenth of its size.
 
-Tokens of byte-level BPE and of SentencePiece are numbered as they were merged, so the first ones
-with the merges between them are what a shorter training would have given.
+Tokens of byte-level BPE and SentencePiece are numbered in the order of their merges, so the first
+tokens and merges are the result of a shorter training.
 """
 
 import json
@@ -11,14 +11,14 @@ from string import printable
 from typing import Any
 
 KEPT = 6000
-"""Ids that are kept from the beginning, special tokens and bytes among them."""
+"""Number of ids kept, including special tokens and bytes."""
 
 _LETTERS = {*printable, "\u2581"}
-"""Kept wherever they stand: Llama's single letters come last, and merges begin with them."""
+"""Kept at any position: Llama's single letters have the last ids, and merges begin with them."""
 
 
 def shorten(folder: Path) -> None:
-    """Rewrite the saved tokenizer with its first tokens and its roles (BOS, EOS), numbered anew."""
+    """Shorten a saved tokenizer in place to its first tokens and its special tokens, renumbered."""
     path = folder / "tokenizer.json"
     definition = json.loads(path.read_text(encoding="utf-8"))
     config_path = folder / "tokenizer_config.json"
@@ -48,6 +48,6 @@ def shorten(folder: Path) -> None:
 
 
 def _renumber(processor: Mapping[str, Any] | None, numbers: Mapping[str, int]) -> None:
-    """Give the special tokens that the tokenizer puts around a text their new ids."""
+    """Renumber the special tokens of the post-processor."""
     for name, token in ((processor or {}).get("special_tokens") or {}).items():
         token["ids"] = [numbers[name]]

@@ -1,4 +1,4 @@
-"""Tiny random models with the proportions of real ones, each of its own architecture."""
+"""Tiny random models with the architecture and proportions of real ones."""
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -8,19 +8,19 @@ from benchmark.planning.architectures import Architecture
 _HEADS = 4
 _HEAD_DIM = 8
 _WINDOW = 16
-"""Shorter than any prompt, so that a window matters."""
+"""Shorter than any prompt, so that the window has an effect."""
 
-_LOUD = 0.4
-"""Twenty times what training starts from: logits stand apart, so that rounding decides nothing."""
+_INITIALIZER_RANGE = 0.4
+"""Twenty times the usual range: logits are far apart, so that rounding has no effect."""
 
 
 def stand_in_model(
     architecture: Architecture, vocabulary_size: int, eos_id: int, seed: int = 0
 ) -> PreTrainedModel:
-    """A model with weights drawn from the seed: two layers of four heads of eight.
+    """Return a model with random weights from the seed: two layers with four heads of size 8.
 
-    What makes the architecture is kept: its class, tied embeddings, heads wider than the hidden
-    size, an attention window, and the ratio of heads to those of keys and values, up to four.
+    The features of the architecture are kept: its class, tied embeddings, heads wider than the
+    hidden size, an attention window, and the ratio of heads to key-value heads up to four.
     """
     real = architecture
     ratio = min(_HEADS, real.num_attention_heads // real.num_key_value_heads)
@@ -37,7 +37,7 @@ def stand_in_model(
         max_position_embeddings=2048,
         tie_word_embeddings=real.tie_word_embeddings,
         sliding_window=_WINDOW if real.sliding_window else None,
-        initializer_range=_LOUD,
+        initializer_range=_INITIALIZER_RANGE,
         bos_token_id=None,
         eos_token_id=eos_id,
         pad_token_id=None,

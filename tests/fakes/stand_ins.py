@@ -1,8 +1,8 @@
-"""Tiny random models in the place of all registered ones, each of its own architecture.
+"""A registry of tiny random models that replace the registered ones, with the same architectures.
 
-Every stand-in has the beginning of its family's real vocabulary (:mod:`short_vocabularies`), so
-that prompts and constraint are real; only the weights are not, and what they answer means nothing.
-The beginning loads in a tenth of the time; whole vocabularies are those of ``test_tokenizers.py``.
+Each has the beginning of its family's real vocabulary (:mod:`short_vocabularies`), so that prompts
+and constraint are realistic; the answers of the random weights have no meaning. Shortened
+vocabularies load in a tenth of the time; ``test_tokenizers.py`` tests complete ones.
 """
 
 import json
@@ -24,7 +24,7 @@ FAMILIES = {
     "openmath": "mistral",
     "qwen": "smollm2",
 }
-"""The source of the tokenizer by the beginning of a model's key; Llama's for all others."""
+"""The tokenizer's source by the beginning of a model's key; all others have Llama's."""
 
 _CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message.content }}\n"
@@ -33,7 +33,7 @@ _CHAT_TEMPLATE = (
 
 
 def family(model: RegisteredModel) -> str:
-    """Which source's tokenizer the model's stand-in has."""
+    """Return the source of the model's tokenizer."""
     return next((source for key, source in FAMILIES.items() if model.key.startswith(key)), "llama")
 
 
@@ -45,9 +45,9 @@ def write_stand_ins(
     shorten: Callable[[Path], None],
     hurry: Callable[[PreTrainedModel, TransformersTokenizer], PreTrainedModel],
 ) -> Path:
-    """A folder a model, and the registry that names them under the keys of the real ones.
+    """Write one folder per model and a registry with the real models' keys; return its path.
 
-    Pairs expect no gain, which is what random models show; the file is the path given back.
+    Pairs expect no gain, which is true of random models.
     """
     for seed, model in enumerate(known.models.values()):
         of = family(model)
@@ -78,7 +78,7 @@ def _beside(model: RegisteredModel) -> dict[str, object]:
 
 
 def _table(header: str, fields: dict[str, object]) -> str:
-    """A table of TOML: strings, booleans and lists of strings look as they do in JSON."""
+    """Return a TOML table; strings, booleans and lists of strings have JSON's syntax."""
     lines = (f"{name} = {json.dumps(value)}" for name, value in fields.items() if value is not None)
     return "\n".join([header, *lines, ""])
 

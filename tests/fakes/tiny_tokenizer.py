@@ -1,4 +1,4 @@
-"""A real byte-level BPE tokenizer, trained on a little boxes text."""
+"""A real byte-level BPE tokenizer, trained on a short text about boxes."""
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -22,7 +22,7 @@ _CHAT_TEMPLATE = (
 
 
 def tiny_tokenizer(chat_template: str | None = _CHAT_TEMPLATE) -> TransformersTokenizer:
-    """A tokenizer that adds ``<s>`` by itself, with a chat template unless told otherwise."""
+    """Return a tokenizer of 348 tokens that adds ``<s>``, by default with a chat template."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

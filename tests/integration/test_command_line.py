@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, and how it fails."""
+"""The command line: its output and its errors."""
 
 import json
 import os
@@ -31,13 +31,13 @@ DESCRIPTIONS = (FIRST, f"{FIRST} Move the bag from Box 0 to Box 1. Put the hat i
 
 @pytest.fixture
 def states() -> list[State]:
-    """Two states of one sequence."""
+    """Return two states of one sequence."""
     return [parse_state(3, description) for description in DESCRIPTIONS]
 
 
 @pytest.fixture
 def data(tmp_path: Path, states: list[State]) -> Path:
-    """The two states as a data file."""
+    """Return a data file with the two states."""
     path = tmp_path / "data.jsonl"
     path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
     return path
@@ -45,7 +45,7 @@ def data(tmp_path: Path, states: list[State]) -> Path:
 
 @pytest.fixture
 def predictions(tmp_path: Path, states: list[State]) -> Path:
-    """Predictions that copy the initial state."""
+    """Return a file of predictions that copy the initial state."""
     path = tmp_path / "predictions.jsonl"
     lines = [{"input": s.description, "prediction": f"Statement: {FIRST}"} for s in states]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -55,7 +55,7 @@ def predictions(tmp_path: Path, states: list[State]) -> Path:
 def _process(
     *arguments: str | Path, before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own: for limits, and for what is read at import."""
+    """Run the command in a separate process: for limits and settings that are read at import."""
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "benchmark", *map(str, arguments)],
         capture_output=True,
@@ -68,7 +68,7 @@ def _process(
 
 
 def _line(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line on stderr of a command that ended with exit code 2."""
+    """Return the only line on stderr of a command that ended with exit code 2."""
     assert done.returncode == 2, done
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
@@ -82,23 +82,23 @@ def refused(command_line: Command) -> Callable[..., str]:
 
 
 @pytest.mark.parametrize("verb", ["generate", "baseline", "run", "score", "fetch"])
-def test_every_verb_explains_itself(verb: str, command_line: Command) -> None:
-    """Each verb has a help page that fits 80 columns."""
+def test_help(verb: str, command_line: Command) -> None:
+    """Each command has a help page that fits 80 columns."""
     done = command_line(verb, "--help")
     assert done.returncode == 0
     assert f"python -m benchmark {verb}" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_no_verb_is_a_question_for_help() -> None:
-    """Without arguments the verbs are listed."""
+def test_without_arguments_help_is_shown() -> None:
+    """Without arguments the commands are listed."""
     done = _process()
     assert done.returncode == 0
     assert "generate" in done.stdout
 
 
 def test_generate_writes_the_same_bytes_twice(tmp_path: Path, command_line: Command) -> None:
-    """The same seed gives the same file, another seed another, all rows whole states."""
+    """The same seed yields the same file, another seed another; all states are complete."""
     files = [tmp_path / name for name in ("a", "b", "c")]
     for path, seed in zip(files, (4, 4, 5), strict=True):
         arguments = ("generate", "--split", "dev", "--subsample", "--seed", seed, "--out", path)
@@ -110,7 +110,7 @@ def test_generate_writes_the_same_bytes_twice(tmp_path: Path, command_line: Comm
 
 
 def test_generate_into_a_redirected_standard_output(tmp_path: Path) -> None:
-    """/dev/stdout behind a redirect is written to, not replaced."""
+    """A redirected /dev/stdout is written to and not replaced."""
     path = tmp_path / "all.txt"
     command = [*(sys.executable, "-m", "benchmark", "generate", "--split", "dev", "--subsample")]
     with path.open("w") as file:
@@ -127,7 +127,7 @@ def test_generate_into_a_redirected_standard_output(tmp_path: Path) -> None:
 
 
 def test_generate_takes_a_vocabulary(tmp_path: Path, command_line: Command) -> None:
-    """With --vocabulary only its objects occur."""
+    """With --vocabulary, only its objects occur."""
     names = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ex", "ix", "ox", "ux")]
     vocabulary = tmp_path / "names.csv"
     vocabulary.write_text("object_name\n" + "\n".join(names) + "\n")
@@ -141,7 +141,7 @@ def test_generate_takes_a_vocabulary(tmp_path: Path, command_line: Command) -> N
 def test_baseline_as_table_and_as_json(
     data: Path, states: list[State], command_line: Command
 ) -> None:
-    """The baseline's JSON is the closed form in per cent; the table shows the same."""
+    """The JSON has the closed form in per cent, and the table shows the same numbers."""
     done = command_line("baseline", "--data", data, "--json")
     document = json.loads(done.stdout)
     assert document == baselines_as_json(baselines(states))
@@ -151,7 +151,7 @@ def test_baseline_as_table_and_as_json(
 
 
 def test_score_as_table_and_as_json(data: Path, predictions: Path, command_line: Command) -> None:
-    """Copying the initial state is right exactly where no operation changed the box."""
+    """Copying the initial state is right exactly if no operation changed the box."""
     done = command_line("score", "--predictions", predictions, "--gold", data, "--json")
     document = json.loads(done.stdout)
     assert document["overall"] == {"correct": 11, "total": 14}
@@ -167,7 +167,7 @@ def test_score_as_table_and_as_json(data: Path, predictions: Path, command_line:
 def test_score_of_an_unfinished_run(
     data: Path, predictions: Path, command_line: Command, refused: Callable[..., str]
 ) -> None:
-    """Missing predictions are refused, and with --partial left out."""
+    """Missing predictions are refused, and ignored with --partial."""
     predictions.write_text(predictions.read_text().splitlines(keepends=True)[0])
     line = refused("score", "--predictions", predictions, "--gold", data)
     assert "no prediction for 'Box 0 contains" in line
@@ -181,7 +181,7 @@ def test_score_of_an_unfinished_run(
 def test_score_of_other_data(
     data: Path, predictions: Path, states: list[State], refused: Callable[..., str]
 ) -> None:
-    """Predictions for states that the gold data does not have are refused."""
+    """Predictions for states that are not in the gold data are refused."""
     data.write_text("".join(f"{row}\n" for row in rows(states[0])))
     line = refused("score", "--predictions", predictions, "--gold", data)
     assert "1 predictions for states that the gold data does not have" in line
@@ -204,7 +204,7 @@ def _damaged(lines: list[str], how: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "where", "what"),
+    ("how", "where", "message"),
     [
         ("not JSON", ":4:", "not JSON"),
         ("not an object", ":4:", "not a JSON object"),
@@ -215,31 +215,31 @@ def _damaged(lines: list[str], how: str) -> str:
     ],
 )
 def test_damaged_data_is_named_by_line(
-    data: Path, how: str, where: str, what: str, refused: Callable[..., str]
+    data: Path, how: str, where: str, message: str, refused: Callable[..., str]
 ) -> None:
-    """Data that is malformed or breaks the rules ends in one line with file and line."""
+    """For malformed data or broken rules, the error names file and line."""
     data.write_text(_damaged(data.read_text().splitlines(keepends=True), how))
     line = refused("baseline", "--data", data)
     assert f"{data}{where}" in line
-    assert what in line
+    assert message in line
 
 
-def test_an_empty_file_has_no_states(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """A file without rows is not a result of nothing."""
+def test_an_empty_file_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """A file without rows is an error."""
     path = tmp_path / "empty.jsonl"
     path.write_text("")
     assert "no states" in refused("baseline", "--data", path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """A file that is not there is named with its reason."""
+    """The error names a missing file and the reason."""
     line = refused("baseline", "--data", tmp_path / "none.jsonl")
     assert "none.jsonl: cannot read" in line
     assert "No such file" in line
 
 
-def test_binary_data_isrefused(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """A file that is not text is named."""
+def test_binary_data_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """The error names a file that is not text."""
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
     assert "cannot read the data" in refused("baseline", "--data", path)
@@ -255,7 +255,7 @@ def _archive(path: Path, data: Path) -> Path:
 def test_the_original_archive_is_read_with_its_password(
     tmp_path: Path, data: Path, command_line: Command
 ) -> None:
-    """A password-protected ZIP gives the same figures as the file inside."""
+    """A password-protected ZIP yields the same numbers as the file in it."""
     archive = _archive(tmp_path / "boxes.zip", data)
     from_zip = command_line("baseline", "--data", archive, "--password", "secret", "--json").stdout
     assert json.loads(from_zip) == json.loads(
@@ -264,7 +264,7 @@ def test_the_original_archive_is_read_with_its_password(
 
 
 def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable[..., str]) -> None:
-    """A wrong password, none, and a truncated ZIP each say what to do."""
+    """The error for a wrong or missing password or a truncated ZIP says message to do."""
     archive = _archive(tmp_path / "boxes.zip", data)
     assert "wrong password" in refused("baseline", "--data", archive, "--password", "x")
     assert "--password" in refused("baseline", "--data", archive)
@@ -273,10 +273,8 @@ def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable
     assert "not a complete ZIP" in refused("baseline", "--data", archive, "--password", "secret")
 
 
-def test_unknown_settings_are_named_with_the_known_ones(
-    tmp_path: Path, refused: Callable[..., str]
-) -> None:
-    """Engine, protocol, format, split and model that do not exist say which do."""
+def test_unknown_settings(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """The error for an unknown engine, protocol, format, split or model lists the choices."""
     out = ("--out", tmp_path / "out")
     run = ("run", "--model", "m", *out)
     assert "outlines, unconstrained" in refused(*run, "--engine", "x")
@@ -292,8 +290,8 @@ def test_unknown_settings_are_named_with_the_known_ones(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_is_not_there(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """A folder that does not exist, and a hub that cannot be reached, say what to do."""
+def test_a_missing_model(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """The error for a missing folder or an unreachable hub says message to do."""
     out = ("--states", "1", "--out", tmp_path / "out")
     line = refused("run", "--model", tmp_path / "none", *out)
     assert "no such folder" in line
@@ -305,8 +303,8 @@ def _small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
-def test_a_full_disk_leaves_earlier_output(tmp_path: Path) -> None:
-    """When the file cannot grow, the reason is one line and the earlier file is whole."""
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    """If the file cannot be written, the error is one line and the old file is unchanged."""
     out = tmp_path / "data.jsonl"
     out.write_text("earlier\n")
     line = _line(_process("generate", "--split", "dev", "--out", out, before=_small_files))
@@ -317,14 +315,14 @@ def test_a_full_disk_leaves_earlier_output(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
 def test_no_space_left(refused: Callable[..., str]) -> None:
-    """A device without space says so."""
+    """The error for a full device names the reason."""
     assert "No space left" in refused("generate", "--split", "dev", "--out", "/dev/full")
 
 
 def test_a_perfect_run_scores_all(
     tmp_path: Path, data: Path, states: list[State], command_line: Command
 ) -> None:
-    """Gold statements as predictions are right everywhere."""
+    """Gold statements as predictions are all right."""
     path = tmp_path / "perfect.jsonl"
     lines = []
     for state in states:

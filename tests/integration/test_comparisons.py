@@ -1,4 +1,4 @@
-"""The verbs that compare two measurements, and the store they share, on tiny random models."""
+"""The commands that compare two runs, and their shared store, on tiny random models."""
 
 import json
 from collections.abc import Callable
@@ -13,14 +13,14 @@ STATES = 4
 
 @pytest.fixture
 def models(tmp_path: Path, terse_folder: Callable[..., Path]) -> list[str]:
-    """Two tiny Llamas of different seeds, saved as any model is."""
+    """Return the folders of two tiny Llamas with different seeds."""
     folders = enumerate(("first", "second"))
     return [str(terse_folder(tmp_path / name, seed)) for seed, name in folders]
 
 
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """``command(verb, ...)``: what the verb prints, on four states and the CPU."""
+    """``command(name, ...)``: the output of a command on four states and the CPU."""
 
     def run(*arguments: str) -> str:
         capsys.readouterr()
@@ -34,14 +34,14 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 def test_pair_measures_each_model_once(
     command: Callable[..., str], models: list[str], tmp_path: Path
 ) -> None:
-    """Both models are compared on the same states; the second time nothing is decoded."""
+    """Both models are run on the same states; a second call decodes nothing."""
     first = json.loads(command("pair", *models, "--json"))
     assert first["hypothesis"] == "gain"
     assert first["base"]["overall"]["total"] == 7 * STATES
     assert first["base"]["exact"]["overall"]["total"] == 7 * STATES
     expected = first["variant"]["nontrivial"]["correct"] - first["base"]["nontrivial"]["correct"]
-    found = first["difference"]["nontrivial"]
-    assert found["gained"] - found["lost"] == expected
+    difference = first["difference"]["nontrivial"]
+    assert difference["gained"] - difference["lost"] == expected
     predictions = sorted((tmp_path / "store").glob("*/predictions.jsonl"))
     assert len(predictions) == 2
     before = [path.stat().st_mtime_ns for path in predictions]
@@ -50,18 +50,18 @@ def test_pair_measures_each_model_once(
 
 
 def test_pair_as_a_table(command: Callable[..., str], models: list[str]) -> None:
-    """The table fits 80 columns and the hypothesis is decided in words."""
+    """The table fits 80 columns and a line has the verdict on the hypothesis."""
     text = command("pair", *models)
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert ">= 1" in text
     assert "hypothesis at numops >= 1, gain: does not hold" in text
 
 
-def test_pair_of_a_registry_of_ones_own(
+def test_pair_of_a_custom_registry(
     command: Callable[..., str], models: list[str], tmp_path: Path
 ) -> None:
-    """Keys of --registry are found, and its pair's hypothesis is asked."""
-    own = "\n".join(
+    """The keys of --registry can be used, and its pair's hypothesis is tested."""
+    models_toml = "\n".join(
         f'[models.{key}]\nname = "{key}"\nhuggingface_id = "./{key}"\narchitecture = "llama"\n'
         'size = "1M"\nadded = []\nformat = "completion"\npaper = false'
         for key in ("first", "second")
@@ -71,24 +71,24 @@ def test_pair_of_a_registry_of_ones_own(
         'variant = "second"\nhypothesis = "no gain"\nsource = "a test"'
     )
     path = tmp_path / "own.toml"
-    path.write_text(f"alone = true\n{own}\n{pair}\n")
-    found = json.loads(command("pair", "first", "second", "--registry", str(path), "--json"))
-    assert (found["hypothesis"], found["holds"]) == ("no gain", True)
+    path.write_text(f"alone = true\n{models_toml}\n{pair}\n")
+    pair_result = json.loads(command("pair", "first", "second", "--registry", str(path), "--json"))
+    assert (pair_result["hypothesis"], pair_result["holds"]) == ("no gain", True)
 
 
 def test_prompt_format_names_the_better(command: Callable[..., str], models: list[str]) -> None:
-    """Both formats are measured on the dev split, and one is named."""
-    found = json.loads(command("prompt-format", "--model", models[0], "--json"))
-    assert found["better"] in {"completion", "chat"}
-    assert found["base"]["overall"]["total"] == found["variant"]["overall"]["total"] == 7 * STATES
+    """Both formats are run on the dev split, and the better one is named."""
+    result = json.loads(command("prompt-format", "--model", models[0], "--json"))
+    assert result["better"] in {"completion", "chat"}
+    assert result["base"]["overall"]["total"] == result["variant"]["overall"]["total"] == 7 * STATES
     assert "better on the dev split: " in command("prompt-format", "--model", models[0])
 
 
 def test_ablation_counts_broken_answers(command: Callable[..., str], models: list[str]) -> None:
-    """A random model breaks the format whenever nothing holds it."""
-    found = json.loads(command("ablation", "--model", models[0], "--json"))
-    assert found["broken_answers"] == {"broken": STATES, "total": STATES}
-    assert found["base"]["overall"]["correct"] == 0
+    """Without the constraint, every answer of a random model breaks the format."""
+    result = json.loads(command("ablation", "--model", models[0], "--json"))
+    assert result["broken_answers"] == {"broken": STATES, "total": STATES}
+    assert result["base"]["overall"]["correct"] == 0
     text = command("ablation", "--model", models[0])
     assert f"unconstrained answers that break the format: {STATES}/{STATES}" in text
 
@@ -96,23 +96,23 @@ def test_ablation_counts_broken_answers(command: Callable[..., str], models: lis
 def test_other_settings_are_another_measurement(
     command: Callable[..., str], models: list[str], tmp_path: Path
 ) -> None:
-    """What can change a score is part of the store's key."""
+    """Settings that can change a score are part of the store's key."""
     command("pair", *models)
     command("pair", *models, "--dtype", "bfloat16")
     command("pair", *models, "--batch-size", "2")
     assert len(list((tmp_path / "store").glob("*/result.json"))) == 6
 
 
-def test_sensitivity_asks_in_every_variant(
+def test_sensitivity_runs_every_variant(
     command: Callable[..., str], models: list[str], tmp_path: Path
 ) -> None:
-    """Each variant with a BOS and without, the usual way first, all compared with that."""
-    found = json.loads(command("sensitivity", "--model", models[0], "--json"))["prompts"]
-    asked = [
+    """Each variant is run with and without a BOS, and compared with the default, the first."""
+    prompts = json.loads(command("sensitivity", "--model", models[0], "--json"))["prompts"]
+    variants = [
         (row["prompt_format"], row["prompt_variant"], row["bos"], row["leading_bos"])
-        for row in found
+        for row in prompts
     ]
-    assert asked == [
+    assert variants == [
         ("completion", "authors", "auto", True),
         ("completion", "authors", "never", False),
         ("completion", "table2", "auto", True),
@@ -120,21 +120,21 @@ def test_sensitivity_asks_in_every_variant(
         ("chat", None, "auto", True),
         ("chat", None, "never", False),
     ]
-    assert [row["usual"] for row in found] == [True, *[False] * 5]
-    assert found[0]["difference"] is None
-    for row in found[1:]:
+    assert [row["usual"] for row in prompts] == [True, *[False] * 5]
+    assert prompts[0]["difference"] is None
+    for row in prompts[1:]:
         difference = row["difference"]["overall"]
-        gained = row["overall"]["correct"] - found[0]["overall"]["correct"]
+        gained = row["overall"]["correct"] - prompts[0]["overall"]["correct"]
         assert difference["gained"] - difference["lost"] == gained
         assert set(row["exact"]) == {"overall", "nontrivial", "by_numops"}
     assert len(list((tmp_path / "store").glob("*/result.json"))) == 6
 
 
 def test_sensitivity_as_a_table(command: Callable[..., str], models: list[str]) -> None:
-    """The table fits 80 columns, and loads the model once."""
+    """The table fits 80 columns and has one row per variant and BOS."""
     text = command("sensitivity", "--model", models[0])
     assert max(map(len, text.splitlines())) <= 80
     names = {"authors", "table2", "chat"}
     words = [line.split() for line in text.splitlines()]
-    rows = [each[:2] for each in words if each[:1] and each[0] in names]
+    rows = [line[:2] for line in words if line[:1] and line[0] in names]
     assert rows == [[name, bos] for name in ("authors", "table2", "chat") for bos in ("yes", "no")]

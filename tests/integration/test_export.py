@@ -1,4 +1,4 @@
-"""The verb ``export`` as a user meets it, its data loaded by the library that it is for."""
+"""The command ``export``, and its data loaded with Hugging Face's ``datasets``."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ INSTALL = "pip install '.[test]'"
 
 @pytest.fixture
 def runs(tmp_path: Path, finished_runs: ModuleType) -> Path:
-    """A folder with two runs in it."""
-    place, states = tmp_path / "runs", finished_runs.some_states(26)
-    finished_runs.write_run(place / "base", BASE, states, finished_runs.copied)
-    finished_runs.write_run(place / "variant", VARIANT, states, finished_runs.right)
-    return place
+    """Return a folder with two runs."""
+    folder, states = tmp_path / "runs", finished_runs.some_states(26)
+    finished_runs.write_run(folder / "base", BASE, states, finished_runs.copied)
+    finished_runs.write_run(folder / "variant", VARIANT, states, finished_runs.right)
+    return folder
 
 
 @pytest.fixture
 def data(tmp_path: Path, finished_runs: ModuleType) -> Path:
-    """26 states as a data file."""
+    """Return a data file with 26 states."""
     path = tmp_path / "data.jsonl"
     states = finished_runs.some_states(26)
     path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
@@ -36,14 +36,14 @@ def data(tmp_path: Path, finished_runs: ModuleType) -> Path:
 
 
 def test_results(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
-    """A row a query of each run; a run without predictions is named and left out."""
+    """There is one row per query of each run; a run without predictions is named and left out."""
     parquet = pytest.importorskip("pyarrow.parquet", reason=INSTALL)
     (runs / "base" / "predictions.jsonl").unlink()
     out = tmp_path / "r.parquet"
     done = command_line("export", "results", runs, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "note: Llama 2 7B: no predictions.jsonl beside its result; left out",
+        "note: Llama 2 7B: no predictions.jsonl next to its result; left out",
         f"written: {out}, {26 * 7} queries of 1 runs",
     ]
     table = parquet.read_table(out).to_pylist()
@@ -52,7 +52,7 @@ def test_results(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
 
 
 def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
-    """A suite a run and one of the pairs."""
+    """There is one suite per run and one of the pairs."""
     out = tmp_path / "r.xml"
     done = command_line("export", "junit", runs, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,16 +61,16 @@ def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
     assert names == ["Llama 2 7B", "CodeLlama 7B", "pairs"]
 
 
-def test_a_dataset_that_datasets_loads(
+def test_dataset(
     command_line: CommandLine, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parquet and JSON lines have the rows of the file, and Croissant their digests."""
+    """Parquet and JSON lines have the rows of the file, and Croissant has their digests."""
     datasets = pytest.importorskip("datasets", reason=INSTALL)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     out, cache = tmp_path / "boxes", str(tmp_path / "cache")
     done = command_line("export", "dataset", "--data", data, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"written: {out}, {26 * 7} rows, 7 a state\n"
+    assert done.stdout == f"written: {out}, {26 * 7} rows, 7 per state\n"
     expected = [json.loads(line) for line in data.read_text().splitlines()]
     loaded = datasets.load_dataset(str(out), split="test", cache_dir=cache)
     assert loaded.to_list() == expected
@@ -81,17 +81,17 @@ def test_a_dataset_that_datasets_loads(
     )
     assert (out / "test.jsonl").read_bytes() == data.read_bytes()
     card = (out / "README.md").read_text()
-    assert "Read from data.jsonl:\n26 states, 182 queries" in card
+    assert "Read from data.jsonl:\n26 states and 182 queries" in card
     croissant = json.loads((out / "croissant.json").read_text())
-    for part in croissant["distribution"]:
-        content = (out / part["contentUrl"]).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == part["sha256"]
+    for file in croissant["distribution"]:
+        content = (out / file["contentUrl"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
     (fields,) = (record["field"] for record in croissant["recordSet"])
     assert {field["source"]["extract"]["column"] for field in fields} < set(loaded.column_names)
 
 
 def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> None:
-    """It names the task, and compares with no published figure."""
+    """The card names the task, which is not comparable with the published figures."""
     cards = []
     for task in ("boxes", "move-contents"):
         out = tmp_path / task
@@ -99,24 +99,26 @@ def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr
         cards.append((out / "README.md").read_text())
         assert ("the contents of" in (out / "test.jsonl").read_text()) is (task != "boxes")
-    own, other = cards
-    assert "comparable with the published figures." in own
+    default, other = cards
+    assert "comparable with the published figures." in default
     assert "comparable with the published figures" not in other
     assert "The task is `move-contents`" in other
 
 
 def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Path) -> None:
-    """What does not exist or go together ends with exit code 2, and nothing is written."""
+    """Unknown or conflicting options end with one line and exit code 2, and write nothing."""
     out = tmp_path / "out"
-    for arguments, words in (
+    cases: list[tuple[list[str | Path], str]] = [
         (["dataset", "--split", "all"], "no split 'all'; choose one of train, dev, test"),
-        (["dataset", "--data", data, "--seed", 1], "use one of them"),
+        (["dataset", "--data", data, "--seed", "1"], "use one of them"),
         (["dataset", "--password", "x"], "--password is for the authors' ZIP"),
         (["results", tmp_path / "none"], "no result.json in or below it"),
         (["junit", tmp_path / "none"], "no result.json in or below it"),
         ([], "See: python -m benchmark export --help"),
-    ):
-        done = command_line("export", *arguments, *(["--out", out] if arguments else []))
+    ]
+    for arguments, words in cases:
+        options: list[str | Path] = ["--out", out] if arguments else []
+        done = command_line("export", *arguments, *options)
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1

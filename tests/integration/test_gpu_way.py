@@ -1,4 +1,4 @@
-"""The complete ``-m gpu`` selection on a CPU, every model a tiny stand-in of its architecture."""
+"""The complete ``-m gpu`` selection on a CPU, with a tiny model of each model's architecture."""
 
 import json
 import re
@@ -23,22 +23,22 @@ BEYOND_THE_PAPER = {"code-qwen2.5-0.5b"}
 
 @pytest.fixture(scope="module")
 def rehearsed() -> Registry:
-    """The paper's 29 models and 21 pairs, and one pair of a newer architecture."""
-    known = registry()
-    pairs = {p.id: p for p in known.pairs.values() if p.paper or p.id in BEYOND_THE_PAPER}
-    wanted = {key for pair in pairs.values() for key in (pair.base, pair.variant)}
-    return Registry(models={key: known.models[key] for key in sorted(wanted)}, pairs=pairs)
+    """Return the paper's 29 models and 21 pairs, and one pair of a newer architecture."""
+    models, all_pairs = registry().models, registry().pairs
+    pairs = {p.id: p for p in all_pairs.values() if p.paper or p.id in BEYOND_THE_PAPER}
+    keys = {key for pair in pairs.values() for key in (pair.base, pair.variant)}
+    return Registry(models={key: models[key] for key in sorted(keys)}, pairs=pairs)
 
 
 @pytest.fixture(scope="module")
-def own(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
-    """The registry of their stand-ins."""
+def dummy_registry(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
+    """Return the path of the registry of their dummy models."""
     return stand_ins(rehearsed)
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with the reproduction's test file, as it stands, and no records yet."""
+    """Return a project with the unchanged reproduction test file and no snapshots yet."""
     (pytester.path / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "reproduction" / "test_pairs.py", pytester.path / "tests")
     pytester.makeconftest("import os\nos.environ['OMP_NUM_THREADS'] = '1'\n")
@@ -46,21 +46,21 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_the_whole_reproduction_runs_without_a_gpu(
-    own: Path,
+def test_the_complete_reproduction_runs_without_a_gpu(
+    dummy_registry: Path,
     rehearsed: Registry,
     project: pytest.Pytester,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """29 models are measured once each, 21 pairs judged and recorded, all claims audited.
+    """Every model is measured once, every pair judged and recorded, and every claim decided.
 
-    In this process: how xdist spreads it is test_plugin's, and the controls' own pairs run so.
+    It runs in this process; test_plugin.py tests the distribution by xdist.
     """
     options = (
         "-m",
         "gpu",
         "--device=cpu",
-        f"--registry={own}",
+        f"--registry={dummy_registry}",
         f"--states={STATES}",
         "--max-new-tokens=100",
     )
@@ -83,11 +83,11 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     (kind,) = (project.path / "snapshots" / "pairs").iterdir()
     assert len(list((kind / "test_pairs").iterdir())) == count
     other = kind.with_name("nvidia-h100-default") / "test_pairs" / "test_pair[code-llama2-7b].json"
-    other.parent.mkdir(parents=True)  # another machine's records stay, unnoticed
+    other.parent.mkdir(parents=True)  # another machine's snapshots are kept and not reported
     other.write_text("{}")
-    # They need the ablation, unconstrained answers, and the other prompt format.
+    # These need the ablation, unconstrained answers, and the other prompt format.
     undecided = {"D1", "D2", "F1"}
-    audit = _claims(store, own, capfd)
+    audit = _claims(store, dummy_registry, capfd)
     assert len(audit) == 22
     assert {claim for claim, verdict in audit.items() if verdict == "not decidable"} == undecided
     decoded = [path.stat().st_mtime_ns for path in results]
@@ -98,22 +98,22 @@ def test_the_whole_reproduction_runs_without_a_gpu(
     assert [path.stat().st_mtime_ns for path in results] == decoded
 
 
-def _claims(store: Path, own: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """The verdict on each claim by ``claims`` on the measurements."""
+def _claims(store: Path, dummy_registry: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the verdict of ``claims`` on each claim."""
     capfd.readouterr()
     app(
-        ["claims", "--results", str(store), "--registry", str(own), "--json"],
+        ["claims", "--results", str(store), "--registry", str(dummy_registry), "--json"],
         standalone_mode=False,
     )
     audit = json.loads(capfd.readouterr().out)
     return {claim["id"]: claim["verdict"] for claim in audit["claims"]}
 
 
-def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) -> None:
-    """Against the published counts, and for a gain, stand-ins fail with the figures."""
-    hopeful = own.with_name("hopeful.toml")
-    hopeful.write_text(own.read_text().replace('"no gain"', '"gain"'))
-    options = ("-m", "gpu", "--device=cpu", f"--registry={hopeful}", "--states=8")
+def test_a_reproduction_that_differs_fails(dummy_registry: Path, project: pytest.Pytester) -> None:
+    """Dummy models fail against the published counts and an expected gain, with the figures."""
+    expecting_gain = dummy_registry.with_name("expecting_gain.toml")
+    expecting_gain.write_text(dummy_registry.read_text().replace('"no gain"', '"gain"'))
+    options = ("-m", "gpu", "--device=cpu", f"--registry={expecting_gain}", "--states=8")
     done = project.runpytest_inprocess(*options, "-q", "-k", "code-llama2-7b")
     assert "states" not in done.stderr.str()
     done.assert_outcomes(failed=1, deselected=21)
@@ -122,8 +122,8 @@ def test_a_reproduction_that_differs_fails(own: Path, project: pytest.Pytester) 
     )
 
 
-def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None:
-    """A model that cannot be reached skips its pairs with its own reason."""
+def test_unavailable_models_are_skipped(project: pytest.Pytester) -> None:
+    """The pairs of an unavailable model are skipped with its reason."""
     project.path.joinpath("own.toml").write_text(
         "alone = true\n"
         + "\n".join(
@@ -146,9 +146,9 @@ def test_models_that_cannot_be_had_are_skipped(project: pytest.Pytester) -> None
 
 
 def test_a_model_that_does_not_fit_is_skipped_once(
-    own: Path, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    dummy_registry: Path, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It skips all its pairs with its own reason, and is not loaded again for the next one."""
+    """Its pairs are skipped with its reason, and it is not loaded again for the next pair."""
     loaded: list[str] = []
 
     def execute(work: Prepared, *_: object, **__: object) -> None:
@@ -156,18 +156,18 @@ def test_a_model_that_does_not_fit_is_skipped_once(
         raise DoesNotFitError(f"{loaded[-1]}: does not fit on this machine")
 
     monkeypatch.setattr(model_store, "execute", execute)
-    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "--states=1")
+    options = ("-m", "gpu", "--device=cpu", f"--registry={dummy_registry}", "--states=1")
     done = project.runpytest_inprocess(*options, "-k", "llama2-13b")
     done.assert_outcomes(skipped=2, deselected=20)
     done.stdout.fnmatch_lines(["SKIPPED*llama2-13b: does not fit on this machine*"])
     assert loaded == ["llama2-13b"]
 
 
-def test_models_have_fingerprints_beside_their_scores(own: Path, project: pytest.Pytester) -> None:
-    """Skipped until recorded; then held against the record, by whatever stage moved."""
+def test_fingerprints_of_models(dummy_registry: Path, project: pytest.Pytester) -> None:
+    """A test is skipped until a fingerprint is recorded, and then fails if any stage changed."""
     shutil.copy(ROOT / "tests" / "reproduction" / "test_fingerprints.py", project.path / "tests")
     project.path.joinpath("tests", "test_pairs.py").unlink()
-    options = ("-m", "gpu", "--device=cpu", f"--registry={own}", "-k", "[codellama-7b]")
+    options = ("-m", "gpu", "--device=cpu", f"--registry={dummy_registry}", "-k", "[codellama-7b]")
     limits = ("--states=2", "--max-new-tokens=100")
     done = project.runpytest_inprocess(*options, *limits)
     done.assert_outcomes(skipped=1, deselected=34)

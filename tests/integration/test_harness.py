@@ -1,7 +1,7 @@
-"""Our task in lm-evaluation-harness and in Inspect: their outcomes are ours, query by query.
+"""The task in lm-evaluation-harness and in Inspect: their outcomes equal those of ``run``.
 
-Each is run by its own command on control models, once with its own way of running a transformers
-model, which must do what our engine ``unconstrained`` does, and once with our engine.
+Each harness is run by its own command on control models, with its own transformers model, which
+must equal the engine ``unconstrained``, and with the benchmark's engines.
 """
 
 import json
@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "fixtures" / "models"
 HARNESS = ROOT / "benchmark" / "export" / "harness"
 CONTROLS = ("track", "copy-a")
-"""One that tracks and one that repeats the initial state: they are right on different queries."""
+"""One tracks and one repeats the initial state: they are right about different queries."""
 STATES = 48
 
 Outcomes = Mapping[str, tuple[str, list[list[int]]]]
-"""By state the text, and (numops, right by set, right by exact) of its queries."""
+"""The text of each state, and (numops, right by set, right by exact) of its queries."""
 
 
 def _needs(library: str) -> pytest.MarkDecorator:
@@ -61,7 +61,7 @@ def _ours(control: str, engine: str, out: Path, progress: Progress) -> Outcomes:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Outcomes]:
-    """``ours(control, engine)``: what ``run`` comes to."""
+    """``ours(control, engine)``: the outcomes of ``run``."""
 
     @cache
     def measured(control: str, engine: str) -> Outcomes:
@@ -71,7 +71,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Outco
 
 
 class _Silent:
-    """Shows nothing."""
+    """A progress that shows nothing."""
 
     def say(self, text: str) -> None: ...
     def start(self, total: int, done: int, name: str = "") -> None: ...
@@ -107,7 +107,7 @@ def test_lm_eval(
     ours: Callable[[str, str], Outcomes],
     tmp_path: Path,
 ) -> None:
-    """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
+    """Texts, outcomes and reported accuracies equal those of ``run``."""
     _command(
         *("-m", "benchmark.export.harness.lm_eval_model", "run", "--model", model),
         *(
@@ -148,7 +148,7 @@ def test_inspect(
     ours: Callable[[str, str], Outcomes],
     tmp_path: Path,
 ) -> None:
-    """Texts and outcomes are ours; the accuracies it reports are those of our outcomes."""
+    """Texts, outcomes and reported accuracies equal those of ``run``."""
     _command(
         *("-m", "inspect_ai", "eval", f"{HARNESS / 'inspect_task.py'}@entity_tracking_boxes"),
         *(
@@ -173,17 +173,17 @@ def test_inspect(
 
 
 def _check(reported: Mapping[str, float], ours: Outcomes) -> None:
-    every = [query for _, queries in ours.values() for query in queries]
+    all_queries = [query for _, queries in ours.values() for query in queries]
     for column, name in ((1, "acc"), (2, "exact")):
         groups = {"": range(36), "_nontrivial": range(1, 36), "_numops_2": range(2, 3)}
         for group, numops in groups.items():
-            right = [query[column] for query in every if query[0] in numops]
-            assert reported[f"{name}{group}"] == pytest.approx(sum(right) / len(right))
+            correct = [query[column] for query in all_queries if query[0] in numops]
+            assert reported[f"{name}{group}"] == pytest.approx(sum(correct) / len(correct))
 
 
-@pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm_eval is there")
-def test_without_lm_eval_it_says_what_to_do() -> None:
-    """Where the harness is not installed its entry ends in one line, with exit code 2."""
+@pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm_eval is installed")
+def test_without_lm_eval() -> None:
+    """If the harness is not installed, its command ends with one line and exit code 2."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmark.export.harness.lm_eval_model", "run"],
         cwd=ROOT,

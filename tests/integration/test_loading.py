@@ -1,4 +1,4 @@
-"""Loading weights and tokenizers from folders, and what is said when they are not sound."""
+"""Loading weights and tokenizers from folders, and the errors for damaged ones."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ VOCABULARY = 352
 
 @pytest.fixture
 def model(tiny_model: Callable[..., PreTrainedModel]) -> PreTrainedModel:
-    """The model that is saved."""
+    """Return the saved model."""
     return tiny_model("llama", VOCABULARY, 1)
 
 
@@ -38,7 +38,7 @@ def folder(
     model: PreTrainedModel,
     tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Path:
-    """A folder with the model and its tokenizer as transformers saves them."""
+    """Return a folder with the model and its tokenizer, saved by transformers."""
     path = tmp_path / "model"
     model.save_pretrained(path)
     tiny_tokenizer().raw.save_pretrained(path)
@@ -53,46 +53,46 @@ def _weights(folder: Path) -> Path:
 
 
 def test_pickled_weights_are_read_as_tensors(folder: Path, model: PreTrainedModel) -> None:
-    """Where there are no safetensors, pytorch_model.bin gives the same weights."""
+    """Without safetensors, pytorch_model.bin yields the same weights."""
     torch.save(load_file(_weights(folder)), folder / "pytorch_model.bin")
     _weights(folder).unlink()
     loaded = load_model(locate(str(folder)), ON_CPU).state_dict()
     assert all(torch.equal(weight, loaded[name]) for name, weight in model.state_dict().items())
 
 
-class _Harm:
+class _MaliciousPickle:
     def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (Path("harm"),)
+        return Path.touch, (Path("executed"),)
 
 
 def test_pickled_code_is_never_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pickle that would call something is refused before it does."""
+    """A pickle that would call a function is refused before the call."""
     monkeypatch.chdir(tmp_path)
-    torch.save({"lm_head.weight": _Harm()}, folder / "pytorch_model.bin")
+    torch.save({"lm_head.weight": _MaliciousPickle()}, folder / "pytorch_model.bin")
     _weights(folder).unlink()
     with pytest.raises(ModelError, match="cannot load its weights"):
         load_model(locate(str(folder)), ON_CPU)
-    assert not Path("harm").exists()
+    assert not Path("executed").exists()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtype_is_obeyed(folder: Path, model: PreTrainedModel, dtype: str) -> None:
-    """Weights saved in float32 are loaded in the dtype asked for, rounded and nothing else."""
+    """Weights saved in float32 are loaded in the requested dtype, and only rounded."""
     loaded = load_model(locate(str(folder)), LoadOptions("cpu", dtype))
-    wanted = getattr(torch, dtype)
+    expected = getattr(torch, dtype)
     assert loaded.device.type == "cpu"
     assert not loaded.training
     saved = model.state_dict()
     assert loaded.state_dict().keys() == saved.keys()
     for name, weight in loaded.state_dict().items():
-        assert weight.dtype == wanted
-        assert torch.equal(weight, saved[name].to(wanted))
+        assert weight.dtype == expected
+        assert torch.equal(weight, saved[name].to(expected))
 
 
 def test_dtype_of_the_file_does_not_matter(folder: Path, model: PreTrainedModel) -> None:
-    """Weights saved in bfloat16 are loaded in float32 when that is asked for."""
+    """Weights saved in bfloat16 are loaded in float32 if that is requested."""
     model.to(torch.bfloat16).save_pretrained(folder)
     loaded = load_model(locate(str(folder)), ON_CPU)
     assert {weight.dtype for weight in loaded.state_dict().values()} == {torch.float32}
@@ -100,14 +100,14 @@ def test_dtype_of_the_file_does_not_matter(folder: Path, model: PreTrainedModel)
 
 @torch.inference_mode()
 def test_loaded_model_runs_like_the_saved_one(folder: Path, model: PreTrainedModel) -> None:
-    """The logits are those of the model that was saved."""
+    """The logits equal those of the saved model."""
     ids = torch.arange(20)[None]
     loaded = load_model(locate(str(folder)), ON_CPU)
     assert torch.equal(loaded(ids).logits, model(ids).logits)
 
 
 def test_shards_are_loaded(folder: Path, model: PreTrainedModel) -> None:
-    """A model in several files is loaded whole."""
+    """A model in several files is loaded completely."""
     _weights(folder).unlink()
     model.save_pretrained(folder, max_shard_size="50KB")
     assert len(list(folder.glob("*.safetensors"))) > 1
@@ -117,7 +117,7 @@ def test_shards_are_loaded(folder: Path, model: PreTrainedModel) -> None:
 
 
 def _refusal(folder: Path, options: LoadOptions = ON_CPU) -> str:
-    """The one line with which the folder's weights are refused."""
+    """Return the one-line error for the folder's weights."""
     with pytest.raises(ModelError) as refused:
         load_model(locate(str(folder)), options)
     message = str(refused.value)
@@ -136,14 +136,14 @@ def _refusal(folder: Path, options: LoadOptions = ON_CPU) -> str:
     ],
 )
 def test_corrupt_safetensors(folder: Path, damage: Callable[[bytes], bytes]) -> None:
-    """A file that was not fetched whole is refused in one line with the model's name."""
+    """The error for a damaged file is one line with the model's name."""
     path = _weights(folder)
     path.write_bytes(damage(path.read_bytes()))
     assert "cannot load its weights" in _refusal(folder)
 
 
 def test_missing_weights(folder: Path) -> None:
-    """A model without all of its weights is refused: the rest would be random."""
+    """A model with missing weights is refused: they would be random."""
     path = _weights(folder)
     weights = load_file(path)
     del weights["model.layers.1.mlp.up_proj.weight"]
@@ -152,7 +152,7 @@ def test_missing_weights(folder: Path) -> None:
 
 
 def test_missing_shard(folder: Path, model: PreTrainedModel) -> None:
-    """A file that the index names and the folder lacks is refused by its name."""
+    """The error names a missing file of the index."""
     _weights(folder).unlink()
     model.save_pretrained(folder, max_shard_size="50KB")
     missing = sorted(folder.glob("*.safetensors"))[1]
@@ -167,19 +167,19 @@ def _configure(folder: Path, **changes: object) -> None:
 
 
 def test_weights_of_another_shape(folder: Path) -> None:
-    """Weights that do not fit the configuration are refused."""
+    """Weights whose shapes do not match the configuration are refused."""
     _configure(folder, intermediate_size=64)
     assert "cannot load its weights" in _refusal(folder)
 
 
 def test_unknown_architecture(folder: Path) -> None:
-    """An architecture that transformers does not know is refused by its name."""
+    """The error names an architecture that transformers does not know."""
     _configure(folder, model_type="unheard-of")
     assert "unheard-of" in _refusal(folder)
 
 
 def test_code_of_the_repository_is_never_run(folder: Path, tmp_path: Path) -> None:
-    """A model that brings its own code is refused, and the code is left alone."""
+    """A model with its own code is refused, and the code is not run."""
     witness = tmp_path / "ran"
     (folder / "own.py").write_text(f"open({str(witness)!r}, 'w')\n")
     classes = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
@@ -192,7 +192,7 @@ def test_code_of_the_repository_is_never_run(folder: Path, tmp_path: Path) -> No
 def test_code_of_the_repository_is_never_run_by_the_tokenizer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    """A tokenizer that brings its own code is not asked about: the code is left alone."""
+    """The code of a tokenizer is not run, without asking the user."""
     witness = tmp_path / "ran"
     (folder / "own.py").write_text(f"open({str(witness)!r}, 'w')\n")
     path = folder / file
@@ -213,13 +213,13 @@ def test_code_of_the_repository_is_never_run_by_the_tokenizer(
 
 
 def test_no_configuration(folder: Path) -> None:
-    """Weights alone are no model."""
+    """Weights without a configuration are refused."""
     (folder / "config.json").unlink()
     assert "config.json" in _refusal(folder)
 
 
 def test_corrupt_gguf(tmp_path: Path) -> None:
-    """A file that is no GGUF file is refused, for weights as for the tokenizer."""
+    """An invalid GGUF file is refused, for the weights and for the tokenizer."""
     (tmp_path / "model.gguf").write_bytes(b"nothing of the kind" * 99)
     assert "cannot load its weights" in _refusal(tmp_path)
     with pytest.raises(ModelError, match=r"cannot load its tokenizer"):
@@ -238,13 +238,13 @@ def test_unknown_dtype(folder: Path) -> None:
 
 
 def test_quantization_needs_a_gpu(folder: Path) -> None:
-    """Quantization on the CPU is refused before anything is loaded."""
+    """Quantization on the CPU is refused before loading."""
     with pytest.raises(SettingError, match=r"--quantization 8bit needs a GPU"):
         load_model(locate(str(folder)), LoadOptions("cpu", "bfloat16", "8bit"))
 
 
 def test_unknown_quantization(folder: Path) -> None:
-    """A quantization that does not exist is refused, on whatever device."""
+    """An unknown quantization is refused on every device."""
     for device in ("cpu", "cuda"):
         with pytest.raises(
             SettingError, match=r"unknown quantization '4bit'; the only one is 8bit"
@@ -254,13 +254,13 @@ def test_unknown_quantization(folder: Path) -> None:
 
 @pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
 def test_device_auto(monkeypatch: pytest.MonkeyPatch, there: bool, device: str) -> None:  # noqa: FBT001
-    """``auto`` is the GPU where there is one, and the CPU elsewhere."""
+    """``auto`` is the GPU if there is one, and otherwise the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert resolve_device("auto") == device
 
 
-def test_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device by its own name is itself."""
+def test_available_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of an available device is kept."""
     assert resolve_device("cpu") == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -273,14 +273,14 @@ def test_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_cuda_without_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """A GPU that is asked for where there is none is refused with what to take instead."""
+    """A GPU is refused on a machine without one; the error names the alternative."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SettingError, match=f"--device {device}: .*no GPU.*--device cpu"):
         resolve_device(device)
 
 
-def test_gpu_number_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU beyond the last one is refused."""
+def test_gpu_number_out_of_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU number beyond the last one is refused."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(SettingError, match=r"cuda:2"):
@@ -288,8 +288,8 @@ def test_gpu_number_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cpu:-1", "auto:1", "meta", "vulkan"])
-def test_no_such_device(device: str) -> None:
-    """What is no device, or none that computes here, is refused with those that there are."""
+def test_unknown_device(device: str) -> None:
+    """An unknown or unsupported device is refused; the error lists the choices."""
     with pytest.raises(SettingError, match=f"{device}.*cpu"):
         resolve_device(device)
 
@@ -300,7 +300,7 @@ def test_no_such_device(device: str) -> None:
 def test_tokenizer_is_loaded(
     folder: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]
 ) -> None:
-    """The saved tokenizer comes back: token_bytes, BOS and EOS, and the chat template."""
+    """Token bytes, BOS, EOS and chat template equal those of the saved tokenizer."""
     saved, loaded = tiny_tokenizer(), load_tokenizer(locate(str(folder)))
     assert loaded.name == str(folder)
     assert loaded.token_bytes == saved.token_bytes
@@ -311,7 +311,7 @@ def test_tokenizer_is_loaded(
 
 
 def _tokenizer_refusal(folder: Path) -> str:
-    """The one line with which the folder's tokenizer is refused."""
+    """Return the one-line error for the folder's tokenizer."""
     with pytest.raises(ModelError) as refused:
         load_tokenizer(locate(str(folder)))
     message = str(refused.value)
@@ -321,7 +321,7 @@ def _tokenizer_refusal(folder: Path) -> str:
 
 
 def test_folder_without_a_tokenizer(folder: Path) -> None:
-    """A folder with weights only has no tokenizer."""
+    """A folder without a tokenizer is refused."""
     for path in folder.glob("tokenizer*"):
         path.unlink()
     assert "cannot load its tokenizer" in _tokenizer_refusal(folder)
@@ -331,13 +331,13 @@ def test_folder_without_a_tokenizer(folder: Path) -> None:
     "content", ["{", "", "{}", '{"version": "1.0"}', '{"version": "1.0", "added_tokens": []}']
 )
 def test_corrupt_tokenizer(folder: Path, content: str) -> None:
-    """A tokenizer.json that is none is refused in one line with the model's name."""
+    """The error for an invalid tokenizer.json is one line with the model's name."""
     (folder / "tokenizer.json").write_text(content)
     assert "cannot load its tokenizer" in _tokenizer_refusal(folder)
 
 
 def test_tokenizer_without_eos(folder: Path) -> None:
-    """A tokenizer without an end of sequence could never finish a completion."""
+    """A tokenizer without an end-of-sequence token is refused: no completion could end."""
     path = folder / "tokenizer_config.json"
     configuration = json.loads(path.read_text())
     del configuration["eos_token"]
@@ -346,7 +346,7 @@ def test_tokenizer_without_eos(folder: Path) -> None:
 
 
 def test_tokenizer_that_loses_spaces(folder: Path) -> None:
-    """One whose tokens do not give back a prompt is refused before anything is run."""
+    """A tokenizer whose tokens do not reproduce the prompt is refused."""
     path = folder / "tokenizer.json"
     definition = json.loads(path.read_text())
     definition["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": ""}

@@ -1,4 +1,4 @@
-"""The model store: measured once, by whoever comes first, and by nothing but its settings known."""
+"""The model store: each model is run once per settings, also with concurrent processes."""
 
 import json
 import sys
@@ -23,27 +23,27 @@ STATES = 4
 
 @pytest.fixture
 def model(tmp_path: Path, terse_folder: Callable[..., Path]) -> str:
-    """A tiny model in a folder."""
+    """Return the folder of a tiny model."""
     return str(terse_folder(tmp_path / "model"))
 
 
-class Count(Quiet):
-    """Progress that writes what is decoded."""
+class CountProgress(Quiet):
+    """A progress that prints the numbers of decoded states."""
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
-        """Write how many."""
+        """Print the number."""
         sys.stdout.write(f"decoded {states}\n")
 
 
 def test_two_processes_measure_once(
     model: str, tmp_path: Path, fakes: Callable[[str], ModuleType]
 ) -> None:
-    """Started together, one decodes and the other takes what it finds: the same figures."""
+    """Of two concurrent processes, one decodes and the other reads its result."""
     store = tmp_path / "store"
     request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
 
     def measure() -> None:
-        tally = ModelStore(store, Count()).measure(request).summary.overall.tally
+        tally = ModelStore(store, CountProgress()).measure(request).summary.overall.tally
         sys.stdout.write(f"{tally}\n")
 
     forked = fakes("forked")
@@ -51,17 +51,17 @@ def test_two_processes_measure_once(
     assert [process.wait() for process in both] == [0, 0], [process.err for process in both]
     outputs = [process.out for process in both]
     lines = [[line.split() for line in output.splitlines()] for output in outputs]
-    decoded = [sum(int(words[1]) for words in some if words[0] == "decoded") for some in lines]
+    decoded = [sum(int(line[1]) for line in run if line[0] == "decoded") for run in lines]
     assert sorted(decoded) == [0, STATES]
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     (result,) = store.glob("*/result.json")
     assert json.loads(result.read_text())["timing"]["decoded_states"] == STATES
 
 
-def test_whatever_can_change_a_score_is_another_measurement(
+def test_every_setting_is_part_of_the_key(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Data, dtype, batch, limit, engine, protocol, format, weights and libraries are the key."""
+    """Data, dtype, batch size, limit, engine, protocol, format and libraries are in the key."""
     store = ModelStore(tmp_path / "store", Quiet())
     request = RunRequest(model, Path(), DataRequest(states=1), device="cpu")
     store.measure(request)
@@ -85,65 +85,63 @@ def test_whatever_can_change_a_score_is_another_measurement(
     assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 2
 
 
-def test_what_is_there_is_read_and_judged_once(
+def test_stored_answers_are_read_and_scored_once(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that goes on reads its predictions a single time and judges each answer once.
-
-    One that is finished writes nothing.
-    """
+    """A resumed run reads predictions and scores answers once; a finished one writes none."""
     store = ModelStore(tmp_path / "store", Quiet())
     request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
-    whole = store.measure(request)
+    complete = store.measure(request)
     (result,) = (tmp_path / "store").glob("*/result.json")
     predictions = result.with_name("predictions.jsonl")
     lines = predictions.read_text().splitlines(keepends=True)
-    read, judged, judge = [], [], Task.judge
+    read_paths, judged, judge = [], [], Task.judge
     read_predictions: Callable[[Path], dict[str, str]] = vars(run_folder)["read_predictions"]
 
     def counted(path: Path) -> dict[str, str]:
-        read.append(path)
+        read_paths.append(path)
         return read_predictions(path)
 
-    def once(task: Task, state: State, text: str) -> JudgedAnswer:
+    def recorded(task: Task, state: State, text: str) -> JudgedAnswer:
         judged.append(text)
         return judge(task, state, text)
 
     monkeypatch.setattr(run_folder, "read_predictions", counted)
-    monkeypatch.setattr(Task, "judge", once)
+    monkeypatch.setattr(Task, "judge", recorded)
     written = result.stat().st_mtime_ns, predictions.stat().st_mtime_ns
-    assert store.measure(request).texts == whole.texts
+    assert store.measure(request).texts == complete.texts
     assert (result.stat().st_mtime_ns, predictions.stat().st_mtime_ns) == written
-    assert (len(read), len(judged)) == (1, STATES)
+    assert (len(read_paths), len(judged)) == (1, STATES)
     predictions.write_text("".join(lines[:1]))
     result.unlink()
-    assert store.measure(request).document == whole.document
-    assert (len(read), len(judged)) == (2, 2 * STATES)
+    assert store.measure(request).document == complete.document
+    assert (len(read_paths), len(judged)) == (2, 2 * STATES)
     assert predictions.read_text() == "".join(lines)
 
 
-def test_a_fingerprint_takes_the_path_of_a_run(model: str, tmp_path: Path) -> None:
-    """The same texts from the same drafts and batches; the same refusal before weights."""
+def test_a_fingerprint_equals_a_run(model: str, tmp_path: Path) -> None:
+    """It has the same texts, drafts, batches and outcomes, and the same error before loading."""
     request = RunRequest(
         model, tmp_path / "run", DataRequest(states=STATES), device="cpu", batch_size=2
     )
     measured = run(request, Quiet())
     record = fingerprint(FingerprintRequest(request), Quiet())
     assert record.texts == measured.texts
-    assert {by: some.outcomes for by, some in measured.scores.items()} == record.scores
+    outcomes = {score: scored.outcomes for score, scored in measured.scores.items()}
+    assert outcomes == record.scores
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["compositions"] == [record.environment.batches["composition"]]
     assert "expected" in result["compositions"][0]["drafts"]
     (Path(model) / "model.safetensors").write_bytes(b"no weights")
     short = replace(request, max_new_tokens=5, out=tmp_path / "short")
-    said = []
+    errors = []
     for refused in (
         lambda: run(short, Quiet()),
         lambda: fingerprint(FingerprintRequest(short), Quiet()),
     ):
         with pytest.raises(SettingError, match="would cut correct answers") as error:
             refused()
-        said.append(str(error.value))
-    assert said[0] == said[1]
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]
     along = fingerprint(FingerprintRequest(short, along=record), Quiet())
     assert along.stages["weights"].failed

@@ -1,4 +1,4 @@
-"""``plan`` from the command line, offline."""
+"""The command ``plan``, offline."""
 
 import itertools
 import json
@@ -22,10 +22,10 @@ Plan = Callable[..., str]
 
 @pytest.fixture
 def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """``plan(...)``: what the verb prints; asking the hub for anything fails the test."""
+    """``plan(...)``: the output of the command; a request to the hub fails the test."""
 
     def reached(*_: object, **__: object) -> None:
-        raise AssertionError("the hub was asked")
+        raise AssertionError("a request to the hub")
 
     monkeypatch.setattr("transformers.utils.hub.snapshot_download", reached)
     monkeypatch.setattr("transformers.utils.hub.hf_hub_download", reached)
@@ -37,21 +37,23 @@ def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-def test_the_whole_registry_without_a_network(plan: Plan) -> None:
-    """Every model is planned, pairs that share models one after the other."""
-    found = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
-    assert found["models"].keys() == set(registry().models)
-    order = [slot["model"] for slot in found["order"]]
+def test_the_complete_registry_without_a_network(plan: Plan) -> None:
+    """Every model is planned, and models of connected pairs are run one after another."""
+    planned = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
+    assert planned["models"].keys() == set(registry().models)
+    order = [slot["model"] for slot in planned["order"]]
     assert sorted(order) == sorted(registry().models)
-    own = {"llama2-70b", "llama2-70b-chat", "codellama-70b", "codellama-70b-instruct"}
-    starts = sorted((s["start"], s["seconds"]) for s in found["order"] if s["model"] in own)
+    models_70b = {"llama2-70b", "llama2-70b-chat", "codellama-70b", "codellama-70b-instruct"}
+    starts = sorted(
+        (s["start"], s["seconds"]) for s in planned["order"] if s["model"] in models_70b
+    )
     assert starts[0][0] == 0
     for (start, seconds), (following, _) in itertools.pairwise(starts):
         assert following == pytest.approx(start + seconds)
 
 
 def test_one_experiment_as_a_table(plan: Plan) -> None:
-    """Only its pairs are shown."""
+    """Only the experiment's pairs are shown."""
     text = plan("--experiment", "math", "--gpu", "A100-40GB")
     assert "math-llama-7b" in text
     assert "code-llama2-7b" not in text
@@ -68,7 +70,7 @@ def test_one_experiment_as_a_table(plan: Plan) -> None:
     ],
 )
 def test_misuse(plan: Plan, arguments: tuple[str, ...], message: str) -> None:
-    """It is refused with what there is."""
+    """The error lists the choices."""
     with pytest.raises(SettingError, match=message):
         plan(*arguments)
 
@@ -79,15 +81,15 @@ def folder(
     tiny_model: Callable[..., PreTrainedModel],
     tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Path:
-    """A local model."""
+    """Return the folder of a local model."""
     path, tokenizer = tmp_path / "mine", tiny_tokenizer()
     tiny_model("gemma", len(tokenizer.raw), tokenizer.eos_id).save_pretrained(path)
     tokenizer.raw.save_pretrained(path)
     return path
 
 
-def test_a_user_s_own_local_model(plan: Plan, folder: Path, tmp_path: Path) -> None:
-    """Its configuration is read from its folder."""
+def test_a_local_model(plan: Plan, folder: Path, tmp_path: Path) -> None:
+    """The configuration of a local model is read from its folder."""
     file = tmp_path / "own.toml"
     file.write_text(
         f"""
@@ -110,13 +112,13 @@ source = "a test"
 """,
         encoding="utf-8",
     )
-    found = json.loads(plan("--registry", str(file), "--json"))
-    assert found["pairs"]["mine"] == {"fits": True, "reasons": []}
-    assert 0 < found["models"]["mine"]["parameters"] < 100_000
+    planned = json.loads(plan("--registry", str(file), "--json"))
+    assert planned["pairs"]["mine"] == {"fits": True, "reasons": []}
+    assert 0 < planned["models"]["mine"]["parameters"] < 100_000
 
 
-def test_an_architecture_that_cannot_be_planned(plan: Plan, folder: Path, tmp_path: Path) -> None:
-    """It is one line and its pair does not fit; everything else is planned."""
+def test_an_unsupported_architecture(plan: Plan, folder: Path, tmp_path: Path) -> None:
+    """The model has a one-line error and its pair does not fit; all others are planned."""
     (folder / "config.json").write_text(json.dumps({"model_type": "mamba"}))
     file = tmp_path / "own.toml"
     file.write_text(
@@ -140,17 +142,17 @@ source = "a test"
 """,
         encoding="utf-8",
     )
-    found = json.loads(plan("--registry", str(file), "--json"))
-    assert found["pairs"]["mine"] == {"fits": False, "reasons": ["mine: size unknown"]}
-    assert found["unplanned"].keys() == {"mine"}
-    assert "mine" not in found["unpinned"]  # a local folder has no revision
-    assert found["models"].keys() == set(registry().models)
+    planned = json.loads(plan("--registry", str(file), "--json"))
+    assert planned["pairs"]["mine"] == {"fits": False, "reasons": ["mine: size unknown"]}
+    assert planned["unplanned"].keys() == {"mine"}
+    assert "mine" not in planned["unpinned"]  # a local folder has no revision
+    assert planned["models"].keys() == set(registry().models)
     text = " ".join(plan("--registry", str(file)).split())
     assert "No forecast of mine: the size of a model of type 'mamba' cannot be counted" in text
 
 
-def test_a_prepared_run_knows_its_gpus(folder: Path, tmp_path: Path) -> None:
-    """A model that fits takes one GPU; one too small for a single prompt is told so."""
+def test_gpus_of_a_prepared_run(folder: Path, tmp_path: Path) -> None:
+    """A model that fits needs one GPU; too little memory for one prompt is an error."""
     from rich.console import Console
 
     request = RunRequest(model=str(folder), out=tmp_path, data=DataRequest(states=2), device="cpu")

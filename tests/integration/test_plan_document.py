@@ -13,13 +13,15 @@ TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-
 
 def test_the_table_of_models_is_the_forecast() -> None:
     """The table has every model of the paper as forecast for one H100, and the text the sums."""
-    known, named = registry(), protocol("default")
+    all_models, named = registry(), protocol("default")
     limits = named.limits
     how = forecast.ForecastOptions(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
     machine = forecast.machine("H100-80GB-SXM", 1, 80)
-    pairs = tuple(known.pairs.values())
+    pairs = tuple(all_models.pairs.values())
     models = [
-        model for model in forecast.plan(known, pairs, machine, how).models if model.model.paper
+        model
+        for model in forecast.plan(all_models, pairs, machine, how).models
+        if model.model.paper
     ]
     rows = [
         f"| {model.model.key} | {model.dtype} | {model.gpus} | {model.batch_size} "

@@ -1,4 +1,4 @@
-"""The pytest plugin and the snapshots, in a project of their own."""
+"""The pytest plugin and the snapshots in a separate project."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_result(snapshot):
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project of a user, in which the plugin is there because it is installed."""
+    """Return a user's project with the installed plugin."""
     pytester.makepyprojecttoml("[tool.pytest]\nstrict = true\n")
     return pytester
 
@@ -28,7 +28,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_gpu_cases_are_skipped_with_one_reason(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a GPU what is marked gpu is skipped, says why, and the run succeeds."""
+    """Without a GPU, tests marked gpu are skipped with a reason, and pytest succeeds."""
     monkeypatch.setattr(hardware, "has_gpu", lambda: False)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
@@ -39,10 +39,10 @@ def test_gpu_cases_are_skipped_with_one_reason(
     assert result.ret == 0
 
 
-def test_gpu_cases_run_where_there_is_one(
+def test_gpu_cases_run_with_a_gpu(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a GPU they run, and fail when they fail."""
+    """With a GPU, tests marked gpu run and can fail."""
     monkeypatch.setattr(hardware, "has_gpu", lambda: True)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
@@ -53,7 +53,7 @@ def test_gpu_cases_run_where_there_is_one(
 def test_a_missing_tokenizer_is_skipped_with_its_command(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A test of a real tokenizer that is not here says how to get it."""
+    """A test of a missing real tokenizer is skipped with the command that fetches it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     project.makepyfile("def test_it(real_tokenizer) -> None:\n    real_tokenizer('mistral')\n")
     result = project.runpytest_inprocess("-rs")
@@ -61,8 +61,8 @@ def test_a_missing_tokenizer_is_skipped_with_its_command(
     result.stdout.fnmatch_lines(["*get it with: python -m benchmark fetch mistral*"])
 
 
-def test_a_snapshot_is_recorded_matched_and_alarms(project: pytest.Pytester) -> None:
-    """A recorded result passes until an outcome changes; it lies under snapshots/."""
+def test_a_snapshot_is_recorded_and_compared(project: pytest.Pytester) -> None:
+    """A recorded result is stored under snapshots/ and passes until an outcome changes."""
     project.makepyfile(test_it=SNAPSHOT_TEST)
     document = {"outcomes": ["1010101"], "environment": {"hardware": {"threads": 1}}}
     result = project.path / "result.json"
@@ -73,13 +73,13 @@ def test_a_snapshot_is_recorded_matched_and_alarms(project: pytest.Pytester) -> 
     assert json.loads(recorded.read_text()) == document
     project.runpytest_inprocess().assert_outcomes(passed=1)
     result.write_text(json.dumps({**document, "outcomes": ["1010100"]}))
-    alarm = project.runpytest_inprocess()
-    alarm.assert_outcomes(failed=1)
-    alarm.stdout.fnmatch_lines(["*1010101*", "*1010100*"])
+    changed = project.runpytest_inprocess()
+    changed.assert_outcomes(failed=1)
+    changed.stdout.fnmatch_lines(["*1010101*", "*1010100*"])
 
 
 def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) -> None:
-    """Of the registry's pairs a group runs on one worker of xdist, and a file of others on one."""
+    """A group of the registry's pairs runs on one worker of xdist, as do other tests of a file."""
     project.makepyprojecttoml('[tool.pytest]\naddopts = ["--dist=loadfile"]\n')
     project.makepyfile(
         test_pairs="""

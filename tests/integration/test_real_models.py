@@ -1,4 +1,4 @@
-"""The whole way on real models, against their recorded results."""
+"""Complete runs of real models, compared with their recorded results."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,27 +20,27 @@ from benchmark.runs.measure import RunResult, execute, prepare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 STATES = {"smollm2": 8, "gemma3-270m": 4}
-"""By model: a model tuned to chat whose tokenizer adds no BOS, and a base model whose does.
+"""States per model: a chat model whose tokenizer adds no BOS, and a base model whose does.
 
-Gemma 3 has a vocabulary of 262,144, sliding windows, heads of 256 and one key head.
+Gemma 3 has a vocabulary of 262,144, sliding windows, heads of size 256 and one key head.
 """
 
 TRACED = {"smollm2": 2, "gemma3-270m": 1}
-"""States whose stages are recorded: each is computed twice."""
+"""States whose stages are recorded; each is computed twice."""
 
 
 @pytest.fixture(scope="module", params=STATES)
 def name(request: pytest.FixtureRequest) -> str:
-    """Each of the models; its tests are skipped where it is not fetched."""
-    wanted = source(str(request.param))
-    if not wanted.present:
-        pytest.skip(f"{wanted.name} is not here; get it with: {wanted.command}")
-    return wanted.name
+    """Return the name of each model; its tests are skipped if it was not fetched."""
+    model = source(str(request.param))
+    if not model.present:
+        pytest.skip(f"{model.name} is missing; get it with: {model.command}")
+    return model.name
 
 
 @pytest.fixture(scope="module")
 def loaders(name: str) -> Iterator[Loaders]:
-    """The model is loaded once for all tests: gguf takes 10 s and more for it."""
+    """Return loaders that load the model once for all tests: GGUF takes 10 s and more."""
     loaders = Loaders.kept()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "load_model", loaders.model)
@@ -50,13 +50,13 @@ def loaders(name: str) -> Iterator[Loaders]:
 
 @pytest.fixture(scope="module")
 def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the run of a model is."""
+    """Return the folder of the model's run."""
     return tmp_path_factory.mktemp(name)
 
 
 @pytest.fixture(scope="module")
 def measured(name: str, folder: Path, loaders: Loaders) -> RunResult:
-    """The model on the first states of the evaluated set of seed 0, in float32 on the CPU."""
+    """Run the model on the first states of the evaluated set of seed 0, in float32 on the CPU."""
     return _measured(_request(name, folder, STATES[name]), loaders)
 
 
@@ -79,7 +79,7 @@ def _request(name: str, folder: Path, states: int, engine: str | None = None) ->
 def test_model_scores_what_it_scored(
     measured: RunResult, folder: Path, snapshot: SnapshotAssertion
 ) -> None:
-    """Counts, every query's outcome and all that they depend on are as recorded."""
+    """Counts, the outcome of every query and all settings equal the recorded ones."""
     document = json.loads((folder / "result.json").read_text())
     document.pop("timing")
     document["model"].pop("name")  # a path of this machine
@@ -92,16 +92,16 @@ def test_model_goes_the_recorded_way(
     fingerprints: Callable[[Fingerprint], SnapshotAssertion],
     blessing: Blessing,
 ) -> None:
-    """No stage moved beyond noise, from data over logits along the recorded answers to verdict."""
+    """No stage differs from the record by more than noise, from the data to the counts."""
     repeats = REPEATS if blessing.updating else 0
-    asked = FingerprintRequest(_request(name, Path(), TRACED[name]), repeats=repeats)
-    record = fingerprint(asked, Quiet())
+    request = FingerprintRequest(_request(name, Path(), TRACED[name]), repeats=repeats)
+    record = fingerprint(request, Quiet())
     assert len(record.outcomes) == TRACED[name]
     assert record == fingerprints(record)
 
 
 def test_bos_is_the_tokenizers_own(name: str, measured: RunResult) -> None:
-    """SmolLM2's file says that none is added, Gemma's that one is; the result says it too."""
+    """SmolLM2's file says that no BOS is added and Gemma's that one is; so does the result."""
     added = measured.identity["prompts"]
     assert isinstance(added, dict)
     assert added["tokenizer_bos"] == {
@@ -110,24 +110,24 @@ def test_bos_is_the_tokenizers_own(name: str, measured: RunResult) -> None:
     }
 
 
-def test_the_papers_engine_says_the_same(
+def test_the_paper_s_engine_agrees(
     name: str, measured: RunResult, loaders: Loaders, tmp_path: Path
 ) -> None:
-    """The first answer of the default engine is that of outlines, letter by letter."""
+    """The first answer of the default engine equals that of outlines."""
     paper = _measured(_request(name, tmp_path, 1, "outlines"), loaders)
     assert paper.texts == measured.texts[:1]
 
 
 def test_predictions_score_as_the_run_says(name: str, measured: RunResult, folder: Path) -> None:
-    """Scoring the written predictions against the same states gives the run's own figures."""
+    """Scoring the written predictions yields the run's own numbers."""
     again = score_files(
         folder / "predictions.jsonl", DataRequest(seed=0, states=STATES[name]), partial=False
     )
-    assert again == {by: each.summary for by, each in measured.scores.items()}
+    assert again == {score: scored.summary for score, scored in measured.scores.items()}
 
 
-def test_every_answer_is_whole(name: str, measured: RunResult, folder: Path) -> None:
-    """Under the constraint every answer ends, and names every box."""
+def test_every_answer_is_complete(name: str, measured: RunResult, folder: Path) -> None:
+    """With the constraint, every answer ends and names every box."""
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     texts = [json.loads(line)["prediction"] for line in lines]
     assert len(texts) == STATES[name]

@@ -1,4 +1,4 @@
-"""The verb ``report`` as a user meets it."""
+"""The command ``report``."""
 
 import json
 from collections.abc import Callable
@@ -14,15 +14,15 @@ BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> Path:
-    """A folder with two runs in it, as a pair leaves them in its store."""
-    place, states = tmp_path_factory.mktemp("store"), finished_runs.some_states(26)
-    finished_runs.write_run(place / "base-0123", BASE, states, finished_runs.copied)
-    finished_runs.write_run(place / "variant-4567", VARIANT, states, finished_runs.right)
-    return place
+    """Return a folder with two runs, as in the store of a pair."""
+    folder, states = tmp_path_factory.mktemp("store"), finished_runs.some_states(26)
+    finished_runs.write_run(folder / "base-0123", BASE, states, finished_runs.copied)
+    finished_runs.write_run(folder / "variant-4567", VARIANT, states, finished_runs.right)
+    return folder
 
 
-def test_two_runs_side_by_side(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
-    """The page is written, and the terminal shows the second run against the first."""
+def test_two_runs(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+    """The page is written, and the terminal compares the second run with the first."""
     done = command_line("report", runs, "--out", tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Llama 2 7B (first) -> CodeLlama 7B (second)" in done.stdout
@@ -30,15 +30,15 @@ def test_two_runs_side_by_side(command_line: CommandLine, runs: Path, tmp_path: 
     assert float(row[3]) < 10  # of the run that copies
     assert row[4] == "100.0"
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'}, and 25 figures")
+    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 25 files")
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     page = (tmp_path / "report" / "index.html").read_text()
     assert 'id="explorer"' in page
     assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
 
 
-def test_published_alone_as_json(command_line: CommandLine, tmp_path: Path) -> None:
-    """Without folders the published results are reported; --json lists what was written."""
+def test_published_results_as_json(command_line: CommandLine, tmp_path: Path) -> None:
+    """Without folders the published results are reported; --json lists the written files."""
     done = command_line("report", "--out", tmp_path, "--json")
     written = json.loads(done.stdout)["written"]
     assert str(tmp_path / "figures" / "figure-3.pdf") in written
@@ -46,7 +46,7 @@ def test_published_alone_as_json(command_line: CommandLine, tmp_path: Path) -> N
 
 
 def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
-    """A folder without results, or a file that is no comparison, ends with exit code 2."""
+    """A folder without results or a file without a comparison ends with exit code 2."""
     other = tmp_path / "other.json"
     other.write_text('{"format": 1}')
     for arguments, words in (
@@ -64,7 +64,7 @@ def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
 def test_hostile_names_in_a_terminal(
     command_line: CommandLine, runs: Path, tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """A model's name with control characters or markup of the terminal's library is text there."""
+    """Control characters and rich markup in a model's name are shown as text."""
     name = "x/[/red]\x1b[31m\u202e"
     states = finished_runs.some_states(26)
     other = finished_runs.write_run(tmp_path / "other", name, states, finished_runs.mixed)

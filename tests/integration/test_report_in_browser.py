@@ -1,4 +1,4 @@
-"""The page in a headless Chromium: what a reader does with it, and what hostile text cannot."""
+"""The page in a headless Chromium: its controls, and its safety from hostile text."""
 
 import re
 import shutil
@@ -22,70 +22,70 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on the path; get it with: apt-get install chromium"
+    CHROMIUM is None, reason="no chromium on the path; install it with: apt-get install chromium"
 )
 
 STATES = 400
 
-First = Callable[[State], list[set[str]]]
-"""The contents of the boxes at first, read without the project's parser."""
+InitialContents = Callable[[State], list[set[str]]]
+"""A function that returns a state's initial contents without the project's parser."""
 
 
 @dataclass
-class Seen:
-    """What a page asked for and complained of."""
+class PageLog:
+    """The requests and messages of a page."""
 
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def states(finished_runs: ModuleType) -> list[State]:
-    """More states than a list shows at once."""
-    found: list[State] = finished_runs.some_states(STATES)
-    return found
+    """Return more states than the list shows at once."""
+    generated: list[State] = finished_runs.some_states(STATES)
+    return generated
 
 
 @pytest.fixture(scope="module")
-def first(finished_runs: ModuleType) -> First:
-    """What the boxes of a state hold at first."""
+def initial(finished_runs: ModuleType) -> InitialContents:
+    """Return the function for a state's initial contents."""
     return lambda state: list(finished_runs.first_contents(state.description))
 
 
 @pytest.fixture(scope="module")
-def report(
+def page_file(
     tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType, states: list[State]
 ) -> Path:
-    """A page of six runs: one copies, one is right, one is hostile, three lie in between."""
-    place = tmp_path_factory.mktemp("browser")
+    """Write a page of six runs: one copies, one is right, one is hostile, three are mixed."""
+    folder = tmp_path_factory.mktemp("browser")
 
     def hostile(state: State) -> str:
         return (
             str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.right(state))
         )
 
-    kinds = {
+    answers_by_model = {
         "meta-llama/Llama-2-7b-hf": finished_runs.copied,
         "codellama/CodeLlama-7b-hf": finished_runs.right,
         "x/<img src=x onerror=window.ran=1>": hostile,
         **dict.fromkeys(("a/four", "a/five", "a/six"), finished_runs.mixed),
     }
     folders = [
-        finished_runs.write_run(place / str(number), model, states, answers)
-        for number, (model, answers) in enumerate(kinds.items())
+        finished_runs.write_run(folder / str(number), model, states, answers)
+        for number, (model, answers) in enumerate(answers_by_model.items())
     ]
-    material = gather(folders, registry())
-    path = place / "index.html"
-    path.write_text(page(material, tables(material)), encoding="utf-8")
+    report = gather(folders, registry())
+    path = folder / "index.html"
+    path.write_text(page(report, tables(report)), encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """One browser for all tests of this file."""
+    """Start one browser for all tests of this file."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install it")
     with sync_api.sync_playwright() as playwright:
-        # In a container there is no user namespace for the sandbox to use.
+        # Containers have no user namespaces for the sandbox.
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
@@ -94,30 +94,30 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def seen() -> Seen:
-    """What the page of a test did."""
-    return Seen()
+def page_log() -> PageLog:
+    """Return an empty log."""
+    return PageLog()
 
 
 @pytest.fixture
 def width() -> int:
-    """How wide the window is, in CSS pixels; a test may be parametrized over others."""
+    """Width of the window in CSS pixels; tests can be parametrized with others."""
     return 1280
 
 
 @pytest.fixture
-def opened(browser: "Browser", report: Path, seen: Seen, width: int) -> Iterator["Page"]:
-    """The page, opened from disk; that it asked for nothing and had no error is checked after."""
+def opened(browser: "Browser", page_file: Path, page_log: PageLog, width: int) -> Iterator["Page"]:
+    """Open the page from disk; check afterwards that it had no requests and no messages."""
     view = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
-    view.on("request", lambda request: seen.requests.append(request.url))
-    view.on("console", lambda message: seen.complaints.append(message.text))
-    view.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    view.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
-    view.goto(report.as_uri())
+    view.on("request", lambda request: page_log.requests.append(request.url))
+    view.on("console", lambda message: page_log.messages.append(message.text))
+    view.on("pageerror", lambda error: page_log.messages.append(str(error)))
+    view.on("dialog", lambda dialog: page_log.messages.append(dialog.message))
+    view.goto(page_file.as_uri())
     view.wait_for_selector(".item")
     yield view
-    assert not seen.complaints
-    assert all(url.startswith((report.as_uri(), "data:")) for url in seen.requests)
+    assert not page_log.messages
+    assert all(url.startswith((page_file.as_uri(), "data:")) for url in page_log.requests)
     assert view.evaluate("window.ran") is None
     view.close()
 
@@ -126,20 +126,22 @@ def _count(view: "Page") -> str:
     return view.inner_text("#count")
 
 
-def _naive(states: list[State], first: First, *, numops: set[int], copied: bool) -> tuple[int, int]:
-    """States and queries with those numops that copying the initial state gets right, or wrong."""
-    found = [
+def _naive_counts(
+    states: list[State], initial: InitialContents, *, numops: set[int], copied: bool
+) -> tuple[int, int]:
+    """Count the states and queries with those numops that copying answers correctly, or not."""
+    matches = [
         sum(
-            query.numops in numops and (first(state)[query.box] == set(query.gold)) == copied
+            query.numops in numops and (initial(state)[query.box] == set(query.gold)) == copied
             for query in state.queries
         )
         for state in states
     ]
-    return sum(map(bool, found)), sum(found)
+    return sum(map(bool, matches)), sum(matches)
 
 
-def test_it_opens(opened: "Page") -> None:
-    """Headings, runs and tables are there, and of many states only those in sight are made."""
+def test_page_opens(opened: "Page") -> None:
+    """The page has headings, runs and tables, and creates only the visible rows of states."""
     assert opened.inner_text("h1") == "Does a language model know what is in the box?"
     assert opened.locator("#runs tbody tr").count() >= 6
     assert opened.locator("#table-6 tbody tr").count() > 30
@@ -154,37 +156,37 @@ _LANDINGS = """() => [...document.querySelectorAll(".top nav a")].map((link) => 
   const title = section.querySelector("h1, h2").getBoundingClientRect();
   return [link.textContent, title.top - Math.max(0, header), innerHeight - title.bottom];
 })"""
-"""By link: how far its title then lies below the header, and above the window's lower edge."""
+"""For each link: distances of its title below the header and above the window's lower edge."""
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_fits_the_window(opened: "Page", width: int) -> None:
-    """Nothing is wider than the window, and no link's title lands under the header."""
+    """Nothing is wider than the window, and no link's title is hidden by the header."""
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     landings = opened.evaluate(_LANDINGS)
     assert len(landings) == opened.locator(".top nav a").count() > 5
-    assert not [each for each in landings if each[1] < 0 or each[2] < 0]
+    assert not [landing for landing in landings if min(landing[1:]) < 0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out(
+def test_contrast(
     opened: "Page", scheme: Literal["light", "dark"], fakes: Callable[[str], ModuleType]
 ) -> None:
-    """Whichever the system prefers, text has WCAG's contrast of 4.5 to what is behind it."""
+    """In both color schemes, text has WCAG's contrast of 4.5 to its background."""
     opened.emulate_media(color_scheme=scheme)
     style = (
         "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
     )
-    text, ground = (
+    text, background = (
         fakes("colours").luminance(map(int, re.findall(r"\d+", colour)[:3]))
         for colour in opened.evaluate(style)
     )
-    assert (text > ground) == (scheme == "dark")
-    assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5
+    assert (text > background) == (scheme == "dark")
+    assert (max(text, background) + 0.05) / (min(text, background) + 0.05) >= 4.5
 
 
 def test_print(opened: "Page") -> None:
-    """On paper there is nothing to click; headings, tables and the state are there."""
+    """A printed page has headings, tables and the state, and no controls."""
     opened.emulate_media(media="print")
     for hidden in (".top", "#filters", ".choices", ".states"):
         assert opened.locator(hidden).first.is_hidden()
@@ -192,44 +194,44 @@ def test_print(opened: "Page") -> None:
         assert opened.locator(shown).first.is_visible()
 
 
-def test_filters(opened: "Page", states: list[State], first: First) -> None:
-    """Outcome and numops choose the states and queries that a count by hand finds."""
+def test_filters(opened: "Page", states: list[State], initial: InitialContents) -> None:
+    """The filters by outcome and numops match the states and queries of a naive count."""
     opened.select_option("#run", "0")
     opened.select_option("#outcome", "wrong")
     opened.check("#numops input[value='2']")
-    found, queries = _naive(states, first, numops={2}, copied=False)
-    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    matches, queries = _naive_counts(states, initial, numops={2}, copied=False)
+    assert _count(opened) == f"{matches} of {STATES} states, {queries} queries"
     opened.check("#numops input[value='3']")
-    found, queries = _naive(states, first, numops={2, 3}, copied=False)
-    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    matches, queries = _naive_counts(states, initial, numops={2, 3}, copied=False)
+    assert _count(opened) == f"{matches} of {STATES} states, {queries} queries"
     opened.select_option("#outcome", "right")
-    found, queries = _naive(states, first, numops={2, 3}, copied=True)
-    assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+    matches, queries = _naive_counts(states, initial, numops={2, 3}, copied=True)
+    assert _count(opened) == f"{matches} of {STATES} states, {queries} queries"
     opened.click("#filters [type=reset]")
     opened.wait_for_function(
         f"document.getElementById('count').textContent.startsWith('{STATES} of')"
     )
 
 
-def test_flipped(opened: "Page", states: list[State], first: First) -> None:
-    """Against a run that is always right, what flips is what the copying run has wrong."""
-    found, queries = _naive(states, first, numops=set(range(9)), copied=False)
+def test_flipped(opened: "Page", states: list[State], initial: InitialContents) -> None:
+    """Compared with a run that is always right, the copying run's errors are flipped."""
+    matches, queries = _naive_counts(states, initial, numops=set(range(9)), copied=False)
     for outcome in ("flipped", "gained"):
         opened.select_option("#outcome", outcome)
-        assert _count(opened) == f"{found} of {STATES} states, {queries} queries"
+        assert _count(opened) == f"{matches} of {STATES} states, {queries} queries"
     opened.select_option("#outcome", "lost")
     assert _count(opened) == f"0 of {STATES} states, 0 queries"
 
 
-def test_word(opened: "Page", states: list[State]) -> None:
-    """A word finds the states that speak of it."""
+def test_search(opened: "Page", states: list[State]) -> None:
+    """A word matches the states that contain it."""
     word = states[0].queries[0].gold[0] if states[0].queries[0].gold else "nothing"
     opened.keyboard.press("/")
     opened.keyboard.type(word)
-    found = sum(any(word in part for part in state.description.split()) for state in states)
-    said = int(_count(opened).split()[0])
-    assert said >= found > 0
-    assert said < STATES
+    matches = sum(any(word in token for token in state.description.split()) for state in states)
+    count = int(_count(opened).split()[0])
+    assert count >= matches > 0
+    assert count < STATES
 
 
 def test_sorting_states(opened: "Page", states: list[State]) -> None:
@@ -240,7 +242,7 @@ def test_sorting_states(opened: "Page", states: list[State]) -> None:
 
 
 def test_sorting_a_table(opened: "Page") -> None:
-    """A click sorts a column of Table 6 downwards, another upwards; measured rows stay in place."""
+    """Clicks sort a column of Table 6 in descending, then ascending order, with measured rows."""
     column = "#table-6 tbody tr.published td:nth-child(3)"
     head = opened.locator("#table-6 thead th:nth-child(3)")
     for order, sign in (("descending", -1), ("ascending", 1)):
@@ -250,46 +252,46 @@ def test_sorting_a_table(opened: "Page") -> None:
         assert len(values) == 30
         assert values == sorted(values, key=lambda value: sign * value)
     rows = opened.locator("#table-6 tbody th[scope=row]").all_inner_texts()
-    place = rows.index("Llama 2 7B")
-    assert rows[place + 1 : place + 3] == ["Llama 2 7B, measured", "difference"]
+    index = rows.index("Llama 2 7B")
+    assert rows[index + 1 : index + 3] == ["Llama 2 7B, measured", "difference"]
 
 
 def test_claims_by_verdict(opened: "Page") -> None:
-    """The claims of one verdict are shown alone."""
+    """Only the claims with the selected verdict are shown."""
     opened.click(".choice[data-status='not decidable']")
     shown = opened.locator(".claim[data-status]:visible")
     assert shown.count() > 0
-    statuses = shown.evaluate_all("found => found.map(each => each.dataset.status)")
+    statuses = shown.evaluate_all("claims => claims.map(claim => claim.dataset.status)")
     assert set(statuses) == {"not decidable"}
 
 
-def test_a_link_leads_to_a_state(
-    opened: "Page", report: Path, states: list[State], first: First
+def test_link_to_a_state(
+    opened: "Page", page_file: Path, states: list[State], initial: InitialContents
 ) -> None:
-    """The address of a state shows it: operations of the box, gold and wrong objects marked."""
+    """A state's address shows it, with the box's operations, gold and wrong objects marked."""
     state = next(s for s in states if s.queries[3].numops > 1 and s.queries[3].gold)
     name = state_id(state.description)
-    opened.goto(f"{report.as_uri()}#state={name}&box=3")
+    opened.goto(f"{page_file.as_uri()}#state={name}&box=3")
     opened.wait_for_selector(f"#state a[href='#state={name}&box=3']")
     assert opened.locator(".boxes tr.chosen th").inner_text() == "Box 3"
     assert opened.locator(".boxes tr.chosen .gold .object").all_inner_texts() == list(
         state.queries[3].gold
     )
     marked = opened.locator(".operations .concerns").all_inner_texts()
-    sentences = [f"{part.removesuffix('.')}." for part in state.description.split(". ")[1:]]
+    sentences = [f"{text.removesuffix('.')}." for text in state.description.split(". ")[1:]]
     assert marked == [sentence for sentence in sentences if "Box 3" in sentence]
     copied = opened.locator(".boxes tr.chosen td:nth-child(4)")
     assert copied.get_attribute("class") == (
-        "right" if first(state)[3] == set(state.queries[3].gold) else "wrong"
+        "right" if initial(state)[3] == set(state.queries[3].gold) else "wrong"
     )
     extra = copied.locator("ins").all_inner_texts()
-    assert {text[1:] for text in extra} == first(state)[3] - set(state.queries[3].gold)
-    lacking = copied.locator("del").all_inner_texts()
-    assert set(lacking) == set(state.queries[3].gold) - first(state)[3]
+    assert {text[1:] for text in extra} == initial(state)[3] - set(state.queries[3].gold)
+    missing = copied.locator("del").all_inner_texts()
+    assert set(missing) == set(state.queries[3].gold) - initial(state)[3]
 
 
-def test_by_keyboard(opened: "Page") -> None:
-    """Arrows choose a state, digits a box, and the address follows."""
+def test_keyboard(opened: "Page") -> None:
+    """Arrows select a state and digits a box, and the address is updated."""
     opened.focus("#list")
     opened.keyboard.press("ArrowDown")
     opened.keyboard.press("5")
@@ -302,8 +304,8 @@ def test_by_keyboard(opened: "Page") -> None:
     assert opened.get_attribute("#list", "aria-activedescendant") == last.get_attribute("id")
 
 
-def test_what_is_not_in_the_list_is_not_named(opened: "Page") -> None:
-    """The list names the chosen state while it is drawn, and with none left none is shown."""
+def test_active_descendant(opened: "Page") -> None:
+    """The list refers to the selected state only while it is drawn; no match means no state."""
     chosen = opened.get_attribute("#list", "aria-activedescendant")
     assert opened.locator(f"#{chosen}").count() == 1
     opened.evaluate("document.getElementById('list').scrollTop = 1e6")
@@ -317,8 +319,8 @@ def test_what_is_not_in_the_list_is_not_named(opened: "Page") -> None:
 
 
 @pytest.mark.parametrize("width", [390])
-def test_a_tap_shows_the_state(opened: "Page") -> None:
-    """On a phone the state lies below the list; a tap on one brings its head into the window."""
+def test_a_tap_scrolls_to_the_state(opened: "Page") -> None:
+    """On a phone the state is below the list; a tap scrolls its heading into the window."""
     opened.evaluate("document.getElementById('count').scrollIntoView({block: 'end'})")
     top = "document.getElementById('state').getBoundingClientRect().top"
     opened.evaluate("document.querySelector('.item').click()")
@@ -327,7 +329,7 @@ def test_a_tap_shows_the_state(opened: "Page") -> None:
 
 
 def test_hostile_texts_are_shown_as_text(opened: "Page") -> None:
-    """Markup in a prediction is text, and what cannot be seen is spelled out."""
+    """Markup in a prediction is shown as text, and invisible characters by their codes."""
     opened.select_option("#run", "2")
     opened.select_option("#outcome", "wrong")
     opened.click(".item >> nth=0")
@@ -343,35 +345,35 @@ def test_hostile_texts_are_shown_as_text(opened: "Page") -> None:
 
 
 def test_light_and_dark(opened: "Page") -> None:
-    """The button turns the page round, whatever the system prefers."""
-    ground = "getComputedStyle(document.body).backgroundColor"
-    before = opened.evaluate(ground)
+    """The button switches the theme, independent of the system's."""
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = opened.evaluate(background)
     opened.click("#theme")
-    assert opened.evaluate(ground) != before
+    assert opened.evaluate(background) != before
     opened.click("#theme")
-    assert opened.evaluate(ground) == before
+    assert opened.evaluate(background) == before
 
 
-def test_boxes_right_by_set_alone_are_marked(
+def test_boxes_right_by_set_only_are_marked(
     browser: "Browser", finished_runs: ModuleType, tmp_path: Path
 ) -> None:
-    """Objects in another order have a mark of their own, a legend, and a filter."""
+    """Boxes with objects in another order have their own mark, legend and filter."""
     states = finished_runs.some_states(13)
     run = finished_runs.write_run(tmp_path / "run", "a/b", states, finished_runs.backwards)
-    material = gather([run], registry())
+    report = gather([run], registry())
     path = tmp_path / "index.html"
-    path.write_text(page(material, tables(material)), encoding="utf-8")
+    path.write_text(page(report, tables(report)), encoding="utf-8")
     view = browser.new_page()
     view.goto(path.as_uri())
     view.wait_for_selector(".item")
-    loose = sum(len(query.gold) > 1 for state in states for query in state.queries)
-    view.select_option("#outcome", "loose")
-    assert _count(view).endswith(f", {loose} queries")
+    set_only = sum(len(query.gold) > 1 for state in states for query in state.queries)
+    view.select_option("#outcome", "set-only")
+    assert _count(view).endswith(f", {set_only} queries")
     view.locator(".item").first.click()
     chosen = view.inner_text("#state h3 a")
     (state,) = (s for s in states if state_id(s.description).startswith(chosen))
-    several = [len(query.gold) > 1 for query in state.queries]
-    assert view.locator(".boxes td.loose").count() == sum(several) > 0
-    assert view.locator(".boxes td.right").count() == len(several)
+    many_objects = [len(query.gold) > 1 for query in state.queries]
+    assert view.locator(".boxes td.set-only").count() == sum(many_objects) > 0
+    assert view.locator(".boxes td.right").count() == len(many_objects)
     assert view.locator("#state .note", has_text="right by set, not exact").is_visible()
     view.close()

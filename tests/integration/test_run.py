@@ -1,4 +1,4 @@
-"""A run from end to end on a tiny random model: its files, and what survives a kill."""
+"""A run from end to end on a tiny random model: its files, and resuming after a kill."""
 
 import json
 import os
@@ -29,15 +29,15 @@ BATCH = 2
 
 
 class Process(Protocol):
-    """What both a command and a forked process can be asked."""
+    """The common interface of a command and a forked process."""
 
     def poll(self) -> int | None:
-        """The return code when it has ended."""
+        """Return the exit code if the process has ended."""
 
 
 @dataclass
-class Watch:
-    """Progress that keeps what it is told, and may raise when states are done."""
+class RecordedProgress:
+    """A progress that records its calls and can interrupt the run after a number of states."""
 
     fail_after: int | None = None
     started: list[tuple[int, int]] = field(default_factory=list)
@@ -45,14 +45,14 @@ class Watch:
     right: list[Tally | None] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        """Keep nothing."""
+        """Ignore the text."""
 
     def start(self, total: int, done: int, name: str = "") -> None:
-        """Keep how much there is."""
+        """Record the number of states."""
         self.started.append((total, done))
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
-        """Keep the number, and stop like Ctrl-C when it is time."""
+        """Record the number, and raise KeyboardInterrupt at ``fail_after`` states."""
         self.advanced.append(states)
         self.right.append(right)
         if self.fail_after is not None and sum(self.advanced) >= self.fail_after:
@@ -63,13 +63,13 @@ class Watch:
 def model_folder(
     tmp_path_factory: pytest.TempPathFactory, terse_folder: Callable[..., Path]
 ) -> Path:
-    """A tiny Llama with its tokenizer, saved as any model is."""
+    """Return the folder of a tiny Llama with its tokenizer."""
     return terse_folder(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture
 def request_(model_folder: Path, tmp_path: Path) -> RunRequest:
-    """A run of five states in batches of two, that are known: of the engine ``outlines``."""
+    """Return a request for five states in batches of two with the engine ``outlines``."""
     return _request(model_folder, tmp_path / "run")
 
 
@@ -85,17 +85,17 @@ def _request(model: Path, out: Path) -> RunRequest:
 
 
 @pytest.fixture(scope="module")
-def whole_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the run when nothing stops it."""
-    out = tmp_path_factory.mktemp("whole")
-    run(_request(model_folder, out), Watch())
+def complete_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("expected")
+    run(_request(model_folder, out), RecordedProgress())
     return out
 
 
 @pytest.fixture(scope="module")
-def whole(whole_run: Path) -> bytes:
-    """Its predictions."""
-    return (whole_run / "predictions.jsonl").read_bytes()
+def expected(complete_run: Path) -> bytes:
+    """Return the predictions of the uninterrupted run."""
+    return (complete_run / "predictions.jsonl").read_bytes()
 
 
 def _command(request: RunRequest, states: int = STATES) -> list[str]:
@@ -119,19 +119,19 @@ def _overall(folder: Path) -> tuple[int, int]:
 def test_quiet(
     request_: RunRequest, command_line: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """With -q a run shows its result, and nothing of how it goes."""
+    """With -q a run shows its result and no progress."""
     done = command_line(*_command(request_)[3:], "-q")
     assert (done.returncode, done.stderr) == (0, "")
     assert "accuracy" in done.stdout
 
 
 def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
-    """A run leaves a prediction a state and a result that says what it depends on."""
-    watch = Watch()
-    measured = run(request_, watch)
-    assert watch.started == [(STATES, 0)]
-    assert watch.advanced == [2, 2, 1]
-    assert watch.right[-1] == measured.summary.overall.tally
+    """A run writes one prediction per state and a result with all its settings."""
+    progress = RecordedProgress()
+    measured = run(request_, progress)
+    assert progress.started == [(STATES, 0)]
+    assert progress.advanced == [2, 2, 1]
+    assert progress.right[-1] == measured.summary.overall.tally
     lines = (request_.out / "predictions.jsonl").read_text().splitlines()
     predictions = [json.loads(line) for line in lines]
     states = load_states(request_.data)
@@ -145,87 +145,87 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     assert set(result["environment"]["versions"]) >= {"torch", "transformers", "outlines"}
     assert result["model"]["fingerprint"].startswith("sha256:")
     scored = score_files(request_.out / "predictions.jsonl", request_.data, partial=False)
-    assert scored == {by: each.summary for by, each in measured.scores.items()}
+    assert scored == {score: scored_by.summary for score, scored_by in measured.scores.items()}
 
 
 def test_the_speculative_engine_writes_the_same_predictions(
-    request_: RunRequest, whole: bytes, whole_run: Path
+    request_: RunRequest, expected: bytes, complete_run: Path
 ) -> None:
-    """Stopped and gone on with, the default writes what ``outlines`` does, in the same order.
+    """Interrupted and resumed, the default engine writes the same predictions as ``outlines``.
 
-    The result says what drafted, and nothing of it where the engine is ``outlines``.
+    The result names the drafts; a result of ``outlines`` has none.
     """
     fast = replace(request_, engine=None)
     with pytest.raises(KeyboardInterrupt):
-        run(fast, Watch(fail_after=1))
-    run(fast, Watch())
+        run(fast, RecordedProgress(fail_after=1))
+    run(fast, RecordedProgress())
     predictions = (fast.out / "predictions.jsonl").read_bytes()
-    assert predictions == whole
+    assert predictions == expected
     result = json.loads((fast.out / "result.json").read_text())
     assert result["protocol"]["engine"] == "speculative"
     [composition] = result["compositions"]
     assert composition["drafts"] == ["expected", "expression", "prompt"]
     assert composition["pace"]["rows"] == BATCH
-    plain = json.loads((whole_run / "result.json").read_text())
+    plain = json.loads((complete_run / "result.json").read_text())
     assert "compositions" not in plain
 
 
-def test_an_interrupted_run_goes_on(request_: RunRequest, whole: bytes) -> None:
-    """Ctrl-C keeps what is finished; the same request decodes the rest, to the same bytes."""
+def test_an_interrupted_run_resumes(request_: RunRequest, expected: bytes) -> None:
+    """Ctrl-C keeps finished states; the same request decodes the rest, to the same bytes."""
     with pytest.raises(KeyboardInterrupt):
-        run(request_, Watch(fail_after=1))
+        run(request_, RecordedProgress(fail_after=1))
     predictions = request_.out / "predictions.jsonl"
     assert predictions.read_bytes().count(b"\n") == BATCH
     assert not (request_.out / "result.json").exists()
-    watch = Watch()
-    run(request_, watch)
-    assert watch.started == [(STATES, BATCH)]
-    assert predictions.read_bytes() == whole
+    progress = RecordedProgress()
+    run(request_, progress)
+    assert progress.started == [(STATES, BATCH)]
+    assert predictions.read_bytes() == expected
     assert json.loads((request_.out / "result.json").read_text())["timing"]["starts"] == 2
-    watch = Watch()
-    run(request_, watch)
-    assert watch.started == []
+    progress = RecordedProgress()
+    run(request_, progress)
+    assert progress.started == []
 
 
-def test_a_torn_batch_is_completed(request_: RunRequest, whole: bytes) -> None:
-    """A file cut off inside a batch's second line is completed to the same bytes."""
-    run(request_, Watch())
+def test_a_truncated_file_is_completed(request_: RunRequest, expected: bytes) -> None:
+    """A file that ends within a batch's second line is completed to the same bytes."""
+    run(request_, RecordedProgress())
     predictions = request_.out / "predictions.jsonl"
-    lines = whole.splitlines(keepends=True)
+    lines = expected.splitlines(keepends=True)
     predictions.write_bytes(lines[0] + lines[1][:40])
-    watch = Watch()
-    run(request_, watch)
-    assert watch.advanced == [1, 2, 1]
-    assert watch.right[-1] == Tally(*_overall(request_.out))
-    assert predictions.read_bytes() == whole
+    progress = RecordedProgress()
+    run(request_, progress)
+    assert progress.advanced == [1, 2, 1]
+    assert progress.right[-1] == Tally(*_overall(request_.out))
+    assert predictions.read_bytes() == expected
 
 
 def test_a_killed_process_loses_no_finished_state(
-    request_: RunRequest, whole: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+    request_: RunRequest, expected: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
 ) -> None:
-    """After a SIGKILL in the middle the same command ends with the same predictions."""
+    """After SIGKILL, the same command ends with the same predictions."""
     forked = fakes("forked")
     predictions = request_.out / "predictions.jsonl"
     with forked.Forked(forked.command(*_command(request_)[3:]), tmp_path / "output") as process:
         _wait_for_predictions(process, predictions)
     assert process.returncode == -signal.SIGKILL
     kept = predictions.read_bytes()
-    assert whole.startswith(kept[: kept.rfind(b"\n") + 1])
+    assert expected.startswith(kept[: kept.rfind(b"\n") + 1])
     assert kept
-    run(request_, Watch())
-    assert predictions.read_bytes() == whole
+    run(request_, RecordedProgress())
+    assert predictions.read_bytes() == expected
 
 
 def test_ctrl_c_is_one_line(
     request_: RunRequest, tmp_path: Path, fakes: Callable[[str], ModuleType]
 ) -> None:
-    """An interrupted command says that the same command goes on, and exits with 130."""
+    """An interrupted command says how to resume, and exits with code 130."""
     forked = fakes("forked")
-    # Far from done when the first batch is.
+    # So many states that the run is not finished soon after the first batch.
     command = forked.command(*_command(request_, states=200)[3:])
 
     def interruptible() -> None:
-        # Whoever runs the tests in the background has them, and their children, ignore Ctrl-C.
+        # Processes in the background of a shell ignore Ctrl-C, and so do their children.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command()
 
@@ -237,11 +237,11 @@ def test_ctrl_c_is_one_line(
     assert "Traceback" not in process.err
 
 
-def test_a_full_disk_keeps_what_is_finished(
-    request_: RunRequest, whole: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+def test_a_full_disk_keeps_finished_states(
+    request_: RunRequest, expected: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
 ) -> None:
-    """When predictions cannot be written the run ends in one line, and goes on later."""
-    limit = len(b"".join(whole.splitlines(keepends=True)[:BATCH])) + 100
+    """If predictions cannot be written, the run ends with one line and can be resumed."""
+    limit = len(b"".join(expected.splitlines(keepends=True)[:BATCH])) + 100
     forked = fakes("forked")
 
     def fill() -> None:
@@ -252,29 +252,29 @@ def test_a_full_disk_keeps_what_is_finished(
     assert process.wait() == 2
     assert "File too large" in process.err.splitlines()[-1]
     assert "Traceback" not in process.err
-    run(request_, Watch())
-    assert (request_.out / "predictions.jsonl").read_bytes() == whole
+    run(request_, RecordedProgress())
+    assert (request_.out / "predictions.jsonl").read_bytes() == expected
 
 
 def test_another_run_into_the_same_folder_is_refused(request_: RunRequest) -> None:
-    """Other settings do not mix with what is there; the message names the first."""
-    run(request_, Watch())
+    """A run with other settings is refused; the error names the first difference."""
+    run(request_, RecordedProgress())
     with pytest.raises(ResumeError, match="max_new_tokens was 256, now 300"):
-        run(replace(request_, max_new_tokens=300), Watch())
+        run(replace(request_, max_new_tokens=300), RecordedProgress())
 
 
 def test_a_limit_that_cuts_correct_answers_is_refused(request_: RunRequest) -> None:
-    """The default protocol takes no limit under the longest gold answer; the paper's does."""
+    """The default protocol refuses limits below the longest gold answer; the paper's does not."""
     with pytest.raises(SettingError, match="would cut correct answers"):
-        run(replace(request_, max_new_tokens=20), Watch())
+        run(replace(request_, max_new_tokens=20), RecordedProgress())
     assert not request_.out.exists()
-    measured = run(replace(request_, protocol="paper", max_new_tokens=20), Watch())
+    measured = run(replace(request_, protocol="paper", max_new_tokens=20), RecordedProgress())
     assert measured.document["answers_without_full_stop"] == STATES
 
 
-def test_the_paper_protocol_is_what_it_says(request_: RunRequest) -> None:
-    """The paper's protocol runs one prompt at a time in bfloat16 with 100 new tokens."""
-    run(replace(request_, protocol="paper", batch_size=None), Watch())
+def test_the_paper_protocol(request_: RunRequest) -> None:
+    """The paper's protocol runs one prompt at a time in bfloat16 with up to 100 new tokens."""
+    run(replace(request_, protocol="paper", batch_size=None), RecordedProgress())
     protocol = json.loads((request_.out / "run.json").read_text())["protocol"]
     assert (protocol["batch_size"], protocol["max_new_tokens"]) == (1, 100)
     assert protocol["dtype"] == "bfloat16"
@@ -282,36 +282,36 @@ def test_the_paper_protocol_is_what_it_says(request_: RunRequest) -> None:
 
 @pytest.mark.parametrize("change", [{"engine": "unconstrained"}, {"prompt_format": "chat"}])
 def test_engines_and_formats_run(request_: RunRequest, change: dict[str, Any]) -> None:
-    """The ablation and the chat format run the whole way, and say so in the result."""
-    run(replace(request_, max_new_tokens=250, **change), Watch())
+    """The ablation and the chat format run to the end, and are named in the result."""
+    run(replace(request_, max_new_tokens=250, **change), RecordedProgress())
     result = json.loads((request_.out / "result.json").read_text())
     assert result["protocol"].items() >= change.items()
 
 
-def test_a_resumed_run_keeps_what_happened_before(
-    request_: RunRequest, whole: bytes, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_run_keeps_its_history(
+    request_: RunRequest, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batch sizes of a run that memory made smaller, and its time, survive Ctrl-C."""
-    real, asked = outlines_engine.OutlinesEngine.generate, []
+    """Batch sizes that were reduced for want of memory, and times, are kept across Ctrl-C."""
+    generate, batch_sizes = outlines_engine.OutlinesEngine.generate, []
 
-    def cramped(
+    def out_of_memory(
         self: outlines_engine.OutlinesEngine, prompts: list[TokenIds], done: set[int]
     ) -> Iterator[list[tuple[int, Completion]]]:
-        asked.append(self._limits.batch_size)
+        batch_sizes.append(self._limits.batch_size)
         if self._limits.batch_size > 1:
             raise torch.OutOfMemoryError("too large")
-        yield from real(self, prompts, done)
+        yield from generate(self, prompts, done)
 
-    monkeypatch.setattr(outlines_engine.OutlinesEngine, "generate", cramped)
+    monkeypatch.setattr(outlines_engine.OutlinesEngine, "generate", out_of_memory)
     with pytest.raises(KeyboardInterrupt):
-        run(request_, Watch(fail_after=2))
+        run(request_, RecordedProgress(fail_after=2))
     monkeypatch.undo()
-    run(request_, Watch())
-    assert asked == [BATCH, 1]
+    run(request_, RecordedProgress())
+    assert batch_sizes == [BATCH, 1]
     result = json.loads((request_.out / "result.json").read_text())
     assert result["batch_sizes"] == [1]
     assert result["timing"]["decoded_states"] == STATES
-    assert (request_.out / "predictions.jsonl").read_bytes() == whole
+    assert (request_.out / "predictions.jsonl").read_bytes() == expected
     before = result["timing"]
-    run(request_, Watch())
+    run(request_, RecordedProgress())
     assert json.loads((request_.out / "result.json").read_text())["timing"] == before

@@ -1,4 +1,4 @@
-"""Stand-ins are of the architecture that they stand for; ``test_gpu_way.py`` measures them."""
+"""Dummy models have the architecture of the real ones; ``test_gpu_way.py`` runs them."""
 
 from collections.abc import Callable
 
@@ -14,21 +14,21 @@ Create = Callable[..., PreTrainedModel]
 
 @pytest.mark.parametrize("name", architectures().architectures)
 def test_stand_in_is_of_its_architecture(stand_in_model: Create, name: str) -> None:
-    """Class, tied embeddings, window, and whether heads share keys, are those of the real model."""
+    """Class, tied embeddings, window and grouped-query attention are those of the real model."""
     real = architectures().architectures[name]
-    found = stand_in_model(real, 50, 1).config
-    assert type(found) is type(real.configuration())
-    assert found.tie_word_embeddings == real.tie_word_embeddings
+    config = stand_in_model(real, 50, 1).config
+    assert type(config) is type(real.configuration())
+    assert config.tie_word_embeddings == real.tie_word_embeddings
     shares = real.num_attention_heads > real.num_key_value_heads
-    assert (found.num_attention_heads > found.num_key_value_heads) == shares
-    assert bool(shape(found).windows[0]) == bool(real.sliding_window)
-    assert (found.head_dim * found.num_attention_heads > found.hidden_size) == (
+    assert (config.num_attention_heads > config.num_key_value_heads) == shares
+    assert bool(shape(config).windows[0]) == bool(real.sliding_window)
+    assert (config.head_dim * config.num_attention_heads > config.hidden_size) == (
         real.head_dim * real.num_attention_heads > real.hidden_size
     )
 
 
 def test_seed_decides_the_weights(stand_in_model: Create) -> None:
-    """The same seed gives the same weights, another seed others."""
+    """The same seed yields the same weights, and another seed others."""
     real = architectures().architectures["llama-7b"]
     one, same, other = (stand_in_model(real, 50, 1, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(weight, same[name]) for name, weight in one.items())

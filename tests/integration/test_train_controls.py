@@ -1,4 +1,4 @@
-"""``train-controls`` as a user meets it, killed and started again, and its models in a run."""
+"""The command ``train-controls``: killed and resumed, and its models in a run."""
 
 import signal
 import subprocess
@@ -26,10 +26,10 @@ def _weights(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def made(
+def trained(
     tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory, command_line: Command
 ) -> Path:
-    """The folder that the command made, by the tiny recipe."""
+    """Return the command's output folder with the tiny recipe."""
     out = tmp_path_factory.mktemp("controls")
     done = command_line("train-controls", "--recipe", tiny_recipe, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -37,7 +37,7 @@ def made(
 
 
 def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: Command) -> None:
-    """Every measurement says the step, the loss, both accuracies and the time left."""
+    """Every evaluation shows the step, the loss, both accuracies and the remaining time."""
     done = command_line(
         "train-controls", "--recipe", tiny_recipe, "--out", tmp_path, "--only", "copy"
     )
@@ -51,14 +51,14 @@ def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: 
     assert lines[1].endswith("min left")
 
 
-def test_a_killed_command_goes_on(
+def test_a_killed_command_resumes(
     tiny_recipe: Path,
-    made: Path,
+    trained: Path,
     tmp_path: Path,
     command_line: Command,
     fakes: Callable[[str], ModuleType],
 ) -> None:
-    """SIGKILL after the first checkpoint, and the same command ends with the same weights."""
+    """After SIGKILL at the first checkpoint, the same command ends with the same weights."""
     forked = fakes("forked")
     out = ("--recipe", str(tiny_recipe), "--out", str(tmp_path))
     with forked.Forked(forked.command("train-controls", *out), tmp_path / "output") as process:
@@ -67,32 +67,34 @@ def test_a_killed_command_goes_on(
     assert process.returncode == -signal.SIGKILL
     assert not _weights(tmp_path)
     done = command_line("train-controls", *out)
-    assert "going on at step" in done.stderr
-    assert _weights(tmp_path) == _weights(made)
+    assert "resuming at step" in done.stderr
+    assert _weights(tmp_path) == _weights(trained)
 
 
 def test_a_folder_of_another_recipe_is_misuse(
-    tiny_recipe: Path, made: Path, command_line: Command
+    tiny_recipe: Path, trained: Path, command_line: Command
 ) -> None:
-    """One line on stderr and exit code 2; the models there stay."""
-    before = _weights(made)
-    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", made, "--seed", "1")
+    """There is one line on stderr and exit code 2, and the existing models are kept."""
+    before = _weights(trained)
+    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", trained, "--seed", "1")
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {made / 'copy'}: made by another recipe or seed; "
-        "choose another --out or remove it\n"
+        f"error: {trained / 'copy'}: from another recipe or seed; "
+        "choose another --out, or remove the folder\n"
     )
-    assert _weights(made) == before
+    assert _weights(trained) == before
 
 
-def test_a_control_runs_like_any_model(made: Path, tmp_path: Path, command_line: Command) -> None:
-    """Transformers loads the folder, and ``run`` measures it."""
-    model = AutoModelForCausalLM.from_pretrained(made / "track")
-    tokenizer = AutoTokenizer.from_pretrained(made / "track")
+def test_a_control_runs_like_any_model(
+    trained: Path, tmp_path: Path, command_line: Command
+) -> None:
+    """Transformers loads the folder, and ``run`` evaluates it."""
+    model = AutoModelForCausalLM.from_pretrained(trained / "track")
+    tokenizer = AutoTokenizer.from_pretrained(trained / "track")
     logits = model(torch.tensor([tokenizer.encode("Box 0 contains the bag")])).logits
     assert logits.shape[-1] == len(tokenizer)
     done = command_line(
-        "run", "--model", made / "track", "--states", "2", "--out", tmp_path / "run"
+        "run", "--model", trained / "track", "--states", "2", "--out", tmp_path / "run"
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "result.json").exists()

@@ -1,4 +1,4 @@
-"""What a harness asks and how an answer counts: a document a state, an outcome a query."""
+"""The task for evaluation harnesses: one document per state, one scored result per query."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from benchmark.runs.requests import DataRequest
 from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.tasks import DEFAULT, Task, task_named
 
-Queries = Sequence[Sequence[int]]
-"""``(numops, 1 for right by each score)`` of each query of a state, box by box."""
+ScoredQueries = Sequence[Sequence[int]]
+"""``(numops, 1 if right by each score)`` of each query of a state, by box."""
 
 
 class AccuracyGroup(NamedTuple):
-    """An accuracy: by which score, and the numops of the queries that it is of."""
+    """An accuracy: its score, and the numops of its queries."""
 
-    by: str
+    score: str
     numops: range
 
 
@@ -31,18 +31,18 @@ _RANGES: Mapping[str, range] = {
 }
 
 GROUPS: Mapping[str, AccuracyGroup] = {
-    f"{'acc' if by == MAIN else by}{name}": AccuracyGroup(by, numops)
-    for by in SCORES
+    f"{'acc' if score == MAIN else score}{name}": AccuracyGroup(score, numops)
+    for score in SCORES
     for name, numops in _RANGES.items()
 }
-"""The accuracies by name: ``acc...`` by the main score, the others by their scores' names."""
+"""The accuracies by name: ``acc...`` by the main score; others begin with the score's name."""
 
-_COLUMNS = {by: place for place, by in enumerate(SCORES, 1)}
-"""Where a query has whether it is right by each score."""
+_COLUMNS = {score: column for column, score in enumerate(SCORES, 1)}
+"""The index in a scored query that says whether it is right by each score."""
 
 
 class Document(TypedDict):
-    """A state as a harness keeps it: what is asked, the correct answer, and where it is from."""
+    """A state as a harness stores it: its prompt, its correct answer and its origin."""
 
     id: str
     task: str
@@ -60,36 +60,37 @@ def documents(
     split: str = "test",
     task: str = DEFAULT,
 ) -> list[Document]:
-    """The states that ``run`` asks about with the same options, in its order.
+    """Return the states that ``run`` uses with the same options, in the same order.
 
     Raises:
-        BenchmarkError: as ``run`` does.
+        BenchmarkError: as for ``run``.
     """
     request = DataRequest(Path(data) if data else None, password, seed, states, split, task)
     return [_document(task_named(task), state) for state in load_states(request)]
 
 
-def queries(sample_id: int, description: str, text: str, task: str = DEFAULT) -> list[list[int]]:
-    """How a text about a state is scored, by our scorer and every score."""
-    known = task_named(task)
-    judged = known.judge(known.state(description, sample_id), text)
-    outcomes = [judged.outcomes[by] for by in _COLUMNS]
+def score_text(sample_id: int, description: str, text: str, task: str = DEFAULT) -> list[list[int]]:
+    """Score a model's text about a state, by every score; return its scored queries."""
+    boxes_task = task_named(task)
+    judged = boxes_task.judge(boxes_task.state(description, sample_id), text)
+    outcomes = [judged.outcomes[score] for score in _COLUMNS]
     columns = (outcome.correct for outcome in outcomes)
     rows = zip(outcomes[0].numops, *columns, strict=True)
     return [list(map(int, row)) for row in rows]
 
 
-def accuracy(scored: Iterable[Queries], group: str) -> float:
-    """The accuracy in 0..1 of a group of queries; NaN where there is none.
+def accuracy(states: Iterable[ScoredQueries], group: str) -> float:
+    """Return the accuracy in 0..1 of a group of queries; NaN if there are none.
 
     Raises:
-        DataError: when there is no such group.
+        DataError: if there is no such group.
     """
     if group not in GROUPS:
-        raise DataError(f"no accuracy {group!r}; there are {', '.join(GROUPS)}")
-    by, wanted = GROUPS[group]
-    right = [query[_COLUMNS[by]] for state in scored for query in state if query[0] in wanted]
-    return sum(right) / len(right) if right else float("nan")
+        raise DataError(f"no accuracy {group!r}; choose one of {', '.join(GROUPS)}")
+    score, numops = GROUPS[group]
+    column = _COLUMNS[score]
+    correct = [query[column] for state in states for query in state if query[0] in numops]
+    return sum(correct) / len(correct) if correct else float("nan")
 
 
 def _document(task: Task, state: State) -> Document:

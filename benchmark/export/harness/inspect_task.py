@@ -1,4 +1,4 @@
-"""The boxes task and our engines for Inspect (``inspect_ai``), which finds them by entry point."""
+"""The boxes task and this benchmark's engines for Inspect, which finds them by entry point."""
 
 import asyncio
 from typing import Any
@@ -19,19 +19,25 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from benchmark.decoding.protocols import protocol as named_protocol
 from benchmark.errors import SettingError
-from benchmark.export.harness.boxes import GROUPS, Queries, accuracy, documents, queries
+from benchmark.export.harness.boxes import (
+    GROUPS,
+    ScoredQueries,
+    accuracy,
+    documents,
+    score_text,
+)
 from benchmark.export.harness.model import HarnessModel
 from benchmark.runs.settings import settings_of
 from benchmark.tasks import DEFAULT
 
 
 def _accuracy(group: str) -> Metric:
-    """The accuracy of a group of queries, under its name; a query counts once, not a state."""
+    """Return the metric of a group of queries, under its name: an average over queries."""
 
     @metric(name=group)
     def named() -> Metric:
         def measure(scores: list[SampleScore]) -> float:
-            return accuracy(map(_queries, scores), group)
+            return accuracy(map(_scored_queries, scores), group)
 
         return measure
 
@@ -40,14 +46,14 @@ def _accuracy(group: str) -> Metric:
 
 @scorer(metrics=[_accuracy(group) for group in GROUPS])
 def boxes() -> Scorer:
-    """Our scorer: the share of a state's queries that are right, with each of them beside it.
+    """Score an answer by the share of the state's queries that are right by the main score.
 
-    The share is by the main score; each query has what is right by every score.
+    The metadata has every query with its result by every score.
     """
 
-    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001  # the gold follows
-        asked, text = state.metadata, state.output.completion
-        scored = queries(asked["sample_id"], asked["description"], text, asked["task"])
+    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001  # gold from the state
+        document, text = state.metadata, state.output.completion
+        scored = score_text(document["sample_id"], document["description"], text, document["task"])
         return Score(value=accuracy([scored], "acc"), answer=text, metadata={"queries": scored})
 
     return score
@@ -82,15 +88,15 @@ def entity_tracking_boxes(
 
 @modelapi("entity-tracking")
 def entity_tracking() -> type[ModelAPI]:
-    """``--model entity-tracking/NAME -M model_path=...``: a model under our constraint."""
+    """``--model entity-tracking/NAME -M model_path=...``: a model with constrained decoding."""
     return InspectModel
 
 
 class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped here
-    """Prompts that come one by one are decoded together, as many as the engine's batch.
+    """A model that collects single prompts and decodes them in batches of the engine's size.
 
-    The settings are those of ``run``, given with ``-M``; the protocol says how many tokens an
-    answer may have, not the task.
+    The settings, passed with ``-M``, are those of ``run``. The maximum number of tokens is the
+    protocol's, not the task's.
     """
 
     def __init__(
@@ -102,14 +108,14 @@ class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped her
         model_path: str | None = None,
         **settings: Any,  # noqa: ANN401  # checked by settings_of
     ) -> None:
-        """Load the model named, or the one at ``model_path``."""
+        """Load the model of that name, or the one at ``model_path``."""
         super().__init__(model_name, base_url, api_key, [], config)
         self._model = HarnessModel(model_path or model_name, settings_of(settings))
         self._waiting: list[tuple[str, asyncio.Future[str]]] = []
         self._worker: asyncio.Task[None] | None = None
 
     def max_connections(self) -> int:
-        """As many as are decoded together."""
+        """Return the engine's batch size."""
         return self._model.settings.limits.batch_size
 
     async def generate(
@@ -119,15 +125,15 @@ class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped her
         tool_choice: ToolChoice,  # noqa: ARG002
         config: GenerateConfig,
     ) -> ModelOutput:
-        """The answer to a prompt of one message.
+        """Return the answer to a prompt of one message.
 
         Raises:
-            SettingError: for a chat, or settings that sample or stop.
+            SettingError: for several messages, sampling, or stop sequences.
         """
         if len(input) != 1 or config.stop_seqs or config.temperature:
             raise SettingError(
-                "entity-tracking decodes one prompt greedily up to its own end; leave messages, "
-                "stop_seqs and temperature as the task has them, or take another model"
+                "the model entity-tracking decodes one prompt greedily up to its end of sequence; "
+                "keep the task's messages, stop_seqs and temperature, or use another model"
             )
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append((input[0].text, answer))
@@ -137,11 +143,12 @@ class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped her
 
     async def _work(self) -> None:
         while self._waiting:
-            await asyncio.sleep(_PATIENCE)  # for those that come at the same time
+            await asyncio.sleep(_BATCHING_DELAY)  # collect concurrent prompts
             batch, self._waiting = self._waiting, []
             try:
-                texts = await asyncio.to_thread(self._model.texts, [text for text, _ in batch])
-            except Exception as error:  # noqa: BLE001  # each who waits is told
+                prompts = [text for text, _ in batch]
+                texts = await asyncio.to_thread(self._model.generate, prompts)
+            except Exception as error:  # noqa: BLE001  # raised again for every waiting prompt
                 for _, answer in batch:
                     answer.set_exception(error)
             else:
@@ -149,10 +156,10 @@ class InspectModel(ModelAPI):  # type: ignore[misc]  # inspect_ai is untyped her
                     answer.set_result(text)
 
 
-_PATIENCE = 0.05
-"""Seconds."""
+_BATCHING_DELAY = 0.05
+"""In seconds."""
 
 
-def _queries(score: SampleScore) -> Queries:
-    found: Queries = (score.score.metadata or {})["queries"]
-    return found
+def _scored_queries(score: SampleScore) -> ScoredQueries:
+    queries: ScoredQueries = (score.score.metadata or {})["queries"]
+    return queries

@@ -1,4 +1,4 @@
-"""Our engines behind the interface of a harness: prompts as text in, answers as text out."""
+"""The benchmark's engines for a harness: text prompts in, text answers out."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,24 +14,24 @@ from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import Settings
 from benchmark.tasks import DEFAULT, task_named
 
-_OF_PROMPTS = ("prompt_format", "prompt_variant", "instruction_role")
-"""Settings of the prompt's words, which reach a model from the harness as they are."""
+_PROMPT_SETTINGS = ("prompt_format", "prompt_variant", "instruction_role")
+"""Settings that do not apply: the harness passes complete prompts."""
 
 
 class HarnessModel:
-    """A model loaded as ``run`` loads it, decoding as ``run`` decodes."""
+    """A model that is loaded and decoded as in ``run``."""
 
     def __init__(self, model: str, settings: Settings, task: str = DEFAULT) -> None:
-        """Load it.
+        """Load the model.
 
         Raises:
-            BenchmarkError: as ``run`` does.
+            BenchmarkError: as for ``run``.
         """
-        for name in _OF_PROMPTS:
+        for name in _PROMPT_SETTINGS:
             if getattr(settings, name) != getattr(Settings(), name):
                 raise SettingError(
-                    f"{name}: a harness asks with the task's own prompt, which no setting changes; "
-                    "leave it out, or measure with: python -m benchmark run"
+                    f"{name} has no effect in a harness, which passes the task's own prompts; "
+                    "remove it, or measure with: python -m benchmark run"
                 )
         request = RunRequest(model, Path("unused"), **asdict(settings))
         self.settings, location = resolve(request), locate(model)
@@ -41,11 +41,11 @@ class HarnessModel:
             weights = load_model(location, self.settings.options)
         self._decoder = Decoder(self.settings, task_named(task).expression, tokenizer, weights)
 
-    def texts(self, prompts: Sequence[str]) -> list[str]:
+    def generate(self, prompts: Sequence[str]) -> list[str]:
         """Return the model's answers, in the order of the prompts.
 
         Raises:
-            ModelError: when tokenizer and weights do not go together, or a prompt is too long.
+            ModelError: if tokenizer and weights do not match, or a prompt is too long.
         """
         tokenizer = self._decoder.tokenizer
         ids = [prompt_ids(tokenizer, text, self.settings.prompt) for text in prompts]

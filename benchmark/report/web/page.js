@@ -1,21 +1,21 @@
 "use strict";
-// Everything that comes from models is put in as text, never as markup.
+// Everything that comes from models is inserted as text, never as markup.
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
 }
 
-// ---- light and dark, sorted tables, claims by verdict
+// ---- light and dark theme, sortable tables, filter of claims by verdict
 
 function themes() {
   const root = document.documentElement;
   document.getElementById("theme").addEventListener("click", () => {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const now = root.dataset.theme || (dark ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
+    const theme = root.dataset.theme || (dark ? "dark" : "light");
+    root.dataset.theme = theme === "dark" ? "light" : "dark";
   });
 }
 
@@ -31,7 +31,7 @@ function compareValues(a, b) {
   return typeof a === "number" ? 1 : -1;
 }
 
-// A measured row and its difference stay under the published row that they belong to.
+// A measured row and its difference row stay below their published row.
 function sortTable(table, column, descending) {
   const body = table.tBodies[0];
   const groups = [];
@@ -40,9 +40,9 @@ function sortTable(table, column, descending) {
     if (follows && groups.length) groups.at(-1).push(row);
     else groups.push([row]);
   }
-  const plain = groups.filter(([row]) => !row.classList.contains("heading"));
-  plain.sort(([a], [b]) => compareValues(valueOf(a.cells[column]), valueOf(b.cells[column])) * (descending ? -1 : 1));
-  body.replaceChildren(...plain.flat());
+  const sorted = groups.filter(([row]) => !row.classList.contains("heading"));
+  sorted.sort(([a], [b]) => compareValues(valueOf(a.cells[column]), valueOf(b.cells[column])) * (descending ? -1 : 1));
+  body.replaceChildren(...sorted.flat());
 }
 
 function sortableTables() {
@@ -52,7 +52,7 @@ function sortableTables() {
       const first = head.classList.contains("figure") ? "descending" : "ascending";
       const second = first === "descending" ? "ascending" : "descending";
       const order = head.getAttribute("aria-sort") === first ? second : first;
-      for (const each of heads) each.removeAttribute("aria-sort");
+      for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", order);
       sortTable(table, column, order === "descending");
     }));
@@ -62,55 +62,55 @@ function sortableTables() {
 function claimChoices() {
   const choices = [...document.querySelectorAll(".choice")];
   for (const choice of choices) choice.addEventListener("click", () => {
-    for (const each of choices) each.setAttribute("aria-pressed", String(each === choice));
+    for (const other of choices) other.setAttribute("aria-pressed", String(other === choice));
     for (const claim of document.querySelectorAll(".claim"))
       claim.hidden = choice.dataset.status !== "all" && claim.dataset.status !== choice.dataset.status;
   });
 }
 
-// ---- hostile text: what cannot be seen, or turns what is seen around, is spelled out
+// ---- hostile text: invisible and direction-changing characters are shown by their code
 
-// As in templates.py: fillers and variation selectors are letters and marks by their category.
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+// As in templates.py. Fillers and variation selectors are letters and marks by category.
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 
-function visible(text) {
+function escapeInvisible(text) {
   const parts = [];
   let plain = "";
-  for (const each of text) {
-    if (!UNSEEN.test(each)) { plain += each; continue; }
+  for (const character of text) {
+    if (!INVISIBLE.test(character)) { plain += character; continue; }
     if (plain) parts.push(plain);
     plain = "";
-    const code = each.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     parts.push(element("span", { class: "control" }, `\u27E8U+${code}\u27E9`));
-    if (each === "\n") plain = each; // a new line still begins one
+    if (character === "\n") plain = character; // keep the line break too
   }
   return plain ? [...parts, plain] : parts;
 }
 
 // ---- the explorer of states
 
-const HEIGHT = 34; // of a row of the list, as in the style sheet
+const ROW_HEIGHT = 34; // of the list, as in the style sheet
 const BOXES = 7;
-const LOOSE = "right by set, not exact: the same objects in other words or another order";
-const AROUND = 5; // rows that are made above and below what is seen
+const SET_ONLY = "right by set, not exact: the same objects in other words or another order";
+const EXTRA_ROWS = 5; // rows drawn above and below the visible ones
 
 class Explorer {
   constructor(data) {
     this.data = data;
     this.ids = new Map(data.states.map(([id], index) => [id, index]));
     this.numops = data.states.map((state) => [...state[4]].map((digit) => parseInt(digit, 36)));
-    // Of each run, by the scores set and exact: 1 right, 0 wrong, 2 not asked, a figure per query.
-    const figures = (column) => data.answers.map((answers) => {
-      const found = new Uint8Array(data.states.length * BOXES).fill(2);
+    // One value per query of each run, by the scores set and exact: 1 right, 0 wrong, 2 not asked.
+    const outcomes = (column) => data.answers.map((answers) => {
+      const values = new Uint8Array(data.states.length * BOXES).fill(2);
       answers.forEach((answer, state) => {
-        if (answer) for (let box = 0; box < BOXES; box++) found[state * BOXES + box] = Number(answer[column][box]);
+        if (answer) for (let box = 0; box < BOXES; box++) values[state * BOXES + box] = Number(answer[column][box]);
       });
-      return found;
+      return values;
     });
-    this.outcomes = figures(1);
-    this.exact = figures(3);
+    this.outcomes = outcomes(1);
+    this.exact = outcomes(3);
     this.strips = new Map();
-    this.found = [];
+    this.matching = [];
     this.matches = new Uint8Array(data.states.length * BOXES);
     this.state = -1;
     this.box = 0;
@@ -124,23 +124,23 @@ class Explorer {
     const { runs } = this.data;
     const most = Math.max(...this.numops.flat());
     this.at = Object.fromEntries(["filters", "run", "other", "outcome", "numops", "sort", "word", "shown", "count", "list", "rows", "state", "heads"].map((id) => [id, document.getElementById(id)]));
-    const options = () => runs.map((label, index) => element("option", { value: index }, ...visible(label)));
+    const options = () => runs.map((label, index) => element("option", { value: index }, ...escapeInvisible(label)));
     this.at.run.append(...options());
     this.at.other.append(...options());
     this.at.other.value = String(runs.length > 1 ? 1 : 0);
     this.at.other.options[this.at.other.selectedIndex].defaultSelected = true;
     document.querySelector(".two").hidden = runs.length < 2;
-    if (runs.length < 2) for (const each of document.querySelectorAll("[data-two]")) each.remove();
+    if (runs.length < 2) for (const option of document.querySelectorAll("[data-two]")) option.remove();
     for (let n = 0; n <= most; n++)
       this.at.numops.append(element("label", {}, element("input", { type: "checkbox", name: "numops", value: n }), String(n)));
     runs.forEach((label, index) => this.at.shown.append(
-      element("label", {}, element("input", { type: "checkbox", name: "shown", value: index, ...(index < 6 ? { checked: "" } : {}) }), ...visible(label))));
+      element("label", {}, element("input", { type: "checkbox", name: "shown", value: index, ...(index < 6 ? { checked: "" } : {}) }), ...escapeInvisible(label))));
   }
 
   events() {
-    const again = () => this.filter();
-    this.at.filters.addEventListener("input", again);
-    this.at.filters.addEventListener("reset", () => setTimeout(again));
+    const update = () => this.filter();
+    this.at.filters.addEventListener("input", update);
+    this.at.filters.addEventListener("reset", () => setTimeout(update));
     this.at.filters.addEventListener("submit", (event) => event.preventDefault());
     this.at.list.addEventListener("scroll", () => this.rows(), { passive: true });
     addEventListener("resize", () => this.rows());
@@ -148,29 +148,29 @@ class Explorer {
       const item = event.target.closest(".item");
       if (!item) return;
       this.choose(Number(item.dataset.state));
-      this.bringIntoView();
+      this.scrollToState();
     });
     this.at.list.addEventListener("keydown", (event) => this.listKey(event));
     document.addEventListener("keydown", (event) => this.pageKey(event));
     addEventListener("hashchange", () => this.follow());
   }
 
-  // On a narrow screen, as in the style sheet, the state stands below the list and out of sight.
-  bringIntoView() {
+  // On a narrow screen (as in the style sheet) the state is below the list, off the screen.
+  scrollToState() {
     if (!matchMedia("(max-width: 820px)").matches) return;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.at.state.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+    const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.at.state.scrollIntoView({ block: "nearest", behavior: reducedMotion ? "instant" : "smooth" });
   }
 
   listKey(event) {
-    const here = this.found.indexOf(this.state);
-    const page = Math.max(1, Math.floor(this.at.list.clientHeight / HEIGHT) - 1);
-    const last = this.found.length - 1;
-    const steps = { ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + page, PageUp: here - page, Home: 0, End: last };
+    const current = this.matching.indexOf(this.state);
+    const page = Math.max(1, Math.floor(this.at.list.clientHeight / ROW_HEIGHT) - 1);
+    const last = this.matching.length - 1;
+    const steps = { ArrowDown: current + 1, ArrowUp: current - 1, PageDown: current + page, PageUp: current - page, Home: 0, End: last };
     if (event.key === "Enter") this.at.state.focus();
     else if (event.key in steps && last >= 0) {
       event.preventDefault();
-      this.choose(this.found[Math.min(last, Math.max(0, steps[event.key]))]);
+      this.choose(this.matching[Math.min(last, Math.max(0, steps[event.key]))]);
     }
   }
 
@@ -186,41 +186,41 @@ class Explorer {
     return [...this.at.filters.querySelectorAll(`[name=${name}]:checked`)].map((box) => Number(box.value));
   }
 
-  // Which queries match, and with them which states.
+  // Find the matching queries and the states that have one.
   filter() {
     const { states, words } = this.data;
-    const own = this.outcomes[this.at.run.value], exact = this.exact[this.at.run.value], other = this.outcomes[this.at.other.value];
-    const wanted = new Set(this.checked("numops")), outcome = this.at.outcome.value;
+    const first = this.outcomes[this.at.run.value], exact = this.exact[this.at.run.value], other = this.outcomes[this.at.other.value];
+    const numops = new Set(this.checked("numops")), outcome = this.at.outcome.value;
     const word = this.at.word.value.trim().toLowerCase();
-    const named = word && new Set(words.flatMap((each, index) => (each.toLowerCase().includes(word) ? [index] : [])));
+    const objects = word && new Set(words.flatMap((name, index) => (name.toLowerCase().includes(word) ? [index] : [])));
     const passes = {
       any: () => true,
-      right: (at) => own[at] === 1,
-      wrong: (at) => own[at] === 0,
-      loose: (at) => own[at] === 1 && exact[at] === 0,
-      flipped: (at) => own[at] + other[at] === 1,
-      gained: (at) => own[at] === 0 && other[at] === 1,
-      lost: (at) => own[at] === 1 && other[at] === 0,
+      right: (at) => first[at] === 1,
+      wrong: (at) => first[at] === 0,
+      "set-only": (at) => first[at] === 1 && exact[at] === 0,
+      flipped: (at) => first[at] + other[at] === 1,
+      gained: (at) => first[at] === 0 && other[at] === 1,
+      lost: (at) => first[at] === 1 && other[at] === 0,
     }[outcome];
-    this.at.other.disabled = ["any", "right", "wrong", "loose"].includes(outcome);
+    this.at.other.disabled = ["any", "right", "wrong", "set-only"].includes(outcome);
     this.shown = this.checked("shown");
-    this.found = [];
+    this.matching = [];
     let queries = 0;
     states.forEach((state, index) => {
-      let some = false;
+      let anyMatch = false;
       for (let box = 0; box < BOXES; box++) {
         const at = index * BOXES + box;
-        const match = passes(at) && (!wanted.size || wanted.has(this.numops[index][box]));
+        const match = passes(at) && (!numops.size || numops.has(this.numops[index][box]));
         this.matches[at] = Number(match);
-        if (match) some = true;
+        if (match) anyMatch = true;
       }
-      if (!some || (named && !this.mentions(state, index, named, word))) return;
+      if (!anyMatch || (objects && !this.mentions(state, index, objects, word))) return;
       for (let box = 0; box < BOXES; box++) queries += this.matches[index * BOXES + box];
-      this.found.push(index);
+      this.matching.push(index);
     });
     this.order();
-    this.at.count.textContent = `${this.found.length} of ${states.length} states, ${queries} queries`;
-    this.at.rows.style.height = `${this.found.length * HEIGHT}px`;
+    this.at.count.textContent = `${this.matching.length} of ${states.length} states, ${queries} queries`;
+    this.at.rows.style.height = `${this.matching.length * ROW_HEIGHT}px`;
     this.at.list.scrollTop = 0;
     this.heads();
     this.drawn = "";
@@ -228,17 +228,17 @@ class Explorer {
     if (this.state >= 0) this.draw();
   }
 
-  // What stands over the strips; the list is as wide as they need.
+  // Draw the headings of the strips, and make the list wide enough for them.
   heads() {
     this.at.list.style.width = `${178 + 58 * this.shown.length}px`;
     this.at.heads.replaceChildren(element("span", { class: "name" }), element("span", { class: "many" }),
-      ...this.shown.map((run) => element("span", { class: "run", title: this.data.runs[run] }, ...visible(this.data.runs[run]))));
+      ...this.shown.map((run) => element("span", { class: "run", title: this.data.runs[run] }, ...escapeInvisible(this.data.runs[run]))));
   }
 
-  mentions(state, index, named, word) {
-    if (state[1].some((objects) => objects.some((object) => named.has(object)))) return true;
+  mentions(state, index, objects, word) {
+    if (state[1].some((contents) => contents.some((object) => objects.has(object)))) return true;
     if (state[2].some(([sentence]) => sentence.toLowerCase().includes(word))) return true;
-    return this.shown.some((run) => this.data.answers[run][index]?.[2].some((objects) => objects?.some((object) => named.has(object))));
+    return this.shown.some((run) => this.data.answers[run][index]?.[2].some((contents) => contents?.some((object) => objects.has(object))));
   }
 
   order() {
@@ -252,38 +252,38 @@ class Explorer {
       operations: (state) => states[state][2].length,
       wrong: (state) => sum(state, (at) => Number(run[at] === 0)),
       disagreement: (state) => sum(state, (at) => {
-        const said = this.shown.map((each) => this.outcomes[each][at]).filter((each) => each < 2);
-        const right = said.reduce((total, each) => total + each, 0);
-        return Math.min(right, said.length - right);
+        const answered = this.shown.map((shown) => this.outcomes[shown][at]).filter((outcome) => outcome < 2);
+        const right = answered.reduce((total, outcome) => total + outcome, 0);
+        return Math.min(right, answered.length - right);
       }),
     };
     const key = keys[this.at.sort.value];
     if (!key) return;
-    const value = new Map(this.found.map((state) => [state, key(state)]));
-    this.found.sort((a, b) => value.get(b) - value.get(a) || a - b);
+    const value = new Map(this.matching.map((state) => [state, key(state)]));
+    this.matching.sort((a, b) => value.get(b) - value.get(a) || a - b);
   }
 
-  // Only the rows that can be seen are in the page.
+  // Only the visible rows are in the page.
   rows() {
     const { scrollTop, clientHeight } = this.at.list;
-    const first = Math.max(0, Math.floor(scrollTop / HEIGHT) - AROUND);
-    const last = Math.min(this.found.length, Math.ceil((scrollTop + clientHeight) / HEIGHT) + AROUND);
+    const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - EXTRA_ROWS);
+    const last = Math.min(this.matching.length, Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + EXTRA_ROWS);
     const drawn = `${first} ${last} ${this.state}`;
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const items = [];
     for (let row = first; row < last; row++) items.push(this.item(row));
     this.at.rows.replaceChildren(...items);
-    const row = this.found.indexOf(this.state);
+    const row = this.matching.indexOf(this.state);
     if (row >= first && row < last) this.at.list.setAttribute("aria-activedescendant", `item-${this.state}`);
-    else this.at.list.removeAttribute("aria-activedescendant"); // it may only name what is there
+    else this.at.list.removeAttribute("aria-activedescendant"); // it must refer to an existing row
   }
 
   item(row) {
-    const index = this.found[row], [id, , operations] = this.data.states[index];
-    const item = element("div", { class: "item", role: "option", id: `item-${index}`, "data-state": index, "aria-selected": index === this.state, "aria-posinset": row + 1, "aria-setsize": this.found.length },
+    const index = this.matching[row], [id, , operations] = this.data.states[index];
+    const item = element("div", { class: "item", role: "option", id: `item-${index}`, "data-state": index, "aria-selected": index === this.state, "aria-posinset": row + 1, "aria-setsize": this.matching.length },
       element("span", { class: "name" }, id.slice(0, 7)), element("span", { class: "many" }, `${operations.length} ops`));
-    item.style.top = `${row * HEIGHT}px`;
+    item.style.top = `${row * ROW_HEIGHT}px`;
     const rights = [];
     for (const run of this.shown) {
       const outcomes = this.outcomes[run].subarray(index * BOXES, (index + 1) * BOXES);
@@ -294,7 +294,7 @@ class Explorer {
     return item;
   }
 
-  // A strip a run, a bar a box; many are alike, and a copy is made faster than a new one.
+  // One strip per run, one bar per box. Many are equal, and cloning is faster than creating.
   strip(outcomes, index) {
     const kinds = [...outcomes].map((outcome, box) => `${"wrn"[outcome]}${this.matches[index * BOXES + box] ? " m" : ""}`);
     const key = kinds.join();
@@ -303,10 +303,10 @@ class Explorer {
     return this.strips.get(key).cloneNode(true);
   }
 
-  // Choosing writes the address, and the address chooses.
+  // Selecting a state writes its address; following an address selects the state.
   choose(state, box) {
-    const first = [...Array(BOXES).keys()].find((each) => this.matches[state * BOXES + each]);
-    this.show(state, box ?? first ?? 0);
+    const firstMatch = [...Array(BOXES).keys()].find((candidate) => this.matches[state * BOXES + candidate]);
+    this.show(state, box ?? firstMatch ?? 0);
     history.replaceState(null, "", `#state=${this.data.states[state][0]}&box=${this.box}`);
   }
 
@@ -315,34 +315,34 @@ class Explorer {
     if (this.ids.has(id)) {
       this.show(this.ids.get(id), Number(box ?? 0));
       document.getElementById("explorer").scrollIntoView();
-    } else if (this.state < 0 && this.found.length) this.show(this.found[0], 0);
+    } else if (this.state < 0 && this.matching.length) this.show(this.matching[0], 0);
   }
 
   show(state, box) {
     this.state = state;
     this.box = box;
-    const row = this.found.indexOf(state), { list } = this.at;
-    if (row >= 0 && (row * HEIGHT < list.scrollTop || (row + 1) * HEIGHT > list.scrollTop + list.clientHeight))
-      list.scrollTop = row * HEIGHT - list.clientHeight / 2;
+    const row = this.matching.indexOf(state), { list } = this.at;
+    if (row >= 0 && (row * ROW_HEIGHT < list.scrollTop || (row + 1) * ROW_HEIGHT > list.scrollTop + list.clientHeight))
+      list.scrollTop = row * ROW_HEIGHT - list.clientHeight / 2;
     this.rows();
     this.draw();
   }
 
   draw() {
-    if (!this.found.length) {
+    if (!this.matching.length) {
       this.at.state.replaceChildren(element("p", { class: "none" }, "No state matches the filters."));
       return;
     }
     const index = this.state, [id, initial, operations] = this.data.states[index];
     const link = element("a", { href: `#state=${id}&box=${this.box}` }, id.slice(0, 7));
-    const inside = this.found.includes(index) ? [] : [element("p", { class: "note" }, "This state does not match the filters.")];
-    const old = new Set([...this.at.state.querySelectorAll("details[open]")].map((each) => each.dataset.run));
+    const note = this.matching.includes(index) ? [] : [element("p", { class: "note" }, "This state does not match the filters.")];
+    const open = new Set([...this.at.state.querySelectorAll("details[open]")].map((details) => details.dataset.run));
     this.at.state.replaceChildren(
-      element("h3", {}, "State ", link, `, ${operations.length} operations`), ...inside,
-      element("h4", {}, "At first"), this.worlds(initial),
-      element("h4", {}, "Then"), this.operations(operations),
-      element("h4", {}, "What is in the boxes"), element("div", { class: "scroll" }, this.boxes(index)), this.legend(index),
-      ...this.shown.map((run) => this.text(run, index, old)));
+      element("h3", {}, "State ", link, `, ${operations.length} operations`), ...note,
+      element("h4", {}, "Initial contents"), this.worlds(initial),
+      element("h4", {}, "Operations"), this.operations(operations),
+      element("h4", {}, "Final contents"), element("div", { class: "scroll" }, this.boxes(index)), this.legend(index),
+      ...this.shown.map((run) => this.text(run, index, open)));
   }
 
   worlds(initial) {
@@ -355,7 +355,7 @@ class Explorer {
   }
 
   operations(operations) {
-    if (!operations.length) return element("p", { class: "none" }, "nothing happens");
+    if (!operations.length) return element("p", { class: "none" }, "no operations");
     return element("ol", { class: "operations" }, ...operations.map(([sentence, boxes]) => {
       const name = `Box ${this.box}`;
       if (!boxes.includes(this.box)) return element("li", {}, sentence);
@@ -367,7 +367,7 @@ class Explorer {
   boxes(index) {
     const gold = this.data.states[index][3];
     const head = element("tr", {}, ...["Box", "Ops", "Gold"].map((name) => element("th", { scope: "col" }, name)),
-      ...this.shown.map((run) => element("th", { scope: "col" }, ...visible(this.data.runs[run]))));
+      ...this.shown.map((run) => element("th", { scope: "col" }, ...escapeInvisible(this.data.runs[run]))));
     const rows = gold.map((objects, box) => {
       const at = index * BOXES + box;
       const row = element("tr", { class: `${box === this.box ? "chosen" : ""}${this.matches[at] ? " match" : ""}` },
@@ -383,46 +383,46 @@ class Explorer {
     return element("table", { class: "boxes" }, element("thead", {}, head), element("tbody", {}, ...rows));
   }
 
-  // What the mark of a box means that is right by set alone, where a state shown has one.
+  // Explain the mark of a box that is right by set only, if the state has one.
   legend(index) {
-    const some = this.shown.some((run) => this.exact[run].subarray(index * BOXES, (index + 1) * BOXES)
+    const marked = this.shown.some((run) => this.exact[run].subarray(index * BOXES, (index + 1) * BOXES)
       .some((exact, box) => exact === 0 && this.outcomes[run][index * BOXES + box] === 1));
-    return element("p", { class: "note", ...(some ? {} : { hidden: "" }) }, `\u2248 ${LOOSE}`);
+    return element("p", { class: "note", ...(marked ? {} : { hidden: "" }) }, `\u2248 ${SET_ONLY}`);
   }
 
   gold(objects) {
     if (!objects.length) return [element("span", { class: "none" }, "nothing")];
-    return objects.map((number) => element("span", { class: "object" }, ...visible(this.data.words[number])));
+    return objects.map((number) => element("span", { class: "object" }, ...escapeInvisible(this.data.words[number])));
   }
 
-  // Objects that are too many are underlined after a plus, those that lack are struck out after a minus.
+  // Extra objects are underlined after a plus; missing ones are struck out after a minus.
   prediction(run, index, box, gold) {
     const answer = this.data.answers[run][index];
     if (!answer) return element("td", { class: "none" }, "not asked");
-    const said = answer[2][box], right = answer[1][box] === "1";
-    const loose = right && answer[3][box] === "0";
-    const cell = element("td", { class: right ? `right${loose ? " loose" : ""}` : "wrong" });
-    cell.append(element("span", { title: loose ? LOOSE : right ? "right" : "wrong" }, right ? (loose ? "\u2248 " : "\u2713 ") : "\u2717 "));
-    if (said === null) {
+    const predicted = answer[2][box], right = answer[1][box] === "1";
+    const setOnly = right && answer[3][box] === "0";
+    const cell = element("td", { class: right ? `right${setOnly ? " set-only" : ""}` : "wrong" });
+    cell.append(element("span", { title: setOnly ? SET_ONLY : right ? "right" : "wrong" }, right ? (setOnly ? "\u2248 " : "\u2713 ") : "\u2717 "));
+    if (predicted === null) {
       cell.append(element("span", { class: "none" }, "no answer"));
       return cell;
     }
-    if (!said.length) cell.append(element("span", { class: "none object" }, "nothing"));
-    for (const number of said) {
+    if (!predicted.length) cell.append(element("span", { class: "none object" }, "nothing"));
+    for (const number of predicted) {
       const extra = !gold.includes(number);
-      cell.append(element(extra ? "ins" : "span", { class: "object" }, ...(extra ? ["+"] : []), ...visible(this.data.words[number])));
+      cell.append(element(extra ? "ins" : "span", { class: "object" }, ...(extra ? ["+"] : []), ...escapeInvisible(this.data.words[number])));
     }
     for (const number of gold)
-      if (!said.includes(number)) cell.append(element("span", { class: "lacking" }, "\u2212", element("del", {}, ...visible(this.data.words[number]))));
+      if (!predicted.includes(number)) cell.append(element("span", { class: "missing" }, "\u2212", element("del", {}, ...escapeInvisible(this.data.words[number]))));
     return cell;
   }
 
-  text(run, index, old) {
+  text(run, index, open) {
     const answer = this.data.answers[run][index];
-    const made = element("details", { "data-run": run, ...(old.has(String(run)) ? { open: "" } : {}) },
-      element("summary", {}, "Text of ", ...visible(this.data.runs[run])));
-    made.append(element("div", { class: "answer", dir: "auto" }, ...(answer ? visible(this.data.texts[answer[0]]) : ["not asked"])));
-    return made;
+    const details = element("details", { "data-run": run, ...(open.has(String(run)) ? { open: "" } : {}) },
+      element("summary", {}, "Text of ", ...escapeInvisible(this.data.runs[run])));
+    details.append(element("div", { class: "answer", dir: "auto" }, ...(answer ? escapeInvisible(this.data.texts[answer[0]]) : ["not asked"])));
+    return details;
   }
 }
 

@@ -1,4 +1,4 @@
-"""A recipe that trains in seconds, and the tokenizer it makes."""
+"""A recipe that trains in seconds, and its tokenizer."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from benchmark.models.tokenizer import TransformersTokenizer
 
 @pytest.fixture(scope="session")
 def recipe(tiny_recipe: Path) -> Recipe:
-    """Two steps a stage of a model with one layer."""
+    """Return a recipe with two steps per stage and one layer."""
     return read_recipe(tiny_recipe)
 
 
 @pytest.fixture(scope="session")
 def tokenizer(recipe: Recipe) -> TransformersTokenizer:
-    """The controls' tokenizer."""
+    """Return the controls' tokenizer."""
     texts = TrainingTexts(recipe).prompts((0,), recipe.vocabulary_texts)
     return TransformersTokenizer(train_tokenizer(texts, recipe.vocabulary_size), "controls")

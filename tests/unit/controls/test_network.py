@@ -1,33 +1,33 @@
-"""The loss against a naive one, and the schedule of the learning rate."""
+"""The loss compared with a naive one, and the schedule of the learning rate."""
 
 import math
 
 import pytest
 import torch
 
-from benchmark.controls.data import TrainingTexts, example, prefix_ids
-from benchmark.controls.network import answer_loss, fresh_model, learning_rate
+from benchmark.controls.data import TrainingTexts, shared_prefix, training_example
+from benchmark.controls.network import answer_loss, learning_rate, random_model
 from benchmark.controls.recipe import Recipe
 from benchmark.models.tokenizer import TransformersTokenizer
 
 
 @pytest.mark.parametrize("stage", ["bare", "prompted"])
-def test_loss_is_that_of_whole_sequences_one_by_one(
+def test_loss_equals_that_of_single_sequences(
     recipe: Recipe, tokenizer: TransformersTokenizer, stage: str
 ) -> None:
     """Padding and the shared prefix change neither the loss nor its gradient."""
     bare = not recipe.stages[stage].prefix
-    prefix = () if bare else prefix_ids(tokenizer)
+    prefix = () if bare else shared_prefix(tokenizer)
     examples = [
-        example(tokenizer, description, answer, bare=bare)
+        training_example(tokenizer, description, answer, bare=bare)
         for description, answer in TrainingTexts(recipe).batch((4,), recipe.stages[stage])
     ]
-    model = fresh_model(recipe.shape, len(tokenizer.raw), 0, 1, seed=0)
+    model = random_model(recipe.shape, len(tokenizer.raw), 0, 1, seed=0)
     losses = []
-    for each in examples:
-        logits = model(torch.tensor([[*prefix, *each.given, *each.wanted]])).logits[0]
-        chances = logits.log_softmax(-1)[-len(each.wanted) - 1 : -1]
-        losses += [-chances[place, i] for place, i in enumerate(each.wanted)]
+    for example in examples:
+        sequence = torch.tensor([[*prefix, *example.prompt, *example.answer]])
+        scores = model(sequence).logits[0].log_softmax(-1)[-len(example.answer) - 1 : -1]
+        losses += [-scores[position, token] for position, token in enumerate(example.answer)]
     naive = torch.stack(losses).mean()
     torch.autograd.backward([naive])
     expected = [parameter.grad for parameter in model.parameters()]
@@ -40,7 +40,7 @@ def test_loss_is_that_of_whole_sequences_one_by_one(
 
 
 def test_learning_rate_rises_then_falls(recipe: Recipe) -> None:
-    """It warms up to the stage's rate, and half-way down it is the mean of both rates."""
+    """The rate warms up to the stage's rate, and is the mean of both rates half-way down."""
     stage = recipe.stages["bare"].model_copy(update={"steps": 100, "warmup": 10})
     rates = [learning_rate(stage, step) for step in range(stage.steps)]
     assert rates[0] == pytest.approx(1e-3)

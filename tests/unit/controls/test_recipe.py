@@ -1,4 +1,4 @@
-"""Recipes: the project's own, and what is refused."""
+"""Recipes: the package's own, and invalid ones."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.errors import SettingError
 
 
-def test_the_project_s_recipe_is_whole() -> None:
-    """It makes two copying controls by the same stages, and a tracking one from the first."""
+def test_the_package_s_recipe() -> None:
+    """It has two copying controls with the same stages, and a tracking one based on the first."""
     models = read_recipe().models
     assert models["copy-a"].stages == models["copy-b"].stages
     assert models["copy-a"].seed != models["copy-b"].seed
@@ -24,8 +24,8 @@ def test_the_project_s_recipe_is_whole() -> None:
         ("data_seed = ", "cannot read the recipe"),
     ],
 )
-def test_a_recipe_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """The message names the file and the field."""
+def test_an_invalid_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """The error names the file and the field."""
     path = tmp_path / "recipe.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingError, match=f"recipe.toml: {message}"):
@@ -35,16 +35,16 @@ def test_a_recipe_that_is_none_is_refused(tmp_path: Path, text: str, message: st
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('start = "copy"', 'start = "none"', "track: no control 'none' stands before it"),
-        ('start = "copy"', 'start = "track"', "track: no control 'track' stands before it"),
-        ('["bare", "prompted"]', '["bear"]', "copy: there is no stage 'bear'"),
+        ('start = "copy"', 'start = "none"', "track: no control 'none' is defined before it"),
+        ('start = "copy"', 'start = "track"', "track: no control 'track' is defined before it"),
+        ('["bare", "prompted"]', '["bear"]', "copy: unknown stage 'bear'"),
         ("batch = 3", "batch = 3\nspeed = 4", "stages.bare.speed: Extra inputs"),
     ],
 )
-def test_a_recipe_that_does_not_hold_together_is_refused(
+def test_an_inconsistent_recipe_is_refused(
     tiny_recipe: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    """Stages and controls that are named but not there are named in the message."""
+    """The error names a stage or control that is referred to but not defined."""
     path = tmp_path / "recipe.toml"
     path.write_text(tiny_recipe.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SettingError, match=message):
@@ -52,12 +52,12 @@ def test_a_recipe_that_does_not_hold_together_is_refused(
 
 
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
-    """A file that is not there is named."""
+    """The error names a missing file."""
     with pytest.raises(SettingError, match=r"none.toml: cannot read the recipe"):
         read_recipe(tmp_path / "none.toml")
 
 
 def test_a_recipe_cannot_be_changed(recipe: Recipe) -> None:
-    """It is frozen: what identifies a model stays as it was read."""
+    """A recipe is frozen."""
     with pytest.raises(ValueError, match="frozen"):
         recipe.data_seed = 1

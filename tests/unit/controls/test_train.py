@@ -1,11 +1,11 @@
-"""Making the controls: determinism, going on after a kill, and what is refused."""
+"""Training of the controls: determinism, resuming after a kill, and refused folders."""
 
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from benchmark.controls import loop as training
+from benchmark.controls import loop
 from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.controls.train import train_controls
 from benchmark.errors import ResumeError, SettingError
@@ -13,10 +13,10 @@ from benchmark.errors import ResumeError, SettingError
 MODELS = Path(__file__).parents[3] / "fixtures" / "models"
 
 
-def _make(recipe: Recipe, out: Path, seed: int = 0, *names: str) -> list[str]:
-    said: list[str] = []
-    train_controls(recipe, out, seed, names, said.append)
-    return said
+def _train(recipe: Recipe, out: Path, seed: int = 0, *names: str) -> list[str]:
+    lines: list[str] = []
+    train_controls(recipe, out, seed, names, lines.append)
+    return lines
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -24,98 +24,101 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def made(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both controls of the tiny recipe."""
-    out = tmp_path_factory.mktemp("made")
-    _make(recipe, out)
+def trained(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with both controls of the tiny recipe."""
+    out = tmp_path_factory.mktemp("controls")
+    _train(recipe, out)
     return out
 
 
-def test_the_same_recipe_and_seed_give_the_same_bytes(
-    recipe: Recipe, made: Path, tmp_path: Path
-) -> None:
-    """A second training writes the same files, byte by byte, and leaves nothing else."""
-    _make(recipe, tmp_path)
+def test_training_is_reproducible(recipe: Recipe, trained: Path, tmp_path: Path) -> None:
+    """A second training writes the same files, byte by byte, and no others."""
+    _train(recipe, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "track"]
     for name in ("copy", "track"):
-        assert _files(tmp_path / name) == _files(made / name)
+        assert _files(tmp_path / name) == _files(trained / name)
 
 
-def test_another_seed_gives_other_weights(recipe: Recipe, made: Path, tmp_path: Path) -> None:
+def test_another_seed_yields_other_weights(recipe: Recipe, trained: Path, tmp_path: Path) -> None:
     """The command line's seed changes the weights."""
-    _make(recipe, tmp_path, 1, "copy")
-    first, second = (load_file(each / "copy" / "model.safetensors") for each in (made, tmp_path))
+    _train(recipe, tmp_path, 1, "copy")
+    paths = (out / "copy" / "model.safetensors" for out in (trained, tmp_path))
+    first, second = map(load_file, paths)
     assert not all(first[name].equal(second[name]) for name in first)
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
-def test_a_killed_training_goes_on_as_if_it_had_not_been(
-    recipe: Recipe, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+def test_a_killed_training_resumes(
+    recipe: Recipe, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
-    """Stopped after any step, the same command ends with the same files."""
-    save = training.save
+    """A training that is killed after any step and resumed writes the same files."""
+    save = loop.save
 
-    def save_and_die(progress: training.TrainingState, path: Path) -> None:
-        save(progress, path)
-        if progress.step == last:
+    def save_and_stop(state: loop.TrainingState, path: Path) -> None:
+        save(state, path)
+        if state.step == last:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save", save_and_die)
+        patch.setattr(loop, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            _make(recipe, tmp_path, 0, "copy")
+            _train(recipe, tmp_path, 0, "copy")
     assert not (tmp_path / "copy").exists()
-    assert f"going on at step {last} of 4" in _make(recipe, tmp_path, 0, "copy")
-    assert _files(tmp_path / "copy") == _files(made / "copy")
+    assert f"resuming at step {last} of 4" in _train(recipe, tmp_path, 0, "copy")
+    assert _files(tmp_path / "copy") == _files(trained / "copy")
 
 
-def test_a_control_brings_what_it_starts_from(recipe: Recipe, made: Path, tmp_path: Path) -> None:
-    """Asked for track alone, the copying control is made first."""
-    _make(recipe, tmp_path, 0, "track")
-    assert _files(tmp_path / "track") == _files(made / "track")
+def test_the_start_of_a_control_is_trained_too(
+    recipe: Recipe, trained: Path, tmp_path: Path
+) -> None:
+    """With only track requested, the copying control is trained first."""
+    _train(recipe, tmp_path, 0, "track")
+    assert _files(tmp_path / "track") == _files(trained / "track")
     assert (tmp_path / "copy").is_dir()
 
 
-def test_finished_controls_are_kept(recipe: Recipe, made: Path) -> None:
-    """The same command on a finished folder trains nothing."""
-    assert _make(recipe, made) == [f"{made / name}: finished" for name in ("copy", "track")]
+def test_finished_controls_are_kept(recipe: Recipe, trained: Path) -> None:
+    """Finished controls are not trained again."""
+    assert _train(recipe, trained) == [f"{trained / name}: finished" for name in ("copy", "track")]
 
 
-def test_the_project_s_controls_are_of_its_recipe() -> None:
-    """What lies in ``fixtures/models`` says that today's recipe and seed 0 made it."""
-    said = _make(read_recipe(), MODELS)
-    assert said == [f"{MODELS / name}: finished" for name in ("copy-a", "copy-b", "track")]
+def test_the_stored_controls_match_the_recipe() -> None:
+    """The controls in ``fixtures/models`` are those of the current recipe and seed 0."""
+    lines = _train(read_recipe(), MODELS)
+    assert lines == [f"{MODELS / name}: finished" for name in ("copy-a", "copy-b", "track")]
 
 
-def test_a_folder_of_another_seed_is_refused(recipe: Recipe, made: Path) -> None:
-    """What another seed made is named and left alone."""
-    with pytest.raises(ResumeError, match="copy: made by another recipe or seed; choose"):
-        _make(recipe, made, 1)
+def test_a_folder_of_another_seed_is_refused(recipe: Recipe, trained: Path) -> None:
+    """A folder of another seed is refused and kept."""
+    with pytest.raises(ResumeError, match="copy: from another recipe or seed; choose"):
+        _train(recipe, trained, 1)
 
 
 def test_a_folder_of_something_else_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    """A folder without a recipe is not written into."""
+    """A folder without a recipe is refused."""
     (tmp_path / "copy").mkdir()
-    with pytest.raises(ResumeError, match="it is not known what is in this folder"):
-        _make(recipe, tmp_path)
+    with pytest.raises(ResumeError, match="the contents of this folder are unknown"):
+        _train(recipe, tmp_path)
 
 
 def test_an_unknown_control_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    """The message names the controls that there are."""
+    """The error lists the recipe's controls."""
     with pytest.raises(SettingError, match="no control 'copies'; choose one of copy, track"):
-        _make(recipe, tmp_path, 0, "copies")
+        _train(recipe, tmp_path, 0, "copies")
 
 
-def test_the_training_log_has_a_line_a_measurement(made: Path) -> None:
-    """Steps, stage, loss and dev accuracy, as CSV."""
-    lines = (made / "copy" / "training.csv").read_text(encoding="utf-8").splitlines()
+def test_training_log(trained: Path) -> None:
+    """The log has one line per evaluation: step, stage, loss and dev accuracies, as CSV."""
+    lines = (trained / "copy" / "training.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "step,stage,loss,numops_0,numops_1_up"
     assert [line.split(",")[:2] for line in lines[1:]] == [["2", "bare"], ["4", "prompted"]]
 
 
-def test_a_torn_checkpoint_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    """What cannot be gone on from is named, with what to do."""
+def test_a_damaged_checkpoint_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    """The error names the checkpoint and what to do."""
     (tmp_path / ".copy").mkdir()
     (tmp_path / ".copy" / "checkpoint.pt").write_bytes(b"PK torn")
-    with pytest.raises(ResumeError, match=r"checkpoint.pt: cannot go on from this checkpoint; rem"):
-        _make(recipe, tmp_path)
+    with pytest.raises(
+        ResumeError, match=r"checkpoint.pt: cannot resume from this checkpoint; rem"
+    ):
+        _train(recipe, tmp_path)

@@ -1,4 +1,4 @@
-"""What harnesses ask, and how they count: against the data, and against our own counts."""
+"""The task for harnesses, compared with the data and with this benchmark's own counts."""
 
 import re
 from math import isnan
@@ -19,7 +19,7 @@ YAML = Path(boxes.__file__).parent / "entity_tracking_boxes.yaml"
 
 
 def test_documents_are_the_states_of_a_run() -> None:
-    """The same states in the same order, each with the prompt of the completion format."""
+    """The documents are the same states in the same order, with the completion prompts."""
     documents = boxes.documents(seed=1, states=20)
     states = load_states(DataRequest(seed=1, states=20))
     assert [d["description"] for d in documents] == [s.description for s in states]
@@ -27,52 +27,54 @@ def test_documents_are_the_states_of_a_run() -> None:
     assert [d["sample_id"] for d in documents] == [s.sample_id for s in states]
     assert len({d["id"] for d in documents}) == 20
     for document in documents:
-        told = boxes.queries(document["sample_id"], document["description"], document["answer"])
-        assert {right for _, *rights in told for right in rights} == {1}
+        scored = boxes.score_text(
+            document["sample_id"], document["description"], document["answer"]
+        )
+        assert {right for _, *by_score in scored for right in by_score} == {1}
 
 
-def test_accuracies_are_our_counts(finished_runs: ModuleType) -> None:
-    """Every group's accuracy is what the counts by numops give for the same texts."""
+def test_accuracies_equal_our_counts(finished_runs: ModuleType) -> None:
+    """Every group's accuracy follows from the counts by numops of the same texts."""
     states = finished_runs.some_states(65)
     texts = [
         (finished_runs.backwards if n % 3 else finished_runs.copied)(state)
         for n, state in enumerate(states)
     ]
     scored = [
-        boxes.queries(state.sample_id, state.description, text)
+        boxes.score_text(state.sample_id, state.description, text)
         for state, text in zip(states, texts, strict=True)
     ]
-    for by, name in (("set", "acc"), ("exact", "exact")):
-        counts = count(task_named(DEFAULT).outcomes(states, texts)[by])
+    for score, name in (("set", "acc"), ("exact", "exact")):
+        counts = count(task_named(DEFAULT).outcomes(states, texts)[score])
         assert boxes.accuracy(scored, name) == counts.overall.accuracy
         assert boxes.accuracy(scored, f"{name}_nontrivial") == counts.nontrivial.accuracy
         for numops in range(8):
-            mine = boxes.accuracy(scored, f"{name}_numops_{numops}")
+            accuracy = boxes.accuracy(scored, f"{name}_numops_{numops}")
             tally = counts.by_numops.get(numops)
-            assert isnan(mine) if tally is None else mine == tally.accuracy
+            assert isnan(accuracy) if tally is None else accuracy == tally.accuracy
     assert boxes.accuracy(scored, "exact") < boxes.accuracy(scored, "acc")
 
 
-def test_no_such_accuracy() -> None:
-    """Is an error that names those there are."""
+def test_unknown_accuracy() -> None:
+    """An unknown accuracy is an error that lists the available ones."""
     with pytest.raises(DataError, match="acc_nontrivial"):
         boxes.accuracy([], "f1")
 
 
 def test_the_task_of_lm_eval_names_every_accuracy() -> None:
-    """Its file, its module and the groups have the same names: a metric each."""
+    """The task's file and module have one metric per group, with the same name."""
     text = YAML.read_text()
     metrics = re.findall(r"metric: (\w+)\n    aggregation: !function lm_eval_task\.(\w+)", text)
     assert metrics == [(group, group) for group in boxes.GROUPS]
     (document,) = boxes.documents(states=1)
     results = lm_eval_task.process_results(document, [document["answer"]])
     for group in boxes.GROUPS:
-        found = getattr(lm_eval_task, group)([results[group]])
-        assert found == 1 or isnan(found)
+        accuracy = getattr(lm_eval_task, group)([results[group]])
+        assert accuracy == 1 or isnan(accuracy)
 
 
 def test_the_task_of_lm_eval_decodes_as_the_protocol_does() -> None:
-    """Greedy, as many tokens as the default protocol, no stop of its own."""
+    """Decoding is greedy, up to the default protocol's number of tokens, without stop texts."""
     from benchmark.decoding.protocols import protocol
 
     text = YAML.read_text()

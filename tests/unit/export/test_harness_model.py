@@ -1,4 +1,4 @@
-"""Our engines behind a harness: settings that reach no prompt are refused, texts are a run's."""
+"""The benchmark's engines in a harness: ineffective settings are refused; texts equal a run's."""
 
 from pathlib import Path
 
@@ -23,25 +23,25 @@ MODEL = Path(__file__).parents[3] / "fixtures" / "models" / "copy-a"
         Settings(instruction_role="system"),
     ],
 )
-def test_the_words_of_a_prompt_are_the_task_s(settings: Settings) -> None:
-    """A harness hands prompts over as text: a setting that cannot change them is refused."""
-    with pytest.raises(SettingError, match="a harness asks with the task's own prompt"):
+def test_prompt_settings_are_refused(settings: Settings) -> None:
+    """A harness passes prompts as text: settings that would have no effect are refused."""
+    with pytest.raises(SettingError, match="has no effect in a harness"):
         HarnessModel(str(MODEL), settings)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_texts_are_those_of_a_run(task: str, tmp_path: Path) -> None:
-    """On every task, in the order of the prompts, however they are handed over."""
+    """On every task, the texts equal a run's, however the prompts are split into calls."""
     documents = boxes.documents(states=3, task=task)
     assert {document["task"] for document in documents} == {task}
     model = HarnessModel(str(MODEL), Settings(device="cpu"), task)
     prompts = [document["prompt"] for document in documents]
-    texts = [*model.texts(prompts[:1]), *model.texts(prompts[1:])]
+    texts = [*model.generate(prompts[:1]), *model.generate(prompts[1:])]
     request = RunRequest(str(MODEL), tmp_path, DataRequest(states=3, task=task), device="cpu")
     measured = run(request, Quiet())
     assert texts == list(measured.texts)
     for number, (document, text) in enumerate(zip(documents, texts, strict=True)):
-        told = boxes.queries(document["sample_id"], document["description"], text, task)
-        outcomes = [measured.scores[by].outcomes[number] for by in measured.scores]
+        scored = boxes.score_text(document["sample_id"], document["description"], text, task)
+        outcomes = [scores.outcomes[number] for scores in measured.scores.values()]
         columns = [outcomes[0].numops, *(outcome.correct for outcome in outcomes)]
-        assert told == [list(map(int, row)) for row in zip(*columns, strict=True)]
+        assert scored == [list(map(int, row)) for row in zip(*columns, strict=True)]

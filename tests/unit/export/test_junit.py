@@ -1,4 +1,4 @@
-"""Finished runs as JUnit: the figures are those of the summary, pairs fail by their verdict."""
+"""Finished runs as JUnit: figures equal those of the summary, pairs fail by their verdict."""
 
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +12,8 @@ from benchmark.report.gather import gather
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
 
-def _written(folder: Path) -> ET.Element:
-    return ET.fromstring(junit_of(gather([folder], registry())))  # noqa: S314  # our own
+def _junit(folder: Path) -> ET.Element:
+    return ET.fromstring(junit_of(gather([folder], registry())))  # noqa: S314  # trusted
 
 
 def _properties(element: ET.Element | None) -> dict[str | None, str | None]:
@@ -21,35 +21,38 @@ def _properties(element: ET.Element | None) -> dict[str | None, str | None]:
     return {p.get("name"): p.get("value") for p in element.findall("properties/property")}
 
 
-def test_a_suite_a_run_and_a_case_a_numops(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Counts add up to the overall case; settings and versions stand at the suite."""
+def test_one_suite_per_run_and_one_case_per_numops(
+    tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """The counts by numops add up to the overall case; the suite has settings and versions."""
     states = finished_runs.some_states(65)
     finished_runs.write_run(tmp_path / "a", BASE, states, finished_runs.copied)
-    (suite,) = _written(tmp_path)
+    (suite,) = _junit(tmp_path)
     cases = {case.get("name"): _properties(case) for case in suite.findall("testcase")}
-    parts = [values for name, values in cases.items() if name and name.startswith("numops ")]
-    parts.remove(cases["numops >= 1"])
-    assert sum(int(values["total"] or 0) for values in parts) == 65 * 7
-    assert sum(int(v["correct"] or 0) for v in parts) == int(cases["overall"]["correct"] or 0)
+    by_numops = [values for name, values in cases.items() if name and name.startswith("numops ")]
+    by_numops.remove(cases["numops >= 1"])
+    assert sum(int(values["total"] or 0) for values in by_numops) == 65 * 7
+    correct = int(cases["overall"]["correct"] or 0)
+    assert sum(int(values["correct"] or 0) for values in by_numops) == correct
     assert cases["numops 0"]["accuracy"] == "100.00"
     assert cases["numops 0"]["exact.accuracy"] == "100.00"
     assert cases["overall"]["exact.total"] == cases["overall"]["total"]
     chance = baselines(states)
     for n in (0, 1):
         values = cases[f"numops {n}"]
-        for by, name in (("set", "random"), ("exact", "exact.random")):
-            percent = chance[by]["by_numops"][str(n)]
+        for score, name in (("set", "random"), ("exact", "exact.random")):
+            percent = chance[score]["by_numops"][str(n)]
             assert values[name] == f"{percent:.2f}"
     assert cases["numops 0"]["random"] != cases["numops 0"]["exact.random"]
     assert float(cases["overall"]["low"] or 0) < float(cases["overall"]["accuracy"] or 0)
-    about = _properties(suite)
-    assert (about["model"], about["protocol.engine"]) == (BASE, "outlines")
-    assert (about["version.torch"], about["data.sha256"]) == ("2.13.0", "d1")
+    properties = _properties(suite)
+    assert (properties["model"], properties["protocol.engine"]) == (BASE, "outlines")
+    assert (properties["version.torch"], properties["data.sha256"]) == ("2.13.0", "d1")
     assert suite.get("failures") == "0"
 
 
-def test_a_pair_fails_when_it_does_not_hold(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """The gain that is expected is there or not; both figures stand beside the verdict."""
+def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """A pair without the expected gain fails; the case has both models' figures."""
     states = finished_runs.some_states(260)
     for name, variant, failures in (("good", "right", "0"), ("bad", "copied", "1")):
         folder = tmp_path / name
@@ -57,7 +60,7 @@ def test_a_pair_fails_when_it_does_not_hold(tmp_path: Path, finished_runs: Modul
         finished_runs.write_run(
             folder / "variant", VARIANT, states, getattr(finished_runs, variant)
         )
-        suite = _written(folder)[-1]
+        suite = _junit(folder)[-1]
         assert (suite.get("name"), suite.get("failures")) == ("pairs", failures)
         case = suite.find("testcase")
         assert case is not None
@@ -71,8 +74,8 @@ def test_a_pair_fails_when_it_does_not_hold(tmp_path: Path, finished_runs: Modul
 
 
 def test_hostile_names(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """A model's name may hold what XML cannot."""
+    """Characters of a model's name that XML cannot contain are replaced."""
     states = finished_runs.some_states(13)
     finished_runs.write_run(tmp_path / "a", "x/\x00<&>\ud800", states, finished_runs.right)
-    (suite,) = _written(tmp_path)
+    (suite,) = _junit(tmp_path)
     assert suite.get("name") == "?<&>?"

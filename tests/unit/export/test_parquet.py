@@ -1,4 +1,4 @@
-"""Parquet files, read back by pyarrow."""
+"""Parquet files, read back with pyarrow."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import MissingLibraryError
 from benchmark.export.parquet import write_results
-from benchmark.export.rows import plain_text, result_rows
+from benchmark.export.rows import result_rows, valid_utf8
 from benchmark.models.registry import registry
 from benchmark.report.gather import answered_states
 from benchmark.runs.store.runs import read_runs
@@ -20,8 +20,8 @@ else:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[export]'")
 
 
-def test_what_is_written_is_read(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Every row and value comes back, hostile text included, and there is no other column."""
+def test_round_trip(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """All rows, columns and values are read back, hostile text included."""
     hostile = f"Statement: Box 0 contains the \x00\x07\x1b[31m.{finished_runs.HOSTILE}"
     states = finished_runs.some_states(13)
     folder = tmp_path / "run"
@@ -32,15 +32,15 @@ def test_what_is_written_is_read(tmp_path: Path, finished_runs: ModuleType) -> N
     assert write_results(path, rows) == 13 * 7
     table = parquet.read_table(path)
     assert table.to_pylist() == rows
-    assert table.column("text")[0].as_py() == plain_text(hostile)
+    assert table.column("text")[0].as_py() == valid_utf8(hostile)
     assert table.column("predicted")[0].as_py() == ["\x00\x07\x1b[31m"]
 
 
-def test_in_groups_too(
+def test_row_groups(
     tmp_path: Path, finished_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows beyond the first group are there, and in order."""
-    monkeypatch.setattr("benchmark.export.parquet._GROUP", 10)
+    """Rows of several row groups are complete and in order."""
+    monkeypatch.setattr("benchmark.export.parquet._GROUP_SIZE", 10)
     finished_runs.write_run(
         tmp_path / "run", "x/y", finished_runs.some_states(13), finished_runs.right
     )
@@ -51,8 +51,8 @@ def test_in_groups_too(
     assert parquet.read_table(tmp_path / "r.parquet").to_pylist() == rows
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
-    """Rows that break in the middle neither replace the file nor leave another."""
+def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
+    """An error while writing neither replaces the file nor leaves another one."""
     path = tmp_path / "r.parquet"
     path.write_text("before")
     with pytest.raises(ZeroDivisionError):
@@ -62,7 +62,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line says what to install."""
+    """The error names the package to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingLibraryError, match=r"pip install '\.\[export\]'"):
         write_results(tmp_path / "r.parquet", [])

@@ -1,4 +1,4 @@
-"""Rows of results: each against what a state and a text say of themselves."""
+"""Rows of results, compared with the states and texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from benchmark.boxes.states import parse_state
-from benchmark.export.rows import Row, plain_text, result_rows
+from benchmark.export.rows import ResultRow, result_rows, valid_utf8
 from benchmark.models.registry import registry
 from benchmark.report.gather import answered_states
 from benchmark.runs.store.runs import read_runs
@@ -15,35 +15,35 @@ from benchmark.runs.store.runs import read_runs
 MODEL = "meta-llama/Llama-2-7b-hf"
 
 
-def _rows(*folders: Path) -> list[Row]:
+def _rows(*folders: Path) -> list[ResultRow]:
     runs = read_runs(folders, registry())
     return list(result_rows(runs, answered_states(runs)))
 
 
 def _in_order(folder: Path) -> Path:
-    """The run with its predictions in the order of its result, as ``run`` leaves them."""
+    """Reorder the predictions as in the result, which is how ``run`` writes them."""
     path = folder / "predictions.jsonl"
     path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
     return folder
 
 
-def test_a_row_a_query(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Gold, numops and sequence are the state's, the prediction the text's, box by box."""
+def test_one_row_per_query(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Gold, numops and sequence are those of the state; the prediction is that of the text."""
     states = finished_runs.some_states(26)
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.copied)
     rows = _rows(_in_order(run))
-    asked = [(state, query) for state in states for query in state.queries]
-    assert len(rows) == len(asked) == 26 * 7
-    for row, (state, query) in zip(rows, asked, strict=True):
-        said = finished_runs.first_contents(state.description)[query.box]
+    queries = [(state, query) for state in states for query in state.queries]
+    assert len(rows) == len(queries) == 26 * 7
+    for row, (state, query) in zip(rows, queries, strict=True):
+        predicted = finished_runs.first_contents(state.description)[query.box]
         assert (row["description"], row["box"]) == (state.description, query.box)
         assert (row["gold"], row["numops"]) == (list(query.gold), query.numops)
         by_op = row["numops_by_op"]
         assert isinstance(by_op, dict)
         assert (by_op["move"], by_op["remove"], by_op["put"]) == query.numops_by_op
-        assert row["predicted"] == sorted(said)
-        assert row["correct"] == (said == set(query.gold))
-        assert row["correct_exact"] == row["correct"]  # statements name objects in one order
+        assert row["predicted"] == sorted(predicted)
+        assert row["correct"] == (predicted == set(query.gold))
+        assert row["correct_exact"] == row["correct"]  # statements have one order of objects
         assert row["operations"] == state.description.count(".") - 1
         assert row["sequence"] == state.sample_id
         assert row["text"] == finished_runs.copied(state)
@@ -55,13 +55,13 @@ def test_a_column_per_score(tmp_path: Path, finished_runs: ModuleType) -> None:
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.backwards)
     rows = _rows(run)
     assert all(row["correct"] for row in rows)
-    several = [len(gold) > 1 for row in rows if isinstance(gold := row["gold"], list)]
-    assert [not row["correct_exact"] for row in rows] == several
-    assert any(several)
+    many_objects = [len(gold) > 1 for row in rows if isinstance(gold := row["gold"], list)]
+    assert [not row["correct_exact"] for row in rows] == many_objects
+    assert any(many_objects)
 
 
-def test_what_a_row_says_of_its_run(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Model, data and settings come from the result; None where it does not say."""
+def test_run_columns(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Model, data and settings come from the result; settings missing there are None."""
     states = finished_runs.some_states(1)
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.right)
     row = _rows(run)[0]
@@ -72,29 +72,29 @@ def test_what_a_row_says_of_its_run(tmp_path: Path, finished_runs: ModuleType) -
 
 
 def test_the_sequence_is_not_guessed(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Predictions in another order than the result's have no sequence."""
+    """The sequence is None if predictions are not in the order of the result."""
     states = finished_runs.some_states(26)
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.copied)
     assert {row["sequence"] for row in _rows(run)} == {None}
 
 
-def test_two_runs_with_states_of_their_own(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Each run has the rows of what it was asked, and no others."""
+def test_two_runs_with_different_states(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Each run has rows of its own states only."""
     states = finished_runs.some_states(26)
-    parts: Sequence[Path] = [
+    folders: Sequence[Path] = [
         finished_runs.write_run(tmp_path / "a", MODEL, states[:20], finished_runs.right),
         finished_runs.write_run(tmp_path / "b", "x/y", states[10:], finished_runs.copied),
     ]
-    rows = _rows(*parts)
-    of_first = {row["description"] for row in rows if row["run"] == "Llama 2 7B"}
-    of_second = {row["description"] for row in rows if row["run"] == "y"}
-    assert of_first == {state.description for state in states[:20]}
-    assert of_second == {state.description for state in states[10:]}
+    rows = _rows(*folders)
+    first = {row["description"] for row in rows if row["run"] == "Llama 2 7B"}
+    second = {row["description"] for row in rows if row["run"] == "y"}
+    assert first == {state.description for state in states[:20]}
+    assert second == {state.description for state in states[10:]}
     assert len(rows) == (20 + 16) * 7
 
 
-def test_an_answer_that_leaves_boxes_out(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """None is no answer, and the empty list an answer."""
+def test_an_incomplete_answer(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """The prediction is None for a box without an answer, and an empty list for ``nothing``."""
     states = [parse_state(0, finished_runs.some_states(1)[0].description)]
     text = "Statement: Box 0 contains nothing, Box 1 contains the cup."
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, lambda _: text)
@@ -102,9 +102,9 @@ def test_an_answer_that_leaves_boxes_out(tmp_path: Path, finished_runs: ModuleTy
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"),
+    ("text", "expected"),
     [("a\ud800b", "a\ufffdb"), ("\x00\x1b\u202e", "\x00\x1b\u202e"), ("\U0001f4e6", "\U0001f4e6")],
 )
-def test_only_what_utf8_cannot_hold_is_replaced(text: str, plain: str) -> None:
-    """Half a surrogate pair is; control characters and whole pairs are not."""
-    assert plain_text(text) == plain
+def test_lone_surrogates_are_replaced(text: str, expected: str) -> None:
+    """Lone surrogates are replaced; control characters and surrogate pairs are not."""
+    assert valid_utf8(text) == expected

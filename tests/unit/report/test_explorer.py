@@ -1,4 +1,4 @@
-"""States and answers as the page reads them."""
+"""The data of the page's explorer."""
 
 import json
 from types import ModuleType
@@ -13,13 +13,13 @@ from benchmark.report.templates import script_json
 
 
 @pytest.fixture
-def document(material: ReportData) -> Any:  # noqa: ANN401  # as a browser reads it
-    """The document, written into a page and read back."""
-    return json.loads(str(script_json(explorer(material.runs, material.states))))
+def document(report: ReportData) -> Any:  # noqa: ANN401  # as a browser reads it
+    """Return the explorer's data, written into a page and read back."""
+    return json.loads(str(script_json(explorer(report.runs, report.states))))
 
 
 def test_states(document: Any, finished_runs: ModuleType) -> None:  # noqa: ANN401
-    """Identifier, initial state, operations, gold and numops are those of the description."""
+    """Identifier, initial state, operations, gold and numops match the description."""
     gold = {state_id(s.description): s for s in finished_runs.some_states(60)}
     assert len(document["states"]) == len(gold) == 60
 
@@ -29,45 +29,45 @@ def test_states(document: Any, finished_runs: ModuleType) -> None:  # noqa: ANN4
     for name, initial, operations, contents, numops in document["states"]:
         state = gold[name]
         clauses = [
-            f"Box {box} contains {' and '.join(f'the {w}' for w in words(each)) or 'nothing'}"
-            for box, each in enumerate(initial)
+            f"Box {box} contains {' and '.join(f'the {w}' for w in words(indices)) or 'nothing'}"
+            for box, indices in enumerate(initial)
         ]
-        told = " ".join([", ".join(clauses) + ".", *(text for text, _ in operations)])
-        assert told == state.description
-        assert [words(each) for each in contents] == [query.gold for query in state.queries]
+        description = " ".join([", ".join(clauses) + ".", *(text for text, _ in operations)])
+        assert description == state.description
+        assert [words(indices) for indices in contents] == [q.gold for q in state.queries]
         assert numops == "".join(str(query.numops) for query in state.queries)
         for text, boxes in operations:
             assert [box for box in range(7) if f"Box {box}" in text] == sorted(boxes)
 
 
-def test_answers(document: Any, material: ReportData, hostile: str) -> None:  # noqa: ANN401
-    """An answer has its text as it was, its outcomes by both scores, and its contents by box."""
+def test_answers(document: Any, report: ReportData, hostile: str) -> None:  # noqa: ANN401
+    """An answer has its unchanged text, its outcomes by both scores, and its contents by box."""
     for run, answers in enumerate(document["answers"]):
-        for answer, view in zip(answers, material.states, strict=True):
+        for answer, view in zip(answers, report.states, strict=True):
             text, outcomes, contents, exact = answer
-            given = view.answers[run]
-            assert given
-            assert document["texts"][text] == given.text
-            assert [each == "1" for each in outcomes] == list(given.outcomes["set"].correct)
-            assert [each == "1" for each in exact] == list(given.outcomes["exact"].correct)
-            for said, numbers in zip(given.answer.contents, contents, strict=True):
-                assert (said is None) == (numbers is None)
-                if said is not None:
-                    assert {document["words"][number] for number in numbers} == said
+            expected = view.answers[run]
+            assert expected
+            assert document["texts"][text] == expected.text
+            assert [digit == "1" for digit in outcomes] == list(expected.outcomes["set"].correct)
+            assert [digit == "1" for digit in exact] == list(expected.outcomes["exact"].correct)
+            for objects, indices in zip(expected.answer.contents, contents, strict=True):
+                assert (objects is None) == (indices is None)
+                if objects is not None:
+                    assert {document["words"][index] for index in indices} == objects
     assert hostile in document["texts"]
 
 
-def test_a_run_that_was_not_asked(material: ReportData) -> None:
-    """A state that a run was not asked about has no answer of it."""
-    view = material.states[0]
-    partly = type(view)(view.task, view.state, (view.answers[0], None, None))
-    document = explorer(material.runs, [partly])
+def test_a_state_without_an_answer(report: ReportData) -> None:
+    """The answer of a run that has no such state is null."""
+    view = report.states[0]
+    partial = type(view)(view.task, view.state, (view.answers[0], None, None))
+    document = explorer(report.runs, [partial])
     assert document["answers"][1:] == [[None], [None]]  # type: ignore[index]
 
 
-def test_each_text_once(material: ReportData, document: Any) -> None:  # noqa: ANN401
-    """Words and texts are not repeated, which keeps the page small."""
+def test_no_duplicate_texts(report: ReportData, document: Any) -> None:  # noqa: ANN401
+    """Each word and text is stored once, which keeps the page small."""
     assert len(set(document["texts"])) == len(document["texts"])
     assert len(set(document["words"])) == len(document["words"])
-    texts = {a.text for view in material.states for a in view.answers if a}
+    texts = {a.text for view in report.states for a in view.answers if a}
     assert set(document["texts"]) == texts

@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""Gathering the data of a report."""
 
 import json
 from pathlib import Path
@@ -20,34 +20,38 @@ BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> list[Path]:
-    """A base that copies, its variant, and a run of a model that nobody knows."""
-    states, place = finished_runs.some_states(60), tmp_path_factory.mktemp("runs")
-    kinds = {BASE: finished_runs.copied, VARIANT: finished_runs.right, "x/y": finished_runs.mixed}
+    """Write a base that copies, its variant, and a run of an unregistered model."""
+    states, folder = finished_runs.some_states(60), tmp_path_factory.mktemp("runs")
+    answers_by_model = {
+        BASE: finished_runs.copied,
+        VARIANT: finished_runs.right,
+        "x/y": finished_runs.mixed,
+    }
     return [
-        finished_runs.write_run(place / str(number), model, states, answers)
-        for number, (model, answers) in enumerate(kinds.items())
+        finished_runs.write_run(folder / str(number), model, states, answers)
+        for number, (model, answers) in enumerate(answers_by_model.items())
     ]
 
 
 @pytest.fixture(scope="module")
-def material(folders: list[Path]) -> ReportData:
-    """The material of the three runs."""
+def report(folders: list[Path]) -> ReportData:
+    """Return the report data of the three runs."""
     return gather(folders, registry())
 
 
-def test_published_alone() -> None:
-    """Without runs there are the paper's 29 models, 21 pairs and claims, and no state."""
-    material = gather([], registry())
-    assert len(material.models) == 29
-    assert len(material.pairs) == 21
-    assert [len(audit.judged) for audit in material.audits] == [22]
-    assert (material.runs, material.states, material.compared) == ((), (), ())
-    assert all(view.published and not view.measured for view in material.models)
+def test_without_runs() -> None:
+    """Without runs there are the paper's 29 models, 21 pairs and claims, and no states."""
+    report = gather([], registry())
+    assert len(report.models) == 29
+    assert len(report.pairs) == 21
+    assert [len(audit.judged) for audit in report.audits] == [22]
+    assert (report.runs, report.states, report.comparisons) == ((), (), ())
+    assert all(view.published and not view.measured for view in report.models)
 
 
-def test_a_measured_pair(material: ReportData, folders: list[Path]) -> None:
-    """A pair whose models were measured on the same states has their paired test."""
-    view = material.pairs["code-llama2-7b"]
+def test_a_measured_pair(report: ReportData, folders: list[Path]) -> None:
+    """A pair has a paired test if its models were measured on the same states."""
+    view = report.pairs["code-llama2-7b"]
     documents = [json.loads((folder / "result.json").read_text()) for folder in folders[:2]]
     for by in SCORES:
         before, after = (read_outcomes(document, by=by) for document in documents)
@@ -56,40 +60,40 @@ def test_a_measured_pair(material: ReportData, folders: list[Path]) -> None:
     assert view.holds is True
     assert view.base.measured
     assert view.base.measured.nontrivial.tally.total == naive.queries
-    assert material.pairs["code-gemma-7b"].measured is None
+    assert report.pairs["code-gemma-7b"].measured is None
 
 
-def test_runs_are_compared_with_the_first(material: ReportData) -> None:
-    """Of three runs on the same states the second and the third are held against the first."""
-    labels = [(c.base.run.label, c.variant.run.label) for c in material.compared]
+def test_runs_are_compared_with_the_first(report: ReportData) -> None:
+    """Of three runs on the same states, the second and third are compared with the first."""
+    labels = [(c.base.run.label, c.variant.run.label) for c in report.comparisons]
     assert labels == [("Llama 2 7B", "CodeLlama 7B"), ("Llama 2 7B", "y")]
-    assert {tests.overall.lost for tests in material.compared[0].tests.values()} == {0}
+    assert {tests.overall.lost for tests in report.comparisons[0].tests.values()} == {0}
 
 
-def test_what_is_beside_published_figures_is_exact(
+def test_exact_is_comparable_with_published_figures(
     tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """A model that names every object in another order is right by set alone."""
+    """A model that lists the objects in another order is right by set but not by exact."""
     states = finished_runs.some_states(20)
     run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
-    material = gather([run], registry())
-    (view,) = (view for view in material.models if view.scores)
+    report = gather([run], registry())
+    (view,) = (view for view in report.models if view.scores)
     assert view.scores["set"].overall.tally.accuracy == 1
     assert view.measured == view.scores["exact"]
     assert view.measured.overall.tally.accuracy < 0.8
-    assert material.runs[0].summaries == view.scores
-    for state in material.states:
+    assert report.runs[0].summaries == view.scores
+    for state in report.states:
         (answer,) = state.answers
         assert answer
         assert all(answer.outcome.correct)
-        several = tuple(len(query.gold) > 1 for query in state.state.queries)
-        assert answer.outcomes["exact"].correct == tuple(not many for many in several)
+        single = tuple(len(query.gold) <= 1 for query in state.state.queries)
+        assert answer.outcomes["exact"].correct == single
 
 
 def test_an_older_result_gets_its_exact_score_from_its_predictions(
     tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """The figures are those that a result of now would have."""
+    """The counts equal those of a result of this version."""
     states = finished_runs.some_states(20)
     run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
     new = gather([run], registry()).runs[0].summaries
@@ -109,16 +113,16 @@ def test_other_data(folders: list[Path], tmp_path: Path, finished_runs: ModuleTy
         tmp_path / "o", VARIANT, finished_runs.some_states(7), finished_runs.right,
         data={"sha256": "d2", "states": 7},
     )  # fmt: skip
-    material = gather([folders[0], other], registry())
-    assert material.compared == ()
-    assert material.pairs["code-llama2-7b"].measured is None
+    report = gather([folders[0], other], registry())
+    assert report.comparisons == ()
+    assert report.pairs["code-llama2-7b"].measured is None
 
 
-def test_states_and_answers(material: ReportData, finished_runs: ModuleType) -> None:
-    """Every state is there once, with the gold contents and each run's answer and outcome."""
+def test_states_and_answers(report: ReportData, finished_runs: ModuleType) -> None:
+    """Every state occurs once, with the gold contents and each run's answer and outcome."""
     gold = {state.description: state for state in finished_runs.some_states(60)}
-    assert {view.state.description for view in material.states} == set(gold)
-    for view in material.states:
+    assert {view.state.description for view in report.states} == set(gold)
+    for view in report.states:
         state = gold[view.state.description]
         assert view.state.queries == state.queries
         copied, right, _ = view.answers
@@ -132,24 +136,24 @@ def test_states_and_answers(material: ReportData, finished_runs: ModuleType) -> 
         )
 
 
-def test_notes_say_what_is_left_out(material: ReportData, folders: list[Path]) -> None:
-    """A model outside the registry and a run without predictions are named."""
-    assert material.notes == ("y: not in the registry; in no claim, pair or table",)
+def test_notes_say_what_is_left_out(report: ReportData, folders: list[Path]) -> None:
+    """Notes name a model outside the registry and a run without predictions."""
+    assert report.notes == ("y: not in the registry; in no claim, pair or table",)
     (folders[2] / "predictions.jsonl").rename(folders[2] / "away")
     notes = gather([folders[2]], registry()).notes
     (folders[2] / "away").rename(folders[2] / "predictions.jsonl")
-    assert "y: no predictions.jsonl beside its result; not among the states" in notes
+    assert "y: no predictions.jsonl next to its result; not among the states" in notes
 
 
-def test_audit_of_the_runs(material: ReportData) -> None:
-    """Runs of the paper's models are audited beside the published results."""
-    published, measured = material.audits
+def test_audit_of_the_runs(report: ReportData) -> None:
+    """The claims are decided on the published results and on runs of the paper's models."""
+    published, measured = report.audits
     assert (published.source, len(measured.judged)) == ("the published results (Table 6)", 22)
     assert {judged.verdict.status for judged in measured.judged} >= {"not decidable"}
 
 
 def test_predictions_must_lead_to_the_result(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Predictions that were changed since are refused by name."""
+    """Predictions that do not match the result are refused; the error names the run."""
     states = finished_runs.some_states(20)
     folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
     other = finished_runs.write_run(tmp_path / "other", BASE, states, finished_runs.copied)
@@ -161,27 +165,27 @@ def test_predictions_must_lead_to_the_result(tmp_path: Path, finished_runs: Modu
 def test_an_older_result_may_have_been_scored_by_other_rules(
     tmp_path: Path, finished_runs: ModuleType
 ) -> None:
-    """Its counts stay, a note says how many answers differ; other states are refused."""
+    """Its counts are kept and a note counts the differing answers; other states are refused."""
     states = finished_runs.some_states(20)
     run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
     document = json.loads((run / "result.json").read_text())
     del document["exact"]
     (run / "result.json").write_text(json.dumps(document))
     lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
-    lines.reverse()  # into the order of the states, as run leaves them
+    lines.reverse()  # into the order of the states, as in the file that run writes
     edited = json.loads(lines[0]) | {"prediction": "Statement: Box 0"}
     (run / "predictions.jsonl").write_text(json.dumps(edited) + "\n" + "".join(lines[1:]))
-    material = gather([run], registry())
-    (note,) = material.notes
+    report = gather([run], registry())
+    (note,) = report.notes
     assert "1 of 20 answers would now be scored otherwise by set" in note
-    assert material.runs[0].summaries["set"].overall.tally.accuracy == 1
+    assert report.runs[0].summaries["set"].overall.tally.accuracy == 1
     (run / "predictions.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="does not lead to"):
         gather([run], registry())
 
 
 def test_descriptions_must_be_of_the_task(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """A prediction about something else is an error that names the file."""
+    """A prediction that is not about a state is an error that names the file."""
     states = finished_runs.some_states(3)
     folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
     with (folder / "predictions.jsonl").open("a") as file:
@@ -191,6 +195,76 @@ def test_descriptions_must_be_of_the_task(tmp_path: Path, finished_runs: ModuleT
 
 
 def test_each_group_has_its_own_generator() -> None:
-    """The generator of a test does not hang on the tests before it."""
+    """A test's generator does not depend on previous tests."""
     first, second = fresh_rng(), fresh_rng()
     assert np.array_equal(first.random(3), second.random(3))
+
+
+def test_runs_without_a_comparison_are_named(
+    folders: list[Path], tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """A run on other states is named, and so is a pair that was measured on different states."""
+    other = finished_runs.write_run(
+        tmp_path / "o", VARIANT, finished_runs.some_states(7), finished_runs.right,
+        data={"sha256": "d2", "states": 7},
+    )  # fmt: skip
+    report = gather([folders[0], folders[2], other], registry())
+    labels = [(c.base.run.label, c.variant.run.label) for c in report.comparisons]
+    assert labels == [("Llama 2 7B", "y")]
+    assert report.notes == (
+        "y: not in the registry; in no claim, pair or table",
+        "CodeLlama 7B: not compared with another run: no other run has the same states",
+        (
+            "Llama 2 7B and CodeLlama 7B: not compared as the pair code-llama2-7b: they were "
+            "measured on different states"
+        ),
+    )
+    assert gather([folders[0]], registry()).notes == ()
+
+
+def test_runs_without_operations_are_named(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """Runs on states without operations are not compared, and are named."""
+    generated = finished_runs.some_states(60)
+    states = [state for state in generated if state.description.count(".") == 1]
+    assert states
+    folders = [
+        finished_runs.write_run(tmp_path / name, f"x/{name}", states, finished_runs.right)
+        for name in ("a", "b")
+    ]
+    report = gather(folders, registry())
+    assert report.comparisons == ()
+    reason = "not compared with another run: no query of its states has one or more operations"
+    assert [note for note in report.notes if "compared" in note] == [f"{n}: {reason}" for n in "ab"]
+
+
+def test_every_registered_run_that_is_left_out_is_named(
+    folders: list[Path], tmp_path: Path, finished_runs: ModuleType
+) -> None:
+    """A run of another task and one with another prompt are named, with the reason."""
+    states = finished_runs.some_states(7)
+    task = finished_runs.write_run(
+        tmp_path / "task", VARIANT, states, finished_runs.right,
+        data={"sha256": "d2", "states": 7, "task": "move-contents"},
+    )  # fmt: skip
+    (task / "predictions.jsonl").unlink()
+    prompt = finished_runs.write_run(
+        tmp_path / "prompt", VARIANT, finished_runs.some_states(60), finished_runs.right,
+        protocol={
+            "name": "default", "engine": "outlines", "prompt_format": "completion",
+            "prompt_variant": "table2", "changed": ["prompt_variant"],
+        },
+    )  # fmt: skip
+    report = gather([folders[0], task, prompt], registry())
+    left_out = [note for note in report.notes if note.startswith("in no claim, pair or table: ")]
+    assert [
+        str(tmp_path / name) in note
+        for name, note in zip(("task", "prompt"), left_out, strict=True)
+    ]
+    assert "task move-contents" in left_out[0]
+    assert "prompt_variant table2" in left_out[1]
+    titles = [view.title for view in report.runs]
+    assert titles == [
+        "Llama 2 7B",
+        "CodeLlama 7B (task), task move-contents",
+        "CodeLlama 7B (prompt)",
+    ]

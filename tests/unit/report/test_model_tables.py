@@ -1,13 +1,13 @@
-"""Tables 1 and 4 against the paper's."""
+"""Tables 1 and 4 compared with the paper's."""
 
 from benchmark.models.registry import registry
 from benchmark.report.model_tables import family_of, table_1, table_4
 from benchmark.report.table_model import TableModel
 
 
-def _by_part(grid: TableModel) -> dict[str, dict[str, tuple[str, ...]]]:
+def _by_part(table: TableModel) -> dict[str, dict[str, tuple[str, ...]]]:
     parts: dict[str, dict[str, tuple[str, ...]]] = {}
-    for row in grid.rows:
+    for row in table.rows:
         if row.kind == "heading":
             part = parts.setdefault(row.cells[0].text, {})
         else:
@@ -17,7 +17,7 @@ def _by_part(grid: TableModel) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def test_table_1_as_printed() -> None:
-    """Rows of the paper's Table 1 in each experiment: size, training and base."""
+    """Each experiment has the rows of the paper's Table 1: size, training and base."""
     parts = _by_part(table_1())
     code, math, alignment = parts.values()
     assert list(parts) == [
@@ -38,7 +38,7 @@ def test_table_1_as_printed() -> None:
 
 
 def test_table_4_as_printed() -> None:
-    """All 29 identifiers as the paper has them; chat format for four, tried and left for seven."""
+    """All 29 identifiers are the paper's; four use the chat format and seven rejected it."""
     rows = [tuple(cell.text for cell in row.cells) for row in table_4().rows]
     assert len({row[2] for row in rows}) == 29
     marks = [row[3] for row in rows]
@@ -48,7 +48,7 @@ def test_table_4_as_printed() -> None:
 
 
 def test_families() -> None:
-    """A family is the name without the size."""
+    """A family is a model's name without the size."""
     models = registry().models
     assert family_of(models["llama2-13b-chat"]) == "Llama 2 Chat"
     assert family_of(models["deepseek-coder-7b"]) == "DeepSeek-Coder"

@@ -1,4 +1,4 @@
-"""The page as a file: whole, self-contained, and deaf to what stands in its data."""
+"""The page as a file: self-contained, and safe from hostile data."""
 
 import base64
 import hashlib
@@ -20,17 +20,17 @@ from benchmark.report.page import page, tables
 
 
 class _Elements(HTMLParser):
-    """Elements with their attributes, and the text of each script and style."""
+    """The elements with their attributes, and the text of each script and style."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
         self.open = ""
         self.inner: dict[str, list[str]] = {"script": [], "style": []}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         self.open = tag
         if tag in self.inner:
             self.inner[tag].append("")
@@ -45,8 +45,8 @@ class _Elements(HTMLParser):
             self.texts.append(data)
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of each element of that name."""
-        return [attributes for name, attributes in self.found if name == tag]
+        """Return the attributes of each element with that tag."""
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def _read(text: str) -> _Elements:
@@ -56,77 +56,78 @@ def _read(text: str) -> _Elements:
 
 
 @pytest.fixture(scope="module")
-def whole(material: ReportData) -> _Elements:
-    """The page of three runs, one of them hostile."""
-    return _read(page(material, tables(material)))
+def full_page(report: ReportData) -> _Elements:
+    """Return the page of three runs, one of them hostile."""
+    return _read(page(report, tables(report)))
 
 
 @pytest.fixture(scope="module")
-def published_page(published_material: ReportData) -> _Elements:
-    """The page without runs."""
-    return _read(page(published_material, tables(published_material)))
+def published_page(published_report: ReportData) -> _Elements:
+    """Return the page without runs."""
+    return _read(page(published_report, tables(published_report)))
 
 
-def test_only_our_own_script_may_run(whole: _Elements) -> None:
-    """There is our data and our script, and the policy allows that script alone by its digest."""
-    data, script = whole.of("script")
+def test_only_the_own_script_can_run(full_page: _Elements) -> None:
+    """The page has one data element and one script, the only one that the policy allows."""
+    data, script = full_page.of("script")
     assert (data.get("type"), script) == ("application/json", {})
-    policy = next(str(m["content"]) for m in whole.of("meta") if "http-equiv" in m)
-    own = hashlib.sha256(whole.inner["script"][1].encode()).digest()
-    assert f"script-src 'sha256-{base64.b64encode(own).decode()}'" in policy
-    style = hashlib.sha256(whole.inner["style"][0].encode()).digest()
+    policy = next(str(m["content"]) for m in full_page.of("meta") if "http-equiv" in m)
+    script_hash = hashlib.sha256(full_page.inner["script"][1].encode()).digest()
+    assert f"script-src 'sha256-{base64.b64encode(script_hash).decode()}'" in policy
+    style = hashlib.sha256(full_page.inner["style"][0].encode()).digest()
     assert f"style-src 'sha256-{base64.b64encode(style).decode()}'" in policy
     assert "default-src 'none'" in policy
-    assert not [a for _, a in whole.found for name in a if name.startswith("on") or name == "style"]
+    names = [name for _, attributes in full_page.elements for name in attributes]
+    assert not [name for name in names if name.startswith("on") or name == "style"]
 
 
-def test_nothing_is_fetched(whole: _Elements) -> None:
-    """No element refers to anything outside of the page."""
-    for _, attributes in whole.found:
+def test_nothing_is_fetched(full_page: _Elements) -> None:
+    """No element refers to anything outside the page."""
+    for _, attributes in full_page.elements:
         for name in ("src", "href", "srcset", "data", "action"):
             value = attributes.get(name)
             assert value is None or value.startswith(("#", "data:,"))
-    assert not re.search(r"@import|url\(", whole.inner["style"][0])
+    assert not re.search(r"@import|url\(", full_page.inner["style"][0])
 
 
-def test_hostile_names_are_text(whole: _Elements) -> None:
-    """A model's name with markup and marks of direction stands there spelled out, as text."""
-    text = " ".join(whole.texts)
+def test_hostile_names_are_text(full_page: _Elements) -> None:
+    """A model's name with markup and direction characters is shown as escaped text."""
+    text = " ".join(full_page.texts)
     assert "</title><script>alert(2)</script>⟨U+202E⟩" in text
-    assert not whole.of("img")
+    assert not full_page.of("img")
     assert "\u202e" not in text
 
 
-def test_links_lead_somewhere(whole: _Elements, published_page: _Elements) -> None:
-    """Every link within the page has its target, and no identifier stands twice."""
-    for elements in (whole, published_page):
-        names = [a["id"] for _, a in elements.found if "id" in a]
+def test_links_have_targets(full_page: _Elements, published_page: _Elements) -> None:
+    """Every link within the page has a target, and identifiers are unique."""
+    for elements in (full_page, published_page):
+        names = [a["id"] for _, a in elements.elements if "id" in a]
         assert len(set(names)) == len(names)
         assert {str(a["href"])[1:] for a in elements.of("a")} <= set(names)
 
 
-def test_every_claim_and_pair(published_page: _Elements, published_material: ReportData) -> None:
-    """Each claim with its verdict and each pair with its panel is there."""
+def test_every_claim_and_pair(published_page: _Elements, published_report: ReportData) -> None:
+    """The page has each claim with its verdict and each pair with its chart."""
     names = {a.get("id") for a in published_page.of("article")}
     assert {f"claim-{name}" for name in claims()} <= names
-    assert {f"pair-{name}" for name in published_material.pairs} <= names
+    assert {f"pair-{name}" for name in published_report.pairs} <= names
     panels = [a for a in published_page.of("svg") if a.get("class") == "panel"]
-    assert len(panels) == len(published_material.pairs)
+    assert len(panels) == len(published_report.pairs)
     statuses = [a["data-status"] for a in published_page.of("article") if "data-status" in a]
     assert statuses.count("supported") == 19
 
 
-def test_a_verdict_by_set_that_differs_is_shown(published_material: ReportData) -> None:
-    """A claim that set decides otherwise has that verdict and its figures; others have one."""
-    (published,) = published_material.audits
-    claim, other = (each for each in published.judged if each.claim.id in {"C1", "C2"})
+def test_a_different_verdict_by_set_is_shown(published_report: ReportData) -> None:
+    """A claim that set decides differently has both verdicts with figures; others have one."""
+    (published,) = published_report.audits
+    claim, other = (judged for judged in published.judged if judged.claim.id in {"C1", "C2"})
     judged = (
         replace(claim, other=other.verdict),
         replace(other, score="set"),
         *published.judged[2:],
     )
-    material = replace(published_material, audits=(replace(published, judged=judged),))
-    text = " ".join(" ".join(_read(page(material, tables(material))).texts).split())
+    report = replace(published_report, audits=(replace(published, judged=judged),))
+    text = " ".join(" ".join(_read(page(report, tables(report))).texts).split())
     first, second, third = (
         text[text.index(f" C{n} ") : text.index(f" C{n + 1} ")] for n in (1, 2, 3)
     )
@@ -134,29 +135,44 @@ def test_a_verdict_by_set_that_differs_is_shown(published_material: ReportData) 
     assert shown in " ".join(first.split())
     assert "by set" in second
     assert "by set" not in third
-    assert "1 decided otherwise by set" in text
-    before = " ".join(_read(page(published_material, tables(published_material))).texts)
-    assert "decided otherwise by set" not in before
+    assert "1 decided differently by set" in text
+    before = " ".join(_read(page(published_report, tables(published_report))).texts)
+    assert "decided differently by set" not in before
 
 
 def test_without_runs_there_is_no_explorer(published_page: _Elements) -> None:
-    """The published results have no states: neither explorer nor data are there."""
-    names = {a.get("id") for _, a in published_page.found}
+    """A page of published results has neither the explorer nor its data."""
+    names = {a.get("id") for _, a in published_page.elements}
     assert not names & {"explorer", "runs", "compare", "data"}
 
 
-def test_data_is_whole(whole: _Elements, material: ReportData, hostile: str) -> None:
-    """What is embedded reads as JSON, hostile texts in it as they were."""
-    document = json.loads(whole.inner["script"][0])
-    assert len(document["states"]) == len(material.states)
+def test_embedded_data(full_page: _Elements, report: ReportData, hostile: str) -> None:
+    """The embedded data is valid JSON, with hostile texts unchanged."""
+    document = json.loads(full_page.inner["script"][0])
+    assert len(document["states"]) == len(report.states)
     assert hostile in document["texts"]
 
 
-def test_a_result_with_an_odd_environment(tmp_path: Path, finished_runs: ModuleType) -> None:
-    """Whatever an environment is, the page shows it as text and does not break on it."""
+def test_a_result_with_an_unexpected_environment(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """An environment of any type is shown as text."""
     run = finished_runs.write_run(
         tmp_path / "run", "x/y", finished_runs.some_states(2), finished_runs.right,
         environment=["<b>", {"hardware": None}], prompts=None,
     )  # fmt: skip
-    material = gather([run], registry())
-    assert "&lt;b&gt;, {&#39;hardware&#39;: None}" in page(material, tables(material))
+    report = gather([run], registry())
+    assert "&lt;b&gt;, {&#39;hardware&#39;: None}" in page(report, tables(report))
+
+
+def test_the_task_of_a_run_is_shown(tmp_path: Path, finished_runs: ModuleType) -> None:
+    """The page names the task of a run if it is not the default one."""
+    states = finished_runs.some_states(2)
+    for name, task in (("default", "boxes"), ("other", "move-contents")):
+        run = finished_runs.write_run(
+            tmp_path / name, f"x/{name}", states, finished_runs.right,
+            data={"sha256": name, "states": 2, "task": task},
+        )  # fmt: skip
+        (run / "predictions.jsonl").unlink()
+    report = gather([tmp_path], registry())
+    text = page(report, tables(report))
+    assert text.count("other, task move-contents") >= 3  # tile, table of runs, settings
+    assert "task boxes" not in text

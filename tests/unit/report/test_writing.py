@@ -1,4 +1,4 @@
-"""A report on disk."""
+"""Writing a report."""
 
 from pathlib import Path
 
@@ -6,13 +6,15 @@ from benchmark.report.data import ReportData
 from benchmark.report.writing import write_report
 
 
-def test_everything_is_written(published_material: ReportData, tmp_path: Path) -> None:
-    """The page, three figures in three forms, four tables in four."""
-    written = write_report(published_material, tmp_path / "out")
+def test_everything_is_written(published_report: ReportData, tmp_path: Path) -> None:
+    """A report has the page, three figures in three formats, and four tables in four."""
+    written = write_report(published_report, tmp_path / "out")
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in written)
-    figures = [f"figures/figure-{n}.{form}" for n in (1, 2, 3) for form in ("pdf", "png", "svg")]
-    forms = ("csv", "html", "md", "tex")
-    tables = [f"tables/table-{n}.{form}" for n in (1, 3, 4, 6) for form in forms]
+    figures = [
+        f"figures/figure-{n}.{extension}" for n in (1, 2, 3) for extension in ("pdf", "png", "svg")
+    ]
+    formats = ("csv", "html", "md", "tex")
+    tables = [f"tables/table-{n}.{extension}" for n in (1, 3, 4, 6) for extension in formats]
     assert names == sorted([*figures, *tables, "index.html"])
     heads = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
     for path in written:

@@ -196,7 +196,7 @@ def test_removed_with_its_columns(hand: ModuleType, location: Callable[[str], Pa
 def test_what_other_hardware_may_differ_in(hand: ModuleType) -> None:
     """Log-probabilities and few outcomes on other hardware; no token anywhere."""
     old = hand.fake_record()
-    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(moved=0.2))
+    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(shift=0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
     assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
