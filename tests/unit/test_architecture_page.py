@@ -13,7 +13,9 @@ TEXT = PAGE.read_text(encoding="utf-8")
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
     "importlinter"
 ]["contracts"]
-LAYERS: list[str] = next(each["layers"] for each in CONTRACTS if each["type"] == "layers")
+LAYERS: list[str] = next(
+    contract["layers"] for contract in CONTRACTS if contract["type"] == "layers"
+)
 """From the top to the bottom; rooms that share a layer are separated by a bar."""
 
 
@@ -73,7 +75,7 @@ def test_rules_are_the_contracts() -> None:
     """Each contract is explained under its own name, in the order of pyproject.toml."""
     table = TEXT.partition("| contract | why |\n|---|---|\n")[2].partition("\n\n")[0]
     assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()] == [
-        each["name"] for each in CONTRACTS
+        contract["name"] for contract in CONTRACTS
     ]
 
 
