@@ -35,7 +35,7 @@ def canary_markdown(found: Canary) -> str:
         "The nightly canary found that these upgrades move what is measured, that tests fail "
         "with them, or that something does not run.\n\n"
         f"```\n{lines}\n```\n\n"
-        "`compare` and `bisect` (README, *Who did it?*) tell more. This issue is updated "
+        "`compare` and `bisect` (README, *Finding the cause*) tell more. This issue is updated "
         "every night until nothing moves.\n"
     )
 

@@ -1,14 +1,18 @@
 """Adding an engine takes a module and a row of the table."""
 
 import json
+import os
 import shutil
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 
 import pytest
 
-from benchmark.decoding.engines import ENGINES, EngineRow
+from benchmark.decoding.engines import ENGINES, EngineRow, row_from_json
 from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.records import Tally
@@ -22,17 +26,29 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
-def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Add two engines, whose module this process and its children can import."""
-    folder = str(ROOT / "tests" / "fakes")
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", folder)
-    naive = EngineRow("naive", "one token a pass", "naive_engine:create")
-    recital = EngineRow(
-        "recital", "the right answer", "naive_engine:create_recital", loads_weights=False
-    )
+def rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fakes: Callable[[str], ModuleType]
+) -> None:
+    """Add two engines: that of docs/extending.md, and one that loads no weights.
+
+    This process and its children can import their modules.
+    """
+    page = fakes("worked_examples").examples()
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    engine = page.files["benchmark/decoding/naive_engine.py"]
+    (modules / "naive_engine.py").write_text(engine, encoding="utf-8")
+    ((name, fields),) = tomllib.loads(page.appended["benchmark/decoding/engines.toml"]).items()
+    naive = row_from_json({"name": name, **fields, "factory": "naive_engine:create"})
+    recital = EngineRow("recital", "the right answer", "recital_engine:create", loads_weights=False)
     for row in (naive, recital):
         monkeypatch.setitem(ENGINES, row.name, row)
+    folders = [str(modules), str(ROOT / "tests" / "fakes")]
+    for folder in folders:
+        monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    # Each test writes its own file of that name.
+    monkeypatch.delitem(sys.modules, "naive_engine", raising=False)
 
 
 def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:

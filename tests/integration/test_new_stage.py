@@ -1,11 +1,14 @@
 """A stage that the project does not have: one row adds it, and no other line is edited."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from benchmark.fingerprints import stages
 from benchmark.fingerprints.compare import Severity, compare
 from benchmark.fingerprints.digests import digest
 from benchmark.fingerprints.record import Fingerprint
@@ -15,24 +18,34 @@ from benchmark.fingerprints.stages import PROMPT_IDS, STAGES
 from benchmark.fingerprints.storage import read_fingerprint, readable, write_fingerprint
 from benchmark.fingerprints.terminal import headline, summary_lines
 from benchmark.prompts import rendering
-from benchmark.records import TokenIds
 from benchmark.runs import environment
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
-NAME = "prompt length"
+NAME = "prompt_length"
 COUNTER = "filelock"
 """A library that is installed and that no other stage is reached by."""
 
+Row = Callable[..., StageRow]
 
-def _row(count: Callable[[TokenIds], int]) -> Stage[Sequence[int]]:
-    return Stage[Sequence[int]](
-        name=NAME,
-        what="the number of its tokens",
-        make=lambda run: [count(ids) for ids in run.value(PROMPT_IDS)],
-        digests=lambda lengths: (digest([length]) for length in lengths),
-        reached_by={"library": {COUNTER: 3}},
-    )
+
+@pytest.fixture(scope="module")
+def row(fakes: Callable[[str], ModuleType]) -> Row:
+    """``row(extra=0)``: the stage of docs/extending.md, which counts that many tokens more."""
+    edits = fakes("worked_examples").examples().edits
+    code = next(edit.new for edit in edits if NAME in edit.new)
+    scope = dict(vars(stages))
+    exec(code[: code.index("CONSTRAINT = ")], scope)  # noqa: S102
+    stage: Stage[Sequence[int]] = scope["PROMPT_LENGTH"]
+
+    def changed(extra: int = 0) -> Stage[Sequence[int]]:
+        return replace(
+            stage,
+            make=lambda run: [length + extra for length in stage.make(run)],
+            reached_by={"library": {COUNTER: 3}},
+        )
+
+    return changed
 
 
 def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
@@ -64,14 +77,14 @@ def plain() -> Fingerprint:
 
 
 @pytest.fixture
-def with_stage(monkeypatch: pytest.MonkeyPatch) -> Fingerprint:
+def with_stage(monkeypatch: pytest.MonkeyPatch, row: Row) -> Fingerprint:
     """A record with the stage, which is in the table from now on."""
-    _add(monkeypatch, _row(len), PROMPT_IDS.name)
+    _add(monkeypatch, row(), PROMPT_IDS.name)
     return _record()
 
 
 def test_a_change_of_the_new_stage_is_named_shown_and_explained(
-    with_stage: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    with_stage: Fingerprint, row: Row, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The record is written and read with it, and a change of what it measures is found there."""
     write_fingerprint(with_stage, tmp_path / "old.json")
@@ -81,7 +94,7 @@ def test_a_change_of_the_new_stage_is_named_shown_and_explained(
     assert list(named)[1:5] == ["prompt", "prompt_ids", NAME, "constraint"]
     assert old.stages == with_stage.stages
     assert compare(old, with_stage).severity is Severity.SAME
-    monkeypatch.setitem(STAGES, NAME, _row(lambda ids: len(ids) + 1))
+    monkeypatch.setitem(STAGES, NAME, row(1))
     monkeypatch.setattr(
         environment, "version", lambda name: "99" if name == COUNTER else version(name)
     )
@@ -120,7 +133,7 @@ def test_an_older_record_is_compared_without_the_new_stage(
 
 
 def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, row: Row
 ) -> None:
     """A new stage says that it was not reached, and so do those behind it."""
 
@@ -128,7 +141,7 @@ def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
         raise ValueError("no such token")
 
     monkeypatch.setattr(rendering, "prompt", broken)
-    _add(monkeypatch, _row(len), PROMPT_IDS.name)
-    stages = _record().stages
-    assert (stages["prompt_ids"].failed or "").startswith("ValueError: no such token")
-    assert stages[NAME].failed == stages["generated_ids"].failed == "not reached: prompt_ids failed"
+    _add(monkeypatch, row(), PROMPT_IDS.name)
+    made = _record().stages
+    assert (made["prompt_ids"].failed or "").startswith("ValueError: no such token")
+    assert made[NAME].failed == made["generated_ids"].failed == "not reached: prompt_ids failed"

@@ -1,0 +1,137 @@
+"""The worked examples of docs/extending.md, carried out in a copy of the project."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmark.fingerprints.storage import read_fingerprint
+
+ROOT = Path(__file__).parents[2]
+COPY_A = ROOT / "fixtures" / "models" / "copy-a"
+
+# Runs commands in one process, since each would spend seconds on importing torch. Those of pytest
+# need their own: it warns of modules that were imported before it starts.
+PROGRAM = """
+import contextlib, io, json, runpy, sys
+ended = []
+for words in json.loads(sys.argv[1]):
+    text, code = io.StringIO(), 0
+    module = words[0] == "-m"
+    sys.argv = words[module:]
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            (runpy.run_module if module else runpy.run_path)(sys.argv[0], run_name="__main__")
+        except SystemExit as exit:
+            code = exit.code or 0
+    ended.append([code, text.getvalue()])
+print(json.dumps(ended))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, fakes: Callable[[str], ModuleType]) -> Path:
+    """A copy of the project with all files and edits of the page."""
+    root = tmp_path_factory.mktemp("project")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "benchmark", root / "benchmark", ignore=ignored)
+    for name in ("conftest.py", "fixtures", "pyproject.toml", "snapshots", "tests"):
+        (root / name).symlink_to(ROOT / name)
+    fakes("worked_examples").examples().apply(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def printed(project: Path, fakes: Callable[[str], ModuleType]) -> Mapping[str, str]:
+    """What each command of the page prints, by its first words; all of them must succeed."""
+    lines = fakes("worked_examples").examples().commands
+    words = {line: shlex.split(line.removeprefix("python ")) for line in lines}
+    suites = [line for line in lines if words[line][:2] == ["-m", "pytest"]]
+    others = [line for line in lines if line not in suites]
+    code, text = _python(project, "-c", PROGRAM, json.dumps([words[line] for line in others]))
+    assert code == 0, text
+    ended = dict(zip(others, json.loads(text), strict=True))
+    ended |= {line: _python(project, *words[line]) for line in suites}
+    assert not {line: text for line, (code, text) in ended.items() if code}
+    return {line: text for line, (_, text) in ended.items()}
+
+
+def _python(project: Path, *arguments: str) -> tuple[int, str]:
+    """Run Python in the project; return its exit status and what it prints."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(  # noqa: S603
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout or done.stderr
+
+
+def _of(printed: Mapping[str, str], word: str) -> str:
+    """Return what the only command with this word prints."""
+    (text,) = [text for line, text in printed.items() if word in line.split()]
+    return text
+
+
+def test_model_pair(printed: Mapping[str, str]) -> None:
+    """Both are measured and the pair's hypothesis is decided."""
+    assert "hypothesis at numops >= 1, gain: holds" in _of(printed, "pair")
+
+
+def test_engine(project: Path, printed: Mapping[str, str]) -> None:
+    """``run`` decodes with it, and says so in the result."""
+    assert "runs/naive/result.json" in _of(printed, "naive")
+    result = json.loads((project / "runs" / "naive" / "result.json").read_text(encoding="utf-8"))
+    assert result["protocol"]["engine"] == "naive"
+    assert result["overall"]["total"] == 14
+
+
+def test_task(project: Path, printed: Mapping[str, str]) -> None:
+    """All tests of tasks pass on its row, and a model is asked in its words."""
+    assert " passed" in _of(printed, "pytest")
+    result = json.loads((project / "runs" / "inside" / "result.json").read_text(encoding="utf-8"))
+    assert result["data"]["task"] == "put-inside"
+    assert "on the task put-inside" in " ".join(_of(printed, "--task").split())
+
+
+def test_stage(project: Path, printed: Mapping[str, str]) -> None:
+    """It is recorded between its neighbours, with one digest per state."""
+    assert "same" in _of(printed, "compare")
+    stages = read_fingerprint(project / "length.json").stages
+    order = list(stages)
+    assert order[order.index("prompt_ids") + 1] == "prompt_length"
+    assert len(stages["prompt_length"].digests) == 2
+
+
+def test_tool(printed: Mapping[str, str]) -> None:
+    """The script prints one line per state with right or wrong for each of its queries."""
+    lines = _of(printed, "answers.py").splitlines()
+    assert sorted(line.split()[0] for line in lines) == ["0", "1"]
+    assert all(line.count("True") + line.count("False") == 7 for line in lines)
+
+
+def test_every_block_is_used(fakes: Callable[[str], ModuleType]) -> None:
+    """A block without a file, or without a language, is refused rather than left untested."""
+    examples = fakes("worked_examples").examples
+    for page in ("```python\nx\n```\n", "```\nx\n```\n", "`a.py`:\n\n```python\nx\n```\n"):
+        with pytest.raises(ValueError, match=r"a block|a python block"):
+            examples(page)
+    edit = examples("`a.py`:\n\n```diff\n x\n-y\n+z\n```\n")
+    assert [(e.path, e.old, e.new) for e in edit.edits] == [("a.py", "x\ny\n", "x\nz\n")]
+
+
+def test_edit_that_no_longer_fits(fakes: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """Lines that are not in the file, or twice, and a new file that exists are errors."""
+    examples = fakes("worked_examples").examples
+    (tmp_path / "a.py").write_text("x\nx\n")
+    for line in "xy":
+        with pytest.raises(ValueError, match="not exactly once"):
+            examples(f"`a.py`:\n\n```diff\n-{line}\n+z\n```\n").apply(tmp_path)
+    with pytest.raises(FileExistsError):
+        examples("`a.py`, a new file:\n\n```python\nx\n```\n").apply(tmp_path)
