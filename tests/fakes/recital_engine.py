@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from benchmark.decoding.engines import EngineInputs
-from benchmark.models.tokenizer import spell_out
+from benchmark.models.tokenizer import detokenize
 from benchmark.records import Completion, TokenIds
 
 
@@ -25,7 +25,7 @@ class Recital:
         expected = {i: self._inputs.expected[p] for i, p in enumerate(prompts) if i not in done}
         token_bytes = self._inputs.tokenizer.token_bytes
         yield [
-            (i, Completion(ids, spell_out(token_bytes, ids), finished=True))
+            (i, Completion(ids, detokenize(token_bytes, ids), finished=True))
             for i, ids in expected.items()
         ]
 
