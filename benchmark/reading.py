@@ -300,11 +300,11 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return the object of these pairs.
 
     Raises:
-        ValueError: if a name occurs twice: one of its values would be ignored silently.
+        ValueError: if a field occurs twice: one of its values would be ignored silently.
     """
     names = dict(pairs)
     if len(names) < len(pairs):
-        raise ValueError("a name occurs twice in an object")
+        raise ValueError("a field occurs twice")
     return names
 
 

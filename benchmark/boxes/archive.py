@@ -14,6 +14,7 @@ import pyzipper
 from benchmark.boxes.dataset import read_states
 from benchmark.boxes.language import STANDARD, Language
 from benchmark.errors import DataError
+from benchmark.reading import open_regular, read_member
 from benchmark.records import State
 
 MEMBER = "few_shot_boxes_nso_exp2_max3/test-subsample-states-t5.jsonl"
@@ -42,13 +43,13 @@ def read_archive(
 
 def _read(path: Path, password: str | None, member: str) -> str:
     try:
-        with pyzipper.AESZipFile(path) as archive:
+        with open_regular(path) as file, pyzipper.AESZipFile(file) as archive:
             name = _name(archive, path, member)
             key = password.encode("utf-8") if password is not None else None
-            content: bytes = archive.read(name, pwd=key)
-            return content.decode("utf-8")
+            with archive.open(name, pwd=key) as member_file:
+                return read_member(member_file, f"{path}/{member}").decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: cannot read the data: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except NotImplementedError as error:  # a RuntimeError too, so it comes first
         raise DataError(f"{path}: unsupported compression or encryption: {error}") from error
     except RuntimeError as error:  # how zipfile reports a password that is missing or wrong

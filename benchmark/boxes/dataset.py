@@ -16,7 +16,8 @@ from benchmark.boxes.language import STANDARD, Language, items
 from benchmark.boxes.states import parse_state, states
 from benchmark.boxes.subsample import subsample
 from benchmark.boxes.world import BOXES
-from benchmark.errors import DataError, LanguageError, RuleError, reason
+from benchmark.errors import DataError, LanguageError, RuleError
+from benchmark.reading import json_object, read_lines
 from benchmark.records import Contents, State
 
 MASK = "<extra_id_0>"
@@ -74,7 +75,11 @@ def read_states(
             the source and the line.
     """
     numbered = ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
-    parsed = (DatasetRow(where, _object(line, where)) for where, line in numbered if line.strip())
+    parsed = (
+        DatasetRow(where, json_object(line, where, unique=True))
+        for where, line in numbered
+        if line.strip()
+    )
     while group := list(islice(parsed, BOXES)):
         if len(group) < BOXES:
             raise DataError(
@@ -90,11 +95,7 @@ def read_file(path: Path, language: Language = STANDARD) -> Iterator[State]:
     Raises:
         DataError: as :func:`read_states`, or when the file cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            yield from read_states(lines, str(path), language)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the data: {reason(error)}") from error
+    yield from read_states(read_lines(path), str(path), language)
 
 
 class DatasetRow(NamedTuple):
@@ -102,24 +103,6 @@ class DatasetRow(NamedTuple):
 
     where: str
     fields: dict[str, object]
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return the fields as a dictionary; a repeated field is an error, not silently dropped."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field occurs twice")
-    return fields
-
-
-def _object(line: str, where: str) -> dict[str, object]:
-    try:
-        row = json.loads(line, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: not a JSON object but {line.strip()[:40]!r}")
-    return row
 
 
 def _state(group: list[DatasetRow], language: Language) -> State:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmark.boxes.language import RESERVED
 from benchmark.boxes.world import BOXES, CAPACITY
-from benchmark.errors import DataError, reason
+from benchmark.errors import DataError
+from benchmark.reading import read_text
 from benchmark.records import Contents
 
 COLUMN = "object_name"
@@ -27,10 +28,7 @@ def read_vocabulary(path: Path) -> Contents:
     Raises:
         DataError: if the file cannot be read, or naming the line of an invalid name.
     """
-    try:
-        return _parse(path.read_text(encoding="utf-8-sig"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the vocabulary: {reason(error)}") from error
+    return _parse(read_text(path), str(path))
 
 
 def _parse(text: str, source: str) -> Contents:

@@ -1,13 +1,13 @@
 """The recipe of the control models: the frozen types of a TOML file."""
 
-import tomllib
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from benchmark.errors import SettingError, reason
+from benchmark.errors import SettingError
+from benchmark.reading import read_toml
 
 
 class _RecipeModel(BaseModel):
@@ -89,13 +89,14 @@ def read_recipe(path: Path | None = None) -> Recipe:
     """Return the recipe in a file, by default the package's own.
 
     Raises:
+        DataError: if the file cannot be read.
         SettingError: naming the field that is missing, unknown or of the wrong type.
     """
-    source = path or files("benchmark.controls").joinpath("recipe.toml")
+    with as_file(files("benchmark.controls").joinpath("recipe.toml")) as own:
+        source = path or own
+        data = read_toml(source)
     try:
-        return Recipe.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"{source}: cannot read the recipe: {reason(error)}") from error
+        return Recipe.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         parts = (str(source), ".".join(map(str, first["loc"])), first["msg"])

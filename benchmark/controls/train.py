@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from benchmark.controls.recipe import Recipe
-from benchmark.errors import ResumeError, SettingError
+from benchmark.errors import DataError, ResumeError, SettingError
 from benchmark.models.location import locate
+from benchmark.reading import read_json
 from benchmark.writing import write_text
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ class ControlTrainer:
     def _check(self, folder: Path, name: str) -> None:
         path = folder / _IDENTITY
         try:
-            identity = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            identity = read_json(path)
+        except DataError as error:
             raise ResumeError(
                 f"{path}: cannot be read, so the contents of this folder are unknown; "
                 "choose another --out, or remove the folder"

@@ -5,10 +5,12 @@ transformers 5 ignores ``add_bos_token`` if the model has a ``tokenizer.json``, 
 no evidence.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
+
+from benchmark.errors import DataError
+from benchmark.reading import read_json
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
 """Families whose classes add a BOS by default in every release (``LlamaTokenizer``, ...)."""
@@ -91,7 +93,6 @@ def _of_gguf(path: Path) -> BosRule:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except DataError:
         return {}  # an unreadable file is refused when the tokenizer is loaded
-    return content if isinstance(content, dict) else {}

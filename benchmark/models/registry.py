@@ -1,13 +1,12 @@
 """Read the registry of models and pairs: the paper's, newer ones, and a user's own."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from benchmark.errors import DataError, reason
+from benchmark.errors import DataError
 from benchmark.models.published import published_rows
 from benchmark.models.registry_types import (
     Pair,
@@ -17,6 +16,7 @@ from benchmark.models.registry_types import (
     sorted_names,
 )
 from benchmark.models.validation import Entry, validate
+from benchmark.reading import parse_toml, read_text
 
 
 @cache
@@ -45,19 +45,12 @@ def read_registry(path: Path) -> Registry:
     Raises:
         DataError: naming the file, and the invalid model or pair.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the registry: {reason(error)}") from error
-    return _parse(text, str(path), registry(), path.parent)
+    return _parse(read_text(path), str(path), registry(), path.parent)
 
 
 def _parse(text: str, source: str, base: Registry, folder: Path | None = None) -> Registry:
     """Return the base registry extended by the models and pairs of the text."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{source}: not TOML: {error}") from error
+    data: dict[str, Any] = parse_toml(text, source)
     _check_sections(data, source)
     models, pairs = ({}, {}) if data.get("alone") else (dict(base.models), dict(base.pairs))
     for key, fields in data.get("models", {}).items():

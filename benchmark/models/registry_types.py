@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from benchmark.errors import SettingError
 from benchmark.models.validation import Entry
@@ -19,7 +19,24 @@ Training = Literal["code", "math", "alignment", "control"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 """A key or identifier that is safe in names of files and test cases."""
 
-Text = Annotated[str, Field(min_length=1)]
+_FORMULA = ("=", "+", "-", "@")
+
+
+def _plain(text: str) -> str:
+    """Return a text that does nothing in a terminal or a spreadsheet.
+
+    Raises:
+        ValueError: if it holds a control character, or begins like a formula.
+    """
+    if not text.isprintable():
+        raise ValueError(f"{text!r} holds a character that is not printable")
+    if text.startswith(_FORMULA):
+        raise ValueError(f"{text!r} begins with {text[0]}, as a formula of a spreadsheet does")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
+"""A text in one line that is shown in terminals, tables, pages and spreadsheets."""
 
 Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
 """A commit of a repository of the hub, to which the model is pinned; empty if it is not pinned."""

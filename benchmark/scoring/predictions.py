@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmark.errors import DataError, reason
+from benchmark.errors import DataError
+from benchmark.reading import json_object, read_lines
 from benchmark.records import State
 
 
@@ -20,13 +21,9 @@ def read_predictions(path: Path) -> dict[str, str]:
         DataError: naming the line that is malformed or repeats a description with another text.
     """
     predictions: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    _add(predictions, line, f"{path}:{number}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the predictions: {reason(error)}") from error
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            _add(predictions, line, f"{path}:{number}")
     return predictions
 
 
@@ -56,12 +53,7 @@ def match(
 
 
 def _add(predictions: dict[str, str], line: str, where: str) -> None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: not a JSON object")
+    row = json_object(line, where, unique=True)
     description, text = row.get("input"), row.get("prediction")
     if not isinstance(description, str) or not isinstance(text, str):
         raise DataError(f"{where}: needs the fields 'input' and 'prediction', both text")

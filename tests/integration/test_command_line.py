@@ -242,7 +242,7 @@ def test_binary_data_is_refused(tmp_path: Path, refused: Callable[..., str]) -> 
     """The error names a file that is not text."""
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    assert "cannot read the data" in refused("baseline", "--data", path)
+    assert "cannot be read" in refused("baseline", "--data", path)
 
 
 def _archive(path: Path, data: Path) -> Path:

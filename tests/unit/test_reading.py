@@ -59,7 +59,7 @@ def test_deep_toml_is_refused(text: str) -> None:
     [
         ("1" * 5000, "not JSON: Exceeds the limit"),
         ("{", "not JSON: Expecting property name"),
-        ('{"a": 1, "a": 2}', "not JSON: a name occurs twice"),
+        ('{"a": 1, "a": 2}', "not JSON: a field occurs twice"),
         ("[1]", "not a JSON object but"),
     ],
 )

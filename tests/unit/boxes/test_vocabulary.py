@@ -104,14 +104,14 @@ def test_too_few_objects_are_refused(file: Path) -> None:
 
 def test_missing_file_is_a_data_error(tmp_path: Path) -> None:
     """A file that is not there is named."""
-    with pytest.raises(DataError, match=r"none\.csv: cannot read the vocabulary"):
+    with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
         read_vocabulary(tmp_path / "none.csv")
 
 
 def test_file_that_is_not_utf8_is_a_data_error(file: Path) -> None:
     """A file in another encoding is named."""
     file.write_bytes(b"object_name\ncaf\xe9\n")
-    with pytest.raises(DataError, match=r"cannot read the vocabulary"):
+    with pytest.raises(DataError, match=r"cannot be read"):
         read_vocabulary(file)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.controls.recipe import Recipe, read_recipe
-from benchmark.errors import SettingError
+from benchmark.errors import BenchmarkError, DataError, SettingError
 
 
 def test_the_package_s_recipe() -> None:
@@ -21,14 +21,14 @@ def test_the_package_s_recipe() -> None:
     [
         ("data_seed = 'x'", "data_seed: Input should be a valid integer"),
         ("data_seed = 0", "vocabulary_size: Field required"),
-        ("data_seed = ", "cannot read the recipe"),
+        ("data_seed = ", "not TOML"),
     ],
 )
 def test_an_invalid_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """The error names the file and the field."""
     path = tmp_path / "recipe.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(SettingError, match=f"recipe.toml: {message}"):
+    with pytest.raises(BenchmarkError, match=f"recipe.toml: {message}"):
         read_recipe(path)
 
 
@@ -53,7 +53,7 @@ def test_an_inconsistent_recipe_is_refused(
 
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     """The error names a missing file."""
-    with pytest.raises(SettingError, match=r"none.toml: cannot read the recipe"):
+    with pytest.raises(DataError, match=r"none.toml: cannot be read"):
         read_recipe(tmp_path / "none.toml")
 
 

@@ -297,7 +297,7 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A registry that cannot be read is an error with its path."""
-    with pytest.raises(DataError, match=r"none\.toml: cannot read the registry"):
+    with pytest.raises(DataError, match=r"none\.toml: cannot be read"):
         read_registry(tmp_path / "none.toml")
 
 
@@ -406,3 +406,27 @@ def test_a_pair_is_found_by_an_alternative_of_the_same_row() -> None:
         update={"models": {**registry().models, "gemma-7b-instruct": model}}
     )
     assert models_registry.find_pair("gemma-7b", "me/other") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("=cmd|' /C calc'!A1", "begins with ="),
+        ("+1", r"begins with \+"),
+        ("@SUM(A1)", "begins with @"),
+        ("-2", "begins with -"),
+        ("a\\u001b[2Jb", "not printable"),
+        ("a\\nb", "not printable"),
+        ("a\\u202eb", "not printable"),
+    ],
+)
+@pytest.mark.parametrize("field", ["name", "huggingface_id", "size"])
+def test_a_text_that_acts_is_refused(tmp_path: Path, field: str, name: str, words: str) -> None:
+    """It would act in a terminal or a spreadsheet; the place is named."""
+    fields = {"huggingface_id": "a/b", "name": "B", "size": "1B", field: name}
+    text = "".join(f'{key} = "{value}"\n' for key, value in fields.items())
+    rest = 'architecture = "llama"\nadded = []\nformat = "completion"\npaper = false\n'
+    path = tmp_path / "registry.toml"
+    path.write_text(f"[models.mine]\n{text}{rest}", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"registry\.toml: model 'mine': {field}: .*{words}"):
+        read_registry(path)

@@ -186,7 +186,7 @@ def test_what_changed_rules_score_otherwise_keeps_its_set(
         (b'{"input": "once upon a time", "prediction": "x"}', "predictions.jsonl: "),
         (b"{", "predictions.jsonl:1: not JSON"),
         (b"[]", "predictions.jsonl:1: not a JSON object"),
-        (b"\xff", "cannot read the predictions"),
+        (b"\xff", "cannot be read"),
     ],
 )
 def test_predictions_that_cannot_be_read_leave_the_set_score(
