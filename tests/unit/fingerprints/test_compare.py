@@ -208,7 +208,7 @@ def test_example_names_the_missing_token(record: Fingerprint) -> None:
     )
     comparison = compare(record, replace(record, allowed=fewer))
     assert (comparison.severity, comparison.stage) == (Severity.DRIFT, "constraint")
-    assert comparison.examples[0].new == "4 tokens allowed (id 7 fewer)"
+    assert comparison.examples[0].new == "4 tokens allowed (missing id 7)"
     assert len(comparison.examples) == 3
 
 

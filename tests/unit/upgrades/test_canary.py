@@ -97,7 +97,7 @@ def test_missing_release_is_refused(
         try:
             return build(requirements)
         except NotInstallableError as error:
-            line = f"ERROR: No matching distribution result for {said}"
+            line = f"ERROR: No matching distribution found for {said}"
             raise NotInstallableError(line) from error
 
     monkeypatch.setattr(bench.builder, "build", pip)
