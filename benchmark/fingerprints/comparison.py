@@ -129,8 +129,7 @@ class FingerprintDiff:
     @property
     def failed(self) -> dict[str, str]:
         """The stages that fail in the new record only, each with the line of its error."""
-        failures = ((diff.stage, diff.failed) for diff in self.stage_diffs)
-        return {name: line for name, line in failures if line and not self.old.stages[name].failed}
+        return {diff.stage: diff.failed for diff in self.stage_diffs if diff.failed}
 
     @property
     def largest(self) -> float:
@@ -153,6 +152,18 @@ class FingerprintDiff:
     def uncompared_scores(self) -> dict[str, str]:
         """The scores that only one of the records has outcomes by, and which one."""
         return uncompared_scores(self.old, self.new)
+
+    @property
+    def different_models(self) -> tuple[str, str] | None:
+        """The names of the models if they differ, old and new; None for one model.
+
+        Files decide, by their digest; records of vanilla use have only the folder's name.
+        """
+        old, new = (record.environment.model for record in (self.old, self.new))
+        key = "fingerprint" if "fingerprint" in old and "fingerprint" in new else "name"
+        if old.get(key) == new.get(key):
+            return None
+        return str(old.get("name")), str(new.get("name"))
 
     @property
     def other_hardware(self) -> bool:
@@ -191,6 +202,7 @@ class FingerprintDiff:
             "examples": [example.as_json() for example in self.examples],
             "suspects": [suspect.as_json() for suspect in self.suspects],
             "other_hardware": self.other_hardware,
+            "different_models": list(self.different_models) if self.different_models else None,
         }
 
     def _score_as_json(self, by: str) -> dict[str, object]:

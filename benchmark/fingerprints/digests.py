@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+IMPORT_FAILURE = "cannot import: "
+"""The beginning of the error of a stage whose libraries cannot be imported."""
+
 DIGEST_BYTES = 6
 """The length of a digest: of a thousand states, two agree by chance in 1e-9 of all records."""
 
@@ -20,9 +23,27 @@ class StageRecord:
     failed: str | None = None
 
     @property
+    def failed_on_import(self) -> bool:
+        """Whether the stage failed for all states since a library cannot be imported."""
+        return self.failed_as_a_whole and IMPORT_FAILURE in (self.failed or "")
+
+    @property
+    def failed_as_a_whole(self) -> bool:
+        """Whether the stage failed for all states, so that there are no digests."""
+        return self.failed is not None and not self.digests
+
+    @property
     def digest(self) -> str | None:
         """One digest of all digests in order; None if the stage failed."""
         return None if self.failed else digest(self.digests)
+
+
+def failure_digest() -> str:
+    """Return the digest of a state that failed; the error's text is no part of it.
+
+    The text changes with the release, the machine and the path, which is no change of the stage.
+    """
+    return digest(["failed"])
 
 
 def digest(parts: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import StageRecord, failure_digest
 from benchmark.fingerprints.examples import Example, Show, digest_example
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.record import Allowed, Fingerprint
@@ -122,11 +122,12 @@ class StageRow(ABC):
     def compare(self, compared: FingerprintPair) -> StageDiff | None:
         """Return how the stage differs between two records that both have it."""
         before, after = compared.old.stages[self.name], compared.new.stages[self.name]
-        failure = _failure_diff(self.name, before, after, len(compared.pairs))
-        if failure or (before.failed and not (before.digests and after.digests)):
-            return failure
+        if before.failed_as_a_whole or after.failed_as_a_whole:
+            return _failure_diff(self.name, before, after, len(compared.pairs))
         difference = self.difference or (whole_diff if self.whole else states_diff)
         stage_diff = difference(self.name, compared)
+        if before.failed or after.failed:
+            return _with_failed_states(self.name, stage_diff, compared)
         excused = stage_diff is not None and self.excusable and self._excused(stage_diff, compared)
         return replace(stage_diff, within=True) if stage_diff and excused else stage_diff
 
@@ -162,11 +163,32 @@ class Stage(StageRow, Generic[T]):
 
 
 def _failure_diff(name: str, old: StageRecord, new: StageRecord, count: int) -> StageDiff | None:
-    """Return the difference of a stage that fails in one of the records."""
-    if not (old.failed or new.failed):
+    """Return the difference of a stage that fails as a whole in at least one record.
+
+    A stage that fails in both has no difference: texts of errors are not compared.
+    """
+    if old.failed_as_a_whole and new.failed_as_a_whole:
         return None
-    if old.failed and new.failed:
-        # It fails in both: nothing changed, but a new error message is kept.
-        return None if old.failed == new.failed else StageDiff(name, (), count, new.failed)
-    note = None if new.failed else f"fixed; it failed with: {old.failed}"
-    return StageDiff(name, tuple(range(count)), count, new.failed, note)
+    if new.failed_as_a_whole:
+        return StageDiff(name, tuple(range(count)), count, new.failed)
+    note = f"fixed; it failed with: {old.failed}"
+    return StageDiff(name, tuple(range(count)), count, note=note)
+
+
+def _with_failed_states(
+    name: str, stage_diff: StageDiff | None, compared: FingerprintPair
+) -> StageDiff | None:
+    """Add the states that fail in one of the records to the difference of a stage."""
+    old, new = compared.old.stages[name], compared.new.stages[name]
+    before, after = compared.digests(name)
+    broken, fixed = set[int](), set[int]()
+    for one, other in compared.pairs:
+        if before[one] != after[other]:
+            broken |= {one} if after[other] == failure_digest() else set()
+            fixed |= {one} if before[one] == failure_digest() else set()
+    states = tuple(sorted({*(stage_diff.states if stage_diff else ()), *broken, *fixed}))
+    if not states:
+        return None
+    fails_now = broken or (new.failed and not old.failed)
+    note = f"fixed; it failed with: {old.failed}" if fixed and not fails_now else None
+    return StageDiff(name, states, len(compared.pairs), new.failed if fails_now else None, note)

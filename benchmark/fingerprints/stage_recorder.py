@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import IMPORT_FAILURE, StageRecord
 from benchmark.fingerprints.stage import Recording, Stage, StageRow
 
 T = TypeVar("T")
@@ -73,7 +73,8 @@ def require(value: T | None, stage: str) -> T:
 def line(error: Exception) -> str:
     """Return an error in one line: its class, its message, and where it was raised first.
 
-    Our own errors repeat a library's message; the source line is then the library's.
+    Our own errors repeat a library's message; the source line is then the library's. An error on
+    import begins with :data:`IMPORT_FAILURE`.
     """
     text = " ".join(str(error).split())[:300]
     if isinstance(error, MissingStageError):
@@ -83,7 +84,17 @@ def line(error: Exception) -> str:
         first = first.__cause__
     frames = traceback.extract_tb(first.__traceback__)
     where = f" ({_short(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{where}"
+    prefix = IMPORT_FAILURE if _is_import_failure(first, frames) else ""
+    return f"{prefix}{type(error).__name__}: {text}{where}"
+
+
+def _is_import_failure(error: BaseException, frames: traceback.StackSummary) -> bool:
+    """Return whether an error is an ImportError, or was raised while a module was imported.
+
+    A traceback starts where the error was caught, so that a module's own code is in it only if the
+    module was being imported.
+    """
+    return isinstance(error, ImportError) or any(frame.name == "<module>" for frame in frames)
 
 
 def _short(path: str) -> str:

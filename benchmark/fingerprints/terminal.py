@@ -56,20 +56,32 @@ def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
 
 
 def headline(comparison: FingerprintDiff) -> str:
-    """Return severity and first changed stage in one line."""
+    """Return severity, differing models and first changed stage in one line."""
+    parts = (_models(comparison), _first_change(comparison))
+    return f"{comparison.severity.value}: {'; '.join(filter(None, parts))}"
+
+
+def _models(comparison: FingerprintDiff) -> str:
+    if comparison.different_models is None:
+        return ""
+    old, new = comparison.different_models
+    if old == new:
+        return f"different files of the model {old}"
+    return f"different models ({old} and {new})"
+
+
+def _first_change(comparison: FingerprintDiff) -> str:
     if comparison.stage is None:
-        line = {
-            Severity.SAME: "same: nothing differs",
-            Severity.NOISE: "noise: nothing changed beyond the noise floor",
-        }.get(comparison.severity, comparison.severity.value)
+        same = comparison.severity is Severity.SAME
+        line = "nothing differs" if same else "nothing changed beyond the noise floor"
         return line + " in the stages that both records have" * bool(comparison.uncompared)
     first = comparison.changed[0]
     extent = f"{len(first.states)} of {first.of}{' states' * (first.of > 1)}"
     if first.failed:
-        extent = "fails now"
+        extent = "fails now" if len(first.states) == first.of else f"fails in {extent}"
     elif first.note and not first.states:  # the states that both records have are equal
         extent = first.note
-    return f"{comparison.severity.value}: first changed stage: {first.stage} ({extent})"
+    return f"first changed stage: {first.stage} ({extent})"
 
 
 def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:

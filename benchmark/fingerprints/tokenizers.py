@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 from benchmark.decoding.constraint import Constraint
-from benchmark.fingerprints.digests import StageRecord, digest
+from benchmark.fingerprints.digests import StageRecord, digest, failure_digest
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stage_recorder import line
 from benchmark.fingerprints.stages import CONSTRAINT, DATASET, PROMPT_IDS
@@ -25,7 +25,7 @@ LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gg
 
 _TASK = task_named(DEFAULT)
 
-_NOT_REACHED = "not reached"
+_NOT_REACHED = f"not reached: {PROMPT_IDS.name} failed"
 _FAILED = "failed: "
 """The prefix of an entry's value if only that text raises."""
 
@@ -92,13 +92,23 @@ def _stage(families: Sequence[TokenizerRecord], name: str) -> StageRecord:
         for key, value in values.items()
         if (error := _error(key, value)) is not None
     ]
-    digests = tuple(digest(sorted(values.items())) for _, values in entries)
+    failed_for_all = all("failed" in values for _, values in entries)
+    digests = () if failed_for_all else tuple(_digest(values) for _, values in entries)
     return StageRecord(digests, "; ".join(errors) or None)
 
 
-def _error(key: str, value: str) -> str | None:
-    if key == "failed":
-        return None if value == _NOT_REACHED else value
+def _digest(values: Values) -> str:
+    """Return the digest of a family's values; the text of an error is no part of it."""
+    if "failed" in values:
+        return failure_digest()
+    texts = {name: "failed" if _error(name, value) else value for name, value in values.items()}
+    return digest(sorted(texts.items()))
+
+
+def _error(name: str, value: str) -> str | None:
+    """Return the error in an entry of a family's values; None if there is none."""
+    if name == "failed":
+        return value
     return value.removeprefix(_FAILED) if value.startswith(_FAILED) else None
 
 

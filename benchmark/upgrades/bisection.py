@@ -8,11 +8,12 @@ from benchmark.upgrades.findings import (
     BisectionResult,
     EnvironmentDiff,
     ReleaseChange,
+    by_reason,
     difference_summary,
 )
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
-from benchmark.upgrades.search import Search, Transition
+from benchmark.upgrades.search import Search, TooFewMeasurableError, Transition
 
 
 @dataclass
@@ -95,7 +96,11 @@ def bisect(
         raise SettingError(f"unknown depth {depth!r}; choose one of {', '.join(DEPTHS)}")
     series = _ReleaseSeries(library, releases, bench, Flakiness(bench, library), alongside)
     search = Search(len(releases), series.measure, series.differ)
-    transitions, (low, high) = _confirmed_transitions(series, search, depth)
+    try:
+        transitions, (low, high) = _confirmed_transitions(series, search, depth)
+    except TooFewMeasurableError as error:
+        reasons = "; ".join(f"{' and '.join(n)}: {r}" for r, n in by_reason(series.skipped).items())
+        raise SettingError(f"{error}; {reasons}") from error
     return BisectionResult(
         library=library,
         releases=tuple(releases),

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from benchmark.upgrades.findings import (
     BisectionResult,
+    Kind,
     ReleaseChange,
+    by_reason,
     environment_differences,
     later_stages,
     significance_text,
@@ -14,14 +16,27 @@ _SHOWN = 8
 """The number of environment differences that are shown; ``--json`` has all of them."""
 
 
+_HEADS = {
+    Kind.CHANGED: ("changed", "last unchanged"),
+    Kind.FAILS: ("broken", "last working"),
+    Kind.WORKS: ("fixed", "last failing"),
+}
+"""How a change and the release before it are described, by its kind."""
+
+
 def bisection_lines(result: BisectionResult) -> Iterator[str]:
     """Yield each change with its release, stages and environment differences."""
     yield (
         f"{result.library} {result.ends[0]} to {result.ends[1]}: {len(result.releases)} releases, "
         f"{len(result.measured)} measured, {len(result.skipped)} skipped"
     )
+    for reason, releases in by_reason(result.skipped).items():
+        yield f"skipped {', '.join(releases)}: {reason}"
     if not result.changes:
-        yield "no change between the ends (--depth each finds changes that were reverted)"
+        yield (
+            f"no change from {result.ends[0]} to {result.ends[1]} "
+            "(--depth each finds changes that were reverted)"
+        )
     for change in result.changes:
         yield from _change_lines(change)
     if result.rest is not None:
@@ -39,20 +54,18 @@ def _nondeterminism_lines(change: ReleaseChange) -> Iterator[str]:
 
 
 def _change_lines(change: ReleaseChange) -> Iterator[str]:
+    difference = change.difference
+    first, last = _HEADS[difference.kind or Kind.CHANGED]
     if change.unmeasured:
         yield (
-            f"changed after {change.library} {change.before} and not later than {change.after}; "
+            f"{first} after {change.library} {change.before} and not later than {change.after}; "
             f"not measured in between: {', '.join(change.unmeasured)}"
         )
     else:
-        yield (
-            f"first changed by {change.library} {change.after}; "
-            f"last unchanged release: {change.before}"
-        )
-    difference = change.difference
+        yield f"first {first} by {change.library} {change.after}; {last} release: {change.before}"
     yield f"  first changed stage: {difference.extent}"
-    for stage, extent in later_stages(difference).items():
-        yield f"  also changed: {stage}, {extent}"
+    for extent in later_stages(difference):
+        yield f"  also changed: {extent}"
     yield from _nondeterminism_lines(change)
     if difference.p:
         yield f"  significant: {significance_text(difference)}"

@@ -157,7 +157,7 @@ class _ProbeRun:
 
     def _fails(self, subset: frozenset[str]) -> bool:
         requirements = self._requirements(subset)
-        if self.bench.record(requirements) is not None:
+        if self._measured(requirements) is not None:
             return False
         self._report(" ".join(requirements), self.bench.reason(requirements))
         return True

@@ -31,12 +31,28 @@ def canary_lines(result: CanaryResult) -> Iterator[str]:
 def canary_markdown(result: CanaryResult) -> str:
     """Return the body of an issue."""
     lines = "\n".join(canary_lines(result))
+    return f"{_introduction(result)}\n\n```\n{lines}\n```\n{_closing(result)}"
+
+
+def _introduction(result: CanaryResult) -> str:
+    """Name what the canary found, and nothing that it did not find."""
+    found = {
+        "change a recorded stage": any(probe.changed for probe in result.probes),
+        "prevent a probe from running": any(probe.difference is None for probe in result.probes),
+        "fail tests": result.suite is not None and bool(result.suite.exit_status),
+    }
+    effects = [effect for effect, holds in found.items() if holds]
+    if not effects:
+        return "The canary found no change with these upgrades."
+    return f"The canary found that these upgrades {' and '.join(effects)}."
+
+
+def _closing(result: CanaryResult) -> str:
+    if not result.exit_status:
+        return ""
     return (
-        "The nightly canary found that these upgrades change a recorded stage, fail tests, or "
-        "prevent a probe from running.\n\n"
-        f"```\n{lines}\n```\n\n"
-        "For details run `compare` and `bisect` (see the README). This issue is updated every "
-        "night until nothing changes.\n"
+        "\nFor details run `compare` and `bisect` (see the README). The nightly workflow updates "
+        "this issue until nothing changes.\n"
     )
 
 

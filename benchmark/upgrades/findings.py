@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
 from benchmark.fingerprints.stage_diffs import StageDiff
@@ -11,6 +12,14 @@ _LONGEST = 160
 """The number of characters of an error that are shown; JSON has all of them."""
 _TAIL = 60
 """The number of characters kept from the end of an error that is too long."""
+
+
+class Kind(StrEnum):
+    """What happens to the first changed stage."""
+
+    CHANGED = "changed"
+    FAILS = "fails"
+    WORKS = "works"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,20 @@ class EnvironmentDiff:
         return extent(self.comparison, self.stage)
 
     @property
+    def kind(self) -> Kind | None:
+        """Whether the first changed stage fails in one of the environments; None if none changed.
+
+        If its first processes agree, they fail in neither.
+        """
+        if self.stage is None:
+            return None
+        diff = next((d for d in self.comparison.changed if d.stage == self.stage), None)
+        old = self.comparison.old.stages.get(self.stage)
+        if diff is not None and diff.failed:
+            return Kind.FAILS
+        return Kind.WORKS if diff is not None and old and old.failed_as_a_whole else Kind.CHANGED
+
+    @property
     def insignificant(self) -> bool:
         """Whether stages were tested, and none differs significantly."""
         return not self.changed and bool(self.p)
@@ -64,6 +87,7 @@ class EnvironmentDiff:
         """Return the stage and the test; the comparison has its own JSON."""
         return {
             "stage": self.stage,
+            "kind": self.kind.value if self.kind else None,
             "not_the_same_twice": {
                 name: list(stages) for name, stages in self.nondeterministic.items()
             },
@@ -260,7 +284,17 @@ def difference_summary(difference: EnvironmentDiff, old: str) -> str:
     """Return a difference from the environment called ``old`` in one line."""
     if difference.insignificant:
         return f"no significant difference from {old} ({significance_text(difference)})"
+    if difference.kind is Kind.FAILS:
+        return difference.extent
     return f"changed: {difference.extent}" if difference.changed else f"same as {old}"
+
+
+def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the names of what was skipped, by the reason."""
+    names = dict[str, list[str]]()
+    for name, reason in skipped.items():
+        names.setdefault(reason, []).append(name)
+    return names
 
 
 def significance_text(difference: EnvironmentDiff) -> str:
@@ -281,7 +315,7 @@ def extent(comparison: FingerprintDiff, stage: str | None = None) -> str:
         return f"{comparison.alignment.lost} states missing"
     first = next((diff for diff in comparison.changed if diff.stage == name), None)
     # A stage that differs between processes may agree in the first process of each environment.
-    parts = [f"{name}, {_stage_extent(first) if first else 'in later processes'}"]
+    parts = [stage_extent(first) if first else f"{name}, in later processes"]
     if comparison.largest:
         parts.append(f"log-probabilities by up to {comparison.largest:.3g}")
     if comparison.answer_changes:
@@ -293,24 +327,25 @@ def extent(comparison: FingerprintDiff, stage: str | None = None) -> str:
     return "; ".join(parts)
 
 
-def later_stages(difference: EnvironmentDiff) -> dict[str, str]:
-    """Return the extent of each changed stage after the first one, by the stage's name."""
+def later_stages(difference: EnvironmentDiff) -> list[str]:
+    """Return the extents of the changed stages after the first one."""
     changed = difference.comparison.changed
     names = [diff.stage for diff in changed]
     start = names.index(difference.stage) + 1 if difference.stage in names else len(names)
-    return {diff.stage: _stage_extent(diff) for diff in changed[start:]}
+    return [stage_extent(diff) for diff in changed[start:]]
 
 
-def _stage_extent(stage_diff: StageDiff) -> str:
-    if stage_diff.failed:
+def stage_extent(stage_diff: StageDiff) -> str:
+    """Return a stage with the number of states that differ, or with its error."""
+    count = f"{len(stage_diff.states)} of {stage_diff.of}"
+    if stage_diff.failed is None:
+        return f"{stage_diff.stage}, {count}"
+    line = stage_diff.failed
+    if len(line) > _LONGEST:
         # Keep the beginning, which has the error, and the end, which has its source line.
-        line = stage_diff.failed
-        return (
-            line
-            if len(line) <= _LONGEST
-            else f"{line[: _LONGEST // 2].rstrip()} ... {line[-_TAIL:].lstrip()}"
-        )
-    return f"{len(stage_diff.states)} of {stage_diff.of}"
+        line = f"{line[: _LONGEST // 2].rstrip()} ... {line[-_TAIL:].lstrip()}"
+    share = "" if len(stage_diff.states) == stage_diff.of else f" in {count}"
+    return f"{stage_diff.stage} fails{share}: {line}"
 
 
 def environment_differences(

@@ -147,17 +147,29 @@ class Workbench:
     def record(self, requirements: Sequence[str]) -> Fingerprint | None:
         """Return the record made with these requirements; None, with a reason, if there is none.
 
+        There is none if the requirements cannot be installed, declared requirements of the
+        libraries are not met, the process ends without a record, or a library cannot be imported.
+
         Raises:
             SettingError: if a requirement is invalid or the package index is unreachable.
         """
         name = " ".join(requirements)
         try:
-            return read_fingerprint(self.record_path(self.builder.build(requirements)))
+            return self._record(requirements)
         except NotInstallableError as error:
             self.reasons[name] = f"cannot be installed: {error}"
         except UnmeasurableError as error:
             self.reasons[name] = f"cannot run: {error}"
         return None
+
+    def _record(self, requirements: Sequence[str]) -> Fingerprint:
+        environment = self.builder.build(requirements)
+        if environment.unmet:
+            raise UnmeasurableError("; ".join(environment.unmet))
+        record = read_fingerprint(self.record_path(environment))
+        if failure := import_failure(record):
+            raise UnmeasurableError(failure)
+        return record
 
     def reason(self, requirements: Sequence[str]) -> str:
         """Return why there is no record with these requirements."""
@@ -213,6 +225,15 @@ class Workbench:
     def _run(self, environment: PythonEnvironment, out: Path) -> str | None:
         """Make a record; return None, or why there is none."""
         return run_probe(environment.python, self.project, self.probe, out, self.along)
+
+
+def import_failure(record: Fingerprint) -> str | None:
+    """Return the first stage that failed on an import, with its error; None if there is none.
+
+    Such a record does not show what its libraries compute.
+    """
+    stages = record.stages.items()
+    return next((f"{name}: {s.failed}" for name, s in stages if s.failed_on_import), None)
 
 
 def run_probe(

@@ -32,6 +32,10 @@ class Transition:
         return tuple(range(self.before + 1, self.after))
 
 
+class TooFewMeasurableError(SettingError):
+    """Fewer than two releases of a range can be measured."""
+
+
 class Search(Generic[T]):
     """Measurements at indexes 0 to ``count - 1``, each made once and on demand."""
 
@@ -56,13 +60,16 @@ class Search(Generic[T]):
         """Return the lowest and the highest index that can be measured.
 
         Raises:
-            SettingError: if fewer than two can.
+            TooFewMeasurableError: if fewer than two can.
         """
         indexes = range(self.count)
         first = next((i for i in indexes if self.at(i) is not None), None)
         last = next((i for i in reversed(indexes) if self.at(i) is not None), None)
         if first is None or last is None or first == last:
-            raise SettingError("fewer than two of these releases can be measured; widen the range")
+            raise TooFewMeasurableError(
+                "fewer than two of these releases can be measured; widen the range, or add "
+                "releases that go with them by --with"
+            )
         return first, last
 
     def at(self, index: int) -> T | None:

@@ -25,16 +25,27 @@ def run_suite(
 ) -> SuiteResult:
     """Run the tests that need no GPU in the environment with these requirements.
 
-    Pytest prints to this process's output. An environment that cannot be installed is part of the
-    result and raises nothing: the probes report it too.
+    Pytest prints to this process's output. An environment that cannot be installed or run is part
+    of the result and raises nothing: the probes report it too.
     """
     try:
-        python = builder.build(requirements).python
+        environment = builder.build(requirements)
     except NotInstallableError as error:
         return SuiteResult(ended=f"cannot be installed: {error}")
+    if environment.unmet:
+        return SuiteResult(ended=f"cannot run: {'; '.join(environment.unmet)}")
     with TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
-        command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
+        command = [
+            str(environment.python),
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not gpu",
+            "-p",
+            "no:cacheprovider",
+        ]
         command += ["--junit-xml", str(results), *map(str, tests)]
         variables = {**os.environ, **fixed_variables(), **python_path(project_root())}
         # The interpreter of our own environment, and the user's tests.

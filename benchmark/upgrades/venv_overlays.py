@@ -24,7 +24,9 @@ from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
 from benchmark.errors import SettingError
+from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
+from benchmark.upgrades.requirements import installed_distributions, unmet_requirements
 
 _COMPLETE = "made.json"
 _REFUSED = "refused.txt"
@@ -52,6 +54,10 @@ class PythonEnvironment(Protocol):
     def name(self) -> str:
         """A short name that is unique to its libraries."""
 
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The declared requirements that are not met, a line each."""
+
 
 class EnvironmentBuilder(Protocol):
     """Builds environments; tests use a fake one."""
@@ -76,6 +82,19 @@ class VenvOverlay:
         """The path of the interpreter."""
         scripts = "Scripts" if os.name == "nt" else "bin"
         return self.folder / scripts / Path(sys.executable).name
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The declared requirements that are met in this environment and not in the overlay.
+
+        Checked are the recorded libraries, the overlay's own, and all that they require.
+        """
+        own = installed_distributions([_site_packages(self.folder)])
+        base = installed_distributions(sys.path)
+        roots = {*libraries(), *own}
+        known = set(unmet_requirements(base, roots))
+        lines = unmet_requirements({**base, **own}, roots)
+        return tuple(line for line in lines if line not in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +181,15 @@ def _name(requirements: Sequence[str]) -> str:
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
 
 
+def _site_packages(folder: Path) -> str:
+    return sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
+
+
 def _add_base(folder: Path) -> None:
     """Append this environment to the overlay's path, including its .pth files."""
-    inside = sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
     base = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     lines = [f"import site; site.addsitedir({path!r})\n" for path in base]
-    Path(inside, "zz_base.pth").write_text("".join(lines), encoding="utf-8")
+    Path(_site_packages(folder), "zz_base.pth").write_text("".join(lines), encoding="utf-8")
 
 
 def _install(overlay: VenvOverlay, requirements: Sequence[str]) -> str | None:

@@ -25,14 +25,20 @@ class NamedEnvironment:
 
     name: str
     libraries: Mapping[str, str]
+    unmet: tuple[str, ...] = ()
     python: Path = Path("python")
 
 
 @dataclass
 class FakeBuilder:
-    """Builds names of environments; ``refused`` are requirements that cannot be installed."""
+    """Builds names of environments.
+
+    ``refused`` are requirements that cannot be installed; ``unmet`` has the declared requirement
+    that one of the requirements breaks.
+    """
 
     refused: frozenset[str] = frozenset()
+    unmet: Mapping[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
 
     def build(self, requirements: Sequence[str]) -> NamedEnvironment:
@@ -41,19 +47,22 @@ class FakeBuilder:
             raise NotInstallableError(f"no {min(refused)}")
         libraries = dict(requirement.split("==") for requirement in requirements)
         self.made.append(" ".join(requirements))
-        return NamedEnvironment("+".join(requirements) or "unchanged", libraries)
+        unmet = tuple(self.unmet[each] for each in requirements if each in self.unmet)
+        return NamedEnvironment("+".join(requirements) or "unchanged", libraries, unmet)
 
 
 @dataclass
 class FakeBench(Workbench):
     """A workbench whose records follow from ``stages`` of the libraries; None is a crash.
 
+    ``change`` changes the records further.
     ``drift`` is the change of the log-probabilities in nats. With ``--repeats`` among the probe's
     arguments a record has a noise floor.
     """
 
     stages: Stages = dict
     drift: Callable[[Mapping[str, str]], float] | None = None
+    change: Callable[[Mapping[str, str], Fingerprint], Fingerprint] | None = None
     runs: list[str] = field(default_factory=list)
 
     def process(self, out: Path) -> dict[str, str]:
@@ -81,6 +90,8 @@ class FakeBench(Workbench):
         )
         if self.drift is not None:
             record = _drifted(record, self.drift(environment.libraries))
+        if self.change is not None:
+            record = self.change(environment.libraries, record)
         if "--repeats" in self.probe.arguments:
             record = replace(record, repeats=(Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0),))
         write_fingerprint(record, out)

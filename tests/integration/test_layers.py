@@ -17,21 +17,21 @@ SHADOWED = "iniconfig"
 """A small library of this environment; the overlay has another one of that name."""
 
 
-def _wheel(folder: Path, requires: str = "") -> str:
+def _wheel(folder: Path, requires: str = "", library: str = SHADOWED) -> str:
     """Write a wheel of another release; return the requirement that names it."""
-    info = f"{SHADOWED}-9999.0.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {SHADOWED}\nVersion: 9999.0\n{requires}"
+    info = f"{library}-9999.0.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {library}\nVersion: 9999.0\n{requires}"
     contents = {
-        f"{SHADOWED}/__init__.py": "WHERE = 'overlay'\n",
+        f"{library}/__init__.py": "WHERE = 'overlay'\n",
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in (*contents, f"{info}/RECORD"))
-    path = folder / f"{SHADOWED}-9999.0-py3-none-any.whl"
+    path = folder / f"{library}-9999.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         for name, content in {**contents, f"{info}/RECORD": record}.items():
             wheel.writestr(name, content)
-    return f"{SHADOWED} @ {path.as_uri()}"
+    return f"{library} @ {path.as_uri()}"
 
 
 def _inside(python: Path, code: str) -> str:
@@ -51,6 +51,22 @@ def test_overlay_shadows_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert version(SHADOWED) != "9999.0"
     again = VenvOverlays(tmp_path / "layers").build([_wheel(tmp_path)])
     assert again == layer
+
+
+def test_overlay_that_breaks_a_requirement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip installs it all the same; the probe is not run, and the reason is kept."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    bench = Workbench(
+        tmp_path / "probes", VenvOverlays(tmp_path / "overlays"), PROBE, tmp_path, "code", print
+    )
+    wheel = _wheel(tmp_path, library="tokenizers")
+    assert bench.record((wheel,)) is None
+    reason = bench.reason((wheel,))
+    required = f"cannot run: transformers {version('transformers')} requires tokenizers"
+    assert reason.startswith(required)
+    assert reason.endswith(", but 9999.0 is installed")
+    assert not list((tmp_path / "probes").glob("*/*"))
+    assert bench.builder.build([_wheel(tmp_path)]).unmet == ()
 
 
 def test_uninstallable_requirement_is_remembered(

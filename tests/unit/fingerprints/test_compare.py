@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.fingerprints.compare import EXIT_STATUSES, Severity, compare
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import StageRecord, failure_digest
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
 from benchmark.fingerprints.scores import outcome_digests
@@ -317,23 +317,93 @@ def test_repeated_states_are_paired_in_order(record: Fingerprint) -> None:
 
 @pytest.mark.parametrize("stage", list(STAGES)[1:])
 def test_stage_that_fails_in_both_records(record: Fingerprint, stage: str) -> None:
-    """Equal errors are no difference; a new error is kept."""
+    """There is no difference, also if the text of the error changed."""
     one, other = (
-        replace(record, stages={**record.stages, stage: StageRecord(failed=words)})
-        for words in ("a", "b")
+        replace(record, stages={**record.stages, stage: StageRecord(failed=text)})
+        for text in ("a", "b")
     )
     assert compare(one, one).severity is Severity.SAME
-    (stage_diff,) = compare(one, other).stage_diffs
-    assert (stage_diff.stage, stage_diff.failed, stage_diff.states) == (stage, "b", ())
+    assert compare(one, other).severity is Severity.SAME
+    assert compare(one, other).stage_diffs == ()
 
 
 def test_other_families_are_compared_if_one_fails(record: Fingerprint) -> None:
-    """One tokenizer fails in both records; a change of another one is comparison."""
-    old, new = (
-        replace(
-            record, stages={**record.stages, "prompt_ids": StageRecord(("x", each, "z"), "a: no")}
-        )
-        for each in ("one", "two")
-    )
+    """The first tokenizer fails in both records; a change of the second one is found."""
+    old = _with_prompt_ids(record, failure_digest(), "one", "z", failed="a: no")
+    new = _with_prompt_ids(record, failure_digest(), "two", "z", failed="a: never")
     (stage_diff,) = compare(old, new).stage_diffs
     assert (stage_diff.stage, stage_diff.states, stage_diff.failed) == ("prompt_ids", (1,), None)
+    assert compare(old, new).severity is Severity.DRIFT
+
+
+def test_one_family_that_fails_now(record: Fingerprint) -> None:
+    """Only its state differs, and the stage fails; the other way round it is fixed."""
+    old = _with_prompt_ids(record, "x", "y", "z")
+    new = _with_prompt_ids(record, "x", failure_digest(), "z", failed="b: no")
+    comparison = compare(old, new)
+    (stage_diff,) = comparison.stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), "b: no")
+    assert comparison.severity is Severity.REGRESSION
+    assert headline(comparison).endswith("prompt_ids (fails in 1 of 3 states)")
+    (stage_diff,) = compare(new, old).stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), None)
+    assert stage_diff.note == "fixed; it failed with: b: no"
+    assert compare(new, old).severity is Severity.DRIFT
+
+
+def test_another_family_that_fails_now(record: Fingerprint) -> None:
+    """A failure in the old record does not hide a new one of another family."""
+    old = _with_prompt_ids(record, failure_digest(), "y", "z", failed="a: no")
+    new = _with_prompt_ids(record, failure_digest(), failure_digest(), "z", failed="a: no; b: no")
+    (stage_diff,) = compare(old, new).stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), "a: no; b: no")
+    assert compare(old, new).severity is Severity.REGRESSION
+    everything = replace(
+        record, stages={**record.stages, "prompt_ids": StageRecord(failed="all: no")}
+    )
+    assert compare(old, everything).failed == {"prompt_ids": "all: no"}
+
+
+def _with_prompt_ids(record: Fingerprint, *digests: str, failed: str | None = None) -> Fingerprint:
+    return replace(record, stages={**record.stages, "prompt_ids": StageRecord(digests, failed)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names", "line"),
+    [
+        ({"name": "a", "fingerprint": "1"}, {"name": "a", "fingerprint": "1"}, None, ""),
+        ({"name": "a", "fingerprint": "1"}, {"name": "b", "fingerprint": "1"}, None, ""),
+        (
+            {"name": "a", "fingerprint": "1"},
+            {"name": "b", "fingerprint": "2"},
+            ["a", "b"],
+            "different models (a and b); ",
+        ),
+        (
+            {"name": "a", "fingerprint": "1"},
+            {"name": "a", "fingerprint": "2"},
+            ["a", "a"],
+            "different files of the model a; ",
+        ),
+        ({"name": "a"}, {"name": "b"}, ["a", "b"], "different models (a and b); "),
+    ],
+)
+def test_different_models_are_reported(
+    old: dict[str, str],
+    new: dict[str, str],
+    names: list[str] | None,
+    line: str,
+    record: Fingerprint,
+    hand: ModuleType,
+) -> None:
+    """The headline and the JSON say so; a model's folder may have any name."""
+    before, after = (
+        replace(one, environment=replace(record.environment, model=model))
+        for one, model in ((record, old), (hand.restaged(record, "prompt", (0,)), new))
+    )
+    comparison = compare(before, after)
+    assert comparison.as_json()["different_models"] == names
+    assert headline(comparison) == f"drift: {line}first changed stage: prompt (1 of 3 states)"
+    assert headline(compare(before, replace(before, environment=after.environment))) == (
+        f"same: {line}nothing differs"
+    )

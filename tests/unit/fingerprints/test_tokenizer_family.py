@@ -114,6 +114,6 @@ def test_error_of_the_chat_template_is_recorded(
     comparison = compare(old, new)
     assert (comparison.severity, comparison.stage) == ("regression", "prompt_ids")
     assert comparison.failed["prompt_ids"].startswith(
-        "tiny: ModelError: tiny: chat template: ImportError("
+        "tiny: cannot import: ModelError: tiny: chat template: ImportError("
     )
     assert [each.stage for each in comparison.stage_diffs] == ["prompt_ids"]

@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
+from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.bisection_text import bisection_lines
@@ -92,6 +93,76 @@ def test_unmeasurable_releases_are_skipped(tmp_path: Path, fake_bench: FakeBench
     assert "not measured in between: 1.4, 1.5" in "\n".join(bisection_lines(result))
 
 
+def test_releases_that_break_a_requirement_are_skipped(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """They are not run, and are not reported as a change; the result has the reason."""
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    unmet = "user 5 requires lib>=1.2, but {} is installed"
+    bench.builder.unmet = {f"lib=={r}": unmet.format(r) for r in RELEASES[:2]}
+    result = bisect("lib", RELEASES, bench)
+    assert (result.changes, result.exit_status) == ((), 0)
+    assert not {"lib==1.0", "lib==1.1"} & set(bench.runs)
+    assert result.skipped["1.0"] == "cannot run: user 5 requires lib>=1.2, but 1.0 is installed"
+    lines = list(bisection_lines(result))
+    assert lines[1:] == [
+        "skipped 1.0: cannot run: user 5 requires lib>=1.2, but 1.0 is installed",
+        "skipped 1.1: cannot run: user 5 requires lib>=1.2, but 1.1 is installed",
+        "no change from 1.2 to 2.7 (--depth each finds changes that were reverted)",
+    ]
+    bench.builder.unmet = dict.fromkeys([f"lib=={r}" for r in RELEASES[1:]], "too new")
+    with pytest.raises(
+        SettingError, match=r"fewer than two .* 2\.7 and 2\.6 .*: cannot run: too new"
+    ):
+        bisect("lib", RELEASES, bench)
+
+
+def _failing(record: Fingerprint, error: str) -> Fingerprint:
+    return replace(record, stages={**record.stages, "prompt_ids": StageRecord(failed=error)})
+
+
+def test_releases_that_cannot_be_imported_are_skipped(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """A stage that fails on an import is no change of that stage."""
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    bench.change = lambda libraries, record: (
+        _failing(record, "cannot import: ImportError: no tokenizers")
+        if libraries["lib"] == "1.0"
+        else record
+    )
+    result = bisect("lib", RELEASES, bench)
+    reason = "cannot run: prompt_ids: cannot import: ImportError: no tokenizers"
+    assert (result.changes, result.ends) == ((), ("1.1", "2.7"))
+    assert result.skipped == {"1.0": reason}
+
+
+@pytest.mark.parametrize(
+    ("broken", "first_line", "kind"),
+    [
+        (("1.5", "2.7"), "first broken by lib 1.5; last working release: 1.4", "fails"),
+        (("1.0", "1.4"), "first fixed by lib 1.5; last failing release: 1.4", "works"),
+    ],
+)
+def test_failing_stage_is_told_from_a_changed_one(
+    broken: tuple[str, str], first_line: str, kind: str, tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """The text of the error differs in every release, and is not compared."""
+    low, high = map(RELEASES.index, broken)
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    bench.change = lambda libraries, record: (
+        _failing(record, f"ValueError: in {libraries['lib']}")
+        if low <= RELEASES.index(libraries["lib"]) <= high
+        else record
+    )
+    for depth in ("first", "each"):
+        result = bisect("lib", RELEASES, bench, depth)
+        (change,) = result.changes
+        assert (change.before, change.after) == ("1.4", "1.5")
+        assert change.as_json()["kind"] == kind
+        assert first_line in list(bisection_lines(result))
+
+
 def test_later_changes_are_reported(tmp_path: Path, fake_bench: FakeBench) -> None:
     """The newest release is compared with the first change; ``every`` finds the later release."""
     bench, _ = fake_bench(tmp_path, _changing_at("1.2", "2.3"))
@@ -108,7 +179,7 @@ def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
     result = bisect("lib", RELEASES, bench)
     assert result.measured == ("1.0", "2.7")
     assert (result.changes, result.exit_status) == ((), 0)
-    assert "no change between the ends" in "\n".join(bisection_lines(result))
+    assert "no change from 1.0 to 2.7" in "\n".join(bisection_lines(result))
 
 
 def test_no_release_runs(tmp_path: Path, fake_bench: FakeBench) -> None:

@@ -11,6 +11,7 @@ from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
 from benchmark.upgrades.canary import canary, pinned
 from benchmark.upgrades.canary_text import canary_lines, canary_markdown
+from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.venv_overlays import NotInstallableError
 
 FakeBench = Callable[..., Any]
@@ -54,6 +55,41 @@ def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert not result.probes[0].changed
     assert result.exit_status == 0
     assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
+
+
+def test_report_says_what_was_found(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The report claims a change, a failed probe or failed tests only if there are some."""
+
+    def report(stages: object, refused: frozenset[str] = frozenset(), **more: object) -> str:
+        bench, said = fake_bench(tmp_path / str(len(reports)), stages, refused)
+        result = canary(("a==2",), [bench], said.append)
+        reports.append(canary_markdown(replace(result, **more)))  # type: ignore[arg-type]
+        return reports[-1].splitlines()[0]
+
+    reports = list[str]()
+    found = "The canary found that these upgrades"
+    assert report(_when("b")) == "The canary found no change with these upgrades."
+    assert "bisect" not in reports[-1]
+    assert report(_when("a")) == f"{found} change a recorded stage."
+    assert "bisect" in reports[-1]
+    assert report(_when("b"), frozenset({"a==2"})) == f"{found} prevent a probe from running."
+    failed = SuiteResult(1, (("test_x", "no"),))
+    assert report(_when("b"), suite=failed) == f"{found} fail tests."
+    assert report(_when("a"), suite=failed) == f"{found} change a recorded stage and fail tests."
+
+
+def test_upgrade_that_breaks_a_requirement_is_the_cause(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """It cannot run, which is no change of a stage, and nothing is run with it."""
+    bench, said = fake_bench(tmp_path, _when("a"))
+    line = "user 5 requires b<2, but 2 is installed"
+    bench.builder.unmet = {"b==2": line}
+    result = canary(UPGRADES, [bench], said.append)
+    assert result.probes[0].reason == f"cannot run: {line}"
+    assert result.probes[0].causes == (("b==2",),)
+    assert result.probes[0].also_changing == ("a==2",)
+    assert not any("b==2" in run for run in bench.runs)
 
 
 def test_nondeterminism_is_noise(tmp_path: Path, fake_bench: FakeBench) -> None:

@@ -81,7 +81,7 @@ def _commit(repository: Path, outcome: str) -> dict[str, str]:
 def test_cause_of_a_change(
     old: str, old_code_now: str, new_code_now: str, verdict: str, repository: Path, tmp_path: Path
 ) -> None:
-    """The old code is result by its digests and run in this environment.
+    """The old code is found by its digests and run in this environment.
 
     Git, worktree and process are real; only the record that the old package writes is fixed.
     """

@@ -54,7 +54,7 @@ def test_first_equals_a_scan_without_reverts(values: list[bool | None]) -> None:
 
 @given(st.lists(st.none() | st.integers(0, 9), min_size=2, max_size=30).filter(_has_two))
 def test_every_equals_a_scan_without_reverts(values: list[int | None]) -> None:
-    """If no change is reverted, all transitions are transition, in order."""
+    """If no change is reverted, all transitions are found, in order."""
     measured = sorted(v for v in values if v is not None)
     ordered = [None if v is None else measured.pop(0) for v in values]
     search = _search(ordered)

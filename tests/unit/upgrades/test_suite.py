@@ -40,6 +40,7 @@ class This:
 
     name: str = "this"
     python: Path = Path(sys.executable)
+    unmet: tuple[str, ...] = ()
 
 
 class FakeBuilder:
@@ -49,7 +50,9 @@ class FakeBuilder:
         """Return this environment."""
         if "none==1" in requirements:
             raise NotInstallableError("no none==1")
-        return This()
+        return This(
+            unmet=("x 1 requires y<2, but 2 is installed",) if "y==2" in requirements else ()
+        )
 
 
 @pytest.fixture
@@ -80,6 +83,9 @@ def test_suite_that_does_not_run(tests: Path) -> None:
     assert (result.passed, result.failed, result.exit_status) == (0, (), 1)
     assert run_suite(FakeBuilder(), ("none==1",), [tests]) == SuiteResult(
         ended="cannot be installed: no none==1"
+    )
+    assert run_suite(FakeBuilder(), ("y==2",), [tests]) == SuiteResult(
+        ended="cannot run: x 1 requires y<2, but 2 is installed"
     )
 
 
