@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-import numpy as np
-
 from benchmark.fingerprints.alignment import StateAlignment, align
 from benchmark.fingerprints.attribution import suspects
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmark.decoding.common_prefix import common_length
+from benchmark.decoding.common_prefix import common_prefix_length
 from benchmark.fingerprints.alignment import StateAlignment
 from benchmark.fingerprints.logits import log_probability
 from benchmark.fingerprints.record import Fingerprint

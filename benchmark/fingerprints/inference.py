@@ -68,8 +68,9 @@ def log_probabilities(loaded: LoadedModel, path: Sequence[TokenIds], progress: P
         raise TypeError(f"engine {decoder.settings.engine} loads no weights")
     rows = [ForcedSequence(prompts[i], path[i]) for i in followed]
     size = decoder.settings.limits.batch_size
-    scored, total = list[Forced](), len(rows)
-    for batch in forced(decoder.model, rows, OTHERS, size, decoder.tokenizer.eos_id):
+    scored, total = list[TokenLogProbs](), len(rows)
+    pad_id = decoder.tokenizer.eos_id
+    for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
         tenths = 10 * len(scored) // total
         scored += batch
         if 10 * len(scored) // total > tenths and len(scored) < total:

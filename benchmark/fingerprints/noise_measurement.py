@@ -32,7 +32,7 @@ def repeated(
         if repeats:
             progress.say("no noise floor: the record has no log-probabilities or no answers")
         return record
-    rng = np.random.Generator(np.random.PCG64(_SEED))
+    rng = fresh_rng()
     measured = []
     for number in range(repeats):
         progress.say(f"noise floor: repeat {number + 1} of {repeats}")

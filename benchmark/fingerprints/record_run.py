@@ -168,8 +168,10 @@ class _RunRecording:
             raise MissingStageError(f"not reached: {self._missing()} failed")
         if not self.settings.engine_row.constrained:
             return Allowed((), ((),) * len(self.path))
-        trace = ConstraintTrace(compiled(self.task.expression, self.tokenizer, self._weights))
-        along = tuple(trace.along(answer) for answer in self.path)
+        trace = ConstraintTrace(
+            compile_constraint(self.task.expression, self.tokenizer, self._weights)
+        )
+        along = tuple(trace.set_numbers(answer) for answer in self.path)
         return Allowed(tuple(map(allowed_set, trace.sets)), along)
 
     def logits(self) -> Logits:

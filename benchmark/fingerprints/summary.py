@@ -116,4 +116,4 @@ def read_comparison(document: Mapping[str, object], path: Path) -> ComparisonSum
         raise DataError(f"{path}: not a comparison; python -m benchmark compare --json writes one")
     others = {by: document[by] for by in OTHERS if by in document}
     fields = {**document, "others": others, "source": path.name}
-    return valid(ComparisonSummary, fields, f"{path}: not a comparison")
+    return validate(ComparisonSummary, fields, f"{path}: not a comparison")

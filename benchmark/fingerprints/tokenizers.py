@@ -175,7 +175,7 @@ def _constraint(tokenizer: TransformersTokenizer) -> Values:
     from benchmark.decoding.constraint_trace import ConstraintTrace
 
     trace = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
-    along = trace.along((*_answer(tokenizer), tokenizer.eos_id))
+    along = trace.set_numbers((*_answer(tokenizer), tokenizer.eos_id))
     sets = (f"{len(ids)} {sum(ids)} {digest(ids)}" for ids in trace.sets)
     return {
         **{f"set {number}": described for number, described in enumerate(sets)},

@@ -67,8 +67,8 @@ def gather(
         comparisons=comparisons,
         states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
-        drift=tuple(read_comparison(read_object(path), path) for path in drift),
-        notes=tuple(_notes(runs, measured)),
+        drift=tuple(read_comparison(read_json(path), path) for path in drift),
+        notes=report_notes(views, comparisons, pairs, measured),
     )
 
 

@@ -118,4 +118,4 @@ def fake_bench(
     bench = FakeBench(
         root, builder, Probe("vanilla", ("model",), ""), root, "code", said.append, stages=stages
     )
-    return bench, lines
+    return bench, said

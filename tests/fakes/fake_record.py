@@ -1,4 +1,4 @@
-"""Records made without a model: three states of two sequences, two boxes each."""
+"""Hand-written fingerprints: three states of two sequences, with two boxes each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,17 +18,17 @@ PATH = ((5, 6, 1), (5, 7, 1), (5, 8, 8, 1))
 OTHERS = (9, 10)
 
 
-def fake_logits(change: float = 0.0) -> Logits:
-    """Return the own token at -0.1 nats, others at -3 and -4, all minus ``change``."""
+def fake_logits(shift: float = 0.0) -> Logits:
+    """Return the answer's tokens at -0.1 nats and others at -3 and -4, all minus ``shift``."""
     ids = [np.array([[own, *OTHERS] for own in path], dtype=np.int32) for path in PATH]
-    values = [np.array([[-0.1, -3.0, -4.0]] * len(path)) - change for path in PATH]
+    values = [np.array([[-0.1, -3.0, -4.0]] * len(path)) - shift for path in PATH]
     return concatenate_states(ids, values)
 
 
 def fake_record(
     floor: float | None = None, versions: Mapping[str, str] | None = None
 ) -> Fingerprint:
-    """Return a record without faults, whose one repeat measured this noise floor."""
+    """Return a valid fingerprint, with a noise floor from one repeat if ``floor`` is given."""
     repeats = () if floor is None else (Repeat(1, 1, "reversed", floor, 0.0, 0, 0),)
     stages = {name: StageRecord(tuple(digest([name, n]) for n in range(3))) for name in STAGES}
     stages["weights"] = StageRecord((digest(["weights"]),))
@@ -63,12 +63,12 @@ def fake_record(
 
 
 def by_all_scores(outcomes: Sequence[Outcome]) -> dict[str, tuple[Outcome, ...]]:
-    """Return the same outcomes by every score."""
+    """Return the same outcomes for every score."""
     return dict.fromkeys(SCORES, tuple(outcomes))
 
 
 def restaged(record: Fingerprint, stage: str, states: tuple[int, ...]) -> Fingerprint:
-    """Return the record with different digests of a stage for some states."""
+    """Return the fingerprint with changed digests of a stage for the given states."""
     old = record.stages[stage].digests
     new = tuple(digest(["moved", d]) if n in states else d for n, d in enumerate(old))
     return replace(record, stages={**record.stages, stage: StageRecord(new)})

@@ -1,8 +1,8 @@
-"""Seeded faults of the pipeline, one stage each; ``fixtures/faults.toml`` lists them.
+"""Faults of one stage each, injected into the running benchmark and listed in faults.toml.
 
 Each function takes pytest's monkeypatch, the request of a run without a fault and an empty folder,
-and returns the request to run. It changes what the fault would be in: a library's function, a file
-of the model, a function of the project, or a setting.
+and returns the request to run. It replaces a library's function, a file of the model, a function of
+the benchmark, or a setting.
 """
 
 import json
@@ -45,7 +45,7 @@ def shuffled_states(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def wrong_numops(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """One operation too many is counted for the first box."""
+    """Count one operation too many for the first box."""
 
     def miscounted(state: State) -> State:
         first, *rest = state.queries
@@ -60,7 +60,7 @@ def lost_states(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 
 def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The model has a chat template now, and the prompt is put into it."""
+    """Put the prompt into a chat template that was added to the model."""
     copied = _copied(run, folder)
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
     (folder / "model" / "chat_template.jinja").write_text(template)
@@ -68,7 +68,7 @@ def chat_template(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 
 
 def other_demonstrations(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The two solved examples are swapped."""
+    """Swap the two demonstrations."""
     task = tasks.TASKS[tasks.DEFAULT]
     demonstrations = task.demonstrations
     other = replace(demonstrations, examples=demonstrations.examples[::-1])
@@ -88,13 +88,13 @@ def line_end(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunReq
 
 
 def bos_lost(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The tokenizer no longer has a BOS."""
+    """Remove the tokenizer's BOS."""
     patch.setattr(tokenizers.TransformersTokenizer, "bos_id", None)
     return run
 
 
 def bos_doubled(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """A second BOS is put before the prompt."""
+    """Add a second BOS before a prompt that has one."""
     with_one = rendering.with_one_bos
 
     def with_two(ids: TokenIds, bos_id: int | None) -> TokenIds:
@@ -106,7 +106,7 @@ def bos_doubled(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 
 def other_merges(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The last word of every prompt is split before its last letter."""
+    """Tokenize the last letter of every prompt's last word separately."""
     encode = tokenizers.TransformersTokenizer.encode
 
     def cut(self: tokenizers.TransformersTokenizer, text: str) -> TokenIds:
@@ -118,12 +118,12 @@ def other_merges(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 
 def lost_space(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Tokens that begin with a space lose it in the constraint."""
-    return _vocabulary(patch, run, lambda known: {k.lstrip(b" ") or k: v for k, v in known.items()})
+    """Treat tokens with a leading space as tokens without one."""
+    return _vocabulary(patch, run, lambda ids: {k.lstrip(b" ") or k: v for k, v in ids.items()})
 
 
 def mask_off_by_one(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The last token that contains a word is never allowed."""
+    """Never allow the last token that contains a word."""
 
     def without_last(vocabulary: Mapping[bytes, list[int]]) -> dict[bytes, list[int]]:
         last = max(i for text, ids in vocabulary.items() for i in ids if text.strip().isalpha())
@@ -137,7 +137,7 @@ def mask_off_by_one(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def constraint_raises(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The library's constructor takes different arguments."""
+    """Change the arguments of the library's constructor."""
 
     def changed(*_: object) -> None:
         raise TypeError("Vocabulary() takes 3 positional arguments but 2 were given")
@@ -152,7 +152,7 @@ def unconstrained(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 
 
 def other_weight(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """One matrix in the model's file is larger by a tenth."""
+    """Multiply one matrix in the model's file by 1.1."""
     copied = _copied(run, folder)
     path = folder / "model" / "model.safetensors"
     weights = load_file(path)
@@ -162,17 +162,17 @@ def other_weight(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Ru
 
 
 def float16(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Half precision (float16) instead of float32."""
+    """Use half precision instead of float32."""
     return replace(run, dtype="float16")
 
 
 def bfloat16(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """bfloat16 instead of float32."""
+    """Use bfloat16 instead of float32."""
     return replace(run, dtype="bfloat16")
 
 
 def weights_read_otherwise(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The rows of one matrix are rotated by one while the file is read."""
+    """Load the same file with the rows of one matrix rotated by one."""
 
     def rotate(model: torch.nn.Module) -> None:
         weight = next(p for name, p in model.named_parameters() if "mlp" in name)
@@ -182,7 +182,7 @@ def weights_read_otherwise(patch: pytest.MonkeyPatch, run: RunRequest, folder: P
 
 
 def other_positions(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The configuration has a larger base of rotary positions."""
+    """Change the base of the rotary position embedding in the configuration."""
     copied = _copied(run, folder)
     _edit(
         folder / "model" / "config.json",
@@ -192,7 +192,7 @@ def other_positions(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def rounding_kernel(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The output of every feed-forward layer is rounded to bfloat16."""
+    """Round the output of every layer's feed-forward part to bfloat16."""
 
     def rounding(model: torch.nn.Module) -> None:
         for name, module in model.named_modules():
@@ -203,15 +203,15 @@ def rounding_kernel(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def right_padding(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Prompts of a batch are padded on the right, where the answer begins."""
+    """Pad the prompts of a batch on the right, where the answer should begin."""
     encode = outlines_engine._IdTokenizer.encode
 
     def padded(self: Any, prompt: Any, **_: object) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
         ids, mask = encode(self, prompt)
-        logit_diffs = [len(row) - int(row.sum()) for row in mask]
-        turned = [
-            torch.stack([row.roll(-by) for row, by in zip(each, logit_diffs, strict=True)])
-            for each in (ids, mask)
+        shifts = [len(row) - int(row.sum()) for row in mask]
+        shifted = [
+            torch.stack([row.roll(-by) for row, by in zip(rows, shifts, strict=True)])
+            for rows in (ids, mask)
         ]
         return shifted[0], shifted[1]
 
@@ -220,7 +220,7 @@ def right_padding(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> R
 
 
 def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The cache returns the keys of the previous token instead of the newest."""
+    """Return the previous token's keys from the cache instead of the newest."""
     update = DynamicLayer.update
 
     def stale(
@@ -240,8 +240,8 @@ def stale_cache(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 
 def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Every drafted token is accepted, regardless of the model's choice."""
-    settle = SequenceState.settle
+    """Accept every draft without comparing it with the model's choice."""
+    verify = SequenceState.verify
 
     def accept(self: SequenceState, answers: Sequence[int], *more: Any) -> None:  # noqa: ANN401
         only = self._rules.automaton.single_token
@@ -255,7 +255,7 @@ def drafts_believed(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) ->
 
 
 def penalty(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """A penalty in the model's generation settings takes effect: no bigram occurs twice."""
+    """Apply a repetition penalty of the model's settings: no bigram occurs twice."""
     patch.setattr(
         outlines_engine,
         "GenerationConfig",
@@ -265,7 +265,7 @@ def penalty(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequ
 
 
 def other_stop(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """The model's generation settings name one of its words as an additional EOS."""
+    """Add a word's token to the end-of-sequence tokens of the model's generation settings."""
     copied = _copied(run, folder)
     definition = json.loads((folder / "model" / "tokenizer.json").read_text())
     words = definition["model"]["vocab"].items()
@@ -275,13 +275,13 @@ def other_stop(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunR
 
 
 def cut_answers(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Answers are limited to eight tokens, and nothing refuses that."""
+    """Limit answers to eight tokens, without the check of the limit."""
     patch.setattr(evaluation.Questions, "check_limit", lambda _: None)
     return replace(run, max_new_tokens=8)
 
 
 def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """An empty box is read as an unanswered one."""
+    """Parse an empty box as a box without an answer."""
     task = tasks.TASKS[tasks.DEFAULT]
     parse = task.answer_parser
 
@@ -294,7 +294,7 @@ def other_normal_form(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) 
 
 
 def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Every answer for boxes 1 and 6 counts as right."""
+    """Score every answer about boxes 1 and 6 as right."""
     score = tasks.Task.score
 
     def lenient(outcome: Outcome) -> Outcome:
@@ -312,8 +312,8 @@ def ignored_box(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> Run
 
 
 def wrong_counts(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
-    """Counts are recorded with one numops too many."""
-    count = _now(stages, "count")
+    """Count outcomes under a numops that is one too high."""
+    count = _attribute(stages, "count")
     patch.setattr(
         stages,
         "count",
@@ -331,7 +331,7 @@ def _states(
 
 
 def _renamed(state: State) -> State:
-    """Rename one object of the state, in its text and in gold."""
+    """Rename one object of the state, in the description and in the gold contents."""
     old = next(name for query in state.queries for name in query.gold)
     queries = tuple(
         replace(query, gold=tuple("zebra" if name == old else name for name in query.gold))

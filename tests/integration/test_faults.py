@@ -159,7 +159,7 @@ def test_no_false_alarms(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, (size, order) in enumerate(_distinct(np.random.Generator(np.random.PCG64(5)))):
         baseline = baselines["outlines" if number < BY_OUTLINES else "speculative"]
         run = replace(baseline.run, batch_size=size)
-        with on_threads(2 if number % 10 == 5 else 1):
+        with torch_threads(2 if number % 10 == 5 else 1):
             comparison = _compared(baseline, run, order)
         seen.add(_batches(size, order))
         if comparison.severity not in {Severity.SAME, Severity.NOISE}:
@@ -195,7 +195,7 @@ def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
     _nth(
         patch,
         constraint_trace.ConstraintTrace,
-        "along",
+        "set_numbers",
         WEAK,
         lambda sets: (*sets[:9], sets[0], *sets[10:]),
     )
@@ -258,15 +258,15 @@ def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
 
     The change is a whole number of steps, since a record rounds to its resolution.
     """
-    forced = teacher_forcing.forced
+    forced = teacher_forcing.teacher_forced_log_probs
 
-    def touched(*given: Any, **more: Any) -> Iterator[list[teacher_forcing.Forced]]:  # noqa: ANN401
+    def touched(*given: Any, **more: Any) -> Iterator[list[teacher_forcing.TokenLogProbs]]:  # noqa: ANN401
         rows = [row for batch in forced(*given, **more) for row in batch]
         values = rows[WEAK].values.copy()
         values[7, 0] += by
         yield [*rows[:WEAK], rows[WEAK]._replace(values=values), *rows[WEAK + 1 :]]
 
-    patch.setattr(teacher_forcing, "forced", touched)
+    patch.setattr(teacher_forcing, "teacher_forced_log_probs", touched)
 
 
 def _nth(
@@ -312,7 +312,7 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
         (stages, "weights_digest"),
         (record_run, "code_digests"),
         (run_environment, "versions"),
-        (compatibility, "unsupported"),
+        (compatibility, "unsupported_reason"),
     ):
         patch.setattr(module, name, cache(getattr(module, name)))
 

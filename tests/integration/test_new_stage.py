@@ -77,14 +77,14 @@ def without_stage() -> Fingerprint:
 
 
 @pytest.fixture
-def with_stage(monkeypatch: pytest.MonkeyPatch) -> Fingerprint:
+def with_stage(monkeypatch: pytest.MonkeyPatch, row: Row) -> Fingerprint:
     """A record with the stage, which then is in the table."""
-    _add(monkeypatch, _row(len), PROMPT_IDS.name)
+    _add(monkeypatch, row(), PROMPT_IDS.name)
     return _record()
 
 
 def test_change_of_a_new_stage(
-    with_stage: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    with_stage: Fingerprint, row: Row, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is recorded, stored and compared, with an example and its suspects."""
     write_fingerprint(with_stage, tmp_path / "old.json")
@@ -100,9 +100,9 @@ def test_change_of_a_new_stage(
     )
     comparison = compare(old, _record())
     assert (comparison.stage, comparison.severity) == (NAME, Severity.DRIFT)
-    assert [diff.stage for diff in comparison.stage_diffs] == [NAME]
+    assert [each.stage for each in comparison.stage_diffs] == [NAME]
     assert headline(comparison) == f"drift: first changed stage: {NAME} (2 of 2 states)"
-    assert [(one.state, one.where, one.old) for one in comparison.examples] == [
+    assert [(each.state, each.where, each.old) for each in comparison.examples] == [
         (n, NAME, f"digest {digest([length])}") for n, length in enumerate(old.lengths)
     ]
     first, *rest = comparison.suspects
@@ -111,7 +111,7 @@ def test_change_of_a_new_stage(
         *(version(COUNTER), "99"),
     )
     assert first.reach == 3
-    assert all(suspect.reach < 3 for suspect in rest)
+    assert all(each.reach < 3 for each in rest)
 
 
 def test_older_record_without_the_new_stage(
@@ -124,8 +124,9 @@ def test_older_record_without_the_new_stage(
     comparison = compare(without_stage, with_stage)
     assert comparison.severity is Severity.SAME
     assert comparison.uncompared == {NAME: "new"}
-    line = f"not compared, since only one record has them: {NAME} (only new)"
-    assert line in list(summary_lines(comparison))
+    assert f"not compared, since only one record has them: {NAME} (only new)" in list(
+        summary_lines(comparison)
+    )
     write_fingerprint(with_stage, tmp_path / "new.json.gz")
     monkeypatch.undo()
     assert list(STAGES)[2:4] == ["prompt_ids", "constraint"]
@@ -134,9 +135,7 @@ def test_older_record_without_the_new_stage(
     assert compare(without_stage, again).uncompared == {NAME: "new"}
 
 
-def test_failure_before_the_new_stage(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_failure_before_the_new_stage(monkeypatch: pytest.MonkeyPatch, row: Row) -> None:
     """The new stage and the later ones name the stage that failed."""
 
     def broken(*_: object) -> None:

@@ -18,17 +18,9 @@ from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import unpaired_test
 
-LEVEL = 0.001
-"""The two-sided level of each comparison with a record.
-
-A reproduction of all pairs makes 112 dependent comparisons by each score.
-"""
-
-_SEED = 20240531
-
 
 class PairExtension(MeasurementExtension):
-    """Compare each model of a pair with its record at numops 0 and >= 1, by every score.
+    """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
 
     On the same data the test is paired and clustered by sequence; otherwise counts are compared
     unpaired, with the stated design effect.
@@ -89,13 +81,13 @@ def _p_values_of(
     old, new = count(before), count(after)
     groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
     if same_data:
-        rng = np.random.Generator(np.random.PCG64(_SEED))
-        return [paired_test(before, after, rng, group.selects).two_sided for group in groups]
+        rng = fresh_rng()
+        return [paired_test(before, after, rng, group.counts_numops).two_sided for group in groups]
     return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
 
 
-class _SnapshotPart(NamedTuple):
-    selects: Callable[[int], bool]
+class _QueryGroup(NamedTuple):
+    counts_numops: Callable[[int], bool]
     of: Callable[[Counts], Tally]
 
 
