@@ -1,4 +1,4 @@
-"""``bisect``: which release of a library moved a stage."""
+"""``bisect``: which release of a library changed a stage."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ With = Annotated[
 
 
 def bisect(
-    library: Annotated[str, typer.Argument(help="Its name on the package index.")],
-    old: Annotated[str, typer.Argument(help="The release that it is held against.")],
+    library: Annotated[str, typer.Argument(help="The library's name on the package index.")],
+    old: Annotated[str, typer.Argument(help="The oldest release, compared with the others.")],
     new: Annotated[str, typer.Argument(help="The newest release.")],
     model: Annotated[
         str | None, typer.Option(help="A folder, a GGUF file or an identifier.", metavar="M")
@@ -26,7 +26,7 @@ def bisect(
     repeats: Repeats = 2,
     kind: ProbeKind = "fingerprint",
     depth: Annotated[
-        str, typer.Option(help="first, every (all moves), or each (measure each release).")
+        str, typer.Option(help="first, every (all changes), or each (measure each release).")
     ] = "first",
     alongside: With = None,
     json_file: JsonFile = None,
@@ -34,21 +34,21 @@ def bisect(
     pre: Annotated[bool, flag("--pre", text="Pre-releases too.")] = False,
     retry: Retry = False,
 ) -> None:
-    """Find the first release of a library that moved any stage, by binary search.
+    """Find the first release of a library that changed any stage, by binary search.
 
-    Each release gets an environment of its own over this one, and all is kept: stopped, the same
-    command goes on. Exit status as of compare: 0, 3 or 4.
+    Each release is installed in its own overlay on this environment. Records are kept: rerun the
+    same command to resume. Exit status as for compare: 0, 3 or 4.
     """
-    from benchmark.upgrades.bisection import bisect as searched
+    from benchmark.upgrades.bisection import bisect as bisect_releases
     from benchmark.upgrades.bisection_text import bisection_lines
     from benchmark.upgrades.probes import probe, workbench
     from benchmark.upgrades.releases import between, releases
 
     check_outputs(json_file)
-    wanted = between(releases(library, pre=pre), library, old, new)
+    in_range = between(releases(library, pre=pre), library, old, new)
     bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
-    found = searched(library, wanted, bench, depth, tuple(alongside or ()))
-    for line in bisection_lines(found):
+    result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))
+    for line in bisection_lines(result):
         print(line)
-    write_json(json_file, found.as_json())
-    raise typer.Exit(found.exit_status)
+    write_json(json_file, result.as_json())
+    raise typer.Exit(result.exit_status)

@@ -1,4 +1,4 @@
-"""``canary``: upgrades tried in an environment of their own."""
+"""``canary``: try upgrades in an environment of their own."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmark.cli.writing import check_outputs, say, write_json
 
 def canary(
     upgrades: Annotated[
-        list[str], typer.Argument(help="name==version; a bare name takes its newest release.")
+        list[str], typer.Argument(help="name==version; a bare name means its newest release.")
     ],
     model: Annotated[Path, typer.Option(help="The model of the fingerprint.", metavar="M")] = Path(
         "fixtures/models/track"
@@ -35,13 +35,13 @@ def canary(
     pre: Annotated[bool, flag("--pre", text="Newest may be a pre-release.")] = False,
     retry: Retry = False,
 ) -> None:
-    """Say what moves with these upgrades, and which of them, or which pair, does it.
+    """Report what changes with these upgrades, and which of them, or which pair, is the cause.
 
-    Exit status as of compare: 0, 3 or 4; 1 where only the suite fails.
+    Exit status as for compare: 0, 3 or 4; 1 if only the suite fails.
     """
     from benchmark.errors import SettingError
     from benchmark.fingerprints.tokenizers import fetched_families
-    from benchmark.upgrades.canary import canary as tried
+    from benchmark.upgrades.canary import canary as try_upgrades
     from benchmark.upgrades.canary import pinned
     from benchmark.upgrades.canary_text import canary_lines, canary_markdown
     from benchmark.upgrades.probes import probe, workbench
@@ -51,7 +51,7 @@ def canary(
     check_outputs(json_file, report)
     if missing := next((path for path in suite or () if not path.exists()), None):
         raise SettingError(f"--suite {missing}: no such file or folder")
-    wanted = [pinned(each, lambda name: releases(name, pre=pre)) for each in upgrades]
+    requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     probes = [probe("fingerprint", str(model), states, repeats)]
     left_out = {}
     if fetched_families():
@@ -59,13 +59,13 @@ def canary(
     else:
         left_out["tokenizers"] = "no tokenizer is fetched; run: python -m benchmark fetch --all"
     probes += [probe("vanilla", str(folder), 1) for folder in vanilla or ()]
-    benches = [workbench(each, say, retry=retry) for each in probes]
-    found = replace(tried(wanted, benches, say), left_out=left_out)
+    benches = [workbench(one, say, retry=retry) for one in probes]
+    result = replace(try_upgrades(requirements, benches, say), left_out=left_out)
     if suite:  # before anything is written: its failures belong to the report
-        found = replace(found, suite=run_suite(benches[0].maker, wanted, suite))
-    for line in canary_lines(found):
+        result = replace(result, suite=run_suite(benches[0].builder, requirements, suite))
+    for line in canary_lines(result):
         print(line)
-    write_json(json_file, found.as_json())
+    write_json(json_file, result.as_json())
     if report:
-        report.write_text(canary_markdown(found), encoding="utf-8")
-    raise typer.Exit(found.exit_status)
+        report.write_text(canary_markdown(result), encoding="utf-8")
+    raise typer.Exit(result.exit_status)

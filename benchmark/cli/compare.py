@@ -1,4 +1,4 @@
-"""``compare``: two fingerprints, and what moved between them."""
+"""``compare``: what changed between two fingerprints."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,42 +10,42 @@ from benchmark.cli.writing import check_outputs, say, write_json
 
 
 def compare(
-    old: Annotated[Path, typer.Argument(help="The record held against.")],
-    new: Annotated[Path, typer.Argument(help="The record of now.")],
+    old: Annotated[Path, typer.Argument(help="The old record.")],
+    new: Annotated[Path, typer.Argument(help="The new record, compared with it.")],
     json_file: JsonFile = None,
     junit_file: Annotated[
         Path | None, typer.Option("--junit", help="Write a JUnit case here.", metavar="FILE")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="With --isolate: what both were made with.", metavar="M")
+        str | None, typer.Option(help="With --isolate: the model of both.", metavar="M")
     ] = None,
     commit: Annotated[
         str | None,
-        typer.Option(help="With --isolate: of OLD's code; default: found by its digests."),
+        typer.Option(help="With --isolate: the commit of OLD's code; default: by its digests."),
     ] = None,
     repository: Annotated[
         Path | None,
-        typer.Option(help="With --isolate: where the project's git is.", metavar="DIR"),
+        typer.Option(help="With --isolate: the project's git repository.", metavar="DIR"),
     ] = None,
     *,
     isolate: Annotated[
         bool, flag("--isolate", text="Run OLD's code here, to tell code from environment.")
     ] = False,
 ) -> None:
-    """Say what moved between two fingerprints, where it began, and what may have done it.
+    """Report which stages changed between two fingerprints, how much, and the likely causes.
 
-    With --isolate, in the environment that made NEW: whether the code or the environment did it.
+    With --isolate, in the environment that made NEW: whether code or environment is the cause.
 
-    Exit status: 0 the same or noise, 3 drift (no outcome by set changed), 4 regression (outcomes
-    by set changed, or a stage fails now), 2 misuse.
+    Exit status: 0 same or noise, 3 drift (no outcome by set changed), 4 regression (outcomes by
+    set changed, or a stage fails now), 2 misuse.
     """
     from rich.console import Console
 
     from benchmark.errors import SettingError
-    from benchmark.fingerprints.ci import junit, on_github
-    from benchmark.fingerprints.compare import compare as held_against
+    from benchmark.fingerprints.ci import junit, report_to_github
+    from benchmark.fingerprints.compare import compare as compare_records
     from benchmark.fingerprints.storage import read_fingerprint
-    from benchmark.fingerprints.terminal import shift_report
+    from benchmark.fingerprints.terminal import comparison_report
     from benchmark.upgrades.isolation import isolate as isolated
 
     if model is not None and not isolate:
@@ -58,19 +58,18 @@ def compare(
     before, now = read_fingerprint(old), read_fingerprint(new)
     if before.kind != now.kind:
         raise SettingError(
-            f"{old} is of {before.kind} and {new} of {now.kind}; compare two of the same"
+            f"{old} is a {before.kind} record and {new} a {now.kind} record; compare two of a kind"
         )
-    comparison = held_against(before, now)
-    found = isolated(old, new, model, say, commit, repository) if isolate and model else None
+    comparison = compare_records(before, now)
+    isolation = isolated(old, new, model, say, commit, repository) if isolate and model else None
     name = f"{old.name} -> {new.name}"
-    Console().print(shift_report(comparison))
-    for line in found.lines() if found else ():
+    Console().print(comparison_report(comparison))
+    for line in isolation.lines() if isolation else ():
         print(line)
-    if annotation := on_github(comparison, name):
+    if annotation := report_to_github(comparison, name):
         print(annotation)
-    write_json(
-        json_file, {**comparison.as_json(), **({"isolation": found.as_json()} if found else {})}
-    )
+    extra = {"isolation": isolation.as_json()} if isolation else {}
+    write_json(json_file, {**comparison.as_json(), **extra})
     if junit_file:
         junit_file.write_text(junit(comparison, name), encoding="utf-8")
     raise typer.Exit(comparison.exit_status)

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 @takes_settings()
 def fingerprint(
     model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or an identifier.")],
-    out: Annotated[Path, typer.Option(help="NAME.json, with columns beside it, or NAME.json.gz.")],
+    out: Annotated[Path, typer.Option(help="NAME.json, with a columns file, or NAME.json.gz.")],
     along: Annotated[
         Path | None, typer.Option(help="Follow this older record's answers.", metavar="OLD")
     ] = None,
     repeats: Annotated[
-        int, typer.Option(help="Measure the noise floor so often.", min=0, max=1000)
+        int, typer.Option(help="Repeats that measure the noise floor.", min=0, max=1000)
     ] = 0,
     revision: Revision = None,
     *,
     data: "DataRequest",
     settings: "Settings",
 ) -> None:
-    """Record a fingerprint of each stage of a run, for compare."""
+    """Record a fingerprint of every stage of a run, for compare."""
     from rich.console import Console
 
     from benchmark.fingerprints.record_run import FingerprintRequest

@@ -1,4 +1,4 @@
-"""``hub-folder``: a fetched vocabulary as a repository of the hub has it."""
+"""``hub-folder``: write a fetched tokenizer as its hub repository has it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 
 def hub_folder(
     name: Annotated[str, typer.Argument(help="deepseek-llm, mistral or llama.")],
-    out: Annotated[Path, typer.Option(help="Where to write it.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="The folder to write.", metavar="DIR")],
 ) -> None:
     """Write a fetched tokenizer with the settings of its hub repository, for vanilla and bisect."""
     from benchmark.fingerprints.hub_folder import write_hub_folder

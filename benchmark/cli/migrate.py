@@ -1,4 +1,4 @@
-"""``migrate``: rewrite fingerprints of older formats in the format of now."""
+"""``migrate``: rewrite fingerprints of older formats in the current one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,15 @@ import typer
 
 
 def migrate(
-    paths: Annotated[list[Path], typer.Argument(help="Fingerprints, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Fingerprints, or folders that hold some.")],
 ) -> None:
-    """Rewrite fingerprints of older formats in place; those of now stay as they are."""
+    """Rewrite fingerprints of older formats in place; current ones are not touched."""
     from benchmark.errors import DataError
     from benchmark.fingerprints.migration import record_files
-    from benchmark.fingerprints.storage import migrate as migrated
+    from benchmark.fingerprints.storage import migrate as migrate_file
 
-    records = [each for path in paths for each in record_files(path)]
+    records = [record for path in paths for record in record_files(path)]
     if not records:
         raise DataError(f"{', '.join(map(str, paths))}: no fingerprint; name a file or a folder")
     for record in records:
-        print(f"{'migrated' if migrated(record) else 'current'}: {record}")
+        print(f"{'migrated' if migrate_file(record) else 'current'}: {record}")

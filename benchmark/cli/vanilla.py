@@ -1,4 +1,4 @@
-"""``vanilla``: record the libraries used as their documentation says."""
+"""``vanilla``: record the libraries as their documentation uses them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

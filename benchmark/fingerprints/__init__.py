@@ -1,1 +1,1 @@
-"""Every stage of a run recorded, and what a shift between two records came from."""
+"""Record every stage of a run, and compare two records to find the cause of a change."""

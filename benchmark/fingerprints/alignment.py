@@ -1,4 +1,4 @@
-"""Which state of one record is which of another."""
+"""Pair the states of two records."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -8,31 +8,32 @@ from benchmark.fingerprints.record import Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
-class Alignment:
-    """Pairs of state numbers (old, new); ``shuffled`` where the order is another.
+class StateAlignment:
+    """Pairs of state numbers (old, new).
 
-    ``lost`` and ``added`` are how many states only the old or only the new record has.
+    ``lost`` and ``added`` are the numbers of states that only the old or only the new record has;
+    ``reordered`` is whether the states are in a different order.
     """
 
     pairs: tuple[tuple[int, int], ...]
     lost: int
     added: int
-    shuffled: bool
+    reordered: bool
 
 
-def align(old: Fingerprint, new: Fingerprint) -> Alignment:
-    """Pair states by what the data says of them, and by their place where that finds none.
+def align(old: Fingerprint, new: Fingerprint) -> StateAlignment:
+    """Pair states with equal data, and the remaining ones by their position.
 
-    So a shuffled or shortened set is compared state by state, and one whose states changed is too.
-    States that are there several times are paired in their order.
+    So reordered, shortened and changed data are all compared state by state. States that occur
+    several times are paired in order.
     """
     before, after = old.state_digests, new.state_digests
-    places = defaultdict[str, deque[int]](deque)
+    positions = defaultdict[str, deque[int]](deque)
     for number, digest in enumerate(after):
-        places[digest].append(number)
-    known = {n: places[digest].popleft() for n, digest in enumerate(before) if places[digest]}
-    taken = set(known.values())
-    rest = (n for n in range(min(len(before), len(after))) if n not in known and n not in taken)
-    pairs = tuple(sorted({**known, **{n: n for n in rest}}.items()))
-    shuffled = any(one[1] > other[1] for one, other in pairwise(pairs))
-    return Alignment(pairs, len(before) - len(pairs), len(after) - len(pairs), shuffled)
+        positions[digest].append(number)
+    equal = {n: positions[digest].popleft() for n, digest in enumerate(before) if positions[digest]}
+    taken = set(equal.values())
+    rest = (n for n in range(min(len(before), len(after))) if n not in equal and n not in taken)
+    pairs = tuple(sorted({**equal, **{n: n for n in rest}}.items()))
+    reordered = any(one[1] > other[1] for one, other in pairwise(pairs))
+    return StateAlignment(pairs, len(before) - len(pairs), len(after) - len(pairs), reordered)

@@ -1,4 +1,4 @@
-"""Two constraints along the same answers: where they differ, an example, and how far apart."""
+"""Compare two constraints along the same answers."""
 
 from collections.abc import Sequence
 from itertools import takewhile, zip_longest
@@ -9,7 +9,7 @@ from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
 
 
 def constraint_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
-    """Return the states in which other tokens are allowed."""
+    """Return the states in which different tokens are allowed."""
     old, new, pairs = compared.old, compared.new, compared.pairs
     if note := _constrained_once(old, new):
         return StageDiff(stage, tuple(one for one, _ in pairs), len(pairs), note=note)
@@ -18,7 +18,7 @@ def constraint_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
 
 
 def first_other_set(old: Fingerprint, new: Fingerprint, one: int, other: int) -> int | None:
-    """Return the first position, up to where the paths part, at which another set is allowed."""
+    """Return the first position with different sets, up to where the paths diverge."""
     if old.allowed is None or new.allowed is None:
         return None
     if _constrained_once(old, new):
@@ -37,23 +37,23 @@ def first_other_set(old: Fingerprint, new: Fingerprint, one: int, other: int) ->
 def constraint_example(
     _: str, old: Fingerprint, new: Fingerprint, one: int, other: int
 ) -> Example | None:
-    """Return how many tokens are allowed at the first position that differs."""
+    """Return the numbers of allowed tokens at the first position that differs."""
     at = first_other_set(old, new, one, other)
     if at is None:
         return None
     before, after = _set(old, one, at), _set(new, other, at)
-    words = _missing(before, after) if before and after else ""
-    return Example(one, f"answer token {at}", _allows(old, before), _allows(new, after) + words)
+    token = _single_difference(before, after) if before and after else ""
+    return Example(one, f"answer token {at}", _allows(old, before), _allows(new, after) + token)
 
 
 def constraint_distance(old: Fingerprint, new: Fingerprint, one: int, other: int) -> float:
-    """Return the mean distance of the sets, from 0 for alike to 1.
+    """Return the mean distance of the sets, from 0 (equal) to 1.
 
-    A position counts as 1 if another number of tokens is allowed, or only one record has it, and as
-    a half if other tokens are allowed but as many.
+    A position counts as 1 if the numbers of allowed tokens differ or only one record has it, and as
+    0.5 if the numbers are equal but the tokens differ.
     """
-    places = _together(old, new, one, other)
-    sets = zip_longest(_sets(old, one)[:places], _sets(new, other)[:places])
+    positions = _common_positions(old, new, one, other)
+    sets = zip_longest(_sets(old, one)[:positions], _sets(new, other)[:positions])
     distances = [_set_distance(before, after) for before, after in sets]
     return sum(distances) / len(distances) if distances else 1.0
 
@@ -65,11 +65,11 @@ def _set_distance(one: AllowedSet | None, other: AllowedSet | None) -> float:
 
 
 def _constrained_once(old: Fingerprint, new: Fingerprint) -> str | None:
-    """Return what to say if only one of the records is of constrained decoding."""
-    constrained = [bool(each.allowed and each.allowed.sets) for each in (old, new)]
+    """Return a note if only one of the records is of constrained decoding."""
+    constrained = [bool(record.allowed and record.allowed.sets) for record in (old, new)]
     if constrained[0] == constrained[1] or old.allowed is None or new.allowed is None:
         return None
-    return "the new record has no constraint" if constrained[0] else "the old record has none"
+    return f"the {'new' if constrained[0] else 'old'} record has no constraint"
 
 
 def _digests(allowed: Allowed | None, state: int) -> list[str]:
@@ -79,7 +79,7 @@ def _digests(allowed: Allowed | None, state: int) -> list[str]:
 
 
 def _set(record: Fingerprint, state: int, position: int) -> AllowedSet | None:
-    """Return what is allowed there; None without a constraint, or on a forbidden path."""
+    """Return the allowed set at a position; None without a constraint or on a forbidden path."""
     allowed = record.allowed
     numbers = allowed.along[state] if allowed else ()
     if allowed is None or position >= len(numbers) or numbers[position] < 0:
@@ -94,25 +94,25 @@ def _allows(record: Fingerprint, allowed: AllowedSet | None) -> str:
     return "the recorded answer is forbidden" if constrained else "no constraint"
 
 
-def _missing(old: AllowedSet, new: AllowedSet) -> str:
-    """Return which token it is, if there is one more or one fewer; the sums of ids tell."""
-    apart, by = new.size - old.size, new.total - old.total
-    if abs(apart) != 1:
+def _single_difference(old: AllowedSet, new: AllowedSet) -> str:
+    """Return the id of the added or missing token, if it is one; it is the difference of sums."""
+    added, id_difference = new.size - old.size, new.total - old.total
+    if abs(added) != 1:
         return ""
-    return f" (id {abs(by)} {'more' if apart > 0 else 'fewer'})"
+    return f" ({'added' if added > 0 else 'missing'} id {abs(id_difference)})"
 
 
 def _sets(record: Fingerprint, state: int) -> Sequence[AllowedSet]:
-    """Return the sets up to the first token that is not allowed."""
+    """Return the allowed sets up to the first token that is forbidden."""
     if record.allowed is None or not record.allowed.sets:
         return []
     numbers = record.allowed.along[state]
     return [record.allowed.sets[number] for number in numbers if number >= 0]
 
 
-def _together(old: Fingerprint, new: Fingerprint, one: int, other: int) -> int:
-    """Return how many sets follow the same tokens in both, the one after they part included."""
+def _common_positions(old: Fingerprint, new: Fingerprint, one: int, other: int) -> int:
+    """Return the number of sets that follow equal tokens in both paths."""
     before, after = old.path[one : one + 1], new.path[other : other + 1]
     tokens = zip(*before, *after, strict=False) if before and after else ()
-    alike = takewhile(lambda pair: pair[0] == pair[1], tokens)
-    return sum(1 for _ in alike) + 1
+    equal = takewhile(lambda pair: pair[0] == pair[1], tokens)
+    return sum(1 for _ in equal) + 1

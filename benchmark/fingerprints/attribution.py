@@ -1,4 +1,4 @@
-"""Which difference between two environments can have moved a stage, the likeliest first."""
+"""Rank the differences between two environments as causes of a changed stage."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,16 +9,16 @@ from benchmark.fingerprints.stage import StageRow
 from benchmark.fingerprints.stages import STAGES
 from benchmark.runs.suspect_table import table
 
-RAISED = 4
+RAISED_ERROR = 4
+"""The reach of a library whose own code raised the stage's error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A difference between two environments.
 
-    ``kind`` is library, setting or code; ``reach`` how directly it acts on the stage, 3 to 0, and
-    4 where the stage's error came out of its own code.
-    A file that ``changed`` nothing is named only where nothing else reaches the stage.
+    ``kind`` is library, setting or code. ``reach`` is how directly it affects the stage, from 3 to
+    0, or :data:`RAISED_ERROR`. Unchanged files are listed only if no difference reaches the stage.
     """
 
     kind: str
@@ -33,28 +33,28 @@ class Suspect:
         return self.old != self.new
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return all fields by name."""
         return asdict(self)
 
 
 def suspects(old: Fingerprint, new: Fingerprint, stage: str | None) -> tuple[Suspect, ...]:
-    """Every difference of the environments, those that reach the stage most directly first.
+    """Return all differences of the environments, those with the most direct reach first.
 
-    Where none reaches it, the project's own files that make the stage follow as unchanged: what
-    moved it is not in the record (a patched library, a damaged file, the machine itself).
+    If no difference reaches the stage, the project's files that make it follow, as unchanged: the
+    cause is something that is not recorded (a patched library, a damaged file, the machine).
     """
     before, after = _entries(old), _entries(new)
     names = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     failure = (new.stages[stage].failed or "") if stage else ""
-    found = [
+    ranked = [
         Suspect(*name, before.get(name), after.get(name), _reach(*name, stage, failure))
         for name in names
     ]
-    order = {kind: place for place, kind in enumerate(("setting", "library", "code"))}
-    found.sort(key=lambda each: (-each.reach, order[each.kind], each.name))
-    if stage and not any(each.reach for each in found):
-        found += _makers(stage)
-    return tuple(found)
+    order = ("setting", "library", "code")
+    ranked.sort(key=lambda suspect: (-suspect.reach, order.index(suspect.kind), suspect.name))
+    if stage and not any(suspect.reach for suspect in ranked):
+        ranked += _unchanged_files(stage)
+    return tuple(ranked)
 
 
 def _entries(record: Fingerprint) -> dict[tuple[str, str], str]:
@@ -65,43 +65,43 @@ def _entries(record: Fingerprint) -> dict[tuple[str, str], str]:
         else ("setting", name): value
         for name, value in flat
     }
-    known = (*table()["code"], *(name for row in STAGES.values() for name in _own(row, "code")))
-    now = {current_path(name): digest for name, digest in record.code.items()}
-    # What no stage is made by, such as a report, is no suspect.
-    code = {("code", name): digest for name, digest in now.items() if name.startswith(known)}
+    listed = (*table()["code"], *(name for row in STAGES.values() for name in _own(row, "code")))
+    current = {current_path(name): digest for name, digest in record.code.items()}
+    # Files that make no stage, such as those of a report, are left out.
+    code = {("code", name): digest for name, digest in current.items() if name.startswith(listed)}
     return entries | code
 
 
-def _makers(stage: str) -> list[Suspect]:
-    """Return the files that make a stage, by the tables alone, the most direct first."""
+def _unchanged_files(stage: str) -> list[Suspect]:
+    """Return the files that make a stage, according to the tables, the most direct first."""
     reaches = {name: reach.get(stage, 0) for name, reach in table()["code"].items()}
     reaches |= _own(STAGES[stage], "code")
     makers = (
         Suspect("code", name, None, None, reach) for name, reach in reaches.items() if reach > 1
     )
-    return sorted(makers, key=lambda each: -each.reach)
+    return sorted(makers, key=lambda suspect: -suspect.reach)
 
 
 def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
     if stage is None:
         return 0
     if kind == "library" and f"({name}/" in failure:
-        return RAISED
+        return RAISED_ERROR
     if kind == "setting" and name.startswith("variables."):
         name = "variables"
-    listed = {each: reach.get(stage, 0) for each, reach in table()[kind].items()}
+    listed = {entry: reach.get(stage, 0) for entry, reach in table()[kind].items()}
     own = _own(STAGES[stage], kind)
     return max(_looked_up(kind, name, listed), _looked_up(kind, name, own))
 
 
 def _looked_up(kind: str, name: str, reaches: Mapping[str, int]) -> int:
-    """Return the reach of a name; of a file, that of the longest beginning of its path."""
+    """Return the reach of a name; a file has that of the longest prefix of its path."""
     if kind != "code":
         return reaches.get(name, 0)
-    beginnings = [beginning for beginning in reaches if name.startswith(beginning)]
-    return reaches[max(beginnings, key=len)] if beginnings else 0
+    prefixes = [prefix for prefix in reaches if name.startswith(prefix)]
+    return reaches[max(prefixes, key=len)] if prefixes else 0
 
 
 def _own(row: StageRow, kind: str) -> Mapping[str, int]:
-    """Return what reaches a stage by its own row."""
+    """Return the reaches that a stage's own row lists."""
     return row.reached_by.get(kind, {})

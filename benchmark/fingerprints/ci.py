@@ -1,4 +1,4 @@
-"""A comparison for machines that build: a JUnit case, GitHub annotations and a step summary."""
+"""Report a comparison in CI: a JUnit case, a GitHub annotation and a step summary."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _SUSPECTS = 5
 
 
 def properties(comparison: FingerprintDiff) -> dict[str, str]:
-    """The figures by name, as JUnit properties have them."""
+    """Return the comparison's figures as JUnit properties."""
     first = comparison.suspects[0] if comparison.suspects else None
     return {
         "shift.severity": comparison.severity.value,
@@ -30,29 +30,29 @@ def properties(comparison: FingerprintDiff) -> dict[str, str]:
         "shift.largest": f"{comparison.largest:.6f}",
         "shift.mean_kl": f"{comparison.divergence:.3e}",
         "shift.floor": f"{comparison.floor.largest:.6f}",
-        **_turned(comparison, MAIN, "shift"),
+        **_flip_properties(comparison, MAIN, "shift"),
         **{
             name: value
             for by in comparison.all_flips
             if by != MAIN
-            for name, value in _turned(comparison, by, f"shift.{by}").items()
+            for name, value in _flip_properties(comparison, by, f"shift.{by}").items()
         },
         "shift.suspect": f"{first.kind} {first.name}" if first and comparison.stage else "",
     }
 
 
-def _turned(comparison: FingerprintDiff, by: str, name: str) -> dict[str, str]:
-    """Flips and their p-value by one score."""
-    turned, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
+def _flip_properties(comparison: FingerprintDiff, by: str, name: str) -> dict[str, str]:
+    """Return the flips by one score, and their p-value."""
+    flips, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
     return {
-        f"{name}.gained": str(sum(flip.gained for flip in turned)),
-        f"{name}.lost": str(sum(not flip.gained for flip in turned)),
+        f"{name}.gained": str(sum(flip.gained for flip in flips)),
+        f"{name}.lost": str(sum(not flip.gained for flip in flips)),
         f"{name}.p": f"{test.two_sided:.4f}" if test else "",
     }
 
 
 def junit(comparison: FingerprintDiff, name: str) -> str:
-    """A JUnit file of one case, which fails by drift and by regression."""
+    """Return a JUnit file with one case, which fails on drift and on regression."""
     problem = None
     if comparison.severity in _LEVELS:
         lines = [*summary_lines(comparison), _examples(comparison)]
@@ -63,30 +63,30 @@ def junit(comparison: FingerprintDiff, name: str) -> str:
 
 
 def annotation(comparison: FingerprintDiff, name: str) -> str:
-    """The GitHub workflow command that shows the comparison with the run."""
+    """Return the GitHub workflow command that shows the comparison with the run."""
     level = _LEVELS.get(comparison.severity, "notice")
     message = "\n".join([headline(comparison), *summary_lines(comparison)])
     return f"::{level} title={_escaped(name, ',:')}::{_escaped(message)}"
 
 
 def step_summary(comparison: FingerprintDiff, name: str) -> str:
-    """The comparison as Markdown."""
+    """Return the comparison as Markdown."""
     lines = [f"### {name}: {headline(comparison)}", ""]
     lines += [f"- {line}" for line in summary_lines(comparison)]
     if comparison.stage_diffs:
-        lines += ["", "| stage | moved | of |", "|---|---:|---:|"]
-        lines += [f"| {m.stage} | {len(m.states)} | {m.of} |" for m in comparison.stage_diffs]
-    for by in comparison.turned_scores:
+        lines += ["", "| stage | changed | of |", "|---|---:|---:|"]
+        lines += [f"| {d.stage} | {len(d.states)} | {d.of} |" for d in comparison.stage_diffs]
+    for by in comparison.flipped_scores:
         head = "numops" if by == MAIN else f"numops, by {by}"
         lines += ["", f"| {head} | gained | lost |", "|---:|---:|---:|"]
         counts = comparison.flips_by_numops(by).items()
         lines += [f"| {numops} | {gained} | {lost} |" for numops, (gained, lost) in counts]
-    if comparison.changes:
+    if comparison.answer_changes:
         lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]
         lines += [f"| {' | '.join(row)} |" for row in margin_rows(comparison)]
     if comparison.examples:
         shown = _examples(comparison)
-        # Longer than any run of backticks in what models write.
+        # Longer than any run of backticks in the models' answers.
         fence = "`" * (max(map(len, re.findall("`+", shown)), default=2) + 1)
         lines += ["", f"{fence}text", shown, fence]
     if comparison.stage:
@@ -99,13 +99,13 @@ def step_summary(comparison: FingerprintDiff, name: str) -> str:
 
 
 def _examples(comparison: FingerprintDiff) -> str:
-    return "\n".join(line for each in example_lines(comparison) for line in each)
+    return "\n".join(line for lines in example_lines(comparison) for line in lines)
 
 
-def on_github(
+def report_to_github(
     comparison: FingerprintDiff, name: str, environment: Mapping[str, str] = os.environ
 ) -> str | None:
-    """Append to the step summary and give the annotation to print; None elsewhere."""
+    """Append to the step summary and return the annotation to print; None outside GitHub."""
     if environment.get("GITHUB_ACTIONS") != "true":
         return None
     if path := environment.get("GITHUB_STEP_SUMMARY"):
@@ -119,7 +119,7 @@ def _cell(value: str | None) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """GitHub reads percent, line ends, and in properties commas and colons itself."""
+    """Escape what GitHub interprets: percent signs, line ends, and ``more`` in properties."""
     for character in "%\r\n" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -1,4 +1,4 @@
-"""The columns of a record: arrays and lists that no person reads, in one block of bytes."""
+"""Pack the arrays and lists of a record, which no person reads, into one block of bytes."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.fingerprints.digests import StageRecord
-from benchmark.fingerprints.logits import Logits, Whole
+from benchmark.fingerprints.logits import IntArray, Logits
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.records import TokenIds
@@ -20,7 +20,7 @@ Arrays = Mapping[str, NDArray[np.uint8]]
 
 
 def pack(record: Fingerprint) -> bytes:
-    """All of a record that :func:`benchmark.fingerprints.storage.readable` leaves out."""
+    """Pack all of a record that :func:`benchmark.fingerprints.storage.readable` leaves out."""
     stages = {name: asdict(stage) for name, stage in record.stages.items()}
     allowed = record.allowed
     words = {
@@ -29,7 +29,7 @@ def pack(record: Fingerprint) -> bytes:
         "outcomes": main_first(outcomes_by_score({MAIN: (), **record.scores})),
         "samples": [asdict(sample) for sample in record.samples],
         "code": dict(record.code),
-        "sets": [asdict(each) for each in allowed.sets] if allowed else None,
+        "sets": [asdict(allowed_set) for allowed_set in allowed.sets] if allowed else None,
     }
     columns = {
         "words": np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
@@ -39,8 +39,8 @@ def pack(record: Fingerprint) -> bytes:
         **_ragged("along", allowed.along if allowed else ()),
     }
     for name, stage in record.stages.items():
-        whole = np.frombuffer(bytes.fromhex("".join(stage.digests)), dtype=np.uint8)
-        columns[f"digests.{name}"] = whole
+        digests = bytes.fromhex("".join(stage.digests))
+        columns[f"digests.{name}"] = np.frombuffer(digests, dtype=np.uint8)
     if record.logits:
         columns["logits.ids"] = _planes(record.logits.ids.T)
         columns["logits.steps"] = _planes(record.logits.steps.T)
@@ -51,17 +51,17 @@ def pack(record: Fingerprint) -> bytes:
 
 
 def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -> Fingerprint:
-    """The record, given what the readable part has of it.
+    """Unpack a record, given what its readable part holds.
 
     Raises:
-        KeyError, TypeError, ValueError: when the bytes are damaged.
+        KeyError, TypeError, ValueError: if the bytes are damaged.
     """
     with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
         columns = {name: loaded[name] for name in loaded.files}
     words = json.loads(columns["words"].tobytes())
     allowed = None
     if words["sets"] is not None:
-        sets = tuple(AllowedSet(**each) for each in words["sets"])
+        sets = tuple(AllowedSet(**allowed_set) for allowed_set in words["sets"])
         allowed = Allowed(sets, _rows(columns, "along"))
     return Fingerprint(
         environment=environment,
@@ -75,7 +75,7 @@ def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -
         lengths=tuple(_numbers(columns["lengths"]).tolist()),
         allowed=allowed,
         logits=_logits(columns),
-        scores={by: some for by, some in read_scores(words["outcomes"]).items() if some},
+        scores={by: scored for by, scored in read_scores(words["outcomes"]).items() if scored},
         samples=tuple(Sample(s["prompt"], tuple(s["token_ids"])) for s in words["samples"]),
         repeats=repeats,
         code=words["code"],
@@ -110,12 +110,11 @@ def _rows(columns: Arrays, name: str) -> tuple[TokenIds, ...]:
     return tuple(tuple(part.tolist()) for part in parts) if len(lengths) else ()
 
 
-def _planes(numbers: Whole) -> NDArray[np.uint8]:
-    """The bytes of whole numbers, all lowest ones first: like bytes compress well together."""
+def _planes(numbers: IntArray) -> NDArray[np.uint8]:
+    """Return the bytes of integers, all lowest bytes first: similar bytes compress better."""
     flat = np.ascontiguousarray(numbers, dtype="<i4").reshape(-1)
     return np.ascontiguousarray(flat.view(np.uint8).reshape(-1, 4).T)
 
 
-def _numbers(planes: NDArray[np.uint8]) -> Whole:
-    whole = np.ascontiguousarray(planes.T).view("<i4").reshape(-1)
-    return whole.astype(np.int32)
+def _numbers(planes: NDArray[np.uint8]) -> IntArray:
+    return np.ascontiguousarray(planes.T).view("<i4").reshape(-1).astype(np.int32)

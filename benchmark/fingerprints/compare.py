@@ -1,15 +1,15 @@
-"""Two records held against each other: what moved, where it began, how much, and by whom."""
+"""Compare two records: which stages changed, by how much, and the likely causes."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from benchmark.fingerprints.alignment import Alignment, align
+from benchmark.fingerprints.alignment import StateAlignment, align
 from benchmark.fingerprints.attribution import suspects
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
 from benchmark.fingerprints.examples import Example
-from benchmark.fingerprints.flips import NEAR, Change, changes, flips, paired
-from benchmark.fingerprints.logits import Shift, shift
-from benchmark.fingerprints.noise import Floor, floor
+from benchmark.fingerprints.flips import NEAR, AnswerChange, answer_changes, flips, paired
+from benchmark.fingerprints.logits import LogitDiff, logit_diff
+from benchmark.fingerprints.noise import NoiseFloor, noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import common_scores
 from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
@@ -22,24 +22,27 @@ __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
 
 _EXAMPLES = 3
 
+_SEED = 20240531
+"""The seed of the test's random signs, so that the same records have the same p-value."""
+
 
 def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
-    """Hold a new record against an old one, relative to the old one's noise floor."""
-    alignment, limit = align(old, new), floor(old.repeats)
-    shifts = _shifts(old, new, alignment)
-    changed = changes(old, new, alignment)
-    excused = _excused(changed, shifts, limit)
-    compared = FingerprintPair(old, new, alignment, shifts, limit.largest, excused)
-    moved = _movements(compared)
-    first = next((each for each in moved if not each.within), None)
+    """Compare a new record with an old one, relative to the old one's noise floor."""
+    alignment, limit = align(old, new), noise_floor(old.repeats)
+    logit_diffs = _logit_diffs(old, new, alignment)
+    changed = answer_changes(old, new, alignment)
+    excused = _near_ties(changed, logit_diffs, limit)
+    compared = FingerprintPair(old, new, alignment, logit_diffs, limit.largest, excused)
+    stage_diffs = _stage_diffs(compared)
+    first = next((diff for diff in stage_diffs if not diff.within), None)
     return FingerprintDiff(
         old=old,
         new=new,
         alignment=alignment,
         floor=limit,
-        stage_diffs=moved,
-        shifts=shifts,
-        changes=changed,
+        stage_diffs=stage_diffs,
+        logit_diffs=logit_diffs,
+        answer_changes=changed,
         excused=excused,
         all_flips={by: flips(old, new, alignment, by) for by in common_scores(old, new)},
         tests=_tests(old, new, alignment),
@@ -48,42 +51,44 @@ def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
     )
 
 
-def _movements(compared: FingerprintPair) -> tuple[StageDiff, ...]:
-    """Return how the stages that both records have differ, in the order of the pipeline."""
+def _stage_diffs(compared: FingerprintPair) -> tuple[StageDiff, ...]:
+    """Return the differences of the stages that both records have, in pipeline order."""
     both = compared.old.stages.keys() & compared.new.stages.keys()
-    moved = (row.moved(compared) for name, row in STAGES.items() if name in both)
-    return tuple(stage_diff for stage_diff in moved if stage_diff)
+    diffs = (row.compare(compared) for name, row in STAGES.items() if name in both)
+    return tuple(stage_diff for stage_diff in diffs if stage_diff)
 
 
 def _examples(compared: FingerprintPair, stage_diff: StageDiff) -> tuple[Example, ...]:
-    """Return the first states in which the stage moved, as far as the records keep what moved."""
+    """Return examples of the first states that differ, as far as the records keep them."""
     old, new, pair = compared.old, compared.new, dict(compared.pairs)
-    if stage_diff.failed or old.stages[stage_diff.stage].failed:  # only one of them has anything
+    if stage_diff.failed or old.stages[stage_diff.stage].failed:  # one of them has nothing to show
         return ()
     row = STAGES[stage_diff.stage]
-    shown = (row.shown(old, new, one, pair[one]) for one in stage_diff.states if one in pair)
-    return tuple(islice(filter(None, shown), _EXAMPLES))
+    examples = (row.show(old, new, one, pair[one]) for one in stage_diff.states if one in pair)
+    return tuple(islice(filter(None, examples), _EXAMPLES))
 
 
-def _shifts(old: Fingerprint, new: Fingerprint, alignment: Alignment) -> dict[int, Shift]:
+def _logit_diffs(
+    old: Fingerprint, new: Fingerprint, alignment: StateAlignment
+) -> dict[int, LogitDiff]:
     if old.logits is None or new.logits is None:
         return {}
-    return {a: shift(old.logits.state(a), new.logits.state(b)) for a, b in alignment.pairs}
+    return {a: logit_diff(old.logits.state(a), new.logits.state(b)) for a, b in alignment.pairs}
 
 
-def _excused(
-    changed: tuple[Change, ...], shifts: Mapping[int, Shift], limit: Floor
+def _near_ties(
+    changed: tuple[AnswerChange, ...], logit_diffs: Mapping[int, LogitDiff], limit: NoiseFloor
 ) -> frozenset[int]:
-    """The states whose answer turned at a near tie, while nothing moved beyond the floor."""
-    if any(each.largest > limit.largest for each in shifts.values()):
+    """Return the states whose answer changed at a near tie; none if logits exceed the floor."""
+    if any(diff.largest > limit.largest for diff in logit_diffs.values()):
         return frozenset()
     near = NEAR * limit.largest
     return frozenset(
-        each.old for each in changed if each.margin is not None and abs(each.margin) <= near
+        change.old for change in changed if change.margin is not None and abs(change.margin) <= near
     )
 
 
-def _tests(old: Fingerprint, new: Fingerprint, alignment: Alignment) -> dict[str, PairedTest]:
+def _tests(old: Fingerprint, new: Fingerprint, alignment: StateAlignment) -> dict[str, PairedTest]:
     pairs = {by: paired(old, new, alignment, by) for by in common_scores(old, new)}
     return {by: _test(*pair) for by, pair in pairs.items() if pair[0]}
 

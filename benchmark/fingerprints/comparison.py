@@ -1,16 +1,16 @@
-"""What two records differ in, and how bad that is."""
+"""The difference of two records, and its severity."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from benchmark.fingerprints.alignment import Alignment
+from benchmark.fingerprints.alignment import StateAlignment
 from benchmark.fingerprints.attribution import Suspect
 from benchmark.fingerprints.examples import Example
-from benchmark.fingerprints.flips import Change, Flip
-from benchmark.fingerprints.logits import Shift
-from benchmark.fingerprints.noise import Floor
+from benchmark.fingerprints.flips import AnswerChange, Flip
+from benchmark.fingerprints.logits import LogitDiff
+from benchmark.fingerprints.noise import NoiseFloor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import uncompared_scores
 from benchmark.fingerprints.stage_diffs import StageDiff
@@ -20,7 +20,7 @@ from benchmark.stats.paired import PairedTest
 
 
 class Severity(StrEnum):
-    """How bad a shift is, the worst last."""
+    """How severe a change is, the worst last."""
 
     SAME = "same"
     NOISE = "noise"
@@ -29,7 +29,7 @@ class Severity(StrEnum):
 
     @property
     def within_noise(self) -> bool:
-        """Whether nothing moved, or no more than repeats of the same run do."""
+        """Whether nothing changed, or no more than between repeats of one run."""
         return self in {Severity.SAME, Severity.NOISE}
 
 
@@ -39,26 +39,35 @@ EXIT_STATUSES: Mapping[Severity, int] = {
     Severity.DRIFT: 3,
     Severity.REGRESSION: 4,
 }
-"""1 and 2 are left to crashes and to misuse."""
+"""The exit status by severity; 1 and 2 are for crashes and misuse."""
 
 
 @dataclass(frozen=True, slots=True)
 class FingerprintDiff:
-    """What two records differ in.
+    """The difference of two records.
 
-    ``stage_diffs`` are the stages that differ, in order; ``shifts`` those of log-probabilities by
-    state; ``changes`` the answers whose tokens differ, ``excused`` the states among them whose
-    first changed token was a near tie; ``all_flips`` and ``tests`` are the queries that turned
-    round and the clustered test of outcomes, by every score that both records have.
+    Attributes:
+        old: the old record.
+        new: the new record.
+        alignment: which of their states are compared.
+        floor: the noise floor of the old record.
+        stage_diffs: the stages that differ, in order.
+        logit_diffs: the differences of log-probabilities, by the old state's number.
+        answer_changes: the answers whose tokens differ.
+        excused: the states among them whose first changed token was a near tie.
+        all_flips: the queries whose outcome flipped, by every score that both records have.
+        tests: the clustered tests of outcomes, by the same scores.
+        suspects: the differences of the environments, the likeliest cause first.
+        examples: examples of the first changed stage.
     """
 
     old: Fingerprint
     new: Fingerprint
-    alignment: Alignment
-    floor: Floor
+    alignment: StateAlignment
+    floor: NoiseFloor
     stage_diffs: tuple[StageDiff, ...]
-    shifts: Mapping[int, Shift]
-    changes: tuple[Change, ...]
+    logit_diffs: Mapping[int, LogitDiff]
+    answer_changes: tuple[AnswerChange, ...]
     excused: frozenset[int]
     all_flips: Mapping[str, tuple[Flip, ...]]
     tests: Mapping[str, PairedTest]
@@ -66,47 +75,50 @@ class FingerprintDiff:
     examples: tuple[Example, ...] = ()
 
     @property
-    def moved(self) -> tuple[StageDiff, ...]:
-        """The stages that moved beyond noise."""
-        return tuple(each for each in self.stage_diffs if not each.within)
+    def changed(self) -> tuple[StageDiff, ...]:
+        """The stages that changed beyond noise."""
+        return tuple(diff for diff in self.stage_diffs if not diff.within)
 
     @property
     def stage(self) -> str | None:
-        """The earliest stage that moved beyond noise; None where none did."""
-        return self.moved[0].stage if self.moved else None
+        """The earliest stage that changed beyond noise; None if none did."""
+        return self.changed[0].stage if self.changed else None
 
     @property
     def severity(self) -> Severity:
-        """``regression`` where a stage fails now or outcomes by ``set`` changed beyond noise.
+        """The severity of the difference.
 
-        ``drift`` where any stage moved beyond noise otherwise, outcomes by another score alone
-        included; ``noise`` where only roundings differ, ``same`` where not even those do.
+        ``regression`` if a stage fails now, states are missing, or outcomes by ``set`` changed
+        beyond noise; ``drift`` if another stage changed beyond noise, including outcomes by
+        another score alone; ``noise`` if only rounding differs; ``same`` if nothing does.
         """
-        turned = any(flip.state not in self.excused for flip in self.flips)
+        flipped = any(flip.state not in self.excused for flip in self.flips)
         counted = any(
-            STAGES[each.stage].decisive and not each.spares_the_main_score for each in self.moved
+            STAGES[diff.stage].decisive and not diff.main_score_unchanged for diff in self.changed
         )
-        if self.failed or self.alignment.lost or turned or counted:
+        if self.failed or self.alignment.lost or flipped or counted:
             return Severity.REGRESSION
-        if self.moved:
+        if self.changed:
             return Severity.DRIFT
         return Severity.NOISE if self.stage_diffs else Severity.SAME
 
     @property
     def flips(self) -> tuple[Flip, ...]:
-        """The queries that turned round by the main score."""
+        """The queries whose outcome by the main score flipped."""
         return self.all_flips.get(MAIN, ())
 
     @property
-    def turned_scores(self) -> tuple[str, ...]:
-        """The scores by which queries turned round: others than the main one if not the same."""
+    def flipped_scores(self) -> tuple[str, ...]:
+        """The scores by which outcomes flipped; others than the main one if their flips differ."""
         return tuple(
-            by for by, some in self.all_flips.items() if some and (by == MAIN or some != self.flips)
+            by
+            for by, flips in self.all_flips.items()
+            if flips and (by == MAIN or flips != self.flips)
         )
 
     @property
     def test(self) -> PairedTest | None:
-        """The test of outcomes by the main score; None where nothing can be paired."""
+        """The test of outcomes by the main score; None if no outcomes can be paired."""
         return self.tests.get(MAIN)
 
     @property
@@ -116,31 +128,42 @@ class FingerprintDiff:
 
     @property
     def failed(self) -> dict[str, str]:
-        """The stages that ended in an error now and did not in the old record."""
-        found = ((each.stage, each.failed) for each in self.stage_diffs)
-        return {name: line for name, line in found if line and not self.old.stages[name].failed}
+        """The stages that fail in the new record only, each with the line of its error."""
+        return {diff.stage: diff.failed for diff in self.stage_diffs if diff.failed}
 
     @property
     def largest(self) -> float:
         """The largest difference of a log-probability, in nats."""
-        return max((each.largest for each in self.shifts.values()), default=0.0)
+        return max((diff.largest for diff in self.logit_diffs.values()), default=0.0)
 
     @property
     def divergence(self) -> float:
-        """The mean KL(old, new) an answer position, in nats."""
-        positions = sum(each.positions for each in self.shifts.values())
-        return sum(each.divergence for each in self.shifts.values()) / max(1, positions)
+        """The mean KL(old, new) per answer position, in nats."""
+        positions = sum(diff.positions for diff in self.logit_diffs.values())
+        return sum(diff.divergence for diff in self.logit_diffs.values()) / max(1, positions)
 
     @property
     def uncompared(self) -> dict[str, str]:
-        """The stages that only one of the records has, by which one: nothing is said of them."""
-        apart = self.old.stages.keys() ^ self.new.stages.keys()
-        return {n: "old" if n in self.old.stages else "new" for n in in_order(sorted(apart))}
+        """The stages that only one of the records has, and which one: old or new."""
+        single = self.old.stages.keys() ^ self.new.stages.keys()
+        return {n: "old" if n in self.old.stages else "new" for n in in_order(sorted(single))}
 
     @property
     def uncompared_scores(self) -> dict[str, str]:
-        """The scores that only one of the records has outcomes by, and which."""
+        """The scores that only one of the records has outcomes by, and which one."""
         return uncompared_scores(self.old, self.new)
+
+    @property
+    def different_models(self) -> tuple[str, str] | None:
+        """The names of the models if they differ, old and new; None for one model.
+
+        Files decide, by their digest; records of vanilla use have only the folder's name.
+        """
+        old, new = (record.environment.model for record in (self.old, self.new))
+        key = "fingerprint" if "fingerprint" in old and "fingerprint" in new else "name"
+        if old.get(key) == new.get(key):
+            return None
+        return str(old.get("name")), str(new.get("name"))
 
     @property
     def other_hardware(self) -> bool:
@@ -149,12 +172,12 @@ class FingerprintDiff:
         return classes[0] != classes[1]
 
     def flips_by_numops(self, by: str = MAIN) -> dict[int, tuple[int, int]]:
-        """Queries gained and lost by numops, for every numops that has any."""
+        """Return the queries gained and lost by numops, for every numops that has any."""
         counted = Counter((flip.numops, flip.gained) for flip in self.all_flips.get(by, ()))
         return {n: (counted[n, True], counted[n, False]) for n in sorted({n for n, _ in counted})}
 
     def as_json(self) -> dict[str, object]:
-        """Severity, stage, figures, flips, test, suspects and examples; not the records.
+        """Return severity, stage, figures, flips, test, suspects and examples.
 
         Flips and test are by ``set``; those by another score are under its name.
         """
@@ -163,7 +186,7 @@ class FingerprintDiff:
             "exit_status": self.exit_status,
             "stage": self.stage,
             "states": len(self.alignment.pairs),
-            "stages": {each.stage: each.as_json() for each in self.stage_diffs},
+            "stages": {diff.stage: diff.as_json() for diff in self.stage_diffs},
             "failed": self.failed,
             "not_compared": {**self.uncompared, **self.uncompared_scores},
             "logits": {
@@ -172,21 +195,22 @@ class FingerprintDiff:
                 "floor": self.floor.largest,
                 "measured_floor": self.floor.measured,
             },
-            "answers_changed": len(self.changes),
+            "answers_changed": len(self.answer_changes),
             "answers_changed_by_noise": len(self.excused),
             **main_first({by: self._score_as_json(by) for by in (MAIN, *self.all_flips)}),
-            "margins": [change.as_json() for change in self.changes],
+            "margins": [change.as_json() for change in self.answer_changes],
             "examples": [example.as_json() for example in self.examples],
             "suspects": [suspect.as_json() for suspect in self.suspects],
             "other_hardware": self.other_hardware,
+            "different_models": list(self.different_models) if self.different_models else None,
         }
 
     def _score_as_json(self, by: str) -> dict[str, object]:
-        turned, test = self.all_flips.get(by, ()), self.tests.get(by)
+        flips, test = self.all_flips.get(by, ()), self.tests.get(by)
         return {
             "flips": {
-                "gained": sum(flip.gained for flip in turned),
-                "lost": sum(not flip.gained for flip in turned),
+                "gained": sum(flip.gained for flip in flips),
+                "lost": sum(not flip.gained for flip in flips),
                 "by_numops": {
                     str(n): {"gained": gained, "lost": lost}
                     for n, (gained, lost) in self.flips_by_numops(by).items()

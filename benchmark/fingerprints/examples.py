@@ -1,20 +1,20 @@
-"""Examples of a state in which a stage moved, old and new side by side."""
+"""Examples of states in which a stage changed, old and new side by side."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from benchmark.fingerprints.logits import RESOLUTION, shift
+from benchmark.fingerprints.logits import RESOLUTION, logit_diff
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import outcomes_differ
 from benchmark.scoring.outcomes import MAIN
 
 _AROUND = 30
-"""Characters shown before the first that differs, and after it."""
+"""The number of characters shown before and after the first difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A state in which the stage moved: where, and what old and new have there."""
+    """A state in which the stage changed: where, and the old and new values."""
 
     state: int
     where: str
@@ -22,14 +22,14 @@ class Example:
     new: str
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return all fields by name."""
         return asdict(self)
 
 
 Show = Callable[[str, Fingerprint, Fingerprint, int, int], Example | None]
 """Returns the example of a stage, given two records and the number of the state in each.
 
-None if the records keep nothing of it to show.
+None if the records keep nothing to show.
 """
 
 
@@ -56,20 +56,20 @@ def digest_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, oth
 def dataset_example(
     stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int
 ) -> Example:
-    """Return the digests of the state, and where it was and is."""
+    """Return the digests of the state, and its old and new number."""
     example = digest_example(stage, old, new, one, other)
     return replace(example, where=f"state {one}, now {other}")
 
 
 def prompt_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
-    """Return where the texts part, if the records keep them."""
+    """Return the first difference of the texts if the records keep them, else the digests."""
     if one < len(old.samples) and other < len(new.samples):
         return side_by_side(one, old.samples[one].prompt, new.samples[other].prompt)
     return digest_example(stage, old, new, one, other)
 
 
 def tokens_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
-    """Return the token ids where they part; of later states, whose ids are not kept, digests."""
+    """Return the token ids around the first difference; the digests if no ids are kept."""
     counts = f"{old.lengths[one]} tokens", f"{new.lengths[other]} tokens"
     if one >= len(old.samples) or other >= len(new.samples):
         digests = digest_example(stage, old, new, one, other)
@@ -85,11 +85,11 @@ def tokens_example(stage: str, old: Fingerprint, new: Fingerprint, one: int, oth
 def logits_example(
     _: str, old: Fingerprint, new: Fingerprint, one: int, other: int
 ) -> Example | None:
-    """Return the tokens kept where the log-probabilities differ most."""
+    """Return the recorded tokens at the position where log-probabilities differ most."""
     if old.logits is None or new.logits is None:
         return None
     (ids, before), (other_ids, after) = old.logits.state(one), new.logits.state(other)
-    at = shift((ids, before), (other_ids, after)).position
+    at = logit_diff((ids, before), (other_ids, after)).position
     shown = [
         ", ".join(f"{i}: {s * RESOLUTION:.4f}" for i, s in zip(row_ids[at], row[at], strict=True))
         for row_ids, row in ((ids, before), (other_ids, after))
@@ -98,16 +98,16 @@ def logits_example(
 
 
 def text_example(_: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
-    """Return where the answers' texts part."""
+    """Return the first difference of the answers' texts."""
     return side_by_side(one, old.texts[one], new.texts[other])
 
 
 def outcome_example(_: str, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example:
-    """Return what is right and wrong by the first score that differs."""
+    """Return the outcomes by the first score that differs."""
     by = next(iter(outcomes_differ(old, new, one, other)), MAIN)
     before, after = old.scores[by][one], new.scores[by][other]
-    words = ["".join("-+"[right] for right in each.correct) for each in (before, after)]
-    counts = ["".join(map(str, each.numops)) for each in (before, after)]
-    shown = [f"{word}, numops {count}" for word, count in zip(words, counts, strict=True)]
+    signs = ["".join("-+"[right] for right in outcome.correct) for outcome in (before, after)]
+    counts = ["".join(map(str, outcome.numops)) for outcome in (before, after)]
+    shown = [f"{word}, numops {count}" for word, count in zip(signs, counts, strict=True)]
     score = "" if by == MAIN else f", score {by}"
     return Example(one, f"right (+) and wrong (-) by box{score}", *shown)

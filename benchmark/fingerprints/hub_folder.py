@@ -1,4 +1,4 @@
-"""Fetched vocabularies as the folders that a download from the hub would give."""
+"""Write fetched tokenizers as folders, as a download from the hub has them."""
 
 import json
 import tomllib
@@ -12,20 +12,20 @@ from benchmark.models.downloads import load_source_tokenizer, source
 
 @cache
 def hub_folders() -> dict[str, dict[str, object]]:
-    """What ``tokenizer_config.json`` says, by name."""
+    """Return the entries of each family's ``tokenizer_config.json``, by its name."""
     text = files("benchmark.fingerprints").joinpath("folders.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 def write_hub_folder(name: str, folder: Path) -> None:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json`` of a fetched vocabulary.
+    """Write ``tokenizer.json`` and ``tokenizer_config.json`` of a fetched tokenizer.
 
     Raises:
-        SettingError: when the name is not in ``folders.toml``.
-        ModelError: when the vocabulary is not fetched.
+        SettingError: if the name is not in ``folders.toml``.
+        ModelError: if the tokenizer is not fetched.
     """
     if name not in hub_folders():
-        raise SettingError(f"no folder {name!r}; choose one of {', '.join(hub_folders())}")
+        raise SettingError(f"unknown folder {name!r}; choose one of {', '.join(hub_folders())}")
     config = dict(hub_folders()[name])
     tokenizer = load_source_tokenizer(source(str(config.pop("of"))))
     folder.mkdir(parents=True, exist_ok=True)

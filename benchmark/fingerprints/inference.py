@@ -1,57 +1,57 @@
-"""A loaded model's passes over all prompts: generating answers, and following given ones."""
+"""Run a loaded model over all prompts: generate answers, or score given ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.fingerprints.logits import Logits, joined
+from benchmark.fingerprints.logits import Logits, concatenate_states
 from benchmark.records import Completion, TokenIds
 from benchmark.runs.evaluation import Batching, Decoder, Questions
 from benchmark.runs.requests import Progress
 
 OTHERS = 3
-"""How many likely tokens are kept at each position, besides the recorded one."""
+"""The number of likely tokens kept at each position, in addition to the recorded one."""
 
 
 @dataclass
-class Loaded:
+class LoadedModel:
     """A model and its questions, and the order in which prompts go through the model.
 
-    The order decides who shares a batch; what comes out is always in the order of the prompts.
+    The order decides which prompts share a batch; results are always in the order of the prompts.
     """
 
     decoder: Decoder
     questions: Questions
     order: Sequence[int]
 
-    def varied(self, batch_size: int, order: Sequence[int]) -> "Loaded":
-        """Return the same in other batches and in another order."""
+    def varied(self, batch_size: int, order: Sequence[int]) -> "LoadedModel":
+        """Return the same model with a different batch size and order."""
         settings = self.decoder.settings.in_batches_of(batch_size)
         decoder = replace(self.decoder, settings=settings, batching=Batching())
         return replace(self, decoder=decoder, order=order)
 
 
-def decoded(loaded: Loaded, progress: Progress) -> list[Completion]:
+def decoded(loaded: LoadedModel, progress: Progress) -> list[Completion]:
     """Return the completion of each prompt, decoded as ``run`` does.
 
     Raises:
         SettingError: when the token limit would cut correct answers: an upgrade may make them
             longer than the limit that was enough before.
-        ModelError: when weights, tokenizer and prompts do not go together.
+        ModelError: when weights, tokenizer and prompts do not fit together.
     """
-    asked = loaded.questions
-    asked.check_limit()
+    questions = loaded.questions
+    questions.check_limit()
     return loaded.decoder.completions(
-        asked.prompt_ids, asked.drafts, loaded.order, progress.advance
+        questions.prompt_ids, questions.drafts, loaded.order, progress.advance
     )
 
 
-def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progress) -> Logits:
-    """Return what the model says along the paths, one per prompt; an empty path has no positions.
+def log_probabilities(loaded: LoadedModel, path: Sequence[TokenIds], progress: Progress) -> Logits:
+    """Return the log-probabilities along the paths, one per prompt; a path may be empty.
 
-    A line is said at every tenth of the way.
+    Progress is reported at every tenth.
 
     Raises:
-        ValueError: when there is no path at all.
+        ValueError: if all paths are empty.
         TypeError: for an engine that loads no weights.
     """
     from benchmark.decoding.teacher_forcing import (
@@ -68,13 +68,13 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
         raise TypeError(f"engine {decoder.settings.engine} loads no weights")
     rows = [ForcedSequence(prompts[i], path[i]) for i in followed]
     size = decoder.settings.limits.batch_size
-    found, total = list[TokenLogProbs](), len(rows)
+    scored, total = list[TokenLogProbs](), len(rows)
     pad_id = decoder.tokenizer.eos_id
     for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
-        before = 10 * len(found) // total
-        found += batch
-        if 10 * len(found) // total > before and len(found) < total:
-            progress.say(f"log-probabilities of {len(found)} of {total} states")
-    by_state = [each for _, each in sorted(zip(followed, found, strict=True), key=lambda p: p[0])]
-    logits = joined([each.ids for each in by_state], [each.values for each in by_state])
+        tenths = 10 * len(scored) // total
+        scored += batch
+        if 10 * len(scored) // total > tenths and len(scored) < total:
+            progress.say(f"log-probabilities of {len(scored)} of {total} states")
+    by_state = [row for _, row in sorted(zip(followed, scored, strict=True), key=lambda p: p[0])]
+    logits = concatenate_states([row.ids for row in by_state], [row.values for row in by_state])
     return replace(logits, lengths=tuple(map(len, path)))

@@ -1,8 +1,8 @@
-"""Records of older formats: read as records of now, and rewritten in place by ``migrate``.
+"""Convert records of older formats to the current one.
 
-Format 1 called three stages ``tokens``, ``output`` and ``verdict``, and the libraries used alone
-``plain use``. A record's paths of source files stay as they were recorded: ``compare --isolate``
-finds the commit by them, and :func:`current_path` says where such a file is now.
+Format 1 called three stages ``tokens``, ``output`` and ``verdict``, and vanilla use ``plain use``.
+A record's paths of source files stay as they were recorded, since ``compare --isolate`` finds the
+commit by them; :func:`current_path` returns where such a file is now.
 """
 
 import re
@@ -17,7 +17,7 @@ from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 
 FORMAT = 2
-"""The format that is written."""
+"""The format of records that are written."""
 
 _STAGES = {"tokens": "prompt_ids", "output": "generated_ids", "verdict": "counts"}
 _PROTOCOLS = {"plain use": "vanilla"}
@@ -25,15 +25,15 @@ _NOT_REACHED = re.compile(r"(?<=^not reached: )(\w+)(?= failed$)")
 
 
 def readable_formats() -> tuple[int, ...]:
-    """Return the formats that can be read."""
+    """Return the formats that can be read, oldest first."""
     return (1, FORMAT)
 
 
 def current_document(document: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the readable part of a record as the format of now has it.
+    """Return the readable part of a record in the current format.
 
     Raises:
-        TypeError: if it is damaged.
+        TypeError: if the part is damaged.
     """
     if document.get("format") == FORMAT:
         return document
@@ -49,7 +49,7 @@ def current_document(document: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def current_stages(record: Fingerprint) -> Fingerprint:
-    """Return the record with the stages' names of now."""
+    """Return the record with the current names of its stages."""
     stages = {
         _STAGES.get(name, name): StageRecord(
             stage.digests, None if stage.failed is None else _failure(stage.failed)
@@ -75,9 +75,9 @@ def record_files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for each in sorted(path.rglob("*.json*")):
-        if each.name.endswith(".json.gz") or _has_columns(each):
-            yield each
+    for file in sorted(path.rglob("*.json*")):
+        if file.name.endswith(".json.gz") or _has_columns(file):
+            yield file
 
 
 def _has_columns(path: Path) -> bool:

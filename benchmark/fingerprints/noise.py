@@ -1,7 +1,6 @@
-"""The noise floor: how far results move when nothing that matters is changed.
+"""The noise floor: how much results differ between runs that differ only in rounding.
 
-Measured with the record by repeating it in other batches, other orders and on other numbers of
-threads, all of which only round otherwise.
+It is measured by repeating a record with different batches, orders and numbers of threads.
 """
 
 from collections.abc import Sequence
@@ -10,18 +9,20 @@ from dataclasses import asdict, dataclass
 from benchmark.fingerprints.logits import RESOLUTION
 
 SAFETY = 4.0
-"""The next repeat exceeds the largest of n in one case of n + 1, so the largest is no limit yet.
+"""The factor from the largest measured difference to the noise floor.
 
-Rounding of sums has light tails: four times the largest was not seen to be exceeded.
+The next repeat exceeds the largest of n with probability 1 / (n + 1), so the largest itself is not
+a bound. Rounding errors of sums have light tails: no difference beyond four times the largest was
+seen (docs/log.md).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A repeat without a fault: what was varied, and how far it moved.
+    """A repeat of a record: its settings, and how much it differs.
 
-    ``largest`` is in nats, ``divergence`` the mean KL a position, ``outputs`` the states whose
-    tokens changed, ``flips`` the queries whose outcome by any score did.
+    ``largest`` is in nats, ``divergence`` the mean KL per position, ``outputs`` the number of
+    states whose tokens changed, ``flips`` the number of queries whose outcome by any score did.
     """
 
     batch_size: int
@@ -33,28 +34,28 @@ class Repeat:
     flips: int
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return all fields by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """What counts as noise: differences up to ``largest`` nats.
+class NoiseFloor:
+    """The bound of differences that count as noise, ``largest`` nats.
 
-    ``measured`` is the largest difference that repeats showed; None where there were none, and
-    only the resolution of the record counts as noise.
+    ``measured`` is the largest difference between repeats; None if there were no repeats, so that
+    only the record's resolution counts as noise.
     """
 
     measured: float | None
 
     @property
     def largest(self) -> float:
-        """Nats; never below what two roundings to the record's resolution make."""
+        """The bound in nats; at least the record's resolution."""
         return max(RESOLUTION, SAFETY * (self.measured or 0.0))
 
 
-def floor(repeats: Sequence[Repeat]) -> Floor:
-    """The floor that the repeats of a record show."""
+def noise_floor(repeats: Sequence[Repeat]) -> NoiseFloor:
+    """Return the noise floor of a record's repeats."""
     if not repeats:
-        return Floor(None)
-    return Floor(max(r.largest for r in repeats))
+        return NoiseFloor(None)
+    return NoiseFloor(max(r.largest for r in repeats))

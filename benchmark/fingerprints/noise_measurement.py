@@ -1,4 +1,4 @@
-"""The noise floor of a record, measured: the same again in other batches, orders and threads."""
+"""Measure the noise floor of a record, with different batches, orders and numbers of threads."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
-from benchmark.fingerprints.logits import Logits, shift
+from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
+from benchmark.fingerprints.logits import Logits, logit_diff
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.models.hardware import torch_threads
@@ -18,46 +18,47 @@ from benchmark.stats.constants import fresh_rng
 Scores = Mapping[str, Sequence[Outcome]]
 
 _THREADS = (1, 2, 4)
-"""As far as there are cores: more threads than those wait for each other."""
+"""Numbers of threads, as far as there are cores; more threads would wait for each other."""
 
 
 def repeated(
     record: Fingerprint,
-    loaded: Loaded | None,
+    loaded: LoadedModel | None,
     repeats: int,
     progress: Progress,
 ) -> Fingerprint:
-    """The record with so many repeats measured; as it was where logits or output failed."""
+    """Return the record with its repeats; unchanged if logits or answers failed."""
     if loaded is None or record.logits is None or not record.outcomes:
         if repeats:
-            progress.say("no noise floor: it needs log-probabilities and answers, and lacks one")
+            progress.say("no noise floor: the record has no log-probabilities or no answers")
         return record
     rng = fresh_rng()
-    found = []
+    measured = []
     for number in range(repeats):
         progress.say(f"noise floor: repeat {number + 1} of {repeats}")
-        found.append(_repeat(record, record.logits, loaded, number, rng))
-    return replace(record, repeats=tuple(found))
+        measured.append(_repeat(record, record.logits, loaded, number, rng))
+    return replace(record, repeats=tuple(measured))
 
 
 def variation(number: int, batch_size: int, states: int) -> tuple[int, int, str]:
-    """Batch size, threads and order of a repeat; no two that compute the same.
+    """Return batch size, threads and order of a repeat, such that no two repeats are equal.
 
-    Each round of the sizes gives each another number of threads. The states are reversed in every
-    second repeat of the first round; after it that would be the same again, and they are shuffled.
+    Each round over the batch sizes combines them with different numbers of threads. Every second
+    repeat of the first round reverses the states, all others shuffle them: reversing them a second
+    time with the same batch size would repeat the same computation.
     """
     sizes = sorted({1, max(1, batch_size // 2), min(2 * batch_size, states), min(3, states)})
-    threads = [each for each in _THREADS if each <= (os.cpu_count() or 1)]
+    threads = [count for count in _THREADS if count <= (os.cpu_count() or 1)]
     reverse = number % 2 == 0 and number < len(sizes)
     order = "reversed" if reverse else "shuffled"
-    turn, place = divmod(number, len(sizes))
-    return sizes[place], threads[(place + turn) % len(threads)], order
+    round_, index = divmod(number, len(sizes))
+    return sizes[index], threads[(index + round_) % len(threads)], order
 
 
 def _repeat(
     record: Fingerprint,
     before: Logits,
-    loaded: Loaded,
+    loaded: LoadedModel,
     number: int,
     rng: np.random.Generator,
 ) -> Repeat:
@@ -68,25 +69,26 @@ def _repeat(
     with torch_threads(threads):
         logits = log_probabilities(varied, record.path, Quiet())
         texts = [completion.text for completion in decoded(varied, Quiet())]
-    shifts = [shift(before.state(i), logits.state(i)) for i in range(count)]
+    logit_diffs = [logit_diff(before.state(i), logits.state(i)) for i in range(count)]
     return Repeat(
         batch_size=size,
         threads=threads,
         order=name,
-        largest=max(each.largest for each in shifts),
-        divergence=sum(s.divergence for s in shifts) / max(1, sum(s.positions for s in shifts)),
+        largest=max(diff.largest for diff in logit_diffs),
+        divergence=sum(s.divergence for s in logit_diffs)
+        / max(1, sum(s.positions for s in logit_diffs)),
         outputs=sum(a != b for a, b in zip(record.texts, texts, strict=True)),
         flips=_flips(record.scores, loaded.questions.outcomes(texts)),
     )
 
 
 def _flips(before: Scores, after: Scores) -> int:
-    """The queries that turned round by any score."""
-    turned = {
+    """Return the number of queries whose outcome by any score flipped."""
+    flipped = {
         (state, query)
         for by in before
         for state, pair in enumerate(zip(before[by], after[by], strict=True))
-        for query, (was, is_) in enumerate(zip(*(each.correct for each in pair), strict=True))
+        for query, (was, is_) in enumerate(zip(*(one.correct for one in pair), strict=True))
         if was != is_
     }
-    return len(turned)
+    return len(flipped)

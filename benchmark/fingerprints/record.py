@@ -1,4 +1,4 @@
-"""One fingerprint of a model's way through the pipeline, with what it was made in."""
+"""The fingerprint of a run: a record of every stage, and of the environment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import MAIN
 
 _SAMPLES = 3
-"""The number of prompts that are kept as they are, for a person to read."""
+"""The number of prompts that are kept in full, as examples."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedSet:
-    """Which tokens may come: a digest, how many they are, and the sum of their ids.
+    """A set of allowed tokens: its digest, its size, and the sum of its ids.
 
-    Where one token is missing the two sums say which.
+    If two sets differ by one token, the difference of the sums is its id.
     """
 
     digest: str
@@ -29,7 +29,10 @@ class AllowedSet:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the constraint allows along each state's path: the sets, and their numbers."""
+    """The tokens allowed along each state's path: the distinct sets, and their indexes.
+
+    ``along`` has an index into ``sets`` per token of the path; -1 after a forbidden token.
+    """
 
     sets: tuple[AllowedSet, ...]
     along: tuple[tuple[int, ...], ...]
@@ -37,7 +40,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The first prompts as they were, so that a person can see what moved."""
+    """A prompt that is kept in full, so that a change can be shown."""
 
     prompt: str
     token_ids: TokenIds
@@ -46,19 +49,28 @@ class Sample:
 def first_samples(
     texts: Sequence[str] | None, prompts: Sequence[TokenIds] | None
 ) -> tuple[Sample, ...]:
-    """Return the first prompts as text and as tokens, if both stages made some."""
+    """Return the first prompts as text and as tokens, if both stages succeeded."""
     return tuple(map(Sample, (texts or ())[:_SAMPLES], (prompts or ())[:_SAMPLES]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
-    """What one environment made of each stage, state by state in the order of the data.
+    """The record of every stage of a run, state by state in the order of the data.
 
-    ``path`` is the answer that constraint and log-probabilities were recorded along, ``output``
-    the one generated here; both end with the end of the sequence unless they were cut off.
-    ``lengths`` are the prompts' in tokens; ``code`` has a digest of each file of the project.
-    ``scores`` are the outcomes by every score; an older record has those by ``set`` alone, one
-    without answers none.
+    Attributes:
+        environment: versions, hardware, settings, model and data of the run.
+        stages: the digests of each stage, by its name.
+        path: the answers along which constraint and log-probabilities were recorded.
+        output: the generated answers. Both end with EOS unless they were cut off.
+        texts: the generated answers as text.
+        lengths: the lengths of the prompts in tokens.
+        allowed: the allowed tokens along ``path``.
+        logits: the log-probabilities along ``path``.
+        scores: the outcomes by every score; older records have ``set`` only, records without
+            answers none.
+        samples: the first prompts in full.
+        repeats: the repeats that measured the noise floor.
+        code: a digest of each file of the project, by its path.
     """
 
     environment: Environment
@@ -81,22 +93,22 @@ class Fingerprint:
 
     @property
     def counts(self) -> Mapping[str, Counts]:
-        """Correct and total by numops, by every score; the main one's even if there are none."""
-        return {MAIN: count(()), **{by: count(some) for by, some in self.scores.items()}}
+        """Correct and total by numops, by every score; the main score is always present."""
+        return {MAIN: count(()), **{by: count(scored) for by, scored in self.scores.items()}}
 
     @property
     def kind(self) -> str:
-        """The verb that made it: ``fingerprint``, ``vanilla`` or ``tokenizers``."""
+        """The command that made the record: ``fingerprint``, ``vanilla`` or ``tokenizers``."""
         if "families" in self.environment.data:
             return "tokenizers"
         return "vanilla" if self.environment.protocol.get("name") == "vanilla" else "fingerprint"
 
     @property
     def state_digests(self) -> tuple[str, ...]:
-        """The dataset's digest of each state, by which states of two records are paired."""
+        """The data's digest of each state, by which states of two records are paired."""
         return self.stages["dataset"].digests
 
     @property
     def states(self) -> int:
-        """How many states were asked for; 0 where there was no data."""
+        """The number of states; 0 if the data could not be loaded."""
         return len(self.state_digests)

@@ -1,4 +1,4 @@
-"""One environment's fingerprint of a model: every stage of the pipeline, recorded."""
+"""Record the fingerprint of a run: every stage of the pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.decoding.engines import compile_constraint
 from benchmark.errors import SettingError
-from benchmark.fingerprints.inference import Loaded, decoded, log_probabilities
+from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
 from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
 from benchmark.fingerprints.run_environment import run_environment
 from benchmark.fingerprints.stage import Stage
-from benchmark.fingerprints.stage_recorder import MissingStageError, StageRecorder, needed
+from benchmark.fingerprints.stage_recorder import MissingStageError, StageRecorder, require
 from benchmark.fingerprints.stages import (
     CONSTRAINT,
     DATASET,
@@ -51,9 +51,11 @@ T = TypeVar("T")
 class FingerprintRequest:
     """A run whose stages are recorded.
 
-    ``along`` gives the answers to follow, those of an older record; without it they are the
-    model's own. ``repeats`` is how often the noise floor is sampled. ``order`` is that in which
-    states go through the model, by default their own: the record is the same but for rounding.
+    Attributes:
+        run: the run.
+        along: an older record whose answers are followed, by default the model's own.
+        repeats: the number of repeats that measure the noise floor.
+        order: the order in which states go through the model; it affects rounding only.
     """
 
     run: RunRequest
@@ -66,20 +68,20 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
     """Record every stage of a run; one that raises is recorded as failed.
 
     Raises:
-        BenchmarkError: when the request cannot be met: no such data, model or setting.
+        BenchmarkError: if the request is invalid: no such data, model or setting.
     """
     task, settings = task_named(request.run.data.task), resolve(request.run)
     states = load_states(request.run.data)
     location = locate(request.run.model, request.run.revision)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
-    made = _Fingerprint(request, task, settings, states, location, progress)
+    recording = _RunRecording(request, task, settings, states, location, progress)
     if request.along is None:
-        made.check_limit()
-    return made.record()
+        recording.check_limit()
+    return recording.record()
 
 
 def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> Fingerprint:
-    """The fingerprint of the request, made now, where its model has room; it is not stored.
+    """Record a fingerprint on a device that has room for the model; it is not stored.
 
     Raises:
         BenchmarkError: as :func:`fingerprint`.
@@ -90,8 +92,8 @@ def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> 
 
 
 @dataclass
-class _Fingerprint:
-    """One run that is being recorded: the pieces that the rows of the stages are made from."""
+class _RunRecording:
+    """A run that is being recorded: what the stages are made from."""
 
     request: FingerprintRequest
     task: Task
@@ -99,16 +101,16 @@ class _Fingerprint:
     states: Sequence[State]
     location: Location
     progress: Progress
-    attempts: StageRecorder = field(default_factory=StageRecorder)
+    recorder: StageRecorder = field(default_factory=StageRecorder)
 
     def record(self) -> Fingerprint:
         for row in STAGES.values():
             if self.settings.engine_row.loads_weights or not row.of_weights:
-                self.attempts.take(row, self)
+                self.recorder.take(row, self)
         prompts = self._get(PROMPT_IDS)
         record = Fingerprint(
             environment=self._environment(),
-            stages=self.attempts.stages,
+            stages=self.recorder.stages,
             path=tuple(self.path),
             output=self._output,
             texts=tuple(completion.text for completion in self._get(GENERATED_IDS) or ()),
@@ -122,28 +124,29 @@ class _Fingerprint:
         return repeated(record, self._loaded, self.request.repeats, self.progress)
 
     def check_limit(self) -> None:
-        """Refuse a token limit that cuts correct answers, as ``run`` does before any weights.
+        """Refuse a token limit that cuts off correct answers, as ``run`` does.
 
-        What follows an older record finds it out in the stage ``output``: there it is the finding.
+        A record that follows an older one is not refused: there the stage ``generated_ids`` fails,
+        and the comparison shows it.
         """
         try:
             self._questions.check_limit()
         except SettingError:
             raise
         except Exception:  # noqa: BLE001  # the stage of the token ids records it
-            self.progress.say("the token limit cannot be checked: there are no token ids")
+            self.progress.say("the token limit cannot be checked without token ids")
 
     def value(self, stage: Stage[T]) -> T:
-        return needed(self._get(stage), stage.name)
+        return require(self._get(stage), stage.name)
 
     def texts(self) -> list[str]:
-        asked = self.settings.prompt
-        if asked.prompt_format == "completion":
-            # No tokenizer has a part in it: one that cannot be loaded breaks a later stage.
-            write, variant = self.task.completion, asked.prompt_variant
+        settings = self.settings.prompt
+        if settings.prompt_format == "completion":
+            # This needs no tokenizer: one that cannot be loaded breaks a later stage.
+            write, variant = self.task.completion, settings.prompt_variant
             return [write(state.description, variant) for state in self.states]
         chat, tokenizer = self.task.prompt_text, self.tokenizer
-        return [chat(tokenizer, state.description, asked) for state in self.states]
+        return [chat(tokenizer, state.description, settings) for state in self.states]
 
     def prompts(self) -> list[TokenIds]:
         return self._questions.prompt_ids
@@ -154,7 +157,7 @@ class _Fingerprint:
         return load_model(self.location, options)
 
     def decoded(self) -> list[Completion]:
-        ready = needed(self._loaded, self._missing())
+        ready = require(self._loaded, self._missing())
         self.progress.start(len(self.states), 0)
         return decoded(ready, self.progress)
 
@@ -165,15 +168,15 @@ class _Fingerprint:
             raise MissingStageError(f"not reached: {self._missing()} failed")
         if not self.settings.engine_row.constrained:
             return Allowed((), ((),) * len(self.path))
-        walker = ConstraintTrace(
+        trace = ConstraintTrace(
             compile_constraint(self.task.expression, self.tokenizer, self._weights)
         )
-        along = tuple(walker.set_numbers(answer) for answer in self.path)
-        return Allowed(tuple(map(allowed_set, walker.sets)), along)
+        along = tuple(trace.set_numbers(answer) for answer in self.path)
+        return Allowed(tuple(map(allowed_set, trace.sets)), along)
 
     def logits(self) -> Logits:
         self.progress.say("log-probabilities along the recorded answers")
-        return log_probabilities(needed(self._loaded, self._missing()), self.path, self.progress)
+        return log_probabilities(require(self._loaded, self._missing()), self.path, self.progress)
 
     @cached_property
     def tokenizer(self) -> TransformersTokenizer:
@@ -181,7 +184,7 @@ class _Fingerprint:
 
     @cached_property
     def path(self) -> Sequence[TokenIds]:
-        """The answers to follow: the older record's, or our own, or for want of them right ones."""
+        """The answers to follow: the older record's, else the model's own, else correct ones."""
         output = self._output
         if self.request.along is not None:
             return self._followed(self.request.along, output or [()] * len(self.states))
@@ -190,27 +193,27 @@ class _Fingerprint:
         return [(*answer, self.tokenizer.eos_id) for answer in self._questions.correct]
 
     def _followed(self, along: Fingerprint, own: Sequence[TokenIds]) -> Sequence[TokenIds]:
-        """Return the older record's answers, and our own to states that it does not have."""
+        """Return the older record's answers, and the model's own for states it does not have."""
         answers = dict(zip(along.state_digests, along.path, strict=False))
-        digests = self.attempts.stages[DATASET.name].digests
+        digests = self.recorder.stages[DATASET.name].digests
         if others := sum(state not in answers for state in digests):
             self.progress.say(
-                f"{others} of {len(digests)} states are not in the record to follow; "
-                "they follow their own answers"
+                f"{others} of {len(digests)} states are missing from the record to follow; "
+                "their own answers are followed"
             )
         return [answers.get(state, ids) for state, ids in zip(digests, own, strict=True)]
 
     @cached_property
     def _output(self) -> tuple[TokenIds, ...]:
-        """The generated tokens, with the end of the sequence where it was generated."""
+        """The generated tokens, with EOS if it was generated."""
         return tuple(
-            (*each.token_ids, self.tokenizer.eos_id) if each.finished else each.token_ids
-            for each in self._get(GENERATED_IDS) or ()
+            (*one.token_ids, self.tokenizer.eos_id) if one.finished else one.token_ids
+            for one in self._get(GENERATED_IDS) or ()
         )
 
     @cached_property
-    def _loaded(self) -> Loaded | None:
-        """The model, ready for its prompts; None if it or they are missing."""
+    def _loaded(self) -> LoadedModel | None:
+        """The model with its prompts; None if either is missing."""
         model, prompts = self._weights, self._get(PROMPT_IDS)
         if prompts is None or (model is None and self.settings.engine_row.loads_weights):
             return None
@@ -218,7 +221,9 @@ class _Fingerprint:
             self.settings, self.task.expression, self.tokenizer, model, self.progress.say
         )
         order = self.request.order
-        return Loaded(decoder, self._questions, range(len(prompts)) if order is None else order)
+        return LoadedModel(
+            decoder, self._questions, range(len(prompts)) if order is None else order
+        )
 
     @cached_property
     def _weights(self) -> "LanguageModel | None":
@@ -231,19 +236,20 @@ class _Fingerprint:
 
     def _environment(self) -> Environment:
         """Return the environment of the run, with the libraries that stages' own rows name."""
-        known = run_environment(
+        environment = run_environment(
             self.request.run,
             self.settings,
             self.location,
             self._loaded.decoder if self._loaded else None,
         )
-        return replace(known, versions={**known.versions, **installed(own_libraries())})
+        versions = {**environment.versions, **installed(own_libraries())}
+        return replace(environment, versions=versions)
 
     def _get(self, stage: Stage[T]) -> T | None:
-        return self.attempts.value(stage, self)
+        return self.recorder.value(stage, self)
 
     def _missing(self) -> str:
         """Return the first stage that failed."""
         return next(
-            (name for name, s in self.attempts.stages.items() if s.failed), "an earlier one"
+            (name for name, s in self.recorder.stages.items() if s.failed), "an earlier one"
         )

@@ -1,4 +1,4 @@
-"""The environment of a fingerprint: libraries, hardware, protocol, model and data."""
+"""Describe the environment of a fingerprint: libraries, hardware, settings, model and data."""
 
 from benchmark import __version__
 from benchmark.models.hardware import describe
@@ -13,7 +13,7 @@ from benchmark.tasks import DEFAULT
 def run_environment(
     request: RunRequest, settings: ResolvedSettings, location: Location, loaded: Decoder | None
 ) -> Environment:
-    """Everything that the record depends on; without a loaded model less is known of it."""
+    """Return what the record depends on; a model that is not loaded has fewer entries."""
     return Environment(
         versions={"benchmark": __version__, **versions()},
         hardware={**describe(settings.options.device)},
@@ -32,7 +32,7 @@ def run_environment(
 
 
 def data_described(data: DataRequest) -> dict[str, object]:
-    """Where states come from: enough to make generated ones again."""
+    """Return where states come from, sufficient to generate them again."""
     return {
         **({} if data.task == DEFAULT else {"task": data.task}),
         "source": data.path.name if data.path else "generated",
@@ -43,7 +43,7 @@ def data_described(data: DataRequest) -> dict[str, object]:
 
 
 def _as_loaded(loaded: Decoder) -> dict[str, object]:
-    """What transformers chose for itself."""
+    """Return what transformers chose for the model."""
     from benchmark.decoding.stops import stop_ids
 
     model = loaded.model

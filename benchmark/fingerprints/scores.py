@@ -1,4 +1,4 @@
-"""Outcomes by several scores: their digests, and what two records have of them in common."""
+"""Outcomes by several scores: their digests, and the scores that two records share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -10,18 +10,18 @@ from benchmark.scoring.outcomes import SCORES
 
 
 def outcome_digests(scores: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
-    """Return a digest per state of what is right by every score.
+    """Return a digest per state of its outcomes by every score.
 
-    Of one score alone it is what records had before there were several.
+    With a single score it equals the digest of older records, which had one score only.
     """
     for outcomes in zip(*scores.values(), strict=True):
         first = outcomes[0]
-        yield digest([first.sample_id, first.numops, *(each.correct for each in outcomes)])
+        yield digest([first.sample_id, first.numops, *(outcome.correct for outcome in outcomes)])
 
 
 def count_digests(counts: Iterable[Counts]) -> Iterator[str]:
     """Return a digest per score of its counts, in the order of the scores."""
-    return (digest([each]) for each in counts)
+    return (digest([by_score]) for by_score in counts)
 
 
 def common_scores(old: Fingerprint, new: Fingerprint) -> tuple[str, ...]:
@@ -30,11 +30,11 @@ def common_scores(old: Fingerprint, new: Fingerprint) -> tuple[str, ...]:
 
 
 def uncompared_scores(old: Fingerprint, new: Fingerprint) -> dict[str, str]:
-    """Return the scores that only one of two records with outcomes has: old or new."""
+    """Return the scores that only one of two records with outcomes has, and which: old or new."""
     if not (old.scores and new.scores):
         return {}
-    apart = (by for by in SCORES if (by in old.scores) != (by in new.scores))
-    return {by: "old" if by in old.scores else "new" for by in apart}
+    single = (by for by in SCORES if (by in old.scores) != (by in new.scores))
+    return {by: "old" if by in old.scores else "new" for by in single}
 
 
 def outcomes_differ(old: Fingerprint, new: Fingerprint, one: int, other: int) -> tuple[str, ...]:

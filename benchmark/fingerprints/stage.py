@@ -1,11 +1,11 @@
-"""A stage of the fingerprint: how it is recorded, compared and shown."""
+"""A stage of the fingerprint: how to record, compare and show it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import StageRecord, failure_digest
 from benchmark.fingerprints.examples import Example, Show, digest_example
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.record import Allowed, Fingerprint
@@ -34,7 +34,7 @@ class Recording(Protocol):
 
     @property
     def task(self) -> Task:
-        """What the states are of."""
+        """The task of the states."""
 
     @property
     def states(self) -> Sequence[State]:
@@ -74,8 +74,13 @@ class Recording(Protocol):
         """Return the log-probabilities along the path."""
 
 
-def wholly_apart(old: Fingerprint, new: Fingerprint, one: int, other: int) -> float:  # noqa: ARG001
-    """Return 1: two states that differ are as far apart as any."""
+def unit_distance(
+    old: Fingerprint,  # noqa: ARG001  # the signature of a stage's distance, here and below
+    new: Fingerprint,  # noqa: ARG001
+    one: int,  # noqa: ARG001
+    other: int,  # noqa: ARG001
+) -> float:
+    """Return 1, the distance of any two states that differ."""
     return 1.0
 
 
@@ -87,14 +92,14 @@ class StageRow(ABC):
         name: the stage's name in records and reports.
         what: what is recorded, in words.
         of_weights: whether it is made from the model's weights, which some engines do not load.
-        whole: whether there is one digest for all states, and not one per state.
+        whole: whether there is one digest for all states instead of one per state.
         excusable: whether a difference in states whose answers changed by noise is noise too.
         portable: whether the stage is the same on all hardware.
         decisive: whether a change beyond noise is a regression, if it concerns the main score.
         difference: returns how two records differ; by default by comparing the digests.
         example: returns what to show of a state; by default its digests.
-        distance: returns how far apart two states that differ are, from 0 to 1.
-        reached_by: what can move the stage, in addition to ``suspects.toml``: by kind (library,
+        distance: returns the distance of two states that differ, from 0 to 1.
+        reached_by: what can change the stage, in addition to ``suspects.toml``: by kind (library,
             setting or code) and name, with the same numbers from 1 to 3.
     """
 
@@ -107,32 +112,33 @@ class StageRow(ABC):
     decisive: bool = False
     difference: FindDiff | None = None
     example: Show | None = None
-    distance: Callable[[Fingerprint, Fingerprint, int, int], float] = wholly_apart
+    distance: Callable[[Fingerprint, Fingerprint, int, int], float] = unit_distance
     reached_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @abstractmethod
     def take(self, run: Recording) -> tuple[object, tuple[str, ...]]:
         """Make the stage's value; return it with its digests."""
 
-    def moved(self, compared: FingerprintPair) -> StageDiff | None:
+    def compare(self, compared: FingerprintPair) -> StageDiff | None:
         """Return how the stage differs between two records that both have it."""
         before, after = compared.old.stages[self.name], compared.new.stages[self.name]
-        ended = _ended(self.name, before, after, len(compared.pairs))
-        if ended or (before.failed and not (before.digests and after.digests)):
-            return ended
+        if before.failed_as_a_whole or after.failed_as_a_whole:
+            return _failure_diff(self.name, before, after, len(compared.pairs))
         difference = self.difference or (whole_diff if self.whole else states_diff)
         stage_diff = difference(self.name, compared)
+        if before.failed or after.failed:
+            return _with_failed_states(self.name, stage_diff, compared)
         excused = stage_diff is not None and self.excusable and self._excused(stage_diff, compared)
         return replace(stage_diff, within=True) if stage_diff and excused else stage_diff
 
-    def shown(self, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example | None:
-        """Return an example of a state in which the stage differs, if there is one to show."""
+    def show(self, old: Fingerprint, new: Fingerprint, one: int, other: int) -> Example | None:
+        """Return an example of a state in which the stage differs, if the records keep one."""
         if self.example is not None:
             return self.example(self.name, old, new, one, other)
         return None if self.whole else digest_example(self.name, old, new, one, other)
 
     def _excused(self, stage_diff: StageDiff, compared: FingerprintPair) -> bool:
-        """Whether only states differ whose answers changed by noise."""
+        """Whether all states that differ have answers that changed by noise."""
         if self.whole:
             return compared.differ_by_noise_alone
         return set(stage_diff.states) <= compared.excused
@@ -156,12 +162,33 @@ class Stage(StageRow, Generic[T]):
         return value, tuple(self.digests(value))
 
 
-def _ended(name: str, old: StageRecord, new: StageRecord, count: int) -> StageDiff | None:
-    """Return the stage_diff of a stage that fails in one of the records."""
-    if not (old.failed or new.failed):
+def _failure_diff(name: str, old: StageRecord, new: StageRecord, count: int) -> StageDiff | None:
+    """Return the difference of a stage that fails as a whole in at least one record.
+
+    A stage that fails in both has no difference: texts of errors are not compared.
+    """
+    if old.failed_as_a_whole and new.failed_as_a_whole:
         return None
-    if old.failed and new.failed:
-        # Broken before as now: nothing moved, but the words are kept where they changed.
-        return None if old.failed == new.failed else StageDiff(name, (), count, new.failed)
-    note = None if new.failed else f"works again; it failed: {old.failed}"
-    return StageDiff(name, tuple(range(count)), count, new.failed, note)
+    if new.failed_as_a_whole:
+        return StageDiff(name, tuple(range(count)), count, new.failed)
+    note = f"fixed; it failed with: {old.failed}"
+    return StageDiff(name, tuple(range(count)), count, note=note)
+
+
+def _with_failed_states(
+    name: str, stage_diff: StageDiff | None, compared: FingerprintPair
+) -> StageDiff | None:
+    """Add the states that fail in one of the records to the difference of a stage."""
+    old, new = compared.old.stages[name], compared.new.stages[name]
+    before, after = compared.digests(name)
+    broken, fixed = set[int](), set[int]()
+    for one, other in compared.pairs:
+        if before[one] != after[other]:
+            broken |= {one} if after[other] == failure_digest() else set()
+            fixed |= {one} if before[one] == failure_digest() else set()
+    states = tuple(sorted({*(stage_diff.states if stage_diff else ()), *broken, *fixed}))
+    if not states:
+        return None
+    fails_now = broken or (new.failed and not old.failed)
+    note = f"fixed; it failed with: {old.failed}" if fixed and not fails_now else None
+    return StageDiff(name, states, len(compared.pairs), new.failed if fails_now else None, note)

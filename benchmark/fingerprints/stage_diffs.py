@@ -1,10 +1,10 @@
-"""A stage that differs between two records, and how the stages' differences are found."""
+"""The difference of one stage between two records, and the functions that find it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.fingerprints.alignment import Alignment
-from benchmark.fingerprints.logits import Shift
+from benchmark.fingerprints.alignment import StateAlignment
+from benchmark.fingerprints.logits import LogitDiff
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import (
     common_scores,
@@ -17,11 +17,16 @@ from benchmark.scoring.outcomes import MAIN, SCORES
 
 @dataclass(frozen=True, slots=True)
 class StageDiff:
-    """A stage that differs, beyond the noise floor or ``within`` it.
+    """A stage that differs between two records.
 
-    ``states`` are the old record's numbers of those that differ, of ``of``; a stage with one
-    digest for all counts as one. ``failed`` is the error that ended it in the new record.
-    ``scores`` are those by which outcomes or counts differ, where it is known.
+    Attributes:
+        stage: the stage's name.
+        states: the old record's numbers of the states that differ.
+        of: the number of compared states; 1 for a stage with one digest for all.
+        failed: the error that ended the stage in the new record.
+        note: a remark for the reader.
+        within: whether the difference is within the noise floor.
+        scores: the scores by which outcomes or counts differ, if known.
     """
 
     stage: str
@@ -33,12 +38,12 @@ class StageDiff:
     scores: tuple[str, ...] = ()
 
     @property
-    def spares_the_main_score(self) -> bool:
-        """Whether outcomes or counts differ by other scores than the main one alone."""
+    def main_score_unchanged(self) -> bool:
+        """Whether outcomes or counts differ only by scores other than the main one."""
         return bool(self.scores) and MAIN not in self.scores
 
     def as_json(self) -> dict[str, object]:
-        """How many states, of how many, and what is said about them."""
+        """Return the number of states that differ, and the remarks."""
         return {
             "states": len(self.states),
             "of": self.of,
@@ -50,22 +55,22 @@ class StageDiff:
 
 @dataclass(frozen=True, slots=True)
 class FingerprintPair:
-    """Two records, and what is known before their stages are compared.
+    """Two records, with what all comparisons of their stages need.
 
-    ``shifts`` are those of the log-probabilities, by the old state's number; ``floor`` is the noise
-    floor in nats; ``excused`` are the states whose answers changed by noise only.
+    ``logit_diffs`` are the differences of log-probabilities by the old state's number; ``floor`` is
+    the noise floor in nats; ``excused`` are the states whose answers changed by noise only.
     """
 
     old: Fingerprint
     new: Fingerprint
-    alignment: Alignment
-    shifts: Mapping[int, Shift]
+    alignment: StateAlignment
+    logit_diffs: Mapping[int, LogitDiff]
     floor: float
     excused: frozenset[int]
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The numbers of the states that are compared: old, new."""
+        """The numbers of the compared states: old, new."""
         return self.alignment.pairs
 
     def digests(self, stage: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -93,33 +98,33 @@ def states_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
 
 
 def whole_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
-    """Return the stage_diff of a stage with one digest for all states."""
+    """Return the difference of a stage with one digest for all states."""
     before, after = compared.digests(stage)
     return StageDiff(stage, (0,), 1) if before != after else None
 
 
 def dataset_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
-    """Return the states that differ or changed places, and say how many came or went."""
+    """Return the states that differ or were reordered, and the numbers lost and added."""
     alignment = compared.alignment
     differ = states_diff(stage, compared)
-    moved = tuple(one for one, other in compared.pairs if one != other)
+    renumbered = tuple(one for one, other in compared.pairs if one != other)
     notes = {
-        "in another order": alignment.shuffled,
-        f"{alignment.lost} states are not there any more": alignment.lost,
-        f"{alignment.added} states are new": alignment.added,
+        "different order": alignment.reordered,
+        f"{alignment.lost} states missing": alignment.lost,
+        f"{alignment.added} states added": alignment.added,
     }
-    words = "; ".join(note for note, holds in notes.items() if holds)
-    if not differ and not words:
+    note = "; ".join(note for note, holds in notes.items() if holds)
+    if not differ and not note:
         return None
-    states = differ.states if differ else moved if alignment.shuffled else ()
-    return StageDiff(stage, states, len(compared.pairs), note=words or None)
+    states = differ.states if differ else renumbered if alignment.reordered else ()
+    return StageDiff(stage, states, len(compared.pairs), note=note or None)
 
 
 def logits_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
-    """Return the states whose log-probabilities moved beyond the floor; if none, those below."""
-    shifts = compared.shifts.items()
-    beyond = tuple(state for state, shift in shifts if shift.largest > compared.floor)
-    below = tuple(state for state, shift in shifts if shift.largest)
+    """Return the states whose log-probabilities differ beyond the floor; if none, those within."""
+    logit_diffs = compared.logit_diffs.items()
+    beyond = tuple(state for state, diff in logit_diffs if diff.largest > compared.floor)
+    below = tuple(state for state, diff in logit_diffs if diff.largest)
     if not below:
         return None
     return StageDiff(stage, beyond or below, len(compared.pairs), within=not beyond)
@@ -130,8 +135,8 @@ def outcomes_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
     old, new, pairs = compared.old, compared.new, compared.pairs
     before, after = (_outcome_digests(stage, *both) for both in ((old, new), (new, old)))
     differ = tuple(one for one, other in pairs if before[one] != after[other])
-    apart = {by for one, other in pairs for by in outcomes_differ(old, new, one, other)}
-    scores = tuple(by for by in SCORES if by in apart)
+    differing = {by for one, other in pairs for by in outcomes_differ(old, new, one, other)}
+    scores = tuple(by for by in SCORES if by in differing)
     stage_diff = StageDiff(stage, differ, len(pairs), note=_note(scores), scores=scores)
     return stage_diff if differ else None
 
@@ -144,7 +149,7 @@ def counts_diff(stage: str, compared: FingerprintPair) -> StageDiff | None:
 
 
 def _outcome_digests(stage: str, record: Fingerprint, other: Fingerprint) -> Sequence[str]:
-    """Return the digests as recorded; if the other has fewer scores, of those that both have."""
+    """Return the recorded digests, or those of the scores that both records have."""
     if not uncompared_scores(record, other):
         return record.stages[stage].digests
     common = common_scores(record, other)
@@ -152,4 +157,4 @@ def _outcome_digests(stage: str, record: Fingerprint, other: Fingerprint) -> Seq
 
 
 def _note(scores: Sequence[str]) -> str | None:
-    return f"by {', '.join(scores)} alone" if scores and MAIN not in scores else None
+    return f"by {', '.join(scores)} only" if scores and MAIN not in scores else None

@@ -1,4 +1,4 @@
-"""Stages one after the other, where one that breaks is a finding and not the end."""
+"""Record stages one by one; a stage that raises is recorded as failed."""
 
 import traceback
 from collections.abc import Callable, Iterable
@@ -6,60 +6,60 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import IMPORT_FAILURE, StageRecord
 from benchmark.fingerprints.stage import Recording, Stage, StageRow
 
 T = TypeVar("T")
 
 
 class MissingStageError(Exception):
-    """What a stage works on is not there, since an earlier one failed."""
+    """A stage needs the value of an earlier stage that failed."""
 
 
 @dataclass
 class StageRecorder:
-    """The stages so far, each with its digests or with the error that ended it."""
+    """The stages recorded so far, each with its digests or its error."""
 
     stages: dict[str, StageRecord] = field(default_factory=dict)
     _values: dict[str, object] = field(default_factory=dict)
 
     def take(self, row: StageRow, run: Recording) -> None:
-        """Record a stage as its row makes it, unless it is recorded already."""
+        """Record a stage by its row, unless it is recorded already."""
         if row.name not in self.stages:
             self._keep(row.name, lambda: row.take(run))
 
     def value(self, stage: Stage[T], run: Recording) -> T | None:
-        """Return a stage's value, which is recorded first if it is not yet; None if it failed."""
+        """Return a stage's value, recording it first if necessary; None if it failed."""
         self.take(stage, run)
-        # A name has one row, and the row's own maker made the value.
+        # Each name has one row, whose own function made the value.
         return cast("T | None", self._values.get(stage.name))
 
     def make(self, stage: Stage[T], make: Callable[[], T]) -> T | None:
-        """Record a stage whose value is made in another way; return the value."""
+        """Record a stage whose value another function makes; return the value."""
         return self.attempt(stage.name, make, stage.digests)
 
     def attempt(
         self, name: str, make: Callable[[], T], digests: Callable[[T], Iterable[str]]
     ) -> T | None:
-        """Record under this name what is made; return it, or None if making it raises."""
+        """Record a value under a name; return it, or None if making it raises."""
 
-        def taken() -> tuple[T, tuple[str, ...]]:
+        def take() -> tuple[T, tuple[str, ...]]:
             value = make()
             return value, tuple(digests(value))
 
-        return self._keep(name, taken)
+        return self._keep(name, take)
 
     def _keep(self, name: str, take: Callable[[], tuple[T, tuple[str, ...]]]) -> T | None:
         try:
             value, digests = take()
-        except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
+        except Exception as error:  # noqa: BLE001  # any error of a library is recorded
             self.stages[name] = StageRecord(failed=line(error))
             return None
         self.stages[name], self._values[name] = StageRecord(digests), value
         return value
 
 
-def needed(value: T | None, stage: str) -> T:
+def require(value: T | None, stage: str) -> T:
     """Return the value of an earlier stage.
 
     Raises:
@@ -71,9 +71,10 @@ def needed(value: T | None, stage: str) -> T:
 
 
 def line(error: Exception) -> str:
-    """An error in one line: its kind, what it says, and the line of code it came from first.
+    """Return an error in one line: its class, its message, and where it was raised first.
 
-    Our own errors repeat what a library said; the place is the library's.
+    Our own errors repeat a library's message; the source line is then the library's. An error on
+    import begins with :data:`IMPORT_FAILURE`.
     """
     text = " ".join(str(error).split())[:300]
     if isinstance(error, MissingStageError):
@@ -83,10 +84,20 @@ def line(error: Exception) -> str:
         first = first.__cause__
     frames = traceback.extract_tb(first.__traceback__)
     where = f" ({_short(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{where}"
+    prefix = IMPORT_FAILURE if _is_import_failure(first, frames) else ""
+    return f"{prefix}{type(error).__name__}: {text}{where}"
+
+
+def _is_import_failure(error: BaseException, frames: traceback.StackSummary) -> bool:
+    """Return whether an error is an ImportError, or was raised while a module was imported.
+
+    A traceback starts where the error was caught, so that a module's own code is in it only if the
+    module was being imported.
+    """
+    return isinstance(error, ImportError) or any(frame.name == "<module>" for frame in frames)
 
 
 def _short(path: str) -> str:
-    """A file as every machine has it: from its package on."""
-    _, found, inside = path.rpartition("site-packages/")
-    return inside if found else "/".join(Path(path).parts[-3:])
+    """Return a path without the part that depends on the machine."""
+    _, separator, inside = path.rpartition("site-packages/")
+    return inside if separator else "/".join(Path(path).parts[-3:])

@@ -1,4 +1,4 @@
-"""The stages of the fingerprint: one row each, in the order in which a shift travels."""
+"""The table of stages of the fingerprint, in the order of the pipeline."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def allowed_set(tokens: TokenIds) -> AllowedSet:
-    """Return the set of allowed tokens, which are in ascending order."""
+    """Return the record of a set of allowed tokens, given in ascending order."""
     return AllowedSet(digest(tokens), len(tokens), sum(tokens))
 
 
@@ -53,7 +53,7 @@ def _of_tokens(prompts: Sequence[TokenIds]) -> Iterator[str]:
 
 
 def _of_allowed(allowed: Allowed) -> Iterator[str]:
-    """Return a digest per state of the sets that its tokens were chosen from."""
+    """Return a digest per state of the sets along its path."""
     names = ("-", *(one.digest for one in allowed.sets))
     return (digest(names[number + 1] for number in numbers) for numbers in allowed.along)
 
@@ -187,17 +187,17 @@ STAGES: dict[str, StageRow] = {row.name: row for row in _ROWS}
 """The stages by name, in the order of the pipeline."""
 
 
-def place(stage: str) -> int:
+def stage_index(stage: str) -> int:
     """Return the number of a stage in the order of the pipeline, from 0."""
     return list(STAGES).index(stage)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Return the names of stages in the order of the pipeline, unknown ones last."""
-    given = list(names)
-    return [name for name in STAGES if name in given] + [n for n in given if n not in STAGES]
+    unsorted = list(names)
+    return [name for name in STAGES if name in unsorted] + [n for n in unsorted if n not in STAGES]
 
 
 def own_libraries() -> list[str]:
-    """Return the libraries that the rows themselves name, besides those of ``suspects.toml``."""
+    """Return the libraries named by the rows themselves, in addition to ``suspects.toml``."""
     return [name for row in STAGES.values() for name in row.reached_by.get("library", {})]

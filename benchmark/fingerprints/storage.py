@@ -1,7 +1,7 @@
-"""Records on disk: JSON that a person reads, and columns that only the comparison reads.
+"""Read and write records: JSON for people, and columns for the comparison.
 
-``NAME.json`` has environment, counts, noise and a digest a stage; the columns are beside it in
-``NAME.columns.xz``, so that a pull request shows the one and not the other. ``NAME.json.gz`` has
+``NAME.json`` has environment, counts, noise floor and a digest per stage. The columns are in
+``NAME.columns.xz`` next to it, so that a pull request shows the JSON only. ``NAME.json.gz`` has
 both in one file.
 """
 
@@ -28,7 +28,7 @@ from benchmark.fingerprints.migration import (
     current_stages,
     readable_formats,
 )
-from benchmark.fingerprints.noise import Repeat, floor
+from benchmark.fingerprints.noise import Repeat, noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
 from benchmark.records import Tally
@@ -43,62 +43,62 @@ _DAMAGE = (
     *(ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError),
     *(lzma.LZMAError, zlib.error, BadZipFile),
 )
-"""What the readers raise at bytes that no record was written with."""
+"""The errors that damaged bytes cause in the readers."""
 _LEAST, _MOST = 2**12, 2**26
-"""The smallest dictionary of LZMA, and that of its highest preset, in bytes."""
+"""The dictionary sizes of LZMA, in bytes: the smallest, and that of its highest preset."""
 
 _ENVIRONMENT, _REPEATS = TypeAdapter(Environment), TypeAdapter(tuple[Repeat, ...])
 
 
 def columns_path(path: Path) -> Path:
-    """Where the columns of ``NAME.json`` are."""
+    """Return the path of the columns of ``NAME.json``."""
     return path.with_suffix(_COLUMNS)
 
 
 def write_fingerprint(record: Fingerprint, path: Path, blessings: Sequence[object] = ()) -> None:
     """Write a record to ``NAME.json`` and ``NAME.columns.xz``, or to ``NAME.json.gz``.
 
-    A failure leaves what was there before. ``blessings`` are the reasons that were given for it,
-    kept in the readable part.
+    A failure leaves existing files as they were. ``blessings`` are the reasons given for accepting
+    the record; they are kept in the readable part.
     """
     if path.suffix == _GZIP:
-        with replacing(path) as whole:
-            whole.write_bytes(gzip.compress(fingerprint_text(record).encode(), mtime=0))
+        with replacing(path) as packed:
+            packed.write_bytes(gzip.compress(fingerprint_text(record).encode(), mtime=0))
         return
     columns = compressed(record)
-    why = {"blessings": list(blessings)} if blessings else {}
-    document = {**readable(record), **why, "columns": _digest(columns)}
-    with replacing(columns_path(path)) as beside, replacing(path) as read:
-        beside.write_bytes(columns)
-        read.write_text(_text(document), encoding="utf-8")
+    reasons = {"blessings": list(blessings)} if blessings else {}
+    document = {**readable(record), **reasons, "columns": _digest(columns)}
+    with replacing(columns_path(path)) as binary, replacing(path) as text:
+        binary.write_bytes(columns)
+        text.write_text(_text(document), encoding="utf-8")
 
 
 def fingerprint_text(record: Fingerprint) -> str:
-    """A record with its columns as one JSON text."""
+    """Return a record with its columns as one JSON text."""
     columns = base64.b85encode(compressed(record)).decode()
     return _text({**readable(record), "columns": columns})
 
 
 def read_text(text: str, source: str = "fingerprint") -> Fingerprint:
-    """The inverse of :func:`fingerprint_text`.
+    """Read a record from the text of :func:`fingerprint_text`.
 
     Raises:
-        DataError: naming the source, when it is no record or a damaged one.
+        DataError: naming the source, if it is not a record or is damaged.
     """
     with _checked(source):
         document = _document(text, source)
-        return restored(document, base64.b85decode(str(document["columns"])))
+        return assemble(document, base64.b85decode(str(document["columns"])))
 
 
 def read_fingerprint(path: Path) -> Fingerprint:
-    """The record in a file that :func:`write_fingerprint` wrote.
+    """Read a record from a file that :func:`write_fingerprint` wrote.
 
     Raises:
-        DataError: when there is none, or it is damaged, or its columns are of another record.
+        DataError: if it is missing or damaged, or its columns belong to a different record.
     """
     if path.name.endswith(_COLUMNS):
-        whole = path.with_name(path.name.removesuffix(_COLUMNS) + ".json")
-        raise DataError(f"{path}: these are the columns alone; give {whole.name}, beside them")
+        readable_part = path.name.removesuffix(_COLUMNS) + ".json"
+        raise DataError(f"{path}: these are only the columns; name {readable_part} instead")
     with _checked(str(path)):
         raw = path.read_bytes()
         if path.suffix == _GZIP:
@@ -106,13 +106,13 @@ def read_fingerprint(path: Path) -> Fingerprint:
         document = _document(raw.decode(), str(path))
         columns = columns_path(path).read_bytes()
         if _digest(columns) != document["columns"]:
-            raise DataError(f"{columns_path(path)}: of another record than {path.name}")
-        return restored(document, columns)
+            raise DataError(f"{columns_path(path)}: belongs to a different record than {path.name}")
+        return assemble(document, columns)
 
 
 @contextmanager
 def _checked(source: str) -> Iterator[None]:
-    """One line for whatever a damaged file makes its readers raise."""
+    """Turn the errors that a damaged file causes into one line."""
     try:
         yield
     except gzip.BadGzipFile as error:
@@ -127,15 +127,17 @@ def _checked(source: str) -> Iterator[None]:
 def _document(text: str, source: str) -> dict[str, object]:
     document = json.loads(text)
     if not isinstance(document, dict) or "format" not in document:
-        raise DataError(f"{source}: no fingerprint; python -m benchmark fingerprint writes one")
+        raise DataError(f"{source}: not a fingerprint; python -m benchmark fingerprint writes one")
     if document["format"] not in readable_formats():
-        theirs, ours = document["format"], ", ".join(map(str, readable_formats()))
-        raise DataError(f"{source}: of format {theirs}, and {ours} are read; record it again")
+        unknown, supported = document["format"], ", ".join(map(str, readable_formats()))
+        raise DataError(
+            f"{source}: format {unknown} is unknown, {supported} are supported; record it again"
+        )
     return document
 
 
 def readable(record: Fingerprint) -> dict[str, object]:
-    """What a person reads of a record, as JSON."""
+    """Return the part of a record that people read, as JSON."""
     return {
         "format": FORMAT,
         "environment": record.environment.as_json(),
@@ -144,7 +146,7 @@ def readable(record: Fingerprint) -> dict[str, object]:
                    for name in in_order(record.stages)},
         **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
         "noise": {
-            "floor": floor(record.repeats).largest,
+            "floor": noise_floor(record.repeats).largest,
             "repeats": [repeat.as_json() for repeat in record.repeats],
         },
         "resolution": RESOLUTION,
@@ -152,20 +154,20 @@ def readable(record: Fingerprint) -> dict[str, object]:
 
 
 def compressed(record: Fingerprint) -> bytes:
-    """The columns of a record; the same record gives the same bytes."""
+    """Return the compressed columns of a record; equal records have equal bytes."""
     raw = pack(record)
-    # The preset's own dictionary, 64 MB, takes longer to lay out than a small record to compress.
-    room = min(max(len(raw), _LEAST), _MOST)
-    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": room}
+    # The preset's dictionary of 64 MB takes longer to allocate than a small record to compress.
+    size = min(max(len(raw), _LEAST), _MOST)
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": size}
     return lzma.compress(raw, filters=[best])
 
 
-def restored(document: Mapping[str, object], columns: bytes) -> Fingerprint:
-    """The record of a readable part and its columns.
+def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
+    """Assemble a record from its readable part and its columns.
 
     Raises:
-        ValueError: when the two do not go together, as where one was edited.
-        KeyError, TypeError, EOFError, LZMAError and others: when they are damaged.
+        ValueError: if the two do not match, for example after an edit.
+        KeyError, TypeError, EOFError, LZMAError and others: if they are damaged.
     """
     older = document["format"] != FORMAT
     document = current_document(document)
@@ -173,14 +175,14 @@ def restored(document: Mapping[str, object], columns: bytes) -> Fingerprint:
     repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
     record = unpack(lzma.decompress(columns), environment, repeats)
     record = current_stages(record) if older else record
-    told = json.loads(_text(readable(record)))
-    if edited := [name for name in told if told[name] != document.get(name)]:
+    expected = json.loads(_text(readable(record)))
+    if edited := [name for name in expected if expected[name] != document.get(name)]:
         raise ValueError(f"{', '.join(edited)} not as in the columns")
     return record
 
 
 def failed(stages: Mapping[str, StageRecord]) -> dict[str, str]:
-    """The stages that failed, with the line of the error."""
+    """Return the stages that failed, each with the line of its error."""
     return {name: stage.failed for name, stage in stages.items() if stage.failed}
 
 
@@ -205,9 +207,9 @@ def _digest(columns: bytes) -> str:
 
 
 def migrate(path: Path) -> bool:
-    """Rewrite a record of an older format in that of now; return whether it was one.
+    """Rewrite a record of an older format in the current one; return whether it was older.
 
-    Reasons given when a snapshot was blessed are kept.
+    The reasons of a blessed snapshot are kept.
 
     Raises:
         DataError: as :func:`read_fingerprint`.

@@ -1,4 +1,4 @@
-"""Comparisons of fingerprints, as ``compare --json FILE`` writes them and the page shows them."""
+"""Read comparisons of fingerprints that ``compare --json FILE`` wrote, for the page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ from benchmark.scoring.outcomes import MAIN, OTHERS
 
 
 class _SummaryModel(BaseModel):
-    """A part of the document; what the page does not show is left aside."""
+    """A part of the document; entries that the page does not show are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class StageShift(_SummaryModel):
-    """A stage that differs: in so many states, of so many; ``failed`` is the line of its error."""
+class StageSummary(_SummaryModel):
+    """A stage that differs, with the numbers of states; ``failed`` is the line of its error."""
 
     states: int
     of: int
@@ -28,34 +28,34 @@ class StageShift(_SummaryModel):
     note: str | None = None
 
 
-class Turned(_SummaryModel):
-    """Queries that are right now and were not, and the other way round."""
+class FlipCounts(_SummaryModel):
+    """The numbers of queries that became right (gained) and wrong (lost)."""
 
     gained: int
     lost: int
 
 
-class Flips(Turned):
-    """The same, by numops too."""
+class Flips(FlipCounts):
+    """The same numbers, in total and by numops."""
 
-    by_numops: Mapping[str, Turned] = {}
+    by_numops: Mapping[str, FlipCounts] = {}
 
 
-class Turns(_SummaryModel):
+class ScoreFlips(_SummaryModel):
     """The flips by a score other than the main one."""
 
     flips: Flips
 
 
-class LogitShift(_SummaryModel):
-    """The largest difference of a log-probability, and the floor it is held against, in nats."""
+class LogitSummary(_SummaryModel):
+    """The largest difference of a log-probability, and the noise floor, in nats."""
 
     largest: float
     floor: float
 
 
-class DriftSuspect(_SummaryModel):
-    """A difference of the environments; ``reach``: how directly it acts on the stage, 3 to 0."""
+class SuspectSummary(_SummaryModel):
+    """A difference of the environments; ``reach`` is how directly it affects the stage, 3 to 0."""
 
     kind: str
     name: str
@@ -64,8 +64,8 @@ class DriftSuspect(_SummaryModel):
     reach: int = 0
 
 
-class DriftExample(_SummaryModel):
-    """A state in which the stage moved, old and new."""
+class ExampleSummary(_SummaryModel):
+    """A state in which the stage changed, old and new."""
 
     state: int
     where: str
@@ -73,46 +73,47 @@ class DriftExample(_SummaryModel):
     new: str
 
 
-class Drift(_SummaryModel):
-    """What two fingerprints differ in; ``stage`` is the earliest that moved beyond noise.
+class ComparisonSummary(_SummaryModel):
+    """The difference of two fingerprints.
 
-    ``flips`` are by the main score, ``others`` those by each other one, none in older documents.
+    ``stage`` is the earliest stage that changed beyond noise. ``flips`` are by the main score,
+    ``others`` by each other score; older documents have none of the latter.
     """
 
     severity: Severity
     stage: str | None
     states: int
-    stages: Mapping[str, StageShift]
+    stages: Mapping[str, StageSummary]
     flips: Flips
-    others: Mapping[str, Turns] = {}
+    others: Mapping[str, ScoreFlips] = {}
     answers_changed: int = 0
-    logits: LogitShift | None = None
-    suspects: tuple[DriftSuspect, ...] = ()
-    examples: tuple[DriftExample, ...] = ()
+    logits: LogitSummary | None = None
+    suspects: tuple[SuspectSummary, ...] = ()
+    examples: tuple[ExampleSummary, ...] = ()
     other_hardware: bool = False
     source: str = ""
 
-    def of_stages(self) -> list[tuple[str, StageShift | None]]:
-        """Every stage, in order, with how it moved; None where it did not."""
+    def of_stages(self) -> list[tuple[str, StageSummary | None]]:
+        """Return every stage in order, with its difference; None if there is none."""
         return [(name, self.stages.get(name)) for name in (*STAGES, *self._others())]
 
     def all_flips(self) -> dict[str, Flips]:
-        """The flips by every score, the main one first; others where theirs differ."""
-        others = {by: each.flips for by, each in self.others.items() if each.flips != self.flips}
+        """Return the flips by the main score, and by other scores if theirs differ."""
+        others = {by: one.flips for by, one in self.others.items() if one.flips != self.flips}
         return {MAIN: self.flips, **others}
 
     def _others(self) -> list[str]:
         return [name for name in self.stages if name not in STAGES]
 
 
-def read_drift(document: Mapping[str, object], path: Path) -> Drift:
-    """The comparison in a file's JSON object.
+def read_comparison(document: Mapping[str, object], path: Path) -> ComparisonSummary:
+    """Return the comparison in a file's JSON object.
 
     Raises:
-        DataError: when it is not what ``compare --json`` writes.
+        DataError: if ``compare --json`` did not write it.
     """
     if "severity" not in document:
-        raise DataError(f"{path}: no comparison; python -m benchmark compare --json writes one")
+        raise DataError(f"{path}: not a comparison; python -m benchmark compare --json writes one")
     others = {by: document[by] for by in OTHERS if by in document}
-    given = {**document, "others": others, "source": path.name}
-    return validate(Drift, given, f"{path}: no comparison")
+    fields = {**document, "others": others, "source": path.name}
+    return validate(ComparisonSummary, fields, f"{path}: not a comparison")

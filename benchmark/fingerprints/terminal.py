@@ -1,4 +1,4 @@
-"""A comparison of two fingerprints on the terminal, at most 80 columns wide."""
+"""Show a comparison of two fingerprints on the terminal, at most 80 columns wide."""
 
 import re
 from collections.abc import Iterator
@@ -22,27 +22,21 @@ _STYLES = {
     Severity.REGRESSION: "red",
 }
 _SHOWN = 6
-"""So many suspects and margins are shown; ``--json`` has all."""
+"""The number of suspects and margins that are shown; ``--json`` has all of them."""
 
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
 
-_DIRECTNESS = {
-    4: "raised it",
-    3: "makes it",
-    2: "feeds it",
-    1: "may reach it",
-    0: "does not reach it",
-}
+_REACH = {4: "raised the error", 3: "direct", 2: "upstream", 1: "possible", 0: "none"}
 
 
-def shift_report(comparison: FingerprintDiff) -> RenderableType:
-    """What moved, where it began, how much, examples, and what may have done it."""
+def comparison_report(comparison: FingerprintDiff) -> RenderableType:
+    """Return the changed stages, their extent, examples, and the suspected causes."""
     parts: list[RenderableType] = [_headline(comparison)]
     parts += map(Text, summary_lines(comparison))
     if comparison.stage_diffs:
         parts.append(_stages(comparison))
-    parts += [_flips(comparison, by) for by in comparison.turned_scores]
-    if comparison.changes:
+    parts += [_flips(comparison, by) for by in comparison.flipped_scores]
+    if comparison.answer_changes:
         parts.append(_margins(comparison))
     parts += list(_examples(comparison))
     if comparison.suspects and comparison.stage:
@@ -50,71 +44,84 @@ def shift_report(comparison: FingerprintDiff) -> RenderableType:
     return Group(*parts)
 
 
-MARGINS = ("state", "token", "old", "new", "margin then", "margin now")
+MARGINS = ("state", "token", "old", "new", "old margin", "new margin")
 
 
 def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
-    """The report as plain text of that width."""
+    """Return the report as plain text, ``width`` columns wide."""
     console = Console(file=StringIO(), width=width, color_system=None)
     with console.capture() as capture:
-        console.print(shift_report(comparison))
+        console.print(comparison_report(comparison))
     return capture.get()
 
 
 def headline(comparison: FingerprintDiff) -> str:
-    """Severity and earliest stage, in one line."""
+    """Return severity, differing models and first changed stage in one line."""
+    parts = (_models(comparison), _first_change(comparison))
+    return f"{comparison.severity.value}: {'; '.join(filter(None, parts))}"
+
+
+def _models(comparison: FingerprintDiff) -> str:
+    if comparison.different_models is None:
+        return ""
+    old, new = comparison.different_models
+    if old == new:
+        return f"different files of the model {old}"
+    return f"different models ({old} and {new})"
+
+
+def _first_change(comparison: FingerprintDiff) -> str:
     if comparison.stage is None:
-        said = {
-            Severity.SAME: "same: nothing differs",
-            Severity.NOISE: "noise: nothing moved beyond the noise floor",
-        }.get(comparison.severity, comparison.severity.value)
-        return said + " in the stages that both have" * bool(comparison.uncompared)
-    first = comparison.moved[0]
-    how = "fails now" if first.failed else f"moved in {len(first.states)} of {first.of}"
-    unit = " states" if first.of > 1 and not first.failed else ""
-    if first.note and not first.states and not first.failed:  # what both have is the same
-        how, unit = f"differs: {first.note}", ""
-    return f"{comparison.severity.value}: it began at {first.stage}, which {how}{unit}"
+        same = comparison.severity is Severity.SAME
+        line = "nothing differs" if same else "nothing changed beyond the noise floor"
+        return line + " in the stages that both records have" * bool(comparison.uncompared)
+    first = comparison.changed[0]
+    extent = f"{len(first.states)} of {first.of}{' states' * (first.of > 1)}"
+    if first.failed:
+        extent = "fails now" if len(first.states) == first.of else f"fails in {extent}"
+    elif first.note and not first.states:  # the states that both records have are equal
+        extent = first.note
+    return f"first changed stage: {first.stage} ({extent})"
 
 
 def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
-    """The figures in sentences."""
+    """Yield the comparison's figures in sentences."""
     yield from (f"{name}: {line}" for name, line in comparison.failed.items())
-    apart = {
+    single = {
         **comparison.uncompared,
         **{f"outcomes by {by}": where for by, where in comparison.uncompared_scores.items()},
     }
-    if apart:
-        names = ", ".join(f"{name} (only {where})" for name, where in apart.items())
-        yield f"not compared, since one record has them only: {names}"
+    if single:
+        names = ", ".join(f"{name} (only {where})" for name, where in single.items())
+        yield f"not compared, since only one record has them: {names}"
     measured = "measured" if comparison.floor.measured is not None else "not measured"
-    if comparison.shifts:
+    if comparison.logit_diffs:
         yield (
             f"log-probabilities: largest difference {comparison.largest:.4f} nats, mean KL "
             f"{comparison.divergence:.2e}; noise floor {comparison.floor.largest:.4f} ({measured})"
         )
-    for by in dict.fromkeys((MAIN, *comparison.turned_scores)):
+    for by in dict.fromkeys((MAIN, *comparison.flipped_scores)):
         if test := comparison.tests.get(by):
             yield f"{'outcomes' if by == MAIN else f'outcomes by {by}'}: {_test_words(test)}"
-    if comparison.changes:
+    if comparison.answer_changes:
         near = len(comparison.excused)
-        yield f"answers: {len(comparison.changes)} changed, {near} of them by near ties only"
+        yield f"answers: {len(comparison.answer_changes)} changed, {near} of them at near ties only"
     if comparison.other_hardware:
-        yield f"hardware differs: {' -> '.join(hardware(comparison))}; roundings differ with it"
+        yield f"hardware differs, so rounding does too: {' -> '.join(hardware(comparison))}"
 
 
 def _test_words(test: PairedTest) -> str:
     return (
         f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
         f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
-        f"{test.clusters} sequences{', too few to tell' * (test.clusters < FEWEST)}"
+        f"{test.clusters} sequences{', too few for a test' * (test.clusters < FEWEST)}"
     )
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:
-    """The hardware classes of old and new."""
+    """Return the hardware classes of the old and the new record."""
     records = (comparison.old, comparison.new)
-    classes = [str(each.environment.hardware.get("hardware_class")) for each in records]
+    classes = [str(record.environment.hardware.get("hardware_class")) for record in records]
     return classes[0], classes[1]
 
 
@@ -124,23 +131,23 @@ def _headline(comparison: FingerprintDiff) -> Text:
 
 def _stages(comparison: FingerprintDiff) -> Table:
     table = plain_table(None)
-    for name in ("stage", "moved", "of", ""):
-        table.add_column(name, justify="right" if name in {"moved", "of"} else "left")
-    found = {stage_diff.stage: stage_diff for stage_diff in comparison.stage_diffs}
+    for name in ("stage", "changed", "of", ""):
+        table.add_column(name, justify="right" if name in {"changed", "of"} else "left")
+    diffs = {stage_diff.stage: stage_diff for stage_diff in comparison.stage_diffs}
     for stage in STAGES:
-        stage_diff = found.get(stage)
+        stage_diff = diffs.get(stage)
         if stage_diff is None:
             where = comparison.uncompared.get(stage)
             note = f"only in the {where} record" if where else ""
             table.add_row(stage, "?" if where else "-", "", note, style="dim")
         else:
-            mark = "bold" if stage == comparison.stage else ""
+            style = "bold" if stage == comparison.stage else ""
             count = str(len(stage_diff.states))
-            table.add_row(stage, count, str(stage_diff.of), _words(stage_diff), style=mark)
+            table.add_row(stage, count, str(stage_diff.of), _remark(stage_diff), style=style)
     return table
 
 
-def _words(stage_diff: StageDiff) -> str:
+def _remark(stage_diff: StageDiff) -> str:
     if stage_diff.failed:
         return stage_diff.failed if stage_diff.failed.startswith("not reached") else "fails"
     return stage_diff.note or ("within noise" if stage_diff.within else "")
@@ -152,8 +159,8 @@ def _flips(comparison: FingerprintDiff, by: str) -> Table:
     table.add_column("numops", justify="right")
     for numops in by_numops:
         table.add_column(str(numops), justify="right")
-    for place, name in enumerate(("gained", "lost")):
-        table.add_row(name, *(str(counts[place]) for counts in by_numops.values()))
+    for column, name in enumerate(("gained", "lost")):
+        table.add_row(name, *(str(counts[column]) for counts in by_numops.values()))
     return table
 
 
@@ -163,14 +170,14 @@ def _margins(comparison: FingerprintDiff) -> Table:
         table.add_column(name, justify="right")
     for row in margin_rows(comparison):
         table.add_row(*row)
-    if (more := len(comparison.changes) - _SHOWN) > 0:
+    if (more := len(comparison.answer_changes) - _SHOWN) > 0:
         table.caption = f"{more} more; --json has all"
     return table
 
 
 def margin_rows(comparison: FingerprintDiff) -> Iterator[tuple[str, ...]]:
-    """The first answers that changed, under the heads of :data:`MARGINS`."""
-    for change in comparison.changes[:_SHOWN]:
+    """Yield rows of the first answers that changed, under the heads of :data:`MARGINS`."""
+    for change in comparison.answer_changes[:_SHOWN]:
         tokens = (change.old_token, change.new_token)
         margins = (change.margin, change.margin_new)
         yield (
@@ -182,9 +189,9 @@ def margin_rows(comparison: FingerprintDiff) -> Iterator[tuple[str, ...]]:
 
 
 def example_lines(comparison: FingerprintDiff) -> Iterator[tuple[str, str, str]]:
-    """Where each example is, and what old and new have there."""
-    for each in comparison.examples:
-        yield f"state {each.state}, {each.where}", f"  old: {each.old!r}", f"  new: {each.new!r}"
+    """Yield three lines per example: where it is, the old value and the new one."""
+    for one in comparison.examples:
+        yield f"state {one.state}, {one.where}", f"  old: {one.old!r}", f"  new: {one.new!r}"
 
 
 def _examples(comparison: FingerprintDiff) -> Iterator[Text]:
@@ -196,7 +203,7 @@ def _examples(comparison: FingerprintDiff) -> Iterator[Text]:
 
 
 def _suspects(comparison: FingerprintDiff) -> Table:
-    table = plain_table(f"What differs, by how directly it reaches {comparison.stage}")
+    table = plain_table(f"Suspected causes, by how directly they affect {comparison.stage}")
     for name in ("", "suspect", "old", "new", "reach"):
         table.add_column(name, overflow="fold")
     for suspect in comparison.suspects[:_SHOWN]:
@@ -205,7 +212,7 @@ def _suspects(comparison: FingerprintDiff) -> Table:
             suspect.kind,
             suspect.name,
             *map(_short, values),
-            _DIRECTNESS[suspect.reach],
+            _REACH[suspect.reach],
         )
     if (more := len(comparison.suspects) - _SHOWN) > 0:
         table.caption = f"{more} more; --json has all"
@@ -213,7 +220,7 @@ def _suspects(comparison: FingerprintDiff) -> Table:
 
 
 def _short(value: object) -> str:
-    """A value as wide as a column allows; of a digest as much as tells two apart."""
+    """Cut a value to the width of a column, and a digest to its first characters."""
     text = str(value)
     width = 12 if _DIGEST.fullmatch(text) else 24
     return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,21 +1,25 @@
-"""What one tokenizer family makes of some texts and of the constraint, and what moved in it."""
+"""The readable record of one tokenizer, for snapshots: ids of texts, and allowed tokens.
+
+A fingerprint keeps digests; this record keeps every id, so that a failed snapshot names the text
+and the first id that differ.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 Values = Mapping[str, str]
-"""By name: ids in decimal with spaces between them, digests, or single figures."""
+"""By name: decimal ids separated by spaces, digests, or single numbers."""
 
 STAGES = ("tokenizer", "constraint")
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """A tokenizer family in one environment.
+class TokenizerRecord:
+    """A family's tokenizer in one environment.
 
-    ``tokenizer`` has its vocabulary's size and digest, BOS, EOS, and the ids of each text;
-    ``constraint`` the distinct sets of allowed tokens (how many, their sum, their digest) and
-    which of them comes where along a correct answer. A stage that raises has one entry, ``failed``.
+    ``tokenizer`` has the vocabulary's size and digest, BOS, EOS, and the ids of each text.
+    ``constraint`` has the distinct sets of allowed tokens (size, sum of ids, digest) and their
+    numbers along a correct answer. A stage that raises has a single entry, ``failed``.
     """
 
     name: str
@@ -24,7 +28,7 @@ class Family:
     constraint: Values = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return all fields by name."""
         return {
             "family": self.name,
             "versions": dict(self.versions),
@@ -33,31 +37,32 @@ class Family:
         }
 
 
-def family_from_json(document: Mapping[str, object]) -> Family:
-    """The family that ``as_json`` gave."""
+def record_from_json(document: Mapping[str, object]) -> TokenizerRecord:
+    """Return the record that ``as_json`` returned as JSON."""
     parts = (document.get(name) for name in ("versions", *STAGES))
     values = ({str(k): str(v) for k, v in p.items()} if isinstance(p, dict) else {} for p in parts)
-    return Family(str(document.get("family")), *values)
+    return TokenizerRecord(str(document.get("family")), *values)
 
 
-def moved(old: Family, new: Family) -> tuple[str, ...]:
-    """The stages that differ, the earliest first."""
+def changed_stages(old: TokenizerRecord, new: TokenizerRecord) -> tuple[str, ...]:
+    """Return the stages that differ, the earliest first."""
     return tuple(stage for stage in STAGES if getattr(old, stage) != getattr(new, stage))
 
 
-def shift_lines(old: Family, new: Family) -> Iterator[str]:
-    """Family and stage, what of it moved with both values, and the libraries that differ."""
-    stages = moved(old, new)
+def difference_lines(old: TokenizerRecord, new: TokenizerRecord) -> Iterator[str]:
+    """Yield the changed stages, the entries that differ, and the libraries that differ."""
+    stages = changed_stages(old, new)
     if not stages:
         return
-    yield f"{new.name}: it began at {stages[0]}" + (" and reached constraint" * (len(stages) > 1))
+    yield f"{new.name}: changed stages: {', '.join(stages)}"
     for stage in stages:
         before, after = getattr(old, stage), getattr(new, stage)
         for name in dict.fromkeys([*before, *after]):
             if before.get(name) != after.get(name):
-                yield f"  {stage}, {name}: {_apart(before.get(name, '-'), after.get(name, '-'))}"
+                difference = _first_difference(before.get(name, "-"), after.get(name, "-"))
+                yield f"  {stage}, {name}: {difference}"
     libraries = list(_libraries(old.versions, new.versions))
-    yield "  libraries: " + (", ".join(libraries) or "the recorded ones are the same")
+    yield "  libraries: " + (", ".join(libraries) or "no recorded version differs")
 
 
 def _libraries(old: Values, new: Values) -> Iterator[str]:
@@ -66,12 +71,12 @@ def _libraries(old: Values, new: Values) -> Iterator[str]:
             yield f"{name} {old.get(name, '-')} -> {new.get(name, '-')}"
 
 
-def _apart(old: str, new: str, shown: int = 8) -> str:
-    """Two rows of words from where they part on, with how many are the same before."""
+def _first_difference(old: str, new: str, shown: int = 8) -> str:
+    """Return two lists of words from their first difference on, with the length before it."""
     before, after = old.split(), new.split()
     same = next(
         (n for n, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]),
         min(len(before), len(after)),
     )
     ends = (" ".join(row[same : same + shown]) or "(ends)" for row in (before, after))
-    return (f"after {same} the same, " if same else "") + " -> ".join(ends)
+    return (f"after {same} equal ids, " if same else "") + " -> ".join(ends)

@@ -1,4 +1,4 @@
-"""The tokenizer sentinel: ids and allowed tokens of every family that is here, without weights."""
+"""Record token ids and allowed tokens of every fetched tokenizer, without weights."""
 
 import tomllib
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from functools import cache
 from importlib.resources import files
 
 from benchmark.decoding.constraint import Constraint
-from benchmark.fingerprints.digests import StageRecord, digest
+from benchmark.fingerprints.digests import StageRecord, digest, failure_digest
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stage_recorder import line
 from benchmark.fingerprints.stages import CONSTRAINT, DATASET, PROMPT_IDS
-from benchmark.fingerprints.tokenizer_family import Family, Values
+from benchmark.fingerprints.tokenizer_family import TokenizerRecord, Values
 from benchmark.models.downloads import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.settings import PromptSettings
@@ -21,18 +21,18 @@ from benchmark.runs.requests import DataRequest
 from benchmark.tasks import DEFAULT, task_named
 
 LIBRARIES = ("transformers", "tokenizers", "outlines_core", "sentencepiece", "gguf", "jinja2")
-"""Those that reach token ids and constraint; no other version stands in a snapshot."""
+"""The libraries that affect token ids and constraint; snapshots have no other versions."""
 
 _TASK = task_named(DEFAULT)
 
-_NOT_REACHED = "not reached"
+_NOT_REACHED = f"not reached: {PROMPT_IDS.name} failed"
 _FAILED = "failed: "
-"""Where one text alone raises."""
+"""The prefix of an entry's value if only that text raises."""
 
 
 @cache
 def _state() -> State:
-    """The third state of the evaluated set of seed 0: five operations, a box emptied."""
+    """Return the third state of the evaluated set of seed 0: five operations, an emptied box."""
     return load_states(DataRequest(seed=0, states=3))[-1]
 
 
@@ -43,92 +43,102 @@ def _texts() -> dict[str, str]:
 
 
 def fetched_families() -> tuple[str, ...]:
-    """The names of the families whose vocabularies are here."""
-    return tuple(name for name, each in sources().items() if each.present)
+    """Return the names of the families whose tokenizers are fetched."""
+    return tuple(name for name, source in sources().items() if source.present)
 
 
-def watch(name: str, tokenizer: TransformersTokenizer | None = None) -> Family:
-    """What the family's tokenizer gives; what raises is recorded as that."""
-    known = {name: v for name, v in versions().items() if name in LIBRARIES}
+def tokenizer_record(name: str, tokenizer: TransformersTokenizer | None = None) -> TokenizerRecord:
+    """Record a family's tokenizer, by default the fetched one; errors are recorded too."""
+    recorded = {name: v for name, v in versions().items() if name in LIBRARIES}
     try:
         loaded = tokenizer or load_source_tokenizer(source(name))
         tokens = _tokenizer(loaded)
-    except Exception as error:  # noqa: BLE001  # whatever a library raises is the finding
-        return Family(name, known, {"failed": line(error)}, {"failed": _NOT_REACHED})
+    except Exception as error:  # noqa: BLE001  # any error of a library is recorded
+        return TokenizerRecord(name, recorded, {"failed": line(error)}, {"failed": _NOT_REACHED})
     try:
         allowed = _constraint(loaded)
     except Exception as error:  # noqa: BLE001
         allowed = {"failed": line(error)}
-    return Family(name, known, tokens, allowed)
+    return TokenizerRecord(name, recorded, tokens, allowed)
 
 
 def tokenizers_fingerprint(names: Sequence[str]) -> Fingerprint:
-    """A record with one state a family, for ``compare`` and ``bisect``."""
-    families = [watch(name) for name in names]
+    """Return a fingerprint with one state per family, for ``compare`` and ``bisect``."""
+    families = [tokenizer_record(name) for name in names]
     stages = {
         DATASET.name: StageRecord(tuple(digest([name]) for name in names)),
         PROMPT_IDS.name: _stage(families, "tokenizer"),
         CONSTRAINT.name: _stage(families, "constraint"),
     }
-    known = dict[AllowedSet, int]()
-    along = tuple(_along(family, known) for family in families)
+    sets = dict[AllowedSet, int]()
+    along = tuple(_along(family, sets) for family in families)
     return Fingerprint(
         environment=Environment(versions=versions(), data={"families": " ".join(names)}),
         stages=stages,
         path=tuple(map(_path, families)),
         lengths=tuple(len(_ids(f, "prompt")) for f in families),
-        allowed=Allowed(tuple(known), along),
+        allowed=Allowed(tuple(sets), along),
         samples=tuple(Sample(f.name, _ids(f, "prompt")) for f in families),
         code=code_digests(),
     )
 
 
-def _stage(families: Sequence[Family], name: str) -> StageRecord:
-    """One fingerprint a family; beside them the errors, where a library raised one in any."""
-    values = [(family.name, getattr(family, name)) for family in families]
+def _stage(families: Sequence[TokenizerRecord], name: str) -> StageRecord:
+    """Return a stage with one digest per family, and the errors of families that failed."""
+    entries = [(family.name, getattr(family, name)) for family in families]
     errors = [
-        f"{family}: {what}"
-        for family, each in values
-        for key, value in each.items()
-        if (what := _error(key, value)) is not None
+        f"{family}: {error}"
+        for family, values in entries
+        for key, value in values.items()
+        if (error := _error(key, value)) is not None
     ]
-    digests = tuple(digest(sorted(each.items())) for _, each in values)
+    failed_for_all = all("failed" in values for _, values in entries)
+    digests = () if failed_for_all else tuple(_digest(values) for _, values in entries)
     return StageRecord(digests, "; ".join(errors) or None)
 
 
-def _error(key: str, value: str) -> str | None:
-    if key == "failed":
-        return None if value == _NOT_REACHED else value
+def _digest(values: Values) -> str:
+    """Return the digest of a family's values; the text of an error is no part of it."""
+    if "failed" in values:
+        return failure_digest()
+    texts = {name: "failed" if _error(name, value) else value for name, value in values.items()}
+    return digest(sorted(texts.items()))
+
+
+def _error(name: str, value: str) -> str | None:
+    """Return the error in an entry of a family's values; None if there is none."""
+    if name == "failed":
+        return value
     return value.removeprefix(_FAILED) if value.startswith(_FAILED) else None
 
 
-def _ids(family: Family, name: str) -> TokenIds:
+def _ids(family: TokenizerRecord, name: str) -> TokenIds:
     return tuple(map(int, family.tokenizer.get(name, "").split()))
 
 
-def _path(family: Family) -> TokenIds:
-    """The answer that the sets were met along; nothing where the family got no constraint."""
+def _path(family: TokenizerRecord) -> TokenIds:
+    """Return the answer along which sets were recorded; empty if the constraint failed."""
     if "failed" in family.constraint:
         return ()
     return (*_ids(family, "answer"), int(family.tokenizer["eos"]))
 
 
-def _along(family: Family, known: dict[AllowedSet, int]) -> tuple[int, ...]:
-    """The numbers of the family's sets among those of all families."""
+def _along(family: TokenizerRecord, sets: dict[AllowedSet, int]) -> tuple[int, ...]:
+    """Return the indexes of the family's sets among those of all families."""
     numbers = list[int]()
     for number in map(int, family.constraint.get("along the answer", "").split()):
         if number < 0:
             numbers.append(number)
             continue
         size, total, name = family.constraint[f"set {number}"].split()
-        numbers.append(known.setdefault(AllowedSet(name, int(size), int(total)), len(known)))
+        numbers.append(sets.setdefault(AllowedSet(name, int(size), int(total)), len(sets)))
     return tuple(numbers)
 
 
 def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
-    """The correct answer in the tokens that it has after its prompt."""
-    asked = _TASK.completion(_state().description)
-    return tokenizer.encode(asked + _TASK.correct_text(_state()))[len(tokenizer.encode(asked)) :]
+    """Return the token ids of the correct answer after its prompt."""
+    prompt = _TASK.completion(_state().description)
+    return tokenizer.encode(prompt + _TASK.correct_text(_state()))[len(tokenizer.encode(prompt)) :]
 
 
 def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
@@ -139,7 +149,7 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
         "answer": _answer(tokenizer),
         **{name: tokenizer.encode(text) for name, text in _texts().items()},
     }
-    values = {name: " ".join(map(str, each)) for name, each in ids.items()}
+    values = {name: " ".join(map(str, token_ids)) for name, token_ids in ids.items()}
     if tokenizer.raw.chat_template is not None:
         values["chat"] = _chat(tokenizer)
     return {
@@ -152,10 +162,10 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
 
 
 def _chat(tokenizer: TransformersTokenizer) -> str:
-    """The ids of a prompt in the chat format; an error there says nothing of other texts."""
+    """Return the ids of a prompt in the chat format, or its error."""
     try:
-        asked = PromptSettings(prompt_format="chat")
-        ids = _TASK.prompt(tokenizer, _state().description, asked).token_ids
+        settings = PromptSettings(prompt_format="chat")
+        ids = _TASK.prompt(tokenizer, _state().description, settings).token_ids
     except Exception as error:  # noqa: BLE001
         return f"{_FAILED}{line(error)}"
     return " ".join(map(str, ids))
@@ -164,10 +174,10 @@ def _chat(tokenizer: TransformersTokenizer) -> str:
 def _constraint(tokenizer: TransformersTokenizer) -> Values:
     from benchmark.decoding.constraint_trace import ConstraintTrace
 
-    walker = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
-    along = walker.set_numbers((*_answer(tokenizer), tokenizer.eos_id))
-    sets = (f"{len(each)} {sum(each)} {digest(each)}" for each in walker.sets)
+    trace = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
+    along = trace.set_numbers((*_answer(tokenizer), tokenizer.eos_id))
+    sets = (f"{len(ids)} {sum(ids)} {digest(ids)}" for ids in trace.sets)
     return {
-        **{f"set {number}": each for number, each in enumerate(sets)},
+        **{f"set {number}": described for number, described in enumerate(sets)},
         "along the answer": " ".join(map(str, along)),
     }

@@ -1,8 +1,8 @@
-"""The libraries' own way, recorded: ``AutoTokenizer``, ``from_transformers``, a ``str`` prompt.
+"""Record vanilla use: ``AutoTokenizer``, ``from_transformers`` and a ``str`` prompt.
 
-The benchmark builds prompts, token ids and constraint by itself, so much of what an upgrade moves
-does not reach it. It does reach whoever calls the libraries as their documentation says. The same
-stages are recorded here that way, so that ``compare`` and ``bisect`` tell of both.
+The benchmark builds prompts, token ids and constraint itself, so that many changes of an upgrade do
+not affect it. They do affect users who call the libraries as documented. This module records the
+same stages for such use, so that ``compare`` and ``bisect`` cover both.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.errors import ModelError
 from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
 from benchmark.fingerprints.run_environment import data_described
-from benchmark.fingerprints.stage_recorder import StageRecorder, needed
+from benchmark.fingerprints.stage_recorder import StageRecorder, require
 from benchmark.fingerprints.stages import (
     ANSWER,
     CONSTRAINT,
@@ -39,78 +39,82 @@ from benchmark.scoring.counts import count
 from benchmark.tasks import DEFAULT, task_named
 
 _NEW_TOKENS = 160
-"""Enough for a whole answer in most tokenizers; outlines alone would stop at 20."""
+"""Enough for a whole answer with most tokenizers; the default of outlines is 20."""
 
 _FORBIDDEN = -1
 
 _TASK = task_named(DEFAULT)
 
 _TOKENIZERS = ("*token*", "vocab*", "*.gguf")
-"""Files that a tokenizer is read from, whatever the family."""
+"""Patterns of the files from which tokenizers are read."""
 
 
 def vanilla_fingerprint(model: Path, data: DataRequest) -> Fingerprint:
-    """The stages of vanilla use, in the environment that this runs in.
+    """Record the stages of vanilla use in this environment.
 
-    ``model`` is a folder or GGUF file. A folder with a tokenizer and no weights gets a tiny random
-    model, and the stages that depend on weights are left out.
+    Args:
+        model: a folder or GGUF file. A folder with a tokenizer and no weights gets a tiny random
+            model, and the stages that depend on weights are left out.
+        data: the states.
 
     Raises:
-        ModelError: when there is no such folder or file, or no tokenizer in it.
+        ModelError: if there is no such folder or file, or it has no tokenizer.
     """
     if not model.exists():
-        raise ModelError(f"{model}: no such folder or GGUF file; vanilla use takes no identifiers")
+        raise ModelError(f"{model}: no such folder or GGUF file; identifiers are not supported")
     if model.is_dir() and not any(any(model.glob(name)) for name in _TOKENIZERS):
         raise ModelError(f"{model}: no tokenizer in this folder ({', '.join(_TOKENIZERS)})")
-    return _Plain(load_states(data), model, data).record()
+    return _VanillaRecording(load_states(data), model, data).record()
 
 
 @dataclass
-class _Plain:
-    """Each stage made once, by what a user of the libraries would write."""
+class _VanillaRecording:
+    """The stages, each made once by the calls that a user of the libraries would write."""
 
     states: Sequence[State]
     model: Path
     data: DataRequest
-    attempts: StageRecorder = field(default_factory=StageRecorder)
+    recorder: StageRecorder = field(default_factory=StageRecorder)
 
     def record(self) -> Fingerprint:
-        make, attempt = self.attempts.make, self.attempts.attempt
+        make, attempt = self.recorder.make, self.recorder.attempt
         make(DATASET, lambda: [list(_TASK.rows(state)) for state in self.states])
-        sent = make(PROMPT, self._sent)
-        ids = make(PROMPT_IDS, lambda: self._encoded(sent))
-        path = attempt("path", lambda: self._answers_after(sent), PROMPT_IDS.digests)
+        prompts = make(PROMPT, self._prompts)
+        ids = make(PROMPT_IDS, lambda: self._encoded(prompts))
+        path = attempt("path", lambda: self._correct_answers(prompts), PROMPT_IDS.digests)
         allowed = make(CONSTRAINT, lambda: self._allowed(ids, path))
-        said = list[str]()
+        generated = list[str]()
         scores: Mapping[str, tuple[Outcome, ...]] | None = None
         if self._location is not None:
             make(WEIGHTS, lambda: self._raw_model)
-            said = attempt(GENERATED_IDS.name, lambda: self._said(ids), PROMPT.digests) or []
-            answers = make(ANSWER, lambda: _answers(said))
-            scores = make(OUTCOME, lambda: _TASK.score(needed(answers, ANSWER.name), self.states))
+            generated = (
+                attempt(GENERATED_IDS.name, lambda: self._generated(ids), PROMPT.digests) or []
+            )
+            answers = make(ANSWER, lambda: _answers(generated))
+            scores = make(OUTCOME, lambda: _TASK.score(require(answers, ANSWER.name), self.states))
             make(COUNTS, lambda: list(map(count, (scores or {}).values())))
         return Fingerprint(
             environment=self._environment(),
-            stages={n: stage for n, stage in self.attempts.stages.items() if n in STAGES},
+            stages={n: stage for n, stage in self.recorder.stages.items() if n in STAGES},
             path=tuple(path or ()),
-            texts=tuple(said),
+            texts=tuple(generated),
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
             scores=scores or {},
-            samples=first_samples(sent, ids),
+            samples=first_samples(prompts, ids),
             code=code_digests(),
         )
 
     @cached_property
     def _location(self) -> Location | None:
-        """The weights; None where the folder has only a tokenizer."""
+        """The location of the weights; None if the folder has only a tokenizer."""
         try:
             return locate(str(self.model))
         except ModelError:
             return None
 
     @cached_property
-    def _raw_tokenizer(self) -> Any:  # noqa: ANN401  # whatever class the release chooses
+    def _raw_tokenizer(self) -> Any:  # noqa: ANN401  # the release chooses the class
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self._folder, **self._gguf)
@@ -144,74 +148,71 @@ class _Plain:
         expression = outlines.types.Regex(_TASK.expression)
         return outlines.Generator(self._outlines, expression)
 
-    def _sent(self) -> list[str]:
-        """The text that outlines makes of a ``str`` prompt."""
+    def _prompts(self) -> list[str]:
+        """Return the texts that outlines makes of ``str`` prompts."""
         adapter = self._outlines.type_adapter
         return [str(adapter.format_input(completion(s.description))) for s in self.states]
 
-    def _encoded(self, sent: Sequence[str] | None) -> list[TokenIds]:
-        texts = needed(sent, PROMPT.name)
+    def _encoded(self, prompts: Sequence[str] | None) -> list[TokenIds]:
+        texts = require(prompts, PROMPT.name)
         return [tuple(self._outlines.tokenizer.encode([t])[0][0].tolist()) for t in texts]
 
-    def _answers_after(self, sent: Sequence[str] | None) -> list[TokenIds]:
-        """The correct answers in the tokens that they have after their prompts."""
-        texts = needed(sent, PROMPT.name)
+    def _correct_answers(self, prompts: Sequence[str] | None) -> list[TokenIds]:
+        """Return the token ids of the correct answers after their prompts."""
+        texts = require(prompts, PROMPT.name)
         return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
 
-    def _answer(self, sent: str, state: State) -> TokenIds:
+    def _answer(self, prompt: str, state: State) -> TokenIds:
         encode = self._raw_tokenizer.encode
-        before = encode(sent, add_special_tokens=False)
-        whole = encode(sent + _TASK.correct_text(state), add_special_tokens=False)
-        return tuple(whole[len(before) :])
+        before = encode(prompt, add_special_tokens=False)
+        with_answer = encode(prompt + _TASK.correct_text(state), add_special_tokens=False)
+        return tuple(with_answer[len(before) :])
 
     def _allowed(
         self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None
     ) -> Allowed:
-        """What outlines' own processor allows along the correct answers."""
-        known = dict[TokenIds, int]()
+        """Return the tokens that outlines' own processor allows along the correct answers."""
+        sets = dict[TokenIds, int]()
         along = tuple(
-            self._along(ids, answer, known)
+            self._along(ids, answer, sets)
             for ids, answer in zip(
-                needed(prompts, PROMPT_IDS.name), needed(path, PROMPT_IDS.name), strict=True
+                require(prompts, PROMPT_IDS.name), require(path, PROMPT_IDS.name), strict=True
             )
         )
-        sets = tuple(map(allowed_set, known))
-        return Allowed(sets, along)
+        return Allowed(tuple(map(allowed_set, sets)), along)
 
-    def _along(
-        self, ids: TokenIds, answer: TokenIds, known: dict[TokenIds, int]
-    ) -> tuple[int, ...]:
-        """The number of the set that each token was chosen from; after a forbidden one, -1."""
+    def _along(self, ids: TokenIds, answer: TokenIds, sets: dict[TokenIds, int]) -> tuple[int, ...]:
+        """Return the index of the set at each token; -1 after a forbidden token."""
         import torch
 
         processor = self._generator.logits_processor
         if hasattr(processor, "reset"):
             processor.reset()
-        else:  # before 1.2 a processor was for one prompt
+        else:  # before outlines 1.2 a processor served one prompt only
             del self._generator
             processor = self._generator.logits_processor
         size, numbers = self._raw_model.get_input_embeddings().num_embeddings, list[int]()
         with _eager():
-            for place, token in enumerate(answer):
-                so_far = torch.tensor([[*ids, *answer[:place]]])
-                logits = processor(so_far, torch.zeros(1, size))
-                some = tuple(torch.isfinite(logits[0]).nonzero().flatten().tolist())
-                numbers.append(known.setdefault(some, len(known)))
-                if token not in some:
-                    return (*numbers, *[_FORBIDDEN] * (len(answer) - place - 1))
+            for position, token in enumerate(answer):
+                prefix = torch.tensor([[*ids, *answer[:position]]])
+                logits = processor(prefix, torch.zeros(1, size))
+                allowed = tuple(torch.isfinite(logits[0]).nonzero().flatten().tolist())
+                numbers.append(sets.setdefault(allowed, len(sets)))
+                if token not in allowed:
+                    return (*numbers, *[_FORBIDDEN] * (len(answer) - position - 1))
         return tuple(numbers)
 
-    def _said(self, prompts: Sequence[TokenIds] | None) -> list[str]:
-        needed(prompts, PROMPT_IDS.name)
+    def _generated(self, prompts: Sequence[TokenIds] | None) -> list[str]:
+        require(prompts, PROMPT_IDS.name)
         with _eager(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice on generation, another in every release
+            warnings.simplefilter("ignore")  # advice on generation, different in every release
             return [
                 str(self._generator(completion(s.description), max_new_tokens=_NEW_TOKENS))
                 for s in self.states
             ]
 
     def _environment(self) -> Environment:
-        """What a user would know: versions, the model's files, and what was chosen for them."""
+        """Return versions, the model's files, and what the libraries chose for the user."""
         tokenizer, model = (self.__dict__.get(n) for n in ("_raw_tokenizer", "_raw_model"))
         chosen = {
             "tokenizer class": type(tokenizer).__name__ if tokenizer is not None else None,
@@ -225,12 +226,12 @@ class _Plain:
         )
 
 
-def _random_model(rows_: int) -> Any:  # noqa: ANN401
-    """A tiny model for a tokenizer without weights; nothing that is recorded depends on them."""
+def _random_model(vocabulary_size: int) -> Any:  # noqa: ANN401
+    """Return a tiny model for a tokenizer without weights; no record depends on its weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=rows_,
+        vocab_size=vocabulary_size,
         hidden_size=8,
         intermediate_size=8,
         num_hidden_layers=1,
@@ -241,11 +242,11 @@ def _random_model(rows_: int) -> Any:  # noqa: ANN401
 
 
 def _eager() -> Any:  # noqa: ANN401
-    """No compiling of outlines' kernels: the same masks, without the wait."""
+    """Return a context in which outlines' kernels are not compiled: equal masks, less time."""
     import torch
 
     return torch.compiler.set_stance("force_eager")
 
 
-def _answers(said: Sequence[str]) -> list[Answer]:
-    return [_TASK.parse(text) for text in needed(said or None, GENERATED_IDS.name)]
+def _answers(generated: Sequence[str]) -> list[Answer]:
+    return [_TASK.parse(text) for text in require(generated or None, GENERATED_IDS.name)]

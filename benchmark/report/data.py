@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmark.fingerprints.summary import Drift
+from benchmark.fingerprints.summary import ComparisonSummary
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
@@ -144,5 +144,5 @@ class ReportData:
     comparisons: tuple[RunComparison, ...]
     states: tuple[StateView, ...]
     chance: Chance
-    drift: tuple[Drift, ...]
+    drift: tuple[ComparisonSummary, ...]
     notes: tuple[str, ...]

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.errors import DataError, LanguageError, RuleError
-from benchmark.fingerprints.summary import read_drift
+from benchmark.fingerprints.summary import read_comparison
 from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.pair_verdict import judge_tests, published_difference, published_model
 from benchmark.hypotheses.results import Result, Results, published_results
@@ -67,7 +67,7 @@ def gather(
         comparisons=comparisons,
         states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
-        drift=tuple(read_drift(read_json(path), path) for path in drift),
+        drift=tuple(read_comparison(read_json(path), path) for path in drift),
         notes=report_notes(views, comparisons, pairs, measured),
     )
 

@@ -1,1 +1,1 @@
-"""Which release, commit or file changed a result, and whether a coming release would."""
+"""Find the library release, the upgrade or the commit that changes a result."""

@@ -1,67 +1,75 @@
-"""The first release of a library that moved any stage of the pipeline."""
+"""Find the first release of a library that changed any stage of the pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark.errors import SettingError
-from benchmark.upgrades.findings import Bisection, EnvironmentDiff, Step, summary
+from benchmark.upgrades.findings import (
+    BisectionResult,
+    EnvironmentDiff,
+    ReleaseChange,
+    by_reason,
+    difference_summary,
+)
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
-from benchmark.upgrades.search import Move, Search
+from benchmark.upgrades.search import Search, TooFewMeasurableError, Transition
 
 
 @dataclass
-class _Releases:
-    """The releases as places of a search; a line is said of each as soon as it is measured."""
+class _ReleaseSeries:
+    """The releases of a search, measured on demand; each measurement is reported in a line."""
 
     library: str
     releases: Sequence[str]
     bench: Workbench
-    steadiness: Flakiness
+    flakiness: Flakiness
     alongside: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     origin: MeasuredEnvironment | None = None
 
-    def measure(self, place: int) -> MeasuredEnvironment | None:
-        name = self.releases[place]
+    def measure(self, index: int) -> MeasuredEnvironment | None:
+        name = self.releases[index]
         requirements = (f"{self.library}=={name}", *self.alongside)
         record = self.bench.record(requirements)
         if record is None:
-            reason = self.skipped[name] = self.bench.reason(requirements)
-            self._tell(name, f"skipped: {reason}")
+            self._skip(name, self.bench.reason(requirements))
             return None
         measured = MeasuredEnvironment(name, requirements, record)
         if self.origin is None:
             self.origin = measured
             self.bench.follow(requirements)
-            self._tell(name, "measured; the others are held against it")
+            self._report(name, "measured; the other releases are compared with it")
         else:
-            found = self.steadiness.difference(self.origin, measured)
-            self._tell(name, summary(found, self.origin.name))
+            difference = self.flakiness.difference(self.origin, measured)
+            self._report(name, difference_summary(difference, self.origin.name))
         return measured
 
-    def steady(self, measured: MeasuredEnvironment) -> bool | None:
-        """Whether nothing new is learned of it from other processes; None where that fails."""
+    def is_settled(self, measured: MeasuredEnvironment) -> bool | None:
+        """Whether more processes agree with what was known of it; None if they cannot run."""
         try:
-            news = self.steadiness.look(measured)
+            nondeterministic = self.flakiness.remeasure(measured)
         except UnmeasurableError as error:
-            reason = self.skipped[measured.name] = f"does not run a second time: {error}"
-            self._tell(measured.name, f"skipped: {reason}")
+            self._skip(measured.name, f"cannot run a second time: {error}")
             return None
-        if news:
-            stages = " and ".join(self.steadiness.unsteady[measured.name])
-            self._tell(measured.name, f"gives another {stages} in another process")
-        return not news
+        if nondeterministic:
+            stages = " and ".join(self.flakiness.nondeterministic[measured.name])
+            self._report(measured.name, f"{stages} differs between its own processes")
+        return not nondeterministic
 
     def differ(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> bool:
-        return old is not new and self.steadiness.difference(old, new).moved
+        return old is not new and self.flakiness.difference(old, new).changed
 
-    def _tell(self, release: str, what: str) -> None:
-        self.bench.say(f"{self.library} {release:<10} {what}")
+    def _skip(self, release: str, reason: str) -> None:
+        self.skipped[release] = reason
+        self._report(release, f"skipped: {reason}")
+
+    def _report(self, release: str, line: str) -> None:
+        self.bench.say(f"{self.library} {release:<10} {line}")
 
 
 DEPTHS = ("first", "every", "each")
-"""How much of a range is searched."""
+"""How thoroughly a range is searched."""
 
 
 def bisect(
@@ -70,101 +78,115 @@ def bisect(
     bench: Workbench,
     depth: str = "first",
     alongside: tuple[str, ...] = (),
-) -> Bisection:
-    """Search the releases, the oldest first; ``alongside`` is installed with each.
+) -> BisectionResult:
+    """Search a range of releases for the ones that change a stage.
 
-    ``depth`` is ``first`` for the first move, ``every`` for all that lead from one end to the
-    other, ``each`` to measure every release, so that what came and went is seen too.
+    Args:
+        library: the library's name.
+        releases: its releases, oldest first.
+        bench: makes the records.
+        depth: ``first`` finds the first change; ``every`` all changes between the ends; ``each``
+            measures every release, so that changes that were reverted are found too.
+        alongside: requirements that are installed with each release.
 
     Raises:
-        SettingError: when fewer than two releases can be measured, or there is no such depth.
+        SettingError: if fewer than two releases can be measured, or the depth is unknown.
     """
-    if depth not in DEPTHS:  # before any environment is made
-        raise SettingError(f"no depth {depth!r}; choose {', '.join(DEPTHS)}")
-    known = _Releases(library, releases, bench, Flakiness(bench, library), alongside)
-    search = Search(len(releases), known.measure, known.differ)
-    moves, (low, high) = _confirmed(known, search, depth)
-    return Bisection(
+    if depth not in DEPTHS:  # before any environment is built
+        raise SettingError(f"unknown depth {depth!r}; choose one of {', '.join(DEPTHS)}")
+    series = _ReleaseSeries(library, releases, bench, Flakiness(bench, library), alongside)
+    search = Search(len(releases), series.measure, series.differ)
+    try:
+        transitions, (low, high) = _confirmed_transitions(series, search, depth)
+    except TooFewMeasurableError as error:
+        reasons = "; ".join(f"{' and '.join(n)}: {r}" for r, n in by_reason(series.skipped).items())
+        raise SettingError(f"{error}; {reasons}") from error
+    return BisectionResult(
         library=library,
         releases=tuple(releases),
-        measured=tuple(releases[place] for place in search.measured),
-        skipped=known.skipped,
+        measured=tuple(releases[index] for index in search.measured),
+        skipped=series.skipped,
         ends=(releases[low], releases[high]),
-        steps=tuple(
-            _step(known, move, _difference(known, search, move.before, move.after))
-            for move in moves
+        changes=tuple(
+            _release_change(series, t, _difference(series, search, t.before, t.after))
+            for t in transitions
         ),
-        rest=_rest(known, search, moves, high) if depth == "first" else None,
-        chances=_chances(known),
+        rest=_rest(series, search, transitions, high) if depth == "first" else None,
+        insignificant=_insignificant(series),
     )
 
 
-def _confirmed(
-    known: _Releases, search: Search[MeasuredEnvironment], depth: str
-) -> tuple[tuple[Move, ...], tuple[int, int]]:
-    """The moves both ends of which were seen in other processes, and the ends of the search.
+def _confirmed_transitions(
+    series: _ReleaseSeries, search: Search[MeasuredEnvironment], depth: str
+) -> tuple[tuple[Transition, ...], tuple[int, int]]:
+    """Return the transitions whose ends were measured several times, and the search's ends.
 
-    A release that runs once only is dropped; where one is found not to give the same twice, what it
-    was taken to differ in is looked at anew. In both cases the search goes on from there.
+    A release that runs only once is dropped. If a release turns out to be nondeterministic, its
+    differences are tested. In both cases the search is repeated with what is now known.
     """
     while True:
         low, high = search.ends()
-        moves = _moves(search, low, high, depth)
-        # The lowest is what the search holds all others against.
-        ends = {place for move in moves for place in (low, move.before, move.after)}
-        looked = {p: known.steady(m) for p in sorted(ends) if (m := search.at(p)) is not None}
-        if all(looked.values()):
-            # A move is one from the release before it too, not only from the lowest.
-            proved = tuple(m for m in moves if search.differ(m.before, m.after))
-            return proved, (low, high)
-        for place, steady in looked.items():
-            if steady is None:
-                search.drop(place)
+        transitions = _transitions(search, low, high, depth)
+        # All other releases are compared with the lowest one.
+        ends = {index for t in transitions for index in (low, t.before, t.after)}
+        settled = {i: series.is_settled(m) for i in sorted(ends) if (m := search.at(i)) is not None}
+        if all(settled.values()):
+            # The release before has to differ too, not only the lowest one.
+            confirmed = tuple(t for t in transitions if search.differ(t.before, t.after))
+            return confirmed, (low, high)
+        for index, outcome in settled.items():
+            if outcome is None:
+                search.drop(index)
 
 
-def _moves(
+def _transitions(
     search: Search[MeasuredEnvironment], low: int, high: int, depth: str
-) -> tuple[Move, ...]:
+) -> tuple[Transition, ...]:
     if depth == "each":
         return search.one_by_one(low, high)
     if depth == "every":
         return search.every(low, high)
-    move = search.first(low, high)
-    return (move,) if move else ()
+    first = search.first(low, high)
+    return (first,) if first else ()
 
 
-def _step(known: _Releases, move: Move, difference: EnvironmentDiff) -> Step:
-    return Step(
-        known.library,
-        known.releases[move.before],
-        known.releases[move.after],
-        tuple(known.releases[place] for place in move.between),
+def _release_change(
+    series: _ReleaseSeries, transition: Transition, difference: EnvironmentDiff
+) -> ReleaseChange:
+    return ReleaseChange(
+        series.library,
+        series.releases[transition.before],
+        series.releases[transition.after],
+        tuple(series.releases[index] for index in transition.between),
         difference,
     )
 
 
 def _rest(
-    known: _Releases, search: Search[MeasuredEnvironment], moves: Sequence[Move], high: int
+    series: _ReleaseSeries,
+    search: Search[MeasuredEnvironment],
+    transitions: Sequence[Transition],
+    high: int,
 ) -> EnvironmentDiff | None:
-    """What the newest release has moved beyond the first move."""
-    if not moves or not search.differ(moves[-1].after, high):
+    """Return how the newest release differs from the release of the first change."""
+    if not transitions or not search.differ(transitions[-1].after, high):
         return None
-    return _difference(known, search, moves[-1].after, high)
+    return _difference(series, search, transitions[-1].after, high)
 
 
 def _difference(
-    known: _Releases, search: Search[MeasuredEnvironment], one: int, other: int
+    series: _ReleaseSeries, search: Search[MeasuredEnvironment], one: int, other: int
 ) -> EnvironmentDiff:
     old, new = search.at(one), search.at(other)
     if old is None or new is None:
-        raise SettingError("a release of the answer could not be measured")
-    return known.steadiness.difference(old, new)
+        raise SettingError("a release of the result could not be measured")
+    return series.flakiness.difference(old, new)
 
 
-def _chances(known: _Releases) -> tuple[Step, ...]:
-    """The pairs of the search that were found to differ by chance only."""
-    found = known.steadiness.by_chance
-    places = {name: place for place, name in enumerate(known.releases)}
+def _insignificant(series: _ReleaseSeries) -> tuple[ReleaseChange, ...]:
+    """Return the pairs of releases that were tested and do not differ significantly."""
+    indexes = {name: index for index, name in enumerate(series.releases)}
     return tuple(
-        _step(known, Move(places[a], places[b]), difference) for (a, b), difference in found.items()
+        _release_change(series, Transition(indexes[a], indexes[b]), difference)
+        for (a, b), difference in series.flakiness.insignificant.items()
     )

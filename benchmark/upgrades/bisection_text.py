@@ -1,60 +1,77 @@
-"""What a search for the culprit found, on the terminal."""
+"""The result of `bisect` on the terminal."""
 
 from collections.abc import Iterator
 
 from benchmark.upgrades.findings import (
-    Bisection,
-    Step,
-    chances,
+    BisectionResult,
+    Kind,
+    ReleaseChange,
+    by_reason,
     environment_differences,
-    later,
+    later_stages,
+    significance_text,
 )
 
 _SHOWN = 8
-"""So many differences of the environments are shown; ``--json`` has all."""
+"""The number of environment differences that are shown; ``--json`` has all of them."""
 
 
-def bisection_lines(found: Bisection) -> Iterator[str]:
-    """The answer: release, stage, size of the shift, and the environments' difference."""
+_HEADS = {
+    Kind.CHANGED: ("changed", "last unchanged"),
+    Kind.FAILS: ("broken", "last working"),
+    Kind.WORKS: ("fixed", "last failing"),
+}
+"""How a change and the release before it are described, by its kind."""
+
+
+def bisection_lines(result: BisectionResult) -> Iterator[str]:
+    """Yield each change with its release, stages and environment differences."""
     yield (
-        f"{found.library} {found.ends[0]} to {found.ends[1]}: {len(found.releases)} releases, "
-        f"{len(found.measured)} measured, {len(found.skipped)} skipped"
+        f"{result.library} {result.ends[0]} to {result.ends[1]}: {len(result.releases)} releases, "
+        f"{len(result.measured)} measured, {len(result.skipped)} skipped"
     )
-    if not found.steps:
-        yield "nothing moved between the ends (--depth each would see what came and went)"
-    for step in found.steps:
-        yield from _step_lines(step)
-    if found.rest is not None:
-        more = f"since then {found.ends[1]} moved more: {found.rest.extent}"
-        yield f"{more} (--depth every finds where)"
-    for step in found.chances:
-        yield f"{step.before} and {step.after} differ by chance only: {chances(step.difference)}"
-        yield from _unsteady_lines(step)
-
-
-def _unsteady_lines(step: Step) -> Iterator[str]:
-    for release, stages in step.difference.unsteady.items():
-        yield f"  {release} alone gives another {' and '.join(stages)} in another process"
-
-
-def _step_lines(step: Step) -> Iterator[str]:
-    if step.unknown:
+    for reason, releases in by_reason(result.skipped).items():
+        yield f"skipped {', '.join(releases)}: {reason}"
+    if not result.changes:
         yield (
-            f"moved after {step.before} and by {step.after}; {', '.join(step.unknown)} between "
-            "them could not be measured"
+            f"no change from {result.ends[0]} to {result.ends[1]} "
+            "(--depth each finds changes that were reverted)"
+        )
+    for change in result.changes:
+        yield from _change_lines(change)
+    if result.rest is not None:
+        more = f"{result.ends[1]} has further changes: {result.rest.extent}"
+        yield f"{more} (--depth every finds their releases)"
+    for pair in result.insignificant:
+        test = significance_text(pair.difference)
+        yield f"{pair.before} and {pair.after}: no significant difference ({test})"
+        yield from _nondeterminism_lines(pair)
+
+
+def _nondeterminism_lines(change: ReleaseChange) -> Iterator[str]:
+    for release, stages in change.difference.nondeterministic.items():
+        yield f"  {release} is not deterministic: {' and '.join(stages)} differs between processes"
+
+
+def _change_lines(change: ReleaseChange) -> Iterator[str]:
+    difference = change.difference
+    first, last = _HEADS[difference.kind or Kind.CHANGED]
+    if change.unmeasured:
+        yield (
+            f"{first} after {change.library} {change.before} and not later than {change.after}; "
+            f"not measured in between: {', '.join(change.unmeasured)}"
         )
     else:
-        yield f"first moved by {step.library} {step.after}; {step.before} is the last before"
-    found = step.difference
-    yield f"  stage: {found.extent}"
-    for stage, extent in later(found).items():
-        yield f"  then: {stage}, {extent}"
-    yield from _unsteady_lines(step)
-    if found.p:
-        yield f"  that is no chance: {chances(found)}"
-    differences = list(environment_differences(step.comparison).items())
+        yield f"first {first} by {change.library} {change.after}; {last} release: {change.before}"
+    yield f"  first changed stage: {difference.extent}"
+    for extent in later_stages(difference):
+        yield f"  also changed: {extent}"
+    yield from _nondeterminism_lines(change)
+    if difference.p:
+        yield f"  significant: {significance_text(difference)}"
+    differences = list(environment_differences(change.comparison).items())
     if not differences:
-        yield "  the environments differ in no library that is recorded"
+        yield "  the environments differ in no recorded library"
     for name, (old, new) in differences[:_SHOWN]:
         yield f"  {name}: {old or '-'} -> {new or '-'}"
     if len(differences) > _SHOWN:

@@ -1,4 +1,4 @@
-"""Upgrades tried before they are made: what moves with them, and which of them does it."""
+"""Try upgrades before they are made: which stages change, and which upgrade is the cause."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,38 +7,43 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from benchmark.errors import SettingError
-from benchmark.fingerprints.stages import place
-from benchmark.upgrades.findings import Canary, EnvironmentDiff, Trial, summary
+from benchmark.fingerprints.stages import stage_index
+from benchmark.upgrades.findings import (
+    CanaryResult,
+    EnvironmentDiff,
+    ProbeResult,
+    difference_summary,
+)
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import Say, UnmeasurableError, Workbench
 from benchmark.upgrades.releases import releases
-from benchmark.upgrades.search import causes
-from benchmark.upgrades.venv_overlays import Maker, NotInstallableError, checked
+from benchmark.upgrades.search import minimal_causes
+from benchmark.upgrades.venv_overlays import EnvironmentBuilder, NotInstallableError, checked
 
 Releases = Callable[[str], tuple[str, ...]]
 
 _NO_SUCH = "No matching distribution found for"
-"""What pip says last of a requirement that the index has nothing for."""
+"""The end of pip's error for a requirement that no release satisfies."""
 
 
-def pinned(upgrade: str, known: Releases = releases) -> str:
-    """A requirement with its version: the newest release where it names none.
+def pinned(upgrade: str, list_releases: Releases = releases) -> str:
+    """Return a requirement with an exact version, the newest release if it names none.
 
-    A library that is not installed here is looked up in any case: a slip of the pen would otherwise
-    be reported as an upgrade that cannot be installed. A range becomes its newest release, so that
-    what is kept under its name does not grow old.
+    A library that is not installed is looked up on the index even if its version is exact, so that
+    a misspelled name is not reported as an upgrade that cannot be installed. A range becomes its
+    newest release, since records are kept under the requirement's name.
 
     Raises:
-        SettingError: when it is no requirement, has a marker or an address, or the index does not
-            know the library or has no such release.
+        SettingError: if it is not a requirement, has a marker or a URL, or the index has no such
+            library or release.
     """
     requirement = Requirement(checked(upgrade))
     if requirement.marker or requirement.url:
-        raise SettingError(f"{upgrade!r}: markers and addresses are not taken; write name==version")
+        raise SettingError(f"{upgrade!r}: markers and URLs are not supported; write name==version")
     exact = [s for s in requirement.specifier if s.operator == "==" and "*" not in s.version]
     if exact and _is_installed(requirement.name):
         return upgrade
-    listed = known(requirement.name)
+    listed = list_releases(requirement.name)
     if exact:
         return upgrade
     fitting = list(requirement.specifier.filter(listed, prereleases=True))
@@ -56,26 +61,26 @@ def _is_installed(library: str) -> bool:
     return True
 
 
-def canary(upgrades: Sequence[str], benches: Sequence[Workbench], say: Say) -> Canary:
-    """Record every probe without and with the upgrades; where it moved, swap them one at a time.
+def canary(upgrades: Sequence[str], benches: Sequence[Workbench], say: Say) -> CanaryResult:
+    """Record every probe without and with the upgrades; if a stage changes, find the cause.
 
     Raises:
-        SettingError: when there are no upgrades, the index has no such release of one, or a probe
-            does not even run without them.
+        SettingError: if there are no upgrades, the index does not have one of them, or a probe
+            cannot run without them.
     """
     if not upgrades:
-        raise SettingError("name what to upgrade, such as 'transformers==5.23.0'")
-    for bench in benches[:1]:  # the environments are the same for all
-        _must_exist(upgrades, bench.maker)
-    trials = tuple(_Trying(bench, tuple(upgrades), say).trial() for bench in benches)
-    refused = {name: why for bench in benches for name, why in bench.reasons.items()}
-    return Canary(tuple(upgrades), trials, refused)
+        raise SettingError("name at least one upgrade, such as 'transformers==5.23.0'")
+    for bench in benches[:1]:  # all benches use the same environments
+        _check_existence(upgrades, bench.builder)
+    results = tuple(_ProbeRun(bench, tuple(upgrades), say).result() for bench in benches)
+    refused = {name: reason for bench in benches for name, reason in bench.reasons.items()}
+    return CanaryResult(tuple(upgrades), results, refused)
 
 
-def _must_exist(upgrades: Sequence[str], maker: Maker) -> None:
-    """A release that there is not is a slip of the pen, and no upgrade that breaks anything."""
+def _check_existence(upgrades: Sequence[str], builder: EnvironmentBuilder) -> None:
+    """Refuse a release that does not exist: that is a typing error, not a broken upgrade."""
     try:
-        maker.make(upgrades)
+        builder.build(upgrades)
     except NotInstallableError as error:
         for upgrade in upgrades:
             if str(error).endswith(f"{_NO_SUCH} {checked(upgrade)}"):
@@ -85,39 +90,40 @@ def _must_exist(upgrades: Sequence[str], maker: Maker) -> None:
 
 
 @dataclass
-class _Trying:
+class _ProbeRun:
+    """One probe, measured with different subsets of the upgrades."""
+
     bench: Workbench
     upgrades: tuple[str, ...]
     say: Say
 
-    def trial(self) -> Trial:
-        self._steadiness = Flakiness(self.bench)
-        self._baseline = self._measured_now()
+    def result(self) -> ProbeResult:
+        self._flakiness = Flakiness(self.bench)
+        self._baseline = self._measured_baseline()
         self.bench.follow(())
-        new = self._measured(self.upgrades)
-        if new is None:
-            return self._unmeasured()
-        found = self._difference(new)
-        self._tell("all upgrades", _line(found))
-        if not found.moved:
-            return Trial(self._name, found)
-        # Who makes the earliest stage move; what others move later is told beside it.
-        culprits = causes(self.upgrades, lambda chosen: self._moves(chosen, found.stage))
-        named = frozenset[str]().union(*culprits)
-        rest = [upgrade for upgrade in self.upgrades if upgrade not in named]
-        movers = tuple(upgrade for upgrade in rest if self._moves(frozenset([upgrade])))
-        return Trial(
-            self._name, found, tuple(tuple(sorted(each)) for each in culprits), movers=movers
+        measured = self._measured(self.upgrades)
+        if measured is None:
+            return self._unmeasurable()
+        difference = self._difference(measured)
+        self._report("all upgrades", _line(difference))
+        if not difference.changed:
+            return ProbeResult(self._name, difference)
+        # Find the cause of the first changed stage; list upgrades that change later ones with it.
+        causes = minimal_causes(
+            self.upgrades, lambda subset: self._changes(subset, difference.stage)
+        )
+        return ProbeResult(
+            self._name, difference, _sorted(causes), also_changing=self._others_changing(causes)
         )
 
     @property
     def _name(self) -> str:
         return self.bench.probe.name
 
-    def _measured_now(self) -> MeasuredEnvironment:
+    def _measured_baseline(self) -> MeasuredEnvironment:
         measured = self._measured(())
         if measured is None:
-            raise SettingError(f"{self._name}, without any upgrade, {self.bench.reason(())}")
+            raise SettingError(f"{self._name}, without any upgrade: {self.bench.reason(())}")
         return measured
 
     def _measured(self, requirements: tuple[str, ...]) -> MeasuredEnvironment | None:
@@ -126,55 +132,64 @@ class _Trying:
         return MeasuredEnvironment(name, requirements, record) if record else None
 
     def _difference(self, new: MeasuredEnvironment) -> EnvironmentDiff:
-        """What moved from the baseline; where anything seems to, both are looked at twice."""
-        found = self._steadiness.difference(self._baseline, new)
-        if found.moved:
-            for each in (self._baseline, new):
+        """Return the difference from the baseline; if there is one, measure both repeatedly."""
+        if self._flakiness.difference(self._baseline, new).changed:
+            for environment in (self._baseline, new):
                 try:
-                    self._steadiness.look(each)
+                    self._flakiness.remeasure(environment)
                 except UnmeasurableError as error:
-                    self._tell(each.name, f"does not run a second time: {error}")
-        return self._steadiness.difference(self._baseline, new)
+                    self._report(environment.name, f"cannot run a second time: {error}")
+        return self._flakiness.difference(self._baseline, new)
 
-    def _unmeasured(self) -> Trial:
-        """They do not go together, or do not run: who it is, and what the others move alone."""
+    def _unmeasurable(self) -> ProbeResult:
+        """Find which upgrades prevent the probe from running, and what the others change."""
         reason = self.bench.reason(self.upgrades)
-        self._tell("all upgrades", reason)
-        found = causes(self.upgrades, self._fails)
-        fail = frozenset[str]().union(*found)
-        rest = [upgrade for upgrade in self.upgrades if upgrade not in fail]
-        movers = tuple(upgrade for upgrade in rest if self._moves(frozenset([upgrade])))
-        return Trial(self._name, None, tuple(tuple(sorted(e)) for e in found), reason, movers)
+        self._report("all upgrades", reason)
+        causes = minimal_causes(self.upgrades, self._fails)
+        others = self._others_changing(causes)
+        return ProbeResult(self._name, None, _sorted(causes), reason, others)
 
-    def _fails(self, chosen: frozenset[str]) -> bool:
-        wanted = self._wanted(chosen)
-        if self.bench.record(wanted) is not None:
+    def _others_changing(self, causes: Sequence[frozenset[str]]) -> tuple[str, ...]:
+        """Return the upgrades that are part of no cause and change a stage by themselves."""
+        blamed = frozenset[str]().union(*causes)
+        rest = (upgrade for upgrade in self.upgrades if upgrade not in blamed)
+        return tuple(upgrade for upgrade in rest if self._changes(frozenset([upgrade])))
+
+    def _fails(self, subset: frozenset[str]) -> bool:
+        requirements = self._requirements(subset)
+        if self._measured(requirements) is not None:
             return False
-        self._tell(" ".join(wanted), self.bench.reason(wanted))
+        self._report(" ".join(requirements), self.bench.reason(requirements))
         return True
 
-    def _wanted(self, chosen: frozenset[str]) -> tuple[str, ...]:
-        return tuple(each for each in self.upgrades if each in chosen)
+    def _requirements(self, subset: frozenset[str]) -> tuple[str, ...]:
+        return tuple(upgrade for upgrade in self.upgrades if upgrade in subset)
 
-    def _moves(self, chosen: frozenset[str], by: str | None = None) -> bool | None:
-        """Whether these upgrades move that stage or an earlier one, by default any.
+    def _changes(self, subset: frozenset[str], stage: str | None = None) -> bool | None:
+        """Whether these upgrades change that stage or an earlier one, by default any stage.
 
-        None where they do not run.
+        None if they cannot run.
         """
-        wanted = self._wanted(chosen)
-        measured = self._measured(wanted)
+        requirements = self._requirements(subset)
+        measured = self._measured(requirements)
         if measured is None:
-            self._tell(" ".join(wanted), self.bench.reason(wanted))
+            self._report(" ".join(requirements), self.bench.reason(requirements))
             return None
-        found = self._difference(measured)
-        self._tell(" ".join(wanted), _line(found))
-        return found.stage is not None and (by is None or place(found.stage) <= place(by))
+        difference = self._difference(measured)
+        self._report(" ".join(requirements), _line(difference))
+        return difference.stage is not None and (
+            stage is None or stage_index(difference.stage) <= stage_index(stage)
+        )
 
-    def _tell(self, what: str, line: str) -> None:
-        self.say(f"{self._name}: {what}: {line}")
+    def _report(self, subject: str, line: str) -> None:
+        self.say(f"{self._name}: {subject}: {line}")
 
 
-def _line(found: EnvironmentDiff) -> str:
-    if found.moved or found.by_chance:
-        return summary(found, "what there is now")
-    return found.comparison.severity.value
+def _sorted(causes: Sequence[frozenset[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(sorted(upgrades)) for upgrades in causes)
+
+
+def _line(difference: EnvironmentDiff) -> str:
+    if difference.changed or difference.insignificant:
+        return difference_summary(difference, "the current environment")
+    return difference.comparison.severity.value

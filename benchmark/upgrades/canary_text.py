@@ -1,60 +1,75 @@
-"""A canary's finding, as text for a terminal and as Markdown for an issue."""
+"""The result of `canary` as text for a terminal and as Markdown for an issue."""
 
 from collections.abc import Iterator, Mapping
 
 from benchmark.upgrades.findings import (
-    Canary,
+    CanaryResult,
+    ProbeResult,
     SuiteResult,
-    Trial,
-    chances,
     environment_differences,
+    significance_text,
 )
 
 _SHOWN = 8
-"""So many differences of the environments are shown; ``--json`` has all."""
+"""The number of environment differences that are shown; ``--json`` has all of them."""
 
 
-def canary_lines(found: Canary) -> Iterator[str]:
-    """A line a probe, with culprits and environments' differences under those that moved.
+def canary_lines(result: CanaryResult) -> Iterator[str]:
+    """Yield a line per probe, with causes and environment differences below those that changed.
 
-    Then what was left out, and the suite with a line a failed test.
+    Probes that were left out follow, then the suite with a line per failed test.
     """
-    yield f"upgrades: {', '.join(found.upgrades)}"
-    for trial in found.trials:
-        yield from _trial_lines(trial, found.refused)
-    for name, why in found.left_out.items():
-        yield f"{name}: left out: {why}"
-    if found.suite:
-        yield from _suite_lines(found.suite)
+    yield f"upgrades: {', '.join(result.upgrades)}"
+    for probe in result.probes:
+        yield from _probe_lines(probe, result.refused)
+    for name, reason in result.left_out.items():
+        yield f"{name}: left out: {reason}"
+    if result.suite:
+        yield from _suite_lines(result.suite)
 
 
-def canary_markdown(found: Canary) -> str:
-    """The body of an issue."""
-    lines = "\n".join(canary_lines(found))
+def canary_markdown(result: CanaryResult) -> str:
+    """Return the body of an issue."""
+    lines = "\n".join(canary_lines(result))
+    return f"{_introduction(result)}\n\n```\n{lines}\n```\n{_closing(result)}"
+
+
+def _introduction(result: CanaryResult) -> str:
+    """Name what the canary found, and nothing that it did not find."""
+    found = {
+        "change a recorded stage": any(probe.changed for probe in result.probes),
+        "prevent a probe from running": any(probe.difference is None for probe in result.probes),
+        "fail tests": result.suite is not None and bool(result.suite.exit_status),
+    }
+    effects = [effect for effect, holds in found.items() if holds]
+    if not effects:
+        return "The canary found no change with these upgrades."
+    return f"The canary found that these upgrades {' and '.join(effects)}."
+
+
+def _closing(result: CanaryResult) -> str:
+    if not result.exit_status:
+        return ""
     return (
-        "The nightly canary found that these upgrades move what is measured, that tests fail "
-        "with them, or that something does not run.\n\n"
-        f"```\n{lines}\n```\n\n"
-        "`compare` and `bisect` (README, *Finding the cause*) tell more. This issue is updated "
-        "every night until nothing moves.\n"
+        "\nFor details run `compare` and `bisect` (see the README). The nightly workflow updates "
+        "this issue until nothing changes.\n"
     )
 
 
-def _trial_lines(trial: Trial, refused: Mapping[str, str]) -> Iterator[str]:
-    yield ", ".join(
-        part for part in (f"{trial.probe}: {trial.severity.value}", _what(trial)) if part
-    )
-    for culprits in trial.culprits:
-        by = f"  by {' with '.join(culprits)}"
-        # Where all of them together are meant, the line above has the reason.
-        why = refused.get(" ".join(culprits)) if trial.comparison is None else None
-        yield f"{by}: {why}" if why and why != trial.reason else by
-    for upgrade in trial.movers:
-        alone = "runs, and moves it" if trial.comparison is None else "moves a later stage"
-        yield f"  {upgrade} alone {alone}"
-    if trial.comparison is None or not trial.moved:
+def _probe_lines(probe: ProbeResult, refused: Mapping[str, str]) -> Iterator[str]:
+    detail = _detail(probe)
+    yield f"{probe.probe}: {probe.severity.value}{', ' if detail else ''}{detail}"
+    for upgrades in probe.causes:
+        cause = f"  cause: {' with '.join(upgrades)}"
+        # If the cause is all upgrades together, the line above already has the reason.
+        reason = refused.get(" ".join(upgrades)) if probe.comparison is None else None
+        yield f"{cause}: {reason}" if reason and reason != probe.reason else cause
+    for upgrade in probe.also_changing:
+        effect = "runs and changes a stage" if probe.comparison is None else "changes a later stage"
+        yield f"  {upgrade} alone {effect}"
+    if probe.comparison is None or not probe.changed:
         return
-    differences = list(environment_differences(trial.comparison).items())
+    differences = list(environment_differences(probe.comparison).items())
     for name, (old, new) in differences[:_SHOWN]:
         yield f"  {name}: {old or '-'} -> {new or '-'}"
 
@@ -63,13 +78,13 @@ def _suite_lines(suite: SuiteResult) -> Iterator[str]:
     yield f"suite: {suite.passed} passed, {len(suite.failed)} failed"
     if suite.ended:
         yield f"  {suite.ended}"
-    for name, why in suite.failed:
-        yield f"  failed: {name}: {why}"
+    for name, reason in suite.failed:
+        yield f"  failed: {name}: {reason}"
 
 
-def _what(trial: Trial) -> str | None:
-    if trial.difference is None:
-        return trial.reason
-    if trial.difference.by_chance:
-        return f"by chance only, {chances(trial.difference)}"
-    return trial.difference.extent if trial.moved else None
+def _detail(probe: ProbeResult) -> str:
+    if probe.difference is None:
+        return probe.reason or ""
+    if probe.difference.insignificant:
+        return f"no significant difference ({significance_text(probe.difference)})"
+    return probe.difference.extent if probe.changed else ""

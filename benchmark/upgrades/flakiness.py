@@ -1,28 +1,33 @@
-"""Environments that do not give the same twice, and whether two of them differ all the same."""
+"""Detect environments whose processes differ, and test whether two of them differ anyway."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
-from benchmark.fingerprints.stages import STAGES, place
+from benchmark.fingerprints.stages import STAGES, stage_index
 from benchmark.upgrades.findings import EnvironmentDiff
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
-from benchmark.upgrades.significance import chance
+from benchmark.upgrades.significance import p_values
 
-ALIKE = 5
-"""Processes of each end of a move: where all of one end agree and all of the other, that is what
-chance does in two of 252 ways to split them at most."""
-PROCESSES = 7
-"""Of each environment, where one does not give the same twice: two of 3,432 ways to split them
-leave them as they are, so p can be as small as 0.0006."""
+CONFIRMING_PROCESSES = 5
+"""Processes measured at each end of a change.
+
+If five of one end agree with each other, and five of the other, chance explains that in at most 2
+of the 252 ways to split ten processes.
+"""
+TESTED_PROCESSES = 7
+"""Processes measured in each environment if one of them is not deterministic.
+
+2 of the 3,432 ways to split them keep the two groups, so the smallest possible p is 0.0006.
+"""
 LEVEL = 0.01
-"""Of the test, over all stages that are tested (Bonferroni)."""
+"""The level of the test, over all tested stages (Bonferroni)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredEnvironment:
-    """The record of a first process in an environment, and the libraries that make it."""
+    """An environment's name, its requirements, and the record of its first process."""
 
     name: str
     requirements: tuple[str, ...]
@@ -31,93 +36,99 @@ class MeasuredEnvironment:
 
 @dataclass
 class Flakiness:
-    """What is known of how steady environments are, and what tells two of them apart.
+    """Compare environments, taking differences between their own processes into account.
 
-    ``unsteady`` are the stages in which another process differs, by the environment's name;
-    ``library`` is that of which the names are releases, where they are.
+    Attributes:
+        bench: makes the records.
+        library: the library whose releases the environments are named after; empty if none.
+        nondeterministic: the stages in which an environment's processes differ, by its name.
     """
 
     bench: Workbench
     library: str = ""
-    unsteady: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _found: dict[tuple[str, str], EnvironmentDiff] = field(default_factory=dict)
+    nondeterministic: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _differences: dict[tuple[str, str], EnvironmentDiff] = field(default_factory=dict)
     _processes: dict[str, list[Fingerprint]] = field(default_factory=dict)
-    _turns: dict[str, int] = field(default_factory=dict)
-    _looked: set[str] = field(default_factory=set)
+    _last_process: dict[str, int] = field(default_factory=dict)
+    _remeasured: set[str] = field(default_factory=set)
 
-    def look(self, environment: MeasuredEnvironment) -> bool:
-        """Measure it in other processes; whether it is found to be unsteady only now.
+    def remeasure(self, environment: MeasuredEnvironment) -> bool:
+        """Measure an environment in more processes; return whether they newly prove to differ.
 
         Raises:
-            UnmeasurableError: when the second process ends without a record.
+            UnmeasurableError: if the second process ends without a record.
         """
-        if environment.name in self._looked:
+        if environment.name in self._remeasured:
             return False
-        self.bench.again(environment.requirements)
-        records = self._run(environment, ALIKE)
-        self._looked.add(environment.name)
-        moved = {each.stage for other in records[1:] for each in compare(records[0], other).moved}
-        self._found.clear()  # what is known of these ends is more than it was
-        if not moved:
+        self.bench.record_again(environment.requirements)
+        records = self._records(environment, CONFIRMING_PROCESSES)
+        self._remeasured.add(environment.name)
+        differing = {
+            diff.stage for other in records[1:] for diff in compare(records[0], other).changed
+        }
+        self._differences.clear()  # they were computed from fewer processes
+        if not differing:
             return False
-        self.unsteady[environment.name] = tuple(stage for stage in STAGES if stage in moved)
+        self.nondeterministic[environment.name] = tuple(s for s in STAGES if s in differing)
         return True
 
     @property
-    def by_chance(self) -> dict[tuple[str, str], EnvironmentDiff]:
-        """The pairs that were found to differ by no more than their own processes."""
-        return {names: found for names, found in self._found.items() if found.by_chance}
+    def insignificant(self) -> dict[tuple[str, str], EnvironmentDiff]:
+        """The tested pairs of environments that do not differ significantly."""
+        return {names: diff for names, diff in self._differences.items() if diff.insignificant}
 
     def difference(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> EnvironmentDiff:
-        """What two environments differ in, beyond what their own processes do."""
+        """Return the difference of two environments, beyond that of their own processes."""
         names = old.name, new.name
-        if names not in self._found:
-            self._found[names] = self._difference(old, new)
-        return self._found[names]
+        if names not in self._differences:
+            self._differences[names] = self._difference(old, new)
+        return self._differences[names]
 
     def _difference(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> EnvironmentDiff:
-        found = compare(old.record, new.record)
-        ends = {
-            each.name: self.unsteady[each.name] for each in (old, new) if each.name in self.unsteady
+        comparison = compare(old.record, new.record)
+        flaky = {
+            environment.name: self.nondeterministic[environment.name]
+            for environment in (old, new)
+            if environment.name in self.nondeterministic
         }
-        moved = tuple(each.stage for each in found.moved)
-        doubtful = _from(min((s[0] for s in ends.values()), key=place, default=None))
-        certain = next((stage for stage in moved if stage not in doubtful), None)
-        if certain or not ends:
+        changed = tuple(diff.stage for diff in comparison.changed)
+        doubtful = _from(min((s[0] for s in flaky.values()), key=stage_index, default=None))
+        certain = next((stage for stage in changed if stage not in doubtful), None)
+        if certain or not flaky:
             return EnvironmentDiff(
-                found, certain, ends, processes=(self._known(old), self._known(new))
+                comparison, certain, flaky, processes=(self._count(old), self._count(new))
             )
-        tested = [s for s in STAGES if s in moved or any(s in e for e in ends.values())]
-        records = self._run(old, PROCESSES), self._run(new, PROCESSES)
-        p = chance(*records, tested)
-        proved = next((stage for stage in tested if p[stage] <= LEVEL / len(tested)), None)
+        tested = [s for s in STAGES if s in changed or any(s in names for names in flaky.values())]
+        records = self._records(old, TESTED_PROCESSES), self._records(new, TESTED_PROCESSES)
+        p = p_values(*records, tested)
+        significant = next((stage for stage in tested if p[stage] <= LEVEL / len(tested)), None)
         return EnvironmentDiff(
-            found, proved, ends, _rounded(p), (self._known(old), self._known(new))
+            comparison, significant, flaky, _rounded(p), (self._count(old), self._count(new))
         )
 
-    def _known(self, environment: MeasuredEnvironment) -> int:
+    def _count(self, environment: MeasuredEnvironment) -> int:
         return len(self._processes.get(environment.name, (environment.record,)))
 
-    def _run(self, environment: MeasuredEnvironment, processes: int) -> list[Fingerprint]:
-        """So many records of it, one a process; a process that ends without is left out."""
+    def _records(self, environment: MeasuredEnvironment, processes: int) -> list[Fingerprint]:
+        """Return up to that many records, one per process; a process that fails has none."""
         name = environment.name
         records = self._processes.setdefault(name, [environment.record])
-        for turn in range(self._turns.get(name, 1) + 1, processes + 1):
-            self._turns[name] = turn
+        for process in range(self._last_process.get(name, 1) + 1, processes + 1):
+            self._last_process[name] = process
             try:
-                records.append(self.bench.again(environment.requirements, turn))
+                records.append(self.bench.record_again(environment.requirements, process))
             except UnmeasurableError as error:
-                self._tell(environment, f"process {turn} gives no record: {error}")
+                self._report(environment, f"process {process} made no record: {error}")
         return records
 
-    def _tell(self, environment: MeasuredEnvironment, what: str) -> None:
+    def _report(self, environment: MeasuredEnvironment, line: str) -> None:
         name = f"{self.library} {environment.name:<10}" if self.library else f"{environment.name}:"
-        self.bench.say(f"{name} {what}")
+        self.bench.say(f"{name} {line}")
 
 
 def _from(stage: str | None) -> tuple[str, ...]:
-    """A stage and all after it, which its chances reach."""
-    return tuple(STAGES)[place(stage) :] if stage else ()
+    """Return a stage and all later ones, which it affects."""
+    return tuple(STAGES)[stage_index(stage) :] if stage else ()
 
 
 def _rounded(p: Mapping[str, float]) -> dict[str, float]:

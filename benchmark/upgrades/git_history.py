@@ -1,7 +1,7 @@
-"""Which commit of the project made a record: the one whose files have the digests it holds.
+"""Find the commit that made a record, by the digests of the project's files.
 
-A record holds a digest of every file of the project (``Record.code``). They say more than the name
-of a commit would: a snapshot is recorded before it is committed, when its commit has no name yet.
+A record holds a digest of every file of the project (``Fingerprint.code``) and no commit hash: a
+snapshot is recorded before it is committed, when its commit does not exist yet.
 """
 
 import hashlib
@@ -18,15 +18,20 @@ _PACKAGE = "benchmark"
 
 
 def commit_of(code: Mapping[str, str], repository: Path, at_most: int = 1000) -> str:
-    """The newest commit whose package has exactly the files that the record was made with.
+    """Return the newest commit whose package has exactly the files that made the record.
+
+    Args:
+        code: the record's digests, by the file's path in the package.
+        repository: the folder of the git repository.
+        at_most: the number of commits to look at.
 
     Raises:
-        SettingError: when no commit has; it names the nearest and how many files differ.
+        SettingError: if there is none; the error names the nearest commit.
     """
-    known = dict[str, str]()
+    blob_digests = dict[str, str]()
     nearest, least = "", len(code) + 1
     for commit in _git(repository, "rev-list", f"-n{at_most}", "HEAD", "--", _PACKAGE).split():
-        files = _digests(repository, commit, known)
+        files = _digests(repository, commit, blob_digests)
         names = files.keys() | code.keys()
         differ = sum(files.get(name) != code.get(name) for name in names)
         if differ == 0:
@@ -34,17 +39,17 @@ def commit_of(code: Mapping[str, str], repository: Path, at_most: int = 1000) ->
         if differ < least:
             nearest, least = commit, differ
     raise SettingError(
-        f"{repository}: no commit has the code that the record was made with; the nearest is "
-        f"{nearest[:10] or 'none'}, {least} files differ; give one with --commit"
+        f"{repository}: no commit has the code that made the record; the nearest is "
+        f"{nearest[:10] or 'none'}, where {least} files differ; name one with --commit"
     )
 
 
 @contextmanager
 def worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """A folder with the project as it was in that commit, gone afterwards.
+    """Check a commit out into a temporary folder, which is removed afterwards.
 
     Raises:
-        SettingError: when git has no such commit.
+        SettingError: if git has no such commit.
     """
     with TemporaryDirectory() as parent:
         folder = Path(parent) / "project"
@@ -55,17 +60,17 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
             _git(repository, "worktree", "remove", "--force", str(folder))
 
 
-def _digests(repository: Path, commit: str, known: dict[str, str]) -> dict[str, str]:
-    """Of each file of the package, by its path in it; ``known`` are those by git's own names."""
+def _digests(repository: Path, commit: str, blob_digests: dict[str, str]) -> dict[str, str]:
+    """Return the digest of each file of the package; ``blob_digests`` caches them by blob."""
     listed = _git(repository, "ls-tree", "-r", "-z", commit, "--", _PACKAGE).split("\0")
     # A line is "mode type name<TAB>path".
     pairs = (line.split(maxsplit=2)[2].split("\t", 1) for line in listed if line)
-    wanted = {path: blob for blob, path in pairs if Path(path).suffix in CODE}
-    for blob in wanted.values():
-        if blob not in known:
+    blobs = {path: blob for blob, path in pairs if Path(path).suffix in CODE}
+    for blob in blobs.values():
+        if blob not in blob_digests:
             content = _bytes(repository, "cat-file", "blob", blob)
-            known[blob] = hashlib.sha256(content).hexdigest()[:12]
-    return {path.removeprefix(f"{_PACKAGE}/"): known[blob] for path, blob in wanted.items()}
+            blob_digests[blob] = hashlib.sha256(content).hexdigest()[:12]
+    return {path.removeprefix(f"{_PACKAGE}/"): blob_digests[blob] for path, blob in blobs.items()}
 
 
 def _git(repository: Path, *arguments: str) -> str:
@@ -74,14 +79,14 @@ def _git(repository: Path, *arguments: str) -> str:
 
 def _bytes(repository: Path, *arguments: str) -> bytes:
     try:
-        # Our own words, and names that git itself gave or checks.
+        # Arguments of our own, and names that come from git or are checked by it.
         done = subprocess.run(  # noqa: S603
             ["git", "-C", str(repository), *arguments],  # noqa: S607
             capture_output=True,
             check=False,
         )
     except FileNotFoundError as error:
-        raise SettingError("git is not installed, and old code is taken from it") from error
+        raise SettingError("git is not installed; install it to run old code") from error
     if done.returncode:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["failed"])[-1]
         raise SettingError(f"{repository}: git {arguments[0]}: {reason}")

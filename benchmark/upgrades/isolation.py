@@ -1,4 +1,4 @@
-"""Old code in the new environment: was it the code or the environment that moved a stage?"""
+"""Run old code in the new environment, to tell a code change from an environment change."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -13,18 +13,22 @@ from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.location import locate
 from benchmark.runs.environment import installed, versions
 from benchmark.runs.settings import SETTINGS
-from benchmark.upgrades.findings import size
+from benchmark.upgrades.findings import extent
 from benchmark.upgrades.git_history import commit_of, worktree
 from benchmark.upgrades.probes import Probe, Say, run_probe
 from benchmark.upgrades.venv_overlays import project_root
 
 _REPEATS = 2
-"""Of the old code, where its record has none."""
+"""Repeats of the old code if its record has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What moved in all, what the environment moves with the old code, and what the code does."""
+    """Old and new record, each compared with a record of the old code in the new environment.
+
+    ``by_environment`` is the change that the environment makes to the old code, ``by_code`` the
+    change that the new code makes in the new environment.
+    """
 
     commit: str
     whole: FingerprintDiff
@@ -33,24 +37,25 @@ class Isolation:
 
     @property
     def verdict(self) -> str:
-        """Whose doing it is, in words."""
+        """The cause of the change, in words."""
         environment, code = (
-            not each.severity.within_noise for each in (self.by_environment, self.by_code)
+            not comparison.severity.within_noise
+            for comparison in (self.by_environment, self.by_code)
         )
         if environment and code and self.whole.severity.within_noise:
-            return "both: the environment moves the old code, and the new code moves it back"
+            return "both: the environment changes the old code's record, the new code undoes it"
         if environment and code:
-            return "both: the environment moves the old code too, and the code moves more"
+            return "both: the environment changes the old code's record, the new code changes more"
         if environment:
-            return "the environment: the old code moves with it, and the new code moves no more"
+            return "the environment: the old code changes with it, the new code adds no change"
         if code:
-            return "the code: the old code gives the old record in this environment"
+            return "the code: the old code still makes the old record in this environment"
         if self.whole.severity.within_noise:
-            return "nothing: no stage moved beyond noise"
-        return "neither alone: only both together are beyond noise"
+            return "none: no stage changed beyond noise"
+        return "unclear: code and environment together exceed the noise floor, neither does alone"
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return all fields by name."""
         return {
             "commit": self.commit,
             "verdict": self.verdict,
@@ -59,7 +64,7 @@ class Isolation:
         }
 
     def lines(self) -> tuple[str, ...]:
-        """The commit, the three comparisons, a line each, and the verdict."""
+        """Return the commit, a line per comparison, and the cause."""
         parts = (
             ("both", self.whole),
             ("environment", self.by_environment),
@@ -67,8 +72,8 @@ class Isolation:
         )
         return (
             f"old code: commit {self.commit[:10]}",
-            *(f"{name}: {_told(comparison)}" for name, comparison in parts),
-            f"it was {self.verdict}",
+            *(f"{name}: {_line(comparison)}" for name, comparison in parts),
+            f"cause: {self.verdict}",
         )
 
 
@@ -80,62 +85,63 @@ def isolate(
     commit: str | None = None,
     repository: Path | None = None,
 ) -> Isolation:
-    """Run the code that made the old record in the environment of the new one, which is this one.
+    """Run the code that made the old record in this environment, where the new one was made.
 
-    The old code measures its own noise floor here: what it rounds in this environment says what
-    the new code may round otherwise.
+    The old code measures its own noise floor here, since rounding depends on the environment.
 
     Args:
-        old: the record held against.
-        new: the record of now, made in this environment.
-        model: the same model; a record does not say where it is.
-        say: gets a line before the run.
-        commit: of the old code; found by the record's digests where it is not given.
-        repository: where the project's git is; its own folder where it is not given.
+        old: the path of the old record.
+        new: the path of the new record, made in this environment.
+        model: the model of both; a record does not hold its path.
+        say: receives a line before the run.
+        commit: the commit of the old code; by default found by the record's digests.
+        repository: the folder of the git repository, by default this project's.
 
     Raises:
-        SettingError: when this is not the new record's environment, when there is no such commit,
-            or when the old code makes no record.
+        SettingError: if this is not the new record's environment, there is no such commit, or the
+            old code makes no record.
     """
-    known = repository or project_root()
+    repository = repository or project_root()
     before, now = read_fingerprint(old), read_fingerprint(new)
     _check_environment(now, new)
     _check_model(before, old, now, new, model)
-    found = commit or commit_of(before.code, known)
-    probe = _measuring(probe_of(before, model), before)
-    with TemporaryDirectory() as folder, worktree(known, found) as old_code:
-        say(f"code of {found[:10]}, on {model}")
+    old_commit = commit or commit_of(before.code, repository)
+    probe = _with_repeats(probe_of(before, model), before)
+    with TemporaryDirectory() as folder, worktree(repository, old_commit) as old_code:
+        say(f"code of {old_commit[:10]}, on {model}")
         middle = _record(probe, old_code, Path(folder) / "old.json.gz", old)
-    return Isolation(found, compare(before, now), compare(before, middle), compare(middle, now))
+    return Isolation(
+        old_commit, compare(before, now), compare(before, middle), compare(middle, now)
+    )
 
 
 def _check_environment(record: Fingerprint, path: Path) -> None:
-    """The old code is run here, so here has to be where the new record was made."""
+    """Refuse to run the old code in an environment other than the new record's."""
     recorded = record.environment.versions
-    here = {**installed(recorded), **versions()}  # a stage's own libraries are not in every record
+    here = {**installed(recorded), **versions()}  # some records name libraries of single stages
     names = sorted((recorded.keys() | here.keys()) - {"benchmark"})
     for name in names:
         if recorded.get(name) != here.get(name):
             raise SettingError(
-                f"{path}: made with {name} {recorded.get(name, '(none)')}, and here it is "
-                f"{here.get(name, '(none)')}; isolate in the environment that made it"
+                f"{path}: made with {name} {recorded.get(name, '(none)')}, but "
+                f"{here.get(name, '(none)')} is installed; isolate in the environment that made it"
             )
 
 
 def _check_model(before: Fingerprint, old: Path, now: Fingerprint, new: Path, model: str) -> None:
-    """Another model would move what neither code nor environment did."""
+    """Refuse different models: they differ for reasons other than code and environment."""
     records = ((old, before), (new, now))
-    made = {path: str(r.environment.model.get("fingerprint", "")) for path, r in records}
-    if not all(made.values()):
-        return  # vanilla use: a folder's name is all that is known of it
-    if made[old] != made[new]:
-        raise SettingError(f"{old} and {new} are of two models; isolate two records of one")
-    if locate(model).digest != made[old]:
+    digests = {path: str(r.environment.model.get("fingerprint", "")) for path, r in records}
+    if not all(digests.values()):
+        return  # records of vanilla use have only a folder's name
+    if digests[old] != digests[new]:
+        raise SettingError(f"{old} and {new} are of different models; isolate two of one model")
+    if locate(model).digest != digests[old]:
         raise SettingError(f"--model {model}: not the model that {old} was made with")
 
 
-def _measuring(probe: Probe, record: Fingerprint) -> Probe:
-    """A fingerprint with as many repeats as the record has; vanilla use rounds nothing."""
+def _with_repeats(probe: Probe, record: Fingerprint) -> Probe:
+    """Repeat a fingerprint as often as the record's own; other records have no noise floor."""
     if probe.kind != "fingerprint":
         return probe
     repeats = ("--repeats", str(len(record.repeats) or _REPEATS))
@@ -143,14 +149,14 @@ def _measuring(probe: Probe, record: Fingerprint) -> Probe:
 
 
 def probe_of(record: Fingerprint, model: str) -> Probe:
-    """What to run to make such a record again.
+    """Return the probe that makes such a record again.
 
     Raises:
-        SettingError: when the data came from a file, whose place a record does not hold.
+        SettingError: if the data came from a file, whose path a record does not hold.
     """
     protocol, data = record.environment.protocol, record.environment.data
     if data.get("source", "generated") != "generated":
-        raise SettingError("the record's data came from a file; isolate takes generated data only")
+        raise SettingError("the record's data came from a file; isolate needs generated data")
     resolved = str(Path(model).resolve()) if Path(model).exists() else model
     seed = ["--seed", str(data.get("seed") or 0)]
     states = ["--states", str(data.get("states") or record.states)]
@@ -169,10 +175,10 @@ def probe_of(record: Fingerprint, model: str) -> Probe:
 def _record(probe: Probe, project: Path, out: Path, along: Path) -> Fingerprint:
     reason = run_probe(Path(sys.executable), project, probe, out, along.resolve())
     if reason is not None:
-        raise SettingError(f"the code in {project} makes no record here: {reason}")
+        raise SettingError(f"the code in {project} made no record here: {reason}")
     return read_fingerprint(out)
 
 
-def _told(comparison: FingerprintDiff) -> str:
+def _line(comparison: FingerprintDiff) -> str:
     severity = comparison.severity
-    return severity.value if severity.within_noise else f"{severity.value}, {size(comparison)}"
+    return severity.value if severity.within_noise else f"{severity.value}, {extent(comparison)}"

@@ -1,4 +1,4 @@
-"""pip, of this environment, in a process of its own."""
+"""Run this environment's pip in a separate process."""
 
 import subprocess
 import sys
@@ -8,18 +8,18 @@ from benchmark.errors import MissingLibraryError
 
 
 def run_pip(*arguments: str, patience: float) -> CompletedProcess[str]:
-    """Run pip, and give what it printed; its exit status is the caller's to look at.
+    """Run pip and return its output; the caller checks the exit status.
 
     Args:
-        arguments: those that are checked or our own.
-        patience: seconds that it may take.
+        arguments: arguments that the caller has checked.
+        patience: the longest time to wait, in seconds.
 
     Raises:
-        MissingLibraryError: where there is no pip.
-        TimeoutExpired: when it took longer.
+        MissingLibraryError: if pip is not installed.
+        TimeoutExpired: if pip took longer than ``patience``.
     """
     command = [sys.executable, "-m", "pip", *arguments]
-    # What comes from a user is checked by the callers: names and requirements only.
+    # Callers check what comes from a user: names and requirements only.
     done = subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, check=False, timeout=patience
     )

@@ -1,4 +1,4 @@
-"""Records made in other environments, each in a process of its own and kept on disk."""
+"""Make records in other environments, each in its own process, and keep them on disk."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ from benchmark.models.downloads import cache_folder
 from benchmark.models.location import locate
 from benchmark.runs.environment import code_digests
 from benchmark.upgrades.venv_overlays import (
-    Installed,
-    Maker,
+    EnvironmentBuilder,
     NotInstallableError,
+    PythonEnvironment,
     VenvOverlays,
     project_root,
     python_path,
@@ -26,23 +26,24 @@ from benchmark.upgrades.venv_overlays import (
 KINDS = ("fingerprint", "vanilla", "tokenizers")
 _SMALL = 64 * 2**20
 _PATIENCE = 7200
-"""Seconds that one record may take."""
+"""The longest time that one record may take, in seconds."""
 
-_PASSING = (
+_TRANSIENT = (
     *("No space left", "allocate memory", "MemoryError", "out of memory"),
     *("more than ", "ended by signal"),
 )
-"""What a process says that another try may end otherwise."""
+"""Parts of failures that are not the environment's, so that another try may succeed."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is recorded: a verb of the command line that writes a record, and its arguments.
+    """A command that writes a record, and its arguments.
 
-    ``fingerprint`` is the project's own way, ``vanilla`` the libraries' own, ``tokenizers`` the
-    tokenizers of every family that was fetched.
+    ``fingerprint`` records this project's use of the libraries, ``vanilla`` the use that their
+    documentation describes, ``tokenizers`` every fetched tokenizer. ``identity`` is a digest of the
+    model's files.
     """
 
     kind: str
@@ -51,13 +52,13 @@ class Probe:
 
     @property
     def name(self) -> str:
-        """Its kind, and what it looks at."""
-        return " ".join((self.kind, *(Path(each).name for each in self.arguments[:1])))
+        """The probe's kind and the name of its model."""
+        return " ".join((self.kind, *(Path(model).name for model in self.arguments[:1])))
 
     def command(self, project: Path, out: Path, along: Path | None) -> list[str]:
-        """Return the arguments to Python, for the code of the project in that folder."""
+        """Return the arguments to Python that run the probe with the code in a folder."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
-        # -P: the folder of now, often the project, must not go before PYTHONPATH.
+        # -P: the working directory, often the project, must not come before PYTHONPATH.
         run = ["-P", "-m", "benchmark", self._verb(project)]
         return [*run, *self.arguments, "--out", str(out), *follow]
 
@@ -67,21 +68,20 @@ class Probe:
 
 
 _OLDER_VERBS = {"vanilla": "plain", "tokenizers": "sentinel"}
-"""What code before version 0.2 calls them; ``compare --isolate`` runs such code."""
+"""The verbs' names before version 0.2, whose code ``compare --isolate`` may run."""
 
 
 def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
-    """The probe of that kind on a model.
+    """Return a probe of that kind on a model.
 
-    ``repeats`` is how often a fingerprint measures its noise floor; the other kinds hold nothing
-    that rounds.
+    ``repeats`` is the number of repeats for a fingerprint's noise floor; other kinds have none.
 
     Raises:
-        SettingError: for a kind that there is not, or one without the model that it needs.
-        ModelError: when there is no such model.
+        SettingError: for an unknown kind, or if the kind needs a model and none is given.
+        ModelError: if there is no such model.
     """
     if kind not in KINDS:
-        raise SettingError(f"no probe {kind!r}; choose one of {', '.join(KINDS)}")
+        raise SettingError(f"unknown probe {kind!r}; choose one of {', '.join(KINDS)}")
     if kind == "tokenizers":
         return Probe(kind, (), "")
     if model is None:
@@ -99,27 +99,36 @@ def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> 
 
 
 def _files(model: Path) -> str:
-    """A digest of small files, and sizes of large ones: vanilla use takes bare tokenizers."""
+    """Return a digest of the files' names and sizes, and of the contents of small files."""
     paths = sorted(p for p in model.glob("*") if p.is_file()) if model.is_dir() else [model]
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
-        whole.update(f"{path.name} {path.stat().st_size}".encode())
+        digest.update(f"{path.name} {path.stat().st_size}".encode())
         if path.stat().st_size < _SMALL:
-            whole.update(path.read_bytes())
-    return whole.hexdigest()
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass
 class Workbench:
-    """Where records of one probe are made and kept, an environment each.
+    """Make and keep the records of one probe, one per environment.
 
-    A record that is there is not made again, so that a search that was stopped goes on where it
-    was. The folder belongs to the probe, the model's files, and the project's code (``code`` names
-    the state of the folder ``project``).
+    An existing record is not made again, so that a search can be resumed. Records are kept by
+    probe, model files and project code.
+
+    Attributes:
+        root: the folder of all records.
+        builder: builds environments.
+        probe: what is recorded.
+        project: the folder of the project's code.
+        code: a digest of that code.
+        say: receives a line of progress.
+        along: the record whose answers are followed; None to follow a record's own answers.
+        reasons: why there is no record, by requirements.
     """
 
     root: Path
-    maker: Maker
+    builder: EnvironmentBuilder
     probe: Probe
     project: Path
     code: str
@@ -129,62 +138,74 @@ class Workbench:
 
     @property
     def folder(self) -> Path:
-        """Of this probe's records."""
+        """The folder of this probe's records."""
         along = hashlib.sha256(self.along.read_bytes()).hexdigest() if self.along else None
         parts = [self.probe.kind, *self.probe.arguments, self.probe.identity, self.code, along]
         identity = json.dumps(parts)
         return self.root / f"{self.probe.kind}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     def record(self, requirements: Sequence[str]) -> Fingerprint | None:
-        """The record in the environment with these libraries; None, with a reason, without one.
+        """Return the record made with these requirements; None, with a reason, if there is none.
+
+        There is none if the requirements cannot be installed, declared requirements of the
+        libraries are not met, the process ends without a record, or a library cannot be imported.
 
         Raises:
-            SettingError: when a requirement is none, or the package index is out of reach.
+            SettingError: if a requirement is invalid or the package index is unreachable.
         """
         name = " ".join(requirements)
         try:
-            return read_fingerprint(self.made(self.maker.make(requirements)))
+            return self._record(requirements)
         except NotInstallableError as error:
             self.reasons[name] = f"cannot be installed: {error}"
         except UnmeasurableError as error:
-            self.reasons[name] = f"does not run: {error}"
+            self.reasons[name] = f"cannot run: {error}"
         return None
 
+    def _record(self, requirements: Sequence[str]) -> Fingerprint:
+        environment = self.builder.build(requirements)
+        if environment.unmet:
+            raise UnmeasurableError("; ".join(environment.unmet))
+        record = read_fingerprint(self.record_path(environment))
+        if failure := import_failure(record):
+            raise UnmeasurableError(failure)
+        return record
+
     def reason(self, requirements: Sequence[str]) -> str:
-        """Why there is no record in that environment."""
+        """Return why there is no record with these requirements."""
         return self.reasons[" ".join(requirements)]
 
     def forget_failures(self) -> None:
-        """Try again what did not run."""
+        """Forget which environments cannot run, so that they are tried again."""
         for path in self.root.glob("*/*.failed.txt"):
             path.unlink()
 
     def follow(self, requirements: Sequence[str]) -> None:
-        """Have all records from now on follow the answers of the one with these libraries."""
+        """Let all later records follow the answers of the record with these requirements."""
         if self.probe.kind == "fingerprint":
-            self.along = self.made(self.maker.make(requirements))
+            self.along = self.record_path(self.builder.build(requirements))
 
-    def again(self, requirements: Sequence[str], turn: int = 2) -> Fingerprint:
-        """Another record in an environment that one was made in: another process, nothing else.
+    def record_again(self, requirements: Sequence[str], process: int = 2) -> Fingerprint:
+        """Return the record of another process in the same environment.
 
         Args:
             requirements: as those of :meth:`record`.
-            turn: the number of the process, from 2 on.
+            process: the number of the process, from 2 on.
 
         Raises:
-            UnmeasurableError: when the process ends without one.
+            UnmeasurableError: if the process ends without a record.
         """
-        return read_fingerprint(self.made(self.maker.make(requirements), turn))
+        return read_fingerprint(self.record_path(self.builder.build(requirements), process))
 
-    def made(self, environment: Installed, turn: int = 1) -> Path:
-        """The record's file, made when it is not there.
+    def record_path(self, environment: PythonEnvironment, process: int = 1) -> Path:
+        """Return the path of a record, which is made if it does not exist.
 
-        A process that ended without one is remembered, unless the machine was to blame.
+        A failure is kept too, unless it is transient.
 
         Raises:
-            UnmeasurableError: when the process ends without one.
+            UnmeasurableError: if the process ends without a record.
         """
-        name = environment.name if turn == 1 else f"{environment.name}.process-{turn}"
+        name = environment.name if process == 1 else f"{environment.name}.process-{process}"
         path = self.folder / f"{name}.json.gz"
         failed = path.with_name(f"{name}.failed.txt")
         if failed.is_file():
@@ -195,26 +216,35 @@ class Workbench:
             reason = self._run(environment, unfinished)
             if reason is not None:
                 unfinished.unlink(missing_ok=True)
-                if not any(words in reason for words in _PASSING):
+                if not any(words in reason for words in _TRANSIENT):
                     failed.write_text(reason + "\n", encoding="utf-8")
                 raise UnmeasurableError(reason)
             unfinished.replace(path)
         return path
 
-    def _run(self, environment: Installed, out: Path) -> str | None:
-        """None, or why there is no record."""
+    def _run(self, environment: PythonEnvironment, out: Path) -> str | None:
+        """Make a record; return None, or why there is none."""
         return run_probe(environment.python, self.project, self.probe, out, self.along)
 
 
+def import_failure(record: Fingerprint) -> str | None:
+    """Return the first stage that failed on an import, with its error; None if there is none.
+
+    Such a record does not show what its libraries compute.
+    """
+    stages = record.stages.items()
+    return next((f"{name}: {s.failed}" for name, s in stages if s.failed_on_import), None)
+
+
 def run_probe(
-    python: Path, project: Path, wanted: Probe, out: Path, along: Path | None
+    python: Path, project: Path, probe: Probe, out: Path, along: Path | None
 ) -> str | None:
-    """Run a probe with the code of a folder; None, or the last line of one that made no record."""
-    variables = {**os.environ, **steady(), **python_path(project)}
+    """Run a probe with the code of a folder; return None, or the last line of a failed one."""
+    variables = {**os.environ, **fixed_variables(), **python_path(project)}
     try:
-        # An interpreter that we made, and arguments of our own command line.
+        # The interpreter of our own environment, and arguments of our own command line.
         done = subprocess.run(  # noqa: S603
-            [str(python), *wanted.command(project, out, along)],
+            [str(python), *probe.command(project, out, along)],
             capture_output=True,
             text=True,
             check=False,
@@ -225,7 +255,7 @@ def run_probe(
         return f"more than {_PATIENCE} s"
     if done.returncode == 0 and out.is_file():
         return None
-    if done.returncode < 0:  # by the kernel for want of memory, as a rule
+    if done.returncode < 0:  # usually by the kernel, when memory runs out
         return f"ended by signal {-done.returncode}"
     return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:300]
 
@@ -234,26 +264,26 @@ class UnmeasurableError(SettingError):
     """The probe ended without a record in an environment that could be made."""
 
 
-def workbench(wanted: Probe, say: Say, *, retry: bool = False) -> Workbench:
-    """Where this probe's records are kept on this machine, with this project's code.
+def workbench(probe: Probe, say: Say, *, retry: bool = False) -> Workbench:
+    """Return the workbench of a probe on this machine, with this project's code.
 
     ``retry`` forgets what could not be installed or run before.
     """
-    layers = VenvOverlays(cache_folder() / "environments")
+    overlays = VenvOverlays(cache_folder() / "environments")
     bench = Workbench(
-        cache_folder() / "probes", layers, wanted, project_root(), code_identity(), say
+        cache_folder() / "probes", overlays, probe, project_root(), code_identity(), say
     )
     if retry:
-        layers.forget_refusals()
+        overlays.forget_refusals()
         bench.forget_failures()
     return bench
 
 
 def code_identity() -> str:
-    """A digest of all files of the project that is running."""
+    """Return a digest of all files of the running project."""
     return hashlib.sha256(json.dumps(code_digests()).encode()).hexdigest()[:12]
 
 
-def steady() -> Mapping[str, str]:
-    """Variables of every process that is started, the same in every environment."""
+def fixed_variables() -> Mapping[str, str]:
+    """Return the variables that every started process gets, in every environment."""
     return {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": ""}

@@ -1,9 +1,9 @@
-"""Which of many releases moved something: binary search over real releases, some of them broken.
+"""Search many releases for those where a measurement changes; releases may be unmeasurable.
 
-The search is told nothing but how to measure a place (``probe``) and whether two measurements
-differ (``moved``). It finds a place where a move happens for certain, and the first one only if
-the places before it are as their ends are: what moved and came back between two like ends is not
-seen without looking at every place.
+A search knows only how to measure the release at an index (``measure``) and whether two
+measurements differ (``differ``). It finds an index where the measurement certainly changes. That is
+the first change if no earlier one was reverted: a change that was reverted between two equal
+measurements is only found by measuring every release.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,145 +15,154 @@ from benchmark.errors import SettingError
 
 T = TypeVar("T")
 
-Probe = Callable[[int], T | None]
-Moved = Callable[[T, T], bool]
+Measure = Callable[[int], T | None]
+Differ = Callable[[T, T], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Something moved after ``before`` and by ``after``.
-
-    ``between`` are the places in the middle, none of which could be measured: where there are
-    any, it may have been one of them.
-    """
+class Transition:
+    """Two indexes whose measurements differ; none between them could be measured."""
 
     before: int
     after: int
 
     @property
     def between(self) -> tuple[int, ...]:
-        """The places that could not be measured."""
+        """The indexes between the two; the change may have been made by any of them."""
         return tuple(range(self.before + 1, self.after))
 
 
-class Search(Generic[T]):
-    """Measurements of places 0 to ``count - 1``, each made once and when it is needed."""
+class TooFewMeasurableError(SettingError):
+    """Fewer than two releases of a range can be measured."""
 
-    def __init__(self, count: int, probe: Probe[T], moved: Moved[T]) -> None:
-        """Take how many places there are, what measures one, and what tells two apart.
+
+class Search(Generic[T]):
+    """Measurements at indexes 0 to ``count - 1``, each made once and on demand."""
+
+    def __init__(self, count: int, measure: Measure[T], differ: Differ[T]) -> None:
+        """Take the number of indexes, and how to measure and to compare.
 
         Raises:
-            SettingError: for fewer than two places.
+            SettingError: for fewer than two indexes.
         """
         if count < 2:  # noqa: PLR2004  # a search is between two ends
-            raise SettingError("a search needs two releases at least; widen the range")
-        self._probe, self._moved = probe, moved
-        self._made: dict[int, T | None] = {}
+            raise SettingError("a search needs at least two releases; widen the range")
+        self._measure, self._differ = measure, differ
+        self._measurements: dict[int, T | None] = {}
         self.count = count
 
     @property
     def measured(self) -> tuple[int, ...]:
-        """The places that were measured, in their order."""
-        return tuple(place for place in sorted(self._made) if self._made[place] is not None)
+        """The indexes that were measured, in order."""
+        return tuple(i for i in sorted(self._measurements) if self._measurements[i] is not None)
 
     def ends(self) -> tuple[int, int]:
-        """The outermost places that can be measured.
+        """Return the lowest and the highest index that can be measured.
 
         Raises:
-            SettingError: when fewer than two can.
+            TooFewMeasurableError: if fewer than two can.
         """
-        places = range(self.count)
-        first = next((p for p in places if self.at(p) is not None), None)
-        last = next((p for p in reversed(places) if self.at(p) is not None), None)
+        indexes = range(self.count)
+        first = next((i for i in indexes if self.at(i) is not None), None)
+        last = next((i for i in reversed(indexes) if self.at(i) is not None), None)
         if first is None or last is None or first == last:
-            raise SettingError("fewer than two of these releases can be measured; widen the range")
+            raise TooFewMeasurableError(
+                "fewer than two of these releases can be measured; widen the range, or add "
+                "releases that go with them by --with"
+            )
         return first, last
 
-    def at(self, place: int) -> T | None:
-        """The measurement of a place; None where it cannot be had."""
-        if place not in self._made:
-            self._made[place] = self._probe(place)
-        return self._made[place]
+    def at(self, index: int) -> T | None:
+        """Return the measurement at an index; None if it cannot be measured."""
+        if index not in self._measurements:
+            self._measurements[index] = self._measure(index)
+        return self._measurements[index]
 
-    def drop(self, place: int) -> None:
-        """Take a measurement back, as one that cannot be had."""
-        self._made[place] = None
+    def drop(self, index: int) -> None:
+        """Treat an index as one that cannot be measured from now on."""
+        self._measurements[index] = None
 
     def differ(self, one: int, other: int) -> bool:
-        """Whether the measurements of two places differ."""
+        """Return whether both indexes can be measured and their measurements differ."""
         before, after = self.at(one), self.at(other)
-        return before is not None and after is not None and self._moved(before, after)
+        return before is not None and after is not None and self._differ(before, after)
 
-    def first(self, low: int, high: int) -> Move | None:
-        """A move between two measured places, told from the lower; None where they are alike."""
+    def first(self, low: int, high: int) -> Transition | None:
+        """Return a transition between two measured indexes; None if the two do not differ."""
         if not self.differ(low, high):
             return None
         origin = low
         while (middle := self._middle(low, high)) is not None:
             low, high = (low, middle) if self.differ(origin, middle) else (middle, high)
-        return Move(low, high)
+        return Transition(low, high)
 
-    def every(self, low: int, high: int) -> tuple[Move, ...]:
-        """The moves that lead from one measured place to another, in order.
+    def every(self, low: int, high: int) -> tuple[Transition, ...]:
+        """Return the transitions that lead from one measured index to another, in order.
 
-        After a move the search goes on from what it led to, as long as that is not yet what the
-        end is.
+        After a transition the search continues from its second index until that does not differ
+        from the end.
         """
-        found = list[Move]()
-        while (move := self.first(low, high)) is not None:
-            found.append(move)
-            low = move.after
-        return tuple(found)
+        transitions = list[Transition]()
+        while (transition := self.first(low, high)) is not None:
+            transitions.append(transition)
+            low = transition.after
+        return tuple(transitions)
 
-    def one_by_one(self, low: int, high: int) -> tuple[Move, ...]:
-        """All moves between neighbours, with every place measured: what came back is seen too."""
-        places = [p for p in range(low, high + 1) if self.at(p) is not None]
-        return tuple(Move(a, b) for a, b in pairwise(places) if self.differ(a, b))
+    def one_by_one(self, low: int, high: int) -> tuple[Transition, ...]:
+        """Measure every index, and return all transitions between neighbours."""
+        indexes = [i for i in range(low, high + 1) if self.at(i) is not None]
+        return tuple(Transition(a, b) for a, b in pairwise(indexes) if self.differ(a, b))
 
     def _middle(self, low: int, high: int) -> int | None:
-        """The place nearest to the middle that can be measured, strictly between the two."""
+        """Return the measurable index nearest to the middle, strictly between the two."""
         centre = (low + high) / 2
-        for place in sorted(range(low + 1, high), key=lambda p: (abs(p - centre), p)):
-            if self.at(place) is not None:
-                return place
+        for index in sorted(range(low + 1, high), key=lambda i: (abs(i - centre), i)):
+            if self.at(index) is not None:
+                return index
         return None
 
 
-def causes(
-    changes: Sequence[str], moves: Callable[[frozenset[str]], bool | None]
+def minimal_causes(
+    candidates: Sequence[str], has_effect: Callable[[frozenset[str]], bool | None]
 ) -> tuple[frozenset[str], ...]:
-    """The changes that move something, of those that do it together.
+    """Return the smallest sets of candidates that have an effect all of them together have.
 
-    Each that does it alone; where none does, each pair that does; where no pair does, one set found
-    by delta debugging (Zeller and Hildebrandt, 2002), none of whose parts could be left out alone.
-    ``moves`` is None where a set cannot be tried; such a set is no answer.
+    Every single candidate that has the effect; if none does, every pair; if no pair does, one set
+    found by delta debugging (Zeller and Hildebrandt, 2002), from which no part could be removed.
+
+    Args:
+        candidates: what may be the cause.
+        has_effect: whether a set has the effect; None, which counts as no, if it cannot be tried.
 
     Raises:
-        SettingError: when all changes together move nothing.
+        SettingError: if all candidates together have no effect.
     """
-    whole = frozenset(changes)
-    if not moves(whole):
-        raise SettingError("all changes together move nothing: there is no culprit to look for")
+    everything = frozenset(candidates)
+    if not has_effect(everything):
+        raise SettingError("all upgrades together change nothing, so there is no cause to find")
     for size in (1, 2):
-        subsets = map(frozenset, combinations(changes, size))
-        if found := tuple(each for each in subsets if each == whole or moves(each)):
-            return found
-    return (_minimal(list(changes), moves),)
+        subsets = map(frozenset, combinations(candidates, size))
+        causes = tuple(s for s in subsets if s == everything or has_effect(s))
+        if causes:
+            return causes
+    return (_ddmin(list(candidates), has_effect),)
 
 
-def _minimal(changes: list[str], moves: Callable[[frozenset[str]], bool | None]) -> frozenset[str]:
-    """ddmin: parts, then what is left without a part, in ever smaller parts."""
+def _ddmin(
+    candidates: list[str], has_effect: Callable[[frozenset[str]], bool | None]
+) -> frozenset[str]:
+    """Reduce a set by delta debugging: try parts, then complements of parts, then smaller parts."""
     parts = 2
-    while len(changes) > 1:
-        size = -(-len(changes) // parts)
-        chunks = [changes[start : start + size] for start in range(0, len(changes), size)]
-        rests = [[c for c in changes if c not in chunk] for chunk in chunks]
-        smaller = next((c for c in (*chunks, *rests) if c and moves(frozenset(c))), None)
+    while len(candidates) > 1:
+        size = -(-len(candidates) // parts)
+        chunks = [candidates[start : start + size] for start in range(0, len(candidates), size)]
+        complements = [[c for c in candidates if c not in chunk] for chunk in chunks]
+        smaller = next((c for c in (*chunks, *complements) if c and has_effect(frozenset(c))), None)
         if smaller is not None:
             parts = 2 if smaller in chunks else max(parts - 1, 2)
-            changes = smaller
-        elif parts < len(changes):
-            parts = min(2 * parts, len(changes))
+            candidates = smaller
+        elif parts < len(candidates):
+            parts = min(2 * parts, len(candidates))
         else:
             break
-    return frozenset(changes)
+    return frozenset(candidates)

@@ -1,4 +1,4 @@
-"""Records of several processes in each of two environments: whether they differ beyond chance."""
+"""Test whether two environments differ, given records of several processes in each."""
 
 from collections.abc import Sequence
 
@@ -11,38 +11,42 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.stats.permutation import permutation_test
 
 
-def chance(
+def p_values(
     old: Sequence[Fingerprint], new: Sequence[Fingerprint], stages: Sequence[str]
 ) -> dict[str, float]:
-    """The p-value, a stage, of "the new records are drawn as the old ones are".
+    """Return the p-value of each stage, under the hypothesis that old and new records agree.
 
     Args:
-        old: records of processes in the one environment, at least one.
-        new: those in the other.
-        stages: what is tested, each by :func:`benchmark.stats.permutation.permutation_test`.
+        old: records of processes in one environment, at least one.
+        new: records of processes in the other environment, at least one.
+        stages: the stages to test, each by
+            :func:`benchmark.stats.permutation.permutation_test`.
     """
     records = [*old, *new]
     distances = {stage: np.zeros((len(records), len(records))) for stage in stages}
     for a, one in enumerate(records):
         for b in range(a):
-            found = compare(one, records[b])
+            comparison = compare(one, records[b])
             for stage in stages:
-                distances[stage][a, b] = distances[stage][b, a] = distance(found, stage)
+                distances[stage][a, b] = distances[stage][b, a] = distance(comparison, stage)
     return {stage: permutation_test(distances[stage], len(old)) for stage in stages}
 
 
-def distance(found: FingerprintDiff, stage: str) -> float:
-    """Return how far two records are apart at a stage, from 0 for alike to 1.
+def distance(comparison: FingerprintDiff, stage: str) -> float:
+    """Return the distance of two records at a stage, from 0 (equal) to 1.
 
-    It is the sum of the distances of the states that differ beyond noise, of all states; each
-    counts as 1 unless the stage has a ``distance`` of its own.
+    It is the summed distance of the states that differ beyond the noise floor, divided by the
+    number of states. A state counts as 1 unless the stage has a ``distance`` of its own.
     """
-    stage_diff = next((each for each in found.moved if each.stage == stage), None)
+    stage_diff = next((diff for diff in comparison.changed if diff.stage == stage), None)
     if stage_diff is None:
         return 0.0
     row = STAGES[stage]
     if row.whole or stage_diff.failed or not stage_diff.states:
         return 1.0
-    partner = dict(found.alignment.pairs)
-    apart = (row.distance(found.old, found.new, one, partner[one]) for one in stage_diff.states)
-    return sum(apart) / stage_diff.of
+    partner = dict(comparison.alignment.pairs)
+    distances = (
+        row.distance(comparison.old, comparison.new, state, partner[state])
+        for state in stage_diff.states
+    )
+    return sum(distances) / stage_diff.of

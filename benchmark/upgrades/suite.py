@@ -1,4 +1,4 @@
-"""The test suite run in another environment, and which of its tests failed there."""
+"""Run the test suite in another environment, and collect the tests that failed."""
 
 import os
 import subprocess
@@ -8,41 +8,60 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
 from benchmark.upgrades.findings import SuiteResult
-from benchmark.upgrades.probes import steady
-from benchmark.upgrades.venv_overlays import Maker, NotInstallableError, project_root, python_path
+from benchmark.upgrades.probes import fixed_variables
+from benchmark.upgrades.venv_overlays import (
+    EnvironmentBuilder,
+    NotInstallableError,
+    project_root,
+    python_path,
+)
 
 _SHOWN = 200
-"""So many characters of a failure's first line are kept."""
+"""The number of characters kept of a failure's first line."""
 
 
-def run_suite(maker: Maker, requirements: Sequence[str], tests: Sequence[Path]) -> SuiteResult:
-    """Run those tests that need no GPU in the environment with these libraries.
+def run_suite(
+    builder: EnvironmentBuilder, requirements: Sequence[str], tests: Sequence[Path]
+) -> SuiteResult:
+    """Run the tests that need no GPU in the environment with these requirements.
 
-    What pytest prints goes where this process prints. An environment that cannot be made is how the
-    suite ended, and no error: the probes have said so too.
+    Pytest prints to this process's output. An environment that cannot be installed or run is part
+    of the result and raises nothing: the probes report it too.
     """
     try:
-        python = maker.make(requirements).python
+        environment = builder.build(requirements)
     except NotInstallableError as error:
         return SuiteResult(ended=f"cannot be installed: {error}")
+    if environment.unmet:
+        return SuiteResult(ended=f"cannot run: {'; '.join(environment.unmet)}")
     with TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
-        command = [str(python), "-m", "pytest", "-q", "-m", "not gpu", "-p", "no:cacheprovider"]
+        command = [
+            str(environment.python),
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not gpu",
+            "-p",
+            "no:cacheprovider",
+        ]
         command += ["--junit-xml", str(results), *map(str, tests)]
-        variables = {**os.environ, **steady(), **python_path(project_root())}
-        # An interpreter that we made, and the user's own tests.
+        variables = {**os.environ, **fixed_variables(), **python_path(project_root())}
+        # The interpreter of our own environment, and the user's tests.
         done = subprocess.run(command, env=variables, check=False)  # noqa: S603
-        return _suite(results, done.returncode)
+        return _suite_result(results, done.returncode)
 
 
-def _suite(results: Path, status: int) -> SuiteResult:
+def _suite_result(results: Path, status: int) -> SuiteResult:
     if not results.is_file():
         return SuiteResult(ended=f"exit status {status}, and no test ran")
-    # What pytest has just written for us.
+    # Pytest has just written this file for us.
     cases = list(ET.parse(results).getroot().iter("testcase"))  # noqa: S314
-    failed = tuple((_name(case), why) for case in cases if (why := _why(case)) is not None)
+    failures = ((_name(case), _failure(case)) for case in cases)
+    failed = tuple((name, failure) for name, failure in failures if failure is not None)
     skipped = sum(case.find("skipped") is not None for case in cases)
-    # Snapshots that no test uses any more, or an error outside of the tests.
+    # Unused snapshots, or an error outside the tests.
     ended = f"exit status {status}, though no test failed" if status and not failed else None
     return SuiteResult(len(cases) - len(failed) - skipped, failed, ended)
 
@@ -51,10 +70,10 @@ def _name(case: ET.Element) -> str:
     return f"{case.get('classname')}::{case.get('name')}"
 
 
-def _why(case: ET.Element) -> str | None:
-    """The first line of a failure or error; None for a test that had neither."""
-    found = (case.find(name) for name in ("failure", "error"))
-    first = next((each for each in found if each is not None), None)
+def _failure(case: ET.Element) -> str | None:
+    """Return the first line of a test's failure or error; None if it had neither."""
+    elements = (case.find(name) for name in ("failure", "error"))
+    first = next((element for element in elements if element is not None), None)
     if first is None:
         return None
     return (first.get("message", "").strip().splitlines() or [""])[0][:_SHOWN]

@@ -1,8 +1,8 @@
-"""Environments that differ from this one in a few libraries, each a thin layer over it.
+"""Build environments that differ from this one in a few libraries, each an overlay on it.
 
-A layer holds only what differs: everything else, torch above all, is this environment's own,
-which stands behind it on the path. pip sees it there, installs what a change needs and keeps the
-rest, so that a layer takes seconds and some megabytes.
+An overlay holds only what differs. Everything else, above all torch, comes from this environment,
+which follows it on ``sys.path``. pip sees those libraries and installs only what a change needs, so
+that an overlay takes seconds and some megabytes.
 """
 
 import hashlib
@@ -24,159 +24,187 @@ from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
 from benchmark.errors import SettingError
+from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
+from benchmark.upgrades.requirements import installed_distributions, unmet_requirements
 
-_MADE = "made.json"
+_COMPLETE = "made.json"
 _REFUSED = "refused.txt"
-_UNREACHED = "Retrying (Retry("
-_FOR_GOOD = ("No matching distribution", "ResolutionImpossible", "conflict", "requires a different")
-"""What pip says where another try would end alike."""
+_UNREACHABLE = "Retrying (Retry("
+_PERMANENT = (
+    *("No matching distribution", "ResolutionImpossible", "conflict", "requires a different"),
+)
+"""Parts of pip's errors that another try would not change."""
 _PATIENCE = 1800
-"""Seconds that an installation may take: a release of torch is hundreds of megabytes."""
+"""The longest time for an installation, in seconds: torch alone is hundreds of megabytes."""
 
 
 class NotInstallableError(SettingError):
-    """The package index does not have such libraries for this Python, or not together."""
+    """The package index has no such libraries for this Python, or they conflict."""
 
 
-class Installed(Protocol):
-    """An environment, as whoever runs something in it needs it."""
+class PythonEnvironment(Protocol):
+    """An environment in which a process can be started."""
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The path of the interpreter."""
 
     @property
     def name(self) -> str:
-        """A short name that no other set of libraries has."""
+        """A short name that is unique to its libraries."""
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The declared requirements that are not met, a line each."""
 
 
-class Maker(Protocol):
-    """Makes environments; tests have one of their own."""
+class EnvironmentBuilder(Protocol):
+    """Builds environments; tests use a fake one."""
 
-    def make(self, requirements: Sequence[str]) -> Installed:
-        """The environment with these libraries.
+    def build(self, requirements: Sequence[str]) -> PythonEnvironment:
+        """Return the environment with these requirements.
 
         Raises:
-            NotInstallableError: when it cannot be made.
+            NotInstallableError: if they cannot be installed.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class VenvOverlay:
-    """A layer on disk."""
+    """An overlay on disk."""
 
     folder: Path
     name: str
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The path of the interpreter."""
         scripts = "Scripts" if os.name == "nt" else "bin"
         return self.folder / scripts / Path(sys.executable).name
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The declared requirements that are met in this environment and not in the overlay.
+
+        Checked are the recorded libraries, the overlay's own, and all that they require.
+        """
+        own = installed_distributions([_site_packages(self.folder)])
+        base = installed_distributions(sys.path)
+        roots = {*libraries(), *own}
+        known = set(unmet_requirements(base, roots))
+        lines = unmet_requirements({**base, **own}, roots)
+        return tuple(line for line in lines if line not in known)
 
 
 @dataclass(frozen=True, slots=True)
 class VenvOverlays:
-    """Layers over this environment, kept in a folder; one is made once, by one process."""
+    """Overlays on this environment, kept in a folder; each is built once, by one process."""
 
     root: Path
 
-    def make(self, requirements: Sequence[str]) -> VenvOverlay:
-        """The layer with these libraries, made when it is not there yet.
+    def build(self, requirements: Sequence[str]) -> VenvOverlay:
+        """Return the overlay with these requirements, which is built if it does not exist.
 
-        What the index has not, or not together, is remembered too; ``--retry`` forgets it. What
-        failed otherwise, on a full disk say, is tried again the next time.
+        Requirements that are missing from the index or conflict are remembered, until ``--retry``.
+        Other failures, such as a full disk, are tried again the next time.
 
         Raises:
-            NotInstallableError: when pip cannot install them, with its last line.
-            SettingError: when a requirement is not one.
+            NotInstallableError: if pip cannot install them, with pip's last line.
+            SettingError: if a requirement is invalid.
         """
-        wanted = sorted(map(checked, requirements))
-        name = _name(wanted)
-        layer = VenvOverlay(self.root / name, name)
+        valid = sorted(map(checked, requirements))
+        name = _name(valid)
+        overlay = VenvOverlay(self.root / name, name)
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f"{name}.lock"):
             refused = self.root / f"{name}.{_REFUSED}"
             if refused.is_file():
                 raise NotInstallableError(refused.read_text(encoding="utf-8").strip())
-            if not (layer.folder / _MADE).is_file():
-                self._build(layer, wanted)
-        return layer
+            if not (overlay.folder / _COMPLETE).is_file():
+                self._create(overlay, valid)
+        return overlay
 
     def forget_refusals(self) -> None:
-        """Try again what could not be installed."""
+        """Forget what could not be installed, so that it is tried again."""
         for path in self.root.glob(f"*.{_REFUSED}"):
             path.unlink()
 
-    def _build(self, layer: VenvOverlay, wanted: Sequence[str]) -> None:
-        shutil.rmtree(layer.folder, ignore_errors=True)  # half of one that was stopped
-        venv.EnvBuilder(symlinks=os.name != "nt", with_pip=False).create(layer.folder)
-        _stand_on(layer.folder)
-        if wanted and (reason := _install(layer, wanted)):
-            shutil.rmtree(layer.folder, ignore_errors=True)
-            if any(words in reason for words in _FOR_GOOD):
-                (self.root / f"{layer.name}.{_REFUSED}").write_text(f"{reason}\n", encoding="utf-8")
+    def _create(self, overlay: VenvOverlay, requirements: Sequence[str]) -> None:
+        shutil.rmtree(overlay.folder, ignore_errors=True)  # an earlier attempt may be unfinished
+        venv.EnvBuilder(symlinks=os.name != "nt", with_pip=False).create(overlay.folder)
+        _add_base(overlay.folder)
+        if requirements and (reason := _install(overlay, requirements)):
+            shutil.rmtree(overlay.folder, ignore_errors=True)
+            if any(words in reason for words in _PERMANENT):
+                refusal = self.root / f"{overlay.name}.{_REFUSED}"
+                refusal.write_text(f"{reason}\n", encoding="utf-8")
             raise NotInstallableError(reason)
-        # Written last: a layer without it is not whole.
-        (layer.folder / _MADE).write_text(json.dumps(list(wanted)) + "\n", encoding="utf-8")
+        # Written last: an overlay without this file is incomplete.
+        text = json.dumps(list(requirements)) + "\n"
+        (overlay.folder / _COMPLETE).write_text(text, encoding="utf-8")
 
 
 def checked(requirement: str) -> str:
-    """A requirement as pip understands it.
+    """Return a requirement in pip's spelling.
 
     Raises:
-        SettingError: when it is not one.
+        SettingError: if it is invalid.
     """
     try:
         return str(Requirement(requirement))
     except InvalidRequirement as error:
-        raise SettingError(f"{requirement!r} is no requirement; write name==version") from error
+        raise SettingError(f"{requirement!r} is not a requirement; write name==version") from error
 
 
 def project_root() -> Path:
-    """The folder that holds the package of the project that is running."""
+    """Return the folder that holds the package of the running project."""
     return Path(str(files("benchmark"))).parent
 
 
 def python_path(root: Path) -> dict[str, str]:
-    """The variables under which a layer runs the project of that folder.
+    """Return the variables with which an overlay runs the project in a folder.
 
-    An installed project stands among its libraries, which must not go before the layer's.
+    An installed project is found without them; its folder holds libraries too, which must not come
+    before the overlay's.
     """
-    behind = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    return {} if root in behind else {"PYTHONPATH": str(root)}
+    base = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    return {} if root in base else {"PYTHONPATH": str(root)}
 
 
-def _name(wanted: Sequence[str]) -> str:
-    """Of the libraries, of what stands behind them, and of the Python."""
-    behind = sorted(f"{d.metadata['Name']} {d.version}" for d in distributions())
-    identity = json.dumps([sys.version, sys.prefix, behind, list(wanted)])
-    words = "-".join(w.replace("==", "-") for w in wanted) or "unchanged"
+def _name(requirements: Sequence[str]) -> str:
+    """Return a name that depends on the requirements, the base environment and the Python."""
+    base = sorted(f"{d.metadata['Name']} {d.version}" for d in distributions())
+    identity = json.dumps([sys.version, sys.prefix, base, list(requirements)])
+    words = "-".join(r.replace("==", "-") for r in requirements) or "unchanged"
     readable = "".join(c if c.isalnum() or c in "-._" else "_" for c in words)[:60]
     return f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:10]}"
 
 
-def _stand_on(folder: Path) -> None:
-    """Put this environment behind the layer, with the .pth files that are in it."""
-    inside = sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
-    behind = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    lines = [f"import site; site.addsitedir({path!r})\n" for path in behind]
-    Path(inside, "zz_behind.pth").write_text("".join(lines), encoding="utf-8")
+def _site_packages(folder: Path) -> str:
+    return sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
 
 
-def _install(layer: VenvOverlay, wanted: Sequence[str]) -> str | None:
-    """None, or the line in which pip says why not."""
+def _add_base(folder: Path) -> None:
+    """Append this environment to the overlay's path, including its .pth files."""
+    base = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in base]
+    Path(_site_packages(folder), "zz_base.pth").write_text("".join(lines), encoding="utf-8")
+
+
+def _install(overlay: VenvOverlay, requirements: Sequence[str]) -> str | None:
+    """Install requirements into an overlay; return None, or pip's reason for a failure."""
+    command = ("--python", str(overlay.python), "install")
     options = ("--quiet", "--no-compile", "--disable-pip-version-check")
     try:
-        done = run_pip(
-            "--python", str(layer.python), "install", *options, *wanted, patience=_PATIENCE
-        )
+        done = run_pip(*command, *options, *requirements, patience=_PATIENCE)
     except subprocess.TimeoutExpired:
         return f"pip took more than {_PATIENCE} s"
     if done.returncode == 0:
         return None
-    if _UNREACHED in done.stderr:  # pip goes on to say that there are no such releases
-        raise SettingError("the package index cannot be reached; try again, what is made is kept")
+    if _UNREACHABLE in done.stderr:  # pip then also says that there are no such releases
+        raise SettingError(
+            "the package index is unreachable; finished records are saved, rerun to resume"
+        )
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
     return (lines or done.stderr.strip().splitlines() or ["pip failed"])[-1]

@@ -1,4 +1,4 @@
-"""A workbench with named environments, whose records depend only on their libraries."""
+"""A workbench with fake environments, whose records depend on the names of their libraries."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,64 +8,72 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.fingerprints.digests import StageRecord, digest
-from benchmark.fingerprints.logits import joined
+from benchmark.fingerprints.logits import concatenate_states
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.storage import write_fingerprint
 from benchmark.runs.environment import Environment
 from benchmark.upgrades.probes import Probe, Workbench
-from benchmark.upgrades.venv_overlays import Installed, NotInstallableError
+from benchmark.upgrades.venv_overlays import NotInstallableError, PythonEnvironment
 
 Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class NamedEnvironment:
-    """An environment that has only a name and library versions."""
+    """An environment that is only a name."""
 
     name: str
     libraries: Mapping[str, str]
+    unmet: tuple[str, ...] = ()
     python: Path = Path("python")
 
 
 @dataclass
-class FakeMaker:
-    """Creates named environments; ``refused`` are requirements that cannot be installed."""
+class FakeBuilder:
+    """Builds names of environments.
+
+    ``refused`` are requirements that cannot be installed; ``unmet`` has the declared requirement
+    that one of the requirements breaks.
+    """
 
     refused: frozenset[str] = frozenset()
+    unmet: Mapping[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
 
-    def make(self, requirements: Sequence[str]) -> NamedEnvironment:
+    def build(self, requirements: Sequence[str]) -> NamedEnvironment:
         """Return the environment, unless one of its requirements is refused."""
-        if bad := self.refused & set(requirements):
-            raise NotInstallableError(f"no {min(bad)}")
+        if refused := self.refused & set(requirements):
+            raise NotInstallableError(f"no {min(refused)}")
         libraries = dict(requirement.split("==") for requirement in requirements)
         self.made.append(" ".join(requirements))
-        return NamedEnvironment("+".join(requirements) or "unchanged", libraries)
+        unmet = tuple(self.unmet[each] for each in requirements if each in self.unmet)
+        return NamedEnvironment("+".join(requirements) or "unchanged", libraries, unmet)
 
 
 @dataclass
 class FakeBench(Workbench):
-    """A workbench whose records have the stages that ``stages`` returns for the libraries.
+    """A workbench whose records follow from ``stages`` of the libraries; None is a crash.
 
-    If ``stages`` returns None, the environment crashes. ``drift`` returns the shift of the
-    log-probabilities in nats. With ``--repeats`` in the probe's arguments a record has a noise
-    floor of 0.01 nats.
+    ``change`` changes the records further.
+    ``drift`` is the change of the log-probabilities in nats. With ``--repeats`` among the probe's
+    arguments a record has a noise floor.
     """
 
     stages: Stages = dict
     drift: Callable[[Mapping[str, str]], float] | None = None
+    change: Callable[[Mapping[str, str], Fingerprint], Fingerprint] | None = None
     runs: list[str] = field(default_factory=list)
 
-    def turns(self, out: Path) -> dict[str, str]:
-        """Return the number of a repeated process, if it is not the first one."""
+    def process(self, out: Path) -> dict[str, str]:
+        """Return the number of a process after the first one."""
         match = re.search(r"\.process-(\d+)\.", out.name)
-        return {"turn": match[1]} if match else {}
+        return {"process": match[1]} if match else {}
 
-    def _run(self, environment: Installed, out: Path) -> str | None:
+    def _run(self, environment: PythonEnvironment, out: Path) -> str | None:
         assert isinstance(environment, NamedEnvironment)
         self.runs.append(environment.name)
-        digests = self.stages({**environment.libraries, **self.turns(out)})
+        digests = self.stages({**environment.libraries, **self.process(out)})
         if digests is None:
             return "ImportError: broken release"
         stages = {name: StageRecord((digest([value]),) * 2) for name, value in digests.items()}
@@ -82,17 +90,19 @@ class FakeBench(Workbench):
         )
         if self.drift is not None:
             record = _drifted(record, self.drift(environment.libraries))
+        if self.change is not None:
+            record = self.change(environment.libraries, record)
         if "--repeats" in self.probe.arguments:
             record = replace(record, repeats=(Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0),))
         write_fingerprint(record, out)
         return None
 
 
-def _drifted(record: Fingerprint, shift: float) -> Fingerprint:
-    """Add logits of two positions, each with its own token and one alternative."""
+def _drifted(record: Fingerprint, change: float) -> Fingerprint:
+    """Return the record with two positions, each with its own token and one other."""
     ids = np.array([[1, 9]], dtype=np.int32)
-    logits = joined([ids] * 2, [np.array([[-0.1, -3.0]]) - shift] * 2)
-    stages = {**record.stages, "logits": StageRecord((digest([shift]),) * 2)}
+    logits = concatenate_states([ids] * 2, [np.array([[-0.1, -3.0]]) - change] * 2)
+    stages = {**record.stages, "logits": StageRecord((digest([change]),) * 2)}
     return replace(record, stages=stages, logits=logits)
 
 
@@ -102,10 +112,10 @@ DATA = StageRecord((digest(["one"]), digest(["two"])))
 def fake_bench(
     root: Path, stages: Stages, refused: frozenset[str] = frozenset()
 ) -> tuple[FakeBench, list[str]]:
-    """Return a workbench that stores its records under ``root``, and its progress lines."""
-    lines = list[str]()
-    maker = FakeMaker(refused)
+    """Return a workbench that keeps its records under ``root``, and its lines of progress."""
+    said = list[str]()
+    builder = FakeBuilder(refused)
     bench = FakeBench(
-        root, maker, Probe("vanilla", ("model",), ""), root, "code", lines.append, stages=stages
+        root, builder, Probe("vanilla", ("model",), ""), root, "code", said.append, stages=stages
     )
-    return bench, lines
+    return bench, said

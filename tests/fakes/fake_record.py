@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.fingerprints.digests import StageRecord, digest
-from benchmark.fingerprints.logits import Logits, joined
+from benchmark.fingerprints.logits import Logits, concatenate_states
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stages import STAGES
@@ -22,7 +22,7 @@ def fake_logits(shift: float = 0.0) -> Logits:
     """Return the answer's tokens at -0.1 nats and others at -3 and -4, all minus ``shift``."""
     ids = [np.array([[own, *OTHERS] for own in path], dtype=np.int32) for path in PATH]
     values = [np.array([[-0.1, -3.0, -4.0]] * len(path)) - shift for path in PATH]
-    return joined(ids, values)
+    return concatenate_states(ids, values)
 
 
 def fake_record(

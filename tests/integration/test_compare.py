@@ -1,4 +1,4 @@
-"""The verbs ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
+"""The commands ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_it(fingerprints):
 
 @pytest.fixture
 def hand(fakes: Callable[[str], ModuleType]) -> ModuleType:
-    """The module that makes records by hand."""
+    """The module that makes small records."""
     return fakes("fake_record")
 
 
@@ -62,8 +62,8 @@ def _snapshot(project: pytest.Pytester) -> Path:
     return path
 
 
-def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path: Path) -> None:
-    """A run recorded, the same along it in bfloat16: drift or worse, at weights, by dtype."""
+def test_fingerprint_and_compare(command_line: CommandLine, tmp_path: Path) -> None:
+    """A run and the same run in bfloat16: the first changed stage is weights, the cause dtype."""
     old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
     asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
     done = command_line(*asked, "--out", str(old), "--repeats", "1")
@@ -76,7 +76,7 @@ def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path
     document = json.loads((tmp_path / "x.json").read_text())
     assert done.returncode == document["exit_status"]
     assert done.returncode in {3, 4}
-    assert "it began at weights" in done.stdout
+    assert "first changed stage: weights" in done.stdout
     assert document["stage"] == "weights"
     assert document["suspects"][0]["name"] == "protocol.dtype"
     assert 'name="shift.stage" value="weights"' in junit.read_text()
@@ -88,10 +88,8 @@ def test_the_verbs_from_model_to_exit_status(command_line: CommandLine, tmp_path
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
-def test_the_second_pass_says_how_far_it_is(
-    terse_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    """A line at every tenth, and none at the end, where the next stage follows."""
+def test_second_pass_reports_progress(terse_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """A line at every tenth, except at the end."""
 
     class Heard(Quiet):
         lines: ClassVar[list[str]] = []
@@ -125,10 +123,10 @@ def test_the_second_pass_says_how_far_it_is(
         (("bisect", "torch", "1", "2", "--json", "{}/folder.json"), "folder.json: a folder"),
     ],
 )
-def test_what_cannot_be_written_is_said_first(
+def test_unwritable_outputs_are_refused_first(
     arguments: tuple[str, ...], line: str, command_line: CommandLine, tmp_path: Path
 ) -> None:
-    """Before anything is measured or read: one line, exit status 2, and nothing is left behind."""
+    """One line, exit status 2 and no output, before anything is measured or read."""
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "file").touch()
     done = command_line(*(each.format(tmp_path) for each in arguments))
@@ -137,23 +135,21 @@ def test_what_cannot_be_written_is_said_first(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.json"]
 
 
-def test_records_of_two_kinds_are_not_compared(
+def test_records_of_different_kinds_are_refused(
     command_line: CommandLine, hand: ModuleType, tmp_path: Path
 ) -> None:
-    """A record of tokenizers says nothing of a fingerprint."""
+    """A record of tokenizers cannot be compared with a fingerprint."""
     record = hand.fake_record()
     for name, changed in {"tokenizers": {"data": {"families": "a b"}}, "fingerprint": {}}.items():
         environment = replace(record.environment, **changed)
         write_fingerprint(replace(record, environment=environment), tmp_path / f"{name}.json")
     done = command_line("compare", tmp_path / "tokenizers.json", tmp_path / "fingerprint.json")
     assert done.returncode == 2
-    assert "is of tokenizers and" in done.stderr
+    assert "is a tokenizers record and" in done.stderr
 
 
-def test_a_prompt_that_cannot_be_made_is_compared(
-    command_line: CommandLine, tmp_path: Path
-) -> None:
-    """A model without chat template, asked for one: its stages fail, and compare says so."""
+def test_failed_prompts_are_compared(command_line: CommandLine, tmp_path: Path) -> None:
+    """Stages that fail without a chat template are recorded and compared."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     asked = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
     assert command_line(*asked, "--out", good).returncode == 0
@@ -162,12 +158,12 @@ def test_a_prompt_that_cannot_be_made_is_compared(
     assert "failed: constraint: not reached: prompt failed" in done.stdout
     done = command_line("compare", good, bad)
     assert done.returncode == 4
-    assert "began at prompt" in done.stdout
+    assert "first changed stage: prompt" in done.stdout
     assert command_line("compare", bad, good).returncode in {3, 4}
 
 
-def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:
-    """Without a reason nothing is written, and the line says how; with one it is kept."""
+def test_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:
+    """Without a reason nothing is written; with one it is kept."""
     _now(project, hand.fake_record())
     result = project.runpytest("--snapshot-update")
     result.stdout.fnmatch_lines(["*needs a reason*--bless*"])
@@ -178,28 +174,28 @@ def test_a_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -
     project.runpytest().assert_outcomes(passed=1)
 
 
-def test_a_shift_fails_and_shows_itself(project: pytest.Pytester, hand: ModuleType) -> None:
-    """A stage that moved fails the test with the whole comparison; blessed, its reason is kept."""
+def test_change_fails_with_its_comparison(project: pytest.Pytester, hand: ModuleType) -> None:
+    """The failure shows the whole comparison; a blessing keeps its reason."""
     _bless(project, hand.fake_record(), "first")
     moved = hand.restaged(hand.fake_record(), "answer", (1,))
     _now(project, moved)
     result = project.runpytest("--junit-xml=out.xml")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*drift: it began at answer, which moved in 1 of 3 states*"])
-    whole = rendered(compare(read_fingerprint(_snapshot(project)), moved)).splitlines()
+    result.stdout.fnmatch_lines(["*drift: first changed stage: answer (1 of 3 states)*"])
+    expected = rendered(compare(read_fingerprint(_snapshot(project)), moved)).splitlines()
     printed = result.outlines
     (title,) = (n for n, line in enumerate(printed) if "Captured comparison call" in line)
-    assert printed[title + 1 : title + 1 + len(whole)] == whole
+    assert printed[title + 1 : title + 1 + len(expected)] == expected
     assert 'name="shift.stage" value="answer"' in (project.path / "out.xml").read_text()
     _bless(project, moved, "the scorer was wrong")
     blessings = json.loads(_snapshot(project).read_text())["blessings"]
     assert [each["reason"] for each in blessings] == ["first", "the scorer was wrong"]
-    assert blessings[1]["change"] == "drift: it began at answer, which moved in 1 of 3 states"
+    assert blessings[1]["change"] == "drift: first changed stage: answer (1 of 3 states)"
     project.runpytest().assert_outcomes(passed=1)
 
 
-def test_noise_never_ratchets(project: pytest.Pytester, hand: ModuleType) -> None:
-    """What is within the floor passes, and an update leaves the snapshot as it was."""
+def test_noise_is_never_written(project: pytest.Pytester, hand: ModuleType) -> None:
+    """An update keeps a snapshot that differs within the floor, so that noise cannot add up."""
     _bless(project, hand.fake_record(0.01), "first")
     before = _snapshot(project).read_bytes()
     noisy = hand.restaged(hand.fake_record(0.01), "logits", (0, 1, 2))
@@ -207,7 +203,7 @@ def test_noise_never_ratchets(project: pytest.Pytester, hand: ModuleType) -> Non
     assert _snapshot(project).read_bytes() == before
 
 
-def test_workers_do_not_write(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_workers_do_not_update(project: pytest.Pytester, hand: ModuleType) -> None:
     """Under pytest-xdist an update is refused, even with a reason."""
     _now(project, hand.fake_record())
     result = project.runpytest_subprocess("-n", "1", "--snapshot-update", "--bless", "x")
@@ -215,8 +211,8 @@ def test_workers_do_not_write(project: pytest.Pytester, hand: ModuleType) -> Non
     assert not list(project.path.glob("snapshots/**/*.json"))
 
 
-def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> None:
-    """Where a kind of run has no snapshot another's stands in, visibly, and drift passes there."""
+def test_other_hardware_is_reported(project: pytest.Pytester, hand: ModuleType) -> None:
+    """A snapshot of other hardware is used visibly, and drift passes."""
     _bless(project, hand.fake_record(), "first")
     environment = replace(hand.fake_record().environment, hardware={"hardware_class": "arm64 NEON"})
     drifted = replace(
@@ -228,7 +224,7 @@ def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> N
     result = project.runpytest("--snapshot-no-cleanup")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["*arm64-neon-default has none, so x86-64-avx512-default stands in*"]
+        ["*no snapshot for arm64-neon-default, compared with x86-64-avx512-default instead*"]
     )
     assert len(list(project.path.glob("snapshots/**/*.json"))) == 1
     _now(project, hand.restaged(drifted, "prompt_ids", (0,)))
@@ -236,7 +232,7 @@ def test_other_hardware_is_said(project: pytest.Pytester, hand: ModuleType) -> N
 
 
 def test_an_update_records_a_new_kind(project: pytest.Pytester, hand: ModuleType) -> None:
-    """On new hardware an update writes that hardware's own, though another's would have passed."""
+    """On new hardware an update writes that hardware's own snapshot."""
     _bless(project, hand.fake_record(), "first")
     before = _snapshot(project).read_bytes()
     hardware = {"hardware_class": "arm64 NEON"}
@@ -250,4 +246,4 @@ def test_an_update_records_a_new_kind(project: pytest.Pytester, hand: ModuleType
     assert kinds["x86-64-avx512-default"].read_bytes() == before
     (blessing,) = json.loads(kinds["arm64-neon-default"].read_text())["blessings"]
     assert blessing == {"reason": "new machines", "change": "first record"}
-    assert "stands in" not in project.runpytest().stdout.str()
+    assert "instead" not in project.runpytest().stdout.str()

@@ -1,4 +1,4 @@
-"""``bisect`` and ``canary`` on the command line, with environments that are only names."""
+"""``bisect`` and ``canary`` on the command line, with fake environments."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,15 +20,15 @@ RELEASES = ("1.0", "1.1", "1.2", "1.3", "2.0", "2.1")
 def bench(
     tmp_path: Path, fake_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> list[Any]:
-    """Tokens move with numpy 1.3; the benches that were asked for."""
+    """The workbenches that were made; token ids change with numpy 1.3."""
     made = list[Any]()
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         return {"prompt_ids": str(libraries.get("numpy", "1.0") >= "1.3")}
 
-    def create(wanted: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
+    def create(probe: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
         bench, _ = fake_bench(tmp_path / "probes", stages)
-        bench.probe, bench.say = wanted, say
+        bench.probe, bench.say = probe, say
         made.append((bench, retry))
         return bench
 
@@ -39,15 +39,15 @@ def bench(
 
 
 def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
-    """The answer on standard output, a line a release on the other, figures in the file."""
-    out = tmp_path / "found.json"
+    """The result is on standard output, progress on standard error, JSON in the file."""
+    out = tmp_path / "result.json"
     options = ("--probe", "tokenizers", "--json", out, "--retry")
     done = command_line("bisect", "numpy", "1.0", "2.1", *options)
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
         "numpy 1.0 to 2.1: 6 releases, 4 measured, 0 skipped",
-        "first moved by numpy 1.3; 1.2 is the last before",
-        "  stage: prompt_ids, in 2 of 2",
+        "first changed by numpy 1.3; last unchanged release: 1.2",
+        "  first changed stage: prompt_ids, 2 of 2",
         "  numpy: 1.2 -> 1.3",
     ]
     assert len(done.stderr.splitlines()) == 4
@@ -62,11 +62,11 @@ def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_
     [
         (("numpy", "2.1", "1.0", "--probe", "tokenizers"), "1.0"),
         (("numpy", "1.0", "2.1"), "needs --model"),
-        (("numpy", "1.0", "2.1", "--probe", "soup"), "no probe 'soup'"),
-        (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "no depth 'all'"),
+        (("numpy", "1.0", "2.1", "--probe", "soup"), "unknown probe 'soup'"),
+        (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "unknown depth 'all'"),
     ],
 )
-def test_bisect_of_what_cannot_be(
+def test_bisect_refuses_misuse(
     arguments: tuple[str, ...], line: str, command_line: Commands, bench: list[Any]
 ) -> None:
     """One line, exit status 2, and nothing is measured."""
@@ -78,36 +78,36 @@ def test_bisect_of_what_cannot_be(
 
 
 def test_canary_names_the_upgrade(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
-    """And what was left out, for want of tokenizers; in the file for an issue as well."""
-    out, report = tmp_path / "found.json", tmp_path / "found.md"
+    """The report and the JSON name it too, and what was left out."""
+    out, report = tmp_path / "result.json", tmp_path / "result.md"
     options = ("--model", "fixtures/models/track", "--json", out, "--report", report)
     done = command_line("canary", "numpy==2.0", "scipy==1", *options)
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
         "upgrades: numpy==2.0, scipy==1",
-        "fingerprint track: drift, prompt_ids, in 2 of 2",
-        "  by numpy==2.0",
+        "fingerprint track: drift, prompt_ids, 2 of 2",
+        "  cause: numpy==2.0",
         "  numpy: - -> 2.0",
         "  scipy: - -> 1",
         "tokenizers: left out: no tokenizer is fetched; run: python -m benchmark fetch --all",
     ]
-    assert "  by numpy==2.0\n" in report.read_text()
-    found = json.loads(out.read_text())
-    assert found["exit_status"] == 3
-    assert list(found["left_out"]) == ["tokenizers"]
-    assert found["trials"][0]["culprits"] == [["numpy==2.0"]]
+    assert "  cause: numpy==2.0\n" in report.read_text()
+    result = json.loads(out.read_text())
+    assert result["exit_status"] == 3
+    assert list(result["left_out"]) == ["tokenizers"]
+    assert result["trials"][0]["culprits"] == [["numpy==2.0"]]
 
 
-def test_canary_where_nothing_moves(command_line: Commands, bench: list[Any]) -> None:
-    """Exit status 0, and the environments are two."""
+def test_canary_without_a_change(command_line: Commands, bench: list[Any]) -> None:
+    """The exit status is 0, and two environments are measured."""
     done = command_line("canary", "numpy==1.2", "--model", "fixtures/models/track")
     assert done.returncode == 0
     assert "fingerprint track: same" in done.stdout.splitlines()
     assert [each.runs for each, _ in bench] == [["unchanged", "numpy==1.2"]]
 
 
-def test_canary_of_what_is_no_requirement(command_line: Commands, bench: list[Any]) -> None:
+def test_canary_refuses_an_invalid_requirement(command_line: Commands, bench: list[Any]) -> None:
     """One line, exit status 2."""
     done = command_line("canary", "numpy=2", "--model", "fixtures/models/track")
     assert done.returncode == 2
-    assert done.stderr == "error: 'numpy=2' is no requirement; write name==version\n"
+    assert done.stderr == "error: 'numpy=2' is not a requirement; write name==version\n"

@@ -1,4 +1,4 @@
-"""Seeded faults are noticed at their stage and laid at the right door; no fault is no alarm."""
+"""Seeded faults are found at their stage with the right suspect; without one there is no alarm."""
 
 import re
 import tomllib
@@ -14,16 +14,13 @@ import numpy as np
 import pytest
 
 from benchmark.boxes.dataset import rows
-from benchmark.decoding import constraint_trace as walking
-from benchmark.decoding import teacher_forcing as forcing
-from benchmark.decoding.speculative import compatibility as support
-from benchmark.fingerprints import record_run as pipeline
-from benchmark.fingerprints import run_environment as surroundings
-from benchmark.fingerprints import stages
+from benchmark.decoding import constraint_trace, teacher_forcing
+from benchmark.decoding.speculative import compatibility
+from benchmark.fingerprints import record_run, run_environment, stages
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
 from benchmark.fingerprints.logits import RESOLUTION
-from benchmark.fingerprints.noise import floor
+from benchmark.fingerprints.noise import noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.hardware import torch_threads
@@ -39,14 +36,14 @@ STATES = 4
 MORE = 5
 MANY = 64
 WEAK = 49
-"""The number of the state that a weak fault is in."""
+"""The number of the state with a weak fault."""
 REPEATS = 100
 BY_OUTLINES = 10
-"""So many of them by the paper's engine."""
+"""The number of repeats by the paper's engine."""
 
 ENGINES = ("outlines", "speculative")
 DECODING = {"constraint", "weights", "logits", "generated_ids"}
-"""The stages that an engine has a part in."""
+"""The stages that depend on the engine."""
 
 CASES = [
     (name, engine)
@@ -60,12 +57,14 @@ INNOCENT = {
     "setting": ("python", "numpy", "safetensors", "jinja2", "scipy", "outlines_core", "torch"),
     "code": ("scipy", "safetensors", "outlines_core", "torch"),
 }
-"""Libraries that changed as well, by the kind of the cause: none has to do with any fault but its
-own. Beside a file, python, numpy and jinja2 are left out: of such stages they are makers too."""
+"""Unrelated libraries that change together with the cause, by the cause's kind.
+
+With a file as the cause, python, numpy and jinja2 are left out: they affect such stages directly.
+"""
 
 INNOCENT_CODE = ("cli/run.py", "runs/result_table.py", "stats/paired.py", "planning/memory.py")
 INNOCENT_SETTINGS = {"OMP_PROC_BIND": "true", "MKL_VERBOSE": "1"}
-"""Variables that the process was given besides."""
+"""Variables of the process that change together with the cause."""
 
 Injector = Callable[[pytest.MonkeyPatch, RunRequest, Path], RunRequest]
 
@@ -80,7 +79,7 @@ class Baseline:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few states in a file, so that they are not drawn anew for every record."""
+    """A few states in a file, so that they are not generated for every record."""
     return _written(tmp_path_factory, MORE)
 
 
@@ -93,7 +92,7 @@ def _written(tmp_path_factory: pytest.TempPathFactory, number: int) -> Path:
 
 @pytest.fixture(scope="module")
 def baselines(data: Path) -> dict[str, Baseline]:
-    """A control model that has much wrong, by the paper's engine and by the default one."""
+    """The records of a control model that makes many errors, by both engines."""
     return {engine: _baseline(data, STATES, engine) for engine in ENGINES}
 
 
@@ -110,7 +109,7 @@ def _baseline(data: Path, states: int, engine: str) -> Baseline:
 
 
 @pytest.mark.parametrize(("name", "engine"), CASES)
-def test_faults_are_noticed_where_they_are(
+def test_fault_is_located_and_explained(
     name: str,
     engine: str,
     baselines: dict[str, Baseline],
@@ -118,27 +117,27 @@ def test_faults_are_noticed_where_they_are(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The fault is noticed, its stage is the earliest, and its cause is the first suspect of many.
+    """The first changed stage, the severity and the first suspect are those of the catalogue.
 
-    Libraries, files and variables that are innocent changed beside every cause.
+    Unrelated libraries, files and variables change together with every cause.
     """
     expected, baseline = CATALOGUE[name], baselines[engine]
     kind, _, cause = expected["cause"].partition(" ")
-    _say_changed(monkeypatch, kind, cause)
+    _report_changes(monkeypatch, kind, cause)
     run = fault(expected["inject"])(monkeypatch, baseline.run, tmp_path)
-    found = _compared(baseline, run)
-    assert found.severity in expected["severity"].split(" or ")
-    assert found.stage == expected["stage"]
-    assert bool(found.failed) == expected.get("fails", False)
-    assert (found.suspects[0].kind, found.suspects[0].name) == (kind, cause)
-    assert found.suspects[0].changed
-    assert {each.kind for each in found.suspects[1:] if each.changed} >= {"library", "setting"}
-    assert found.exit_status == EXIT_STATUSES[found.severity]
-    assert found.exit_status not in {0, 1, 2}
+    comparison = _compared(baseline, run)
+    assert comparison.severity in expected["severity"].split(" or ")
+    assert comparison.stage == expected["stage"]
+    assert bool(comparison.failed) == expected.get("fails", False)
+    assert (comparison.suspects[0].kind, comparison.suspects[0].name) == (kind, cause)
+    assert comparison.suspects[0].changed
+    assert {each.kind for each in comparison.suspects[1:] if each.changed} >= {"library", "setting"}
+    assert comparison.exit_status == EXIT_STATUSES[comparison.severity]
+    assert comparison.exit_status not in {0, 1, 2}
 
 
-def test_the_table_of_the_documents_is_the_catalogue(fault: Callable[[str], Injector]) -> None:
-    """docs/faults.md has a row a fault: what is done, where it is noticed, and who it was."""
+def test_documented_table_equals_the_catalogue(fault: Callable[[str], Injector]) -> None:
+    """docs/faults.md has a row per fault."""
     rows_ = []
     for name, each in CATALOGUE.items():
         engines = ", ".join(engine for fault_, engine in CASES if fault_ == name)
@@ -152,8 +151,8 @@ def test_the_table_of_the_documents_is_the_catalogue(fault: Callable[[str], Inje
     assert f"{len(CATALOGUE)} faults, {len(CASES)} cases" in text
 
 
-def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred repeats, each in batches of its own, one in ten on two threads: noise at most."""
+def test_no_false_alarms(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred repeats, each with its own batches, one in ten on two threads, are noise."""
     _load_once(monkeypatch)
     baselines = {engine: _baseline(data, MORE, engine) for engine in ENGINES}
     alarms, seen = [], set()
@@ -161,27 +160,27 @@ def test_no_fault_is_no_alarm(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
         baseline = baselines["outlines" if number < BY_OUTLINES else "speculative"]
         run = replace(baseline.run, batch_size=size)
         with torch_threads(2 if number % 10 == 5 else 1):
-            found = _compared(baseline, run, order)
+            comparison = _compared(baseline, run, order)
         seen.add(_batches(size, order))
-        if found.severity not in {Severity.SAME, Severity.NOISE}:
-            alarms.append((number, size, order, found.as_json()))
+        if comparison.severity not in {Severity.SAME, Severity.NOISE}:
+            alarms.append((number, size, order, comparison.as_json()))
     assert not alarms
     assert len(seen) == REPEATS
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
-    """The record of so many states that one of them is easily overlooked."""
+    """The record of many states."""
     return _baseline(_written(tmp_path_factory, MANY), MANY, "speculative")
 
 
 def _prompt(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """A space too many in one prompt."""
+    """Add a space to one prompt."""
     _nth(patch, rendering, "completion", WEAK, lambda text: text.replace("Box 0", "Box  0", 1))
 
 
 def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """Another last token in one prompt."""
+    """Change the last token of one prompt."""
     _nth(
         patch,
         rendering,
@@ -192,10 +191,10 @@ def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
 
 
 def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """Another allowed set at one token of one answer."""
+    """Change the allowed set at one token of one answer."""
     _nth(
         patch,
-        walking.ConstraintTrace,
+        constraint_trace.ConstraintTrace,
         "set_numbers",
         WEAK,
         lambda sets: (*sets[:9], sets[0], *sets[10:]),
@@ -203,12 +202,12 @@ def _constraint(patch: pytest.MonkeyPatch, limit: float) -> None:
 
 
 def _logits(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """One token of one answer likelier by a tenth more than the floor, in whole steps."""
+    """Raise one log-probability by a tenth more than the floor, in whole steps."""
     _one_value(patch, RESOLUTION * ceil(1.1 * limit / RESOLUTION))
 
 
 def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
-    """One query of 448 judged otherwise."""
+    """Flip the outcome of one query of 448."""
     _nth(
         patch,
         outcomes.Score,  # the states are scored by set first
@@ -228,44 +227,46 @@ def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
         (_outcome, "outcome", "regression"),
     ],
 )
-def test_a_fault_in_one_state_of_many(
+def test_fault_in_one_state_of_many(
     weaken: Callable[[pytest.MonkeyPatch, float], None],
     stage: str,
     severity: str | None,
     many: Baseline,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Is noticed at its stage, in that state and no other."""
-    weaken(monkeypatch, floor(many.record.repeats).largest)
-    found = _compared(many, many.run)
-    assert found.stage == stage
-    assert (found.moved[0].states, found.moved[0].of) == ((WEAK,), MANY)
-    assert severity in {found.severity, None}
+    """It is found at its stage, in that state and no other."""
+    weaken(monkeypatch, noise_floor(many.record.repeats).largest)
+    comparison = _compared(many, many.run)
+    assert comparison.stage == stage
+    assert (comparison.changed[0].states, comparison.changed[0].of) == ((WEAK,), MANY)
+    assert severity in {comparison.severity, None}
 
 
-def test_one_value_within_the_floor(many: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth less than the floor is noise, in a record in which nothing else differs."""
-    limit = floor(many.record.repeats).largest
+def test_one_value_within_the_floor_is_noise(
+    many: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change a tenth below the floor is noise."""
+    limit = noise_floor(many.record.repeats).largest
     _one_value(monkeypatch, RESOLUTION * int(0.9 * limit / RESOLUTION))
-    found = _compared(many, many.run)
-    assert found.severity is Severity.NOISE
-    assert [(each.stage, each.states) for each in found.stage_diffs] == [("logits", (WEAK,))]
+    comparison = _compared(many, many.run)
+    assert comparison.severity is Severity.NOISE
+    assert [(each.stage, each.states) for each in comparison.stage_diffs] == [("logits", (WEAK,))]
 
 
 def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
-    """One log-probability of one answer is greater by ``by`` nats.
+    """Raise one log-probability of one answer by ``by`` nats.
 
-    In whole steps of a record's resolution, since a part of one is lost or not by the value.
+    The change is a whole number of steps, since a record rounds to its resolution.
     """
-    forced = forcing.teacher_forced_log_probs
+    forced = teacher_forcing.teacher_forced_log_probs
 
-    def touched(*given: Any, **more: Any) -> Iterator[list[forcing.TokenLogProbs]]:  # noqa: ANN401
-        found = [each for batch in forced(*given, **more) for each in batch]
-        values = found[WEAK].values.copy()
+    def touched(*given: Any, **more: Any) -> Iterator[list[teacher_forcing.TokenLogProbs]]:  # noqa: ANN401
+        rows = [row for batch in forced(*given, **more) for row in batch]
+        values = rows[WEAK].values.copy()
         values[7, 0] += by
-        yield [*found[:WEAK], found[WEAK]._replace(values=values), *found[WEAK + 1 :]]
+        yield [*rows[:WEAK], rows[WEAK]._replace(values=values), *rows[WEAK + 1 :]]
 
-    patch.setattr(forcing, "teacher_forced_log_probs", touched)
+    patch.setattr(teacher_forcing, "teacher_forced_log_probs", touched)
 
 
 def _nth(
@@ -275,21 +276,21 @@ def _nth(
     number: int,
     change: Callable[[Any], object],
 ) -> None:
-    """What a function gives the first time it is asked for that state is changed."""
+    """Change what a function returns for one state, in its first pass over the states."""
     function, calls = getattr(owner, name), count()
 
     def changed(*given: Any, **more: Any) -> object:  # noqa: ANN401
-        found = function(*given, **more)
-        return change(found) if next(calls) == number else found
+        value = function(*given, **more)
+        return change(value) if next(calls) == number else value
 
     patch.setattr(owner, name, changed)
 
 
 def _distinct(rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
-    """Batch size and order of a hundred repeats, no two of which compute the same."""
+    """Yield batch size and order of a hundred repeats that compute differently."""
     seen = set[frozenset[tuple[int, ...]]]()
     while len(seen) < REPEATS:
-        # Large batches more often: they are fewer passes, and rows differ more in them.
+        # Prefer large batches: they need fewer passes, and their rows differ more.
         size, order = int(rng.choice((1, 2, 3, 4, *[5] * 12))), rng.permutation(MORE).tolist()
         if (batches := _batches(size, order)) not in seen:
             seen.add(batches)
@@ -297,31 +298,35 @@ def _distinct(rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
 
 
 def _batches(size: int, order: list[int]) -> frozenset[tuple[int, ...]]:
-    """Who shares a batch with whom, and in which row: which batch comes first computes nothing."""
+    """Return which states share a batch, and in which row; the order of batches is irrelevant."""
     return frozenset(tuple(order[at : at + size]) for at in range(0, MORE, size))
 
 
 def _load_once(patch: pytest.MonkeyPatch) -> None:
-    """What does not compute is done once: asked is whether computing again moves anything."""
+    """Cache all functions that do not compute, since only computing again matters here."""
     for module, name in (
-        (pipeline, "load_model"),
-        (pipeline, "load_tokenizer"),
-        (pipeline, "load_states"),
-        (pipeline, "locate"),
+        (record_run, "load_model"),
+        (record_run, "load_tokenizer"),
+        (record_run, "load_states"),
+        (record_run, "locate"),
         (stages, "weights_digest"),
-        (pipeline, "code_digests"),
-        (surroundings, "versions"),
-        (support, "unsupported_reason"),
+        (record_run, "code_digests"),
+        (run_environment, "versions"),
+        (compatibility, "unsupported_reason"),
     ):
         patch.setattr(module, name, cache(getattr(module, name)))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_same_again_is_the_same(engine: str, baselines: dict[str, Baseline]) -> None:
-    """Recording again under the same settings gives the same record, and exit status 0."""
+def test_equal_runs_have_equal_records(engine: str, baselines: dict[str, Baseline]) -> None:
+    """Recording again with the same settings results in the same record, and exit status 0."""
     baseline = baselines[engine]
-    found = _compared(baseline, baseline.run)
-    assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
+    comparison = _compared(baseline, baseline.run)
+    assert (comparison.severity, comparison.stage, comparison.exit_status) == (
+        Severity.SAME,
+        None,
+        0,
+    )
 
 
 def _compared(
@@ -331,8 +336,8 @@ def _compared(
     return compare(baseline.record, fingerprint(request, Quiet()))
 
 
-def _say_changed(patch: pytest.MonkeyPatch, kind: str, cause: str) -> None:
-    """Let the environment say that the cause changed, and innocents of every kind with it."""
+def _report_changes(patch: pytest.MonkeyPatch, kind: str, cause: str) -> None:
+    """Let the environment report that the cause changed, and unrelated entries of every kind."""
     libraries = dict.fromkeys(INNOCENT[kind], "999")
     code = dict.fromkeys(INNOCENT_CODE, "another")
     if kind == "library":
@@ -340,6 +345,6 @@ def _say_changed(patch: pytest.MonkeyPatch, kind: str, cause: str) -> None:
     if kind == "code":
         code[cause] = "another"
     known = versions() | libraries, code_digests() | code, variables() | INNOCENT_SETTINGS
-    patch.setattr(surroundings, "versions", lambda: known[0])
-    patch.setattr(pipeline, "code_digests", lambda: known[1])
-    patch.setattr(surroundings, "variables", lambda: known[2])
+    patch.setattr(run_environment, "versions", lambda: known[0])
+    patch.setattr(record_run, "code_digests", lambda: known[1])
+    patch.setattr(run_environment, "variables", lambda: known[2])

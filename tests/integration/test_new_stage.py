@@ -1,4 +1,4 @@
-"""A stage that the project does not have: one row adds it, and no other line is edited."""
+"""A stage that the project does not have: a row adds it, without changes elsewhere."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 NAME = "prompt_length"
 COUNTER = "filelock"
-"""A library that is installed and that no other stage is reached by."""
+"""An installed library that affects no other stage."""
 
 Row = Callable[..., StageRow]
 
@@ -49,7 +49,7 @@ def row(fakes: Callable[[str], ModuleType]) -> Row:
 
 
 def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
-    """Put a row into the table behind another one."""
+    """Insert a row into the table after another one."""
     names = list(STAGES)
     later = names[names.index(behind) + 1 :]
     rows = {row.name: row} | {name: STAGES[name] for name in later}
@@ -71,22 +71,22 @@ def _record() -> Fingerprint:
 
 
 @pytest.fixture(scope="module")
-def plain() -> Fingerprint:
+def without_stage() -> Fingerprint:
     """A record without the stage."""
     return _record()
 
 
 @pytest.fixture
 def with_stage(monkeypatch: pytest.MonkeyPatch, row: Row) -> Fingerprint:
-    """A record with the stage, which is in the table from now on."""
+    """A record with the stage, which then is in the table."""
     _add(monkeypatch, row(), PROMPT_IDS.name)
     return _record()
 
 
-def test_a_change_of_the_new_stage_is_named_shown_and_explained(
+def test_change_of_a_new_stage(
     with_stage: Fingerprint, row: Row, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The record is written and read with it, and a change of what it measures is found there."""
+    """It is recorded, stored and compared, with an example and its suspects."""
     write_fingerprint(with_stage, tmp_path / "old.json")
     old = read_fingerprint(tmp_path / "old.json")
     named = readable(old)["stages"]
@@ -98,14 +98,14 @@ def test_a_change_of_the_new_stage_is_named_shown_and_explained(
     monkeypatch.setattr(
         environment, "version", lambda name: "99" if name == COUNTER else version(name)
     )
-    found = compare(old, _record())
-    assert (found.stage, found.severity) == (NAME, Severity.DRIFT)
-    assert [each.stage for each in found.stage_diffs] == [NAME]
-    assert headline(found) == f"drift: it began at {NAME}, which moved in 2 of 2 states"
-    assert [(each.state, each.where, each.old) for each in found.examples] == [
+    comparison = compare(old, _record())
+    assert (comparison.stage, comparison.severity) == (NAME, Severity.DRIFT)
+    assert [each.stage for each in comparison.stage_diffs] == [NAME]
+    assert headline(comparison) == f"drift: first changed stage: {NAME} (2 of 2 states)"
+    assert [(each.state, each.where, each.old) for each in comparison.examples] == [
         (n, NAME, f"digest {digest([length])}") for n, length in enumerate(old.lengths)
     ]
-    first, *rest = found.suspects
+    first, *rest = comparison.suspects
     assert (first.kind, first.name, first.old, first.new) == (
         *("library", COUNTER),
         *(version(COUNTER), "99"),
@@ -114,28 +114,29 @@ def test_a_change_of_the_new_stage_is_named_shown_and_explained(
     assert all(each.reach < 3 for each in rest)
 
 
-def test_an_older_record_is_compared_without_the_new_stage(
-    plain: Fingerprint, with_stage: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_older_record_without_the_new_stage(
+    without_stage: Fingerprint,
+    with_stage: Fingerprint,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """The stage is said to be left out, also where the table does not have it any more."""
-    found = compare(plain, with_stage)
-    assert found.severity is Severity.SAME
-    assert found.uncompared == {NAME: "new"}
-    assert f"not compared, since one record has them only: {NAME} (only new)" in list(
-        summary_lines(found)
+    """The stage is reported as not compared, also if the table no longer has it."""
+    comparison = compare(without_stage, with_stage)
+    assert comparison.severity is Severity.SAME
+    assert comparison.uncompared == {NAME: "new"}
+    assert f"not compared, since only one record has them: {NAME} (only new)" in list(
+        summary_lines(comparison)
     )
     write_fingerprint(with_stage, tmp_path / "new.json.gz")
     monkeypatch.undo()
     assert list(STAGES)[2:4] == ["prompt_ids", "constraint"]
     again = read_fingerprint(tmp_path / "new.json.gz")
     assert again.stages == with_stage.stages
-    assert compare(plain, again).uncompared == {NAME: "new"}
+    assert compare(without_stage, again).uncompared == {NAME: "new"}
 
 
-def test_a_stage_that_the_new_one_needs_is_named_where_it_failed(
-    monkeypatch: pytest.MonkeyPatch, row: Row
-) -> None:
-    """A new stage says that it was not reached, and so do those behind it."""
+def test_failure_before_the_new_stage(monkeypatch: pytest.MonkeyPatch, row: Row) -> None:
+    """The new stage and the later ones name the stage that failed."""
 
     def broken(*_: object) -> None:
         raise ValueError("no such token")

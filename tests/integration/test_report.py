@@ -52,7 +52,7 @@ def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
     for arguments, words in (
         ([tmp_path], "no result.json in or below it; measure with: run --out"),
         (["--drift", tmp_path / "none.json"], "none.json: no such file; give one that is there"),
-        (["--drift", other], "other.json: no comparison; python -m benchmark compare --json"),
+        (["--drift", other], "other.json: not a comparison; python -m benchmark compare --json"),
     ):
         done = command_line("report", *arguments, "--out", tmp_path / "out")
         assert done.returncode == 2

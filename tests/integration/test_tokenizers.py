@@ -1,4 +1,4 @@
-"""Real vocabularies: what they spell, how prompts begin, and the constraint over them."""
+"""Real tokenizers: the bytes of their tokens, the start of prompts, and the constraint."""
 
 import json
 import random
@@ -28,7 +28,7 @@ from benchmark.boxes.states import replay
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
-from benchmark.fingerprints.tokenizers import watch
+from benchmark.fingerprints.tokenizers import tokenizer_record
 from benchmark.models.downloads import source
 from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
@@ -70,7 +70,7 @@ def _state(seed: int, vocabulary: tuple[str, ...]) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def constraint(real_tokenizer: Load) -> Callable[[str], Constraint]:
-    """The paper's expression compiled for a real vocabulary."""
+    """The paper's expression, compiled for a real tokenizer."""
 
     @cache
     def compiled(name: str) -> Constraint:
@@ -85,7 +85,7 @@ def constraint(real_tokenizer: Load) -> Callable[[str], Constraint]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_descriptions_are_spelled_exactly(real_tokenizer: Load, name: str) -> None:
-    """The tokens of a description are its bytes, after one space where the model puts one."""
+    """The bytes of a description's tokens are its text, after a space if the model adds one."""
     tokenizer = real_tokenizer(name)
     space = b" " if name in PUT_A_SPACE_BEFORE else b""
 
@@ -101,10 +101,10 @@ def test_descriptions_are_spelled_exactly(real_tokenizer: Load, name: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_text_is_spelled_exactly(real_tokenizer: Load, name: str) -> None:
-    """So are those of any text, whatever the script, down to single bytes.
+    """The same holds for any text in any script, down to single bytes.
 
-    Left out are bytes that SmolLM2 has no token for, U+2581, which SentencePiece takes for a
-    space, and thirteen letters that transformers too encodes for DeepSeek but cannot decode.
+    Left out are bytes for which SmolLM2 has no token, U+2581, which SentencePiece reads as a
+    space, and thirteen letters that transformers cannot decode for DeepSeek either.
     """
     tokenizer = real_tokenizer(name)
     known = b"".join(part for part in tokenizer.token_bytes.values() if len(part) == 1)
@@ -121,8 +121,8 @@ def test_any_text_is_spelled_exactly(real_tokenizer: Load, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_special_tokens_have_no_spelling(real_tokenizer: Load, name: str) -> None:
-    """Tokens that the tokenizer itself holds for special stand for no text."""
+def test_special_tokens_have_no_bytes(real_tokenizer: Load, name: str) -> None:
+    """Special tokens represent no text."""
     tokenizer = real_tokenizer(name)
     special = {i for i, token in tokenizer.raw.added_tokens_decoder.items() if token.special}
     assert {tokenizer.bos_id, tokenizer.eos_id} <= special
@@ -131,17 +131,17 @@ def test_special_tokens_have_no_spelling(real_tokenizer: Load, name: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ascii_character_has_a_token(real_tokenizer: Load, name: str) -> None:
-    """No vocabulary lacks one, so that the paper's expression never comes to a dead end."""
+    """So the paper's expression never has a dead end."""
     ascii_bytes = {bytes([byte]) for byte in (*b"\n", *range(0x20, 0x7F))}
     assert ascii_bytes <= set(real_tokenizer(name).token_bytes.values())
 
 
 @pytest.mark.parametrize("name", ["llama", "deepseek-llm"])
-def test_ids_are_those_of_llama_cpp(real_tokenizer: Load, name: str) -> None:
-    """llama.cpp's own test texts get the ids that it expects.
+def test_ids_equal_those_of_llama_cpp(real_tokenizer: Load, name: str) -> None:
+    """The test texts of llama.cpp have the ids that it expects.
 
-    Left out for Llama are texts that begin with a space: llama.cpp puts a second before it, and
-    transformers does not. Prompts never begin with one.
+    Left out for Llama are texts that begin with a space: llama.cpp adds a second one, transformers
+    does not. Prompts never begin with a space.
     """
     tokenizer = real_tokenizer(name)
     folder = source(name).folder
@@ -162,9 +162,9 @@ def test_ids_are_those_of_llama_cpp(real_tokenizer: Load, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_completion_prompt(real_tokenizer: Load, name: str) -> None:
-    """It is one BOS where the tokenizer adds one, and the exact text.
+    """It is one BOS, if the tokenizer adds one, and the exact text.
 
-    For SentencePiece one space comes before the text.
+    With SentencePiece a space comes before the text.
     """
     tokenizer = real_tokenizer(name)
     rendered = prompt(tokenizer, DESCRIPTION, PromptSettings())
@@ -177,7 +177,7 @@ def test_completion_prompt(real_tokenizer: Load, name: str) -> None:
 
 @pytest.mark.parametrize("name", IDS)
 def test_golden_ids(real_tokenizer: Load, name: str) -> None:
-    """Prompts are the recorded ids, which another program or release made (``by``)."""
+    """Prompts have the recorded ids, which another program or release made (``by``)."""
     tokenizer = real_tokenizer(name)
     rendered = prompt(tokenizer, DESCRIPTION, PromptSettings())
     assert list(rendered.token_ids) == IDS[name]["completion"]
@@ -187,7 +187,7 @@ def test_golden_ids(real_tokenizer: Load, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gemma", "deepseek-llm"])
 def test_golden_ids_of_a_chat(real_tokenizer: Load, name: str) -> None:
-    """So are those of a chat's text in the family's format."""
+    """A chat's text in the family's format has the recorded ids."""
     text = (PROMPTS / f"{name.split('-', maxsplit=1)[0]}_chat.txt").read_text(encoding="utf-8")
     assert list(prompt_ids(real_tokenizer(name), text, AS_CHAT)) == IDS[name]["chat"]
     twice = prompt_ids(real_tokenizer(name), text, replace(AS_CHAT, repeated_bos=True))
@@ -196,7 +196,7 @@ def test_golden_ids_of_a_chat(real_tokenizer: Load, name: str) -> None:
 
 @pytest.fixture
 def llama_folder(real_tokenizer: Load, tmp_path: Path) -> Location:
-    """Llama 2's vocabulary in a ``tokenizer.json`` as its repository has it: Prepend, Replace."""
+    """Llama 2's ``tokenizer.json`` as its repository has it, with Prepend and Replace."""
     definition = json.loads(real_tokenizer("llama").raw.backend_tokenizer.to_str())
     prepend = {"type": "Prepend", "prepend": "\u2581"}
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
@@ -216,10 +216,10 @@ def llama_folder(real_tokenizer: Load, tmp_path: Path) -> Location:
 
 
 def test_golden_ids_of_llama_2_chat(llama_folder: Location) -> None:
-    """Llama 2's chat prompt is what transformers 4.48 made of it, as the authors ran it.
+    """Llama 2's chat prompt equals that of transformers 4.48, which the authors used.
 
-    ``tokenizer.json`` is taken as it stands. transformers 5 replaces its normalizer, and the first
-    word after each BOS loses its space: when the last line fails, it no longer does.
+    ``tokenizer.json`` is used unchanged. transformers 5 replaces its normalizer, so that the first
+    word after each BOS loses its space; the last line fails once it no longer does.
     """
     tokenizer = load_tokenizer(llama_folder)
     settings = PromptSettings(prompt_format="chat", instruction_role="system")
@@ -234,7 +234,7 @@ def test_golden_ids_of_llama_2_chat(llama_folder: Location) -> None:
 
 @pytest.mark.parametrize("name", WITH_TEMPLATE)
 def test_chat_prompt(real_tokenizer: Load, name: str) -> None:
-    """It begins with one BOS, and its ids are what transformers makes of the messages."""
+    """It begins with one BOS, and has the ids that transformers makes of the messages."""
     tokenizer = real_tokenizer(name)
     rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
     first, second, *_ = rendered.token_ids
@@ -246,15 +246,15 @@ def test_chat_prompt(real_tokenizer: Load, name: str) -> None:
 
 
 def test_chat_prompt_of_gemma(real_tokenizer: Load) -> None:
-    """Gemma's own template gives the golden text of its family."""
+    """Gemma's own template makes the golden text of its family."""
     golden = (PROMPTS / "gemma_chat.txt").read_text(encoding="utf-8")
     assert prompt(real_tokenizer("gemma"), DESCRIPTION, AS_CHAT).text == golden
 
 
 def test_chat_prompt_of_smollm2(real_tokenizer: Load) -> None:
-    """SmolLM2's own template gives this text; its BOS is the mark that begins every turn.
+    """SmolLM2's own template makes the golden text; its BOS begins every turn.
 
-    Without a system message the template writes one of its own.
+    Without a system message the template adds its own.
     """
     tokenizer = real_tokenizer("smollm2")
     rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
@@ -269,7 +269,7 @@ def test_chat_prompt_of_smollm2(real_tokenizer: Load) -> None:
 
 
 def _continuation(tokenizer: TransformersTokenizer, description: str, answer: str) -> TokenIds:
-    """The ids that the tokenizer gives the answer when it follows the prompt."""
+    """Return the ids of an answer after its prompt."""
     before = prompt(tokenizer, description, PromptSettings())
     whole = prompt_ids(tokenizer, before.text + answer, PromptSettings())
     assert whole[: len(before.token_ids)] == before.token_ids
@@ -280,7 +280,7 @@ def _continuation(tokenizer: TransformersTokenizer, description: str, answer: st
 def test_gold_statements_are_allowed(
     real_tokenizer: Load, constraint: Callable[[str], Constraint], name: str
 ) -> None:
-    """A correct answer in the tokenizer's own tokens is a path from the prompt to the end."""
+    """A correct answer in the tokenizer's own tokens is allowed from start to end."""
     tokenizer = real_tokenizer(name)
     for seed in STATES:
         description, answer = _state(seed, default_vocabulary())
@@ -294,7 +294,7 @@ def test_gold_statements_are_allowed(
 def _walk(
     tokenizer: TransformersTokenizer, constraint: Constraint, rng: random.Random
 ) -> Iterator[tuple[TokenIds, frozenset[int]]]:
-    """Paths that leave a gold statement for tokens at random, with what may follow them."""
+    """Yield paths that leave a gold statement at random, with the tokens allowed next."""
     description, answer = _state(rng.choice(STATES), default_vocabulary())
     gold = _continuation(tokenizer, description, answer)
     path = gold[: rng.randrange(len(gold) + 1)]
@@ -308,13 +308,13 @@ def _walk(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_allowed_tokens_are_exactly_those_that_lead_to_a_match(
+def test_allowed_tokens_are_those_that_lead_to_a_match(
     real_tokenizer: Load, constraint: Callable[[str], Constraint], name: str
 ) -> None:
-    """Along random walks, as an independent library sees it; EOS is allowed only at a match.
+    """They equal those of an independent library along random walks; EOS only at a match.
 
-    At each step up to 200 tokens are looked at that are allowed, as many that begin with the same
-    bytes as those, and 200 of the whole vocabulary.
+    Each step looks at up to 200 allowed tokens, as many tokens with the same first bytes, and 200
+    of the whole vocabulary.
     """
     tokenizer = real_tokenizer(name)
     token_bytes = tokenizer.token_bytes
@@ -339,10 +339,10 @@ def test_allowed_tokens_are_exactly_those_that_lead_to_a_match(
 
 
 @pytest.mark.parametrize("name", FALL_BACK_TO_BYTES)
-def test_every_spelling_of_a_letter_is_allowed(
+def test_all_ids_of_a_letter_are_allowed(
     real_tokenizer: Load, constraint: Callable[[str], Constraint], name: str
 ) -> None:
-    """A letter has an id of its own and one as a byte: both may come, and the model chooses."""
+    """A letter has its own id and one as a byte: both are allowed, the model chooses."""
     tokenizer = real_tokenizer(name)
     letters = {i for i, spelling in tokenizer.token_bytes.items() if spelling == b"S"}
     assert letters == {tokenizer.raw.get_vocab()[entry] for entry in ("S", "<0x53>")}
@@ -356,14 +356,11 @@ def test_every_spelling_of_a_letter_is_allowed(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_id_and_no_allowed_token_moved(
+def test_ids_and_allowed_tokens_are_the_recorded_ones(
     real_tokenizer: Load, name: str, snapshot: SnapshotAssertion
 ) -> None:
-    """Ids of every text and allowed tokens along an answer are the recorded ones.
-
-    Where they are not, the failure names family, stage and the libraries that differ.
-    """
-    seen = watch(name, real_tokenizer(name))
+    """The failure names the family, the stage and the libraries that differ."""
+    seen = tokenizer_record(name, real_tokenizer(name))
     assert seen.as_json() == snapshot.use_extension(TokenizersExtension)
 
 
@@ -371,7 +368,7 @@ def test_no_id_and_no_allowed_token_moved(
 
 
 def _vocabulary_of_outlines(tokenizer: TransformersTokenizer) -> Vocabulary:
-    """The vocabulary that outlines itself makes of the tokenizer."""
+    """Return the vocabulary that outlines makes of the tokenizer."""
     wrapped = TransformerTokenizer(tokenizer.raw)
     return OutlinesCoreBackend.create_outlines_core_vocabulary(
         wrapped.get_vocab(),
@@ -384,9 +381,9 @@ def _vocabulary_of_outlines(tokenizer: TransformersTokenizer) -> Vocabulary:
 def test_outlines_own_vocabulary_is_wrong_for_gemma(
     real_tokenizer: Load, constraint: Callable[[str], Constraint]
 ) -> None:
-    """Outlines 1.2.10 and later put a second space before Gemma's words: nothing can match.
+    """Outlines 1.2.10 and later put a second space before Gemma's words, so that nothing matches.
 
-    When this fails outlines has mended it, and the comment on it may go.
+    If this fails, outlines has fixed it, and the comment about it can be removed.
     """
     tokenizer = real_tokenizer("gemma")
     box = tokenizer.raw.get_vocab()["\u2581Box"]

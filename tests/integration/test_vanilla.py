@@ -1,4 +1,4 @@
-"""Plain use of the libraries on a small model, beside the project's own way."""
+"""Vanilla use of the libraries on a small model."""
 
 import json
 from collections.abc import Callable
@@ -37,8 +37,8 @@ def folder(
     return tmp_path
 
 
-def test_what_a_chat_template_does_to_a_str_prompt_is_seen(folder: Path) -> None:
-    """Outlines wraps the prompt as soon as there is one: the shift begins at the prompt."""
+def test_chat_template_changes_the_prompt(folder: Path) -> None:
+    """Outlines wraps a ``str`` prompt as soon as there is a template."""
     without = vanilla_fingerprint(folder, DATA)
     assert not failed(without.stages)
     assert compare(without, vanilla_fingerprint(folder, DATA)).stage is None
@@ -48,8 +48,8 @@ def test_what_a_chat_template_does_to_a_str_prompt_is_seen(folder: Path) -> None
     assert compare(without, wrapped).stage == "prompt"
 
 
-def test_a_tokenizer_alone_goes_as_far_as_the_constraint(folder: Path) -> None:
-    """Without weights a tiny random model stands in, and only its size is used."""
+def test_tokenizer_without_weights(folder: Path) -> None:
+    """A tiny random model is used instead, of which only the size matters."""
     whole = vanilla_fingerprint(folder, DATA)
     (folder / "model.safetensors").unlink()
     bare = vanilla_fingerprint(folder, DATA)
@@ -58,8 +58,8 @@ def test_a_tokenizer_alone_goes_as_far_as_the_constraint(folder: Path) -> None:
     assert bare.allowed == replace(whole, logits=None).allowed
 
 
-def test_a_space_put_before_the_prompt_is_seen_at_the_tokens(folder: Path) -> None:
-    """As where a release takes a setting of the tokenizer otherwise."""
+def test_prepended_space_changes_the_token_ids(folder: Path) -> None:
+    """As if a release read a setting of the tokenizer differently."""
     old = vanilla_fingerprint(folder, DATA)
     path = folder / "tokenizer.json"
     document = json.loads(path.read_text())
@@ -68,13 +68,13 @@ def test_a_space_put_before_the_prompt_is_seen_at_the_tokens(folder: Path) -> No
     assert compare(old, vanilla_fingerprint(folder, DATA)).stage == "prompt_ids"
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
-    """Is one line."""
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    """The error is one line."""
     with pytest.raises(ModelError, match="no such folder"):
         vanilla_fingerprint(tmp_path / "missing", DATA)
 
 
-def test_a_folder_without_tokenizer(tmp_path: Path) -> None:
-    """Has nothing to record: an error, and no record of stages that all failed."""
+def test_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
+    """There would be only failed stages to record."""
     with pytest.raises(ModelError, match="no tokenizer in this folder"):
         vanilla_fingerprint(tmp_path, DATA)

@@ -1,1 +1,1 @@
-"""Results kept beside the tests, and when a new one counts as the same."""
+"""Stored results of tests, and when a new result counts as equal."""

@@ -1,8 +1,8 @@
-"""The syrupy extension for fingerprints: compared by stages, blessed with a reason.
+"""The syrupy extension for fingerprints, which are compared by stage and blessed with a reason.
 
-A snapshot is ``NAME.json``, which a person reads in a pull request, with its columns beside it.
-Each kind of run, a hardware class under a protocol, has a folder of its own; where a kind has no
-snapshot yet, another's stands in, with the tolerance of other hardware.
+A snapshot is ``NAME.json``, to be read in a pull request, with its columns next to it. Each kind of
+run (a hardware class and a protocol) has its own folder. If a kind has no snapshot yet, that of
+other hardware is used instead, with its tolerance.
 """
 
 import json
@@ -34,15 +34,17 @@ from benchmark.pytest_plugin.snapshots.extension import OTHER_HARDWARE_FLIPS, Me
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
 
 FALLBACK = "fingerprint stand-in"
-"""The property of a test whose kind of run has no fingerprint of its own."""
+"""The name of the property of tests that are compared with another hardware's snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blessing:
-    """Whether snapshots may be written: with which reason, and not by one of several workers.
+    """The permission to write snapshots.
 
-    ``updating`` is whether this session is to write them: then nothing stands in for a kind of run
-    that has none, so that it gets its own.
+    Attributes:
+        reason: why a changed record is right; None if no reason was given.
+        parallel: whether pytest-xdist runs several workers, which may not write.
+        updating: whether this session writes snapshots; then each kind of run gets its own.
     """
 
     reason: str | None
@@ -50,43 +52,43 @@ class Blessing:
     updating: bool = False
 
     def check(self) -> str:
-        """The reason.
+        """Return the reason.
 
         Raises:
-            SettingError: when there is none, or workers run side by side.
+            SettingError: if there is none, or several workers run.
         """
         if self.parallel:
             raise SettingError("fingerprints are not updated in parallel; leave out -n")
         if not (self.reason or "").strip():
             raise SettingError(
-                "--snapshot-update of a fingerprint needs a reason, which is kept beside it: "
-                "add --bless 'why this shift is right'"
+                "--snapshot-update of a fingerprint needs a reason, which is kept with it: "
+                "add --bless 'why this change is right'"
             )
         return str(self.reason).strip()
 
 
 class FingerprintExtension(MeasurementExtension):
-    """Matches what is the same or within the noise floor; everything else is shown and fails."""
+    """Matches records that are equal or within the noise floor; others fail with a comparison."""
 
     blessing = Blessing(None)
 
     def serialize(self, data: object, **_: object) -> str:
-        """The record with its columns, in one text.
+        """Return the record with its columns as one text.
 
         Raises:
             TypeError: for anything but a record.
         """
         if not isinstance(data, Fingerprint):
-            raise TypeError(f"a fingerprint is wanted, not {type(data).__name__}")
+            raise TypeError(f"expected a Fingerprint, got {type(data).__name__}")
         return fingerprint_text(data)
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
-        """Whether nothing moved beyond noise; on other hardware, whether few outcomes did."""
+        """Return whether nothing changed beyond noise; on other hardware, few outcomes may."""
         comparison = compare(read_text(str(snapshot_data)), read_text(str(serialized_data)))
         return acceptable(comparison)
 
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
-        """The headline: pytest cuts off more, so the comparison is a section of the report."""
+        """Yield the headline; the full comparison is a section of the report, never cut off."""
         if snapshot_data:
             yield headline(compare(read_text(str(snapshot_data)), read_text(str(serialized_data))))
 
@@ -97,10 +99,10 @@ class FingerprintExtension(MeasurementExtension):
         snapshot_name: str,  # noqa: ARG002  # syrupy's signature, here and below
         session_id: str,  # noqa: ARG002
     ) -> str | None:
-        """The recorded one; or another kind's, where this has none and none is to be written."""
-        path = stored(Path(snapshot_location), stand_in=not self.blessing.updating)
-        found = _read(path, self.blessing) if path else None
-        return fingerprint_text(found) if found else None
+        """Return the snapshot; without one, that of other hardware unless this session updates."""
+        path = stored(Path(snapshot_location), fallback=not self.blessing.updating)
+        record = _read(path, self.blessing) if path else None
+        return fingerprint_text(record) if record else None
 
     @classmethod
     def write_snapshot_collection(
@@ -109,15 +111,15 @@ class FingerprintExtension(MeasurementExtension):
         snapshot_collection: SnapshotCollection,
         name_order: dict[str, int] | None = None,  # noqa: ARG003
     ) -> None:
-        """Write readable part and columns, with the reason added to those given before.
+        """Write readable part and columns, with the reason appended to earlier ones.
 
         Raises:
-            SettingError: without a reason, and from one of several workers.
+            SettingError: without a reason, or if several workers run.
         """
         reason = cls.blessing.check()
         path = Path(snapshot_collection.location)
         new = read_text(str(next(iter(snapshot_collection)).data))
-        blessings = [*_blessings(path), {"reason": reason, "change": _change(path, new)}]
+        blessings = [*_blessings(path), {"reason": reason, "change": _answer_change(path, new)}]
         write_fingerprint(new, path, blessings)
 
     def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
@@ -128,7 +130,7 @@ class FingerprintExtension(MeasurementExtension):
     def discover_snapshots(
         self, *, test_location: PyTestLocation, ignore_extensions: list[str] | None = None
     ) -> SnapshotCollections:
-        """The snapshots without their columns, which are no snapshots of their own."""
+        """Return the snapshots; their columns are not snapshots of their own."""
         columns = columns_path(Path("any.json")).suffix.removeprefix(".")
         return super().discover_snapshots(
             test_location=test_location, ignore_extensions=[*(ignore_extensions or ()), columns]
@@ -136,40 +138,40 @@ class FingerprintExtension(MeasurementExtension):
 
 
 def acceptable(comparison: FingerprintDiff) -> bool:
-    """Whether a comparison passes: no more than noise, on other hardware no more than few flips."""
+    """Return whether a comparison passes: noise only, and on other hardware few flips."""
     if comparison.severity.within_noise:
         return True
     if not comparison.other_hardware or comparison.failed or comparison.alignment.lost:
         return False
     if comparison.stage and STAGES[comparison.stage].portable:
-        return False  # no processor changes a prompt, a token, an expression or a weight
+        return False  # prompts, token ids, constraint and weights do not depend on hardware
     queries = comparison.test.queries if comparison.test else 0
     most = max(map(len, comparison.all_flips.values()), default=0)
     return most <= OTHER_HARDWARE_FLIPS * queries
 
 
 def kind_of_record(record: Fingerprint) -> str:
-    """Hardware class and protocol as a folder's name."""
+    """Return the folder name of a record's hardware class and protocol."""
     environment = record.environment
     hardware = {"hardware": dict(environment.hardware)}
     described = {"protocol": dict(environment.protocol), "data": dict(environment.data)}
     return kind_of_run({**described, "environment": hardware})
 
 
-def stored(path: Path, *, stand_in: bool = True) -> Path | None:
-    """Where the snapshot of that place is: there, or in another kind's folder; None if nowhere.
+def stored(path: Path, *, fallback: bool = True) -> Path | None:
+    """Return the path of an existing snapshot; None if there is none.
 
-    A stand-in is other hardware's under the same protocol. Without ``stand_in`` other folders
-    are not looked into.
+    With ``fallback`` that is a snapshot of other hardware under the same protocol if ``path`` does
+    not exist.
     """
     if path.is_file():
         return path
-    if not stand_in:
+    if not fallback:
         return None
     kinds = path.parent.parent.parent
     own = path.parent.parent.name
     others = kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}")
-    # Under another protocol it would be another measurement.
+    # Another protocol is a different measurement.
     return min(
         (o for o in others if _protocol(o.parent.parent.name) == _protocol(own)), default=None
     )
@@ -177,7 +179,7 @@ def stored(path: Path, *, stand_in: bool = True) -> Path | None:
 
 @cache
 def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExtension]:
-    """The extension for a kind of run, in a session that may bless or not."""
+    """Return the extension for a kind of run, with the session's permission to write."""
 
     class Extension(FingerprintExtension):
         @classmethod
@@ -192,35 +194,36 @@ def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExte
 def snapshot_of(
     snapshot: SnapshotAssertion, record: Fingerprint, blessing: Blessing
 ) -> SnapshotAssertion:
-    """The assertion that holds a record against the snapshot of its kind of run."""
+    """Return the assertion that compares a record with the snapshot of its kind of run."""
     return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
 
 
 def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -> None:
-    """Add the comparison with a test's snapshot to its report, and what stands in for none.
+    """Add the comparison with a test's snapshot to the test's report.
 
-    Figures become properties, in JUnit files too; what does not pass is a section as well, as
-    ``python -m benchmark compare`` prints it, whole at any verbosity.
+    Figures become properties, in JUnit files too. A comparison that does not pass becomes a section
+    of the report, as ``python -m benchmark compare`` prints it, at any verbosity. If the snapshot
+    of other hardware is used, a property says so.
     """
-    places = _place(item, kind_of_record(record), blessing)
-    if places is None:
+    paths = _paths(item, kind_of_record(record), blessing)
+    if paths is None:
         return
-    place, path = places
+    own_path, path = paths
     old = _read(path, blessing)
     if old is None:
         return
     comparison = compare(old, record)
     item.user_properties.extend(properties(comparison).items())
-    if path != place:
-        kinds = [each.parent.parent.name for each in (place, path)]
-        line = f"{item.name}: {kinds[0]} has none, so {kinds[1]} stands in"
+    if path != own_path:
+        kinds = [file.parent.parent.name for file in (own_path, path)]
+        line = f"{item.name}: no snapshot for {kinds[0]}, compared with {kinds[1]} instead"
         item.user_properties.append((FALLBACK, line))
     if not acceptable(comparison):
         item.add_report_section("call", "comparison", rendered(comparison))
 
 
 def _read(path: Path, blessing: Blessing) -> Fingerprint | None:
-    """The snapshot; None for a damaged one that is about to be written anew.
+    """Return the snapshot; None for a damaged one that this session is going to replace.
 
     Raises:
         DataError: for a damaged one otherwise.
@@ -234,35 +237,35 @@ def _read(path: Path, blessing: Blessing) -> Fingerprint | None:
 
 
 def is_recorded(item: pytest.Item, kind: str, blessing: Blessing) -> bool:
-    """Whether a test has a snapshot for its kind of run, or one that stands in."""
-    return _place(item, kind, blessing) is not None
+    """Return whether a test has a snapshot for its kind of run, or for other hardware."""
+    return _paths(item, kind, blessing) is not None
 
 
-def _place(item: pytest.Item, kind: str, blessing: Blessing) -> tuple[Path, Path] | None:
-    """Where a test's snapshot ought to be, and where the one is that it is held against."""
+def _paths(item: pytest.Item, kind: str, blessing: Blessing) -> tuple[Path, Path] | None:
+    """Return the path of a test's own snapshot, and of the one to compare with."""
     location = PyTestLocation(item)
-    wanted = fingerprint_extension(kind, blessing).get_location(test_location=location, index=0)
-    path = stored(Path(wanted), stand_in=not blessing.updating)
-    return (Path(wanted), path) if path else None
+    own_path = fingerprint_extension(kind, blessing).get_location(test_location=location, index=0)
+    path = stored(Path(own_path), fallback=not blessing.updating)
+    return (Path(own_path), path) if path else None
 
 
 def _protocol(kind: str) -> str:
-    """The last word of a kind's name."""
+    """Return the last word of a kind's name."""
     return kind.rpartition("-")[2]
 
 
-def _change(path: Path, new: Fingerprint) -> str:
-    """What a blessing changes."""
+def _answer_change(path: Path, new: Fingerprint) -> str:
+    """Describe what a blessing changes."""
     if not path.is_file():
         return "first record"
     try:
         return headline(compare(read_fingerprint(path), new))
     except DataError as error:
-        return f"in place of a record that could not be read: {error}"
+        return f"replaces a record that could not be read: {error}"
 
 
 def _blessings(path: Path) -> list[object]:
-    """The reasons given so far, as far as they can be read."""
+    """Return the earlier reasons, as far as they can be read."""
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["blessings"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -270,5 +273,5 @@ def _blessings(path: Path) -> list[object]:
 
 
 def _escaped(name: str) -> str:
-    """Names of parametrized tests have brackets, which a pattern reads as a choice."""
+    """Escape a file name for glob: the names of parametrized tests have brackets."""
     return "".join(f"[{c}]" if c in "[]*?" else c for c in name)

@@ -1,4 +1,4 @@
-"""The syrupy extension for drawings: the same picture, but for how text is smoothed."""
+"""The syrupy extension for figures: equal except for the smoothing of edges."""
 
 import io
 from pathlib import Path
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOTICED = 48
-"""Of 255: a pixel that differs by more is another pixel; releases smooth edges differently."""
+"""The difference, of 255, beyond which a pixel differs; releases smooth edges differently."""
 
 OTHER_PIXELS = 0.002
-"""So large a share of other pixels is the same picture: one curve of Figure 1 less is 0.0032."""
+"""The largest share of differing pixels in equal figures; a missing curve of Figure 1 is 0.0032."""
 
 
 class ImageExtension(PNGImageSnapshotExtension):
@@ -25,16 +25,16 @@ class ImageExtension(PNGImageSnapshotExtension):
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Beside the project's ``pyproject.toml``, as measurements are."""
+        """Return the same folder as for measurements."""
         return str(Path(MeasurementExtension.dirname(test_location=test_location)))
 
     @classmethod
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Where unused snapshots are looked for: the folder of the one test file."""
+        """Return the folder in which unused snapshots are searched: that of the test file."""
         return cls.dirname(test_location=test_location)
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
-        """Whether the pictures are of one size and differ in few pixels."""
+        """Return whether the figures have the same size and differ in few pixels."""
         if serialized_data == snapshot_data:
             return True
         if not isinstance(serialized_data, bytes) or not isinstance(snapshot_data, bytes):
@@ -42,8 +42,8 @@ class ImageExtension(PNGImageSnapshotExtension):
         one, other = _pixels(serialized_data), _pixels(snapshot_data)
         if one.shape != other.shape:
             return False
-        apart = np.abs(one - other).max(axis=2) > NOTICED
-        return float(apart.mean()) <= OTHER_PIXELS
+        differing = np.abs(one - other).max(axis=2) > NOTICED
+        return float(differing.mean()) <= OTHER_PIXELS
 
 
 def _pixels(data: bytes) -> "NDArray[np.int16]":

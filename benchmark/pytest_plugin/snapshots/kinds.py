@@ -1,4 +1,4 @@
-"""Kinds of runs, each with snapshots of its own: a class of hardware under a protocol."""
+"""Kinds of runs, each with its own snapshots: a hardware class and a protocol."""
 
 import re
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def kind_of_run(identity: Mapping[str, object]) -> str:
-    """Hardware class and protocol of a run as a folder's name: each has records of its own.
+    """Return the folder name of a run's hardware class and protocol.
 
-    Runs on another task than the paper's have its name in front.
+    The name of a task other than the paper's comes first.
     """
     data = identity.get("data")
     task = data.get("task", "") if isinstance(data, dict) else ""
@@ -21,9 +21,8 @@ def kind_of_run(identity: Mapping[str, object]) -> str:
 
 
 def of_kind(folder: Path, what: str, kind: str) -> Path:
-    """Where a test file's snapshots of that kind of run are: ``snapshots/what/kind/test file``.
+    """Return the folder of a test file's snapshots of a kind: ``snapshots/what/kind/test file``.
 
-    The kind comes before the file's name: syrupy relates a snapshot to its test by the last folder,
-    and warns of any other.
+    The test file's name is last, since syrupy relates a snapshot to its test by the last folder.
     """
     return folder.parent / what / kind / folder.name

@@ -1,4 +1,4 @@
-"""The syrupy extension for pairs: base and variant are each compared with their record."""
+"""The syrupy extension for a pair: base and variant are equal within clustered error."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ from benchmark.stats.published import unpaired_test
 
 
 class PairExtension(MeasurementExtension):
-    """Compare each model of a pair with its record at numops 0 and >= 1, by every score.
+    """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
 
-    On the same data, outcomes that changed decide, with sequences as clusters. On other data,
-    counts are compared unpaired, with the stated design effect.
+    On the same data the test is paired and clustered by sequence; otherwise counts are compared
+    unpaired, with the stated design effect.
     """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
-        """Return whether base and variant both agree with their records."""
+        """Return whether base and variant both score as recorded."""
         measured, recorded = _load(serialized_data), _load(snapshot_data)
         return measured.keys() == recorded.keys() and all(
             p_value >= RECORD_LEVEL
@@ -38,10 +38,9 @@ class PairExtension(MeasurementExtension):
 
 @cache
 def pair_extension(kind: str) -> type[PairExtension]:
-    """Return an extension whose records are in a separate folder for that kind of run.
+    """Return the extension for a kind of run, whose records are in its own folder.
 
-    Runs on other hardware or under another protocol are then not compared with these records,
-    and do not count as their removal.
+    So runs of another kind are not compared with these records, and do not count them as unused.
     """
 
     class Extension(PairExtension):
@@ -65,7 +64,7 @@ def _load(text: object) -> Mapping[str, Mapping[str, object]]:
 
 
 def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
-    """Return the p-values of both groups of queries, by every score that both documents have."""
+    """Return the p-values of both groups of queries by every score that both documents have."""
     before, after = read_scores(recorded), read_scores(measured)
     same_data = recorded["data"] == measured["data"]
     return [

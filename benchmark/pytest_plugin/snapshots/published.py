@@ -1,4 +1,4 @@
-"""The syrupy extension for what is published: the same on every machine, and compared exactly."""
+"""The syrupy extension for published figures, which are equal on every machine."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ class PublishedExtension(JSONSnapshotExtension):
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Beside the project's ``pyproject.toml``, under ``snapshots/published``."""
+        """Return the test file's folder under ``snapshots/published``."""
         folder = Path(MeasurementExtension.dirname(test_location=test_location))
         return str(folder.parent / "published" / folder.name)
 
     @classmethod
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Where unused snapshots are looked for: the folder of the one test file."""
+        """Return the folder in which unused snapshots are searched: that of the test file."""
         return cls.dirname(test_location=test_location)

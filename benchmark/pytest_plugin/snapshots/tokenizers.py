@@ -1,24 +1,29 @@
-"""The syrupy extension of the tokenizer sentinel: versions may differ, ids and sets may not."""
+"""The syrupy extension for tokenizers: versions may differ, ids and allowed tokens may not."""
 
 import json
 from collections.abc import Iterator
 
-from benchmark.fingerprints.tokenizer_family import Family, family_from_json, moved, shift_lines
+from benchmark.fingerprints.tokenizer_family import (
+    TokenizerRecord,
+    changed_stages,
+    difference_lines,
+    record_from_json,
+)
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 
 
 class TokenizersExtension(MeasurementExtension):
-    """Names the family, the stage and the libraries' versions when something moves."""
+    """Names the family, the stage and the versions of libraries if something changed."""
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
-        """Whether no stage moved, whatever the versions."""
-        return not moved(_family(snapshot_data), _family(serialized_data))
+        """Return whether no stage changed; versions may differ."""
+        return not changed_stages(_record(snapshot_data), _record(serialized_data))
 
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
-        """What moved, where, and which libraries differ."""
+        """Yield the entries and the libraries that differ."""
         if snapshot_data:
-            yield from shift_lines(_family(snapshot_data), _family(serialized_data))
+            yield from difference_lines(_record(snapshot_data), _record(serialized_data))
 
 
-def _family(text: object) -> Family:
-    return family_from_json(json.loads(str(text)))
+def _record(text: object) -> TokenizerRecord:
+    return record_from_json(json.loads(str(text)))

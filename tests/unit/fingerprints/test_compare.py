@@ -1,4 +1,4 @@
-"""What a comparison says of records made by hand: severity, stage, flips, margins, alignment."""
+"""Comparisons of small records: severity, stage, flips, margins and alignment."""
 
 from dataclasses import replace
 from types import ModuleType
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.fingerprints.compare import EXIT_STATUSES, Severity, compare
-from benchmark.fingerprints.digests import StageRecord
+from benchmark.fingerprints.digests import StageRecord, failure_digest
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
 from benchmark.fingerprints.scores import outcome_digests
@@ -17,7 +17,7 @@ from benchmark.records import Outcome
 
 
 def _flipped(record: Fingerprint, hand: ModuleType, token: int = 9) -> Fingerprint:
-    """State 1 answers with another second token, and its first query turns round."""
+    """Return the record with another second token in state 1, whose first query flips."""
     output = (record.output[0], (5, token, 1), record.output[2])
     outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
     moved = replace(record, output=output, scores=hand.by_all_scores(outcomes))
@@ -28,15 +28,19 @@ def _flipped(record: Fingerprint, hand: ModuleType, token: int = 9) -> Fingerpri
     return moved
 
 
-def test_nothing_differs(record: Fingerprint) -> None:
-    """The same record is the same, with exit status 0 and no stage."""
-    found = compare(record, record)
-    assert (found.severity, found.stage, found.exit_status) == (Severity.SAME, None, 0)
-    assert not found.stage_diffs
+def test_equal_records(record: Fingerprint) -> None:
+    """A record is equal to itself, with exit status 0 and no stage."""
+    comparison = compare(record, record)
+    assert (comparison.severity, comparison.stage, comparison.exit_status) == (
+        Severity.SAME,
+        None,
+        0,
+    )
+    assert not comparison.stage_diffs
 
 
-def test_each_severity_has_its_exit_status() -> None:
-    """Nothing to do is 0; drift and regression differ, and are neither crash (1) nor misuse (2)."""
+def test_exit_statuses() -> None:
+    """Drift and regression differ from each other, from a crash (1) and from misuse (2)."""
     assert set(EXIT_STATUSES) == set(Severity)
     assert EXIT_STATUSES[Severity.SAME] == EXIT_STATUSES[Severity.NOISE] == 0
     bad = {EXIT_STATUSES[Severity.DRIFT], EXIT_STATUSES[Severity.REGRESSION]}
@@ -44,74 +48,72 @@ def test_each_severity_has_its_exit_status() -> None:
     assert not bad & {0, 1, 2}
 
 
-@pytest.mark.parametrize(("moved", "severity"), [(0.03, "noise"), (0.05, "drift")])
-def test_the_floor_parts_noise_from_drift(
-    record: Fingerprint, hand: ModuleType, moved: float, severity: str
+@pytest.mark.parametrize(("change", "severity"), [(0.03, "noise"), (0.05, "drift")])
+def test_noise_floor_separates_noise_from_drift(
+    record: Fingerprint, hand: ModuleType, change: float, severity: str
 ) -> None:
-    """Four times the largest difference of the repeats, 0.04 nats, is noise and more is not."""
-    new = replace(hand.restaged(record, "logits", (0, 1, 2)), logits=hand.fake_logits(moved))
-    found = compare(record, new)
-    assert found.severity == severity
-    assert found.largest == pytest.approx(moved, abs=0.001)
-    assert found.stage == (None if severity == "noise" else "logits")
+    """Up to four times the largest repeat, 0.04 nats, is noise; more is drift."""
+    new = replace(hand.restaged(record, "logits", (0, 1, 2)), logits=hand.fake_logits(change))
+    comparison = compare(record, new)
+    assert comparison.severity == severity
+    assert comparison.largest == pytest.approx(change, abs=0.001)
+    assert comparison.stage == (None if severity == "noise" else "logits")
 
 
 @pytest.mark.parametrize(
     "stage", [s for s in STAGES if s not in {"constraint", "logits", "counts"}]
 )
-def test_a_stage_that_moved_alone_is_drift(
-    record: Fingerprint, hand: ModuleType, stage: str
-) -> None:
-    """As long as no outcome changes, what moved is drift, and named."""
-    found = compare(record, hand.restaged(record, stage, (0,)))
-    assert (found.severity, found.stage) == (Severity.DRIFT, stage)
+def test_single_changed_stage_is_drift(record: Fingerprint, hand: ModuleType, stage: str) -> None:
+    """A changed stage without a changed outcome is drift, and is named."""
+    comparison = compare(record, hand.restaged(record, stage, (0,)))
+    assert (comparison.severity, comparison.stage) == (Severity.DRIFT, stage)
 
 
-def test_the_earliest_stage_is_named(record: Fingerprint, hand: ModuleType) -> None:
-    """Where several moved, it began at the one that comes first in the pipeline."""
+def test_first_changed_stage_is_named(record: Fingerprint, hand: ModuleType) -> None:
+    """If several stages changed, the first in the pipeline is named."""
     new = hand.restaged(hand.restaged(record, "answer", (0,)), "prompt_ids", (0, 2))
-    found = compare(record, new)
-    assert found.stage == "prompt_ids"
-    assert [(each.stage, len(each.states)) for each in found.moved] == [
+    comparison = compare(record, new)
+    assert comparison.stage == "prompt_ids"
+    assert [(each.stage, len(each.states)) for each in comparison.changed] == [
         ("prompt_ids", 2),
         ("answer", 1),
     ]
 
 
-def test_a_flip_is_a_regression_with_its_figures(record: Fingerprint, hand: ModuleType) -> None:
-    """A query that turned round is counted by numops, with the margin of its token and a test."""
-    found = compare(record, _flipped(record, hand))
-    assert (found.severity, found.stage) == (Severity.REGRESSION, "generated_ids")
-    assert found.flips_by_numops() == {0: (0, 1)}
-    (change,) = found.changes
+def test_flip_is_a_regression(record: Fingerprint, hand: ModuleType) -> None:
+    """A flip is counted by numops, with the margin of its token and a test."""
+    comparison = compare(record, _flipped(record, hand))
+    assert (comparison.severity, comparison.stage) == (Severity.REGRESSION, "generated_ids")
+    assert comparison.flips_by_numops() == {0: (0, 1)}
+    (change,) = comparison.answer_changes
     assert (change.old, change.position, change.old_token, change.new_token) == (1, 1, 7, 9)
     assert change.margin == pytest.approx(2.9, abs=0.001)
-    assert found.test is not None
-    assert (found.test.gained, found.test.lost, found.test.clusters) == (0, 1, 2)
+    assert comparison.test is not None
+    assert (comparison.test.gained, comparison.test.lost, comparison.test.clusters) == (0, 1, 2)
 
 
-def _by_exact_alone(record: Fingerprint, hand: ModuleType) -> Fingerprint:
-    """Of state 1 the first query is wrong by ``exact`` now, and right by ``set`` as before."""
+def _flipped_by_exact_only(record: Fingerprint, hand: ModuleType) -> Fingerprint:
+    """Return the record with the first query of state 1 wrong by ``exact`` only."""
     exact = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
     moved = hand.restaged(hand.restaged(record, "outcome", (1,)), "counts", (1,))
     made: Fingerprint = replace(moved, scores={**record.scores, "exact": exact})
     return made
 
 
-def test_a_flip_by_exact_alone_is_drift_and_shown(record: Fingerprint, hand: ModuleType) -> None:
-    """The main measure did not change, so it is no regression; it is named all the same."""
-    found = compare(record, _by_exact_alone(record, hand))
-    assert (found.severity, found.stage) == (Severity.DRIFT, "outcome")
-    assert found.flips == ()
-    assert found.turned_scores == ("exact",)
-    assert found.flips_by_numops("exact") == {0: (0, 1)}
-    assert [(each.stage, each.note) for each in found.moved] == [
-        ("outcome", "by exact alone"),
-        ("counts", "by exact alone"),
+def test_flip_by_exact_only_is_drift(record: Fingerprint, hand: ModuleType) -> None:
+    """The main score did not change, so it is not a regression; the flip is shown."""
+    comparison = compare(record, _flipped_by_exact_only(record, hand))
+    assert (comparison.severity, comparison.stage) == (Severity.DRIFT, "outcome")
+    assert comparison.flips == ()
+    assert comparison.flipped_scores == ("exact",)
+    assert comparison.flips_by_numops("exact") == {0: (0, 1)}
+    assert [(each.stage, each.note) for each in comparison.changed] == [
+        ("outcome", "by exact only"),
+        ("counts", "by exact only"),
     ]
-    (example,) = found.examples
+    (example,) = comparison.examples
     assert example.where == "right (+) and wrong (-) by box, score exact"
-    document = found.as_json()
+    document = comparison.as_json()
     assert document["flips"] == {"gained": 0, "lost": 0, "by_numops": {}}
     exact = document["exact"]
     assert isinstance(exact, dict)
@@ -120,21 +122,21 @@ def test_a_flip_by_exact_alone_is_drift_and_shown(record: Fingerprint, hand: Mod
         "lost": 1,
         "by_numops": {"0": {"gained": 0, "lost": 1}},
     }
-    text = " ".join(rendered(found).split())
+    text = " ".join(rendered(comparison).split())
     assert "outcomes: 0 gained, 0 lost of 6 queries" in text
     assert "outcomes by exact: 0 gained, 1 lost of 6 queries" in text
 
 
-def test_a_flip_by_both_scores_is_told_once(record: Fingerprint, hand: ModuleType) -> None:
-    """Where the same queries turned round by both, the second says nothing new."""
-    found = compare(record, _flipped(record, hand))
-    assert found.all_flips["exact"] == found.all_flips["set"]
-    assert found.turned_scores == ("set",)
-    assert "by exact" not in rendered(found)
+def test_flip_by_both_scores_is_shown_once(record: Fingerprint, hand: ModuleType) -> None:
+    """If the same queries flip by both scores, the second score is not listed."""
+    comparison = compare(record, _flipped(record, hand))
+    assert comparison.all_flips["exact"] == comparison.all_flips["set"]
+    assert comparison.flipped_scores == ("set",)
+    assert "by exact" not in rendered(comparison)
 
 
 def _older(record: Fingerprint) -> Fingerprint:
-    """The record as it was made before there was a second score."""
+    """Return the record as it was made before there was a second score."""
     outcomes = {"set": record.scores["set"]}
     stages = {
         **record.stages,
@@ -144,52 +146,52 @@ def _older(record: Fingerprint) -> Fingerprint:
     return replace(record, scores=outcomes, stages=stages)
 
 
-def test_a_record_without_exact_is_compared_by_set(record: Fingerprint, hand: ModuleType) -> None:
-    """Against an older record only what both have is compared, and that is said."""
+def test_record_without_exact_is_compared_by_set(record: Fingerprint, hand: ModuleType) -> None:
+    """Only scores that both records have are compared, and a line says so."""
     for old, new, where in ((_older(record), record, "new"), (record, _older(record), "old")):
-        found = compare(old, new)
-        assert found.severity is Severity.SAME
-        assert found.as_json()["not_compared"] == {"exact": where}
-        assert f"outcomes by exact (only {where})" in "\n".join(summary_lines(found))
-    assert compare(_older(record), _by_exact_alone(record, hand)).severity is Severity.SAME
+        comparison = compare(old, new)
+        assert comparison.severity is Severity.SAME
+        assert comparison.as_json()["not_compared"] == {"exact": where}
+        assert f"outcomes by exact (only {where})" in "\n".join(summary_lines(comparison))
+    assert compare(_older(record), _flipped_by_exact_only(record, hand)).severity is Severity.SAME
     lost = compare(_older(record), _flipped(record, hand))
     assert lost.severity is Severity.REGRESSION
-    assert [len(each.states) for each in lost.moved if each.stage == "outcome"] == [1]
+    assert [len(each.states) for each in lost.changed if each.stage == "outcome"] == [1]
 
 
-def test_a_token_that_was_not_kept_has_no_margin(record: Fingerprint, hand: ModuleType) -> None:
-    """The margin to a token less likely than those kept is not known, and no near tie."""
-    found = compare(record, _flipped(record, hand, token=99))
-    assert found.changes[0].margin is None
-    assert found.severity == Severity.REGRESSION
+def test_unrecorded_token_has_no_margin(record: Fingerprint, hand: ModuleType) -> None:
+    """A token that is less likely than the recorded ones is not a near tie."""
+    comparison = compare(record, _flipped(record, hand, token=99))
+    assert comparison.answer_changes[0].margin is None
+    assert comparison.severity == Severity.REGRESSION
 
 
-def test_a_near_tie_is_noise(record: Fingerprint, hand: ModuleType) -> None:
-    """An answer that turns where two tokens were nearer than twice the floor is no alarm."""
+def test_near_tie_is_noise(record: Fingerprint, hand: ModuleType) -> None:
+    """An answer that changes between two tokens closer than twice the floor is noise."""
     tied = record.logits
     assert tied is not None
     steps = tied.steps.copy()
     steps[4, 1] = steps[4, 0] - 100  # a fortieth of a nat; the floor is 0.04
     old = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
     new = _flipped(old, hand)
-    found = compare(old, new)
-    assert (found.severity, found.excused) == (Severity.NOISE, frozenset({1}))
+    comparison = compare(old, new)
+    assert (comparison.severity, comparison.excused) == (Severity.NOISE, frozenset({1}))
     steps = steps.copy()
     steps[4, 1] = steps[4, 0] - 400  # a tenth
     apart = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
     assert compare(apart, _flipped(apart, hand)).severity == Severity.REGRESSION
 
 
-def test_a_stage_that_fails_now_is_a_regression(record: Fingerprint) -> None:
-    """An error where there was none is a regression at its stage; once known it is no news."""
+def test_new_failure_is_a_regression(record: Fingerprint) -> None:
+    """A failure that both records have is no difference."""
     stages = {
         **record.stages,
         "constraint": StageRecord(failed="TypeError: no (outlines_core/x.py:3)"),
     }
     broken = replace(record, stages=stages, allowed=None)
-    found = compare(record, broken)
-    assert (found.severity, found.stage) == (Severity.REGRESSION, "constraint")
-    assert found.failed == {"constraint": "TypeError: no (outlines_core/x.py:3)"}
+    comparison = compare(record, broken)
+    assert (comparison.severity, comparison.stage) == (Severity.REGRESSION, "constraint")
+    assert comparison.failed == {"constraint": "TypeError: no (outlines_core/x.py:3)"}
     assert compare(broken, broken).severity == Severity.SAME
     assert (compare(broken, record).severity, compare(broken, record).stage) == (
         Severity.DRIFT,
@@ -197,17 +199,17 @@ def test_a_stage_that_fails_now_is_a_regression(record: Fingerprint) -> None:
     )
 
 
-def test_a_set_that_lost_one_token_names_it(record: Fingerprint) -> None:
-    """The example of a constraint off by one token says which id is gone."""
+def test_example_names_the_missing_token(record: Fingerprint) -> None:
+    """If one token is missing from a set, the example has its id."""
     assert record.allowed is not None
     first, second = record.allowed.sets
     fewer = Allowed(
         (AllowedSet("cc", first.size - 1, first.total - 7), second), record.allowed.along
     )
-    found = compare(record, replace(record, allowed=fewer))
-    assert (found.severity, found.stage) == (Severity.DRIFT, "constraint")
-    assert found.examples[0].new == "4 tokens allowed (id 7 fewer)"
-    assert len(found.examples) == 3
+    comparison = compare(record, replace(record, allowed=fewer))
+    assert (comparison.severity, comparison.stage) == (Severity.DRIFT, "constraint")
+    assert comparison.examples[0].new == "4 tokens allowed (missing id 7)"
+    assert len(comparison.examples) == 3
 
 
 def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
@@ -236,67 +238,65 @@ def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
             record.logits.lengths[::-1],
         ),
     )
-    found = compare(record, new)
-    assert [each.stage for each in found.moved] == ["dataset"]
-    assert found.moved[0].note == "in another order"
-    assert found.largest == 0.0
+    comparison = compare(record, new)
+    assert [each.stage for each in comparison.changed] == ["dataset"]
+    assert comparison.changed[0].note == "different order"
+    assert comparison.largest == 0.0
 
 
-def test_outcomes_of_other_states_are_noticed_where_they_are(record: Fingerprint) -> None:
-    """A snapshot whose outcomes were shuffled among states moves at outcome, and nowhere else."""
+def test_permuted_outcomes_change_the_outcome_stage(record: Fingerprint) -> None:
+    """No other stage changes."""
     stage = record.stages["outcome"]
     stages = {**record.stages, "outcome": StageRecord(stage.digests[::-1])}
     scores = {by: some[::-1] for by, some in record.scores.items()}
-    found = compare(record, replace(record, stages=stages, scores=scores))
-    assert found.stage == "outcome"
+    comparison = compare(record, replace(record, stages=stages, scores=scores))
+    assert comparison.stage == "outcome"
 
 
-def test_lost_states_are_a_regression(record: Fingerprint) -> None:
-    """Fewer states are noticed at the data, whatever their outcomes."""
+def test_missing_states_are_a_regression(record: Fingerprint) -> None:
+    """Missing states change the dataset stage, regardless of outcomes."""
     stages = {
         name: StageRecord(stage.digests[:2] if len(stage.digests) > 1 else stage.digests)
         for name, stage in record.stages.items()
     }
-    found = compare(record, replace(record, stages=stages))
-    assert (found.severity, found.stage) == (Severity.REGRESSION, "dataset")
-    assert found.moved[0].note == "1 states are not there any more"
-    assert headline(found).endswith("dataset, which differs: 1 states are not there any more")
+    comparison = compare(record, replace(record, stages=stages))
+    assert (comparison.severity, comparison.stage) == (Severity.REGRESSION, "dataset")
+    assert comparison.changed[0].note == "1 states missing"
+    assert headline(comparison).endswith("first changed stage: dataset (1 states missing)")
 
 
-def test_a_constraint_in_one_record_only(record: Fingerprint) -> None:
-    """Is said for every state, though each record follows answers of its own."""
+def test_constraint_in_one_record_only(record: Fingerprint) -> None:
+    """All states differ, though each record follows its own answers."""
     free = tuple((n + 40, 1) for n in range(3))
     none = replace(record, path=free, output=free, allowed=Allowed((), ((),) * 3))
     for old, new, note in (
         (record, none, "the new record has no constraint"),
-        (none, record, "the old record has none"),
+        (none, record, "the old record has no constraint"),
     ):
-        found = compare(old, new)
-        moved = next(each for each in found.moved if each.stage == "constraint")
+        comparison = compare(old, new)
+        moved = next(each for each in comparison.changed if each.stage == "constraint")
         assert (moved.states, moved.note) == ((0, 1, 2), note)
-        assert found.stage == "constraint"
-        assert "no constraint" in (found.examples[0].old, found.examples[0].new)
+        assert comparison.stage == "constraint"
+        assert "no constraint" in (comparison.examples[0].old, comparison.examples[0].new)
 
 
-def test_stages_of_one_record_are_not_passed_over(record: Fingerprint) -> None:
-    """What only one record has cannot be compared, and that is said, not left out."""
+def test_stage_of_one_record_is_reported(record: Fingerprint) -> None:
+    """A stage that only one record has is reported as not compared."""
     stages = {name: stage for name, stage in record.stages.items() if name != "logits"}
     less = replace(record, stages=stages, logits=None)
     for old, new, where in ((record, less, "old"), (less, record, "new")):
-        found = compare(old, new)
-        assert found.severity == Severity.SAME
-        assert found.as_json()["not_compared"] == {"logits": where}
-        assert headline(found) == "same: nothing differs in the stages that both have"
-        assert f"logits (only {where})" in "\n".join(summary_lines(found))
+        comparison = compare(old, new)
+        assert comparison.severity == Severity.SAME
+        assert comparison.as_json()["not_compared"] == {"logits": where}
+        assert headline(comparison) == "same: nothing differs in the stages that both records have"
+        assert f"logits (only {where})" in "\n".join(summary_lines(comparison))
     assert compare(record, record).uncompared == {}
     moved = compare(record, replace(less, stages={**stages, "prompt_ids": StageRecord(("x",) * 3)}))
     assert "only in the old record" in rendered(moved)
 
 
-def test_the_example_is_where_log_probabilities_moved_most(
-    record: Fingerprint, hand: ModuleType
-) -> None:
-    """Not only that of the recorded token: another one's, at the third place of the third state."""
+def test_example_is_at_the_largest_logit_difference(record: Fingerprint, hand: ModuleType) -> None:
+    """It may be at a token other than the recorded one."""
     logits = hand.fake_logits()
     steps = logits.steps.copy()
     steps[8, 1] += 4096
@@ -307,8 +307,8 @@ def test_the_example_is_where_log_probabilities_moved_most(
     assert "9: -2.0000" in example.new
 
 
-def test_states_that_are_there_twice_are_paired_in_their_order(record: Fingerprint) -> None:
-    """The same record is the same, whatever its states."""
+def test_repeated_states_are_paired_in_order(record: Fingerprint) -> None:
+    """A record with repeated states is equal to itself."""
     digests = record.stages["dataset"].digests
     twice = StageRecord((digests[0], digests[0], digests[2]))
     doubled = replace(record, stages={**record.stages, "dataset": twice})
@@ -316,24 +316,94 @@ def test_states_that_are_there_twice_are_paired_in_their_order(record: Fingerpri
 
 
 @pytest.mark.parametrize("stage", list(STAGES)[1:])
-def test_a_stage_that_fails_in_both(record: Fingerprint, stage: str) -> None:
-    """In the same words it has not moved; in others it says the new ones."""
+def test_stage_that_fails_in_both_records(record: Fingerprint, stage: str) -> None:
+    """There is no difference, also if the text of the error changed."""
     one, other = (
-        replace(record, stages={**record.stages, stage: StageRecord(failed=words)})
-        for words in ("a", "b")
+        replace(record, stages={**record.stages, stage: StageRecord(failed=text)})
+        for text in ("a", "b")
     )
     assert compare(one, one).severity is Severity.SAME
-    (stage_diff,) = compare(one, other).stage_diffs
-    assert (stage_diff.stage, stage_diff.failed, stage_diff.states) == (stage, "b", ())
+    assert compare(one, other).severity is Severity.SAME
+    assert compare(one, other).stage_diffs == ()
 
 
-def test_what_others_do_beside_one_that_fails_in_both(record: Fingerprint) -> None:
-    """One family fails as before, and the tokens of another one move: that is seen."""
-    old, new = (
-        replace(
-            record, stages={**record.stages, "prompt_ids": StageRecord(("x", each, "z"), "a: no")}
-        )
-        for each in ("one", "two")
-    )
+def test_other_families_are_compared_if_one_fails(record: Fingerprint) -> None:
+    """The first tokenizer fails in both records; a change of the second one is found."""
+    old = _with_prompt_ids(record, failure_digest(), "one", "z", failed="a: no")
+    new = _with_prompt_ids(record, failure_digest(), "two", "z", failed="a: never")
     (stage_diff,) = compare(old, new).stage_diffs
     assert (stage_diff.stage, stage_diff.states, stage_diff.failed) == ("prompt_ids", (1,), None)
+    assert compare(old, new).severity is Severity.DRIFT
+
+
+def test_one_family_that_fails_now(record: Fingerprint) -> None:
+    """Only its state differs, and the stage fails; the other way round it is fixed."""
+    old = _with_prompt_ids(record, "x", "y", "z")
+    new = _with_prompt_ids(record, "x", failure_digest(), "z", failed="b: no")
+    comparison = compare(old, new)
+    (stage_diff,) = comparison.stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), "b: no")
+    assert comparison.severity is Severity.REGRESSION
+    assert headline(comparison).endswith("prompt_ids (fails in 1 of 3 states)")
+    (stage_diff,) = compare(new, old).stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), None)
+    assert stage_diff.note == "fixed; it failed with: b: no"
+    assert compare(new, old).severity is Severity.DRIFT
+
+
+def test_another_family_that_fails_now(record: Fingerprint) -> None:
+    """A failure in the old record does not hide a new one of another family."""
+    old = _with_prompt_ids(record, failure_digest(), "y", "z", failed="a: no")
+    new = _with_prompt_ids(record, failure_digest(), failure_digest(), "z", failed="a: no; b: no")
+    (stage_diff,) = compare(old, new).stage_diffs
+    assert (stage_diff.states, stage_diff.failed) == ((1,), "a: no; b: no")
+    assert compare(old, new).severity is Severity.REGRESSION
+    everything = replace(
+        record, stages={**record.stages, "prompt_ids": StageRecord(failed="all: no")}
+    )
+    assert compare(old, everything).failed == {"prompt_ids": "all: no"}
+
+
+def _with_prompt_ids(record: Fingerprint, *digests: str, failed: str | None = None) -> Fingerprint:
+    return replace(record, stages={**record.stages, "prompt_ids": StageRecord(digests, failed)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names", "line"),
+    [
+        ({"name": "a", "fingerprint": "1"}, {"name": "a", "fingerprint": "1"}, None, ""),
+        ({"name": "a", "fingerprint": "1"}, {"name": "b", "fingerprint": "1"}, None, ""),
+        (
+            {"name": "a", "fingerprint": "1"},
+            {"name": "b", "fingerprint": "2"},
+            ["a", "b"],
+            "different models (a and b); ",
+        ),
+        (
+            {"name": "a", "fingerprint": "1"},
+            {"name": "a", "fingerprint": "2"},
+            ["a", "a"],
+            "different files of the model a; ",
+        ),
+        ({"name": "a"}, {"name": "b"}, ["a", "b"], "different models (a and b); "),
+    ],
+)
+def test_different_models_are_reported(
+    old: dict[str, str],
+    new: dict[str, str],
+    names: list[str] | None,
+    line: str,
+    record: Fingerprint,
+    hand: ModuleType,
+) -> None:
+    """The headline and the JSON say so; a model's folder may have any name."""
+    before, after = (
+        replace(one, environment=replace(record.environment, model=model))
+        for one, model in ((record, old), (hand.restaged(record, "prompt", (0,)), new))
+    )
+    comparison = compare(before, after)
+    assert comparison.as_json()["different_models"] == names
+    assert headline(comparison) == f"drift: {line}first changed stage: prompt (1 of 3 states)"
+    assert headline(compare(before, replace(before, environment=after.environment))) == (
+        f"same: {line}nothing differs"
+    )

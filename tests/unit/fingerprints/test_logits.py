@@ -1,4 +1,4 @@
-"""How far log-probabilities moved, against a naive calculation."""
+"""Differences of log-probabilities, compared with a naive version."""
 
 import math
 from types import ModuleType
@@ -12,10 +12,10 @@ from benchmark.fingerprints.logits import (
     LOWEST,
     RESOLUTION,
     Logits,
-    joined,
+    concatenate_states,
     log_probability,
+    logit_diff,
     rounded,
-    shift,
 )
 
 Place = list[tuple[int, float]]
@@ -33,11 +33,11 @@ PLACES = st.lists(
 
 def _logits(places: list[Place]) -> Logits:
     ids = np.array([[i for i, _ in place] for place in places], dtype=np.int32)
-    return joined([ids], [np.array([[v for _, v in place] for place in places])])
+    return concatenate_states([ids], [np.array([[v for _, v in place] for place in places])])
 
 
 def _naive(old: list[Place], new: list[Place]) -> tuple[float, float]:
-    """Largest difference and summed KL over the common beginning and the place after it."""
+    """Return the largest difference and the summed KL, up to the first diverging position."""
     largest, divergence = 0.0, 0.0
     for before, after in zip(old, new, strict=False):
         p, q = dict(before), dict(after)
@@ -56,16 +56,16 @@ def _naive(old: list[Place], new: list[Place]) -> tuple[float, float]:
 
 
 @given(PLACES, PLACES)
-def test_shift_is_that_of_the_naive_calculation(old: list[Place], new: list[Place]) -> None:
-    """Tokens are compared up to the place after which the answers part; the missing by bounds."""
-    found = shift(_logits(old).state(0), _logits(new).state(0))
+def test_logit_diff_equals_a_naive_version(old: list[Place], new: list[Place]) -> None:
+    """Tokens are compared up to where answers diverge, missing tokens by their bounds."""
+    difference = logit_diff(_logits(old).state(0), _logits(new).state(0))
     largest, divergence = _naive(old, new)
-    assert found.largest == pytest.approx(largest, abs=2 * RESOLUTION)
-    assert found.divergence == pytest.approx(divergence, abs=0.02)
+    assert difference.largest == pytest.approx(largest, abs=2 * RESOLUTION)
+    assert difference.divergence == pytest.approx(divergence, abs=0.02)
 
 
 def _kept(values: list[float], recorded: int, others: int = 3) -> Place:
-    """The recorded token and the likeliest others of a whole distribution."""
+    """Return the recorded token and the likeliest others of a full distribution."""
     rest = sorted((i for i in range(len(values)) if i != recorded), key=lambda i: -values[i])
     return [(i, values[i]) for i in (recorded, *rest[:others])]
 
@@ -74,56 +74,56 @@ WHOLE = st.lists(st.floats(-12, -1), min_size=8, max_size=8)
 
 
 @given(WHOLE, st.lists(st.floats(-2, 2), min_size=8, max_size=8), st.integers(0, 7))
-def test_never_more_than_what_moved(values: list[float], by: list[float], recorded: int) -> None:
-    """Whatever comes and goes among those kept, the shift is no larger than the true one."""
+def test_difference_is_a_lower_bound(values: list[float], by: list[float], recorded: int) -> None:
+    """Whichever tokens are recorded, the difference is at most the true one."""
     moved = [value + each for value, each in zip(values, by, strict=True)]
-    found = shift(
+    difference = logit_diff(
         _logits([_kept(values, recorded)]).state(0), _logits([_kept(moved, recorded)]).state(0)
     )
     truth = max(abs(each) for each in by)
-    assert abs(by[recorded]) - 2 * RESOLUTION <= found.largest <= truth + 2 * RESOLUTION
+    assert abs(by[recorded]) - 2 * RESOLUTION <= difference.largest <= truth + 2 * RESOLUTION
 
 
-def test_a_token_that_drops_out_is_seen() -> None:
-    """From second to nowhere is at least the way down to the least of those kept, both ways."""
+def test_missing_token_has_a_lower_bound() -> None:
+    """A token that is no longer recorded changed at least to the least recorded value."""
     before = [-0.5, -1.5, -4.0, -4.5, -5.0, -6.0]
     after = [-0.5, -9.0, -4.0, -4.5, -5.0, -6.0]
     sides = [_logits([_kept(values, 0)]).state(0) for values in (before, after)]
-    for found in (shift(*sides), shift(*reversed(sides))):
-        assert found.largest == pytest.approx(3.5, abs=2 * RESOLUTION)
+    for difference in (logit_diff(*sides), logit_diff(*reversed(sides))):
+        assert difference.largest == pytest.approx(3.5, abs=2 * RESOLUTION)
 
 
-def test_a_tie_at_the_edge_is_no_alarm() -> None:
-    """Two tokens that change places at the end of those kept moved by no more than they moved."""
+def test_swapped_tokens_at_the_edge_differ_by_noise() -> None:
+    """Two tokens that swap ranks at the edge differ by no more than their change."""
     before = [-0.5, -3.0, -4.0, -5.0, -5.0005]
     after = [-0.5, -3.0, -4.0, -5.0005, -5.0]
     sides = [_logits([_kept(values, 0)]).state(0) for values in (before, after)]
     assert sides[0][0][0, 3] != sides[1][0][0, 3]
-    assert shift(*sides).largest <= 0.0005 + 2 * RESOLUTION
+    assert logit_diff(*sides).largest <= 0.0005 + 2 * RESOLUTION
 
 
-def test_nothing_moved_is_nothing(hand: ModuleType) -> None:
-    """The same values are no shift at all."""
+def test_equal_values_do_not_differ(hand: ModuleType) -> None:
+    """Equal values have difference and divergence 0."""
     logits = hand.fake_logits()
-    found = shift(logits.state(2), logits.state(2))
-    assert (found.largest, found.divergence, found.positions) == (0.0, 0.0, 4)
+    difference = logit_diff(logits.state(2), logits.state(2))
+    assert (difference.largest, difference.divergence, difference.positions) == (0.0, 0.0, 4)
 
 
 @given(st.floats(-50, 0))
-def test_values_are_kept_to_the_resolution(value: float) -> None:
-    """Rounding changes a value by half a step at most."""
+def test_rounding_error_is_half_a_step(value: float) -> None:
+    """Rounding changes a value by at most half a step."""
     steps = rounded(np.array([[value]]))
     assert abs(steps[0, 0] * RESOLUTION - value) <= RESOLUTION / 2
 
 
 @pytest.mark.parametrize("value", [float("-inf"), float("nan"), -1e9])
-def test_what_cannot_come_is_the_lowest(value: float) -> None:
-    """Tokens of no probability, and what is no number, are kept as the lowest."""
+def test_impossible_tokens_have_the_lowest_value(value: float) -> None:
+    """Minus infinity, NaN and very low values are stored as the lowest one."""
     assert rounded(np.array([[value]]))[0, 0] * RESOLUTION == LOWEST
 
 
-def test_a_token_that_was_not_kept_has_no_value(hand: ModuleType) -> None:
-    """Only the kept tokens of positions that exist have a log-probability."""
+def test_unrecorded_token_has_no_value(hand: ModuleType) -> None:
+    """Only recorded tokens of existing positions have a log-probability."""
     logits = hand.fake_logits()
     assert log_probability(logits, 2, 1, 8) == pytest.approx(-0.1, abs=RESOLUTION)
     assert log_probability(logits, 2, 1, 77) is None

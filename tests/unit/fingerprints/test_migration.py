@@ -1,4 +1,4 @@
-"""Records of format 1 are read, compared and rewritten as records of now."""
+"""Records of format 1 are read, compared and rewritten in the current format."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Commands = Callable[..., CompletedProcess[str]]
 
 @pytest.fixture
 def record(fakes: Fakes) -> Fingerprint:
-    """A record of now, whose answers were not reached."""
+    """A current record whose answers were not reached."""
     made: Fingerprint = fakes("fake_record").fake_record()
     failed = StageRecord(failed="not reached: generated_ids failed")
     environment = replace(made.environment, protocol={"name": "vanilla", "max_new_tokens": 256})
@@ -37,7 +37,7 @@ def record(fakes: Fakes) -> Fingerprint:
 def old_file(
     record: Fingerprint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[str], Path]:
-    """``old_file(name)``: the same record, written as version 0.1 wrote it."""
+    """``old_file(name)``: the same record as version 0.1 wrote it."""
     stages = {
         OLD_NAMES.get(name, name): replace(
             stage, failed=stage.failed and stage.failed.replace("generated_ids", "output")
@@ -60,10 +60,10 @@ def old_file(
 
 
 @pytest.mark.parametrize("name", ["old.json", "old.json.gz"])
-def test_a_record_of_format_1_is_one_of_now(
+def test_format_1_is_read_as_current(
     record: Fingerprint, old_file: Callable[[str], Path], name: str
 ) -> None:
-    """Its stages, failures and kind have the names of now, and nothing differs from it."""
+    """Stages, failures and kind have their current names, and nothing differs."""
     read = storage.read_fingerprint(old_file(name))
     assert list(read.stages) == list(record.stages)
     assert read.kind == "vanilla"
@@ -73,8 +73,8 @@ def test_a_record_of_format_1_is_one_of_now(
 
 
 @pytest.mark.parametrize("name", ["old.json", "old.json.gz"])
-def test_migrate_rewrites_it_once(old_file: Callable[[str], Path], name: str) -> None:
-    """The file has the format of now afterwards, with the reasons that it was blessed with."""
+def test_migrate_rewrites_a_record_once(old_file: Callable[[str], Path], name: str) -> None:
+    """The file then has the current format and keeps its blessings."""
     path = old_file(name)
     before = storage.read_fingerprint(path)
     assert storage.migrate(path)
@@ -86,10 +86,10 @@ def test_migrate_rewrites_it_once(old_file: Callable[[str], Path], name: str) ->
         assert {"prompt_ids", "generated_ids", "counts"} < document["stages"].keys()
 
 
-def test_the_command_takes_files_and_folders(
+def test_command_takes_files_and_folders(
     command_line: Commands, old_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """It says of each record what it did; other JSON in a folder is left alone, a lack is said."""
+    """It reports each record, skips other JSON, and fails without records."""
     pair, packed = old_file("a.json"), old_file("b.json.gz")
     (pair.parent / "other.json").write_text("{}")
     first = command_line("migrate", str(pair.parent))
@@ -103,25 +103,25 @@ def test_the_command_takes_files_and_folders(
 
 
 @pytest.mark.parametrize("change", [{"stages": None}, {"environment": []}])
-def test_a_damaged_old_record_is_one_line(
+def test_damaged_old_record_is_an_error(
     old_file: Callable[[str], Path], change: dict[str, object]
 ) -> None:
-    """What an edit left of it is named as damage, not as a traceback."""
+    """The error names the damage in one line."""
     path = old_file("a.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(DataError, match=r"damaged \(.*\); record it again"):
         storage.read_fingerprint(path)
 
 
-def test_a_file_that_moved_is_paired_with_itself(record: Fingerprint) -> None:
-    """Its digest is compared with that of its place of now; unchanged, it is no suspect."""
+def test_moved_file_is_compared_with_itself(record: Fingerprint) -> None:
+    """An unchanged file is not a suspect because it moved."""
     old = replace(record, code={"decoding/walking.py": "a", "boxes/world.py": "a"})
     new = replace(record, code={"decoding/constraint_trace.py": "a", "boxes/world.py": "b"})
     assert [s.name for s in suspects(old, new, "constraint") if s.changed] == ["boxes/world.py"]
 
 
-def test_every_move_ends_at_a_file() -> None:
-    """The table names no place that is gone, and no file of now as one that moved."""
+def test_moved_files_exist() -> None:
+    """The table names no missing file, and no current file as a moved one."""
     files = code_digests()
     for before, now in migration._moved().items():
         assert now in files, f"{before}: moved on from {now}; name its place of now"

@@ -1,11 +1,11 @@
-"""How large a record of the whole evaluated set is."""
+"""The size of a record of the whole evaluated set."""
 
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.fingerprints.digests import StageRecord, digest
-from benchmark.fingerprints.logits import joined
+from benchmark.fingerprints.logits import concatenate_states
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.stages import STAGES
@@ -24,17 +24,17 @@ VOCABULARY = 49152
 
 
 def _record(rng: np.random.Generator) -> Fingerprint:
-    """As many states as the paper has, with answers as long as SmolLM2's.
+    """Return a record with as many states as the paper and answers as long as SmolLM2's.
 
-    Its answers have 57 to 100 tokens, two in three of them the expression's own. The
-    log-probabilities are noise, with nothing in them that compresses.
+    Its answers have 57 to 100 tokens, two in three from the expression itself. The
+    log-probabilities are noise, which does not compress.
     """
     frame = rng.integers(0, VOCABULARY, 40).tolist()
     words = rng.integers(0, VOCABULARY, WORDS)
     paths = tuple(
         (*frame, *rng.choice(words, rng.integers(17, 60)).tolist(), 2) for _ in range(STATES)
     )
-    ids = [_beside(path, words, rng) for path in paths]
+    ids = [_with_others(path, words, rng) for path in paths]
     values = [np.log(rng.dirichlet(np.ones(OTHERS + 2), len(path)))[:, 1:] for path in paths]
     sets = tuple(
         AllowedSet(digest([n]), int(rng.integers(1, VOCABULARY)), int(rng.integers(1, 10**9)))
@@ -51,7 +51,7 @@ def _record(rng: np.random.Generator) -> Fingerprint:
         texts=tuple(" ".join(map(str, path)) for path in paths),
         lengths=tuple(rng.integers(500, 900, STATES).tolist()),
         allowed=Allowed(sets, tuple(tuple(rng.integers(0, 137, len(p)).tolist()) for p in paths)),
-        logits=joined(ids, values),
+        logits=concatenate_states(ids, values),
         scores={by: _outcomes(rng) for by in SCORES},
         samples=(Sample(prompt, tuple(rng.integers(0, VOCABULARY, 700).tolist())),) * 3,
         repeats=(Repeat(1, 1, "reversed", 0.001, 1e-9, 0, 0),) * 6,
@@ -66,16 +66,16 @@ def _outcomes(rng: np.random.Generator) -> tuple[Outcome, ...]:
     )
 
 
-def _beside(
+def _with_others(
     path: tuple[int, ...], words: "np.typing.NDArray[np.int64]", rng: np.random.Generator
 ) -> "np.typing.NDArray[np.int32]":
-    """The path's tokens, with others that the model would have said in their places."""
+    """Return the path's tokens, each with other likely tokens."""
     others = rng.choice(words, (len(path), OTHERS))
     return np.column_stack([np.array(path), others]).astype(np.int32)
 
 
-def test_the_whole_set_is_under_a_megabyte(tmp_path: Path) -> None:
-    """Readable part and columns of 716 states together, and so in one file."""
+def test_record_of_the_evaluated_set_is_under_a_megabyte(tmp_path: Path) -> None:
+    """Both the two files of 716 states and the single file are."""
     record = _record(np.random.Generator(np.random.PCG64(1)))
     apart, one = tmp_path / "x.json", tmp_path / "x.json.gz"
     write_fingerprint(record, apart)

@@ -1,4 +1,4 @@
-"""Records on disk come back as they were, and damage is one line."""
+"""Writing and reading records, and the errors of damaged files."""
 
 import base64
 import gzip
@@ -37,14 +37,14 @@ def _same(one: Fingerprint, other: Fingerprint) -> bool:
 
 
 @pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
-def test_what_is_written_is_read(record: Fingerprint, tmp_path: Path, name: str) -> None:
-    """Both forms give the same record back, every field of it."""
+def test_round_trip(record: Fingerprint, tmp_path: Path, name: str) -> None:
+    """Both forms preserve every field of a record."""
     write_fingerprint(record, tmp_path / "new" / name)
     assert _same(read_fingerprint(tmp_path / "new" / name), record)
 
 
-def test_a_record_of_a_broken_run_is_read(record: Fingerprint, tmp_path: Path) -> None:
-    """A record without logits, answers or constraint, whose stages failed, comes back too."""
+def test_round_trip_of_a_failed_run(record: Fingerprint, tmp_path: Path) -> None:
+    """A record without logits, answers and constraint is preserved too."""
     stages = {
         **record.stages,
         "prompt_ids": StageRecord(failed="ValueError: no (tokenizers/x.py:1)"),
@@ -67,13 +67,13 @@ def test_a_record_of_a_broken_run_is_read(record: Fingerprint, tmp_path: Path) -
     assert failed(again.stages) == {"prompt_ids": "ValueError: no (tokenizers/x.py:1)"}
 
 
-def test_the_same_record_gives_the_same_bytes(record: Fingerprint) -> None:
-    """Nothing of the time or of the machine gets into the columns."""
+def test_equal_records_have_equal_bytes(record: Fingerprint) -> None:
+    """The columns do not depend on time or machine."""
     assert compressed(record) == compressed(read_text(fingerprint_text(record)))
 
 
-def test_a_person_reads_counts_and_stages(record: Fingerprint, tmp_path: Path) -> None:
-    """The readable part has environment, digests, counts, floor and reasons, and no states."""
+def test_readable_part(record: Fingerprint, tmp_path: Path) -> None:
+    """It has environment, digests, counts, floor and reasons, and no states."""
     write_fingerprint(record, tmp_path / "record.json", [{"reason": "first"}])
     text = (tmp_path / "record.json").read_text()
     document = json.loads(text)
@@ -89,10 +89,8 @@ def test_a_person_reads_counts_and_stages(record: Fingerprint, tmp_path: Path) -
     assert "contains" not in text
 
 
-def test_both_scores_are_read_and_kept(
-    record: Fingerprint, hand: ModuleType, tmp_path: Path
-) -> None:
-    """Those by another score are under its name; what has none of it is read as it is."""
+def test_round_trip_of_both_scores(record: Fingerprint, hand: ModuleType, tmp_path: Path) -> None:
+    """Another score is under its name; a record without it stays without it."""
     wrong = tuple(replace(each, correct=(False, False)) for each in record.outcomes)
     strict = replace(record, scores={**record.scores, "exact": wrong})
     write_fingerprint(strict, tmp_path / "new.json")
@@ -106,25 +104,25 @@ def test_both_scores_are_read_and_kept(
     assert _same(read_fingerprint(tmp_path / "old.json"), older)
 
 
-def test_damage_is_one_line(record: Fingerprint, tmp_path: Path) -> None:
-    """Whatever is wrong with a file is a DataError that names it."""
+def test_damage_is_a_one_line_error(record: Fingerprint, tmp_path: Path) -> None:
+    """Any damage to a file is a DataError that names the file."""
     path = tmp_path / "record.json"
     with pytest.raises(DataError, match="No such file"):
         read_fingerprint(path)
     write_fingerprint(record, path)
     columns = columns_path(path)
-    with pytest.raises(DataError, match=f"the columns alone; give {path.name}, beside them"):
+    with pytest.raises(DataError, match=f"only the columns; name {path.name} instead"):
         read_fingerprint(columns)
     whole = columns.read_bytes()
     columns.write_bytes(whole[:-9])
-    with pytest.raises(DataError, match="of another record"):
+    with pytest.raises(DataError, match="belongs to a different record"):
         read_fingerprint(path)
     columns.unlink()
     with pytest.raises(DataError, match=columns.name):
         read_fingerprint(path)
     for text, words in (
-        ('{"overall": {}}', "no fingerprint; python -m benchmark fingerprint writes one"),
-        ('{"format": 7}', "of format 7, and 1, 2 are read; record it again"),
+        ('{"overall": {}}', "not a fingerprint; python -m benchmark fingerprint writes one"),
+        ('{"format": 7}', "format 7 is unknown, 1, 2 are supported; record it again"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=words):
@@ -139,10 +137,10 @@ def test_damage_is_one_line(record: Fingerprint, tmp_path: Path) -> None:
         read_fingerprint(zipped)
 
 
-def test_a_full_disk_leaves_the_record_before(
+def test_full_disk_keeps_the_old_record(
     record: Fingerprint, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither part of it is replaced unless both could be written."""
+    """Neither file is replaced unless both could be written."""
     path = tmp_path / "record.json"
     write_fingerprint(record, path)
 
@@ -175,29 +173,27 @@ def _edited(text: str, **changed: object) -> str:
     ],
     ids=str,
 )
-def test_what_was_edited_by_hand_is_no_record(
-    record: Fingerprint, change: dict[str, object]
-) -> None:
-    """Wrong kinds of values, and figures that are not those of the columns, are one line."""
-    with pytest.raises(DataError, match=r"^mine.json: damaged \(.*\); record it again$") as told:
+def test_edited_record_is_refused(record: Fingerprint, change: dict[str, object]) -> None:
+    """Wrong types, and figures that differ from the columns, are one-line errors."""
+    with pytest.raises(DataError, match=r"^mine.json: damaged \(.*\); record it again$") as error:
         read_text(_edited(fingerprint_text(record), **change), "mine.json")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("inner", [b"PK\x03\x04 a broken archive", b"", b"no columns at all"])
-def test_columns_of_something_else(record: Fingerprint, inner: bytes) -> None:
-    """Compressed well, but of no record."""
+def test_foreign_columns_are_refused(record: Fingerprint, inner: bytes) -> None:
+    """The bytes decompress but are not a record's columns."""
     columns = base64.b85encode(lzma.compress(inner)).decode()
     with pytest.raises(DataError, match="damaged"):
         read_text(_edited(fingerprint_text(record), columns=columns))
 
 
-def test_json_too_deep_to_read() -> None:
-    """Is no crash either."""
+def test_deeply_nested_json_is_refused() -> None:
+    """It does not crash the reader."""
     with pytest.raises(DataError, match="damaged"):
         read_text("[" * 200_000)
 
 
-def test_a_copy_on_disk_is_no_shift(record: Fingerprint) -> None:
-    """A record held against its own copy is the same."""
+def test_stored_copy_is_equal(record: Fingerprint) -> None:
+    """A record is equal to its stored copy."""
     assert compare(record, read_text(fingerprint_text(record))).severity is Severity.SAME

@@ -1,4 +1,4 @@
-"""Comparisons of fingerprints on the page."""
+"""Comparisons of fingerprints on the report's page."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def _page(document: object, folder: Path) -> str:
 
 
 def test_stages_and_suspects(tmp_path: Path) -> None:
-    """Severity, every stage with how it moved, the first of them, flips, suspects, examples."""
+    """The page has severity, every stage, the first changed one, flips, suspects and examples."""
     text = " ".join(_page(DOCUMENT, tmp_path).split())
     assert '<span class="badge regression">regression</span> shift.json' in text
     assert 'class="moved first">prompt_ids: 8 of 8' in text
@@ -51,7 +51,7 @@ def test_stages_and_suspects(tmp_path: Path) -> None:
 
 
 def test_flips_by_the_other_score(tmp_path: Path) -> None:
-    """They are told where they are others; a document from before there were two has none."""
+    """They are shown if they differ; older documents have none."""
     assert "lost by exact" not in _page(DOCUMENT, tmp_path)
     assert "lost by exact" not in _page(
         {**DOCUMENT, "exact": {"flips": DOCUMENT["flips"]}}, tmp_path
@@ -63,7 +63,7 @@ def test_flips_by_the_other_score(tmp_path: Path) -> None:
 
 
 def test_without_a_comparison(tmp_path: Path) -> None:
-    """Where none was given the page says how to make one."""
+    """The page then says how to make one."""
     assert "No comparison of fingerprints was given" in page(gather([], registry()), ())
     assert "No comparison" not in _page(DOCUMENT, tmp_path)
 
@@ -76,7 +76,7 @@ def test_without_a_comparison(tmp_path: Path) -> None:
         ([], "not a JSON object"),
     ],
 )
-def test_something_else(document: object, words: str, tmp_path: Path) -> None:
-    """Any other file is an error that names it and what is wrong."""
+def test_other_files_are_refused(document: object, words: str, tmp_path: Path) -> None:
+    """The error names the file and what is wrong."""
     with pytest.raises(DataError, match=rf"shift.json: .*{words}"):
         _page(document, tmp_path)

@@ -1,4 +1,4 @@
-"""A comparison on the terminal, and for machines that build."""
+"""A comparison on the terminal and in CI."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmark.fingerprints.ci import annotation, junit, on_github, step_summary
+from benchmark.fingerprints.ci import annotation, junit, report_to_github, step_summary
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.digests import StageRecord
@@ -20,7 +20,7 @@ Fakes = Callable[[str], ModuleType]
 
 @pytest.fixture
 def regression(fakes: Fakes) -> FingerprintDiff:
-    """A query lost, through another token, after torch was upgraded."""
+    """A comparison with a lost query, another token, and an upgraded torch."""
     hand = fakes("fake_record")
     old = hand.fake_record(0.01)
     new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.2.14"})
@@ -38,25 +38,25 @@ def regression(fakes: Fakes) -> FingerprintDiff:
     )
 
 
-def test_the_terminal_says_all_of_it_in_80_columns(regression: FingerprintDiff) -> None:
-    """Severity, stage, figures, flips, margins and the first suspect are there, none cut off."""
+def test_report_fits_80_columns(regression: FingerprintDiff) -> None:
+    """Severity, stage, figures, flips, margins and the first suspect are complete."""
     text = rendered(regression)
-    assert text.startswith("regression: it began at logits, which moved in 3 of 3 states")
+    assert text.startswith("regression: first changed stage: logits (3 of 3 states)")
     for words in (
         "largest difference 0.2000",
         "0 gained, 1 lost of 6",
-        "by 2 sequences, too few to tell",
-        "margin then",
+        "by 2 sequences, too few for a test",
+        "old margin",
         "+2.8999",
     ):
         assert words in " ".join(text.split())
-    suspect = next(line for line in text.splitlines() if "makes it" in line)
+    suspect = next(line for line in text.splitlines() if line.rstrip().endswith("direct"))
     assert suspect.split()[:4] == ["library", "torch", "2.13", "2.14"]
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_digests_are_shown_as_far_as_they_tell(fakes: Fakes) -> None:
-    """A digest of 64 signs is cut, and no word of the table is broken over two lines."""
+def test_digests_are_cut(fakes: Fakes) -> None:
+    """A digest of 64 characters is cut, and no table cell is wrapped."""
     hand = fakes("fake_record")
     old, new = (
         replace(record, environment=replace(record.environment, model={"weights": digit * 64}))
@@ -67,8 +67,8 @@ def test_digests_are_shown_as_far_as_they_tell(fakes: Fakes) -> None:
     assert line.split()[1:4] == ["model.weights", f"{'a' * 11}…", f"{'b' * 11}…"]
 
 
-def test_examples_are_told_apart(fakes: Fakes) -> None:
-    """Of a prompt whose ids are not kept the digests are shown: the counts may be the same."""
+def test_examples_without_ids_show_digests(fakes: Fakes) -> None:
+    """The lengths may be equal, the digests are not."""
     hand = fakes("fake_record")
     old = hand.fake_record()
     text = rendered(compare(old, hand.restaged(old, "prompt_ids", (2,))))
@@ -76,15 +76,15 @@ def test_examples_are_told_apart(fakes: Fakes) -> None:
     assert one != other
 
 
-def test_nothing_is_said_in_few_words(fakes: Fakes) -> None:
-    """Where nothing differs there is no table."""
+def test_equal_records_have_no_table(fakes: Fakes) -> None:
+    """The report is one line."""
     record = fakes("fake_record").fake_record()
     text = rendered(compare(record, record))
     assert text.startswith("same: nothing differs")
     assert "stage" not in text
 
 
-def test_junit_has_the_figures_as_properties(regression: FingerprintDiff) -> None:
+def test_junit_properties(regression: FingerprintDiff) -> None:
     """The case fails, and its properties name severity, stage and suspect."""
     root = ET.fromstring(junit(regression, "a -> b"))  # noqa: S314  # our own
     suite = root[0]
@@ -95,8 +95,8 @@ def test_junit_has_the_figures_as_properties(regression: FingerprintDiff) -> Non
     assert (values["shift.gained"], values["shift.lost"]) == ("0", "1")
 
 
-def test_junit_takes_any_error(regression: FingerprintDiff) -> None:
-    """An error with control characters still gives a file that can be read."""
+def test_junit_with_control_characters(regression: FingerprintDiff) -> None:
+    """An error with control characters results in a valid file."""
     stages = {
         **regression.new.stages,
         "prompt_ids": StageRecord(failed="ValueError: \x1b[31m <&> \x00"),
@@ -106,33 +106,36 @@ def test_junit_takes_any_error(regression: FingerprintDiff) -> None:
     assert "ValueError: ?[31m <&> ?" in "".join(root.itertext())
 
 
-def test_an_annotation_is_one_line(regression: FingerprintDiff) -> None:
-    """Line ends and what else GitHub reads itself are escaped; drift would be a warning."""
+def test_annotation_is_escaped(regression: FingerprintDiff) -> None:
+    """Line ends and GitHub's special characters are escaped."""
     line = annotation(regression, "a, b: 100%")
-    assert line.startswith("::error title=a%2C b%3A 100%25::regression: it began at logits")
+    assert line.startswith(
+        "::error title=a%2C b%3A 100%25::regression: first changed stage: logits"
+    )
     assert "\n" not in line
     assert "%0A" in line
 
 
-def test_only_github_gets_a_summary(regression: FingerprintDiff, tmp_path: Path) -> None:
-    """Elsewhere nothing is written; there the summary is appended to what is there."""
+def test_summary_is_for_github_only(regression: FingerprintDiff, tmp_path: Path) -> None:
+    """Elsewhere nothing is written; there the summary is appended."""
     path = tmp_path / "summary.md"
     path.write_text("before\n")
-    assert on_github(regression, "a", {"GITHUB_STEP_SUMMARY": str(path)}) is None
+    assert report_to_github(regression, "a", {"GITHUB_STEP_SUMMARY": str(path)}) is None
     assert path.read_text() == "before\n"
     given = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(path)}
-    assert on_github(regression, "a", given) == annotation(regression, "a")
+    assert report_to_github(regression, "a", given) == annotation(regression, "a")
     assert path.read_text() == "before\n" + step_summary(regression, "a")
     assert "| logits | 3 | 3 |" in path.read_text()
     assert "| library `torch` | 2.13 | 2.14 | 3 |" in path.read_text()
 
 
-def test_margins_and_examples_are_in_the_summary(regression: FingerprintDiff) -> None:
-    """Of a step on GitHub, and in JUnit's text; a fence is longer than what is in it."""
+def test_summary_has_margins_and_examples(regression: FingerprintDiff) -> None:
+    """JUnit has them too; a code fence is longer than any in its text."""
     text = step_summary(regression, "a")
-    assert "| state | token | old | new | margin then | margin now |" in text
+    assert "| state | token | old | new | old margin | new margin |" in text
     assert (
-        len(regression.changes) == text.count("not kept |") + text.count(" | +") or "| 1 |" in text
+        len(regression.answer_changes) == text.count("not kept |") + text.count(" | +")
+        or "| 1 |" in text
     )
     example = regression.examples[0]
     assert f"```text\nstate {example.state}, {example.where}\n  old: {example.old!r}" in text

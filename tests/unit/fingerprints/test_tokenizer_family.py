@@ -1,4 +1,4 @@
-"""What the sentinel says of a family that moved."""
+"""The readable record of a tokenizer, and its differences."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 
 from benchmark.fingerprints import tokenizers
 from benchmark.fingerprints.compare import compare
-from benchmark.fingerprints.tokenizer_family import Family, family_from_json, moved, shift_lines
-from benchmark.fingerprints.tokenizers import tokenizers_fingerprint, watch
+from benchmark.fingerprints.tokenizer_family import (
+    TokenizerRecord,
+    changed_stages,
+    difference_lines,
+    record_from_json,
+)
+from benchmark.fingerprints.tokenizers import tokenizer_record, tokenizers_fingerprint
 from benchmark.models.tokenizer import TransformersTokenizer
 
-OLD = Family(
+OLD = TokenizerRecord(
     "mistral",
     {"transformers": "4.57.6", "tokenizers": "0.22.2"},
     {"bos": "1", "prompt": "1 12628 272 5436"},
@@ -23,92 +28,92 @@ OLD = Family(
 VALUES = st.dictionaries(st.text(min_size=1), st.text())
 
 
-def test_the_family_the_stage_and_the_versions_are_named() -> None:
-    """With where the ids part on."""
+def test_lines_name_family_stage_and_versions() -> None:
+    """The ids are shown from the first difference on."""
     new = replace(
         OLD,
         versions={"transformers": "5.0.0", "tokenizers": "0.22.2"},
         tokenizer={"bos": "1", "prompt": "1 12628 9 5436"},
     )
-    assert list(shift_lines(OLD, new)) == [
-        "mistral: it began at tokenizer",
-        "  tokenizer, prompt: after 2 the same, 272 5436 -> 9 5436",
+    assert list(difference_lines(OLD, new)) == [
+        "mistral: changed stages: tokenizer",
+        "  tokenizer, prompt: after 2 equal ids, 272 5436 -> 9 5436",
         "  libraries: transformers 4.57.6 -> 5.0.0",
     ]
 
 
-def test_a_constraint_alone() -> None:
-    """Where the ids stayed the constraint is where it began, whatever the libraries say."""
+def test_only_the_constraint_changed() -> None:
+    """If the ids are equal, only the constraint is named."""
     new = replace(OLD, constraint={"failed": "ModelError: no transitions"})
-    lines = list(shift_lines(OLD, new))
-    assert lines[0] == "mistral: it began at constraint"
+    lines = list(difference_lines(OLD, new))
+    assert lines[0] == "mistral: changed stages: constraint"
     assert "  constraint, failed: - -> ModelError: no transitions" in lines
-    assert lines[-1].endswith("the recorded ones are the same")
+    assert lines[-1].endswith("no recorded version differs")
 
 
-def test_versions_alone_are_no_shift() -> None:
-    """Upgrades that move nothing say nothing."""
+def test_versions_alone_are_no_change() -> None:
+    """Upgrades that change no id have no lines."""
     new = replace(OLD, versions={"transformers": "6"})
-    assert moved(OLD, new) == ()
-    assert list(shift_lines(OLD, new)) == []
+    assert changed_stages(OLD, new) == ()
+    assert list(difference_lines(OLD, new)) == []
 
 
 @given(VALUES, VALUES, VALUES)
-def test_a_family_comes_back_from_json(
+def test_round_trip(
     versions: dict[str, str], tokenizer: dict[str, str], constraint: dict[str, str]
 ) -> None:
-    """As it was written."""
-    family = Family("any", versions, tokenizer, constraint)
-    assert family_from_json(family.as_json()) == family
+    """A record equals the one read from its JSON."""
+    record = TokenizerRecord("any", versions, tokenizer, constraint)
+    assert record_from_json(record.as_json()) == record
 
 
-def test_one_token_that_is_spelled_otherwise_is_seen(
+def test_changed_token_bytes_are_found(
     tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> None:
-    """Of one family the vocabulary and the constraint differ, and not the ids."""
-    old, tokenizer = watch("tiny", tiny_tokenizer()), tiny_tokenizer()
+    """Vocabulary and constraint differ, the ids do not."""
+    old, tokenizer = tokenizer_record("tiny", tiny_tokenizer()), tiny_tokenizer()
     token_bytes = dict(tokenizer.token_bytes)
     allowed = next(token for token, spelling in token_bytes.items() if spelling == b" ")
     token_bytes[allowed] = b"  "
     tokenizer.__dict__["token_bytes"] = token_bytes
-    new = watch("tiny", tokenizer)
+    new = tokenizer_record("tiny", tokenizer)
     assert old.tokenizer["prompt"] == new.tokenizer["prompt"]
-    assert moved(old, new) == ("tokenizer", "constraint")
-    assert any("tokenizer, vocabulary" in line for line in shift_lines(old, new))
+    assert changed_stages(old, new) == ("tokenizer", "constraint")
+    assert any("tokenizer, vocabulary" in line for line in difference_lines(old, new))
 
 
-def test_a_tokenizer_that_breaks_is_a_finding(
+def test_error_of_the_constraint_is_recorded(
     tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> None:
-    """Its error is recorded in the place of its ids."""
+    """Its error takes the place of the values."""
     tokenizer = tiny_tokenizer()
     tokenizer.__dict__["token_bytes"] = {0: b"x"}
-    seen = watch("tiny", tokenizer)
+    seen = tokenizer_record("tiny", tokenizer)
     assert "failed" in seen.constraint
     assert "dead" in seen.constraint["failed"] or "expression" in seen.constraint["failed"]
 
 
-def test_a_chat_template_that_breaks_is_that_text_alone(
+def test_error_of_the_chat_template_is_recorded(
     tiny_tokenizer: Callable[..., TransformersTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other texts keep their ids; the record fails at the tokens, with the library's words."""
+    """Other texts keep their ids; the stage fails with the library's error."""
     tokenizer = tiny_tokenizer()
-    before = watch("tiny", tokenizer)
+    before = tokenizer_record("tiny", tokenizer)
 
     def broken(*_: object, **__: object) -> None:
         raise ImportError("apply_chat_template requires jinja2>=3.1.6")
 
     monkeypatch.setattr(type(tokenizer.raw), "apply_chat_template", broken)
-    seen = watch("tiny", tokenizer)
+    seen = tokenizer_record("tiny", tokenizer)
     assert seen.tokenizer["prompt"] == before.tokenizer["prompt"]
     assert "requires jinja2>=3.1.6" in seen.tokenizer["chat"]
     assert seen.constraint == before.constraint
     families = iter((before, seen))
-    monkeypatch.setattr(tokenizers, "watch", lambda _: next(families))
+    monkeypatch.setattr(tokenizers, "tokenizer_record", lambda _: next(families))
     old, new = (tokenizers_fingerprint(["tiny"]) for _ in range(2))
-    found = compare(old, new)
-    assert (found.severity, found.stage) == ("regression", "prompt_ids")
-    assert found.failed["prompt_ids"].startswith(
-        "tiny: ModelError: tiny: chat template: ImportError("
+    comparison = compare(old, new)
+    assert (comparison.severity, comparison.stage) == ("regression", "prompt_ids")
+    assert comparison.failed["prompt_ids"].startswith(
+        "tiny: cannot import: ModelError: tiny: chat template: ImportError("
     )
-    assert [each.stage for each in found.stage_diffs] == ["prompt_ids"]
+    assert [each.stage for each in comparison.stage_diffs] == ["prompt_ids"]

@@ -1,4 +1,4 @@
-"""Bisection over releases, with environments that are only names."""
+"""Bisection over releases, with fake environments."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,17 +9,18 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
+from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.bisection_text import bisection_lines
-from benchmark.upgrades.flakiness import ALIKE, LEVEL, Flakiness, MeasuredEnvironment
+from benchmark.upgrades.flakiness import CONFIRMING_PROCESSES, LEVEL, Flakiness, MeasuredEnvironment
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
 FakeBench = Callable[..., Any]
 
 
-def _moved_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
-    """Token ids move with each of these releases, and nothing else does."""
+def _changing_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """Return stages whose token ids change with each of these releases."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         now = RELEASES.index(libraries["lib"])
@@ -28,183 +29,255 @@ def _moved_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]
     return stages
 
 
-@pytest.mark.parametrize("culprit", RELEASES[1:])
-def test_the_release_that_moved_is_named(
-    culprit: str, tmp_path: Path, fake_bench: FakeBench
+@pytest.mark.parametrize("changed", RELEASES[1:])
+def test_first_changed_release_is_named(
+    changed: str, tmp_path: Path, fake_bench: FakeBench
 ) -> None:
-    """Wherever it is, with the stage that it moved and the last release before it."""
-    bench, said = fake_bench(tmp_path, _moved_at(culprit))
-    found = bisect("lib", RELEASES, bench)
-    (step,) = found.steps
-    assert step.after == culprit
-    assert step.before == RELEASES[RELEASES.index(culprit) - 1]
-    assert step.comparison.stage == "prompt_ids"
-    assert found.rest is None
-    assert len(said) == len(found.measured) <= 6
-    assert found.exit_status == 3
-    assert f"first moved by lib {culprit}" in "\n".join(bisection_lines(found))
+    """The result names the release, the changed stage and the last unchanged release."""
+    bench, said = fake_bench(tmp_path, _changing_at(changed))
+    result = bisect("lib", RELEASES, bench)
+    (change,) = result.changes
+    assert change.after == changed
+    assert change.before == RELEASES[RELEASES.index(changed) - 1]
+    assert change.comparison.stage == "prompt_ids"
+    assert result.rest is None
+    assert len(said) == len(result.measured) <= 6
+    assert result.exit_status == 3
+    assert f"first changed by lib {changed}; last unchanged" in "\n".join(bisection_lines(result))
 
 
-def test_an_unknown_depth_costs_nothing(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """It is refused before any environment is made."""
-    bench, said = fake_bench(tmp_path, _moved_at("1.5"))
-    with pytest.raises(SettingError, match="no depth 'all'; choose first, every, each"):
+def test_unknown_depth_is_refused_first(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """No environment is built for an unknown depth."""
+    bench, said = fake_bench(tmp_path, _changing_at("1.5"))
+    with pytest.raises(SettingError, match="unknown depth 'all'; choose one of first, every, each"):
         bisect("lib", RELEASES, bench, "all")
     assert (bench.runs, said) == ([], [])
 
 
-def test_a_second_run_measures_nothing_again(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Records stay on disk, so a search that was stopped goes on where it was."""
-    first, _ = fake_bench(tmp_path, _moved_at("1.5"))
-    second, _ = fake_bench(tmp_path, _moved_at("1.5"))
+def test_second_run_reuses_records(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Records are kept on disk, so that an interrupted search resumes."""
+    first, _ = fake_bench(tmp_path, _changing_at("1.5"))
+    second, _ = fake_bench(tmp_path, _changing_at("1.5"))
     answers = [bisect("lib", RELEASES, bench).as_json() for bench in (first, second)]
     assert answers[0] == answers[1]
     assert first.runs
     assert not second.runs
 
 
-def test_another_code_measures_anew(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_changed_code_is_measured_again(tmp_path: Path, fake_bench: FakeBench) -> None:
     """Records belong to the code that made them."""
-    first, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    first, _ = fake_bench(tmp_path, _changing_at("1.5"))
     bisect("lib", RELEASES, first)
-    second, _ = fake_bench(tmp_path, _moved_at("1.5"))
+    second, _ = fake_bench(tmp_path, _changing_at("1.5"))
     second.code = "other"
     bisect("lib", RELEASES, second)
     assert second.runs == first.runs
 
 
-def test_releases_that_cannot_be_had_are_skipped(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """What is not installable, or crashes, is said, and stays a suspect beside the move."""
+def test_unmeasurable_releases_are_skipped(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A release that cannot be installed or run is reported, and listed with the change."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
         broken = libraries["lib"] == "1.5"
-        return None if broken else _moved_at("1.6")(libraries)
+        return None if broken else _changing_at("1.6")(libraries)
 
     bench, said = fake_bench(tmp_path, stages, frozenset({"lib==1.4"}))
-    found = bisect("lib", RELEASES, bench)
-    assert (found.steps[0].before, found.steps[0].after) == ("1.3", "1.6")
-    assert found.steps[0].unknown == ("1.4", "1.5")
-    assert found.skipped == {
+    result = bisect("lib", RELEASES, bench)
+    assert (result.changes[0].before, result.changes[0].after) == ("1.3", "1.6")
+    assert result.changes[0].unmeasured == ("1.4", "1.5")
+    assert result.skipped == {
         "1.4": "cannot be installed: no lib==1.4",
-        "1.5": "does not run: ImportError: broken release",
+        "1.5": "cannot run: ImportError: broken release",
     }
     assert sum("skipped" in line for line in said) == 2
-    assert "1.4, 1.5 between them" in "\n".join(bisection_lines(found))
+    assert "not measured in between: 1.4, 1.5" in "\n".join(bisection_lines(result))
 
 
-def test_what_moved_later_is_not_hidden(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """After the first move the end is held against it; ``every`` finds where it went on."""
-    bench, _ = fake_bench(tmp_path, _moved_at("1.2", "2.3"))
-    found = bisect("lib", RELEASES, bench)
-    assert found.rest is not None
-    assert "moved more" in "\n".join(bisection_lines(found))
+def test_releases_that_break_a_requirement_are_skipped(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """They are not run, and are not reported as a change; the result has the reason."""
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    unmet = "user 5 requires lib>=1.2, but {} is installed"
+    bench.builder.unmet = {f"lib=={r}": unmet.format(r) for r in RELEASES[:2]}
+    result = bisect("lib", RELEASES, bench)
+    assert (result.changes, result.exit_status) == ((), 0)
+    assert not {"lib==1.0", "lib==1.1"} & set(bench.runs)
+    assert result.skipped["1.0"] == "cannot run: user 5 requires lib>=1.2, but 1.0 is installed"
+    lines = list(bisection_lines(result))
+    assert lines[1:] == [
+        "skipped 1.0: cannot run: user 5 requires lib>=1.2, but 1.0 is installed",
+        "skipped 1.1: cannot run: user 5 requires lib>=1.2, but 1.1 is installed",
+        "no change from 1.2 to 2.7 (--depth each finds changes that were reverted)",
+    ]
+    bench.builder.unmet = dict.fromkeys([f"lib=={r}" for r in RELEASES[1:]], "too new")
+    with pytest.raises(
+        SettingError, match=r"fewer than two .* 2\.7 and 2\.6 .*: cannot run: too new"
+    ):
+        bisect("lib", RELEASES, bench)
+
+
+def _failing(record: Fingerprint, error: str) -> Fingerprint:
+    return replace(record, stages={**record.stages, "prompt_ids": StageRecord(failed=error)})
+
+
+def test_releases_that_cannot_be_imported_are_skipped(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """A stage that fails on an import is no change of that stage."""
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    bench.change = lambda libraries, record: (
+        _failing(record, "cannot import: ImportError: no tokenizers")
+        if libraries["lib"] == "1.0"
+        else record
+    )
+    result = bisect("lib", RELEASES, bench)
+    reason = "cannot run: prompt_ids: cannot import: ImportError: no tokenizers"
+    assert (result.changes, result.ends) == ((), ("1.1", "2.7"))
+    assert result.skipped == {"1.0": reason}
+
+
+@pytest.mark.parametrize(
+    ("broken", "first_line", "kind"),
+    [
+        (("1.5", "2.7"), "first broken by lib 1.5; last working release: 1.4", "fails"),
+        (("1.0", "1.4"), "first fixed by lib 1.5; last failing release: 1.4", "works"),
+    ],
+)
+def test_failing_stage_is_told_from_a_changed_one(
+    broken: tuple[str, str], first_line: str, kind: str, tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """The text of the error differs in every release, and is not compared."""
+    low, high = map(RELEASES.index, broken)
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    bench.change = lambda libraries, record: (
+        _failing(record, f"ValueError: in {libraries['lib']}")
+        if low <= RELEASES.index(libraries["lib"]) <= high
+        else record
+    )
+    for depth in ("first", "each"):
+        result = bisect("lib", RELEASES, bench, depth)
+        (change,) = result.changes
+        assert (change.before, change.after) == ("1.4", "1.5")
+        assert change.as_json()["kind"] == kind
+        assert first_line in list(bisection_lines(result))
+
+
+def test_later_changes_are_reported(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The newest release is compared with the first change; ``every`` finds the later release."""
+    bench, _ = fake_bench(tmp_path, _changing_at("1.2", "2.3"))
+    result = bisect("lib", RELEASES, bench)
+    assert result.rest is not None
+    assert "2.7 has further changes" in "\n".join(bisection_lines(result))
     all_ = bisect("lib", RELEASES, bench, "every")
-    assert [step.after for step in all_.steps] == ["1.2", "2.3"]
+    assert [change.after for change in all_.changes] == ["1.2", "2.3"]
 
 
-def test_nothing_moved(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Two like ends are measured, and no more."""
-    bench, _ = fake_bench(tmp_path, _moved_at())
-    found = bisect("lib", RELEASES, bench)
-    assert found.measured == ("1.0", "2.7")
-    assert (found.steps, found.exit_status) == ((), 0)
-    assert "nothing moved" in "\n".join(bisection_lines(found))
+def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """If both ends are equal, no other release is measured."""
+    bench, _ = fake_bench(tmp_path, _changing_at())
+    result = bisect("lib", RELEASES, bench)
+    assert result.measured == ("1.0", "2.7")
+    assert (result.changes, result.exit_status) == ((), 0)
+    assert "no change from 1.0 to 2.7" in "\n".join(bisection_lines(result))
 
 
-def test_releases_none_of_which_runs(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Are an error in one line."""
+def test_no_release_runs(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The error is one line."""
     bench, _ = fake_bench(tmp_path, lambda libraries: None)
     with pytest.raises(SettingError, match="widen the range"):
         bisect("lib", RELEASES, bench)
 
 
-def test_what_is_installed_alongside_is_part_of_every_environment(
-    tmp_path: Path, fake_bench: FakeBench
-) -> None:
-    """``--with`` goes to the maker beside each release."""
-    bench, _ = fake_bench(tmp_path, _moved_at("1.2"))
+def test_alongside_is_installed_with_every_release(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The requirements of ``--with`` are part of every environment."""
+    bench, _ = fake_bench(tmp_path, _changing_at("1.2"))
     bisect("lib", RELEASES, bench, alongside=("other==3",))
-    assert bench.maker.made
-    assert all(name.endswith(" other==3") for name in bench.maker.made)
+    assert bench.builder.made
+    assert all(name.endswith(" other==3") for name in bench.builder.made)
 
 
 def _random(libraries: Mapping[str, str]) -> str:
-    """Another value in every process."""
-    return f"{libraries['lib']} {libraries.get('turn')}"
+    """Return a different value in every process."""
+    return f"{libraries['lib']} {libraries.get('process')}"
 
 
-def test_releases_that_never_give_the_same_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """All differ, from each other as from themselves: nothing moved, and chance is called so."""
+def test_nondeterministic_releases_do_not_differ(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Releases differ as much from themselves as from each other, so that there is no change."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": _random(libraries)})
-    found = bisect("lib", RELEASES[:4], bench)
-    assert (found.steps, found.exit_status) == ((), 0)
-    lines = "\n".join(bisection_lines(found))
-    assert "1.0 and 1.3 differ by chance only: prompt_ids: p = 1 over 7 and 7 processes" in lines
-    assert "1.0 alone gives another prompt_ids in another process" in lines
-    assert any(line.endswith("gives another prompt_ids in another process") for line in said)
-    assert ("1.0", "1.3") in {(step.before, step.after) for step in found.chances}
-    assert found.as_json()["by_chance_only"]
+    result = bisect("lib", RELEASES[:4], bench)
+    assert (result.changes, result.exit_status) == ((), 0)
+    lines = "\n".join(bisection_lines(result))
+    test = "prompt_ids: p = 1; 7 and 7 processes"
+    assert f"1.0 and 1.3: no significant difference ({test})" in lines
+    assert "1.0 is not deterministic: prompt_ids differs between processes" in lines
+    assert any(line.endswith("prompt_ids differs between its own processes") for line in said)
+    assert ("1.0", "1.3") in {(change.before, change.after) for change in result.insignificant}
+    assert result.as_json()["by_chance_only"]
 
 
-@pytest.mark.parametrize("culprit", RELEASES[1:])
-def test_the_release_that_ended_chance_is_named(
-    culprit: str, tmp_path: Path, fake_bench: FakeBench
+@pytest.mark.parametrize("changed", RELEASES[1:])
+def test_first_deterministic_release_is_named(
+    changed: str, tmp_path: Path, fake_bench: FakeBench
 ) -> None:
-    """Random up to it and steady since: chance on the way does not lead the search astray."""
+    """Nondeterminism of the older releases does not mislead the search."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
-        later = RELEASES.index(libraries["lib"]) >= RELEASES.index(culprit)
+        later = RELEASES.index(libraries["lib"]) >= RELEASES.index(changed)
         return {"prompt": "p", "prompt_ids": "steady" if later else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
-    found = bisect("lib", RELEASES, bench)
-    (step,) = found.steps
-    assert (step.after, step.difference.stage) == (culprit, "prompt_ids")
-    assert step.difference.p == {"prompt_ids": 0.0006}
-    assert "that is no chance: prompt_ids: p = 0.0006 over 7" in "\n".join(bisection_lines(found))
-    assert step.as_json()["permutation_test"] == {"p": {"prompt_ids": 0.0006}, "processes": [7, 7]}
+    result = bisect("lib", RELEASES, bench)
+    (change,) = result.changes
+    assert (change.after, change.difference.stage) == (changed, "prompt_ids")
+    assert change.difference.p == {"prompt_ids": 0.0006}
+    assert "significant: prompt_ids: p = 0.0006; 7 and" in "\n".join(bisection_lines(result))
+    assert change.as_json()["permutation_test"] == {
+        "p": {"prompt_ids": 0.0006},
+        "processes": [7, 7],
+    }
 
 
-def test_a_move_behind_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Token ids are random before and after, and the constraint is another: that is the stage."""
+def test_change_after_a_nondeterministic_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Token ids are random throughout, the constraint changes: the constraint is named."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
         return {"prompt_ids": _random(libraries), "constraint": f"{later}", "weights": "w"}
 
     bench, _ = fake_bench(tmp_path, stages)
-    (step,) = bisect("lib", RELEASES, bench).steps
-    assert (step.after, step.comparison.stage, step.difference.stage) == (
+    (change,) = bisect("lib", RELEASES, bench).changes
+    assert (change.after, change.comparison.stage, change.difference.stage) == (
         "1.4",
         "prompt_ids",
         "constraint",
     )
-    assert step.difference.p == {"prompt_ids": 1.0, "constraint": 0.0006}
+    assert change.difference.p == {"prompt_ids": 1.0, "constraint": 0.0006}
 
 
-def test_a_move_before_chance(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Is certain at once: tokens that differ from process to process explain no other prompt."""
+def test_change_before_a_nondeterministic_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A changed prompt needs no test: random token ids cannot explain it."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         later = RELEASES.index(libraries["lib"]) >= RELEASES.index("1.4")
         return {"prompt": f"{later}", "prompt_ids": "t" if later else _random(libraries)}
 
     bench, _ = fake_bench(tmp_path, stages)
-    found = bisect("lib", ("1.3", "1.4"), bench)
-    (step,) = found.steps
-    lines = list(bisection_lines(found))
-    assert (step.difference.stage, step.difference.p) == ("prompt", {})
-    assert step.difference.unsteady == {"1.3": ("prompt_ids",)}
+    result = bisect("lib", ("1.3", "1.4"), bench)
+    (change,) = result.changes
+    lines = list(bisection_lines(result))
+    assert (change.difference.stage, change.difference.p) == ("prompt", {})
+    assert change.difference.nondeterministic == {"1.3": ("prompt_ids",)}
     assert lines[2:5] == [
-        "  stage: prompt, in 2 of 2",
-        "  then: prompt_ids, in 2 of 2",
-        "  1.3 alone gives another prompt_ids in another process",
+        "  first changed stage: prompt, 2 of 2",
+        "  also changed: prompt_ids, 2 of 2",
+        "  1.3 is not deterministic: prompt_ids differs between processes",
     ]
-    assert len(bench.runs) == 2 * ALIKE
+    assert len(bench.runs) == 2 * CONFIRMING_PROCESSES
 
 
-def test_a_move_that_the_first_processes_hide(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Random before, and steady at what the first process happened to give: told by the others."""
+def test_change_hidden_in_the_first_processes(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The first processes happen to agree; further processes reveal the change."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         first = f"{RELEASES[0]} None"
@@ -214,14 +287,14 @@ def test_a_move_that_the_first_processes_hide(tmp_path: Path, fake_bench: FakeBe
     old, new = (
         MeasuredEnvironment(name, (f"lib=={name}",), _made(bench, name)) for name in RELEASES[:2]
     )
-    steadiness = Flakiness(bench)
-    assert not steadiness.difference(old, new).moved
-    assert steadiness.look(old)
-    found = steadiness.difference(old, new)
-    assert (found.stage, found.comparison.stage) == ("prompt_ids", None)
-    assert found.p["prompt_ids"] <= LEVEL
-    assert (found.severity, found.exit_status) == (Severity.DRIFT, 3)
-    assert found.extent == "prompt_ids, in other processes"
+    flakiness = Flakiness(bench)
+    assert not flakiness.difference(old, new).changed
+    assert flakiness.remeasure(old)
+    result = flakiness.difference(old, new)
+    assert (result.stage, result.comparison.stage) == ("prompt_ids", None)
+    assert result.p["prompt_ids"] <= LEVEL
+    assert (result.severity, result.exit_status) == (Severity.DRIFT, 3)
+    assert result.extent == "prompt_ids, in later processes"
 
 
 def _made(bench: Any, release: str) -> Fingerprint:  # noqa: ANN401
@@ -229,57 +302,57 @@ def _made(bench: Any, release: str) -> Fingerprint:  # noqa: ANN401
     return record
 
 
-def test_processes_that_fail_are_left_out(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Of so few as run no difference is told, and each that does not is said."""
+def test_failed_processes_are_left_out(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Too few processes prove no difference, and each failed process is reported."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
-        failed = libraries.get("turn") in {"4", "5", "6", "7"}
+        failed = libraries.get("process") in {"4", "5", "6", "7"}
         return None if failed else {"prompt_ids": _random(libraries)}
 
     bench, said = fake_bench(tmp_path, stages)
-    found = bisect("lib", ("1.3", "1.4"), bench)
-    assert found.steps == ()
-    assert found.chances[0].difference.processes == (3, 3)
-    assert "lib 1.3        process 4 gives no record: ImportError: broken release" in said
+    result = bisect("lib", ("1.3", "1.4"), bench)
+    assert result.changes == ()
+    assert result.insignificant[0].difference.processes == (3, 3)
+    assert "lib 1.3        process 4 made no record: ImportError: broken release" in said
 
 
 @pytest.mark.parametrize("broken", ["1.3", "1.4"])
-def test_a_release_that_runs_only_once(broken: str, tmp_path: Path, fake_bench: FakeBench) -> None:
-    """An end of a move that fails the second time is skipped, and the search goes on without it."""
+def test_release_that_runs_only_once(broken: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A release whose second process fails is skipped, and the search continues without it."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
-        fails = libraries["lib"] == broken and "turn" in libraries
-        return None if fails else _moved_at("1.4")(libraries)
+        fails = libraries["lib"] == broken and "process" in libraries
+        return None if fails else _changing_at("1.4")(libraries)
 
     bench, said = fake_bench(tmp_path, stages)
-    found = bisect("lib", RELEASES, bench)
-    (step,) = found.steps
+    result = bisect("lib", RELEASES, bench)
+    (change,) = result.changes
     ends = {"1.3": ("1.2", "1.4"), "1.4": ("1.3", "1.5")}[broken]
-    assert (step.before, step.after, step.unknown) == (*ends, (broken,))
-    assert found.skipped == {broken: "does not run a second time: ImportError: broken release"}
-    assert broken not in found.measured
+    assert (change.before, change.after, change.unmeasured) == (*ends, (broken,))
+    assert result.skipped == {broken: "cannot run a second time: ImportError: broken release"}
+    assert broken not in result.measured
     assert any(line.endswith("broken release") for line in said)
 
 
-def test_releases_none_of_which_runs_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Are dropped until the ends are alike; the answer says which those are, and how many went."""
+def test_no_release_runs_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Releases are dropped until the ends agree; the result names the ends and counts the rest."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
-        return None if "turn" in libraries else _moved_at("1.4")(libraries)
+        return None if "process" in libraries else _changing_at("1.4")(libraries)
 
     bench, _ = fake_bench(tmp_path, stages)
-    found = bisect("lib", RELEASES, bench)
-    assert (found.steps, found.exit_status) == ((), 0)
-    assert set(RELEASES[:4]) <= found.skipped.keys()
-    assert found.ends == ("1.6", "2.7")
-    assert next(iter(bisection_lines(found))).startswith("lib 1.6 to 2.7: 16 releases, ")
+    result = bisect("lib", RELEASES, bench)
+    assert (result.changes, result.exit_status) == ((), 0)
+    assert set(RELEASES[:4]) <= result.skipped.keys()
+    assert result.ends == ("1.6", "2.7")
+    assert next(iter(bisection_lines(result))).startswith("lib 1.6 to 2.7: 16 releases, ")
 
 
-@pytest.mark.parametrize(("repeats", "culprit"), [(("--repeats", "2"), "1.6"), ((), "1.3")])
-def test_what_is_within_the_floor_is_no_first_move(
-    repeats: tuple[str, ...], culprit: str, tmp_path: Path, fake_bench: FakeBench
+@pytest.mark.parametrize(("repeats", "changed"), [(("--repeats", "2"), "1.6"), ((), "1.3")])
+def test_noise_is_not_the_first_change(
+    repeats: tuple[str, ...], changed: str, tmp_path: Path, fake_bench: FakeBench
 ) -> None:
-    """1.3 rounds otherwise, by three times the largest repeat; 1.6 moves. Unmeasured it is 1.3."""
+    """1.3 changes rounding by less than the floor, 1.6 by more; without repeats 1.3 is named."""
     sizes = {"1.3": 0.03, "1.6": 0.2}
 
     def drift(libraries: Mapping[str, str]) -> float:
@@ -289,5 +362,7 @@ def test_what_is_within_the_floor_is_no_first_move(
     bench, _ = fake_bench(tmp_path, lambda _: {"prompt_ids": "t"})
     bench.drift = drift
     bench.probe = replace(bench.probe, arguments=("model", *repeats))
-    found = bisect("lib", RELEASES, bench)
-    assert [(step.after, step.comparison.stage) for step in found.steps] == [(culprit, "logits")]
+    result = bisect("lib", RELEASES, bench)
+    assert [(change.after, change.comparison.stage) for change in result.changes] == [
+        (changed, "logits")
+    ]

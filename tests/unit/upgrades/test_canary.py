@@ -1,4 +1,4 @@
-"""The canary, with environments that are only names."""
+"""The canary, with fake environments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +11,7 @@ from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
 from benchmark.upgrades.canary import canary, pinned
 from benchmark.upgrades.canary_text import canary_lines, canary_markdown
+from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.venv_overlays import NotInstallableError
 
 FakeBench = Callable[..., Any]
@@ -18,7 +19,7 @@ UPGRADES = ("a==2", "b==2", "c==2")
 
 
 def _when(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
-    """The constraint moves where all of these are upgraded."""
+    """Return stages whose constraint changes if all of these are upgraded."""
     return lambda libraries: {
         "prompt_ids": "t",
         "constraint": "new" if set(guilty) <= libraries.keys() else "old",
@@ -26,109 +27,144 @@ def _when(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
 
 
 @pytest.mark.parametrize("guilty", ["a", "b", "c", "ab", "bc", "abc"])
-def test_the_one_or_the_pair_is_named(guilty: str, tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Upgrades are swapped one at a time, then in pairs, until the least that moves is known."""
+def test_smallest_cause_is_named(guilty: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Single upgrades are tried, then pairs, then larger sets."""
     bench, said = fake_bench(tmp_path, _when(*guilty))
-    found = canary(UPGRADES, [bench], said.append)
-    assert found.trials[0].culprits == (tuple(f"{name}==2" for name in guilty),)
-    assert found.exit_status == 3
-    by = " with ".join(f"{name}==2" for name in guilty)
-    assert f"  by {by}" in list(canary_lines(found))
-    assert by in canary_markdown(found)
+    result = canary(UPGRADES, [bench], said.append)
+    assert result.probes[0].causes == (tuple(f"{name}==2" for name in guilty),)
+    assert result.exit_status == 3
+    cause = " with ".join(f"{name}==2" for name in guilty)
+    assert f"  cause: {cause}" in list(canary_lines(result))
+    assert cause in canary_markdown(result)
 
 
-def test_several_culprits_are_all_named(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Two upgrades that each move the first stage are two findings, not one."""
+def test_all_causes_are_named(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Two upgrades that each change the first stage are two causes."""
     bench, said = fake_bench(
         tmp_path, lambda libraries: {"prompt_ids": str(sorted(libraries.keys() & {"a", "b"}))}
     )
-    found = canary(("a==2", "b==2"), [bench], said.append)
-    assert found.trials[0].culprits == (("a==2",), ("b==2",))
-    assert found.trials[0].movers == ()
+    result = canary(("a==2", "b==2"), [bench], said.append)
+    assert result.probes[0].causes == (("a==2",), ("b==2",))
+    assert result.probes[0].also_changing == ()
 
 
-def test_nothing_moves(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Then nothing is swapped: two environments, no culprit, exit status 0."""
+def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """Without a change no subset is tried, and the exit status is 0."""
     bench, said = fake_bench(tmp_path, _when("other"))
-    found = canary(UPGRADES, [bench], said.append)
-    assert not found.trials[0].moved
-    assert found.exit_status == 0
+    result = canary(UPGRADES, [bench], said.append)
+    assert not result.probes[0].changed
+    assert result.exit_status == 0
     assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
 
 
-def test_chance_is_no_alarm(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """What is another in every process, upgraded or not, is noise, and no upgrade is blamed."""
+def test_report_says_what_was_found(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """The report claims a change, a failed probe or failed tests only if there are some."""
+
+    def report(stages: object, refused: frozenset[str] = frozenset(), **more: object) -> str:
+        bench, said = fake_bench(tmp_path / str(len(reports)), stages, refused)
+        result = canary(("a==2",), [bench], said.append)
+        reports.append(canary_markdown(replace(result, **more)))  # type: ignore[arg-type]
+        return reports[-1].splitlines()[0]
+
+    reports = list[str]()
+    found = "The canary found that these upgrades"
+    assert report(_when("b")) == "The canary found no change with these upgrades."
+    assert "bisect" not in reports[-1]
+    assert report(_when("a")) == f"{found} change a recorded stage."
+    assert "bisect" in reports[-1]
+    assert report(_when("b"), frozenset({"a==2"})) == f"{found} prevent a probe from running."
+    failed = SuiteResult(1, (("test_x", "no"),))
+    assert report(_when("b"), suite=failed) == f"{found} fail tests."
+    assert report(_when("a"), suite=failed) == f"{found} change a recorded stage and fail tests."
+
+
+def test_upgrade_that_breaks_a_requirement_is_the_cause(
+    tmp_path: Path, fake_bench: FakeBench
+) -> None:
+    """It cannot run, which is no change of a stage, and nothing is run with it."""
+    bench, said = fake_bench(tmp_path, _when("a"))
+    line = "user 5 requires b<2, but 2 is installed"
+    bench.builder.unmet = {"b==2": line}
+    result = canary(UPGRADES, [bench], said.append)
+    assert result.probes[0].reason == f"cannot run: {line}"
+    assert result.probes[0].causes == (("b==2",),)
+    assert result.probes[0].also_changing == ("a==2",)
+    assert not any("b==2" in run for run in bench.runs)
+
+
+def test_nondeterminism_is_noise(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A stage that differs in every process is noise, and no upgrade is blamed."""
     bench, said = fake_bench(tmp_path, dict)
     bench.stages = lambda libraries: {"constraint": f"{len(bench.runs)}"}
-    found = canary(("a==2",), [bench], said.append)
-    (trial,) = found.trials
-    assert (trial.severity, trial.culprits, found.exit_status) == (Severity.NOISE, (), 0)
-    assert list(canary_lines(found))[1] == (
-        "vanilla model: noise, by chance only, constraint: p = 1 over 7 and 7 processes"
+    result = canary(("a==2",), [bench], said.append)
+    (probe,) = result.probes
+    assert (probe.severity, probe.causes, result.exit_status) == (Severity.NOISE, (), 0)
+    assert list(canary_lines(result))[1] == (
+        "vanilla model: noise, no significant difference (constraint: p = 1; 7 and 7 processes)"
     )
 
 
-def test_what_cannot_be_installed_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """It is named with its own reason; what another moves alone is told apart from it."""
+def test_uninstallable_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """It is named with its reason; another upgrade that changes a stage is listed separately."""
     bench, said = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
-    found = canary(UPGRADES, [bench], said.append)
-    assert found.trials[0].comparison is None
-    assert found.trials[0].reason == "cannot be installed: no c==2"
-    assert found.trials[0].culprits == (("c==2",),)
-    assert found.trials[0].movers == ("a==2",)
-    assert found.trials[0].severity is Severity.REGRESSION
-    assert found.exit_status == 4
-    assert list(canary_lines(found))[1:] == [
+    result = canary(UPGRADES, [bench], said.append)
+    assert result.probes[0].comparison is None
+    assert result.probes[0].reason == "cannot be installed: no c==2"
+    assert result.probes[0].causes == (("c==2",),)
+    assert result.probes[0].also_changing == ("a==2",)
+    assert result.probes[0].severity is Severity.REGRESSION
+    assert result.exit_status == 4
+    assert list(canary_lines(result))[1:] == [
         "vanilla model: regression, cannot be installed: no c==2",
-        "  by c==2",
-        "  a==2 alone runs, and moves it",
+        "  cause: c==2",
+        "  a==2 alone runs and changes a stage",
     ]
 
 
 @pytest.mark.parametrize("said", ["c==2", "c==2 (from a)"])
-def test_a_release_that_there_is_not(
+def test_missing_release_is_refused(
     said: str, tmp_path: Path, fake_bench: FakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is a slip of the pen, said before anything runs; what an upgrade lacks is its fault."""
+    """A misspelled release is misuse, a missing dependency the upgrade's failure."""
     bench, _ = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
-    make = bench.maker.make
+    build = bench.builder.build
 
     def pip(requirements: Sequence[str]) -> object:
         try:
-            return make(requirements)
+            return build(requirements)
         except NotInstallableError as error:
             line = f"ERROR: No matching distribution found for {said}"
             raise NotInstallableError(line) from error
 
-    monkeypatch.setattr(bench.maker, "make", pip)
+    monkeypatch.setattr(bench.builder, "build", pip)
     if said == "c==2":
         with pytest.raises(SettingError, match="c==2: the index has no such release"):
             canary(UPGRADES, [bench], print)
         assert bench.runs == []
     else:
-        assert canary(UPGRADES, [bench], print).trials[0].culprits == (("c==2",),)
+        assert canary(UPGRADES, [bench], print).probes[0].causes == (("c==2",),)
 
 
-def test_what_does_not_start_is_the_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """An upgrade that crashes by itself, and two that only do so together, which go by no guess."""
+def test_crashing_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """One upgrade that crashes by itself is named, and two that only crash together."""
 
     def crashes(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str] | None]:
         return lambda libraries: None if set(guilty) <= libraries.keys() else {"prompt_ids": "t"}
 
     for number, guilty in enumerate((("b",), ("a", "c"))):
         bench, said = fake_bench(tmp_path / str(number), crashes(*guilty))
-        found = canary(UPGRADES, [bench], said.append)
-        assert found.trials[0].culprits == (tuple(f"{name}==2" for name in guilty),)
-        assert found.trials[0].movers == ()
-        assert f"  by {' with '.join(found.trials[0].culprits[0])}" in list(canary_lines(found))
+        result = canary(UPGRADES, [bench], said.append)
+        assert result.probes[0].causes == (tuple(f"{name}==2" for name in guilty),)
+        assert result.probes[0].also_changing == ()
+        assert f"  cause: {' with '.join(result.probes[0].causes[0])}" in list(canary_lines(result))
 
 
-def test_the_environment_of_now_must_run(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Nothing can be held against a probe that fails without any upgrade."""
+def test_baseline_must_run(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A probe that fails without any upgrade is an error."""
     bench, said = fake_bench(tmp_path, lambda libraries: None)
-    with pytest.raises(SettingError, match="without any upgrade, does not run: ImportError"):
+    with pytest.raises(SettingError, match="without any upgrade: cannot run: ImportError"):
         canary(UPGRADES, [bench], said.append)
-    with pytest.raises(SettingError, match="name what to upgrade"):
+    with pytest.raises(SettingError, match="name at least one upgrade"):
         canary((), [bench], said.append)
 
 
@@ -136,14 +172,14 @@ def _no_such(library: str) -> tuple[str, ...]:
     raise SettingError(f"no such library: {library}")
 
 
-def test_a_bare_name_is_its_newest_release() -> None:
-    """As the index has it; a version stays."""
+def test_bare_name_means_newest_release() -> None:
+    """A version is kept; an installed library is not looked up."""
     assert pinned("lib", lambda name: ("1.0", "1.2")) == "lib==1.2"
     assert pinned("lib==1.0", lambda name: ("1.0", "1.2")) == "lib==1.0"
     assert pinned("pytest==1.0", _no_such) == "pytest==1.0"  # installed: nothing to look up
     with pytest.raises(SettingError, match="no such library: nosuchlib"):
         pinned("nosuchlib==1.0", _no_such)
-    with pytest.raises(SettingError, match="no requirement"):
+    with pytest.raises(SettingError, match="not a requirement"):
         pinned("lib=1", lambda name: ())
 
 
@@ -151,8 +187,8 @@ def test_a_bare_name_is_its_newest_release() -> None:
     ("upgrade", "wanted"),
     [("lib>=1", "lib==2.0"), ("lib<2", "lib==1.2"), ("lib[fast]==1.*", "lib[fast]==1.2")],
 )
-def test_a_range_is_its_newest_release(upgrade: str, wanted: str) -> None:
-    """What is kept under its name would be another release some day."""
+def test_range_means_its_newest_release(upgrade: str, wanted: str) -> None:
+    """Records are kept under the requirement, so that it has to be exact."""
     assert pinned(upgrade, lambda name: ("1.0", "1.2", "2.0")) == wanted
 
 
@@ -160,18 +196,18 @@ def test_a_range_is_its_newest_release(upgrade: str, wanted: str) -> None:
     ("upgrade", "line"),
     [
         ("lib>3", "lib>3: the index has no such release"),
-        ("lib; python_version > '3'", "markers and addresses are not taken; write name==version"),
-        ("lib @ https://example.org/lib.whl", "markers and addresses are not taken"),
+        ("lib; python_version > '3'", "markers and URLs are not supported; write name==version"),
+        ("lib @ https://example.org/lib.whl", "markers and URLs are not supported"),
     ],
 )
-def test_what_is_no_release(upgrade: str, line: str) -> None:
-    """Is refused in one line before anything is made."""
+def test_unsupported_requirements_are_refused(upgrade: str, line: str) -> None:
+    """The error is one line."""
     with pytest.raises(SettingError, match=line):
         pinned(upgrade, lambda name: ("1.0", "2.0"))
 
 
-def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """What one upgrade moves late is told beside the pair that moves the first stage."""
+def test_causes_are_those_of_the_first_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """An upgrade that changes a later stage is listed separately."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         return {
@@ -180,23 +216,23 @@ def test_an_early_stage_has_its_own_culprits(tmp_path: Path, fake_bench: FakeBen
         }
 
     bench, said = fake_bench(tmp_path, stages)
-    found = canary(UPGRADES, [bench], said.append)
-    assert found.trials[0].culprits == (("b==2", "c==2"),)
-    assert found.trials[0].movers == ("a==2",)
-    assert list(canary_lines(found))[1:4] == [
-        "vanilla model: drift, prompt, in 2 of 2",
-        "  by b==2 with c==2",
-        "  a==2 alone moves a later stage",
+    result = canary(UPGRADES, [bench], said.append)
+    assert result.probes[0].causes == (("b==2", "c==2"),)
+    assert result.probes[0].also_changing == ("a==2",)
+    assert list(canary_lines(result))[1:4] == [
+        "vanilla model: drift, prompt, 2 of 2",
+        "  cause: b==2 with c==2",
+        "  a==2 alone changes a later stage",
     ]
 
 
-def test_roundings_within_the_floor_have_no_culprit(tmp_path: Path, fake_bench: FakeBench) -> None:
-    """Three times the largest repeat is noise; without repeats the same is drift by its upgrade."""
+def test_noise_has_no_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+    """A difference within the floor is noise; without repeats it is drift."""
     bench, said = fake_bench(tmp_path / "without", lambda _: {"prompt_ids": "t"})
     bench.drift = lambda libraries: 0.03 if "a" in libraries else 0.0
-    found = canary(UPGRADES, [bench], said.append)
-    assert (found.trials[0].culprits, found.exit_status) == ((("a==2",),), 3)
+    result = canary(UPGRADES, [bench], said.append)
+    assert (result.probes[0].causes, result.exit_status) == ((("a==2",),), 3)
     bench.probe = replace(bench.probe, arguments=("model", "--repeats", "2"))
-    found = canary(UPGRADES, [bench], said.append)
-    assert (found.trials[0].culprits, found.exit_status) == ((), 0)
-    assert found.trials[0].severity is Severity.NOISE
+    result = canary(UPGRADES, [bench], said.append)
+    assert (result.probes[0].causes, result.exit_status) == ((), 0)
+    assert result.probes[0].severity is Severity.NOISE

@@ -1,4 +1,4 @@
-"""Bisection and canary over releases that are drawn: false alarms, and what is found."""
+"""False alarms and power of `bisect` and `canary`, on releases whose records are drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,31 +20,31 @@ RELEASES = tuple(str(number) for number in range(8))
 RUNS = 120
 
 
-class NoMaker:
-    """Makes nothing: records are drawn."""
+class NoBuilder:
+    """A builder without environments, since records are drawn."""
 
-    def make(self, requirements: Sequence[str]) -> None:
-        """Nothing."""
+    def build(self, requirements: Sequence[str]) -> None:
+        """Build nothing."""
 
 
 @dataclass
 class DrawnBench:
-    """Every process of a release draws its prompt, with the weights of that release."""
+    """A workbench whose processes draw their prompt with the weights of the release."""
 
     random: Random
     weights: Mapping[str, Sequence[float]]
-    maker: NoMaker = field(default_factory=NoMaker)
+    builder: NoBuilder = field(default_factory=NoBuilder)
     probe: Probe = field(default_factory=lambda: Probe("vanilla", ("model",), ""))
     reasons: dict[str, str] = field(default_factory=dict)
     drawn: dict[object, Fingerprint] = field(default_factory=dict)
 
     def record(self, requirements: Sequence[str]) -> Fingerprint:
-        """That of the first process."""
-        return self.again(requirements, 1)
+        """Return the record of the first process."""
+        return self.record_again(requirements, 1)
 
-    def again(self, requirements: Sequence[str], turn: int = 2) -> Fingerprint:
-        """That of another process, the same whenever it is asked for."""
-        key = (*requirements, turn)
+    def record_again(self, requirements: Sequence[str], process: int = 2) -> Fingerprint:
+        """Return the record of another process, always the same one."""
+        key = (*requirements, process)
         if key not in self.drawn:
             weights = self.weights[requirements[0].partition("==")[2] if requirements else ""]
             (prompt,) = self.random.choices(range(len(weights)), weights)
@@ -56,10 +56,10 @@ class DrawnBench:
         return self.drawn[key]
 
     def follow(self, requirements: Sequence[str]) -> None:
-        """Vanilla use follows no answers."""
+        """Do nothing: vanilla use follows no answers."""
 
     def say(self, line: str) -> None:
-        """Nothing is said."""
+        """Do nothing."""
 
 
 def _bench(seed: int, weights: Mapping[str, Sequence[float]]) -> Any:  # noqa: ANN401
@@ -67,24 +67,24 @@ def _bench(seed: int, weights: Mapping[str, Sequence[float]]) -> Any:  # noqa: A
 
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.8, 0.2), (0.25,) * 4], ids=str)
-def test_releases_that_are_drawn_alike(weights: tuple[float, ...]) -> None:
-    """No move is found in more than one search of a hundred, few variants or many."""
+def test_false_alarms_of_bisect(weights: tuple[float, ...]) -> None:
+    """At most one search in a hundred finds a change in releases that are drawn alike."""
     alike = dict.fromkeys(RELEASES, weights)
-    alarms = sum(bool(bisect("x", RELEASES, _bench(seed, alike)).steps) for seed in range(RUNS))
+    alarms = sum(bool(bisect("x", RELEASES, _bench(seed, alike)).changes) for seed in range(RUNS))
     assert stats.binomtest(alarms, RUNS, LEVEL, alternative="greater").pvalue > 0.001
 
 
-def test_upgrades_that_are_drawn_alike() -> None:
-    """Nor is an upgrade blamed."""
+def test_false_alarms_of_canary() -> None:
+    """At most one canary in a hundred blames an upgrade that is drawn alike."""
     weights = {"": (0.5, 0.5), "2": (0.5, 0.5)}
-    found = [canary(("x==2",), [_bench(seed, weights)], print) for seed in range(RUNS)]
-    alarms = sum(each.trials[0].moved for each in found)
+    results = [canary(("x==2",), [_bench(seed, weights)], print) for seed in range(RUNS)]
+    alarms = sum(result.probes[0].changed for result in results)
     assert stats.binomtest(alarms, RUNS, LEVEL, alternative="greater").pvalue > 0.001
 
 
-def test_the_release_that_ended_chance_is_found() -> None:
-    """Two variants up to it and a third one since: named in nearly every search."""
+def test_power_of_bisect() -> None:
+    """A release with a new variant is named in nearly every search."""
     weights = {name: (0.5, 0.5, 0) if int(name) < 5 else (0, 0, 1) for name in RELEASES}
-    found = [bisect("x", RELEASES, _bench(seed, weights)) for seed in range(40)]
-    named = [[step.after for step in each.steps] for each in found]
-    assert sum(each == ["5"] for each in named) >= 38
+    results = [bisect("x", RELEASES, _bench(seed, weights)) for seed in range(40)]
+    named = [[change.after for change in result.changes] for result in results]
+    assert sum(releases == ["5"] for releases in named) >= 38

@@ -1,4 +1,4 @@
-"""The commit that a record's code is of, in a repository made here."""
+"""Find the commit of a record's code, in a repository made by the tests."""
 
 import subprocess
 from hashlib import sha256
@@ -18,7 +18,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Three commits of a package: a file, the same with another, and a text that is no code."""
+    """Three commits of a package: a file, then a second file, then a text that is not code."""
     _git(tmp_path, "init", "-q")
     (tmp_path / "benchmark" / "a b").mkdir(parents=True)
     for number, (name, content) in enumerate(
@@ -34,21 +34,21 @@ def _code(**files: str) -> dict[str, str]:
     return {name: sha256(content.encode()).hexdigest()[:12] for name, content in files.items()}
 
 
-def test_the_commit_with_these_files_is_found(repository: Path) -> None:
-    """By content alone; of several alike, the newest; what is no code does not count."""
+def test_commit_is_found_by_its_files(repository: Path) -> None:
+    """The newest commit with these files is found; files that are not code do not count."""
     first, last = _git(repository, "rev-list", "--reverse", "HEAD").split()[::2]
     assert commit_of(_code(**{"one.py": "1"}), repository) == first
     assert commit_of(_code(**{"one.py": "1", "a b/two.toml": "x = 2"}), repository) == last
 
 
-def test_code_that_was_never_committed(repository: Path) -> None:
-    """The nearest commit is named, with how far it is."""
-    with pytest.raises(SettingError, match=r"the nearest is \w{10}, 1 files differ"):
+def test_code_without_a_commit(repository: Path) -> None:
+    """The error names the nearest commit and the number of differing files."""
+    with pytest.raises(SettingError, match=r"the nearest is \w{10}, where 1 files differ"):
         commit_of(_code(**{"one.py": "1", "a b/two.toml": "changed"}), repository)
 
 
-def test_a_worktree_is_the_project_of_then(repository: Path) -> None:
-    """And is gone afterwards, for git too."""
+def test_worktree_has_the_old_files(repository: Path) -> None:
+    """The worktree is removed afterwards, also from git's list."""
     first = _git(repository, "rev-list", "--reverse", "HEAD").split()[0]
     with worktree(repository, first) as folder:
         assert [path.name for path in (folder / "benchmark").iterdir()] == ["one.py"]
@@ -56,7 +56,7 @@ def test_a_worktree_is_the_project_of_then(repository: Path) -> None:
     assert len(_git(repository, "worktree", "list").splitlines()) == 1
 
 
-def test_no_such_commit(repository: Path, tmp_path: Path) -> None:
-    """Git's own reason, in one line."""
+def test_missing_commit(repository: Path, tmp_path: Path) -> None:
+    """The error is git's own, in one line."""
     with pytest.raises(SettingError, match="git worktree"), worktree(repository, "f" * 40):
         pass

@@ -1,4 +1,4 @@
-"""Releases of the index, from what pip says of it."""
+"""Releases of the index, as pip lists them."""
 
 import pytest
 
@@ -11,50 +11,50 @@ Available versions: 1.3.0, 1.10.0, 1.2.10, 1.2.9+cpu, 1.2.9, 1.2.0rc1
 """
 
 
-def _known() -> tuple[str, ...]:
+def _listed() -> tuple[str, ...]:
     return releases("outlines", listed=lambda name, pre: SAID)
 
 
-def test_releases_are_in_the_order_of_versions() -> None:
-    """Not in that of letters; a build is its release."""
-    assert _known() == ("1.2.0rc1", "1.2.9", "1.2.10", "1.3.0", "1.10.0")
+def test_releases_are_sorted_by_version() -> None:
+    """They are not sorted as text; a local version counts as its release."""
+    assert _listed() == ("1.2.0rc1", "1.2.9", "1.2.10", "1.3.0", "1.10.0")
 
 
-def test_the_index_is_asked_for_the_canonical_name() -> None:
-    """With or without pre-releases, as wanted."""
-    asked = list[tuple[str, bool]]()
+def test_index_gets_the_canonical_name() -> None:
+    """Pre-releases are requested on demand."""
+    requests = list[tuple[str, bool]]()
 
     def listed(name: str, pre: bool) -> str:  # noqa: FBT001
-        asked.append((name, pre))
+        requests.append((name, pre))
         return SAID
 
     releases("Outlines_Core", pre=True, listed=listed)
-    assert asked == [("outlines-core", True)]
+    assert requests == [("outlines-core", True)]
 
 
-def test_between_takes_both_ends_along() -> None:
-    """An end that is not listed stays: what was withdrawn may still be installed."""
-    assert between(_known(), "outlines", "1.2.10", "1.3.0") == ("1.2.10", "1.3.0")
-    assert between(_known(), "outlines", "1.2.11", "1.9") == ("1.2.11", "1.3.0", "1.9")
+def test_between_includes_both_ends() -> None:
+    """An end that is not listed is kept: a yanked release may still be installable."""
+    assert between(_listed(), "outlines", "1.2.10", "1.3.0") == ("1.2.10", "1.3.0")
+    assert between(_listed(), "outlines", "1.2.11", "1.9") == ("1.2.11", "1.3.0", "1.9")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"), [("1.3", "1.3", "twice"), ("2", "1", "swap"), ("x", "1", "version")]
 )
 def test_ends_are_checked(old: str, new: str, said: str) -> None:
-    """Two versions, the older first."""
+    """The ends are two versions, the older one first."""
     with pytest.raises(SettingError, match=said):
-        between(_known(), "outlines", old, new)
+        between(_listed(), "outlines", old, new)
 
 
 @pytest.mark.parametrize("name", ["--index-url", "a b", ""])
 def test_names_are_checked(name: str) -> None:
-    """What is no name never reaches pip."""
-    with pytest.raises(SettingError, match="no name"):
+    """An invalid name never reaches pip."""
+    with pytest.raises(SettingError, match="not a library's name"):
         releases(name, listed=lambda name, pre: SAID)
 
 
-def test_an_index_without_releases() -> None:
-    """Is said to be one."""
+def test_index_without_releases() -> None:
+    """The error says that there are none."""
     with pytest.raises(SettingError, match="no releases"):
         releases("outlines", listed=lambda name, pre: "outlines\n")

@@ -1,4 +1,4 @@
-"""Searches over releases and upgrades, against looking at every one of them."""
+"""Searches over releases and upgrades, compared with naive versions."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -8,42 +8,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import SettingError
-from benchmark.upgrades.search import Move, Search, causes
+from benchmark.upgrades.search import Search, Transition, minimal_causes
 
-# None is a release that cannot be measured; the number is what it gives.
+# None is a release that cannot be measured, a number is a measurement.
 MEASUREMENTS = st.lists(st.none() | st.integers(0, 3), min_size=2, max_size=14)
 
 
-def _search(given_: Sequence[int | None]) -> Search[int]:
-    return Search(len(given_), lambda place: given_[place], lambda a, b: a != b)
+def _search(values: Sequence[int | None]) -> Search[int]:
+    return Search(len(values), lambda index: values[index], lambda a, b: a != b)
 
 
-def _known(values: Sequence[int | None]) -> list[tuple[int, int]]:
-    return [(place, value) for place, value in enumerate(values) if value is not None]
+def _measurable(values: Sequence[int | None]) -> list[tuple[int, int]]:
+    return [(index, value) for index, value in enumerate(values) if value is not None]
 
 
-def _scan(values: Sequence[int | None]) -> list[Move]:
-    """All moves between neighbours that can be measured, found by looking at each."""
-    return [Move(a, b) for (a, one), (b, other) in pairwise(_known(values)) if one != other]
+def _scan(values: Sequence[int | None]) -> list[Transition]:
+    """Return all transitions between measurable neighbours, by looking at each."""
+    return [
+        Transition(a, b) for (a, one), (b, other) in pairwise(_measurable(values)) if one != other
+    ]
 
 
 def _has_two(values: Sequence[int | None]) -> bool:
-    return len(_known(values)) > 1
+    return len(_measurable(values)) > 1
 
 
 @given(MEASUREMENTS.filter(_has_two))
-def test_what_is_found_is_a_move_between_neighbours(values: list[int | None]) -> None:
-    """Whatever the releases do, the answer is a place where a move happens for certain."""
+def test_result_is_a_transition_between_neighbours(values: list[int | None]) -> None:
+    """For any measurements the result is an index where the measurement certainly changes."""
     search = _search(values)
     low, high = search.ends()
-    found = search.first(low, high)
-    assert (found is None) == (values[low] == values[high])
-    assert found is None or found in _scan(values)
+    transition = search.first(low, high)
+    assert (transition is None) == (values[low] == values[high])
+    assert transition is None or transition in _scan(values)
 
 
 @given(st.lists(st.none() | st.booleans(), min_size=2, max_size=30).filter(_has_two))
-def test_the_first_move_where_nothing_comes_back(values: list[bool | None]) -> None:
-    """Of releases that move at most once the search finds what a scan finds."""
+def test_first_equals_a_scan_without_reverts(values: list[bool | None]) -> None:
+    """If measurements change at most once, the search finds what a scan finds."""
     measured = sorted(v for v in values if v is not None)
     ordered = [None if v is None else measured.pop(0) for v in values]
     search = _search(ordered)
@@ -51,8 +53,8 @@ def test_the_first_move_where_nothing_comes_back(values: list[bool | None]) -> N
 
 
 @given(st.lists(st.none() | st.integers(0, 9), min_size=2, max_size=30).filter(_has_two))
-def test_every_move_where_nothing_comes_back(values: list[int | None]) -> None:
-    """Of releases that never return to what they gave, all moves are found, in order."""
+def test_every_equals_a_scan_without_reverts(values: list[int | None]) -> None:
+    """If no change is reverted, all transitions are found, in order."""
     measured = sorted(v for v in values if v is not None)
     ordered = [None if v is None else measured.pop(0) for v in values]
     search = _search(ordered)
@@ -60,28 +62,28 @@ def test_every_move_where_nothing_comes_back(values: list[int | None]) -> None:
 
 
 @given(MEASUREMENTS.filter(_has_two))
-def test_each_release_measured_is_a_scan(values: list[int | None]) -> None:
-    """Looking at each sees also what came and went."""
+def test_one_by_one_equals_a_scan(values: list[int | None]) -> None:
+    """Measuring every index also finds changes that were reverted."""
     search = _search(values)
     assert list(search.one_by_one(*search.ends())) == _scan(values)
 
 
-def test_what_came_and_went_is_seen_only_one_by_one() -> None:
-    """Between two like ends a search is silent; measuring each is not."""
+def test_reverted_change_is_found_one_by_one_only() -> None:
+    """A search between two equal ends finds nothing."""
     search = _search([0, 1, 1, 0])
     assert search.first(0, 3) is None
-    assert search.one_by_one(0, 3) == (Move(0, 1), Move(2, 3))
+    assert search.one_by_one(0, 3) == (Transition(0, 1), Transition(2, 3))
 
 
-def test_releases_that_cannot_be_measured_stay_suspects() -> None:
-    """A move beside them names the last good and the first moved release, and those between."""
-    found = _search([0, 0, None, None, 1, 1]).first(0, 5)
-    assert found == Move(1, 4)
-    assert found.between == (2, 3)
+def test_unmeasurable_indexes_are_between() -> None:
+    """A transition names the unmeasurable indexes between its ends."""
+    transition = _search([0, 0, None, None, 1, 1]).first(0, 5)
+    assert transition == Transition(1, 4)
+    assert transition.between == (2, 3)
 
 
-def test_ends_that_cannot_be_measured_give_way() -> None:
-    """The outermost releases that can be measured are the ends."""
+def test_ends_are_measurable() -> None:
+    """The outermost measurable indexes are the ends."""
     assert _search([None, 0, 1, None]).ends() == (1, 2)
     with pytest.raises(SettingError, match="widen the range"):
         _search([None, 0, None]).ends()
@@ -89,18 +91,18 @@ def test_ends_that_cannot_be_measured_give_way() -> None:
         _search([0])
 
 
-def test_a_search_measures_few_and_each_once() -> None:
-    """A thousand releases take no more than the two ends and ten in between."""
-    asked = list[int]()
+def test_number_of_measurements() -> None:
+    """A thousand releases take at most two ends and ten others, each measured once."""
+    measured = list[int]()
 
-    def probe(place: int) -> int:
-        asked.append(place)
-        return int(place >= 617)
+    def measure(index: int) -> int:
+        measured.append(index)
+        return int(index >= 617)
 
-    search = Search(1000, probe, lambda a, b: a != b)
-    assert search.first(*search.ends()) == Move(616, 617)
-    assert len(asked) == len(set(asked)) <= 12
-    assert search.measured == tuple(sorted(asked))
+    search = Search(1000, measure, lambda a, b: a != b)
+    assert search.first(*search.ends()) == Transition(616, 617)
+    assert len(measured) == len(set(measured)) <= 12
+    assert search.measured == tuple(sorted(measured))
 
 
 # Upgrades
@@ -110,36 +112,36 @@ SETS = st.sets(st.frozensets(st.sampled_from(UPGRADES), min_size=1), min_size=1,
 
 
 def _naive(guilty: set[frozenset[str]], changes: str) -> set[frozenset[str]]:
-    """The smallest sets of changes that hold a guilty one, by trying all."""
+    """Return the smallest sets of candidates that contain a guilty one, by trying all."""
     for size in range(1, len(changes) + 1):
-        found = {
+        transition = {
             frozenset(c) for c in combinations(changes, size) if any(g <= set(c) for g in guilty)
         }
-        if found:
-            return found
+        if transition:
+            return transition
     return set()
 
 
 @given(SETS)
-def test_culprits_are_the_smallest_sets_that_move(guilty: set[frozenset[str]]) -> None:
-    """Alone or in pairs all are named; of larger sets one that no part can be left out of."""
-    found = causes(UPGRADES, lambda chosen: any(g <= chosen for g in guilty))
+def test_causes_are_the_smallest_sets(guilty: set[frozenset[str]]) -> None:
+    """All single causes and pairs are named, or one larger set that is minimal."""
+    transition = minimal_causes(UPGRADES, lambda chosen: any(g <= chosen for g in guilty))
     smallest = _naive(guilty, UPGRADES)
     if len(next(iter(smallest))) <= 2:
-        assert set(found) == smallest
+        assert set(transition) == smallest
     else:
-        assert len(found) == 1
-        assert found[0] in guilty
-        assert not any(other < found[0] for other in guilty)
+        assert len(transition) == 1
+        assert transition[0] in guilty
+        assert not any(other < transition[0] for other in guilty)
 
 
-def test_sets_that_cannot_be_tried_are_no_answer() -> None:
-    """Where one upgrade cannot be had without another, the pair is named."""
+def test_untestable_sets_are_not_causes() -> None:
+    """If an upgrade cannot be tried without another, the pair is named."""
     tried = {frozenset("a"): None, frozenset("b"): False}
-    assert causes("ab", lambda chosen: tried.get(chosen, True)) == (frozenset("ab"),)
+    assert minimal_causes("ab", lambda chosen: tried.get(chosen, True)) == (frozenset("ab"),)
 
 
-def test_nothing_moved_has_no_culprit() -> None:
-    """Looking for one is misuse."""
-    with pytest.raises(SettingError, match="move nothing"):
-        causes("ab", lambda chosen: False)
+def test_no_effect_has_no_cause() -> None:
+    """Searching for a cause is then misuse."""
+    with pytest.raises(SettingError, match="change nothing"):
+        minimal_causes("ab", lambda chosen: False)

@@ -1,4 +1,4 @@
-"""How far records of several processes are apart, stage by stage, on records made by hand."""
+"""Distances and p-values of records that the tests make by hand."""
 
 from dataclasses import replace
 from types import ModuleType
@@ -7,84 +7,84 @@ import pytest
 
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
-from benchmark.upgrades.significance import chance, distance
+from benchmark.upgrades.significance import distance, p_values
 
 
 def _constrained(
     record: Fingerprint, *sets: str, sizes: tuple[int, ...] = (7, 7, 7)
 ) -> Fingerprint:
-    """The first state's answer of three tokens, under these sets; the other states as before."""
+    """Return the record with these sets along the first state's answer of three tokens."""
     assert record.allowed is not None
-    made = (AllowedSet(name, size, 7) for name, size in zip(sets, sizes, strict=False))
-    known = (*record.allowed.sets, *made)
-    first = range(len(known) - len(sets), len(known))
+    new_sets = (AllowedSet(name, size, 7) for name, size in zip(sets, sizes, strict=False))
+    all_sets = (*record.allowed.sets, *new_sets)
+    first = range(len(all_sets) - len(sets), len(all_sets))
     forbidden = [-1] * (3 - len(sets))
     along = ((*first, *forbidden), *record.allowed.along[1:])
-    return replace(record, allowed=Allowed(known, along))
+    return replace(record, allowed=Allowed(all_sets, along))
 
 
-def test_nothing_apart(record: Fingerprint) -> None:
-    """A record and itself."""
-    found = compare(record, record)
-    assert {distance(found, stage) for stage in record.stages} == {0.0}
+def test_distance_of_equal_records(record: Fingerprint) -> None:
+    """A record has distance 0 from itself."""
+    comparison = compare(record, record)
+    assert {distance(comparison, stage) for stage in record.stages} == {0.0}
 
 
-def test_states_count(record: Fingerprint, hand: ModuleType) -> None:
-    """Two of three states with other tokens; the weights, one for all, are other ones or not."""
+def test_distance_is_the_share_of_states(record: Fingerprint, hand: ModuleType) -> None:
+    """Two of three states have different token ids; the weights count as a whole."""
     new = hand.restaged(hand.restaged(record, "prompt_ids", (0, 2)), "weights", (0,))
-    found = compare(record, new)
-    assert distance(found, "prompt_ids") == pytest.approx(2 / 3)
-    assert distance(found, "weights") == 1.0
-    assert distance(found, "prompt") == 0.0
+    comparison = compare(record, new)
+    assert distance(comparison, "prompt_ids") == pytest.approx(2 / 3)
+    assert distance(comparison, "weights") == 1.0
+    assert distance(comparison, "prompt") == 0.0
 
 
 @pytest.mark.parametrize(
-    ("sets", "sizes", "apart"),
+    ("sets", "sizes", "summed"),
     [
         (("p", "q", "r"), (7, 7, 7), 0.0),
-        (("x", "q", "r"), (7, 7, 7), 0.5),  # as many, but others
+        (("x", "q", "r"), (7, 7, 7), 0.5),  # equal sizes, different tokens
         (("p", "x", "r"), (7, 8, 7), 1.0),
         (("x", "x", "r"), (7, 8, 7), 1.5),
         (("p", "q"), (7, 7), 1.0),  # the third token is not allowed
         ((), (), 3.0),
     ],
 )
-def test_constraints_are_held_against_each_other_token_by_token(
-    sets: tuple[str, ...], sizes: tuple[int, ...], apart: float, record: Fingerprint
+def test_distance_of_constraints(
+    sets: tuple[str, ...], sizes: tuple[int, ...], summed: float, record: Fingerprint
 ) -> None:
-    """One state of three, of three tokens."""
+    """The sets of one state of three, with three tokens, are compared token by token."""
     base, other = _constrained(record, "p", "q", "r"), _constrained(record, *sets, sizes=sizes)
-    assert distance(compare(base, other), "constraint") == pytest.approx(apart / 9)
+    assert distance(compare(base, other), "constraint") == pytest.approx(summed / 9)
 
 
-def test_after_answers_part_nothing_is_held_against_each_other(record: Fingerprint) -> None:
-    """Sets that follow another token say nothing; the one that the other token is from does."""
+def test_diverging_answers_end_the_comparison(record: Fingerprint) -> None:
+    """Sets after different tokens are not compared, the last set before them is."""
     base = _constrained(record, "p", "q", "r")
     other = replace(_constrained(record, "x", "q", "s"), path=((5, 9, 1), *record.path[1:]))
     assert distance(compare(base, other), "constraint") == pytest.approx(0.5 / 2 / 3)
 
 
-def test_both_forbid_the_rest(record: Fingerprint) -> None:
-    """What neither comes to does not count."""
+def test_forbidden_rest_does_not_count(record: Fingerprint) -> None:
+    """Positions that neither path reaches do not count."""
     base, other = _constrained(record, "p"), _constrained(record, "x")
     assert distance(compare(base, other), "constraint") == pytest.approx(0.5 / 3)
 
 
-def test_what_parts_always_at_the_first_token_is_no_chance(record: Fingerprint) -> None:
-    """Each process has another constraint later; releases part at the first token, all of them."""
+def test_consistent_difference_is_significant(record: Fingerprint) -> None:
+    """All processes differ later in the answer; only the releases differ at the first token."""
     old, new = (
         [_constrained(record, f"a{s}{n}", f"b{s}{n}", "r", sizes=(s, 7, 7)) for n in range(6)]
         for s in (5, 7)
     )
-    assert chance(old, new, ["constraint", "prompt_ids"]) == {
+    assert p_values(old, new, ["constraint", "prompt_ids"]) == {
         "constraint": pytest.approx(2 / 924),
         "prompt_ids": 1.0,
     }
-    assert chance(old[:3], old[3:], ["constraint"]) == {"constraint": 1.0}
+    assert p_values(old[:3], old[3:], ["constraint"]) == {"constraint": 1.0}
 
 
-def test_a_stage_that_fails_is_as_far_as_can_be(record: Fingerprint, hand: ModuleType) -> None:
-    """Whatever the states; one that failed in the same words in both is not apart."""
+def test_distance_of_a_failed_stage(record: Fingerprint, hand: ModuleType) -> None:
+    """A stage that fails in one record has distance 1, one that fails in both has distance 0."""
     broken = replace(
         record,
         stages={**record.stages, "constraint": replace(record.stages["constraint"], failed="no")},

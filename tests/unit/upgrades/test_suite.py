@@ -1,4 +1,4 @@
-"""The suite in another environment: which tests failed, by name, in what the canary tells."""
+"""The test suite in another environment, and its part of the canary's report."""
 
 import json
 import sys
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmark.upgrades import suite as room
+from benchmark.upgrades import suite
 from benchmark.upgrades.canary import canary
 from benchmark.upgrades.canary_text import canary_lines, canary_markdown
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.suite import run_suite
-from benchmark.upgrades.venv_overlays import Installed, NotInstallableError
+from benchmark.upgrades.venv_overlays import NotInstallableError, PythonEnvironment
 
 TESTS = """
 import pytest
@@ -22,10 +22,10 @@ import pytest
 def test_right(): pass
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_wrong(n): assert n == 1, "moved by one"
+def test_wrong(n): assert n == 1, "off by one"
 
 @pytest.mark.skip(reason="not here")
-def test_left_out(): pass
+def test_skipped(): pass
 
 @pytest.mark.gpu
 def test_on_a_gpu(): raise AssertionError
@@ -40,72 +40,76 @@ class This:
 
     name: str = "this"
     python: Path = Path(sys.executable)
+    unmet: tuple[str, ...] = ()
 
 
-class Maker:
-    """Gives this environment, except for what cannot be had."""
+class FakeBuilder:
+    """Returns this environment, except for one requirement."""
 
-    def make(self, requirements: Sequence[str]) -> Installed:
-        """This environment."""
+    def build(self, requirements: Sequence[str]) -> PythonEnvironment:
+        """Return this environment."""
         if "none==1" in requirements:
             raise NotInstallableError("no none==1")
-        return This()
+        return This(
+            unmet=("x 1 requires y<2, but 2 is installed",) if "y==2" in requirements else ()
+        )
 
 
 @pytest.fixture
 def tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small suite in a project of its own, which does not load ours."""
+    """A small suite in a project of its own, which does not load our plugin."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs one\n")
     (tmp_path / "test_small.py").write_text(TESTS)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr(room, "python_path", lambda root: {})
+    monkeypatch.setattr(suite, "python_path", lambda root: {})
     return tmp_path / "test_small.py"
 
 
 def test_failed_tests_are_named(tests: Path) -> None:
-    """With the first line of each failure; what was skipped or deselected did not pass."""
-    found = run_suite(Maker(), (), [tests])
-    assert found.passed == 2
-    names = [name.partition("::")[2] for name, _ in found.failed]
+    """Each failure has its first line; skipped and deselected tests did not pass."""
+    result = run_suite(FakeBuilder(), (), [tests])
+    assert result.passed == 2
+    names = [name.partition("::")[2] for name, _ in result.failed]
     assert names == ["test_wrong[2]", "test_broken"]
-    assert "moved by one" in found.failed[0][1]
-    assert (found.ended, found.exit_status) == (None, 1)
+    assert "off by one" in result.failed[0][1]
+    assert (result.ended, result.exit_status) == (None, 1)
 
 
-def test_suites_that_do_not_run(tests: Path) -> None:
-    """No such file, no such environment: said, and never taken for success."""
-    found = run_suite(Maker(), (), [tests.with_name("gone.py")])
-    assert found.ended is not None
-    assert found.ended.startswith("exit status 4")
-    assert (found.passed, found.failed, found.exit_status) == (0, (), 1)
-    assert run_suite(Maker(), ("none==1",), [tests]) == SuiteResult(
+def test_suite_that_does_not_run(tests: Path) -> None:
+    """A missing file and a missing environment are reported, never taken for success."""
+    result = run_suite(FakeBuilder(), (), [tests.with_name("gone.py")])
+    assert result.ended is not None
+    assert result.ended.startswith("exit status 4")
+    assert (result.passed, result.failed, result.exit_status) == (0, (), 1)
+    assert run_suite(FakeBuilder(), ("none==1",), [tests]) == SuiteResult(
         ended="cannot be installed: no none==1"
+    )
+    assert run_suite(FakeBuilder(), ("y==2",), [tests]) == SuiteResult(
+        ended="cannot run: x 1 requires y<2, but 2 is installed"
     )
 
 
-def test_the_report_has_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
-    """Terminal, issue and JSON name what failed; alone it ends in exit status 1."""
+def test_report_includes_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
+    """Terminal, issue and JSON name the failed test; a failed suite alone is exit status 1."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": "t"})
-    quiet = canary(("a==2",), [bench], said.append)
-    assert (quiet.exit_status, quiet.as_json()["suite"]) == (0, None)
-    found = replace(quiet, suite=SuiteResult(3, (("tests.test_a::test_b", "it moved"),)))
-    assert list(canary_lines(found))[-2:] == [
+    unchanged = canary(("a==2",), [bench], said.append)
+    assert (unchanged.exit_status, unchanged.as_json()["suite"]) == (0, None)
+    result = replace(unchanged, suite=SuiteResult(3, (("tests.test_a::test_b", "1 != 2"),)))
+    assert list(canary_lines(result))[-2:] == [
         "suite: 3 passed, 1 failed",
-        "  failed: tests.test_a::test_b: it moved",
+        "  failed: tests.test_a::test_b: 1 != 2",
     ]
-    assert "failed: tests.test_a::test_b: it moved" in canary_markdown(found)
-    document = json.loads(json.dumps(found.as_json()))
-    assert document["suite"]["failed"] == {"tests.test_a::test_b": "it moved"}
-    assert found.exit_status == document["exit_status"] == 1
-    ended = replace(quiet, suite=SuiteResult(3, ended="exit status 1, though no test failed"))
+    assert "failed: tests.test_a::test_b: 1 != 2" in canary_markdown(result)
+    document = json.loads(json.dumps(result.as_json()))
+    assert document["suite"]["failed"] == {"tests.test_a::test_b": "1 != 2"}
+    assert result.exit_status == document["exit_status"] == 1
+    ended = replace(unchanged, suite=SuiteResult(3, ended="exit status 1, though no test failed"))
     assert "  exit status 1, though no test failed" in list(canary_lines(ended))
     assert ended.exit_status == 1
 
 
-def test_a_shift_is_worse_than_a_failed_test(
-    tmp_path: Path, fake_bench: Callable[..., Any]
-) -> None:
-    """Where a probe moved, its exit status stands."""
+def test_changed_probe_outranks_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
+    """If a probe changed, the exit status is the probe's."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": str("a" in libraries)})
-    found = replace(canary(("a==2",), [bench], said.append), suite=SuiteResult(ended="crashed"))
-    assert found.exit_status == 3
+    result = replace(canary(("a==2",), [bench], said.append), suite=SuiteResult(ended="crashed"))
+    assert result.exit_status == 3

@@ -1,4 +1,4 @@
-"""When a result counts as the recorded one."""
+"""When a result counts as equal to its snapshot."""
 
 import copy
 import json
@@ -28,30 +28,30 @@ BOTH = {**RECORDED, "exact": EXACT}
 
 @pytest.fixture
 def measured() -> dict[str, Any]:
-    """A result equal to the recorded one, free to change."""
+    """A result equal to the recorded one, which a test may change."""
     return copy.deepcopy(RECORDED)
 
 
-def test_the_same_result_matches(measured: dict[str, Any]) -> None:
-    """Nothing changed, nothing said."""
+def test_equal_result_matches(measured: dict[str, Any]) -> None:
+    """An equal result passes."""
     assert _matches(measured, RECORDED)
 
 
 def test_versions_may_differ(measured: dict[str, Any]) -> None:
-    """An upgrade that changes no result is no alarm."""
+    """An upgrade that changes no result passes."""
     measured["environment"]["versions"]["torch"] = "2"
     assert _matches(measured, RECORDED)
 
 
-def test_one_outcome_is_an_alarm_on_the_same_hardware(measured: dict[str, Any]) -> None:
-    """On the same hardware one query that falls the other way does not match."""
+def test_one_outcome_fails_on_the_same_hardware(measured: dict[str, Any]) -> None:
+    """On the same hardware a single different outcome fails."""
     measured["environment"]["versions"]["torch"] = "2"
     measured["outcomes"][3] = "1010101"
     assert not _matches(measured, RECORDED)
 
 
 def test_a_few_outcomes_may_differ_on_other_hardware(measured: dict[str, Any]) -> None:
-    """On other hardware 2 % of the outcomes, and what is counted from them, may differ."""
+    """On other hardware 2 % of the outcomes, and their counts, may differ."""
     measured["environment"]["hardware"]["threads"] = 8
     measured["overall"]["correct"] = 47
     measured["outcomes"][3:5] = ["1010101", "1010101"]
@@ -62,18 +62,16 @@ def test_a_few_outcomes_may_differ_on_other_hardware(measured: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("name", ["correct", "total"])
-def test_counts_must_be_those_of_the_outcomes_on_other_hardware(
-    measured: dict[str, Any], name: str
-) -> None:
-    """On any hardware there are as many queries, and as many correct as the outcomes say."""
+def test_counts_match_the_outcomes_on_other_hardware(measured: dict[str, Any], name: str) -> None:
+    """The number of queries is fixed, and the correct ones are counted from the outcomes."""
     measured["environment"]["hardware"]["threads"] = 8
     assert _matches(measured, RECORDED)
     measured["overall"][name] += 1
     assert not _matches(measured, RECORDED)
 
 
-def test_an_outcome_by_exact_alone_is_an_alarm() -> None:
-    """On the same hardware none may change; on other hardware 2 % of them by each score."""
+def test_one_outcome_by_exact_fails() -> None:
+    """On the same hardware none may change, on other hardware 2 % by each score."""
     measured = copy.deepcopy(BOTH)
     assert _matches(measured, BOTH)
     measured["exact"]["outcomes"][0] = "1000000"
@@ -88,8 +86,8 @@ def test_an_outcome_by_exact_alone_is_an_alarm() -> None:
     assert not _matches(measured, BOTH)
 
 
-def test_a_snapshot_without_exact_is_read() -> None:
-    """It says nothing of that score, on any hardware; one that has it is not passed by less."""
+def test_snapshot_without_exact() -> None:
+    """It does not restrict that score; a snapshot with it needs a result with it."""
     measured = copy.deepcopy(BOTH)
     assert _matches(measured, RECORDED)
     assert not _matches(RECORDED, BOTH)
@@ -98,28 +96,28 @@ def test_a_snapshot_without_exact_is_read() -> None:
 
 
 def test_other_data_never_match(measured: dict[str, Any]) -> None:
-    """What is not counted from outcomes must be the same on any hardware."""
+    """Entries that are not outcomes or counts are equal on any hardware."""
     measured["environment"]["hardware"]["threads"] = 8
     measured["data"]["sha256"] = "b"
     assert not _matches(measured, RECORDED)
 
 
 def test_fewer_states_never_match(measured: dict[str, Any]) -> None:
-    """Outcomes of other states are not compared."""
+    """Outcomes of different numbers of states are not compared."""
     measured["environment"]["hardware"]["threads"] = 8
     measured["outcomes"].pop()
     assert not _matches(measured, RECORDED)
 
 
-def test_no_snapshot_matches_nothing(measured: dict[str, Any]) -> None:
-    """Where nothing is recorded, nothing matches."""
+def test_missing_snapshot_does_not_match(measured: dict[str, Any]) -> None:
+    """Without a snapshot nothing passes."""
     assert not MeasurementExtension().matches(
         serialized_data=json.dumps(measured), snapshot_data=None
     )
 
 
-def test_whatever_multiplied_matches(measured: dict[str, Any]) -> None:
-    """Products are chosen by processor and library; the rest of a composition must be the same."""
+def test_matmul_backends_may_differ(measured: dict[str, Any]) -> None:
+    """They depend on processor and library; the rest of a composition is compared."""
     recorded = {**RECORDED, "compositions": [{"order": "sorted", "products": "MKL"}]}
     measured["compositions"] = [{"order": "sorted", "products": "oneDNN"}]
     assert _matches(measured, recorded)

@@ -31,8 +31,10 @@ FIRST = Blessing("first", updating=True)
 
 
 @pytest.fixture
-def place(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's snapshots are, by kind; a project of its own."""
+def snapshots(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The folder of this test's snapshots by kind, in a project of its own."""
     folder = tmp_path / "snapshots" / "test_it"
     monkeypatch.setattr(FingerprintExtension, "dirname", lambda test_location: str(folder))
     fingerprint_extension.cache_clear()
@@ -40,8 +42,8 @@ def place(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def location(place: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """``location(kind)``: the file of this test's snapshot."""
+def location(snapshots: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """``location(kind)``: the path of this test's snapshot."""
     test = PyTestLocation(request.node)
 
     def of(kind: str) -> Path:
@@ -68,7 +70,7 @@ def _read(path: Path, blessing: Blessing) -> str | None:
 def _reported(
     request: pytest.FixtureRequest, record: Fingerprint, blessing: Blessing
 ) -> dict[str, object]:
-    """The properties that a comparison adds to this test, taken off again."""
+    """Return the properties that a comparison adds to this test, and remove them."""
     properties = request.node.user_properties
     before = len(properties)
     assert_matches(request.node, record, blessing)
@@ -82,29 +84,30 @@ def _elsewhere(record: Fingerprint) -> Fingerprint:
     return replace(record, environment=replace(record.environment, hardware=hardware))
 
 
-def test_a_record_has_the_kind_of_its_run(hand: ModuleType) -> None:
+def test_kind_of_a_record(hand: ModuleType) -> None:
     """Hardware class and protocol name the folder."""
     assert kind_of_record(hand.fake_record()) == HERE
     assert kind_of_record(_elsewhere(hand.fake_record())) == THERE
 
 
-def test_another_kind_stands_in_visibly(
+def test_other_hardware_is_used_visibly(
     hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
-    """Where a kind has none the other's is read, and a property of the test says so."""
+    """A property of the test says which snapshot was used instead."""
     _write(location(HERE), hand.fake_record(), FIRST)
     assert stored(location(THERE)) == location(HERE)
     assert _read(location(THERE), Blessing(None)) == fingerprint_text(hand.fake_record())
-    found = _reported(request, _elsewhere(hand.fake_record()), Blessing(None))
-    assert str(found[FALLBACK]).endswith(f"{THERE} has none, so {HERE} stands in")
-    assert found["shift.severity"] == "same"
+    properties = _reported(request, _elsewhere(hand.fake_record()), Blessing(None))
+    line = f"no snapshot for {THERE}, compared with {HERE} instead"
+    assert str(properties[FALLBACK]).endswith(line)
+    assert properties["shift.severity"] == "same"
     assert FALLBACK not in _reported(request, hand.fake_record(), Blessing(None))
 
 
-def test_nothing_stands_in_where_snapshots_are_written(
+def test_update_ignores_other_hardware(
     hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
-    """An update finds none for a new kind, so syrupy writes its own; the other's stays."""
+    """An update writes the kind's own snapshot and keeps the other one."""
     _write(location(HERE), hand.fake_record(), FIRST)
     before = location(HERE).read_bytes()
     assert _read(location(THERE), FIRST) is None
@@ -116,15 +119,15 @@ def test_nothing_stands_in_where_snapshots_are_written(
     assert read_fingerprint(location(THERE)).environment.hardware["hardware_class"] == "arm64 NEON"
 
 
-def test_no_kind_has_one(place: Path, location: Callable[[str], Path]) -> None:
-    """Then there is nothing to hold a record against."""
+def test_no_snapshot_at_all(snapshots: Path, location: Callable[[str], Path]) -> None:
+    """Then there is nothing to compare with."""
     assert stored(location(HERE)) is None
     assert _read(location(HERE), Blessing(None)) is None
 
 
 @pytest.mark.parametrize("name", ["test_it[a-b].json", "test_it[[x]].json", "test_it[a?].json"])
-def test_names_of_parametrized_tests_are_found(name: str, tmp_path: Path) -> None:
-    """Brackets and other signs of patterns stand for themselves."""
+def test_names_with_brackets_are_found(name: str, tmp_path: Path) -> None:
+    """Special characters of patterns are taken literally."""
     other = tmp_path / "a-default" / "test_file" / name
     other.parent.mkdir(parents=True)
     other.touch()
@@ -133,8 +136,8 @@ def test_names_of_parametrized_tests_are_found(name: str, tmp_path: Path) -> Non
     assert stored(tmp_path / "b-paper" / "test_file" / name) is None
 
 
-def test_every_update_adds_its_reason(hand: ModuleType, location: Callable[[str], Path]) -> None:
-    """What was blessed is kept with why, after what was blessed before."""
+def test_update_appends_its_reason(hand: ModuleType, location: Callable[[str], Path]) -> None:
+    """Each blessing is kept with its reason, after the earlier ones."""
     _write(location(HERE), hand.fake_record(), FIRST)
     moved = hand.restaged(hand.fake_record(), "answer", (1,))
     _write(location(HERE), moved, Blessing("  the scorer was wrong ", updating=True))
@@ -142,7 +145,7 @@ def test_every_update_adds_its_reason(hand: ModuleType, location: Callable[[str]
         {"reason": "first", "change": "first record"},
         {
             "reason": "the scorer was wrong",
-            "change": "drift: it began at answer, which moved in 1 of 3 states",
+            "change": "drift: first changed stage: answer (1 of 3 states)",
         },
     ]
 
@@ -158,7 +161,7 @@ def test_every_update_adds_its_reason(hand: ModuleType, location: Callable[[str]
 def test_refused_updates_write_nothing(
     blessing: Blessing, line: str, hand: ModuleType, location: Callable[[str], Path]
 ) -> None:
-    """Without a reason, or from one of several workers, the file stays as it was."""
+    """Without a reason, or with several workers, the file is not changed."""
     _write(location(HERE), hand.fake_record(), FIRST)
     before = location(HERE).read_bytes()
     with pytest.raises(SettingError, match=line):
@@ -166,26 +169,28 @@ def test_refused_updates_write_nothing(
     assert location(HERE).read_bytes() == before
 
 
-def test_a_damaged_snapshot_is_written_anew(
+def test_damaged_snapshot_is_replaced(
     hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
-    """Blessing takes its place, and says so; without blessing it is an error that names it."""
-    place = location(HERE)
-    _write(place, hand.fake_record(), FIRST)
-    columns_path(place).write_bytes(b"cut")
-    with pytest.raises(DataError, match="of another record"):
-        _read(place, Blessing(None))
+    """A blessing replaces it and says so; without one it is an error."""
+    path = location(HERE)
+    _write(path, hand.fake_record(), FIRST)
+    columns_path(path).write_bytes(b"cut")
+    with pytest.raises(DataError, match="belongs to a different record"):
+        _read(path, Blessing(None))
     again = Blessing("a merge went wrong", updating=True)
-    assert _read(place, again) is None
+    assert _read(path, again) is None
     assert _reported(request, hand.fake_record(), again) == {}
-    _write(place, hand.fake_record(), again)
-    assert _read(place, Blessing(None)) == fingerprint_text(hand.fake_record())
-    last = json.loads(place.read_text())["blessings"][-1]
-    assert last["change"].startswith("in place of a record that could not be read: ")
+    _write(path, hand.fake_record(), again)
+    assert _read(path, Blessing(None)) == fingerprint_text(hand.fake_record())
+    last = json.loads(path.read_text())["blessings"][-1]
+    assert last["change"].startswith("replaces a record that could not be read: ")
 
 
-def test_removed_with_its_columns(hand: ModuleType, location: Callable[[str], Path]) -> None:
-    """An unused snapshot leaves nothing behind."""
+def test_snapshot_is_removed_with_its_columns(
+    hand: ModuleType, location: Callable[[str], Path]
+) -> None:
+    """An unused snapshot leaves no file."""
     path = location(HERE)
     _write(path, hand.fake_record(), FIRST)
     extension = fingerprint_extension(HERE, FIRST)()
@@ -193,10 +198,10 @@ def test_removed_with_its_columns(hand: ModuleType, location: Callable[[str], Pa
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_other_hardware_may_differ_in(hand: ModuleType) -> None:
-    """Log-probabilities and few outcomes on other hardware; no token anywhere."""
+def test_tolerance_of_other_hardware(hand: ModuleType) -> None:
+    """Log-probabilities and few outcomes may differ on other hardware, token ids may not."""
     old = hand.fake_record()
-    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(shift=0.2))
+    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(change=0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
     assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
@@ -207,7 +212,7 @@ def test_what_other_hardware_may_differ_in(hand: ModuleType) -> None:
     assert not acceptable(compare(old, _elsewhere(flipped)))  # one of six, and 2 % are allowed
 
 
-def test_only_records_are_fingerprints() -> None:
-    """Anything else is a mistake of the test."""
-    with pytest.raises(TypeError, match="a fingerprint is wanted, not dict"):
+def test_other_types_are_refused() -> None:
+    """Comparing anything else is an error of the test."""
+    with pytest.raises(TypeError, match="expected a Fingerprint, got dict"):
         FingerprintExtension().serialize({})

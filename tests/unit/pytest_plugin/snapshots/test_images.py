@@ -1,4 +1,4 @@
-"""When two pictures are the same."""
+"""When two figures count as equal."""
 
 import io
 
@@ -25,22 +25,22 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return ImageExtension().matches(serialized_data=_png(one), snapshot_data=_png(other))
 
 
-def test_smoothing_is_not_noticed(picture: np.ndarray) -> None:
-    """Small differences everywhere, or large ones in a few pixels, are the same picture."""
+def test_smoothing_is_ignored(picture: np.ndarray) -> None:
+    """Small differences everywhere, or large ones in few pixels, are equal figures."""
     assert _same(picture, picture + 40)
     other = picture.copy()
     other[0, :10] = 0
     assert _same(picture, other)
 
 
-def test_a_line_is_noticed(picture: np.ndarray) -> None:
-    """A thin line across the picture is not."""
+def test_line_is_found(picture: np.ndarray) -> None:
+    """A thin line across the picture is a difference."""
     other = picture.copy()
     other[50] = 0
     assert not _same(picture, other)
 
 
-def test_another_size_or_none(picture: np.ndarray) -> None:
-    """A picture of another size is another picture; so is none."""
+def test_different_size_or_no_snapshot(picture: np.ndarray) -> None:
+    """Neither is an equal figure."""
     assert not _same(picture, picture[:50])
     assert not ImageExtension().matches(serialized_data=_png(picture), snapshot_data=None)

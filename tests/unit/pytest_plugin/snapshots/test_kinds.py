@@ -1,4 +1,4 @@
-"""Kinds of runs, and where their snapshots are."""
+"""Kinds of runs, and the folders of their snapshots."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import pair_extension
 
 
-def test_hardware_and_protocol_as_a_name() -> None:
-    """Each hardware class and protocol has a name of its own, fit for a folder."""
+def test_name_of_a_kind() -> None:
+    """Each hardware class and protocol has a name that is valid for a folder."""
     hardware = {"hardware_class": "NVIDIA H100 80GB HBM3"}
     identity = {"environment": {"hardware": hardware}, "protocol": {"name": "paper"}}
     assert kind_of_run(identity) == "nvidia-h100-80gb-hbm3-paper"
@@ -28,14 +28,14 @@ def test_hardware_and_protocol_as_a_name() -> None:
         ("pairs", pair_extension("gpu-default")),
     ],
 )
-def test_a_kind_s_snapshot_is_related_to_its_test(
+def test_snapshot_of_a_kind_belongs_to_its_test(
     what: str, extension: type[MeasurementExtension], request: pytest.FixtureRequest
 ) -> None:
-    """By its folder, or syrupy would warn on writing it: "can not relate snapshot location"."""
+    """Otherwise syrupy warns: "can not relate snapshot location"."""
     test = PyTestLocation(request.node)
     location = extension.get_location(test_location=test, index=0)
     assert Path(location).parts[-5:-1] == ("snapshots", what, "gpu-default", "test_kinds")
     assert extension.matches_test_location(test_location=test, snapshot_location=location)
-    # The other way round it cannot: so pairs were kept once.
-    turned = Path(location).parents[1].parent / "test_kinds" / "gpu-default" / Path(location).name
-    assert not extension.matches_test_location(test_location=test, snapshot_location=str(turned))
+    # With the folders swapped it does not.
+    swapped = Path(location).parents[1].parent / "test_kinds" / "gpu-default" / Path(location).name
+    assert not extension.matches_test_location(test_location=test, snapshot_location=str(swapped))

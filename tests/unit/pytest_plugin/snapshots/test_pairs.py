@@ -1,4 +1,4 @@
-"""When a pair counts as the recorded one: within clustered error, paired where it can be."""
+"""When a pair counts as equal to its snapshot: within clustered error, paired if possible."""
 
 import json
 
@@ -11,7 +11,7 @@ from benchmark.scoring.outcomes import outcomes_as_json
 
 
 def _document(accuracy: float, seed: int, data: str = "a", flips: int = 0) -> dict[str, object]:
-    """500 states of 250 sequences with this accuracy, and then so many whole states flipped."""
+    """Return 500 states of 250 sequences with this accuracy, then flip that many whole states."""
     rng = np.random.default_rng(seed)
     right = rng.random((500, 7)) < accuracy
     right[:flips] = ~right[:flips]
@@ -29,13 +29,13 @@ def _matches(measured: dict[str, object], recorded: dict[str, object]) -> bool:
     )
 
 
-def test_the_same_matches() -> None:
-    """Nothing changed, nothing said."""
+def test_equal_pair_matches() -> None:
+    """An equal pair passes."""
     assert _matches(_document(0.4, 1), _document(0.4, 1))
 
 
-def test_flips_both_ways_match_and_flips_one_way_do_not() -> None:
-    """On the same data it is the balance of the flips that counts, a sequence as one."""
+def test_one_sided_flips_do_not_match() -> None:
+    """On the same data the balance of flips decides, clustered by sequence."""
     recorded = _document(0.5, 1)
     assert _matches(_document(0.5, 1, flips=40), recorded)
     low = _document(0.1, 1)
@@ -48,8 +48,8 @@ def test_other_data_are_compared_by_counts(accuracy: float, same: bool) -> None:
     assert _matches(_document(accuracy, 2, data="b"), _document(0.4, 1)) is same
 
 
-def test_a_change_by_exact_alone_is_noticed() -> None:
-    """The other score is compared too, where the record has it."""
+def test_change_by_exact_only_is_found() -> None:
+    """The other score is compared too, if the record has it."""
     base, recorded, low = (_document(accuracy, 1) for accuracy in (0.5, 0.4, 0.2))
     before = {**base, "exact": {"outcomes": recorded["outcomes"]}}
     after = {**base, "exact": {"outcomes": low["outcomes"]}}
@@ -58,8 +58,8 @@ def test_a_change_by_exact_alone_is_noticed() -> None:
     assert _matches(after, base)  # a record of when there was one score
 
 
-def test_another_pair_does_not_match() -> None:
-    """A record of another form is no record of this."""
+def test_other_forms_do_not_match() -> None:
+    """A record of another form does not pass."""
     text = json.dumps({"base": _document(0.4, 1)})
     assert not PairExtension().matches(serialized_data=text, snapshot_data="{}")
     assert not PairExtension().matches(serialized_data=text, snapshot_data=None)
