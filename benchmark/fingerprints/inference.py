@@ -54,6 +54,7 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
         ValueError: when there is no path at all.
         TypeError: for an engine that loads no weights.
     """
+    from benchmark.decoding.finite_logits import naming_states
     from benchmark.decoding.teacher_forcing import (
         ForcedSequence,
         TokenLogProbs,
@@ -70,11 +71,12 @@ def log_probabilities(loaded: Loaded, path: Sequence[TokenIds], progress: Progre
     size = decoder.settings.limits.batch_size
     found, total = list[TokenLogProbs](), len(rows)
     pad_id = decoder.tokenizer.eos_id
-    for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
-        before = 10 * len(found) // total
-        found += batch
-        if 10 * len(found) // total > before and len(found) < total:
-            progress.say(f"log-probabilities of {len(found)} of {total} states")
+    with naming_states(followed, decoder.tokenizer.name, decoder.model):
+        for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
+            before = 10 * len(found) // total
+            found += batch
+            if 10 * len(found) // total > before and len(found) < total:
+                progress.say(f"log-probabilities of {len(found)} of {total} states")
     by_state = [each for _, each in sorted(zip(followed, found, strict=True), key=lambda p: p[0])]
     logits = joined([each.ids for each in by_state], [each.values for each in by_state])
     return replace(logits, lengths=tuple(map(len, path)))
