@@ -42,6 +42,15 @@ class CountsPasses(Protocol):
     statistics: Passes
 
 
+@runtime_checkable
+class ChoosesBatchSize(Protocol):
+    """An engine that may decode in smaller batches than its limits say."""
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size that it uses."""
+
+
 class Engine(Protocol):
     """Decodes prompts greedily: each token is the likeliest of the allowed ones."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from benchmark.decoding.engine import DecodingLimits, Engine
+from benchmark.decoding.engine import ChoosesBatchSize, DecodingLimits, Engine
 from benchmark.errors import DoesNotFitError
 from benchmark.models.hardware import release
 from benchmark.models.memory_errors import is_out_of_memory
@@ -40,6 +40,9 @@ class OomRetry:
             self.batch_sizes.append(limits.batch_size)
             try:
                 engine = self.create(limits)
+                if isinstance(engine, ChoosesBatchSize):
+                    limits = replace(limits, batch_size=engine.batch_size)
+                    self.batch_sizes[-1] = engine.batch_size
                 self.composition = engine.composition
                 for batch in engine.generate(prompts, finished):
                     finished.update(index for index, _ in batch)

@@ -7,6 +7,7 @@ template and tokenize the result again), and the generation config.
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,8 @@ from transformers import GenerationConfig
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import EngineInputs
+from benchmark.decoding.finite_logits import FiniteLogitsCheck
+from benchmark.decoding.padding import unpadded_reason
 from benchmark.decoding.stops import stop_ids
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
@@ -28,10 +31,16 @@ if TYPE_CHECKING:
 
 
 def create(inputs: EngineInputs, fallback_reason: str | None = None) -> "OutlinesEngine":
-    """Return the engine, constrained or not."""
-    return OutlinesEngine(
-        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, fallback_reason
-    )
+    """Return the engine, constrained or not; with batch size 1 if the model takes no padding."""
+    limits, notes = inputs.limits, dict[str, object]()
+    if fallback_reason:
+        notes |= {"engine": "outlines", "because": fallback_reason}
+    if reason := unpadded_reason(inputs.model, inputs.tokenizer.eos_id, limits.batch_size):
+        notes |= {"unpadded": reason}
+        if limits.batch_size > 1:
+            inputs.say(f"prompts are decoded one at a time with this model: {reason}")
+            limits = replace(limits, batch_size=1)
+    return OutlinesEngine(inputs.model, inputs.tokenizer, limits, inputs.constraint, notes)
 
 
 class OutlinesEngine:
@@ -43,13 +52,13 @@ class OutlinesEngine:
         tokenizer: TransformersTokenizer,
         limits: DecodingLimits,
         constraint: Constraint | None,
-        fallback_reason: str | None = None,
+        composition: dict[str, object] | None = None,
     ) -> None:
         """Replace the model's generation config.
 
-        ``fallback_reason`` is why this engine is used instead of the one that was requested.
+        ``composition`` is what a result should say of the batches.
         """
-        self._fallback_reason = fallback_reason
+        self._composition = composition or {}
         self._limits = limits
         self._token_bytes = tokenizer.token_bytes
         self._stops = stop_ids(model, tokenizer.eos_id)
@@ -61,6 +70,7 @@ class OutlinesEngine:
             pad_token_id=tokenizer.eos_id,
             bos_token_id=tokenizer.bos_id,
         )
+        self._check = FiniteLogitsCheck(model, self._stops | {tokenizer.eos_id})
         wrapped = outlines.from_transformers(model, tokenizer.raw)
         wrapped.type_adapter.has_chat_template = False
         wrapped.tokenizer = _IdTokenizer(tokenizer)
@@ -69,9 +79,16 @@ class OutlinesEngine:
 
     @property
     def composition(self) -> dict[str, object]:
-        """Empty, as batches are the prompts in order; or why this engine is used as a fallback."""
-        reason = self._fallback_reason
-        return {"engine": "outlines", "because": reason} if reason else {}
+        """Why this engine is a fallback or pads nothing; otherwise empty.
+
+        Batches are the prompts in order, so the batch size says the rest.
+        """
+        return self._composition
+
+    @property
+    def batch_size(self) -> int:
+        """How many prompts are decoded together."""
+        return self._limits.batch_size
 
     def generate(
         self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
@@ -80,17 +97,21 @@ class OutlinesEngine:
 
         A batch is decoded in full unless all of it is done, because which prompts are padded
         together is part of a result's identity.
+
+        Raises:
+            NonFiniteLogitsError: if the model returns logits that are not finite.
         """
         size = self._limits.batch_size
         for start in range(0, len(prompts), size):
             pending = [i for i in range(start, min(start + size, len(prompts))) if i not in done]
             if pending:
-                completions = self._batch(prompts[start : start + size])
+                completions = self._batch(prompts[start : start + size], start)
                 yield [(i, completions[i - start]) for i in pending]
 
-    def _batch(self, prompts: Sequence[TokenIds]) -> list[Completion]:
+    def _batch(self, prompts: Sequence[TokenIds], start: int) -> list[Completion]:
         # outlines compiles its mask kernel with torch.compile: seconds, for the same masks.
-        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        eager = torch.compiler.set_stance("force_eager")
+        with torch.inference_mode(), eager, self._check.generating(start):
             texts = self._generator.batch(
                 [_Ids.of(ids) for ids in prompts], max_new_tokens=self._limits.max_new_tokens
             )

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmark.decoding.finite_logits import NonFiniteLogitsError, finite_rows
+from benchmark.decoding.padding import unpadded_reason
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
@@ -48,24 +50,35 @@ def teacher_forced_log_probs(
         model: any causal language model of transformers.
         rows: prompts and answers of at least one token each.
         others: how many tokens to report at each position in addition to the answer's own.
-        batch_size: how many rows go through the model together, in order.
+        batch_size: how many rows go through the model together, in order; one at a time if the
+            model takes no padding.
         pad_id: any id of the vocabulary; padding is masked out.
+
+    Raises:
+        NonFiniteLogitsError: if logits along an answer are not finite; its prompt is the row's
+            number.
     """
+    if unpadded_reason(model, pad_id, batch_size):
+        batch_size = 1
     for start in range(0, len(rows), batch_size):
-        yield _batch(model, rows[start : start + batch_size], others, pad_id)
+        yield _batch(model, rows[start : start + batch_size], others, pad_id, start)
 
 
 @torch.inference_mode()
 def _batch(
-    model: "PreTrainedModel", rows: Sequence[ForcedSequence], others: int, pad_id: int
+    model: "PreTrainedModel", rows: Sequence[ForcedSequence], others: int, pad_id: int, start: int
 ) -> list[TokenLogProbs]:
     longest = max(len(row.answer) for row in rows)
     logits = _logits(model, [row.prompt + row.answer for row in rows], longest + 1, pad_id)
     log_probs = []
-    for row, row_logits in zip(rows, logits, strict=True):
+    for number, (row, row_logits) in enumerate(zip(rows, logits, strict=True), start):
         # The logits at a token are about the next one. For an answer of 3 tokens, the logits at
         # -4, -3 and -2 predict the tokens at -3, -2 and -1; those at -1 are not needed.
         predicting = row_logits[-len(row.answer) - 1 : -1]
+        finite = finite_rows(predicting)
+        if not finite.all():
+            token = int((~finite).nonzero()[0])
+            raise NonFiniteLogitsError(number, token)
         log_probs.append(_likeliest(predicting.float().log_softmax(-1), row.answer, others))
     return log_probs
 

@@ -54,6 +54,7 @@ def log_probabilities(loaded: LoadedModel, path: Sequence[TokenIds], progress: P
         ValueError: if all paths are empty.
         TypeError: for an engine that loads no weights.
     """
+    from benchmark.decoding.finite_logits import naming_states
     from benchmark.decoding.teacher_forcing import (
         ForcedSequence,
         TokenLogProbs,
@@ -70,11 +71,12 @@ def log_probabilities(loaded: LoadedModel, path: Sequence[TokenIds], progress: P
     size = decoder.settings.limits.batch_size
     scored, total = list[TokenLogProbs](), len(rows)
     pad_id = decoder.tokenizer.eos_id
-    for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
-        tenths = 10 * len(scored) // total
-        scored += batch
-        if 10 * len(scored) // total > tenths and len(scored) < total:
-            progress.say(f"log-probabilities of {len(scored)} of {total} states")
+    with naming_states(followed, decoder.tokenizer.name, decoder.model):
+        for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
+            tenths = 10 * len(scored) // total
+            scored += batch
+            if 10 * len(scored) // total > tenths and len(scored) < total:
+                progress.say(f"log-probabilities of {len(scored)} of {total} states")
     by_state = [row for _, row in sorted(zip(followed, scored, strict=True), key=lambda p: p[0])]
     logits = concatenate_states([row.ids for row in by_state], [row.values for row in by_state])
     return replace(logits, lengths=tuple(map(len, path)))

@@ -188,9 +188,12 @@ class Decoder:
         self, engine: OomRetry, batches: Iterator[Batch], places: Sequence[int]
     ) -> Iterator[Batch]:
         """Give completions the indices of their prompts, and keep how they were batched."""
-        for batch in batches:
-            self.batching = Batching(tuple(engine.batch_sizes), engine.composition)
-            yield [(places[number], completion) for number, completion in batch]
+        from benchmark.decoding.finite_logits import naming_states
+
+        with naming_states(places, self.tokenizer.name, self.model):
+            for batch in batches:
+                self.batching = Batching(tuple(engine.batch_sizes), engine.composition)
+                yield [(places[number], completion) for number, completion in batch]
 
     def completions(
         self,

@@ -158,7 +158,7 @@ def execute(
     """
     with RunFolder(out, work.identity, set_aside=set_aside) as folder:
         judged = _judged(work, folder)
-        history = ProgressNotes.of(folder.notes())
+        history = ProgressNotes.of(folder.notes()).with_decoded(len(judged))
         if len(judged) < len(work.states) or not folder.result():
             options = work.settings.options
             with placed() if placed else nullcontext(options.device) as device:

@@ -40,6 +40,14 @@ class ProgressNotes:
         """The one that fitted last; None at the beginning."""
         return self.batch_sizes[-1] if self.batch_sizes else None
 
+    def with_decoded(self, count: int) -> Self:
+        """Return the notes with the number of states that the folder holds.
+
+        Predictions are written before the notes about them, so a run that was killed in between
+        has more predictions than its notes count.
+        """
+        return replace(self, decoded=count)
+
     def again(self) -> Self:
         """The history of a run that begins to decode, or goes on."""
         return replace(self, starts=self.starts + 1)

@@ -31,7 +31,7 @@ class Measurement:
 
     @property
     def stood_in(self) -> str | None:
-        """Which engine was used instead, and why; None if it ran itself."""
+        """What differs from the request, such as another engine, and why; otherwise None."""
         return next((reply["stood_in"] for reply in self.rounds if "stood_in" in reply), None)
 
     @property
@@ -71,7 +71,7 @@ class Figures:
         to_limit: its seconds divided by the arithmetic limit.
         roofline: seconds per state for its passes and tokens by the formula of ``plan``.
         failure: why it was not measured.
-        stood_in: which engine was used instead, and why.
+        stood_in: what differs from the request, such as another engine, and why.
     """
 
     spec: EngineSpec

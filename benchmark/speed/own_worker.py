@@ -116,7 +116,7 @@ class _BenchmarkEngine:
             "answers": [answers[i] for i in range(len(prompts))],
         }
         if messages:
-            reply["stood_in"] = messages[0]
+            reply["stood_in"] = "; ".join(messages)
         if (held := gpu_memory(decoder.settings.options.device)) is not None:
             reply["gpu_memory"] = held
         return reply

@@ -206,6 +206,7 @@ def test_prompt_ids_are_unchanged(
     """The model gets exactly the prompts' ids: no chat template, no BOS, no retokenization."""
     assert tokenizer.raw.chat_template
     model = create("llama")
+    _engine_run(model, tokenizer, prompts[:1], expression, 4, max_new_tokens=1)  # tries padding
     prefills = _Prefills(model)
     _engine_run(model, tokenizer, prompts, expression, 4, max_new_tokens=3)
     assert prefills.batches == [prompts[:4], prompts[4:]]
@@ -267,8 +268,8 @@ def test_done_prompts(
     prompts = prompts[:5]
     expected = _engine_run(create("llama"), tokenizer, prompts, WORDS, 2)
     model = create("llama")
-    prefills = _Prefills(model)
     engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
+    prefills = _Prefills(model)
     batches = list(engine.generate(prompts, done))
     assert prefills.batches == [[prompts[i] for i in batch] for batch in run]
     assert batches == [[(i, expected[i]) for i in batch] for batch in yielded]
@@ -288,8 +289,8 @@ def test_completions_come_batch_by_batch(
 ) -> None:
     """A batch is yielded before the next is run, so that it can be stored."""
     model = create("llama")
-    prefills = _Prefills(model)
     engine = create_engine("outlines", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
+    prefills = _Prefills(model)
     for batch, ready in zip(engine.generate(prompts), count(1)):
         assert len(batch) == 2
         assert len(prefills.batches) == ready

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import pytest
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
+from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.speed import own_worker
@@ -116,3 +118,19 @@ def test_limit_and_margins(setup: Callable[..., EngineSetup], prompts: list[list
     same, forward, backward = cast("MarginReply", margins({"differences": positions}))["margins"]
     assert same == 0
     assert forward == pytest.approx(-backward) != 0
+
+
+def test_logits_that_are_not_finite_end_the_round(
+    setup: Callable[..., EngineSetup],
+    prompts: list[list[int]],
+    fakes: Callable[[str], ModuleType],
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_tokenizer: Callable[..., TransformersTokenizer],
+) -> None:
+    """An engine that overflows has no time, but an error with the place."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
+    fakes("overflowing").overflowing(model, prompts[0][-1])
+    half = cast("EngineSetup", {**setup("outlines", model), "dtype": "float16"})
+    with pytest.raises(NonFiniteLogitsError, match="token 0 of the answer to prompt 0 are not"):
+        _answered(half, prompts[:1])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from benchmark.records import Completion, Tally, TokenIds
 from benchmark.runs.data import load_states, score_files
 from benchmark.runs.measure import run
 from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.store.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 STATES = 5
@@ -315,3 +316,25 @@ def test_a_resumed_run_keeps_its_history(
     before = result["timing"]
     run(request_, RecordedProgress())
     assert json.loads((request_.out / "result.json").read_text())["timing"] == before
+
+
+@pytest.mark.parametrize("killed_after", [1, -(-STATES // BATCH)])
+def test_a_run_killed_before_its_notes_counts_every_state(
+    request_: RunRequest, killed_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Predictions on disk are counted as decoded, though the kill came before the note of them."""
+    noted, note = [0], RunFolder.note
+
+    def kill(self: RunFolder, notes: Mapping[str, object]) -> None:
+        noted[0] += 1
+        if noted[0] == killed_after:
+            raise KeyboardInterrupt
+        note(self, notes)
+
+    monkeypatch.setattr(RunFolder, "note", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run(request_, Watch())
+    monkeypatch.undo()
+    run(request_, Watch())
+    result = json.loads((request_.out / "result.json").read_text())
+    assert result["timing"]["decoded_states"] == STATES

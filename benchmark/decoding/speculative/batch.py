@@ -75,6 +75,10 @@ class Batch:
         return range(start, start + count)
 
 
+NOT_FINITE = -1
+"""The answer to a request whose logits are not finite."""
+
+
 class Runner(Protocol):
     """Runs passes on a model, and keeps the keys and values of the prefix and of the slots."""
 
@@ -85,4 +89,8 @@ class Runner(Protocol):
         """
 
     def run(self, batch: Batch) -> list[int]:
-        """Return the likeliest allowed token for each request; of equals, the lowest id."""
+        """Return the likeliest allowed token for each request; of equals, the lowest id.
+
+        If the logits of a request are not finite, its token is :data:`NOT_FINITE`. It ends the run
+        only if it is not that of a rejected draft.
+        """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmark.decoding.logit_tolerance import TRIED_DTYPES, deviation
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
@@ -19,20 +20,6 @@ from benchmark.models.memory_errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}
-"""The largest difference of logits that rounding explains, in standard deviations of the logits.
-
-In float32 it bounds the largest difference. In 16 bit it bounds the root mean square: of a million
-logits of SmolLM2 in bfloat16 the worst is 0.5 off by rounding alone, the root mean square 0.05.
-"""
-
-_TOKEN_FACTOR = 1.5
-"""In 16 bit the root mean square of a single token may be this many times the tolerance.
-
-SmolLM2's worst token is 0.17 off. A feature that the passes lack changes the logits of the tokens
-it concerns; a missing window, for example, only those beyond it.
-"""
 
 _SHARED, _LENGTH, _SINGLE = 7, 24, 9
 """The trial's text: a prefix, then two rows in one pass of several tokens and others of one."""
@@ -49,9 +36,8 @@ _REFUSALS = (ModelError, AttributeError, TypeError, RuntimeError, ValueError)
 
 def unsupported_reason(model: "PreTrainedModel") -> str | None:
     """Return why packed passes do not reproduce this model's logits; None if they do."""
-    name = str(model.dtype).removeprefix("torch.")
-    tolerance = _TOLERANCE.get(name)
-    if tolerance is None:
+    if model.dtype not in TRIED_DTYPES:
+        name = str(model.dtype).removeprefix("torch.")
         return f"no tolerance for logits in {name} is defined"
     try:
         vocabulary = model.get_input_embeddings().weight.shape[0]
@@ -65,13 +51,10 @@ def unsupported_reason(model: "PreTrainedModel") -> str | None:
         if is_out_of_memory(error):
             raise  # it may work with a smaller batch
         return f"its layers do not take packed passes: {' '.join(str(error).split())[:200]}"
-    off = (own - packed) / own.std()
-    if name == "float32":
-        apart = off.abs().max().item()
-    else:
-        squares = off.square().mean(-1)
-        apart = max(squares.mean().sqrt().item(), squares.max().sqrt().item() / _TOKEN_FACTOR)
-    if apart <= tolerance:
+    if not own.isfinite().all():
+        return "its logits of a trial text are not finite"
+    apart = deviation(own, packed, model.dtype)
+    if apart is None:
         return None
     return f"its logits in packed passes are {apart:.2g} standard deviations off"
 

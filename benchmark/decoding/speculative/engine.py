@@ -98,6 +98,9 @@ class SpeculativeEngine:
         """Yield completions as they finish, not in the order of the prompts.
 
         Prompts that are done are left out.
+
+        Raises:
+            NonFiniteLogitsError: if the model returns logits that are not finite.
         """
         pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
         with packed_linears(self._model, self._backend), ragged(self._model):

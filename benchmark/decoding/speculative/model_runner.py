@@ -37,7 +37,7 @@ class ModelRunner:
             hidden_states(self._model, prefix, range(len(prefix)), PrefixPass(self._cache))
 
     def run(self, batch: Batch) -> list[int]:
-        """Return the likeliest allowed token for each request; of equals, the lowest id."""
+        """Return the likeliest allowed token for each request, or ``NOT_FINITE``."""
         self._cache.copy(batch.copies)
         rows_pass = RowsPass(self._cache, batch, self._cost_model)
         hidden = hidden_states(self._model, batch.tokens, batch.positions, rows_pass)

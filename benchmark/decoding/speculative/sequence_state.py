@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.decoding.speculative.acceptance import Acceptance
 from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.batch import NOT_FINITE
 from benchmark.decoding.speculative.drafts import DraftFunction
 from benchmark.records import TokenIds
 
@@ -123,6 +125,9 @@ class SequenceState:
 
         With drafts 5 6 7 and chosen tokens 5 6 8 9, the tokens 5 6 8 are appended, 5 and 6 are
         cached, and 9, which followed the rejected 7, is ignored.
+
+        Raises:
+            NonFiniteLogitsError: if the logits for a token are not finite.
         """
         remaining = iter(chosen)
         self.cached = len(self._tokens)
@@ -133,6 +138,8 @@ class SequenceState:
             token = self._rules.automaton.single_token[position.state]
             if token is None:
                 token = next(remaining)
+                if token == NOT_FINITE:
+                    raise NonFiniteLogitsError(self.index, len(self.generated))
             for source, draft in position.drafts.items():
                 acceptance.observe(source, draft.streak, right=draft.token == token)
             _update_streaks(self._streaks, position.drafts, token)

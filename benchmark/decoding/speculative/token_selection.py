@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmark.decoding.finite_logits import finite_rows
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.batch import NextTokenRequest
+from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.linears import PackedLinear
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class TokenSelector:
         self._biases: dict[int, torch.Tensor] = {}
 
     def select(self, hidden: torch.Tensor, requests: Sequence[NextTokenRequest]) -> list[int]:
-        """Return a token per request; ``hidden`` has shape (tokens of the pass, hidden size)."""
+        """Return a token per request; ``hidden`` has shape (tokens of the pass, hidden size).
+
+        It is :data:`NOT_FINITE` if one of the logits that were computed for it is not finite.
+        """
         selected = [0] * len(requests)
         sets = [self._set_of_state[request.state] for request in requests]
         few = [self._head.scores_subsets and len(self._allowed[n]) <= _FEW for n in sets]
@@ -86,10 +90,11 @@ class TokenSelector:
         tokens = torch.nn.utils.rnn.pad_sequence(
             [self._allowed[number] for number in sets], batch_first=True, padding_value=-1
         )
-        logits = self._head.logits_of(hidden, tokens.clamp(min=0))
+        logits = self._head.logits_of(hidden, tokens.clamp(min=0)).masked_fill_(tokens < 0, 0)
+        finite = finite_rows(logits)
         # In ascending order: of equals argmax returns the first, which is the lowest token.
         best = logits.masked_fill(tokens < 0, -torch.inf).argmax(-1, keepdim=True)
-        return tokens.gather(1, best).squeeze(1)
+        return tokens.gather(1, best).squeeze(1).where(finite, NOT_FINITE)
 
     def _among_all(self, hidden: torch.Tensor, sets: Sequence[int]) -> torch.Tensor:
         """Score the whole vocabulary, in chunks of positions that keep memory small."""
@@ -98,7 +103,8 @@ class TokenSelector:
             logits = self._head.logits(hidden[start : start + _CHUNK])
             numbers = sets[start : start + _CHUNK]
             biases = [self._bias(number, logits.shape[-1]) for number in numbers]
-            best.append((logits + torch.stack(biases)).argmax(-1))
+            tokens = (logits + torch.stack(biases)).argmax(-1)
+            best.append(tokens.where(finite_rows(logits), NOT_FINITE))
         return torch.cat(best)
 
     def _bias(self, number: int, vocabulary: int) -> torch.Tensor:
