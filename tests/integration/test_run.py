@@ -333,8 +333,8 @@ def test_a_run_killed_before_its_notes_counts_every_state(
 
     monkeypatch.setattr(RunFolder, "note", kill)
     with pytest.raises(KeyboardInterrupt):
-        run(request_, Watch())
+        run(request_, RecordedProgress())
     monkeypatch.undo()
-    run(request_, Watch())
+    run(request_, RecordedProgress())
     result = json.loads((request_.out / "result.json").read_text())
     assert result["timing"]["decoded_states"] == STATES
