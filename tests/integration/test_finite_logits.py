@@ -15,7 +15,7 @@ from benchmark.fingerprints.storage import read_fingerprint
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
 WORD = "chain"
-"""Logits overflow after the token ``the chain``, which no answer to the first state of seed 0 has."""
+"""Logits overflow after the token ``the chain``, which is in no answer to the first state."""
 
 Command = Callable[..., CompletedProcess[str]]
 
