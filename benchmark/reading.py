@@ -12,6 +12,7 @@ import lzma
 import os
 import stat
 import tomllib
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -241,6 +242,22 @@ def unxz(packed: bytes, where: str) -> bytes:
         DataError: if that is more than the bound, or the data are damaged or cut off.
     """
     return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
+
+
+def check_archive(content: bytes, where: str) -> None:
+    """Check what the members of a ZIP archive say that they unpack to.
+
+    Raises:
+        DataError: if that is more than the bound, or the content is not a ZIP archive.
+    """
+    limit = _BOUNDS.get().unpacked
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise DataError(f"{where}: not a ZIP archive, or damaged: {error}") from error
+    if total > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {_HOW}")
 
 
 class _Unpacker(Protocol):

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.logits import IntArray, Logits
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
+from benchmark.reading import check_archive, json_object
 from benchmark.records import TokenIds
 from benchmark.runs.environment import Environment
 from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read_scores
@@ -56,9 +58,10 @@ def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -
     Raises:
         KeyError, TypeError, ValueError: if the bytes are damaged.
     """
+    check_archive(data, "the columns")
     with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
         columns = {name: loaded[name] for name in loaded.files}
-    words = json.loads(columns["words"].tobytes())
+    words: dict[str, Any] = json_object(columns["words"].tobytes().decode(), "the columns")
     allowed = None
     if words["sets"] is not None:
         sets = tuple(AllowedSet(**allowed_set) for allowed_set in words["sets"])

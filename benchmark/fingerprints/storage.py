@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,19 +32,21 @@ from benchmark.fingerprints.migration import (
 from benchmark.fingerprints.noise import Repeat, noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
+from benchmark.reading import gunzip, json_object, read_bytes, unxz
 from benchmark.records import Tally
 from benchmark.runs.environment import Environment
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import main_first
-from benchmark.writing import replacing
+from benchmark.writing import write_bytes, write_text
 
 _GZIP = ".gz"
 _COLUMNS = ".columns.xz"
 _DAMAGE = (
-    *(ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError),
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError, EOFError, MemoryError),
     *(lzma.LZMAError, zlib.error, BadZipFile),
 )
 """The errors that damaged bytes cause in the readers."""
+_DIGEST = re.compile("[0-9a-f]{16}")
 _LEAST, _MOST = 2**12, 2**26
 """The dictionary sizes of LZMA, in bytes: the smallest, and that of its highest preset."""
 
@@ -62,15 +65,17 @@ def write_fingerprint(record: Fingerprint, path: Path, blessings: Sequence[objec
     the record; they are kept in the readable part.
     """
     if path.suffix == _GZIP:
-        with replacing(path) as packed:
-            packed.write_bytes(gzip.compress(fingerprint_text(record).encode(), mtime=0))
+        write_bytes(path, gzip.compress(fingerprint_text(record).encode(), mtime=0))
         return
     columns = compressed(record)
     reasons = {"blessings": list(blessings)} if blessings else {}
     document = {**readable(record), **reasons, "columns": _digest(columns)}
-    with replacing(columns_path(path)) as binary, replacing(path) as text:
-        binary.write_bytes(columns)
-        text.write_text(_text(document), encoding="utf-8")
+    # The old record is complete up to the second step, and the new one from it on.
+    pending = _pending_path(path, _digest(columns))
+    write_bytes(pending, columns)
+    write_text(path, [_text(document)])
+    pending.replace(columns_path(path))
+    _remove_pending(path)
 
 
 def fingerprint_text(record: Fingerprint) -> str:
@@ -100,14 +105,46 @@ def read_fingerprint(path: Path) -> Fingerprint:
         readable_part = path.name.removesuffix(_COLUMNS) + ".json"
         raise DataError(f"{path}: these are only the columns; name {readable_part} instead")
     with _checked(str(path)):
-        raw = path.read_bytes()
         if path.suffix == _GZIP:
-            return read_text(gzip.decompress(raw).decode(), str(path))
-        document = _document(raw.decode(), str(path))
-        columns = columns_path(path).read_bytes()
-        if _digest(columns) != document["columns"]:
-            raise DataError(f"{columns_path(path)}: belongs to a different record than {path.name}")
-        return assemble(document, columns)
+            return read_text(_record_text(path), str(path))
+        document = _document(_record_text(path), str(path))
+        return assemble(document, _read_columns(path, str(document["columns"])))
+
+
+def _record_text(path: Path) -> str:
+    """Return the JSON of a record, whether it is packed or not."""
+    content = read_bytes(path)
+    packed = path.suffix == _GZIP
+    return (gunzip(content, str(path)) if packed else content).decode("utf-8-sig")
+
+
+def _read_columns(path: Path, digest: str) -> bytes:
+    """Return the columns with this digest, which a kill may have left at their first place.
+
+    Raises:
+        DataError: if there are only those of a different record.
+    """
+    if (pending := _pending_path(path, digest)).is_file():
+        return read_bytes(pending)
+    columns = read_bytes(columns_path(path))
+    if _digest(columns) != digest:
+        raise DataError(f"{columns_path(path)}: belongs to a different record than {path.name}")
+    return columns
+
+
+def _pending_path(path: Path, digest: str) -> Path:
+    """Return where the columns of a record are before its JSON is replaced."""
+    name = "".join(character for character in digest if character.isalnum())
+    return path.with_name(f".{path.stem}.{name}{_COLUMNS}")
+
+
+def _remove_pending(path: Path) -> None:
+    """Remove columns that killed processes left for this record."""
+    for pending in path.parent.iterdir():
+        prefix, suffix = f".{path.stem}.", _COLUMNS
+        digest = pending.name.removeprefix(prefix).removesuffix(suffix)
+        if pending.name == f"{prefix}{digest}{suffix}" and _DIGEST.fullmatch(digest):
+            pending.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -115,8 +152,6 @@ def _checked(source: str) -> Iterator[None]:
     """Turn the errors that a damaged file causes into one line."""
     try:
         yield
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{source}: not compressed, or damaged; record it again") from error
     except OSError as error:
         raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
     except _DAMAGE as error:
@@ -125,8 +160,8 @@ def _checked(source: str) -> Iterator[None]:
 
 
 def _document(text: str, source: str) -> dict[str, object]:
-    document = json.loads(text)
-    if not isinstance(document, dict) or "format" not in document:
+    document = json_object(text, source)
+    if "format" not in document:
         raise DataError(f"{source}: not a fingerprint; python -m benchmark fingerprint writes one")
     if document["format"] not in readable_formats():
         unknown, supported = document["format"], ", ".join(map(str, readable_formats()))
@@ -173,7 +208,7 @@ def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
     document = current_document(document)
     environment = _ENVIRONMENT.validate_python(document["environment"])
     repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
-    record = unpack(lzma.decompress(columns), environment, repeats)
+    record = unpack(unxz(columns, "the columns"), environment, repeats)
     record = current_stages(record) if older else record
     expected = json.loads(_text(readable(record)))
     if edited := [name for name in expected if expected[name] != document.get(name)]:
@@ -216,9 +251,7 @@ def migrate(path: Path) -> bool:
     """
     record = read_fingerprint(path)
     with _checked(str(path)):
-        raw = path.read_bytes()
-        text = gzip.decompress(raw).decode() if path.suffix == _GZIP else raw.decode()
-        document = _document(text, str(path))
+        document = _document(_record_text(path), str(path))
     if document["format"] == FORMAT:
         return False
     blessings = document.get("blessings")

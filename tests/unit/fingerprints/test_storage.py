@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import lzma
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from benchmark import reading
 from benchmark.errors import DataError
+from benchmark.fingerprints import storage
 from benchmark.fingerprints.compare import Severity, compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
@@ -129,7 +132,7 @@ def test_damage_is_a_one_line_error(record: Fingerprint, tmp_path: Path) -> None
             read_fingerprint(path)
     zipped = tmp_path / "record.json.gz"
     zipped.write_bytes(b"no gzip")
-    with pytest.raises(DataError, match="not compressed, or damaged"):
+    with pytest.raises(DataError, match="not gzip, or damaged"):
         read_fingerprint(zipped)
     text = fingerprint_text(record).replace('"columns": "', '"columns": "0000')
     zipped.write_bytes(gzip.compress(text.encode()))
@@ -137,23 +140,52 @@ def test_damage_is_a_one_line_error(record: Fingerprint, tmp_path: Path) -> None
         read_fingerprint(zipped)
 
 
-def test_full_disk_keeps_the_old_record(
-    record: Fingerprint, hand: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["write_bytes", "write_text", "replace"])
+def test_a_failure_at_any_step_leaves_a_whole_record(
+    record: Fingerprint,
+    hand: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
 ) -> None:
-    """Neither file is replaced unless both could be written."""
+    """The old one until its JSON is replaced, the new one from then on; nothing else is left."""
     path = tmp_path / "record.json"
     write_fingerprint(record, path)
+    new = hand.restaged(record, "answer", (0,))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    new = hand.restaged(record, "answer", (0,))
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space left"):
+        if step == "replace":
+            patch.setattr(storage, "columns_path", lambda _: tmp_path / "no" / "folder")
+        else:
+            patch.setattr(storage, step, full)
+        with pytest.raises(OSError, match=r"No space left|No such file"):
             write_fingerprint(new, path)
-    assert _same(read_fingerprint(path), record)
+    assert _same(read_fingerprint(path), new if step == "replace" else record)
+    write_fingerprint(new, path)
+    assert _same(read_fingerprint(path), new)
     assert {each.name for each in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
+
+
+def test_what_unpacks_to_gigabytes_is_refused(
+    record: Fingerprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the record is packed, or only its columns are."""
+    path = tmp_path / "bomb.json.gz"
+    path.write_bytes(gzip.compress(b"\0" * 4096))
+    zeros = lzma.compress(b"\0" * 4096)
+    text = json.dumps(
+        {**json.loads(fingerprint_text(record)), "columns": base64.b85encode(zeros).decode()}
+    )
+    tight = ContextVar[reading.Bounds]("tight")
+    tight.set(reading.Bounds(unpacked=2048))
+    monkeypatch.setattr(reading, "_BOUNDS", tight)
+    with pytest.raises(DataError, match=r"bomb\.json\.gz: unpacks to more than 2 KiB"):
+        read_fingerprint(path)
+    with pytest.raises(DataError, match=r"the columns: unpacks to more than 2 KiB"):
+        read_text(text, "mine.json")
 
 
 def _edited(text: str, **changed: object) -> str:
@@ -190,7 +222,7 @@ def test_foreign_columns_are_refused(record: Fingerprint, inner: bytes) -> None:
 
 def test_deeply_nested_json_is_refused() -> None:
     """It does not crash the reader."""
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="nested too deeply"):
         read_text("[" * 200_000)
 
 

@@ -201,7 +201,7 @@ def test_snapshot_is_removed_with_its_columns(
 def test_tolerance_of_other_hardware(hand: ModuleType) -> None:
     """Log-probabilities and few outcomes may differ on other hardware, token ids may not."""
     old = hand.fake_record()
-    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(change=0.2))
+    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
     assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
