@@ -289,7 +289,9 @@ def test_the_authors_archive_is_read_where_the_task_is_in_it(task: Task, tmp_pat
         archive.setpassword(b"sesame")
         archive.writestr(f"data/{MEMBER}", "\n".join(chain.from_iterable(map(task.rows, some))))
     if task.archive_member is None:
-        with pytest.raises(SettingError, match=f"{task.name} are in a ZIP is unknown"):
+        with pytest.raises(
+            SettingError, match=f"{task.name} has no known place in the authors' ZIP"
+        ):
             task.read(path, "sesame")
     else:
         assert list(task.read(path, "sesame")) == some
