@@ -81,7 +81,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder to fill; it takes the place of ``path`` if all goes well.
 
-    Files of the old folder that the new one lacks are carried over: they may be others'.
+    Files in subfolders that the new folder lacks are carried over. A folder with anything else of
+    others in it, or that someone is in, is not replaced: there each file changes by one rename.
 
     Raises:
         DataError: if ``path`` is a file.
@@ -153,12 +154,31 @@ def _exchange(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
         return
+    if _is_shared(target, new):
+        _move_files(new, target)
+        return
     _carry_over(target, new)
     if not _exchanged(new, target):
         old = _part(target, "old")
         target.rename(old)
         new.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_shared(old: Path, new: Path) -> bool:
+    """Return whether the old folder holds more than a new one replaces, or someone is in it."""
+    names = {path.name for path in new.iterdir()}
+    others = (path.name not in names for path in old.iterdir())
+    return Path.cwd().is_relative_to(old) or any(others)
+
+
+def _move_files(new: Path, target: Path) -> None:
+    for path in sorted(new.rglob("*")):
+        there = target / path.relative_to(new)
+        if path.is_dir():
+            there.mkdir(parents=True, exist_ok=True)
+        else:
+            path.replace(there)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -17,7 +17,7 @@ from benchmark.records import State
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.tasks import DEFAULT, Task, task_named
-from benchmark.writing import write_text
+from benchmark.writing import replacing_folder, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,13 @@ def write_folder(request: DatasetRequest, out: Path) -> int:
         DataError: if the data cannot be read.
         MissingLibraryError: without pyarrow.
     """
-    json_file, parquet_file = (out / f"{request.split}.{name}" for name in ("jsonl", "parquet"))
     _check(request)
+    with replacing_folder(out) as folder:
+        return _write_files(request, folder)
+
+
+def _write_files(request: DatasetRequest, out: Path) -> int:
+    json_file, parquet_file = (out / f"{request.split}.{name}" for name in ("jsonl", "parquet"))
     states, task = _states(request), task_named(request.task)
 
     def lines() -> Iterator[str]:

@@ -9,15 +9,18 @@ from benchmark.report.figures import draw, save
 from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
 from benchmark.report.table_formats import FORMATS as TABLE_FORMATS
-from benchmark.writing import write_text
+from benchmark.writing import replacing_folder, write_text
 
 
 def write_report(report: ReportData, out: Path, *, published: bool = True) -> list[Path]:
     """Write ``index.html``, ``figures/`` and ``tables/`` into a folder; return the files' paths.
 
-    With ``published=False`` the figures show only measured results.
+    A folder with an older report is replaced as a whole. With ``published=False`` the figures show
+    only measured results.
     """
-    return list(_write_all(report, out, published=published))
+    with replacing_folder(out) as folder:
+        written = list(_write_all(report, folder, published=published))
+    return [out / path.relative_to(folder) for path in written]
 
 
 def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:

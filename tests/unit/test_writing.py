@@ -85,6 +85,33 @@ def test_a_folder_is_replaced_whole(
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "others"])
+def test_a_shared_folder_stays(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inside: bool,  # noqa: FBT001
+) -> None:
+    """One that the user is in, or that holds other things, gets the files and is not replaced."""
+    target = tmp_path / "home"
+    target.mkdir()
+    (target / "index.html").write_text("old")
+    if inside:
+        monkeypatch.chdir(target)
+    else:
+        (target / "thesis.tex").write_text("mine")
+    identity = target.stat().st_ino
+    with writing.replacing_folder(target) as folder:
+        (folder / "tables").mkdir()
+        for name in ("index.html", "tables/table-1.md"):
+            (folder / name).write_text("new")
+    assert target.stat().st_ino == identity
+    assert (
+        (target / "index.html").read_text() == (target / "tables/table-1.md").read_text() == "new"
+    )
+    assert inside or (target / "thesis.tex").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_folder_that_fails_is_the_old_one(tmp_path: Path) -> None:
     """Nothing of the new one is seen, and nothing is left of it."""
     target = tmp_path / "report"
