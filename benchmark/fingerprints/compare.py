@@ -22,9 +22,6 @@ __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
 
 _EXAMPLES = 3
 
-_SEED = 20240531
-"""The seed of the test's random signs, so that the same records have the same p-value."""
-
 
 def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
     """Compare a new record with an old one, relative to the old one's noise floor."""

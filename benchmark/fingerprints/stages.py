@@ -141,7 +141,7 @@ LOGITS = Stage[Logits](
 )
 GENERATED_IDS = Stage[Sequence[Completion]](
     name="generated_ids",
-    what="the tokens generated",
+    what="the generated tokens",
     excusable=True,
     portable=False,
     make=lambda run: run.decoded(),
@@ -150,7 +150,7 @@ GENERATED_IDS = Stage[Sequence[Completion]](
 )
 ANSWER = Stage[Sequence[Answer]](
     name="answer",
-    what="the contents that the text gives each box",
+    what="the contents of each box, as parsed from the text",
     excusable=True,
     portable=False,
     make=_answers,
@@ -169,7 +169,7 @@ OUTCOME = Stage[Mapping[str, tuple[Outcome, ...]]](
 )
 COUNTS = Stage[Sequence[Counts]](
     name="counts",
-    what="one by score: counts by numops",
+    what="one per score: counts by numops",
     whole=True,
     excusable=True,
     portable=False,

@@ -177,17 +177,17 @@ def test_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> 
 def test_change_fails_with_its_comparison(project: pytest.Pytester, hand: ModuleType) -> None:
     """The failure shows the whole comparison; a blessing keeps its reason."""
     _bless(project, hand.fake_record(), "first")
-    moved = hand.restaged(hand.fake_record(), "answer", (1,))
-    _now(project, moved)
+    changed = hand.restaged(hand.fake_record(), "answer", (1,))
+    _now(project, changed)
     result = project.runpytest("--junit-xml=out.xml")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*drift: first changed stage: answer (1 of 3 states)*"])
-    expected = rendered(compare(read_fingerprint(_snapshot(project)), moved)).splitlines()
+    expected = rendered(compare(read_fingerprint(_snapshot(project)), changed)).splitlines()
     printed = result.outlines
     (title,) = (n for n, line in enumerate(printed) if "Captured comparison call" in line)
     assert printed[title + 1 : title + 1 + len(expected)] == expected
     assert 'name="shift.stage" value="answer"' in (project.path / "out.xml").read_text()
-    _bless(project, moved, "the scorer was wrong")
+    _bless(project, changed, "the scorer was wrong")
     blessings = json.loads(_snapshot(project).read_text())["blessings"]
     assert [each["reason"] for each in blessings] == ["first", "the scorer was wrong"]
     assert blessings[1]["change"] == "drift: first changed stage: answer (1 of 3 states)"

@@ -91,10 +91,10 @@ def test_every_file_is_classified() -> None:
 def test_unchanged_files_are_named_last(record: Fingerprint, stage: str) -> None:
     """If the environments are equal, the files that make the stage are named as unchanged."""
     if stage == "weights":
-        assert "models/loading.py" in {each.name for each in suspects(record, record, stage)}
+        assert "models/loading.py" in {suspect.name for suspect in suspects(record, record, stage)}
     ranked = suspects(record, record, stage)
     assert ranked
-    assert not any(each.changed for each in ranked)
+    assert not any(suspect.changed for suspect in ranked)
 
 
 def test_libraries_are_ranked_by_their_reach(hand: ModuleType) -> None:
@@ -103,7 +103,7 @@ def test_libraries_are_ranked_by_their_reach(hand: ModuleType) -> None:
     new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.3"})
     for stage, first in (("constraint", "outlines_core"), ("logits", "torch")):
         assert suspects(old, new, stage)[0].name == first
-    assert [each.reach for each in suspects(old, new, "dataset") if each.changed] == [0, 0]
+    assert [suspect.reach for suspect in suspects(old, new, "dataset") if suspect.changed] == [0, 0]
 
 
 def test_library_that_raised_is_first(hand: ModuleType) -> None:
@@ -119,8 +119,8 @@ def test_longest_prefix_decides(record: Fingerprint) -> None:
     """A file that the table names has its own reach, not its folder's."""
     old = replace(record, code={"boxes/answers.py": "1", "boxes/world.py": "1"})
     new = replace(record, code={"boxes/answers.py": "2", "boxes/world.py": "2"})
-    ranked = [each for each in suspects(old, new, "constraint") if each.changed]
-    assert [(each.name, each.reach) for each in ranked] == [
+    ranked = [suspect for suspect in suspects(old, new, "constraint") if suspect.changed]
+    assert [(suspect.name, suspect.reach) for suspect in ranked] == [
         ("boxes/answers.py", 3),
         ("boxes/world.py", 0),
     ]
@@ -134,14 +134,14 @@ def test_row_names_suspects_of_its_stage(
     monkeypatch.setitem(STAGES, "prompt_ids", replace(STAGES["prompt_ids"], reached_by=own))
     old = replace(record, code={"report/page.py": "1", "prompts/rendering.py": "1"})
     new = replace(record, code={"report/page.py": "2", "prompts/rendering.py": "2"})
-    reaches = {each.name: each.reach for each in suspects(old, new, "prompt_ids")}
+    reaches = {suspect.name: suspect.reach for suspect in suspects(old, new, "prompt_ids")}
     assert reaches == {"report/page.py": 3, "prompts/rendering.py": 3}
-    reaches = {each.name: each.reach for each in suspects(old, new, "prompt")}
+    reaches = {suspect.name: suspect.reach for suspect in suspects(old, new, "prompt")}
     assert reaches == {"report/page.py": 0, "prompts/rendering.py": 3}
-    assert "report/" in {each.name for each in suspects(record, record, "prompt_ids")}
+    assert "report/" in {suspect.name for suspect in suspects(record, record, "prompt_ids")}
     versions = {**record.environment.versions, "torch": "2.14"}
-    moved = replace(record, environment=replace(record.environment, versions=versions))
-    assert [each.reach for each in suspects(record, moved, "prompt_ids")] == [2]
+    changed = replace(record, environment=replace(record.environment, versions=versions))
+    assert [suspect.reach for suspect in suspects(record, changed, "prompt_ids")] == [2]
 
 
 def test_recorded_libraries_are_those_of_the_table() -> None:

@@ -20,12 +20,12 @@ def _flipped(record: Fingerprint, hand: ModuleType, token: int = 9) -> Fingerpri
     """Return the record with another second token in state 1, whose first query flips."""
     output = (record.output[0], (5, token, 1), record.output[2])
     outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    moved = replace(record, output=output, scores=hand.by_all_scores(outcomes))
+    changed = replace(record, output=output, scores=hand.by_all_scores(outcomes))
     for stage in ("generated_ids", "answer", "outcome"):
-        moved = hand.restaged(moved, stage, (1,))
-    moved = hand.restaged(moved, "counts", (0,))
-    assert isinstance(moved, Fingerprint)
-    return moved
+        changed = hand.restaged(changed, stage, (1,))
+    changed = hand.restaged(changed, "counts", (0,))
+    assert isinstance(changed, Fingerprint)
+    return changed
 
 
 def test_equal_records(record: Fingerprint) -> None:
@@ -95,9 +95,9 @@ def test_flip_is_a_regression(record: Fingerprint, hand: ModuleType) -> None:
 def _flipped_by_exact_only(record: Fingerprint, hand: ModuleType) -> Fingerprint:
     """Return the record with the first query of state 1 wrong by ``exact`` only."""
     exact = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    moved = hand.restaged(hand.restaged(record, "outcome", (1,)), "counts", (1,))
-    made: Fingerprint = replace(moved, scores={**record.scores, "exact": exact})
-    return made
+    changed = hand.restaged(hand.restaged(record, "outcome", (1,)), "counts", (1,))
+    flipped: Fingerprint = replace(changed, scores={**record.scores, "exact": exact})
+    return flipped
 
 
 def test_flip_by_exact_only_is_drift(record: Fingerprint, hand: ModuleType) -> None:
@@ -178,8 +178,8 @@ def test_near_tie_is_noise(record: Fingerprint, hand: ModuleType) -> None:
     assert (comparison.severity, comparison.excused) == (Severity.NOISE, frozenset({1}))
     steps = steps.copy()
     steps[4, 1] = steps[4, 0] - 400  # a tenth
-    apart = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
-    assert compare(apart, _flipped(apart, hand)).severity == Severity.REGRESSION
+    distant = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
+    assert compare(distant, _flipped(distant, hand)).severity == Severity.REGRESSION
 
 
 def test_new_failure_is_a_regression(record: Fingerprint) -> None:
@@ -215,7 +215,7 @@ def test_example_names_the_missing_token(record: Fingerprint) -> None:
 def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
     """A shuffled set is still compared state by state: nothing but its order moved."""
 
-    def turned(stage: StageRecord) -> StageRecord:
+    def reverse(stage: StageRecord) -> StageRecord:
         return StageRecord(stage.digests[::-1])
 
     assert record.logits is not None
@@ -224,7 +224,7 @@ def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
     new = replace(
         record,
         stages={
-            name: stage if name == "counts" else turned(stage)
+            name: stage if name == "counts" else reverse(stage)
             for name, stage in record.stages.items()
         },
         path=record.path[::-1],
@@ -274,8 +274,8 @@ def test_constraint_in_one_record_only(record: Fingerprint) -> None:
         (none, record, "the old record has no constraint"),
     ):
         comparison = compare(old, new)
-        moved = next(each for each in comparison.changed if each.stage == "constraint")
-        assert (moved.states, moved.note) == ((0, 1, 2), note)
+        changed = next(each for each in comparison.changed if each.stage == "constraint")
+        assert (changed.states, changed.note) == ((0, 1, 2), note)
         assert comparison.stage == "constraint"
         assert "no constraint" in (comparison.examples[0].old, comparison.examples[0].new)
 
@@ -291,8 +291,10 @@ def test_stage_of_one_record_is_reported(record: Fingerprint) -> None:
         assert headline(comparison) == "same: nothing differs in the stages that both records have"
         assert f"logits (only {where})" in "\n".join(summary_lines(comparison))
     assert compare(record, record).uncompared == {}
-    moved = compare(record, replace(less, stages={**stages, "prompt_ids": StageRecord(("x",) * 3)}))
-    assert "only in the old record" in rendered(moved)
+    changed = compare(
+        record, replace(less, stages={**stages, "prompt_ids": StageRecord(("x",) * 3)})
+    )
+    assert "only in the old record" in rendered(changed)
 
 
 def test_example_is_at_the_largest_logit_difference(record: Fingerprint, hand: ModuleType) -> None:
@@ -300,8 +302,8 @@ def test_example_is_at_the_largest_logit_difference(record: Fingerprint, hand: M
     logits = hand.fake_logits()
     steps = logits.steps.copy()
     steps[8, 1] += 4096
-    moved = replace(record, logits=replace(logits, steps=steps))
-    (example,) = compare(record, moved).examples
+    changed = replace(record, logits=replace(logits, steps=steps))
+    (example,) = compare(record, changed).examples
     assert (example.state, example.where) == (2, "answer token 2, ids with log-probabilities")
     assert "9: -3.0000" in example.old
     assert "9: -2.0000" in example.new

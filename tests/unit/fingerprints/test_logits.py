@@ -76,11 +76,11 @@ WHOLE = st.lists(st.floats(-12, -1), min_size=8, max_size=8)
 @given(WHOLE, st.lists(st.floats(-2, 2), min_size=8, max_size=8), st.integers(0, 7))
 def test_difference_is_a_lower_bound(values: list[float], by: list[float], recorded: int) -> None:
     """Whichever tokens are recorded, the difference is at most the true one."""
-    moved = [value + each for value, each in zip(values, by, strict=True)]
+    changed = [value + change for value, change in zip(values, by, strict=True)]
     difference = logit_diff(
-        _logits([_kept(values, recorded)]).state(0), _logits([_kept(moved, recorded)]).state(0)
+        _logits([_kept(values, recorded)]).state(0), _logits([_kept(changed, recorded)]).state(0)
     )
-    truth = max(abs(each) for each in by)
+    truth = max(abs(change) for change in by)
     assert abs(by[recorded]) - 2 * RESOLUTION <= difference.largest <= truth + 2 * RESOLUTION
 
 

@@ -124,5 +124,5 @@ def test_moved_files_exist() -> None:
     """The table names no missing file, and no current file as a moved one."""
     files = code_digests()
     for before, now in migration._moved().items():
-        assert now in files, f"{before}: moved on from {now}; name its place of now"
+        assert now in files, f"{before}: moved to {now}, which is gone; name its current path"
         assert before not in files

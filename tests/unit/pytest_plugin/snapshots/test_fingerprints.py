@@ -1,4 +1,4 @@
-"""Fingerprints as snapshots: stand-ins are visible, updates have a reason and write their own."""
+"""Fingerprints as snapshots: fallbacks are visible, updates need a reason."""
 
 import json
 from collections.abc import Callable
@@ -139,8 +139,8 @@ def test_names_with_brackets_are_found(name: str, tmp_path: Path) -> None:
 def test_update_appends_its_reason(hand: ModuleType, location: Callable[[str], Path]) -> None:
     """Each blessing is kept with its reason, after the earlier ones."""
     _write(location(HERE), hand.fake_record(), FIRST)
-    moved = hand.restaged(hand.fake_record(), "answer", (1,))
-    _write(location(HERE), moved, Blessing("  the scorer was wrong ", updating=True))
+    changed = hand.restaged(hand.fake_record(), "answer", (1,))
+    _write(location(HERE), changed, Blessing("  the scorer was wrong ", updating=True))
     assert json.loads(location(HERE).read_text())["blessings"] == [
         {"reason": "first", "change": "first record"},
         {
@@ -201,7 +201,7 @@ def test_snapshot_is_removed_with_its_columns(
 def test_tolerance_of_other_hardware(hand: ModuleType) -> None:
     """Log-probabilities and few outcomes may differ on other hardware, token ids may not."""
     old = hand.fake_record()
-    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(0.2))
+    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(shift=0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
     assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
