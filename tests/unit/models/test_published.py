@@ -17,8 +17,6 @@ from benchmark.pytest_plugin.snapshots.published import PublishedExtension
 from benchmark.records import Tally
 
 ROOT = Path(__file__).parents[3]
-ORIGINALS = ROOT.parent / "shared" / "paper"
-ORIGINAL = ORIGINALS / "table6.csv"
 
 
 def _read(name: str) -> list[dict[str, str]]:
@@ -117,21 +115,6 @@ def test_the_unconstrained_figure_is_one_count() -> None:
     assert [quote.tally] == [Tally(count, 5012) for count in fitting]
 
 
-def test_the_fixture_is_the_table_as_it_was_given() -> None:
-    """The fixture has the figures of the original file, if that is available."""
-    if not ORIGINAL.is_file():
-        pytest.skip(f"no {ORIGINAL.relative_to(ROOT.parent)} beside the project to compare with")
-    with ORIGINAL.open(encoding="utf-8", newline="") as file:
-        original = {row["model"]: row for row in csv.DictReader(file)}
-    kept = {**TABLE, "instances": INSTANCES, "random": RANDOM}
-    assert original.keys() == kept.keys()
-    for name, row in kept.items():
-        assert {cell: original[name][cell] for cell in row} == row
-    for name, model in published().items():
-        counts = [original[name][f"correct{n}"] for n in range(8)]
-        assert counts == [str(model.by_numops[n].correct) for n in range(8)]
-
-
 def _count(identifier: str, numops: int) -> int:
     """Return the whole number of correct queries of an accuracy in the authors' data."""
     accuracy, total = float(AUTHORS[identifier][f"ops{numops}"]), _queries(numops)
@@ -174,21 +157,3 @@ def test_who_measured_what() -> None:
         "codellama-34b-instruct"
     ]
     assert published().keys() == TABLE.keys()
-
-
-def test_the_authors_data_as_it_was_given() -> None:
-    """The fixture has the accuracies of the original file, if that is available."""
-    path = ORIGINALS / "authors_model_results.csv"
-    if not path.is_file():
-        pytest.skip(f"no {path.relative_to(ROOT.parent)} beside the project to compare with")
-    given: dict[str, set[tuple[str, str, str]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            identifier = row["model_name"].rpartition(" (")[2].rstrip(")")
-            cell = (f"ops{row['num_ops']}", row["accuracy"], row["count"])
-            given.setdefault(identifier, set()).add(cell)
-    del given["random/random"]
-    assert given == {
-        identifier: {(c, row[c], AUTHORS_INSTANCES[c]) for c in CELLS}
-        for identifier, row in AUTHORS.items()
-    }
