@@ -7,6 +7,7 @@ returned; the minus infinity with which a constraint masks tokens comes later an
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,7 +41,7 @@ def naming_states(
 
     Args:
         states: the number of the state of each prompt.
-        name: the model's name.
+        name: the model's name or path; the message has its last part.
         model: the model; its dtype decides what to do next.
 
     Raises:
@@ -52,7 +53,7 @@ def naming_states(
         state = states[error.prompt]
         hint = _hint(model.dtype) if model is not None else "use another engine"
         message = (
-            f"{name}: the logits for token {error.token} of the answer to state {state} are not "
+            f"{Path(name).name}: the logits for token {error.token} of the answer to state {state} are not "
             f"finite (both counted from 0); {hint}"
         )
         raise NonFiniteLogitsError(state, error.token, message) from error

@@ -1,66 +1,84 @@
 """A model that overflows in float16 is refused with the place, by ``run`` and ``fingerprint``."""
 
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
-from types import ModuleType
 
 import pytest
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import torch
+from transformers import AutoModelForCausalLM
 
+from benchmark.decoding import outlines_engine
+from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.fingerprints.storage import read_fingerprint
+from benchmark.records import Completion, TokenIds
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
-WORD = "chain"
-"""Logits overflow after the token ``the chain``, which is in no answer to the first state."""
 
 Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def model(fakes: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A control model that overflows after one word."""
+def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A control model whose weights are finite and whose last norm overflows in float16."""
     folder = tmp_path_factory.mktemp("models") / "track"
     shutil.copytree(MODEL, folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    (token,) = tokenizer.encode(f" the {WORD}", add_special_tokens=False)
-    weights = AutoModelForCausalLM.from_pretrained(folder)
-    fakes("overflowing").overflowing(weights, token).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_decoder().norm.weight.fill_(60_000)
+    model.save_pretrained(folder)
     return folder
 
 
-@pytest.mark.parametrize("engine", ["outlines", "speculative"])
-def test_run(command_line: Command, model: Path, tmp_path: Path, engine: str) -> None:
-    """One line with model, state, token and next step, exit code 2; finished states are saved."""
-    settings = ("--states", "3", "--device", "cpu", "--batch-size", "1", "--engine", engine)
-    common = ("--model", model, "--out", tmp_path / "out", *settings)
-    result = command_line("run", *common, "--dtype", "float16")
+@pytest.mark.parametrize("engine", ["outlines", "unconstrained", "speculative"])
+def test_run(command_line: Command, overflowing: Path, tmp_path: Path, engine: str) -> None:
+    """It is one line with model, state, token and the next step, and exit code 2."""
+    settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--engine", engine)
+    out = tmp_path / "out"
+    result = command_line("run", "--model", overflowing, "--out", out, *settings)
     assert result.returncode == 2
-    error = result.stderr.splitlines()[-1]
-    assert error.startswith("error: track: the logits for token ")
-    assert " of the answer to state " in error
-    assert error.endswith("the model may overflow in float16; use --dtype bfloat16 or float32")
-    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
-    predictions = [json.loads(line)["prediction"] for line in lines]
-    assert predictions
-    assert not any(WORD in prediction for prediction in predictions)
-    assert not (tmp_path / "out" / "result.json").exists()
-    result = command_line("run", *common, "--dtype", "float32", "--set-aside")
-    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1] == (
+        "error: track: the logits for token 0 of the answer to state 0 are not finite (both "
+        "counted from 0); the model may overflow in float16; use --dtype bfloat16 or float32"
+    )
+    assert not (out / "result.json").exists()
 
 
-def test_fingerprint(command_line: Command, model: Path, tmp_path: Path) -> None:
+def test_fingerprint(command_line: Command, overflowing: Path, tmp_path: Path) -> None:
     """Both stages that run the model have failed, each with its place."""
     out = tmp_path / "record.json.gz"
-    common = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--repeats", "1")
-    result = command_line("fingerprint", model, "--out", out, *common)
+    settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--repeats", "1")
+    result = command_line("fingerprint", overflowing, "--out", out, *settings)
     assert result.returncode == 0, result.stderr
     stages = read_fingerprint(out).stages
     for name in ("logits", "generated_ids"):
         failure = str(stages[name].failed)
-        assert failure.startswith("NonFiniteLogitsError: track: the logits for token "), failure
-        assert " of the answer to state 1 " in failure
+        assert failure.startswith("NonFiniteLogitsError: track: the logits for token 0 "), failure
     assert stages["weights"].failed is None
+
+
+def test_finished_states_are_saved(
+    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States that were finished before stay in the folder, and the run can be resumed."""
+    generate = outlines_engine.OutlinesEngine.generate
+
+    def fail(
+        engine: outlines_engine.OutlinesEngine, prompts: list[TokenIds], done: set[int]
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        yield next(generate(engine, prompts, done))
+        raise NonFiniteLogitsError(1, 7)
+
+    out = tmp_path / "out"
+    settings = ("--states", "2", "--device", "cpu", "--batch-size", "1", "--engine", "outlines")
+    command = ("run", "--model", MODEL, "--out", out, *settings)
+    monkeypatch.setattr(outlines_engine.OutlinesEngine, "generate", fail)
+    result = command_line(*command)
+    assert result.returncode == 2
+    assert "token 7 of the answer to state 1 are not finite" in result.stderr
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 1
+    monkeypatch.undo()
+    assert command_line(*command).returncode == 0
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 2
