@@ -53,8 +53,8 @@ def naming_states(
         state = states[error.prompt]
         hint = _hint(model.dtype) if model is not None else "use another engine"
         message = (
-            f"{Path(name).name}: the logits for token {error.token} of the answer to state {state} are not "
-            f"finite (both counted from 0); {hint}"
+            f"{Path(name).name}: the logits for token {error.token} of the answer to state {state} "
+            f"are not finite (both counted from 0); {hint}"
         )
         raise NonFiniteLogitsError(state, error.token, message) from error
 
