@@ -14,6 +14,11 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def first_line(error: Exception) -> str:
+    """Return the error's message on one line, shortened."""
+    return " ".join(str(error).split())[:300]
+
+
 class RuleError(BenchmarkError):
     """A world, operation or vocabulary breaks the rules of the boxes task."""
 

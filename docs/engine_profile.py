@@ -9,8 +9,9 @@ from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile
 
-from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
+from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Decoder, Questions
 from benchmark.runs.requests import DataRequest, RunRequest

@@ -17,9 +17,9 @@ from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
-from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import Tokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.records import TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Questions

@@ -27,9 +27,10 @@ from benchmark.fingerprints.stages import (
     allowed_set,
     own_libraries,
 )
-from benchmark.models.loading import load_model, load_tokenizer
+from benchmark.models.loading import load_model
 from benchmark.models.location import Location, locate
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.records import Completion, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, installed

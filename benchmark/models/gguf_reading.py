@@ -2,9 +2,21 @@
 
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
+
+from benchmark.models.location import Location
+
+
+def gguf_arguments(location: Location) -> dict[str, str]:
+    """Return the argument that makes transformers read a GGUF file."""
+    return {"gguf_file": location.gguf} if location.gguf else {}
+
+
+def gguf_cache(location: Location) -> AbstractContextManager[None]:
+    """Return the context in which a model is loaded: fast reading for a GGUF file."""
+    return fast_gguf_reading() if location.gguf else nullcontext()
 
 
 @contextmanager

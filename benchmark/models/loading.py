@@ -1,11 +1,7 @@
-"""Load weights and tokenizers with transformers, with every choice that can change a score."""
+"""Load weights with transformers, with every choice that can change a score."""
 
-import io
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,17 +10,22 @@ from benchmark.errors import (
     MissingLibraryError,
     ModelError,
     SettingError,
+    first_line,
 )
-from benchmark.models.bos import BosRule, bos_rule
-from benchmark.models.gguf_reading import fast_gguf_reading
+from benchmark.models.checkpoint_checks import (
+    check_causal,
+    check_configuration,
+    check_finite,
+    check_tensors,
+)
+from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
+from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
-from benchmark.models.tokenizer import TransformersTokenizer
 
 if TYPE_CHECKING:
     import torch
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
@@ -32,8 +33,6 @@ _LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
 """The exceptions that transformers raises for invalid files."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
-
-_NEW_NAME = "TokenizersBackend"
 
 _WEIGHTS_SHARE = 0.9
 """The share of a GPU's memory for weights; the rest is for the cache and the kernels."""
@@ -86,72 +85,6 @@ def check_options(options: LoadOptions) -> LoadOptions:
     return options
 
 
-def load_tokenizer(location: Location, registered: BosRule | None = None) -> TransformersTokenizer:
-    """Return the model's tokenizer.
-
-    ``registered`` is the registry's BOS rule; without it, the rule follows from the files.
-
-    Raises:
-        ModelError: if the folder has no tokenizer that transformers can load.
-    """
-    import transformers
-
-    try:
-        with _silenced(), _gguf_cache(location):
-            raw = getattr(transformers, _tokenizer_class(location)).from_pretrained(
-                location.folder, trust_remote_code=False, **_gguf(location)
-            )
-            encoder = None if location.gguf else _read_tokenizer_json(location.folder, raw)
-            rule = bos_rule(location.folder, location.gguf)
-    except Exception as error:  # tokenizers raises no class of its own
-        raise ModelError(f"{location.name}: cannot load its tokenizer: {_line(error)}") from error
-    rule = registered.overriding(rule) if registered else rule
-    tokenizer = TransformersTokenizer(raw, location.name, rule, encoder)
-    if registered and registered.added and tokenizer.bos_id is None:
-        raise ModelError(
-            f"{location.name}: its tokenizer has no BOS, but the registry says that it adds one; "
-            "check that these are the model's own tokenizer files"
-        )
-    return tokenizer
-
-
-def _read_tokenizer_json(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
-    """Return the tokenizer of ``tokenizer.json``, without the changes of a transformers class.
-
-    Truncation and padding in the file are left over from training, and are removed. Special tokens
-    that are only in other files are added with the ids that those files give them.
-    """
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        return None
-    encoder = Tokenizer.from_file(str(path))
-    encoder.no_truncation()
-    encoder.no_padding()
-    vocabulary = encoder.get_vocab(with_added_tokens=True)
-    for token_id, token in sorted(raw.added_tokens_decoder.items()):
-        if token.content not in vocabulary:
-            (encoder.add_special_tokens if token.special else encoder.add_tokens)([token])
-            if encoder.token_to_id(token.content) != token_id:
-                raise ModelError(f"{token.content!r} has another id in tokenizer.json")
-    return encoder
-
-
-def _tokenizer_class(location: Location) -> str:
-    """Return the class of transformers that loads the tokenizer.
-
-    It is ``AutoTokenizer``, except for a class name that this release does not have: transformers 5
-    saves ``TokenizersBackend`` for the class that 4 calls ``PreTrainedTokenizerFast``.
-    """
-    import transformers
-
-    config = location.folder / "tokenizer_config.json"
-    saved = config.read_text(encoding="utf-8") if config.is_file() else ""
-    renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
-    return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"
-
-
 def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     """Return the model with its weights, ready to run. Code of the repository is never executed.
 
@@ -170,10 +103,11 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         "use_safetensors": location.safetensors,
         "trust_remote_code": False,
         **_quantization(options),
-        **_gguf(location),
+        **gguf_arguments(location),
     }
+    check_configuration(location)
     try:
-        with _silenced(), _gguf_cache(location):
+        with collected_messages() as messages, gguf_cache(location):
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
@@ -183,12 +117,18 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
                 f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
                 "--quantization 8bit, or --device cuda, which shares it between all GPUs"
             ) from error
-        raise ModelError(f"{location.name}: cannot load its weights: {_line(error)}") from error
+        raise ModelError(
+            f"{location.name}: cannot load its weights: {first_line(error)}"
+        ) from error
     # transformers initializes missing weights at random.
     if missing := sorted(report["missing_keys"]):
         names = ", ".join(missing[:3])
         raise ModelError(f"{location.name}: {len(missing)} weights are not in its files: {names}")
-    return model.eval()
+    check_tensors(location, report["unexpected_keys"], model)
+    check_finite(location.name, model)
+    check_causal(location.name, model.eval())
+    keep_messages(model, messages)
+    return model
 
 
 def _dtype(name: str) -> "torch.dtype":
@@ -230,22 +170,3 @@ def _device_map(device: str) -> dict[str, object]:
         "device_map": "auto",
         "max_memory": {n: int(memory[n].memory * _WEIGHTS_SHARE) for n in numbers},
     }
-
-
-def _gguf(location: Location) -> dict[str, str]:
-    return {"gguf_file": location.gguf} if location.gguf else {}
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Suppress progress bars and messages of libraries."""
-    with redirect_stderr(io.StringIO()):
-        yield
-
-
-def _gguf_cache(location: Location) -> AbstractContextManager[None]:
-    return fast_gguf_reading() if location.gguf else nullcontext()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

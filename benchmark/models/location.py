@@ -129,6 +129,7 @@ def _local(model: str, folder: Path, gguf: str | None) -> Location:
     weights = weights or sorted(folder.glob(_PICKLED))
     if not weights:
         raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {_PICKLED}")
+    _refuse_adapter(model, folder)
     # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
     others = (path for pattern in _CONFIGURATION for path in folder.glob(pattern))
     return Location(model, folder, gguf, _digest([*weights, *sorted(others)]))
@@ -208,4 +209,14 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
             f"{model}: the repository has no {gguf or 'weights'}; see {page}, and name "
             f"a GGUF file that it has as {model}/FILE.gguf"
         )
+    _refuse_adapter(model, folder)
     return Location(name, folder, gguf, f"commit:{folder.name}")
+
+
+def _refuse_adapter(model: str, folder: Path) -> None:
+    """Refuse a folder with an adapter, which transformers would apply only if peft is installed."""
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{model}: adapter_config.json says that this is an adapter; merge it into its base "
+            "model first (peft's merge_and_unload), and give the folder of the merged model"
+        )

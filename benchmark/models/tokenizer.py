@@ -6,12 +6,13 @@ because they add or drop spaces depending on the family and the release.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.errors import ModelError
 from benchmark.models.bos import BosRule, bos_rule_of_definition
+from benchmark.models.template_date import fixed_date
+from benchmark.models.time_limit import TimeLimitError, time_limit
 from benchmark.models.token_bytes import token_decoder
 from benchmark.records import Message, TokenIds
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 _PROBE = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: "
 
-_DAY = date(2024, 5, 31)
-"""The date that chat templates get as today's."""
+_RENDERING_LIMIT = 5.0
+"""The seconds that a chat template may take. Real ones take milliseconds."""
 
 
 class Tokenizer(Protocol):
@@ -47,12 +48,14 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> TokenIds:
         """Return the ids of the text; special tokens in it are recognized, and none are added."""
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
         """Return the messages in the model's chat template, up to the start of the answer.
 
+        With ``content_parts`` the content of a message is a list with one part of type text.
+
         Raises:
-            ModelError: if the model has no template.
-            ChatTemplateError: if the template rejects the sequence of roles.
+            ModelError: if the model has no template, or rendering takes too long.
+            ChatTemplateError: if the template rejects the messages.
         """
 
 
@@ -120,33 +123,37 @@ class TransformersTokenizer:
         """Return the ids of the text, without special tokens that the tokenizer would add."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
-    def read_otherwise(self, texts: Sequence[str]) -> int:
-        """Return of how many texts transformers makes other ids than ``tokenizer.json`` says."""
+    def count_differing(self, texts: Sequence[str]) -> int:
+        """Return the number of texts that transformers encodes differently from tokenizer.json.
+
+        Special tokens around a text, such as a BOS, are not compared.
+        """
         if self._encoder is None:
             return 0
-        read = (tuple(self.raw.encode(text, add_special_tokens=False)) for text in texts)
-        return sum(ids != self.encode(text) for ids, text in zip(read, texts, strict=True))
+        by_library = (tuple(self.raw.encode(text, add_special_tokens=False)) for text in texts)
+        return sum(ids != self.encode(text) for ids, text in zip(by_library, texts, strict=True))
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
         """Return the messages in the model's chat template, up to the start of the answer."""
         from jinja2 import TemplateError
 
         if self.raw.chat_template is None:
             raise ModelError(f"{self.name}: no chat template; use --prompt-format completion")
-        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        turns = [{"role": turn.role, "content": _content(turn, content_parts)} for turn in messages]
         try:
-            text = self.raw.apply_chat_template(
-                turns,
-                tokenize=False,
-                add_generation_prompt=True,
-                # Some templates write today's date, which would change the prompt every day.
-                date_string=_DAY.strftime("%d %b %Y"),
-                strftime_now=_DAY.strftime,
-            )
+            with time_limit(_RENDERING_LIMIT), fixed_date() as arguments:
+                text = self.raw.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True, **arguments
+                )
+        except TimeLimitError as error:
+            raise ModelError(
+                f"{self.name}: its chat template takes more than {_RENDERING_LIMIT} s to render; "
+                "use --prompt-format completion"
+            ) from error
         except TemplateError as error:
             raise ChatTemplateError(f"{self.name}: chat template: {error}") from error
         except Exception as error:  # a template can raise any exception
-            raise ModelError(f"{self.name}: chat template: {error!r:.200}") from error
+            raise ChatTemplateError(f"{self.name}: chat template: {error!r:.200}") from error
         return str(text)
 
     @property
@@ -173,6 +180,10 @@ class TransformersTokenizer:
                 f"{self.name}: its tokens do not spell the prompt: {text!r}; the tokenizer's "
                 "files are incomplete or of an unsupported kind"
             )
+
+
+def _content(turn: Message, content_parts: bool) -> object:  # noqa: FBT001  # as the caller's
+    return [{"type": "text", "text": turn.content}] if content_parts else turn.content
 
 
 def detokenize(token_bytes: Mapping[int, bytes], ids: Iterable[int]) -> str:

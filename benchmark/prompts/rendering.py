@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
+from benchmark.prompts.chat_rendering import PromptPart, RenderedChat, render_chat
 from benchmark.prompts.settings import PromptSettings, Role, variants
 from benchmark.records import Message, Prompt, TokenIds
 
@@ -101,7 +102,7 @@ def prompt_text(
     shots = demonstrations or _standard()
     if settings.prompt_format == "completion":
         return completion(description, settings.prompt_variant, shots)
-    return _rendered_chat(tokenizer, description, settings.instruction_role, shots)
+    return rendered_chat(tokenizer, description, settings.instruction_role, shots).text
 
 
 def prompt_ids(tokenizer: Tokenizer, text: str, settings: PromptSettings) -> TokenIds:
@@ -136,17 +137,26 @@ def _standard() -> Demonstrations:
     return demonstrations()
 
 
-def _rendered_chat(
+def rendered_chat(
     tokenizer: Tokenizer, description: str, role: Role, shots: Demonstrations
-) -> str:
+) -> RenderedChat:
+    """Return the chat prompt for a description in the model's template.
+
+    Raises:
+        ModelError: if the model has no template.
+        ChatTemplateError: if the template rejects the messages, or leaves out a part of the prompt.
+    """
     remedy = "; use --instruction-role user" if role == "system" else ""
     try:
-        text = tokenizer.render(chat(description, role, shots))
+        return render_chat(tokenizer, chat(description, role, shots), _parts(description, shots))
     except ChatTemplateError as error:
         raise ChatTemplateError(f"{error}{remedy}") from error
-    if shots.instruction not in text:
-        # Some templates silently drop a system message.
-        raise ChatTemplateError(
-            f"the chat template leaves the instruction out of the prompt{remedy}"
-        )
-    return text
+
+
+def _parts(description: str, shots: Demonstrations) -> list[PromptPart]:
+    """Return what a chat prompt must have, in order."""
+    parts = [PromptPart("the instruction", shots.instruction)]
+    for number, (example, statement) in enumerate(shots.examples, start=1):
+        parts.append(PromptPart(f"example {number}", f"Description: {example}"))
+        parts.append(PromptPart(f"the answer of example {number}", f"Statement: {statement}"))
+    return [*parts, PromptPart("the query", f"Description: {description}")]

@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from benchmark.models.bos import BosRule
-from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
+from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 
 if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel

@@ -16,6 +16,7 @@ from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
+from benchmark.runs.notices import Notices
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
@@ -75,6 +76,7 @@ class Prepared:
     location: Location
     questions: Questions
     identity: dict[str, object]
+    notices: Notices
 
     @property
     def settings(self) -> ResolvedSettings:
@@ -121,15 +123,15 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
     questions = Questions(task, settings, tokenizer, states)
-    others = tokenizer.read_otherwise([each.text for each in questions.prompts])
-    if others:
-        progress.say(
-            f"transformers reads {others} of {len(states)} prompts otherwise than tokenizer.json; "
-            "they are asked as tokenizer.json has them"
-        )
+    notices = Notices.of(questions)
+    for line in notices.lines():
+        progress.say(line)
     questions.check_limit()
-    tokenizing = {"tokenizer_bos": tokenizer.bos.as_json(), "read_otherwise": others}
-    return Prepared(location, questions, identity(questions, location, tokenizing))
+    tokenizing = {
+        "tokenizer_bos": tokenizer.bos.as_json(),
+        "read_otherwise": notices.differing_prompts,
+    }
+    return Prepared(location, questions, identity(questions, location, tokenizing), notices)
 
 
 def execute(
@@ -164,8 +166,11 @@ def execute(
             with placed() if placed else nullcontext(options.device) as device:
                 on = replace(options, device=device)
                 history = _decode(work, on, folder, judged, history, progress, loaders)
+        else:
+            work.notices.keep_weights(folder.result())  # no weights were loaded
         measured = _measured(work, judged)
-        result = {**measured.document, **history.as_json(), **work.identity}
+        notices = {"notices": work.notices.as_json()}
+        result = {**measured.document, **history.as_json(), **notices, **work.identity}
         texts = ((state.description, judged[i].text) for i, state in enumerate(work.states))
         folder.finish(result, texts)
     return measured
@@ -196,6 +201,8 @@ def _decode(
     if work.settings.engine_row.loads_weights:
         progress.say(f"loading {name} in {options.dtype} on {options.device}")
         model = loaders.model(work.location, options)
+        for line in work.notices.add_weights(model):
+            progress.say(line)
     evaluation = evaluate(
         work.questions,
         model,

@@ -11,9 +11,10 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
 from benchmark.models.hardware import gpu_memory, release
-from benchmark.models.loading import LoadOptions, load_model, load_tokenizer
+from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import resolve

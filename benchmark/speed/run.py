@@ -7,8 +7,8 @@ from typing import Protocol
 
 from benchmark.errors import BenchmarkError, SettingError
 from benchmark.models.hardware import describe
-from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.records import TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import versions

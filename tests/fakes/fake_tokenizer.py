@@ -40,6 +40,6 @@ class FakeTokenizer:
         parts = (special.get(part, tuple(part.encode())) for part in _SPECIAL.split(text))
         return tuple(i for part in parts for i in part)
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
         """Apply the template to the messages."""
         return self.template(messages)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import DataRequest, RunRequest

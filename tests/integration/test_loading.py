@@ -12,15 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.loading import (
-    DTYPES,
-    LoadOptions,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-)
+from benchmark.models.loading import DTYPES, LoadOptions, load_model, resolve_device
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 
 ON_CPU = LoadOptions("cpu", "float32")
 VOCABULARY = 352

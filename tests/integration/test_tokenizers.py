@@ -30,9 +30,9 @@ from benchmark.boxes.world import BOXES
 from benchmark.decoding.constraint import Constraint
 from benchmark.fingerprints.tokenizers import tokenizer_record
 from benchmark.models.downloads import source
-from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import chat, prompt, prompt_ids
 from benchmark.prompts.settings import PromptSettings
 from benchmark.pytest_plugin.snapshots.tokenizers import TokenizersExtension

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.errors import SettingError
-from benchmark.models.loading import load_model, load_tokenizer
+from benchmark.models.loading import load_model
 from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import RunRequest

@@ -55,10 +55,17 @@ NO_SUSPECTS = (
     *("__init__.py", "__main__.py", "errors.py", "junit.py", "output.py", "writing.py"),
     # published figures, in folders whose other files are named
     *("validation.py", "published.csv", "published.py", "published.toml"),
+    *("library_messages.py", "time_limit.py"),
     # a run's own record, and its progress and tables
     *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
-    *("progress_notes.py", "result_table.py", "sensitivity.py", "sensitivity_table.py"),
+    *(
+        "notices.py",
+        "progress_notes.py",
+        "result_table.py",
+        "sensitivity.py",
+        "sensitivity_table.py",
+    ),
     *("suspect_table.py", "suspects.toml", "migration.py", "moved_files.toml"),
     # the current code compares both records, so that it cannot make them differ
     *("alignment.py", "allowed.py", "attribution.py", "ci.py", "comparison.py", "compare.py"),

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.errors import ModelError
 from benchmark.models.bos import BosRule
-from benchmark.models.loading import load_tokenizer
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 
 TEXT = "Box 0 contains the bag and the map. " * 40
 
@@ -68,10 +68,10 @@ def test_special_tokens_named_elsewhere(folder: Path) -> None:
 def test_how_many_prompts_are_read_otherwise(folder: Path) -> None:
     """Prompts with other ids in transformers than by the file are counted."""
     loaded = _load(folder)
-    assert loaded.read_otherwise([TEXT, "Box 0"]) == 0
+    assert loaded.count_differing([TEXT, "Box 0"]) == 0
     encode = loaded.raw.encode
     loaded.raw.encode = lambda text, **more: encode(text.replace(" ", ""), **more)
-    assert loaded.read_otherwise([TEXT, "Box"]) == 1
+    assert loaded.count_differing([TEXT, "Box"]) == 1
 
 
 def test_registry_and_files_disagree_on_the_bos(folder: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from transformers import PreTrainedModel
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.loading import load_model, load_tokenizer
+from benchmark.models.loading import load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt
 from benchmark.records import State
 from benchmark.runs import evaluation

@@ -1,0 +1,230 @@
+"""Refuse checkpoints that transformers loads without an error but whose answers mean nothing.
+
+Each check is for a kind of silent failure that public bug reports describe: weights that no module
+takes, weights that are not finite, and models that are not causal language models.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from benchmark.errors import ModelError
+from benchmark.models.hardware import limit_kernel_caches
+from benchmark.models.location import Location
+from benchmark.models.validation import Entry
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_NAMED = 3
+"""The number of tensors that a message names."""
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+"""The types of safetensors that are weights as they are, without scales."""
+
+_TOLERANCE = {8: 1e-6, 4: 1e-3, 2: 0.05}
+"""The largest relative change of logits that is rounding, by bytes per element."""
+
+_PROBE_LENGTH = 4
+"""The tokens of the texts that :func:`check_causal` compares."""
+
+
+class HarmlessTensor(Entry):
+    """A kind of unused tensor that is harmless: a pattern of names, and the reason."""
+
+    pattern: str
+    why: str
+
+
+@cache
+def harmless_tensors() -> tuple[HarmlessTensor, ...]:
+    """Return the kinds of unused tensors that are not refused."""
+    text = files("benchmark.models").joinpath("harmless_tensors.toml").read_text(encoding="utf-8")
+    entries = tomllib.loads(text)["harmless"]
+    return TypeAdapter(tuple[HarmlessTensor, ...]).validate_python(entries)
+
+
+def check_configuration(location: Location) -> None:
+    """Check that a folder's configuration is of a causal language model, before loading weights.
+
+    Raises:
+        ModelError: for another architecture, such as a classifier or an encoder-decoder model.
+    """
+    config = _read_object(location.folder / "config.json")
+    architectures = config.get("architectures")
+    names = [str(name) for name in architectures] if isinstance(architectures, list) else []
+    if config.get("is_encoder_decoder") is True:
+        raise ModelError(
+            f"{location.name}: config.json has is_encoder_decoder, so it is not a causal language "
+            "model"
+        )
+    if names and not any(map(_is_causal_class, names)):
+        raise ModelError(
+            f"{location.name}: config.json names the architecture {', '.join(names)}, which is not "
+            "a causal language model; give a model of a class such as LlamaForCausalLM"
+        )
+
+
+def check_tensors(location: Location, unexpected: Iterable[str], model: "PreTrainedModel") -> None:
+    """Check that the model uses all tensors of its checkpoint, and that they are its weights.
+
+    Args:
+        location: the model's files.
+        unexpected: the names of tensors that no module has taken.
+        model: the loaded model.
+
+    Raises:
+        ModelError: naming tensors that are not used, or whose scales are missing.
+    """
+    patterns = [re.compile(kind.pattern) for kind in harmless_tensors()]
+    unused = sorted(name for name in unexpected if not any(p.search(name) for p in patterns))
+    if unused:
+        raise ModelError(
+            f"{location.name}: {_listed(unused)} of the checkpoint would not be used, so the "
+            "model would not be the one that was trained; merge adapters, dequantize weights with "
+            "scales, and check that config.json belongs to these files"
+        )
+    if location.gguf:
+        _check_gguf_is_used(location, model)
+    elif not getattr(model.config, "quantization_config", None):
+        _check_stored_types(location, model)
+
+
+def check_finite(name: str, model: "PreTrainedModel") -> None:
+    """Check that all weights are finite.
+
+    Raises:
+        ModelError: naming the tensors that have NaN or infinite values.
+    """
+    bad = [tensor_name for tensor_name, tensor in _weights(model) if not _is_finite(tensor)]
+    if bad:
+        raise ModelError(
+            f"{name}: {_listed(bad)} not finite (NaN or infinite); the file is damaged, or its "
+            "values overflow in this dtype: try --dtype float32 or bfloat16"
+        )
+
+
+def check_causal(name: str, model: "PreTrainedModel") -> None:
+    """Check that the logits of a token do not depend on later tokens.
+
+    Raises:
+        ModelError: if they do, or the model has no logits.
+    """
+    import torch
+
+    limit_kernel_caches()  # the first product reads their capacity
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = torch.tensor([[(7 + 37 * i) % rows for i in range(_PROBE_LENGTH)]] * 2)
+    ids[1, -1] = (ids[0, -1] + rows // 2) % rows
+    with torch.inference_mode():
+        logits = getattr(model(ids.to(model.device), use_cache=False), "logits", None)
+    if logits is None or logits.shape[:2] != ids.shape:
+        raise ModelError(f"{name}: it has no logits for each token, so it is not a language model")
+    earlier = logits[:, :-1].double()
+    change, size = (earlier[0] - earlier[1]).abs().max(), earlier.abs().max()
+    if change > _TOLERANCE[logits.element_size()] * size:
+        raise ModelError(
+            f"{name}: the logits of a token depend on the tokens after it, so it is not a causal "
+            "language model; check is_decoder and attention settings in config.json"
+        )
+
+
+@cache
+def _causal_classes() -> frozenset[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    names: set[str] = set()
+    for entry in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        names.update([entry] if isinstance(entry, str) else entry)
+    return frozenset(name.casefold() for name in names)
+
+
+def _is_causal_class(name: str) -> bool:
+    folded = name.casefold()
+    return folded in _causal_classes() or folded.endswith(("forcausallm", "lmheadmodel"))
+
+
+def _check_gguf_is_used(location: Location, model: "PreTrainedModel") -> None:
+    """Refuse a GGUF file with more weights than the model.
+
+    The older of transformers' two readers skips tensors that it does not know, and reports nothing.
+    """
+    try:
+        from transformers.integrations.gguf.reader import GgufHeader
+
+        header = GgufHeader.from_file(str(location.folder / (location.gguf or "")))
+    except (ImportError, ValueError):  # a release without this reader, or a type unknown to it
+        return
+    stored = sum(prod(tensor.shape) for tensor in header.tensors)
+    loaded = sum(tensor.numel() for _, tensor in _weights(model))
+    if stored > loaded:
+        raise ModelError(
+            f"{location.name}: the GGUF file has {stored:,} weights, of which only {loaded:,} "
+            "would be used; this release of transformers does not know all of its tensors"
+        )
+
+
+def _check_stored_types(location: Location, model: "PreTrainedModel") -> None:
+    """Refuse weights that are stored as integers or in 8 bit without the names of their scales."""
+    weights = {name for name, _ in _weights(model)}
+    stored = {name: kind for name, kind in _stored_types(location.folder) if name in weights}
+    quantized = sorted(name for name, kind in stored.items() if kind not in _FLOATS)
+    if quantized:
+        kinds = ", ".join(sorted({stored[name] for name in quantized}))
+        raise ModelError(
+            f"{location.name}: {_listed(quantized)} stored as {kinds}, but config.json has no "
+            "quantization_config, so their scales are missing; give unquantized weights"
+        )
+
+
+def _stored_types(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield names and types of all tensors in the safetensors files of a folder."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                yield name, entry["dtype"]
+
+
+def _weights(model: "PreTrainedModel") -> Iterator[tuple[str, "torch.Tensor"]]:
+    """Yield all parameters and saved buffers; tied ones once."""
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel() and tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            yield name, tensor
+
+
+def _is_finite(tensor: "torch.Tensor") -> bool:
+    import torch
+
+    if tensor.element_size() == 1:  # aminmax is not defined for 8 bit
+        tensor = tensor.float()
+    # NaN propagates to both. No copy of the tensor is made, unlike with isfinite.
+    smallest, largest = torch.aminmax(tensor.detach())
+    return bool(torch.isfinite(smallest)) and bool(torch.isfinite(largest))
+
+
+def _listed(names: list[str]) -> str:
+    """Return the number of tensors with the first names: ``2 tensors (a, b) are``."""
+    shown = ", ".join(islice(names, _NAMED)) + (", ..." if len(names) > _NAMED else "")
+    return f"the tensor {shown}" if len(names) == 1 else f"{len(names)} tensors ({shown})"
+
+
+def _read_object(path: Path) -> Mapping[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # transformers refuses an unreadable file
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,174 @@
+"""GGUF files: their pre-tokenizer, tokenizer files next to them, and tensors nobody uses."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer, pre_tokenizers
+
+from benchmark.errors import ModelError
+from benchmark.models.loading import LoadOptions, load_model
+from benchmark.models.location import locate
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
+
+TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
+DEFINITION = json.loads((TRACK / "tokenizer.json").read_text())
+TEXT = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: 12"
+LAYER = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def _tensors() -> dict[str, np.ndarray]:
+    """Return the control model's weights under the names of GGUF, with heads interleaved."""
+    tensors = {}
+    for name, tensor in load_file(TRACK / "model.safetensors").items():
+        if name == "model.embed_tokens.weight":
+            tensors["token_embd.weight"] = tensor
+        elif name == "model.norm.weight":
+            tensors["output_norm.weight"] = tensor
+        else:
+            _, _, layer, *module, _ = name.split(".")
+            key = ".".join(module)
+            rotary = key.endswith(("q_proj", "k_proj"))
+            if rotary:
+                tensor = tensor.reshape(4, 2, 16, 128).swapaxes(1, 2).reshape(128, 128)  # noqa: PLW2901
+            tensors[f"blk.{layer}.{LAYER[key]}.weight"] = tensor
+    return tensors
+
+
+def _write(path: Path, pre: str | None, merges: tuple[str, ...] = (), extra: str = "") -> Path:
+    """Write the control model as a GGUF file, with further merges and a further tensor."""
+    special = {token["content"]: token["id"] for token in DEFINITION["added_tokens"]}
+    ids = {**DEFINITION["model"]["vocab"], **special}
+    tokens = sorted(ids, key=ids.__getitem__)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(1024)
+    writer.add_embedding_length(128)
+    writer.add_block_count(4)
+    writer.add_feed_forward_length(256)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1e4)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token in special else 1 for token in tokens])
+    own = [m if isinstance(m, str) else " ".join(m) for m in DEFINITION["model"]["merges"]]
+    writer.add_token_merges([*own, *merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    for name, tensor in _tensors().items():
+        writer.add_tensor(name, tensor.astype(np.float32))
+    if extra:
+        writer.add_tensor(extra, np.ones(16, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path.parent
+
+
+def _load(folder: Path) -> TransformersTokenizer:
+    return load_tokenizer(locate(str(folder)))
+
+
+def _expected_ids(definition: dict[str, Any], *, digits: bool) -> list[int]:
+    """Return the ids of the text by the vocabulary, split as GPT-2 or also at digits."""
+    tokenizer = Tokenizer.from_str(json.dumps(definition))
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    split_digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split_digits, gpt2]) if digits else gpt2
+    ids: list[int] = tokenizer.encode(TEXT, add_special_tokens=False).ids
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("pre", "digits"), [("gpt-2", False), ("olmo", False), ("smollm", True), ("starcoder", True)]
+)
+def test_known_pre_tokenizers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pre: str, *, digits: bool
+) -> None:
+    """Files with a supported pre-tokenizer are split by its rule; their vocabularies follow it."""
+    definition = json.loads(json.dumps(DEFINITION))
+    if digits:
+        merges = definition["model"]["merges"]
+        kept = [merge for merge in merges if not any(map(str.isdigit, "".join(merge)))]
+        definition["model"]["merges"] = kept
+    monkeypatch.setitem(DEFINITION, "model", definition["model"])
+    ids = _load(_write(tmp_path / "m.gguf", pre)).encode(TEXT)
+    assert list(ids) == _expected_ids(definition, digits=digits)
+
+
+@pytest.mark.parametrize(
+    ("pre", "named"),
+    [
+        (None, "does not name its pre-tokenizer"),
+        ("default", "does not name its pre-tokenizer"),
+        ("deepseek-llm", "the pre-tokenizer 'deepseek-llm'"),
+        ("unheard-of", "the pre-tokenizer 'unheard-of'"),
+    ],
+)
+def test_unknown_pre_tokenizers_are_refused(tmp_path: Path, pre: str | None, named: str) -> None:
+    """Another pre-tokenizer, or a missing one, is refused with the way to choose one."""
+    folder = _write(tmp_path / "m.gguf", pre)
+    with pytest.raises(ModelError, match=named) as error:
+        _load(folder)
+    assert "tokenizer.json next to the file" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_merged_digits_contradict_a_split_at_digits(tmp_path: Path) -> None:
+    """A vocabulary that merges digits is refused if transformers does not split at them."""
+    folder = _write(tmp_path / "m.gguf", "smollm", merges=("1 2",))
+    with pytest.raises(ModelError, match="the pre-tokenizer 'smollm'"):
+        _load(folder)
+
+
+@pytest.mark.parametrize("pre", [None, "unheard-of", "gpt-2"])
+@pytest.mark.parametrize("config", [True, False])
+def test_tokenizer_files_next_to_a_gguf_file(
+    tmp_path: Path, pre: str | None, *, config: bool
+) -> None:
+    """tokenizer.json decides the ids; special tokens are in its files or in the GGUF file."""
+    folder = _write(tmp_path / "m.gguf", pre)
+    shutil.copy(TRACK / "tokenizer.json", folder)
+    if config:
+        shutil.copy(TRACK / "tokenizer_config.json", folder)
+    tokenizer, own = _load(folder), load_tokenizer(locate(str(TRACK)))
+    assert tokenizer.encode(TEXT) == own.encode(TEXT)
+    assert (tokenizer.bos_id, tokenizer.eos_id) == (own.bos_id, own.eos_id)
+
+
+@pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])
+def test_unused_tensors_of_a_gguf_file_are_refused(tmp_path: Path, name: str) -> None:
+    """A tensor of the file that the model does not take is refused."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2", extra=name)
+    with pytest.raises(ModelError, match=r"would (not )?be used"):
+        load_model(locate(str(folder)), LoadOptions("cpu", "float32"))
+
+
+def test_the_weights_of_a_gguf_file_are_used(tmp_path: Path) -> None:
+    """Without further tensors the file is the control model."""
+    options = LoadOptions("cpu", "float32")
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    loaded = load_model(locate(str(folder)), options).state_dict()
+    for name, tensor in load_model(locate(str(TRACK)), options).state_dict().items():
+        assert np.array_equal(loaded[name].numpy(), tensor.numpy()), name

@@ -1,0 +1,61 @@
+"""Checks of rendered chats on a tokenizer whose template is a function."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
+from benchmark.prompts.chat_rendering import (
+    PromptPart,
+    ReasoningBlock,
+    reasoning_blocks,
+    render_chat,
+)
+from benchmark.records import Message
+
+Fake = Callable[..., Tokenizer]
+MESSAGES = [Message("user", "one"), Message("assistant", "one two"), Message("user", "three")]
+PARTS = [PromptPart(f"part {i}", turn.content) for i, turn in enumerate(MESSAGES)]
+
+
+def _turns(messages: Sequence[Message]) -> str:
+    return "".join(f"<{turn.role}>{turn.content}</>" for turn in messages)
+
+
+def test_a_part_may_begin_like_the_next_one(fake_tokenizer: Fake) -> None:
+    """A part that is also the beginning of a later part is found once, in its own place."""
+    rendered = render_chat(fake_tokenizer(template=_turns), MESSAGES, PARTS)
+    assert rendered.text == _turns(MESSAGES)
+    assert rendered.as_json() == {"content_parts": False, "closed_reasoning": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda messages: messages[1:], "puts part 1 out of order"),
+        (lambda messages: messages[:-1], "leaves part 2 out"),
+        (lambda messages: messages[::-1], "out of order"),
+        (lambda messages: [*messages, messages[0]], "repeats part 0"),
+    ],
+)
+def test_incomplete_chats_are_refused(
+    fake_tokenizer: Fake, change: Callable[[Sequence[Message]], Sequence[Message]], fault: str
+) -> None:
+    """A missing, misplaced or repeated part is named."""
+    tokenizer = fake_tokenizer(template=lambda messages: _turns(change(messages)))
+    with pytest.raises(ChatTemplateError, match=fault):
+        render_chat(tokenizer, MESSAGES, PARTS)
+
+
+@pytest.mark.parametrize("block", reasoning_blocks(), ids=lambda block: block.close)
+def test_reasoning_is_closed_only_if_it_is_open(
+    fake_tokenizer: Fake, block: ReasoningBlock
+) -> None:
+    """A block that the template has already closed is left as it is."""
+    opening, close = block.open, block.close
+    ends = {opening: f"\n{close}\n\n", f"{opening}\n\n{close}\n\n": "", "": ""}
+    for ending, closing in ends.items():
+        tokenizer = fake_tokenizer(template=lambda messages, end=ending: _turns(messages) + end)
+        rendered = render_chat(tokenizer, MESSAGES, PARTS)
+        assert rendered.text == _turns(MESSAGES) + ending + closing
+        assert rendered.closed_reasoning == closing
