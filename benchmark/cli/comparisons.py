@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 def measure_both(
     store: Path, base: "RunRequest", variant: "RunRequest", *, quiet: bool = False
 ) -> "PairedComparison":
-    """Compare two measurements of the store, measuring first if one is missing."""
+    """Compare two measurements of the store, measuring first if one is missing.
+
+    Both are prepared before either is decoded, so that an unusable second one fails at once.
+    """
     from rich.console import Console
 
+    from benchmark.runs.measure import prepare
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.paired_comparison import compare
     from benchmark.runs.progress import RunProgress
 
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
         models = ModelStore(store, progress)
-        return compare(models.measure(base), models.measure(variant))
+        requests = (base, variant)
+        prepared = [prepare(request, progress, models.loaders) for request in requests]
+        return compare(*map(models.measure_prepared, requests, prepared))
 
 
 def show(

@@ -47,7 +47,7 @@ class FakeBuilder:
             raise NotInstallableError(f"no {min(refused)}")
         libraries = dict(requirement.split("==") for requirement in requirements)
         self.made.append(" ".join(requirements))
-        unmet = tuple(self.unmet[each] for each in requirements if each in self.unmet)
+        unmet = tuple(self.unmet[one] for one in requirements if one in self.unmet)
         return NamedEnvironment("+".join(requirements) or "unchanged", libraries, unmet)
 
 

@@ -65,11 +65,11 @@ def _snapshot(project: pytest.Pytester) -> Path:
 def test_fingerprint_and_compare(command_line: CommandLine, tmp_path: Path) -> None:
     """A run and the same run in bfloat16: the first changed stage is weights, the cause dtype."""
     old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
-    asked = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
-    done = command_line(*asked, "--out", str(old), "--repeats", "1")
+    arguments = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
+    done = command_line(*arguments, "--out", str(old), "--repeats", "1")
     assert (done.returncode, done.stdout) == (0, f"written: {old}\n"), done.stderr
     assert len(read_fingerprint(old).repeats) == 1
-    done = command_line(*asked, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
+    done = command_line(*arguments, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
     assert done.returncode == 0, done.stderr
     files = ("--json", str(tmp_path / "x.json"), "--junit", str(junit))
     done = command_line("compare", str(old), str(new), *files)
@@ -129,7 +129,7 @@ def test_unwritable_outputs_are_refused_first(
     """One line, exit status 2 and no output, before anything is measured or read."""
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "file").touch()
-    done = command_line(*(each.format(tmp_path) for each in arguments))
+    done = command_line(*(argument.format(tmp_path) for argument in arguments))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert line in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.json"]
@@ -151,9 +151,9 @@ def test_records_of_different_kinds_are_refused(
 def test_failed_prompts_are_compared(command_line: CommandLine, tmp_path: Path) -> None:
     """Stages that fail without a chat template are recorded and compared."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    asked = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
-    assert command_line(*asked, "--out", good).returncode == 0
-    done = command_line(*asked, "--out", bad, "--prompt-format", "chat")
+    arguments = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
+    assert command_line(*arguments, "--out", good).returncode == 0
+    done = command_line(*arguments, "--out", bad, "--prompt-format", "chat")
     assert "failed: prompt: " in done.stdout
     assert "failed: constraint: not reached: prompt failed" in done.stdout
     done = command_line("compare", good, bad)
@@ -189,7 +189,7 @@ def test_change_fails_with_its_comparison(project: pytest.Pytester, hand: Module
     assert 'name="shift.stage" value="answer"' in (project.path / "out.xml").read_text()
     _bless(project, changed, "the scorer was wrong")
     blessings = json.loads(_snapshot(project).read_text())["blessings"]
-    assert [each["reason"] for each in blessings] == ["first", "the scorer was wrong"]
+    assert [blessing["reason"] for blessing in blessings] == ["first", "the scorer was wrong"]
     assert blessings[1]["change"] == "drift: first changed stage: answer (1 of 3 states)"
     project.runpytest().assert_outcomes(passed=1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.app import app
+from benchmark.errors import ModelError
 
 STATES = 4
 
@@ -82,6 +83,19 @@ def test_prompt_format_names_the_better(command: Callable[..., str], models: lis
     assert result["better"] in {"completion", "chat"}
     assert result["base"]["overall"]["total"] == result["variant"]["overall"]["total"] == 7 * STATES
     assert "better on the dev split: " in command("prompt-format", "--model", models[0])
+
+
+@pytest.mark.parametrize("name", ["prompt-format", "pair"])
+def test_both_runs_are_checked_before_one_is_decoded(
+    name: str, command: Callable[..., str], models: list[str], tmp_path: Path
+) -> None:
+    """Without a chat template, or a second model, nothing is measured."""
+    (Path(models[0]) / "chat_template.jinja").unlink()
+    gone = str(tmp_path / "gone")
+    arguments = ("pair", models[0], gone) if name == "pair" else (name, "--model", models[0])
+    with pytest.raises(ModelError):
+        command(*arguments)
+    assert not list((tmp_path / "store").glob("*/*"))
 
 
 def test_ablation_counts_broken_answers(command: Callable[..., str], models: list[str]) -> None:

@@ -74,7 +74,7 @@ def test_bisect_refuses_misuse(
     assert done.returncode == 2
     (error,) = done.stderr.splitlines()
     assert line in error
-    assert not any(each.runs for each, _ in bench)
+    assert not any(created.runs for created, _ in bench)
 
 
 def test_canary_names_the_upgrade(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_canary_without_a_change(command_line: Commands, bench: list[Any]) -> No
     done = command_line("canary", "numpy==1.2", "--model", "fixtures/models/track")
     assert done.returncode == 0
     assert "fingerprint track: same" in done.stdout.splitlines()
-    assert [each.runs for each, _ in bench] == [["unchanged", "numpy==1.2"]]
+    assert [created.runs for created, _ in bench] == [["unchanged", "numpy==1.2"]]
 
 
 def test_canary_refuses_an_invalid_requirement(command_line: Commands, bench: list[Any]) -> None:

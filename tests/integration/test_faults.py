@@ -131,7 +131,10 @@ def test_fault_is_located_and_explained(
     assert bool(comparison.failed) == expected.get("fails", False)
     assert (comparison.suspects[0].kind, comparison.suspects[0].name) == (kind, cause)
     assert comparison.suspects[0].changed
-    assert {each.kind for each in comparison.suspects[1:] if each.changed} >= {"library", "setting"}
+    assert {suspect.kind for suspect in comparison.suspects[1:] if suspect.changed} >= {
+        "library",
+        "setting",
+    }
     assert comparison.exit_status == EXIT_STATUSES[comparison.severity]
     assert comparison.exit_status not in {0, 1, 2}
 
@@ -139,12 +142,12 @@ def test_fault_is_located_and_explained(
 def test_documented_table_equals_the_catalogue(fault: Callable[[str], Injector]) -> None:
     """docs/faults.md has a row per fault."""
     rows_ = []
-    for name, each in CATALOGUE.items():
+    for name, entry in CATALOGUE.items():
         engines = ", ".join(engine for fault_, engine in CASES if fault_ == name)
-        done = (fault(each["inject"]).__doc__ or "").rstrip(".")
-        severity = each["severity"] + " (the stage fails)" * each.get("fails", False)
+        done = (fault(entry["inject"]).__doc__ or "").rstrip(".")
+        severity = entry["severity"] + " (the stage fails)" * entry.get("fails", False)
         rows_.append(
-            f"| {name} | {done} | {engines} | {each['stage']} | {severity} | {each['cause']} |"
+            f"| {name} | {done} | {engines} | {entry['stage']} | {severity} | {entry['cause']} |"
         )
     text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| [a-z0-9-]+ \|.*\|$", text, re.MULTILINE)[1:] == rows_
@@ -213,7 +216,7 @@ def _outcome(patch: pytest.MonkeyPatch, limit: float) -> None:
         outcomes.Score,  # the states are scored by set first
         "outcome",
         WEAK,
-        lambda each: replace(each, correct=(not each.correct[0], *each.correct[1:])),
+        lambda outcome: replace(outcome, correct=(not outcome.correct[0], *outcome.correct[1:])),
     )
 
 
@@ -250,7 +253,7 @@ def test_one_value_within_the_floor_is_noise(
     _one_value(monkeypatch, RESOLUTION * int(0.9 * limit / RESOLUTION))
     comparison = _compared(many, many.run)
     assert comparison.severity is Severity.NOISE
-    assert [(each.stage, each.states) for each in comparison.stage_diffs] == [("logits", (WEAK,))]
+    assert [(diff.stage, diff.states) for diff in comparison.stage_diffs] == [("logits", (WEAK,))]
 
 
 def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
@@ -344,7 +347,7 @@ def _report_changes(patch: pytest.MonkeyPatch, kind: str, cause: str) -> None:
         libraries[cause] = "999"
     if kind == "code":
         code[cause] = "another"
-    known = versions() | libraries, code_digests() | code, variables() | INNOCENT_SETTINGS
-    patch.setattr(run_environment, "versions", lambda: known[0])
-    patch.setattr(record_run, "code_digests", lambda: known[1])
-    patch.setattr(run_environment, "variables", lambda: known[2])
+    changed = versions() | libraries, code_digests() | code, variables() | INNOCENT_SETTINGS
+    patch.setattr(run_environment, "versions", lambda: changed[0])
+    patch.setattr(record_run, "code_digests", lambda: changed[1])
+    patch.setattr(run_environment, "variables", lambda: changed[2])

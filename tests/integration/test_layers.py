@@ -75,10 +75,10 @@ def test_uninstallable_requirement_is_remembered(
     """The error is pip's own line, also the second time, until it is forgotten."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     layers = VenvOverlays(tmp_path / "layers")
-    wanted = [_wheel(tmp_path, "Requires-Dist: no-such-library-anywhere\n")]
+    requirements = [_wheel(tmp_path, "Requires-Dist: no-such-library-anywhere\n")]
     for _ in range(2):
         with pytest.raises(NotInstallableError, match="no-such-library-anywhere"):
-            layers.build(wanted)
+            layers.build(requirements)
     assert not list(layers.root.glob("*/"))
     layers.forget_refusals()
     assert not list(layers.root.glob("*.refused.txt"))

@@ -55,8 +55,8 @@ def _add(patch: pytest.MonkeyPatch, row: StageRow, behind: str) -> None:
     rows = {row.name: row} | {name: STAGES[name] for name in later}
     for name in reversed(later):  # so that undoing it restores the order
         patch.delitem(STAGES, name)
-    for name, each in rows.items():
-        patch.setitem(STAGES, name, each)
+    for name, stage in rows.items():
+        patch.setitem(STAGES, name, stage)
 
 
 def _record() -> Fingerprint:
@@ -100,9 +100,9 @@ def test_change_of_a_new_stage(
     )
     comparison = compare(old, _record())
     assert (comparison.stage, comparison.severity) == (NAME, Severity.DRIFT)
-    assert [each.stage for each in comparison.stage_diffs] == [NAME]
+    assert [diff.stage for diff in comparison.stage_diffs] == [NAME]
     assert headline(comparison) == f"drift: first changed stage: {NAME} (2 of 2 states)"
-    assert [(each.state, each.where, each.old) for each in comparison.examples] == [
+    assert [(example.state, example.where, example.old) for example in comparison.examples] == [
         (n, NAME, f"digest {digest([length])}") for n, length in enumerate(old.lengths)
     ]
     first, *rest = comparison.suspects
@@ -111,7 +111,7 @@ def test_change_of_a_new_stage(
         *(version(COUNTER), "99"),
     )
     assert first.reach == 3
-    assert all(each.reach < 3 for each in rest)
+    assert all(suspect.reach < 3 for suspect in rest)
 
 
 def test_older_record_without_the_new_stage(

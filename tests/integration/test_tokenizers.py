@@ -107,10 +107,12 @@ def test_any_text_is_spelled_exactly(real_tokenizer: Load, name: str) -> None:
     space, and thirteen letters that transformers cannot decode for DeepSeek either.
     """
     tokenizer = real_tokenizer(name)
-    known = b"".join(part for part in tokenizer.token_bytes.values() if len(part) == 1)
+    single_bytes = b"".join(part for part in tokenizer.token_bytes.values() if len(part) == 1)
     characters = st.characters(codec="utf-8", exclude_characters=f"<\u2581{NOT_DECODED}")
 
-    @given(st.text(characters.filter(lambda character: set(character.encode()) <= set(known))))
+    @given(
+        st.text(characters.filter(lambda character: set(character.encode()) <= set(single_bytes)))
+    )
     def check(text: str) -> None:
         ids = tokenizer.encode(text)
         spelled = b"".join(tokenizer.token_bytes[i] for i in ids)
@@ -271,9 +273,9 @@ def test_chat_prompt_of_smollm2(real_tokenizer: Load) -> None:
 def _continuation(tokenizer: TransformersTokenizer, description: str, answer: str) -> TokenIds:
     """Return the ids of an answer after its prompt."""
     before = prompt(tokenizer, description, PromptSettings())
-    whole = prompt_ids(tokenizer, before.text + answer, PromptSettings())
-    assert whole[: len(before.token_ids)] == before.token_ids
-    return whole[len(before.token_ids) :]
+    with_answer = prompt_ids(tokenizer, before.text + answer, PromptSettings())
+    assert with_answer[: len(before.token_ids)] == before.token_ids
+    return with_answer[len(before.token_ids) :]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -329,9 +331,9 @@ def test_allowed_tokens_are_those_that_lead_to_a_match(
             text = b"".join(token_bytes[i] for i in path)
             assert (tokenizer.eos_id in allowed) == bool(PATTERN.fullmatch(text))
             onward = sorted(allowed - {tokenizer.eos_id})
-            some = rng.sample(onward, min(200, len(onward)))
-            near = [rng.choice(by_first_byte[token_bytes[i][0]]) for i in some]
-            sample = {*some, *near, *rng.choices(ids, k=200)}
+            picked = rng.sample(onward, min(200, len(onward)))
+            near = [rng.choice(by_first_byte[token_bytes[i][0]]) for i in picked]
+            sample = {*picked, *near, *rng.choices(ids, k=200)}
             fitting = {i for i in sample if PATTERN.fullmatch(text + token_bytes[i], partial=True)}
             assert fitting == sample & allowed
             disallowed += len(sample - allowed)

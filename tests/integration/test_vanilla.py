@@ -50,12 +50,12 @@ def test_chat_template_changes_the_prompt(folder: Path) -> None:
 
 def test_tokenizer_without_weights(folder: Path) -> None:
     """A tiny random model is used instead, of which only the size matters."""
-    whole = vanilla_fingerprint(folder, DATA)
+    with_weights = vanilla_fingerprint(folder, DATA)
     (folder / "model.safetensors").unlink()
     bare = vanilla_fingerprint(folder, DATA)
     assert list(bare.stages) == ["dataset", "prompt", "prompt_ids", "constraint"]
-    assert bare.stages["prompt_ids"] == whole.stages["prompt_ids"]
-    assert bare.allowed == replace(whole, logits=None).allowed
+    assert bare.stages["prompt_ids"] == with_weights.stages["prompt_ids"]
+    assert bare.allowed == replace(with_weights, logits=None).allowed
 
 
 def test_prepended_space_changes_the_token_ids(folder: Path) -> None:

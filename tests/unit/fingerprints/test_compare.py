@@ -40,7 +40,7 @@ def test_equal_records(record: Fingerprint) -> None:
 
 
 def test_exit_statuses() -> None:
-    """Drift and regression differ from each other, from a crash (1) and from misuse (2)."""
+    """Drift and regression differ from diff other, from a crash (1) and from misuse (2)."""
     assert set(EXIT_STATUSES) == set(Severity)
     assert EXIT_STATUSES[Severity.SAME] == EXIT_STATUSES[Severity.NOISE] == 0
     bad = {EXIT_STATUSES[Severity.DRIFT], EXIT_STATUSES[Severity.REGRESSION]}
@@ -74,7 +74,7 @@ def test_first_changed_stage_is_named(record: Fingerprint, hand: ModuleType) -> 
     new = hand.restaged(hand.restaged(record, "answer", (0,)), "prompt_ids", (0, 2))
     comparison = compare(record, new)
     assert comparison.stage == "prompt_ids"
-    assert [(each.stage, len(each.states)) for each in comparison.changed] == [
+    assert [(diff.stage, len(diff.states)) for diff in comparison.changed] == [
         ("prompt_ids", 2),
         ("answer", 1),
     ]
@@ -107,7 +107,7 @@ def test_flip_by_exact_only_is_drift(record: Fingerprint, hand: ModuleType) -> N
     assert comparison.flips == ()
     assert comparison.flipped_scores == ("exact",)
     assert comparison.flips_by_numops("exact") == {0: (0, 1)}
-    assert [(each.stage, each.note) for each in comparison.changed] == [
+    assert [(diff.stage, diff.note) for diff in comparison.changed] == [
         ("outcome", "by exact only"),
         ("counts", "by exact only"),
     ]
@@ -156,7 +156,7 @@ def test_record_without_exact_is_compared_by_set(record: Fingerprint, hand: Modu
     assert compare(_older(record), _flipped_by_exact_only(record, hand)).severity is Severity.SAME
     lost = compare(_older(record), _flipped(record, hand))
     assert lost.severity is Severity.REGRESSION
-    assert [len(each.states) for each in lost.changed if each.stage == "outcome"] == [1]
+    assert [len(diff.states) for diff in lost.changed if diff.stage == "outcome"] == [1]
 
 
 def test_unrecorded_token_has_no_margin(record: Fingerprint, hand: ModuleType) -> None:
@@ -230,7 +230,7 @@ def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
         path=record.path[::-1],
         output=record.output[::-1],
         texts=record.texts[::-1],
-        scores={by: some[::-1] for by, some in record.scores.items()},
+        scores={by: scored[::-1] for by, scored in record.scores.items()},
         allowed=Allowed(record.allowed.sets, record.allowed.along[::-1]),
         logits=Logits(
             np.concatenate([ids for ids, _ in rows]),
@@ -239,7 +239,7 @@ def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
         ),
     )
     comparison = compare(record, new)
-    assert [each.stage for each in comparison.changed] == ["dataset"]
+    assert [diff.stage for diff in comparison.changed] == ["dataset"]
     assert comparison.changed[0].note == "different order"
     assert comparison.largest == 0.0
 
@@ -248,7 +248,7 @@ def test_permuted_outcomes_change_the_outcome_stage(record: Fingerprint) -> None
     """No other stage changes."""
     stage = record.stages["outcome"]
     stages = {**record.stages, "outcome": StageRecord(stage.digests[::-1])}
-    scores = {by: some[::-1] for by, some in record.scores.items()}
+    scores = {by: scored[::-1] for by, scored in record.scores.items()}
     comparison = compare(record, replace(record, stages=stages, scores=scores))
     assert comparison.stage == "outcome"
 
@@ -266,7 +266,7 @@ def test_missing_states_are_a_regression(record: Fingerprint) -> None:
 
 
 def test_constraint_in_one_record_only(record: Fingerprint) -> None:
-    """All states differ, though each record follows its own answers."""
+    """All states differ, though diff record follows its own answers."""
     free = tuple((n + 40, 1) for n in range(3))
     none = replace(record, path=free, output=free, allowed=Allowed((), ((),) * 3))
     for old, new, note in (
@@ -274,7 +274,7 @@ def test_constraint_in_one_record_only(record: Fingerprint) -> None:
         (none, record, "the old record has no constraint"),
     ):
         comparison = compare(old, new)
-        changed = next(each for each in comparison.changed if each.stage == "constraint")
+        changed = next(diff for diff in comparison.changed if diff.stage == "constraint")
         assert (changed.states, changed.note) == ((0, 1, 2), note)
         assert comparison.stage == "constraint"
         assert "no constraint" in (comparison.examples[0].old, comparison.examples[0].new)

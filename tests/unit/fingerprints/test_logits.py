@@ -44,9 +44,9 @@ def _naive(old: list[Place], new: list[Place]) -> tuple[float, float]:
         both = p.keys() & q.keys()
         largest = max([largest, *(abs(p[i] - q[i]) for i in both)])
         for here, there in ((before, after), (after, before)):
-            known = [i for i, _ in there]
+            recorded = [i for i, _ in there]
             least = min(value for _, value in there[1:])
-            largest = max([largest, *(value - least for i, value in here if i not in known)])
+            largest = max([largest, *(value - least for i, value in here if i not in recorded)])
         one = sum(math.exp(p[i]) * (p[i] - q[i]) for i in both)
         rest_p, rest_q = (1 - sum(math.exp(r[i]) for i in both) for r in (p, q))
         divergence += max(0.0, one + rest_p * math.log(rest_p / rest_q))

@@ -30,7 +30,7 @@ from benchmark.fingerprints.storage import (
 
 
 def _same(one: Fingerprint, other: Fingerprint) -> bool:
-    simple = [replace(each, logits=None) for each in (one, other)]
+    simple = [replace(record, logits=None) for record in (one, other)]
     if one.logits is None or other.logits is None:
         return asdict(simple[0]) == asdict(simple[1]) and one.logits is other.logits
     return asdict(simple[0]) == asdict(simple[1]) and all(
@@ -94,7 +94,7 @@ def test_readable_part(record: Fingerprint, tmp_path: Path) -> None:
 
 def test_round_trip_of_both_scores(record: Fingerprint, hand: ModuleType, tmp_path: Path) -> None:
     """Another score is under its name; a record without it stays without it."""
-    wrong = tuple(replace(each, correct=(False, False)) for each in record.outcomes)
+    wrong = tuple(replace(outcome, correct=(False, False)) for outcome in record.outcomes)
     strict = replace(record, scores={**record.scores, "exact": wrong})
     write_fingerprint(strict, tmp_path / "new.json")
     document = json.loads((tmp_path / "new.json").read_text())
@@ -116,8 +116,8 @@ def test_damage_is_a_one_line_error(record: Fingerprint, tmp_path: Path) -> None
     columns = columns_path(path)
     with pytest.raises(DataError, match=f"only the columns; name {path.name} instead"):
         read_fingerprint(columns)
-    whole = columns.read_bytes()
-    columns.write_bytes(whole[:-9])
+    content = columns.read_bytes()
+    columns.write_bytes(content[:-9])
     with pytest.raises(DataError, match="belongs to a different record"):
         read_fingerprint(path)
     columns.unlink()
@@ -166,7 +166,7 @@ def test_a_failure_at_any_step_leaves_a_whole_record(
     assert _same(read_fingerprint(path), new if step == "replace" else record)
     write_fingerprint(new, path)
     assert _same(read_fingerprint(path), new)
-    assert {each.name for each in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
 
 
 def test_what_unpacks_to_gigabytes_is_refused(

@@ -88,7 +88,7 @@ def test_junit_properties(regression: FingerprintDiff) -> None:
     """The case fails, and its properties name severity, stage and suspect."""
     root = ET.fromstring(junit(regression, "a -> b"))  # noqa: S314  # our own
     suite = root[0]
-    values = {each.get("name"): each.get("value") for each in root.iter("property")}
+    values = {entry.get("name"): entry.get("value") for entry in root.iter("property")}
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
     assert values["shift.severity"] == "regression"
     assert (values["shift.stage"], values["shift.suspect"]) == ("logits", "library torch")

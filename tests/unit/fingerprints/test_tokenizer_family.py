@@ -116,4 +116,4 @@ def test_error_of_the_chat_template_is_recorded(
     assert comparison.failed["prompt_ids"].startswith(
         "tiny: cannot import: ModelError: tiny: chat template: ImportError("
     )
-    assert [each.stage for each in comparison.stage_diffs] == ["prompt_ids"]
+    assert [diff.stage for diff in comparison.stage_diffs] == ["prompt_ids"]

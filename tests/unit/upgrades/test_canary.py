@@ -67,15 +67,15 @@ def test_report_says_what_was_found(tmp_path: Path, fake_bench: FakeBench) -> No
         return reports[-1].splitlines()[0]
 
     reports = list[str]()
-    found = "The canary found that these upgrades"
+    start = "The canary found that these upgrades"
     assert report(_when("b")) == "The canary found no change with these upgrades."
     assert "bisect" not in reports[-1]
-    assert report(_when("a")) == f"{found} change a recorded stage."
+    assert report(_when("a")) == f"{start} change a recorded stage."
     assert "bisect" in reports[-1]
-    assert report(_when("b"), frozenset({"a==2"})) == f"{found} prevent a probe from running."
+    assert report(_when("b"), frozenset({"a==2"})) == f"{start} prevent a probe from running."
     failed = SuiteResult(1, (("test_x", "no"),))
-    assert report(_when("b"), suite=failed) == f"{found} fail tests."
-    assert report(_when("a"), suite=failed) == f"{found} change a recorded stage and fail tests."
+    assert report(_when("b"), suite=failed) == f"{start} fail tests."
+    assert report(_when("a"), suite=failed) == f"{start} change a recorded stage and fail tests."
 
 
 def test_upgrade_that_breaks_a_requirement_is_the_cause(
@@ -184,12 +184,12 @@ def test_bare_name_means_newest_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("upgrade", "wanted"),
+    ("upgrade", "pinned_upgrade"),
     [("lib>=1", "lib==2.0"), ("lib<2", "lib==1.2"), ("lib[fast]==1.*", "lib[fast]==1.2")],
 )
-def test_range_means_its_newest_release(upgrade: str, wanted: str) -> None:
+def test_range_means_its_newest_release(upgrade: str, pinned_upgrade: str) -> None:
     """Records are kept under the requirement, so that it has to be exact."""
-    assert pinned(upgrade, lambda name: ("1.0", "1.2", "2.0")) == wanted
+    assert pinned(upgrade, lambda name: ("1.0", "1.2", "2.0")) == pinned_upgrade
 
 
 @pytest.mark.parametrize(
