@@ -6,12 +6,9 @@ from operator import attrgetter
 from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.paired import FEWEST, PairedTest, PairedTests
+from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
-
-_NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
-"""The note below a table in which an interval is missing."""
 
 
 def comparison_table(
@@ -43,7 +40,8 @@ def comparison_table(
     table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
-    notes = [] if all(test.telling_interval for test in shown) else [_NO_INTERVAL]
+    reasons = dict.fromkeys(test.no_interval for test in shown if test.no_interval)
+    notes = [f"\N{EN DASH}: no interval: {'; '.join(reasons)}"] if reasons else []
     table.caption = "\n".join([*notes, *decided_otherwise(scores)]) or None
     return table
 
@@ -75,6 +73,6 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
 
 
 def _interval(test: PairedTest) -> str:
-    if not (interval := test.telling_interval):
+    if not (interval := test.interval):
         return "\N{EN DASH}"
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -86,7 +86,7 @@ def test_a_folder_of_runs(command: Command, runs: Path) -> None:
     """Claims about the models that were run are decided by the paired test, the others are not."""
     document = json.loads(command("--results", str(runs), "--json"))
     verdicts = {claim["id"]: claim["verdict"] for claim in document["claims"]}
-    decided = {claim for claim, verdict in verdicts.items() if verdict != "not decidable"}
+    decided = {claim for claim, verdict in verdicts.items() if verdict != "undecided"}
     assert decided == {"M2", "M3"}
     assert verdicts["M3"] == "supported"
     m2 = next(claim for claim in document["claims"] if claim["id"] == "M2")
@@ -109,7 +109,7 @@ def test_a_different_verdict_by_set_is_shown(command: Command, runs: Path) -> No
     assert m3["other"]["verdict"] == "not supported"
     table = command("--results", str(runs))
     assert table.count("by set not supported:") == 2
-    assert "2 decided otherwise by set" in " ".join(table.split())
+    assert "2 with a different verdict by set" in " ".join(table.split())
     assert max(map(len, table.splitlines()[:-1])) <= 80
 
 
