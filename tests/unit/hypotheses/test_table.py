@@ -47,11 +47,11 @@ def test_verdicts_and_flags_are_shown(lines: list[str]) -> None:
     assert "undecided" in row
     assert "not CodeLlama 13B at 7: -3.4~" in row
     assert "figures disagree" in row
-    assert row.endswith("reason: within clustered error")
+    assert "reason: within clustered error" in row
     assert "figures agree" in _row(lines, "M6")
     assert "interval -0.1 to" in _row(lines, "M6")
     assert "but: FLoat 7B at 7: 13.8, random 12.6~" in _row(lines, "M3")
-    assert "no result of Llama 2 7B Chat in both formats" in _row(lines, "F1")
+    assert "reason: no result of" in _row(lines, "F1")
     summary = "11 supported, 0 not supported, 11 undecided (2 of them for want of results)"
     assert summary in " ".join(lines)
 
