@@ -9,6 +9,7 @@ from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry_types import Pair
 from benchmark.scoring.counts import Counts
 from benchmark.stats.constants import (
+    FEW_CLUSTERS,
     LEVEL,
     MIN_CLUSTERS_TO_BE_SURE,
     MIN_CLUSTERS_TO_REJECT,
@@ -128,6 +129,9 @@ def _as_published(test: PairedTest, published: UnpairedTest) -> tuple[PairStatus
         return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_BE_SURE)
     if own.error is None:
         return "undecided", own.no_interval
+    if own.deviating < FEW_CLUSTERS:
+        differing = f"{own.deviating} of {own.clusters} sequences differ from the rest"
+        return "undecided", f"{differing}, at least {FEW_CLUSTERS} needed"
     departure = departure_from(own, own.error, published)
     if departure.p < RECORD_LEVEL:
         return "not supported", f"departs from the published difference (p = {departure.p:.2g})"

@@ -29,12 +29,14 @@ class ClusteredDifference:
         error: standard error; None if all clusters differ alike, since nothing then shows how much
             they vary.
         largest: largest possible absolute difference.
+        deviating: number of clusters that deviate from the most common difference per query.
     """
 
     value: float
     clusters: int
     error: float | None
     largest: float = 1.0
+    deviating: int = 0
 
     @property
     def interval(self) -> Interval | None:
@@ -105,7 +107,9 @@ def clustered_difference(
     if len(deviations) < FEW_CLUSTERS:
         pseudo = max(1.0, sum(deviation**2 for deviation in deviations) / len(deviations))
     squares = float(((differences - sizes * value) ** 2).sum()) * count / (count - 1)
-    return ClusteredDifference(value, count, sqrt(squares + 2 * pseudo) / total, largest)
+    return ClusteredDifference(
+        value, count, sqrt(squares + 2 * pseudo) / total, largest, len(deviations)
+    )
 
 
 def _deviations(differences: Integers, sizes: Integers) -> list[float]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.records import Outcome
 from benchmark.stats.constants import (
+    FEW_CLUSTERS,
     LEVEL,
     MIN_CLUSTERS_FOR_INTERVAL,
     MIN_CLUSTERS_TO_BE_SURE,
@@ -89,18 +90,16 @@ class Share:
         return float(np.sqrt(self.value * (1 - self.value) / self.samples))
 
 
-def simulate(row: Row, clusters: int, samples: int, seed: int) -> Share:
+def simulate(row: Row, clusters: int, samples: int, seed: int) -> Share | None:
     """Simulate a row of the table for one number of clusters.
 
-    Raises:
-        ValueError: if no sample shows a result.
+    Returns:
+        The share; None if no sample shows a result.
     """
     rng = np.random.default_rng([seed, clusters])
     results = [row.trial(rng, clusters) for _ in range(samples)]
     shown = [result for result in results if result is not None]
-    if not shown:
-        raise ValueError(f"{row.method}, {row.scenario}: no sample shows a result")
-    return Share(sum(shown) / len(shown), len(shown))
+    return Share(sum(shown) / len(shown), len(shown)) if shown else None
 
 
 def rows() -> Iterator[Row]:
@@ -232,7 +231,7 @@ def _published(paired: Gain, rng: np.random.Generator, clusters: int) -> bool | 
     error = 0.015
     published = UnpairedTest(rng.normal(_true_gain(paired), error), error)
     own = clustered_difference(*paired.draw(rng, clusters))
-    if own.error is None:
+    if own.error is None or own.deviating < FEW_CLUSTERS:
         return None
     return departure_from(own, own.error, published).p < RECORD_LEVEL
 
@@ -250,7 +249,8 @@ def table(
     for row in table_rows:
         cells = []
         for count in clusters:
-            value = f"{100 * simulate(row, count, samples, seed).value:.1f}"
+            share = simulate(row, count, samples, seed)
+            value = f"{100 * share.value:.1f}" if share else "-"
             cells.append(value if count >= row.used_from else f"({value})")
         yield _line(row.method if row.method != previous else "", row.scenario, cells)
         previous = row.method

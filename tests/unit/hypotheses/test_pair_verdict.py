@@ -132,6 +132,16 @@ def test_few_sequences_are_undecided(
     assert "+100.0 points (no interval: " in verdict.figures
 
 
+def test_few_sequences_that_differ_do_not_contradict_the_paper() -> None:
+    """If only one of 30 sequences changes, a departure from the paper is undecided."""
+    wrong = [Outcome(n, (1,) * 7, (False,) * 7) for n in range(30)]
+    one = [Outcome(n, (1,) * 7, (n == 0,) * 7) for n in range(30)]
+    test = paired_test(wrong, one, fresh_rng())
+    verdict = judge_tests(_pair("as published"), {"exact": test})
+    assert verdict.status == "undecided"
+    assert verdict.reason == "1 of 30 sequences differ from the rest, at least 15 needed"
+
+
 @pytest.mark.parametrize(
     ("hypothesis", "score", "holds"),
     [("gain", "set", False), ("no gain", "set", True), ("as published", "exact", False)],
