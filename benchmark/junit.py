@@ -15,12 +15,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class JUnitCase:
-    """A test case: its class, name and properties, and why it failed if it did."""
+    """A test case: its class, name and properties, and why it failed or was skipped if it did."""
 
     classname: str
     name: str
     properties: Mapping[str, str]
     problem: Problem | None = None
+    skipped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ def document(suites: Sequence[JUnitSuite]) -> str:
 
 def _suite(suite: JUnitSuite) -> ET.Element:
     failures = sum(case.problem is not None for case in suite.cases)
+    skipped = sum(bool(case.skipped) for case in suite.cases)
     counts = {"tests": str(len(suite.cases)), "failures": str(failures)}
+    if skipped:
+        counts["skipped"] = str(skipped)
     element = ET.Element("testsuite", {"name": _printable(suite.name), **counts})
     _add_properties(element, suite.properties)
     element.extend(map(_case, suite.cases))
@@ -56,6 +60,8 @@ def _case(case: JUnitCase) -> ET.Element:
     if case.problem:
         message = _printable(case.problem.message)
         ET.SubElement(element, "failure", message=message).text = _printable(case.problem.text)
+    if case.skipped:
+        ET.SubElement(element, "skipped", message=_printable(case.skipped))
     return element
 
 

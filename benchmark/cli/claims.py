@@ -61,6 +61,6 @@ def claims(
     source = "the published results (Table 6)" if results == _PUBLISHED else results
     Console().print(claims_table(source, judged))
     for line in collected.ignored:
-        print(f"left out: {line}")
+        print(f"left out, of no claim: {line}")
     for line in collected.notes:
         print(f"note: {line}")

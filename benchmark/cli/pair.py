@@ -47,18 +47,19 @@ def pair(
     request = RunRequest("", store, data, **asdict(settings))
     first, second = (registered(known, name, request) for name in (base, variant))
     comparison = measure_both(store, first, second, quiet=quiet)
-    wanted = known.find_pair(base, variant) or Pair(
+    hypothesis = known.find_pair(base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
-    verdict = judge(wanted, comparison.tests, data.task)
+    verdict = judge(hypothesis, comparison.tests, data.task)
     other = verdict.other
-    answer = "holds" if verdict.holds else "does not hold"
-    words = f"hypothesis at numops >= 1, {wanted.hypothesis}: {answer}: {verdict.figures}"
+    words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {verdict.words}"
     names = (Path(base).name, Path(variant).name)
     more: dict[str, object] = {
-        "hypothesis": wanted.hypothesis,
+        "hypothesis": hypothesis.hypothesis,
         "score": verdict.score,
+        "verdict": verdict.status,
+        "reason": verdict.reason,
         "holds": verdict.holds,
-        "other": other and {"score": other.score, "holds": other.holds},
+        "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }
     show(f"{names[0]} -> {names[1]}", ("base", "variant"), comparison, words, more, as_json=as_json)

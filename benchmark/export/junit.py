@@ -81,21 +81,23 @@ def _random(result: Result | None, numops: int) -> dict[str, str]:
 
 
 def _pair_case(view: PairView) -> JUnitCase:
-    figures = view.verdict or ""
+    verdict = view.verdict
+    words = verdict.words if verdict else ""
     values: dict[str, str] = {
         "base": view.base.repository,
         "variant": view.variant.repository,
         "hypothesis": view.pair.hypothesis,
-        "verdict": figures,
+        "verdict": words,
         **_role("base", view.base.scores),
         **_role("variant", view.variant.scores),
     }
     for score, tests in view.tests.items():
         values["p" if score == MAIN else f"{score}.p"] = f"{tests.nontrivial.two_sided:.4f}"
-    problem = (
-        None if view.holds else Problem(f"expected {view.pair.hypothesis}: {figures}", figures)
-    )
-    return JUnitCase("pairs", view.pair.id, values, problem)
+    problem = None
+    if verdict and verdict.holds is False:
+        problem = Problem(f"expected {view.pair.hypothesis}: {words}", words)
+    skipped = words if verdict and verdict.holds is None else ""
+    return JUnitCase("pairs", view.pair.id, values, problem, skipped)
 
 
 def _role(role: str, summaries: Mapping[str, Summary]) -> dict[str, str]:

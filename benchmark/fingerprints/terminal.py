@@ -12,7 +12,8 @@ from benchmark.fingerprints.comparison import FingerprintDiff, Severity
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.paired import FEWEST, PairedTest
+from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT
+from benchmark.stats.paired import PairedTest
 from benchmark.terminal import p_value, plain_table
 
 _STYLES = {
@@ -111,10 +112,12 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
 
 
 def _test_words(test: PairedTest) -> str:
+    # A two-sided test needs one sequence more than a one-sided one.
+    too_few = test.clusters <= MIN_CLUSTERS_TO_REJECT
     return (
         f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
         f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
-        f"{test.clusters} sequences{', too few for a test' * (test.clusters < FEWEST)}"
+        f"{test.clusters} sequences{', too few for a test' * too_few}"
     )
 
 

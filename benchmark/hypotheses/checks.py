@@ -6,10 +6,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import Finding, FindingGroup
+from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
-from benchmark.stats.constants import LEVEL
 from benchmark.stats.published import holm
 
 
@@ -85,8 +84,30 @@ def holm_findings(
             continue
         p = next(adjusted)
         figure = signed_points(difference.points)
-        findings.append(Finding(what, figure, holds(difference), p < LEVEL, difference, p))
+        findings.append(finding_of(what, figure, difference, holds=holds(difference), p=p))
     return tuple(findings)
+
+
+def finding_of(
+    what: str,
+    figure: str,
+    difference: AccuracyDifference,
+    *,
+    holds: bool,
+    p: float | None = None,
+) -> Finding:
+    """Return the finding of a tested difference, beyond error if the test is significant.
+
+    Args:
+        what: what the finding is about.
+        figure: the figure in words.
+        difference: the difference.
+        holds: whether it agrees with the claim.
+        p: p-value adjusted for multiple testing; by default the difference's own.
+    """
+    p_value = difference.p if p is None else p
+    doubt = "" if difference.is_significant(p_value) else difference.doubt or WITHIN_ERROR
+    return Finding(what, figure, holds, doubt, difference, p)
 
 
 def missing_result(what: str) -> Finding:

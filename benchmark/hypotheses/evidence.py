@@ -5,7 +5,7 @@ sequence. Other results are compared by counts, with the stated design effect.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -14,8 +14,9 @@ from benchmark.models.registry import registry
 from benchmark.models.registry_types import Pair, Training
 from benchmark.records import Outcome
 from benchmark.stats import contrast
-from benchmark.stats.constants import NORMAL_975, fresh_rng
+from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_BE_SURE, fresh_rng
 from benchmark.stats.contrast import Contrast
+from benchmark.stats.differences import too_few
 from benchmark.stats.intervals import Interval
 from benchmark.stats.paired import paired_test
 from benchmark.stats.published import holm, unpaired_test
@@ -31,24 +32,30 @@ class AccuracyDifference:
     Attributes:
         before: the first figure.
         after: the second figure.
-        low: lower end of the 95 % interval of after minus before.
-        high: upper end of that interval.
+        interval: 95 % interval of after minus before; None if there is none.
+        no_interval: why there is no interval.
         p: two-sided p-value, not adjusted for multiple testing.
         test: ``paired`` and ``clustered`` use outcomes by sequence, ``counts`` uses counts with
             the stated design effect.
+        doubt: why the p-value must not be called significant; empty if it may be.
     """
 
     before: float
     after: float
-    low: float
-    high: float
+    interval: Interval | None
+    no_interval: str
     p: float
     test: Literal["paired", "clustered", "counts"]
+    doubt: str = ""
 
     @property
     def points(self) -> float:
         """Return after minus before."""
         return self.after - self.before
+
+    def is_significant(self, p: float) -> bool:
+        """Return whether a p-value, adjusted if necessary, makes the difference significant."""
+        return p < LEVEL and not self.doubt
 
 
 class Evidence:
@@ -147,19 +154,17 @@ def _outcomes(results: Sequence[Result]) -> list[tuple[Outcome, ...]] | None:
 
 
 def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDifference:
-    before, after = base.tally(queries), variant.tally(queries)
+    before, after = 100 * base.tally(queries).accuracy, 100 * variant.tally(queries).accuracy
     if outcomes := _outcomes([base, variant]):
         test = paired_test(outcomes[0], outcomes[1], fresh_rng(), queries.__contains__)
-        interval, p_value = test.interval, test.two_sided
-    else:
-        counted = unpaired_test(before, after)
-        interval = Interval(
-            *(counted.difference + z * counted.error for z in (-NORMAL_975, NORMAL_975))
-        )
-        p_value = counted.two_sided
-    kind: Literal["paired", "counts"] = "paired" if outcomes else "counts"
+        interval, no_interval = _percent(test.interval), test.no_interval
+        return AccuracyDifference(before, after, interval, no_interval, test.two_sided, "paired")
+    counted = unpaired_test(base.tally(queries), variant.tally(queries))
+    interval = _percent(counted.interval)
+    no_interval = "" if interval else "all answers agree"
+    doubt = _doubt_of_counts([base, variant])
     return AccuracyDifference(
-        100 * before.accuracy, 100 * after.accuracy, *_percent(interval), p_value, kind
+        before, after, interval, no_interval, counted.two_sided, "counts", doubt
     )
 
 
@@ -172,12 +177,16 @@ def _against(result: Result, rates: Mapping[int, float]) -> AccuracyDifference:
         test = contrast.counted_against(cells)
     else:
         test = contrast.clustered_against(result.outcomes, rates)
+    kind: Literal["clustered", "counts"] = "counts" if result.outcomes is None else "clustered"
+    return _of_contrast(100 * expected, 100 * accuracy, test, kind)
+
+
+def _of_contrast(
+    before: float, after: float, test: Contrast, kind: Literal["paired", "clustered", "counts"]
+) -> AccuracyDifference:
+    interval = _percent(test.interval)
     return AccuracyDifference(
-        100 * expected,
-        100 * accuracy,
-        *_percent(test.interval),
-        test.two_sided,
-        "counts" if result.outcomes is None else "clustered",
+        before, after, interval, test.no_interval, test.two_sided, kind, test.doubt
     )
 
 
@@ -193,10 +202,25 @@ def _combine(
     before: float, after: float, terms: Sequence[Term], ranges: set[Queries]
 ) -> AccuracyDifference:
     outcomes = _outcomes([result for _, result, _ in terms])
-    test = _signed(terms, outcomes) if outcomes else _counted(terms, ranges)
-    low, high = _percent(test.interval)
-    kind: Literal["paired", "counts"] = "paired" if outcomes else "counts"
-    return AccuracyDifference(100 * before, 100 * after, low, high, test.two_sided, kind)
+    if outcomes:
+        return _of_contrast(100 * before, 100 * after, _signed(terms, outcomes), "paired")
+    counted = _of_contrast(100 * before, 100 * after, _counted(terms, ranges), "counts")
+    return replace(counted, doubt=_doubt_of_counts([result for _, result, _ in terms]))
+
+
+def _doubt_of_counts(results: Sequence[Result]) -> str:
+    """Return why counts of these results cannot be significant; empty if they can.
+
+    Where outcomes are known, their sequences are too, and few sequences make any count unreliable.
+    """
+    clusters = [
+        len({outcome.sample_id for outcome in result.outcomes})
+        for result in results
+        if result.outcomes is not None
+    ]
+    if not clusters or min(clusters) >= MIN_CLUSTERS_TO_BE_SURE:
+        return ""
+    return too_few(min(clusters), MIN_CLUSTERS_TO_BE_SURE)
 
 
 def _signed(terms: Sequence[Term], outcomes: Sequence[Sequence[Outcome]]) -> Contrast:
@@ -216,5 +240,5 @@ def _counted(terms: Sequence[Term], ranges: set[Queries]) -> Contrast:
     return contrast.counted_contrast(parts)
 
 
-def _percent(interval: Interval) -> tuple[float, float]:
-    return 100 * interval.low, 100 * interval.high
+def _percent(interval: Interval | None) -> Interval | None:
+    return interval and Interval(100 * interval.low, 100 * interval.high)

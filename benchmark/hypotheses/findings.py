@@ -1,11 +1,15 @@
-"""From single findings to a verdict: what holds, and whether it is within clustered error."""
+"""From single findings to a verdict: what the figures show beyond clustered error."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.hypotheses.evidence import AccuracyDifference
 
-Status = Literal["supported", "not supported", "not decidable"]
+Status = Literal["supported", "not supported", "undecided"]
+
+WITHIN_ERROR = "within clustered error"
+"""The doubt about a finding whose difference is not significant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class Finding:
         what: what the statement is about.
         figure: the figure in words.
         holds: whether the figure agrees with the claim; None if results are missing.
-        sure: whether the difference is beyond clustered error.
+        doubt: why the figure does not decide, in words; empty if it does.
         difference: the tested difference.
         p: p-value adjusted for the other findings of the family.
     """
@@ -24,12 +28,22 @@ class Finding:
     what: str
     figure: str
     holds: bool | None
-    sure: bool = True
+    doubt: str = ""
     difference: AccuracyDifference | None = None
     p: float | None = None
 
+    @property
+    def sure(self) -> bool:
+        """Return whether nothing puts the figure in doubt."""
+        return not self.doubt
+
+    @property
+    def decided(self) -> bool | None:
+        """Return whether the finding holds beyond doubt; None if it is in doubt or missing."""
+        return self.holds if self.sure else None
+
     def words(self) -> str:
-        """Return what and the figure, with a tilde if it is within error."""
+        """Return what and the figure, with a tilde if it is in doubt."""
         return f"{self.what}: {self.figure}" + ("" if self.sure else "~")
 
     def as_json(self) -> dict[str, object]:
@@ -38,7 +52,7 @@ class Finding:
             "what": self.what,
             "figure": self.figure,
             "holds": self.holds,
-            "within_error": not self.sure,
+            "doubt": self.doubt,
             **(_difference_as_json(self.difference) if self.difference else {}),
             **({"p_adjusted": significant(self.p)} if self.p is not None else {}),
         }
@@ -64,19 +78,19 @@ class FindingGroup:
 
     @property
     def holds(self) -> bool | None:
-        """Return whether the part holds; None if missing findings could change that."""
-        values = {finding.holds for finding in self.findings}
+        """Return whether the part holds in the figures; None if missing ones could change that."""
+        return self._combined({finding.holds for finding in self.findings})
+
+    @property
+    def decided(self) -> bool | None:
+        """Return whether the part holds beyond doubt; None if doubtful findings could change it."""
+        return self._combined({finding.decided for finding in self.findings})
+
+    def _combined(self, values: set[bool | None]) -> bool | None:
         enough = self.mode == "some"  # the value of one finding that decides the group
         if enough in values:
             return enough
         return None if None in values else not enough
-
-    @property
-    def sure(self) -> bool:
-        """Return whether that is beyond clustered error."""
-        deciding = [finding.sure for finding in self.findings if finding.holds is self.holds]
-        one_is_enough = self.holds is (self.mode == "some")
-        return any(deciding) if one_is_enough else all(deciding)
 
     def against(self) -> list[str]:
         """Return the findings that contradict the part, in words."""
@@ -93,18 +107,54 @@ class ClaimVerdict:
 
     @property
     def status(self) -> Status:
-        """Return the status: one part that fails refutes the claim."""
-        values = {group.holds for group in self.deciding}
-        if False in values:
-            return "not supported"
-        return "not decidable" if None in values else "supported"
+        """Return the status: only what holds or fails beyond doubt decides a claim."""
+        return _status(group.decided for group in self.deciding)
 
     @property
-    def within_error(self) -> bool:
-        """Return whether the deciding difference is within clustered error."""
-        if self.status == "not supported":
-            return not any(group.sure for group in self.deciding if group.holds is False)
-        return self.status == "supported" and not all(group.sure for group in self.deciding)
+    def in_figures(self) -> Status:
+        """Return the status that the figures would have without any error."""
+        return _status(group.holds for group in self.deciding)
+
+    @property
+    def reason(self) -> str:
+        """Return why the claim has its status, in words."""
+        match self.status:
+            case "supported":
+                return "every part holds beyond clustered error"
+            case "not supported":
+                failed = [group for group in self.deciding if group.decided is False]
+                words = dict.fromkeys(words for group in failed for words in _failures(group))
+                return f"beyond clustered error: {', '.join(words)}"
+            case "undecided":
+                return "; ".join([*self._doubts(), *self._missing_in_words()])
+
+    def _doubts(self) -> list[str]:
+        """Return the doubts that leave the claim open, each with its findings."""
+        by_doubt: dict[str, list[Finding]] = {}
+        for finding in self._doubtful():
+            by_doubt.setdefault(finding.doubt, []).append(finding)
+        return [f"{doubt}: {_listed(_against_first(them))}" for doubt, them in by_doubt.items()]
+
+    def _doubtful(self) -> list[Finding]:
+        undecided = (group for group in self.deciding if group.decided is None)
+        return [finding for group in undecided for finding in group.findings if finding.doubt]
+
+    def _missing_in_words(self) -> list[str]:
+        return [f"no result of {_listed(self.missing, _NAMED)}"] if self.missing else []
+
+    @property
+    def open_questions(self) -> list[str]:
+        """Return why the claim is undecided, without figures; empty if it is decided."""
+        if self.status != "undecided":
+            return []
+        doubts = dict.fromkeys(finding.doubt for finding in self._doubtful())
+        return [*doubts, *self._missing_in_words()]
+
+    @property
+    def has_results(self) -> bool:
+        """Return whether there is a result of any of the deciding findings."""
+        findings = (finding for group in self.deciding for finding in group.findings)
+        return any(finding.holds is not None for finding in findings)
 
     @property
     def exceptions(self) -> list[str]:
@@ -122,31 +172,12 @@ class ClaimVerdict:
         """Return the groups that are not remarks."""
         return [group for group in self.groups if group.decides]
 
-    @property
-    def note(self) -> str:
-        """Return remarks on the status in words; empty if there are none."""
-        notes = []
-        if self.within_error:
-            doubtful = dict.fromkeys(
-                finding.words()
-                for group in self.deciding
-                if group.holds is (self.status == "supported") and not group.sure
-                for finding in group.findings
-                if finding.holds is group.holds and not finding.sure
-            )
-            notes.append(f"within clustered error: {', '.join(doubtful)}")
-        if self.exceptions:
-            notes.append(f"against the wording: {', '.join(self.exceptions)}")
-        if self.missing:
-            notes.append(f"missing: {', '.join(self.missing)}")
-        return "; ".join(notes)
-
     def as_json(self) -> dict[str, object]:
-        """Return status, flags and all findings."""
+        """Return the status with its reason, and all findings."""
         return {
             "verdict": self.status,
-            "within_error": self.within_error,
-            "note": self.note,
+            "reason": self.reason,
+            "in_figures": self.in_figures,
             "exceptions": self.exceptions,
             "missing": self.missing,
             "figures": figures(self),
@@ -156,11 +187,32 @@ class ClaimVerdict:
                     "decides": group.decides,
                     "needs": group.mode,
                     "holds": group.holds,
+                    "decided": group.decided,
                     "findings": [finding.as_json() for finding in group.findings],
                 }
                 for group in self.groups
             ],
         }
+
+
+def _status(values: Iterable[bool | None]) -> Status:
+    """Return the status of a claim of which every part must hold."""
+    parts = set(values)
+    if False in parts:
+        return "not supported"
+    return "undecided" if None in parts else "supported"
+
+
+def _against_first(findings: Iterable[Finding]) -> list[str]:
+    """Return the findings in words, those that contradict the claim first."""
+    ordered = sorted(findings, key=lambda finding: finding.holds is True)
+    return list(dict.fromkeys(finding.words() for finding in ordered))
+
+
+def _failures(group: FindingGroup) -> list[str]:
+    if group.mode == "some":
+        return group.against()
+    return [finding.words() for finding in group.findings if finding.decided is False]
 
 
 _LISTED = 6
@@ -170,25 +222,30 @@ _NAMED = 2
 """Number of missing results that are named."""
 
 
+def _listed(words: list[str], named: int = _LISTED) -> str:
+    more = [f"and {len(words) - named} more"] if len(words) > named else []
+    return ", ".join([*words[:named], *more])
+
+
 def figures(verdict: ClaimVerdict) -> list[str]:
-    """Return the decisive figures, one entry each; a tilde marks those within error."""
-    if verdict.status == "not decidable":
-        names = verdict.missing
-        more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-        return ["no result of", *names[:_NAMED], *more]
+    """Return the decisive figures, one entry each; a tilde marks those in doubt.
+
+    Missing results have no figures: :attr:`ClaimVerdict.reason` names them.
+    """
     return list(dict.fromkeys(words for group in verdict.deciding for words in _figures_of(group)))
 
 
 def _figures_of(group: FindingGroup) -> list[str]:
     if group.summary is not None:
         return [group.summary]
-    if len(group.findings) <= _LISTED:
-        return [finding.words() for finding in group.findings if finding.holds is not None]
-    held = [finding for finding in group.findings if finding.holds]
-    unsure = sum(not finding.sure for finding in held)
+    present = [finding for finding in group.findings if finding.holds is not None]
+    if not present or len(group.findings) <= _LISTED:
+        return [finding.words() for finding in present]
+    held = [finding for finding in present if finding.holds]
+    doubtful = sum(not finding.sure for finding in held)
     words = f"{len(held)} of {len(group.findings)} hold"
     failed = [f"not {words}" for words in group.against()]
-    return [words + (f", {unsure} within error" if unsure else ""), *failed]
+    return [words + (f", {doubtful} of them in doubt" if doubtful else ""), *failed]
 
 
 def significant(p: float) -> float:
@@ -197,9 +254,12 @@ def significant(p: float) -> float:
 
 
 def _difference_as_json(difference: AccuracyDifference) -> dict[str, object]:
-    names = ("before", "after", "points", "low", "high")
+    low, high = difference.interval or (None, None)
+    ends = {"low": low, "high": high}
     return {
-        **{name: round(getattr(difference, name), 2) for name in names},
+        **{name: round(getattr(difference, name), 2) for name in ("before", "after", "points")},
+        **{name: None if end is None else round(end, 2) for name, end in ends.items()},
+        **({"no_interval": difference.no_interval} if difference.no_interval else {}),
         "p": significant(difference.p),
         "test": difference.test,
     }

@@ -3,6 +3,7 @@
 Accuracies are at numops >= 1 unless a check says otherwise.
 """
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -10,13 +11,14 @@ from pydantic import Field
 from benchmark.hypotheses.checks import (
     Check,
     RequiredResult,
+    finding_of,
     holm_findings,
     missing_result,
     model_name,
     signed_points,
 )
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import Finding, FindingGroup
+from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
@@ -54,9 +56,7 @@ class Reaches(Check):
         finding = missing_result(what)
         if difference:
             figure = f"{difference.after:.1f} (at least {self.percent:g})"
-            finding = Finding(
-                what, figure, difference.points >= 0, difference.p < LEVEL, difference
-            )
+            finding = finding_of(what, figure, difference, holds=difference.points >= 0)
         return [self.group([finding])]
 
 
@@ -121,8 +121,7 @@ def _with_both_figures(finding: Finding) -> Finding:
     if finding.difference is None:
         return finding
     difference = finding.difference
-    figure = f"{difference.after:.1f}, random {difference.before:.1f}"
-    return Finding(finding.what, figure, finding.holds, finding.sure, difference, finding.p)
+    return replace(finding, figure=f"{difference.after:.1f}, random {difference.before:.1f}")
 
 
 class Best(Check):
@@ -140,8 +139,8 @@ class Best(Check):
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """Return one finding per other model; the summary names the closest one."""
         best = evidence.results.of(self.model)
-        others = [need.model for need in self.required_results() if need.model != self.model]
-        difference = holm_findings(
+        others = [r.model for r in self.required_results() if r.model != self.model]
+        findings = holm_findings(
             [
                 (model_name(m), evidence.difference(evidence.results.of(m), best, NONTRIVIAL))
                 for m in others
@@ -149,9 +148,7 @@ class Best(Check):
             lambda d: d.points > 0,
         )
         return [
-            FindingGroup(
-                self.about, difference, decides=not self.remark, summary=_nearest(difference)
-            )
+            FindingGroup(self.about, findings, decides=not self.remark, summary=_nearest(findings))
         ]
 
 
@@ -169,8 +166,9 @@ def _nearest(findings: tuple[Finding, ...]) -> str | None:
 class Scores(Check):
     """A model has the accuracy that the paper's text quotes.
 
-    The figure agrees if it is the same as printed, or does not differ significantly. Both are
-    estimates, so they are compared by counts, with the number of queries of the paper.
+    The figure agrees if it is the same as printed. It disagrees if it differs significantly; both
+    are estimates, so they are compared by counts, with the number of queries of the paper.
+    Anything between is in doubt.
     """
 
     check: Literal["scores"]
@@ -196,9 +194,10 @@ class Scores(Check):
             return [self.group([missing_result(what)])]
         percent = 100 * measured.accuracy
         figure = f"{percent:.2f} (quoted {self.percent:g})"
-        printed = abs(percent - self.percent) <= _AS_PRINTED
-        holds = printed or unpaired_test(self._quoted(queries), measured).two_sided >= LEVEL
-        return [self.group([Finding(what, figure, holds)])]
+        as_printed = abs(percent - self.percent) <= _AS_PRINTED
+        differs = unpaired_test(self._quoted(queries), measured).two_sided < LEVEL
+        doubt = "" if as_printed or differs else WITHIN_ERROR
+        return [self.group([Finding(what, figure, as_printed or not differs, doubt)])]
 
     def _quoted(self, queries: Queries) -> Tally:
         first = next(iter(published().values()))
@@ -235,13 +234,8 @@ class ConstraintHelps(Check):
         if difference:
             points = signed_points(difference.points)
             figure = f"{difference.before:.2f} to {difference.after:.2f} ({points})"
-            finding = Finding(
-                model_name(self.model),
-                figure,
-                difference.points > 0,
-                difference.p < LEVEL,
-                difference,
-            )
+            name = model_name(self.model)
+            finding = finding_of(name, figure, difference, holds=difference.points > 0)
         return [self.group([finding])]
 
 
@@ -314,4 +308,4 @@ def _broken(finding: Finding, larger: str) -> Finding:
     if difference is None:
         return finding
     figure = f"{100 - difference.before:.1f} % of answers, {larger} {100 - difference.after:.1f} %"
-    return Finding(finding.what, figure, finding.holds, finding.sure, difference, finding.p)
+    return replace(finding, figure=figure)

@@ -4,14 +4,17 @@ Accuracies are at numops >= 1 unless a check says otherwise.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.hypotheses.checks import (
     Check,
     RequiredResult,
+    finding_of,
     holm_findings,
     missing_pair,
     model_name,
@@ -19,10 +22,16 @@ from benchmark.hypotheses.checks import (
     signed_points,
 )
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import Finding, FindingGroup
-from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, numops_above, numops_equal
+from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
+from benchmark.hypotheses.results import (
+    ALL,
+    NONTRIVIAL,
+    Queries,
+    Result,
+    numops_above,
+    numops_equal,
+)
 from benchmark.models.registry import registry
-from benchmark.stats.constants import LEVEL
 
 Direction = Literal["gain", "loss", "no gain"]
 
@@ -64,14 +73,8 @@ class Gains(PairsCheck):
             return missing_pair(pair_id)
         p_value = evidence.adjusted_p(pair_id)
         holds = _HOLDS[self.direction](difference)
-        return Finding(
-            _variant_name(pair_id),
-            signed_points(difference.points),
-            holds,
-            p_value < LEVEL,
-            difference,
-            p_value,
-        )
+        figure = signed_points(difference.points)
+        return finding_of(_variant_name(pair_id), figure, difference, holds=holds, p=p_value)
 
 
 class GainsAtEach(PairsCheck):
@@ -95,27 +98,43 @@ class GainsAtEach(PairsCheck):
 
 
 class SmallGain(PairsCheck):
-    """No variant is above its base by more than ``points``; ``either_way``: nor below it."""
+    """No variant is above its base by more than ``points``; ``either_way``: nor below it.
+
+    The whole 95 % interval must be on one side of the limit, since an absence of evidence is not
+    evidence of a small gain. ``numops`` restricts the queries to one number of operations.
+    """
 
     check: Literal["small_gain"]
     points: float = Field(gt=0)
     either_way: bool = False
+    numops: int | None = None
 
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
-        """Return one finding per pair; it is sure if the whole 95 % interval agrees."""
+        """Return one finding per pair."""
         return [self.group(self._finding(evidence, pair_id) for pair_id in self.pairs)]
 
     def _finding(self, evidence: Evidence, pair_id: str) -> Finding:
-        difference = evidence.pair_difference(pair_id)
+        queries = NONTRIVIAL if self.numops is None else numops_equal(self.numops)
+        difference = evidence.pair_difference(pair_id, queries)
         if difference is None:
             return missing_pair(pair_id)
-        least = -self.points if self.either_way else -100.0
+        least = -self.points if self.either_way else -inf
         small = least <= difference.points <= self.points
-        inside = least <= difference.low and difference.high <= self.points
-        outside = difference.low > self.points or difference.high < least
-        sure = inside if small else outside
+        at = "" if self.numops is None else f" at {self.numops}"
         figure = f"{signed_points(difference.points)} (limit {self.points:g})"
-        return Finding(_variant_name(pair_id), figure, small, sure, difference)
+        doubt = self._doubt(difference, least)
+        return Finding(f"{_variant_name(pair_id)}{at}", figure, small, doubt, difference)
+
+    def _doubt(self, difference: AccuracyDifference, least: float) -> str:
+        """Return why the interval does not decide; empty if it does."""
+        if difference.doubt or difference.interval is None:
+            return difference.doubt or f"no interval: {difference.no_interval}"
+        low, high = difference.interval
+        if high < least or low > self.points or (least <= low and high <= self.points):
+            return ""
+        limit = "limits" if self.either_way else "limit"
+        ends = f"{signed_points(low)} to {signed_points(high)}"
+        return f"interval {ends} crosses the {limit} of {self.points:g}"
 
 
 class BaseAheadAtMost(Check):
@@ -144,7 +163,7 @@ class BaseAheadAtMost(Check):
         base = model_name(registry().pair(self.pair).base)
         figure = f"ahead at {len(ahead)} of {len(cells)} ({sum(ahead)} beyond error)"
         sure = sum(ahead) > half if most else sum(others) >= half
-        return [self.group([Finding(base, figure, most, sure)])]
+        return [self.group([Finding(base, figure, most, "" if sure else WITHIN_ERROR)])]
 
 
 class MostOfGain(Check):
@@ -169,17 +188,18 @@ class MostOfGain(Check):
             for queries in (numops_above(self.up_to), Queries(self.up_to + 1))
         )
         difference = evidence.contrast(minus=outside, plus=inside)
-        if difference is None:
+        total = evidence.pair_difference(self.pair, ALL)
+        if difference is None or total is None:
             return [self.group([missing_pair(self.pair)])]
-        gain = difference.before + difference.after
-        share = f"{100 * difference.after / gain:.0f} %" if gain > 0 else "no gain"
+        share = f"{100 * difference.after / total.points:.0f} %" if total.points > 0 else "no gain"
         figure = f"{share} at numops 0 to {self.up_to}"
-        holds = gain > 0 and difference.points > 0
-        return [
-            self.group(
-                [Finding(model_name(pair.variant), figure, holds, difference.p < LEVEL, difference)]
-            )
-        ]
+        holds = total.points > 0 and difference.points > 0
+        # Without a gain there is nothing to share; otherwise the share decides.
+        decisive = difference if total.points > 0 else total
+        finding = finding_of(model_name(pair.variant), figure, decisive, holds=holds)
+        if holds and not total.is_significant(total.p):
+            finding = replace(finding, doubt=total.doubt or WITHIN_ERROR)
+        return [self.group([finding])]
 
 
 class ShrinkingGain(PairsCheck):
@@ -193,19 +213,28 @@ class ShrinkingGain(PairsCheck):
 
 
 class LargerGain(PairsCheck):
-    """Each pair gains more than one other pair."""
+    """Each pair gains more than one other pair, or than the pair at the same place of ``than``."""
 
     check: Literal["larger_gain"]
-    than: str
+    than: str | tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "LargerGain":
+        if not isinstance(self.than, str) and len(self.than) != len(self.pairs):
+            raise ValueError("than: one pair, or as many as there are pairs")
+        return self
 
     def required_results(self) -> list[RequiredResult]:
-        """Return the results of both models of each pair and of the other pair."""
-        first, *rest = self.pairs
-        return required_for_pairs([first, self.than, *rest])
+        """Return the results of both models of each pair and of the other pairs."""
+        return required_for_pairs(pair for step in self._steps() for pair in step)
 
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """Return one finding per pair, with p-values adjusted over them."""
-        return [self.group(_larger_gains(evidence, [(pair, self.than) for pair in self.pairs]))]
+        return [self.group(_larger_gains(evidence, self._steps()))]
+
+    def _steps(self) -> list[tuple[str, str]]:
+        others = [self.than] * len(self.pairs) if isinstance(self.than, str) else self.than
+        return list(zip(self.pairs, others, strict=True))
 
 
 def _larger_gains(evidence: Evidence, steps: Sequence[tuple[str, str]]) -> list[Finding]:
@@ -240,6 +269,7 @@ def _with_both_gains(finding: Finding, step: tuple[str, str]) -> Finding:
     difference = finding.difference
     if difference is None:
         return missing_pair(step[1])
-    other = second.size if first.size != second.size else second.name
+    families = {model.name.removesuffix(model.size) for model in (first, second)}
+    other = second.size if len(families) == 1 else second.name
     figure = f"{signed_points(difference.after)} over {other} {signed_points(difference.before)}"
-    return Finding(finding.what, figure, finding.holds, finding.sure, difference, finding.p)
+    return replace(finding, figure=figure)

@@ -2,34 +2,59 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import hypot
+from typing import Literal
 
 from benchmark.errors import SettingError
 from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry_types import Pair
 from benchmark.scoring.counts import Counts
-from benchmark.stats.constants import LEVEL, RECORD_LEVEL
+from benchmark.stats.constants import (
+    FEW_CLUSTERS,
+    LEVEL,
+    MIN_CLUSTERS_TO_BE_SURE,
+    MIN_CLUSTERS_TO_REJECT,
+    POWER,
+    RECORD_LEVEL,
+)
+from benchmark.stats.differences import ClusteredDifference, too_few
 from benchmark.stats.paired import PairedTest, PairedTests
-from benchmark.stats.published import UnpairedTest, unpaired_test
+from benchmark.stats.published import UnpairedTest, departure_from, unpaired_test
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
-_WIDTH = 2 * 1.96
-"""Width of a 95 % interval in standard errors."""
+PairStatus = Literal["supported", "not contradicted", "not supported", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """Whether a pair's hypothesis holds for the measurements, and the figures in words.
+    """The verdict on a pair's hypothesis.
 
-    ``score`` names the score that decides; ``other`` is the verdict by the other score, if that
-    differs.
+    Attributes:
+        status: a hypothesis without an effect of its own ("no gain", "as published") is at best not
+            contradicted.
+        reason: why, in words.
+        figures: the figures in words.
+        score: the score that decides.
+        other: the verdict by the other score, if its status differs.
     """
 
-    holds: bool
+    status: PairStatus
+    reason: str
     figures: str
     score: str = "set"
     other: "PairVerdict | None" = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Return whether the measurements agree with the hypothesis; None if undecided."""
+        if self.status == "undecided":
+            return None
+        return self.status != "not supported"
+
+    @property
+    def words(self) -> str:
+        """Return status, reason and figures in one line."""
+        return f"{self.status}: {self.reason}; {self.figures}"
 
 
 def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
@@ -60,29 +85,69 @@ def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
     verdicts = {score: _judge(pair, test, score) for score, test in tests.items()}
     main = "exact" if pair.hypothesis == "as published" and "exact" in tests else "set"
     verdict = verdicts.pop(main)
-    other = next((v for v in verdicts.values() if v.holds is not verdict.holds), None)
+    other = next((v for v in verdicts.values() if v.status != verdict.status), None)
     if other is None:
         return verdict
-    answer = "holds" if other.holds else "does not hold"
-    figures = f"{verdict.figures}; {answer} {other.figures}"
+    figures = f"{verdict.figures}; {other.status} {other.figures}"
     return replace(verdict, figures=figures, other=other)
 
 
 def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
-    low, high = (100 * end for end in test.interval)
     figures = (
-        f"by {score}: {100 * test.difference:+.1f} points ({low:+.1f} to {high:+.1f}), "
+        f"by {score}: {100 * test.difference:+.1f} points ({_interval(test)}), "
         f"p = {test.greater:.2g} for a gain"
     )
-    if pair.hypothesis == "gain":
-        return PairVerdict(test.greater < LEVEL, figures, score)
-    if pair.hypothesis == "no gain":
-        return PairVerdict(test.greater >= LEVEL, figures, score)
-    before = published_difference(pair)
-    own_error = (test.interval.high - test.interval.low) / _WIDTH
-    apart = UnpairedTest(test.difference - before.difference, hypot(before.error, own_error))
-    figures = f"{figures}; published {100 * before.difference:+.1f}"
-    return PairVerdict(apart.two_sided >= RECORD_LEVEL, figures, score)
+    if pair.hypothesis == "as published":
+        published = published_difference(pair)
+        figures = f"{figures}; published {100 * published.difference:+.1f}"
+        return PairVerdict(*_as_published(test, published), figures, score)
+    return PairVerdict(*_gain(test, expected=pair.hypothesis == "gain"), figures, score)
+
+
+def _interval(test: PairedTest) -> str:
+    if test.interval is None:
+        return f"no interval: {test.no_interval}"
+    low, high = (100 * end for end in test.interval)
+    return f"{low:+.1f} to {high:+.1f}"
+
+
+def _gain(test: PairedTest, *, expected: bool) -> tuple[PairStatus, str]:
+    """Decide whether there is a gain (one-sided), which is expected or not."""
+    if test.clusters < MIN_CLUSTERS_TO_REJECT:
+        return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_REJECT)
+    if test.greater < LEVEL:
+        status: PairStatus = "supported" if expected else "not supported"
+        return status, "a gain beyond clustered error"
+    status = "not supported" if expected else "not contradicted"
+    return status, f"no gain beyond clustered error{_power('a gain', test.clustered, LEVEL)}"
+
+
+def _as_published(test: PairedTest, published: UnpairedTest) -> tuple[PairStatus, str]:
+    """Decide whether a difference departs from the published one (two-sided)."""
+    own = test.clustered
+    if test.clusters < MIN_CLUSTERS_TO_BE_SURE:
+        return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_BE_SURE)
+    if own.error is None:
+        return "undecided", own.no_interval
+    if own.deviating < FEW_CLUSTERS:
+        differing = f"{own.deviating} of {own.clusters} sequences differ from the rest"
+        return "undecided", f"{differing}, at least {FEW_CLUSTERS} needed"
+    departure = departure_from(own, own.error, published)
+    if departure.p < RECORD_LEVEL:
+        return "not supported", f"departs from the published difference (p = {departure.p:.2g})"
+    found = f"a departure of {100 * departure.detectable:.1f} points would be found"
+    return "not contradicted", f"agrees with the published difference; {found} ({_AT_POWER})"
+
+
+_AT_POWER = f"power {100 * POWER:.0f} %"
+
+
+def _power(what: str, clustered: ClusteredDifference, level: float) -> str:
+    """Return the smallest effect that the test would find, in words."""
+    smallest = clustered.detectable(level)
+    if smallest is None:
+        return f"; how small {what} would be found is unknown: {clustered.no_interval}"
+    return f"; {what} of {100 * smallest:.1f} points would be found ({_AT_POWER})"
 
 
 def published_difference(pair: Pair) -> UnpairedTest:
@@ -107,9 +172,10 @@ def departures(model: PublishedModel, scores: Mapping[str, Scored], task: str) -
 
     The comparison is by ``exact``, most likely the score of the published counts. The test sets
     differ, so counts are compared unpaired, at numops 0 and at numops >= 1, with the stated
-    design effect.
+    design effect. Fewer than :data:`MIN_CLUSTERS_TO_BE_SURE` sequences show no departure.
     """
-    if task != DEFAULT:
+    sequences = {outcome.sample_id for outcome in scores["exact"].outcomes}
+    if task != DEFAULT or len(sequences) < MIN_CLUSTERS_TO_BE_SURE:
         return []
     summary = scores["exact"].summary
     counts = summary.by_numops

@@ -6,27 +6,37 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from benchmark.hypotheses.claims import JudgedClaim
-from benchmark.hypotheses.findings import Status, figures
+from benchmark.hypotheses.findings import ClaimVerdict, Status, figures
 from benchmark.terminal import plain_table
 
 _STYLES: dict[Status, str] = {
     "supported": "green",
     "not supported": "red",
-    "not decidable": "dim",
+    "undecided": "dim",
 }
 _NAMED = 3
 """Number of exceptions named in the table; ``--json`` has all."""
 
 _LEGEND = (
-    "+x: points of accuracy gained on the base; at 6: of the queries with numops 6, else with "
-    "numops >= 1. ~: within clustered error. but: what speaks against the paper's wording without "
-    "deciding the claim; --json has all of it. Right is what is right by exact, as Table 6 most "
-    "likely counts, but for a verdict that says by set."
+    "Supported: every part holds beyond clustered error. Not supported: a part fails beyond it. "
+    "Undecided: neither, for the reason given. ~: in doubt. +x: points gained on the base, at "
+    "numops >= 1 unless a numops is given. but: what contradicts the paper's wording without "
+    "deciding the claim; --json has all. Answers are scored by exact, as Table 6 most likely is, "
+    "except for a verdict that says by set."
 )
 
 
 def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
-    """Return the table with the number of each verdict and a legend."""
+    """Return the table with the number of each verdict and a legend.
+
+    If no claim has a result, a single line says so instead of a row per claim.
+    """
+    if not any(row.verdict.has_results for row in judged):
+        models = len({r.model for row in judged for r in row.claim.required_results})
+        return Text(
+            f"All {len(judged)} claims are undecided: {source} has no result that one of them "
+            f"requires; they are about the paper's {models} models"
+        )
     table = plain_table(f"The paper's claims on {source}")
     table.add_column("", style="bold")
     table.add_column("claim", max_width=21)
@@ -41,8 +51,9 @@ def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
 def _verdict(judged: JudgedClaim) -> Text:
     verdict = judged.verdict
     text = Text(verdict.status, style=_STYLES[verdict.status])
-    if verdict.within_error:
-        text.append("\nwithin error", style="yellow")
+    if verdict.status == "undecided" and not verdict.missing:
+        agree = "agree" if verdict.in_figures == "supported" else "disagree"
+        text.append(f"\nfigures {agree}", style="yellow")
     if judged.score == "set":
         text.append("\nby set", style="yellow")
     return text
@@ -50,23 +61,36 @@ def _verdict(judged: JudgedClaim) -> Text:
 
 def _figures(judged: JudgedClaim) -> Text:
     verdict = judged.verdict
-    text = Text("\n".join(figures(verdict)))
+    text = Text("\n".join([*figures(verdict), *_reason(verdict)]))
     if verdict.exceptions:
         more = len(verdict.exceptions) - _NAMED
         lines = ["but:", *verdict.exceptions[:_NAMED], *([f"{more} more"] if more > 0 else [])]
         text.append("".join(f"\n{line}" for line in lines), style="yellow")
     if judged.other:
-        lines = [f"by set {judged.other.status}:", *figures(judged.other)]
+        lines = [
+            f"by set {judged.other.status}:",
+            *figures(judged.other),
+            *_reason(judged.other),
+        ]
         text.append("".join(f"\n{line}" for line in lines), style="magenta")
     return text
 
 
+def _reason(verdict: ClaimVerdict) -> list[str]:
+    """Return why an undecided claim is open, as one line."""
+    questions = verdict.open_questions
+    return [f"reason: {'; '.join(questions)}"] if questions else []
+
+
 def _summary(judged: Sequence[JudgedClaim]) -> str:
-    verdicts = [each.verdict for each in judged]
+    verdicts = [row.verdict for row in judged]
     counts = {status: sum(v.status == status for v in verdicts) for status in _STYLES}
     words = ", ".join(f"{number} {status}" for status, number in counts.items())
-    unsure = sum(verdict.within_error for verdict in verdicts)
+    missing = sum(v.status == "undecided" and bool(v.missing) for v in verdicts)
     excepted = sum(bool(verdict.exceptions) for verdict in verdicts)
-    summary = f"{len(verdicts)} claims: {words}; {unsure} within error, {excepted} with a but"
-    differing = sum(each.other is not None for each in judged)
-    return summary + (f", {differing} decided otherwise by set" if differing else "")
+    summary = (
+        f"{len(verdicts)} claims: {words} ({missing} of them for want of results); "
+        f"{excepted} with a but"
+    )
+    differing = sum(row.other is not None for row in judged)
+    return summary + (f", {differing} with a different verdict by set" if differing else "")

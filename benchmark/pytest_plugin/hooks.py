@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
+
+if TYPE_CHECKING:
+    from benchmark.hypotheses.pair_verdict import PairVerdict
 
 _PROPERTY = "pair verdict"
 _FALLBACK = "fingerprint stand-in"
@@ -107,9 +111,9 @@ def _values(reports: Sequence[object], wanted: str) -> list[str]:
     )
 
 
-def verdict_line(pair: Pair, figures: str, *, holds: bool) -> tuple[str, str]:
+def verdict_line(pair: Pair, verdict: "PairVerdict") -> tuple[str, str]:
     """The user property that ends in the summary."""
-    return _PROPERTY, f"{pair.id:<32} {pair.hypothesis}: {'yes' if holds else 'NO'}, {figures}"
+    return _PROPERTY, f"{pair.id:<32} {pair.hypothesis}: {verdict.words}"
 
 
 def _has_gpu() -> bool:

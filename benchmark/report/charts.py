@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from benchmark.report.data import Chance, PairView
 from benchmark.report.figures import NUMOPS, Curve, curves_of
+from benchmark.stats.intervals import Interval
 
 WIDTH, HEIGHT = 240, 168
 LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 22
@@ -73,14 +74,27 @@ class Forest(NamedTuple):
 
 
 class _Gain(NamedTuple):
-    """A pair's gain at numops >= 1 with the ends of its interval, as shares."""
+    """A pair's gain at numops >= 1 with its interval, as shares."""
 
     name: str
     source: str
     estimate: float
-    low: float
-    high: float
+    interval: Interval | None
     holds: bool | None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the ends of the interval; both are the estimate if there is none."""
+        return self.interval or (self.estimate, self.estimate)
+
+    @property
+    def words(self) -> str:
+        """Return the gain in points with its interval."""
+        gain = f"{100 * self.estimate:+.1f}"
+        if self.interval is None:
+            return f"{gain} (no interval)"
+        low, high = (100 * end for end in self.interval)
+        return f"{gain} ({low:+.1f} to {high:+.1f})"
 
 
 def panel(view: PairView, paper_chance: Chance) -> PanelChart:
@@ -141,7 +155,7 @@ def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
     gains = [gain for pairs in views.values() for view in pairs for gain in _gains(view)]
     if not gains:
         return None
-    largest = max(max(abs(gain.low), abs(gain.high)) for gain in gains)
+    largest = max(abs(end) for gain in gains for end in (*gain.ends, gain.estimate))
     limit = 10 * (int(10 * largest) + 1)  # in points, rounded up to the next ten
 
     def x(share: float) -> float:
@@ -149,10 +163,8 @@ def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
         return round(_NAME_WIDTH + width * (100 * share + limit) / (2 * limit), 1)
 
     bars = [
-        Bar(gain.name, gain.source, _ROW_HEIGHT * (row + 1.0), x(gain.low), x(gain.estimate),
-            x(gain.high),
-            f"{100 * gain.estimate:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})",
-            gain.holds)
+        Bar(gain.name, gain.source, _ROW_HEIGHT * (row + 1.0), x(gain.ends[0]), x(gain.estimate),
+            x(gain.ends[1]), gain.words, gain.holds)
         for row, gain in enumerate(gains)
     ]  # fmt: skip
     step = 10 if limit <= 40 else 20  # noqa: PLR2004  # so that the labels do not overlap
@@ -164,8 +176,9 @@ def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
 def _gains(view: PairView) -> Iterator[_Gain]:
     name = f"{view.base.model.name} to {view.variant.model.name}"
     if view.published:
-        difference, error = view.published.difference, view.published.margin
-        yield _Gain(name, "published", difference, difference - error, difference + error, None)
+        published = view.published
+        yield _Gain(name, "published", published.difference, published.interval, None)
     if view.measured:
         test = view.measured.nontrivial
-        yield _Gain(name, "measured", test.difference, *test.interval, view.holds)
+        holds = view.verdict.holds if view.verdict else None
+        yield _Gain(name, "measured", test.difference, test.interval, holds)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from benchmark.fingerprints.summary import ComparisonSummary
 from benchmark.hypotheses.claims import JudgedClaim
+from benchmark.hypotheses.pair_verdict import PairVerdict
 from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
@@ -59,8 +60,7 @@ class PairView:
     variant: ModelView
     published: UnpairedTest | None
     tests: Mapping[str, PairedTests]
-    verdict: str | None
-    holds: bool | None
+    verdict: PairVerdict | None
 
     @property
     def measured(self) -> PairedTests | None:

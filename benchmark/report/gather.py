@@ -148,8 +148,7 @@ def _pair_view(pair: Pair, models: Registry, measured: Results) -> PairView:
         variant,
         published_difference(pair) if base.published and variant.published else None,
         tests,
-        verdict.figures if verdict else None,
-        verdict.holds if verdict else None,
+        verdict,
     )
 
 

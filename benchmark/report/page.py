@@ -15,7 +15,8 @@ from benchmark.report.table_model import TableModel
 from benchmark.report.templates import asset, csp_hash, script_json, template_environment
 from benchmark.runs.paired_table import decided_otherwise
 from benchmark.scoring.outcomes import MAIN, SCORES
-from benchmark.stats.paired import FEWEST, PairedTest
+from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.paired import PairedTest
 from benchmark.stats.summary import Estimate
 
 _EXPERIMENTS = {
@@ -106,7 +107,7 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
         scores=SCORES,
         main_score=MAIN,
 
-        fewest_clusters=FEWEST,
+        fewest_clusters=MIN_CLUSTERS_FOR_INTERVAL,
         tables=report_tables,
     )  # fmt: skip
 
@@ -149,11 +150,10 @@ def _set_figures(judged: JudgedClaim) -> list[str]:
 
 def _count_verdicts(audit: Audit) -> tuple[str, dict[str, int]]:
     verdicts = [judged.verdict for judged in audit.judged]
-    statuses: tuple[Status, ...] = ("supported", "not supported", "not decidable")
+    statuses: tuple[Status, ...] = ("supported", "not supported", "undecided")
     counts: dict[str, int] = {
         status: sum(verdict.status == status for verdict in verdicts) for status in statuses
     }
-    counts["within error"] = sum(verdict.within_error for verdict in verdicts)
     counts["otherwise by set"] = sum(judged.other is not None for judged in audit.judged)
     return audit.source, counts
 

@@ -92,11 +92,12 @@ def _tests_as_json(tests: PairedTests) -> dict[str, object]:
 
 
 def _as_json(test: PairedTest) -> dict[str, object]:
-    low, high = test.interval
+    low, high = test.interval or (None, None)
     return {
         "points": round(100 * test.difference, 2),
-        "low": round(100 * low, 2),
-        "high": round(100 * high, 2),
+        "low": None if low is None else round(100 * low, 2),
+        "high": None if high is None else round(100 * high, 2),
+        **({"no_interval": test.no_interval} if test.no_interval else {}),
         "gained": test.gained,
         "lost": test.lost,
         "queries": test.queries,

@@ -1,17 +1,15 @@
 """The table of a paired comparison, at most 80 columns wide."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.paired import FEWEST, PairedTest, PairedTests
+from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
-
-_NO_INTERVAL = f"\N{EN DASH}: no interval from under {FEWEST} sequences, or where all differ alike"
-"""The note below a table in which an interval is missing."""
 
 
 def comparison_table(
@@ -43,9 +41,18 @@ def comparison_table(
     table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
-    notes = [] if all(test.telling_interval for test in shown) else [_NO_INTERVAL]
-    table.caption = "\n".join([*notes, *decided_otherwise(scores)]) or None
+    table.caption = "\n".join([*_no_intervals(shown), *decided_otherwise(scores)]) or None
     return table
+
+
+def _no_intervals(tests: Iterable[PairedTest]) -> list[str]:
+    """Return a note on why intervals are missing; none if all are there."""
+    missing = [test for test in tests if test.interval is None]
+    few = [test for test in missing if test.clusters < MIN_CLUSTERS_FOR_INTERVAL]
+    reasons = [f"fewer than {MIN_CLUSTERS_FOR_INTERVAL} sequences"] if few else []
+    if len(few) < len(missing):
+        reasons.append("all sequences differ alike")
+    return [f"\N{EN DASH}: no interval: {' or '.join(reasons)}"] if reasons else []
 
 
 def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
@@ -75,6 +82,6 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
 
 
 def _interval(test: PairedTest) -> str:
-    if not (interval := test.telling_interval):
+    if not (interval := test.interval):
         return "\N{EN DASH}"
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -15,6 +15,36 @@ records, which are correlated. At this level one complete run in twelve exceeds 
 NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 
+MIN_CLUSTERS_TO_REJECT = 5
+"""Fewest clusters with which an exact one-sided sign-flip test can reject at 5 %: 1/2**5 = 3.1 %.
+
+With fewer, the verdict on a gain is undecided whatever the outcomes are.
+"""
+
+MIN_CLUSTERS_FOR_INTERVAL = 12
+"""Fewest clusters for which the interval of a difference is shown.
+
+Its variance is estimated from the clusters. Simulated, its coverage is at least 93 % from here on
+(``docs/statistics.md``).
+"""
+
+MIN_CLUSTERS_TO_BE_SURE = 20
+"""Fewest clusters with which a test that is not exact may call a difference significant.
+
+Such tests estimate a variance and rely on an approximate distribution. Simulated, their level is at
+most 5 % from here on (``docs/statistics.md``).
+"""
+
+FEW_CLUSTERS = 15
+"""With fewer clusters that deviate from the rest, an interval adds pseudo-clusters.
+
+Rare deviations are likely to be missed by a sample. Simulated with whole sequences wrong, 10 is not
+enough for a coverage of 93 % (``docs/statistics.md``).
+"""
+
+POWER = 0.8
+"""Power at which the smallest detectable effect is stated."""
+
 SEED = 20240531
 """Seed of random signs and resamples: the same outcomes give the same p-values."""
 

@@ -9,14 +9,21 @@ With counts alone, the variance is binomial times a design effect, as in
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc, inf, sqrt
+from math import copysign, erfc, inf, sqrt
 
 import numpy as np
 
 from benchmark.records import Outcome, Tally
-from benchmark.stats.constants import NORMAL_975
-from benchmark.stats.intervals import Interval
-from benchmark.stats.paired import bootstrap_interval, sign_flip_test
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE, NORMAL_975
+from benchmark.stats.differences import clustered_difference, too_few
+from benchmark.stats.intervals import (
+    Interval,
+    clustered_interval,
+    count_clusters,
+    effective_queries,
+    student_two_sided,
+)
+from benchmark.stats.paired import sign_flip_test
 from benchmark.stats.published import DESIGN_EFFECT
 
 SignedOutcomes = tuple[Sequence[Outcome], Mapping[int, int]]
@@ -25,11 +32,28 @@ SignedOutcomes = tuple[Sequence[Outcome], Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference of accuracies (-1..1) with its two-sided p-value and 95 % interval."""
+    """A difference of accuracies (-1..1) with its two-sided p-value and 95 % interval.
+
+    Attributes:
+        difference: the difference.
+        two_sided: two-sided p-value.
+        interval: 95 % interval within the possible range; None if there is none.
+        no_interval: why there is none.
+        clusters: number of clusters; None for counts.
+    """
 
     difference: float
     two_sided: float
-    interval: Interval
+    interval: Interval | None
+    no_interval: str = ""
+    clusters: int | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Return why the p-value must not be called significant; empty if it may be."""
+        if self.clusters is None or self.clusters >= MIN_CLUSTERS_TO_BE_SURE:
+            return ""
+        return too_few(self.clusters, MIN_CLUSTERS_TO_BE_SURE)
 
 
 def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Contrast:
@@ -37,7 +61,7 @@ def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Co
 
     Args:
         terms: outcomes of models on the same states, with their signs.
-        rng: generator for the random signs and the bootstrap.
+        rng: generator for the random signs.
 
     Raises:
         ValueError: if the outcomes are of different states, or no query has a sign.
@@ -65,8 +89,29 @@ def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Co
         for by_cluster in (sums, sizes)
     )
     _, two_sided = sign_flip_test(values, rng)
-    interval = bootstrap_interval(values, counts, rng)
-    return Contrast(float(values.sum() / counts.sum()), two_sided, interval)
+    clustered = clustered_difference(values, counts, _largest([signs for _, signs in terms]))
+    return Contrast(
+        clustered.value,
+        two_sided,
+        clustered.interval,
+        clustered.no_interval,
+        clustered.clusters,
+    )
+
+
+def _largest(signs: Sequence[Mapping[int, int]]) -> float:
+    """Return the largest possible absolute sum of the signs of one query."""
+    return max(
+        abs(
+            sum(
+                by_numops.get(numops, 0)
+                for by_numops in signs
+                if by_numops.get(numops, 0) * side > 0
+            )
+        )
+        for numops in {numops for by_numops in signs for numops in by_numops}
+        for side in (-1, 1)
+    )
 
 
 def counted_contrast(
@@ -83,7 +128,10 @@ def counted_contrast(
         coefficient**2 * tally.accuracy * (1 - tally.accuracy) / tally.total
         for coefficient, tally in terms
     )
-    return _normal_contrast(difference, sqrt(variance))
+    lowest, highest = (
+        sum(coefficient for coefficient, _ in terms if coefficient * sign > 0) for sign in (-1, 1)
+    )
+    return _normal_contrast(difference, sqrt(variance), Interval(lowest, highest))
 
 
 def counted_against(
@@ -91,35 +139,65 @@ def counted_against(
 ) -> Contrast:
     """Test pooled counts against expected rates (0..1), one rate per tally."""
     total = sum(tally.total for tally, _ in cells)
-    excess = sum(tally.correct - tally.total * rate for tally, rate in cells)
+    expected = sum(tally.total * rate for tally, rate in cells) / total
+    accuracy = sum(tally.correct for tally, _ in cells) / total
     variance = design_effect * sum(tally.total * rate * (1 - rate) for tally, rate in cells)
-    return _normal_contrast(excess / total, sqrt(variance) / total)
+    possible = Interval(-expected, 1 - expected)
+    return _normal_contrast(accuracy - expected, sqrt(variance) / total, possible)
+
+
+PSEUDO_CLUSTERS = 2.0
+"""Pseudo-clusters of each kind in :func:`clustered_against`: "plus four" by whole clusters."""
 
 
 def clustered_against(outcomes: Sequence[Outcome], rates: Mapping[int, float]) -> Contrast:
     """Test outcomes against the rate (0..1) expected at each numops, with sequences as clusters.
 
-    Queries whose numops has no rate do not count. The variance is the one under the null
-    hypothesis, where each cluster's excess has mean 0. It is positive even if all outcomes agree.
+    The score is the difference over the binomial standard error under the null hypothesis at the
+    effective number of queries (:func:`effective_queries`). Its reference is Student's t with one
+    degree of freedom less than there are clusters, because the effective number is estimated from
+    them. The interval is Wilson's for the accuracy, minus the expected rate.
+
+    Queries whose numops has no rate do not count. A single cluster has a p-value of 1.
 
     Raises:
         ValueError: if no query has a rate.
     """
-    excess: defaultdict[int, float] = defaultdict(float)
-    total = 0
-    for outcome in outcomes:
-        for numops, right in zip(outcome.numops, outcome.correct, strict=True):
-            if numops in rates:
-                excess[outcome.sample_id] += right - rates[numops]
-                total += 1
-    if not total:
+    queries = [
+        (outcome.sample_id, numops, right)
+        for outcome in outcomes
+        for numops, right in zip(outcome.numops, outcome.correct, strict=True)
+        if numops in rates
+    ]
+    if not queries:
         raise ValueError("no query has a rate")
-    values = list(excess.values())
-    return _normal_contrast(sum(values) / total, sqrt(sum(value**2 for value in values)) / total)
+    answered = [(cluster, right) for cluster, _, right in queries]
+    clusters = count_clusters(answered)
+    expected = sum(rates[numops] for _, numops, _ in queries) / len(queries)
+    variance = sum(rates[n] * (1 - rates[n]) for _, n, _ in queries) / len(queries)
+    difference = sum(right for _, right in answered) / len(queries) - expected
+    p_value = 1.0
+    if len(clusters) > 1:
+        error = sqrt(variance / effective_queries(clusters, PSEUDO_CLUSTERS))
+        p_value = student_two_sided(len(clusters) - 1, _score(difference, error))
+    low, high = (end - expected for end in clustered_interval(answered))
+    return Contrast(difference, p_value, Interval(low, high), clusters=len(clusters))
 
 
-def _normal_contrast(difference: float, error: float) -> Contrast:
-    score = abs(difference) / error if error else inf * (difference != 0)
-    margin = NORMAL_975 * error
-    p_value = 1.0 if difference == 0 else erfc(score / sqrt(2))
-    return Contrast(difference, p_value, Interval(difference - margin, difference + margin))
+def _normal_contrast(difference: float, error: float, possible: Interval) -> Contrast:
+    """Return a contrast with a normal reference, its interval clipped to the possible range.
+
+    Without a standard error, all answers agree and counts show no uncertainty: no interval.
+    """
+    p_value = erfc(abs(_score(difference, error)) / sqrt(2))
+    if not error:
+        return Contrast(difference, p_value, None, "all answers agree")
+    low, high = (difference + sign * NORMAL_975 * error for sign in (-1, 1))
+    interval = Interval(max(possible.low, low), min(possible.high, high))
+    return Contrast(difference, p_value, interval)
+
+
+def _score(difference: float, error: float) -> float:
+    if error:
+        return difference / error
+    return copysign(inf, difference) if difference else 0.0

@@ -10,19 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.records import Outcome
 from benchmark.stats.constants import LEVEL
+from benchmark.stats.differences import ClusteredDifference, Integers, clustered_difference
 from benchmark.stats.intervals import Interval
 
 RESAMPLES = 9999
 _BLOCK = 500
-
-FEWEST = 6
-"""Fewest clusters with which a two-sided sign-flip test can reject at 5 % (2 / 2**6)."""
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class PairedTest:
         clusters: sequences that the queries are from.
         greater: one-sided p-value of "the variant is better".
         two_sided: p-value of "the models differ".
-        interval: 95 % cluster bootstrap interval of the difference.
+        clustered: the difference with its standard error and interval.
     """
 
     difference: float
@@ -47,7 +42,7 @@ class PairedTest:
     clusters: int
     greater: float
     two_sided: float
-    interval: Interval
+    clustered: ClusteredDifference
 
     @property
     def sign(self) -> int:
@@ -55,15 +50,14 @@ class PairedTest:
         return (self.difference > 0) - (self.difference < 0) if self.two_sided < LEVEL else 0
 
     @property
-    def telling_interval(self) -> Interval | None:
-        """Return the interval, or None if the bootstrap cannot estimate one.
+    def interval(self) -> Interval | None:
+        """Return the 95 % interval of the difference; None if :attr:`no_interval` has a reason."""
+        return self.clustered.interval
 
-        With fewer than :data:`FEWEST` clusters, or if all clusters differ by the same amount,
-        resamples hardly vary. A width of zero then says nothing about the uncertainty.
-        """
-        if self.clusters < FEWEST or self.interval.low == self.interval.high:
-            return None
-        return self.interval
+    @property
+    def no_interval(self) -> str:
+        """Return why there is no interval; empty if there is one."""
+        return self.clustered.no_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +102,7 @@ def paired_test(
     Args:
         base: outcomes of the base, one per state.
         variant: outcomes of the variant, on the same states in the same order.
-        rng: generator for the random signs and the bootstrap.
+        rng: generator for the random signs.
         counts_numops: whether queries of a numops count; by default the paper's main measure,
             numops >= 1.
 
@@ -138,7 +132,7 @@ def paired_test(
         clusters=len(sizes),
         greater=greater,
         two_sided=two_sided,
-        interval=bootstrap_interval(differences, sizes, rng),
+        clustered=clustered_difference(differences, sizes),
     )
 
 
@@ -163,23 +157,3 @@ def sign_flip_test(
         at_least += int((sums >= observed).sum())
         beyond += int((abs(sums) >= abs(observed)).sum())
     return (at_least + 1) / (resamples + 1), (beyond + 1) / (resamples + 1)
-
-
-def bootstrap_interval(
-    differences: Integers, sizes: Integers, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> Interval:
-    """Return the 95 % percentile interval of a ratio of sums over resampled clusters.
-
-    Args:
-        differences: shape (clusters,), gained minus lost queries.
-        sizes: shape (clusters,), number of queries.
-        rng: generator for the resamples.
-        resamples: number of resamples.
-    """
-    count = len(sizes)
-    ratios = []
-    for start in range(0, resamples, _BLOCK):
-        drawn = rng.integers(0, count, size=(min(_BLOCK, resamples - start), count))
-        ratios.append(differences[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(ratios), [0.025, 0.975])
-    return Interval(float(low), float(high))

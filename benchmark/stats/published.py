@@ -5,10 +5,13 @@ For the clusters, the binomial variance is multiplied by a stated design effect.
 """
 
 from dataclasses import dataclass
-from math import erfc, inf, sqrt
+from math import erfc, hypot, inf, sqrt
+from typing import NamedTuple
 
 from benchmark.records import Tally
-from benchmark.stats.constants import NORMAL_975
+from benchmark.stats.constants import NORMAL_975, POWER, RECORD_LEVEL
+from benchmark.stats.differences import ClusteredDifference
+from benchmark.stats.intervals import Interval, student_quantile, student_two_sided
 
 DESIGN_EFFECT = 2.0
 """Factor by which clustering raises the variance of an accuracy above the binomial variance.
@@ -28,6 +31,17 @@ class UnpairedTest:
     def margin(self) -> float:
         """Return half the width of the 95 % interval."""
         return NORMAL_975 * self.error
+
+    @property
+    def interval(self) -> Interval | None:
+        """Return the 95 % interval, clipped to -1..1; None without a standard error.
+
+        The error is zero if all answers of both models agree, which shows no uncertainty.
+        """
+        if not self.error:
+            return None
+        low, high = self.difference - self.margin, self.difference + self.margin
+        return Interval(max(-1.0, low), min(1.0, high))
 
     @property
     def greater(self) -> float:
@@ -53,6 +67,31 @@ def unpaired_test(
     pooled = (base.correct + variant.correct) / (base.total + variant.total)
     variance = design_effect * pooled * (1 - pooled) * (1 / base.total + 1 / variant.total)
     return UnpairedTest(variant.accuracy - base.accuracy, sqrt(variance))
+
+
+class Departure(NamedTuple):
+    """A test of a measured difference against a published one.
+
+    ``p`` is two-sided. ``detectable`` is the smallest departure that it finds with a power of 80 %.
+    """
+
+    p: float
+    detectable: float
+
+
+def departure_from(
+    own: ClusteredDifference, own_error: float, published: UnpairedTest
+) -> Departure:
+    """Test a measured difference against a published one, at :data:`RECORD_LEVEL`.
+
+    The reference is Student's t with Welch's degrees of freedom; the published error counts as
+    known, because it comes from a stated design effect.
+    """
+    error = hypot(published.error, own_error)
+    degrees = (own.clusters - 1) * (error / own_error) ** 4
+    p_value = student_two_sided(degrees, (own.value - published.difference) / error)
+    quantiles = (student_quantile(degrees, q) for q in (1 - RECORD_LEVEL / 2, POWER))
+    return Departure(p_value, error * sum(quantiles))
 
 
 def holm(p_values: list[float]) -> list[float]:

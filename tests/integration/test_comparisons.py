@@ -51,11 +51,12 @@ def test_pair_measures_each_model_once(
 
 
 def test_pair_as_a_table(command: Callable[..., str], models: list[str]) -> None:
-    """The table fits 80 columns and a line has the verdict on the hypothesis."""
+    """The table fits 80 columns and a line has the verdict with its reason."""
     text = command("pair", *models)
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert ">= 1" in text
-    assert "hypothesis at numops >= 1, gain: does not hold" in text
+    assert "hypothesis at numops >= 1, gain: undecided: " in text
+    assert "at least 5 needed" in text
 
 
 def test_pair_of_a_custom_registry(
@@ -74,7 +75,11 @@ def test_pair_of_a_custom_registry(
     path = tmp_path / "own.toml"
     path.write_text(f"alone = true\n{models_toml}\n{pair}\n")
     pair_result = json.loads(command("pair", "first", "second", "--registry", str(path), "--json"))
-    assert (pair_result["hypothesis"], pair_result["holds"]) == ("no gain", True)
+    assert pair_result["hypothesis"] == "no gain"
+    assert (pair_result["verdict"], pair_result["holds"]) == ("undecided", None)
+    nontrivial = pair_result["difference"]["nontrivial"]
+    assert nontrivial["low"] is None
+    assert "at least 12 needed" in nontrivial["no_interval"]
 
 
 def test_prompt_format_names_the_better(command: Callable[..., str], models: list[str]) -> None:

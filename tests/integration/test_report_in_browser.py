@@ -258,11 +258,11 @@ def test_sorting_a_table(opened: "Page") -> None:
 
 def test_claims_by_verdict(opened: "Page") -> None:
     """Only the claims with the selected verdict are shown."""
-    opened.click(".choice[data-status='not decidable']")
+    opened.click(".choice[data-status='undecided']")
     shown = opened.locator(".claim[data-status]:visible")
     assert shown.count() > 0
     statuses = shown.evaluate_all("claims => claims.map(claim => claim.dataset.status)")
-    assert set(statuses) == {"not decidable"}
+    assert set(statuses) == {"undecided"}
 
 
 def test_link_to_a_state(

@@ -43,8 +43,8 @@ def test_pair(
     """The pair's hypothesis is decided right, and both models score what is recorded."""
     base, variant = control(pair.base), control(pair.variant)
     verdict = judge(pair, compare(base, variant).tests, DEFAULT)
-    request.node.user_properties.append(verdict_line(pair, verdict.figures, holds=verdict.holds))
-    assert verdict.holds, verdict.figures
+    request.node.user_properties.append(verdict_line(pair, verdict))
+    assert verdict.holds, verdict.words
     for key, measured in ((pair.base, base), (pair.variant, variant)):
         record = snapshot.use_extension(MeasurementExtension)(name=key)
         assert measured.document_of_record() == record
@@ -75,4 +75,5 @@ def test_the_difference_is_where_operations_are(control: Control) -> None:
     """Between ``copy-a`` and ``track`` the untouched boxes differ little, the others much."""
     comparison = compare(control("copy-a"), control("track"))
     assert abs(comparison.by_numops[0].difference) <= 0.05
+    assert comparison.nontrivial.interval
     assert comparison.nontrivial.interval.low > 0.25

@@ -1,17 +1,23 @@
 """A syrupy extension for measurements: one JSON file per snapshot, under ``snapshots/``."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
 from benchmark.scoring.outcomes import OTHERS
+from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
+from benchmark.stats.paired import sign_flip_test
 
-OTHER_HARDWARE_FLIPS = 0.02
-"""The share of queries whose outcome may differ on hardware other than the snapshot's.
+OTHER_HARDWARE_FLIPS = 0.01
+"""Largest share of outcomes that may change on hardware other than the snapshot's.
 
-Vector widths and thread counts change rounding, which can decide a near tie.
+Other vector widths and thread counts round differently, and a near tie may be decided the other
+way. Such changes have no direction: a paired test of the outcomes must also have a p-value of at
+least :data:`benchmark.stats.constants.RECORD_LEVEL`.
 """
 
 _COUNTS = ("overall", "nontrivial", "by_numops")
@@ -19,11 +25,11 @@ _OF_A_SCORE = ("percent", "outcomes", *_COUNTS)
 
 
 class MeasurementExtension(JSONSnapshotExtension):
-    """Compares a result with its snapshot; versions and matmul backends may always differ.
+    """Compare a result with its snapshot.
 
-    On the same hardware every figure and every query's outcome by each score must be equal, also
-    with different versions: a difference is the alarm. On other hardware a few outcomes may differ,
-    and with them their counts.
+    Versions and matrix-product backends may always differ. On the same hardware, every figure and
+    every query's outcome by each score must be the same. On other hardware, a few outcomes may
+    differ without a direction, and with them the figures counted from them.
     """
 
     @classmethod
@@ -50,7 +56,8 @@ class MeasurementExtension(JSONSnapshotExtension):
             return _without(measured, "environment") == _without(recorded, "environment")
         free = ("environment", *_OF_A_SCORE, *OTHERS)
         return _without(measured, *free) == _without(recorded, *free) and all(
-            _similar(*pair) for pair in zip(_by_score(measured), _by_score(recorded), strict=True)
+            _alike(ours, theirs, measured.get("sequences"))
+            for ours, theirs in zip(_by_score(measured), _by_score(recorded), strict=True)
         )
 
 
@@ -88,12 +95,12 @@ def _by_score(document: dict[str, object]) -> list[dict[str, object]]:
     return [document, *(part if isinstance(part, dict) else {} for part in others)]
 
 
-def _similar(measured: dict[str, object], recorded: dict[str, object]) -> bool:
-    """Return whether few outcomes by one score differ, and the counts match the outcomes."""
+def _alike(measured: dict[str, object], recorded: dict[str, object], sequences: object) -> bool:
+    """Return whether the outcomes by one score agree, and the counts are those of the outcomes."""
     return (
         _totals(measured) == _totals(recorded)
         and _counts_its_outcomes(measured)
-        and _close(measured.get("outcomes"), recorded.get("outcomes"))
+        and _close(measured.get("outcomes"), recorded.get("outcomes"), sequences)
     )
 
 
@@ -116,11 +123,26 @@ def _counts_its_outcomes(document: dict[str, object]) -> bool:
     return overall.get("correct") == "".join(outcomes).count("1")
 
 
-def _close(measured: object, recorded: object) -> bool:
-    """Return whether two lists of outcomes, one string of 0 and 1 per state, differ little."""
+def _close(measured: object, recorded: object, sequences: object) -> bool:
+    """Return whether two lists of outcomes, one string of 0 and 1 per state, agree.
+
+    Few may differ, and with sequences as clusters they must not differ in one direction.
+    """
     if not isinstance(measured, list) or not isinstance(recorded, list):
         return measured == recorded
     if [len(state) for state in measured] != [len(state) for state in recorded]:
         return False
     pairs = list(zip("".join(measured), "".join(recorded), strict=True))
-    return sum(a != b for a, b in pairs) <= OTHER_HARDWARE_FLIPS * len(pairs)
+    if sum(a != b for a, b in pairs) > OTHER_HARDWARE_FLIPS * len(pairs):
+        return False
+    if not isinstance(sequences, list) or len(sequences) != len(measured):
+        return False
+    return _p_value(measured, recorded, sequences) >= RECORD_LEVEL
+
+
+def _p_value(measured: list[str], recorded: list[str], sequences: list[int]) -> float:
+    """Return the two-sided p-value of "the outcomes differ in one direction"."""
+    gains = Counter[int]()
+    for sequence, ours, theirs in zip(sequences, measured, recorded, strict=True):
+        gains[sequence] += ours.count("1") - theirs.count("1")
+    return sign_flip_test(np.array(list(gains.values())), fresh_rng())[1]

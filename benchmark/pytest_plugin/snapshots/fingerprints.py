@@ -32,6 +32,7 @@ from benchmark.fingerprints.storage import (
 from benchmark.fingerprints.terminal import headline, rendered
 from benchmark.pytest_plugin.snapshots.extension import OTHER_HARDWARE_FLIPS, MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
+from benchmark.stats.constants import RECORD_LEVEL
 
 FALLBACK = "fingerprint stand-in"
 """The name of the property of tests that are compared with another hardware's snapshot."""
@@ -138,7 +139,10 @@ class FingerprintExtension(MeasurementExtension):
 
 
 def acceptable(comparison: FingerprintDiff) -> bool:
-    """Return whether a comparison passes: noise only, and on other hardware few flips."""
+    """Return whether a comparison passes: noise, or on other hardware few outcomes changed.
+
+    Those few must not have a direction: a paired test has a p-value of at least 0.001.
+    """
     if comparison.severity.within_noise:
         return True
     if not comparison.other_hardware or comparison.failed or comparison.alignment.lost:
@@ -147,7 +151,8 @@ def acceptable(comparison: FingerprintDiff) -> bool:
         return False  # prompts, token ids, constraint and weights do not depend on hardware
     queries = comparison.test.queries if comparison.test else 0
     most = max(map(len, comparison.all_flips.values()), default=0)
-    return most <= OTHER_HARDWARE_FLIPS * queries
+    directed = any(test.two_sided < RECORD_LEVEL for test in comparison.tests.values())
+    return most <= OTHER_HARDWARE_FLIPS * queries and not directed
 
 
 def kind_of_record(record: Fingerprint) -> str:

@@ -53,52 +53,54 @@ def test_every_claim_of_the_paper_is_in_the_catalogue() -> None:
 
 @pytest.mark.parametrize("claim", SECTION_8)
 def test_supported(claim: str, make_results: MakeResults) -> None:
-    """Results as the claim says support it, beyond error where they are many."""
+    """Results as the claim says support it, if they are many."""
     verdict = _judge(claim, make_results(CASES[claim]["supported"]))
-    assert (verdict.status, verdict.within_error) == ("supported", False), verdict.as_json()
+    assert verdict.status == "supported", verdict.as_json()
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
 def test_not_supported(claim: str, make_results: MakeResults) -> None:
-    """One change against the claim refutes it, beyond error where they are many."""
+    """One change against the claim refutes it, if results are many."""
     case = CASES[claim]
     verdict = _judge(claim, make_results({**case["supported"], **case["not supported"]}))
-    assert (verdict.status, verdict.within_error) == ("not supported", False), verdict.as_json()
+    assert verdict.status == "not supported", verdict.as_json()
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_few_queries_leave_it_within_error(claim: str, make_results: MakeResults) -> None:
-    """The same accuracies of ten queries a numops say the same, within error where they can."""
+def test_few_queries_leave_it_undecided(claim: str, make_results: MakeResults) -> None:
+    """The same accuracies from ten queries per numops agree, but only within error."""
     named = CASES[claim]["supported"]
     match claim:
         case "C3":  # 99 % of 10 queries are 9, which is less than 95 %
             few = make_results({**named, "llama2-70b": [100, *[30] * 7]}, queries=10)
         case "M2" | "M7":  # 3 points are no whole number of 10 queries
-            few = make_results({**named, "float-7b": 34, "llemma-34b": 34}, queries=50)
+            few = make_results({**named, "float-7b": [20, *[34] * 7], "llemma-34b": 34}, queries=50)
         case _:
             few = make_results(named, queries=10)
     verdict = _judge(claim, few)
-    assert verdict.status == "supported"
-    # 60 points over 70 queries, and 30 over 80 without a correction, are beyond error even so.
-    assert verdict.within_error is (claim not in {"A3", "D1"})
-    assert ("within clustered error" in verdict.note) is verdict.within_error
+    assert verdict.in_figures == "supported"
+    # 60 points over 70 queries, and 30 over 80 without a correction, are still significant.
+    assert verdict.status == ("supported" if claim in {"A3", "D1"} else "undecided")
+    assert ("within clustered error" in verdict.reason or "interval" in verdict.reason) is (
+        verdict.status == "undecided"
+    )
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
-def test_not_decidable(claim: str, make_results: MakeResults) -> None:
-    """Without a result that is needed nothing is said, save where another settles it."""
+def test_undecided_without_a_required_result(claim: str, make_results: MakeResults) -> None:
+    """Without a required result a claim is undecided, unless another one settles it."""
     results = make_results(CASES[claim]["supported"])
-    needs = claims()[claim].required_results
-    statuses = {_judge(claim, _without(results, need)).status for need in needs}
+    required = claims()[claim].required_results
+    statuses = {_judge(claim, _without(results, result)).status for result in required}
     # One pair without a gain refutes "consistent", whatever the other pairs do.
     settled = {"supported"} if claim in {"M1", "A2"} else set()
-    assert statuses == {"not decidable"} | settled
-    assert _judge(claim, Results(())).status == "not decidable"
+    assert statuses == {"undecided"} | settled
+    assert _judge(claim, Results(())).status == "undecided"
 
 
 @pytest.mark.parametrize("claim", SECTION_8)
 def test_a_failing_part_needs_no_other(claim: str, make_results: MakeResults) -> None:
-    """What is refuted stays refuted when results are missing that could not save it."""
+    """A refuted claim stays refuted if the missing results could not change that."""
     case = CASES[claim]
     results = make_results({**case["supported"], **case["not supported"]})
     statuses = {
@@ -198,14 +200,14 @@ def test_only_the_registered_format_counts(make_results: MakeResults) -> None:
     )
     assert any(e.model == "llama2-7b-chat" for e in completion)
     verdict = _judge("A4", replace(results, entries=completion))
-    assert verdict.status == "not decidable"
+    assert verdict.status == "undecided"
     assert verdict.missing
 
 
 def test_missing_numops_matter_only_if_they_could_decide(make_results: MakeResults) -> None:
     """M4 is refuted by half of the numops, and undecided with fewer."""
     results = make_results({"openmath-7b": 60})
-    for kept, status in ((4, "not supported"), (3, "not decidable")):
+    for kept, status in ((4, "not supported"), (3, "undecided")):
         few = tuple(
             replace(e, by_numops={n: t for n, t in e.by_numops.items() if n < kept})
             for e in results.entries

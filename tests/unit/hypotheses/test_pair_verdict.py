@@ -1,5 +1,8 @@
 """Verdicts on pairs, and departures of measurements from the paper."""
 
+import re
+from math import hypot, sqrt
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -19,6 +22,8 @@ from benchmark.models.registry_types import Pair
 from benchmark.records import Outcome
 from benchmark.runs.measure import RunResult
 from benchmark.runs.paired_comparison import PairedComparison, compare
+from benchmark.stats.constants import fresh_rng
+from benchmark.stats.paired import paired_test
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
@@ -65,29 +70,76 @@ def test_another_task_is_not_compared_with_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hypothesis", "before", "after", "holds"),
+    ("hypothesis", "before", "after", "status"),
     [
-        ("gain", 0.3, 0.4, True),
-        ("gain", 0.3, 0.3, False),
-        ("gain", 0.4, 0.3, False),
-        ("no gain", 0.3, 0.4, False),
-        ("no gain", 0.3, 0.3, True),
-        ("no gain", 0.4, 0.3, True),
-        ("as published", 0.28, 0.20, True),  # the paper: 27.99 -> 19.74
-        ("as published", 0.28, 0.28, False),
-        ("as published", 0.28, 0.40, False),
+        ("gain", 0.3, 0.4, "supported"),
+        ("gain", 0.3, 0.3, "not supported"),
+        ("gain", 0.4, 0.3, "not supported"),
+        ("no gain", 0.3, 0.4, "not supported"),
+        ("no gain", 0.3, 0.3, "not contradicted"),
+        ("no gain", 0.4, 0.3, "not contradicted"),
+        ("as published", 0.28, 0.20, "not contradicted"),  # the paper: 27.99 -> 19.74
+        ("as published", 0.28, 0.28, "not supported"),
+        ("as published", 0.28, 0.40, "not supported"),
     ],
 )
 def test_hypotheses(
     hypothesis: Literal["gain", "no gain", "as published"],
     before: float,
     after: float,
-    holds: bool,  # noqa: FBT001
+    status: str,
 ) -> None:
-    """A gain needs more than chance, no gain its absence, and a published difference its size."""
+    """A gain must be significant; no gain and a published difference are not contradicted."""
     verdict = judge(_pair(hypothesis), _comparison(before, after).tests, DEFAULT)
-    assert verdict.holds is holds
+    assert verdict.status == status
     assert "points" in verdict.figures
+    assert verdict.words == f"{status}: {verdict.reason}; {verdict.figures}"
+    found_none = status == "not contradicted" or (hypothesis, status) == ("gain", "not supported")
+    assert ("would be found (power 80 %)" in verdict.reason) is found_none
+
+
+def test_the_power_is_in_the_verdict() -> None:
+    """A verdict that rests on no difference says which difference would have been found."""
+    verdict = judge(_pair("as published"), _comparison(0.28, 0.20).tests, DEFAULT)
+    match = re.search(r"a departure of ([0-9.]+) points would be found", verdict.reason)
+    assert match
+    published = published_difference(_pair("as published"))
+    error = hypot(published.error, sqrt(2 * 0.25 * 0.75 / (700 * 5)))
+    z = NormalDist()
+    expected = 100 * error * (z.inv_cdf(1 - 0.001 / 2) + z.inv_cdf(0.8))
+    assert float(match[1]) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "sequences", "reason"),
+    [
+        ("gain", 4, "4 sequences, at least 5 needed"),
+        ("no gain", 4, "4 sequences, at least 5 needed"),
+        ("as published", 19, "19 sequences, at least 20 needed"),
+    ],
+)
+def test_few_sequences_are_undecided(
+    hypothesis: Literal["gain", "no gain", "as published"], sequences: int, reason: str
+) -> None:
+    """With too few sequences a pair is neither supported nor refuted, and has no interval."""
+    wrong, right = (
+        [Outcome(n, (1,) * 7, (correct,) * 7) for n in range(sequences)]
+        for correct in (False, True)
+    )
+    test = paired_test(wrong, right, fresh_rng())
+    verdict = judge_tests(_pair(hypothesis), {"set": test, "exact": test})
+    assert (verdict.status, verdict.reason, verdict.holds) == ("undecided", reason, None)
+    assert "+100.0 points (no interval: " in verdict.figures
+
+
+def test_few_sequences_that_differ_do_not_contradict_the_paper() -> None:
+    """If only one of 30 sequences changes, a departure from the paper is undecided."""
+    wrong = [Outcome(n, (1,) * 7, (False,) * 7) for n in range(30)]
+    one = [Outcome(n, (1,) * 7, (n == 0,) * 7) for n in range(30)]
+    test = paired_test(wrong, one, fresh_rng())
+    verdict = judge_tests(_pair("as published"), {"exact": test})
+    assert verdict.status == "undecided"
+    assert verdict.reason == "1 of 30 sequences differ from the rest, at least 15 needed"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +161,7 @@ def test_if_the_scores_differ_both_verdicts_are_shown(
     assert verdict.other is not None
     other_score = "exact" if score == "set" else "set"
     assert (verdict.other.score, verdict.other.holds) == (other_score, not holds)
-    own, other = verdict.figures.split("; does not hold " if holds else "; holds ")
+    own, other = verdict.figures.split(f"; {verdict.other.status} ")
     assert own.startswith(f"by {score}: ")
     assert other == verdict.other.figures
     assert other.startswith(f"by {other_score}: ")

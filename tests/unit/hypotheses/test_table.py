@@ -40,19 +40,33 @@ def test_it_fits_80_columns(lines: list[str]) -> None:
 
 
 def test_verdicts_and_flags_are_shown(lines: list[str]) -> None:
-    """A row has the verdict, whether it is within error, the figures, and what is against it."""
+    """A row has the verdict, the figures, the reason, and what contradicts the wording."""
     assert "CodeLlama 13B: +22.5" in _row(lines, "C1")
-    assert "within error" not in _row(lines, "C1")
+    assert "error" not in _row(lines, "C1")
     row = _row(lines, "C2")
-    assert "not supported" in row
-    assert "within error not CodeLlama 13B at 7: -3.4~" in row
+    assert "undecided" in row
+    assert "not CodeLlama 13B at 7: -3.4~" in row
+    assert "figures disagree" in row
+    assert "reason: within clustered error" in row
+    assert "figures agree" in _row(lines, "M6")
+    assert "interval -0.1 to" in _row(lines, "M6")
     assert "but: FLoat 7B at 7: 13.8, random 12.6~" in _row(lines, "M3")
-    assert "not decidable" in _row(lines, "F1")
-    assert "19 supported, 1 not supported, 2 not decidable; 8 within error" in " ".join(lines)
+    assert "reason: no result of" in _row(lines, "F1")
+    summary = "11 supported, 0 not supported, 11 undecided (2 of them for want of results)"
+    assert summary in " ".join(" ".join(lines).split())
 
 
 def test_without_results_every_claim_is_undecided() -> None:
-    """Without results every claim says which one is missing."""
-    lines = _shown(Results(()))
-    assert "0 supported, 0 not supported, 22 not decidable" in " ".join(lines)
-    assert "Llama 2 7B or CodeLlama 7B" in _row(lines, "C4")
+    """Without results one line says so, instead of 22 rows without figures."""
+    (line,) = _shown(Results(()), width=200)
+    assert line.startswith("All 22 claims are undecided: somewhere has no result")
+    assert "the paper's 29 models" in line
+
+
+def test_with_few_results_the_others_say_what_is_missing() -> None:
+    """A single pair decides its claims; every other claim names what it lacks."""
+    entries = [e for e in published_results(published().values()).entries if not e.quoted]
+    few = [e for e in entries if e.model in {"llama2-7b", "codellama-7b"}]
+    lines = _shown(Results(tuple(few)))
+    assert "85 % at numops 0 to 1" in _row(lines, "C4")
+    assert "no result of" in _row(lines, "M4")

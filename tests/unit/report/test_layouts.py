@@ -30,7 +30,7 @@ def test_other_pairs_in_rows_of_five(published_report: ReportData) -> None:
     """Pairs that are not the paper's fill rows of five, in order."""
     view = published_report.pairs["code-gemma-7b"]
     pair = view.pair.model_copy(update={"paper": False})
-    views = [type(view)(pair, view.base, view.variant, None, {}, None, None) for _ in range(7)]
+    views = [type(view)(pair, view.base, view.variant, None, {}, None) for _ in range(7)]
     spec = other_pairs_figure(views)
     assert spec
     assert [len(row) for row in spec.rows] == [5, 2]

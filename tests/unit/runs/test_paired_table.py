@@ -1,29 +1,32 @@
-"""The table of two measurements side by side."""
+"""The table of a paired comparison."""
 
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from benchmark.records import Tally
 from benchmark.runs.paired_table import comparison_table
+from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.differences import ClusteredDifference
 from benchmark.stats.intervals import Interval
-from benchmark.stats.paired import FEWEST, PairedTest, PairedTests
+from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.summary import Estimate, Summary
 
 
-def _test(clusters: int, low: float, high: float) -> PairedTest:
-    return PairedTest(0.25, 3, 1, 8, clusters, 0.2, 0.4, Interval(low, high))
+def _test(clusters: int, error: float | None = 0.1) -> PairedTest:
+    return PairedTest(0.25, 3, 1, 8, clusters, 0.2, 0.4, ClusteredDifference(0.25, clusters, error))
 
 
 def _drawn(of_one: PairedTest, exact: PairedTests | None = None) -> list[str]:
-    """The lines of a table whose group of numops 1 has this test; all others are telling.
+    """Return the lines of a table with this test at numops 1; all others have intervals.
 
-    By ``exact`` the tests are the same where no others are given.
+    By ``exact`` the tests are the same unless others are given.
     """
     estimate = Estimate(Tally(4, 8), Interval(0.2, 0.8))
     summary = Summary(estimate, estimate, {0: estimate, 1: estimate})
-    fine = _test(FEWEST, -0.1, 0.6)
+    fine = _test(MIN_CLUSTERS_FOR_INTERVAL)
     console = Console(file=io.StringIO(), width=80)
     tests = PairedTests(fine, fine, {0: fine, 1: of_one})
     scores = {"set": tests, "exact": exact or tests}
@@ -33,25 +36,31 @@ def _drawn(of_one: PairedTest, exact: PairedTests | None = None) -> list[str]:
 
 
 def test_rows_and_their_figures() -> None:
-    """A row a numops, then the sums, and no note where every row has an interval."""
-    lines = _drawn(_test(FEWEST, 0.0, 0.5))
-    assert "0 8 50.0 50.0 +25.0 -10.0 to +60.0 0.4" in lines
-    assert "1 8 50.0 50.0 +25.0 +0.0 to +50.0 0.4" in lines
-    assert ">= 1 8 50.0 50.0 +25.0 -10.0 to +60.0 0.4" in lines
+    """A row per numops, then the sums, and no note if every row has an interval."""
+    lines = _drawn(_test(MIN_CLUSTERS_FOR_INTERVAL, 0.2))
+    assert "0 8 50.0 50.0 +25.0 +3.0 to +47.0 0.4" in lines
+    assert "1 8 50.0 50.0 +25.0 -19.0 to +69.0 0.4" in lines
+    assert ">= 1 8 50.0 50.0 +25.0 +3.0 to +47.0 0.4" in lines
     assert not any("no interval" in line for line in lines)
 
 
-def test_what_cannot_tell_has_no_interval() -> None:
-    """Too few sequences, or no width, are a dash and not certainty; a note says why."""
-    for untold in (_test(FEWEST - 1, 0.0, 0.5), _test(FEWEST, 0.25, 0.25)):
-        lines = _drawn(untold)
-        assert "1 8 50.0 50.0 +25.0 \N{EN DASH} 0.4" in lines
-        assert any(f"no interval from under {FEWEST} sequences" in line for line in lines)
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        (_test(MIN_CLUSTERS_FOR_INTERVAL - 1), "fewer than 12 sequences"),
+        (_test(MIN_CLUSTERS_FOR_INTERVAL, None), "all sequences differ alike"),
+    ],
+)
+def test_a_missing_interval_is_a_dash_with_a_reason(test: PairedTest, reason: str) -> None:
+    """Too few sequences, or no variation between them, are a dash; a note says why."""
+    lines = _drawn(test)
+    assert "1 8 50.0 50.0 +25.0 \N{EN DASH} 0.4" in lines
+    assert f"\N{EN DASH}: no interval: {reason}" in lines
 
 
-def test_a_line_where_the_other_score_decides_otherwise() -> None:
-    """The difference by exact is told where it alone is beyond chance, or goes the other way."""
-    same = _test(FEWEST, -0.1, 0.6)
+def test_a_line_if_the_other_score_decides_differently() -> None:
+    """The difference by exact is shown if it alone is significant, or has the other sign."""
+    same = _test(MIN_CLUSTERS_FOR_INTERVAL)
     sure = replace(same, difference=-0.5, two_sided=0.01)
     assert not any("exact" in line for line in _drawn(same))
     lines = _drawn(same, PairedTests(same, sure, {}))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from benchmark.records import Outcome, Tally
 from benchmark.stats.contrast import (
@@ -94,9 +95,13 @@ def test_counted_contrast_matches_the_textbook(terms: list[tuple[float, Tally]])
     difference = sum(c * t.correct / t.total for c, t in terms)
     variance = sum(3 * c * c * t.correct * (t.total - t.correct) / t.total**3 for c, t in terms)
     assert contrast.difference == pytest.approx(difference)
-    assert contrast.interval.high - contrast.difference == pytest.approx(
-        1.959964 * sqrt(variance), rel=1e-6
-    )
+    if variance:
+        assert contrast.interval
+        margin = 1.959964 * sqrt(variance)
+        highest = sum(max(c, 0.0) for c, _ in terms)
+        assert contrast.interval.high == pytest.approx(min(highest, difference + margin))
+    else:
+        assert (contrast.interval, contrast.no_interval) == (None, "all answers agree")
     if variance and difference:
         tail = NormalDist().cdf(-abs(difference) / sqrt(variance))
         assert contrast.two_sided == pytest.approx(2 * tail, abs=1e-9)
@@ -115,39 +120,83 @@ def test_counts_against_rates_match_the_textbook(cells: list[tuple[Tally, float]
     assert contrast.two_sided == pytest.approx(2 * tail, abs=1e-9)
 
 
-def test_outcomes_against_rates_by_hand() -> None:
-    """Each sequence has one excess; queries without a rate do not count."""
-    outcomes = [
-        Outcome(1, (0, 1, 5), (True, False, True)),
-        Outcome(1, (1, 1, 5), (True, True, False)),
-        Outcome(2, (0, 0, 1), (False, False, False)),
-    ]
-    contrast = clustered_against(outcomes, {0: 0.5, 1: 0.25})
-    excesses = [0.5 - 0.25 + 0.75 + 0.75, -0.5 - 0.5 - 0.25]
-    error = sqrt(sum(x * x for x in excesses)) / 7
-    assert contrast.difference == pytest.approx(sum(excesses) / 7)
-    assert contrast.two_sided == pytest.approx(
-        2 * NormalDist().cdf(-abs(contrast.difference) / error)
-    )
+def _naive_against(outcomes: list[Outcome], rates: dict[int, float]) -> tuple[float, float]:
+    """Return difference and p-value, written out from the formulas of the docstrings."""
+    counts: dict[int, list[int]] = {}
+    expected, variances = [], []
+    for outcome in outcomes:
+        for numops, right in zip(outcome.numops, outcome.correct, strict=True):
+            if numops in rates:
+                counts.setdefault(outcome.sample_id, []).append(int(right))
+                expected.append(rates[numops])
+                variances.append(rates[numops] * (1 - rates[numops]))
+    total, clusters = len(expected), len(counts)
+    p = sum(map(sum, counts.values())) / total
+    size = total / clusters
+    robust = sum((sum(c) - p * len(c)) ** 2 for c in counts.values()) * clusters / (clusters - 1)
+    plain = min(total, p * (1 - p) * total**2 / robust)
+    robust += 2 * (size * (1 - p)) ** 2 + 2 * (size * p) ** 2  # two right and two wrong clusters
+    smoothed = (p * total + 2 * size) / (total + 4 * size)
+    effective = min(plain, smoothed * (1 - smoothed) * total**2 / robust)
+    difference = p - sum(expected) / total
+    score = difference / sqrt(sum(variances) / total / effective)
+    return difference, 2 * float(student.sf(abs(score), clusters - 1))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.4, 0.97])
+def test_outcomes_against_rates_by_hand(rate: float) -> None:
+    """The test matches its formulas; queries without a rate do not count."""
+    rates = {0: 0.5, 1: 0.25, 3: 0.1}
+    outcomes = _model(np.random.default_rng(3), rate, 25)
+    contrast = clustered_against(outcomes, rates)
+    expected = _naive_against(outcomes, rates)
+    assert (contrast.difference, contrast.two_sided) == pytest.approx(expected)
+    assert contrast.clusters == 25
+    assert not contrast.doubt
+
+
+def test_the_interval_stays_in_the_possible_range() -> None:
+    """Against a rate of 95 %, 20 correct sequences are at most 5 points above it."""
+    outcomes = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(20)]
+    contrast = clustered_against(outcomes, {1: 0.95})
+    assert contrast.interval
+    assert contrast.interval.high == pytest.approx(0.05)
+    assert contrast.two_sided > 0.05
+    counted = counted_against([(Tally(7, 7), 0.95)])
+    assert counted.interval
+    assert counted.interval.high == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("correct", [True, False])
 def test_agreement_in_few_clusters_is_not_significant(correct: bool) -> None:  # noqa: FBT001
     """Three sequences that are all correct or all wrong are not significant."""
     outcomes = [Outcome(n, (1,) * 7, (correct,) * 7) for n in range(3)]
-    assert clustered_against(outcomes, {1: 0.5}).two_sided > 0.05
+    contrast = clustered_against(outcomes, {1: 0.5})
+    assert contrast.two_sided > 0.05
+    assert contrast.doubt == "3 sequences, at least 20 needed"
 
 
-def test_levels_under_the_null() -> None:
-    """With clusters, both tests reject a true null hypothesis in about 5 % of samples."""
-    rng = np.random.default_rng(20240531)
-    samples, found_against, found_signed = 400, 0, 0
-    plus, minus = dict.fromkeys(range(9), 1), dict.fromkeys(range(9), -1)
-    for _ in range(samples):
-        four = [_model(rng, 0.4) for _ in range(4)]
-        found_against += clustered_against(four[0], dict.fromkeys(range(9), 0.4)).two_sided < 0.05
-        parts = list(zip(four, (plus, minus, minus, plus), strict=True))
-        found_signed += signed_test(parts, rng).two_sided < 0.05
-    # Sampling error of 5 % in 400 samples is 1.1 %.
-    assert found_against / samples <= 0.05 + 3 * 0.011
-    assert 0.05 - 3 * 0.011 <= found_signed / samples <= 0.05 + 3 * 0.011
+def test_five_correct_sequences_do_not_exceed_a_high_rate() -> None:
+    """Five sequences, all correct, are no evidence against a rate of 95 %."""
+    outcomes = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(5)]
+    contrast = clustered_against(outcomes, {1: 0.95})
+    assert contrast.two_sided > 0.3
+    assert contrast.doubt == "5 sequences, at least 20 needed"
+
+
+def test_one_sequence_is_never_significant() -> None:
+    """A single sequence has no variance between clusters, so its p-value is 1."""
+    contrast = clustered_against([Outcome(1, (1,) * 7, (True,) * 7)], {1: 0.01})
+    assert contrast.two_sided == 1.0
+
+
+def test_a_contrast_of_two_gains_can_exceed_one() -> None:
+    """The interval of a difference of gains is clipped to -2..2, not to -1..1."""
+    right = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(20)]
+    wrong = [Outcome(n, (1,) * 7, (False,) * 7) for n in range(20)]
+    mixed = [Outcome(n, (1,) * 7, (n > 0,) * 7) for n in range(20)]
+    terms = [(right, {1: 1}), (wrong, {1: -1}), (wrong, {1: -1}), (mixed, {1: 1})]
+    contrast = signed_test(terms, _rng())
+    assert contrast.difference == pytest.approx(1.95)
+    assert contrast.interval
+    assert 1 < contrast.interval.low < contrast.difference < contrast.interval.high <= 2

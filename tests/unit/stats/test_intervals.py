@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from benchmark.records import Tally
 from benchmark.stats.intervals import clustered_interval, normal_interval
@@ -45,6 +46,24 @@ def test_if_all_queries_agree_each_cluster_counts_as_one(right: int) -> None:
     low, high = clustered_interval(_queries([7 * right] * 20, 7))
     wilson = binomtest(20 * right, 20).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((wilson.low, wilson.high))
+
+
+@pytest.mark.parametrize("rare", [3, 14, 15, 30])
+def test_few_clusters_with_the_rarer_outcome_widen_the_interval(rare: int) -> None:
+    """A pseudo-cluster of each kind counts if fewer than 15 clusters are not all correct."""
+    successes = [5] * rare + [7] * (40 - rare)
+    low, high = clustered_interval(_queries(successes, 7))
+    n, p = 280, sum(successes) / 280
+    robust = sum((k - 7 * p) ** 2 for k in successes) * 40 / 39
+    pseudo = 1.0 if rare < 15 else 0.0
+    plain = min(n, p * (1 - p) * n**2 / robust)
+    robust += pseudo * 49 * (p**2 + (1 - p) ** 2)
+    smoothed = (280 * p + pseudo * 7) / (280 + 14 * pseudo)
+    size = min(plain, smoothed * (1 - smoothed) * n**2 / robust)
+    t = student.ppf(0.975, 39)
+    middle = (p + t**2 / (2 * size)) / (1 + t**2 / size)
+    margin = t / (1 + t**2 / size) * np.sqrt(p * (1 - p) / size + t**2 / (4 * size**2))
+    assert (low, high) == pytest.approx((middle - margin, min(1, middle + margin)))
 
 
 def test_without_queries_the_interval_is_everything() -> None:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.records import Outcome
-from benchmark.stats.paired import FEWEST, bootstrap_interval, paired_test, sign_flip_test
+from benchmark.stats.constants import (
+    LEVEL,
+    MIN_CLUSTERS_FOR_INTERVAL,
+    MIN_CLUSTERS_TO_REJECT,
+    fresh_rng,
+)
+from benchmark.stats.paired import paired_test, sign_flip_test
 
 SEQUENCES = 500
 SIZES = (7, 14, 7, 7, 14)
@@ -52,24 +58,35 @@ def test_a_model_does_not_differ_from_itself() -> None:
     same = _outcomes([(1, (True, False)), (2, (False, False))])
     test = paired_test(same, same, np.random.default_rng(0))
     assert (test.difference, test.greater, test.two_sided) == (0, 1, 1)
-    assert test.interval == (0, 0)
+    assert test.interval is None
 
 
-@pytest.mark.parametrize("clusters", [1, 2, FEWEST - 1, FEWEST, 30])
-def test_an_interval_wants_clusters_that_vary(clusters: int) -> None:
-    """Few clusters, or clusters that all differ alike, tell no interval; others tell the drawn."""
+@pytest.mark.parametrize("clusters", [1, 2, 11, 12, 30])
+def test_an_interval_requires_clusters_that_vary(clusters: int) -> None:
+    """Fewer than 12 clusters, or clusters that all differ alike, have no interval but a reason."""
     wrong = _outcomes([(c, (False, False)) for c in range(clusters)])
     right = _outcomes([(c, (True, True)) for c in range(clusters)])
     mixed = _outcomes([(c, (True, c % 2 == 0)) for c in range(clusters)])
     alike = paired_test(wrong, right, np.random.default_rng(0))
-    assert (alike.difference, alike.telling_interval) == (1, None)
+    assert (alike.difference, alike.interval) == (1, None)
     varied = paired_test(wrong, mixed, np.random.default_rng(0))
-    assert varied.telling_interval == (varied.interval if clusters >= FEWEST else None)
+    plural = "s" * (clusters > 1)
+    if clusters < MIN_CLUSTERS_FOR_INTERVAL:
+        assert (varied.interval, varied.no_interval) == (None, alike.no_interval)
+        assert alike.no_interval == f"{clusters} sequence{plural}, at least 12 needed"
+    else:
+        assert alike.no_interval == "all sequences differ alike"
+        assert varied.interval
+        assert varied.interval.low < varied.difference < varied.interval.high
+        assert not varied.no_interval
 
 
-def test_fewest_clusters_can_be_significant() -> None:
-    """With that many clusters the exact sign test can come below 5 %, with one less it cannot."""
-    assert 2 / 2**FEWEST < 0.05 < 2 / 2 ** (FEWEST - 1)
+def test_five_clusters_can_reject() -> None:
+    """With 5 clusters the exact one-sided sign test can reject at 5 %, with 4 it cannot."""
+    for clusters, rejects in ((MIN_CLUSTERS_TO_REJECT, True), (MIN_CLUSTERS_TO_REJECT - 1, False)):
+        wrong = _outcomes([(c, (False,)) for c in range(clusters)])
+        right = _outcomes([(c, (True,)) for c in range(clusters)])
+        assert (paired_test(wrong, right, fresh_rng()).greater < LEVEL) is rejects
 
 
 def test_swapped_models_swap_the_result() -> None:
@@ -125,14 +142,3 @@ def test_power_for_two_and_five_points() -> None:
     """On 716 states, 5 points are nearly always test, 2 points in about half of the samples."""
     assert 0.4 <= _rejected(0.02) <= 0.9
     assert _rejected(0.05) >= 0.99
-
-
-def test_coverage_of_the_bootstrap_interval() -> None:
-    """The 95 % interval covers the true difference in 92 to 98 % of 300 samples with clusters."""
-    rng = np.random.default_rng(7)
-    covered = 0
-    for _ in range(300):
-        differences, sizes = _simulate(rng, 0.0)
-        low, high = bootstrap_interval(differences, sizes, rng, 400)
-        covered += low <= 0 <= high
-    assert 0.92 <= covered / 300 <= 0.98

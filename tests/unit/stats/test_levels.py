@@ -1,0 +1,61 @@
+"""Levels and coverages by simulation: a fast version of ``docs/levels.py``."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from benchmark.stats.levels import CLUSTERS, Row, rows, simulate, table
+
+SAMPLES = 150
+ROWS = [row for row in rows() if row.used_from <= max(CLUSTERS)]
+
+
+def _name(row: Row) -> str:
+    return f"{row.method}, {row.scenario}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=_name)
+def test_levels_and_coverages(row: Row) -> None:
+    """At the fewest and at 40 sequences, level and coverage hold within Monte-Carlo error.
+
+    A method that shows nothing, because too few sequences differ, has neither.
+    """
+    for clusters in {max(row.used_from, CLUSTERS[0]), 40}:
+        share = simulate(row, clusters, SAMPLES, seed=2)
+        if share is None:
+            continue
+        if row.kind == "level":
+            error = sqrt(row.nominal * (1 - row.nominal) / share.samples)
+            assert share.value <= row.nominal + 4 * error
+        else:
+            assert share.value >= 0.93 - 4 * sqrt(0.93 * 0.07 / share.samples)
+
+
+def test_the_bootstrap_does_not_hold_its_coverage() -> None:
+    """The percentile bootstrap, which is not used, covers too rarely: the test can fail."""
+    row = next(r for r in rows() if r.method == "(bootstrap)" and r.scenario == "40 %, +10")
+    share = simulate(row, 5, 300, seed=2)
+    assert share
+    assert share.value < 0.93 - 3 * share.error
+
+
+def test_a_trial_is_reproducible() -> None:
+    """The same seed gives the same share, and its error is the binomial one."""
+    row = ROWS[0]
+    first, second = (simulate(row, 12, 50, seed=3) for _ in range(2))
+    assert first
+    assert first == second
+    assert first.error == pytest.approx(np.sqrt(first.value * (1 - first.value) / 50))
+
+
+def test_the_table_fits_80_columns() -> None:
+    """A method is named once, and values where it is not used are in parentheses."""
+    interval = [row for row in rows() if row.method == "gain interval"][:2]
+    header, first, second = table(interval, (5, 12), 20, 1)
+    assert header.split() == ["clusters", "5", "12"]
+    assert first.startswith("gain interval")
+    assert second.startswith(" ")
+    assert first.split()[-2].startswith("(")
+    assert not first.split()[-1].endswith(")")
+    assert max(map(len, (header, first, second))) <= 80
