@@ -4,9 +4,17 @@ Every message is one line that says what happened, where, and what to do next. T
 prints it and exits with code 2.
 """
 
+_LONGEST = 1000
+"""Characters of a message; one that quotes a file may be as long as the file."""
+
 
 class BenchmarkError(Exception):
     """The base of every error that a user can cause and fix."""
+
+    def __str__(self) -> str:
+        """Return the message, without the middle of one that quotes a very long text."""
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-290:]}"
 
 
 def reason(error: Exception) -> str:

@@ -50,7 +50,7 @@ def _names(rows: "csv.DictReader[str]", source: str) -> set[str]:
         where = f"{source}:{rows.line_num}"
         name = row[COLUMN] or ""
         if not _NAME.fullmatch(name):
-            raise DataError(f"{where}: {name!r} is not one word of letters a to z")
+            raise DataError(f"{where}: {name[:40]!r} is not one word of letters a to z")
         if name in RESERVED:
             raise DataError(f"{where}: {name!r} is a word of the sentences themselves")
         if name in names:

@@ -217,7 +217,7 @@ def test_a_bad_file_is_one_line(
     """It is read, or an error of ours says in one line what is wrong; nothing else is raised."""
     path, read, content = reader
     path.write_bytes(mutated(content, changes))
-    assert len(_error(read, path)) < 2000
+    assert len(_error(read, path)) <= 1000
 
 
 def _error(read: Reader, path: Path) -> str:
