@@ -6,7 +6,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.errors import DataError
+from benchmark.fingerprints.attribution import Suspect
 from benchmark.fingerprints.comparison import Severity
+from benchmark.fingerprints.examples import Example
 from benchmark.fingerprints.stages import STAGES
 from benchmark.models.validation import validate
 from benchmark.scoring.outcomes import MAIN, OTHERS
@@ -54,25 +56,6 @@ class LogitSummary(_SummaryModel):
     floor: float
 
 
-class SuspectSummary(_SummaryModel):
-    """A difference of the environments; ``reach`` is how directly it affects the stage, 3 to 0."""
-
-    kind: str
-    name: str
-    old: str | None = None
-    new: str | None = None
-    reach: int = 0
-
-
-class ExampleSummary(_SummaryModel):
-    """A state in which the stage changed, old and new."""
-
-    state: int
-    where: str
-    old: str
-    new: str
-
-
 class ComparisonSummary(_SummaryModel):
     """The difference of two fingerprints.
 
@@ -88,8 +71,8 @@ class ComparisonSummary(_SummaryModel):
     others: Mapping[str, ScoreFlips] = {}
     answers_changed: int = 0
     logits: LogitSummary | None = None
-    suspects: tuple[SuspectSummary, ...] = ()
-    examples: tuple[ExampleSummary, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    examples: tuple[Example, ...] = ()
     other_hardware: bool = False
     source: str = ""
 

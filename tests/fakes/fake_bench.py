@@ -60,6 +60,7 @@ class FakeBench(Workbench):
     arguments a record has a noise floor.
     """
 
+    builder: FakeBuilder
     stages: Stages = dict
     drift: Callable[[Mapping[str, str]], float] | None = None
     change: Callable[[Mapping[str, str], Fingerprint], Fingerprint] | None = None

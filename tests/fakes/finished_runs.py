@@ -27,24 +27,24 @@ HOSTILE = (
 """Markup, control and direction characters, which are harmful unless treated as text."""
 
 
-def some_states(count: int) -> list[State]:
+def first_states(count: int) -> list[State]:
     """Return the first states of the generated test split, with 13 states per sequence."""
     return list(islice(generate("test", 0, default_vocabulary()), count))
 
 
-def first_contents(description: str) -> list[set[str]]:
+def initial_contents(description: str) -> list[set[str]]:
     """Return the contents of the boxes in the first sentence, without the project's parser."""
     clauses = description.split(".", maxsplit=1)[0].split(", ")
     texts = [clause.split(" contains ")[1] for clause in clauses]
     return [set() if text == "nothing" else set(text[4:].split(" and the ")) for text in texts]
 
 
-def right(state: State) -> str:
+def correct_answer(state: State) -> str:
     """Return the correct answer."""
     return f"Statement: {statement(tuple(query.gold for query in state.queries))}"
 
 
-def backwards(state: State) -> str:
+def reversed_answer(state: State) -> str:
     """Return the correct answer with reversed objects in each box: right by ``set`` only."""
     boxes = enumerate(tuple(reversed(query.gold)) for query in state.queries)
     clauses = (
@@ -54,14 +54,14 @@ def backwards(state: State) -> str:
     return f"Statement: {', '.join(clauses)}."
 
 
-def copied(state: State) -> str:
+def initial_answer(state: State) -> str:
     """Return the initial contents as the answer."""
     return f"Statement: {statement(parse(state.description)[0])}"
 
 
-def mixed(state: State) -> str:
+def mixed_answer(state: State) -> str:
     """Return the correct answer for every other sequence, and the initial contents for the rest."""
-    return right(state) if state.sample_id % 2 else copied(state)
+    return correct_answer(state) if state.sample_id % 2 else initial_answer(state)
 
 
 def write_run(

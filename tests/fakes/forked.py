@@ -27,7 +27,7 @@ def command(*arguments: str) -> Callable[[], None]:
     return run
 
 
-class Forked:
+class Process:
     """A running process with ``poll``, ``kill`` and ``wait`` as in ``Popen``; output in files."""
 
     def __init__(self, work: Callable[[], None], folder: Path) -> None:

@@ -5,10 +5,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from types import ModuleType
 
 import pytest
 
@@ -17,33 +14,33 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.records import Tally
 from benchmark.tasks import DEFAULT, task_named
+from fakes import worked_examples
+from fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
 STATES = 1
 
-Command = Callable[..., CompletedProcess[str]]
-
 
 @pytest.fixture(autouse=True)
-def rows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fakes: Callable[[str], ModuleType]
-) -> None:
+def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Add two engines: that of docs/extending.md, and one that loads no weights.
 
     This process and its children can import their modules.
     """
-    page = fakes("worked_examples").examples()
+    page = worked_examples.examples()
     modules = tmp_path / "modules"
     modules.mkdir()
     engine = page.files["benchmark/decoding/naive_engine.py"]
     (modules / "naive_engine.py").write_text(engine, encoding="utf-8")
     ((name, fields),) = tomllib.loads(page.appended["benchmark/decoding/engines.toml"]).items()
     naive = row_from_json({"name": name, **fields, "factory": "naive_engine:create"})
-    recital = EngineRow("recital", "the right answer", "recital_engine:create", loads_weights=False)
+    recital = EngineRow(
+        "recital", "the right answer", "fakes.recital_engine:create", loads_weights=False
+    )
     for row in (naive, recital):
         monkeypatch.setitem(ENGINES, row.name, row)
-    folders = [str(modules), str(ROOT / "tests" / "fakes")]
+    folders = [str(modules), str(ROOT / "tests")]
     for folder in folders:
         monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
@@ -51,7 +48,7 @@ def rows(
     monkeypatch.delitem(sys.modules, "naive_engine", raising=False)
 
 
-def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
+def test_run_and_fingerprint(tmp_path: Path) -> None:
     """Both use the row's engine, record it, and have the tokens of the project's own engine."""
     common = ("--states", str(STATES), "--device", "cpu")
     for engine in ("naive", "speculative"):
@@ -74,7 +71,7 @@ def test_run_and_fingerprint(command_line: Command, tmp_path: Path) -> None:
     assert read_fingerprint(tmp_path / "naive.json.gz").environment.protocol["engine"] == "naive"
 
 
-def test_speed(command_line: Command, tmp_path: Path) -> None:
+def test_speed(tmp_path: Path) -> None:
     """The worker process gets the row from the measuring process."""
     out = tmp_path / "speed.json"
     settings = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
@@ -95,9 +92,7 @@ def without_weights(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_engine_without_weights(
-    command_line: Command, tmp_path: Path, without_weights: Path
-) -> None:
+def test_an_engine_without_weights(tmp_path: Path, without_weights: Path) -> None:
     """Weights are not loaded for it, and its answers are right by every score."""
     common = ("--engine", "recital", "--states", "2", "--device", "cpu")
     out = tmp_path / "recital"
@@ -117,9 +112,7 @@ def test_an_engine_without_weights(
     assert done.returncode == 2
 
 
-def test_missing_package_is_reported_first(
-    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_package_is_reported_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one line with the package, before data, tokenizer or weights are read."""
     row = EngineRow("far", "not here", "far:create", needs=("no_such_package",))
     monkeypatch.setitem(ENGINES, "far", row)
@@ -131,7 +124,7 @@ def test_missing_package_is_reported_first(
     assert not out.exists()
 
 
-def test_engines_of_speed_only(command_line: Command, tmp_path: Path) -> None:
+def test_engines_of_speed_only(tmp_path: Path) -> None:
     """``run`` refuses them in one line that lists its own engines."""
     done = command_line("run", "--model", MODEL, "--engine", "vllm", "--out", tmp_path / "out")
     assert done.returncode == 2

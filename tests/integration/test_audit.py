@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from benchmark.models.registry import registry
 from benchmark.pytest_plugin.snapshots.published import PublishedExtension
 from benchmark.records import Outcome, State
 from benchmark.stats.summary import Scored, scores_as_json
+from fakes import finished_runs
 
 Command = Callable[..., str]
 
@@ -138,15 +138,16 @@ def test_older_runs_are_decided_by_set_with_a_note(command: Command, runs: Path)
     assert " by set " in table
 
 
-def test_an_alternative_repository_is_named(
-    command: Command, tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_an_alternative_repository_is_named(command: Command, tmp_path: Path) -> None:
     """A result from an alternative repository is named."""
-    states, other = finished_runs.some_states(26), "google/gemma-1.1-7b-it"
+    states, other = finished_runs.first_states(26), "google/gemma-1.1-7b-it"
     folders = [
         finished_runs.write_run(tmp_path / "runs" / str(n), model, states, answers)
         for n, (model, answers) in enumerate(
-            {"google/gemma-7b": finished_runs.copied, other: finished_runs.right}.items()
+            {
+                "google/gemma-7b": finished_runs.initial_answer,
+                other: finished_runs.correct_answer,
+            }.items()
         )
     ]
     document = json.loads(command("--results", str(tmp_path / "runs"), "--json"))
@@ -192,14 +193,12 @@ def test_misuse_ends_in_one_line(
         assert error.count("\n") == 1
 
 
-def test_formatting_is_decided_on_unconstrained_runs(
-    command: Command, tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_formatting_is_decided_on_unconstrained_runs(command: Command, tmp_path: Path) -> None:
     """D2 is decided by the formats of unconstrained answers, from their predictions."""
-    states = finished_runs.some_states(130)  # ten sequences
+    states = finished_runs.first_states(130)  # ten sequences
 
     def breaks(state: State) -> str:
-        return str(finished_runs.right(state)).replace("Box 5 contains", "Box 5 has")
+        return finished_runs.correct_answer(state).replace("Box 5 contains", "Box 5 has")
 
     sizes = {"llama2": ("7b", "13b", "70b"), "codellama": ("7b", "13b", "34b", "70b")}
     for key in (f"{family}-{size}" for family in sizes for size in sizes[family]):
@@ -207,7 +206,7 @@ def test_formatting_is_decided_on_unconstrained_runs(
             tmp_path / "runs" / key,
             registry().model(key).huggingface_id,
             states,
-            finished_runs.right if key.endswith("70b") else breaks,
+            finished_runs.correct_answer if key.endswith("70b") else breaks,
             protocol={"engine": "unconstrained", "prompt_format": "completion"},
         )
     document = json.loads(command("--results", str(tmp_path / "runs"), "--json"))

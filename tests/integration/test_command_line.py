@@ -17,10 +17,10 @@ from benchmark.boxes.dataset import read_file, rows
 from benchmark.boxes.language import statement
 from benchmark.boxes.states import parse_state
 from benchmark.records import State
+from fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
 FIRST = (
     "Box 0 contains the bag and the map, Box 1 contains nothing, Box 2 contains the cup, "
     "Box 3 contains nothing, Box 4 contains the pen, Box 5 contains nothing, "
@@ -76,13 +76,13 @@ def _line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture
-def refused(command_line: Command) -> Callable[..., str]:
+def refused() -> Callable[..., str]:
     """``refused(...)``: the one line on stderr of a command that ends with exit code 2."""
     return lambda *arguments: _line(command_line(*arguments))
 
 
 @pytest.mark.parametrize("verb", ["generate", "baseline", "run", "score", "fetch"])
-def test_help(verb: str, command_line: Command) -> None:
+def test_help(verb: str) -> None:
     """Each command has a help page that fits 80 columns."""
     done = command_line(verb, "--help")
     assert done.returncode == 0
@@ -97,7 +97,7 @@ def test_without_arguments_help_is_shown() -> None:
     assert "generate" in done.stdout
 
 
-def test_generate_writes_the_same_bytes_twice(tmp_path: Path, command_line: Command) -> None:
+def test_generate_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     """The same seed yields the same file, another seed another; all states are complete."""
     files = [tmp_path / name for name in ("a", "b", "c")]
     for path, seed in zip(files, (4, 4, 5), strict=True):
@@ -126,7 +126,7 @@ def test_generate_into_a_redirected_standard_output(tmp_path: Path) -> None:
     assert len(lines) > 1000
 
 
-def test_generate_takes_a_vocabulary(tmp_path: Path, command_line: Command) -> None:
+def test_generate_takes_a_vocabulary(tmp_path: Path) -> None:
     """With --vocabulary, only its objects occur."""
     names = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ex", "ix", "ox", "ux")]
     vocabulary = tmp_path / "names.csv"
@@ -138,9 +138,7 @@ def test_generate_takes_a_vocabulary(tmp_path: Path, command_line: Command) -> N
     assert gold == set(names)
 
 
-def test_baseline_as_table_and_as_json(
-    data: Path, states: list[State], command_line: Command
-) -> None:
+def test_baseline_as_table_and_as_json(data: Path, states: list[State]) -> None:
     """The JSON has the closed form in per cent, and the table shows the same numbers."""
     done = command_line("baseline", "--data", data, "--json")
     document = json.loads(done.stdout)
@@ -150,7 +148,7 @@ def test_baseline_as_table_and_as_json(
     assert f"{document['overall']:.1f}" in shown
 
 
-def test_score_as_table_and_as_json(data: Path, predictions: Path, command_line: Command) -> None:
+def test_score_as_table_and_as_json(data: Path, predictions: Path) -> None:
     """Copying the initial state is right exactly if no operation changed the box."""
     done = command_line("score", "--predictions", predictions, "--gold", data, "--json")
     document = json.loads(done.stdout)
@@ -165,7 +163,7 @@ def test_score_as_table_and_as_json(data: Path, predictions: Path, command_line:
 
 
 def test_score_of_an_unfinished_run(
-    data: Path, predictions: Path, command_line: Command, refused: Callable[..., str]
+    data: Path, predictions: Path, refused: Callable[..., str]
 ) -> None:
     """Missing predictions are refused, and ignored with --partial."""
     predictions.write_text(predictions.read_text().splitlines(keepends=True)[0])
@@ -252,9 +250,7 @@ def _archive(path: Path, data: Path) -> Path:
     return path
 
 
-def test_the_original_archive_is_read_with_its_password(
-    tmp_path: Path, data: Path, command_line: Command
-) -> None:
+def test_the_original_archive_is_read_with_its_password(tmp_path: Path, data: Path) -> None:
     """A password-protected ZIP yields the same numbers as the file in it."""
     archive = _archive(tmp_path / "boxes.zip", data)
     from_zip = command_line("baseline", "--data", archive, "--password", "secret", "--json").stdout
@@ -319,9 +315,7 @@ def test_no_space_left(refused: Callable[..., str]) -> None:
     assert "No space left" in refused("generate", "--split", "dev", "--out", "/dev/full")
 
 
-def test_a_perfect_run_scores_all(
-    tmp_path: Path, data: Path, states: list[State], command_line: Command
-) -> None:
+def test_a_perfect_run_scores_all(tmp_path: Path, data: Path, states: list[State]) -> None:
     """Gold statements as predictions are all right."""
     path = tmp_path / "perfect.jsonl"
     lines = []

@@ -1,11 +1,8 @@
 """The commands ``fingerprint`` and ``compare``, and fingerprints as snapshots of a test."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
-from types import ModuleType
 from typing import ClassVar
 
 import pytest
@@ -17,11 +14,13 @@ from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.terminal import rendered
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from fakes.command_line import command_line
+from fakes.fake_fingerprints import fake_fingerprint, fake_logits, with_changed_stage
+from fakes.short_answers import save_short_answer_model
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "copy-a"
 
-CommandLine = Callable[..., CompletedProcess[str]]
 
 TEST = """
 from pathlib import Path
@@ -31,12 +30,6 @@ def test_it(fingerprints):
     record = read_fingerprint(Path("now.json"))
     assert record == fingerprints(record)
 """
-
-
-@pytest.fixture
-def hand(fakes: Callable[[str], ModuleType]) -> ModuleType:
-    """The module that makes small records."""
-    return fakes("fake_record")
 
 
 @pytest.fixture
@@ -62,7 +55,7 @@ def _snapshot(project: pytest.Pytester) -> Path:
     return path
 
 
-def test_fingerprint_and_compare(command_line: CommandLine, tmp_path: Path) -> None:
+def test_fingerprint_and_compare(tmp_path: Path) -> None:
     """A run and the same run in bfloat16: the first changed stage is weights, the cause dtype."""
     old, new, junit = tmp_path / "old.json", tmp_path / "new.json.gz", tmp_path / "x.xml"
     arguments = ("fingerprint", str(MODEL), "--states", "2", "--device", "cpu")
@@ -88,7 +81,7 @@ def test_fingerprint_and_compare(command_line: CommandLine, tmp_path: Path) -> N
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
-def test_second_pass_reports_progress(terse_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_second_pass_reports_progress(tmp_path: Path) -> None:
     """A line at every tenth, except at the end."""
 
     class Heard(Quiet):
@@ -97,7 +90,7 @@ def test_second_pass_reports_progress(terse_folder: Callable[..., Path], tmp_pat
         def say(self, text: str) -> None:
             self.lines.append(text)
 
-    model, data = str(terse_folder(tmp_path / "model")), DataRequest(seed=0, states=3)
+    model, data = str(save_short_answer_model(tmp_path / "model")), DataRequest(seed=0, states=3)
     run = RunRequest(model, tmp_path, data, device="cpu", batch_size=1)
     fingerprint(FingerprintRequest(run), Heard())
     assert [line for line in Heard.lines if line.startswith("log-probabilities")] == [
@@ -124,7 +117,7 @@ def test_second_pass_reports_progress(terse_folder: Callable[..., Path], tmp_pat
     ],
 )
 def test_unwritable_outputs_are_refused_first(
-    arguments: tuple[str, ...], line: str, command_line: CommandLine, tmp_path: Path
+    arguments: tuple[str, ...], line: str, tmp_path: Path
 ) -> None:
     """One line, exit status 2 and no output, before anything is measured or read."""
     (tmp_path / "folder.json").mkdir()
@@ -135,11 +128,9 @@ def test_unwritable_outputs_are_refused_first(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.json"]
 
 
-def test_records_of_different_kinds_are_refused(
-    command_line: CommandLine, hand: ModuleType, tmp_path: Path
-) -> None:
+def test_records_of_different_kinds_are_refused(tmp_path: Path) -> None:
     """A record of tokenizers cannot be compared with a fingerprint."""
-    record = hand.fake_record()
+    record = fake_fingerprint()
     for name, changed in {"tokenizers": {"data": {"families": "a b"}}, "fingerprint": {}}.items():
         environment = replace(record.environment, **changed)
         write_fingerprint(replace(record, environment=environment), tmp_path / f"{name}.json")
@@ -148,7 +139,7 @@ def test_records_of_different_kinds_are_refused(
     assert "is a tokenizers record and" in done.stderr
 
 
-def test_failed_prompts_are_compared(command_line: CommandLine, tmp_path: Path) -> None:
+def test_failed_prompts_are_compared(tmp_path: Path) -> None:
     """Stages that fail without a chat template are recorded and compared."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     arguments = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
@@ -162,22 +153,22 @@ def test_failed_prompts_are_compared(command_line: CommandLine, tmp_path: Path) 
     assert command_line("compare", bad, good).returncode in {3, 4}
 
 
-def test_snapshot_needs_a_reason(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_snapshot_needs_a_reason(project: pytest.Pytester) -> None:
     """Without a reason nothing is written; with one it is kept."""
-    _now(project, hand.fake_record())
+    _now(project, fake_fingerprint())
     result = project.runpytest("--snapshot-update")
     result.stdout.fnmatch_lines(["*needs a reason*--bless*"])
     assert not list(project.path.glob("snapshots/**/*.json"))
-    _bless(project, hand.fake_record(), "first")
+    _bless(project, fake_fingerprint(), "first")
     document = json.loads(_snapshot(project).read_text())
     assert document["blessings"] == [{"reason": "first", "change": "first record"}]
     project.runpytest().assert_outcomes(passed=1)
 
 
-def test_change_fails_with_its_comparison(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_change_fails_with_its_comparison(project: pytest.Pytester) -> None:
     """The failure shows the whole comparison; a blessing keeps its reason."""
-    _bless(project, hand.fake_record(), "first")
-    changed = hand.restaged(hand.fake_record(), "answer", (1,))
+    _bless(project, fake_fingerprint(), "first")
+    changed = with_changed_stage(fake_fingerprint(), "answer", (1,))
     _now(project, changed)
     result = project.runpytest("--junit-xml=out.xml")
     result.assert_outcomes(failed=1)
@@ -194,30 +185,30 @@ def test_change_fails_with_its_comparison(project: pytest.Pytester, hand: Module
     project.runpytest().assert_outcomes(passed=1)
 
 
-def test_noise_is_never_written(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_noise_is_never_written(project: pytest.Pytester) -> None:
     """An update keeps a snapshot that differs within the floor, so that noise cannot add up."""
-    _bless(project, hand.fake_record(0.01), "first")
+    _bless(project, fake_fingerprint(0.01), "first")
     before = _snapshot(project).read_bytes()
-    noisy = hand.restaged(hand.fake_record(0.01), "logits", (0, 1, 2))
-    _bless(project, replace(noisy, logits=hand.fake_logits(0.03)), "second")
+    noisy = with_changed_stage(fake_fingerprint(0.01), "logits", (0, 1, 2))
+    _bless(project, replace(noisy, logits=fake_logits(0.03)), "second")
     assert _snapshot(project).read_bytes() == before
 
 
-def test_workers_do_not_update(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_workers_do_not_update(project: pytest.Pytester) -> None:
     """Under pytest-xdist an update is refused, even with a reason."""
-    _now(project, hand.fake_record())
+    _now(project, fake_fingerprint())
     result = project.runpytest_subprocess("-n", "1", "--snapshot-update", "--bless", "x")
     result.stdout.fnmatch_lines(["*not updated in parallel*"])
     assert not list(project.path.glob("snapshots/**/*.json"))
 
 
-def test_other_hardware_is_reported(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_other_hardware_is_reported(project: pytest.Pytester) -> None:
     """A snapshot of other hardware is used visibly, and drift passes."""
-    _bless(project, hand.fake_record(), "first")
-    environment = replace(hand.fake_record().environment, hardware={"hardware_class": "arm64 NEON"})
+    _bless(project, fake_fingerprint(), "first")
+    environment = replace(fake_fingerprint().environment, hardware={"hardware_class": "arm64 NEON"})
     drifted = replace(
-        hand.restaged(hand.fake_record(), "logits", (0, 1, 2)),
-        logits=hand.fake_logits(0.2),
+        with_changed_stage(fake_fingerprint(), "logits", (0, 1, 2)),
+        logits=fake_logits(0.2),
         environment=environment,
     )
     _now(project, drifted)
@@ -227,17 +218,17 @@ def test_other_hardware_is_reported(project: pytest.Pytester, hand: ModuleType) 
         ["*no snapshot for arm64-neon-default, compared with x86-64-avx512-default instead*"]
     )
     assert len(list(project.path.glob("snapshots/**/*.json"))) == 1
-    _now(project, hand.restaged(drifted, "prompt_ids", (0,)))
+    _now(project, with_changed_stage(drifted, "prompt_ids", (0,)))
     project.runpytest("--snapshot-no-cleanup").assert_outcomes(failed=1)
 
 
-def test_an_update_records_a_new_kind(project: pytest.Pytester, hand: ModuleType) -> None:
+def test_an_update_records_a_new_kind(project: pytest.Pytester) -> None:
     """On new hardware an update writes that hardware's own snapshot."""
-    _bless(project, hand.fake_record(), "first")
+    _bless(project, fake_fingerprint(), "first")
     before = _snapshot(project).read_bytes()
     hardware = {"hardware_class": "arm64 NEON"}
-    environment = replace(hand.fake_record().environment, hardware=hardware)
-    _bless(project, replace(hand.fake_record(), environment=environment), "new machines")
+    environment = replace(fake_fingerprint().environment, hardware=hardware)
+    _bless(project, replace(fake_fingerprint(), environment=environment), "new machines")
     kinds = {
         path.parent.parent.name: path
         for path in project.path.glob("snapshots/fingerprints/*/test_record/test_it.json")

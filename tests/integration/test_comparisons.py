@@ -8,15 +8,16 @@ import pytest
 
 from benchmark.cli.app import app
 from benchmark.errors import ModelError
+from fakes.short_answers import save_short_answer_model
 
 STATES = 4
 
 
 @pytest.fixture
-def models(tmp_path: Path, terse_folder: Callable[..., Path]) -> list[str]:
+def models(tmp_path: Path) -> list[str]:
     """Return the folders of two tiny Llamas with different seeds."""
     folders = enumerate(("first", "second"))
-    return [str(terse_folder(tmp_path / name, seed)) for seed, name in folders]
+    return [str(save_short_answer_model(tmp_path / name, seed)) for seed, name in folders]
 
 
 @pytest.fixture

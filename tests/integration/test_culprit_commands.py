@@ -1,9 +1,8 @@
 """``bisect`` and ``canary`` on the command line, with fake environments."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -11,15 +10,14 @@ import pytest
 from benchmark.fingerprints import tokenizers as families
 from benchmark.upgrades import probes
 from benchmark.upgrades import releases as index
+from fakes.command_line import command_line
+from fakes.fake_bench import fake_bench
 
-Commands = Callable[..., CompletedProcess[str]]
 RELEASES = ("1.0", "1.1", "1.2", "1.3", "2.0", "2.1")
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, fake_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> list[Any]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The workbenches that were made; token ids change with numpy 1.3."""
     made = list[Any]()
 
@@ -38,7 +36,7 @@ def bench(
     return made
 
 
-def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
+def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:
     """The result is on standard output, progress on standard error, JSON in the file."""
     out = tmp_path / "result.json"
     options = ("--probe", "tokenizers", "--json", out, "--retry")
@@ -66,9 +64,7 @@ def test_bisect_names_the_release(command_line: Commands, bench: list[Any], tmp_
         (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "unknown depth 'all'"),
     ],
 )
-def test_bisect_refuses_misuse(
-    arguments: tuple[str, ...], line: str, command_line: Commands, bench: list[Any]
-) -> None:
+def test_bisect_refuses_misuse(arguments: tuple[str, ...], line: str, bench: list[Any]) -> None:
     """One line, exit status 2, and nothing is measured."""
     done = command_line("bisect", *arguments)
     assert done.returncode == 2
@@ -77,7 +73,7 @@ def test_bisect_refuses_misuse(
     assert not any(created.runs for created, _ in bench)
 
 
-def test_canary_names_the_upgrade(command_line: Commands, bench: list[Any], tmp_path: Path) -> None:
+def test_canary_names_the_upgrade(bench: list[Any], tmp_path: Path) -> None:
     """The report and the JSON name it too, and what was left out."""
     out, report = tmp_path / "result.json", tmp_path / "result.md"
     options = ("--model", "fixtures/models/track", "--json", out, "--report", report)
@@ -98,7 +94,7 @@ def test_canary_names_the_upgrade(command_line: Commands, bench: list[Any], tmp_
     assert result["trials"][0]["culprits"] == [["numpy==2.0"]]
 
 
-def test_canary_without_a_change(command_line: Commands, bench: list[Any]) -> None:
+def test_canary_without_a_change(bench: list[Any]) -> None:
     """The exit status is 0, and two environments are measured."""
     done = command_line("canary", "numpy==1.2", "--model", "fixtures/models/track")
     assert done.returncode == 0
@@ -106,7 +102,7 @@ def test_canary_without_a_change(command_line: Commands, bench: list[Any]) -> No
     assert [created.runs for created, _ in bench] == [["unchanged", "numpy==1.2"]]
 
 
-def test_canary_refuses_an_invalid_requirement(command_line: Commands, bench: list[Any]) -> None:
+def test_canary_refuses_an_invalid_requirement(bench: list[Any]) -> None:
     """One line, exit status 2."""
     done = command_line("canary", "numpy=2", "--model", "fixtures/models/track")
     assert done.returncode == 2

@@ -2,40 +2,38 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from benchmark.boxes.dataset import rows
+from fakes import finished_runs
+from fakes.command_line import command_line
 
-CommandLine = Callable[..., CompletedProcess[str]]
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 INSTALL = "pip install '.[test]'"
 
 
 @pytest.fixture
-def runs(tmp_path: Path, finished_runs: ModuleType) -> Path:
+def runs(tmp_path: Path) -> Path:
     """Return a folder with two runs."""
-    folder, states = tmp_path / "runs", finished_runs.some_states(26)
-    finished_runs.write_run(folder / "base", BASE, states, finished_runs.copied)
-    finished_runs.write_run(folder / "variant", VARIANT, states, finished_runs.right)
+    folder, states = tmp_path / "runs", finished_runs.first_states(26)
+    finished_runs.write_run(folder / "base", BASE, states, finished_runs.initial_answer)
+    finished_runs.write_run(folder / "variant", VARIANT, states, finished_runs.correct_answer)
     return folder
 
 
 @pytest.fixture
-def data(tmp_path: Path, finished_runs: ModuleType) -> Path:
+def data(tmp_path: Path) -> Path:
     """Return a data file with 26 states."""
     path = tmp_path / "data.jsonl"
-    states = finished_runs.some_states(26)
+    states = finished_runs.first_states(26)
     path.write_text("".join(f"{row}\n" for state in states for row in rows(state)))
     return path
 
 
-def test_results(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+def test_results(runs: Path, tmp_path: Path) -> None:
     """There is one row per query of each run; a run without predictions is named and left out."""
     parquet = pytest.importorskip("pyarrow.parquet", reason=INSTALL)
     (runs / "base" / "predictions.jsonl").unlink()
@@ -51,7 +49,7 @@ def test_results(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
     assert all(row["correct"] for row in table)
 
 
-def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+def test_junit(runs: Path, tmp_path: Path) -> None:
     """There is one suite per run and one of the pairs."""
     out = tmp_path / "r.xml"
     done = command_line("export", "junit", runs, "--out", out)
@@ -61,9 +59,7 @@ def test_junit(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
     assert names == ["Llama 2 7B", "CodeLlama 7B", "pairs"]
 
 
-def test_dataset(
-    command_line: CommandLine, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dataset(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parquet and JSON lines have the rows of the file, and Croissant has their digests."""
     datasets = pytest.importorskip("datasets", reason=INSTALL)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -90,7 +86,7 @@ def test_dataset(
     assert {field["source"]["extract"]["column"] for field in fields} < set(loaded.column_names)
 
 
-def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> None:
+def test_the_card_of_another_task(tmp_path: Path) -> None:
     """The card names the task, which is not comparable with the published figures."""
     cards = []
     for task in ("boxes", "move-contents"):
@@ -105,7 +101,7 @@ def test_the_card_of_another_task(command_line: CommandLine, tmp_path: Path) -> 
     assert "The task is `move-contents`" in other
 
 
-def test_misuse_is_one_line(command_line: CommandLine, data: Path, tmp_path: Path) -> None:
+def test_misuse_is_one_line(data: Path, tmp_path: Path) -> None:
     """Unknown or conflicting options end with one line and exit code 2, and write nothing."""
     out = tmp_path / "out"
     cases: list[tuple[list[str | Path], str]] = [

@@ -6,13 +6,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from benchmark.fingerprints.storage import read_fingerprint
+from fakes import worked_examples
 
 ROOT = Path(__file__).parents[2]
 COPY_A = ROOT / "fixtures" / "models" / "copy-a"
@@ -37,21 +37,21 @@ print(json.dumps(ended))
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, fakes: Callable[[str], ModuleType]) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with all files and edits of the page."""
     root = tmp_path_factory.mktemp("project")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "benchmark", root / "benchmark", ignore=ignored)
     for name in ("conftest.py", "fixtures", "pyproject.toml", "snapshots", "tests"):
         (root / name).symlink_to(ROOT / name)
-    fakes("worked_examples").examples().apply(root)
+    worked_examples.examples().apply(root)
     return root
 
 
 @pytest.fixture(scope="module")
-def printed(project: Path, fakes: Callable[[str], ModuleType]) -> Mapping[str, str]:
+def printed(project: Path) -> Mapping[str, str]:
     """What each command of the page prints, by its first words; all of them must succeed."""
-    lines = fakes("worked_examples").examples().commands
+    lines = worked_examples.examples().commands
     words = {line: shlex.split(line.removeprefix("python ")) for line in lines}
     suites = [line for line in lines if words[line][:2] == ["-m", "pytest"]]
     others = [line for line in lines if line not in suites]
@@ -116,9 +116,9 @@ def test_tool(printed: Mapping[str, str]) -> None:
     assert all(line.count("True") + line.count("False") == 7 for line in lines)
 
 
-def test_every_block_is_used(fakes: Callable[[str], ModuleType]) -> None:
+def test_every_block_is_used() -> None:
     """A block without a file, or without a language, is refused rather than left untested."""
-    examples = fakes("worked_examples").examples
+    examples = worked_examples.examples
     for page in ("```python\nx\n```\n", "```\nx\n```\n", "`a.py`:\n\n```python\nx\n```\n"):
         with pytest.raises(ValueError, match=r"a block|a python block"):
             examples(page)
@@ -126,9 +126,9 @@ def test_every_block_is_used(fakes: Callable[[str], ModuleType]) -> None:
     assert [(e.path, e.old, e.new) for e in edit.edits] == [("a.py", "x\ny\n", "x\nz\n")]
 
 
-def test_edit_that_no_longer_fits(fakes: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_edit_that_no_longer_fits(tmp_path: Path) -> None:
     """Lines that are not in the file, or twice, and a new file that exists are errors."""
-    examples = fakes("worked_examples").examples
+    examples = worked_examples.examples
     (tmp_path / "a.py").write_text("x\nx\n")
     for line in "xy":
         with pytest.raises(ValueError, match="not exactly once"):

@@ -29,6 +29,7 @@ from benchmark.runs.data import load_states
 from benchmark.runs.environment import code_digests, variables, versions
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.scoring import outcomes
+from fakes import faults
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = tomllib.loads((ROOT / "fixtures" / "faults.toml").read_text())
@@ -65,8 +66,6 @@ With a file as the cause, python, numpy and jinja2 are left out: they affect suc
 INNOCENT_CODE = ("cli/run.py", "runs/result_table.py", "stats/paired.py", "planning/memory.py")
 INNOCENT_SETTINGS = {"OMP_PROC_BIND": "true", "MKL_VERBOSE": "1"}
 """Variables of the process that change together with the cause."""
-
-Injector = Callable[[pytest.MonkeyPatch, RunRequest, Path], RunRequest]
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ def test_fault_is_located_and_explained(
     name: str,
     engine: str,
     baselines: dict[str, Baseline],
-    fault: Callable[[str], Injector],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -124,7 +122,7 @@ def test_fault_is_located_and_explained(
     expected, baseline = CATALOGUE[name], baselines[engine]
     kind, _, cause = expected["cause"].partition(" ")
     _report_changes(monkeypatch, kind, cause)
-    run = fault(expected["inject"])(monkeypatch, baseline.run, tmp_path)
+    run = getattr(faults, expected["inject"])(monkeypatch, baseline.run, tmp_path)
     comparison = _compared(baseline, run)
     assert comparison.severity in expected["severity"].split(" or ")
     assert comparison.stage == expected["stage"]
@@ -139,12 +137,12 @@ def test_fault_is_located_and_explained(
     assert comparison.exit_status not in {0, 1, 2}
 
 
-def test_documented_table_equals_the_catalogue(fault: Callable[[str], Injector]) -> None:
+def test_documented_table_equals_the_catalogue() -> None:
     """docs/faults.md has a row per fault."""
     rows_ = []
     for name, entry in CATALOGUE.items():
         engines = ", ".join(engine for fault_, engine in CASES if fault_ == name)
-        done = (fault(entry["inject"]).__doc__ or "").rstrip(".")
+        done = (getattr(faults, entry["inject"]).__doc__ or "").rstrip(".")
         severity = entry["severity"] + " (the stage fails)" * entry.get("fails", False)
         rows_.append(
             f"| {name} | {done} | {engines} | {entry['stage']} | {severity} | {entry['cause']} |"

@@ -1,9 +1,8 @@
 """A model that overflows in float16 is refused with the place, by ``run`` and ``fingerprint``."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -13,11 +12,10 @@ from benchmark.decoding import outlines_engine
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.records import Completion, TokenIds
+from fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
-
-Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["outlines", "unconstrained", "speculative"])
-def test_run(command_line: Command, overflowing: Path, tmp_path: Path, engine: str) -> None:
+def test_run(overflowing: Path, tmp_path: Path, engine: str) -> None:
     """It is one line with model, state, token and the next step, and exit code 2."""
     settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--engine", engine)
     out = tmp_path / "out"
@@ -46,7 +44,7 @@ def test_run(command_line: Command, overflowing: Path, tmp_path: Path, engine: s
     assert not (out / "result.json").exists()
 
 
-def test_fingerprint(command_line: Command, overflowing: Path, tmp_path: Path) -> None:
+def test_fingerprint(overflowing: Path, tmp_path: Path) -> None:
     """Both stages that run the model have failed, each with its place."""
     out = tmp_path / "record.json.gz"
     settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--repeats", "1")
@@ -59,9 +57,7 @@ def test_fingerprint(command_line: Command, overflowing: Path, tmp_path: Path) -
     assert stages["weights"].failed is None
 
 
-def test_finished_states_are_saved(
-    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_states_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """States that were finished before stay in the folder, and the run can be resumed."""
     generate = outlines_engine.OutlinesEngine.generate
 

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import pyzipper
@@ -27,8 +26,9 @@ from benchmark.models.registry import read_registry, registry
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.runs import read_runs
 from benchmark.scoring.predictions import read_predictions
+from fakes import finished_runs
+from fakes.fake_fingerprints import fake_fingerprint
 
-Fakes = Callable[[str], ModuleType]
 Reader = Callable[[Path], object]
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
@@ -87,32 +87,33 @@ source = "https://example.org"
 """
 
 
-def _jsonl(fakes: Fakes) -> bytes:
-    states = fakes("finished_runs").some_states(3)
+def _jsonl() -> bytes:
+    states = finished_runs.first_states(3)
     return "".join(f"{row}\n" for state in states for row in rows(state)).encode()
 
 
-def _predictions(fakes: Fakes) -> bytes:
+def _predictions() -> bytes:
     lines = ({"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4))
     return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
 
 
-def _result(fakes: Fakes, place: Path) -> bytes:
-    runs = fakes("finished_runs")
-    folder = runs.write_run(place / "run", "owner/mine", runs.some_states(13), runs.mixed)
+def _result(place: Path) -> bytes:
+    folder = finished_runs.write_run(
+        place / "run", "owner/mine", finished_runs.first_states(13), finished_runs.mixed_answer
+    )
     content: bytes = (folder / "result.json").read_bytes()
     return content
 
 
-def _archive(fakes: Fakes, place: Path) -> bytes:
+def _archive(place: Path) -> bytes:
     path: Path = place / "data.zip"
     with pyzipper.AESZipFile(path, "w", pyzipper.ZIP_DEFLATED) as archive:
-        archive.writestr(MEMBER, _jsonl(fakes))
+        archive.writestr(MEMBER, _jsonl())
     return path.read_bytes()
 
 
-def _record(fakes: Fakes, place: Path, name: str) -> bytes:
-    write_fingerprint(fakes("fake_record").fake_record(), place / name)
+def _record(place: Path, name: str) -> bytes:
+    write_fingerprint(fake_fingerprint(), place / name)
     return (place / name).read_bytes()
 
 
@@ -141,19 +142,19 @@ READERS: dict[str, tuple[str, Reader]] = {
 
 
 @pytest.fixture(scope="module")
-def seeds(fakes: Fakes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A good file for each reader."""
     place = tmp_path_factory.mktemp("seeds")
-    result = _result(fakes, place)
+    result = _result(place)
     return {
-        "dataset": _jsonl(fakes),
-        "predictions": _predictions(fakes),
+        "dataset": _jsonl(),
+        "predictions": _predictions(),
         "vocabulary": ("object_name\n" + "\n".join(default_vocabulary()) + "\n").encode(),
-        "archive": _archive(fakes, place),
+        "archive": _archive(place),
         "registry": REGISTRY.encode(),
         "recipe": (Path(__file__).parents[1] / "fakes" / "tiny_recipe.toml").read_bytes(),
-        "fingerprint": _record(fakes, place, "record.json"),
-        "packed-fingerprint": _record(fakes, place, "record.json.gz"),
+        "fingerprint": _record(place, "record.json"),
+        "packed-fingerprint": _record(place, "record.json.gz"),
         "results": result,
         "runs": result,
     }

@@ -12,8 +12,10 @@ from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import Registry
+from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs import model_store
 from benchmark.runs.measure import Prepared
+from fakes.dummy_registry import write_dummy_registry
 
 ROOT = Path(__file__).parents[2]
 STATES = 2
@@ -31,9 +33,13 @@ def rehearsed() -> Registry:
 
 
 @pytest.fixture(scope="module")
-def dummy_registry(rehearsed: Registry, stand_ins: Callable[[Registry], Path]) -> Path:
+def dummy_registry(
+    rehearsed: Registry,
+    tmp_path_factory: pytest.TempPathFactory,
+    real_tokenizer: Callable[[str], TransformersTokenizer],
+) -> Path:
     """Return the path of the registry of their dummy models."""
-    return stand_ins(rehearsed)
+    return write_dummy_registry(rehearsed, tmp_path_factory.mktemp("models"), real_tokenizer)
 
 
 @pytest.fixture

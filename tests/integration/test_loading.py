@@ -14,15 +14,16 @@ from transformers import PreTrainedModel
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.loading import DTYPES, LoadOptions, load_model, resolve_device
 from benchmark.models.location import locate
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 ON_CPU = LoadOptions("cpu", "float32")
 VOCABULARY = 352
 
 
 @pytest.fixture
-def model(tiny_model: Callable[..., PreTrainedModel]) -> PreTrainedModel:
+def model() -> PreTrainedModel:
     """Return the saved model."""
     return tiny_model("llama", VOCABULARY, 1)
 
@@ -31,7 +32,6 @@ def model(tiny_model: Callable[..., PreTrainedModel]) -> PreTrainedModel:
 def folder(
     tmp_path: Path,
     model: PreTrainedModel,
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Path:
     """Return a folder with the model and its tokenizer, saved by transformers."""
     path = tmp_path / "model"
@@ -292,9 +292,7 @@ def test_unknown_device(device: str) -> None:
 # Tokenizers
 
 
-def test_tokenizer_is_loaded(
-    folder: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_tokenizer_is_loaded(folder: Path) -> None:
     """Token bytes, BOS, EOS and chat template equal those of the saved tokenizer."""
     saved, loaded = tiny_tokenizer(), load_tokenizer(locate(str(folder)))
     assert loaded.name == str(folder)

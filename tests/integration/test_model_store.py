@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -17,14 +16,16 @@ from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.runs.store import run_folder
 from benchmark.tasks import JudgedAnswer, Task
+from fakes import forked
+from fakes.short_answers import save_short_answer_model
 
 STATES = 4
 
 
 @pytest.fixture
-def model(tmp_path: Path, terse_folder: Callable[..., Path]) -> str:
+def model(tmp_path: Path) -> str:
     """Return the folder of a tiny model."""
-    return str(terse_folder(tmp_path / "model"))
+    return str(save_short_answer_model(tmp_path / "model"))
 
 
 class CountProgress(Quiet):
@@ -35,9 +36,7 @@ class CountProgress(Quiet):
         sys.stdout.write(f"decoded {states}\n")
 
 
-def test_two_processes_measure_once(
-    model: str, tmp_path: Path, fakes: Callable[[str], ModuleType]
-) -> None:
+def test_two_processes_measure_once(model: str, tmp_path: Path) -> None:
     """Of two concurrent processes, one decodes and the other reads its result."""
     store = tmp_path / "store"
     request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
@@ -46,8 +45,7 @@ def test_two_processes_measure_once(
         tally = ModelStore(store, CountProgress()).measure(request).summary.overall.tally
         sys.stdout.write(f"{tally}\n")
 
-    forked = fakes("forked")
-    both = [forked.Forked(measure, tmp_path / name) for name in ("one", "other")]
+    both = [forked.Process(measure, tmp_path / name) for name in ("one", "other")]
     assert [process.wait() for process in both] == [0, 0], [process.err for process in both]
     outputs = [process.out for process in both]
     lines = [[line.split() for line in output.splitlines()] for output in outputs]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,6 +19,7 @@ from benchmark.fingerprints.terminal import headline, summary_lines
 from benchmark.prompts import rendering
 from benchmark.runs import environment
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from fakes import worked_examples
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 NAME = "prompt_length"
@@ -30,9 +30,9 @@ Row = Callable[..., StageRow]
 
 
 @pytest.fixture(scope="module")
-def row(fakes: Callable[[str], ModuleType]) -> Row:
+def row() -> Row:
     """``row(extra=0)``: the stage of docs/extending.md, which counts that many tokens more."""
-    edits = fakes("worked_examples").examples().edits
+    edits = worked_examples.examples().edits
     code = next(edit.new for edit in edits if NAME in edit.new)
     scope = dict(vars(stages))
     exec(code[: code.index("CONSTRAINT = ")], scope)  # noqa: S102

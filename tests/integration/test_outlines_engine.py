@@ -15,6 +15,8 @@ from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 ARCHITECTURES = ("llama", "gemma", "mistral", "qwen2")
 
@@ -42,7 +44,7 @@ TEXTS = (
 
 
 @pytest.fixture
-def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+def tokenizer() -> TransformersTokenizer:
     """The tiny tokenizer; it has a chat template."""
     return tiny_tokenizer()
 
@@ -54,7 +56,7 @@ def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
 
 
 @pytest.fixture
-def create(tiny_model: Callable[..., PreTrainedModel]) -> Callable[[str], PreTrainedModel]:
+def create() -> Callable[[str], PreTrainedModel]:
     """Return a function that creates a tiny model for these tests."""
     return lambda architecture: tiny_model(architecture, VOCABULARY, EOS)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 import pytest
@@ -10,9 +9,11 @@ from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.errors import ModelError
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.speed import own_worker
 from benchmark.speed.messages import DecodeReply, EngineSetup, LimitReply, MarginReply
+from fakes import overflowing
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 EXPRESSION = r"( [a-z]+){1,4}\."
 PROMPTS = ["the box has a bag and", "the box has a map", "the bag"]
@@ -21,8 +22,6 @@ PROMPTS = ["the box has a bag and", "the box has a map", "the bag"]
 @pytest.fixture
 def setup(
     tmp_path: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Callable[..., EngineSetup]:
     """``setup(engine, model=None)`` returns the message that opens an engine on a tiny model."""
     tokenizer = tiny_tokenizer()
@@ -51,7 +50,7 @@ def setup(
 
 
 @pytest.fixture
-def prompts(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> list[list[int]]:
+def prompts() -> list[list[int]]:
     """Three prompts with a common prefix."""
     tokenizer = tiny_tokenizer()
     return [list(tokenizer.encode(text)) for text in PROMPTS]
@@ -90,7 +89,6 @@ def test_prompts_that_do_not_fit_are_refused(
 def test_fallback_engine_is_reported(
     setup: Callable[..., EngineSetup],
     prompts: list[list[int]],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An unsupported model runs on outlines with the reason, and GPU memory is reported."""
@@ -123,14 +121,11 @@ def test_limit_and_margins(setup: Callable[..., EngineSetup], prompts: list[list
 def test_logits_that_are_not_finite_end_the_round(
     setup: Callable[..., EngineSetup],
     prompts: list[list[int]],
-    fakes: Callable[[str], ModuleType],
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> None:
     """An engine that overflows has no time, but an error with the place."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
-    fakes("overflowing").overflowing(model, prompts[0][-1])
+    overflowing.overflowing(model, prompts[0][-1])
     half = cast("EngineSetup", {**setup("outlines", model), "dtype": "float16"})
     with pytest.raises(NonFiniteLogitsError, match="token 0 of the answer to prompt 0 are not"):
         _answered(half, prompts[:1])

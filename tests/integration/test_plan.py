@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedModel
 
 from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError, SettingError
 from benchmark.models.registry import registry
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.measure import prepare
 from benchmark.runs.placement import needed_gpus
 from benchmark.runs.progress import RunProgress
 from benchmark.runs.requests import DataRequest, RunRequest
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 Plan = Callable[..., str]
 
@@ -78,8 +78,6 @@ def test_misuse(plan: Plan, arguments: tuple[str, ...], message: str) -> None:
 @pytest.fixture
 def folder(
     tmp_path: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Path:
     """Return the folder of a local model."""
     path, tokenizer = tmp_path / "mine", tiny_tokenizer()

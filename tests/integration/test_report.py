@@ -1,27 +1,26 @@
 """The command ``report``."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from types import ModuleType
 
 import pytest
 
-CommandLine = Callable[..., CompletedProcess[str]]
+from fakes import finished_runs
+from fakes.command_line import command_line
+
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two runs, as in the store of a pair."""
-    folder, states = tmp_path_factory.mktemp("store"), finished_runs.some_states(26)
-    finished_runs.write_run(folder / "base-0123", BASE, states, finished_runs.copied)
-    finished_runs.write_run(folder / "variant-4567", VARIANT, states, finished_runs.right)
+    folder, states = tmp_path_factory.mktemp("store"), finished_runs.first_states(26)
+    finished_runs.write_run(folder / "base-0123", BASE, states, finished_runs.initial_answer)
+    finished_runs.write_run(folder / "variant-4567", VARIANT, states, finished_runs.correct_answer)
     return folder
 
 
-def test_two_runs(command_line: CommandLine, runs: Path, tmp_path: Path) -> None:
+def test_two_runs(runs: Path, tmp_path: Path) -> None:
     """The page is written, and the terminal compares the second run with the first."""
     done = command_line("report", runs, "--out", tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,7 +36,7 @@ def test_two_runs(command_line: CommandLine, runs: Path, tmp_path: Path) -> None
     assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
 
 
-def test_published_results_as_json(command_line: CommandLine, tmp_path: Path) -> None:
+def test_published_results_as_json(tmp_path: Path) -> None:
     """Without folders the published results are reported; --json lists the written files."""
     done = command_line("report", "--out", tmp_path, "--json")
     written = json.loads(done.stdout)["written"]
@@ -45,7 +44,7 @@ def test_published_results_as_json(command_line: CommandLine, tmp_path: Path) ->
     assert all(Path(path).is_file() for path in written)
 
 
-def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
+def test_misuse_is_one_line(tmp_path: Path) -> None:
     """A folder without results or a file without a comparison ends with exit code 2."""
     other = tmp_path / "other.json"
     other.write_text('{"format": 1}')
@@ -61,13 +60,11 @@ def test_misuse_is_one_line(command_line: CommandLine, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_hostile_names_in_a_terminal(
-    command_line: CommandLine, runs: Path, tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_hostile_names_in_a_terminal(runs: Path, tmp_path: Path) -> None:
     """Control characters and rich markup in a model's name are shown as text."""
     name = "x/[/red]\x1b[31m\u202e"
-    states = finished_runs.some_states(26)
-    other = finished_runs.write_run(tmp_path / "other", name, states, finished_runs.mixed)
+    states = finished_runs.first_states(26)
+    other = finished_runs.write_run(tmp_path / "other", name, states, finished_runs.mixed_answer)
     done = command_line("report", runs / "base-0123", other, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert "U+001B" in done.stdout

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -15,6 +14,7 @@ from benchmark.models.registry import registry
 from benchmark.records import State
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
+from fakes import colours, finished_runs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,35 +40,31 @@ class PageLog:
 
 
 @pytest.fixture(scope="module")
-def states(finished_runs: ModuleType) -> list[State]:
+def states() -> list[State]:
     """Return more states than the list shows at once."""
-    generated: list[State] = finished_runs.some_states(STATES)
+    generated: list[State] = finished_runs.first_states(STATES)
     return generated
 
 
 @pytest.fixture(scope="module")
-def initial(finished_runs: ModuleType) -> InitialContents:
+def initial() -> InitialContents:
     """Return the function for a state's initial contents."""
-    return lambda state: list(finished_runs.first_contents(state.description))
+    return lambda state: list(finished_runs.initial_contents(state.description))
 
 
 @pytest.fixture(scope="module")
-def page_file(
-    tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType, states: list[State]
-) -> Path:
+def page_file(tmp_path_factory: pytest.TempPathFactory, states: list[State]) -> Path:
     """Write a page of six runs: one copies, one is right, one is hostile, three are mixed."""
     folder = tmp_path_factory.mktemp("browser")
 
     def hostile(state: State) -> str:
-        return (
-            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.right(state))
-        )
+        return finished_runs.HOSTILE if state.sample_id % 2 else finished_runs.correct_answer(state)
 
     answers_by_model = {
-        "meta-llama/Llama-2-7b-hf": finished_runs.copied,
-        "codellama/CodeLlama-7b-hf": finished_runs.right,
+        "meta-llama/Llama-2-7b-hf": finished_runs.initial_answer,
+        "codellama/CodeLlama-7b-hf": finished_runs.correct_answer,
         "x/<img src=x onerror=window.ran=1>": hostile,
-        **dict.fromkeys(("a/four", "a/five", "a/six"), finished_runs.mixed),
+        **dict.fromkeys(("a/four", "a/five", "a/six"), finished_runs.mixed_answer),
     }
     folders = [
         finished_runs.write_run(folder / str(number), model, states, answers)
@@ -169,16 +165,14 @@ def test_fits_the_window(opened: "Page", width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast(
-    opened: "Page", scheme: Literal["light", "dark"], fakes: Callable[[str], ModuleType]
-) -> None:
+def test_contrast(opened: "Page", scheme: Literal["light", "dark"]) -> None:
     """In both color schemes, text has WCAG's contrast of 4.5 to its background."""
     opened.emulate_media(color_scheme=scheme)
     style = (
         "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
     )
     text, background = (
-        fakes("colours").luminance(map(int, re.findall(r"\d+", colour)[:3]))
+        colours.luminance(map(int, re.findall(r"\d+", colour)[:3]))
         for colour in opened.evaluate(style)
     )
     assert (text > background) == (scheme == "dark")
@@ -354,12 +348,10 @@ def test_light_and_dark(opened: "Page") -> None:
     assert opened.evaluate(background) == before
 
 
-def test_boxes_right_by_set_only_are_marked(
-    browser: "Browser", finished_runs: ModuleType, tmp_path: Path
-) -> None:
+def test_boxes_right_by_set_only_are_marked(browser: "Browser", tmp_path: Path) -> None:
     """Boxes with objects in another order have their own mark, legend and filter."""
-    states = finished_runs.some_states(13)
-    run = finished_runs.write_run(tmp_path / "run", "a/b", states, finished_runs.backwards)
+    states = finished_runs.first_states(13)
+    run = finished_runs.write_run(tmp_path / "run", "a/b", states, finished_runs.reversed_answer)
     report = gather([run], registry())
     path = tmp_path / "index.html"
     path.write_text(page(report, tables(report)), encoding="utf-8")

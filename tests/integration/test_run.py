@@ -4,13 +4,11 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import pytest
@@ -23,8 +21,10 @@ from benchmark.runs.data import load_states, score_files
 from benchmark.runs.measure import run
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.runs.store.run_folder import RunFolder
+from fakes import forked
+from fakes.command_line import command_line
+from fakes.short_answers import save_short_answer_model
 
-ROOT = Path(__file__).parents[2]
 STATES = 5
 BATCH = 2
 
@@ -61,11 +61,9 @@ class RecordedProgress:
 
 
 @pytest.fixture(scope="module")
-def model_folder(
-    tmp_path_factory: pytest.TempPathFactory, terse_folder: Callable[..., Path]
-) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny Llama with its tokenizer."""
-    return terse_folder(tmp_path_factory.mktemp("tiny") / "model")
+    return save_short_answer_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture
@@ -117,9 +115,7 @@ def _overall(folder: Path) -> tuple[int, int]:
     return overall["correct"], overall["total"]
 
 
-def test_quiet(
-    request_: RunRequest, command_line: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_quiet(request_: RunRequest) -> None:
     """With -q a run shows its result and no progress."""
     done = command_line(*_command(request_)[3:], "-q")
     assert (done.returncode, done.stderr) == (0, "")
@@ -202,12 +198,11 @@ def test_a_truncated_file_is_completed(request_: RunRequest, expected: bytes) ->
 
 
 def test_a_killed_process_loses_no_finished_state(
-    request_: RunRequest, expected: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+    request_: RunRequest, expected: bytes, tmp_path: Path
 ) -> None:
     """After SIGKILL, the same command ends with the same predictions."""
-    forked = fakes("forked")
     predictions = request_.out / "predictions.jsonl"
-    with forked.Forked(forked.command(*_command(request_)[3:]), tmp_path / "output") as process:
+    with forked.Process(forked.command(*_command(request_)[3:]), tmp_path / "output") as process:
         _wait_for_predictions(process, predictions)
     assert process.returncode == -signal.SIGKILL
     kept = predictions.read_bytes()
@@ -217,11 +212,8 @@ def test_a_killed_process_loses_no_finished_state(
     assert predictions.read_bytes() == expected
 
 
-def test_ctrl_c_is_one_line(
-    request_: RunRequest, tmp_path: Path, fakes: Callable[[str], ModuleType]
-) -> None:
+def test_ctrl_c_is_one_line(request_: RunRequest, tmp_path: Path) -> None:
     """An interrupted command says how to resume, and exits with code 130."""
-    forked = fakes("forked")
     # So many states that the run is not finished soon after the first batch.
     command = forked.command(*_command(request_, states=200)[3:])
 
@@ -230,7 +222,7 @@ def test_ctrl_c_is_one_line(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command()
 
-    with forked.Forked(interruptible, tmp_path / "output") as process:
+    with forked.Process(interruptible, tmp_path / "output") as process:
         _wait_for_predictions(process, request_.out / "predictions.jsonl")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait() == 130
@@ -239,17 +231,16 @@ def test_ctrl_c_is_one_line(
 
 
 def test_a_full_disk_keeps_finished_states(
-    request_: RunRequest, expected: bytes, tmp_path: Path, fakes: Callable[[str], ModuleType]
+    request_: RunRequest, expected: bytes, tmp_path: Path
 ) -> None:
     """If predictions cannot be written, the run ends with one line and can be resumed."""
     limit = len(b"".join(expected.splitlines(keepends=True)[:BATCH])) + 100
-    forked = fakes("forked")
 
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         forked.command(*_command(request_)[3:])()
 
-    process = forked.Forked(fill, tmp_path / "output")
+    process = forked.Process(fill, tmp_path / "output")
     assert process.wait() == 2
     assert "File too large" in process.err.splitlines()[-1]
     assert "Traceback" not in process.err

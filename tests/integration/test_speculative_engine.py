@@ -18,6 +18,8 @@ from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.model_runner import ModelRunner
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 ARCHITECTURES = ("llama", "gemma", "gemma2", "mistral", "qwen2")
 
@@ -56,7 +58,7 @@ Answers = Mapping[TokenIds, TokenIds]
 
 
 @pytest.fixture
-def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+def tokenizer() -> TransformersTokenizer:
     """The tiny tokenizer."""
     return tiny_tokenizer()
 
@@ -68,7 +70,7 @@ def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
 
 
 @pytest.fixture
-def create(tiny_model: Callable[..., PreTrainedModel]) -> Callable[..., PreTrainedModel]:
+def create() -> Callable[..., PreTrainedModel]:
     """Return a function that creates a tiny model for these tests."""
     return lambda architecture, seed=0: tiny_model(architecture, VOCABULARY, EOS, seed)
 

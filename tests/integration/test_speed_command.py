@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
 from benchmark.speed import engine_pool
+from fakes import fake_engines
+from fakes.command_line import command_line
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 
@@ -16,9 +18,9 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def engines(fakes: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replace engine processes with fakes, one of which gives other answers."""
-    fake: SimpleNamespace = fakes("fake_engines").FakeEngines()
+    fake: SimpleNamespace = fake_engines.FakeEngines()
     fake.odd = {"speculative:bf16": 9, "speculative:bfloat16": 9}
     monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
     return fake
@@ -30,9 +32,7 @@ def _speed(command_line: Command, *more: str | Path) -> CompletedProcess[str]:
     return command_line("speed", *common, "--engines", engines, *more)
 
 
-def test_table_margins_and_file(
-    command_line: Command, engines: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_table_margins_and_file(engines: SimpleNamespace, tmp_path: Path) -> None:
     """The output has one row per engine within 80 columns, and differences; JSON has all."""
     out = tmp_path / "new" / "speed.json"
     result = _speed(command_line, "--verify", "--json", out)
@@ -51,7 +51,7 @@ def test_table_margins_and_file(
     assert document["stopped"] is False
 
 
-def test_ctrl_c_exit_code(command_line: Command, engines: SimpleNamespace, tmp_path: Path) -> None:
+def test_ctrl_c_exit_code(engines: SimpleNamespace, tmp_path: Path) -> None:
     """Ctrl-C exits with 130; finished rounds are printed and written, marked as stopped."""
     engines.fault = lambda label, what, before: (
         KeyboardInterrupt() if (label, what, before) == ("speculative", "measure", 2) else None
@@ -63,9 +63,7 @@ def test_ctrl_c_exit_code(command_line: Command, engines: SimpleNamespace, tmp_p
     assert json.loads(out.read_text())["stopped"] is True
 
 
-def test_unwritable_file_is_refused_first(
-    command_line: Command, engines: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_unwritable_file_is_refused_first(engines: SimpleNamespace, tmp_path: Path) -> None:
     """It is one line and exit code 2, before anything is measured."""
     result = _speed(command_line, "--json", tmp_path)
     assert result.returncode == 2

@@ -1,20 +1,17 @@
 """The command ``train-controls``: killed and resumed, and its models in a run."""
 
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ROOT = Path(__file__).parents[2]
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from fakes import forked
+from fakes.command_line import command_line
+from fakes.recipes import TINY_RECIPE
 
 
 def _command(*arguments: str | Path) -> list[str]:
@@ -26,20 +23,18 @@ def _weights(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory, command_line: Command
-) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the command's output folder with the tiny recipe."""
     out = tmp_path_factory.mktemp("controls")
-    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", out)
+    done = command_line("train-controls", "--recipe", TINY_RECIPE, "--out", out)
     assert done.returncode == 0, done.stderr
     return out
 
 
-def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: Command) -> None:
+def test_progress_is_on_stderr(tmp_path: Path) -> None:
     """Every evaluation shows the step, the loss, both accuracies and the remaining time."""
     done = command_line(
-        "train-controls", "--recipe", tiny_recipe, "--out", tmp_path, "--only", "copy"
+        "train-controls", "--recipe", TINY_RECIPE, "--out", tmp_path, "--only", "copy"
     )
     assert not done.stdout
     lines = done.stderr.splitlines()
@@ -52,16 +47,12 @@ def test_progress_is_on_stderr(tiny_recipe: Path, tmp_path: Path, command_line: 
 
 
 def test_a_killed_command_resumes(
-    tiny_recipe: Path,
     trained: Path,
     tmp_path: Path,
-    command_line: Command,
-    fakes: Callable[[str], ModuleType],
 ) -> None:
     """After SIGKILL at the first checkpoint, the same command ends with the same weights."""
-    forked = fakes("forked")
-    out = ("--recipe", str(tiny_recipe), "--out", str(tmp_path))
-    with forked.Forked(forked.command("train-controls", *out), tmp_path / "output") as process:
+    out = ("--recipe", str(TINY_RECIPE), "--out", str(tmp_path))
+    with forked.Process(forked.command("train-controls", *out), tmp_path / "output") as process:
         while process.poll() is None and not (tmp_path / ".copy" / "checkpoint.pt").exists():
             time.sleep(0.01)
     assert process.returncode == -signal.SIGKILL
@@ -71,12 +62,10 @@ def test_a_killed_command_resumes(
     assert _weights(tmp_path) == _weights(trained)
 
 
-def test_a_folder_of_another_recipe_is_misuse(
-    tiny_recipe: Path, trained: Path, command_line: Command
-) -> None:
+def test_a_folder_of_another_recipe_is_misuse(trained: Path) -> None:
     """There is one line on stderr and exit code 2, and the existing models are kept."""
     before = _weights(trained)
-    done = command_line("train-controls", "--recipe", tiny_recipe, "--out", trained, "--seed", "1")
+    done = command_line("train-controls", "--recipe", TINY_RECIPE, "--out", trained, "--seed", "1")
     assert done.returncode == 2
     assert done.stderr == (
         f"error: {trained / 'copy'}: from another recipe or seed; "
@@ -85,9 +74,7 @@ def test_a_folder_of_another_recipe_is_misuse(
     assert _weights(trained) == before
 
 
-def test_a_control_runs_like_any_model(
-    trained: Path, tmp_path: Path, command_line: Command
-) -> None:
+def test_a_control_runs_like_any_model(trained: Path, tmp_path: Path) -> None:
     """Transformers loads the folder, and ``run`` evaluates it."""
     model = AutoModelForCausalLM.from_pretrained(trained / "track")
     tokenizer = AutoTokenizer.from_pretrained(trained / "track")

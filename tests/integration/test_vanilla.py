@@ -1,7 +1,6 @@
 """Vanilla use of the libraries on a small model."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +11,12 @@ from benchmark.errors import ModelError
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.storage import failed
 from benchmark.fingerprints.vanilla import vanilla_fingerprint
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.requests import DataRequest
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    pass
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
@@ -27,8 +27,6 @@ DATA = DataRequest(seed=0, states=1)
 @pytest.fixture
 def folder(
     tmp_path: Path,
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-    tiny_model: Callable[..., "PreTrainedModel"],
 ) -> Path:
     """A model's folder, with a tokenizer of 348 tokens that has no chat template."""
     tokenizer = tiny_tokenizer(chat_template=None)

@@ -32,6 +32,7 @@ from benchmark.prompts.settings import PromptSettings, variants
 from benchmark.records import Operation, State, World
 from benchmark.scoring.parsing import parse_answer
 from benchmark.tasks import DEFAULT, TASKS, Task, task_named
+from fakes.fake_tokenizer import FakeTokenizer
 
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 STANDARD, MOVE_CONTENTS = TASKS["boxes"], TASKS["move-contents"]
@@ -322,10 +323,10 @@ def test_prompt_has_the_tasks_own_demonstrations(task: Task, variant: str) -> No
     assert text.rstrip().endswith(f"Description: {FIRST}")
 
 
-def test_prompt_of_move_contents_shows_what_is_different(fake_tokenizer: type) -> None:
+def test_prompt_of_move_contents_shows_what_is_different() -> None:
     """Apart from one move of the contents, the examples are the paper's, in both formats."""
     moved = "Move the contents of Box 6 to Box 3."
-    tokenizer = fake_tokenizer(
+    tokenizer = FakeTokenizer(
         template=lambda messages: "\n".join(message.content for message in messages)
     )
     for settings in (PromptSettings(), PromptSettings(prompt_format="chat")):

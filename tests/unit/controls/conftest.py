@@ -1,19 +1,18 @@
 """A recipe that trains in seconds, and its tokenizer."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmark.controls.data import TrainingTexts
 from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.controls.vocabulary import train_tokenizer
 from benchmark.models.tokenizer import TransformersTokenizer
+from fakes.recipes import TINY_RECIPE
 
 
 @pytest.fixture(scope="session")
-def recipe(tiny_recipe: Path) -> Recipe:
+def recipe() -> Recipe:
     """Return a recipe with two steps per stage and one layer."""
-    return read_recipe(tiny_recipe)
+    return read_recipe(TINY_RECIPE)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.errors import BenchmarkError, DataError, SettingError
+from fakes.recipes import TINY_RECIPE
 
 
 def test_the_package_s_recipe() -> None:
@@ -42,11 +43,11 @@ def test_an_invalid_recipe_is_refused(tmp_path: Path, text: str, message: str) -
     ],
 )
 def test_an_inconsistent_recipe_is_refused(
-    tiny_recipe: Path, tmp_path: Path, old: str, new: str, message: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     """The error names a stage or control that is referred to but not defined."""
     path = tmp_path / "recipe.toml"
-    path.write_text(tiny_recipe.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    path.write_text(TINY_RECIPE.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SettingError, match=message):
         read_recipe(path)
 

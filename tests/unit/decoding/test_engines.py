@@ -1,13 +1,12 @@
 """Engines by name."""
 
-from collections.abc import Callable
-
 import pytest
 
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import ENGINES, check_engine, check_prompts, create_engine
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.tokenizer import TransformersTokenizer
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 LIMITS = DecodingLimits(batch_size=1, max_new_tokens=1)
 
@@ -19,9 +18,7 @@ def test_known_engine(name: str) -> None:
     assert ENGINES[name].about
 
 
-def test_unknown_engine(
-    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_unknown_engine() -> None:
     """An unknown engine is refused with the list of engines, when checked and when created."""
     with pytest.raises(
         SettingError, match="no engine 'magic'; choose one of speculative, outlines, "
@@ -31,9 +28,7 @@ def test_unknown_engine(
         create_engine("magic", tiny_model("llama", 348, 1), tiny_tokenizer(), LIMITS, "a")
 
 
-def test_only_the_constrained_engine_compiles_the_expression(
-    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_only_the_constrained_engine_compiles_the_expression() -> None:
     """An invalid expression is an error for the paper's engine and not for the ablation."""
     model, tokenizer = tiny_model("llama", 348, 1), tiny_tokenizer()
     with pytest.raises(ModelError):
@@ -41,9 +36,7 @@ def test_only_the_constrained_engine_compiles_the_expression(
     create_engine("unconstrained", model, tokenizer, LIMITS, "[")
 
 
-def test_a_tokenizer_of_another_model_is_refused(
-    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_a_tokenizer_of_another_model_is_refused() -> None:
     """An id without an embedding is an error that names it, not a crash in the model."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 348, tokenizer.eos_id)
@@ -57,9 +50,7 @@ def test_a_tokenizer_of_another_model_is_refused(
         check_prompts(small, tokenizer, [(0,)], LIMITS)
 
 
-def test_a_model_with_too_few_positions_is_refused(
-    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_a_model_with_too_few_positions_is_refused() -> None:
     """Prompt and answer must fit into the model's positions, here 4096."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 348, tokenizer.eos_id)
@@ -68,9 +59,7 @@ def test_a_model_with_too_few_positions_is_refused(
         check_prompts(model, tokenizer, [(0,) * 4000, (0,)], DecodingLimits(1, 97))
 
 
-def test_ids_without_a_logit_are_left_out_of_the_constraint(
-    tiny_model: Callable[..., object], tiny_tokenizer: Callable[..., TransformersTokenizer]
-) -> None:
+def test_ids_without_a_logit_are_left_out_of_the_constraint() -> None:
     """If the tokenizer has more ids than the weights, only those with a logit are allowed."""
     tokenizer = tiny_tokenizer()
     model = tiny_model("llama", 300, tokenizer.eos_id)

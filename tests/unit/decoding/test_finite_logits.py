@@ -1,7 +1,6 @@
 """Logits that are not finite end decoding, with the prompt and the token."""
 
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
 import pytest
 import torch
@@ -13,6 +12,9 @@ from benchmark.decoding.finite_logits import NonFiniteLogitsError, finite_rows, 
 from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
+from fakes import overflowing
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 LETTERS = "[a-z]{0,12}"
 LIMIT = 12
@@ -26,7 +28,7 @@ Create = Callable[[int | None], PreTrainedModel]
 
 
 @pytest.fixture
-def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+def tokenizer() -> TransformersTokenizer:
     """The tiny tokenizer."""
     return tiny_tokenizer()
 
@@ -38,11 +40,9 @@ def prompts(tokenizer: TransformersTokenizer) -> list[TokenIds]:
 
 
 @pytest.fixture
-def create(
-    fakes: Callable[[str], ModuleType], tiny_model: Callable[..., PreTrainedModel]
-) -> Create:
+def create() -> Create:
     """Return a function that creates a float16 model whose logits overflow after a token."""
-    change = fakes("overflowing").overflowing
+    change = overflowing.overflowing
     return lambda token: change(tiny_model("llama", 352, EOS), token).half()
 
 

@@ -26,6 +26,8 @@ from benchmark.decoding.outlines_engine import OutlinesEngine
 from benchmark.decoding.padding import unpadded_reason
 from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
 from benchmark.models.tokenizer import TransformersTokenizer
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 VOCABULARY, EOS = 352, 1
 ENDS: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": EOS}
@@ -66,9 +68,7 @@ PADDED: dict[str, Callable[[], PreTrainedModel]] = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", [*PADDED, "llama", "gemma2", "mistral"])
-def test_models_that_take_padding(
-    tiny_model: Callable[..., PreTrainedModel], name: str, dtype: torch.dtype
-) -> None:
+def test_models_that_take_padding(name: str, dtype: torch.dtype) -> None:
     """Rounding is no reason, in any dtype, for any way of counting positions."""
     model = _seeded(PADDED[name]) if name in PADDED else tiny_model(name, VOCABULARY, EOS)
     assert unpadded_reason(model.to(dtype), EOS, 2) is None
@@ -84,7 +84,7 @@ def test_models_that_do_not(create: Callable[[], PreTrainedModel], dtype: torch.
     assert reason.startswith("padding changes its logits by ")
 
 
-def test_trial_leaves_no_trace(tiny_model: Callable[..., PreTrainedModel]) -> None:
+def test_trial_leaves_no_trace() -> None:
     """The model's config and weights and the random streams are as before; it is tried once."""
     model = tiny_model("llama", VOCABULARY, EOS)
     model.generation_config.num_beams = 3
@@ -108,9 +108,7 @@ def test_trial_leaves_no_trace(tiny_model: Callable[..., PreTrainedModel]) -> No
     assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
 
 
-def test_model_that_refuses_padding(
-    tiny_model: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_that_refuses_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error with padding alone is a reason; lack of memory is not, it is raised."""
     model, generate = tiny_model("llama", VOCABULARY, EOS), padding._next_logits
     errors: list[Exception] = [ValueError("no batches here"), torch.OutOfMemoryError("full")]
@@ -128,9 +126,7 @@ def test_model_that_refuses_padding(
 
 
 @pytest.mark.parametrize("engine", ["outlines", "unconstrained", "speculative"])
-def test_rwkv_is_decoded_one_prompt_at_a_time(
-    tiny_tokenizer: Callable[..., TransformersTokenizer], engine: str
-) -> None:
+def test_rwkv_is_decoded_one_prompt_at_a_time(engine: str) -> None:
     """With any batch size it has the answers of batch size 1, and says why, once."""
     tokenizer, model = tiny_tokenizer(), _rwkv()
     prompts = [(0, *tokenizer.encode(text)) for text in TEXTS]
@@ -147,9 +143,7 @@ def test_rwkv_is_decoded_one_prompt_at_a_time(
     assert len([line for line in lines if "decoded one at a time" in line]) == 1
 
 
-def test_padding_would_change_answers(
-    tiny_tokenizer: Callable[..., TransformersTokenizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_padding_would_change_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the trial RWKV answers by its neighbours, so the test above can fail."""
     tokenizer, model = tiny_tokenizer(), _rwkv()
     prompts = [(0, *tokenizer.encode(text)) for text in TEXTS]

@@ -1,6 +1,5 @@
 """Log-probabilities along answers, compared with one plain forward pass per token."""
 
-from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
+from fakes.tiny_models import tiny_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,9 +30,7 @@ def _naive(model: "PreTrainedModel", row: ForcedSequence) -> torch.Tensor:
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2", "mistral"])
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_values_are_those_of_plain_passes(
-    tiny_model: Callable[..., "PreTrainedModel"], architecture: str, batch_size: int
-) -> None:
+def test_values_are_those_of_plain_passes(architecture: str, batch_size: int) -> None:
     """In batches of any size, values are those of single passes."""
     model = tiny_model(architecture, 60, 1)
     batches = list(teacher_forced_log_probs(model, ROWS, others=3, batch_size=batch_size, pad_id=1))
@@ -50,9 +48,7 @@ def test_values_are_those_of_plain_passes(
             assert ids[1:].tolist() == others[:3]
 
 
-def test_small_vocabulary(
-    tiny_model: Callable[..., "PreTrainedModel"],
-) -> None:
+def test_small_vocabulary() -> None:
     """A vocabulary of five tokens has at most four others."""
     results = next(
         teacher_forced_log_probs(tiny_model("llama", 5, 1), [ForcedSequence((2, 3), (4,))], 9, 1, 1)

@@ -3,7 +3,6 @@
 import re
 from math import isnan
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -14,6 +13,7 @@ from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.counts import count
 from benchmark.tasks import DEFAULT, task_named
+from fakes import finished_runs
 
 YAML = Path(boxes.__file__).parent / "entity_tracking_boxes.yaml"
 
@@ -33,11 +33,11 @@ def test_documents_are_the_states_of_a_run() -> None:
         assert {right for _, *by_score in scored for right in by_score} == {1}
 
 
-def test_accuracies_equal_our_counts(finished_runs: ModuleType) -> None:
+def test_accuracies_equal_our_counts() -> None:
     """Every group's accuracy follows from the counts by numops of the same texts."""
-    states = finished_runs.some_states(65)
+    states = finished_runs.first_states(65)
     texts = [
-        (finished_runs.backwards if n % 3 else finished_runs.copied)(state)
+        (finished_runs.reversed_answer if n % 3 else finished_runs.initial_answer)(state)
         for n, state in enumerate(states)
     ]
     scored = [

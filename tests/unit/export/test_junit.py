@@ -1,13 +1,13 @@
 """Finished runs as JUnit: figures equal those of the summary, pairs fail by their verdict."""
 
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree as ET
 
 from benchmark.boxes.baseline import baselines
 from benchmark.export.junit import junit_of
 from benchmark.models.registry import registry
 from benchmark.report.gather import gather
+from fakes import finished_runs
 
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
@@ -21,12 +21,10 @@ def _properties(element: ET.Element | None) -> dict[str | None, str | None]:
     return {p.get("name"): p.get("value") for p in element.findall("properties/property")}
 
 
-def test_one_suite_per_run_and_one_case_per_numops(
-    tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
     """The counts by numops add up to the overall case; the suite has settings and versions."""
-    states = finished_runs.some_states(65)
-    finished_runs.write_run(tmp_path / "a", BASE, states, finished_runs.copied)
+    states = finished_runs.first_states(65)
+    finished_runs.write_run(tmp_path / "a", BASE, states, finished_runs.initial_answer)
     (suite,) = _junit(tmp_path)
     cases = {case.get("name"): _properties(case) for case in suite.findall("testcase")}
     by_numops = [values for name, values in cases.items() if name and name.startswith("numops ")]
@@ -51,12 +49,12 @@ def test_one_suite_per_run_and_one_case_per_numops(
     assert suite.get("failures") == "0"
 
 
-def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
     """A pair without the expected gain fails; the case has both models' figures."""
-    states = finished_runs.some_states(260)
+    states = finished_runs.first_states(260)
     for name, variant, failures in (("good", "right", "0"), ("bad", "copied", "1")):
         folder = tmp_path / name
-        finished_runs.write_run(folder / "base", BASE, states, finished_runs.copied)
+        finished_runs.write_run(folder / "base", BASE, states, finished_runs.initial_answer)
         finished_runs.write_run(
             folder / "variant", VARIANT, states, getattr(finished_runs, variant)
         )
@@ -73,9 +71,9 @@ def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path, finished_runs: ModuleT
         assert (case.find("failure") is not None) == (failures == "1")
 
 
-def test_hostile_names(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_hostile_names(tmp_path: Path) -> None:
     """Characters of a model's name that XML cannot contain are replaced."""
-    states = finished_runs.some_states(13)
-    finished_runs.write_run(tmp_path / "a", "x/\x00<&>\ud800", states, finished_runs.right)
+    states = finished_runs.first_states(13)
+    finished_runs.write_run(tmp_path / "a", "x/\x00<&>\ud800", states, finished_runs.correct_answer)
     (suite,) = _junit(tmp_path)
     assert suite.get("name") == "?<&>?"

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from benchmark.export.rows import result_rows, valid_utf8
 from benchmark.models.registry import registry
 from benchmark.report.gather import answered_states
 from benchmark.runs.store.runs import read_runs
+from fakes import finished_runs
 
 if TYPE_CHECKING:
     from pyarrow import parquet
@@ -20,10 +20,10 @@ else:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[export]'")
 
 
-def test_round_trip(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     """All rows, columns and values are read back, hostile text included."""
     hostile = f"Statement: Box 0 contains the \x00\x07\x1b[31m.{finished_runs.HOSTILE}"
-    states = finished_runs.some_states(13)
+    states = finished_runs.first_states(13)
     folder = tmp_path / "run"
     finished_runs.write_run(folder, "x/\x1b", states, lambda _: hostile)
     runs = read_runs([folder], registry())
@@ -36,13 +36,11 @@ def test_round_trip(tmp_path: Path, finished_runs: ModuleType) -> None:
     assert table.column("predicted")[0].as_py() == ["\x00\x07\x1b[31m"]
 
 
-def test_row_groups(
-    tmp_path: Path, finished_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of several row groups are complete and in order."""
     monkeypatch.setattr("benchmark.export.parquet._GROUP_SIZE", 10)
     finished_runs.write_run(
-        tmp_path / "run", "x/y", finished_runs.some_states(13), finished_runs.right
+        tmp_path / "run", "x/y", finished_runs.first_states(13), finished_runs.correct_answer
     )
     runs = read_runs([tmp_path / "run"], registry())
     rows = list(result_rows(runs, answered_states(runs)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -11,6 +10,7 @@ from benchmark.export.rows import ResultRow, result_rows, valid_utf8
 from benchmark.models.registry import registry
 from benchmark.report.gather import answered_states
 from benchmark.runs.store.runs import read_runs
+from fakes import finished_runs
 
 MODEL = "meta-llama/Llama-2-7b-hf"
 
@@ -27,15 +27,15 @@ def _in_order(folder: Path) -> Path:
     return folder
 
 
-def test_one_row_per_query(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_one_row_per_query(tmp_path: Path) -> None:
     """Gold, numops and sequence are those of the state; the prediction is that of the text."""
-    states = finished_runs.some_states(26)
-    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.copied)
+    states = finished_runs.first_states(26)
+    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.initial_answer)
     rows = _rows(_in_order(run))
     queries = [(state, query) for state in states for query in state.queries]
     assert len(rows) == len(queries) == 26 * 7
     for row, (state, query) in zip(rows, queries, strict=True):
-        predicted = finished_runs.first_contents(state.description)[query.box]
+        predicted = finished_runs.initial_contents(state.description)[query.box]
         assert (row["description"], row["box"]) == (state.description, query.box)
         assert (row["gold"], row["numops"]) == (list(query.gold), query.numops)
         by_op = row["numops_by_op"]
@@ -46,13 +46,13 @@ def test_one_row_per_query(tmp_path: Path, finished_runs: ModuleType) -> None:
         assert row["correct_exact"] == row["correct"]  # statements have one order of objects
         assert row["operations"] == state.description.count(".") - 1
         assert row["sequence"] == state.sample_id
-        assert row["text"] == finished_runs.copied(state)
+        assert row["text"] == finished_runs.initial_answer(state)
 
 
-def test_a_column_per_score(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_a_column_per_score(tmp_path: Path) -> None:
     """Objects in another order are right by ``correct`` and wrong by ``correct_exact``."""
-    states = finished_runs.some_states(13)
-    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.backwards)
+    states = finished_runs.first_states(13)
+    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.reversed_answer)
     rows = _rows(run)
     assert all(row["correct"] for row in rows)
     many_objects = [len(gold) > 1 for row in rows if isinstance(gold := row["gold"], list)]
@@ -60,10 +60,10 @@ def test_a_column_per_score(tmp_path: Path, finished_runs: ModuleType) -> None:
     assert any(many_objects)
 
 
-def test_run_columns(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_run_columns(tmp_path: Path) -> None:
     """Model, data and settings come from the result; settings missing there are None."""
-    states = finished_runs.some_states(1)
-    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.right)
+    states = finished_runs.first_states(1)
+    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.correct_answer)
     row = _rows(run)[0]
     assert (row["run"], row["model"]) == ("Llama 2 7B", MODEL)
     assert (row["model_fingerprint"], row["data_sha256"]) == ("0123abcd", "d1")
@@ -71,19 +71,19 @@ def test_run_columns(tmp_path: Path, finished_runs: ModuleType) -> None:
     assert '"torch": "2.13.0"' in str(row["environment"])
 
 
-def test_the_sequence_is_not_guessed(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_the_sequence_is_not_guessed(tmp_path: Path) -> None:
     """The sequence is None if predictions are not in the order of the result."""
-    states = finished_runs.some_states(26)
-    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.copied)
+    states = finished_runs.first_states(26)
+    run = finished_runs.write_run(tmp_path / "a", MODEL, states, finished_runs.initial_answer)
     assert {row["sequence"] for row in _rows(run)} == {None}
 
 
-def test_two_runs_with_different_states(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_two_runs_with_different_states(tmp_path: Path) -> None:
     """Each run has rows of its own states only."""
-    states = finished_runs.some_states(26)
+    states = finished_runs.first_states(26)
     folders: Sequence[Path] = [
-        finished_runs.write_run(tmp_path / "a", MODEL, states[:20], finished_runs.right),
-        finished_runs.write_run(tmp_path / "b", "x/y", states[10:], finished_runs.copied),
+        finished_runs.write_run(tmp_path / "a", MODEL, states[:20], finished_runs.correct_answer),
+        finished_runs.write_run(tmp_path / "b", "x/y", states[10:], finished_runs.initial_answer),
     ]
     rows = _rows(*folders)
     first = {row["description"] for row in rows if row["run"] == "Llama 2 7B"}
@@ -93,9 +93,9 @@ def test_two_runs_with_different_states(tmp_path: Path, finished_runs: ModuleTyp
     assert len(rows) == (20 + 16) * 7
 
 
-def test_an_incomplete_answer(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_an_incomplete_answer(tmp_path: Path) -> None:
     """The prediction is None for a box without an answer, and an empty list for ``nothing``."""
-    states = [parse_state(0, finished_runs.some_states(1)[0].description)]
+    states = [parse_state(0, finished_runs.first_states(1)[0].description)]
     text = "Statement: Box 0 contains nothing, Box 1 contains the cup."
     run = finished_runs.write_run(tmp_path / "a", MODEL, states, lambda _: text)
     assert [row["predicted"] for row in _rows(run)] == [[], ["cup"], None, None, None, None, None]

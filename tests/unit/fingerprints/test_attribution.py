@@ -1,7 +1,6 @@
 """The ranking of suspected causes."""
 
 from dataclasses import replace
-from types import ModuleType
 
 import pytest
 
@@ -12,6 +11,7 @@ from benchmark.fingerprints.stage import StageRow
 from benchmark.fingerprints.stages import STAGES
 from benchmark.runs.environment import code_digests, libraries
 from benchmark.runs.suspect_table import KINDS, table
+from fakes.fake_fingerprints import fake_fingerprint
 
 
 def test_table_names_existing_stages_and_files() -> None:
@@ -104,19 +104,19 @@ def test_unchanged_files_are_named_last(record: Fingerprint, stage: str) -> None
     assert not any(suspect.changed for suspect in ranked)
 
 
-def test_libraries_are_ranked_by_their_reach(hand: ModuleType) -> None:
+def test_libraries_are_ranked_by_their_reach() -> None:
     """Of two changed libraries, the one with the more direct reach is first."""
-    old = hand.fake_record()
-    new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.3"})
+    old = fake_fingerprint()
+    new = fake_fingerprint(versions={"torch": "2.14", "outlines_core": "0.3"})
     for stage, first in (("constraint", "outlines_core"), ("logits", "torch")):
         assert suspects(old, new, stage)[0].name == first
     assert [suspect.reach for suspect in suspects(old, new, "dataset") if suspect.changed] == [0, 0]
 
 
-def test_library_that_raised_is_first(hand: ModuleType) -> None:
+def test_library_that_raised_is_first() -> None:
     """The library whose code raised the error is first, regardless of its usual reach."""
-    old = hand.fake_record(versions={"tokenizers": "1", "transformers": "4"})
-    new = hand.fake_record(versions={"tokenizers": "2", "transformers": "5"})
+    old = fake_fingerprint(versions={"tokenizers": "1", "transformers": "4"})
+    new = fake_fingerprint(versions={"tokenizers": "2", "transformers": "5"})
     stages = {**new.stages, "constraint": StageRecord(failed="KeyError: 'x' (transformers/a.py:7)")}
     first = suspects(old, replace(new, stages=stages), "constraint")[0]
     assert (first.name, first.reach) == ("transformers", RAISED_ERROR)

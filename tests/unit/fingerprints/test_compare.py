@@ -1,7 +1,6 @@
 """Comparisons of small records: severity, stage, flips, margins and alignment."""
 
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,16 +13,17 @@ from benchmark.fingerprints.scores import outcome_digests
 from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.terminal import headline, rendered, summary_lines
 from benchmark.records import Outcome
+from fakes.fake_fingerprints import by_all_scores, fake_logits, with_changed_stage
 
 
-def _flipped(record: Fingerprint, hand: ModuleType, token: int = 9) -> Fingerprint:
+def _flipped(record: Fingerprint, token: int = 9) -> Fingerprint:
     """Return the record with another second token in state 1, whose first query flips."""
     output = (record.output[0], (5, token, 1), record.output[2])
     outcomes = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    changed = replace(record, output=output, scores=hand.by_all_scores(outcomes))
+    changed = replace(record, output=output, scores=by_all_scores(outcomes))
     for stage in ("generated_ids", "answer", "outcome"):
-        changed = hand.restaged(changed, stage, (1,))
-    changed = hand.restaged(changed, "counts", (0,))
+        changed = with_changed_stage(changed, stage, (1,))
+    changed = with_changed_stage(changed, "counts", (0,))
     assert isinstance(changed, Fingerprint)
     return changed
 
@@ -50,10 +50,10 @@ def test_exit_statuses() -> None:
 
 @pytest.mark.parametrize(("change", "severity"), [(0.03, "noise"), (0.05, "drift")])
 def test_noise_floor_separates_noise_from_drift(
-    record: Fingerprint, hand: ModuleType, change: float, severity: str
+    record: Fingerprint, change: float, severity: str
 ) -> None:
     """Up to four times the largest repeat, 0.04 nats, is noise; more is drift."""
-    new = replace(hand.restaged(record, "logits", (0, 1, 2)), logits=hand.fake_logits(change))
+    new = replace(with_changed_stage(record, "logits", (0, 1, 2)), logits=fake_logits(change))
     comparison = compare(record, new)
     assert comparison.severity == severity
     assert comparison.largest == pytest.approx(change, abs=0.001)
@@ -63,15 +63,15 @@ def test_noise_floor_separates_noise_from_drift(
 @pytest.mark.parametrize(
     "stage", [s for s in STAGES if s not in {"constraint", "logits", "counts"}]
 )
-def test_single_changed_stage_is_drift(record: Fingerprint, hand: ModuleType, stage: str) -> None:
+def test_single_changed_stage_is_drift(record: Fingerprint, stage: str) -> None:
     """A changed stage without a changed outcome is drift, and is named."""
-    comparison = compare(record, hand.restaged(record, stage, (0,)))
+    comparison = compare(record, with_changed_stage(record, stage, (0,)))
     assert (comparison.severity, comparison.stage) == (Severity.DRIFT, stage)
 
 
-def test_first_changed_stage_is_named(record: Fingerprint, hand: ModuleType) -> None:
+def test_first_changed_stage_is_named(record: Fingerprint) -> None:
     """If several stages changed, the first in the pipeline is named."""
-    new = hand.restaged(hand.restaged(record, "answer", (0,)), "prompt_ids", (0, 2))
+    new = with_changed_stage(with_changed_stage(record, "answer", (0,)), "prompt_ids", (0, 2))
     comparison = compare(record, new)
     assert comparison.stage == "prompt_ids"
     assert [(diff.stage, len(diff.states)) for diff in comparison.changed] == [
@@ -80,9 +80,9 @@ def test_first_changed_stage_is_named(record: Fingerprint, hand: ModuleType) -> 
     ]
 
 
-def test_flip_is_a_regression(record: Fingerprint, hand: ModuleType) -> None:
+def test_flip_is_a_regression(record: Fingerprint) -> None:
     """A flip is counted by numops, with the margin of its token and a test."""
-    comparison = compare(record, _flipped(record, hand))
+    comparison = compare(record, _flipped(record))
     assert (comparison.severity, comparison.stage) == (Severity.REGRESSION, "generated_ids")
     assert comparison.flips_by_numops() == {0: (0, 1)}
     (change,) = comparison.answer_changes
@@ -92,17 +92,17 @@ def test_flip_is_a_regression(record: Fingerprint, hand: ModuleType) -> None:
     assert (comparison.test.gained, comparison.test.lost, comparison.test.clusters) == (0, 1, 2)
 
 
-def _flipped_by_exact_only(record: Fingerprint, hand: ModuleType) -> Fingerprint:
+def _flipped_by_exact_only(record: Fingerprint) -> Fingerprint:
     """Return the record with the first query of state 1 wrong by ``exact`` only."""
     exact = (record.outcomes[0], Outcome(1, (0, 2), (False, True)), record.outcomes[2])
-    changed = hand.restaged(hand.restaged(record, "outcome", (1,)), "counts", (1,))
+    changed = with_changed_stage(with_changed_stage(record, "outcome", (1,)), "counts", (1,))
     flipped: Fingerprint = replace(changed, scores={**record.scores, "exact": exact})
     return flipped
 
 
-def test_flip_by_exact_only_is_drift(record: Fingerprint, hand: ModuleType) -> None:
+def test_flip_by_exact_only_is_drift(record: Fingerprint) -> None:
     """The main score did not change, so it is not a regression; the flip is shown."""
-    comparison = compare(record, _flipped_by_exact_only(record, hand))
+    comparison = compare(record, _flipped_by_exact_only(record))
     assert (comparison.severity, comparison.stage) == (Severity.DRIFT, "outcome")
     assert comparison.flips == ()
     assert comparison.flipped_scores == ("exact",)
@@ -127,9 +127,9 @@ def test_flip_by_exact_only_is_drift(record: Fingerprint, hand: ModuleType) -> N
     assert "outcomes by exact: 0 gained, 1 lost of 6 queries" in text
 
 
-def test_flip_by_both_scores_is_shown_once(record: Fingerprint, hand: ModuleType) -> None:
+def test_flip_by_both_scores_is_shown_once(record: Fingerprint) -> None:
     """If the same queries flip by both scores, the second score is not listed."""
-    comparison = compare(record, _flipped(record, hand))
+    comparison = compare(record, _flipped(record))
     assert comparison.all_flips["exact"] == comparison.all_flips["set"]
     assert comparison.flipped_scores == ("set",)
     assert "by exact" not in rendered(comparison)
@@ -146,40 +146,40 @@ def _older(record: Fingerprint) -> Fingerprint:
     return replace(record, scores=outcomes, stages=stages)
 
 
-def test_record_without_exact_is_compared_by_set(record: Fingerprint, hand: ModuleType) -> None:
+def test_record_without_exact_is_compared_by_set(record: Fingerprint) -> None:
     """Only scores that both records have are compared, and a line says so."""
     for old, new, where in ((_older(record), record, "new"), (record, _older(record), "old")):
         comparison = compare(old, new)
         assert comparison.severity is Severity.SAME
         assert comparison.as_json()["not_compared"] == {"exact": where}
         assert f"outcomes by exact (only {where})" in "\n".join(summary_lines(comparison))
-    assert compare(_older(record), _flipped_by_exact_only(record, hand)).severity is Severity.SAME
-    lost = compare(_older(record), _flipped(record, hand))
+    assert compare(_older(record), _flipped_by_exact_only(record)).severity is Severity.SAME
+    lost = compare(_older(record), _flipped(record))
     assert lost.severity is Severity.REGRESSION
     assert [len(diff.states) for diff in lost.changed if diff.stage == "outcome"] == [1]
 
 
-def test_unrecorded_token_has_no_margin(record: Fingerprint, hand: ModuleType) -> None:
+def test_unrecorded_token_has_no_margin(record: Fingerprint) -> None:
     """A token that is less likely than the recorded ones is not a near tie."""
-    comparison = compare(record, _flipped(record, hand, token=99))
+    comparison = compare(record, _flipped(record, token=99))
     assert comparison.answer_changes[0].margin is None
     assert comparison.severity == Severity.REGRESSION
 
 
-def test_near_tie_is_noise(record: Fingerprint, hand: ModuleType) -> None:
+def test_near_tie_is_noise(record: Fingerprint) -> None:
     """An answer that changes between two tokens closer than twice the floor is noise."""
     tied = record.logits
     assert tied is not None
     steps = tied.steps.copy()
     steps[4, 1] = steps[4, 0] - 100  # a fortieth of a nat; the floor is 0.04
     old = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
-    new = _flipped(old, hand)
+    new = _flipped(old)
     comparison = compare(old, new)
     assert (comparison.severity, comparison.excused) == (Severity.NOISE, frozenset({1}))
     steps = steps.copy()
     steps[4, 1] = steps[4, 0] - 400  # a tenth
     distant = replace(record, logits=Logits(tied.ids, steps, tied.lengths))
-    assert compare(distant, _flipped(distant, hand)).severity == Severity.REGRESSION
+    assert compare(distant, _flipped(distant)).severity == Severity.REGRESSION
 
 
 def test_new_failure_is_a_regression(record: Fingerprint) -> None:
@@ -297,9 +297,9 @@ def test_stage_of_one_record_is_reported(record: Fingerprint) -> None:
     assert "only in the old record" in rendered(changed)
 
 
-def test_example_is_at_the_largest_logit_difference(record: Fingerprint, hand: ModuleType) -> None:
+def test_example_is_at_the_largest_logit_difference(record: Fingerprint) -> None:
     """It may be at a token other than the recorded one."""
-    logits = hand.fake_logits()
+    logits = fake_logits()
     steps = logits.steps.copy()
     steps[8, 1] += 4096
     changed = replace(record, logits=replace(logits, steps=steps))
@@ -396,12 +396,11 @@ def test_different_models_are_reported(
     names: list[str] | None,
     line: str,
     record: Fingerprint,
-    hand: ModuleType,
 ) -> None:
     """The headline and the JSON say so; a model's folder may have any name."""
     before, after = (
         replace(one, environment=replace(record.environment, model=model))
-        for one, model in ((record, old), (hand.restaged(record, "prompt", (0,)), new))
+        for one, model in ((record, old), (with_changed_stage(record, "prompt", (0,)), new))
     )
     comparison = compare(before, after)
     assert comparison.as_json()["different_models"] == names

@@ -1,7 +1,6 @@
 """Differences of log-probabilities, compared with a naive version."""
 
 import math
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from benchmark.fingerprints.logits import (
     logit_diff,
     rounded,
 )
+from fakes.fake_fingerprints import fake_logits
 
 Place = list[tuple[int, float]]
 
@@ -102,9 +102,9 @@ def test_swapped_tokens_at_the_edge_differ_by_noise() -> None:
     assert logit_diff(*sides).largest <= 0.0005 + 2 * RESOLUTION
 
 
-def test_equal_values_do_not_differ(hand: ModuleType) -> None:
+def test_equal_values_do_not_differ() -> None:
     """Equal values have difference and divergence 0."""
-    logits = hand.fake_logits()
+    logits = fake_logits()
     difference = logit_diff(logits.state(2), logits.state(2))
     assert (difference.largest, difference.divergence, difference.positions) == (0.0, 0.0, 4)
 
@@ -122,9 +122,9 @@ def test_impossible_tokens_have_the_lowest_value(value: float) -> None:
     assert rounded(np.array([[value]]))[0, 0] * RESOLUTION == LOWEST
 
 
-def test_unrecorded_token_has_no_value(hand: ModuleType) -> None:
+def test_unrecorded_token_has_no_value() -> None:
     """Only recorded tokens of existing positions have a log-probability."""
-    logits = hand.fake_logits()
+    logits = fake_logits()
     assert log_probability(logits, 2, 1, 8) == pytest.approx(-0.1, abs=RESOLUTION)
     assert log_probability(logits, 2, 1, 77) is None
     assert log_probability(logits, 0, 3, 5) is None

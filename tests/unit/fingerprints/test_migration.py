@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
-from types import ModuleType
 
 import pytest
 
@@ -16,17 +14,16 @@ from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.runs.environment import code_digests
+from fakes.command_line import command_line
+from fakes.fake_fingerprints import fake_fingerprint
 
 OLD_NAMES = {"prompt_ids": "tokens", "generated_ids": "output", "counts": "verdict"}
 
-Fakes = Callable[[str], ModuleType]
-Commands = Callable[..., CompletedProcess[str]]
-
 
 @pytest.fixture
-def record(fakes: Fakes) -> Fingerprint:
+def record() -> Fingerprint:
     """A current record whose answers were not reached."""
-    made: Fingerprint = fakes("fake_record").fake_record()
+    made: Fingerprint = fake_fingerprint()
     failed = StageRecord(failed="not reached: generated_ids failed")
     environment = replace(made.environment, protocol={"name": "vanilla", "max_new_tokens": 256})
     stages = {**made.stages, "answer": failed}
@@ -86,9 +83,7 @@ def test_migrate_rewrites_a_record_once(old_file: Callable[[str], Path], name: s
         assert {"prompt_ids", "generated_ids", "counts"} < document["stages"].keys()
 
 
-def test_command_takes_files_and_folders(
-    command_line: Commands, old_file: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_command_takes_files_and_folders(old_file: Callable[[str], Path], tmp_path: Path) -> None:
     """It reports each record, skips other JSON, and fails without records."""
     pair, packed = old_file("a.json"), old_file("b.json.gz")
     (pair.parent / "other.json").write_text("{}")

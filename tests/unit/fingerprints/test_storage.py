@@ -7,7 +7,6 @@ import lzma
 from contextvars import ContextVar
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from benchmark.fingerprints.storage import (
     read_text,
     write_fingerprint,
 )
+from fakes.fake_fingerprints import with_changed_stage
 
 
 def _same(one: Fingerprint, other: Fingerprint) -> bool:
@@ -92,7 +92,7 @@ def test_readable_part(record: Fingerprint, tmp_path: Path) -> None:
     assert "contains" not in text
 
 
-def test_round_trip_of_both_scores(record: Fingerprint, hand: ModuleType, tmp_path: Path) -> None:
+def test_round_trip_of_both_scores(record: Fingerprint, tmp_path: Path) -> None:
     """Another score is under its name; a record without it stays without it."""
     wrong = tuple(replace(outcome, correct=(False, False)) for outcome in record.outcomes)
     strict = replace(record, scores={**record.scores, "exact": wrong})
@@ -143,7 +143,6 @@ def test_damage_is_a_one_line_error(record: Fingerprint, tmp_path: Path) -> None
 @pytest.mark.parametrize("step", ["write_bytes", "write_text", "replace"])
 def test_a_failure_at_any_step_leaves_a_whole_record(
     record: Fingerprint,
-    hand: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
@@ -151,7 +150,7 @@ def test_a_failure_at_any_step_leaves_a_whole_record(
     """The old one until its JSON is replaced, the new one from then on; nothing else is left."""
     path = tmp_path / "record.json"
     write_fingerprint(record, path)
-    new = hand.restaged(record, "answer", (0,))
+    new = with_changed_stage(record, "answer", (0,))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,9 +1,7 @@
 """A comparison on the terminal and in CI."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,26 +12,24 @@ from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.terminal import rendered
 from benchmark.records import Outcome
-
-Fakes = Callable[[str], ModuleType]
+from fakes.fake_fingerprints import by_all_scores, fake_fingerprint, fake_logits, with_changed_stage
 
 
 @pytest.fixture
-def regression(fakes: Fakes) -> FingerprintDiff:
+def regression() -> FingerprintDiff:
     """A comparison with a lost query, another token, and an upgraded torch."""
-    hand = fakes("fake_record")
-    old = hand.fake_record(0.01)
-    new = hand.fake_record(versions={"torch": "2.14", "outlines_core": "0.2.14"})
+    old = fake_fingerprint(0.01)
+    new = fake_fingerprint(versions={"torch": "2.14", "outlines_core": "0.2.14"})
     for stage in ("logits", "generated_ids", "answer", "outcome"):
-        new = hand.restaged(new, stage, (1,))
+        new = with_changed_stage(new, stage, (1,))
     lost = Outcome(1, (0, 2), (False, True))
     return compare(
         old,
         replace(
             new,
-            logits=hand.fake_logits(0.2),
+            logits=fake_logits(0.2),
             output=(new.output[0], (5, 9, 1), new.output[2]),
-            scores=hand.by_all_scores((new.outcomes[0], lost, new.outcomes[2])),
+            scores=by_all_scores((new.outcomes[0], lost, new.outcomes[2])),
         ),
     )
 
@@ -55,30 +51,28 @@ def test_report_fits_80_columns(regression: FingerprintDiff) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_digests_are_cut(fakes: Fakes) -> None:
+def test_digests_are_cut() -> None:
     """A digest of 64 characters is cut, and no table cell is wrapped."""
-    hand = fakes("fake_record")
     old, new = (
         replace(record, environment=replace(record.environment, model={"weights": digit * 64}))
-        for record, digit in ((hand.fake_record(), "a"), (hand.fake_record(), "b"))
+        for record, digit in ((fake_fingerprint(), "a"), (fake_fingerprint(), "b"))
     )
-    text = rendered(compare(old, hand.restaged(new, "weights", (0,))))
+    text = rendered(compare(old, with_changed_stage(new, "weights", (0,))))
     line = next(line for line in text.splitlines() if "aaaa" in line)
     assert line.split()[1:4] == ["model.weights", f"{'a' * 11}…", f"{'b' * 11}…"]
 
 
-def test_examples_without_ids_show_digests(fakes: Fakes) -> None:
+def test_examples_without_ids_show_digests() -> None:
     """The lengths may be equal, the digests are not."""
-    hand = fakes("fake_record")
-    old = hand.fake_record()
-    text = rendered(compare(old, hand.restaged(old, "prompt_ids", (2,))))
+    old = fake_fingerprint()
+    text = rendered(compare(old, with_changed_stage(old, "prompt_ids", (2,))))
     one, other = (line.split("digest ")[1] for line in text.splitlines() if "digest" in line)
     assert one != other
 
 
-def test_equal_records_have_no_table(fakes: Fakes) -> None:
+def test_equal_records_have_no_table() -> None:
     """The report is one line."""
-    record = fakes("fake_record").fake_record()
+    record = fake_fingerprint()
     text = rendered(compare(record, record))
     assert text.startswith("same: nothing differs")
     assert "stage" not in text

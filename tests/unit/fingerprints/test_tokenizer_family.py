@@ -1,6 +1,5 @@
 """The readable record of a tokenizer, and its differences."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,7 @@ from benchmark.fingerprints.tokenizer_family import (
     record_from_json,
 )
 from benchmark.fingerprints.tokenizers import tokenizer_record, tokenizers_fingerprint
-from benchmark.models.tokenizer import TransformersTokenizer
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 OLD = TokenizerRecord(
     "mistral",
@@ -67,9 +66,7 @@ def test_round_trip(
     assert record_from_json(record.as_json()) == record
 
 
-def test_changed_token_bytes_are_found(
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> None:
+def test_changed_token_bytes_are_found() -> None:
     """Vocabulary and constraint differ, the ids do not."""
     old, tokenizer = tokenizer_record("tiny", tiny_tokenizer()), tiny_tokenizer()
     token_bytes = dict(tokenizer.token_bytes)
@@ -82,9 +79,7 @@ def test_changed_token_bytes_are_found(
     assert any("tokenizer, vocabulary" in line for line in difference_lines(old, new))
 
 
-def test_error_of_the_constraint_is_recorded(
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> None:
+def test_error_of_the_constraint_is_recorded() -> None:
     """Its error takes the place of the values."""
     tokenizer = tiny_tokenizer()
     tokenizer.__dict__["token_bytes"] = {0: b"x"}
@@ -93,9 +88,7 @@ def test_error_of_the_constraint_is_recorded(
     assert "dead" in seen.constraint["failed"] or "expression" in seen.constraint["failed"]
 
 
-def test_error_of_the_chat_template_is_recorded(
-    tiny_tokenizer: Callable[..., TransformersTokenizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_of_the_chat_template_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other texts keep their ids; the stage fails with the library's error."""
     tokenizer = tiny_tokenizer()
     before = tokenizer_record("tiny", tokenizer)

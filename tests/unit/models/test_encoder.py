@@ -1,7 +1,6 @@
 """The tokenizer of ``tokenizer.json``, and the one that transformers builds from the same files."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ from benchmark.models.bos import BosRule
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 TEXT = "Box 0 contains the bag and the map. " * 40
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tiny_tokenizer: Callable[..., TransformersTokenizer]) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A tokenizer's files."""
     tiny_tokenizer().raw.save_pretrained(tmp_path)
     return tmp_path

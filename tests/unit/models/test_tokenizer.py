@@ -1,7 +1,5 @@
 """The benchmark's view of a tokenizer that transformers has loaded."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +7,10 @@ from tokenizers import AddedToken, processors
 
 from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
+from fakes.tiny_tokenizer import tiny_tokenizer
 
-Create = Callable[..., TransformersTokenizer]
 
-
-def test_encode_adds_nothing(tiny_tokenizer: Create) -> None:
+def test_encode_adds_nothing() -> None:
     """``encode`` adds no BOS and EOS, even if the tokenizer itself does."""
     tokenizer = tiny_tokenizer()
     plain = tokenizer.encode("Box 0")
@@ -24,14 +21,14 @@ def test_encode_adds_nothing(tiny_tokenizer: Create) -> None:
     assert tokenizer.encode("Box 0") == plain
 
 
-def test_encode_recognises_special_tokens(tiny_tokenizer: Create) -> None:
+def test_encode_recognises_special_tokens() -> None:
     """A BOS or EOS that a chat template writes is that token, not its letters."""
     tokenizer = tiny_tokenizer()
     inner = tokenizer.encode("a")
     assert tokenizer.encode("<s>a</s><s>a") == (0, *inner, 1, 0, *inner)
 
 
-def test_special_tokens_have_no_spelling(tiny_tokenizer: Create) -> None:
+def test_special_tokens_have_no_spelling() -> None:
     """All ids except special tokens have bytes; other added tokens are text."""
     tokenizer = tiny_tokenizer()
     tokenizer.raw.add_tokens([AddedToken("<tool>", special=True), AddedToken("<text>")])
@@ -49,7 +46,7 @@ def test_spelled_out(content: bytes) -> None:
     assert detokenize(token_bytes, ids) == content.decode("utf-8", errors="replace")
 
 
-def test_tokenizer_without_bos(tiny_tokenizer: Create) -> None:
+def test_tokenizer_without_bos() -> None:
     """A tokenizer may have no BOS; without an EOS it is refused by name."""
     tokenizer = tiny_tokenizer()
     tokenizer.raw.bos_token = None

@@ -1,7 +1,6 @@
 """Vocabularies in GGUF files, and the cache of converted ones."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,13 @@ from benchmark.errors import ModelError
 from benchmark.models import vocabularies
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.vocabularies import load_vocabulary
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 TEXT = "Statement: Box 0 contains the bag and the map, Box 1 contains nothing.\nÄ 17"
 
 
 @pytest.fixture
-def tokenizer(tiny_tokenizer: Callable[..., TransformersTokenizer]) -> TransformersTokenizer:
+def tokenizer() -> TransformersTokenizer:
     """The tokenizer from which the file is written."""
     return tiny_tokenizer()
 

@@ -1,26 +1,24 @@
 """The digest of weights as loaded."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from benchmark.models.weights import weights_digest
+from fakes.tiny_models import tiny_model
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-Tiny = Callable[..., "PreTrainedModel"]
+    pass
 
 
-def test_the_same_weights_have_the_same_digest(tiny_model: Tiny) -> None:
+def test_the_same_weights_have_the_same_digest() -> None:
     """Equal weights have equal digests; those of another seed have another digest."""
     digest = weights_digest(tiny_model("llama", 60, 1))
     assert digest == weights_digest(tiny_model("llama", 60, 1))
     assert digest != weights_digest(tiny_model("llama", 60, 1, seed=1))
 
 
-def test_one_value_is_noticed(tiny_model: Tiny) -> None:
+def test_one_value_is_noticed() -> None:
     """The smallest possible change of one value changes the digest."""
     model = tiny_model("llama", 60, 1)
     digest = weights_digest(model)
@@ -30,13 +28,13 @@ def test_one_value_is_noticed(tiny_model: Tiny) -> None:
     assert weights_digest(model) != digest
 
 
-def test_dtype_is_noticed(tiny_model: Tiny) -> None:
+def test_dtype_is_noticed() -> None:
     """Weights rounded to another dtype have another digest."""
     model = tiny_model("llama", 60, 1)
     assert weights_digest(model) != weights_digest(model.to(torch.bfloat16))
 
 
-def test_names_and_order_are_not_noticed(tiny_model: Tiny) -> None:
+def test_names_and_order_are_not_noticed() -> None:
     """The same tensors under other names and in another order have the same digest."""
     model = tiny_model("llama", 60, 1)
     turned = torch.nn.ParameterList(list(model.parameters())[::-1])

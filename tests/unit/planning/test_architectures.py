@@ -1,16 +1,15 @@
 """Configurations of registered models, folders and the hub, and their counted sizes."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedModel
 
 from benchmark.errors import DataError, ModelError, UnavailableModelError
 from benchmark.models.registry import registry
 from benchmark.planning.architectures import Architecture, architectures, configuration, parse
 from benchmark.planning.shape import shape
+from fakes.tiny_models import tiny_model
 
 COUNTS = Path(__file__).parents[3] / "fixtures" / "parameter_counts.csv"
 TYPES = ("llama", "gemma", "mistral", "qwen2")
@@ -53,9 +52,7 @@ def test_parameters_agree_with_the_name(key: str) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_shape_of_a_folder_is_that_of_its_model(
-    kind: str, tmp_path: Path, tiny_model: Callable[..., PreTrainedModel]
-) -> None:
+def test_shape_of_a_folder_is_that_of_its_model(kind: str, tmp_path: Path) -> None:
     """The shape of a local folder has as many parameters as its weights."""
     model = tiny_model(kind, 100, 1)
     model.save_pretrained(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache
 
 from benchmark.errors import SettingError
 from benchmark.planning.architectures import configuration
@@ -25,10 +25,10 @@ from benchmark.planning.memory import (
 )
 from benchmark.planning.planning import Assumptions
 from benchmark.planning.shape import ModelShape, shape
+from fakes.tiny_models import tiny_model
 
 TYPES = ("llama", "gemma", "mistral", "qwen2")
 DTYPES = ("float32", "bfloat16", "float16")
-Create = Callable[..., PreTrainedModel]
 
 
 def _tensors(tree: object) -> list[torch.Tensor]:
@@ -74,7 +74,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own c
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", TYPES)
-def test_weights_are_as_large_as_allocated(tiny_model: Create, kind: str, dtype: str) -> None:
+def test_weights_are_as_large_as_allocated(kind: str, dtype: str) -> None:
     """The forecast equals the bytes of a real model's parameters."""
     model = tiny_model(kind, 301, 1).to(getattr(torch, dtype))
     storages = {p.untyped_storage().data_ptr(): p.untyped_storage() for p in model.parameters()}
@@ -83,7 +83,7 @@ def test_weights_are_as_large_as_allocated(tiny_model: Create, kind: str, dtype:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_weights_in_8_bit(tiny_model: Create, kind: str) -> None:
+def test_weights_in_8_bit(kind: str) -> None:
     """In 8 bit, linear layers take one byte per weight and four per row, the rest two."""
     model = tiny_model(kind, 301, 1)
     expected = sum(
@@ -97,9 +97,7 @@ def test_weights_in_8_bit(tiny_model: Create, kind: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("length", [1, 5, 7, 8, 9, 30])
 @pytest.mark.parametrize("kind", TYPES)
-def test_cache_is_as_large_as_allocated(
-    tiny_model: Create, kind: str, length: int, dtype: str
-) -> None:
+def test_cache_is_as_large_as_allocated(kind: str, length: int, dtype: str) -> None:
     """The forecast is the memory of keys and values after real passes, windows of 8 included.
 
     First after a prompt read at once, then after one token more.
@@ -123,9 +121,7 @@ def test_cache_is_as_large_as_allocated(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tokens", [40, 200])
 @pytest.mark.parametrize("kind", TYPES)
-def test_working_memory_covers_a_real_pass(
-    tiny_model: Create, kind: str, tokens: int, dtype: str
-) -> None:
+def test_working_memory_covers_a_real_pass(kind: str, tokens: int, dtype: str) -> None:
     """The forecast covers the peak of a pass over the prompts, and is below three times it.
 
     Weights and cache are counted apart; masks are as with padding on the left.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
+from benchmark.models.tokenizer import ChatTemplateError
 from benchmark.prompts.chat_rendering import (
     PromptPart,
     ReasoningBlock,
@@ -12,8 +12,8 @@ from benchmark.prompts.chat_rendering import (
     render_chat,
 )
 from benchmark.records import Message
+from fakes.fake_tokenizer import FakeTokenizer
 
-Fake = Callable[..., Tokenizer]
 MESSAGES = [Message("user", "one"), Message("assistant", "one two"), Message("user", "three")]
 PARTS = [PromptPart(f"part {i}", turn.content) for i, turn in enumerate(MESSAGES)]
 
@@ -22,9 +22,9 @@ def _turns(messages: Sequence[Message]) -> str:
     return "".join(f"<{turn.role}>{turn.content}</>" for turn in messages)
 
 
-def test_a_part_may_begin_like_the_next_one(fake_tokenizer: Fake) -> None:
+def test_a_part_may_begin_like_the_next_one() -> None:
     """A part that is also the beginning of a later part is found once, in its own place."""
-    rendered = render_chat(fake_tokenizer(template=_turns), MESSAGES, PARTS)
+    rendered = render_chat(FakeTokenizer(template=_turns), MESSAGES, PARTS)
     assert rendered.text == _turns(MESSAGES)
     assert rendered.as_json() == {"content_parts": False, "closed_reasoning": None}
 
@@ -39,23 +39,25 @@ def test_a_part_may_begin_like_the_next_one(fake_tokenizer: Fake) -> None:
     ],
 )
 def test_incomplete_chats_are_refused(
-    fake_tokenizer: Fake, change: Callable[[Sequence[Message]], Sequence[Message]], fault: str
+    change: Callable[[Sequence[Message]], Sequence[Message]], fault: str
 ) -> None:
     """A missing, misplaced or repeated part is named."""
-    tokenizer = fake_tokenizer(template=lambda messages: _turns(change(messages)))
+    tokenizer = FakeTokenizer(template=lambda messages: _turns(change(messages)))
     with pytest.raises(ChatTemplateError, match=fault):
         render_chat(tokenizer, MESSAGES, PARTS)
 
 
 @pytest.mark.parametrize("block", reasoning_blocks(), ids=lambda block: block.close)
-def test_reasoning_is_closed_only_if_it_is_open(
-    fake_tokenizer: Fake, block: ReasoningBlock
-) -> None:
+def test_reasoning_is_closed_only_if_it_is_open(block: ReasoningBlock) -> None:
     """A block that the template has already closed is left as it is."""
     opening, close = block.open, block.close
     ends = {opening: f"\n{close}\n\n", f"{opening}\n\n{close}\n\n": "", "": ""}
     for ending, closing in ends.items():
-        tokenizer = fake_tokenizer(template=lambda messages, end=ending: _turns(messages) + end)
+
+        def template(messages: Sequence[Message], end: str = ending) -> str:
+            return _turns(messages) + end
+
+        tokenizer = FakeTokenizer(template=template)
         rendered = render_chat(tokenizer, MESSAGES, PARTS)
         assert rendered.text == _turns(MESSAGES) + ending + closing
         assert rendered.closed_reasoning == closing

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmark.errors import ModelError, SettingError
-from benchmark.models.tokenizer import ChatTemplateError, Tokenizer, TransformersTokenizer
+from benchmark.models.tokenizer import ChatTemplateError
 from benchmark.prompts.rendering import (
     Demonstrations,
     chat,
@@ -24,6 +24,8 @@ from benchmark.prompts.rendering import (
 )
 from benchmark.prompts.settings import Bos, PromptSettings, Role, variants
 from benchmark.records import Message
+from fakes.fake_tokenizer import FakeTokenizer
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 GOLDEN = Path(__file__).parents[3] / "fixtures" / "prompts"
 DESCRIPTION = (GOLDEN / "description.txt").read_text(encoding="utf-8").rstrip("\n")
@@ -46,9 +48,6 @@ REFUSES_SYSTEM = (
 DROPS_SYSTEM = TURNS.replace("in messages", "in messages if m.role != 'system'")
 REFUSES_ALL = "{{ raise_exception('Conversation roles must alternate') }}"
 BROKEN = "{{ messages[0].role.nothing.at_all }}"
-
-TinyTokenizer = Callable[..., TransformersTokenizer]
-Fake = Callable[..., Tokenizer]
 
 
 def _text(messages: Sequence[dict[str, str]]) -> str:
@@ -128,7 +127,7 @@ def test_chat_takes_turns(role: Role) -> None:
 
 
 @pytest.mark.parametrize("family", TEMPLATES)
-def test_golden_chat(tiny_tokenizer: TinyTokenizer, family: str) -> None:
+def test_golden_chat(family: str) -> None:
     """The complete prompt of each family that the paper prompts as a chat."""
     given = TEMPLATES[family]
     tokenizer = tiny_tokenizer(chat_template=given["template"])
@@ -141,41 +140,41 @@ def test_golden_chat(tiny_tokenizer: TinyTokenizer, family: str) -> None:
 # The rendered prompt
 
 
-def test_prompt_to_complete(fake_tokenizer: Fake) -> None:
+def test_prompt_to_complete() -> None:
     """The prompt's ids are those of its text after one BOS."""
-    tokenizer = fake_tokenizer()
+    tokenizer = FakeTokenizer()
     rendered = prompt(tokenizer, DESCRIPTION, AS_COMPLETION)
     assert rendered.text == COMPLETION
     assert rendered.token_ids == (tokenizer.bos_id, *COMPLETION.encode())
 
 
 @pytest.mark.parametrize("names", [{"bos_id": None}, {"adds_bos": False}])
-def test_prompt_where_no_bos_is_added(fake_tokenizer: Fake, names: dict[str, Any]) -> None:
+def test_prompt_where_no_bos_is_added(names: dict[str, Any]) -> None:
     """A prompt has no BOS if the tokenizer has none or never adds it."""
-    rendered = prompt(fake_tokenizer(**names), DESCRIPTION, AS_COMPLETION)
+    rendered = prompt(FakeTokenizer(**names), DESCRIPTION, AS_COMPLETION)
     assert rendered.token_ids == tuple(COMPLETION.encode())
 
 
 @pytest.mark.parametrize("written", ["", "<s>", "<s><s>"])
-def test_chat_prompt_has_one_bos(fake_tokenizer: Fake, written: str) -> None:
+def test_chat_prompt_has_one_bos(written: str) -> None:
     """The ids begin with one BOS if the template writes none, one or two."""
 
     def template(messages: Sequence[Message]) -> str:
         return written + _text([asdict(turn) for turn in messages])
 
-    tokenizer = fake_tokenizer(template=template)
+    tokenizer = FakeTokenizer(template=template)
     rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
     assert rendered.text == written + _text(CHAT)
     assert rendered.token_ids == (tokenizer.bos_id, *_text(CHAT).encode())
 
 
-def test_what_a_template_writes_stands_where_no_bos_is_added(fake_tokenizer: Fake) -> None:
+def test_what_a_template_writes_stands_where_no_bos_is_added() -> None:
     """SmolLM2's template begins every turn with the token that is named as the BOS."""
 
     def template(messages: Sequence[Message]) -> str:
         return "<s>" + _text([asdict(turn) for turn in messages])
 
-    tokenizer = fake_tokenizer(template=template, adds_bos=False)
+    tokenizer = FakeTokenizer(template=template, adds_bos=False)
     rendered = prompt(tokenizer, DESCRIPTION, AS_CHAT)
     assert rendered.token_ids == tokenizer.encode(rendered.text)
     assert rendered.token_ids[0] == tokenizer.bos_id
@@ -205,22 +204,20 @@ TEXT = (100, 101)
         (False, "never", False, "<s>de", 1),
     ],
 )
-def test_leading_bos(
-    fake_tokenizer: Fake, *, adds: bool, bos: Bos, repeated: bool, text: str, leading: int
-) -> None:
+def test_leading_bos(*, adds: bool, bos: Bos, repeated: bool, text: str, leading: int) -> None:
     """The number of leading BOS, for each tokenizer, setting and template."""
-    tokenizer = fake_tokenizer(adds_bos=adds)
+    tokenizer = FakeTokenizer(adds_bos=adds)
     ids = prompt_ids(tokenizer, text, PromptSettings(bos=bos, repeated_bos=repeated))
     assert ids == (*[tokenizer.bos_id] * leading, *TEXT)
 
 
-def test_turns_keep_their_own_bos(fake_tokenizer: Fake) -> None:
+def test_turns_keep_their_own_bos() -> None:
     """A template that begins each turn with a BOS (Table 5) keeps every one of them."""
 
     def template(messages: Sequence[Message]) -> str:
         return "".join(f"<s>{turn.content}</s>" for turn in messages)
 
-    tokenizer = fake_tokenizer(template=template)
+    tokenizer = FakeTokenizer(template=template)
     ids = prompt(tokenizer, DESCRIPTION, AS_CHAT).token_ids
     assert ids == tokenizer.encode(template([Message(**turn) for turn in CHAT]))
     assert ids.count(tokenizer.bos_id or -1) == len(CHAT)
@@ -230,7 +227,7 @@ def test_turns_keep_their_own_bos(fake_tokenizer: Fake) -> None:
     ("settings", "messages"), [(AS_CHAT, CHAT), (AS_SYSTEM_CHAT, CHAT_WITH_SYSTEM)]
 )
 def test_template_with_a_system_role(
-    tiny_tokenizer: TinyTokenizer, settings: PromptSettings, messages: list[dict[str, str]]
+    settings: PromptSettings, messages: list[dict[str, str]]
 ) -> None:
     """The setting decides whether the chat has a system message."""
     rendered = prompt(tiny_tokenizer(chat_template=TURNS), DESCRIPTION, settings)
@@ -238,7 +235,7 @@ def test_template_with_a_system_role(
 
 
 @pytest.mark.parametrize("template", [REFUSES_SYSTEM, DROPS_SYSTEM])
-def test_template_without_a_system_role(tiny_tokenizer: TinyTokenizer, template: str) -> None:
+def test_template_without_a_system_role(template: str) -> None:
     """A template that refuses or drops the system message needs the user role."""
     tokenizer = tiny_tokenizer(chat_template=template)
     assert prompt(tokenizer, DESCRIPTION, AS_CHAT).text == _text(CHAT)
@@ -249,22 +246,20 @@ def test_template_without_a_system_role(tiny_tokenizer: TinyTokenizer, template:
 @pytest.mark.parametrize(
     ("template", "reason"), [(REFUSES_ALL, "roles must alternate"), (BROKEN, "has no attribute")]
 )
-def test_template_that_takes_nothing(
-    tiny_tokenizer: TinyTokenizer, template: str, reason: str
-) -> None:
+def test_template_that_takes_nothing(template: str, reason: str) -> None:
     """A template that refuses the chat fails with the model's name and its own reason."""
     with pytest.raises(ChatTemplateError, match=f"^tiny: chat template: .*{reason}"):
         prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
 
 
-def test_template_asks_for_the_answer(tiny_tokenizer: TinyTokenizer) -> None:
+def test_template_asks_for_the_answer() -> None:
     """The template gets ``add_generation_prompt``."""
     template = TURNS + "{% if add_generation_prompt %}<assistant>{% endif %}"
     rendered = prompt(tiny_tokenizer(chat_template=template), DESCRIPTION, AS_CHAT)
     assert rendered.text == _text(CHAT) + "<assistant>"
 
 
-def test_no_template(tiny_tokenizer: TinyTokenizer) -> None:
+def test_no_template() -> None:
     """Without a template only a completion prompt is possible."""
     tokenizer = tiny_tokenizer(chat_template=None)
     with pytest.raises(

@@ -1,7 +1,6 @@
 """Report data from runs that were written without a model."""
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -9,23 +8,22 @@ from benchmark.models.registry import registry
 from benchmark.records import State
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
+from fakes import finished_runs
 
 HOSTILE_NAME = "x/</title><script>alert(2)</script>\u202e&amp;'\""
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> list[Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Write runs of a base that copies, a correct variant, and a model with hostile texts."""
-    states, folder = finished_runs.some_states(60), tmp_path_factory.mktemp("report")
+    states, folder = finished_runs.first_states(60), tmp_path_factory.mktemp("report")
 
     def hostile(state: State) -> str:
-        return (
-            str(finished_runs.HOSTILE) if state.sample_id % 2 else str(finished_runs.mixed(state))
-        )
+        return finished_runs.HOSTILE if state.sample_id % 2 else finished_runs.mixed_answer(state)
 
     answers_by_model = {
-        "meta-llama/Llama-2-7b-hf": finished_runs.copied,
-        "codellama/CodeLlama-7b-hf": finished_runs.right,
+        "meta-llama/Llama-2-7b-hf": finished_runs.initial_answer,
+        "codellama/CodeLlama-7b-hf": finished_runs.correct_answer,
         HOSTILE_NAME: hostile,
     }
     return [
@@ -47,6 +45,6 @@ def published_report() -> ReportData:
 
 
 @pytest.fixture(scope="session")
-def hostile(finished_runs: ModuleType) -> str:
+def hostile() -> str:
     """Return the hostile text."""
-    return str(finished_runs.HOSTILE)
+    return finished_runs.HOSTILE

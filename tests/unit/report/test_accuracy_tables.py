@@ -3,7 +3,6 @@
 import csv
 from math import sqrt
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -12,6 +11,7 @@ from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.report.table_model import TableModel, TableRow
+from fakes import finished_runs
 
 PRINTED = Path(__file__).parents[3] / "fixtures" / "published"
 
@@ -50,12 +50,12 @@ def test_table_6_as_printed(published_report: ReportData) -> None:
     assert heads == [counts["overall"], "3709", *(counts[f"ops{n}"] for n in range(8))]
 
 
-def test_identifiers_of_measured_models(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_identifiers_of_measured_models(tmp_path: Path) -> None:
     """A row names the alternative repository; rows of the authors' data are labeled as such."""
-    states = finished_runs.some_states(26)
+    states = finished_runs.first_states(26)
     names = ("google/gemma-1.1-7b-it", "allenai/OLMo-1B-hf")
     folders = [
-        finished_runs.write_run(tmp_path / str(number), name, states, finished_runs.copied)
+        finished_runs.write_run(tmp_path / str(number), name, states, finished_runs.initial_answer)
         for number, name in enumerate(names)
     ]
     table = table_6(gather(folders, registry()))

@@ -2,10 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from benchmark.pytest_plugin.snapshots.images import ImageExtension
 from benchmark.report.data import ReportData
 from benchmark.report.figures import FORMATS, draw, save
 from benchmark.report.layouts import FigureSpec, paper_figures
+from fakes import colours
 
 ROOT = Path(__file__).parents[3]
 READABLE = 5.0
@@ -56,10 +56,10 @@ def _table6() -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_curves_differ_in_grey(name: str, fakes: Callable[[str], ModuleType]) -> None:
+def test_curves_differ_in_grey(name: str) -> None:
     """In greyscale, base and variant have distinguishable shades, neither of them very light."""
     base, variant = (
-        116 * fakes("colours").luminance(bytes.fromhex(colour[1:])) ** (1 / 3) - 16
+        116 * colours.luminance(bytes.fromhex(colour[1:])) ** (1 / 3) - 16
         for colour in FIGURES[name].colours
     )
     assert abs(base - variant) >= READABLE

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,18 +13,19 @@ from benchmark.report.gather import gather
 from benchmark.scoring.outcomes import SCORES, read_outcomes
 from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import paired_test
+from fakes import finished_runs
 
 BASE, VARIANT = "meta-llama/Llama-2-7b-hf", "codellama/CodeLlama-7b-hf"
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, finished_runs: ModuleType) -> list[Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Write a base that copies, its variant, and a run of an unregistered model."""
-    states, folder = finished_runs.some_states(60), tmp_path_factory.mktemp("runs")
+    states, folder = finished_runs.first_states(60), tmp_path_factory.mktemp("runs")
     answers_by_model = {
-        BASE: finished_runs.copied,
-        VARIANT: finished_runs.right,
-        "x/y": finished_runs.mixed,
+        BASE: finished_runs.initial_answer,
+        VARIANT: finished_runs.correct_answer,
+        "x/y": finished_runs.mixed_answer,
     }
     return [
         finished_runs.write_run(folder / str(number), model, states, answers)
@@ -71,12 +71,10 @@ def test_runs_are_compared_with_the_first(report: ReportData) -> None:
     assert {tests.overall.lost for tests in report.comparisons[0].tests.values()} == {0}
 
 
-def test_exact_is_comparable_with_published_figures(
-    tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_exact_is_comparable_with_published_figures(tmp_path: Path) -> None:
     """A model that lists the objects in another order is right by set but not by exact."""
-    states = finished_runs.some_states(20)
-    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
+    states = finished_runs.first_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.reversed_answer)
     report = gather([run], registry())
     (view,) = (view for view in report.models if view.scores)
     assert view.scores["set"].overall.tally.accuracy == 1
@@ -91,12 +89,10 @@ def test_exact_is_comparable_with_published_figures(
         assert answer.outcomes["exact"].correct == single
 
 
-def test_an_older_result_gets_its_exact_score_from_its_predictions(
-    tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_an_older_result_gets_its_exact_score_from_its_predictions(tmp_path: Path) -> None:
     """The counts equal those of a result of this version."""
-    states = finished_runs.some_states(20)
-    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.backwards)
+    states = finished_runs.first_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.reversed_answer)
     new = gather([run], registry()).runs[0].summaries
     document = json.loads((run / "result.json").read_text())
     del document["exact"]
@@ -108,10 +104,10 @@ def test_an_older_result_gets_its_exact_score_from_its_predictions(
     assert counts == {by: summary.overall.tally for by, summary in new.items()}
 
 
-def test_other_data(folders: list[Path], tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_other_data(folders: list[Path], tmp_path: Path) -> None:
     """Runs on other states are not compared with these."""
     other = finished_runs.write_run(
-        tmp_path / "o", VARIANT, finished_runs.some_states(7), finished_runs.right,
+        tmp_path / "o", VARIANT, finished_runs.first_states(7), finished_runs.correct_answer,
         data={"sha256": "d2", "states": 7},
     )  # fmt: skip
     report = gather([folders[0], other], registry())
@@ -119,9 +115,9 @@ def test_other_data(folders: list[Path], tmp_path: Path, finished_runs: ModuleTy
     assert report.pairs["code-llama2-7b"].measured is None
 
 
-def test_states_and_answers(report: ReportData, finished_runs: ModuleType) -> None:
+def test_states_and_answers(report: ReportData) -> None:
     """Every state occurs once, with the gold contents and each run's answer and outcome."""
-    gold = {state.description: state for state in finished_runs.some_states(60)}
+    gold = {state.description: state for state in finished_runs.first_states(60)}
     assert {view.state.description for view in report.states} == set(gold)
     for view in report.states:
         state = gold[view.state.description]
@@ -129,9 +125,9 @@ def test_states_and_answers(report: ReportData, finished_runs: ModuleType) -> No
         copied, right, _ = view.answers
         assert copied
         assert right
-        assert right.text == finished_runs.right(state)
+        assert right.text == finished_runs.correct_answer(state)
         assert all(right.outcome.correct)
-        first = finished_runs.first_contents(view.state.description)
+        first = finished_runs.initial_contents(view.state.description)
         assert copied.outcome.correct == tuple(
             objects == set(query.gold) for objects, query in zip(first, state.queries, strict=True)
         )
@@ -153,22 +149,20 @@ def test_audit_of_the_runs(report: ReportData) -> None:
     assert {judged.verdict.status for judged in measured.judged} >= {"undecided"}
 
 
-def test_predictions_must_lead_to_the_result(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_predictions_must_lead_to_the_result(tmp_path: Path) -> None:
     """Predictions that do not match the result are refused; the error names the run."""
-    states = finished_runs.some_states(20)
-    folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
-    other = finished_runs.write_run(tmp_path / "other", BASE, states, finished_runs.copied)
+    states = finished_runs.first_states(20)
+    folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.correct_answer)
+    other = finished_runs.write_run(tmp_path / "other", BASE, states, finished_runs.initial_answer)
     (other / "predictions.jsonl").rename(folder / "predictions.jsonl")
     with pytest.raises(DataError, match=r"run: predictions.jsonl does not lead to result.json"):
         gather([folder], registry())
 
 
-def test_an_older_result_may_have_been_scored_by_other_rules(
-    tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_an_older_result_may_have_been_scored_by_other_rules(tmp_path: Path) -> None:
     """Its counts are kept and a note counts the differing answers; other states are refused."""
-    states = finished_runs.some_states(20)
-    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
+    states = finished_runs.first_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.correct_answer)
     document = json.loads((run / "result.json").read_text())
     del document["exact"]
     (run / "result.json").write_text(json.dumps(document))
@@ -185,10 +179,10 @@ def test_an_older_result_may_have_been_scored_by_other_rules(
         gather([run], registry())
 
 
-def test_descriptions_must_be_of_the_task(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_descriptions_must_be_of_the_task(tmp_path: Path) -> None:
     """A prediction that is not about a state is an error that names the file."""
-    states = finished_runs.some_states(3)
-    folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.right)
+    states = finished_runs.first_states(3)
+    folder = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.correct_answer)
     with (folder / "predictions.jsonl").open("a") as file:
         file.write('{"input": "Once upon a time.", "prediction": ""}\n')
     with pytest.raises(DataError, match=r"predictions.jsonl: not a statement"):
@@ -201,12 +195,10 @@ def test_each_group_has_its_own_generator() -> None:
     assert np.array_equal(first.random(3), second.random(3))
 
 
-def test_runs_without_a_comparison_are_named(
-    folders: list[Path], tmp_path: Path, finished_runs: ModuleType
-) -> None:
+def test_runs_without_a_comparison_are_named(folders: list[Path], tmp_path: Path) -> None:
     """A run on other states is named, and so is a pair that was measured on different states."""
     other = finished_runs.write_run(
-        tmp_path / "o", VARIANT, finished_runs.some_states(7), finished_runs.right,
+        tmp_path / "o", VARIANT, finished_runs.first_states(7), finished_runs.correct_answer,
         data={"sha256": "d2", "states": 7},
     )  # fmt: skip
     report = gather([folders[0], folders[2], other], registry())
@@ -223,13 +215,13 @@ def test_runs_without_a_comparison_are_named(
     assert gather([folders[0]], registry()).notes == ()
 
 
-def test_runs_without_operations_are_named(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_runs_without_operations_are_named(tmp_path: Path) -> None:
     """Runs on states without operations are not compared, and are named."""
-    generated = finished_runs.some_states(60)
+    generated = finished_runs.first_states(60)
     states = [state for state in generated if state.description.count(".") == 1]
     assert states
     folders = [
-        finished_runs.write_run(tmp_path / name, f"x/{name}", states, finished_runs.right)
+        finished_runs.write_run(tmp_path / name, f"x/{name}", states, finished_runs.correct_answer)
         for name in ("a", "b")
     ]
     report = gather(folders, registry())
@@ -239,17 +231,17 @@ def test_runs_without_operations_are_named(tmp_path: Path, finished_runs: Module
 
 
 def test_every_registered_run_that_is_left_out_is_named(
-    folders: list[Path], tmp_path: Path, finished_runs: ModuleType
+    folders: list[Path], tmp_path: Path
 ) -> None:
     """A run of another task and one with another prompt are named, with the reason."""
-    states = finished_runs.some_states(7)
+    states = finished_runs.first_states(7)
     task = finished_runs.write_run(
-        tmp_path / "task", VARIANT, states, finished_runs.right,
+        tmp_path / "task", VARIANT, states, finished_runs.correct_answer,
         data={"sha256": "d2", "states": 7, "task": "move-contents"},
     )  # fmt: skip
     (task / "predictions.jsonl").unlink()
     prompt = finished_runs.write_run(
-        tmp_path / "prompt", VARIANT, finished_runs.some_states(60), finished_runs.right,
+        tmp_path / "prompt", VARIANT, finished_runs.first_states(60), finished_runs.correct_answer,
         protocol={
             "name": "default", "engine": "outlines", "prompt_format": "completion",
             "prompt_variant": "table2", "changed": ["prompt_variant"],

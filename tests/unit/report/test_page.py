@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -17,6 +16,7 @@ from benchmark.models.registry import registry
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
+from fakes import finished_runs
 
 
 class _Elements(HTMLParser):
@@ -153,22 +153,22 @@ def test_embedded_data(full_page: _Elements, report: ReportData, hostile: str) -
     assert hostile in document["texts"]
 
 
-def test_a_result_with_an_unexpected_environment(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_a_result_with_an_unexpected_environment(tmp_path: Path) -> None:
     """An environment of any type is shown as text."""
     run = finished_runs.write_run(
-        tmp_path / "run", "x/y", finished_runs.some_states(2), finished_runs.right,
+        tmp_path / "run", "x/y", finished_runs.first_states(2), finished_runs.correct_answer,
         environment=["<b>", {"hardware": None}], prompts=None,
     )  # fmt: skip
     report = gather([run], registry())
     assert "&lt;b&gt;, {&#39;hardware&#39;: None}" in page(report, tables(report))
 
 
-def test_the_task_of_a_run_is_shown(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_the_task_of_a_run_is_shown(tmp_path: Path) -> None:
     """The page names the task of a run if it is not the default one."""
-    states = finished_runs.some_states(2)
+    states = finished_runs.first_states(2)
     for name, task in (("default", "boxes"), ("other", "move-contents")):
         run = finished_runs.write_run(
-            tmp_path / name, f"x/{name}", states, finished_runs.right,
+            tmp_path / name, f"x/{name}", states, finished_runs.correct_answer,
             data={"sha256": name, "states": 2, "task": task},
         )  # fmt: skip
         (run / "predictions.jsonl").unlink()

@@ -1,8 +1,7 @@
 """The engine pool, and what it keeps when an engine fails."""
 
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +10,7 @@ from benchmark.speed import engine_pool
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement
 from benchmark.speed.specs import parse
+from fakes import fake_engines
 
 PROMPTS = [(1, 2, 3), (1, 2, 4), (1, 5, 5, 5)]
 
@@ -33,9 +33,9 @@ def inputs() -> SpeedInputs:
 
 
 @pytest.fixture
-def engines(fakes: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replace engine processes with fakes."""
-    fake: SimpleNamespace = fakes("fake_engines").FakeEngines()
+    fake: SimpleNamespace = fake_engines.FakeEngines()
     monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
     return fake
 

@@ -5,19 +5,17 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from benchmark.decoding.constraint import Constraint
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.speed import matmul_limit
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 PATTERN = "(ab|ac)d*"
 
 
-def test_layers_and_head_are_timed(
-    tiny_model: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layers_and_head_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer has four products of attention and three of the MLP; the head has one."""
     model = tiny_model("llama", 50, 0)
     config = model.config
@@ -52,9 +50,7 @@ def test_layers_and_head_are_timed(
     assert len(clock) == 12  # three sizes, packed and not, layers and head
 
 
-def test_choices_are_positions_with_several_continuations(
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
-) -> None:
+def test_choices_are_positions_with_several_continuations() -> None:
     """Compared with the expression: a position has a choice if several tokens lead to a match."""
     tokenizer = tiny_tokenizer()
     constraint = Constraint(PATTERN, tokenizer.token_bytes, tokenizer.eos_id)

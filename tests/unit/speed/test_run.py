@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
-from transformers import PreTrainedModel
 
 from benchmark.errors import BenchmarkError, SettingError
-from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.speed import engine_pool
 from benchmark.speed.run import SpeedRequest, speed
+from fakes import fake_engines
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 STATES = 3
 
@@ -48,8 +49,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def request_(
     folder: Path,
-    tiny_model: Callable[..., PreTrainedModel],
-    tiny_tokenizer: Callable[..., TransformersTokenizer],
 ) -> Callable[..., SpeedRequest]:
     """Return a function that makes a request for a tiny model."""
     if not (folder / "config.json").exists():
@@ -62,9 +61,9 @@ def request_(
 
 
 @pytest.fixture
-def engines(fakes: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replace engine processes with fakes."""
-    fake: SimpleNamespace = fakes("fake_engines").FakeEngines()
+    fake: SimpleNamespace = fake_engines.FakeEngines()
     monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
     return fake
 

@@ -14,9 +14,9 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.bisection_text import bisection_lines
 from benchmark.upgrades.flakiness import CONFIRMING_PROCESSES, LEVEL, Flakiness, MeasuredEnvironment
+from fakes.fake_bench import fake_bench
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
-FakeBench = Callable[..., Any]
 
 
 def _changing_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
@@ -30,9 +30,7 @@ def _changing_at(*versions: str) -> Callable[[Mapping[str, str]], Mapping[str, s
 
 
 @pytest.mark.parametrize("changed", RELEASES[1:])
-def test_first_changed_release_is_named(
-    changed: str, tmp_path: Path, fake_bench: FakeBench
-) -> None:
+def test_first_changed_release_is_named(changed: str, tmp_path: Path) -> None:
     """The result names the release, the changed stage and the last unchanged release."""
     bench, said = fake_bench(tmp_path, _changing_at(changed))
     result = bisect("lib", RELEASES, bench)
@@ -46,7 +44,7 @@ def test_first_changed_release_is_named(
     assert f"first changed by lib {changed}; last unchanged" in "\n".join(bisection_lines(result))
 
 
-def test_unknown_depth_is_refused_first(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_unknown_depth_is_refused_first(tmp_path: Path) -> None:
     """No environment is built for an unknown depth."""
     bench, said = fake_bench(tmp_path, _changing_at("1.5"))
     with pytest.raises(SettingError, match="unknown depth 'all'; choose one of first, every, each"):
@@ -54,7 +52,7 @@ def test_unknown_depth_is_refused_first(tmp_path: Path, fake_bench: FakeBench) -
     assert (bench.runs, said) == ([], [])
 
 
-def test_second_run_reuses_records(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_second_run_reuses_records(tmp_path: Path) -> None:
     """Records are kept on disk, so that an interrupted search resumes."""
     first, _ = fake_bench(tmp_path, _changing_at("1.5"))
     second, _ = fake_bench(tmp_path, _changing_at("1.5"))
@@ -64,7 +62,7 @@ def test_second_run_reuses_records(tmp_path: Path, fake_bench: FakeBench) -> Non
     assert not second.runs
 
 
-def test_changed_code_is_measured_again(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_changed_code_is_measured_again(tmp_path: Path) -> None:
     """Records belong to the code that made them."""
     first, _ = fake_bench(tmp_path, _changing_at("1.5"))
     bisect("lib", RELEASES, first)
@@ -74,7 +72,7 @@ def test_changed_code_is_measured_again(tmp_path: Path, fake_bench: FakeBench) -
     assert second.runs == first.runs
 
 
-def test_unmeasurable_releases_are_skipped(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_unmeasurable_releases_are_skipped(tmp_path: Path) -> None:
     """A release that cannot be installed or run is reported, and listed with the change."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -93,9 +91,7 @@ def test_unmeasurable_releases_are_skipped(tmp_path: Path, fake_bench: FakeBench
     assert "not measured in between: 1.4, 1.5" in "\n".join(bisection_lines(result))
 
 
-def test_releases_that_break_a_requirement_are_skipped(
-    tmp_path: Path, fake_bench: FakeBench
-) -> None:
+def test_releases_that_break_a_requirement_are_skipped(tmp_path: Path) -> None:
     """They are not run, and are not reported as a change; the result has the reason."""
     bench, _ = fake_bench(tmp_path, _changing_at())
     unmet = "user 5 requires lib>=1.2, but {} is installed"
@@ -121,9 +117,7 @@ def _failing(record: Fingerprint, error: str) -> Fingerprint:
     return replace(record, stages={**record.stages, "prompt_ids": StageRecord(failed=error)})
 
 
-def test_releases_that_cannot_be_imported_are_skipped(
-    tmp_path: Path, fake_bench: FakeBench
-) -> None:
+def test_releases_that_cannot_be_imported_are_skipped(tmp_path: Path) -> None:
     """A stage that fails on an import is no change of that stage."""
     bench, _ = fake_bench(tmp_path, _changing_at())
     bench.change = lambda libraries, record: (
@@ -145,7 +139,7 @@ def test_releases_that_cannot_be_imported_are_skipped(
     ],
 )
 def test_failing_stage_is_told_from_a_changed_one(
-    broken: tuple[str, str], first_line: str, kind: str, tmp_path: Path, fake_bench: FakeBench
+    broken: tuple[str, str], first_line: str, kind: str, tmp_path: Path
 ) -> None:
     """The text of the error differs in every release, and is not compared."""
     low, high = map(RELEASES.index, broken)
@@ -163,7 +157,7 @@ def test_failing_stage_is_told_from_a_changed_one(
         assert first_line in list(bisection_lines(result))
 
 
-def test_later_changes_are_reported(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_later_changes_are_reported(tmp_path: Path) -> None:
     """The newest release is compared with the first change; ``every`` finds the later release."""
     bench, _ = fake_bench(tmp_path, _changing_at("1.2", "2.3"))
     result = bisect("lib", RELEASES, bench)
@@ -173,7 +167,7 @@ def test_later_changes_are_reported(tmp_path: Path, fake_bench: FakeBench) -> No
     assert [change.after for change in all_.changes] == ["1.2", "2.3"]
 
 
-def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_no_change(tmp_path: Path) -> None:
     """If both ends are equal, no other release is measured."""
     bench, _ = fake_bench(tmp_path, _changing_at())
     result = bisect("lib", RELEASES, bench)
@@ -182,14 +176,14 @@ def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert "no change from 1.0 to 2.7" in "\n".join(bisection_lines(result))
 
 
-def test_no_release_runs(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_no_release_runs(tmp_path: Path) -> None:
     """The error is one line."""
     bench, _ = fake_bench(tmp_path, lambda libraries: None)
     with pytest.raises(SettingError, match="widen the range"):
         bisect("lib", RELEASES, bench)
 
 
-def test_alongside_is_installed_with_every_release(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_alongside_is_installed_with_every_release(tmp_path: Path) -> None:
     """The requirements of ``--with`` are part of every environment."""
     bench, _ = fake_bench(tmp_path, _changing_at("1.2"))
     bisect("lib", RELEASES, bench, alongside=("other==3",))
@@ -202,7 +196,7 @@ def _random(libraries: Mapping[str, str]) -> str:
     return f"{libraries['lib']} {libraries.get('process')}"
 
 
-def test_nondeterministic_releases_do_not_differ(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_nondeterministic_releases_do_not_differ(tmp_path: Path) -> None:
     """Releases differ as much from themselves as from each other, so that there is no change."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": _random(libraries)})
     result = bisect("lib", RELEASES[:4], bench)
@@ -217,9 +211,7 @@ def test_nondeterministic_releases_do_not_differ(tmp_path: Path, fake_bench: Fak
 
 
 @pytest.mark.parametrize("changed", RELEASES[1:])
-def test_first_deterministic_release_is_named(
-    changed: str, tmp_path: Path, fake_bench: FakeBench
-) -> None:
+def test_first_deterministic_release_is_named(changed: str, tmp_path: Path) -> None:
     """Nondeterminism of the older releases does not mislead the search."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
@@ -238,7 +230,7 @@ def test_first_deterministic_release_is_named(
     }
 
 
-def test_change_after_a_nondeterministic_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_change_after_a_nondeterministic_stage(tmp_path: Path) -> None:
     """Token ids are random throughout, the constraint changes: the constraint is named."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
@@ -255,7 +247,7 @@ def test_change_after_a_nondeterministic_stage(tmp_path: Path, fake_bench: FakeB
     assert change.difference.p == {"prompt_ids": 1.0, "constraint": 0.0006}
 
 
-def test_change_before_a_nondeterministic_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_change_before_a_nondeterministic_stage(tmp_path: Path) -> None:
     """A changed prompt needs no test: random token ids cannot explain it."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
@@ -276,7 +268,7 @@ def test_change_before_a_nondeterministic_stage(tmp_path: Path, fake_bench: Fake
     assert len(bench.runs) == 2 * CONFIRMING_PROCESSES
 
 
-def test_change_hidden_in_the_first_processes(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_change_hidden_in_the_first_processes(tmp_path: Path) -> None:
     """The first processes happen to agree; further processes reveal the change."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
@@ -302,7 +294,7 @@ def _made(bench: Any, release: str) -> Fingerprint:  # noqa: ANN401
     return record
 
 
-def test_failed_processes_are_left_out(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_failed_processes_are_left_out(tmp_path: Path) -> None:
     """Too few processes prove no difference, and each failed process is reported."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -317,7 +309,7 @@ def test_failed_processes_are_left_out(tmp_path: Path, fake_bench: FakeBench) ->
 
 
 @pytest.mark.parametrize("broken", ["1.3", "1.4"])
-def test_release_that_runs_only_once(broken: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_release_that_runs_only_once(broken: str, tmp_path: Path) -> None:
     """A release whose second process fails is skipped, and the search continues without it."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -334,7 +326,7 @@ def test_release_that_runs_only_once(broken: str, tmp_path: Path, fake_bench: Fa
     assert any(line.endswith("broken release") for line in said)
 
 
-def test_no_release_runs_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_no_release_runs_twice(tmp_path: Path) -> None:
     """Releases are dropped until the ends agree; the result names the ends and counts the rest."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -350,7 +342,7 @@ def test_no_release_runs_twice(tmp_path: Path, fake_bench: FakeBench) -> None:
 
 @pytest.mark.parametrize(("repeats", "changed"), [(("--repeats", "2"), "1.6"), ((), "1.3")])
 def test_noise_is_not_the_first_change(
-    repeats: tuple[str, ...], changed: str, tmp_path: Path, fake_bench: FakeBench
+    repeats: tuple[str, ...], changed: str, tmp_path: Path
 ) -> None:
     """1.3 changes rounding by less than the floor, 1.6 by more; without repeats 1.3 is named."""
     sizes = {"1.3": 0.03, "1.6": 0.2}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,8 @@ from benchmark.upgrades.canary import canary, pinned
 from benchmark.upgrades.canary_text import canary_lines, canary_markdown
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.venv_overlays import NotInstallableError
+from fakes.fake_bench import Stages, fake_bench
 
-FakeBench = Callable[..., Any]
 UPGRADES = ("a==2", "b==2", "c==2")
 
 
@@ -27,7 +26,7 @@ def _when(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
 
 
 @pytest.mark.parametrize("guilty", ["a", "b", "c", "ab", "bc", "abc"])
-def test_smallest_cause_is_named(guilty: str, tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_smallest_cause_is_named(guilty: str, tmp_path: Path) -> None:
     """Single upgrades are tried, then pairs, then larger sets."""
     bench, said = fake_bench(tmp_path, _when(*guilty))
     result = canary(UPGRADES, [bench], said.append)
@@ -38,7 +37,7 @@ def test_smallest_cause_is_named(guilty: str, tmp_path: Path, fake_bench: FakeBe
     assert cause in canary_markdown(result)
 
 
-def test_all_causes_are_named(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_all_causes_are_named(tmp_path: Path) -> None:
     """Two upgrades that each change the first stage are two causes."""
     bench, said = fake_bench(
         tmp_path, lambda libraries: {"prompt_ids": str(sorted(libraries.keys() & {"a", "b"}))}
@@ -48,7 +47,7 @@ def test_all_causes_are_named(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert result.probes[0].also_changing == ()
 
 
-def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_no_change(tmp_path: Path) -> None:
     """Without a change no subset is tried, and the exit status is 0."""
     bench, said = fake_bench(tmp_path, _when("other"))
     result = canary(UPGRADES, [bench], said.append)
@@ -57,10 +56,10 @@ def test_no_change(tmp_path: Path, fake_bench: FakeBench) -> None:
     assert bench.runs == ["unchanged", "a==2+b==2+c==2"]
 
 
-def test_report_says_what_was_found(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_report_says_what_was_found(tmp_path: Path) -> None:
     """The report claims a change, a failed probe or failed tests only if there are some."""
 
-    def report(stages: object, refused: frozenset[str] = frozenset(), **more: object) -> str:
+    def report(stages: Stages, refused: frozenset[str] = frozenset(), **more: object) -> str:
         bench, said = fake_bench(tmp_path / str(len(reports)), stages, refused)
         result = canary(("a==2",), [bench], said.append)
         reports.append(canary_markdown(replace(result, **more)))  # type: ignore[arg-type]
@@ -78,9 +77,7 @@ def test_report_says_what_was_found(tmp_path: Path, fake_bench: FakeBench) -> No
     assert report(_when("a"), suite=failed) == f"{start} change a recorded stage and fail tests."
 
 
-def test_upgrade_that_breaks_a_requirement_is_the_cause(
-    tmp_path: Path, fake_bench: FakeBench
-) -> None:
+def test_upgrade_that_breaks_a_requirement_is_the_cause(tmp_path: Path) -> None:
     """It cannot run, which is no change of a stage, and nothing is run with it."""
     bench, said = fake_bench(tmp_path, _when("a"))
     line = "user 5 requires b<2, but 2 is installed"
@@ -92,7 +89,7 @@ def test_upgrade_that_breaks_a_requirement_is_the_cause(
     assert not any("b==2" in run for run in bench.runs)
 
 
-def test_nondeterminism_is_noise(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_nondeterminism_is_noise(tmp_path: Path) -> None:
     """A stage that differs in every process is noise, and no upgrade is blamed."""
     bench, said = fake_bench(tmp_path, dict)
     bench.stages = lambda libraries: {"constraint": f"{len(bench.runs)}"}
@@ -104,7 +101,7 @@ def test_nondeterminism_is_noise(tmp_path: Path, fake_bench: FakeBench) -> None:
     )
 
 
-def test_uninstallable_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_uninstallable_upgrade_is_the_cause(tmp_path: Path) -> None:
     """It is named with its reason; another upgrade that changes a stage is listed separately."""
     bench, said = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
     result = canary(UPGRADES, [bench], said.append)
@@ -123,7 +120,7 @@ def test_uninstallable_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBenc
 
 @pytest.mark.parametrize("said", ["c==2", "c==2 (from a)"])
 def test_missing_release_is_refused(
-    said: str, tmp_path: Path, fake_bench: FakeBench, monkeypatch: pytest.MonkeyPatch
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A misspelled release is misuse, a missing dependency the upgrade's failure."""
     bench, _ = fake_bench(tmp_path, _when("a"), frozenset({"c==2"}))
@@ -145,7 +142,7 @@ def test_missing_release_is_refused(
         assert canary(UPGRADES, [bench], print).probes[0].causes == (("c==2",),)
 
 
-def test_crashing_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_crashing_upgrade_is_the_cause(tmp_path: Path) -> None:
     """One upgrade that crashes by itself is named, and two that only crash together."""
 
     def crashes(*guilty: str) -> Callable[[Mapping[str, str]], Mapping[str, str] | None]:
@@ -159,7 +156,7 @@ def test_crashing_upgrade_is_the_cause(tmp_path: Path, fake_bench: FakeBench) ->
         assert f"  cause: {' with '.join(result.probes[0].causes[0])}" in list(canary_lines(result))
 
 
-def test_baseline_must_run(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_baseline_must_run(tmp_path: Path) -> None:
     """A probe that fails without any upgrade is an error."""
     bench, said = fake_bench(tmp_path, lambda libraries: None)
     with pytest.raises(SettingError, match="without any upgrade: cannot run: ImportError"):
@@ -206,7 +203,7 @@ def test_unsupported_requirements_are_refused(upgrade: str, line: str) -> None:
         pinned(upgrade, lambda name: ("1.0", "2.0"))
 
 
-def test_causes_are_those_of_the_first_stage(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_causes_are_those_of_the_first_stage(tmp_path: Path) -> None:
     """An upgrade that changes a later stage is listed separately."""
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
@@ -226,7 +223,7 @@ def test_causes_are_those_of_the_first_stage(tmp_path: Path, fake_bench: FakeBen
     ]
 
 
-def test_noise_has_no_cause(tmp_path: Path, fake_bench: FakeBench) -> None:
+def test_noise_has_no_cause(tmp_path: Path) -> None:
     """A difference within the floor is noise; without repeats it is drift."""
     bench, said = fake_bench(tmp_path / "without", lambda _: {"prompt_ids": "t"})
     bench.drift = lambda libraries: 0.03 if "a" in libraries else 0.0

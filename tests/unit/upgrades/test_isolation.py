@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +19,7 @@ from benchmark.runs.requests import DataRequest
 from benchmark.upgrades import isolation
 from benchmark.upgrades.isolation import isolate, probe_of
 from benchmark.upgrades.probes import Probe
+from fakes.command_line import command_line
 
 TRACK = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
@@ -120,9 +120,7 @@ def test_old_code_measures_its_own_noise_floor(
         assert result.by_code.floor.measured == REPEAT.largest
 
 
-def test_compare_with_isolate(
-    repository: Path, tmp_path: Path, command_line: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_compare_with_isolate(repository: Path, tmp_path: Path) -> None:
     """The command prints comparison and cause, and writes both; without a model it is misuse."""
     code = _commit(repository, "a")
     old, new, out = (tmp_path / name for name in ("old.json.gz", "new.json.gz", "x.json"))

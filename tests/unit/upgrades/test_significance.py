@@ -1,7 +1,6 @@
 """Distances and p-values of records that the tests make by hand."""
 
 from dataclasses import replace
-from types import ModuleType
 
 import pytest
 
@@ -9,6 +8,7 @@ from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
 from benchmark.upgrades.significance import distance, p_values
+from fakes.fake_fingerprints import with_changed_stage
 
 
 def _constrained(
@@ -30,9 +30,9 @@ def test_distance_of_equal_records(record: Fingerprint) -> None:
     assert {distance(comparison, stage) for stage in record.stages} == {0.0}
 
 
-def test_distance_is_the_share_of_states(record: Fingerprint, hand: ModuleType) -> None:
+def test_distance_is_the_share_of_states(record: Fingerprint) -> None:
     """Two of three states have different token ids; the weights count as a whole."""
-    new = hand.restaged(hand.restaged(record, "prompt_ids", (0, 2)), "weights", (0,))
+    new = with_changed_stage(with_changed_stage(record, "prompt_ids", (0, 2)), "weights", (0,))
     comparison = compare(record, new)
     assert distance(comparison, "prompt_ids") == pytest.approx(2 / 3)
     assert distance(comparison, "weights") == 1.0
@@ -84,7 +84,7 @@ def test_consistent_difference_is_significant(record: Fingerprint) -> None:
     assert p_values(old[:3], old[3:], ["constraint"]) == {"constraint": 1.0}
 
 
-def test_distance_of_a_failed_stage(record: Fingerprint, hand: ModuleType) -> None:
+def test_distance_of_a_failed_stage(record: Fingerprint) -> None:
     """A stage that fails in one record has distance 1, one that fails in both has distance 0."""
     stages = {**record.stages, "constraint": StageRecord(failed="no")}
     broken = replace(record, stages=stages)

@@ -2,10 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from benchmark.upgrades.canary_text import canary_lines, canary_markdown
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.suite import run_suite
 from benchmark.upgrades.venv_overlays import NotInstallableError, PythonEnvironment
+from fakes.fake_bench import fake_bench
 
 TESTS = """
 import pytest
@@ -89,7 +89,7 @@ def test_suite_that_does_not_run(tests: Path) -> None:
     )
 
 
-def test_report_includes_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
+def test_report_includes_the_suite(tmp_path: Path) -> None:
     """Terminal, issue and JSON name the failed test; a failed suite alone is exit status 1."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": "t"})
     unchanged = canary(("a==2",), [bench], said.append)
@@ -108,7 +108,7 @@ def test_report_includes_the_suite(tmp_path: Path, fake_bench: Callable[..., Any
     assert ended.exit_status == 1
 
 
-def test_changed_probe_outranks_the_suite(tmp_path: Path, fake_bench: Callable[..., Any]) -> None:
+def test_changed_probe_outranks_the_suite(tmp_path: Path) -> None:
     """If a probe changed, the exit status is the probe's."""
     bench, said = fake_bench(tmp_path, lambda libraries: {"prompt_ids": str("a" in libraries)})
     result = replace(canary(("a==2",), [bench], said.append), suite=SuiteResult(ended="crashed"))

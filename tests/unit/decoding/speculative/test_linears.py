@@ -3,7 +3,7 @@
 import ctypes
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from benchmark.decoding.speculative import matmul_backends
 from benchmark.decoding.speculative.linears import PackedLinear, packed_linears
@@ -22,6 +21,7 @@ from benchmark.decoding.speculative.matmul_backends import (
     WidenedBackend,
     matmul_backend_for,
 )
+from fakes.tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[4]
 
@@ -80,7 +80,6 @@ def test_weights_are_unpacked_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("room", [True, False], ids=["room", "no room"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_model_is_packed_and_restored(
-    tiny_model: Callable[..., PreTrainedModel],
     monkeypatch: pytest.MonkeyPatch,
     dtype: torch.dtype,
     room: bool,  # noqa: FBT001  # a case
@@ -108,7 +107,7 @@ def test_model_is_packed_and_restored(
     assert all(torch.equal(layer.weight, bits[name]) for name, layer in layers.items())
 
 
-def test_float16_is_not_packed(tiny_model: Callable[..., PreTrainedModel]) -> None:
+def test_float16_is_not_packed() -> None:
     """float16, which few processors multiply, keeps its own layers."""
     model = tiny_model("llama", 352, 1).half()
     assert matmul_backend_for(model) is None
@@ -150,9 +149,7 @@ def test_bfloat16_is_widened_if_clearly_faster(
 
 
 @pytest.mark.usefixtures("cleared_caches")
-def test_layout_for_one_number_of_rows_is_detected(
-    tiny_model: Callable[..., PreTrainedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layout_for_one_number_of_rows_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """MKL is used only if its packed weights give the right products for any number of rows."""
 
     class Fixed(MklBackend):

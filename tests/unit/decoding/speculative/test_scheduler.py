@@ -19,6 +19,7 @@ from benchmark.decoding.speculative.scheduler import DecodedSequence, Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.records import TokenIds
 from benchmark.speed.figures import distinct_tokens
+from fakes.fake_runner import FakeRunner
 
 EOS = 0
 TOKENS = range(1, 7)
@@ -122,7 +123,6 @@ def _decode(
 )
 @settings(max_examples=300)
 def test_drafts_do_not_change_the_output(
-    fake_runner: Callable[..., Any],
     transitions: dict[int, dict[int, int]],
     token_bytes: dict[int, bytes],
     prompts: list[TokenIds],
@@ -146,7 +146,7 @@ def test_drafts_do_not_change_the_output(
     automaton = Automaton.from_transitions(transitions, 0, token_bytes, EOS)
     cost_model = CostModel(rows, tokens, eagerness, eagerness, few=1, neighbours=1)
     decoded, statistics, _ = _decode(
-        fake_runner, automaton, prompts, drafters, cost_model, limit, ends
+        FakeRunner, automaton, prompts, drafters, cost_model, limit, ends
     )
     assert decoded == [(i, *answer) for i, answer in enumerate(answers)]
     assert all(statistics.accepted[source] <= n for source, n in statistics.proposed.items())
@@ -190,56 +190,56 @@ def _decode_answers(
     return statistics, runner
 
 
-def test_right_drafts_take_one_pass(fake_runner: Callable[..., Any]) -> None:
+def test_right_drafts_take_one_pass() -> None:
     """An expected answer is verified in one pass; without drafts each token takes a pass."""
     answers: dict[TokenIds, TokenIds] = {(1, 2): (3, 4, 5, 6, 1), (2, 1): (4, 4, 2)}
     drafters = {"expected": expected_answers(answers)}
-    drafted, _ = _decode_answers(fake_runner, OPEN, answers, drafters, EAGER)
+    drafted, _ = _decode_answers(FakeRunner, OPEN, answers, drafters, EAGER)
     assert drafted.passes == 1
     assert drafted.tokens == sum(map(len, (*answers, *answers.values())))
     assert drafted.accepted == drafted.proposed == {"expected": 8}
-    alone, _ = _decode_answers(fake_runner, OPEN, answers, drafters, NEVER)
+    alone, _ = _decode_answers(FakeRunner, OPEN, answers, drafters, NEVER)
     assert alone.passes == 1 + max(map(len, answers.values()))
     assert alone.tokens == drafted.tokens
     assert not alone.proposed
 
 
-def test_wrong_drafts_stop(fake_runner: Callable[..., Any]) -> None:
+def test_wrong_drafts_stop() -> None:
     """A source that is never right is soon not used any more: it costs a few tokens in all."""
     answers: dict[TokenIds, TokenIds] = {(1, 2): (3,) * 40}
     wrong = {"noise": lambda prompt: lambda generated: 5}  # a drafter
     cost_model = CostModel(1, 99, 1.0, 1.0, 1, 1)
-    counted, _ = _decode_answers(fake_runner, OPEN, answers, wrong, cost_model)
+    counted, _ = _decode_answers(FakeRunner, OPEN, answers, wrong, cost_model)
     assert counted.tokens < len((1, 2)) + 40 + 5
     assert 0 < counted.proposed["noise"] < 5
     assert not counted.accepted
 
 
-def test_forced_text_is_drafted(fake_runner: Callable[..., Any]) -> None:
+def test_forced_text_is_drafted() -> None:
     """A single allowed token needs no request; text with several spellings is drafted."""
     chain = {state: {1: state + 1} for state in range(1, 6)}
     several = {0: {2: 1, 3: 1}, **chain, 6: {4: 7, 5: 7}, 7: {EOS: 7}}
     token_bytes = {**SAME_BYTES, 2: b"b", 3: b"c", 4: b"a", 5: b"ab"}
     answers: dict[TokenIds, TokenIds] = {(1,): (3, 1, 1, 1, 1, 1, 5)}
-    counted, runner = _decode_answers(fake_runner, several, answers, {}, EAGER, token_bytes)
+    counted, runner = _decode_answers(FakeRunner, several, answers, {}, EAGER, token_bytes)
     assert [len(batch.requests) for batch in runner.batches] == [1, 1]
     assert counted.passes == 2
     assert counted.accepted == counted.proposed == {"expression": 1}
     both: dict[TokenIds, TokenIds] = {(1,): (5, 5)}
     twice = {0: {4: 1, 5: 1}, 1: {4: 2, 5: 2}, 2: {EOS: 2}}
-    counted, _ = _decode_answers(fake_runner, twice, both, {}, EAGER, token_bytes)
+    counted, _ = _decode_answers(FakeRunner, twice, both, {}, EAGER, token_bytes)
     assert counted.passes == 1
     assert counted.accepted == counted.proposed == {"expression": 2}
 
 
-def test_shared_prefixes_are_computed_once(fake_runner: Callable[..., Any]) -> None:
+def test_shared_prefixes_are_computed_once() -> None:
     """The common prefix of two prompts is computed once, in one pass or in two."""
     stem = (1, 2, 3, 1, 2, 3, 1, 2)
     prompts = [(*stem[:n], 6) for n in range(2, 9)] + [(1, *stem), (1, *stem, 5)]
     answers: dict[TokenIds, TokenIds] = dict.fromkeys(prompts, ())
     for rows in (1, 2, 9):
         cost_model = CostModel(rows, 99, 0.0, 0.0, 1, 1)
-        counted, runner = _decode_answers(fake_runner, OPEN, answers, {}, cost_model)
+        counted, runner = _decode_answers(FakeRunner, OPEN, answers, {}, cost_model)
         # The prefix is (1,), computed once.
         assert runner.prefix == (1,)
         # One more for the last token of the prompt that is a prefix of another: it has a request.

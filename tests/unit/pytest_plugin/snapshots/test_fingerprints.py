@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from syrupy.data import Snapshot, SnapshotCollection
@@ -25,6 +24,7 @@ from benchmark.pytest_plugin.snapshots.fingerprints import (
     stored,
 )
 from benchmark.records import Outcome
+from fakes.fake_fingerprints import by_all_scores, fake_fingerprint, fake_logits, with_changed_stage
 
 HERE, THERE = "x86-64-avx512-default", "arm64-neon-default"
 FIRST = Blessing("first", updating=True)
@@ -84,34 +84,34 @@ def _elsewhere(record: Fingerprint) -> Fingerprint:
     return replace(record, environment=replace(record.environment, hardware=hardware))
 
 
-def test_kind_of_a_record(hand: ModuleType) -> None:
+def test_kind_of_a_record() -> None:
     """Hardware class and protocol name the folder."""
-    assert kind_of_record(hand.fake_record()) == HERE
-    assert kind_of_record(_elsewhere(hand.fake_record())) == THERE
+    assert kind_of_record(fake_fingerprint()) == HERE
+    assert kind_of_record(_elsewhere(fake_fingerprint())) == THERE
 
 
 def test_other_hardware_is_used_visibly(
-    hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
+    location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
     """A property of the test says which snapshot was used instead."""
-    _write(location(HERE), hand.fake_record(), FIRST)
+    _write(location(HERE), fake_fingerprint(), FIRST)
     assert stored(location(THERE)) == location(HERE)
-    assert _read(location(THERE), Blessing(None)) == fingerprint_text(hand.fake_record())
-    properties = _reported(request, _elsewhere(hand.fake_record()), Blessing(None))
+    assert _read(location(THERE), Blessing(None)) == fingerprint_text(fake_fingerprint())
+    properties = _reported(request, _elsewhere(fake_fingerprint()), Blessing(None))
     line = f"no snapshot for {THERE}, compared with {HERE} instead"
     assert str(properties[FALLBACK]).endswith(line)
     assert properties["shift.severity"] == "same"
-    assert FALLBACK not in _reported(request, hand.fake_record(), Blessing(None))
+    assert FALLBACK not in _reported(request, fake_fingerprint(), Blessing(None))
 
 
 def test_update_ignores_other_hardware(
-    hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
+    location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
     """An update writes the kind's own snapshot and keeps the other one."""
-    _write(location(HERE), hand.fake_record(), FIRST)
+    _write(location(HERE), fake_fingerprint(), FIRST)
     before = location(HERE).read_bytes()
     assert _read(location(THERE), FIRST) is None
-    new = _elsewhere(hand.fake_record())
+    new = _elsewhere(fake_fingerprint())
     assert _reported(request, new, FIRST) == {}
     _write(location(THERE), new, FIRST)
     assert location(HERE).read_bytes() == before
@@ -136,10 +136,10 @@ def test_names_with_brackets_are_found(name: str, tmp_path: Path) -> None:
     assert stored(tmp_path / "b-paper" / "test_file" / name) is None
 
 
-def test_update_appends_its_reason(hand: ModuleType, location: Callable[[str], Path]) -> None:
+def test_update_appends_its_reason(location: Callable[[str], Path]) -> None:
     """Each blessing is kept with its reason, after the earlier ones."""
-    _write(location(HERE), hand.fake_record(), FIRST)
-    changed = hand.restaged(hand.fake_record(), "answer", (1,))
+    _write(location(HERE), fake_fingerprint(), FIRST)
+    changed = with_changed_stage(fake_fingerprint(), "answer", (1,))
     _write(location(HERE), changed, Blessing("  the scorer was wrong ", updating=True))
     assert json.loads(location(HERE).read_text())["blessings"] == [
         {"reason": "first", "change": "first record"},
@@ -159,55 +159,53 @@ def test_update_appends_its_reason(hand: ModuleType, location: Callable[[str], P
     ],
 )
 def test_refused_updates_write_nothing(
-    blessing: Blessing, line: str, hand: ModuleType, location: Callable[[str], Path]
+    blessing: Blessing, line: str, location: Callable[[str], Path]
 ) -> None:
     """Without a reason, or with several workers, the file is not changed."""
-    _write(location(HERE), hand.fake_record(), FIRST)
+    _write(location(HERE), fake_fingerprint(), FIRST)
     before = location(HERE).read_bytes()
     with pytest.raises(SettingError, match=line):
-        _write(location(HERE), hand.restaged(hand.fake_record(), "answer", (1,)), blessing)
+        _write(location(HERE), with_changed_stage(fake_fingerprint(), "answer", (1,)), blessing)
     assert location(HERE).read_bytes() == before
 
 
 def test_damaged_snapshot_is_replaced(
-    hand: ModuleType, location: Callable[[str], Path], request: pytest.FixtureRequest
+    location: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
     """A blessing replaces it and says so; without one it is an error."""
     path = location(HERE)
-    _write(path, hand.fake_record(), FIRST)
+    _write(path, fake_fingerprint(), FIRST)
     columns_path(path).write_bytes(b"cut")
     with pytest.raises(DataError, match="belongs to a different record"):
         _read(path, Blessing(None))
     again = Blessing("a merge went wrong", updating=True)
     assert _read(path, again) is None
-    assert _reported(request, hand.fake_record(), again) == {}
-    _write(path, hand.fake_record(), again)
-    assert _read(path, Blessing(None)) == fingerprint_text(hand.fake_record())
+    assert _reported(request, fake_fingerprint(), again) == {}
+    _write(path, fake_fingerprint(), again)
+    assert _read(path, Blessing(None)) == fingerprint_text(fake_fingerprint())
     last = json.loads(path.read_text())["blessings"][-1]
     assert last["change"].startswith("replaces a record that could not be read: ")
 
 
-def test_snapshot_is_removed_with_its_columns(
-    hand: ModuleType, location: Callable[[str], Path]
-) -> None:
+def test_snapshot_is_removed_with_its_columns(location: Callable[[str], Path]) -> None:
     """An unused snapshot leaves no file."""
     path = location(HERE)
-    _write(path, hand.fake_record(), FIRST)
+    _write(path, fake_fingerprint(), FIRST)
     extension = fingerprint_extension(HERE, FIRST)()
     extension.delete_snapshots(snapshot_location=str(path), snapshot_names={"it"})
     assert list(path.parent.iterdir()) == []
 
 
-def test_tolerance_of_other_hardware(hand: ModuleType) -> None:
+def test_tolerance_of_other_hardware() -> None:
     """Log-probabilities and few outcomes may differ on other hardware, token ids may not."""
-    old = hand.fake_record()
-    drifted = replace(hand.restaged(old, "logits", (0, 1, 2)), logits=hand.fake_logits(shift=0.2))
+    old = fake_fingerprint()
+    drifted = replace(with_changed_stage(old, "logits", (0, 1, 2)), logits=fake_logits(shift=0.2))
     assert not acceptable(compare(old, drifted))
     assert acceptable(compare(old, _elsewhere(drifted)))
-    assert not acceptable(compare(old, _elsewhere(hand.restaged(old, "prompt_ids", (0,)))))
+    assert not acceptable(compare(old, _elsewhere(with_changed_stage(old, "prompt_ids", (0,)))))
     flipped = replace(
-        hand.restaged(old, "outcome", (0,)),
-        scores=hand.by_all_scores((Outcome(1, (0, 1), (False, False)), *old.outcomes[1:])),
+        with_changed_stage(old, "outcome", (0,)),
+        scores=by_all_scores((Outcome(1, (0, 1), (False, False)), *old.outcomes[1:])),
     )
     assert not acceptable(compare(old, _elsewhere(flipped)))  # one of six, and 1 % are allowed
 

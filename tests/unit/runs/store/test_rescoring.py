@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -16,6 +15,7 @@ from benchmark.runs.store.results import read_results
 from benchmark.scoring.counts import count
 from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.tasks import DEFAULT, task_named
+from fakes import finished_runs
 
 TASK = task_named(DEFAULT)
 
@@ -35,9 +35,9 @@ def _unsorted(state: State) -> str:
 
 
 @pytest.fixture
-def states(finished_runs: ModuleType) -> list[State]:
+def states() -> list[State]:
     """Two whole sequences."""
-    found: list[State] = finished_runs.some_states(26)
+    found: list[State] = finished_runs.first_states(26)
     return found
 
 
@@ -50,7 +50,7 @@ def _older(document: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.fixture
-def read(tmp_path: Path, states: list[State], finished_runs: ModuleType) -> Read:
+def read(tmp_path: Path, states: list[State]) -> Read:
     """``read(change, answers, alone=True, **settings)``: the result of a run, as changed.
 
     ``alone`` takes the predictions away.

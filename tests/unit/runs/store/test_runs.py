@@ -1,23 +1,23 @@
 """Finished runs read with all that is in their folders."""
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from benchmark.errors import DataError
 from benchmark.models.registry import registry
 from benchmark.runs.store.runs import read_runs
+from fakes import finished_runs
 
 LLAMA = "meta-llama/Llama-2-7b-hf"
 
 
 @pytest.fixture
-def runs(tmp_path: Path, finished_runs: ModuleType) -> Path:
+def runs(tmp_path: Path) -> Path:
     """Two runs of a registered model and one of another, in a folder."""
-    states = finished_runs.some_states(4)
+    states = finished_runs.first_states(4)
     for name, model in (("one", LLAMA), ("two", LLAMA), ("three", "somebody/thing")):
-        finished_runs.write_run(tmp_path / name, model, states, finished_runs.right)
+        finished_runs.write_run(tmp_path / name, model, states, finished_runs.correct_answer)
     return tmp_path
 
 
@@ -42,11 +42,11 @@ def test_order_of_the_folders(runs: Path) -> None:
     assert [run.path.name for run in found] == ["two", "one", "three"]
 
 
-def test_same_folder_names(tmp_path: Path, finished_runs: ModuleType) -> None:
+def test_same_folder_names(tmp_path: Path) -> None:
     """Where the folders are called alike too, the whole path tells runs apart."""
-    states = finished_runs.some_states(2)
+    states = finished_runs.first_states(2)
     for place in ("a/run", "b/run"):
-        finished_runs.write_run(tmp_path / place, LLAMA, states, finished_runs.right)
+        finished_runs.write_run(tmp_path / place, LLAMA, states, finished_runs.correct_answer)
     labels = {run.label for run in read_runs([tmp_path], registry())}
     assert len(labels) == 2
     assert all(str(tmp_path) in label for label in labels)

@@ -5,10 +5,15 @@ and tests of later steps would spend their time on decoding. Tests that compare 
 unchanged models.
 """
 
+from functools import cache
+from pathlib import Path
+
 import torch
 from transformers import PreTrainedModel
 
 from benchmark.models.tokenizer import TransformersTokenizer
+from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 _WIDTH = 0.4
 """The first component of every embedding, of the size of the others. No layer adds to it, so it
@@ -18,7 +23,9 @@ _WEIGHT = 120.0
 """Its weight in the logits of a comma and a full stop: some boxes get words, others none."""
 
 
-def terse(model: PreTrainedModel, tokenizer: TransformersTokenizer) -> PreTrainedModel:
+def prefer_short_answers(
+    model: PreTrainedModel, tokenizer: TransformersTokenizer
+) -> PreTrainedModel:
     """Change the model so that it prefers a comma or a full stop to most letters; return it."""
     stops = [token for mark in ",." for token in tokenizer.encode(mark)[-1:]]
     with torch.no_grad():
@@ -29,3 +36,17 @@ def terse(model: PreTrainedModel, tokenizer: TransformersTokenizer) -> PreTraine
         head = model.get_output_embeddings().weight
         head[stops, 0] = _WEIGHT
     return model
+
+
+def save_short_answer_model(folder: Path, seed: int = 0) -> Path:
+    """Save a tiny Llama with short answers and its tokenizer; return the folder."""
+    tokenizer = _tokenizer()
+    model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id, seed)
+    prefer_short_answers(model, tokenizer).save_pretrained(folder)
+    tokenizer.raw.save_pretrained(folder)
+    return folder
+
+
+@cache
+def _tokenizer() -> TransformersTokenizer:
+    return tiny_tokenizer()

@@ -14,7 +14,7 @@ _INITIALIZER_RANGE = 0.4
 """Twenty times the usual range: logits are far apart, so that rounding has no effect."""
 
 
-def stand_in_model(
+def dummy_model(
     architecture: Architecture, vocabulary_size: int, eos_id: int, seed: int = 0
 ) -> PreTrainedModel:
     """Return a model with random weights from the seed: two layers with four heads of size 8.

@@ -25,7 +25,7 @@ def fake_logits(shift: float = 0.0) -> Logits:
     return concatenate_states(ids, values)
 
 
-def fake_record(
+def fake_fingerprint(
     floor: float | None = None, versions: Mapping[str, str] | None = None
 ) -> Fingerprint:
     """Return a valid fingerprint, with a noise floor from one repeat if ``floor`` is given."""
@@ -67,7 +67,7 @@ def by_all_scores(outcomes: Sequence[Outcome]) -> dict[str, tuple[Outcome, ...]]
     return dict.fromkeys(SCORES, tuple(outcomes))
 
 
-def restaged(record: Fingerprint, stage: str, states: tuple[int, ...]) -> Fingerprint:
+def with_changed_stage(record: Fingerprint, stage: str, states: tuple[int, ...]) -> Fingerprint:
     """Return the fingerprint with changed digests of a stage for the given states."""
     old = record.stages[stage].digests
     new = tuple(digest(["moved", d]) if n in states else d for n, d in enumerate(old))

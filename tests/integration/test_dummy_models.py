@@ -1,22 +1,18 @@
 """Dummy models have the architecture of the real ones; ``test_gpu_way.py`` runs them."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from benchmark.planning.architectures import architectures
 from benchmark.planning.shape import shape
-
-Create = Callable[..., PreTrainedModel]
+from fakes.dummy_models import dummy_model
 
 
 @pytest.mark.parametrize("name", architectures().architectures)
-def test_stand_in_is_of_its_architecture(stand_in_model: Create, name: str) -> None:
+def test_dummy_model_has_its_architecture(name: str) -> None:
     """Class, tied embeddings, window and grouped-query attention are those of the real model."""
     real = architectures().architectures[name]
-    config = stand_in_model(real, 50, 1).config
+    config = dummy_model(real, 50, 1).config
     assert type(config) is type(real.configuration())
     assert config.tie_word_embeddings == real.tie_word_embeddings
     shares = real.num_attention_heads > real.num_key_value_heads
@@ -27,9 +23,9 @@ def test_stand_in_is_of_its_architecture(stand_in_model: Create, name: str) -> N
     )
 
 
-def test_seed_decides_the_weights(stand_in_model: Create) -> None:
+def test_seed_decides_the_weights() -> None:
     """The same seed yields the same weights, and another seed others."""
     real = architectures().architectures["llama-7b"]
-    one, same, other = (stand_in_model(real, 50, 1, seed).state_dict() for seed in (3, 3, 4))
+    one, same, other = (dummy_model(real, 50, 1, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(weight, same[name]) for name, weight in one.items())
     assert not torch.equal(one["lm_head.weight"], other["lm_head.weight"])
