@@ -50,7 +50,7 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
     other.write_text('{"format": 1}')
     for arguments, words in (
         ([tmp_path], "no result.json in or below it; measure with: run --out"),
-        (["--drift", tmp_path / "none.json"], "none.json: no such file; give one that is there"),
+        (["--drift", tmp_path / "none.json"], "none.json: cannot be read"),
         (["--drift", other], "other.json: not a comparison; python -m benchmark compare --json"),
     ):
         done = command_line("report", *arguments, "--out", tmp_path / "out")

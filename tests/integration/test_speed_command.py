@@ -1,7 +1,6 @@
 """The ``speed`` command with fake engines."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -14,8 +13,6 @@ from fakes.command_line import command_line
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 
-Command = Callable[..., CompletedProcess[str]]
-
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -26,7 +23,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return fake
 
 
-def _speed(command_line: Command, *more: str | Path) -> CompletedProcess[str]:
+def _speed(*more: str | Path) -> CompletedProcess[str]:
     common = ("--model", MODEL, "--states", "3", "--repeats", "2", "--dtype", "float32")
     engines = "outlines,speculative,speculative:bfloat16"
     return command_line("speed", *common, "--engines", engines, *more)
@@ -35,7 +32,7 @@ def _speed(command_line: Command, *more: str | Path) -> CompletedProcess[str]:
 def test_table_margins_and_file(engines: SimpleNamespace, tmp_path: Path) -> None:
     """The output has one row per engine within 80 columns, and differences; JSON has all."""
     out = tmp_path / "new" / "speed.json"
-    result = _speed(command_line, "--verify", "--json", out)
+    result = _speed("--verify", "--json", out)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -57,7 +54,7 @@ def test_ctrl_c_exit_code(engines: SimpleNamespace, tmp_path: Path) -> None:
         KeyboardInterrupt() if (label, what, before) == ("speculative", "measure", 2) else None
     )
     out = tmp_path / "speed.json"
-    result = _speed(command_line, "--json", out)
+    result = _speed("--json", out)
     assert result.returncode == 130
     assert "stopped: these are the rounds that were finished" in result.stdout
     assert json.loads(out.read_text())["stopped"] is True
@@ -65,7 +62,7 @@ def test_ctrl_c_exit_code(engines: SimpleNamespace, tmp_path: Path) -> None:
 
 def test_unwritable_file_is_refused_first(engines: SimpleNamespace, tmp_path: Path) -> None:
     """It is one line and exit code 2, before anything is measured."""
-    result = _speed(command_line, "--json", tmp_path)
+    result = _speed("--json", tmp_path)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "a folder; name a file" in result.stderr
