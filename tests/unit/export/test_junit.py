@@ -52,12 +52,13 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
 def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
     """A pair without the expected gain fails; the case has both models' figures."""
     states = finished_runs.first_states(260)
-    for name, variant, failures in (("good", "right", "0"), ("bad", "copied", "1")):
+    for name, variant, failures in (
+        ("good", finished_runs.correct_answer, "0"),
+        ("bad", finished_runs.initial_answer, "1"),
+    ):
         folder = tmp_path / name
         finished_runs.write_run(folder / "base", BASE, states, finished_runs.initial_answer)
-        finished_runs.write_run(
-            folder / "variant", VARIANT, states, getattr(finished_runs, variant)
-        )
+        finished_runs.write_run(folder / "variant", VARIANT, states, variant)
         suite = _junit(folder)[-1]
         assert (suite.get("name"), suite.get("failures")) == ("pairs", failures)
         case = suite.find("testcase")
