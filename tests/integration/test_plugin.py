@@ -115,10 +115,10 @@ def test_device_applies_to_tests_that_use_it(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--protocol=nonsense", "no protocol 'nonsense'; choose one of default, paper"),
-        ("--dtype=int3", "no dtype 'int3'"),
-        ("--device=abacus", "no device 'abacus'"),
-        ("--task=chess", "no task 'chess'"),
+        ("--protocol=nonsense", "'nonsense'; choose one of default, paper"),
+        ("--dtype=int3", "dtype 'int3'"),
+        ("--device=abacus", "device 'abacus'"),
+        ("--task=chess", "task 'chess'"),
         ("--states=0", "--states 0: at least 1"),
         ("--batch-size=0", "--batch-size 0"),
         ("--registry=no.toml", "no.toml: "),
@@ -134,7 +134,8 @@ def test_bad_option_is_a_usage_error(
     result = project.runpytest_inprocess(*workers, option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = (line for line in result.stderr.lines if line)
-    assert line.startswith(f"ERROR: {message}")
+    assert line.startswith("ERROR: ")
+    assert message in line
 
 
 def test_plugin_is_not_loaded_in_other_projects() -> None:
