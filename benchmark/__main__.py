@@ -6,7 +6,7 @@ if __name__ == "__main__":
     try:
         from benchmark.cli.app import main
     except ModuleNotFoundError as error:
-        # The likeliest first slip: a Python that nothing was installed for.
+        # Most likely a Python without the dependencies.
         print(
             f"error: no {error.name} in {sys.executable}; run make venv in the project's folder, "
             "then .venv/bin/python -m benchmark",

@@ -1,6 +1,6 @@
-"""``ablation``: what the constraint is worth (the paper's unconstrained decoding)."""
+"""``ablation``: compare decoding with and without the constraint."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,9 @@ from benchmark.cli.options import (
     Model,
     ModelStoreFolder,
     RegistryFile,
-    takes_data,
-    takes_settings,
+    data_options,
+    registered_request,
+    settings_options,
 )
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from benchmark.runs.settings import Settings
 
 
-@takes_data()
-@takes_settings("instruction_role", "bos", "device", "dtype", "batch_size")
+@data_options()
+@settings_options("instruction_role", "bos", "device", "dtype", "batch_size")
 def ablation(
     model: Model,
     registry_file: RegistryFile = None,
@@ -35,14 +36,10 @@ def ablation(
     settings: "Settings",
     as_json: Json = False,
 ) -> None:
-    """Measure a model without the constraint and with it, and compare."""
-    from benchmark.models.registry import load_registry
+    """Compare a model's unconstrained answers with its constrained ones."""
     from benchmark.runs.paired_comparison import broken_answers
-    from benchmark.runs.requests import RunRequest, registered
 
-    known = load_registry(registry_file)
-    request = RunRequest("", store, data, **asdict(settings))
-    constrained = registered(known, model, request)
+    constrained = registered_request(model, registry_file, store, data, settings)
     constrained = replace(constrained, prompt_format=prompt_format or constrained.prompt_format)
     comparison = measure_both(store, replace(constrained, engine="unconstrained"), constrained)
     free = comparison.base

@@ -1,7 +1,10 @@
-"""The command line as a whole: its verbs, and how errors end it."""
+"""The command line: its verbs, and its exit codes."""
 
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -31,10 +34,12 @@ from benchmark.cli.train_controls import train_controls
 from benchmark.cli.vanilla import vanilla
 from benchmark.errors import BenchmarkError
 
+# Without rich, --help takes half the time.
 app = typer.Typer(
     name="benchmark",
     help="Measure how well language models track entities (the boxes task).",
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -63,7 +68,8 @@ VERBS = (
     train_controls,
 )
 for verb in VERBS:
-    app.command()(verb)
+    # Given as such, the first paragraph is not cut off in the list of verbs.
+    app.command(short_help=" ".join((verb.__doc__ or "").partition("\n\n")[0].split()))(verb)
 app.add_typer(export, name="export")
 
 _NAME = "python -m benchmark"
@@ -71,12 +77,34 @@ _MISUSE = 2
 _INTERRUPTED = 130
 
 
-_AT_ONCE = {"fingerprint", "vanilla", "tokenizers", "compare"}
-"""Verbs that write at their end alone."""
+_WRITES_AT_END = {
+    *("baseline", "claims", "compare", "fingerprint", "generate", "plan", "score"),
+    *("tokenizers", "vanilla"),
+}
+"""Verbs that write nothing, or one file at the end."""
+
+
+class _Saved(NamedTuple):
+    """What an interrupted verb has saved: its name, the option of its folder, and the default."""
+
+    name: str
+    option: str
+    default: str = ""
+
+
+_RESUMABLE = {
+    "run": _Saved("states", "--out"),
+    "train-controls": _Saved("checkpoints", "--out"),
+    **dict.fromkeys(
+        ("pair", "prompt-format", "sensitivity", "ablation"),
+        _Saved("states", "--store", "runs/store"),
+    ),
+    **dict.fromkeys(("bisect", "canary"), _Saved("measurements", "")),
+}
 
 
 def main() -> NoReturn:
-    """Run the command line; what a user can mend ends it with one line and exit code 2."""
+    """Run the command line; an error that the user can correct is one line and exit code 2."""
     try:
         arguments = sys.argv[1:] or ["--help"]
         code = app(arguments, prog_name=_NAME, standalone_mode=False)
@@ -89,10 +117,33 @@ def main() -> NoReturn:
     except OSError as error:
         _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
     if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
-        again = arguments[0] not in _AT_ONCE
-        kept = "whatever was finished is kept, and the same command goes on"
-        _end(f"stopped; {kept if again else 'nothing was written'}", code)
+        _end(_stopped(arguments), code)
     sys.exit(code or 0)
+
+
+def _stopped(arguments: Sequence[str]) -> str:
+    """Return what to say after Ctrl-C: what is saved, and how to resume."""
+    verb = arguments[0]
+    if saved := _RESUMABLE.get(verb):
+        folder = _value(arguments, saved.option) or saved.default
+        if folder and not Path(folder).is_dir():
+            return "Stopped. Nothing was written."
+        where = f" in {folder}" if folder else ""
+        return f"Stopped. Finished {saved.name} are saved{where}; rerun to resume."
+    out = Path(_value(arguments, "--out") or ".")
+    streamed = out.exists() and not (out.is_file() or out.is_dir())  # /dev/stdout, a pipe
+    return (
+        "Stopped. Nothing was written." if verb in _WRITES_AT_END and not streamed else "Stopped."
+    )
+
+
+def _value(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value of an option on the command line."""
+    for argument, following in zip_longest(arguments, arguments[1:]):
+        name, separator, value = argument.partition("=")
+        if option and name == option:
+            return value if separator else following
+    return None
 
 
 def _end(message: str, code: int) -> NoReturn:

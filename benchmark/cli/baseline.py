@@ -1,4 +1,4 @@
-"""``baseline``: what random answers would score."""
+"""``baseline``: the expected accuracy of random answers."""
 
 import json
 
@@ -10,8 +10,8 @@ def baseline(
 ) -> None:
     """Print the random baseline's expected accuracy on the data, in per cent.
 
-    The JSON has the figures comparable with the paper's (overall, nontrivial, by_numops), and
-    those of the other readings under their names (set, mentions).
+    The JSON has the figures comparable with the paper's (overall, nontrivial, by_numops); the
+    other readings are under their names (set, mentions).
     """
     from rich.console import Console
 
@@ -21,9 +21,9 @@ def baseline(
     from benchmark.runs.requests import DataRequest
     from benchmark.tasks import task_named
 
-    found = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))
+    baselines = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))
     if as_json:
-        print(json.dumps(baselines_as_json(found), indent=2))
+        print(json.dumps(baselines_as_json(baselines), indent=2))
     else:
-        print(f"Random baseline on {data.name} by how it is read, per cent")
-        Console().print(baseline_table(found))
+        print(f"Random baseline on {data.name} by reading, per cent")
+        Console().print(baseline_table(baselines))

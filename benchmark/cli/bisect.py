@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import check_outputs, say, write_json
+from benchmark.cli.writing import check_writable, say, write_json
 
 ProbeKind = Annotated[
     str, typer.Option("--probe", help="fingerprint, vanilla (the libraries alone) or tokenizers.")
@@ -44,7 +44,7 @@ def bisect(
     from benchmark.upgrades.probes import probe, workbench
     from benchmark.upgrades.releases import between, releases
 
-    check_outputs(json_file)
+    check_writable(json_file)
     in_range = between(releases(library, pre=pre), library, old, new)
     bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
     result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import check_outputs, say, write_json
+from benchmark.cli.writing import check_writable, say, write_json
 
 
 def canary(
@@ -48,7 +48,7 @@ def canary(
     from benchmark.upgrades.releases import releases
     from benchmark.upgrades.suite import run_suite
 
-    check_outputs(json_file, report)
+    check_writable(json_file, report)
     if missing := next((path for path in suite or () if not path.exists()), None):
         raise SettingError(f"--suite {missing}: no such file or folder")
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]

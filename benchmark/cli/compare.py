@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, flag
-from benchmark.cli.writing import check_outputs, say, write_json
+from benchmark.cli.writing import check_writable, say, write_json
 
 
 def compare(
@@ -54,7 +54,7 @@ def compare(
         raise SettingError("--commit and --repository are for --isolate; give it too")
     if isolate and model is None:
         raise SettingError("--isolate runs OLD's code: name the model with --model")
-    check_outputs(json_file, junit_file)
+    check_writable(json_file, junit_file)
     before, now = read_fingerprint(old), read_fingerprint(new)
     if before.kind != now.kind:
         raise SettingError(

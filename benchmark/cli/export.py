@@ -7,7 +7,7 @@ import typer
 
 from benchmark.cli.options import PAPER_TASK, DataFile, DataSeed, Password, RegistryFile, Task, flag
 
-export = typer.Typer(help="Write results and data in standard formats.")
+export = typer.Typer(help="Write results and data in standard formats.", rich_markup_mode=None)
 
 Folders = Annotated[
     list[Path],
@@ -34,7 +34,7 @@ def results(
     for run in runs:
         if not run.texts:
             label = escape_invisible(run.label)
-            print(f"note: {label}: no predictions.jsonl next to its result; left out")
+            print(f"note: {label}: left out, no predictions.jsonl in its folder")
     print(f"written: {out}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
 
 

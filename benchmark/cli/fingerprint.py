@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Revision, takes_data, takes_settings
-from benchmark.cli.writing import check_record_name, keep_record
+from benchmark.cli.options import Revision, data_options, settings_options
+from benchmark.cli.writing import check_fingerprint_path, save_fingerprint
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
 
-@takes_data()
-@takes_settings()
+@data_options()
+@settings_options()
 def fingerprint(
     model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or an identifier.")],
     out: Annotated[Path, typer.Option(help="NAME.json, with a columns file, or NAME.json.gz.")],
@@ -39,9 +39,9 @@ def fingerprint(
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
 
-    check_record_name(out)
+    check_fingerprint_path(out)
     run = RunRequest(model, out, data, revision=revision, **asdict(settings))
     request = FingerprintRequest(run, read_fingerprint(along) if along else None, repeats)
     with RunProgress(Console(stderr=True)) as progress:
         record = recorded(request, progress)
-    keep_record(record, out)
+    save_fingerprint(record, out)

@@ -1,4 +1,4 @@
-"""``generate``: the dataset from a seed."""
+"""``generate``: write a dataset generated from a seed."""
 
 import sys
 from collections.abc import Iterator
@@ -27,24 +27,24 @@ def generate(
         flag("--subsample", text="Only the evaluated subset (about 716 states)."),
     ] = False,
 ) -> None:
-    """Generate states of the boxes task, the same for the same seed everywhere."""
+    """Generate states of the boxes task; the same seed gives the same bytes everywhere."""
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
     from benchmark.errors import SettingError
     from benchmark.tasks import task_named
     from benchmark.writing import write_text
 
     if split not in _SPLITS:
-        raise SettingError(f"no split {split!r}; choose one of {', '.join(_SPLITS)}")
+        raise SettingError(f"unknown split {split!r}; choose one of {', '.join(_SPLITS)}")
     objects = read_vocabulary(vocabulary) if vocabulary else default_vocabulary()
-    wanted = task_named(task)
-    states = wanted.generate(split, seed, objects, subsampled=subsample)
+    named = task_named(task)
+    states = named.generate(split, seed, objects, subsampled=subsample)
     written = 0
 
     def lines() -> Iterator[str]:
         nonlocal written
         for state in states:
             written += 1
-            yield from (f"{row}\n" for row in wanted.rows(state))
+            yield from (f"{row}\n" for row in named.rows(state))
 
     write_text(out, lines())
     print(f"written: {out}, {written} states", file=sys.stderr)

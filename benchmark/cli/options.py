@@ -1,18 +1,23 @@
-"""Options that several verbs share."""
+"""Command-line options that several verbs share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.decoding.engines import decoding_engines
 
+if TYPE_CHECKING:
+    from benchmark.runs.requests import DataRequest, RunRequest
+    from benchmark.runs.settings import Settings
+
 
 def flag(*names: str, text: str) -> object:
-    """An option that is there or not: typer would show a type after it that nobody gives."""
+    """Return a boolean option, without the type that typer would show after its name."""
     return typer.Option(*names, metavar="", help=text)
 
 
@@ -23,14 +28,14 @@ Model = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of the generated data.", min=0)]
 DataSeed = Annotated[
     int | None,
-    typer.Option(help="Seed of the generated data, 0 where no --data is given.", min=0),
+    typer.Option(help="Seed of the generated data; default: 0 without --data.", min=0),
 ]
 Json = Annotated[bool, flag("--json", text="Print JSON instead of a table.")]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write it as JSON here.", metavar="FILE")
+    Path | None, typer.Option("--json", help="Write the result as JSON here.", metavar="FILE")
 ]
 Password = Annotated[
-    str | None, typer.Option(help="Password of the original ZIP (the authors' README gives it).")
+    str | None, typer.Option(help="Password of the original ZIP (see the authors' README).")
 ]
 Data = Annotated[
     Path,
@@ -42,32 +47,33 @@ DataFile = Annotated[
         "--data", help="JSON lines or the original ZIP; default: generated.", metavar="FILE"
     ),
 ]
-States = Annotated[int | None, typer.Option(help="Only the first so many states.")]
+States = Annotated[int | None, typer.Option(help="Only the first N states.", metavar="N")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; default: the protocol's.")
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="Prompts decoded together; default: the protocol's (32, the paper's 1)."),
+    typer.Option(help="Prompts decoded together; default: the protocol's (32; paper: 1)."),
 ]
 PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
 PromptVariant = Annotated[
     str,
-    typer.Option(help="Wording of a completion: authors, or table2 with its line break."),
+    typer.Option(help="Wording of a completion: authors or table2 (one more line break)."),
 ]
 InstructionRole = Annotated[
     str | None,
-    typer.Option(help="Of a chat's instruction: system or user; default: as the authors' code."),
+    typer.Option(help="Role of a chat's instruction, system or user; default: the authors'."),
 ]
 Bos = Annotated[
     str,
-    typer.Option(help="auto: as the model's own tokenizer does; always; or never."),
+    typer.Option(help="Leading BOS: auto (as the model's tokenizer), always or never."),
 ]
 Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
-Retry = Annotated[bool, flag("--retry", text="Try again what could not be installed or run.")]
+Retry = Annotated[bool, flag("--retry", text="Retry what could not be installed or run.")]
 Repeats = Annotated[
-    int, typer.Option(help="Measure each fingerprint's noise floor so often.", min=0, max=1000)
+    int,
+    typer.Option(help="Measure the noise floor with N repeats.", min=0, max=1000, metavar="N"),
 ]
 Engine = Annotated[
     str | None,
@@ -75,22 +81,21 @@ Engine = Annotated[
 ]
 Protocol = Annotated[str, typer.Option(help="default or paper.")]
 Quantization = Annotated[str | None, typer.Option(help="8bit; needs a GPU.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub repository.")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(help="Limit of an answer; default: the protocol's (256, 100).")
+    int | None,
+    typer.Option(help="Token limit of an answer; default: the protocol's (256; paper: 100)."),
 ]
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", help="Your own models and pairs, TOML.", metavar="FILE"),
 ]
 ModelStoreFolder = Annotated[
-    Path, typer.Option("--store", help="Where measurements are kept.", metavar="DIR")
+    Path, typer.Option("--store", help="Folder of finished measurements.", metavar="DIR")
 ]
 PAPER_TASK = "boxes"
-"""The default of ``--task``: ``benchmark.tasks.DEFAULT``, which takes too long to import here."""
-Task = Annotated[
-    str, typer.Option(help="boxes, the paper's, or another of docs/tasks.md.", metavar="NAME")
-]
+"""The default of ``--task``; ``benchmark.tasks.DEFAULT`` is slow to import."""
+Task = Annotated[str, typer.Option(help="boxes (the paper's) or move-contents; see docs/tasks.md.")]
 
 
 SETTINGS: Mapping[str, tuple[object, object]] = {
@@ -106,7 +111,7 @@ SETTINGS: Mapping[str, tuple[object, object]] = {
     "batch_size": (BatchSize, None),
     "max_new_tokens": (MaxNewTokens, None),
 }
-"""The option of every setting of a run, with its default."""
+"""The option of every setting of a run, and its default."""
 
 DATA: Mapping[str, tuple[object, object]] = {
     "task": (Task, PAPER_TASK),
@@ -115,20 +120,35 @@ DATA: Mapping[str, tuple[object, object]] = {
     "states": (States, None),
     "seed": (DataSeed, None),
 }
-"""The options that say which states are asked about, with their defaults."""
+"""The options that choose the states, and their defaults."""
 
 Command = Callable[..., None]
 
 
-def takes_settings(*names: str) -> Callable[[Command], Command]:
-    """Give a command the options of these settings, or of all, handed to it as ``settings``."""
+def registered_request(
+    model: str, registry_file: Path | None, store: Path, data: "DataRequest", settings: "Settings"
+) -> "RunRequest":
+    """Return the request for a registered or other model, measured into the store.
+
+    Raises:
+        DataError: when the registry cannot be read.
+    """
+    from benchmark.models.registry import load_registry
+    from benchmark.runs.requests import RunRequest, registered
+
+    request = RunRequest("", store, data, **asdict(settings))
+    return registered(load_registry(registry_file), model, request)
+
+
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """Add the options of these settings, or of all, and pass them as ``settings``."""
     return _bundled("settings", _settings, SETTINGS, names, {})
 
 
-def takes_data(*names: str, states: int | None = None) -> Callable[[Command], Command]:
-    """Give a command the options that choose states, some or all, handed to it as ``data``.
+def data_options(*names: str, states: int | None = None) -> Callable[[Command], Command]:
+    """Add these options that choose states, or all of them, and pass them as ``data``.
 
-    ``states`` is how many there are if the command line does not say.
+    ``states`` is the default of ``--states``.
     """
     return _bundled("data", _data_request, DATA, names, {"states": states})
 
@@ -152,30 +172,28 @@ def _bundled(
     names: Sequence[str],
     defaults: Mapping[str, object],
 ) -> Callable[[Command], Command]:
-    """Replace one parameter of a command by options that make up its value."""
-    wanted = {name: table[name] for name in names or table}
+    """Replace one parameter of a command by the options that its value is built from."""
     options = [
         Parameter(
             name, Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, default)
         )
-        for name, (kind, default) in wanted.items()
+        for name, (kind, default) in ((name, table[name]) for name in names or table)
     ]
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def run(**given: object) -> None:
-            values = {option.name: given.pop(option.name) for option in options}
-            command(**given, **{bundle: build(**values)})
+        def run(**arguments: object) -> None:
+            values = {option.name: arguments.pop(option.name) for option in options}
+            command(**arguments, **{bundle: build(**values)})
 
         own = signature(command)
         parameters: list[Parameter] = []
-        for each in own.parameters.values():
-            # All by keyword: typer calls so, and options without a default may follow others then.
-            parameters += (
-                options if each.name == bundle else [each.replace(kind=Parameter.KEYWORD_ONLY)]
-            )
+        for parameter in own.parameters.values():
+            # Keyword-only, so that parameters without a default may follow others.
+            keyword = parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            parameters += options if parameter.name == bundle else [keyword]
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return decorate

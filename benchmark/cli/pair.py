@@ -12,8 +12,8 @@ from benchmark.cli.options import (
     ModelStoreFolder,
     Quiet,
     RegistryFile,
-    takes_data,
-    takes_settings,
+    data_options,
+    settings_options,
 )
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from benchmark.runs.settings import Settings
 
 
-@takes_data()
-@takes_settings("protocol", "device", "dtype", "batch_size")
+@data_options()
+@settings_options("protocol", "device", "dtype", "batch_size")
 def pair(
     base: Annotated[str, typer.Argument(help="A registry key, or a model as for run.")],
     variant: Annotated[str, typer.Argument(help="The further trained model, likewise.")],

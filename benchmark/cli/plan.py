@@ -1,4 +1,4 @@
-"""``plan``: what the registry's models would take, without loading one."""
+"""``plan``: forecast memory, GPUs, order and time of the registered models."""
 
 import json
 from typing import Annotated
@@ -12,21 +12,21 @@ _PROTOCOL = "default"
 
 def plan(
     gpus: Annotated[
-        int | None, typer.Option(help="How many GPUs; default: those here, else 1.", min=1)
+        int | None, typer.Option(help="Number of GPUs; default: those here, else 1.", min=1)
     ] = None,
     vram: Annotated[
         float | None,
-        typer.Option(help="Memory of each in 10^9 bytes; default: as found or published.", min=1),
+        typer.Option(help="Memory of each in 10^9 bytes; default: measured or published.", min=1),
     ] = None,
     gpu: Annotated[
-        str, typer.Option(help="Whose speed is taken; any other name lists them.")
+        str, typer.Option(help="Model of the GPUs; an unknown name lists all.")
     ] = "H100-80GB-SXM",
     batch_size: BatchSize = None,
     dtype: Annotated[
         str | None,
         typer.Option(
-            help="float32, bfloat16, float16 or 8bit for all; default: bfloat16, and 8bit where "
-            "the registry says so."
+            help="float32, bfloat16, float16 or 8bit for all; default: bfloat16, or 8bit if "
+            "registered so."
         ),
     ] = None,
     registry_file: RegistryFile = None,
@@ -45,11 +45,11 @@ def plan(
     from benchmark.planning import forecast
     from benchmark.planning.tables import plan_as_json, plan_parts
 
-    known = load_registry(registry_file)
-    pairs = [p for p in known.pairs.values() if experiment in {None, p.experiment}]
+    registry = load_registry(registry_file)
+    pairs = [p for p in registry.pairs.values() if experiment in {None, p.experiment}]
     if not pairs:
-        names = ", ".join(dict.fromkeys(pair.experiment for pair in known.pairs.values()))
-        raise SettingError(f"no pairs of experiment {experiment!r}; choose of {names}")
+        names = ", ".join(dict.fromkeys(pair.experiment for pair in registry.pairs.values()))
+        raise SettingError(f"unknown experiment {experiment!r}; choose one of {names}")
     named = protocol(_PROTOCOL)
     limits = named.limits.changed(batch_size, None)
     how = forecast.ForecastOptions(
@@ -59,8 +59,8 @@ def plan(
         quantize=dtype is None,
     )
     machine = forecast.machine(gpu, gpus, vram)
-    others = known.unpaired if experiment is None else ()
-    planned = forecast.plan(known, pairs, machine, how, others=others)
+    others = registry.unpaired if experiment is None else ()
+    planned = forecast.plan(registry, pairs, machine, how, others=others)
     if as_json:
         print(json.dumps(plan_as_json(planned), indent=2))
     else:

@@ -1,6 +1,6 @@
-"""``prompt-format``: completion or chat, decided on the dev split (appendix A.1 of the paper)."""
+"""``prompt-format``: choose completion or chat on the dev split (appendix A.1 of the paper)."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ from benchmark.cli.options import (
     Model,
     ModelStoreFolder,
     RegistryFile,
-    takes_data,
-    takes_settings,
+    data_options,
+    registered_request,
+    settings_options,
 )
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from benchmark.runs.settings import Settings
 
 
-@takes_data("task", "states", "seed")
-@takes_settings("instruction_role", "bos", "device", "dtype", "batch_size")
+@data_options("task", "states", "seed")
+@settings_options("instruction_role", "bos", "device", "dtype", "batch_size")
 def prompt_format(
     model: Model,
     registry_file: RegistryFile = None,
@@ -30,18 +31,16 @@ def prompt_format(
     settings: "Settings",
     as_json: Json = False,
 ) -> None:
-    """Evaluate both prompt formats on the dev split and name the better."""
-    from benchmark.models.registry import load_registry
+    """Measure both prompt formats on the dev split and name the better one."""
     from benchmark.runs.paired_comparison import better_format
-    from benchmark.runs.requests import RunRequest, registered
 
-    known = load_registry(registry_file)
-    request = RunRequest("", store, replace(data, split="dev"), **asdict(settings))
-    # Loaded as it is registered, a 70B model in 8 bit; prompted in both formats.
-    completion = replace(registered(known, model, request), prompt_format="completion")
+    dev = replace(data, split="dev")
+    request = registered_request(model, registry_file, store, dev, settings)
+    # The registered quantization applies to both formats.
+    completion = replace(request, prompt_format="completion")
     comparison = measure_both(store, completion, replace(completion, prompt_format="chat"))
     name, sure = better_format(comparison)
-    certainty = "" if sure else ", though by no more than chance might give"
+    certainty = "" if sure else " (the difference is not significant)"
     words = f"better on the dev split: {name}{certainty}"
     title = f"{Path(model).name}, dev split: completion -> chat"
     more: dict[str, object] = {"better": name, "significant": sure}

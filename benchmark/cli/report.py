@@ -1,4 +1,4 @@
-"""``report``: figures, tables and the page."""
+"""``report``: write figures, tables and the page."""
 
 import json
 from pathlib import Path

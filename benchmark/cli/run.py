@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Json, Model, Quiet, Revision, flag, takes_data, takes_settings
+from benchmark.cli.options import Json, Model, Quiet, Revision, data_options, flag, settings_options
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
-_BESIDE = ("Llama 2 7B", "CodeLlama 13B")
-"""Published models shown for scale."""
+_FOR_SCALE = ("Llama 2 7B", "CodeLlama 13B")
+"""Published models that the table shows for scale."""
 
 
-@takes_data()
-@takes_settings()
+@data_options()
+@settings_options()
 def run(
     model: Model,
     out: Annotated[
@@ -29,12 +29,12 @@ def run(
     revision: Revision = None,
     *,
     set_aside: Annotated[
-        bool, flag("--set-aside", text="Move another run that is in --out to DIR.1.")
+        bool, flag("--set-aside", text="Move a different run in --out to DIR.1.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model on the boxes task; the same command goes on where it stopped."""
+    """Measure a model on the boxes task; rerun the same command to resume."""
     from rich.console import Console
 
     from benchmark.models.published import published
@@ -52,10 +52,10 @@ def run(
     if as_json:
         print(json.dumps(measured.document, indent=2))
         return
-    # The paper's figures are of its own task.
-    beside = [published()[name] for name in _BESIDE if data.task == DEFAULT]
-    summaries = {by: scored.summary for by, scored in measured.scores.items()}
-    asked = "" if data.task == DEFAULT else f" on the task {data.task}"
-    title = f"{Path(model).name}{asked} by operations that changed the box, accuracy in per cent"
-    Console().print(result_table(title, summaries, measured.baselines, beside))
+    # The paper's figures are of the default task.
+    scale = [published()[name] for name in _FOR_SCALE if data.task == DEFAULT]
+    summaries = {score: scored.summary for score, scored in measured.scores.items()}
+    task = "" if data.task == DEFAULT else f" on the task {data.task}"
+    title = f"{Path(model).name}{task} by operations that changed the box, accuracy in per cent"
+    Console().print(result_table(title, summaries, measured.baselines, scale))
     print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

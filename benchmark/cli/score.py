@@ -1,4 +1,4 @@
-"""``score``: predictions against gold."""
+"""``score``: score a file of predictions."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score predictions against gold states, by number of operations."""
+    """Score predictions against gold states, by numops."""
     from rich.console import Console
 
     from benchmark.runs.data import score_files

@@ -1,7 +1,6 @@
-"""``sensitivity``: what a prompt's bytes are worth."""
+"""``sensitivity``: measure every prompt variant."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ from benchmark.cli.options import (
     ModelStoreFolder,
     Quiet,
     RegistryFile,
-    takes_data,
-    takes_settings,
+    data_options,
+    registered_request,
+    settings_options,
 )
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmark.runs.settings import Settings
 
 
-@takes_data()
-@takes_settings("engine", "instruction_role", "device", "dtype", "batch_size")
+@data_options()
+@settings_options("engine", "instruction_role", "device", "dtype", "batch_size")
 def sensitivity(
     model: Model,
     registry_file: RegistryFile = None,
@@ -32,24 +32,21 @@ def sensitivity(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model in every prompt variant, with a BOS and without, and compare.
+    """Compare a model's accuracy in every prompt variant, with and without a BOS.
 
-    A measurement that is in the store already is not made again.
+    Measurements that are in the store are reused.
     """
     from rich.console import Console
 
-    from benchmark.models.registry import load_registry
     from benchmark.runs.loading import Loaders
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.progress import RunProgress
-    from benchmark.runs.requests import RunRequest, registered
     from benchmark.runs.sensitivity import sensitivity as measure
     from benchmark.runs.sensitivity_table import sensitivity_table
 
-    request = RunRequest("", store, data, **asdict(settings))
-    asked = registered(load_registry(registry_file), model, request)
+    request = registered_request(model, registry_file, store, data, settings)
     with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
-        rows = measure(asked, ModelStore(store, progress, loaders=Loaders.kept()))
+        rows = measure(request, ModelStore(store, progress, loaders=Loaders.cached()))
     if as_json:
         print(json.dumps({"model": model, "prompts": [row.as_json() for row in rows]}, indent=2))
         return

@@ -1,4 +1,4 @@
-"""``speed``: engines against each other."""
+"""``speed``: time engines against each other."""
 
 import signal
 import sys
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Model, flag, takes_data, takes_settings
-from benchmark.cli.writing import check_outputs, write_json
+from benchmark.cli.options import Model, data_options, flag, settings_options
+from benchmark.cli.writing import check_writable, write_json
 from benchmark.decoding.engines import ENGINES
 
 _INTERRUPTED = 130
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmark.runs.settings import Settings
 
 
-@takes_data(states=32)
-@takes_settings("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
+@data_options(states=32)
+@settings_options("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
 def speed(
     model: Model,
     engines: Annotated[
@@ -33,11 +33,9 @@ def speed(
     ] = "speculative,outlines",
     slow_states: Annotated[
         int | None,
-        typer.Option(
-            help="Slow engines on only so many of the states, evenly spread.", metavar="K"
-        ),
+        typer.Option(help="Time slow engines on only K states, evenly spread.", metavar="K"),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds.", metavar="R")] = 3,
+    repeats: Annotated[int, typer.Option(help="Number of rounds.", metavar="R")] = 3,
     *,
     data: "DataRequest",
     settings: "Settings",
@@ -47,10 +45,10 @@ def speed(
     ] = False,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Write all figures and answers there too.", metavar="FILE"),
+        typer.Option("--json", help="Also write all figures and answers here.", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Time engines in turn on the same states (docs/speed.md says what each figure is)."""
+    """Time engines in turn on the same states (docs/speed.md explains the figures)."""
     from rich.console import Console
 
     from benchmark.runs.requests import RunRequest
@@ -66,7 +64,7 @@ def speed(
         repeats=repeats,
         verify=verify,
     )
-    check_outputs(json_file)
+    check_writable(json_file)
     # Ended from outside it ends its engines' processes as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(Console(stderr=True)) as progress:
@@ -79,10 +77,10 @@ def speed(
     console.print(speed_table(title, rows))
     for note in speed_notes(rows, race.limits, paper, repeats):
         console.print(note, highlight=False)
-    for label, found in race.first_differences.items():
+    for label, differences in race.first_differences.items():
         row = next(row for row in rows if row.spec.label == label)
-        if found:
-            console.print(differences_table(label, found, row.compared or 0))
+        if differences:
+            console.print(differences_table(label, differences, row.compared or 0))
         else:
             console.print(f"{label}: all of {row.compared} answers are the paper's method's")
     if race.stopped:

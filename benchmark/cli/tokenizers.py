@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.writing import check_record_name, keep_record
+from benchmark.cli.writing import check_fingerprint_path, save_fingerprint
 
 
 def tokenizers(
@@ -15,9 +15,9 @@ def tokenizers(
     from benchmark.errors import ModelError
     from benchmark.fingerprints.tokenizers import fetched_families, tokenizers_fingerprint
 
-    check_record_name(out)
+    check_fingerprint_path(out)
     families = fetched_families()
     if not families:
         raise ModelError("no tokenizer is fetched; run: python -m benchmark fetch --all")
-    keep_record(tokenizers_fingerprint(families), out)
+    save_fingerprint(tokenizers_fingerprint(families), out)
     print(f"families: {', '.join(families)}")

@@ -1,4 +1,4 @@
-"""``train-controls``: the control models from their recipe."""
+"""``train-controls``: train the control models from their recipe."""
 
 import sys
 from pathlib import Path
@@ -9,15 +9,15 @@ import typer
 
 def train_controls(
     out: Annotated[Path, typer.Option(help="Folder for the models.", metavar="DIR")],
-    seed: Annotated[int, typer.Option(help="Seed of weights and texts.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and data.", min=0)] = 0,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this control, and what it starts from.")
+        list[str] | None, typer.Option(help="Only this control and the one it starts from.")
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="Another recipe, in TOML.", metavar="FILE")
+        Path | None, typer.Option(help="Your own recipe, TOML.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Train the control models; the same command goes on where it stopped."""
+    """Train the control models; rerun the same command to resume."""
     from benchmark.controls.recipe import read_recipe
     from benchmark.controls.train import train_controls as train
 

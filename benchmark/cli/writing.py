@@ -1,4 +1,4 @@
-"""What several verbs print and write."""
+"""Write files and print lines; shared by several verbs."""
 
 import json
 import os
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """Tell how long work goes, beside what is printed at its end."""
+    """Print a line of progress to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def write_json(path: Path | None, document: object) -> None:
-    """Write a document, whole or not at all, where one was asked for."""
+    """Write a document atomically, if a path is given."""
     from benchmark.writing import write_text
 
     if path:
         write_text(path, [json.dumps(document, indent=2), "\n"])
 
 
-def check_outputs(*paths: Path | None) -> None:
-    """Find out before long work, and not after it, that a file cannot be written.
+def check_writable(*paths: Path | None) -> None:
+    """Check before long work that files can be written.
 
     Raises:
-        SettingError: naming the one that is a folder, or in a folder that is not to be written to.
-        OSError: when its folder cannot be made.
+        SettingError: when a path is a folder or cannot be written.
+        OSError: when the folder of a path cannot be made.
     """
     from benchmark.errors import SettingError
 
-    for path in (each for each in paths if each is not None):
+    for path in filter(None, paths):
         if path.is_dir():
             raise SettingError(f"{path}: a folder; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,24 +40,24 @@ def check_outputs(*paths: Path | None) -> None:
             raise SettingError(f"{path}: cannot be written; name another file")
 
 
-def check_record_name(out: Path) -> None:
-    """Refuse a file that a record is not written to, before it is made.
+def check_fingerprint_path(out: Path) -> None:
+    """Check before a fingerprint is made that it can be written.
 
     Raises:
-        SettingError: for another ending than .json and .json.gz, and as :func:`check_outputs`.
+        SettingError: for a suffix other than .json and .json.gz, and as :func:`check_writable`.
     """
     from benchmark.errors import SettingError
 
     if not out.name.endswith((".json", ".json.gz")):
         raise SettingError(f"--out {out}: name a file that ends in .json or .json.gz")
-    check_outputs(out)
+    check_writable(out)
 
 
-def keep_record(record: "Fingerprint", out: Path) -> None:
-    """Write a record, and say where it is and which stages failed."""
+def save_fingerprint(fingerprint: "Fingerprint", out: Path) -> None:
+    """Write a fingerprint, and print its path and the stages that failed."""
     from benchmark.fingerprints.storage import failed, write_fingerprint
 
-    write_fingerprint(record, out)
-    for name, line in failed(record.stages).items():
+    write_fingerprint(fingerprint, out)
+    for name, line in failed(fingerprint.stages).items():
         print(f"failed: {name}: {line}")
     print(f"written: {out}")

@@ -20,7 +20,7 @@ def run_environment(
         protocol=settings.as_json(),
         batches=loaded.batching.as_json() if loaded else {},
         model={
-            "name": location.folder.name if not location.gguf else location.gguf,
+            "name": location.gguf or location.folder.resolve().name,
             "revision": request.revision,
             "fingerprint": location.digest,
             **file_digests(location),

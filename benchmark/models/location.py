@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import ModelError, UnavailableModelError
+from benchmark.models.model_files import (
+    PICKLED,
+    check_no_adapter,
+    configuration_files,
+    weight_files,
+)
 from benchmark.models.registry import registry
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 _CONFIGURATION = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
-_PICKLED = "pytorch_model*.bin"
-"""Weights of older repositories. Only their tensors are read, which executes no code."""
-
 _ALLOWED = ["*.safetensors", *_CONFIGURATION]
 _IGNORED = ["*/*", "consolidated*"]  # second copies of the weights, in the authors' own format
 _BLOCK = 65_536
@@ -40,7 +43,9 @@ class Location:
     @property
     def safetensors(self) -> bool | None:
         """Whether the weights are safetensors, None for GGUF."""
-        return None if self.gguf else any(self.folder.glob("*.safetensors"))
+        if self.gguf:
+            return None
+        return all(path.suffix == ".safetensors" for path in weight_files(self.folder))
 
 
 def locate(model: str, revision: str | None = None) -> Location:
@@ -92,11 +97,10 @@ def file_digests(location: Location) -> dict[str, str]:
     if location.gguf:
         return {"weights": _digest([location.folder / location.gguf])}
     patterns = {
-        "weights": ("*.safetensors", _PICKLED),
         "tokenizer": ("*token*", "vocab*", "merges*", "chat_template*"),
         "settings": ("*config.json",),
     }
-    files = {
+    files = {"weights": weight_files(location.folder)} | {
         kind: sorted({path for pattern in globs for path in location.folder.glob(pattern)})
         for kind, globs in patterns.items()
     }
@@ -125,14 +129,12 @@ def _expanded(model: str) -> Path:
 
 
 def _local(model: str, folder: Path, gguf: str | None) -> Location:
-    weights = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
-    weights = weights or sorted(folder.glob(_PICKLED))
+    check_no_adapter(model, folder)
+    weights = [folder / gguf] if gguf else weight_files(folder)
     if not weights:
-        raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {_PICKLED}")
-    _refuse_adapter(model, folder)
+        raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {PICKLED}")
     # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
-    others = (path for pattern in _CONFIGURATION for path in folder.glob(pattern))
-    return Location(model, folder, gguf, _digest([*weights, *sorted(others)]))
+    return Location(model, folder, gguf, _digest([*weights, *configuration_files(folder)]))
 
 
 def _gguf(folder: Path) -> str | None:
@@ -174,7 +176,7 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
         )
         if not gguf and not any(Path(path).glob("*.safetensors")):
             path = snapshot_download(
-                model, revision=revision, allow_patterns=[_PICKLED, *_CONFIGURATION]
+                model, revision=revision, allow_patterns=[PICKLED, *_CONFIGURATION]
             )
     except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
         raise UnavailableModelError(
@@ -203,20 +205,11 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
     except OSError as error:
         raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error
     folder = Path(path)
-    patterns = [gguf] if gguf else ["*.safetensors", _PICKLED]
+    patterns = [gguf] if gguf else ["*.safetensors", PICKLED]
     if not any(path for pattern in patterns for path in folder.glob(pattern)):
         raise ModelError(
             f"{model}: the repository has no {gguf or 'weights'}; see {page}, and name "
             f"a GGUF file that it has as {model}/FILE.gguf"
         )
-    _refuse_adapter(model, folder)
+    check_no_adapter(model, folder)
     return Location(name, folder, gguf, f"commit:{folder.name}")
-
-
-def _refuse_adapter(model: str, folder: Path) -> None:
-    """Refuse a folder with an adapter, which transformers would apply only if peft is installed."""
-    if (folder / "adapter_config.json").is_file():
-        raise ModelError(
-            f"{model}: adapter_config.json says that this is an adapter; merge it into its base "
-            "model first (peft's merge_and_unload), and give the folder of the merged model"
-        )

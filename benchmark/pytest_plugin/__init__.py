@@ -1,6 +1,7 @@
-"""What the suite adds to pytest: options, models measured once, verdicts, skips with reasons.
+"""The pytest plugin: options, fixtures, the marker ``gpu`` and the terminal summary.
 
-pytest finds hooks and fixtures here by their names.
+pytest finds the hooks and fixtures here by their names. This project's root ``conftest.py`` loads
+it; another project does with ``-p benchmark.pytest_plugin``.
 """
 
 from benchmark.pytest_plugin.fixtures import (
@@ -17,13 +18,13 @@ from benchmark.pytest_plugin.fixtures import (
     trace,
 )
 from benchmark.pytest_plugin.hooks import (
-    pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_terminal_summary,
     pytest_xdist_make_scheduler,
     verdict_line,
 )
+from benchmark.pytest_plugin.options import pytest_addoption
 
 __all__ = [
     "REPEATS",

@@ -1,9 +1,9 @@
-"""Models measured once, fingerprints held against those recorded, skips with reasons."""
+"""Fixtures: models measured once, fingerprints compared with recorded ones, real tokenizers."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.models.registry_types import RegisteredModel
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.pytest_plugin import options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 Measure = Callable[[RegisteredModel], "RunResult"]
 Trace = Callable[[RegisteredModel], "Fingerprint"]
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 REPEATS = 4
-"""So often the noise floor of a fingerprint is sampled when it is recorded."""
+"""The number of repeats that measure the noise floor of a recorded fingerprint."""
 
 
 @pytest.fixture(scope="session")
 def model_store(request: pytest.FixtureRequest) -> "ModelStore":
-    """The store on disk; on GPUs every measurement takes those that its model needs."""
+    """The store of measurements on disk; each measurement leases the GPUs that its model needs."""
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.placement import placement
     from benchmark.runs.requests import Quiet
@@ -41,15 +42,15 @@ def model_store(request: pytest.FixtureRequest) -> "ModelStore":
     folder: Path = request.config.getoption("--model-store")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return ModelStore(folder, Quiet(), placement(_device(request.config), worker, workers))
+    return ModelStore(folder, Quiet(), placement(options.device(request.config), worker, workers))
 
 
 @pytest.fixture(scope="session")
 def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
-    """Standard error as it is outside of tests, to show progress on; with ``-q`` it is quiet.
+    """The real standard error, for progress; quiet with ``-q``.
 
-    Workers of xdist have none of their own but the same standard error: a live line of each would
-    write over the others', so there it is lines.
+    Workers of xdist share one standard error, where live lines would overwrite each other, so they
+    print plain lines.
     """
     from rich.console import Console
 
@@ -64,34 +65,25 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
 
 @pytest.fixture(scope="session")
 def run_request(request: pytest.FixtureRequest) -> "RunRequest":
-    """What the options ask for, of no model yet."""
-    from benchmark.pytest_plugin.hooks import SETTINGS_OF_PYTEST
-    from benchmark.runs.requests import RunRequest, data_request_of
-    from benchmark.runs.settings import settings_of
-
-    option = request.config.getoption
-    asked = {name: option(f"--{name.replace('_', '-')}") for name in SETTINGS_OF_PYTEST}
-    settings = settings_of({**asked, "device": _device(request.config)})
-    chosen = {name: option(f"--{name}") for name in ("password", "states", "task")}
-    data = data_request_of({"path": option("--data"), **chosen})
-    return RunRequest("", option("--model-store"), data, **asdict(settings))
+    """A request with the settings and data of the options, and an empty model."""
+    return options.run_request(request.config, options.device(request.config))
 
 
 @pytest.fixture(scope="session")
 def measure(model_store: "ModelStore", run_request: "RunRequest", terminal: "Console") -> Measure:
-    """Measures a registered model as the paper prompts it; skips what cannot be had or run here."""
+    """Measure a registered model with its prompt format; skip if it is unavailable or too large."""
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import as_registered
 
-    @cache  # what was skipped too: a model that does not fit is not loaded again for its next pair
+    @cache  # skips too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "RunResult | str":
         with RunProgress(terminal, named=True) as progress:
             if terminal.is_terminal:
-                terminal.print()  # pytest's own line stands unfinished
+                terminal.print()  # pytest's own line is not finished
             store = replace(model_store, progress=progress)
-            return _or_reason(lambda: store.measure(as_registered(model, run_request)))
+            return _result_or_reason(lambda: store.measure(as_registered(model, run_request)))
 
-    return lambda model: _or_skip(measured(model))
+    return lambda model: _result_or_skip(measured(model))
 
 
 @pytest.fixture
@@ -101,7 +93,7 @@ def trace(
     blessing: "Blessing",
     request: pytest.FixtureRequest,
 ) -> Trace:
-    """Fingerprints a registered model where one is recorded of it, or is to be now."""
+    """Fingerprint a registered model if its fingerprint is recorded, or is being recorded now."""
     from benchmark.fingerprints.record_run import placed_fingerprint
     from benchmark.models.hardware import describe
     from benchmark.pytest_plugin.snapshots.fingerprints import is_recorded
@@ -111,61 +103,63 @@ def trace(
 
     protocol = {"name": run_request.protocol}
     hardware = {"hardware": describe(run_request.device)}
-    asked = {"data": {} if run_request.data.task == DEFAULT else {"task": run_request.data.task}}
-    kind = kind_of_run({"protocol": protocol, "environment": hardware, **asked})
+    task = {} if run_request.data.task == DEFAULT else {"task": run_request.data.task}
+    kind = kind_of_run({"protocol": protocol, "environment": hardware, "data": task})
     if not blessing.updating and not is_recorded(request.node, kind, blessing):
         pytest.skip("no fingerprint of it yet: --snapshot-update --bless REASON records one")
     repeats = REPEATS if blessing.updating else 0
 
     def traced(model: RegisteredModel) -> "Fingerprint":
-        wanted = as_registered(model, run_request)
-        return _or_skip(_or_reason(lambda: placed_fingerprint(model_store, wanted, repeats)))
+        own = as_registered(model, run_request)
+        return _result_or_skip(
+            _result_or_reason(lambda: placed_fingerprint(model_store, own, repeats))
+        )
 
     return traced
 
 
-def _or_reason(act: Callable[[], _Found]) -> _Found | str:
-    """What it gives; or why that cannot be had or run here."""
+def _result_or_reason(measure: Callable[[], _Result]) -> _Result | str:
+    """Return the result, or the reason why the model is unavailable or cannot run here."""
     from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
 
     try:
-        return act()
+        return measure()
     except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
         return str(error)
 
 
-def _or_skip(found: _Found | str) -> _Found:
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
+def _result_or_skip(result: _Result | str) -> _Result:
+    if isinstance(result, str):
+        pytest.skip(result)
+    return result
 
 
 @pytest.fixture
 def blessing(request: pytest.FixtureRequest) -> "Blessing":
-    """Whether this session may write fingerprints; one that may not, and is to, fails here."""
+    """Whether this session may write fingerprints; fail if it is told to and may not."""
     from benchmark.errors import SettingError
     from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 
-    # Not by its environment: a test run inside of a worker's test inherits that.
+    # Not by an environment variable: a pytest run inside a worker's test inherits that.
     parallel = hasattr(request.config, "workerinput")
     option = request.config.getoption
     updating = bool(option("--snapshot-update") or option("--snapshot-update-new-only", None))
-    found = Blessing(option("--bless"), parallel, updating)
+    blessing = Blessing(option("--bless"), parallel, updating)
     if updating:
         try:
-            found.check()  # before anything is measured in vain
+            blessing.check()  # before anything is measured
         except SettingError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-    return found
+    return blessing
 
 
 @pytest.fixture
 def fingerprints(
     snapshot: "SnapshotAssertion", blessing: "Blessing", request: pytest.FixtureRequest
 ) -> Callable[["Fingerprint"], "SnapshotAssertion"]:
-    """Gives what a record must equal: the recorded fingerprint of its kind of run.
+    """Return the recorded fingerprint of the same kind of run, for an assertion.
 
-    The comparison goes into the test's report.
+    The comparison is added to the test's report.
     """
     from benchmark.pytest_plugin.snapshots.fingerprints import assert_matches, snapshot_of
 
@@ -178,20 +172,14 @@ def fingerprints(
 
 @pytest.fixture(scope="session")
 def real_tokenizer() -> Callable[[str], TransformersTokenizer]:
-    """The real tokenizer of a name in ``sources.toml``; the test is skipped where it is missing."""
+    """Load the tokenizer of a name in ``sources.toml``; skip the test if it is not fetched."""
     from benchmark.models.downloads import load_source_tokenizer, source
 
     @cache
     def load(name: str) -> TransformersTokenizer:
-        wanted = source(name)
-        if not wanted.present:
-            pytest.skip(f"{name} is not here; get it with: {wanted.command}")
-        return load_source_tokenizer(wanted)
+        tokenizer_source = source(name)
+        if not tokenizer_source.present:
+            pytest.skip(f"{name} is not fetched; get it with: {tokenizer_source.command}")
+        return load_source_tokenizer(tokenizer_source)
 
     return load
-
-
-def _device(config: pytest.Config) -> str:
-    from benchmark.models.loading import resolve_device
-
-    return resolve_device(config.getoption("--device") or "cuda")

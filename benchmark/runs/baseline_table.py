@@ -1,4 +1,4 @@
-"""The random baseline's table: its readings side by side, at most 80 columns wide."""
+"""The table of the random baseline, one column per reading, at most 80 columns wide."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from benchmark.boxes.baseline import Percentages, readings
 from benchmark.terminal import number, plain_table
 
 
-def baseline_table(found: Mapping[str, Percentages]) -> RenderableType:
-    """Return the expected accuracy by numops, a column per reading, and what each reading is."""
+def baseline_table(baselines: Mapping[str, Percentages]) -> RenderableType:
+    """Return the expected accuracy by numops and reading, with a line about each reading."""
     table = plain_table(None)  # too narrow for a title of its own
     table.add_column("numops", justify="right")
-    for name in found:
+    for name in baselines:
         table.add_column(name, justify="right")
-    every = list(found.values())
-    for numops in every[0]["by_numops"]:
-        table.add_row(numops, *(number(each["by_numops"][numops]) for each in every))
+    columns = list(baselines.values())
+    for numops in columns[0]["by_numops"]:
+        table.add_row(numops, *(number(column["by_numops"][numops]) for column in columns))
     table.add_section()
-    table.add_row(">= 1", *(number(each["nontrivial"]) for each in every))
-    table.add_row("all", *(number(each["overall"]) for each in every))
-    words = "\n".join(f"{name}: {readings()[name].wording}" for name in found)
+    table.add_row(">= 1", *(number(column["nontrivial"]) for column in columns))
+    table.add_row("all", *(number(column["overall"]) for column in columns))
+    words = "\n".join(f"{name}: {readings()[name].wording}" for name in baselines)
     return Group(table, Text(words, style="dim"))

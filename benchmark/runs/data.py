@@ -1,4 +1,4 @@
-"""The states that are asked about, and what predictions about them come to."""
+"""Load the states of a request, and score predictions about them."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -11,19 +11,22 @@ from benchmark.records import State
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.predictions import match, read_predictions
 from benchmark.stats.summary import Summary, summarize
-from benchmark.tasks import task_named
+from benchmark.tasks import TASKS, task_named
 
 
 def load_states(request: DataRequest) -> list[State]:
-    """The states asked for: the first so many, in the order of the data.
+    """Return the first ``request.states`` states, in the order of the data; by default all.
 
     Raises:
-        DataError: when the data cannot be read, has no states, or one of them twice.
-        SettingError: for a number of states below 1 or above what there is, and for options
-            that say nothing about the data asked for.
+        DataError: when the data cannot be read, has no states, or has one of them twice.
+        SettingError: when fewer than 1 or more states are requested than the data has, and for
+            options that do not apply to the data.
     """
     check_number(request)
-    states = list(islice(_once(_source(request), str(request.path)), request.states))
+    try:
+        states = list(islice(_unique(_source(request), str(request.path)), request.states))
+    except DataError as error:
+        raise DataError(_explained(str(error), request)) from error
     if not states:
         raise DataError(f"{request.path}: no states in this file")
     if request.states is not None and len(states) < request.states:
@@ -32,7 +35,7 @@ def load_states(request: DataRequest) -> list[State]:
 
 
 def check_number(request: DataRequest) -> None:
-    """Check the number of states asked for, without reading any.
+    """Check the number of states without reading any.
 
     Raises:
         SettingError: for a number below 1.
@@ -42,7 +45,12 @@ def check_number(request: DataRequest) -> None:
 
 
 def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[str, Summary]:
-    """Return the summary of a file of predictions against gold states, by every score."""
+    """Score a file of predictions against gold states, and return a summary by every score.
+
+    Raises:
+        DataError: when a file cannot be read, or no prediction is about a gold state; without
+            ``partial`` also when a gold state has no prediction.
+    """
     pairs = match(
         load_states(gold), read_predictions(predictions), str(predictions), partial=partial
     )
@@ -54,30 +62,57 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[
     return {by: summarize(outcomes) for by, outcomes in scores.items()}
 
 
+def _explained(message: str, request: DataRequest) -> str:
+    """Return an error of reading a file, with what the file is if it is not what was expected."""
+    path = request.path
+    if path is None or not path.is_file():
+        return message
+    if _holds_predictions(path):
+        return f"{path}: holds predictions, not states; give the data that they are about"
+    for name in TASKS:
+        if name != request.task and _holds_states(name, path, request.password):
+            return f"{message}; the file holds states of the task {name}: use --task {name}"
+    return message
+
+
+def _holds_predictions(path: Path) -> bool:
+    try:
+        return bool(read_predictions(path))
+    except DataError:
+        return False
+
+
+def _holds_states(task: str, path: Path, password: str | None) -> bool:
+    try:
+        return bool(list(task_named(task).read(path, password)))
+    except (DataError, SettingError):
+        return False
+
+
 def _source(request: DataRequest) -> Iterator[State]:
     path, zipped = request.path, bool(request.path and request.path.suffix.lower() == ".zip")
     if request.password is not None and not zipped:
-        raise SettingError("--password is for the authors' ZIP; give that with --data, or leave it")
+        raise SettingError("--password is for the authors' ZIP; pass that with --data, or omit it")
     if path is None:
         return iter(_evaluated(request.task, request.split, request.seed or 0))
     if request.seed is not None:
-        raise SettingError(f"--seed generates data, and --data {path} gives it; use one of them")
+        raise SettingError(f"--seed generates data and --data {path} reads it; use one of them")
     return task_named(request.task).read(path, request.password)
 
 
 @lru_cache(maxsize=4)
 def _evaluated(task: str, split: str, seed: int) -> tuple[State, ...]:
-    """Return the evaluated subsample: each of many models is asked about the same one."""
+    """Return the evaluated subsample, cached for runs of several models."""
     return tuple(task_named(task).generate(split, seed, default_vocabulary(), subsampled=True))
 
 
-def _once(states: Iterable[State], source: str) -> Iterator[State]:
-    """The states, if none comes twice: predictions are told apart by their descriptions."""
+def _unique(states: Iterable[State], source: str) -> Iterator[State]:
+    """Yield the states, and refuse duplicates: predictions are matched by description."""
     seen: set[str] = set()
     for state in states:
         if state.description in seen:
             raise DataError(
-                f"{source}: a state of sequence {state.sample_id} comes twice, "
+                f"{source}: a state of sequence {state.sample_id} occurs twice, "
                 f"{state.description[:60]!r}...; remove one"
             )
         seen.add(state.description)

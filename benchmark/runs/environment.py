@@ -1,4 +1,4 @@
-"""Everything outside the code of the project that can change a score."""
+"""The environment of a run: everything that can change a score, by name."""
 
 import hashlib
 import os
@@ -13,22 +13,22 @@ from pathlib import Path
 from benchmark.runs.suspect_table import table
 
 _VARIABLES = ("OMP_", "MKL_", "ATEN_", "TORCH", "PYTORCH_", "TRANSFORMERS_", "CUBLAS_", "CUDA_")
-"""Beginnings of the environment variables that torch and transformers read."""
+"""Prefixes of the environment variables that torch and transformers read."""
 
 _PRIVATE = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CACHE", "HOME", "PATH", "DIR")
-"""Values of variables with these in their names are secrets, or places on one machine."""
+"""Parts of the names of variables whose values are secrets or paths of one machine."""
 
 CODE = (".py", ".toml", ".csv")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Versions, hardware, protocol and model, each by name.
+    """Groups of values by name.
 
-    ``versions`` are those of libraries; ``hardware`` is the device with its class and threads;
-    ``protocol`` has engine, dtype and batch size; ``batches`` what the engine says of their
-    composition; ``model`` what pins weights and tokenizer; ``data`` where states came from;
-    ``variables`` what processes inherit.
+    ``versions`` has the versions of libraries, ``hardware`` the device with its kind and threads,
+    ``protocol`` the settings, ``batches`` what the engine reports about its batches, ``model`` the
+    digests of weights and tokenizer, ``data`` the source of the states, and ``variables`` the
+    environment variables.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -40,43 +40,43 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """By name."""
+        """Return the groups by name."""
         return asdict(self)
 
     def flat(self) -> dict[str, str]:
-        """Every entry in words, named ``versions.torch`` and so on."""
+        """Return every entry as text, with names such as ``versions.torch``."""
         groups = self.as_json().items()
         parts = ((group, part) for group, part in groups if isinstance(part, dict))
         return {f"{group}.{name}": str(v) for group, part in parts for name, v in part.items()}
 
 
 def libraries() -> tuple[str, ...]:
-    """The libraries that reach any stage."""
+    """Return the libraries that can affect a stage."""
     return tuple(table()["library"])
 
 
 def versions() -> dict[str, str]:
-    """The version of Python and of each library; a library that is not installed is left out."""
+    """Return the version of Python and of each installed library that can affect a stage."""
     return {"python": platform.python_version(), **installed(libraries())}
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
-    """Return the version of each of these libraries that is installed."""
-    found = dict[str, str]()
+    """Return the versions of those of these libraries that are installed."""
+    versions_by_name = dict[str, str]()
     for name in names:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions_by_name[name] = version(name)
+    return versions_by_name
 
 
 def variables() -> dict[str, str]:
-    """The environment variables that change how libraries compute; no paths and no secrets."""
+    """Return the environment variables that change results, without paths and secrets."""
     names = (name for name in sorted(os.environ) if name.startswith(_VARIABLES))
     return {name: os.environ[name] for name in names if not any(part in name for part in _PRIVATE)}
 
 
 def code_digests() -> dict[str, str]:
-    """A digest of each source and data file of the project, by its path in the package."""
+    """Return a digest of each source and data file of the project, by its path in the package."""
     root = Path(str(files("benchmark")))
     paths = (path for path in sorted(root.rglob("*")) if path.suffix in CODE)
     return {

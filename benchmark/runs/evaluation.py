@@ -1,7 +1,7 @@
-"""The scored path, written once: states become prompts, prompts texts, texts outcomes.
+"""The evaluation core: from states to prompts, from prompts to answers, from answers to outcomes.
 
-Everything that measures goes this way: ``run`` and all verbs on it, fingerprints and their noise,
-the controls while they train, the harness adapters, and ``speed``. What differs is what is kept.
+Every measurement uses it: ``run`` and the verbs built on it, fingerprints and their noise, the
+controls during training, the harness adapters, and ``speed``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
 
 Batch = list[tuple[int, Completion]]
-"""Completions as an engine finishes them, each with the index of its prompt."""
+"""Completions that an engine finished together, each with the index of its prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How prompts were batched: the sizes tried, and what else decides which share a pass."""
+    """How prompts were batched: the sizes that were used, and what else an engine reports."""
 
     sizes: tuple[int, ...] = ()
     composition: Mapping[str, object] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return it by name; empty if nothing was decoded."""
+        """Return the fields by name; empty if nothing was decoded."""
         return {"sizes": list(self.sizes), "composition": self.composition} if self.sizes else {}
 
 
 @dataclass(frozen=True)
 class Questions:
-    """States as one model is asked about them."""
+    """The states, and the prompts of one model about them."""
 
     task: Task
     settings: ResolvedSettings
@@ -55,55 +55,55 @@ class Questions:
         Raises:
             ModelError: for a chat prompt when the tokenizer has no usable chat template.
         """
-        asked, write = self.settings.prompt, self.task.prompt
-        return [write(self.tokenizer, state.description, asked) for state in self.states]
+        settings, prompt = self.settings.prompt, self.task.prompt
+        return [prompt(self.tokenizer, state.description, settings) for state in self.states]
 
     @cached_property
     def prompt_ids(self) -> list[TokenIds]:
         """The token ids of each prompt."""
-        return [each.token_ids for each in self.prompts]
+        return [prompt.token_ids for prompt in self.prompts]
 
     @cached_property
     def correct(self) -> list[TokenIds]:
-        """The correct answer to each prompt, without the end of the sequence."""
+        """The token ids of the correct answer to each prompt, without the end of the sequence."""
         return [correct_answer(self.task, self.tokenizer, state) for state in self.states]
 
     @cached_property
     def drafts(self) -> dict[TokenIds, TokenIds]:
-        """The correct answers by prompt: a model that is right needs fewer passes with them."""
+        """The correct answers by prompt; as drafts they save passes when the model is right."""
         return dict(zip(self.prompt_ids, self.correct, strict=True))
 
     def check_limit(self) -> None:
-        """Refuse a token limit that would cut a correct answer off, if the protocol does.
+        """Refuse a token limit that would cut a correct answer, if the protocol says so.
 
         Raises:
             SettingError: when the longest answer and its end do not fit.
         """
         limit, longest = self.settings.limits.max_new_tokens, max(map(len, self.correct))
-        # One more is needed for the end of the sequence.
+        # The end of the sequence takes one more token.
         if self.settings.whole_answers and longest >= limit:
             raise SettingError(
                 f"--max-new-tokens {limit} would cut correct answers, which take up to "
-                f"{longest + 1} tokens; raise it, or take --protocol paper, which cuts"
+                f"{longest + 1} tokens; raise it, or use --protocol paper, which allows cuts"
             )
 
     def judge(self, index: int, text: str) -> JudgedAnswer:
-        """Return what a text says about a state, and what of it is right by every score."""
+        """Parse a text about the state at an index, and score it by every score."""
         return self.task.judge(self.states[index], text)
 
     def outcomes(self, texts: Sequence[str]) -> dict[str, tuple[Outcome, ...]]:
-        """Return what is right in a text about each state, by every score."""
+        """Score one text per state, by every score."""
         return self.task.outcomes(self.states, texts)
 
 
 def correct_answer(task: Task, tokenizer: Tokenizer, state: State) -> TokenIds:
-    """Return the ids of the correct answer to a state's prompt, without the end of the sequence."""
+    """Return the token ids of the correct answer, without the end of the sequence."""
     return tokenizer.encode(task.correct_text(state))
 
 
 @dataclass
 class Decoder:
-    """A model that decodes prompts as a run with these settings does.
+    """Decodes prompts with a model under the settings of a run.
 
     ``model`` is None for an engine that loads no weights.
     """
@@ -114,14 +114,14 @@ class Decoder:
     model: "LanguageModel | None"
     say: Callable[[str], None] = print
     batching: Batching = field(default_factory=Batching)
-    """Of the last call of :meth:`decode`; the next one begins with the size that fitted."""
+    """The batching of the last :meth:`decode`; the next one begins with the size that fitted."""
 
     @cached_property
     def constraint(self) -> "Constraint | None":
-        """The expression compiled for the tokenizer, None for an engine without it.
+        """The expression compiled for the tokenizer; None for an unconstrained engine.
 
         Raises:
-            ModelError: when tokenizer and expression do not go together.
+            ModelError: when the tokenizer cannot write what the expression allows.
         """
         if not self.settings.engine_row.constrained:
             return None
@@ -140,7 +140,7 @@ class Decoder:
         )
 
     def check(self, prompts: Sequence[TokenIds]) -> None:
-        """Check that weights and tokenizer go together, and that prompts and answers fit.
+        """Check that weights and tokenizer match, and that prompts and answers fit.
 
         Raises:
             ModelError: when they do not.
@@ -156,21 +156,24 @@ class Decoder:
         order: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> Iterator[Batch]:
-        """Check prompts, and return what decodes them, in smaller batches if memory runs out.
+        """Check the prompts and return an iterator that decodes them.
+
+        If memory runs out, the batch size is halved.
 
         Args:
             prompts: token ids.
-            drafts: answers that completions may resemble, by prompt; they change no token.
-            done: the indices of prompts whose completions are not wanted any more.
-            order: in which prompts go through the model; it decides which share a batch.
-            batch_size: to begin with, if not the settings' own.
+            drafts: likely answers by prompt; they change no token.
+            done: the indices of prompts to skip.
+            order: the order of decoding, which decides on the batches; by default that of
+                ``prompts``.
+            batch_size: the first batch size; by default that of the settings.
 
         Returns:
-            batches of completions; iterating raises DoesNotFitError when not even one prompt fits
-            into memory.
+            An iterator over batches of completions. It raises DoesNotFitError when not even one
+            prompt fits into memory.
 
         Raises:
-            ModelError: when weights, tokenizer and prompts do not go together.
+            ModelError: when weights, tokenizer and prompts do not match.
         """
         self.check(prompts)
         fitted = self.batching.sizes[-1] if self.batching.sizes else None
@@ -179,35 +182,35 @@ class Decoder:
             lambda fitting: self.engine(fitting, drafts),
             replace(limits, batch_size=batch_size or fitted or limits.batch_size),
         )
-        places = range(len(prompts)) if order is None else order
-        skipped = frozenset(number for number, index in enumerate(places) if index in done)
-        asked = [prompts[index] for index in places]
-        return self._batches(engine, engine.generate(asked, skipped), places)
+        indices = range(len(prompts)) if order is None else order
+        skipped = frozenset(number for number, index in enumerate(indices) if index in done)
+        ordered = [prompts[index] for index in indices]
+        return self._batches(engine, engine.generate(ordered, skipped), indices)
 
     def _batches(
-        self, engine: OomRetry, batches: Iterator[Batch], places: Sequence[int]
+        self, engine: OomRetry, batches: Iterator[Batch], indices: Sequence[int]
     ) -> Iterator[Batch]:
-        """Give completions the indices of their prompts, and keep how they were batched."""
+        """Translate the engine's numbers into indices of prompts, and record the batching."""
         from benchmark.decoding.finite_logits import naming_states
 
-        with naming_states(places, self.tokenizer.name, self.model):
+        with naming_states(indices, self.tokenizer.name, self.model):
             for batch in batches:
                 self.batching = Batching(tuple(engine.batch_sizes), engine.composition)
-                yield [(places[number], completion) for number, completion in batch]
+                yield [(indices[number], completion) for number, completion in batch]
 
     def completions(
         self,
         prompts: Sequence[TokenIds],
         drafts: Mapping[TokenIds, TokenIds],
         order: Sequence[int] | None = None,
-        each: Callable[[int], None] = lambda _: None,
+        on_batch: Callable[[int], None] = lambda _: None,
     ) -> list[Completion]:
-        """Return the completion of each prompt; ``each`` is told the size of every batch."""
-        found: dict[int, Completion] = {}
+        """Return the completion of each prompt; call ``on_batch`` with the size of every batch."""
+        completions: dict[int, Completion] = {}
         for batch in self.decode(prompts, drafts, order=order):
-            found.update(batch)
-            each(len(batch))
-        return [found[index] for index in range(len(prompts))]
+            completions.update(batch)
+            on_batch(len(batch))
+        return [completions[index] for index in range(len(prompts))]
 
 
 def evaluate(
@@ -218,12 +221,12 @@ def evaluate(
     batch_size: int | None = None,
     say: Callable[[str], None] = print,
 ) -> "Evaluation":
-    """Return a model's answers to questions, to be iterated; nothing is decoded yet.
+    """Return an iterable over a model's answers; nothing is decoded until it is iterated.
 
-    The arguments are those of :meth:`Decoder.decode`.
+    For the arguments see :meth:`Decoder.decode`.
 
     Raises:
-        ModelError: when weights, tokenizer and prompts do not go together.
+        ModelError: when weights, tokenizer and prompts do not match.
     """
     expression = questions.task.expression
     decoder = Decoder(questions.settings, expression, questions.tokenizer, model, say)
@@ -235,7 +238,7 @@ def evaluate(
 
 @dataclass
 class Evaluation:
-    """A model's answers to questions as they come, each parsed and scored once."""
+    """A model's answers batch by batch, each parsed and scored once."""
 
     questions: Questions
     decoder: Decoder
@@ -243,11 +246,11 @@ class Evaluation:
 
     @property
     def batching(self) -> Batching:
-        """How prompts were batched so far."""
+        """How prompts have been batched so far."""
         return self.decoder.batching
 
     def __iter__(self) -> Iterator[list[tuple[int, JudgedAnswer]]]:
-        """Decode, and yield the answers of a batch with the indices of their states."""
+        """Decode, and yield the answers of each batch with the indices of their states."""
         judge = self.questions.judge
         for batch in self.batches:
             yield [(index, judge(index, completion.text)) for index, completion in batch]

@@ -1,4 +1,4 @@
-"""Everything that a run's score depends on, in one document."""
+"""The identity of a run: everything that its score depends on."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ def identity(
 ) -> dict[str, object]:
     """Return what a result depends on: model, data, prompts, constraint, settings, environment.
 
-    ``tokenizing`` says what decided on the BOS, and of how many prompts transformers makes other
-    token ids than ``tokenizer.json`` as it stands.
+    ``tokenizing`` says what decided on the BOS, and for how many prompts the token ids of
+    transformers differ from those of ``tokenizer.json``.
     """
     settings, task = questions.settings, questions.task
     constrained = settings.engine_row.constrained
@@ -25,7 +25,7 @@ def identity(
         "model": {"name": location.name, "fingerprint": location.digest},
         "data": {
             **({} if task.name == DEFAULT else {"task": task.name}),
-            "states": len(questions.states),  # before the digest: what differs first is said
+            "states": len(questions.states),  # before the digest: the first difference is reported
             "sha256": _digest(row for state in questions.states for row in task.rows(state)),
         },
         "prompts": {

@@ -1,4 +1,4 @@
-"""How a run gets its tokenizer and its weights: anew each time, or kept for the next run."""
+"""How a run loads its tokenizer and weights: each time, or cached for the next run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +23,6 @@ class Loaders:
     model: "Callable[[Location, LoadOptions], LanguageModel]" = load_model
 
     @classmethod
-    def kept(cls) -> Self:
-        """Return loaders that keep what they loaded last: for several runs of one model."""
+    def cached(cls) -> Self:
+        """Return loaders that cache what they loaded last, for several runs of one model."""
         return cls(lru_cache(maxsize=1)(load_tokenizer), lru_cache(maxsize=1)(load_model))

@@ -1,4 +1,4 @@
-"""A run: from a request to predictions and a result on disk."""
+"""Measure a model: from a request to predictions and a result on disk."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,15 +26,16 @@ from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.summary import Scored, Summary, scores_as_json
 from benchmark.tasks import JudgedAnswer, by_score, task_named
 
-_ANEW = Loaders()
+_UNCACHED = Loaders()
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of a run: the document about it, and the identity of what it depends on.
+    """The result of a run.
 
-    ``texts`` are the answers, one per state; ``scores`` what is right in them by every score, and
-    ``baselines`` what random answers would score, by every reading.
+    ``texts`` has one answer per state, ``scores`` the outcomes by every score, ``baselines`` the
+    accuracy of random answers by every reading. ``document`` is what ``result.json`` says of them,
+    and ``identity`` everything that they depend on.
     """
 
     texts: tuple[str, ...]
@@ -59,18 +60,18 @@ class RunResult:
         return self.baselines["set"]
 
     def document_of_record(self) -> dict[str, object]:
-        """Result and identity as a snapshot keeps them, without the model's path on one machine."""
+        """Return result and identity as a snapshot keeps them, without the path of the model."""
         model = self.identity.get("model")
         fingerprint = model.get("fingerprint") if isinstance(model, dict) else None
         return {**self.document, **self.identity, "model": {"fingerprint": fingerprint}}
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A run with all but its weights at hand.
+class PreparedRun:
+    """A run that is checked and ready to decode; its weights are not loaded yet.
 
-    ``identity`` is everything that the score depends on; two runs with the same one give the
-    same result.
+    ``identity`` is everything that the score depends on: two runs with equal identities have equal
+    results.
     """
 
     location: Location
@@ -80,7 +81,7 @@ class Prepared:
 
     @property
     def settings(self) -> ResolvedSettings:
-        """The settings, as they are carried out."""
+        """The resolved settings."""
         return self.questions.settings
 
     @property
@@ -100,22 +101,22 @@ class Prepared:
 
 
 def run(request: RunRequest, progress: Progress) -> RunResult:
-    """Measure a model, going on where an earlier run into the same folder stopped.
+    """Measure a model, resuming a run that is already in the folder.
 
     Raises:
-        BenchmarkError: for whatever of the request cannot be had; see the message.
+        BenchmarkError: when the request cannot be carried out; the message says why.
     """
     prepared = prepare(request, progress)
     return execute(prepared, request.out, progress, set_aside=request.set_aside)
 
 
-def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -> Prepared:
-    """Read data and tokenizer, and check the request; no weights are loaded.
+def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _UNCACHED) -> PreparedRun:
+    """Check the request and read data and tokenizer, without loading weights.
 
     Raises:
-        BenchmarkError: for whatever of the request cannot be had; see the message.
+        BenchmarkError: when the request cannot be carried out; the message says why.
     """
-    # What costs nothing is checked before anything is read or fetched.
+    # Cheap checks come before anything is read or fetched.
     check_number(request.data)
     task, settings = task_named(request.data.task), resolve(request)
     states = load_states(request.data)
@@ -131,119 +132,120 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _ANEW) -
         "tokenizer_bos": tokenizer.bos.as_json(),
         "read_otherwise": notices.differing_prompts,
     }
-    return Prepared(location, questions, identity(questions, location, tokenizing), notices)
+    return PreparedRun(location, questions, identity(questions, location, tokenizing), notices)
 
 
 def execute(
-    work: Prepared,
+    prepared: PreparedRun,
     out: Path,
     progress: Progress,
     *,
-    placed: Callable[[], AbstractContextManager[str]] | None = None,
+    device: Callable[[], AbstractContextManager[str]] | None = None,
     set_aside: bool = False,
-    loaders: Loaders = _ANEW,
+    loaders: Loaders = _UNCACHED,
 ) -> RunResult:
-    """Decode what is missing in the folder, and write the result there.
+    """Decode the states that are missing in a folder, and write the result there.
 
     Args:
-        work: the run.
-        out: its folder.
-        progress: shows how far it is.
-        placed: gives a device for as long as it takes, if something is to be decoded; by default
-            the request's own.
-        set_aside: move another run that is in the folder out of the way.
-        loaders: what loads the weights.
+        prepared: the run.
+        out: the folder.
+        progress: shows the progress.
+        device: returns a context that holds a device while states are decoded; by default the
+            device of the settings is used.
+        set_aside: whether to move a different run in the folder out of the way.
+        loaders: load the weights.
 
     Raises:
-        ResumeError: when the folder holds another run or another process holds it.
+        ResumeError: when the folder holds a different run or another process uses it.
         ModelError: when the weights cannot be loaded or do not fit.
     """
-    with RunFolder(out, work.identity, set_aside=set_aside) as folder:
-        judged = _judged(work, folder)
-        history = ProgressNotes.of(folder.notes()).with_decoded(len(judged))
-        if len(judged) < len(work.states) or not folder.result():
-            options = work.settings.options
-            with placed() if placed else nullcontext(options.device) as device:
-                on = replace(options, device=device)
-                history = _decode(work, on, folder, judged, history, progress, loaders)
+    with RunFolder(out, prepared.identity, set_aside=set_aside) as folder:
+        answers = _finished_answers(prepared, folder)
+        notes = ProgressNotes.from_json(folder.read_progress()).with_decoded(len(answers))
+        if len(answers) < len(prepared.states) or not folder.read_result():
+            options = prepared.settings.options
+            with device() if device else nullcontext(options.device) as device_name:
+                placed = replace(options, device=device_name)
+                notes = _decode(prepared, placed, folder, answers, notes, progress, loaders)
         else:
-            work.notices.keep_weights(folder.result())  # no weights were loaded
-        measured = _measured(work, judged)
-        notices = {"notices": work.notices.as_json()}
-        result = {**measured.document, **history.as_json(), **notices, **work.identity}
-        texts = ((state.description, judged[i].text) for i, state in enumerate(work.states))
+            prepared.notices.keep_weights(folder.read_result())  # no weights were loaded
+        measured = _run_result(prepared, answers)
+        notices = {"notices": prepared.notices.as_json()}
+        result = {**measured.document, **notes.as_json(), **notices, **folder.identity}
+        texts = ((state.description, answers[i].text) for i, state in enumerate(prepared.states))
         folder.finish(result, texts)
     return measured
 
 
-def _judged(work: Prepared, folder: RunFolder) -> dict[int, JudgedAnswer]:
-    """Return the answers that are in the folder, scored, by the number of their state."""
-    there = folder.finished()
+def _finished_answers(prepared: PreparedRun, folder: RunFolder) -> dict[int, JudgedAnswer]:
+    """Return the answers in the folder, scored, by the index of their state."""
+    texts = folder.read_predictions()
     return {
-        index: work.questions.judge(index, there[state.description])
-        for index, state in enumerate(work.states)
-        if state.description in there
+        index: prepared.questions.judge(index, texts[state.description])
+        for index, state in enumerate(prepared.states)
+        if state.description in texts
     }
 
 
 def _decode(
-    work: Prepared,
+    prepared: PreparedRun,
     options: LoadOptions,
     folder: RunFolder,
-    judged: dict[int, JudgedAnswer],
-    before: ProgressNotes,
+    answers: dict[int, JudgedAnswer],
+    notes: ProgressNotes,
     progress: Progress,
     loaders: Loaders,
 ) -> ProgressNotes:
-    """Decode what is missing in the folder, add it to the answers, and return how it went."""
-    name = work.location.name
+    """Decode the missing states, add them to the answers, and return the new notes."""
+    name, states = prepared.location.name, prepared.states
     model = None
-    if work.settings.engine_row.loads_weights:
+    if prepared.settings.engine_row.loads_weights:
         progress.say(f"loading {name} in {options.dtype} on {options.device}")
-        model = loaders.model(work.location, options)
-        for line in work.notices.add_weights(model):
+        model = loaders.model(prepared.location, options)
+        for line in prepared.notices.add_weights(model):
             progress.say(line)
     evaluation = evaluate(
-        work.questions,
+        prepared.questions,
         model,
-        done=frozenset(judged),
-        # What did not fit before the run was stopped is not tried again.
-        batch_size=before.batch_size,
+        done=frozenset(answers),
+        # A batch size that did not fit before the run was stopped is not tried again.
+        batch_size=notes.batch_size,
         say=progress.say,
     )
-    before = before.again()
-    started, decoded, now = time.perf_counter(), 0, before
-    progress.start(len(work.states), len(judged), Path(name).name)
-    right = _right(judged.values())
+    notes = notes.restarted()
+    last = time.perf_counter()
+    progress.start(len(states), len(answers), Path(name).name)
+    tally = _tally(answers.values())
     for batch in evaluation:
-        folder.append((work.states[index].description, answer.text) for index, answer in batch)
-        judged.update(batch)
-        decoded += len(batch)
-        seconds = time.perf_counter() - started
+        folder.append_predictions(
+            (states[index].description, answer.text) for index, answer in batch
+        )
+        answers.update(batch)
+        now = time.perf_counter()
         batching = evaluation.batching
-        now = before.plus(batching.sizes[-1], batching.composition, decoded, seconds)
-        folder.note(now.as_json())
-        new = _right(answer for _, answer in batch)
-        right = Tally(right.correct + new.correct, right.total + new.total)
-        progress.advance(len(batch), right, gpu_memory(options.device))
-    return now
+        notes = notes.extended(batching.sizes[-1], batching.composition, len(batch), now - last)
+        last = now
+        folder.write_progress(notes.as_json())
+        new = _tally(answer for _, answer in batch)
+        tally = Tally(tally.correct + new.correct, tally.total + new.total)
+        progress.advance(len(batch), tally, gpu_memory(options.device))
+    return notes
 
 
-def _right(judged: Iterable[JudgedAnswer]) -> Tally:
-    """Return how many queries are right by the main score, and how many there are."""
-    correct = [right for each in judged for right in each.outcomes[MAIN].correct]
+def _tally(answers: Iterable[JudgedAnswer]) -> Tally:
+    """Count the queries that are right by the main score."""
+    correct = [right for answer in answers for right in answer.outcomes[MAIN].correct]
     return Tally(sum(correct), len(correct))
 
 
-def _measured(work: Prepared, judged: Mapping[int, JudgedAnswer]) -> RunResult:
-    answers = [judged[index] for index in range(len(work.states))]
-    task = work.questions.task
-    scores = {by: Scored.of(some) for by, some in by_score(answers).items()}
-    chance = task.baselines(work.states)
-    texts = tuple(answer.text for answer in answers)
+def _run_result(prepared: PreparedRun, answers: Mapping[int, JudgedAnswer]) -> RunResult:
+    ordered = [answers[index] for index in range(len(prepared.states))]
+    scores = {score: Scored.of(outcomes) for score, outcomes in by_score(ordered).items()}
+    chance = prepared.questions.task.baselines(prepared.states)
+    texts = tuple(answer.text for answer in ordered)
     document = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(chance),
         "answers_without_full_stop": sum("." not in text for text in texts),
     }
-    return RunResult(texts, scores, chance, document, work.identity)
+    return RunResult(texts, scores, chance, document, prepared.identity)

@@ -1,59 +1,93 @@
-"""Each model measured once, however many pairs share it, in however many processes and runs.
+"""Measure each model once, across pairs, processes and sessions.
 
-A measurement's folder is named after the model and a digest of its identity, everything that
-can change a score: another library version, dtype or data set is another folder.
+A measurement's folder is named after the model and a digest of its identity, which holds
+everything that can change a score: another library version, dtype or data set gets another folder,
+but another path to the same files does not.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
+from benchmark.errors import DataError, ModelError
+from benchmark.reading import read_json
 from benchmark.runs.loading import Loaders
-from benchmark.runs.measure import Prepared, RunResult, execute, prepare
-from benchmark.runs.placement import AsAsked, Placement
+from benchmark.runs.measure import PreparedRun, RunResult, execute, prepare
+from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
+from benchmark.runs.store.run_folder import without_path
 
 
 @dataclass
 class ModelStore:
-    """Measurements in a folder on disk, safe under several processes."""
+    """Measurements in a folder on disk, which several processes may share."""
 
     folder: Path
     progress: Progress
-    placement: Placement = field(default_factory=AsAsked)
+    placement: Placement = field(default_factory=RequestedDevice)
     loaders: Loaders = field(default_factory=Loaders)
 
     def measure(self, request: RunRequest) -> RunResult:
-        """The measurement of the request, made now or taken from the store.
+        """Return the measurement of a request, from the store if it is there.
 
-        ``request.out`` is left aside. Where another process is measuring the same, this waits;
-        where one was killed, this goes on.
+        ``request.out`` is ignored. While another process makes the same measurement this waits;
+        a measurement that was interrupted is resumed.
 
         Raises:
             BenchmarkError: as :func:`benchmark.runs.measure.execute`.
         """
-        return self.measure_prepared(request, prepare(request, self.progress, self.loaders))
+        return self.measure_prepared(request, self.prepare(request))
 
-    def measure_prepared(self, request: RunRequest, prepared: Prepared) -> RunResult:
-        """Return the same for a request that has been prepared already."""
-        digest = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode())
-        out = self.folder / f"{_slug(request.model)}-{digest.hexdigest()[:12]}"
+    def prepare(self, request: RunRequest) -> PreparedRun:
+        """Return a checked run, as :func:`benchmark.runs.measure.prepare`.
+
+        Raises:
+            BenchmarkError: when the request cannot be carried out; the message says why.
+        """
+        try:
+            return prepare(request, self.progress, self.loaders)
+        except ModelError as error:
+            if request.entry or "/" in request.model:
+                raise
+            hint = "if it is a key of your own registry, name that with --registry"
+            raise type(error)(f"{error}; {hint}") from error
+
+    def measure_prepared(self, request: RunRequest, prepared: PreparedRun) -> RunResult:
+        """Return the measurement of a request that is prepared already."""
+        identity: dict[str, object] = json.loads(json.dumps(without_path(prepared.identity)))
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Not RunFolder's own lock, which refuses: here the second one waits for the first.
-        with FileLock(self.folder / f"{out.name}.lock"):
+        # Not RunFolder's own lock, which refuses: here the second process waits for the first.
+        with FileLock(self.folder / f"{digest}.lock"):
+            out = self._existing(identity) or self.folder / f"{_slug(request.model)}-{digest}"
             return execute(
                 prepared,
                 out,
                 self.progress,
-                placed=lambda: self.placement.place(prepared),
+                device=lambda: self.placement.place(prepared),
                 loaders=self.loaders,
             )
 
+    def _existing(self, identity: Mapping[str, object]) -> Path | None:
+        """Return the folder that has this measurement, finished or not, under any name."""
+        folders = [path.parent for path in self.folder.glob("*/run.json")]
+        folders.sort(key=lambda path: (not (path / "result.json").exists(), path))
+        same = (path for path in folders if _identity(path) == identity)
+        return next(same, None)
+
+
+def _identity(folder: Path) -> dict[str, object] | None:
+    try:
+        return without_path(read_json(folder / "run.json"))
+    except DataError:
+        return None  # damaged: it is measured again in another folder
+
 
 def _slug(name: str) -> str:
-    """The last part of a path or identifier, fit for a file name."""
-    return re.sub(r"[^\w.-]+", "-", Path(name).name) or "model"
+    """Return the last part of a path or identifier as a valid file name."""
+    return re.sub(r"[^\w.-]+", "-", Path(name).expanduser().resolve().name) or "model"

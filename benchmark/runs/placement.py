@@ -1,4 +1,4 @@
-"""On which device a measurement of the model store runs."""
+"""The device on which a measurement of the model store runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,38 +11,43 @@ from benchmark.models.hardware import gpus, release
 from benchmark.planning.architectures import configuration
 from benchmark.planning.memory import DecodingBatch, gpus_needed, largest_fitting_batch, memory
 from benchmark.planning.shape import shape
-from benchmark.runs.measure import Prepared
+from benchmark.runs.measure import PreparedRun
 from benchmark.runs.store.gpu_leases import GpuLeases, lease_folder, share
 
 
-def needed_gpus(prepared: Prepared, gpu_memory: int, there: int) -> int:
-    """How many GPUs of so many bytes the model of a run takes, with its cache.
+def needed_gpus(prepared: PreparedRun, gpu_memory: int, available: int) -> int:
+    """Return how many GPUs the model of a run needs, with its cache.
 
-    Where those that are there do not hold the whole batch, it is halved as decoding will do.
+    If the available GPUs do not hold the batch, it is halved as decoding will do.
+
+    Args:
+        prepared: the run.
+        gpu_memory: the memory of each GPU in bytes.
+        available: the number of GPUs.
 
     Raises:
-        DoesNotFitError: when they do not even hold one row.
+        DoesNotFitError: when the GPUs do not even hold one row.
     """
     settings, location = prepared.settings, prepared.location
     dtype = settings.options.quantization or settings.options.dtype
     limits = settings.limits
     use = DecodingBatch(limits.batch_size, max(map(len, prepared.prompts)), limits.max_new_tokens)
     size = shape(configuration(str(location.folder / (location.gguf or ""))))
-    fitting = largest_fitting_batch(size, dtype, use, gpu_memory, there)
+    fitting = largest_fitting_batch(size, dtype, use, gpu_memory, available)
     count = gpus_needed(memory(size, dtype, fitting), gpu_memory) if fitting else None
     if count is None:
         raise DoesNotFitError(
-            f"{location.name}: one prompt is more than {there} GPUs of {gpu_memory / 1e9:.0f} GB "
-            "hold; see python -m benchmark plan"
+            f"{location.name}: one prompt needs more memory than {available} GPUs of "
+            f"{gpu_memory / 1e9:.0f} GB have; see python -m benchmark plan"
         )
     return count
 
 
 class Placement(Protocol):
-    """Gives each measurement a device of its own for as long as it takes."""
+    """Assigns each measurement a device while it runs."""
 
-    def place(self, prepared: Prepared) -> AbstractContextManager[str]:
-        """The device, as ``--device`` takes it.
+    def place(self, prepared: PreparedRun) -> AbstractContextManager[str]:
+        """Return a context that holds a device, in the form of ``--device``.
 
         Raises:
             DoesNotFitError: when no device here holds the model.
@@ -50,67 +55,67 @@ class Placement(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AsAsked:
-    """Every measurement runs where its request says: one process, or a CPU."""
+class RequestedDevice:
+    """Run every measurement on the device of its request: one process, or a CPU."""
 
     @contextmanager
-    def place(self, prepared: Prepared) -> Iterator[str]:
-        """The device of the request."""
+    def place(self, prepared: PreparedRun) -> Iterator[str]:
+        """Yield the device of the request."""
         yield prepared.settings.options.device
 
 
 @dataclass(frozen=True, slots=True)
-class OnLeasedGpus:
-    """Every measurement takes as many GPUs as its model needs, its worker's own first."""
+class LeasedGpus:
+    """Run every measurement on as many GPUs as its model needs, its worker's own first."""
 
     leases: GpuLeases
     own: Sequence[int]
-    needed: Callable[[Prepared], int]
+    needed: Callable[[PreparedRun], int]
 
     @contextmanager
-    def place(self, prepared: Prepared) -> Iterator[str]:
-        """``cuda:`` with the numbers of the GPUs that are held."""
+    def place(self, prepared: PreparedRun) -> Iterator[str]:
+        """Yield ``cuda:`` with the numbers of the leased GPUs."""
         if not prepared.settings.engine_row.loads_weights:
             yield prepared.settings.options.device
             return
-        count, there = self.needed(prepared), len(self.leases.gpus)
-        if count > there:
+        count, available = self.needed(prepared), len(self.leases.gpus)
+        if count > available:
             raise DoesNotFitError(
-                f"{prepared.location.name}: needs {count} GPUs of this size, and {there} are "
+                f"{prepared.location.name}: needs {count} GPUs of this size, and {available} are "
                 "visible; see python -m benchmark plan"
             )
         with self.leases.take(count, self.own) as gpus:
             try:
                 yield f"cuda:{','.join(map(str, gpus))}"
             except BaseException as error:
-                # Its frames hold the model, which must be gone before the GPUs are another's.
-                forget_frames(error)
+                # Its frames hold the model, which must be freed before the GPUs are released.
+                clear_frames_of(error)
                 raise
             finally:
                 release()
 
 
 def placement(device: str, worker: str | None, workers: int) -> Placement:
-    """Where the measurements of a pytest worker run: on leased GPUs of those the device names.
+    """Return the placement of a pytest worker's measurements: leased GPUs, or the device itself.
 
     Args:
-        device: as ``--device`` has it, resolved.
+        device: the resolved ``--device``.
         worker: the name of the pytest-xdist worker; None without xdist.
-        workers: how many there are.
+        workers: the number of workers.
     """
     if not device.startswith("cuda"):
-        return AsAsked()
+        return RequestedDevice()
     visible = gpus()
     named = device.partition(":")[2]
     numbers = [int(n) for n in named.split(",")] if named else list(range(len(visible)))
     memory = min(visible[n].memory for n in numbers)
     leases = GpuLeases(lease_folder(), {n: visible[n].identity for n in numbers})
     own = share(worker, workers, numbers)
-    return OnLeasedGpus(leases, own, lambda work: needed_gpus(work, memory, len(numbers)))
+    return LeasedGpus(leases, own, lambda run: needed_gpus(run, memory, len(numbers)))
 
 
-def forget_frames(error: BaseException | None) -> None:
-    """Let go of what the frames of an error and of its causes hold."""
+def clear_frames_of(error: BaseException | None) -> None:
+    """Release what the frames of an error and of its causes hold."""
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Long work as it goes: a live line on a terminal, plain lines elsewhere, all on stderr."""
+"""Show progress on stderr: a live line on a terminal, plain lines elsewhere."""
 
 import time
 from types import TracebackType
@@ -11,7 +11,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from benchmark.records import Tally
@@ -19,13 +18,20 @@ from benchmark.records import Tally
 _SECONDS_BETWEEN_LINES = 10.0
 _LONGEST = 18
 _GB = 1e9
+_MINUTE, _HOUR = 60, 3600
+
+_BATCHES_BEFORE_ESTIMATE = 3
+"""The first batch takes longer than others, and two intervals are the least to go by."""
+
+_SHARE_BEFORE_ESTIMATE = 0.05
+"""The share of the states that must be measured before the time left is estimated."""
 
 
 class RunProgress:
-    """States done, states a second and time left."""
+    """Shows finished states, states per second, and the estimated time left."""
 
     def __init__(self, console: Console, *, named: bool = False) -> None:
-        """Write to the console; where several write there, each plain line names the model."""
+        """Write to a console; with ``named`` each plain line begins with the model's name."""
         self._console = console
         self._named = named
         self._name = ""
@@ -33,9 +39,11 @@ class RunProgress:
         self._task = TaskID(0)
         self._total = self._done = self._before = 0
         self._started = self._last_line = 0.0
+        self._batches = self._first_done = 0
+        self._first_at = 0.0
 
     def __enter__(self) -> Self:
-        """Nothing is shown before there is something to show."""
+        """Show nothing yet."""
         return self
 
     def __exit__(
@@ -44,12 +52,12 @@ class RunProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the last line standing."""
+        """Stop the live line, and leave its last state on the screen."""
         if self._bar:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """One line about what is being done."""
+        """Print one line."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def start(self, total: int, done: int, name: str = "") -> None:
@@ -57,8 +65,9 @@ class RunProgress:
         self._total, self._done, self._before = total, done, done
         self._name = f"{_short(name)}: " if self._named and name else ""
         self._started = self._last_line = time.monotonic()
+        self._batches = 0
         if done:
-            self.say(f"{done} of {total} states were already there")
+            self.say(f"resuming: {done} of {total} done")
         if not self._console.is_terminal:
             self.say(f"decoding {total - done} states" + (f" by {name}" if name else ""))
         if self._bar:  # of the model before
@@ -69,36 +78,55 @@ class RunProgress:
                 BarColumn(bar_width=16),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}", markup=False),
-                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
                 console=self._console,
-                # Batches may be minutes apart; rich looks back 30 seconds unless told otherwise.
-                speed_estimate_period=3600,
             )
             self._task = self._bar.add_task(_short(name), total=total, completed=done, rate="-")
             self._bar.start()
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
-        """Show that more states are done, how much is right so far, and what a GPU holds."""
+        """Show that more states are finished, the accuracy so far, and the used GPU memory."""
         self._done += states
+        self._batches += 1
         now = time.monotonic()
+        if self._batches == 1:
+            self._first_done, self._first_at = self._done, now
         rate = (self._done - self._before) / max(now - self._started, 1e-9)
+        end = f"{self._time(now)}{_details(right, memory)}"
         if self._bar:
-            words = f"{rate:.1f} a second{_found(right, memory)}"
-            self._bar.update(self._task, completed=self._done, rate=words)
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} a second{end}")
         elif self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (self._total - self._done) / rate
-            self.say(
-                f"{self._name}{self._done}/{self._total} states, {rate:.2f} a second, "
-                f"about {left:.0f} s left{_found(right, memory)}"
-            )
+            self.say(f"{self._name}{self._done}/{self._total} states, {rate:.2f} a second{end}")
+
+    def _time(self, now: float) -> str:
+        """Return the time taken at the end, and before an estimate of the time left, if any.
+
+        The estimate goes by the batches after the first one, which takes longer than others.
+        """
+        if self._done == self._total:
+            return f", took {_duration(now - self._started)}"
+        measured = self._done - self._first_done
+        enough = measured >= _SHARE_BEFORE_ESTIMATE * (self._total - self._before)
+        if self._batches < _BATCHES_BEFORE_ESTIMATE or not enough:
+            return ""
+        left = (self._total - self._done) * (now - self._first_at) / measured
+        return f", estimated {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration with its unit: seconds, minutes or hours."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds / _HOUR:.1f} h"
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the rest of the line."""
+    """Shorten a name to leave room for the rest of the line."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _found(right: Tally | None, memory: int | None) -> str:
+def _details(right: Tally | None, memory: int | None) -> str:
     words = f", {100 * right.accuracy:.1f} % right" if right and right.total else ""
     return words + (f", GPU {memory / _GB:.1f} GB" if memory else "")

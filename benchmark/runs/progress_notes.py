@@ -1,4 +1,4 @@
-"""How a run went so far, over all times it was started."""
+"""How a run has progressed, over all the times it was started."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,11 +7,12 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class ProgressNotes:
-    """What the folder of a run notes beside its completions.
+    """The progress notes of a run's folder.
 
-    ``batch_sizes`` are those that completions came from, largest first; ``compositions`` is what
-    the engines say of their batches beside the size, where they say anything. ``starts`` is how
-    often decoding began: what is missing when a run goes on is batched anew.
+    ``batch_sizes`` are the sizes that were used, largest first; ``compositions`` is what else the
+    engines report about their batches, if anything. ``decoded`` counts the states that were
+    decoded and ``seconds`` the time this took. ``starts`` counts the times that decoding began: a
+    resumed run batches the missing states again.
     """
 
     batch_sizes: tuple[int, ...] = ()
@@ -21,23 +22,24 @@ class ProgressNotes:
     starts: int = 0
 
     @classmethod
-    def of(cls, notes: Mapping[str, object]) -> Self:
-        """The history in a folder's notes; a new one where there are none."""
+    def from_json(cls, notes: Mapping[str, object]) -> Self:
+        """Return the notes of a folder; new ones if it has none."""
         match notes:
             case {
                 "batch_sizes": list(sizes),
                 "timing": {"decoded_states": n, "seconds": s, **timing},
             }:
                 compositions = notes.get("compositions")
-                known = compositions if isinstance(compositions, list) else []
+                listed = compositions if isinstance(compositions, list) else []
                 starts = timing.get("starts")
-                begun = starts if isinstance(starts, int) else 1
-                return cls(tuple(sizes), n, s, tuple(known), begun)
+                return cls(
+                    tuple(sizes), n, s, tuple(listed), starts if isinstance(starts, int) else 1
+                )
         return cls()
 
     @property
     def batch_size(self) -> int | None:
-        """The one that fitted last; None at the beginning."""
+        """The batch size that fitted last; None before anything was decoded."""
         return self.batch_sizes[-1] if self.batch_sizes else None
 
     def with_decoded(self, count: int) -> Self:
@@ -48,16 +50,16 @@ class ProgressNotes:
         """
         return replace(self, decoded=count)
 
-    def again(self) -> Self:
-        """The history of a run that begins to decode, or goes on."""
+    def restarted(self) -> Self:
+        """Return the notes with one more start."""
         return replace(self, starts=self.starts + 1)
 
-    def plus(
+    def extended(
         self, batch_size: int, composition: Mapping[str, object], decoded: int, seconds: float
     ) -> Self:
-        """The history with so many more states in batches of that size and composition."""
-        known = batch_size in self.batch_sizes
-        sizes = self.batch_sizes if known else (*self.batch_sizes, batch_size)
+        """Return the notes with ``decoded`` more states in batches of this size and composition."""
+        listed = batch_size in self.batch_sizes
+        sizes = self.batch_sizes if listed else (*self.batch_sizes, batch_size)
         compositions = self.compositions
         if composition and composition not in compositions:
             compositions = (*compositions, composition)
@@ -70,7 +72,7 @@ class ProgressNotes:
         )
 
     def as_json(self) -> dict[str, object]:
-        """For the folder's notes and the result."""
+        """Return the notes as ``progress.json`` and ``result.json`` keep them."""
         compositions = {"compositions": list(self.compositions)} if self.compositions else {}
         timing = {
             "decoded_states": self.decoded,

@@ -1,4 +1,4 @@
-"""What is asked of a run, and how it shows where it is."""
+"""The request of a run, and the protocol of its progress display."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,15 +8,15 @@ from typing import Protocol
 from benchmark.models.loading import resolve_device
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.records import Tally
-from benchmark.runs.settings import Settings, checked
+from benchmark.runs.settings import Settings, validated
 from benchmark.tasks import DEFAULT, task_named
 
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
-    """Which states of which task: of a JSONL file, of the authors' ZIP, or generated from a seed.
+    """The states to ask about: from a JSONL file, the authors' ZIP, or generated from a seed.
 
-    The seed is 0 if none is given, and must not be given with a file.
+    The seed defaults to 0 and cannot be combined with a file.
     """
 
     path: Path | None = None
@@ -28,22 +28,22 @@ class DataRequest:
 
 
 def data_request_of(values: Mapping[str, object]) -> DataRequest:
-    """Return the request that the options of a command line or of a harness come to.
+    """Return the request for the values of a command line or a harness.
 
     Raises:
-        SettingError: for a value that no such option has, and for an unknown task.
+        SettingError: for a value of another type, and for an unknown task.
     """
-    request = checked(DataRequest, values)
+    request = validated(DataRequest, values)
     task_named(request.task)
     return request
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest(Settings):
-    """One run: which model on which states, where it is kept, and its settings.
+    """One run: the model, the states, the output folder, and the settings.
 
-    ``entry`` is what a registry of one's own says of a model that it names by its folder.
-    ``set_aside`` moves another run that is in the folder out of the way instead of refusing it.
+    ``entry`` is the model's entry in the user's own registry. With ``set_aside`` a different run in
+    the folder is moved out of the way instead of being refused.
     """
 
     model: str
@@ -55,26 +55,26 @@ class RunRequest(Settings):
 
 
 class Progress(Protocol):
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
 
     def say(self, text: str) -> None:
-        """What is being done now, where it is not decoding."""
+        """Show one line of text."""
 
     def start(self, total: int, done: int, name: str = "") -> None:
-        """Decoding by the model of that name begins, with so many states already there."""
+        """Show that decoding begins, with ``done`` of ``total`` states finished before."""
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
-        """So many more states are on disk.
+        """Show that ``states`` more states are finished.
 
-        ``right`` counts the queries of all that are, ``memory`` is of the GPU, in bytes.
+        ``right`` counts the queries of all finished states; ``memory`` is used GPU memory in bytes.
         """
 
 
 class Quiet:
-    """Progress that nobody watches."""
+    """Progress that shows nothing."""
 
     def say(self, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def start(self, total: int, done: int, name: str = "") -> None:
         """Show nothing."""
@@ -83,20 +83,21 @@ class Quiet:
         """Show nothing."""
 
 
-def registered(known: Registry, name: str, request: RunRequest) -> RunRequest:
-    """The request for the model of that key or identifier, prompted and loaded as registered.
+def registered(registry: Registry, name: str, request: RunRequest) -> RunRequest:
+    """Return the request for the model with this key or identifier.
 
-    An alternative identifier loads the alternative. Any other name is a model as ``run`` takes it,
-    with the request's own settings.
+    A registered model is prompted and loaded as its entry says, an alternative from its own
+    repository. Any other name is a model as for ``run``, with the settings of the request.
     """
-    model = known.find(name)
+    model = registry.find(name)
     return replace(request, model=name) if model is None else as_registered(model, request)
 
 
 def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
-    """The request for a registered model: prompted as the paper did, and in its bits on a GPU.
+    """Return the request for a registered model, with its prompt format and quantization.
 
-    A revision that the request names comes before the one that the registry pins.
+    The quantization applies on GPUs only. The revision of the request takes precedence over the
+    registry's.
     """
     pinned = None if model.is_local else model.revision or None
     return replace(

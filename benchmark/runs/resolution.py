@@ -1,4 +1,4 @@
-"""From what a request asks for to what is carried out."""
+"""Resolve a request into settings: defaults, protocol and registry."""
 
 from dataclasses import replace
 
@@ -15,16 +15,16 @@ from benchmark.runs.settings import ResolvedSettings
 
 
 def resolve(request: RunRequest) -> ResolvedSettings:
-    """Return the protocol asked for with all that the request changes of it, checked.
+    """Return the settings of the request's protocol with the request's changes, checked.
 
     Raises:
-        SettingError: when one of the settings does not exist or does not fit the machine.
+        SettingError: when a setting does not exist or does not suit the machine.
     """
     named = protocol(request.protocol)
     engine = check_engine(request.engine or named.engine)
     prompt_ = replace(prompt_settings(request), repeated_bos=named.repeated_bos)
     limits = named.limits.changed(request.batch_size, request.max_new_tokens)
-    device = resolve_device(request.device)  # imports torch: what needs it not comes before
+    device = resolve_device(request.device)  # imports torch, so cheaper checks come first
     entry = registered_entry(request)
     # The paper ran its largest models in 8 bit (section 4 of the protocol).
     quantized = entry.quantization if entry and named.paper_quantization else None
@@ -44,7 +44,7 @@ def resolve(request: RunRequest) -> ResolvedSettings:
         pairs["instruction_role"] = (prompt_.instruction_role, _usual_role(request))
     return ResolvedSettings(
         name=request.protocol,
-        changed=tuple(name for name, (asked, named_value) in pairs.items() if asked != named_value),
+        changed=tuple(name for name, (value, default) in pairs.items() if value != default),
         engine=engine,
         prompt=prompt_,
         limits=limits,
@@ -54,9 +54,10 @@ def resolve(request: RunRequest) -> ResolvedSettings:
 
 
 def registered_entry(request: RunRequest) -> RegisteredModel | None:
-    """Return what the registry says of a request's model.
+    """Return the registry's entry of a request's model, or None.
 
-    The request's own entry comes first. A folder without one is not registered, whatever its name.
+    The entry of the request takes precedence. A local folder without one is not registered,
+    whatever its name.
     """
     if request.entry:
         return request.entry
@@ -64,26 +65,26 @@ def registered_entry(request: RunRequest) -> RegisteredModel | None:
 
 
 def prompt_settings(request: RunRequest) -> PromptSettings:
-    """Return the prompt settings of a request, with the instruction's role as registered.
+    """Return the prompt settings of a request; the default role is the registry's.
 
     Raises:
-        SettingError: when one of them does not exist.
+        SettingError: when a setting does not exist.
     """
     role = request.instruction_role or _usual_role(request)
     return PromptSettings.checked(request.prompt_format, request.prompt_variant, role, request.bos)
 
 
 def registered_bos(request: RunRequest) -> BosRule | None:
-    """Return what the registry says of the BOS of a request's model; None if it says nothing."""
+    """Return the registry's BOS rule for a request's model, or None."""
     entry = registered_entry(request)
-    known = entry.adds_bos if entry else None
-    return None if known is None else BosRule(known, "registry")
+    adds_bos = entry.adds_bos if entry else None
+    return None if adds_bos is None else BosRule(adds_bos, "registry")
 
 
 def _usual_role(request: RunRequest) -> Role:
-    """Return the role that the authors' code gives the instruction: by the identifier on the hub.
+    """Return the instruction's role in the authors' code, which depends on the hub identifier.
 
-    The registry has it for its models. A local folder is asked in a user turn, whatever its name.
+    Registered models have it in their entry. For a local folder it is a user turn.
     """
     if entry := registered_entry(request):
         return entry.instruction_role

@@ -16,25 +16,25 @@ def result_table(
     title: str,
     summaries: Mapping[str, Summary],
     chances: Mapping[str, Percentages] | None = None,
-    beside: Sequence[PublishedModel] = (),
+    published: Sequence[PublishedModel] = (),
 ) -> Table:
-    """Accuracy in per cent by numops, with published models beside it.
+    """Return accuracies in per cent by numops, next to those of published models.
 
-    Every score has a column, with the random baseline by the same score at its right where
-    ``chances`` has it. Counts and interval are by the main score.
+    Every score has a column, followed by the random baseline by the same score if ``chances`` has
+    it. Counts and interval are by the main score.
     """
     random = chances or {}
     table = plain_table(title)
-    for name in _headings(summaries, random, beside):
+    for name in _headings(summaries, random, published):
         table.add_column(name, justify="right", style="bold" if name in SCORES else "")
     for group in _groups(summaries[MAIN]):
         if group.name == _FIRST_SUM:
             table.add_section()
-        estimates = {by: group.of(summary) for by, summary in summaries.items()}
-        guesses = {by: group.chance(each) for by, each in random.items()}
-        published = (_published(model, group.numops) for model in beside)
-        table.add_row(group.name, *_cells(estimates, guesses), *map(number, published))
-    table.caption = _caption(summaries, beside)
+        estimates = {score: group.estimate(summary) for score, summary in summaries.items()}
+        guesses = {score: group.chance(percentages) for score, percentages in random.items()}
+        accuracies = (_published(model, group.numops) for model in published)
+        table.add_row(group.name, *_cells(estimates, guesses), *map(number, accuracies))
+    table.caption = _caption(summaries, published)
     return table
 
 
@@ -42,19 +42,19 @@ _FIRST_SUM = ">= 1"
 
 
 class _TableRow(NamedTuple):
-    """A row: some queries, their figure in a summary, and in a random baseline."""
+    """A row: a group of queries, and where a summary and a random baseline have its figure."""
 
     name: str
     numops: Sequence[int]
-    of: Callable[[Summary], Estimate]
+    estimate: Callable[[Summary], Estimate]
     chance: Callable[[Percentages], float | None]
 
 
 def _groups(summary: Summary) -> Iterator[_TableRow]:
     yield from map(_single, summary.by_numops)
-    every = range(8)
-    yield _TableRow(_FIRST_SUM, every[1:], lambda s: s.nontrivial, lambda c: c["nontrivial"])
-    yield _TableRow("all", every, lambda s: s.overall, lambda c: c["overall"])
+    numops = range(8)
+    yield _TableRow(_FIRST_SUM, numops[1:], lambda s: s.nontrivial, lambda c: c["nontrivial"])
+    yield _TableRow("all", numops, lambda s: s.overall, lambda c: c["overall"])
 
 
 def _single(numops: int) -> _TableRow:
@@ -65,41 +65,41 @@ def _single(numops: int) -> _TableRow:
 
 
 def _headings(
-    scores: Iterable[str], random: Container[str], beside: Sequence[PublishedModel]
+    scores: Iterable[str], random: Container[str], published: Sequence[PublishedModel]
 ) -> Iterator[str]:
-    """The columns' names, some of them in two lines so that all columns fit."""
+    """Yield the column headings; some have two lines so that all columns fit."""
     yield from ("numops", "correct")
-    for by in scores:
-        yield by
-        yield from ["95 %\ninterval"] * (by == MAIN)
-        yield from ["random"] * (by in random)
-    yield from ("\n".join(model.name.rsplit(" ", 1)) for model in beside)
+    for score in scores:
+        yield score
+        yield from ["95 %\ninterval"] * (score == MAIN)
+        yield from ["random"] * (score in random)
+    yield from ("\n".join(model.name.rsplit(" ", 1)) for model in published)
 
 
 def _cells(estimates: Mapping[str, Estimate], random: Mapping[str, float | None]) -> Iterator[str]:
-    """Counts, the accuracy by every score, the main one's interval, random by the same score."""
+    """Yield the counts, then for each score the accuracy, the interval (main score) and chance."""
     main = estimates[MAIN]
     yield f"{main.tally.correct}/{main.tally.total}"
-    for by, estimate in estimates.items():
+    for score, estimate in estimates.items():
         yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
-        if by == MAIN:
-            yield "\N{EN DASH}".join(map(_end, main.interval)) if main.tally.total else "-"
-        if by in random:
-            yield number(random[by])
+        if score == MAIN:
+            yield "\N{EN DASH}".join(map(_bound, main.interval)) if main.tally.total else "-"
+        if score in random:
+            yield number(random[score])
 
 
-def _end(share: float) -> str:
-    """An interval's end, narrow enough for a table with all columns."""
+def _bound(share: float) -> str:
+    """Return the bound of an interval, short enough for a table with all columns."""
     return number(100 * share).replace("100.0", "100")
 
 
-def _caption(scores: Iterable[str], beside: Sequence[PublishedModel]) -> str:
-    """What the scores are, and which of them is comparable with published figures."""
-    notes = {PUBLISHED: ", comparable with published figures"} if beside else {}
-    return "\n".join(f"{by}: {SCORES[by].words}{notes.get(by, '')}" for by in scores)
+def _caption(scores: Iterable[str], published: Sequence[PublishedModel]) -> str:
+    """Explain the scores, and say which one is comparable with published figures."""
+    notes = {PUBLISHED: ", comparable with published figures"} if published else {}
+    return "\n".join(f"{score}: {SCORES[score].words}{notes.get(score, '')}" for score in scores)
 
 
-def _published(model: PublishedModel, wanted: Sequence[int]) -> float | None:
-    tallies = [model.by_numops[n] for n in wanted if n in model.by_numops]
+def _published(model: PublishedModel, numops: Sequence[int]) -> float | None:
+    tallies = [model.by_numops[n] for n in numops if n in model.by_numops]
     total = sum(tally.total for tally in tallies)
     return 100 * sum(tally.correct for tally in tallies) / total if total else None

@@ -11,16 +11,16 @@ from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
 _CAPTION = (
-    "set, exact: accuracy in per cent by either score\n"
-    "diff., p: points by set from the first row, as run asks,\n"
-    "and their p-value (paired, two-sided, clustered by sequence)"
+    "set, exact: accuracy in per cent by each score\n"
+    "diff., p: difference by set from the first row (the prompt of run), in points,\n"
+    "and its p-value (paired, two-sided, clustered by sequence)"
 )
 
 
 class PromptRow(NamedTuple):
-    """One way of asking: its name, whether a BOS leads, and what came out by every score.
+    """A prompt variant: its name, whether a BOS leads, and the accuracies by every score.
 
-    ``tests`` are those of the difference from the first row, which has none.
+    ``tests`` are of the difference from the first row; the first row has none.
     """
 
     name: str
@@ -30,8 +30,8 @@ class PromptRow(NamedTuple):
 
 
 def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
-    """Return the accuracies at numops 0 and above of every way of asking; the first is usual."""
-    table = plain_table(f"{title}: what the prompt's bytes are worth")
+    """Return the accuracies of every prompt variant at numops 0 and >= 1; the default is first."""
+    table = plain_table(f"{title}: accuracy by prompt variant")
     table.add_column("prompt")
     table.add_column("BOS")
     for group in ("numops 0", "numops >= 1"):
@@ -45,7 +45,7 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
 
 
 def _otherwise(rows: Sequence[PromptRow]) -> Iterator[str]:
-    """A line per row and group of queries where the exact score decides otherwise."""
+    """Yield a line per row and group of queries where the exact score decides differently."""
     for row in rows:
         bos = "BOS" if row.leading_bos else "no BOS"
         for line in decided_otherwise(row.tests) if row.tests else ():

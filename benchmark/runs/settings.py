@@ -1,7 +1,7 @@
-"""The settings of a run: as they are asked for, and as they are carried out.
+"""The settings of a run, as requested and as resolved.
 
-One object goes from the command line, the pytest options and the harness adapters down to the
-identity of a result: every setting is one field of :class:`Settings`.
+Every setting is one field of :class:`Settings`, which the command line, the pytest options and the
+harness adapters all build.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from benchmark.prompts.settings import PromptSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting that can change a score, as it is asked for.
+    """Every setting that can change a score, as requested.
 
-    None takes the protocol's own setting; for ``instruction_role`` what the registry says.
+    None means the protocol's setting, and for ``instruction_role`` the registry's.
     """
 
     engine: str | None = None
@@ -37,33 +37,33 @@ class Settings:
     max_new_tokens: int | None = None
 
 
-SETTINGS = tuple(each.name for each in fields(Settings))
-"""The names of all settings: options of the command line have them with dashes."""
+SETTINGS = tuple(setting.name for setting in fields(Settings))
+"""The names of all settings; the options of the command line have dashes for underscores."""
 
 
 def settings_of(values: Mapping[str, object]) -> Settings:
-    """Return the settings that a harness or a file names; numbers may come as text.
+    """Return the settings with these values; numbers may be given as text.
 
     Raises:
-        SettingError: for a name or a value that no setting has.
+        SettingError: for an unknown name, and for a value of another type.
     """
     if unknown := [name for name in values if name not in SETTINGS]:
-        raise SettingError(f"no setting {unknown[0]!r}; choose from {', '.join(SETTINGS)}")
-    return checked(Settings, values)
+        raise SettingError(f"unknown setting {unknown[0]!r}; choose one of {', '.join(SETTINGS)}")
+    return validated(Settings, values)
 
 
 T = TypeVar("T")
 
 
-def checked(kind: type[T], values: Mapping[str, object]) -> T:
-    """Return a dataclass of these values, each of the type that its field has.
+def validated(kind: type[T], values: Mapping[str, object]) -> T:
+    """Return a dataclass with these values, converted to the types of its fields.
 
     Raises:
         SettingError: for a value of another type.
     """
     for name, value in values.items():
         if isinstance(value, bool):  # which would be taken for 0 or 1
-            raise SettingError(f"{_option(name)} {value}: a number is wanted, or text")
+            raise SettingError(f"{_option(name)} {value}: must be a number or text")
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
@@ -73,15 +73,16 @@ def checked(kind: type[T], values: Mapping[str, object]) -> T:
 
 
 def _option(name: str) -> str:
-    """Return the option of a field."""
+    """Return the command-line option of a field."""
     return "--data" if name == "path" else f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSettings:
-    """A protocol as it is carried out: its name, what was changed of it, and every value.
+    """The settings of a protocol after the request's changes.
 
-    With ``whole_answers`` a token limit that would cut a correct answer off is refused.
+    ``name`` is the protocol's and ``changed`` lists the settings that differ from it. With
+    ``whole_answers`` a token limit that would cut a correct answer is refused.
     """
 
     name: str
@@ -98,7 +99,7 @@ class ResolvedSettings:
         return ENGINES[self.engine]
 
     def in_batches_of(self, batch_size: int) -> "ResolvedSettings":
-        """Return the same with that many prompts decoded together."""
+        """Return the settings with another batch size."""
         return replace(self, limits=replace(self.limits, batch_size=batch_size))
 
     def as_json(self) -> dict[str, object]:
@@ -109,7 +110,7 @@ class ResolvedSettings:
             **self.prompt.as_json(),
             **asdict(self.limits),
             **asdict(self.options),
-            # Which of several like GPUs it is changes nothing.
+            # The number of the GPU changes no result.
             "device": self.options.device.partition(":")[0],
             "changed": list(self.changed),
         }

@@ -1,4 +1,4 @@
-"""What can move which stage: libraries, settings and files of the project, out of a table."""
+"""The table of suspects: which libraries, settings and project files can change which stage."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from functools import cache
 from importlib.resources import files
 
 Reach = Mapping[str, int]
-"""By stage: 3 where it makes what the stage records, 2 where that goes straight in, 1 rarely."""
+"""By stage: 3 for a direct cause, 2 for one directly upstream, 1 for a possible cause."""
 
 KINDS = ("library", "setting", "code")
 
 
 @cache
 def table() -> dict[str, dict[str, Reach]]:
-    """What can move which stage, by kind and name, as ``suspects.toml`` has it."""
+    """Return the content of ``suspects.toml``: by kind and name, the stages that it can change."""
     text = files("benchmark.runs").joinpath("suspects.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     return {kind: data[kind] for kind in KINDS}

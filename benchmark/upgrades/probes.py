@@ -140,7 +140,9 @@ class Workbench:
     def folder(self) -> Path:
         """The folder of this probe's records."""
         along = hashlib.sha256(self.along.read_bytes()).hexdigest() if self.along else None
-        parts = [self.probe.kind, *self.probe.arguments, self.probe.identity, self.code, along]
+        # Without the model's path: the identity pins its files.
+        options = [word for word in self.probe.arguments if not Path(word).is_absolute()]
+        parts = [self.probe.kind, *options, self.probe.identity, self.code, along]
         identity = json.dumps(parts)
         return self.root / f"{self.probe.kind}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 

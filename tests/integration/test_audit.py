@@ -132,7 +132,7 @@ def test_older_runs_are_decided_by_set_with_a_note(command: Command, runs: Path)
     m2 = next(claim for claim in document["claims"] if claim["id"] == "M2")
     assert (m2["score"], m2["verdict"], m2["other"]) == ("set", "not supported", None)
     (note,) = document["notes"]
-    assert note.startswith(f"{path / 'result.json'}: only the set score is known")
+    assert note.startswith(f"{path / 'result.json'}: only the set score is available")
     table = command("--results", str(runs))
     assert "note: " in table
     assert " by set " in table

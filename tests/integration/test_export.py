@@ -41,7 +41,7 @@ def test_results(runs: Path, tmp_path: Path) -> None:
     done = command_line("export", "results", runs, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "note: Llama 2 7B: no predictions.jsonl next to its result; left out",
+        "note: Llama 2 7B: left out, no predictions.jsonl in its folder",
         f"written: {out}, {26 * 7} queries of 1 runs",
     ]
     table = parquet.read_table(out).to_pylist()

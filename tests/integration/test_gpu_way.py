@@ -14,7 +14,7 @@ from benchmark.models.registry import registry
 from benchmark.models.registry_types import Registry
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs import model_store
-from benchmark.runs.measure import Prepared
+from benchmark.runs.measure import PreparedRun
 from fakes.dummy_registry import write_dummy_registry
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,10 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """Return a project with the unchanged reproduction test file and no snapshots yet."""
     (pytester.path / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "reproduction" / "test_pairs.py", pytester.path / "tests")
-    pytester.makeconftest("import os\nos.environ['OMP_NUM_THREADS'] = '1'\n")
+    pytester.makeconftest(
+        "import os\nos.environ['OMP_NUM_THREADS'] = '1'\n"
+        "pytest_plugins = ['benchmark.pytest_plugin']\n"
+    )
     pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
     return pytester
 
@@ -164,7 +167,7 @@ def test_a_model_that_does_not_fit_is_skipped_once(
     """Its pairs are skipped with its reason, and it is not loaded again for the next pair."""
     loaded: list[str] = []
 
-    def execute(work: Prepared, *_: object, **__: object) -> None:
+    def execute(work: PreparedRun, *_: object, **__: object) -> None:
         loaded.append(work.location.folder.name)
         raise DoesNotFitError(f"{loaded[-1]}: does not fit on this machine")
 

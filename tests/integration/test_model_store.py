@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import SettingError
+from benchmark.errors import ModelError, SettingError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.records import State, Tally
 from benchmark.runs.measure import run
@@ -83,10 +83,47 @@ def test_every_setting_is_part_of_the_key(
     assert len(list(store.folder.glob("*/result.json"))) == len(changes) + 2
 
 
+def test_another_path_to_the_same_files_is_the_same_measurement(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model is not measured again for another spelling of its path, nor after it was moved."""
+    store = ModelStore(tmp_path / "store", Quiet())
+    request = RunRequest(model, Path(), DataRequest(states=1), device="cpu")
+    expected = store.measure(request)
+    (folder,) = (path.parent for path in store.folder.glob("*/result.json"))
+    # As older versions named it, by a digest that had the path in it.
+    folder = folder.rename(folder.with_name("model-0123456789ab"))
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+    (tmp_path / "link").symlink_to(model)
+    (tmp_path / "moved").mkdir()
+    monkeypatch.chdir(tmp_path)
+    paths = ["model", "./model", f"{model}/", str(tmp_path / "moved" / ".." / "model"), "link"]
+    for path in paths:
+        assert store.measure(replace(request, model=path)).texts == expected.texts
+    moved = Path(model).rename(tmp_path / "moved" / "other-name")
+    assert store.measure(replace(request, model=str(moved))).texts == expected.texts
+    assert [path.parent for path in store.folder.glob("*/run.json")] == [folder]
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+    assert {name: after[name] for name in before if name != ".lock"} == {
+        name: content for name, content in before.items() if name != ".lock"
+    }
+    run(replace(request, model=str(moved), out=folder), Quiet())  # --out is resumed too
+
+
+def test_key_of_another_registry_is_hinted_at(tmp_path: Path) -> None:
+    """A name that is neither registered, nor a path, nor of the hub may be a key of the user's."""
+    request = RunRequest("my model", Path(), DataRequest(states=1), device="cpu")
+    with pytest.raises(ModelError, match="key of your own registry, name that with --registry"):
+        ModelStore(tmp_path, Quiet()).measure(request)
+
+
 def test_stored_answers_are_read_and_scored_once(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A resumed run reads predictions and scores answers once; a finished one writes none."""
+    """A resumed run reads its predictions once and judges each answer once.
+
+    A finished run writes nothing.
+    """
     store = ModelStore(tmp_path / "store", Quiet())
     request = RunRequest(model, Path(), DataRequest(states=STATES), device="cpu", batch_size=2)
     complete = store.measure(request)

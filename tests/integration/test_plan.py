@@ -63,7 +63,7 @@ def test_one_experiment_as_a_table(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--experiment", "poetry"), "no pairs of experiment 'poetry'; choose of code, math"),
+        (("--experiment", "poetry"), "unknown experiment 'poetry'; choose one of code, math"),
         (("--gpu", "Abacus"), "unknown GPU 'Abacus'; choose one of H100"),
         (("--dtype", "int3"), "unknown dtype 'int3'; choose one of float32"),
         (("--batch-size", "0"), "batch"),
@@ -156,5 +156,7 @@ def test_gpus_of_a_prepared_run(folder: Path, tmp_path: Path) -> None:
     request = RunRequest(model=str(folder), out=tmp_path, data=DataRequest(states=2), device="cpu")
     prepared = prepare(request, RunProgress(Console(quiet=True)))
     assert needed_gpus(prepared, 24_000_000_000, 2) == 1
-    with pytest.raises(DoesNotFitError, match="one prompt is more than 2 GPUs of 1 GB hold"):
+    with pytest.raises(
+        DoesNotFitError, match="one prompt needs more memory than 2 GPUs of 1 GB have"
+    ):
         needed_gpus(prepared, 1_000_000_000, 2)

@@ -1,12 +1,16 @@
-"""The pytest plugin and the snapshots in a separate project."""
+"""The pytest plugin and the snapshots, in another project."""
 
 import json
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmark.models import hardware
 from benchmark.models.registry import registry
+
+ROOT = Path(__file__).parents[2]
 
 SNAPSHOT_TEST = """
 import json, pathlib
@@ -17,18 +21,36 @@ def test_result(snapshot):
     assert result == snapshot.use_extension(MeasurementExtension)
 """
 
+PYPROJECT = """
+[tool.pytest]
+strict = true
+addopts = ["-p", "benchmark.pytest_plugin"]
+"""
+
+GPU_TEST = """
+import pytest
+
+@pytest.mark.gpu
+def test_on_a_gpu() -> None:
+    raise AssertionError
+
+@pytest.mark.gpu
+def test_on_a_device(run_request) -> None:
+    assert run_request.device == "cpu"
+"""
+
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Return a user's project with the installed plugin."""
-    pytester.makepyprojecttoml("[tool.pytest]\nstrict = true\n")
+    """Another project, which loads the plugin with ``-p``."""
+    pytester.makepyprojecttoml(PYPROJECT)
     return pytester
 
 
 def test_gpu_cases_are_skipped_with_one_reason(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a GPU, tests marked gpu are skipped with a reason, and pytest succeeds."""
+    """Without a GPU, tests marked gpu are skipped with a reason, and the run succeeds."""
     monkeypatch.setattr(hardware, "has_gpu", lambda: False)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
@@ -42,7 +64,7 @@ def test_gpu_cases_are_skipped_with_one_reason(
 def test_gpu_cases_run_with_a_gpu(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a GPU, tests marked gpu run and can fail."""
+    """With a GPU, tests marked gpu run."""
     monkeypatch.setattr(hardware, "has_gpu", lambda: True)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
@@ -53,7 +75,7 @@ def test_gpu_cases_run_with_a_gpu(
 def test_a_missing_tokenizer_is_skipped_with_its_command(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A test of a missing real tokenizer is skipped with the command that fetches it."""
+    """A test of a tokenizer that is not fetched is skipped with the command that fetches it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     project.makepyfile("def test_it(real_tokenizer) -> None:\n    real_tokenizer('mistral')\n")
     result = project.runpytest_inprocess("-rs")
@@ -78,6 +100,65 @@ def test_a_snapshot_is_recorded_and_compared(project: pytest.Pytester) -> None:
     changed.stdout.fnmatch_lines(["*1010101*", "*1010100*"])
 
 
+def test_device_applies_to_tests_that_use_it(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``--device=cpu`` a test that needs a real GPU is still skipped, with a reason."""
+    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    project.makepyfile(GPU_TEST)
+    result = project.runpytest_inprocess("-m", "gpu", "--device=cpu", "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*torch sees none here (--device does not apply to it)*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--protocol=nonsense", "'nonsense'; choose one of default, paper"),
+        ("--dtype=int3", "dtype 'int3'"),
+        ("--device=abacus", "device 'abacus'"),
+        ("--task=chess", "task 'chess'"),
+        ("--states=0", "--states 0: at least 1"),
+        ("--batch-size=0", "--batch-size 0"),
+        ("--registry=no.toml", "no.toml: "),
+        ("--data=no.jsonl", "no.jsonl: "),
+        ("--model-store=test_it.py", "--model-store test_it.py: a file"),
+    ],
+)
+def test_bad_option_is_a_usage_error(
+    project: pytest.Pytester, option: str, message: str, workers: tuple[str, ...]
+) -> None:
+    """A value that cannot be used ends pytest with one line and exit code 4."""
+    project.makepyfile(test_it="def test_it() -> None:\n    pass\n")
+    result = project.runpytest_inprocess(*workers, option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = (line for line in result.stderr.lines if line)
+    assert line.startswith("ERROR: ")
+    assert message in line
+
+
+def test_plugin_is_not_loaded_in_other_projects() -> None:
+    """The package registers no pytest plugin: a project that wants it names it."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "pytest11" not in document["project"]["entry-points"]
+
+
+@pytest.mark.parametrize("options", [("-p", "no:xdist"), ("-n", "1"), ("-n", "1", "--dist=load")])
+def test_root_conftest_runs_with_and_without_xdist(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    """The project's settings and conftest need no xdist; with it files are kept together."""
+    shutil.copy(ROOT / "conftest.py", pytester.path)
+    shutil.copy(ROOT / "pyproject.toml", pytester.path)
+    pytester.mkdir("tests").joinpath("test_it.py").write_text(
+        "def test_it(pytestconfig) -> None:\n"
+        "    assert pytestconfig.getoption('--device') == 'cpu'\n"
+    )
+    result = pytester.runpytest_subprocess(*options, "--device=cpu", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+
+
 def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) -> None:
     """A group of the registry's pairs runs on one worker of xdist, as do other tests of a file."""
     project.makepyprojecttoml('[tool.pytest]\naddopts = ["--dist=loadfile"]\n')
@@ -99,7 +180,9 @@ def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) ->
                 file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
         """,
     )
-    project.runpytest_subprocess("-n", "2").assert_outcomes(passed=len(registry().pairs) + 20)
+    project.runpytest_subprocess("-n", "2", "--dist=loadfile").assert_outcomes(
+        passed=len(registry().pairs) + 20
+    )
     workers = [set(path.read_text().split()) for path in project.path.glob("worker-*.txt")]
     assert len(workers) > 10
     assert all(len(names) == 1 for names in workers)

@@ -41,7 +41,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def loaders(name: str) -> Iterator[Loaders]:
     """Return loaders that load the model once for all tests: GGUF takes 10 s and more."""
-    loaders = Loaders.kept()
+    loaders = Loaders.cached()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "load_model", loaders.model)
         patch.setattr(stages, "load_tokenizer", loaders.tokenizer)

@@ -213,7 +213,7 @@ def test_a_killed_process_loses_no_finished_state(
 
 
 def test_ctrl_c_is_one_line(request_: RunRequest, tmp_path: Path) -> None:
-    """An interrupted command says how to resume, and exits with code 130."""
+    """An interrupted command says where finished states are saved, and exits with code 130."""
     # So many states that the run is not finished soon after the first batch.
     command = forked.command(*_command(request_, states=200)[3:])
 
@@ -226,7 +226,8 @@ def test_ctrl_c_is_one_line(request_: RunRequest, tmp_path: Path) -> None:
         _wait_for_predictions(process, request_.out / "predictions.jsonl")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait() == 130
-    assert process.err.splitlines()[-1].startswith("stopped; whatever was finished is kept")
+    message = f"Stopped. Finished states are saved in {request_.out}; rerun to resume."
+    assert process.err.splitlines()[-1] == message
     assert "Traceback" not in process.err
 
 
@@ -314,7 +315,7 @@ def test_a_run_killed_before_its_notes_counts_every_state(
     request_: RunRequest, killed_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Predictions on disk are counted as decoded, though the kill came before the note of them."""
-    noted, note = [0], RunFolder.note
+    noted, note = [0], RunFolder.write_progress
 
     def kill(self: RunFolder, notes: Mapping[str, object]) -> None:
         noted[0] += 1
@@ -322,7 +323,7 @@ def test_a_run_killed_before_its_notes_counts_every_state(
             raise KeyboardInterrupt
         note(self, notes)
 
-    monkeypatch.setattr(RunFolder, "note", kill)
+    monkeypatch.setattr(RunFolder, "write_progress", kill)
     with pytest.raises(KeyboardInterrupt):
         run(request_, RecordedProgress())
     monkeypatch.undo()

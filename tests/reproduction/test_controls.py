@@ -1,4 +1,4 @@
-"""The instrument on models whose abilities are known: it sees an effect, and none where none is.
+"""The control models: an effect is detected, and none is detected without one.
 
 These are cases like the paper's in ``test_pairs.py``, on a CPU. They say nothing about code.
 """
@@ -40,7 +40,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Control:
 def test_pair(
     pair: Pair, control: Control, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:
-    """The pair's hypothesis is decided right, and both models score what is recorded."""
+    """The pair's verdict is correct, and both models have the recorded scores."""
     base, variant = control(pair.base), control(pair.variant)
     verdict = judge(pair, compare(base, variant).tests, DEFAULT)
     request.node.user_properties.append(verdict_line(pair, verdict))
@@ -52,18 +52,18 @@ def test_pair(
 
 @pytest.mark.parametrize("key", CONTROLS.models)
 def test_untouched_boxes_are_copied(key: str, control: Control) -> None:
-    """Each control has at least 95 % right where no operation changed the box."""
+    """Each control is right on at least 95 % of the boxes that no operation changed."""
     assert control(key).summary.by_numops[0].tally.accuracy >= 0.95
 
 
 @pytest.mark.parametrize("key", ["copy-a", "copy-b"])
 def test_copying_is_not_tracking(key: str, control: Control) -> None:
-    """A model that copies the initial state has at most 15 % right where it changed."""
+    """A model that copies the initial state is right on at most 15 % of the changed boxes."""
     assert control(key).summary.nontrivial.tally.accuracy <= 0.15
 
 
 def test_tracking_falls_with_the_operations(control: Control) -> None:
-    """``track`` has at least 40 % right, fewer with each operation, and room in both directions."""
+    """``track`` is right on at least 40 %, and on fewer with each operation."""
     summary = control("track").summary
     assert 0.4 <= summary.nontrivial.tally.accuracy <= 0.9
     # From numops 5 on there are too few queries for each step to show.
@@ -72,7 +72,7 @@ def test_tracking_falls_with_the_operations(control: Control) -> None:
 
 
 def test_the_difference_is_where_operations_are(control: Control) -> None:
-    """Between ``copy-a`` and ``track`` the untouched boxes differ little, the others much."""
+    """``copy-a`` and ``track`` differ little on unchanged boxes and much on changed ones."""
     comparison = compare(control("copy-a"), control("track"))
     assert abs(comparison.by_numops[0].difference) <= 0.05
     assert comparison.nontrivial.interval

@@ -1,4 +1,4 @@
-"""Every stage of a model's run is what it was: the alarm that names where a shift began."""
+"""Fingerprints of the controls and of registered models equal the recorded ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +19,12 @@ STATES = 16
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case a model of a registered pair, and of the user's own."""
+    """Make one case per model of a registered pair or of the user's own."""
     if "model" in metafunc.fixturenames:
-        known = load_registry(metafunc.config.getoption("--registry"))
-        paired = {key for pair in known.pairs.values() for key in (pair.base, pair.variant)}
+        registry = load_registry(metafunc.config.getoption("--registry"))
+        paired = {key for pair in registry.pairs.values() for key in (pair.base, pair.variant)}
         metafunc.parametrize(
-            "model", [known.models[key] for key in sorted(paired)], ids=sorted(paired)
+            "model", [registry.models[key] for key in sorted(paired)], ids=sorted(paired)
         )
 
 
@@ -39,7 +39,7 @@ def test_controls_go_the_recorded_way(
     fingerprints: Callable[[Fingerprint], SnapshotAssertion],
     blessing: Blessing,
 ) -> None:
-    """Nothing from data to verdict moved beyond noise; the floor is measured when blessed."""
+    """No stage changed beyond noise; the noise floor is measured when a fingerprint is blessed."""
     data = DataRequest(seed=0, states=STATES)
     run = RunRequest(str(MODELS / control), Path(), data, engine=engine, device="cpu")
     repeats = REPEATS if blessing.updating else 0
@@ -52,6 +52,6 @@ def test_controls_go_the_recorded_way(
 def test_models_go_the_recorded_way(
     model: RegisteredModel, trace: Trace, fingerprints: Callable[[Fingerprint], SnapshotAssertion]
 ) -> None:
-    """Every model that is reproduced has, beside its scores, a fingerprint that names the stage."""
+    """Every reproduced model has a fingerprint, which names the first changed stage."""
     record = trace(model)
     assert record == fingerprints(record)

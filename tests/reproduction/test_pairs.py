@@ -1,4 +1,4 @@
-"""The paper's reproduction, a case a pair; it needs GPUs, or ``--device cpu`` and small models."""
+"""The paper's pairs, one case per pair; they need GPUs, or ``--device cpu`` and small models."""
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -14,7 +14,7 @@ from benchmark.tasks import task_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case a pair of the registry, and of the user's own."""
+    """Make one case per pair of the registry or of the user's own."""
     pairs = load_registry(metafunc.config.getoption("--registry")).pairs
     metafunc.parametrize("pair", pairs.values(), ids=pairs)
 
@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_pair(
     pair: Pair, measure: Measure, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
 ) -> None:
-    """The pair's hypothesis holds, and both models score what is recorded or published of them."""
+    """The pair's hypothesis holds, and both models have the recorded or published accuracy."""
     models = load_registry(request.config.getoption("--registry")).models
     base, variant = measure(models[pair.base]), measure(models[pair.variant])
     task = task_of(base.identity).name

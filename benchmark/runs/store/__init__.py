@@ -1,1 +1,1 @@
-"""Runs on disk: what is finished stays finished."""
+"""Runs on disk, which can be resumed."""

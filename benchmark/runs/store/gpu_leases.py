@@ -1,4 +1,4 @@
-"""GPUs lent to processes, one process a GPU, by locks in a folder that they share."""
+"""Lease GPUs to processes, one process per GPU, with locks in a shared folder."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,17 +14,17 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 class GpuLeases:
     """The GPUs that the processes of one test run share.
 
-    Whoever gathers GPUs holds the queue while it waits, and whoever holds GPUs asks for no
-    more: so nobody waits in a circle, and who needs many is not starved by those who need one.
+    A process holds the queue lock while it waits for GPUs, and a process that holds GPUs asks for
+    no more. So there is no deadlock, and a process that needs many GPUs is not starved.
     """
 
     def __init__(self, folder: Path, gpus: Mapping[int, str]) -> None:
-        """Share GPUs through the folder.
+        """Share GPUs through a folder.
 
         Args:
-            folder: where the locks are.
-            gpus: the identity of each by its number here. Processes that see other GPUs under
-                the same numbers, by ``CUDA_VISIBLE_DEVICES``, tell them apart by that.
+            folder: holds the locks.
+            gpus: the identity of each GPU by its number in this process. With
+                ``CUDA_VISIBLE_DEVICES`` processes may see different GPUs under the same number.
         """
         self.gpus = tuple(gpus)
         self._identities = dict(gpus)
@@ -32,13 +32,13 @@ class GpuLeases:
 
     @contextmanager
     def take(self, count: int, first: Sequence[int] = ()) -> Iterator[tuple[int, ...]]:
-        """Hold so many GPUs, of the given ones first, once they are free.
+        """Wait for ``count`` GPUs and hold them; those in ``first`` are preferred.
 
         Raises:
-            ValueError: when there are not so many.
+            ValueError: when ``count`` is more than there are.
         """
         if not 1 <= count <= len(self.gpus):
-            raise ValueError(f"{count} GPUs asked for, of {len(self.gpus)}")
+            raise ValueError(f"{count} GPUs requested, of {len(self.gpus)}")
         order = [*first, *(gpu for gpu in self.gpus if gpu not in first)]
         self._folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
@@ -68,16 +68,16 @@ class GpuLeases:
 
 
 def lease_folder() -> Path:
-    """Where the locks of all runs of this user are."""
+    """Return the folder of the locks of all runs of this user."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "entity-tracking-benchmark" / "gpus"
 
 
 def share(worker: str | None, workers: int, gpus: Sequence[int]) -> tuple[int, ...]:
-    """The GPUs that a pytest-xdist worker (``gw0``, ``gw1``, ...) calls its own.
+    """Return the GPUs that a pytest-xdist worker (``gw0``, ``gw1``, ...) prefers.
 
-    Shares are as even as can be and cover all GPUs; with more workers than GPUs some have none
-    of their own and take what is free. Without xdist (None) one process has all.
+    Shares are as even as possible and cover all GPUs; with more workers than GPUs some shares are
+    empty. Without xdist (None) one process has all.
     """
     if worker is None:
         return tuple(gpus)

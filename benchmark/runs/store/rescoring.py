@@ -1,8 +1,8 @@
-"""What the predictions beside a result say when they are read and scored again.
+"""Score the predictions of a stored result again.
 
-Results of older versions have the ``set`` score alone and the random baseline by another reading;
-what is missing is worked out from the predictions. Whether an answer keeps the format is in no
-result, and always worked out from them.
+Results of older versions have only the ``set`` score, and the random baseline by another reading;
+the rest is computed from the predictions. Whether an answer keeps the format is stored in no
+result and is always computed from them.
 """
 
 from collections import defaultdict, deque
@@ -29,19 +29,20 @@ class Rescored:
 
 
 def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescored | None:
-    """Score the predictions of a result again; None if they are not of its states.
+    """Score the predictions of a result again; return None if they are of other states.
 
-    A finished run has its predictions in the order of its states. In any other order, states with
-    the same numops and the same boxes right may be taken for each other. In that order they are
-    taken also if they lead to other ``set`` outcomes, as texts do after a change of the rules.
+    A finished run has its predictions in the order of its states. In this order they are accepted
+    even if their ``set`` outcomes differ from the stored ones, as after a change of the rules. In
+    another order they are matched by their outcomes, and states with the same numops and outcomes
+    may be confused.
 
     Args:
-        task: what the states are of.
-        stored: the outcomes by ``set`` that the result has.
-        predictions: the file beside it.
+        task: the task of the states.
+        stored: the ``set`` outcomes of the result.
+        predictions: the file of predictions.
 
     Raises:
-        DataError: when the file is not what ``run`` writes.
+        DataError: when the file was not written by ``run``.
     """
     texts = read_predictions(predictions)
     states = [_state(task, description, predictions) for description in texts]
@@ -54,32 +55,33 @@ def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescore
         return None
     outcomes["format"] = tuple(Outcome(0, (0,), (task.keeps_format(t.text),)) for t in judged)
     return Rescored(
-        {by: _in_order(stored, some, order) for by, some in outcomes.items()}, _chance(task, states)
+        {score: _in_order(stored, scored, order) for score, scored in outcomes.items()},
+        _chance(task, states),
     )
 
 
 def _state(task: Task, description: str, source: Path) -> State:
     try:
-        return task.state(description)  # of which sequence it is is not told there
+        return task.state(description)  # its sequence is not in the file
     except (LanguageError, RuleError) as error:
         raise DataError(f"{source}: {error}") from error
 
 
-def _order(stored: Sequence[Outcome], found: Sequence[Outcome]) -> list[int] | None:
-    """For each stored outcome the number of the first equal one that is left."""
-    places = defaultdict[object, deque[int]](deque)
-    for place, outcome in enumerate(found):
-        places[outcome.numops, outcome.correct].append(place)
-    queues = [places[outcome.numops, outcome.correct] for outcome in stored]
-    if len(stored) != len(found):
+def _order(stored: Sequence[Outcome], rescored: Sequence[Outcome]) -> list[int] | None:
+    """Return for each stored outcome the index of the first equal one that is not used yet."""
+    indices = defaultdict[object, deque[int]](deque)
+    for index, outcome in enumerate(rescored):
+        indices[outcome.numops, outcome.correct].append(index)
+    queues = [indices[outcome.numops, outcome.correct] for outcome in stored]
+    if len(stored) != len(rescored):
         return None
     order = [queue.popleft() for queue in queues if queue]
     return order if len(order) == len(stored) else None
 
 
-def _same_order(stored: Sequence[Outcome], found: Sequence[Outcome]) -> list[int] | None:
-    """The places as they are, if both have the same numops in the same order."""
-    alike = [each.numops for each in stored] == [each.numops for each in found]
+def _same_order(stored: Sequence[Outcome], rescored: Sequence[Outcome]) -> list[int] | None:
+    """Return the indices in order, if both have the same numops in the same order."""
+    alike = [one.numops for one in stored] == [other.numops for other in rescored]
     return list(range(len(stored))) if alike else None
 
 
@@ -87,15 +89,15 @@ def _in_order(
     stored: Sequence[Outcome], outcomes: Sequence[Outcome], order: Sequence[int]
 ) -> tuple[Outcome, ...]:
     pairs = zip(stored, order, strict=True)
-    return tuple(replace(outcomes[place], sample_id=each.sample_id) for each, place in pairs)
+    return tuple(replace(outcomes[index], sample_id=old.sample_id) for old, index in pairs)
 
 
 def _chance(task: Task, states: Sequence[State]) -> dict[str, dict[int, float]]:
     return {
         name: {
             int(n): percent / 100
-            for n, percent in found["by_numops"].items()
+            for n, percent in baseline["by_numops"].items()
             if percent is not None
         }
-        for name, found in task.baselines(states).items()
+        for name, baseline in task.baselines(states).items()
     }

@@ -1,4 +1,4 @@
-"""Results of finished runs: the ``result.json`` of every folder below one."""
+"""Read the results of finished runs: every ``result.json`` in or below a folder."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,38 +19,36 @@ from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.records import Outcome, Tally
 from benchmark.runs.store.rescoring import Rescored, rescore
+from benchmark.runs.store.run_folder import LOCAL_DIGEST
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.tasks import DEFAULT, Task, task_of
 
 _FREE: Decoding = "unconstrained"
-"""The one engine that works without the constraint, and what results of it are called."""
+"""How results of engines without the constraint are called."""
 
 _SCORES: tuple[Score, ...] = ("set", "exact", "format")
-
-_LOCAL = "sha256:"
-"""How the fingerprint of a local model begins; that of a repository is its commit."""
 
 _FORMATS: tuple[PromptFormat, ...] = ("completion", "chat")
 
 
-def read_results(folder: Path, known: Registry) -> Results:
-    """The results below the folder, of models that the registry knows.
+def read_results(folder: Path, registry: Registry) -> Results:
+    """Return the results in or below a folder, of registered models.
 
-    A model is known by its identifier, or where its folder or file has the name of a registry
-    key. Measured from an alternative repository, a result belongs to the published row that the
-    alternative names. Of several results of a model in the same setting on the same data the newest
-    from its default repository counts, else the newest. The others, what is from an alternative
-    that names no row, and what is of other models, are named in ``ignored``.
+    A result belongs to a registered model if it has the model's identifier, or if its folder or
+    file has the name of a registry key. A result of an alternative repository belongs to the
+    published row that the alternative names. Of several results of a model in the same setting on
+    the same data, the newest from the default repository counts, else the newest. The results that
+    are left out are listed in ``ignored``, with the reason.
 
     Raises:
-        DataError: when there is no result, or one is not what ``run`` writes.
+        DataError: when there is no result, or one was not written by ``run``.
     """
-    return results_of(result_files(folder), known)
+    return results_of(result_files(folder), registry)
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Every ``result.json`` in or below the folder, the oldest first.
+    """Return every ``result.json`` in or below the folder, the oldest first.
 
     Raises:
         DataError: when there is none.
@@ -63,61 +61,63 @@ def result_files(folder: Path) -> list[Path]:
     return paths
 
 
-def results_of(paths: Iterable[Path], known: Registry) -> Results:
-    """As :func:`read_results`, of these files."""
+def results_of(paths: Iterable[Path], registry: Registry) -> Results:
+    """Return the results of these files; see :func:`read_results`."""
     ignored: list[str] = []
     results: list[Result] = []
     for path in sorted(paths, key=_age):
-        found = _of_known_model(known, path)
-        results += [found] if isinstance(found, Result) else []
-        ignored += [found] if isinstance(found, str) else []
+        result = _registered_result(registry, path)
+        if isinstance(result, Result):
+            results.append(result)
+        else:
+            ignored.append(result)
     entries: dict[tuple[str, EvaluationSetting, str], Result] = {}
-    for result in sorted(results, key=lambda each: each.alternative is None):
+    for result in sorted(results, key=lambda result: result.alternative is None):
         key = (result.model, result.setting, result.data)
         if key in entries:  # measured again, with other libraries or another batch
-            ignored.append(_superseded(entries[key], result, known))
+            ignored.append(_superseded(entries[key], result, registry))
         entries[key] = result
-    return Results(tuple(entries.values()), known, tuple(ignored))
+    return Results(tuple(entries.values()), registry, tuple(ignored))
 
 
-def _of_known_model(known: Registry, path: Path) -> Result | str:
-    """The result in the file; or the file and why it is left out."""
+def _registered_result(registry: Registry, path: Path) -> Result | str:
+    """Return the result in a file, or the reason why it is left out."""
     document = read_json(path)
     name = model_name(document, path)
-    model = known_model(known, document, path)
+    model = registered_model(registry, document, path)
     if model is None:
         return f"{path}: {name}"
     if model.row is None:
-        return f"{path}: a measurement of {name}, an alternative to {model.key} without its row"
+        return f"{path}: {name}, an alternative to {model.key} without a published row"
     if (task := task_of(document, str(path)).name) != DEFAULT:
-        return f"{path}: {name} was asked about the task {task}, the paper about {DEFAULT}"
-    if varied := _asked_otherwise(document):
-        return f"{path}: {name} was asked with {varied}; only prompts as run sends them count"
+        return f"{path}: {name} on the task {task}; the paper's task is {DEFAULT}"
+    if changed := _changed_prompt_settings(document):
+        return f"{path}: {name} with {changed}; only runs with the default prompt are compared"
     result = read_result(model.row, document, path)
     return replace(result, alternative=name if model.alternative else None)
 
 
 _PROMPT = ("prompt_variant", "bos", "instruction_role")
-"""Settings with which a model is asked otherwise than its protocol asks it."""
+"""The prompt settings that a run may change from its protocol's."""
 
 
-def _asked_otherwise(document: Mapping[str, object]) -> str:
-    """The settings of the prompt that the run departs in, empty where it is asked as usual.
+def _changed_prompt_settings(document: Mapping[str, object]) -> str:
+    """Return the prompt settings that differ from the protocol's; empty if none does.
 
-    ``sensitivity`` makes such runs: they are no measurements to compare with published figures.
+    ``sensitivity`` makes such runs. They are not comparable with published figures.
     """
     settings = document.get("protocol")
     changed = settings.get("changed") if isinstance(settings, dict) else None
     if not isinstance(settings, dict) or not isinstance(changed, list):
-        return ""  # of an older version, or refused by what reads on
+        return ""  # an older version; a damaged document is refused by read_result
     return ", ".join(f"{name} {settings.get(name)}" for name in _PROMPT if name in changed)
 
 
-def _superseded(old: Result, new: Result, known: Registry) -> str:
-    """The measurement that is left out, and why."""
+def _superseded(old: Result, new: Result, registry: Registry) -> str:
+    """Return the note about a result that is left out in favour of a newer one."""
     if old.alternative and not new.alternative:
         return f"{old.source}: a measurement of {old.alternative}, which is an alternative"
-    name = old.alternative or known.model(old.model).huggingface_id
+    name = old.alternative or registry.model(old.model).huggingface_id
     return f"{old.source}: an older measurement of {name}"
 
 
@@ -126,118 +126,124 @@ def _age(path: Path) -> tuple[int, Path]:
 
 
 def model_name(document: Mapping[str, object], path: Path) -> str:
-    """What the run was asked to measure: an identifier or a path."""
+    """Return the identifier or path of the model of a run."""
     return _text(document, path, "model", "name")
 
 
-def known_model(
-    known: Registry, document: Mapping[str, object], path: Path
+def registered_model(
+    registry: Registry, document: Mapping[str, object], path: Path
 ) -> RegisteredModel | None:
-    """The registered model that a result is of, as loaded from the repository it was asked for."""
+    """Return the registered model of a result; None if it is not registered."""
     name = model_name(document, path)
-    return known.by_huggingface_id(name) or _by_folder(known, name, document, path)
+    return registry.by_huggingface_id(name) or _by_folder(registry, name, document, path)
 
 
 def _by_folder(
-    known: Registry, name: str, document: Mapping[str, object], path: Path
+    registry: Registry, name: str, document: Mapping[str, object], path: Path
 ) -> RegisteredModel | None:
-    """The model whose key is the name of a local folder or GGUF file.
+    """Return the model whose key is the name of a local folder or GGUF file.
 
-    Not of a repository, which another owner may well call as the registry calls a model.
+    Repositories are excluded: another owner may use the name of a registry key.
     """
-    if not _text(document, path, "model", "fingerprint").startswith(_LOCAL):
+    if not _text(document, path, "model", "fingerprint").startswith(LOCAL_DIGEST):
         return None
     model = Path(name)
-    return known.models.get(model.stem if model.suffix == ".gguf" else model.name)
+    return registry.models.get(model.stem if model.suffix == ".gguf" else model.name)
 
 
 def read_result(model: str, document: Mapping[str, object], path: Path) -> Result:
-    """Return the result of a document that ``run`` wrote, called a result of that model.
+    """Return the result in a document as a result of ``model``.
 
-    It is by ``set``, with the same answers by the other scores. What a document of an older
-    version does not have is worked out from the predictions beside it.
+    It is by ``set``; the other scores are in ``others``. What a document of an older version lacks
+    is computed from the predictions in the same folder.
 
     Raises:
-        DataError: when it is not what ``run`` writes.
+        DataError: when the document was not written by ``run``.
     """
     setting = _setting(document, path)
     outcomes, chance = _stored_outcomes(document, path), _stored_chance(document, path)
     older, free = not {"exact", "set"} <= outcomes.keys() & chance.keys(), setting.decoding == _FREE
     note = ""
     if older or free:
-        again, note = _again(task_of(document, str(path)), outcomes["set"], path, older=older)
-        outcomes, chance = {**again.outcomes, **outcomes}, {**again.chance, **chance}
+        rescored, note = _rescored(task_of(document, str(path)), outcomes["set"], path, older=older)
+        outcomes, chance = {**rescored.outcomes, **outcomes}, {**rescored.chance, **chance}
     if "set" not in chance:
         chance["set"] = chance["mentions"]
     common = (_text(document, path, "data", "sha256"), str(path))
     results = {
         score: Result(
-            model, setting, count(some).by_numops, chance.get(score, {}), *common, some, score=score
+            model,
+            setting,
+            count(scored).by_numops,
+            chance.get(score, {}),
+            *common,
+            scored,
+            score=score,
         )
         for score in _SCORES
-        if (some := outcomes.get(score)) and (free or score != "format")
+        if (scored := outcomes.get(score)) and (free or score != "format")
     }
     return replace(results.pop("set"), others=results, note=note)
 
 
-def _again(
+def _rescored(
     task: Task, stored: Sequence[Outcome], path: Path, *, older: bool
 ) -> tuple[Rescored, str]:
-    """The predictions beside a result scored again, or nothing; and a note of what to know."""
+    """Score the predictions of a result again; return them, or nothing, and a note for the user."""
     predictions = path.with_name("predictions.jsonl")
-    why = f"no {predictions.name} beside it"
+    why = f"no {predictions.name} in its folder"
     if predictions.exists():
         try:
-            found = rescore(task, stored, predictions)
+            rescored = rescore(task, stored, predictions)
         except DataError as error:
             why = str(error)
         else:
-            if found:
-                return found, _scored_otherwise(stored, found, path, older=older)
-            why = f"its {predictions.name} leads to another result, by rules that changed or edited"
-    lost = "only the set score is known, so it is compared by set, and random is of every mention"
+            if rescored:
+                return rescored, _rescoring_note(stored, rescored, path, older=older)
+            why = f"{predictions.name} does not lead to its result; it was edited, or rules changed"
+    missing = "only the set score is available, and the random baseline by mentions"
     if not older:
-        lost = "whether its answers keep the format is not known"
-    return Rescored({}, {}), f"{path}: {lost}: {why}"
+        missing = "whether its answers keep the format is unknown"
+    return Rescored({}, {}), f"{path}: {missing}: {why}"
 
 
-def _scored_otherwise(
-    stored: Sequence[Outcome], found: Rescored, path: Path, *, older: bool
+def _rescoring_note(
+    stored: Sequence[Outcome], rescored: Rescored, path: Path, *, older: bool
 ) -> str:
-    """A note if the predictions lead to other ``set`` outcomes than those stored, else nothing."""
-    pairs = zip(stored, found.outcomes["set"], strict=True)
+    """Return a note if the ``set`` outcomes of the predictions differ from the stored ones."""
+    pairs = zip(stored, rescored.outcomes["set"], strict=True)
     differing = sum(old != new for old, new in pairs)
     if not differing:
         return ""
-    taken = "exact and random" if older else "the format"
+    computed = "exact and random are" if older else "the format is"
     return (
-        f"{path}: set is as stored, {taken} from its predictions.jsonl, of which {differing} of "
-        f"{len(stored)} answers would now be scored otherwise by set: the rules changed, or it was "
-        "edited"
+        f"{path}: set is as stored, {computed} computed from predictions.jsonl, where {differing} "
+        f"of {len(stored)} answers would now be scored differently by set: the rules changed, or "
+        "the file was edited"
     )
 
 
 def _stored_outcomes(document: Mapping[str, object], path: Path) -> dict[str, tuple[Outcome, ...]]:
-    """The outcomes that the document has, by score, checked against its counts."""
-    found = {}
+    """Return the outcomes in the document by score, checked against its counts."""
+    outcomes = {}
     for score in ("set", "exact"):
         where = () if score == "set" else (score,)
         if score == "set" or score in document:
-            found[score] = tuple(read_outcomes(document, str(path), score))
-            if count(found[score]).by_numops != _counts(document, path, *where):
+            outcomes[score] = tuple(read_outcomes(document, str(path), score))
+            if count(outcomes[score]).by_numops != _counts(document, path, *where):
                 raise DataError(f"{path}: by_numops does not count its outcomes; measure again")
-    return found
+    return outcomes
 
 
 def _setting(document: Mapping[str, object], path: Path) -> EvaluationSetting:
     engine = _text(document, path, "protocol", "engine")
-    asked = _text(document, path, "protocol", "prompt_format")
-    found = [name for name in _FORMATS if name == asked]
-    if not found:
-        raise DataError(f"{path}: prompt_format {asked!r} is none of {', '.join(_FORMATS)}")
+    name = _text(document, path, "protocol", "prompt_format")
+    formats = [prompt_format for prompt_format in _FORMATS if prompt_format == name]
+    if not formats:
+        raise DataError(f"{path}: unknown prompt_format {name!r}, not {' or '.join(_FORMATS)}")
     row = ENGINES.get(engine)
     decoding: Decoding = _FREE if row and not row.constrained else "constrained"
-    return EvaluationSetting(decoding, found[0])
+    return EvaluationSetting(decoding, formats[0])
 
 
 def _counts(document: Mapping[str, object], path: Path, *where: str) -> dict[int, Tally]:
@@ -247,20 +253,20 @@ def _counts(document: Mapping[str, object], path: Path, *where: str) -> dict[int
             case {"correct": int(correct), "total": int(total)} if numops.isdecimal():
                 counts[int(numops)] = Tally(correct, total)
             case _:
-                raise DataError(f"{path}: by_numops {numops!r} is no count; measure again")
+                raise DataError(f"{path}: by_numops {numops!r} is not a count; measure again")
     return counts
 
 
 def _stored_chance(document: Mapping[str, object], path: Path) -> dict[str, Mapping[int, float]]:
-    """The random baseline in 0..1 by reading and numops.
+    """Return the random baseline in 0..1 by reading and numops.
 
-    Older versions had one reading, ``mentions``, where ``exact`` is now.
+    Older versions have only the reading ``mentions``, in the place of ``exact``.
     """
     first = _chance(document, path)
-    found = _fields(document, path, "baseline")
-    if "set" not in found:
+    baseline = _fields(document, path, "baseline")
+    if "set" not in baseline:
         return {"mentions": first}
-    others = [name for name in readings() if name in found]
+    others = [name for name in readings() if name in baseline]
     return {"exact": first, **{name: _chance(document, path, name) for name in others}}
 
 
@@ -268,22 +274,22 @@ def _chance(document: Mapping[str, object], path: Path, *where: str) -> Mapping[
     chance = {}
     for numops, percent in _fields(document, path, "baseline", *where, "by_numops").items():
         if not (isinstance(percent, int | float) and numops.isdecimal() and 0 <= percent <= 100):  # noqa: PLR2004  # per cent
-            raise DataError(f"{path}: baseline of numops {numops!r} is no percentage")
+            raise DataError(f"{path}: baseline of numops {numops!r} is not a percentage")
         chance[int(numops)] = percent / 100
     return chance
 
 
 def _fields(document: Mapping[str, object], path: Path, *names: str) -> Mapping[str, object]:
-    found: object = document
+    value: object = document
     for name in names:
-        found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
         raise DataError(f"{path}: no {'.'.join(names)} in it; measure again with this version")
-    return found
+    return value
 
 
 def _text(document: Mapping[str, object], path: Path, *names: str) -> str:
-    found = _fields(document, path, *names[:-1]).get(names[-1])
-    if not isinstance(found, str):
+    value = _fields(document, path, *names[:-1]).get(names[-1])
+    if not isinstance(value, str):
         raise DataError(f"{path}: no {'.'.join(names)} in it; measure again with this version")
-    return found
+    return value

@@ -1,9 +1,9 @@
-"""A run's folder: predictions as they come, and the result when they are all there.
+"""The folder of a run: its predictions while it runs, and its result at the end.
 
-``run.json`` says which run it is, ``predictions.jsonl`` grows by a batch at a time,
-``progress.json`` notes how it goes. When the run is over the predictions are put in the order of
-the data and ``result.json`` is written. A killed run leaves whole predictions and at most one torn
-line, which is dropped when the same run goes on.
+``run.json`` has the identity of the run, ``predictions.jsonl`` grows batch by batch, and
+``progress.json`` has the progress notes. At the end the predictions are sorted into the order of
+the data and ``result.json`` is written. A killed run leaves complete predictions and at most one
+incomplete line, which is dropped when the run is resumed.
 """
 
 import json
@@ -19,43 +19,60 @@ from filelock import FileLock, Timeout
 from benchmark.errors import ResumeError
 from benchmark.reading import read_json
 from benchmark.scoring.predictions import prediction_line, read_predictions
+from benchmark.tasks import DEFAULT
 from benchmark.writing import write_text
 
 Identity = Mapping[str, object]
 """Everything that can change a score; JSON values by name."""
 
+LOCAL_DIGEST = "sha256:"
+"""The prefix of a local model's digest; that of a repository is its commit."""
+
+
+def without_path(identity: Identity) -> dict[str, object]:
+    """Return an identity without the path of a local model, whose files the digest pins.
+
+    Two spellings of a path, or a folder that was moved, are the same model.
+    """
+    match identity.get("model"):
+        case {"fingerprint": str(digest), **rest} if digest.startswith(LOCAL_DIGEST):
+            rest.pop("name", None)
+            return {**identity, "model": {**rest, "fingerprint": digest}}
+    return dict(identity)
+
 
 class RunFolder:
-    """The folder of one run, held by one process at a time."""
+    """The folder of one run, used by one process at a time."""
 
     def __init__(self, path: Path, identity: Identity, *, set_aside: bool = False) -> None:
-        """Name the folder and the run; nothing is touched yet.
+        """Name the folder and the run; nothing is read or written yet.
 
-        With ``set_aside`` another run that is there is moved into a folder beside it.
+        With ``set_aside`` a different run in the folder is moved to ``NAME.1`` next to it.
         """
         self.path = path
         self.predictions = path / "predictions.jsonl"
         self._run = path / "run.json"
         self._notes = path / "progress.json"
         self._result = path / "result.json"
-        self._identity: dict[str, object] = json.loads(json.dumps(identity))
+        self.identity: dict[str, object] = json.loads(json.dumps(identity))
+        """The identity; once the folder is locked, with the model's path as ``run.json`` has it."""
         self._set_aside = set_aside
         self._lock = FileLock(path / ".lock")
         self._written: list[str] | None = None
-        """The descriptions in the file of predictions, in its order, once it has been read."""
+        """The descriptions in ``predictions.jsonl``, in its order, once it has been read."""
 
     def __enter__(self) -> Self:
-        """Take the folder, new or left by the same run.
+        """Lock the folder, which is new or of the same run.
 
         Raises:
-            ResumeError: when another process holds it, or it holds another run.
+            ResumeError: when another process uses it, or it holds a different run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise ResumeError(
-                f"{self.path}: another process is writing here; wait for it"
+                f"{self.path}: another process is writing here; wait until it ends"
             ) from error
         try:
             self._claim()
@@ -70,20 +87,20 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         self._lock.release()
 
-    def finished(self) -> dict[str, str]:
-        """The predictions that are there, by description, after dropping a torn last line."""
-        there = {}
+    def read_predictions(self) -> dict[str, str]:
+        """Return the predictions in the folder by description, dropping an incomplete last line."""
+        predictions = {}
         if self.predictions.exists():
-            self._drop_torn_line()
-            there = read_predictions(self.predictions)
-        self._written = list(there)
-        return there
+            self._drop_incomplete_line()
+            predictions = read_predictions(self.predictions)
+        self._written = list(predictions)
+        return predictions
 
-    def append(self, predictions: Iterable[tuple[str, str]]) -> None:
-        """Add finished predictions, as (description, text), and have them on disk."""
+    def append_predictions(self, predictions: Iterable[tuple[str, str]]) -> None:
+        """Append predictions, as (description, text), and flush them to disk."""
         added = list(predictions)
         lines = "".join(prediction_line(description, text) for description, text in added)
         try:
@@ -96,69 +113,88 @@ class RunFolder:
         if self._written is not None:
             self._written += [description for description, _ in added]
 
-    def result(self) -> dict[str, object]:
-        """The result that was written when the run was over; empty before."""
+    def read_result(self) -> dict[str, object]:
+        """Return the content of ``result.json``; empty if the run is not finished."""
         return read_json(self._result) if self._result.exists() else {}
 
-    def notes(self) -> dict[str, object]:
-        """What was noted last about how the run goes; empty at its beginning."""
+    def read_progress(self) -> dict[str, object]:
+        """Return the progress notes; empty if there are none yet."""
         return read_json(self._notes) if self._notes.exists() else {}
 
-    def note(self, notes: Mapping[str, object]) -> None:
-        """Keep how the run goes, for when it is resumed."""
+    def write_progress(self, notes: Mapping[str, object]) -> None:
+        """Write the progress notes, for when the run is resumed."""
         write_text(self._notes, [json.dumps(notes), "\n"])
 
     def finish(self, result: Mapping[str, object], predictions: Iterable[tuple[str, str]]) -> Path:
-        """Put the predictions into this order, and write the result; return its path.
+        """Write the predictions in this order and the result; return the path of the result.
 
-        Engines finish states in an order of their own; a finished run's file shows none of it.
+        Engines finish states in another order, which a finished run does not show.
         """
         ordered = list(predictions)
         if self._written != [description for description, _ in ordered]:
-            write_text(self.predictions, [prediction_line(*each) for each in ordered])
-        if self.result() != json.loads(json.dumps(result)):
+            write_text(self.predictions, [prediction_line(*pair) for pair in ordered])
+        if self.read_result() != json.loads(json.dumps(result)):
             write_text(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
 
     def _claim(self) -> None:
         problem = ""
         if self._run.exists():
-            problem = _difference(read_json(self._run), self._identity)
+            stored = read_json(self._run)
+            problem = _problem(stored, self.identity)
             if not problem:
+                self.identity = stored
                 return
         elif self.predictions.exists():
-            problem = "no run.json says which"
+            problem = "its run.json is missing"
         if problem:
             if not self._set_aside:
                 raise ResumeError(
-                    f"{self.path}: holds another run ({problem}); choose another --out, or move it "
-                    "away with --set-aside"
+                    f"{self.path}: holds a different run ({problem}); choose another --out, or "
+                    "move that run away with --set-aside"
                 )
             self._move_away()
-        write_text(self._run, [json.dumps(self._identity, indent=2), "\n"])
+        write_text(self._run, [json.dumps(self.identity, indent=2), "\n"])
 
     def _move_away(self) -> None:
-        """Move the run that is there to the first free ``NAME.1``, ``NAME.2``, ..."""
+        """Move the run in the folder to the first free ``NAME.1``, ``NAME.2``, ..."""
         here = self.path.resolve()  # "." has no name
-        beside = (here.with_name(f"{here.name}.{n}") for n in count(1))
-        target = next(path for path in beside if not path.exists())
+        candidates = (here.with_name(f"{here.name}.{n}") for n in count(1))
+        target = next(path for path in candidates if not path.exists())
         target.mkdir()
-        # What says which run it is goes last, so that a kill in between leaves no riddle.
+        # run.json is moved last: if this is interrupted, the folder still says which run it holds.
         for path in (self._result, self.predictions, self._notes, self._run):
             if path.exists():
                 path.rename(target / path.name)
 
-    def _drop_torn_line(self) -> None:
+    def _drop_incomplete_line(self) -> None:
         with self.predictions.open("r+b") as file:
             content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                file.truncate(whole)
+            end = content.rfind(b"\n") + 1
+            if end < len(content):
+                file.truncate(end)
 
 
-def _difference(there: object, asked: object, name: str = "run") -> str:
-    """What differs first, in words, down to the innermost name; empty when nothing does."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        parts = (_difference(there.get(key), asked.get(key), key) for key in [*asked, *there])
+def _problem(stored: Identity, identity: Identity) -> str:
+    """Describe the first difference between two runs; empty if they are the same run."""
+    old, new = without_path(stored), without_path(identity)
+    if old.get("model") != new.get("model"):
+        return _difference(stored, identity)  # the name says more than the digest
+    return _difference(old, new)
+
+
+def _difference(old: object, new: object, name: str = "run") -> str:
+    """Describe the first difference, down to the innermost name; empty if there is none."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts = (_difference(_value(old, key), _value(new, key), key) for key in [*new, *old])
         return next(filter(None, parts), "")
-    return "" if there == asked else f"{name} was {json.dumps(there)}, now {json.dumps(asked)}"
+    return "" if old == new else f"{name} was {_shown(old)}, now {_shown(new)}"
+
+
+def _value(document: Mapping[str, object], name: str) -> object:
+    """Return a value of an identity, which leaves out the default task."""
+    return document.get(name, DEFAULT if name == "task" else None)
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else json.dumps(value)

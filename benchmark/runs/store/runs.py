@@ -1,4 +1,4 @@
-"""Finished runs with all that is in their folders: result, predictions, and when."""
+"""Read finished runs: result, predictions and the time of each."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
-from benchmark.runs.store.results import known_model, model_name, read_result, result_files
+from benchmark.runs.store.results import model_name, read_result, registered_model, result_files
 from benchmark.scoring.predictions import read_predictions
 
 
@@ -17,10 +17,10 @@ from benchmark.scoring.predictions import read_predictions
 class FinishedRun:
     """A run whose ``result.json`` is there.
 
-    ``label`` tells it from the other runs read with it; ``model`` is what was asked for and
-    ``registered`` its entry in the registry, as loaded from that repository. ``document`` is the
-    whole result, ``texts`` the predictions by description, empty where ``predictions.jsonl`` is not
-    beside the result.
+    ``label`` is unique among the runs that were read together; ``model`` is the identifier or path
+    and ``registered`` its entry in the registry, if any. ``document`` is the content of
+    ``result.json``; ``texts`` has the predictions by description, and is empty if
+    ``predictions.jsonl`` is missing.
     """
 
     label: str
@@ -33,21 +33,21 @@ class FinishedRun:
     finished: datetime
 
 
-def read_runs(folders: Iterable[Path], known: Registry) -> list[FinishedRun]:
-    """The runs in or below the folders, in their order, each once.
+def read_runs(folders: Iterable[Path], registry: Registry) -> list[FinishedRun]:
+    """Return the runs in or below the folders, in order and without duplicates.
 
     Raises:
-        DataError: when a folder has no result, or one is not what ``run`` writes.
+        DataError: when a folder has no result, or one was not written by ``run``.
     """
     files = (path for folder in folders for path in sorted(result_files(folder)))
     unique = {path.resolve(): path for path in files}
-    return _told_apart([_read(path, known) for path in unique.values()])
+    return _with_unique_labels([_read(path, registry) for path in unique.values()])
 
 
-def _read(path: Path, known: Registry) -> FinishedRun:
+def _read(path: Path, registry: Registry) -> FinishedRun:
     document = read_json(path)
     name = model_name(document, path)
-    registered = known_model(known, document, path)
+    registered = registered_model(registry, document, path)
     predictions = path.with_name("predictions.jsonl")
     return FinishedRun(
         label=_label(registered) if registered else Path(name).name,
@@ -62,16 +62,16 @@ def _read(path: Path, known: Registry) -> FinishedRun:
 
 
 def _label(model: RegisteredModel) -> str:
-    """The model's name, and where it is loaded from if that is an alternative."""
+    """Return the model's name, with the repository if that is an alternative."""
     return f"{model.name} ({model.huggingface_id})" if model.alternative else model.name
 
 
-def _told_apart(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """The runs with labels that differ: by their folders where the model is the same."""
+def _with_unique_labels(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Add the folder's name to labels that occur more than once, then its path."""
     for part in (lambda run: run.path.name, lambda run: str(run.path)):
-        often = Counter(run.label for run in runs)
+        counts = Counter(run.label for run in runs)
         runs = [
-            replace(run, label=f"{run.label} ({part(run)})") if often[run.label] > 1 else run
+            replace(run, label=f"{run.label} ({part(run)})") if counts[run.label] > 1 else run
             for run in runs
         ]
     return list(runs)

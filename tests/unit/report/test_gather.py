@@ -172,7 +172,7 @@ def test_an_older_result_may_have_been_scored_by_other_rules(tmp_path: Path) -> 
     (run / "predictions.jsonl").write_text(json.dumps(edited) + "\n" + "".join(lines[1:]))
     report = gather([run], registry())
     (note,) = report.notes
-    assert "1 of 20 answers would now be scored otherwise by set" in note
+    assert "1 of 20 answers would now be scored differently by set" in note
     assert report.runs[0].summaries["set"].overall.tally.accuracy == 1
     (run / "predictions.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="does not lead to"):

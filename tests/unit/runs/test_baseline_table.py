@@ -1,4 +1,4 @@
-"""The baseline's table as it is seen, 80 columns wide."""
+"""The table of the random baseline, in 80 columns."""
 
 import io
 
@@ -13,11 +13,11 @@ def _percentages(add: float) -> Percentages:
     return {"overall": 21 + add, "nontrivial": 14 + add, "by_numops": numops}
 
 
-def test_the_readings_are_side_by_side_with_a_word_on_each() -> None:
-    """A row per numops and two sums, a column per reading, and a line that says what it is."""
-    found = {name: _percentages(n / 10) for n, name in enumerate(readings())}
+def test_table_has_a_column_and_an_explanation_per_reading() -> None:
+    """Rows are numops and two sums, columns are readings, and a line explains each reading."""
+    baselines = {name: _percentages(n / 10) for n, name in enumerate(readings())}
     console = Console(file=io.StringIO(), width=80)
-    console.print(baseline_table(found))
+    console.print(baseline_table(baselines))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80

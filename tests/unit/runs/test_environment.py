@@ -1,4 +1,4 @@
-"""What a result says it was made with."""
+"""The environment that a result records."""
 
 import platform
 from importlib.metadata import version
@@ -9,32 +9,32 @@ from benchmark.runs import environment
 
 
 def test_versions_are_those_installed() -> None:
-    """Python and the libraries that can change a score are there with their versions."""
-    found = environment.versions()
-    assert found["python"] == platform.python_version()
-    assert {"torch", "transformers", "tokenizers", "outlines", "outlines_core"} <= set(found)
-    assert all(version(name) == found[name] for name in found if name != "python")
+    """The versions of Python and of the libraries that can change a score are recorded."""
+    versions = environment.versions()
+    assert versions["python"] == platform.python_version()
+    assert {"torch", "transformers", "tokenizers", "outlines", "outlines_core"} <= set(versions)
+    assert all(version(name) == versions[name] for name in versions if name != "python")
 
 
-def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library that is not installed has no version, and is no error."""
+def test_missing_library_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that is not installed has no entry and raises no error."""
     monkeypatch.setattr(environment, "libraries", lambda: ("numpy", "no-such-library"))
     assert set(environment.versions()) == {"python", "numpy"}
 
 
-def test_variables_are_those_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What changes how libraries compute is recorded; secrets and places are not."""
+def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that change results are recorded, without secrets and paths."""
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("TRANSFORMERS_CACHE", "/somewhere")
     monkeypatch.setenv("PYTORCH_SECRET", "x")
     monkeypatch.setenv("LANG", "C")
-    found = environment.variables()
-    assert found["OMP_NUM_THREADS"] == "3"
-    assert not {"TRANSFORMERS_CACHE", "PYTORCH_SECRET", "LANG"} & set(found)
+    variables = environment.variables()
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert not {"TRANSFORMERS_CACHE", "PYTORCH_SECRET", "LANG"} & set(variables)
 
 
-def test_code_is_every_file_of_the_project() -> None:
-    """Code and data files have a digest each, by their path in the package."""
-    found = environment.code_digests()
-    assert {"runs/environment.py", "boxes/vocabulary.csv", "__init__.py"} <= set(found)
-    assert all(len(digest) == 12 for digest in found.values())
+def test_code_digests_cover_every_file() -> None:
+    """Each code and data file has a digest, by its path in the package."""
+    digests = environment.code_digests()
+    assert {"runs/environment.py", "boxes/vocabulary.csv", "__init__.py"} <= set(digests)
+    assert all(len(digest) == 12 for digest in digests.values())

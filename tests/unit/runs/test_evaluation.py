@@ -1,4 +1,4 @@
-"""The scored path: from states to prompts, texts and outcomes, in any order and batches."""
+"""The evaluation core: states to prompts, answers and outcomes, in any order and batch size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,20 +36,20 @@ def states() -> list[State]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> TransformersTokenizer:
-    """The controls' own."""
+    """The tokenizer of the control models."""
     return load_tokenizer(locate(str(MODEL)))
 
 
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
-    """A control that repeats the initial state."""
+    """A control model that repeats the initial state."""
     request = RunRequest(str(MODEL), Path("unused"), device="cpu")
     return load_model(locate(str(MODEL)), resolve(request).options)
 
 
 @pytest.fixture
 def ask(states: list[State], tokenizer: TransformersTokenizer) -> Ask:
-    """``ask(engine=...)``: the questions of a run with these settings."""
+    """``ask(engine=...)``: the prompts of a run with these settings."""
 
     def questions(**settings: object) -> Questions:
         request = RunRequest(str(MODEL), Path("unused"), device="cpu", **settings)  # type: ignore[arg-type]
@@ -59,19 +59,19 @@ def ask(states: list[State], tokenizer: TransformersTokenizer) -> Ask:
 
 
 def test_questions(ask: Ask, states: list[State], tokenizer: TransformersTokenizer) -> None:
-    """A prompt and the correct answer for each state, as the rooms below make them."""
-    asked = ask()
-    for state, ids, answer in zip(states, asked.prompt_ids, asked.correct, strict=True):
-        assert ids == prompt(tokenizer, state.description, asked.settings.prompt).token_ids
-        assert answer == correct_answer(TASK, tokenizer, state) == asked.drafts[ids]
+    """Each state has its prompt and its correct answer."""
+    questions = ask()
+    for state, ids, answer in zip(states, questions.prompt_ids, questions.correct, strict=True):
+        assert ids == prompt(tokenizer, state.description, questions.settings.prompt).token_ids
+        assert answer == correct_answer(TASK, tokenizer, state) == questions.drafts[ids]
         text = TASK.correct_text(state)
         assert tokenizer.encode(text) == answer
         judged = TASK.judge(state, text)
         assert all(all(outcome.correct) for outcome in judged.outcomes.values())
 
 
-def test_a_limit_that_cuts(ask: Ask) -> None:
-    """The longest answer and its end must fit, unless the protocol cuts as the authors do."""
+def test_token_limit_that_cuts_answers(ask: Ask) -> None:
+    """The longest answer must fit with its end, unless the protocol allows cuts."""
     longest = max(map(len, ask().correct))
     ask(max_new_tokens=longest + 1).check_limit()
     with pytest.raises(SettingError, match=f"would cut correct answers.* up to {longest + 1} tok"):
@@ -80,19 +80,19 @@ def test_a_limit_that_cuts(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("engine", ["speculative", "outlines"])
-def test_order_batches_and_what_is_done(ask: Ask, model: PreTrainedModel, engine: str) -> None:
-    """Answers belong to their prompts in any order, and prompts that are done are left out."""
-    asked = ask(engine=engine, batch_size=2)
-    decoder = Decoder(asked.settings, TASK.expression, asked.tokenizer, model)
-    plain = decoder.completions(asked.prompt_ids, asked.drafts)
+def test_order_batches_and_skipped_prompts(ask: Ask, model: PreTrainedModel, engine: str) -> None:
+    """Answers keep the index of their prompt in any order, and finished prompts are skipped."""
+    questions = ask(engine=engine, batch_size=2)
+    decoder = Decoder(questions.settings, TASK.expression, questions.tokenizer, model)
+    in_order = decoder.completions(questions.prompt_ids, questions.drafts)
     assert decoder.batching.sizes == (2,)
     sizes: list[int] = []
-    turned = decoder.completions(asked.prompt_ids, {}, [4, 0, 3, 1, 2], sizes.append)
-    assert [each.text for each in turned] == [each.text for each in plain]
+    reordered = decoder.completions(questions.prompt_ids, {}, [4, 0, 3, 1, 2], sizes.append)
+    assert [one.text for one in reordered] == [other.text for other in in_order]
     assert sum(sizes) == STATES
     missing = [
         index
-        for batch in decoder.decode(asked.prompt_ids, {}, done={0, 3}, order=[4, 3, 2, 1, 0])
+        for batch in decoder.decode(questions.prompt_ids, {}, done={0, 3}, order=[4, 3, 2, 1, 0])
         for index, _ in batch
     ]
     assert sorted(missing) == [1, 2, 4]
@@ -101,8 +101,8 @@ def test_order_batches_and_what_is_done(ask: Ask, model: PreTrainedModel, engine
 def test_every_answer_is_judged_once(
     ask: Ask, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The evaluation of all states parses each text a single time, as the task does."""
-    asked, judged = ask(), list[str]()
+    """Evaluation parses each answer exactly once."""
+    questions, judged = ask(), list[str]()
     judge = type(TASK).judge
 
     def counted(self: object, state: State, text: str) -> JudgedAnswer:
@@ -110,23 +110,23 @@ def test_every_answer_is_judged_once(
         return judge(TASK, state, text)
 
     monkeypatch.setattr(type(TASK), "judge", counted)
-    answers = dict(pair for batch in evaluate(asked, model) for pair in batch)
+    answers = dict(pair for batch in evaluate(questions, model) for pair in batch)
     assert sorted(answers) == list(range(STATES))
     assert sorted(judged) == sorted(answer.text for answer in answers.values())
     for index, answer in answers.items():
-        assert answer == judge(TASK, asked.states[index], answer.text)
+        assert answer == judge(TASK, questions.states[index], answer.text)
 
 
 def test_prompts_that_do_not_fit(ask: Ask, model: PreTrainedModel) -> None:
-    """They are refused before anything is decoded."""
+    """Prompts that do not fit are refused before decoding."""
     with pytest.raises(ModelError, match="positions"):
         evaluate(ask(max_new_tokens=100_000), model)
 
 
-def test_smaller_batches_are_told(
+def test_halved_batch_size_is_reported(
     ask: Ask, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When memory runs out the batch is halved, and the evaluation says so."""
+    """When memory runs out the batch size is halved and reported."""
     create, seen = vars(evaluation)["create_engine"], list[int]()
 
     def scarce(
@@ -139,10 +139,13 @@ def test_smaller_batches_are_told(
         return create(name, model, tokenizer, limits, *more)
 
     monkeypatch.setattr(evaluation, "create_engine", scarce)
-    found = evaluate(ask(engine="outlines", batch_size=4), model)
-    assert found.batching == Batching()
-    assert found.batching.as_json() == {}
-    answers = [index for batch in found for index, _ in batch]
+    answered = evaluate(ask(engine="outlines", batch_size=4), model)
+    assert answered.batching == Batching()
+    assert answered.batching.as_json() == {}
+    answers = [index for batch in answered for index, _ in batch]
     assert answers == list(range(STATES))
-    assert tuple(seen) == found.batching.sizes == (4, 2)
-    assert replace(found.batching, composition={}).as_json() == {"sizes": [4, 2], "composition": {}}
+    assert tuple(seen) == answered.batching.sizes == (4, 2)
+    assert replace(answered.batching, composition={}).as_json() == {
+        "sizes": [4, 2],
+        "composition": {},
+    }

@@ -1,4 +1,4 @@
-"""Two measurements side by side, and what is said of them."""
+"""Paired comparisons of two measurements."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def measurement() -> Measurement:
         )
         empty: dict[str, object] = {}
         chance: Percentages = {"overall": None, "nontrivial": None, "by_numops": {}}
-        exact = (replace(each, correct=(False,) * 7) for each in outcomes)
+        exact = (replace(outcome, correct=(False,) * 7) for outcome in outcomes)
         scores = {"set": Scored.of(outcomes), "exact": Scored.of(exact)}
         return RunResult(texts, scores, {"set": chance}, empty, empty)
 
@@ -38,44 +38,44 @@ def measurement() -> Measurement:
 
 
 def test_each_group_is_compared(measurement: Measurement) -> None:
-    """All queries, those with numops >= 1 and each numops have their own counts."""
+    """All queries, those with numops >= 1 and each numops are compared."""
     base, variant = measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2)
-    found = compare(base, variant)
-    assert (found.overall.queries, found.nontrivial.queries) == (840, 600)
-    assert {n: test.queries for n, test in found.by_numops.items()} == {
+    comparison = compare(base, variant)
+    assert (comparison.overall.queries, comparison.nontrivial.queries) == (840, 600)
+    assert {n: test.queries for n, test in comparison.by_numops.items()} == {
         0: 240,
         1: 240,
         2: 240,
         3: 120,
     }
-    for numops, test in found.by_numops.items():
+    for numops, test in comparison.by_numops.items():
         tallies = [m.summary.by_numops[numops].tally for m in (base, variant)]
         assert test.difference == pytest.approx(tallies[1].accuracy - tallies[0].accuracy)
         assert test.gained - test.lost == tallies[1].correct - tallies[0].correct
-    assert found.nontrivial.greater < 0.001
-    assert found.by_numops[0].two_sided > 0.05
+    assert comparison.nontrivial.greater < 0.001
+    assert comparison.by_numops[0].two_sided > 0.05
 
 
 def test_every_score_is_compared(measurement: Measurement) -> None:
-    """The document has counts and differences by ``set``, and by ``exact`` under its name."""
-    found = compare(measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2))
-    document = json.loads(json.dumps(found.as_json()))
-    assert document["base"]["overall"]["correct"] == found.base.summary.overall.tally.correct
+    """The document has counts and differences by ``set``, and under ``exact`` by that score."""
+    comparison = compare(measurement((0.9, 0.2), 1), measurement((0.9, 0.6), 2))
+    document = json.loads(json.dumps(comparison.as_json()))
+    assert document["base"]["overall"]["correct"] == comparison.base.summary.overall.tally.correct
     assert document["base"]["exact"]["overall"] == {"correct": 0, "total": 840}
     assert document["variant"]["exact"]["by_numops"]["3"] == {"correct": 0, "total": 120}
-    assert document["difference"]["nontrivial"]["gained"] == found.nontrivial.gained
+    assert document["difference"]["nontrivial"]["gained"] == comparison.nontrivial.gained
     assert document["difference"]["exact"]["nontrivial"]["gained"] == 0
     assert document["difference"]["exact"].keys() == {"overall", "nontrivial", "by_numops"}
 
 
-def test_the_same_outcomes_give_the_same_figures(measurement: Measurement) -> None:
-    """P-values and intervals do not change from one run of the comparison to the next."""
+def test_figures_are_reproducible(measurement: Measurement) -> None:
+    """The same outcomes give the same p-values and intervals."""
     base, variant = measurement((0.9, 0.2), 1), measurement((0.9, 0.25), 2)
     assert compare(base, variant).as_json() == compare(base, variant).as_json()
 
 
 def test_the_better_format(measurement: Measurement) -> None:
-    """Chat where it has more right, completion otherwise, and whether that is sure."""
+    """Chat if it has more right, else completion, and whether this is significant."""
     low, high = measurement((0.5, 0.2), 1), measurement((0.9, 0.6), 2)
     assert better_format(compare(low, high)) == ("chat", True)
     assert better_format(compare(high, low)) == ("completion", True)
@@ -83,7 +83,7 @@ def test_the_better_format(measurement: Measurement) -> None:
 
 
 def test_broken_answers(measurement: Measurement) -> None:
-    """An answer is whole when it begins with a match, whatever follows the full stop."""
+    """An answer keeps the format if it begins with a match, with any text after the full stop."""
     clauses = ", ".join(f"Box {n} contains the bag and the map" for n in range(7))
     texts = (
         f"Statement: {clauses}.",

@@ -1,4 +1,4 @@
-"""Which GPUs a measurement gets, and that they are empty when they are given back."""
+"""Placement of measurements on GPUs, and freeing of memory before release."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import DoesNotFitError
 from benchmark.models.hardware import Gpu
 from benchmark.runs import placement as module
-from benchmark.runs.placement import AsAsked, OnLeasedGpus, placement
+from benchmark.runs.placement import LeasedGpus, RequestedDevice, placement
 from benchmark.runs.store.gpu_leases import lease_folder
 
 
@@ -27,7 +27,7 @@ EIGHTY = 80 * 10**9
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Eight GPUs of 80 GB, and what happened: ``release`` with the locks held at that moment."""
+    """Eight GPUs of 80 GB, and a log of whether the lock was held at each ``release``."""
     happened: list[str] = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "gpus", lambda: tuple(Gpu(f"g{n}", EIGHTY) for n in range(8)))
@@ -58,15 +58,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_worker_takes_its_own_gpus_first(
     machine: list[str], device: str, worker: str | None, workers: int, expected: str
 ) -> None:
-    """Of those that the device names each worker has its share."""
+    """Each worker takes its share of the named GPUs first."""
     with placement(device, worker, workers).place(WORK) as given:
         assert given == expected
 
 
-def test_a_large_model_takes_others_gpus(
-    machine: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One of eight workers has one GPU of its own and takes a second one."""
+def test_large_model_takes_other_gpus(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with one GPU of its own takes a second one."""
     with placement("cuda", "gw5", 8).place(WORK) as given:
         assert given == "cuda:0,5"
     monkeypatch.setattr(module, "needed_gpus", lambda work, memory, there: 9)
@@ -77,8 +75,8 @@ def test_a_large_model_takes_others_gpus(
         pass
 
 
-def test_memory_is_given_back_before_the_gpus(machine: list[str]) -> None:
-    """After success and after an error alike the model is gone while the lease still holds."""
+def test_memory_is_freed_before_the_gpus(machine: list[str]) -> None:
+    """After success and after an error the model is freed while the lease is held."""
     with placement("cuda", None, 1).place(WORK):
         assert machine == []
     assert machine == ["held"]
@@ -88,7 +86,7 @@ def test_memory_is_given_back_before_the_gpus(machine: list[str]) -> None:
 
 
 def test_an_error_lets_go_of_the_model(machine: list[str]) -> None:
-    """Frames of the error, which hold what failed to fit, are cleared before the release."""
+    """The frames of an error, which hold the model, are cleared before the release."""
     dead: list[bool] = []
 
     class Model:
@@ -105,13 +103,13 @@ def test_an_error_lets_go_of_the_model(machine: list[str]) -> None:
 
 
 def test_a_cpu_is_not_leased() -> None:
-    """Elsewhere a measurement runs where it was asked to."""
-    assert isinstance(placement("cpu", "gw0", 2), AsAsked)
-    assert not isinstance(placement("cpu", "gw0", 2), OnLeasedGpus)
+    """On a CPU the requested device is used."""
+    assert isinstance(placement("cpu", "gw0", 2), RequestedDevice)
+    assert not isinstance(placement("cpu", "gw0", 2), LeasedGpus)
 
 
 def test_an_engine_without_weights_takes_no_gpu(machine: list[str]) -> None:
-    """It runs where its request says, and nobody waits for it."""
+    """An engine without weights uses the requested device and leases nothing."""
     with (
         placement("cuda", None, 1).place(WORK),
         placement("cuda", None, 1).place(_work("cpu", loads_weights=False)) as given,

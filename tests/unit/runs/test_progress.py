@@ -1,4 +1,4 @@
-"""Progress as lines where there is no terminal."""
+"""Progress on a terminal and as plain lines."""
 
 import io
 import re
@@ -20,7 +20,7 @@ def _text(console: Console) -> str:
 
 
 def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a terminal there is a line every ten seconds and one at the end, with the rate."""
+    """Without a terminal there is a line every ten seconds and one at the end."""
     clock = iter([100.0, 104.0, 112.0, 120.0])
     monkeypatch.setattr("benchmark.runs.progress.time.monotonic", lambda: next(clock))
     console = _console(terminal=False)
@@ -30,15 +30,52 @@ def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.advance(10)
         progress.advance(10)
     assert _text(console).splitlines() == [
-        "10 of 40 states were already there",
+        "resuming: 10 of 40 done",
         "decoding 30 states",
-        "30/40 states, 1.67 a second, about 6 s left",
-        "40/40 states, 1.50 a second, about 0 s left",
+        "30/40 states, 1.67 a second",
+        "40/40 states, 1.50 a second, took 20 s",
     ]
 
 
-def test_lines_of_several_models_say_whose_they_are() -> None:
-    """Where models are measured side by side, each line names its own."""
+@pytest.mark.parametrize("terminal", [True, False])
+def test_estimate_goes_by_the_batches_after_the_first(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    """No time left is shown before three batches; a slow first batch does not count."""
+    seconds = [0.0, 300.0, 320.0, 340.0, 360.0]
+    clock = iter(seconds)
+    monkeypatch.setattr("benchmark.runs.progress.time.monotonic", lambda: next(clock))
+    console = _console(terminal=terminal)
+    console.width = 200
+    shown = list[str]()
+    with RunProgress(console) as progress:
+        progress.start(total=100, done=0)
+        for _ in seconds[1:]:
+            monkeypatch.setattr(console, "file", io.StringIO())
+            progress.advance(10)
+            if progress._bar:
+                progress._bar.refresh()
+            shown.append(_text(console))
+    assert not any("left" in text for text in shown[:2])
+    assert "estimated 140 s left" not in shown[2]  # 2 min: 70 states at 10 in 20 s
+    assert "estimated 2 min left" in shown[2]
+    assert "estimated 2 min left" in shown[3]  # 120 s
+
+
+def test_no_estimate_from_few_states() -> None:
+    """Three batches of one state each say nothing about a thousand."""
+    console = _console(terminal=False)
+    with RunProgress(console) as progress:
+        progress.start(total=1000, done=0)
+        for _ in range(4):
+            progress._last_line = -1000.0
+            progress.advance(1)
+    assert "4/1000 states" in _text(console)
+    assert "left" not in _text(console)
+
+
+def test_lines_of_several_models_are_named() -> None:
+    """With ``named`` each plain line begins with the model's name."""
     console = _console(terminal=False)
     with RunProgress(console, named=True) as progress:
         progress.start(total=4, done=0, name="one")
@@ -61,7 +98,7 @@ def test_a_live_line_on_a_terminal() -> None:
 
 
 def test_accuracy_so_far_and_memory() -> None:
-    """The line says what is right so far, and what the GPU holds where there is one."""
+    """The line has the accuracy so far and the used GPU memory."""
     for terminal in (True, False):
         console = _console(terminal=terminal)
         with RunProgress(console) as progress:
@@ -74,8 +111,8 @@ def test_accuracy_so_far_and_memory() -> None:
         assert max(map(len, re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", text).splitlines())) <= 80
 
 
-def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NO_COLOR set a terminal gets no colours."""
+def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR a terminal gets no colours."""
     monkeypatch.setenv("NO_COLOR", "1")
     console = _console(terminal=True)
     with RunProgress(console) as progress:
@@ -85,7 +122,7 @@ def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_quiet() -> None:
-    """A quiet console is told everything and shows nothing."""
+    """A quiet console shows nothing."""
     console = Console(file=io.StringIO(), force_terminal=True, quiet=True)
     with RunProgress(console) as progress:
         progress.say("loading")

@@ -1,4 +1,4 @@
-"""What a request's settings come to, and what of them is not the protocol's."""
+"""Resolving a request's settings, and listing those that differ from the protocol."""
 
 import tomllib
 from pathlib import Path
@@ -17,8 +17,8 @@ PROMPTS = Path(__file__).parents[3] / "fixtures" / "prompts"
 TEMPLATES = tomllib.loads((PROMPTS / "templates.toml").read_text(encoding="utf-8"))
 
 
-def test_a_protocol_as_it_is() -> None:
-    """Without changes all settings are the protocol's, and none is listed as changed."""
+def test_protocol_without_changes() -> None:
+    """Without changes all settings are the protocol's and none is listed."""
     settings = resolve(RunRequest("m", OUT, protocol="paper", device="cpu"))
     assert settings.changed == ()
     assert (settings.engine, settings.limits.batch_size, settings.limits.max_new_tokens) == (
@@ -30,7 +30,7 @@ def test_a_protocol_as_it_is() -> None:
 
 
 def test_changes_of_a_protocol_are_recorded() -> None:
-    """What is not as the protocol says is listed by name, so that the name is not the whole."""
+    """Settings that differ from the protocol are listed by name."""
     request = RunRequest(
         "m", OUT, protocol="paper", device="cpu", dtype="float32", batch_size=4, engine="outlines"
     )
@@ -39,7 +39,7 @@ def test_changes_of_a_protocol_are_recorded() -> None:
 
 
 def test_the_papers_large_models_are_quantized_on_a_gpu_only() -> None:
-    """The paper's protocol loads its 70B models in 8 bit; a CPU cannot, and the result says so."""
+    """The paper's protocol loads its 70B models in 8 bit, except on a CPU, where this is listed."""
     large = RunRequest("meta-llama/Llama-2-70b-hf", OUT, protocol="paper", device="cpu")
     settings = resolve(large)
     assert settings.options.quantization is None
@@ -60,14 +60,14 @@ def test_the_papers_large_models_are_quantized_on_a_gpu_only() -> None:
         {"batch_size": 0},
     ],
 )
-def test_settings_that_do_not_exist(change: dict[str, str]) -> None:
-    """A value that does not exist is refused before anything is read."""
+def test_unknown_values_are_refused(change: dict[str, str]) -> None:
+    """An unknown value is refused before anything is read."""
     with pytest.raises(SettingError, match=str(next(iter(change.values())))):
         resolve(RunRequest("m", OUT, **change))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "role"),
+    ("model", "option", "role"),
     [
         *(
             (identifier, None, family["role"])
@@ -82,23 +82,23 @@ def test_settings_that_do_not_exist(change: dict[str, str]) -> None:
         ("/models/mine", "system", "system"),
     ],
 )
-def test_instruction_role(model: str, asked: str | None, role: str) -> None:
-    """The registry says whose turn the instruction is, for its models, and an option for any."""
-    request = RunRequest(model, Path("out"), instruction_role=asked)
+def test_instruction_role(model: str, option: str | None, role: str) -> None:
+    """The registry has the instruction's role for its models, and an option sets it for any."""
+    request = RunRequest(model, Path("out"), instruction_role=option)
     assert prompt_settings(request).instruction_role == role
 
 
 def test_instruction_role_of_a_folder(tmp_path: Path) -> None:
-    """A local folder is asked in a user turn whatever it is called."""
+    """A local folder gets the user role, whatever its name."""
     folder = tmp_path / "Llama-2-7b-chat-hf"
     folder.mkdir()
     assert prompt_settings(RunRequest(str(folder), Path("out"))).instruction_role == "user"
 
 
-def test_a_folder_called_as_a_registered_model(
+def test_folder_with_the_name_of_a_registered_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A relative path that reads like a registered identifier is the folder, and no Llama 2."""
+    """A relative path that looks like a registered identifier is the folder."""
     (tmp_path / "meta-llama" / "Llama-2-70b-chat-hf").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     request = RunRequest(
@@ -109,8 +109,8 @@ def test_a_folder_called_as_a_registered_model(
     assert "quantization" not in resolve(request).changed
 
 
-def test_a_role_of_ones_own_is_a_departure() -> None:
-    """What an option changes of the instruction's role is listed, for a chat alone."""
+def test_changed_role_is_listed() -> None:
+    """A changed instruction role is listed as changed, for chats only."""
     for prompt_format, changed in (("chat", ("instruction_role",)), ("completion", ())):
         request = RunRequest(
             "m", OUT, prompt_format=prompt_format, instruction_role="system", device="cpu"
@@ -119,7 +119,7 @@ def test_a_role_of_ones_own_is_a_departure() -> None:
 
 
 def test_bos_of_registered_models() -> None:
-    """The registry says that the paper's tokenizers add a BOS; of others their files do."""
+    """The registry decides on the BOS of the paper's models, tokenizer files on that of others."""
     llama = registered_bos(RunRequest("meta-llama/Llama-2-7b-hf", Path("out")))
     assert llama == BosRule(added=True, source="registry")
     assert registered_bos(RunRequest("/models/mine", Path("out"))) is None
@@ -128,19 +128,19 @@ def test_bos_of_registered_models() -> None:
     assert own == BosRule(added=False, source="registry")
 
 
-def test_a_folder_that_a_registry_names_is_asked_as_registered() -> None:
-    """The role that a registry of one's own gives a folder is no departure; an option's is."""
+def test_folder_of_a_users_registry() -> None:
+    """A role from the user's registry is not listed as changed; one from an option is."""
     entry = registry().model("llama2-7b-chat").model_copy(update={"huggingface_id": "/models/mine"})
     for role, changed in ((None, ()), ("system", ()), ("user", ("instruction_role",))):
-        asked = as_registered(entry, RunRequest("", OUT, instruction_role=role, device="cpu"))
-        settings = resolve(asked)
+        option = as_registered(entry, RunRequest("", OUT, instruction_role=role, device="cpu"))
+        settings = resolve(option)
         assert settings.prompt.instruction_role == (role or "system")
         assert settings.changed == changed
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
 def test_prompts_of_a_protocol(name: str) -> None:
-    """Both protocols send the authors' bytes; ``paper`` keeps the second BOS of a chat."""
+    """Both protocols use the authors' prompt; ``paper`` keeps the second BOS of a chat."""
     settings = resolve(RunRequest("m", Path("out"), protocol=name, device="cpu"))
     assert settings.prompt == PromptSettings(repeated_bos=name == "paper")
     assert settings.changed == ()

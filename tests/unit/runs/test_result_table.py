@@ -1,4 +1,4 @@
-"""The tables as they are seen, 80 columns wide."""
+"""The result table, in 80 columns."""
 
 import io
 from dataclasses import replace
@@ -16,7 +16,7 @@ OUTCOMES = [
     Outcome(1, (0, 0, 1, 1, 2, 3, 8), (True, True, False, True, False, False, False)),
     Outcome(2, (0, 1, 1, 0, 4, 2, 1), (False, True, True, False, False, False, True)),
 ]
-EXACT = [replace(each, correct=(True, *[False] * 6)) for each in OUTCOMES[:1]] + [
+EXACT = [replace(outcome, correct=(True, *[False] * 6)) for outcome in OUTCOMES[:1]] + [
     replace(OUTCOMES[1], correct=(False,) * 7)
 ]
 SUMMARIES = {"set": summarize(OUTCOMES), "exact": summarize(EXACT)}
@@ -36,10 +36,10 @@ def _shown(table: object) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_result_table_has_a_row_a_numops_and_two_sums() -> None:
-    """Every numops that occurs has a row, with baseline and published accuracy where they exist."""
-    beside = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
-    lines = _shown(result_table("a model", SUMMARIES, CHANCES, beside))
+def test_result_table_has_a_row_per_numops_and_two_sums() -> None:
+    """Every numops that occurs has a row, with baseline and published accuracy if they exist."""
+    published_models = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
+    lines = _shown(result_table("a model", SUMMARIES, CHANCES, published_models))
     rows = {line.split()[0]: line.split() for line in lines[5:] if line.strip("─ ")}
     assert max(map(len, lines)) <= 80
     interval = "0.2\N{EN DASH}99.8"
@@ -52,10 +52,10 @@ def test_result_table_has_a_row_a_numops_and_two_sums() -> None:
     assert rows[">="][-4:] == ["0.0", "4.0", "5.8", "40.4"]
 
 
-def test_result_table_says_which_score_the_published_figures_are_by() -> None:
-    """Every score has a column and a line below, and one says that it is the comparable one."""
-    beside = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
-    lines = _shown(result_table("a model", SUMMARIES, CHANCES, beside))
+def test_result_table_names_the_comparable_score() -> None:
+    """Every score has a column and a line below, and one line says it is comparable."""
+    published_models = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
+    lines = _shown(result_table("a model", SUMMARIES, CHANCES, published_models))
     heads = next(line.split() for line in lines if "numops" in line)
     assert [name for name in heads if name in SCORES] == list(SCORES)
     (line,) = (line for line in lines if "published" in line)
@@ -64,17 +64,17 @@ def test_result_table_says_which_score_the_published_figures_are_by() -> None:
 
 
 def test_the_widest_result_table_fits() -> None:
-    """Counts of the whole evaluated set and accuracies of 100 are in 80 columns too."""
+    """Counts of the evaluated set and accuracies of 100 % fit into 80 columns."""
     many = [Outcome(n, (0, 1, 1, 2, 3, 4, 5), (True,) * 7) for n in range(1000)]
-    beside = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
+    published_models = [published()["Llama 2 7B"], published()["CodeLlama 13B"]]
     summaries = dict.fromkeys(SCORES, summarize(many))
-    lines = _shown(result_table("a model", summaries, CHANCES, beside))
+    lines = _shown(result_table("a model", summaries, CHANCES, published_models))
     assert max(map(len, lines)) <= 80
     assert any("7000/7000" in line for line in lines)
     assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
 
 
 def test_result_table_without_comparison() -> None:
-    """Without baseline and published models only the measured columns stand."""
+    """Without baseline and published models there are only the measured columns."""
     lines = _shown(result_table("scores", SUMMARIES))
     assert not any("random" in line or "published" in line for line in lines)

@@ -1,18 +1,20 @@
-"""Settings are one object: each has one field, one option, and one name everywhere."""
+"""Settings: each has one field, one option and one name everywhere."""
 
 from dataclasses import asdict
+from typing import get_args
 
 import pytest
 
 from benchmark.cli import options
 from benchmark.errors import SettingError
-from benchmark.pytest_plugin import hooks
+from benchmark.pytest_plugin import options as plugin_options
 from benchmark.runs.requests import DataRequest, data_request_of
 from benchmark.runs.settings import SETTINGS, Settings, settings_of
+from benchmark.tasks import TASKS
 
 
 def test_every_setting_has_an_option() -> None:
-    """The command line has all of them under their names, with the defaults of the object."""
+    """The command line has an option per setting, with the same default."""
     assert tuple(options.SETTINGS) == SETTINGS
     defaults = {name: default for name, (_, default) in options.SETTINGS.items()}
     assert defaults == asdict(Settings())
@@ -20,7 +22,7 @@ def test_every_setting_has_an_option() -> None:
 
 
 def test_options_that_choose_data() -> None:
-    """They make up a request for states; its split is the verb's own business."""
+    """The options build a data request; the verb sets the split."""
     defaults = {name: default for name, (_, default) in options.DATA.items()}
     values = {"path": defaults.pop("data"), **defaults}
     assert data_request_of(values) == DataRequest()
@@ -28,10 +30,10 @@ def test_options_that_choose_data() -> None:
 
 
 def test_a_command_gets_bundled_options() -> None:
-    """Those that it names become one value; its other parameters stay as they are."""
+    """The named options become one value; other parameters are unchanged."""
     seen: list[tuple[str, object]] = []
 
-    @options.takes_settings("device", "batch_size")
+    @options.settings_options("device", "batch_size")
     def command(model: str, settings: object) -> None:
         seen.append((model, settings))
 
@@ -39,39 +41,45 @@ def test_a_command_gets_bundled_options() -> None:
     assert seen == [("m", Settings(device="cpu", batch_size=4))]
     assert list(command.__annotations__) == ["model", "device", "batch_size"]
     with pytest.raises(KeyError, match="batchsize"):
-        options.takes_settings("batchsize")
+        options.settings_options("batchsize")
 
 
-def test_harnesses_give_numbers_as_text() -> None:
-    """``-M batch_size=8`` comes as text or as a number."""
+def test_numbers_may_be_text() -> None:
+    """A harness passes ``-M batch_size=8`` as text or as a number."""
     assert settings_of({"batch_size": "8"}) == settings_of({"batch_size": 8})
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batchsize": 8}, "no setting 'batchsize'; choose from engine, protocol"),
+        ({"batchsize": 8}, "unknown setting 'batchsize'; choose one of engine, protocol"),
         ({"batch_size": "eight"}, "--batch-size 'eight': Input should be a valid integer"),
         ({"engine": 3}, "--engine 3: Input should be a valid string"),
-        ({"batch_size": True}, "--batch-size True: a number is wanted"),
+        ({"batch_size": True}, "--batch-size True: must be a number or text"),
     ],
 )
-def test_what_is_no_setting(values: dict[str, object], message: str) -> None:
-    """One line says which name or value, and what could stand there."""
+def test_invalid_settings(values: dict[str, object], message: str) -> None:
+    """The error names the setting or value, and what is allowed."""
     with pytest.raises(SettingError, match=message):
         settings_of(values)
 
 
+def test_tasks_are_listed() -> None:
+    """The help of ``--task`` names every task."""
+    (option,) = get_args(options.Task)[1:]
+    assert all(name in option.help for name in TASKS)
+
+
 def test_an_unknown_task() -> None:
-    """It is refused with those that there are."""
+    """An unknown task is refused, with the list of tasks."""
     with pytest.raises(SettingError, match="unknown task 'chess'; choose one of boxes"):
         data_request_of({"task": "chess"})
 
 
-def test_the_plugin_knows_settings_by_the_same_names(pytester: pytest.Pytester) -> None:
-    """What pytest takes is among the settings, so that it goes into the same object."""
+def test_plugin_options_have_the_names_of_settings(pytester: pytest.Pytester) -> None:
+    """Options of the plugin have the names of settings."""
     parser = pytest.Parser(_ispytest=True)
-    hooks.pytest_addoption(parser)
-    (group,) = (each for each in parser._groups if each.name == "entity tracking benchmark")
+    plugin_options.pytest_addoption(parser)
+    (group,) = (group for group in parser._groups if group.name == "entity tracking benchmark")
     names = {option.dest for option in group.options}
-    assert names & set(SETTINGS) == {"device", *hooks.SETTINGS_OF_PYTEST}
+    assert names & set(SETTINGS) == {"device", *plugin_options.SETTINGS_OF_PYTEST}

@@ -1,4 +1,4 @@
-"""GPUs lent to processes: never one to two, never a circle of waiting, even shares."""
+"""GPU leases: exclusive, free of deadlock, in even shares."""
 
 import multiprocessing
 import time
@@ -17,7 +17,7 @@ Held = tuple[float, float, tuple[int, ...]]
 
 
 def _hold(folder: Path, gpus: Sequence[int], count: int, first: Sequence[int]) -> Held:
-    """Take GPUs, hold them for a moment, and say which from when to when."""
+    """Lease GPUs, hold them for a moment, and return which from when to when."""
     with GpuLeases(folder, {n: f"gpu-{n}" for n in gpus}).take(count, first) as taken:
         start = time.monotonic()
         time.sleep(0.05)
@@ -25,7 +25,7 @@ def _hold(folder: Path, gpus: Sequence[int], count: int, first: Sequence[int]) -
 
 
 def test_processes_never_share_a_gpu(tmp_path: Path) -> None:
-    """Four processes that want one to three of three GPUs all get them, one holder a GPU."""
+    """Four processes that need one to three of three GPUs all get them, one process per GPU."""
     counts = [1, 3, 1, 2, 2, 1, 3, 1, 2, 1]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(4, mp_context=context) as pool:
@@ -37,8 +37,8 @@ def test_processes_never_share_a_gpu(tmp_path: Path) -> None:
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-def test_ones_own_gpus_come_first(tmp_path: Path) -> None:
-    """A worker gets its own GPUs where they are free, and others where they are not."""
+def test_preferred_gpus_come_first(tmp_path: Path) -> None:
+    """A worker gets its own GPUs if they are free, else others."""
     leases = GpuLeases(tmp_path, {n: f"gpu-{n}" for n in range(4)})
     with leases.take(2, [2, 3]) as first:
         assert first == (2, 3)
@@ -49,17 +49,17 @@ def test_ones_own_gpus_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_more_than_there_are(tmp_path: Path, count: int) -> None:
-    """Nobody waits for GPUs that do not exist."""
+def test_more_gpus_than_available(tmp_path: Path, count: int) -> None:
+    """A request for more GPUs than exist is an error."""
     with (
-        pytest.raises(ValueError, match="GPUs asked for, of 2"),
+        pytest.raises(ValueError, match="GPUs requested, of 2"),
         GpuLeases(tmp_path, {0: "a", 1: "b"}).take(count),
     ):
         pass
 
 
-def test_gpus_are_given_back_after_an_error(tmp_path: Path) -> None:
-    """A measurement that fails leaves its GPUs free."""
+def test_gpus_are_released_after_an_error(tmp_path: Path) -> None:
+    """A failed measurement releases its GPUs."""
     leases = GpuLeases(tmp_path, {0: "a"})
     with pytest.raises(RuntimeError), leases.take(1):
         raise RuntimeError
@@ -69,20 +69,20 @@ def test_gpus_are_given_back_after_an_error(tmp_path: Path) -> None:
 
 @given(workers=st.integers(1, 9), gpus=st.integers(0, 9))
 def test_shares_are_even_and_cover_all(workers: int, gpus: int) -> None:
-    """The workers' shares are disjoint, are all GPUs together, and differ by one at most."""
+    """The workers' shares are disjoint, cover all GPUs, and differ by at most one."""
     shares = [share(f"gw{n}", workers, range(gpus)) for n in range(workers)]
     assert [gpu for part in shares for gpu in part] == list(range(gpus))
     sizes = {len(part) for part in shares}
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_one_process_has_all() -> None:
-    """Without xdist there is nobody to share with."""
+def test_one_process_has_all_gpus() -> None:
+    """Without xdist there is one share."""
     assert share(None, 1, [0, 1, 2]) == (0, 1, 2)
 
 
-def test_gpus_are_told_apart_by_identity(tmp_path: Path) -> None:
-    """Two processes that see other GPUs as number 0 do not wait for each other."""
+def test_gpus_are_identified_by_their_uuid(tmp_path: Path) -> None:
+    """Two processes with different GPUs as number 0 do not wait for each other."""
     with GpuLeases(tmp_path, {0: "GPU-a"}).take(1), GpuLeases(tmp_path, {0: "GPU-b"}).take(1):
         held = {path.name for path in tmp_path.iterdir()}
     assert {"GPU-a.lock", "GPU-b.lock"} <= held

@@ -1,4 +1,4 @@
-"""What the predictions beside a result add to it: scores, baseline and format."""
+"""Scoring the predictions of a stored result again."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Read = Callable[..., Result]
 
 
 def _unsorted(state: State) -> str:
-    """Right, but every box's objects the other way round: right by set, wrong by exact."""
+    """The correct answer with objects in reverse order: right by set, wrong by exact."""
     clauses = [
         f"Box {query.box} contains "
         + (" and ".join(f"the {name}" for name in reversed(query.gold)) or "nothing")
@@ -36,13 +36,13 @@ def _unsorted(state: State) -> str:
 
 @pytest.fixture
 def states() -> list[State]:
-    """Two whole sequences."""
-    found: list[State] = finished_runs.first_states(26)
-    return found
+    """All states of two sequences."""
+    sampled: list[State] = finished_runs.first_states(26)
+    return sampled
 
 
 def _older(document: dict[str, object]) -> dict[str, object]:
-    """The document as it was before there were two scores and readings."""
+    """The document as older versions wrote it, with one score and one reading."""
     baseline = document["baseline"]
     assert isinstance(baseline, dict)
     rest = {name: part for name, part in document.items() if name != "exact"}
@@ -82,29 +82,27 @@ def _by_numops(states: list[State], by: str) -> Mapping[int, Tally]:
     return count(TASK.outcomes(states, [_unsorted(state) for state in states])[by]).by_numops
 
 
-def test_an_older_result_gets_what_it_lacks_from_its_predictions(
-    read: Read, states: list[State]
-) -> None:
-    """Outcomes by exact and the baseline's readings are those of the states and texts."""
+def test_older_result_is_completed_from_its_predictions(read: Read, states: list[State]) -> None:
+    """Outcomes by exact and the baseline's readings are computed from states and texts."""
     result = read()
     exact = result.by("exact")
     assert exact is not None
     expected = TASK.outcomes(states, [_unsorted(state) for state in states])
     assert result.outcomes == expected["set"]
     assert exact.by_numops == count(expected["exact"]).by_numops != result.by_numops
-    # States that are alike in numops and in what is right may be taken for each other.
+    # States with the same numops and outcomes may be confused.
     assert exact.outcomes is not None
-    assert [each.sample_id for each in exact.outcomes] == [s.sample_id for s in states]
-    for score, each in (("set", result), ("exact", exact)):
+    assert [outcome.sample_id for outcome in exact.outcomes] == [s.sample_id for s in states]
+    for score, scored in (("set", result), ("exact", exact)):
         by_numops = baselines(states)[score]["by_numops"]
-        assert {str(n): 100 * rate for n, rate in each.chance.items()} == pytest.approx(by_numops)
+        assert {str(n): 100 * rate for n, rate in scored.chance.items()} == pytest.approx(by_numops)
     assert result.note == ""
 
 
-def test_predictions_in_the_order_of_the_states_give_each_its_own(
+def test_predictions_in_the_order_of_the_states(
     read: Read, states: list[State], tmp_path: Path
 ) -> None:
-    """A finished run's predictions are in the order of its states, and so are its outcomes."""
+    """Predictions and outcomes of a finished run are in the order of its states."""
     read()
     path = tmp_path / "run" / "predictions.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
@@ -113,8 +111,8 @@ def test_predictions_in_the_order_of_the_states_give_each_its_own(
     assert exact.outcomes == TASK.outcomes(states, [_unsorted(state) for state in states])["exact"]
 
 
-def test_a_result_of_now_needs_no_predictions(read: Read, states: list[State]) -> None:
-    """Both scores and all baselines are in the document."""
+def test_current_result_needs_no_predictions(read: Read, states: list[State]) -> None:
+    """Both scores and all baselines are read from the document."""
     result = read(dict, alone=True)
     exact = result.by("exact")
     assert exact is not None
@@ -126,18 +124,18 @@ def test_a_result_of_now_needs_no_predictions(read: Read, states: list[State]) -
     assert result.note == ""
 
 
-def test_without_predictions_only_set_is_known(read: Read, tmp_path: Path) -> None:
-    """An older result alone has the set score and the baseline of its time, and says so."""
+def test_older_result_without_predictions(read: Read, tmp_path: Path) -> None:
+    """It has only the set score and the old baseline, with a note."""
     result = read(alone=True)
     assert result.by("exact") is None
     document = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result.chance[0] == pytest.approx(document["baseline"]["by_numops"]["0"] / 100)
-    assert "only the set score is known" in result.note
-    assert result.note.endswith("no predictions.jsonl beside it")
+    assert "only the set score is available" in result.note
+    assert result.note.endswith("no predictions.jsonl in its folder")
 
 
-def test_predictions_that_lead_elsewhere_are_not_taken(read: Read, tmp_path: Path) -> None:
-    """With other set outcomes, and in another order, they say nothing, and a line says why."""
+def test_predictions_of_another_result_are_not_used(read: Read, tmp_path: Path) -> None:
+    """Predictions with other set outcomes in another order are ignored, with a note."""
     read()
     path = tmp_path / "run" / "predictions.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
@@ -146,15 +144,15 @@ def test_predictions_that_lead_elsewhere_are_not_taken(read: Read, tmp_path: Pat
         path.write_text("".join(lines))
         result = _entry(tmp_path)
         assert result.by("exact") is None
-        assert "leads to another result" in result.note
+        assert "does not lead to its result" in result.note
 
 
-def test_what_changed_rules_score_otherwise_keeps_its_set(
+def test_changed_rules_keep_the_stored_set_score(
     read: Read, states: list[State], tmp_path: Path
 ) -> None:
-    """In the order of the states exact is known of an older result that set now counts otherwise.
+    """Exact is computed for an older result even if today's rules score it differently by set.
 
-    Here one box counted as wrong, as a box that ``is empty`` did in unconstrained text.
+    One box was scored as wrong, as ``is empty`` used to be in unconstrained text.
     """
     answers = [_unsorted(state).replace("contains nothing", "is empty") for state in states]
     now = TASK.outcomes(states, answers)
@@ -176,8 +174,8 @@ def test_what_changed_rules_score_otherwise_keeps_its_set(
     assert (result.outcomes, exact.outcomes) == (before, now["exact"])
     assert exact.chance != result.chance
     assert exact.by("format") is not None
-    assert "set is as stored, exact and random from its predictions.jsonl" in result.note
-    assert f"of which 1 of {len(states)} answers would now be scored otherwise" in result.note
+    assert "set is as stored, exact and random are computed from predictions.jsonl" in result.note
+    assert f"where 1 of {len(states)} answers would now be scored differently" in result.note
 
 
 @pytest.mark.parametrize(
@@ -189,7 +187,7 @@ def test_what_changed_rules_score_otherwise_keeps_its_set(
         (b"\xff", "cannot be read"),
     ],
 )
-def test_predictions_that_cannot_be_read_leave_the_set_score(
+def test_unreadable_predictions_are_a_note(
     read: Read, tmp_path: Path, line: bytes, words: str
 ) -> None:
     """The set score is in the result, so unreadable predictions are a note, not an error."""
@@ -197,20 +195,18 @@ def test_predictions_that_cannot_be_read_leave_the_set_score(
     (tmp_path / "run" / "predictions.jsonl").write_bytes(line + b"\n")
     result = _entry(tmp_path)
     assert (result.outcomes, result.by("exact")) == (expected, None)
-    assert "only the set score is known" in result.note
+    assert "only the set score is available" in result.note
     assert words in result.note
 
 
-def test_a_result_of_now_without_readable_predictions_keeps_its_scores(
-    read: Read, tmp_path: Path
-) -> None:
-    """Of an unconstrained result only the format is lost."""
+def test_current_result_with_unreadable_predictions(read: Read, tmp_path: Path) -> None:
+    """An unconstrained result lacks only the format."""
     read(dict, protocol=FREE)
     (tmp_path / "run" / "predictions.jsonl").write_text("{\n")
     result = _entry(tmp_path)
     assert result.by("exact") is not None
     assert result.by("format") is None
-    assert "keep the format is not known" in result.note
+    assert "keep the format is unknown" in result.note
     assert "not JSON" in result.note
 
 
@@ -220,17 +216,17 @@ FREE = {"engine": "unconstrained", "prompt_format": "completion"}
 def test_an_unconstrained_result_says_which_answers_keep_the_format(
     read: Read, states: list[State]
 ) -> None:
-    """By ``format`` there is a query per state, right where every box is there as asked for."""
+    """``format`` has one query per state, right if every box is answered in the format."""
 
     def answer(state: State) -> str:
         text = _unsorted(state)
         return text if len(state.description) % 2 else text.replace("Box 5 contains", "Box 5 has")
 
-    whole = [len(state.description) % 2 == 1 for state in states]
+    complete = [len(state.description) % 2 == 1 for state in states]
     result = read(dict, answer, protocol=FREE)
     kept = result.by("format")
     assert kept is not None
-    assert kept.by_numops == {0: Tally(sum(whole), len(states))}
+    assert kept.by_numops == {0: Tally(sum(complete), len(states))}
     assert result.by("exact") is not None
 
 
@@ -243,4 +239,4 @@ def test_an_unconstrained_result_without_predictions_says_so(read: Read) -> None
     """Whether the format is kept is in no document."""
     result = read(dict, alone=True, protocol=FREE)
     assert result.by("format") is None
-    assert "keep the format is not known" in result.note
+    assert "keep the format is unknown" in result.note

@@ -1,4 +1,4 @@
-"""Results read back from folders of finished runs."""
+"""Reading the results of finished runs."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_a_result_as_run_writes_it(write: Write, tmp_path: Path) -> None:
     ],
 )
 def test_engines(write: Write, tmp_path: Path, engine: str, decoding: str) -> None:
-    """Every engine but the unconstrained one holds to the constraint."""
+    """Every engine except ``unconstrained`` counts as constrained."""
     write("a", protocol={"engine": engine, "prompt_format": "chat"})
     (result,) = read_results(tmp_path, registry()).entries
     assert result.setting == (decoding, "chat")
@@ -84,28 +84,28 @@ def test_engines(write: Write, tmp_path: Path, engine: str, decoding: str) -> No
     "name", ["/data/models/llama2-7b", "models/llama2-7b/", "x/llama2-7b.gguf"]
 )
 def test_a_local_model_is_known_by_its_folder(write: Write, tmp_path: Path, name: str) -> None:
-    """A local folder or GGUF file named as a registry key is that model."""
+    """A local folder or GGUF file with the name of a registry key is that model."""
     write("a", model={"name": name, "fingerprint": "sha256:0123"})
     (result,) = read_results(tmp_path, registry()).entries
     assert result.model == "llama2-7b"
 
 
 def test_a_key_with_a_point_is_known(write: Write, tmp_path: Path) -> None:
-    """``qwen2.5-0.5b`` as a folder loses nothing behind a point."""
+    """A folder name with a point, such as ``qwen2.5-0.5b``, is not cut."""
     write("a", model={"name": "models/qwen2.5-0.5b", "fingerprint": "sha256:0123"})
     (result,) = read_results(tmp_path, registry()).entries
     assert result.model == "qwen2.5-0.5b"
 
 
 def test_a_repository_of_that_name_is_another_model(write: Write, tmp_path: Path) -> None:
-    """Somebody's repository that is called like a key is left out, and named."""
+    """Another owner's repository with the name of a key is left out, with a note."""
     path = write("a", model={"name": "somebody/llama2-7b", "fingerprint": "0123abcd"})
     results = read_results(tmp_path, registry())
     assert (results.entries, results.ignored) == ((), (f"{path}: somebody/llama2-7b",))
 
 
 def test_settings_and_data_tell_results_apart(write: Write, tmp_path: Path) -> None:
-    """The same model in other settings or on other data is another result."""
+    """The same model with other settings or data is another result."""
     write("a")
     write("b", protocol={"engine": "unconstrained", "prompt_format": "completion"})
     write("c", protocol={"engine": "outlines", "prompt_format": "chat"})
@@ -115,12 +115,12 @@ def test_settings_and_data_tell_results_apart(write: Write, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("older", "newer"), [("a", "b"), ("b", "a")])
 def test_of_two_the_newest_counts(write: Write, tmp_path: Path, older: str, newer: str) -> None:
-    """Of two results of one model, setting and data set the older is left out, and named."""
+    """Of two results of the same model, settings and data the older is left out, with a note."""
     first, second = write(older), write(newer)
     os.utime(first, (1, 1))
-    found = read_results(tmp_path, registry())
-    assert [result.source for result in found.entries] == [str(second)]
-    (line,) = found.ignored
+    results = read_results(tmp_path, registry())
+    assert [result.source for result in results.entries] == [str(second)]
+    (line,) = results.ignored
     assert line.startswith(f"{first}: an older measurement of meta-llama/Llama-2-7b-hf")
 
 
@@ -128,7 +128,7 @@ OPENMATH, OF_TABLE_4 = "nvidia/OpenMath-Mistral-7B-v0.1-hf", "nvidia/OpenMath-Mi
 
 
 def test_a_result_of_an_alternative_belongs_to_its_row(write: Write, tmp_path: Path) -> None:
-    """A run of the identifier that Table 4 names is of that model, and says what it measured."""
+    """A run of the identifier in Table 4 counts as that model and names what was measured."""
     write("a", model={"name": OF_TABLE_4, "fingerprint": "commit:01"})
     results = read_results(tmp_path, registry())
     result = results.of("openmath-7b")
@@ -143,35 +143,33 @@ def test_a_result_of_an_alternative_belongs_to_its_row(write: Write, tmp_path: P
 def test_the_default_repository_counts_before_an_alternative(
     write: Write, tmp_path: Path, newer: str
 ) -> None:
-    """Whichever is newer; the other is named."""
+    """The default repository counts even if it is older; the other is noted."""
     for number, name in enumerate((OPENMATH, OF_TABLE_4)):
         path = write(str(number), model={"name": name, "fingerprint": "commit:01"})
         os.utime(path, (9, 9) if name == newer else (1, 1))
-    found = read_results(tmp_path, registry())
-    assert [result.source for result in found.entries] == [
+    results = read_results(tmp_path, registry())
+    assert [result.source for result in results.entries] == [
         str(tmp_path / "runs" / "0" / "result.json")
     ]
-    (line,) = found.ignored
+    (line,) = results.ignored
     assert line.endswith(f"1/result.json: a measurement of {OF_TABLE_4}, which is an alternative")
 
 
 def test_an_alternative_without_a_row_is_left_out(write: Write, tmp_path: Path) -> None:
-    """Its results are set beside nothing that is published of the model, and named."""
-    known, other = registry(), Alternative(huggingface_id="me/other", note="another release")
-    model = known.model("mistral-7b").model_copy(update={"alternatives": (other,)})
-    own = known.model_copy(update={"models": {**known.models, "mistral-7b": model}})
+    """A result of an alternative without a published row is left out, with a note."""
+    default, other = registry(), Alternative(huggingface_id="me/other", note="another release")
+    model = default.model("mistral-7b").model_copy(update={"alternatives": (other,)})
+    own = default.model_copy(update={"models": {**default.models, "mistral-7b": model}})
     path = write("a", model={"name": "me/other", "fingerprint": "commit:01"})
-    found = read_results(tmp_path, own)
-    assert found.entries == ()
-    (line,) = found.ignored
-    assert (
-        line == f"{path}: a measurement of me/other, an alternative to mistral-7b without its row"
-    )
+    results = read_results(tmp_path, own)
+    assert results.entries == ()
+    (line,) = results.ignored
+    assert line == f"{path}: me/other, an alternative to mistral-7b without a published row"
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
 def test_no_result_is_refused(tmp_path: Path, folder: str) -> None:
-    """A folder without results, or none at all, is an error that says how to get one."""
+    """A folder without results, or a missing folder, is an error with the next step."""
     with pytest.raises(DataError, match=r"no result\.json in or below it; measure with"):
         read_results(tmp_path / folder, registry())
 
@@ -190,8 +188,8 @@ BY_NUMOPS: dict[str, Any] = summarize(OUTCOMES).as_json()
         ({"protocol": {"engine": "outlines", "prompt_format": "poem"}}, "prompt_format 'poem'"),
         ({"protocol": {"prompt_format": "chat"}}, r"no protocol\.engine"),
         ({"by_numops": None}, "no by_numops"),
-        ({"by_numops": {"0": {"correct": 1}}}, "by_numops '0' is no count"),
-        ({"by_numops": {"x": {"correct": 1, "total": 2}}}, "by_numops 'x' is no count"),
+        ({"by_numops": {"0": {"correct": 1}}}, "by_numops '0' is not a count"),
+        ({"by_numops": {"x": {"correct": 1, "total": 2}}}, "by_numops 'x' is not a count"),
         ({"by_numops": {"0": {"correct": 1, "total": 2}}}, "does not count its outcomes"),
         ({"baseline": {}}, r"no baseline\.by_numops"),
         ({"baseline": {"by_numops": {"0": "much"}}}, "baseline of numops '0'"),
@@ -211,7 +209,7 @@ BY_NUMOPS: dict[str, Any] = summarize(OUTCOMES).as_json()
 def test_a_malformed_result_is_named(
     write: Write, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    """What is missing or is not what it should be is said in one line with the file's path."""
+    """A missing or malformed value is an error in one line with the file's path."""
     path = write("a", **changes)
     with pytest.raises(DataError, match=message) as caught:
         read_results(tmp_path, registry())
@@ -219,7 +217,7 @@ def test_a_malformed_result_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_json_is_named(write: Write, tmp_path: Path) -> None:
+def test_invalid_json_is_named(write: Write, tmp_path: Path) -> None:
     """A file that is not JSON is an error with its path."""
     path = write("a")
     path.write_text("{")
@@ -227,24 +225,24 @@ def test_what_is_no_json_is_named(write: Write, tmp_path: Path) -> None:
         read_results(tmp_path, registry())
 
 
-def test_another_task_is_no_measurement(write: Write, tmp_path: Path) -> None:
-    """What a model makes of another task says nothing about the paper's figures."""
+def test_results_of_other_tasks_are_left_out(write: Write, tmp_path: Path) -> None:
+    """Results of another task are not comparable with the paper's."""
     write("usual")
     other = write("other", data={"task": "move-contents", "sha256": "d", "states": 2})
     results = read_results(tmp_path, registry())
     assert ["usual" in result.source for result in results.entries] == [True]
     (line,) = results.ignored
-    assert line.startswith(f"{other}: meta-llama/Llama-2-7b-hf was asked about the task move-")
+    assert line.startswith(f"{other}: meta-llama/Llama-2-7b-hf on the task move-")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("prompt_variant", "table2"), ("bos", "never"), ("instruction_role", "system")],
 )
-def test_a_model_asked_otherwise_is_no_measurement(
+def test_results_of_other_prompts_are_left_out(
     write: Write, tmp_path: Path, name: str, value: str
 ) -> None:
-    """Of runs that ask in another way, as sensitivity makes them, none counts, however new."""
+    """Runs with other prompts, as sensitivity makes them, do not count, even if they are newer."""
     usual = {"name": "default", "engine": "outlines", "prompt_format": "completion", "changed": []}
     write("usual", protocol=usual)
     otherwise = write("otherwise", protocol={**usual, name: value, "changed": ["dtype", name]})
@@ -252,4 +250,4 @@ def test_a_model_asked_otherwise_is_no_measurement(
     (result,) = results.entries
     assert "usual" in result.source
     (line,) = results.ignored
-    assert line.startswith(f"{otherwise}: meta-llama/Llama-2-7b-hf was asked with {name} {value};")
+    assert line.startswith(f"{otherwise}: meta-llama/Llama-2-7b-hf with {name} {value};")

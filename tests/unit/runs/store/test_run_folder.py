@@ -1,4 +1,4 @@
-"""Runs on disk: resuming, refusing, and surviving a kill at any byte."""
+"""Run folders: resuming, refusing other runs, and surviving a kill at any byte."""
 
 import json
 from pathlib import Path
@@ -11,34 +11,34 @@ from benchmark.runs.store.run_folder import RunFolder
 IDENTITY = {"model": {"name": "m"}, "protocol": {"limits": (1, 2)}}
 
 
-def test_predictions_survive_and_the_run_goes_on(tmp_path: Path) -> None:
-    """What one process has appended, the next finds."""
+def test_predictions_are_read_back(tmp_path: Path) -> None:
+    """A later process reads what an earlier one appended."""
     with RunFolder(tmp_path / "run", IDENTITY) as folder:
-        assert folder.finished() == {}
-        folder.append([("a", "Statement: A."), ("b", "ü\n")])
+        assert folder.read_predictions() == {}
+        folder.append_predictions([("a", "Statement: A."), ("b", "ü\n")])
     with RunFolder(tmp_path / "run", IDENTITY) as folder:
-        assert folder.finished() == {"a": "Statement: A.", "b": "ü\n"}
+        assert folder.read_predictions() == {"a": "Statement: A.", "b": "ü\n"}
 
 
-def test_a_kill_at_any_byte_loses_only_the_torn_line(tmp_path: Path) -> None:
-    """Whole lines are kept and a torn one is dropped, wherever the file ends."""
+def test_kill_at_any_byte_loses_only_the_incomplete_line(tmp_path: Path) -> None:
+    """Complete lines are kept and an incomplete last line is dropped."""
     with RunFolder(tmp_path, IDENTITY) as folder:
-        folder.append([("a", "1"), ("b", "2")])
+        folder.append_predictions([("a", "1"), ("b", "2")])
     path = tmp_path / "predictions.jsonl"
     content = path.read_bytes()
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
         with RunFolder(tmp_path, IDENTITY) as folder:
-            whole = content[:length].count(b"\n")
-            assert list(folder.finished()) == ["a", "b"][:whole]
-            folder.append([("c", "3")])
-            assert list(folder.finished()) == [*["a", "b"][:whole], "c"]
+            complete = content[:length].count(b"\n")
+            assert list(folder.read_predictions()) == ["a", "b"][:complete]
+            folder.append_predictions([("c", "3")])
+            assert list(folder.read_predictions()) == [*["a", "b"][:complete], "c"]
 
 
-def test_another_run_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A folder that holds another run names what differs; its files stay as they are."""
+def test_different_run_is_refused_and_unchanged(tmp_path: Path) -> None:
+    """The error names the difference, and the files of the other run are unchanged."""
     with RunFolder(tmp_path, IDENTITY) as folder:
-        folder.append([("a", "1")])
+        folder.append_predictions([("a", "1")])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = RunFolder(tmp_path, {**IDENTITY, "model": {"name": "other"}})
     with pytest.raises(ResumeError, match=r'name was "m", now "other".*another --out'), other:
@@ -46,8 +46,49 @@ def test_another_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("path", ["./models/m", "/elsewhere/m", "models/m/"])
+def test_another_path_of_a_local_model_is_the_same_run(tmp_path: Path, path: str) -> None:
+    """The digest says which model it is; run.json keeps the path of the first start."""
+    first = {**IDENTITY, "model": {"name": "models/m", "fingerprint": "sha256:1"}}
+    with RunFolder(tmp_path, first) as folder:
+        folder.append_predictions([("a", "1")])
+    before = (tmp_path / "run.json").read_bytes()
+    with RunFolder(
+        tmp_path, {**first, "model": {"name": path, "fingerprint": "sha256:1"}}
+    ) as folder:
+        assert folder.read_predictions() == {"a": "1"}
+        assert folder.identity["model"] == first["model"]
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"name": "models/m", "fingerprint": "sha256:2"}, 'fingerprint was "sha256:1", now'),
+        ({"name": "o/m", "fingerprint": "commit:1"}, 'name was "models/m", now "o/m"'),
+    ],
+)
+def test_other_files_are_a_different_run(
+    tmp_path: Path, model: dict[str, str], message: str
+) -> None:
+    """A model with another digest is another run, under the same path too."""
+    with RunFolder(tmp_path, {"model": {"name": "models/m", "fingerprint": "sha256:1"}}):
+        pass
+    with pytest.raises(ResumeError, match=message), RunFolder(tmp_path, {"model": model}):
+        pass
+
+
+def test_the_default_task_is_named(tmp_path: Path) -> None:
+    """An identity leaves out the default task; the message names it."""
+    with RunFolder(tmp_path, {"data": {"sha256": "1"}}):
+        pass
+    other = RunFolder(tmp_path, {"data": {"task": "move-contents", "sha256": "2"}})
+    with pytest.raises(ResumeError, match='task was "boxes", now "move-contents"'), other:
+        pass
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    """A folder in use is refused."""
+    """A folder that another process uses is refused."""
     with (
         RunFolder(tmp_path, IDENTITY),
         pytest.raises(ResumeError, match="another process is writing"),
@@ -57,26 +98,26 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_predictions_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
-    """Predictions without a run.json are nobody's to go on with."""
+    """Predictions without a run.json are not resumed."""
     (tmp_path / "predictions.jsonl").write_text('{"input": "a", "prediction": "1"}\n')
-    with pytest.raises(ResumeError, match=r"no run\.json"), RunFolder(tmp_path, IDENTITY):
+    with pytest.raises(ResumeError, match=r"run\.json is missing"), RunFolder(tmp_path, IDENTITY):
         pass
     with RunFolder(tmp_path, IDENTITY, set_aside=True) as folder:
-        assert folder.finished() == {}
+        assert folder.read_predictions() == {}
 
 
 def test_the_current_folder_can_be_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``--out .`` has a name too, and files that are not the run's stay where they are."""
+    """The current folder works as ``--out .``, and files of others are not moved."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     (here / "mine.txt").write_text("mine")
     with RunFolder(Path(), {**IDENTITY, "model": "other"}) as folder:
-        folder.append([("a", "1")])
+        folder.append_predictions([("a", "1")])
     with RunFolder(Path(), IDENTITY, set_aside=True) as folder:
-        assert folder.finished() == {}
+        assert folder.read_predictions() == {}
     assert (tmp_path / "here.1" / "predictions.jsonl").exists()
     assert (here / "mine.txt").read_text() == "mine"
 
@@ -92,47 +133,49 @@ def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
 
 
 def test_the_result_is_written(tmp_path: Path) -> None:
-    """The result is a JSON document in result.json."""
+    """The result is written to result.json."""
     with RunFolder(tmp_path, IDENTITY) as folder:
         path = folder.finish({"overall": {"correct": 1, "total": 2}}, [])
     assert json.loads(path.read_text()) == {"overall": {"correct": 1, "total": 2}}
 
 
-def test_a_finished_run_has_the_order_of_the_data(tmp_path: Path) -> None:
-    """Predictions come as engines finish them and are left as the data has them."""
+def test_finished_run_is_in_the_order_of_the_data(tmp_path: Path) -> None:
+    """Predictions arrive in the engine's order and end in the order of the data."""
     with RunFolder(tmp_path, IDENTITY) as folder:
-        folder.append([("b", "2"), ("c", "3")])
-        folder.append([("a", "1")])
-        assert list(folder.finished()) == ["b", "c", "a"]
+        folder.append_predictions([("b", "2"), ("c", "3")])
+        folder.append_predictions([("a", "1")])
+        assert list(folder.read_predictions()) == ["b", "c", "a"]
         folder.finish({}, [("a", "1"), ("b", "2"), ("c", "3")])
-        assert list(folder.finished().items()) == [("a", "1"), ("b", "2"), ("c", "3")]
+        assert list(folder.read_predictions().items()) == [("a", "1"), ("b", "2"), ("c", "3")]
 
 
-def test_another_run_is_set_aside_when_asked(tmp_path: Path) -> None:
-    """With set_aside the other run moves to the first free folder beside, whole."""
+def test_different_run_is_set_aside(tmp_path: Path) -> None:
+    """With set_aside the other run is moved to the first free ``NAME.N``."""
     path = tmp_path / "run"
     for name in ("first", "second", "third"):
         identity = {**IDENTITY, "model": {"name": name}}
         with RunFolder(path, identity, set_aside=True) as folder:
-            assert folder.finished() == {}
-            folder.append([(name, "1")])
-    for beside, name in (("run.1", "first"), ("run.2", "second"), ("run", "third")):
-        assert json.loads((tmp_path / beside / "run.json").read_text())["model"]["name"] == name
-        assert name in (tmp_path / beside / "predictions.jsonl").read_text()
+            assert folder.read_predictions() == {}
+            folder.append_predictions([(name, "1")])
+    for folder_name, name in (("run.1", "first"), ("run.2", "second"), ("run", "third")):
+        assert (
+            json.loads((tmp_path / folder_name / "run.json").read_text())["model"]["name"] == name
+        )
+        assert name in (tmp_path / folder_name / "predictions.jsonl").read_text()
 
 
 def test_set_aside_leaves_the_same_run_alone(tmp_path: Path) -> None:
-    """With set_aside the same run goes on in its place."""
+    """With set_aside the same run is resumed in its place."""
     for _ in range(2):
         with RunFolder(tmp_path / "run", IDENTITY, set_aside=True) as folder:
-            folder.append([("a", "1")])
+            folder.append_predictions([("a", "1")])
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert (tmp_path / "run" / "predictions.jsonl").read_text().count("\n") == 2
 
 
 def test_the_result_is_read_back(tmp_path: Path) -> None:
-    """A finished run knows its result, one that is not over has none."""
+    """A finished run has a result; an unfinished one has none."""
     with RunFolder(tmp_path, IDENTITY) as folder:
-        assert folder.result() == {}
+        assert folder.read_result() == {}
         folder.finish({"overall": 1}, [])
-        assert folder.result() == {"overall": 1}
+        assert folder.read_result() == {"overall": 1}

@@ -1,4 +1,4 @@
-"""Finished runs read with all that is in their folders."""
+"""Reading finished runs with their predictions."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ LLAMA = "meta-llama/Llama-2-7b-hf"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Two runs of a registered model and one of another, in a folder."""
+    """A folder with two runs of a registered model and one of another model."""
     states = finished_runs.first_states(4)
     for name, model in (("one", LLAMA), ("two", LLAMA), ("three", "somebody/thing")):
         finished_runs.write_run(tmp_path / name, model, states, finished_runs.correct_answer)
@@ -22,28 +22,28 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_label_model_texts(runs: Path) -> None:
-    """A run has its registered model, its texts, and a label that no other run has."""
-    found = {run.path.name: run for run in read_runs([runs], registry())}
-    assert {run.label for run in found.values()} == {
+    """A run has its registered model, its texts and a unique label."""
+    finished = {run.path.name: run for run in read_runs([runs], registry())}
+    assert {run.label for run in finished.values()} == {
         "Llama 2 7B (one)",
         "Llama 2 7B (two)",
         "thing",
     }
-    assert found["one"].registered is registry().models["llama2-7b"]
-    assert found["three"].registered is None
-    assert found["three"].result.model == "somebody/thing"
-    assert len(found["one"].texts) == 4
-    assert found["one"].finished.tzinfo is not None
+    assert finished["one"].registered is registry().models["llama2-7b"]
+    assert finished["three"].registered is None
+    assert finished["three"].result.model == "somebody/thing"
+    assert len(finished["one"].texts) == 4
+    assert finished["one"].finished.tzinfo is not None
 
 
 def test_order_of_the_folders(runs: Path) -> None:
-    """Runs come in the order in which their folders were given, each once."""
-    found = read_runs([runs / "two", runs, runs / "one"], registry())
-    assert [run.path.name for run in found] == ["two", "one", "three"]
+    """Runs are in the order of the folders, without duplicates."""
+    finished = read_runs([runs / "two", runs, runs / "one"], registry())
+    assert [run.path.name for run in finished] == ["two", "one", "three"]
 
 
 def test_same_folder_names(tmp_path: Path) -> None:
-    """Where the folders are called alike too, the whole path tells runs apart."""
+    """If folder names are equal too, labels have the full path."""
     states = finished_runs.first_states(2)
     for place in ("a/run", "b/run"):
         finished_runs.write_run(tmp_path / place, LLAMA, states, finished_runs.correct_answer)
@@ -53,12 +53,12 @@ def test_same_folder_names(tmp_path: Path) -> None:
 
 
 def test_without_predictions(runs: Path) -> None:
-    """A result without predictions beside it is a run without texts."""
+    """A run without predictions.jsonl has no texts."""
     (runs / "one" / "predictions.jsonl").unlink()
     assert read_runs([runs / "one"], registry())[0].texts == {}
 
 
 def test_no_result(tmp_path: Path) -> None:
-    """A folder without a result is an error that names the folder and the next step."""
+    """A folder without a result is an error with the folder and the next step."""
     with pytest.raises(DataError, match=r"no result.json in or below it; measure with: run"):
         read_runs([tmp_path], registry())

@@ -1,0 +1,103 @@
+"""Select the files of a model's folder that transformers reads."""
+
+from pathlib import Path
+
+from benchmark.errors import DataError, ModelError
+from benchmark.reading import read_json
+
+_SINGLE = ("model.safetensors", "pytorch_model.bin")
+"""Weights in one file, in the order in which transformers looks for them."""
+
+_SAFETENSORS = "*.safetensors"
+_INDEX = ".index.json"
+PICKLED = "pytorch_model*.bin"
+"""Weights of older repositories. Only their tensors are read, which executes no code."""
+
+_CONFIGURATION = ("*.json", "*.jinja", "tokenizer.model")
+_TEXTS = ("vocab*.txt", "merges*.txt", "dict*.txt", "*token*.txt")
+_RECORDS = ("*.index.json", "trainer_state.json", "*_results.json", "training_args.json")
+"""JSON files that decide on no score: indices count by the shards that they name."""
+
+_ADAPTER = "adapter_config.json"
+
+
+def check_no_adapter(model: str, folder: Path) -> None:
+    """Refuse a folder with a PEFT adapter.
+
+    transformers applies it to the base model that it names, if peft is installed, and ignores it
+    otherwise. The base is not among the folder's files, and may change without them.
+
+    Raises:
+        ModelError: if the folder has one.
+    """
+    if (folder / _ADAPTER).is_file():
+        raise ModelError(
+            f"{model}: has a PEFT adapter ({_ADAPTER}), which is not measured; merge it into its "
+            "base with peft's merge_and_unload() and save_pretrained(), or remove that file to "
+            "measure the model without it"
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files from which transformers loads the weights, sorted by name.
+
+    They are one file or the shards of an index, in safetensors before pickled ones. Other copies of
+    the weights are left out. If none has the expected name, all candidates are returned, and
+    loading will say what is missing.
+
+    Raises:
+        ModelError: if an index cannot be read, or names a missing file.
+    """
+    named = _entry_file(folder)
+    if named and named.name.endswith(_INDEX):
+        return _shards(named)
+    if named:
+        return [named]
+    return sorted(folder.glob(_SAFETENSORS)) or sorted(folder.glob(PICKLED))
+
+
+def configuration_files(folder: Path) -> list[Path]:
+    """Return the files of configuration and tokenizer, sorted by name.
+
+    Which of them a tokenizer's class reads is unknown before it is loaded. So only files that no
+    class reads are left out: indices of weights, records of training, and other texts.
+    """
+    records = {path for pattern in _RECORDS for path in folder.glob(pattern)}
+    files = {path for pattern in (*_CONFIGURATION, *_TEXTS) for path in folder.glob(pattern)}
+    entry = _entry_file(folder)
+    index = {entry} if entry and entry.name.endswith(_INDEX) else set()
+    return sorted(files - records | index)
+
+
+def _entry_file(folder: Path) -> Path | None:
+    """Return the file that transformers opens first: the weights, or the index of their shards."""
+    named = [_named_in_config(folder) or "", *(n for one in _SINGLE for n in (one, one + _INDEX))]
+    paths = (folder / name for name in named if name)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _named_in_config(folder: Path) -> str | None:
+    """Return the file that ``transformers_weights`` in the configuration names, if any."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        name = read_json(path).get("transformers_weights")
+    except DataError:
+        return None  # loading will say what is wrong with it
+    return name if isinstance(name, str) else None
+
+
+def _shards(index: Path) -> list[Path]:
+    """Return the files that an index of shards names."""
+    try:
+        weight_map = read_json(index).get("weight_map")
+    except DataError as error:
+        raise ModelError(str(error)) from error
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{index}: not an index of weights; download the model again")
+    paths = sorted({index.parent / name for name in names})
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise ModelError(f"{index}: names {missing[0]}, which is missing; download it")
+    return paths

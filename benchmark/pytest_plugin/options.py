@@ -1,0 +1,100 @@
+"""The options of the plugin, and the run that they describe."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from benchmark.runs.requests import RunRequest
+
+SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
+"""The settings, besides the device, that have an option here; the registry has the rest."""
+
+_DATA = ("password", "states", "task")
+_DEFAULTS = {"protocol": "default", "task": "boxes", "model_store": Path("runs/store")}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that cases marked ``gpu`` are measured with."""
+    group = parser.getgroup("entity tracking benchmark")
+    group.addoption(
+        "--device", help="run the cases marked gpu here; cpu rehearses them (default: all GPUs)"
+    )
+    group.addoption("--registry", type=Path, metavar="FILE", help="your own models and pairs, TOML")
+    group.addoption(
+        "--model-store",
+        type=Path,
+        metavar="DIR",
+        default=_DEFAULTS["model_store"],
+        help="folder of finished measurements, which are reused (default: runs/store)",
+    )
+    group.addoption(
+        "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
+    )
+    group.addoption("--states", type=int, metavar="N", help="only the first N states")
+    group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
+    group.addoption("--password", help="of the original ZIP")
+    group.addoption(
+        "--task", default="boxes", metavar="NAME", help="see docs/tasks.md (default: boxes)"
+    )
+    group.addoption("--protocol", default="default", help="default or paper (default: default)")
+    group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
+    group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
+    group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")
+
+
+def device(config: pytest.Config) -> str:
+    """Return the resolved device; all GPUs by default.
+
+    Raises:
+        SettingError: when the device does not exist here.
+    """
+    from benchmark.models.loading import resolve_device
+
+    return resolve_device(config.getoption("--device") or "cuda")
+
+
+def run_request(config: pytest.Config, device_name: str) -> "RunRequest":
+    """Return a request with the settings and data of the options, and an empty model.
+
+    Raises:
+        SettingError: for a value of another type, and for an unknown task.
+    """
+    from benchmark.runs.requests import RunRequest, data_request_of
+    from benchmark.runs.settings import settings_of
+
+    option = config.option
+    values = {name: getattr(option, name) for name in SETTINGS_OF_PYTEST}
+    settings = settings_of({**values, "device": device_name})
+    data = data_request_of({"path": option.data, **{name: getattr(option, name) for name in _DATA}})
+    return RunRequest("", option.model_store, data, **asdict(settings))
+
+
+def check_options(config: pytest.Config) -> None:
+    """Check the values of the options before any test is collected, and any worker started.
+
+    Raises:
+        pytest.UsageError: for a value that does not exist or does not suit this machine.
+    """
+    option = config.option
+    names = ("device", "registry", "model_store", "data", *_DATA, *SETTINGS_OF_PYTEST)
+    changed = {name for name in names if getattr(option, name) != _DEFAULTS.get(name)}
+    if not changed:
+        return  # so that other test runs import nothing here
+    from benchmark.errors import BenchmarkError, SettingError
+    from benchmark.models.registry import load_registry
+    from benchmark.runs.data import load_states
+    from benchmark.runs.resolution import resolve
+
+    try:
+        if option.model_store.exists() and not option.model_store.is_dir():
+            raise SettingError(f"--model-store {option.model_store}: a file; name a folder")
+        load_registry(option.registry)
+        request = run_request(config, device(config) if option.device else "cpu")
+        resolve(request)
+        if changed & {"data", *_DATA}:
+            load_states(request.data)
+    except BenchmarkError as error:
+        raise pytest.UsageError(" ".join(str(error).split())) from None
