@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark.errors import SettingError
-from benchmark.upgrades.findings import (
-    BisectionResult,
-    EnvironmentDiff,
-    ReleaseChange,
-    by_reason,
-    difference_summary,
-)
+from benchmark.upgrades.environment_diff import EnvironmentDiff, difference_summary
+from benchmark.upgrades.findings import BisectionResult, ReleaseChange, by_reason
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.search import Search, TooFewMeasurableError, Transition

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 
-from benchmark.upgrades.findings import (
-    BisectionResult,
+from benchmark.upgrades.environment_diff import (
     Kind,
-    ReleaseChange,
-    by_reason,
     environment_differences,
     later_stages,
     significance_text,
 )
+from benchmark.upgrades.findings import BisectionResult, ReleaseChange, by_reason
 
 _SHOWN = 8
 """The number of environment differences that are shown; ``--json`` has all of them."""

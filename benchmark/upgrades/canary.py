@@ -8,12 +8,8 @@ from packaging.requirements import Requirement
 
 from benchmark.errors import SettingError
 from benchmark.fingerprints.stages import stage_index
-from benchmark.upgrades.findings import (
-    CanaryResult,
-    EnvironmentDiff,
-    ProbeResult,
-    difference_summary,
-)
+from benchmark.upgrades.environment_diff import EnvironmentDiff, difference_summary
+from benchmark.upgrades.findings import CanaryResult, ProbeResult
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
 from benchmark.upgrades.probes import Say, UnmeasurableError, Workbench
 from benchmark.upgrades.releases import releases

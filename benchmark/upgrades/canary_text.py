@@ -2,13 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from benchmark.upgrades.findings import (
-    CanaryResult,
-    ProbeResult,
-    SuiteResult,
-    environment_differences,
-    significance_text,
-)
+from benchmark.upgrades.environment_diff import environment_differences, significance_text
+from benchmark.upgrades.findings import CanaryResult, ProbeResult, SuiteResult
 
 _SHOWN = 8
 """The number of environment differences that are shown; ``--json`` has all of them."""

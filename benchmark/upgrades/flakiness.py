@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES, stage_index
-from benchmark.upgrades.findings import EnvironmentDiff
+from benchmark.upgrades.environment_diff import EnvironmentDiff
 from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.significance import p_values
 

@@ -13,7 +13,7 @@ from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.location import locate
 from benchmark.runs.environment import installed, versions
 from benchmark.runs.settings import SETTINGS
-from benchmark.upgrades.findings import extent
+from benchmark.upgrades.environment_diff import extent
 from benchmark.upgrades.git_history import commit_of, worktree
 from benchmark.upgrades.probes import Probe, Say, run_probe
 from benchmark.upgrades.venv_overlays import project_root
