@@ -3,7 +3,7 @@
     python docs/levels.py [--samples N] [--seed N]
 
 The default of 2,000 samples per value takes about five minutes of one core. A value near 5 % or
-95 % has a Monte-Carlo standard error of 0.5 points with 2,000 samples.
+95 % then has a Monte-Carlo standard error of 0.5 points.
 """
 
 import argparse

@@ -101,9 +101,9 @@ def _row(name: str, summary: Summary, columns: Sequence[Column]) -> TableRow:
 def _cell(estimate: Estimate | None) -> TableCell:
     if estimate is None or not estimate.tally.total:
         return _NO_VALUE
-    accuracy, (low, high) = estimate.tally.accuracy, estimate.interval
-    interval = f"{100 * low:.1f} to {100 * high:.1f}"
-    return TableCell(f"{100 * accuracy:.2f}", interval, accuracy)
+    accuracy, interval = estimate.tally.accuracy, estimate.shown_interval
+    words = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" if interval else ""
+    return TableCell(f"{100 * accuracy:.2f}", words, accuracy)
 
 
 def _random_row(columns: Sequence[Column], published: Summary | None, chance: Chance) -> TableRow:
@@ -130,9 +130,8 @@ def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest
 def _difference(test: UnpairedTest | None) -> TableCell:
     if test is None:
         return _NO_VALUE
-    return TableCell(
-        f"{100 * test.difference:+.2f}", f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}"
-    )
+    error = f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}" if test.error else ""
+    return TableCell(f"{100 * test.difference:+.2f}", error)
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
@@ -152,7 +151,7 @@ def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, V
             test = None
             if source == "measured" and score == PUBLISHED and view.published:
                 test = _test(column, view.published, summary)
-            tally, (low, high) = estimate.tally, estimate.interval
+            tally, (low, high) = estimate.tally, estimate.shown_interval or (None, None)
             yield {
                 "model": view.model.name,
                 "huggingface_id": repositories[source],
@@ -162,8 +161,8 @@ def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, V
                 "correct": tally.correct,
                 "total": tally.total,
                 "accuracy": round(100 * tally.accuracy, 4) if tally.total else None,
-                "low": round(100 * low, 4),
-                "high": round(100 * high, 4),
+                "low": None if low is None else round(100 * low, 4),
+                "high": None if high is None else round(100 * high, 4),
                 "difference": round(100 * test.difference, 4) if test else None,
-                "difference_error": round(100 * test.margin, 4) if test else None,
+                "difference_error": round(100 * test.margin, 4) if test and test.error else None,
             }

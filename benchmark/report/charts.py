@@ -6,6 +6,7 @@ from typing import NamedTuple
 from benchmark.report.data import Chance, PairView
 from benchmark.report.figures import NUMOPS, Curve, curves_of
 from benchmark.stats.intervals import Interval
+from benchmark.stats.summary import Estimate
 
 WIDTH, HEIGHT = 240, 168
 LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 22
@@ -121,6 +122,12 @@ def _curve(view: PairView, curve: Curve) -> CurvePath:
     return CurvePath(f"{side} {source}{faint}", f"{model} ({source})", path, points)
 
 
+def _interval_words(estimate: Estimate) -> str:
+    if (interval := estimate.shown_interval) is None:
+        return "no interval"
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
 def _points(curve: Curve, name: str) -> Iterator[Point]:
     for numops, estimate in curve.summary.by_numops.items():
         if numops not in NUMOPS or not estimate.tally.total:
@@ -128,7 +135,7 @@ def _points(curve: Curve, name: str) -> Iterator[Point]:
         tally, (low, high) = estimate.tally, estimate.interval
         label = (
             f"{name}, {numops} operations: {100 * tally.accuracy:.1f} % "
-            f"({100 * low:.1f} to {100 * high:.1f}), {tally.correct} of {tally.total}"
+            f"({_interval_words(estimate)}), {tally.correct} of {tally.total}"
         )
         x = round(_x(numops) + _OFFSET * (2 * curve.side - 1), 1)
         yield Point(x, _y(tally.accuracy), _y(low), _y(high), label)

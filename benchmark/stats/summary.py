@@ -18,6 +18,14 @@ class Estimate:
     tally: Tally
     interval: Interval
 
+    @property
+    def shown_interval(self) -> Interval | None:
+        """Return the interval, or None if it has no width.
+
+        The paper's interval has none at 0 and 100 %, which does not mean certainty.
+        """
+        return None if self.interval.low == self.interval.high else self.interval
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

@@ -1,7 +1,8 @@
 """The summary of a run as JSON."""
 
-from benchmark.records import Outcome
-from benchmark.stats.summary import summarize
+from benchmark.records import Outcome, Tally
+from benchmark.stats.intervals import normal_interval
+from benchmark.stats.summary import Estimate, summarize
 
 OUTCOMES = [
     Outcome(1, (0, 0, 1), (True, True, False)),
@@ -35,3 +36,10 @@ def test_without_nontrivial_queries_there_is_no_accuracy() -> None:
     percent = summarize([Outcome(1, (0,), (True,))]).as_json()["percent"]
     assert isinstance(percent, dict)
     assert percent["nontrivial"] == {"accuracy": None, "low": 0.0, "high": 100.0}
+
+
+def test_an_interval_without_width_is_not_shown() -> None:
+    """The paper's interval of 0 of 29 has no width, so it is not shown; other intervals are."""
+    none, some = (Estimate(t, normal_interval(t)) for t in (Tally(0, 29), Tally(4, 29)))
+    assert none.shown_interval is None
+    assert some.shown_interval == some.interval
