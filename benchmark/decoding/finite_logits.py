@@ -88,7 +88,7 @@ class FiniteLogitsCheck:
     def __init__(self, model: "PreTrainedModel", stop_ids: AbstractSet[int]) -> None:
         """Take the model, and the ids that end a row, padding included."""
         self._model = model
-        self._stop_ids = torch.tensor(sorted(stop_ids))
+        self._stop_ids = torch.tensor(sorted(stop_ids), dtype=torch.long)
 
     @contextmanager
     def generating(self, first_prompt: int) -> Iterator[None]:

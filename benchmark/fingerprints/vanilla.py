@@ -203,13 +203,17 @@ class _VanillaRecording:
         return tuple(numbers)
 
     def _generated(self, prompts: Sequence[TokenIds] | None) -> list[str]:
+        from benchmark.decoding.finite_logits import FiniteLogitsCheck
+
         require(prompts, PROMPT_IDS.name)
+        check, texts = FiniteLogitsCheck(self._raw_model, frozenset()), list[str]()
         with _eager(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on generation, different in every release
-            return [
-                str(self._generator(completion(s.description), max_new_tokens=_NEW_TOKENS))
-                for s in self.states
-            ]
+            for number, state in enumerate(self.states):
+                with check.generating(number):
+                    prompt = completion(state.description)
+                    texts.append(str(self._generator(prompt, max_new_tokens=_NEW_TOKENS)))
+        return texts
 
     def _environment(self) -> Environment:
         """Return versions, the model's files, and what the libraries chose for the user."""

@@ -11,7 +11,9 @@ from transformers import AutoModelForCausalLM
 from benchmark.decoding import outlines_engine
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.fingerprints.storage import read_fingerprint
+from benchmark.fingerprints.vanilla import vanilla_fingerprint
 from benchmark.records import Completion, TokenIds
+from benchmark.runs.requests import DataRequest
 from fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,18 @@ def test_fingerprint(overflowing: Path, tmp_path: Path) -> None:
         failure = str(stages[name].failed)
         assert failure.startswith("NonFiniteLogitsError: track: the logits for token 0 "), failure
     assert stages["weights"].failed is None
+
+
+def test_vanilla_fingerprint(overflowing: Path, tmp_path: Path) -> None:
+    """The libraries used directly yield tokens of such logits; the stage is recorded as failed."""
+    folder = shutil.copytree(overflowing, tmp_path / "half")
+    AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16).save_pretrained(folder)
+    stages = vanilla_fingerprint(folder, DataRequest(states=1)).stages
+    assert stages["weights"].failed is None
+    failure = str(stages["generated_ids"].failed)
+    assert failure.startswith(
+        "NonFiniteLogitsError: the logits for token 0 of the answer to prompt 0"
+    )
 
 
 def test_finished_states_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """The files of a model's folder that decide on a score, and those that do not."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from benchmark.errors import ModelError
 from benchmark.models.location import locate
 from benchmark.models.model_files import configuration_files, weight_files
+from fakes.tiny_models import tiny_model
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    pass
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -119,9 +119,7 @@ def test_adapter_is_refused(tmp_path: Path, weights: str) -> None:
         locate(str(folder / weights if weights.endswith(".gguf") else folder))
 
 
-def test_same_files_as_transformers(
-    tmp_path: Path, tiny_model: Callable[..., "PreTrainedModel"], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_files_as_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The selected files are those that transformers opens, for every layout."""
     from transformers import LlamaForCausalLM, modeling_utils
 
