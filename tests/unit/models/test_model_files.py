@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -11,9 +10,6 @@ from benchmark.errors import ModelError
 from benchmark.models.location import locate
 from benchmark.models.model_files import configuration_files, weight_files
 from fakes.tiny_models import tiny_model
-
-if TYPE_CHECKING:
-    pass
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
