@@ -109,7 +109,7 @@ def check_finite(name: str, model: "PreTrainedModel") -> None:
     bad = [tensor_name for tensor_name, tensor in _weights(model) if not _is_finite(tensor)]
     if bad:
         raise ModelError(
-            f"{name}: {_listed(bad)} not finite (NaN or infinite); the file is damaged, or its "
+            f"{name}: {_listed(bad)} {_are(bad)} not finite (NaN or infinite); the file is damaged, or its "
             "values overflow in this dtype: try --dtype float32 or bfloat16"
         )
 
@@ -182,7 +182,7 @@ def _check_stored_types(location: Location, model: "PreTrainedModel") -> None:
     if quantized:
         kinds = ", ".join(sorted({stored[name] for name in quantized}))
         raise ModelError(
-            f"{location.name}: {_listed(quantized)} stored as {kinds}, but config.json has no "
+            f"{location.name}: {_listed(quantized)} {_are(quantized)} stored as {kinds}, but config.json has no "
             "quantization_config, so their scales are missing; give unquantized weights"
         )
 
@@ -217,9 +217,13 @@ def _is_finite(tensor: "torch.Tensor") -> bool:
 
 
 def _listed(names: list[str]) -> str:
-    """Return the number of tensors with the first names: ``2 tensors (a, b) are``."""
+    """Return the number of tensors with the first names: ``2 tensors (a, b)``."""
     shown = ", ".join(islice(names, _NAMED)) + (", ..." if len(names) > _NAMED else "")
     return f"the tensor {shown}" if len(names) == 1 else f"{len(names)} tensors ({shown})"
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _read_object(path: Path) -> Mapping[str, object]:

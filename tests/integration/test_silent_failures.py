@@ -194,7 +194,7 @@ def test_weights_that_are_not_finite(folder: Path, name: str, value: float) -> N
         return weights
 
     _change(folder, damage)
-    assert f"the tensor {name} not finite" in _refusal(folder)
+    assert f"the tensor {name} is not finite" in _refusal(folder)
 
 
 def test_weights_that_overflow_in_the_dtype(folder: Path) -> None:
