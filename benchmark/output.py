@@ -33,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~$&])")
 
 
-def visible(text: object) -> str:
+def escape_invisible(text: object) -> str:
     """Return the text with every character spelled out that is not seen or turns its direction."""
     spelled: str = _INVISIBLE.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", str(text))
     return spelled
@@ -74,18 +74,13 @@ def without_commands(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return the text as Markdown that shows it as it is, in one line."""
-    one_line = " ".join(visible(text).splitlines())
+    one_line = " ".join(escape_invisible(text).splitlines())
     return _MARKDOWN.sub(r"\\\1", one_line)
 
 
 def csv_cell(text: str) -> str:
     """Return the text as a cell that no spreadsheet runs as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def figure_text(text: str) -> str:
-    """Return the text for matplotlib, which takes dollar signs for formulas."""
-    return visible(text).replace("$", r"\$")
 
 
 class GuardedStream(io.TextIOBase):

@@ -15,6 +15,7 @@ from benchmark.cli.bisect import bisect
 from benchmark.cli.canary import canary
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
+from benchmark.cli.crash import crash_line
 from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
@@ -33,6 +34,7 @@ from benchmark.cli.tokenizers import tokenizers
 from benchmark.cli.train_controls import train_controls
 from benchmark.cli.vanilla import vanilla
 from benchmark.errors import BenchmarkError
+from benchmark.output import guarded
 
 # Without rich, --help takes half the time.
 app = typer.Typer(
@@ -104,7 +106,12 @@ _RESUMABLE = {
 
 
 def main() -> NoReturn:
-    """Run the command line; an error that the user can correct is one line and exit code 2."""
+    """Run the command line; every error is one line and exit code 2."""
+    with guarded():
+        _main()
+
+
+def _main() -> NoReturn:
     try:
         arguments = sys.argv[1:] or ["--help"]
         code = app(arguments, prog_name=_NAME, standalone_mode=False)
@@ -116,6 +123,8 @@ def main() -> NoReturn:
         _end(str(error), _MISUSE)
     except OSError as error:
         _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
+    except Exception as error:  # noqa: BLE001  # of any library
+        _end(crash_line(error), _MISUSE)
     if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
         _end(_stopped(arguments), code)
     sys.exit(code or 0)

@@ -13,17 +13,16 @@ def baseline(
     The JSON has the figures comparable with the paper's (overall, nontrivial, by_numops); the
     other readings are under their names (set, mentions).
     """
-    from rich.console import Console
-
     from benchmark.boxes.baseline import baselines_as_json
     from benchmark.runs.baseline_table import baseline_table
     from benchmark.runs.data import load_states
     from benchmark.runs.requests import DataRequest
     from benchmark.tasks import task_named
+    from benchmark.terminal import console
 
     baselines = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))
     if as_json:
         print(json.dumps(baselines_as_json(baselines), indent=2))
     else:
         print(f"Random baseline on {data.name} by reading, per cent")
-        Console().print(baseline_table(baselines))
+        console().print(baseline_table(baselines))

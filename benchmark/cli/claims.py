@@ -26,8 +26,6 @@ def claims(
     shows that verdict too (in the JSON: other). Models measured from an alternative repository
     are named below the table (in the JSON: alternatives).
     """
-    from rich.console import Console
-
     from benchmark.hypotheses.claims import audit
     from benchmark.hypotheses.results import published_results
     from benchmark.hypotheses.table import claims_table
@@ -36,6 +34,7 @@ def claims(
     from benchmark.runs.store.results import read_results
     from benchmark.stats.constants import LEVEL
     from benchmark.stats.published import DESIGN_EFFECT
+    from benchmark.terminal import console
 
     known = load_registry(registry_file)
     if results == _PUBLISHED:
@@ -59,7 +58,7 @@ def claims(
         print(json.dumps(document, indent=2))
         return
     source = "the published results (Table 6)" if results == _PUBLISHED else results
-    Console().print(claims_table(source, judged))
+    console().print(claims_table(source, judged))
     for line in collected.ignored:
         print(f"left out, of no claim: {line}")
     for line in collected.notes:

@@ -39,14 +39,15 @@ def compare(
     Exit status: 0 same or noise, 3 drift (no outcome by set changed), 4 regression (outcomes by
     set changed, or a stage fails now), 2 misuse.
     """
-    from rich.console import Console
-
     from benchmark.errors import SettingError
     from benchmark.fingerprints.ci import junit, report_to_github
     from benchmark.fingerprints.compare import compare as compare_records
     from benchmark.fingerprints.storage import read_fingerprint
     from benchmark.fingerprints.terminal import comparison_report
+    from benchmark.output import workflow_command
+    from benchmark.terminal import console
     from benchmark.upgrades.isolation import isolate as isolated
+    from benchmark.writing import write_text
 
     if model is not None and not isolate:
         raise SettingError("--model is for --isolate, which runs OLD's code with it; give both")
@@ -63,13 +64,13 @@ def compare(
     comparison = compare_records(before, now)
     isolation = isolated(old, new, model, say, commit, repository) if isolate and model else None
     name = f"{old.name} -> {new.name}"
-    Console().print(comparison_report(comparison))
+    console().print(comparison_report(comparison))
     for line in isolation.lines() if isolation else ():
         print(line)
     if annotation := report_to_github(comparison, name):
-        print(annotation)
+        workflow_command(annotation)
     extra = {"isolation": isolation.as_json()} if isolation else {}
     write_json(json_file, {**comparison.as_json(), **extra})
     if junit_file:
-        junit_file.write_text(junit(comparison, name), encoding="utf-8")
+        write_text(junit_file, [junit(comparison, name)])
     raise typer.Exit(comparison.exit_status)

@@ -16,14 +16,13 @@ def measure_both(
 
     Both are prepared before either is decoded, so that an unusable second one fails at once.
     """
-    from rich.console import Console
-
     from benchmark.runs.measure import prepare
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.paired_comparison import compare
     from benchmark.runs.progress import RunProgress
+    from benchmark.terminal import console
 
-    with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
+    with RunProgress(console(stderr=True, quiet=quiet)) as progress:
         models = ModelStore(store, progress)
         requests = (base, variant)
         prepared = [prepare(request, progress, models.loaders) for request in requests]
@@ -40,13 +39,12 @@ def show(
     as_json: bool,
 ) -> None:
     """Print the comparison as a table and a sentence, or as JSON that includes ``more``."""
-    from rich.console import Console
-
     from benchmark.runs.paired_table import comparison_table
+    from benchmark.terminal import console
 
     if as_json:
         print(json.dumps({**more, **comparison.as_json()}, indent=2))
         return
     summaries = (comparison.base.summary, comparison.variant.summary)
-    Console().print(comparison_table(title, names, summaries, comparison.tests))
+    console().print(comparison_table(title, names, summaries, comparison.tests))
     print(words)

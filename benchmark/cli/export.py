@@ -25,8 +25,8 @@ def results(
     from benchmark.export.parquet import write_results
     from benchmark.export.rows import result_rows
     from benchmark.models.registry import load_registry
+    from benchmark.output import escape_invisible
     from benchmark.report.gather import answered_states
-    from benchmark.report.templates import escape_invisible
     from benchmark.runs.store.runs import read_runs
 
     runs = read_runs(folders, load_registry(registry_file))

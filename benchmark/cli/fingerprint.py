@@ -31,17 +31,16 @@ def fingerprint(
     settings: "Settings",
 ) -> None:
     """Record a fingerprint of every stage of a run, for compare."""
-    from rich.console import Console
-
     from benchmark.fingerprints.record_run import FingerprintRequest
     from benchmark.fingerprints.record_run import fingerprint as recorded
     from benchmark.fingerprints.storage import read_fingerprint
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
+    from benchmark.terminal import console
 
     check_fingerprint_path(out)
     run = RunRequest(model, out, data, revision=revision, **asdict(settings))
     request = FingerprintRequest(run, read_fingerprint(along) if along else None, repeats)
-    with RunProgress(Console(stderr=True)) as progress:
+    with RunProgress(console(stderr=True)) as progress:
         record = recorded(request, progress)
     save_fingerprint(record, out)

@@ -37,13 +37,12 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Forecast memory, GPUs, order and time of the registry's models; nothing is loaded."""
-    from rich.console import Console
-
     from benchmark.decoding.protocols import protocol
     from benchmark.errors import SettingError
     from benchmark.models.registry import load_registry
     from benchmark.planning import forecast
     from benchmark.planning.tables import plan_as_json, plan_parts
+    from benchmark.terminal import console
 
     registry = load_registry(registry_file)
     pairs = [p for p in registry.pairs.values() if experiment in {None, p.experiment}]
@@ -64,4 +63,4 @@ def plan(
     if as_json:
         print(json.dumps(plan_as_json(planned), indent=2))
     else:
-        Console().print(*plan_parts(planned), sep="\n")
+        console().print(*plan_parts(planned), sep="\n")

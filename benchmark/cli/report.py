@@ -35,13 +35,12 @@ def report(
 
     Each run is compared, query by query, with the first run on the same states.
     """
-    from rich.console import Console
-
     from benchmark.models.registry import load_registry
+    from benchmark.output import escape_invisible
     from benchmark.report.gather import gather
-    from benchmark.report.templates import escape_invisible
     from benchmark.report.writing import write_report
     from benchmark.runs.paired_table import comparison_table
+    from benchmark.terminal import console
 
     data = gather(folders or [], load_registry(registry_file), drift or [])
     written = write_report(data, out, published=not measured_only)
@@ -52,7 +51,7 @@ def report(
         base, variant, tests = comparison.base, comparison.variant, comparison.tests
         title = escape_invisible(f"{base.title} (first) -> {variant.title} (second)")
         summaries = (base.summary, variant.summary)
-        Console().print(comparison_table(title, ("first", "second"), summaries, tests))
+        console().print(comparison_table(title, ("first", "second"), summaries, tests))
     for note in data.notes:
         print(f"note: {escape_invisible(note)}")
     print(f"written: {out / 'index.html'} and {len(written) - 1} files with figures and tables")

@@ -35,19 +35,18 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model on the boxes task; rerun the same command to resume."""
-    from rich.console import Console
-
     from benchmark.models.published import published
     from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
     from benchmark.runs.result_table import result_table
     from benchmark.tasks import DEFAULT
+    from benchmark.terminal import console
 
     request = RunRequest(
         model, out, data, revision=revision, set_aside=set_aside, **asdict(settings)
     )
-    with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
+    with RunProgress(console(stderr=True, quiet=quiet)) as progress:
         measured = measure(request, progress)
     if as_json:
         print(json.dumps(measured.document, indent=2))
@@ -57,5 +56,5 @@ def run(
     summaries = {score: scored.summary for score, scored in measured.scores.items()}
     task = "" if data.task == DEFAULT else f" on the task {data.task}"
     title = f"{Path(model).name}{task} by operations that changed the box, accuracy in per cent"
-    Console().print(result_table(title, summaries, measured.baselines, scale))
+    console().print(result_table(title, summaries, measured.baselines, scale))
     print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

@@ -24,19 +24,18 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score predictions against gold states, by numops."""
-    from rich.console import Console
-
     from benchmark.runs.data import score_files
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.result_table import result_table
     from benchmark.stats.summary import summaries_as_json
+    from benchmark.terminal import console
 
     summaries = score_files(predictions, DataRequest(gold, password, task=task), partial=partial)
     queries = next(iter(summaries.values())).overall.tally.total
     if as_json:
         print(json.dumps(summaries_as_json(summaries), indent=2))
     else:
-        Console().print(
+        console().print(
             result_table(
                 f"{predictions.name} against {gold.name}, {queries} queries, per cent", summaries
             )

@@ -36,20 +36,19 @@ def sensitivity(
 
     Measurements that are in the store are reused.
     """
-    from rich.console import Console
-
     from benchmark.runs.loading import Loaders
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.sensitivity import sensitivity as measure
     from benchmark.runs.sensitivity_table import sensitivity_table
+    from benchmark.terminal import console
 
     request = registered_request(model, registry_file, store, data, settings)
-    with RunProgress(Console(stderr=True, quiet=quiet)) as progress:
+    with RunProgress(console(stderr=True, quiet=quiet)) as progress:
         rows = measure(request, ModelStore(store, progress, loaders=Loaders.cached()))
     if as_json:
         print(json.dumps({"model": model, "prompts": [row.as_json() for row in rows]}, indent=2))
         return
     count = len(rows[0].measured.texts)
     title = f"{Path(model).name}, {count} states"
-    Console().print(sensitivity_table(title, [row.row for row in rows]))
+    console().print(sensitivity_table(title, [row.row for row in rows]))

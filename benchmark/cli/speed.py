@@ -49,13 +49,12 @@ def speed(
     ] = None,
 ) -> None:
     """Time engines in turn on the same states (docs/speed.md explains the figures)."""
-    from rich.console import Console
-
     from benchmark.runs.requests import RunRequest
     from benchmark.speed.progress import EnginesProgress
     from benchmark.speed.run import SpeedRequest
     from benchmark.speed.run import speed as measure
     from benchmark.speed.table import differences_table, speed_notes, speed_table
+    from benchmark.terminal import console
 
     request = SpeedRequest(
         run=RunRequest(model, Path("unused"), data, **asdict(settings)),
@@ -67,22 +66,22 @@ def speed(
     check_writable(json_file)
     # Ended from outside it ends its engines' processes as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with EnginesProgress(Console(stderr=True)) as progress:
+    with EnginesProgress(console(stderr=True)) as progress:
         race = measure(request, progress)
     write_json(json_file, race.as_json())
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
-    console = Console()
+    shown = console()
     title = f"{Path(race.name).name}, {race.states} states"
-    console.print(speed_table(title, rows))
+    shown.print(speed_table(title, rows))
     for note in speed_notes(rows, race.limits, paper, repeats):
-        console.print(note, highlight=False)
+        shown.print(note, highlight=False)
     for label, differences in race.first_differences.items():
         row = next(row for row in rows if row.spec.label == label)
         if differences:
-            console.print(differences_table(label, differences, row.compared or 0))
+            shown.print(differences_table(label, differences, row.compared or 0))
         else:
-            console.print(f"{label}: all of {row.compared} answers are the paper's method's")
+            shown.print(f"{label}: all of {row.compared} answers are the paper's method's")
     if race.stopped:
-        console.print("stopped: these are the rounds that were finished")
+        shown.print("stopped: these are the rounds that were finished")
         sys.exit(_INTERRUPTED)

@@ -14,6 +14,7 @@ from benchmark.fingerprints.terminal import (
     summary_lines,
 )
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
+from benchmark.output import markdown, printable, workflow_data, workflow_property
 from benchmark.scoring.outcomes import MAIN
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
@@ -66,13 +67,13 @@ def annotation(comparison: FingerprintDiff, name: str) -> str:
     """Return the GitHub workflow command that shows the comparison with the run."""
     level = _LEVELS.get(comparison.severity, "notice")
     message = "\n".join([headline(comparison), *summary_lines(comparison)])
-    return f"::{level} title={_escaped(name, ',:')}::{_escaped(message)}"
+    return f"::{level} title={workflow_property(name)}::{workflow_data(message)}"
 
 
 def step_summary(comparison: FingerprintDiff, name: str) -> str:
     """Return the comparison as Markdown."""
-    lines = [f"### {name}: {headline(comparison)}", ""]
-    lines += [f"- {line}" for line in summary_lines(comparison)]
+    lines = [f"### {markdown(name)}: {markdown(headline(comparison))}", ""]
+    lines += [f"- {markdown(line)}" for line in summary_lines(comparison)]
     if comparison.stage_diffs:
         lines += ["", "| stage | changed | of |", "|---|---:|---:|"]
         lines += [f"| {d.stage} | {len(d.states)} | {d.of} |" for d in comparison.stage_diffs]
@@ -85,14 +86,14 @@ def step_summary(comparison: FingerprintDiff, name: str) -> str:
         lines += ["", f"| {' | '.join(MARGINS)} |", "|---:" * len(MARGINS) + "|"]
         lines += [f"| {' | '.join(row)} |" for row in margin_rows(comparison)]
     if comparison.examples:
-        shown = _examples(comparison)
+        shown = printable(_examples(comparison))
         # Longer than any run of backticks in the models' answers.
         fence = "`" * (max(map(len, re.findall("`+", shown)), default=2) + 1)
         lines += ["", f"{fence}text", shown, fence]
     if comparison.stage:
         lines += ["", "| suspect | old | new | reach |", "|---|---|---|---:|"]
         lines += [
-            f"| {s.kind} `{s.name}` | {_cell(s.old)} | {_cell(s.new)} | {s.reach} |"
+            f"| {s.kind} {markdown(s.name)} | {_cell(s.old)} | {_cell(s.new)} | {s.reach} |"
             for s in comparison.suspects[:_SUSPECTS]
         ]
     return "\n".join(lines) + "\n"
@@ -115,11 +116,4 @@ def report_to_github(
 
 
 def _cell(value: str | None) -> str:
-    return "" if value is None else value.replace("|", "\\|").replace("\n", " ")
-
-
-def _escaped(text: str, more: str = "") -> str:
-    """Escape what GitHub interprets: percent signs, line ends, and ``more`` in properties."""
-    for character in "%\r\n" + more:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
+    return "" if value is None else markdown(value)

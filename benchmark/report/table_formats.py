@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from benchmark.output import csv_cell
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value
 from benchmark.report.templates import template_environment
 
@@ -23,6 +24,10 @@ _LATEX = {
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
 }
+
+
+_NUMBER = re.compile(r"[+-]?[\d.,]+( ?%)?|[+-]")
+"""A figure of ours, which may begin with a sign."""
 
 
 def markdown(table: TableModel) -> str:
@@ -75,8 +80,12 @@ def csv_text(table: TableModel) -> str:
     records = table.records or tuple(_as_records(table))
     writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: _csv_value(v) for name, v in record.items()} for record in records)
     return out.getvalue()
+
+
+def _csv_value(value: Value) -> Value:
+    return csv_cell(value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value
 
 
 def html(table: TableModel) -> str:

@@ -6,14 +6,10 @@ from base64 import b64encode
 from functools import cache
 from importlib.resources import files
 
-import regex
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-_INVISIBLE = regex.compile(
-    r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"
-)
-"""Characters without a glyph or that change text direction; also fillers, variation selectors."""
+from benchmark.output import escape_invisible
 
 _HTML_IN_JSON = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -48,12 +44,6 @@ def script_json(value: object) -> Markup:
     """Return JSON that is safe inside a script element: it contains no ``<``, ``>`` or ``&``."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.translate(_HTML_IN_JSON))  # noqa: S704  # escaped on the line above
-
-
-def escape_invisible(text: object) -> str:
-    """Replace invisible and direction-changing characters by their code, as in ``⟨U+202E⟩``."""
-    escaped: str = _INVISIBLE.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", str(text))
-    return escaped
 
 
 def percent(share: float, digits: int = 1) -> str:

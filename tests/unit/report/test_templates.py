@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from benchmark.output import escape_invisible
 from benchmark.report.templates import (
     csp_hash,
-    escape_invisible,
     points,
     script_json,
     template_environment,
