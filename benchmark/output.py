@@ -30,7 +30,10 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _WORKFLOW = re.compile(r"^(\s*)::", re.MULTILINE)
 _OLD_WORKFLOW = "##["
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~$&])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#|~$&])")
+_LIST = re.compile(r"^(\s*)([-+](?=\s)|\d+(?=[.)]\s))")
+_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+_MENTION = re.compile(r"@(?=\w)")
 
 
 def escape_invisible(text: object) -> str:
@@ -74,8 +77,10 @@ def without_commands(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return the text as Markdown that shows it as it is, in one line."""
-    one_line = " ".join(escape_invisible(text).splitlines())
-    return _MARKDOWN.sub(r"\\\1", one_line)
+    one_line = escape_invisible(" ".join(text.splitlines()))
+    escaped = _LIST.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", one_line))
+    # A word joiner, which is not seen, keeps GitHub from notifying a user of that name.
+    return _MENTION.sub("@\N{WORD JOINER}", _LINK.sub(r"\\", escaped))
 
 
 def csv_cell(text: str) -> str:

@@ -144,3 +144,21 @@ def test_guarded_streams_are_taken_away_again(capsys: pytest.CaptureFixture[str]
         output.workflow_command("::notice::ours")
     sys.stdout.write("plain\n")
     assert capsys.readouterr().out == "\\x1b[2J\n::notice::ours\nplain\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2.13 -> 2.14", r"2.13 -\> 2.14"),
+        ("- a", r"\- a"),
+        ("1. a", r"\1. a"),
+        ("https://a.b", r"https:\//a.b"),
+        ("www.a.b", r"www\.a.b"),
+        ("<b>[x](y)", r"\<b\>\[x\]\(y\)"),
+        ("ask @octocat", "ask @\u2060octocat"),
+        ("a\n\nb", "a  b"),
+    ],
+)
+def test_markdown_is_text(text: str, shown: str) -> None:
+    """No list, link, markup or mention, and figures stay readable."""
+    assert output.markdown(text) == shown
