@@ -109,8 +109,8 @@ def check_finite(name: str, model: "PreTrainedModel") -> None:
     bad = [tensor_name for tensor_name, tensor in _weights(model) if not _is_finite(tensor)]
     if bad:
         raise ModelError(
-            f"{name}: {_listed(bad)} {_are(bad)} not finite (NaN or infinite); the file is damaged, "
-            "or its values overflow in this dtype: try --dtype float32 or bfloat16"
+            f"{name}: {_listed(bad)} {_are(bad)} not finite (NaN or infinite); the file is "
+            "damaged, or its values overflow in this dtype: try --dtype float32 or bfloat16"
         )
 
 
@@ -183,7 +183,8 @@ def _check_stored_types(location: Location, model: "PreTrainedModel") -> None:
         kinds = ", ".join(sorted({stored[name] for name in quantized}))
         raise ModelError(
             f"{location.name}: {_listed(quantized)} {_are(quantized)} stored as {kinds}, but "
-            "config.json has no quantization_config, so their scales are missing; give unquantized weights"
+            "config.json has no quantization_config, so their scales are missing; give unquantized "
+            "weights"
         )
 
 
