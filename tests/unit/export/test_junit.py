@@ -52,13 +52,14 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
 def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
     """A pair without the expected gain fails; the case has both models' figures."""
     states = finished_runs.first_states(260)
-    for name, variant, failures in (
+    cases = (
         ("good", finished_runs.correct_answer, "0"),
         ("bad", finished_runs.initial_answer, "1"),
-    ):
+    )
+    for name, answer, failures in cases:
         folder = tmp_path / name
         finished_runs.write_run(folder / "base", BASE, states, finished_runs.initial_answer)
-        finished_runs.write_run(folder / "variant", VARIANT, states, variant)
+        finished_runs.write_run(folder / "variant", VARIANT, states, answer)
         suite = _junit(folder)[-1]
         assert (suite.get("name"), suite.get("failures")) == ("pairs", failures)
         case = suite.find("testcase")
@@ -70,6 +71,18 @@ def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
         assert values["variant.exact.accuracy"] == values["variant.accuracy"]
         assert values["exact.p"] == values["p"]
         assert (case.find("failure") is not None) == (failures == "1")
+
+
+def test_an_undecided_pair_is_skipped(tmp_path: Path) -> None:
+    """A pair on too few sequences neither passes nor fails; its case has the reason."""
+    states = finished_runs.first_states(26)
+    finished_runs.write_run(tmp_path / "base", BASE, states, finished_runs.initial_answer)
+    finished_runs.write_run(tmp_path / "variant", VARIANT, states, finished_runs.correct_answer)
+    suite = _junit(tmp_path)[-1]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    skipped = suite.find("testcase/skipped")
+    assert skipped is not None
+    assert "2 sequences, at least 5 needed" in str(skipped.get("message"))
 
 
 def test_hostile_names(tmp_path: Path) -> None:
