@@ -129,7 +129,7 @@ def test_a_reproduction_that_differs_fails(dummy_registry: Path, project: pytest
     expecting_gain = dummy_registry.with_name("expecting_gain.toml")
     expecting_gain.write_text(dummy_registry.read_text().replace('"no gain"', '"gain"'))
     registry_option = f"--registry={expecting_gain}"
-    options = ("-m", "gpu", "--device=cpu", registry_option, "--states=64", "--max-new-tokens=100")
+    options = ("-m", "gpu", "--device=cpu", registry_option, "--states=48")
     done = project.runpytest_inprocess(*options, "-q", "-k", "code-llama2-7b")
     assert "states" not in done.stderr.str()
     done.assert_outcomes(failed=1, deselected=21)

@@ -72,6 +72,18 @@ def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
         assert (case.find("failure") is not None) == (failures == "1")
 
 
+def test_an_undecided_pair_is_skipped(tmp_path: Path) -> None:
+    """A pair on too few sequences neither passes nor fails; its case has the reason."""
+    states = finished_runs.first_states(26)
+    finished_runs.write_run(tmp_path / "base", BASE, states, finished_runs.initial_answer)
+    finished_runs.write_run(tmp_path / "variant", VARIANT, states, finished_runs.correct_answer)
+    suite = _junit(tmp_path)[-1]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    skipped = suite.find("testcase/skipped")
+    assert skipped is not None
+    assert "2 sequences, at least 5 needed" in str(skipped.get("message"))
+
+
 def test_hostile_names(tmp_path: Path) -> None:
     """Characters of a model's name that XML cannot contain are replaced."""
     states = finished_runs.first_states(13)
