@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import ModelError, UnavailableModelError
+from benchmark.errors import ModelError
+from benchmark.models.hub_errors import hub_error
 from benchmark.models.model_files import (
     PICKLED,
     check_no_adapter,
@@ -164,8 +165,6 @@ def _digest(files: list[Path]) -> str:
 
 
 def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
-    import httpx2
-    from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
     page, name = f"https://huggingface.co/{model}", f"{model}/{gguf}" if gguf else model
@@ -178,32 +177,8 @@ def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
             path = snapshot_download(
                 model, revision=revision, allow_patterns=[PICKLED, *_CONFIGURATION]
             )
-    except hub.GatedRepoError as error:  # a RepositoryNotFoundError too, so it comes first
-        raise UnavailableModelError(
-            f"{model}: gated; accept its licence at {page}, then set HF_TOKEN to your token"
-        ) from error
-    except hub.RevisionNotFoundError as error:
-        raise ModelError(f"{model}: no revision {revision!r}; see {page}/commits") from error
-    except hub.RepositoryNotFoundError as error:
-        raise UnavailableModelError(
-            f"{name}: no such local file or folder, and on the hub it is missing or private; check "
-            f"the name at {page}, or set HF_TOKEN"
-        ) from error
-    except hub.HFValidationError as error:
-        raise ModelError(f"{model}: not a Hugging Face identifier: {error}") from error
-    except (
-        hub.LocalEntryNotFoundError,
-        hub.OfflineModeIsEnabled,
-        hub.HfHubHTTPError,
-        ConnectionError,
-        httpx2.HTTPError,
-    ) as error:
-        raise UnavailableModelError(
-            f"{name}: no such local file or folder, not in the local cache, and the hub cannot be "
-            "reached; connect, unset HF_HUB_OFFLINE, or give the folder of a copy with --model"
-        ) from error
-    except OSError as error:
-        raise ModelError(f"{model}: cannot be fetched: {error.strerror or error}") from error
+    except Exception as error:  # of the hub, its HTTP library, a proxy, or the network's settings
+        raise hub_error(name, page, revision, error) from error
     folder = Path(path)
     patterns = [gguf] if gguf else ["*.safetensors", PICKLED]
     if not any(path for pattern in patterns for path in folder.glob(pattern)):
