@@ -109,8 +109,8 @@ class GuardedStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream, ASCII if it has none."""
-        return getattr(self._stream, "encoding", None) or "ascii"
+        """The encoding of the stream, UTF-8 if it has none of its own."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Write the text, made safe."""

@@ -81,7 +81,7 @@ def _of(printed: Mapping[str, str], word: str) -> str:
 
 def test_model_pair(printed: Mapping[str, str]) -> None:
     """Both are measured and the pair's hypothesis is decided."""
-    assert "hypothesis at numops >= 1, gain: holds" in _of(printed, "pair")
+    assert "hypothesis at numops >= 1, gain: supported" in _of(printed, "pair")
 
 
 def test_engine(project: Path, printed: Mapping[str, str]) -> None:

@@ -116,7 +116,7 @@ def _refusal(folder: Path, options: LoadOptions = ON_CPU) -> str:
     with pytest.raises(ModelError) as refused:
         load_model(locate(str(folder)), options)
     message = str(refused.value)
-    assert message.startswith(f"{folder}: ")
+    assert message.startswith(str(folder))
     assert "\n" not in message
     return message
 
@@ -308,7 +308,7 @@ def _tokenizer_refusal(folder: Path) -> str:
     with pytest.raises(ModelError) as refused:
         load_tokenizer(locate(str(folder)))
     message = str(refused.value)
-    assert message.startswith(f"{folder}: ")
+    assert message.startswith(str(folder))
     assert "\n" not in message
     return message
 
