@@ -40,15 +40,15 @@ def canary(session: nox.Session) -> None:
     """
     make(session, "fetch")
     upgrades = list(session.posargs)
-    if all(each.startswith("-") for each in upgrades):
+    if all(argument.startswith("-") for argument in upgrades):
         upgrades += ["transformers", "tokenizers", "outlines"]
     # Vanilla use is where most releases were caught (docs/caught.md); a folder is made where its
     # tokenizer could be fetched.
     folders = [Path(session.create_tmp()) / name for name in ("deepseek-llm", "mistral")]
     for folder in folders:
-        made = ("hub-folder", folder.name, "--out", str(folder))
-        session.run("python", "-m", "benchmark", *made, success_codes=[0, 2])
-    vanilla = [part for each in folders if each.is_dir() for part in ("--vanilla", str(each))]
+        command = ("hub-folder", folder.name, "--out", str(folder))
+        session.run("python", "-m", "benchmark", *command, success_codes=[0, 2])
+    vanilla = [part for folder in folders if folder.is_dir() for part in ("--vanilla", str(folder))]
     # Kept for the nightly workflow to read.
     report = ("--json", "canary.json", "--report", "canary.md")
     suite = ("--suite", "tests")

@@ -60,4 +60,4 @@ class MissingLibraryError(SettingError):
 
 
 class ResumeError(BenchmarkError):
-    """The output folder holds a run with other settings than the requested one."""
+    """The output folder holds a run with different settings from the requested one."""

@@ -1,9 +1,10 @@
-"""Text that others wrote, on its way to a terminal, to GitHub or into a document.
+"""Make text from other sources safe for a terminal, for GitHub or for a document.
 
-Names of models and files, texts of records and results, errors and warnings of libraries may hold
-control characters, markup, or commands to whatever reads the output. Each destination has one
-function here that makes such text plain; what the benchmark prints passes :func:`guarded` streams,
-which show control characters escaped and keep workflow commands from reaching GitHub's runner.
+Names of models and files, texts of records and results, and messages of libraries may contain
+control characters, markup, or commands to the program that reads the output. Each destination has
+one function here that makes such text plain. All output of the benchmark passes through
+:func:`guarded` streams, which escape control characters and keep workflow commands from reaching
+GitHub's runner.
 """
 
 import io
@@ -19,10 +20,10 @@ import regex
 _INVISIBLE = regex.compile(
     r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"
 )
-"""What is not seen, or turns the direction of what is seen; fillers and variation selectors too."""
+"""Invisible characters, fillers and variation selectors, and those that change the direction."""
 
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}--[\n\t]]", regex.V1)
-"""What acts on a terminal or reverses a line; the ends of lines and tabs are left."""
+"""Characters that control a terminal or reverse a line, except line ends and tabs."""
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 """Colours and weights, which rich writes; they cannot move the cursor or name a window."""
@@ -79,7 +80,7 @@ def markdown(text: str) -> str:
     """Return the text as Markdown that shows it as it is, in one line."""
     one_line = escape_invisible(" ".join(text.splitlines()))
     escaped = _LIST.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", one_line))
-    # A word joiner, which is not seen, keeps GitHub from notifying a user of that name.
+    # A word joiner, which is invisible, keeps GitHub from notifying a user of that name.
     return _MENTION.sub("@\N{WORD JOINER}", _LINK.sub(r"\\", escaped))
 
 
@@ -89,11 +90,10 @@ def csv_cell(text: str) -> str:
 
 
 class GuardedStream(io.TextIOBase):
-    """A text stream that shows control characters escaped and cannot fail at an encoding.
+    """A text stream that escapes control characters and never fails to encode a text.
 
-    Colours of rich pass. A carriage return passes to a terminal alone, where bars of progress
-    write over themselves. Under GitHub Actions no line is a workflow command, but for
-    :meth:`command`.
+    Rich's colours pass unchanged. So does a carriage return on a terminal, where progress bars
+    overwrite themselves. Under GitHub Actions only :meth:`command` writes a workflow command.
     """
 
     def __init__(self, stream: IO[str], *, github: bool) -> None:

@@ -1,8 +1,8 @@
-"""Readers of files that others wrote, one for each format, each with bounds.
+"""Read files from other sources: one reader per format, each with bounds.
 
-A file may be hostile or damaged: it may never end, unpack to gigabytes, nest without end, or be a
-pipe that nobody writes to. Every reader stops at a bound and raises one line that names the file,
-the bound, and how to raise it. The bounds are far above what the benchmark writes itself; see
+A file may be hostile or damaged: it may never end, unpack to gigabytes, nest endlessly, or be a
+pipe without a writer. Every reader stops at a bound and raises an error of one line that names the
+file, the bound, and how to raise it. The bounds are far above the benchmark's own files; see
 ``docs/reliability.md``.
 """
 
@@ -82,13 +82,13 @@ def size(count: int) -> str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading that is no pipe, socket or device: opening those may never end.
+    """Open a regular file for reading; opening a pipe, socket or device may never end.
 
     Raises:
         DataError: if it is something else.
         OSError: if it cannot be opened.
     """
-    # A pipe without a writer is opened at once so, and refused.
+    # A pipe without a writer is then opened immediately, and refused.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -130,7 +130,7 @@ def read_text(path: Path) -> str:
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file in UTF-8, with their ends; a byte order mark is dropped.
 
-    A pipe is read as it comes (``--data <(zcat data.jsonl.gz)``), line by line.
+    A pipe (``--data <(zcat data.jsonl.gz)``) is read line by line, too.
 
     Raises:
         DataError: if it cannot be read, is not UTF-8, or has a line that is too long.
@@ -146,7 +146,7 @@ def decoded_lines(file: BinaryIO, source: str) -> Iterator[str]:
     """Yield the lines of an open file as :func:`read_lines` does; ``source`` names it in errors.
 
     Raises:
-        DataError: naming source and line of what is not UTF-8 or too long.
+        DataError: naming source and line, if a line is not UTF-8 or too long.
     """
     limit = _BOUNDS.get().line
     number = 0
@@ -197,7 +197,7 @@ def read_json(path: Path) -> dict[str, object]:
     """Return the JSON object of a file.
 
     Raises:
-        DataError: if it cannot be read or holds anything else.
+        DataError: if it cannot be read or is not a JSON object.
     """
     return json_object(read_text(path), str(path))
 
@@ -227,7 +227,7 @@ def read_toml(path: Path) -> dict[str, object]:
 
 
 def gunzip(packed: bytes, where: str) -> bytes:
-    """Return what gzip data unpack to.
+    """Return the content of gzip data.
 
     Raises:
         DataError: if that is more than the bound, or the data are damaged or cut off.
@@ -236,7 +236,7 @@ def gunzip(packed: bytes, where: str) -> bytes:
 
 
 def unxz(packed: bytes, where: str) -> bytes:
-    """Return what xz data unpack to.
+    """Return the content of xz data.
 
     Raises:
         DataError: if that is more than the bound, or the data are damaged or cut off.
@@ -245,7 +245,7 @@ def unxz(packed: bytes, where: str) -> bytes:
 
 
 def check_archive(content: bytes, where: str) -> None:
-    """Check what the members of a ZIP archive say that they unpack to.
+    """Check the unpacked size that the members of a ZIP archive declare.
 
     Raises:
         DataError: if that is more than the bound, or the content is not a ZIP archive.
@@ -272,7 +272,7 @@ class _Unpacker(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor, which names its second argument otherwise."""
+    """zlib's decompressor, whose second argument has another name."""
 
     def __init__(self) -> None:
         self._unpacker = zlib.decompressobj(wbits=31)  # with a header and trailer of gzip

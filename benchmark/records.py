@@ -1,4 +1,4 @@
-"""Frozen types shared by several packages, in the order in which the data pass through them."""
+"""Frozen types shared by several packages, in the order of the pipeline."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,9 +1,9 @@
-"""Files and folders that change by one rename: a reader sees the old or the new, whole.
+"""Write files and folders atomically: a reader sees either the old or the new one, complete.
 
-What is written goes to a hidden neighbour first, ``.NAME.HOST-PID.part``, which takes the place of
-the old when it is complete. A failure or a kill leaves the old as it was. The neighbours of
-processes that are gone are removed by the next writer of the same name; those of living processes,
-and of other machines on a shared file system, are left alone.
+Content is first written to a hidden neighbour, ``.NAME.HOST-PID.part``, which replaces the old file
+or folder when it is complete. After a failure or a kill the old one is unchanged. The next writer
+of the same name removes the neighbours of processes that have ended; those of running processes,
+and of other machines on a shared file system, are kept.
 """
 
 import ctypes
@@ -57,7 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file to; it takes the place of ``path`` if all goes well.
+    """Yield a path to write a file to; the file replaces ``path`` if no error is raised.
 
     Raises:
         OSError: naming the file, if it cannot be written.
@@ -71,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
         _synchronize(temporary)
         temporary.replace(target)
     except OSError as error:
-        # Writing says what is wrong, but not where; its message names the file then.
+        # The error of a write does not name the file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -79,10 +79,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder to fill; it takes the place of ``path`` if all goes well.
+    """Yield a new folder to fill; it replaces ``path`` if no error is raised.
 
-    Files in subfolders that the new folder lacks are carried over. A folder with anything else of
-    others in it, or that someone is in, is not replaced: there each file changes by one rename.
+    Files in subfolders that the new folder lacks are kept. A folder that has other entries, or that
+    is the working directory, is not replaced: its files are replaced one by one.
 
     Raises:
         DataError: if ``path`` is a file.
@@ -106,14 +106,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what processes of this machine that are gone left next to the file or folder."""
+    """Remove neighbours of the file or folder that ended processes of this machine have left."""
     for leftover, _, pid in _neighbours(target):
         if leftover.name.endswith(".part") and not _lives(pid):
             _remove(leftover)
 
 
 def _restore(target: Path) -> None:
-    """Put back the old folder, if a kill came between the two renames that replace it."""
+    """Restore the old folder if a process was killed between the two renames that replace it."""
     if target.exists():
         return
     for leftover, _, pid in _neighbours(target):
@@ -150,7 +150,7 @@ def _lives(pid: int) -> bool:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """Put the new folder in the target's place; the old one is ``new`` afterwards, or gone."""
+    """Replace the target by the new folder; the old one is ``new`` afterwards, or removed."""
     if not target.exists():
         new.rename(target)
         return
@@ -166,7 +166,7 @@ def _exchange(new: Path, target: Path) -> None:
 
 
 def _is_shared(old: Path, new: Path) -> bool:
-    """Return whether the old folder holds more than a new one replaces, or someone is in it."""
+    """Return whether the old folder is in use, or has entries that the new one lacks."""
     names = {path.name for path in new.iterdir()}
     others = (path.name not in names for path in old.iterdir())
     return Path.cwd().is_relative_to(old) or any(others)
@@ -174,15 +174,15 @@ def _is_shared(old: Path, new: Path) -> bool:
 
 def _move_files(new: Path, target: Path) -> None:
     for path in sorted(new.rglob("*")):
-        there = target / path.relative_to(new)
+        destination = target / path.relative_to(new)
         if path.is_dir():
-            there.mkdir(parents=True, exist_ok=True)
+            destination.mkdir(parents=True, exist_ok=True)
         else:
-            path.replace(there)
+            path.replace(destination)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two paths by one system call; return whether the system could."""
+    """Exchange two paths in one system call; return whether the system supports it."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -194,19 +194,19 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def _carry_over(old: Path, new: Path) -> None:
-    """Link, or else copy, the files of the old folder that the new one lacks."""
+    """Link the files of the old folder that the new one lacks, or copy them if that fails."""
     for path in sorted(old.rglob("*")):
-        there = new / path.relative_to(old)
-        if there.exists() or there.is_symlink() or _PART.fullmatch(path.name):
+        destination = new / path.relative_to(old)
+        if destination.exists() or destination.is_symlink() or _PART.fullmatch(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
-            there.mkdir(parents=True)
+            destination.mkdir(parents=True)
             continue
-        there.parent.mkdir(parents=True, exist_ok=True)
+        destination.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(path, there, follow_symlinks=False)
+            os.link(path, destination, follow_symlinks=False)
         except OSError:
-            shutil.copy2(path, there, follow_symlinks=False)
+            shutil.copy2(path, destination, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:
@@ -218,7 +218,7 @@ def _remove(path: Path) -> None:
 
 
 def _synchronize(path: Path) -> None:
-    """Have the disk hold the content before its name says so."""
+    """Write the content to disk before the rename makes it visible."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -73,4 +73,4 @@ def _name(archive: pyzipper.AESZipFile, path: Path, member: str) -> str:
 def _password_problem(password: str | None) -> str:
     if password is None:
         return "the archive needs a password; give it with --password (see its README)"
-    return "wrong password; its README gives the right one"
+    return "wrong password; its README has the right one"

@@ -36,11 +36,11 @@ def claims(
     from benchmark.stats.published import DESIGN_EFFECT
     from benchmark.terminal import console
 
-    known = load_registry(registry_file)
+    registry = load_registry(registry_file)
     if results == _PUBLISHED:
         collected = published_results(published().values())
     else:
-        collected = read_results(Path(results), known)
+        collected = read_results(Path(results), registry)
     judged = audit(collected)
     if as_json:
         document = {

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: one line for the user, and the traceback in a file."""
+"""Report unexpected errors: one line for the user, and the traceback in a file."""
 
 import os
 import tempfile

@@ -27,7 +27,7 @@ def generate(
         flag("--subsample", text="Only the evaluated subset (about 716 states)."),
     ] = False,
 ) -> None:
-    """Generate states of the boxes task; the same seed gives the same bytes everywhere."""
+    """Generate states of the boxes task; the same seed yields the same bytes everywhere."""
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
     from benchmark.errors import SettingError
     from benchmark.tasks import task_named

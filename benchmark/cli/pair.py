@@ -43,11 +43,11 @@ def pair(
     from benchmark.models.registry_types import Pair
     from benchmark.runs.requests import RunRequest, registered
 
-    known = load_registry(registry_file)
+    registry = load_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))
-    first, second = (registered(known, name, request) for name in (base, variant))
+    first, second = (registered(registry, name, request) for name in (base, variant))
     comparison = measure_both(store, first, second, quiet=quiet)
-    hypothesis = known.find_pair(base, variant) or Pair(
+    hypothesis = registry.find_pair(base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(hypothesis, comparison.tests, data.task)

@@ -1,7 +1,7 @@
 """Refusal of logits that are not finite, such as those of an overflow in float16.
 
 Greedy decoding of NaN logits still yields tokens, and so a score. The check is on what the model
-returned; the minus infinity with which a constraint masks tokens comes later and is no fault.
+returned; the minus infinity with which a constraint masks tokens comes later and is correct.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,8 +71,8 @@ def _hint(dtype: torch.dtype) -> str:
 def finite_rows(logits: torch.Tensor) -> torch.Tensor:
     """Return whether all logits of each row are finite, shape (...), of (..., vocabulary).
 
-    A sum is finite only if all its terms are, and several times as fast to compute as the test
-    of each. A sum that overflows by itself is looked into.
+    A sum is finite only if all its terms are, and is several times faster to compute than a test of
+    each. If a sum is not finite, its terms are tested, because finite terms may overflow in a sum.
     """
     finite = logits.sum(-1, dtype=torch.float32).isfinite()
     return finite if finite.all() else logits.isfinite().all(-1)

@@ -55,7 +55,7 @@ def _cases(view: RunView) -> Iterator[JUnitCase]:
 
 
 def _by_score(figures: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Merge the figures of all scores; those of other scores than the main one have a prefix."""
+    """Merge the figures of all scores; those of scores other than the main one have a prefix."""
     return {
         name if score == MAIN else f"{score}.{name}": value
         for score, values in figures.items()

@@ -32,8 +32,8 @@ def align(old: Fingerprint, new: Fingerprint) -> StateAlignment:
     for number, digest in enumerate(after):
         positions[digest].append(number)
     equal = {n: positions[digest].popleft() for n, digest in enumerate(before) if positions[digest]}
-    taken = set(equal.values())
-    rest = (n for n in range(min(len(before), len(after))) if n not in equal and n not in taken)
+    paired = set(equal.values())
+    rest = (n for n in range(min(len(before), len(after))) if n not in equal and n not in paired)
     pairs = tuple(sorted({**equal, **{n: n for n in rest}}.items()))
-    reordered = any(one[1] > other[1] for one, other in pairwise(pairs))
+    reordered = any(first[1] > second[1] for first, second in pairwise(pairs))
     return StateAlignment(pairs, len(before) - len(pairs), len(after) - len(pairs), reordered)

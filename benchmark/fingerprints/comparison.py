@@ -109,7 +109,7 @@ class FingerprintDiff:
 
     @property
     def flipped_scores(self) -> tuple[str, ...]:
-        """The scores by which outcomes flipped; others than the main one if their flips differ."""
+        """The scores by which outcomes flipped: the main one, and others whose flips differ."""
         return tuple(
             by
             for by, flips in self.all_flips.items()

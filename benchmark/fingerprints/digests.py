@@ -39,9 +39,9 @@ class StageRecord:
 
 
 def failure_digest() -> str:
-    """Return the digest of a state that failed; the error's text is no part of it.
+    """Return the digest of a state that failed, without the error's text.
 
-    The text changes with the release, the machine and the path, which is no change of the stage.
+    The text changes with the release, the machine and the path, even if the stage does not.
     """
     return digest(["failed"])
 

@@ -104,12 +104,15 @@ def logit_diff(old: tuple[IntArray, IntArray], new: tuple[IntArray, IntArray]) -
     return LogitDiff(float(by_position[at]), at, float(np.maximum(divergence, 0).sum()), count)
 
 
-def _lower_bound(here: IntArray, there: IntArray, alone: NDArray[np.bool_]) -> FloatArray:
-    """Return the least possible change of the tokens ``alone`` here, in nats, (positions,)."""
-    if there.shape[1] == 1:  # the recorded token alone bounds no other token
-        return np.zeros(len(here))
-    most = there[:, 1:].min(axis=1, keepdims=True)
-    above: IntArray = np.where(alone, here - most, 0).max(axis=1)
+def _lower_bound(steps: IntArray, others: IntArray, alone: NDArray[np.bool_]) -> FloatArray:
+    """Return the least possible change of the tokens that one record has ``alone``.
+
+    ``steps`` are of that record, ``others`` of the other one. In nats, shape (positions,).
+    """
+    if others.shape[1] == 1:  # the recorded token alone bounds no other token
+        return np.zeros(len(steps))
+    most = others[:, 1:].min(axis=1, keepdims=True)
+    above: IntArray = np.where(alone, steps - most, 0).max(axis=1)
     return np.maximum(above, 0).astype(np.float64) * RESOLUTION
 
 

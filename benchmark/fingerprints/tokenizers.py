@@ -98,7 +98,7 @@ def _stage(families: Sequence[TokenizerRecord], name: str) -> StageRecord:
 
 
 def _digest(values: Values) -> str:
-    """Return the digest of a family's values; the text of an error is no part of it."""
+    """Return the digest of a family's values, without the texts of errors."""
     if "failed" in values:
         return failure_digest()
     texts = {name: "failed" if _error(name, value) else value for name, value in values.items()}

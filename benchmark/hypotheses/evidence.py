@@ -232,7 +232,7 @@ def _signed(terms: Sequence[Term], outcomes: Sequence[Sequence[Outcome]]) -> Con
 
 
 def _counted(terms: Sequence[Term], ranges: set[Queries]) -> Contrast:
-    """The coefficient of a tally is its sign times its share of the queries."""
+    """Test by counts: a tally's coefficient is its sign times its share of the queries."""
     parts = []
     for sign, result, queries in terms:
         tally = result.tally(queries)

@@ -241,9 +241,9 @@ def _figures_of(group: FindingGroup) -> list[str]:
     present = [finding for finding in group.findings if finding.holds is not None]
     if not present or len(group.findings) <= _LISTED:
         return [finding.words() for finding in present]
-    held = [finding for finding in present if finding.holds]
-    doubtful = sum(not finding.sure for finding in held)
-    words = f"{len(held)} of {len(group.findings)} hold"
+    holding = [finding for finding in present if finding.holds]
+    doubtful = sum(not finding.sure for finding in holding)
+    words = f"{len(holding)} of {len(group.findings)} hold"
     failed = [f"not {words}" for words in group.against()]
     return [words + (f", {doubtful} of them in doubt" if doubtful else ""), *failed]
 

@@ -1,4 +1,4 @@
-"""The verdict on a measured pair: whether it shows what it is expected to show."""
+"""The verdict on a measured pair: whether it shows the expected difference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -58,7 +58,7 @@ class PairVerdict:
 
 
 def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
-    """Decide whether the pair shows at numops >= 1 what it is expected to show.
+    """Decide whether the pair shows the expected difference at numops >= 1.
 
     Args:
         pair: the pair.
@@ -135,8 +135,8 @@ def _as_published(test: PairedTest, published: UnpairedTest) -> tuple[PairStatus
     departure = departure_from(own, own.error, published)
     if departure.p < RECORD_LEVEL:
         return "not supported", f"departs from the published difference (p = {departure.p:.2g})"
-    found = f"a departure of {100 * departure.detectable:.1f} points would be found"
-    return "not contradicted", f"agrees with the published difference; {found} ({_AT_POWER})"
+    detectable = f"a departure of {100 * departure.detectable:.1f} points would be found"
+    return "not contradicted", f"agrees with the published difference; {detectable} ({_AT_POWER})"
 
 
 _AT_POWER = f"power {100 * POWER:.0f} %"

@@ -108,7 +108,7 @@ class Results:
     """A set of results by model, setting and data set; ``ignored`` lists unregistered ones."""
 
     entries: tuple[Result, ...]
-    known: Registry = field(default_factory=registry)
+    registry: Registry = field(default_factory=registry)
     ignored: tuple[str, ...] = ()
 
     @property
@@ -128,7 +128,8 @@ class Results:
 
     def prompt_format(self, model: str) -> PromptFormat:
         """Return the prompt format of the model in the registry, or else in the paper."""
-        models = self.known.models if model in self.known.models else registry().models
+        own = self.registry.models
+        models = own if model in own else registry().models
         return models[model].format
 
     def of(self, model: str, setting: EvaluationSetting | None = None) -> Result | None:
@@ -172,11 +173,11 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
 
     Their score is ``exact``, most likely the score of Table 6.
     """
-    known = registry()
+    own = registry()
     chance = {numops: percent / 100 for numops, percent in random_row().items()}
     entries = []
     for published in models:
-        model = known.model(published.key)
+        model = own.model(published.key)
         setting = EvaluationSetting("constrained", model.format)
         entries.append(
             Result(
@@ -190,7 +191,7 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
             )
         )
     for quote in quoted_overall():
-        setting = EvaluationSetting(quote.decoding, known.model(quote.model).format)
+        setting = EvaluationSetting(quote.decoding, own.model(quote.model).format)
         entries.append(
             Result(
                 quote.model,
@@ -203,4 +204,4 @@ def published_results(models: Iterable[PublishedModel]) -> Results:
                 score="exact",
             )
         )
-    return Results(tuple(entries), known)
+    return Results(tuple(entries), own)

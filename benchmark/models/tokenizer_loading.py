@@ -68,7 +68,7 @@ def _read_tokenizer_json(folder: Path, raw: "PreTrainedTokenizerFast") -> "Token
     """Return the tokenizer of ``tokenizer.json``, without the changes of a transformers class.
 
     Truncation and padding in the file are left over from training, and are removed. Special tokens
-    that are only in other files are added with the ids that those files give them.
+    that are only in other files are added with their ids from those files.
     """
     from tokenizers import Tokenizer
 

@@ -44,12 +44,12 @@ def schedule(jobs: Sequence[Job], gpus: int) -> list[Slot]:
     slots: list[Slot] = []
     for group in sorted(_groups(jobs), key=_size, reverse=True):
         width = max(job.gpus for job in group)
-        held = sorted(range(gpus), key=lambda gpu: (free[gpu], gpu))[:width]
-        start = max(free[gpu] for gpu in held)
+        assigned = sorted(range(gpus), key=lambda gpu: (free[gpu], gpu))[:width]
+        start = max(free[gpu] for gpu in assigned)
         for job in group:
-            slots.append(Slot(job, start, tuple(sorted(held)[: job.gpus])))
+            slots.append(Slot(job, start, tuple(sorted(assigned)[: job.gpus])))
             start = slots[-1].end
-        for gpu in held:
+        for gpu in assigned:
             free[gpu] = start
     return sorted(slots, key=lambda slot: (slot.start, slot.gpus))
 

@@ -63,8 +63,8 @@ def pass_seconds(shape: ModelShape, dtype: str, gpu: GpuSpec, work: PassCost) ->
     """
     cache = cache_bytes(shape, dtype, work.rows, int(work.length))
     # Half of the new positions are masked.
-    seen = work.length - work.tokens / 2
-    operations = _operations(shape, work.rows * work.tokens, work.rows * work.scored, seen)
+    attended = work.length - work.tokens / 2
+    operations = _operations(shape, work.rows * work.tokens, work.rows * work.scored, attended)
     return _roofline(shape, dtype, gpu, cache, operations)
 
 
@@ -96,13 +96,13 @@ def drafted_seconds(
     )
 
 
-def _operations(shape: ModelShape, tokens: float, scored: float, seen: float) -> float:
-    """Return the operations of a pass whose tokens attend to ``seen`` positions.
+def _operations(shape: ModelShape, tokens: float, scored: float, attended: float) -> float:
+    """Return the operations of a pass whose tokens attend to ``attended`` positions.
 
     A multiplication and its addition are two operations, as in data sheets of GPUs.
     """
     # Two products: the attention scores and the weighted sum of the values.
-    attention = 4 * shape.layers * shape.heads * shape.head_dim * seen
+    attention = 4 * shape.layers * shape.heads * shape.head_dim * attended
     return tokens * (2 * shape.linear + attention) + scored * 2 * shape.head
 
 

@@ -29,7 +29,7 @@ _STYLE: dict[Any, Any] = {  # matplotlib's stubs type the keys as a Literal of a
     "svg.fonttype": "none",  # keep text as text: searchable, and readable for screen readers
     "svg.hashsalt": "entity-tracking-benchmark",  # makes the file reproducible
     "pdf.fonttype": 42,
-    "text.parse_math": False,  # a name with dollar signs is no formula
+    "text.parse_math": False,  # a name with dollar signs is not a formula
 }
 _NARROW = 2
 """Up to this number of columns the legend has several rows."""

@@ -27,7 +27,7 @@ _LATEX = {
 
 
 _NUMBER = re.compile(r"[+-]?[\d.,]+( ?%)?|[+-]")
-"""A figure of ours, which may begin with a sign."""
+"""A figure of the benchmark's own, which may begin with a sign."""
 
 
 def markdown(table: TableModel) -> str:

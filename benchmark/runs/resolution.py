@@ -56,8 +56,8 @@ def resolve(request: RunRequest) -> ResolvedSettings:
 def registered_entry(request: RunRequest) -> RegisteredModel | None:
     """Return the registry's entry of a request's model, or None.
 
-    The entry of the request takes precedence. A local folder without one is not registered,
-    whatever its name.
+    The entry of the request takes precedence. A local folder without one is not registered, even if
+    it has the name of a registered model.
     """
     if request.entry:
         return request.entry

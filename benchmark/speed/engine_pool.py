@@ -84,7 +84,7 @@ class EnginePool:
         self._processes: dict[str, EngineProcess] = {}
 
     def open(self, measured: Measurement) -> None:
-        """LaunchCommand an engine; where that fails, the measurement says why."""
+        """Start an engine; if that fails, record the reason in the measurement."""
         spec = measured.spec
         try:
             process = self._processes[spec.label] = self.process(spec)

@@ -63,11 +63,11 @@ class Figures:
         passes: forward passes per state.
         tokens: tokens computed per state, padding included.
         peak_memory: the largest resident memory while decoding, in bytes.
-        gpu_memory: the most GPU memory held, in bytes; None if it ran on no GPU.
+        gpu_memory: peak GPU memory in bytes; None if it did not run on a GPU.
         times: the seconds per state of the paper's method divided by this engine's.
         same: how many answers equal those of the paper's method.
-        compared: how many answers both gave.
-        repeatable: whether all rounds gave the same answers.
+        compared: the number of states that both answered.
+        repeatable: whether all rounds have the same answers.
         to_limit: its seconds divided by the arithmetic limit.
         roofline: seconds per state for its passes and tokens by the formula of ``plan``.
         failure: why it was not measured.

@@ -44,9 +44,8 @@ class DecodeReply(TypedDict):
     ``seconds`` are by the clock, ``processor`` seconds of processor time of all threads.
     ``passes`` are forward passes and ``tokens`` the tokens computed in them; None if the engine
     does not report them. ``answers`` are in the order of the prompts, without end tokens.
-    ``stood_in`` says what differs from the
-    request, such as another engine, and why. ``gpu_memory`` is the most GPU memory
-    held, in bytes, if it ran on a GPU.
+    ``stood_in`` says what differs from the request, such as another engine, and why.
+    ``gpu_memory`` is the peak GPU memory in bytes, if the engine ran on a GPU.
     """
 
     seconds: float

@@ -118,8 +118,8 @@ class _BenchmarkEngine:
         }
         if messages:
             reply["stood_in"] = "; ".join(messages)
-        if (held := gpu_memory(decoder.settings.options.device)) is not None:
-            reply["gpu_memory"] = held
+        if (memory := gpu_memory(decoder.settings.options.device)) is not None:
+            reply["gpu_memory"] = memory
         return reply
 
 

@@ -41,7 +41,7 @@ class EngineProcess:
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], setup: EngineSetup
     ) -> None:
-        """LaunchCommand the command, and open the engine in it.
+        """Run the command, and open the engine in its process.
 
         Raises:
             EngineProcessError: if the engine does not open.

@@ -108,14 +108,15 @@ class SpeedComparison:
             "engines": [
                 {
                     **row.as_json(),
-                    "rounds": one.rounds,
-                    "places": list(one.state_indices),
-                    "seconds_by_batch_size": one.seconds_by_batch_size,
+                    "rounds": measured.rounds,
+                    "places": list(measured.state_indices),
+                    "seconds_by_batch_size": measured.seconds_by_batch_size,
                     "partings": [
-                        asdict(each) for each in self.first_differences.get(one.spec.label, ())
+                        asdict(difference)
+                        for difference in self.first_differences.get(measured.spec.label, ())
                     ],
                 }
-                for row, one in zip(self.figures(), self.measured, strict=True)
+                for row, measured in zip(self.figures(), self.measured, strict=True)
             ],
         }
 

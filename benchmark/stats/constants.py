@@ -18,7 +18,7 @@ NORMAL_975 = 1.959963984540054
 MIN_CLUSTERS_TO_REJECT = 5
 """Fewest clusters with which an exact one-sided sign-flip test can reject at 5 %: 1/2**5 = 3.1 %.
 
-With fewer, the verdict on a gain is undecided whatever the outcomes are.
+With fewer, the verdict on a gain is always undecided.
 """
 
 MIN_CLUSTERS_FOR_INTERVAL = 12
@@ -46,7 +46,7 @@ POWER = 0.8
 """Power at which the smallest detectable effect is stated."""
 
 SEED = 20240531
-"""Seed of random signs and resamples: the same outcomes give the same p-values."""
+"""Seed of random signs and resamples: the same outcomes have the same p-values."""
 
 
 def fresh_rng() -> np.random.Generator:

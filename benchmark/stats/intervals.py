@@ -80,7 +80,7 @@ def effective_queries(clusters: Sequence[ClusterCount], pseudo: float) -> float:
 
     The design effect is the ratio of the cluster-robust variance (linearized ratio estimator) to
     the binomial variance, and at least 1. Pseudo-clusters add to the cluster-robust variance; they
-    do not change the accuracy. They stand for clusters that a small sample is likely to miss, as
+    do not change the accuracy. They represent clusters that a small sample is likely to miss, as
     the added successes and failures of Agresti and Coull (1998) do for single queries.
 
     Args:

@@ -47,7 +47,7 @@ class Accuracy:
     """An accuracy whose rate varies between sequences.
 
     ``concentration`` is that of a beta distribution; the smaller, the more queries of a sequence
-    agree. 0 stands for a mixture in which most wrong answers are whole wrong sequences.
+    agree. 0 means a mixture in which most wrong answers are whole wrong sequences.
     """
 
     mean: float
@@ -58,8 +58,8 @@ class Accuracy:
         if self.concentration:
             wrong = 1 - self.mean
             return rng.beta(self.concentration * self.mean, self.concentration * wrong, clusters)
-        whole = 0.8 * (1 - self.mean)
-        return np.where(rng.random(clusters) < whole, 0.0, self.mean / (1 - whole))
+        all_wrong = 0.8 * (1 - self.mean)
+        return np.where(rng.random(clusters) < all_wrong, 0.0, self.mean / (1 - all_wrong))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _against(accuracy: Accuracy, rng: np.random.Generator, clusters: int) -> boo
 
 
 def _published(paired: Gain, rng: np.random.Generator, clusters: int) -> bool | None:
-    """A published difference of the same pair on other data, with an error of 1.5 points."""
+    """Test against a published difference on other data, with an error of 1.5 points."""
     error = 0.015
     published = UnpairedTest(rng.normal(_true_gain(paired), error), error)
     own = clustered_difference(*paired.draw(rng, clusters))
@@ -257,6 +257,6 @@ def table(
 
 
 def _line(method: str, scenario: str, cells: Sequence[str]) -> str:
-    # A closing parenthesis stands to the right of the digits.
+    # A closing parenthesis goes to the right of the digits.
     aligned = (f"{cell:>7}" if cell.endswith(")") else f"{cell:>6} " for cell in cells)
     return f"{method:<18}{scenario:<13}{''.join(aligned)}".rstrip()

@@ -41,7 +41,7 @@ class _ReleaseSeries:
         return measured
 
     def is_settled(self, measured: MeasuredEnvironment) -> bool | None:
-        """Whether more processes agree with what was known of it; None if they cannot run."""
+        """Return whether more processes agree with the first; None if they cannot run."""
         try:
             nondeterministic = self.flakiness.remeasure(measured)
         except UnmeasurableError as error:

@@ -162,9 +162,9 @@ class _ProbeRun:
         return tuple(upgrade for upgrade in self.upgrades if upgrade in subset)
 
     def _changes(self, subset: frozenset[str], stage: str | None = None) -> bool | None:
-        """Whether these upgrades change that stage or an earlier one, by default any stage.
+        """Return whether these upgrades change that stage or an earlier one.
 
-        None if they cannot run.
+        Without a stage, any change counts. None if the upgrades cannot run.
         """
         requirements = self._requirements(subset)
         measured = self._measured(requirements)

@@ -30,16 +30,16 @@ def canary_markdown(result: CanaryResult) -> str:
 
 
 def _introduction(result: CanaryResult) -> str:
-    """Name what the canary found, and nothing that it did not find."""
-    found = {
+    """Return a sentence that names the effects of the upgrades, if there are any."""
+    effects = {
         "change a recorded stage": any(probe.changed for probe in result.probes),
         "prevent a probe from running": any(probe.difference is None for probe in result.probes),
         "fail tests": result.suite is not None and bool(result.suite.exit_status),
     }
-    effects = [effect for effect, holds in found.items() if holds]
-    if not effects:
+    observed = [effect for effect, holds in effects.items() if holds]
+    if not observed:
         return "The canary found no change with these upgrades."
-    return f"The canary found that these upgrades {' and '.join(effects)}."
+    return f"The canary found that these upgrades {' and '.join(observed)}."
 
 
 def _closing(result: CanaryResult) -> str:

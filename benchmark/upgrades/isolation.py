@@ -118,13 +118,14 @@ def isolate(
 def _check_environment(record: Fingerprint, path: Path) -> None:
     """Refuse to run the old code in an environment other than the new record's."""
     recorded = record.environment.versions
-    here = {**installed(recorded), **versions()}  # some records name libraries of single stages
-    names = sorted((recorded.keys() | here.keys()) - {"benchmark"})
+    actual = {**installed(recorded), **versions()}  # some records name libraries of single stages
+    names = sorted((recorded.keys() | actual.keys()) - {"benchmark"})
     for name in names:
-        if recorded.get(name) != here.get(name):
+        if recorded.get(name) != actual.get(name):
             raise SettingError(
                 f"{path}: made with {name} {recorded.get(name, '(none)')}, but "
-                f"{here.get(name, '(none)')} is installed; isolate in the environment that made it"
+                f"{actual.get(name, '(none)')} is installed; isolate in the environment "
+                "that made it"
             )
 
 
@@ -166,10 +167,10 @@ def probe_of(record: Fingerprint, model: str) -> Probe:
         return Probe("vanilla", (resolved, *seed, *states), "")
     recorded = {**protocol, "protocol": protocol.get("name")}
     options = ((f"--{name.replace('_', '-')}", recorded.get(name)) for name in SETTINGS)
-    given = [
+    settings = [
         str(part) for option, value in options if value is not None for part in (option, value)
     ]
-    return Probe("fingerprint", (resolved, *seed, *states, *given), "")
+    return Probe("fingerprint", (resolved, *seed, *states, *settings), "")
 
 
 def _record(probe: Probe, project: Path, out: Path, along: Path) -> Fingerprint:

@@ -92,9 +92,9 @@ class VenvOverlay:
         own = installed_distributions([_site_packages(self.folder)])
         base = installed_distributions(sys.path)
         roots = {*libraries(), *own}
-        known = set(unmet_requirements(base, roots))
+        unmet_in_base = set(unmet_requirements(base, roots))
         lines = unmet_requirements({**base, **own}, roots)
-        return tuple(line for line in lines if line not in known)
+        return tuple(line for line in lines if line not in unmet_in_base)
 
 
 @dataclass(frozen=True, slots=True)

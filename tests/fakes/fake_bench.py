@@ -39,14 +39,14 @@ class FakeBuilder:
 
     refused: frozenset[str] = frozenset()
     unmet: Mapping[str, str] = field(default_factory=dict)
-    made: list[str] = field(default_factory=list)
+    built: list[str] = field(default_factory=list)
 
     def build(self, requirements: Sequence[str]) -> NamedEnvironment:
         """Return the environment, unless one of its requirements is refused."""
         if refused := self.refused & set(requirements):
             raise NotInstallableError(f"no {min(refused)}")
         libraries = dict(requirement.split("==") for requirement in requirements)
-        self.made.append(" ".join(requirements))
+        self.built.append(" ".join(requirements))
         unmet = tuple(self.unmet[one] for one in requirements if one in self.unmet)
         return NamedEnvironment("+".join(requirements) or "unchanged", libraries, unmet)
 

@@ -19,7 +19,7 @@ RELEASES = ("1.0", "1.1", "1.2", "1.3", "2.0", "2.1")
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The workbenches that were made; token ids change with numpy 1.3."""
-    made = list[Any]()
+    workbenches = list[Any]()
 
     def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
         return {"prompt_ids": str(libraries.get("numpy", "1.0") >= "1.3")}
@@ -27,13 +27,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def create(probe: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
         bench, _ = fake_bench(tmp_path / "probes", stages)
         bench.probe, bench.say = probe, say
-        made.append((bench, retry))
+        workbenches.append((bench, retry))
         return bench
 
     monkeypatch.setattr(probes, "workbench", create)
     monkeypatch.setattr(index, "releases", lambda name, **_: RELEASES)
     monkeypatch.setattr(families, "fetched_families", tuple)
-    return made
+    return workbenches
 
 
 def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def _tokens(patch: pytest.MonkeyPatch, limit: float) -> None:
         rendering,
         "prompt",
         WEAK,
-        lambda made: replace(made, token_ids=(*made.token_ids[:-1], made.token_ids[-2])),
+        lambda prompt: replace(prompt, token_ids=(*prompt.token_ids[:-1], prompt.token_ids[-2])),
     )
 
 

@@ -143,6 +143,6 @@ def test_failure_before_the_new_stage(monkeypatch: pytest.MonkeyPatch, row: Row)
 
     monkeypatch.setattr(rendering, "prompt", broken)
     _add(monkeypatch, row(), PROMPT_IDS.name)
-    made = _record().stages
-    assert (made["prompt_ids"].failed or "").startswith("ValueError: no such token")
-    assert made[NAME].failed == made["generated_ids"].failed == "not reached: prompt_ids failed"
+    stages = _record().stages
+    assert (stages["prompt_ids"].failed or "").startswith("ValueError: no such token")
+    assert stages[NAME].failed == stages["generated_ids"].failed == "not reached: prompt_ids failed"

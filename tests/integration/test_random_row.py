@@ -144,7 +144,7 @@ def test_no_verdict_depends_on_the_draws_of_the_published_row(chances: dict[str,
     results = published_results(published().values())
     closed = replace(results, entries=tuple(replace(e, chance=rates) for e in results.entries))
     row, ours = (
-        [(each.claim.id, each.verdict.status) for each in audit(entries)]
+        [(decided.claim.id, decided.verdict.status) for decided in audit(entries)]
         for entries in (results, closed)
     )
     assert ours == row

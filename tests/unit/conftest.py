@@ -9,5 +9,5 @@ from fakes.fake_fingerprints import fake_fingerprint
 @pytest.fixture
 def record() -> Fingerprint:
     """A record in which nothing is wrong, with a floor of a hundredth of a nat."""
-    made: Fingerprint = fake_fingerprint(0.01)
-    return made
+    fingerprint: Fingerprint = fake_fingerprint(0.01)
+    return fingerprint

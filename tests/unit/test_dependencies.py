@@ -52,7 +52,9 @@ def _declared() -> dict[str, list[Requirement]]:
 def _names(*sections: str) -> set[str]:
     """Return the canonical names of the distributions in these sections."""
     declared = _declared()
-    return {canonicalize_name(each.name) for name in sections for each in declared[name]}
+    return {
+        canonicalize_name(requirement.name) for name in sections for requirement in declared[name]
+    }
 
 
 def _modules(tree: ast.AST) -> Iterator[str]:
@@ -117,7 +119,7 @@ def test_every_import_is_declared() -> None:
 @pytest.mark.parametrize("section", ["", "export", "test", "lint"])
 def test_every_declaration_has_a_tested_version(section: str) -> None:
     """``constraints.txt`` pins one version of each, within its declared range."""
-    pins = {canonicalize_name(each.name): each.specifier for each in _listed("constraints")}
+    pins = {canonicalize_name(pin.name): pin.specifier for pin in _listed("constraints")}
     for requirement in _declared()[section]:
         (pin,) = pins[canonicalize_name(requirement.name)]
         assert pin.operator == "=="

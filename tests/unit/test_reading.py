@@ -104,20 +104,20 @@ def test_an_endless_line_is_left_at_once() -> None:
     """A reader that would never end is asked for no more than the bound."""
 
     class Endless(io.RawIOBase):
-        asked = 0
+        requested = 0
 
         def readable(self) -> bool:
             return True
 
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-            self.asked += len(buffer)
+            self.requested += len(buffer)
             buffer[:] = b"a" * len(buffer)
             return len(buffer)
 
     endless = Endless()
     with pytest.raises(DataError, match="a line longer than 1 MiB"):
         next(reading.decoded_lines(io.BufferedReader(endless), "pipe"))
-    assert endless.asked < 2 * 2**20
+    assert endless.requested < 2 * 2**20
 
 
 @pytest.mark.parametrize("name", ["bounds.jsonl", "document.json"])

@@ -63,7 +63,7 @@ def _forced_text(allowed: Mapping[int, int], token_bytes: Mapping[int, bytes]) -
     """Return the longest token if the others spell prefixes of it; EOS has no spelling."""
     if len(allowed) > _MAX_CHAIN or any(token not in token_bytes for token in allowed):
         return None
-    # Of two tokens with the same bytes, SentencePiece gives the single byte the lower id.
+    # Of two tokens with the same bytes, the single byte has the lower id in SentencePiece.
     longest = max(allowed, key=lambda token: (len(token_bytes[token]), token))
     chain = all(token_bytes[longest].startswith(token_bytes[token]) for token in allowed)
     return longest if chain else None

@@ -41,27 +41,27 @@ class GpuLeases:
             raise ValueError(f"{count} GPUs requested, of {len(self.gpus)}")
         order = [*first, *(gpu for gpu in self.gpus if gpu not in first)]
         self._folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as held:
+        with ExitStack() as locks:
             with FileLock(self._folder / "queue.lock"):
-                taken = self._gather(count, order, held)
-            yield tuple(sorted(taken))
+                leased = self._gather(count, order, locks)
+            yield tuple(sorted(leased))
 
-    def _gather(self, count: int, order: Sequence[int], held: ExitStack) -> list[int]:
-        taken: list[int] = []
+    def _gather(self, count: int, order: Sequence[int], locks: ExitStack) -> list[int]:
+        leased: list[int] = []
         while True:
             for gpu in order:
-                if len(taken) < count and gpu not in taken and self._lock(gpu, held):
-                    taken.append(gpu)
-            if len(taken) == count:
-                return taken
+                if len(leased) < count and gpu not in leased and self._lock(gpu, locks):
+                    leased.append(gpu)
+            if len(leased) == count:
+                return leased
             sleep(_SECONDS_BETWEEN_LOOKS)
 
-    def _lock(self, gpu: int, held: ExitStack) -> bool:
+    def _lock(self, gpu: int, locks: ExitStack) -> bool:
         lock = FileLock(
             self._folder / f"{self._identities[gpu]}.lock", timeout=0, is_singleton=False
         )
         try:
-            held.enter_context(lock)
+            locks.enter_context(lock)
         except Timeout:
             return False
         return True

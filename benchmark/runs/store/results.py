@@ -51,7 +51,7 @@ def result_files(folder: Path) -> list[Path]:
     """Return every ``result.json`` in or below the folder, the oldest first.
 
     Raises:
-        DataError: when there is none.
+        DataError: when the folder has no result.
     """
     paths = sorted(folder.rglob("result.json"), key=_age)
     if not paths:

@@ -158,8 +158,8 @@ class RunFolder:
 
     def _move_away(self) -> None:
         """Move the run in the folder to the first free ``NAME.1``, ``NAME.2``, ..."""
-        here = self.path.resolve()  # "." has no name
-        candidates = (here.with_name(f"{here.name}.{n}") for n in count(1))
+        folder = self.path.resolve()  # "." has no name
+        candidates = (folder.with_name(f"{folder.name}.{n}") for n in count(1))
         target = next(path for path in candidates if not path.exists())
         target.mkdir()
         # run.json is moved last: if this is interrupted, the folder still says which run it holds.

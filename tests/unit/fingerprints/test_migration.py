@@ -23,11 +23,11 @@ OLD_NAMES = {"prompt_ids": "tokens", "generated_ids": "output", "counts": "verdi
 @pytest.fixture
 def record() -> Fingerprint:
     """A current record whose answers were not reached."""
-    made: Fingerprint = fake_fingerprint()
+    current: Fingerprint = fake_fingerprint()
     failed = StageRecord(failed="not reached: generated_ids failed")
-    environment = replace(made.environment, protocol={"name": "vanilla", "max_new_tokens": 256})
-    stages = {**made.stages, "answer": failed}
-    return replace(made, environment=environment, stages=stages)
+    environment = replace(current.environment, protocol={"name": "vanilla", "max_new_tokens": 256})
+    stages = {**current.stages, "answer": failed}
+    return replace(current, environment=environment, stages=stages)
 
 
 @pytest.fixture

@@ -38,9 +38,11 @@ def _without(results: Results, required: RequiredResult) -> Results:
     setting = (required.decoding, required.prompt_format)
     if required.prompt_format == "registered":
         setting = (required.decoding, results.prompt_format(required.model))
-    kept = tuple(e for e in results.entries if (e.model, e.setting) != (required.model, setting))
-    assert len(kept) == len(results.entries) - 1
-    return replace(results, entries=kept)
+    remaining = tuple(
+        e for e in results.entries if (e.model, e.setting) != (required.model, setting)
+    )
+    assert len(remaining) == len(results.entries) - 1
+    return replace(results, entries=remaining)
 
 
 def test_every_claim_of_the_paper_is_in_the_catalogue() -> None:
@@ -115,7 +117,7 @@ def test_required_results_are_enough(make_results: MakeResults) -> None:
     """A claim is decided by the results that it requires, and by no others."""
     for identifier, claim in claims().items():
         results = make_results(CASES[identifier]["supported"])
-        wanted = {
+        required = {
             (
                 need.model,
                 need.decoding,
@@ -125,10 +127,10 @@ def test_required_results_are_enough(make_results: MakeResults) -> None:
             )
             for need in claim.required_results
         }
-        kept = tuple(e for e in results.entries if (e.model, *e.setting) in wanted)
-        few = _judge(identifier, replace(results, entries=kept))
+        entries = tuple(e for e in results.entries if (e.model, *e.setting) in required)
+        few = _judge(identifier, replace(results, entries=entries))
         assert few.status == "supported"
-        assert len(kept) == len(claim.required_results)
+        assert len(entries) == len(claim.required_results)
 
 
 @pytest.mark.parametrize(
@@ -184,10 +186,10 @@ def test_unrelated_models_change_nothing() -> None:
 
 
 def test_a_user_registry_changes_no_claim(make_results: MakeResults) -> None:
-    """Claims are about the paper's pairs, also if a registry has other pairs."""
+    """Claims are about the paper's pairs, even if a registry has others."""
     results = make_results(CASES["C1"]["supported"])
-    known = registry().model_copy(update={"pairs": {}})
-    assert _documents(replace(results, known=known)) == _documents(results)
+    user_registry = registry().model_copy(update={"pairs": {}})
+    assert _documents(replace(results, registry=user_registry)) == _documents(results)
 
 
 def test_only_the_registered_format_counts(make_results: MakeResults) -> None:
@@ -207,9 +209,9 @@ def test_only_the_registered_format_counts(make_results: MakeResults) -> None:
 def test_missing_numops_matter_only_if_they_could_decide(make_results: MakeResults) -> None:
     """M4 is refuted by half of the numops, and undecided with fewer."""
     results = make_results({"openmath-7b": 60})
-    for kept, status in ((4, "not supported"), (3, "undecided")):
+    for count, status in ((4, "not supported"), (3, "undecided")):
         few = tuple(
-            replace(e, by_numops={n: t for n, t in e.by_numops.items() if n < kept})
+            replace(e, by_numops={n: t for n, t in e.by_numops.items() if n < count})
             for e in results.entries
         )
         assert _judge("M4", replace(results, entries=few)).status == status
@@ -267,8 +269,8 @@ def test_claims_are_decided_by_exact_and_set_is_shown_if_it_differs(
 ) -> None:
     """A claim has the verdict by exact, and the verdict by set only if it differs."""
     results = _by_set(make_results(CASES["M2"]["supported"]), {"float-7b": 20})
-    judged = {each.claim.id: each for each in audit(results)}
-    assert {each.score for each in judged.values()} == {"exact", None}
+    judged = {decided.claim.id: decided for decided in audit(results)}
+    assert {decided.score for decided in judged.values()} == {"exact", None}
     assert judged["D2"].score is None
     m2 = judged["M2"]
     assert m2.other is not None
@@ -289,15 +291,15 @@ def test_claims_with_a_result_without_exact_are_decided_by_set(make_results: Mak
         replace(entry, others={}) if entry.model == "float-7b" else entry
         for entry in results.entries
     )
-    judged = {each.claim.id: each for each in audit(replace(results, entries=entries))}
+    judged = {decided.claim.id: decided for decided in audit(replace(results, entries=entries))}
     m2 = judged["M2"]
     assert (m2.score, m2.verdict.status, m2.other) == ("set", "not supported", None)
-    by_set = {claim for claim, each in judged.items() if each.score == "set"}
+    by_set = {claim for claim, decided in judged.items() if decided.score == "set"}
     assert by_set == {"M1", "M2", "M3", "A3"}  # A3 is about all models
 
 
 def test_published_results_are_by_exact_alone() -> None:
     """Table 6 is known by exact only, so no claim has a second verdict."""
     judged = audit(_published())
-    assert {each.score for each in judged} == {"exact", None}
-    assert all(each.other is None for each in judged)
+    assert {decided.score for decided in judged} == {"exact", None}
+    assert all(decided.other is None for decided in judged)

@@ -55,25 +55,25 @@ def test_results_on_the_same_data_are_paired() -> None:
     base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2)
     assert base.outcomes
     assert variant.outcomes
-    found = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
+    difference = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
     test = paired_test(base.outcomes, variant.outcomes, fresh_rng())
-    assert found is not None
-    assert (found.test, found.p) == ("paired", test.two_sided)
-    assert found.points == pytest.approx(100 * test.difference)
-    assert found.interval
+    assert difference is not None
+    assert (difference.test, difference.p) == ("paired", test.two_sided)
+    assert difference.points == pytest.approx(100 * test.difference)
+    assert difference.interval
     assert test.interval
-    assert found.interval == pytest.approx([100 * end for end in test.interval])
+    assert difference.interval == pytest.approx([100 * end for end in test.interval])
 
 
 def test_results_on_different_data_are_compared_by_counts() -> None:
     """Measurements of different data are never paired."""
     base, variant = _measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.5, 2, "b")
-    found = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
+    difference = Evidence(Results((base, variant))).pair_difference("code-llama2-7b")
     test = unpaired_test(base.tally(NONTRIVIAL), variant.tally(NONTRIVIAL))
-    assert found is not None
-    assert (found.test, found.p) == ("counts", test.two_sided)
-    assert found.interval
-    assert found.interval.high - found.points == pytest.approx(196 * test.error, rel=1e-3)
+    assert difference is not None
+    assert (difference.test, difference.p) == ("counts", test.two_sided)
+    assert difference.interval
+    assert difference.interval.high - difference.points == pytest.approx(196 * test.error, rel=1e-3)
 
 
 def test_a_numops_without_queries_is_missing() -> None:
@@ -106,17 +106,17 @@ def test_different_scores_are_not_compared() -> None:
 def test_against_random_by_sequence_or_by_counts() -> None:
     """Outcomes are clustered by sequence; counts use the stated design effect."""
     result = _measured("llama2-7b", 0.3, 1)
-    known = Evidence(Results((result,))).against_random(result, numops_above(2))
+    clustered = Evidence(Results((result,))).against_random(result, numops_above(2))
     counts = replace(result, outcomes=None)
-    unknown = Evidence(Results((counts,))).against_random(counts, numops_above(2))
-    assert known is not None
-    assert unknown is not None
-    assert (known.test, unknown.test) == ("clustered", "counts")
-    assert known.before == unknown.before == pytest.approx(20)
+    counted = Evidence(Results((counts,))).against_random(counts, numops_above(2))
+    assert clustered is not None
+    assert counted is not None
+    assert (clustered.test, counted.test) == ("clustered", "counts")
+    assert clustered.before == counted.before == pytest.approx(20)
     tally = result.tally(numops_above(2))
-    assert known.after == unknown.after == pytest.approx(100 * tally.accuracy)
+    assert clustered.after == counted.after == pytest.approx(100 * tally.accuracy)
     score = (tally.accuracy - 0.2) / sqrt(2 * 0.2 * 0.8 / tally.total)
-    assert unknown.p == pytest.approx(2 * NormalDist().cdf(-abs(score)))
+    assert counted.p == pytest.approx(2 * NormalDist().cdf(-abs(score)))
 
 
 @pytest.mark.parametrize("data", ["a", "b"])
@@ -130,15 +130,15 @@ def test_a_difference_of_gains(data: str) -> None:
     ]
     evidence = Evidence(Results(tuple(four)))
     gains = [[(1, four[n + 1], NONTRIVIAL), (-1, four[n], NONTRIVIAL)] for n in (0, 2)]
-    found = evidence.contrast(minus=gains[1], plus=gains[0])
-    assert found is not None
+    difference = evidence.contrast(minus=gains[1], plus=gains[0])
+    assert difference is not None
     accuracies = [result.tally(NONTRIVIAL).accuracy for result in four]
-    assert found.after == pytest.approx(100 * (accuracies[1] - accuracies[0]))
-    assert found.before == pytest.approx(100 * (accuracies[3] - accuracies[2]))
-    assert found.test == ("paired" if data == "a" else "counts")
-    assert found.interval
-    assert found.interval.low < found.points < found.interval.high
-    assert found.p < 0.05
+    assert difference.after == pytest.approx(100 * (accuracies[1] - accuracies[0]))
+    assert difference.before == pytest.approx(100 * (accuracies[3] - accuracies[2]))
+    assert difference.test == ("paired" if data == "a" else "counts")
+    assert difference.interval
+    assert difference.interval.low < difference.points < difference.interval.high
+    assert difference.p < 0.05
 
 
 def test_of_several_data_sets_the_common_one_counts() -> None:
@@ -154,9 +154,9 @@ def test_of_several_data_sets_the_common_one_counts() -> None:
         )
     )
     assert results.data_sets() == ["test", "dev"]
-    found = results.of("llama2-7b-chat")
-    assert found is not None
-    assert found.data == "test"
+    common = results.of("llama2-7b-chat")
+    assert common is not None
+    assert common.data == "test"
     both = results.both_formats("llama2-7b-chat")
     assert both is not None
     assert [(r.data, r.setting.prompt_format) for r in both] == [
@@ -201,24 +201,24 @@ def test_published_pairs_by_hand(experiment: str) -> None:
     adjusted = _holm([p for _, p in expected.values()])
     evidence = Evidence(published_results(published().values()))
     for (pair_id, (points, p)), holm in zip(expected.items(), adjusted, strict=True):
-        found = evidence.pair_difference(pair_id)
-        assert found is not None
-        assert (found.points, found.p) == pytest.approx((points, p), rel=1e-6)
+        tested = evidence.pair_difference(pair_id)
+        assert tested is not None
+        assert (tested.points, tested.p) == pytest.approx((points, p), rel=1e-6)
         assert evidence.adjusted_p(pair_id) == pytest.approx(holm, rel=1e-6)
-        assert found.test == "counts"
+        assert tested.test == "counts"
 
 
 def test_the_family_is_the_measured_pairs_of_the_experiment() -> None:
     """A single pair is not corrected, and pairs of other experiments do not count."""
     pair = (_measured("llama2-7b", 0.3, 1), _measured("codellama-7b", 0.33, 2))
     alone = Evidence(Results(pair))
-    found = alone.pair_difference("code-llama2-7b")
-    assert found is not None
-    assert alone.adjusted_p("code-llama2-7b") == pytest.approx(found.p)
+    tested = alone.pair_difference("code-llama2-7b")
+    assert tested is not None
+    assert alone.adjusted_p("code-llama2-7b") == pytest.approx(tested.p)
     more = (*pair, _measured("llama-7b", 0.3, 3), _measured("float-7b", 0.3, 4))
-    assert Evidence(Results(more)).adjusted_p("code-llama2-7b") == pytest.approx(found.p)
+    assert Evidence(Results(more)).adjusted_p("code-llama2-7b") == pytest.approx(tested.p)
     two = (*pair, _measured("gemma-7b", 0.3, 3), _measured("codegemma-7b", 0.3, 4))
-    assert Evidence(Results(two)).adjusted_p("code-llama2-7b") > found.p
+    assert Evidence(Results(two)).adjusted_p("code-llama2-7b") > tested.p
 
 
 def test_measured_outcomes_decide_every_claim() -> None:
@@ -272,6 +272,6 @@ def test_the_quoted_figure_is_known_for_all_queries_only() -> None:
     assert free.tally(ALL).total == 5012
     assert free.tally(NONTRIVIAL).total == 0
     assert free.chance_on(ALL) is None
-    found = Evidence(results).difference(free, results.of("llama2-70b"), ALL)
-    assert found is not None
-    assert (round(found.before, 2), round(found.after, 2)) == (54.95, 62.13)
+    difference = Evidence(results).difference(free, results.of("llama2-70b"), ALL)
+    assert difference is not None
+    assert (round(difference.before, 2), round(difference.after, 2)) == (54.95, 62.13)

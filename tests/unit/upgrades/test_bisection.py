@@ -187,8 +187,8 @@ def test_alongside_is_installed_with_every_release(tmp_path: Path) -> None:
     """The requirements of ``--with`` are part of every environment."""
     bench, _ = fake_bench(tmp_path, _changing_at("1.2"))
     bisect("lib", RELEASES, bench, alongside=("other==3",))
-    assert bench.builder.made
-    assert all(name.endswith(" other==3") for name in bench.builder.made)
+    assert bench.builder.built
+    assert all(name.endswith(" other==3") for name in bench.builder.built)
 
 
 def _random(libraries: Mapping[str, str]) -> str:
