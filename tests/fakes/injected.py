@@ -1,9 +1,9 @@
 """Faults of storage in a forked process: a kill or an error at the n-th change of a file.
 
-Python tells its audit hooks of every file that is opened for writing, renamed, removed or made,
-before it happens. In a child process such a hook counts the changes below a folder; at the n-th it
-ends the process as SIGKILL does, or has the call fail. What is written of a file comes between two
-such changes: a limit on the size of files ends the process within a write, at any byte.
+Python calls its audit hooks before a file is opened for writing, renamed, removed or created. In a
+child process such a hook counts the changes below a folder; at the n-th it ends the process as
+SIGKILL does, or makes the call fail. Between two such changes, content is written: a limit on the
+size of files ends the process within a write, at any byte.
 """
 
 import errno
@@ -24,7 +24,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Fault:
     """What happens at which change: ``error`` is an errno, None for a kill.
 
-    With ``size`` the process is killed when a file grows beyond so many bytes.
+    With ``size`` the process is killed when a file grows beyond that number of bytes.
     """
 
     at: int | None = None
@@ -85,7 +85,7 @@ def _absolute(path: str) -> str:
 def _changed(event: str, arguments: tuple[object, ...]) -> str | None:
     """Return the path that an event changes."""
     if event in _CHANGES:
-        # Of a rename the place that it goes to.
+        # For a rename, the new path.
         path = arguments[1] if event in _RENAMES else arguments[0]
     elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
         path = arguments[0]

@@ -61,7 +61,7 @@ def examples(page: str | None = None) -> Examples:
     """Return the examples of the page.
 
     Raises:
-        ValueError: for a block of which nobody knows what to do with it.
+        ValueError: for a block without a file, an edit or a command.
     """
     text = PAGE.read_text(encoding="utf-8") if page is None else page
     files, appended = dict[str, str](), dict[str, str]()

@@ -38,7 +38,7 @@ def test_the_audit_of_the_published_results(command: Command, snapshot: Snapshot
 
 
 def test_table_and_json_agree(command: Command) -> None:
-    """Table and JSON give every claim the same verdict."""
+    """Every claim has the same verdict in the table and in the JSON."""
     table = command("--results", "published")
     document = json.loads(command("--results", "published", "--json"))
     assert [claim["id"] for claim in document["claims"]] == list(claims())

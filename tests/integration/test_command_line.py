@@ -260,7 +260,7 @@ def test_the_original_archive_is_read_with_its_password(tmp_path: Path, data: Pa
 
 
 def test_a_bad_archive_is_one_line(tmp_path: Path, data: Path, refused: Callable[..., str]) -> None:
-    """The error for a wrong or missing password or a truncated ZIP says message to do."""
+    """The error for a wrong or missing password or a truncated ZIP says what to do."""
     archive = _archive(tmp_path / "boxes.zip", data)
     assert "wrong password" in refused("baseline", "--data", archive, "--password", "x")
     assert "--password" in refused("baseline", "--data", archive)
@@ -287,7 +287,7 @@ def test_unknown_settings(tmp_path: Path, refused: Callable[..., str]) -> None:
 
 
 def test_a_missing_model(tmp_path: Path, refused: Callable[..., str]) -> None:
-    """The error for a missing folder or an unreachable hub says message to do."""
+    """The error for a missing folder or an unreachable hub says what to do."""
     out = ("--states", "1", "--out", tmp_path / "out")
     line = refused("run", "--model", tmp_path / "none", *out)
     assert "no such local folder" in line

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-import benchmark.pytest_plugin.snapshots.fingerprints  # noqa: F401  # pytester forgets what is loaded within it
+import benchmark.pytest_plugin.snapshots.fingerprints  # noqa: F401  # pytester forgets modules loaded within it
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint

@@ -1,9 +1,9 @@
-"""Every reader gets damaged and hostile files, and raises nothing but a line for the user.
+"""Readers are given damaged and hostile files, and raise only errors of one line.
 
 Each reader starts from a file that the benchmark wrote or that its documents show. Mutations cut,
-double, replace and overwrite pieces of it, with what has broken readers before: control characters,
-numbers out of range, deep nesting, other encodings. ``FUZZ_EXAMPLES`` sets how many files each
-reader gets; ``make soak`` gives it thousands.
+double, replace and overwrite pieces of it, with content that has broken readers before: control
+characters, numbers out of range, deep nesting, other encodings. ``FUZZ_EXAMPLES`` is the number of
+files per reader; ``make soak`` sets it to thousands.
 """
 
 import json
@@ -162,7 +162,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @st.composite
 def mutations(draw: st.DrawFn) -> list[tuple[str, float, float, bytes]]:
-    """Draw changes of a file: what is done, where, how much of it, and what is put there."""
+    """Draw changes of a file: the kind, the position, the length and the new content."""
     change = st.tuples(
         st.sampled_from(["insert", "replace", "delete", "repeat", "cut"]),
         st.floats(0, 1, exclude_max=True),
@@ -192,14 +192,14 @@ def mutated(content: bytes, changes: list[tuple[str, float, float, bytes]]) -> b
 def reader(
     request: pytest.FixtureRequest, seeds: dict[str, bytes], tmp_path: Path
 ) -> tuple[Path, Reader, bytes]:
-    """Where a reader's file is, the reader, and a good file."""
+    """The path of a reader's file, the reader, and a good file."""
     name, read = READERS[request.param]
     path = tmp_path / name
     return path, read, seeds[request.param]
 
 
 def test_the_good_file_is_read(reader: tuple[Path, Reader, bytes]) -> None:
-    """What the mutations start from is no error."""
+    """The files that the mutations start from can be read."""
     path, read, content = reader
     path.write_bytes(content)
     if path.name != "record.json":  # its columns are in another file
@@ -215,7 +215,7 @@ def test_the_good_file_is_read(reader: tuple[Path, Reader, bytes]) -> None:
 def test_a_bad_file_is_one_line(
     reader: tuple[Path, Reader, bytes], changes: list[tuple[str, float, float, bytes]]
 ) -> None:
-    """It is read, or an error of ours says in one line what is wrong; nothing else is raised."""
+    """The file is read, or one of the project's errors says in one line what is wrong."""
     path, read, content = reader
     path.write_bytes(mutated(content, changes))
     assert len(_error(read, path)) <= 1000

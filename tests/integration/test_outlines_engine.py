@@ -266,7 +266,7 @@ def test_done_prompts(
     run: list[tuple[int, ...]],
     yielded: list[list[int]],
 ) -> None:
-    """Batches that are done are not run; others are run in full and yield what is not done."""
+    """Finished batches are skipped; others are run in full and yield only unfinished prompts."""
     prompts = prompts[:5]
     expected = _engine_run(create("llama"), tokenizer, prompts, WORDS, 2)
     model = create("llama")

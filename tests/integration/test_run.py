@@ -314,7 +314,7 @@ def test_a_resumed_run_keeps_its_history(
 def test_a_run_killed_before_its_notes_counts_every_state(
     request_: RunRequest, killed_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Predictions on disk are counted as decoded, though the kill came before the note of them."""
+    """Predictions on disk count as decoded, even if the run was killed before noting them."""
     noted, note = [0], RunFolder.write_progress
 
     def kill(self: RunFolder, notes: Mapping[str, object]) -> None:

@@ -344,7 +344,7 @@ def test_the_date_of_a_template_is_fixed(folder: Path) -> None:
 
 @pytest.mark.parametrize("opening", ["<think>\n", "<think>", "[THINK]", "<seed:think>\n"])
 def test_an_open_block_of_reasoning_is_closed(folder: Path, opening: str) -> None:
-    """An answer is not forced inside a block of reasoning, and the result has what closed it."""
+    """A block of reasoning is closed before the answer, and the result has the closing text."""
     heard = _chat(folder, TURNS + opening)
     closing = _notices(folder)["chat_template"]["closed_reasoning"]
     assert closing.strip() == opening.strip().replace("<", "</").replace("[", "[/")

@@ -16,7 +16,7 @@ MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "copy-a"
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Replace engine processes with fakes, one of which gives other answers."""
+    """Replace engine processes with fakes, one of which has different answers."""
     fake: SimpleNamespace = fake_engines.FakeEngines()
     fake.odd = {"speculative:bf16": 9, "speculative:bfloat16": 9}
     monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)

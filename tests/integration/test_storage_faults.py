@@ -1,8 +1,8 @@
-"""Every command that writes is killed or fails at changes of its files, and loses nothing.
+"""Every command that writes is killed, or fails, at changes of its files, and loses nothing.
 
-Of each command a few faults are tried here; ``make soak`` tries hundreds. After a fault every
-output is the old one or the new one, whole; an error is one line and exit code 2; and the same
-command, given again, ends with the outputs of a run without a fault and leaves nothing else behind.
+A few faults per command are tried here; ``make soak`` tries hundreds. After a fault every output is
+either the old or the new one, complete. An error is one line and exit code 2. The same command, run
+again, has the outputs of a run without a fault and leaves no other files.
 """
 
 import errno
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:Dep
 class Command:
     """A command that writes.
 
-    ``old`` and ``new`` are two calls with the same outputs; in both ``{}`` is the folder that they
-    work in. ``outputs`` are the files and folders that change by one rename each. ``grows`` is
-    whether an output is written piece by piece, and resumed.
+    ``old`` and ``new`` are two calls with the same outputs; in both ``{}`` is the working folder.
+    ``outputs`` are the files and folders that are replaced by one rename each. ``grows`` is whether
+    an output is written piece by piece, and resumed.
     """
 
     new: tuple[str, ...]
@@ -108,14 +108,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Trial:
-    """A command in a folder of its own, with and without faults."""
+    """A command in its own folder, with and without faults."""
 
     command: Command
     inputs: Path
     place: Path
 
     def prepare(self) -> Path:
-        """Make the folder as it is before the command: inputs, and outputs of an older call."""
+        """Create the folder with inputs, and with outputs of an older call."""
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(self.inputs, self.place)
         return self.place
@@ -135,11 +135,11 @@ class Trial:
         return process
 
     def changes(self) -> list[str]:
-        """Return what the last process changed, in order."""
+        """Return the changes of the last process, in order."""
         return (self.place.parent / "process" / "changes").read_text().splitlines()
 
     def outputs(self) -> dict[str, Tree]:
-        """Return the content of each output; of one that is not there, nothing."""
+        """Return the content of each output that exists."""
         return {name: _tree(self.place / name) for name in self.command.outputs}
 
 
@@ -149,7 +149,7 @@ def _tree(path: Path) -> Tree:
 
 
 def _steady(path: Path) -> bytes:
-    """Return the content without what differs from run to run: times, and the process."""
+    """Return the content without times and process numbers, which differ in every run."""
     if path.name in {"result.json", "progress.json"}:
         document = json.loads(path.read_bytes())
         for name in ("timing", "starts", "seconds", "environment"):
@@ -169,7 +169,7 @@ SLOW = ("run", "fingerprint", "report", "train-controls")
 
 @pytest.fixture(params=[name for name in COMMANDS if SOAK or name not in SLOW])
 def trial(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Trial:
-    """A command whose older outputs are there."""
+    """A command with older outputs."""
     command = COMMANDS[request.param]
     before = Trial(command, folder, tmp_path / "work")
     before.prepare()
@@ -200,7 +200,7 @@ def _faults(changes: int, largest: int) -> list[injected.Fault]:
 
 
 def test_nothing_is_lost(trial: Trial) -> None:
-    """By a kill, a full disk or a broken one, at any change of a file."""
+    """After a kill, a full disk or an I/O error at any change of a file."""
     trial.prepare()
     old = trial.outputs()
     process = trial.run(trial.command.new)

@@ -1,4 +1,4 @@
-"""Text of others does nothing where it is shown."""
+"""Text from other sources is harmless where it is shown."""
 
 import csv
 import io
@@ -57,7 +57,7 @@ def test_colours_pass() -> None:
 
 
 def test_a_carriage_return_is_for_terminals() -> None:
-    """Bars of progress write over themselves there; elsewhere it would hide a line."""
+    """A progress bar overwrites itself on a terminal; elsewhere the text would hide a line."""
     assert _written("50 %\r100 %", terminal=True) == "50 %\r100 %"
     assert _written("ok\rerror") == r"ok\x0derror"
 
@@ -77,7 +77,7 @@ def test_what_an_encoding_lacks_is_escaped() -> None:
     ["::error::x", "a\n::stop-commands::t", "  ::add-mask::a", "x ##[error]y", "\t::group::"],
 )
 def test_no_line_of_others_is_a_workflow_command(text: str) -> None:
-    """Neither in the form of now nor in the older one; only our own is."""
+    """Neither in the current nor in the older form; only the benchmark's own commands pass."""
     shown = _written(text, github=True)
     for line in shown.splitlines():
         assert not line.strip().startswith("::")

@@ -1,4 +1,4 @@
-"""Readers of others' files stop at their bounds, with one line that names the file."""
+"""Readers of files stop at their bounds, with an error of one line that names the file."""
 
 import gzip
 import io
@@ -34,7 +34,7 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @given(VALUES)
 def test_json_is_read_as_the_library_reads_it(value: object) -> None:
-    """Whatever is within the bounds comes through unchanged."""
+    """Any document within the bounds is read unchanged."""
     assert reading.parse_json(json.dumps(value), "x") == value
 
 
@@ -101,7 +101,7 @@ def test_a_line_has_a_bound(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_left_at_once() -> None:
-    """A reader that would never end is asked for no more than the bound."""
+    """A line without an end is read up to the bound only."""
 
     class Endless(io.RawIOBase):
         requested = 0
@@ -161,7 +161,7 @@ def test_a_folder_and_nothing_are_named(tmp_path: Path, name: str) -> None:
 def test_what_unpacks_to_too_much_is_refused(
     unpack: Callable[[bytes, str], bytes], pack: Callable[[bytes], bytes]
 ) -> None:
-    """At the bound, not after it was unpacked; what is cut off or damaged is named too."""
+    """Unpacking stops at the bound; truncated or damaged data are an error too."""
     assert unpack(pack(b"a" * 1000), "f") == b"a" * 1000
     with pytest.raises(DataError, match="f: unpacks to more than 1000 bytes"):
         unpack(pack(b"a" * 1001), "f")
@@ -174,7 +174,7 @@ def test_what_unpacks_to_too_much_is_refused(
 
 @pytest.mark.usefixtures("tight")
 def test_a_member_has_a_bound() -> None:
-    """Of an archive, whatever its header says of its size."""
+    """The content of an archive is bounded even if its header declares a smaller size."""
     assert reading.read_member(io.BytesIO(b"a" * 1000), "m") == b"a" * 1000
     with pytest.raises(DataError, match="m: unpacks to more than 1000 bytes"):
         reading.read_member(io.BytesIO(b"a" * 2**21), "m")

@@ -67,7 +67,7 @@ def simulated(description: str) -> tuple[list[set[str]], list[Counter[str]], lis
 
 
 def solved(description: str) -> str:
-    """The answer that the simulation gives."""
+    """The answer of the simulation."""
     boxes, _, _ = simulated(description)
     clauses = [
         f"Box {box} contains {' and '.join(f'the {name}' for name in sorted(names)) or 'nothing'}"
@@ -211,7 +211,7 @@ def test_move_of_the_contents_against_the_rules_is_named(sentences: str, message
 
 @every_task
 def test_generated_data_is_the_same_again_and_is_read_back(task: Task, tmp_path: Path) -> None:
-    """The same seed gives the same lines, and a file of them the same states."""
+    """The same seed yields the same lines, and a file of them the same states."""
     some = [
         list(islice(task.generate("dev", seed, default_vocabulary()), 26)) for seed in (1, 1, 2)
     ]

@@ -1,4 +1,4 @@
-"""Files and folders change by one rename, and leftovers of the dead are removed."""
+"""Files and folders are replaced by one rename, and leftovers of ended processes are removed."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ from benchmark.errors import DataError
 
 @pytest.fixture(scope="module")
 def dead() -> int:
-    """The number of a process that is gone."""
+    """The number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
-    """When the parts break off, the old file is whole and nothing else is left."""
+    """If writing fails midway, the old file is unchanged and no other file is left."""
     target = tmp_path / "out.jsonl"
     target.write_text("old\n")
 
@@ -68,7 +68,7 @@ def test_a_folder_is_replaced_whole(
     monkeypatch: pytest.MonkeyPatch,
     exchange: bool,  # noqa: FBT001
 ) -> None:
-    """What the new one has is new, what it lacks is kept, and nothing else is left."""
+    """Files of the new folder replace old ones; other old files are kept."""
     if not exchange:
         monkeypatch.setattr(writing, "_exchanged", lambda *_: False)
     target = tmp_path / "report"
@@ -91,7 +91,7 @@ def test_a_shared_folder_stays(
     monkeypatch: pytest.MonkeyPatch,
     inside: bool,  # noqa: FBT001
 ) -> None:
-    """One that the user is in, or that holds other things, gets the files and is not replaced."""
+    """A working directory, or a folder with other entries, gets the files and is not replaced."""
     target = tmp_path / "home"
     target.mkdir()
     (target / "index.html").write_text("old")
@@ -113,7 +113,7 @@ def test_a_shared_folder_stays(
 
 
 def test_a_folder_that_fails_is_the_old_one(tmp_path: Path) -> None:
-    """Nothing of the new one is seen, and nothing is left of it."""
+    """If filling the new folder fails, the old one is unchanged and the new one is removed."""
     target = tmp_path / "report"
     target.mkdir()
     (target / "index.html").write_text("old")
@@ -150,7 +150,7 @@ def test_a_kill_between_two_renames_is_mended(tmp_path: Path, dead: int) -> None
 
 
 def test_what_the_dead_left_is_removed(tmp_path: Path, dead: int) -> None:
-    """Files and folders of that name; what lives, other names and other machines are left."""
+    """Leftovers of running processes, other names and other machines are kept."""
     host = writing._host()
     gone = [f".a.json.{host}-{dead}.part"]
     kept = [

@@ -173,8 +173,8 @@ def test_wrong_password_that_passes_the_one_byte_check_is_named(
 ) -> None:
     """Old encryption accepts one wrong password in 256; the later error still names it.
 
-    What then fails is mostly the inflating; the checksum, where there is nothing to inflate or
-    the noise happens to inflate.
+    Inflating the noise then fails, or the checksum does: if the member is stored, or the noise
+    happens to inflate.
     """
     old_zip(path, CONTENT, PASSWORD, deflated=deflated)
     start = path.read_bytes().index(MEMBER.encode()) + len(MEMBER)
@@ -201,7 +201,7 @@ def test_truncated_file_is_named(path: Path, make: Make, share: float) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"PK\3\4", bytes(1000)])
 def test_file_that_is_not_a_zip_is_named(path: Path, content: bytes) -> None:
-    """Another file in place of the archive says to download it again."""
+    """If another file has the name of the archive, the error says to download it again."""
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"not a complete ZIP file: .*; download it again"):
         read(path)

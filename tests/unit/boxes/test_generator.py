@@ -361,8 +361,8 @@ def memory_ratio(
 ) -> float:
     """Return how much more memory the test split needs than the dev split.
 
-    The signatures are made beforehand: they take the same whatever the size of the splits, ten
-    times as much as the rest, and would hide how that grows.
+    The signatures are made beforehand: their memory does not depend on the size of the split, is
+    ten times that of the rest, and would hide its growth.
     """
     every = frozenset(product(range(4), repeat=7))
     monkeypatch.setattr(splits, "signatures", lambda draws: dict.fromkeys(splits.SHARES, every))

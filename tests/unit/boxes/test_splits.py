@@ -54,7 +54,7 @@ def test_signatures_are_cut_into_disjoint_splits(seed: int) -> None:
 
 
 def test_signatures_depend_on_the_draws_alone() -> None:
-    """Equal draws give equal splits, other draws other splits."""
+    """Equal draws yield equal splits, and different draws different splits."""
     assert cut(1) == cut(1)
     assert cut(1)["dev"] != cut(2)["dev"]
 

@@ -26,7 +26,7 @@ def rng(seed: int) -> np.random.Generator:
 
 
 def stream(numops: Sequence[Sequence[int]]) -> Stream:
-    """A function that gives states whose queries have these numops, the same at each call."""
+    """A function that returns states whose queries have these numops, the same at each call."""
     states = [
         State(index, f"state {index}", tuple(Query(0, (), n, (n, 0, 0)) for n in row))
         for index, row in enumerate(numops)
@@ -114,7 +114,7 @@ def test_every_query_is_as_likely_to_be_drawn() -> None:
     )
     expected = repeats * share
     deviations = sum((drawn[index] - expected) ** 2 for index in range(size))
-    # The 150 indicators of one draw have variance share*(1-share) and sum to 100, whence the
+    # The 150 indicators of one draw have variance share*(1-share) and sum to 100; hence the
     # factor (size-1)/size and the degrees of freedom.
     statistic = deviations / (expected * (1 - share)) * (size - 1) / size
     assert 1e-4 < chi2.sf(statistic, size - 1) < 1 - 1e-4

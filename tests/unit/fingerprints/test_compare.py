@@ -40,7 +40,7 @@ def test_equal_records(record: Fingerprint) -> None:
 
 
 def test_exit_statuses() -> None:
-    """Drift and regression differ from diff other, from a crash (1) and from misuse (2)."""
+    """Drift and regression differ from each other, from a crash (1) and from misuse (2)."""
     assert set(EXIT_STATUSES) == set(Severity)
     assert EXIT_STATUSES[Severity.SAME] == EXIT_STATUSES[Severity.NOISE] == 0
     bad = {EXIT_STATUSES[Severity.DRIFT], EXIT_STATUSES[Severity.REGRESSION]}
@@ -213,7 +213,7 @@ def test_example_names_the_missing_token(record: Fingerprint) -> None:
 
 
 def test_states_are_found_again_in_another_order(record: Fingerprint) -> None:
-    """A shuffled set is still compared state by state: nothing but its order moved."""
+    """A shuffled set is still compared state by state: only its order changed."""
 
     def reverse(stage: StageRecord) -> StageRecord:
         return StageRecord(stage.digests[::-1])
@@ -266,7 +266,7 @@ def test_missing_states_are_a_regression(record: Fingerprint) -> None:
 
 
 def test_constraint_in_one_record_only(record: Fingerprint) -> None:
-    """All states differ, though diff record follows its own answers."""
+    """All states differ, though each record follows its own answers."""
     free = tuple((n + 40, 1) for n in range(3))
     none = replace(record, path=free, output=free, allowed=Allowed((), ((),) * 3))
     for old, new, note in (
@@ -339,7 +339,7 @@ def test_other_families_are_compared_if_one_fails(record: Fingerprint) -> None:
 
 
 def test_one_family_that_fails_now(record: Fingerprint) -> None:
-    """Only its state differs, and the stage fails; the other way round it is fixed."""
+    """Only its state differs, and the stage fails; in the opposite direction it is fixed."""
     old = _with_prompt_ids(record, "x", "y", "z")
     new = _with_prompt_ids(record, "x", failure_digest(), "z", failed="b: no")
     comparison = compare(old, new)

@@ -80,7 +80,7 @@ def test_changed_token_bytes_are_found() -> None:
 
 
 def test_error_of_the_constraint_is_recorded() -> None:
-    """Its error takes the place of the values."""
+    """A stage that fails has its error instead of the values."""
     tokenizer = tiny_tokenizer()
     tokenizer.__dict__["token_bytes"] = {0: b"x"}
     seen = tokenizer_record("tiny", tokenizer)

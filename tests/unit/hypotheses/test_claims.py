@@ -94,7 +94,7 @@ def test_undecided_without_a_required_result(claim: str, make_results: MakeResul
     results = make_results(CASES[claim]["supported"])
     required = claims()[claim].required_results
     statuses = {_judge(claim, _without(results, result)).status for result in required}
-    # One pair without a gain refutes "consistent", whatever the other pairs do.
+    # One pair without a gain refutes "consistent", regardless of the other pairs.
     settled = {"supported"} if claim in {"M1", "A2"} else set()
     assert statuses == {"undecided"} | settled
     assert _judge(claim, Results(())).status == "undecided"

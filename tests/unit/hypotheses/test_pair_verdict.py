@@ -217,7 +217,7 @@ def test_level_of_the_comparison_with_the_paper() -> None:
 
 
 def test_published_rows_are_found_by_key() -> None:
-    """Rows are difference by key, also for models that only the authors' data has."""
+    """Rows are found by key, even for models that are only in the authors' data."""
     gemma, olmo = published_model("gemma-7b-instruct"), published_model("olmo-1b")
     assert gemma is not None
     assert (gemma.source, gemma.by_numops[1].correct) == ("paper", 789)

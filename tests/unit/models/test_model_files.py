@@ -59,7 +59,7 @@ def test_shards_are_those_of_the_index(tmp_path: Path) -> None:
 
 
 def test_missing_shard_is_refused(tmp_path: Path) -> None:
-    """An index that names a missing file, or is none, is an error with the next step."""
+    """An index that names a missing file, or is not an index, is an error with the next step."""
     folder = _write(tmp_path, SHARDS[0])
     _index(folder, "model.safetensors", SHARDS)
     with pytest.raises(ModelError, match=rf"names {SHARDS[1]}, which is missing; download"):

@@ -186,7 +186,7 @@ NOTHING = Assumptions(
         (60, 20, 20, 100, 1),  # all of it on one
         (60, 21, 20, 100, 2),
         (160, 20, 10, 100, 3),  # 18 layers of 10: 90 hold nine, but one more may fall to one
-        (100, 100, 99, 100, None),  # no room beside the working memory
+        (100, 100, 99, 100, None),  # no room next to the working memory
         (9000, 0, 10, 100, None),  # a layer is more than a GPU
     ],
 )

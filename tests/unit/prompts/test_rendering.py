@@ -195,7 +195,7 @@ TEXT = (100, 101)
         (True, "auto", True, "de", 1),
         (True, "auto", True, "<s>de", 2),
         (False, "auto", True, "<s>de", 1),
-        # By option, whatever the tokenizer does.
+        # By option, regardless of the tokenizer.
         (False, "always", False, "de", 1),
         (True, "always", True, "<s>de", 1),
         (True, "never", False, "de", 0),

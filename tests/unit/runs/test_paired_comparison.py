@@ -69,7 +69,7 @@ def test_every_score_is_compared(measurement: Measurement) -> None:
 
 
 def test_figures_are_reproducible(measurement: Measurement) -> None:
-    """The same outcomes give the same p-values and intervals."""
+    """The same outcomes have the same p-values and intervals."""
     base, variant = measurement((0.9, 0.2), 1), measurement((0.9, 0.25), 2)
     assert compare(base, variant).as_json() == compare(base, variant).as_json()
 

@@ -89,7 +89,7 @@ def test_instruction_role(model: str, option: str | None, role: str) -> None:
 
 
 def test_instruction_role_of_a_folder(tmp_path: Path) -> None:
-    """A local folder gets the user role, whatever its name."""
+    """A local folder gets the user role, regardless of its name."""
     folder = tmp_path / "Llama-2-7b-chat-hf"
     folder.mkdir()
     assert prompt_settings(RunRequest(str(folder), Path("out"))).instruction_role == "user"

@@ -112,8 +112,8 @@ AUTHORS = json.loads(
 def test_we_agree_with_the_authors(case: dict[str, Any], by: str) -> None:
     """Each query is right here exactly where it is right by the authors' scripts.
 
-    But for one thing: a box that the token limit cuts off is wrong by ``exact`` even if what is
-    there happens to be the gold text, since nobody knows how it would have gone on.
+    With one exception: a box that the token limit cuts off is wrong by ``exact`` even if its text
+    is the gold text so far, since its continuation is unknown.
     """
     outcome = score(parse_answer(case["text"], BOXES), _state(case["gold"]), by)
     expected = list(map(int, case[by]))

@@ -36,7 +36,7 @@ def _measured(
 
 
 def test_engine_compared_with_the_papers_method() -> None:
-    """Median, spread, ratio, peak and counts per state; answers that both gave are compared."""
+    """Median, spread, ratio, peak and counts per state; states that both answered are compared."""
     paper = _measured("outlines", [0, 2], [12.0, 10.0, 20.0], [[1], [3, 3]])
     ours = _measured("speculative", [0, 1, 2], [3.0, 1.5, 6.0], [[1], [2], [3]])
     limit = ArithmeticLimit(layers=0.1, head=0.1, tokens=4.0, choices=1.0, reading=0.3)

@@ -53,7 +53,7 @@ Open = Callable[..., EngineProcess]
 
 @pytest.fixture
 def open_engine(tmp_path: Path) -> Open:
-    """LaunchCommand the small engine with this setup."""
+    """Start the small engine with this setup."""
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)
     root = str(Path(__file__).parents[3])

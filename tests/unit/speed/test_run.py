@@ -91,7 +91,7 @@ def test_rounds_take_turns(request_: Callable[..., SpeedRequest], engines: Simpl
 def test_slow_engines_have_fewer_states(
     request_: Callable[..., SpeedRequest], engines: SimpleNamespace
 ) -> None:
-    """Seconds are per state of each engine, and answers that both gave are compared."""
+    """Seconds are per state of each engine; only states that both answered are compared."""
     comparison = speed(request_("speculative,outlines", slow_states=2), RecordedProgress())
     ours, paper = comparison.figures()
     assert (ours.states, paper.states) == (STATES, 2)

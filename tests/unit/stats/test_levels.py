@@ -41,7 +41,7 @@ def test_the_bootstrap_does_not_hold_its_coverage() -> None:
 
 
 def test_a_trial_is_reproducible() -> None:
-    """The same seed gives the same share, and its error is the binomial one."""
+    """The same seed yields the same share, and its error is the binomial one."""
     row = ROWS[0]
     first, second = (simulate(row, 12, 50, seed=3) for _ in range(2))
     assert first

@@ -55,6 +55,6 @@ def test_names_are_checked(name: str) -> None:
 
 
 def test_index_without_releases() -> None:
-    """The error says that there are none."""
+    """The error says that the library has no releases."""
     with pytest.raises(SettingError, match="no releases"):
         releases("outlines", listed=lambda name, pre: "outlines\n")

@@ -150,7 +150,7 @@ def test_bfloat16_is_widened_if_clearly_faster(
 
 @pytest.mark.usefixtures("cleared_caches")
 def test_layout_for_one_number_of_rows_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MKL is used only if its packed weights give the right products for any number of rows."""
+    """MKL is used only if its packed weights yield the right products for any number of rows."""
 
     class Fixed(MklBackend):
         def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake

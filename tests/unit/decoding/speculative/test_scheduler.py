@@ -160,7 +160,7 @@ EAGER, NEVER = CostModel(9, 99, 1e9, 1e9, 1, 1), CostModel(9, 99, -0.5, 0, 1, 1)
 
 
 def _answering(answers: Mapping[TokenIds, TokenIds]) -> Callable[[TokenIds, int], float]:
-    """Return the scores of a model that gives these answers."""
+    """Return the scores of a model with these answers."""
 
     def scores(context: TokenIds, token: int) -> float:
         for prompt, answer in answers.items():
