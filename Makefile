@@ -1,6 +1,6 @@
 # The front door: `make` lists the targets. Each makes what it needs.
 
-# nox gives another environment and its Python: make VENV=.nox/tests-3-12 PYTHON=python test
+# nox passes its own environment and Python: make VENV=.nox/tests-3-12 PYTHON=python test
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -32,7 +32,7 @@ $(VENV)/.made: pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 fetch: venv  ## fetch the tokenizers and models of the tests (470 MB)
-	@# What cannot be fetched is said, and its tests are skipped.
+	@# Unavailable ones are reported, and their tests are skipped.
 	$(RUN) -m benchmark fetch --all --optional
 
 test: fetch  ## run the tests that need no GPU; ARGS="-k boxes" goes to pytest

@@ -1,6 +1,6 @@
 """The tests under other Pythons and the checks of the source, each in its own environment.
 
-The commands are in the Makefile; a session gives it an environment with another Python.
+The commands are in the Makefile; a session passes its environment and Python to it.
 """
 
 import shlex
@@ -35,8 +35,8 @@ def lint(session: nox.Session) -> None:
 def canary(session: nox.Session) -> None:
     """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
 
-    Only what they change is installed, over the versions of requirements/constraints.txt. Where
-    only flags are given, such as --pre, they are for the usual libraries.
+    Only the changed libraries are installed, on top of requirements/constraints.txt. With flags
+    alone, such as --pre, the usual libraries are tried.
     """
     make(session, "fetch")
     upgrades = list(session.posargs)
@@ -57,7 +57,7 @@ def canary(session: nox.Session) -> None:
 
 @nox.session
 def harness(session: nox.Session) -> None:
-    """Try the tasks for lm-evaluation-harness and Inspect: their accuracy is ours, every query."""
+    """Test the tasks for lm-evaluation-harness and Inspect, query by query."""
     make(session, "venv")
     session.install("--group", "harness")
     session.run("pytest", "tests/integration/test_harness.py", *session.posargs)

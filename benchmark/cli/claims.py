@@ -60,6 +60,6 @@ def claims(
     source = "the published results (Table 6)" if results == _PUBLISHED else results
     console().print(claims_table(source, judged))
     for line in collected.ignored:
-        print(f"left out, of no claim: {line}")
+        print(f"left out of all claims: {line}")
     for line in collected.notes:
         print(f"note: {line}")

@@ -39,7 +39,7 @@ EXIT_STATUSES: Mapping[Severity, int] = {
     Severity.DRIFT: 3,
     Severity.REGRESSION: 4,
 }
-"""The exit status by severity; 1 and 2 are for crashes and misuse."""
+"""The exit status by severity; 2 is for errors, 1 for failed tests of ``canary``."""
 
 
 @dataclass(frozen=True, slots=True)

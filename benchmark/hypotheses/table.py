@@ -89,7 +89,7 @@ def _summary(judged: Sequence[JudgedClaim]) -> str:
     missing = sum(v.status == "undecided" and bool(v.missing) for v in verdicts)
     excepted = sum(bool(verdict.exceptions) for verdict in verdicts)
     summary = (
-        f"{len(verdicts)} claims: {words} ({missing} of them for want of results); "
+        f"{len(verdicts)} claims: {words} ({missing} of them for lack of results); "
         f"{excepted} with a but"
     )
     differing = sum(row.other is not None for row in judged)

@@ -102,7 +102,7 @@ def test_a_folder_of_runs(command: Command, runs: Path) -> None:
     assert m2["parts"][0]["findings"][0]["test"] == "paired"
     assert document["ignored"] == [f"{runs / 'other' / 'result.json'}: somebody/else"]
     assert document["notes"] == []
-    assert "left out, of no claim: " in command("--results", str(runs))
+    assert "left out of all claims: " in command("--results", str(runs))
 
 
 def test_a_different_verdict_by_set_is_shown(command: Command, runs: Path) -> None:

@@ -284,7 +284,7 @@ def test_engines_and_formats_run(request_: RunRequest, change: dict[str, Any]) -
 def test_a_resumed_run_keeps_its_history(
     request_: RunRequest, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batch sizes that were reduced for want of memory, and times, are kept across Ctrl-C."""
+    """Batch sizes that were reduced for lack of memory, and times, are kept across Ctrl-C."""
     generate, batch_sizes = outlines_engine.OutlinesEngine.generate, []
 
     def out_of_memory(

@@ -40,7 +40,7 @@ def test_equal_records(record: Fingerprint) -> None:
 
 
 def test_exit_statuses() -> None:
-    """Drift and regression differ from each other, from a crash (1) and from misuse (2)."""
+    """Drift and regression differ from each other, from failed tests (1) and from errors (2)."""
     assert set(EXIT_STATUSES) == set(Severity)
     assert EXIT_STATUSES[Severity.SAME] == EXIT_STATUSES[Severity.NOISE] == 0
     bad = {EXIT_STATUSES[Severity.DRIFT], EXIT_STATUSES[Severity.REGRESSION]}

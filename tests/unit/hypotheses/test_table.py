@@ -52,7 +52,7 @@ def test_verdicts_and_flags_are_shown(lines: list[str]) -> None:
     assert "interval -0.1 to" in _row(lines, "M6")
     assert "but: FLoat 7B at 7: 13.8, random 12.6~" in _row(lines, "M3")
     assert "reason: no result of" in _row(lines, "F1")
-    summary = "11 supported, 0 not supported, 11 undecided (2 of them for want of results)"
+    summary = "11 supported, 0 not supported, 11 undecided (2 of them for lack of results)"
     assert summary in " ".join(" ".join(lines).split())
 
 
