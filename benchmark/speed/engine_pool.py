@@ -28,7 +28,7 @@ class SpeedInputs:
     Attributes:
         model: a folder, a file or an identifier.
         gguf: the model's GGUF file, if it is one.
-        fingerprint: the digest that identifies the model.
+        digest: identifies the model's files.
         device: the device of the benchmark's own engines.
         max_new_tokens: the longest answer.
         expression: what answers must match.
@@ -40,7 +40,7 @@ class SpeedInputs:
 
     model: str
     gguf: Path | None
-    fingerprint: str
+    digest: str
     device: str
     max_new_tokens: int
     expression: str
@@ -178,7 +178,7 @@ class EnginePool:
 
     def _safetensors_copy(self) -> Path:
         """Return the model as safetensors, converted by the first engine that needs it."""
-        folder = self._folder / "models" / self._inputs.fingerprint.replace(":", "-")
+        folder = self._folder / "models" / self._inputs.digest.replace(":", "-")
         if not folder.exists():
             with self.process(EngineSpec.internal("copy", "float32")) as process:
                 process.copy({"folder": str(folder)})

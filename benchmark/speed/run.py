@@ -75,7 +75,7 @@ class SpeedComparison:
     """
 
     name: str
-    fingerprint: str
+    digest: str
     states: int
     prompts: Sequence[TokenIds]
     measured: list[Measurement]
@@ -96,7 +96,7 @@ class SpeedComparison:
     def as_json(self) -> dict[str, object]:
         """Return rows, rounds, answers and margins."""
         return {
-            "model": {"name": self.name, "fingerprint": self.fingerprint},
+            "model": {"name": self.name, "fingerprint": self.digest},
             "states": self.states,
             "environment": self.environment,
             "stopped": self.stopped,
@@ -172,7 +172,7 @@ def _prepared(
     inputs = SpeedInputs(
         model=request.run.model,
         gguf=location.folder / location.gguf if location.gguf else None,
-        fingerprint=location.digest,
+        digest=location.digest,
         device=settings.options.device,
         max_new_tokens=settings.limits.max_new_tokens,
         expression=task.expression,

@@ -26,12 +26,12 @@ _REPEATS = 2
 class Isolation:
     """Old and new record, each compared with a record of the old code in the new environment.
 
-    ``by_environment`` is the change that the environment makes to the old code, ``by_code`` the
-    change that the new code makes in the new environment.
+    ``combined`` is the change from old to new, ``by_environment`` the change that the environment
+    makes to the old code, and ``by_code`` the change that the new code makes in the new environment.
     """
 
     commit: str
-    whole: FingerprintDiff
+    combined: FingerprintDiff
     by_environment: FingerprintDiff
     by_code: FingerprintDiff
 
@@ -42,7 +42,7 @@ class Isolation:
             not comparison.severity.within_noise
             for comparison in (self.by_environment, self.by_code)
         )
-        if environment and code and self.whole.severity.within_noise:
+        if environment and code and self.combined.severity.within_noise:
             return "both: the environment changes the old code's record, the new code undoes it"
         if environment and code:
             return "both: the environment changes the old code's record, the new code changes more"
@@ -50,7 +50,7 @@ class Isolation:
             return "the environment: the old code changes with it, the new code adds no change"
         if code:
             return "the code: the old code still makes the old record in this environment"
-        if self.whole.severity.within_noise:
+        if self.combined.severity.within_noise:
             return "none: no stage changed beyond noise"
         return "unclear: code and environment together exceed the noise floor, neither does alone"
 
@@ -66,7 +66,7 @@ class Isolation:
     def lines(self) -> tuple[str, ...]:
         """Return the commit, a line per comparison, and the cause."""
         parts = (
-            ("both", self.whole),
+            ("both", self.combined),
             ("environment", self.by_environment),
             ("code", self.by_code),
         )

@@ -261,8 +261,8 @@ def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
     """
     forced = teacher_forcing.teacher_forced_log_probs
 
-    def touched(*given: Any, **more: Any) -> Iterator[list[teacher_forcing.TokenLogProbs]]:  # noqa: ANN401
-        rows = [row for batch in forced(*given, **more) for row in batch]
+    def touched(*arguments: Any, **more: Any) -> Iterator[list[teacher_forcing.TokenLogProbs]]:  # noqa: ANN401
+        rows = [row for batch in forced(*arguments, **more) for row in batch]
         values = rows[WEAK].values.copy()
         values[7, 0] += by
         yield [*rows[:WEAK], rows[WEAK]._replace(values=values), *rows[WEAK + 1 :]]
@@ -280,8 +280,8 @@ def _nth(
     """Change what a function returns for one state, in its first pass over the states."""
     function, calls = getattr(owner, name), count()
 
-    def changed(*given: Any, **more: Any) -> object:  # noqa: ANN401
-        value = function(*given, **more)
+    def changed(*arguments: Any, **more: Any) -> object:  # noqa: ANN401
+        value = function(*arguments, **more)
         return change(value) if next(calls) == number else value
 
     patch.setattr(owner, name, changed)

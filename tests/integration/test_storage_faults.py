@@ -93,8 +93,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("inputs") / "work"
     place.mkdir()
     states = finished_runs.first_states(26)
-    for name, some in (("gold", states), ("fewer", states[:13])):
-        text = "".join(f"{row}\n" for state in some for row in rows(state))
+    for name, written in (("gold", states), ("fewer", states[:13])):
+        text = "".join(f"{row}\n" for state in written for row in rows(state))
         (place / f"{name}.jsonl").write_text(text)
     finished_runs.write_run(place / "run", "owner/model", states, finished_runs.mixed_answer)
     record = fake_fingerprints.fake_fingerprint()

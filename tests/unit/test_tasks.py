@@ -122,13 +122,13 @@ def test_changed_description_is_refused_or_says_another_thing(
     sequence = next(drawn(seed))
     text = describe(sequence.initial, sequence.operations, task.language)
     first, *rest = re.findall(r"[^ ][^.]*\.", text)
-    some = data.draw(st.lists(st.sampled_from(rest), min_size=1, max_size=8))
+    sentences = data.draw(st.lists(st.sampled_from(rest), min_size=1, max_size=8))
     if data.draw(st.booleans()):
-        which = data.draw(st.integers(0, len(some) - 1))
-        place = data.draw(st.integers(0, len(some[which]) - 2))
+        which = data.draw(st.integers(0, len(sentences) - 1))
+        place = data.draw(st.integers(0, len(sentences[which]) - 2))
         character = data.draw(st.sampled_from(["", *"abcf 0126,X"]))
-        some[which] = some[which][:place] + character + some[which][place + 1 :]
-    changed = " ".join([first, *some])
+        sentences[which] = sentences[which][:place] + character + sentences[which][place + 1 :]
+    changed = " ".join([first, *sentences])
     refusal = None
     try:
         meaning = task.operations(changed)
@@ -136,7 +136,7 @@ def test_changed_description_is_refused_or_says_another_thing(
         refusal = str(error)
     else:
         assert describe(*meaning, task.language) == changed
-    assert refusal is None or any(refusal.endswith(f": {sentence!r}") for sentence in some)
+    assert refusal is None or any(refusal.endswith(f": {sentence!r}") for sentence in sentences)
 
 
 @every_task
@@ -212,15 +212,15 @@ def test_move_of_the_contents_against_the_rules_is_named(sentences: str, message
 @every_task
 def test_generated_data_is_the_same_again_and_is_read_back(task: Task, tmp_path: Path) -> None:
     """The same seed yields the same lines, and a file of them the same states."""
-    some = [
+    datasets = [
         list(islice(task.generate("dev", seed, default_vocabulary()), 26)) for seed in (1, 1, 2)
     ]
-    assert some[0] == some[1] != some[2]
-    lines = [f"{row}\n" for state in some[0] for row in task.rows(state)]
+    assert datasets[0] == datasets[1] != datasets[2]
+    lines = [f"{row}\n" for state in datasets[0] for row in task.rows(state)]
     assert len(lines) == 26 * task.boxes
     path = tmp_path / "dev.jsonl"
     path.write_text("".join(lines), encoding="utf-8")
-    assert list(task.read(path)) == some[0]
+    assert list(task.read(path)) == datasets[0]
     json.loads(lines[0])
 
 
@@ -284,18 +284,18 @@ def full_chance(sizes: list[int]) -> float:
 @every_task
 def test_the_authors_archive_is_read_where_the_task_is_in_it(task: Task, tmp_path: Path) -> None:
     """The standard states are read from the ZIP; a task without a place in it is refused."""
-    some = some_states(task, 1)
+    states = some_states(task, 1)
     path = tmp_path / "boxes.ZIP"
     with pyzipper.AESZipFile(path, "w", encryption=pyzipper.WZ_AES) as archive:
         archive.setpassword(b"sesame")
-        archive.writestr(f"data/{MEMBER}", "\n".join(chain.from_iterable(map(task.rows, some))))
+        archive.writestr(f"data/{MEMBER}", "\n".join(chain.from_iterable(map(task.rows, states))))
     if task.archive_member is None:
         with pytest.raises(
             SettingError, match=f"{task.name} has no known place in the authors' ZIP"
         ):
             task.read(path, "sesame")
     else:
-        assert list(task.read(path, "sesame")) == some
+        assert list(task.read(path, "sesame")) == states
         with pytest.raises(DataError, match="wrong password"):
             list(task.read(path, "open"))
 
@@ -317,8 +317,8 @@ def test_demonstrations_are_in_the_language_and_right(task: Task) -> None:
 def test_prompt_has_the_tasks_own_demonstrations(task: Task, variant: str) -> None:
     """A prompt begins with the instruction and the task's examples, and ends with the query."""
     text = task.completion(FIRST, variant)
-    given = task.demonstrations
-    places = [text.index(part) for part in (given.instruction, *chain(*given.examples))]
+    own = task.demonstrations
+    places = [text.index(part) for part in (own.instruction, *chain(*own.examples))]
     assert places == sorted(places)
     assert text.rstrip().endswith(f"Description: {FIRST}")
 
@@ -421,14 +421,14 @@ def test_moved_contents_are_in_no_pool() -> None:
 @pytest.mark.parametrize("name", readings())
 def test_baseline_agrees_with_a_simulation(task: Task, name: str) -> None:
     """Predictions from the naive pools are right as often as expected (level 1e-4, fixed seed)."""
-    some = some_states(task, 40, seed=9)[::13] + some_states(task, 40, seed=9)[12::13]
+    states = some_states(task, 40, seed=9)[::13] + some_states(task, 40, seed=9)[12::13]
     source, reading, repeats = (
         PortableRandom(np.random.Generator(np.random.PCG64(79))),
         readings()[name],
         60,
     )
     variance, hits = 0.0, 0
-    for state in some:
+    for state in states:
         for query, pool in zip(state.queries, task.mentions(state), strict=True):
             p = float(expectation(reading, pool, query.gold))
             variance += repeats * p * (1 - p)
@@ -436,8 +436,8 @@ def test_baseline_agrees_with_a_simulation(task: Task, name: str) -> None:
                 is_right(reading, predict(reading, source, pool), query.gold)
                 for _ in range(repeats)
             )
-    queries = repeats * task.boxes * len(some)
-    expected = (task.baselines(some)[name]["overall"] or 0) / 100 * queries
+    queries = repeats * task.boxes * len(states)
+    expected = (task.baselines(states)[name]["overall"] or 0) / 100 * queries
     assert abs(hits - expected) < NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt(variance)
 
 
@@ -490,12 +490,12 @@ def test_a_variant_with_other_answers_is_a_subclass_and_a_row(tmp_path: Path) ->
         grammar=_lettered(STANDARD.grammar),
         answer_parser=lambda text, boxes: parse_answer(_numbered(text), boxes),
     )
-    some = some_states(task, 3)
-    lines = [f"{row}\n" for state in some for row in task.rows(state)]
+    states = some_states(task, 3)
+    lines = [f"{row}\n" for state in states for row in task.rows(state)]
     path = tmp_path / "lettered.jsonl"
     path.write_text("".join(lines), encoding="utf-8")
-    assert list(task.read(path)) == some
-    for state, standard in zip(some, some_states(STANDARD, 3), strict=True):
+    assert list(task.read(path)) == states
+    for state, standard in zip(states, some_states(STANDARD, 3), strict=True):
         assert state.description == "At first " + _lettered(standard.description)
         assert state.queries == standard.queries
         text = task.correct_text(state)

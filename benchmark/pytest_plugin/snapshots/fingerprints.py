@@ -186,14 +186,14 @@ def stored(path: Path, *, fallback: bool = True) -> Path | None:
 def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExtension]:
     """Return the extension for a kind of run, with the session's permission to write."""
 
-    class Extension(FingerprintExtension):
+    class FingerprintExtensionOfKind(FingerprintExtension):
         @classmethod
         def dirname(cls, *, test_location: PyTestLocation) -> str:
             folder = Path(FingerprintExtension.dirname(test_location=test_location))
             return str(of_kind(folder, "fingerprints", kind))
 
-    Extension.blessing = blessing
-    return Extension
+    FingerprintExtensionOfKind.blessing = blessing
+    return FingerprintExtensionOfKind
 
 
 def snapshot_of(

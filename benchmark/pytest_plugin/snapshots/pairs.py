@@ -43,13 +43,13 @@ def pair_extension(kind: str) -> type[PairExtension]:
     So runs of another kind are not compared with these records, and do not count them as unused.
     """
 
-    class Extension(PairExtension):
+    class PairExtensionOfKind(PairExtension):
         @classmethod
         def dirname(cls, *, test_location: PyTestLocation) -> str:
             folder = Path(PairExtension.dirname(test_location=test_location))
             return str(of_kind(folder, "pairs", kind))
 
-    return Extension
+    return PairExtensionOfKind
 
 
 def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:

@@ -147,10 +147,10 @@ def test_simulation_agrees_with_expectation(name: str, mentioned: Contents, gold
 @every_reading
 def test_simulation_of_whole_states_agrees_with_baseline(name: str, vocabulary: Contents) -> None:
     """Predictions for the queries of 40 states are right as often as the baseline says (1e-4)."""
-    some = list(generate("dev", 1, vocabulary))[::71]
+    states = list(generate("dev", 1, vocabulary))[::71]
     reading, source, repeats = readings()[name], draws(78), 80
     expected, variance, hits = 0.0, 0.0, 0
-    for state in some:
+    for state in states:
         for query, mentioned in zip(state.queries, mentions(state), strict=True):
             p = float(expectation(reading, mentioned, query.gold))
             expected += repeats * p
@@ -158,8 +158,8 @@ def test_simulation_of_whole_states_agrees_with_baseline(name: str, vocabulary: 
             for _ in range(repeats):
                 hits += is_right(reading, predict(reading, source, mentioned), query.gold)
     assert abs(hits - expected) / sqrt(variance) < NormalDist().inv_cdf(1 - LEVEL / 2)
-    overall = 100 * expected / repeats / sum(len(state.queries) for state in some)
-    assert baselines(some)[name]["overall"] == pytest.approx(overall)
+    overall = 100 * expected / repeats / sum(len(state.queries) for state in states)
+    assert baselines(states)[name]["overall"] == pytest.approx(overall)
 
 
 @every_reading
@@ -213,13 +213,13 @@ def test_mentions_are_those_found_in_the_text(sequence: Sequence) -> None:
 @every_reading
 def test_baseline_averages_over_queries(name: str, vocabulary: Contents) -> None:
     """Percentages are plain means over queries: all, numops >= 1, and each numops."""
-    some = list(generate("dev", 2, vocabulary))[::101]
+    states = list(generate("dev", 2, vocabulary))[::101]
     chances: dict[int, list[float]] = {}
-    for state in some:
+    for state in states:
         for query, mentioned in zip(state.queries, mentions(state), strict=True):
             chance = 100 * float(enumerated(name, mentioned, query.gold))
             chances.setdefault(query.numops, []).append(chance)
-    result = baselines(some)[name]
+    result = baselines(states)[name]
     assert list(result["by_numops"]) == [str(numops) for numops in sorted(chances)]
     for numops, group in chances.items():
         assert result["by_numops"][str(numops)] == pytest.approx(np.mean(group))

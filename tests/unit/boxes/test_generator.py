@@ -379,21 +379,21 @@ def test_memory_does_not_grow_with_the_number_of_sequences(
     assert memory_ratio(monkeypatch, tmp_path / "out.jsonl", vocabulary, 1100) < 1.5
 
 
-@pytest.mark.parametrize("held", ["sequences", "states"])
+@pytest.mark.parametrize("function", ["sequences", "states"])
 def test_memory_test_finds_out_what_is_held(
-    tmp_path: Path, vocabulary: Contents, monkeypatch: pytest.MonkeyPatch, held: str
+    tmp_path: Path, vocabulary: Contents, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     """The test above can fail: keeping sequences or states takes more memory."""
-    original = getattr(dataset, held)
-    if held == "sequences":
-        monkeypatch.setattr(dataset, held, lambda *given: list(original(*given)))
+    original = getattr(dataset, function)
+    if function == "sequences":
+        monkeypatch.setattr(dataset, function, lambda *arguments: list(original(*arguments)))
     else:
         kept: list[State] = []
 
-        def keeping(*given: object) -> Iterator[State]:
-            for state in original(*given):
+        def keeping(*arguments: object) -> Iterator[State]:
+            for state in original(*arguments):
                 kept.append(state)
                 yield state
 
-        monkeypatch.setattr(dataset, held, keeping)
+        monkeypatch.setattr(dataset, function, keeping)
     assert memory_ratio(monkeypatch, tmp_path / "out.jsonl", vocabulary, 400) > 1.5

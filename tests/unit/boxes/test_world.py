@@ -71,16 +71,16 @@ class WorldMachine(RuleBasedStateMachine):
     def take(self, data: st.DataObject, destination: int | None) -> None:
         """Try to move or remove objects that are in one box."""
         source = data.draw(st.sampled_from([box for box in range(7) if self.inside(box)]))
-        some = st.lists(st.sampled_from(self.inside(source)), min_size=1, unique=True)
+        objects = st.lists(st.sampled_from(self.inside(source)), min_size=1, unique=True)
         kind: Kind = "remove" if destination is None else "move"
-        self.attempt(Operation(kind, tuple(data.draw(some)), source, destination))
+        self.attempt(Operation(kind, tuple(data.draw(objects)), source, destination))
 
     @precondition(lambda self: None in self.place.values())
     @rule(data=st.data(), destination=BOX)
     def put(self, data: st.DataObject, destination: int) -> None:
         """Try to put objects that are outside."""
-        some = st.lists(st.sampled_from(self.inside(None)), min_size=1, max_size=4, unique=True)
-        self.attempt(Operation("put", tuple(data.draw(some)), None, destination))
+        objects = st.lists(st.sampled_from(self.inside(None)), min_size=1, max_size=4, unique=True)
+        self.attempt(Operation("put", tuple(data.draw(objects)), None, destination))
 
     def attempt(self, operation: Operation) -> None:
         """Apply the operation to both, or check that both refuse it."""

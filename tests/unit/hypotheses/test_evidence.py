@@ -98,9 +98,9 @@ def test_different_scores_are_not_compared() -> None:
     )
     evidence = Evidence(Results((base, variant, *more)))
     assert evidence.pair_difference("code-gemma-7b") is None
-    found = evidence.pair_difference("code-llama2-7b")
-    assert found is not None
-    assert evidence.adjusted_p("code-llama2-7b") == found.p
+    difference = evidence.pair_difference("code-llama2-7b")
+    assert difference is not None
+    assert evidence.adjusted_p("code-llama2-7b") == difference.p
 
 
 def test_against_random_by_sequence_or_by_counts() -> None:

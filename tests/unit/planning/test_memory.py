@@ -137,9 +137,9 @@ def test_working_memory_covers_a_real_pass(kind: str, tokens: int, dtype: str) -
             ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits
         logits[:, -1].to(torch.float32, copy=True).softmax(-1)
-    kept = cache_bytes(actual, dtype, rows, tokens, read_at_once=tokens)
+    cached = cache_bytes(actual, dtype, rows, tokens, read_at_once=tokens)
     forecast = working_bytes(actual, dtype, DecodingBatch(rows, tokens, 0))
-    assert measured.peak - kept < forecast < 3 * measured.peak
+    assert measured.peak - cached < forecast < 3 * measured.peak
 
 
 def test_peak_counts_what_lives_together() -> None:
@@ -217,8 +217,8 @@ def test_layers_really_fit(
     if count is None:
         return
     most = -(-layers // count)  # whole layers on the fullest GPU
-    held = (weights + cache) * most / layers + working + context
-    assert held <= gpu * (1 - loose) + 1e-6
+    needed = (weights + cache) * most / layers + working + context
+    assert needed <= gpu * (1 - loose) + 1e-6
     if count > 1:
         assert weights + cache + working + context > gpu * (1 - loose)
 

@@ -91,19 +91,19 @@ def test_chat_with_a_system_message() -> None:
 
 def test_demonstrations_can_be_given() -> None:
     """Both formats have the given instruction and examples, in order."""
-    given = Demonstrations("Do it.", "Yes.", (("A.", "B."), ("C.", "D.")))
-    assert completion("E.", demonstrations=given) == (
+    own = Demonstrations("Do it.", "Yes.", (("A.", "B."), ("C.", "D.")))
+    assert completion("E.", demonstrations=own) == (
         "Do it.\n\nDescription: A.\nStatement: B.\n\nDescription: C.\nStatement: D.\n\n"
         "Description: E."
     )
-    turns = [f"{turn.role}: {turn.content}" for turn in chat("E.", demonstrations=given)]
+    turns = [f"{turn.role}: {turn.content}" for turn in chat("E.", demonstrations=own)]
     assert turns == [
         *("user: Do it.", "assistant: Yes."),
         *("user: Description: A.", "assistant: Statement: B."),
         *("user: Description: C.", "assistant: Statement: D."),
         "user: Description: E.",
     ]
-    assert len(chat("E.", "system", given)) == len(turns) - 1
+    assert len(chat("E.", "system", own)) == len(turns) - 1
 
 
 def test_demonstrations_are_the_papers_by_default() -> None:

@@ -59,14 +59,14 @@ def test_a_worker_takes_its_own_gpus_first(
     machine: list[str], device: str, worker: str | None, workers: int, expected: str
 ) -> None:
     """Each worker takes its share of the named GPUs first."""
-    with placement(device, worker, workers).place(WORK) as given:
-        assert given == expected
+    with placement(device, worker, workers).place(WORK) as device_of_run:
+        assert device_of_run == expected
 
 
 def test_large_model_takes_other_gpus(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with one GPU of its own takes a second one."""
-    with placement("cuda", "gw5", 8).place(WORK) as given:
-        assert given == "cuda:0,5"
+    with placement("cuda", "gw5", 8).place(WORK) as device_of_run:
+        assert device_of_run == "cuda:0,5"
     monkeypatch.setattr(module, "needed_gpus", lambda work, memory, there: 9)
     with (
         pytest.raises(DoesNotFitError, match="needs 9 GPUs"),

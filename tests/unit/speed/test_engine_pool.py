@@ -21,7 +21,7 @@ def inputs() -> SpeedInputs:
     return SpeedInputs(
         model="model",
         gguf=None,
-        fingerprint="sha256:0",
+        digest="sha256:0",
         device="cpu",
         max_new_tokens=9,
         expression="a*",

@@ -40,6 +40,6 @@ def test_without_nontrivial_queries_there_is_no_accuracy() -> None:
 
 def test_an_interval_without_width_is_not_shown() -> None:
     """The paper's interval of 0 of 29 has no width, so it is not shown; other intervals are."""
-    none, some = (Estimate(t, normal_interval(t)) for t in (Tally(0, 29), Tally(4, 29)))
+    none, few = (Estimate(t, normal_interval(t)) for t in (Tally(0, 29), Tally(4, 29)))
     assert none.shown_interval is None
-    assert some.shown_interval == some.interval
+    assert few.shown_interval == few.interval
