@@ -159,10 +159,7 @@ class EnginePool:
 
     def close(self) -> None:
         """End all processes."""
-        with ExitStack() as stack:
-            for process in self._processes.values():
-                stack.callback(process.close)
-        self._processes.clear()
+        _close(self._processes)
 
     def _weights(self, spec: EngineSpec) -> str:
         """Return the model in the form that the engine takes."""
@@ -223,7 +220,12 @@ class MatmulLimits:
 
     def close(self) -> None:
         """End all processes."""
-        with ExitStack() as stack:
-            for process in self._processes.values():
-                stack.callback(process.close)
-        self._processes.clear()
+        _close(self._processes)
+
+
+def _close(processes: dict[str, EngineProcess]) -> None:
+    """End all processes, even if ending one of them raises."""
+    with ExitStack() as stack:
+        for process in processes.values():
+            stack.callback(process.close)
+    processes.clear()

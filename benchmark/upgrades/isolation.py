@@ -26,8 +26,8 @@ _REPEATS = 2
 class Isolation:
     """Old and new record, each compared with a record of the old code in the new environment.
 
-    ``combined`` is the change from old to new, ``by_environment`` the change that the environment
-    makes to the old code, and ``by_code`` the change that the new code makes in the new environment.
+    ``combined`` is the change from old to new, ``by_environment`` that of the old code by the new
+    environment, and ``by_code`` that by the new code in the new environment.
     """
 
     commit: str

@@ -30,6 +30,7 @@ from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.runs import evaluation
 from benchmark.runs.requests import RunRequest
 from benchmark.scoring.counts import Counts
+from fakes.json_files import edit_json
 
 Injector = Callable[[pytest.MonkeyPatch, RunRequest, Path], RunRequest]
 
@@ -184,7 +185,7 @@ def weights_read_otherwise(patch: pytest.MonkeyPatch, run: RunRequest, folder: P
 def other_positions(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunRequest:
     """Change the base of the rotary position embedding in the configuration."""
     copied = _copied(run, folder)
-    _edit(
+    edit_json(
         folder / "model" / "config.json",
         rope_parameters={"rope_theta": 5e4, "rope_type": "default"},
     )
@@ -270,7 +271,7 @@ def other_stop(patch: pytest.MonkeyPatch, run: RunRequest, folder: Path) -> RunR
     definition = json.loads((folder / "model" / "tokenizer.json").read_text())
     words = definition["model"]["vocab"].items()
     stops = [1, *(i for word, i in words if word.endswith("contains"))]
-    _edit(folder / "model" / "generation_config.json", eos_token_id=stops)
+    edit_json(folder / "model" / "generation_config.json", eos_token_id=stops)
     return copied
 
 
@@ -373,7 +374,3 @@ def _attribute(module: ModuleType, name: str) -> Any:  # noqa: ANN401
 def _copied(run: RunRequest, folder: Path) -> RunRequest:
     shutil.copytree(run.model, folder / "model")
     return replace(run, model=str(folder / "model"))
-
-
-def _edit(path: Path, **entries: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | entries))

@@ -23,9 +23,9 @@ from benchmark.boxes.baseline import (
 )
 from benchmark.boxes.dataset import generate
 from benchmark.boxes.generator import Sequence
-from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import parse_state, states
 from benchmark.records import Contents
+from fakes.draws import draws
 
 LEVEL = 1e-4
 DESCRIPTION = (
@@ -66,11 +66,6 @@ def enumerated(name: str, mentioned: Contents, gold: Contents) -> Fraction:
                 hits = [sorted(drawn) == sorted(gold) for drawn in series]
         chance += Fraction(sum(hits), len(hits)) / 4
     return chance
-
-
-def draws(seed: int) -> PortableRandom:
-    """PortableRandom from a fresh generator."""
-    return PortableRandom(np.random.Generator(np.random.PCG64(seed)))
 
 
 def test_the_readings() -> None:

@@ -18,14 +18,10 @@ from scipy.stats import chisquare, poisson
 
 from benchmark.boxes.portable_random import PortableRandom
 from benchmark.errors import SettingError
+from fakes.draws import draws
 
 LEVEL = 1e-4
 WORD = 2**64
-
-
-def draws(seed: int) -> PortableRandom:
-    """PortableRandom from a fresh generator."""
-    return PortableRandom(np.random.Generator(np.random.PCG64(seed)))
 
 
 def draws_of(*words: int) -> PortableRandom:

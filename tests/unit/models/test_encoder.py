@@ -11,6 +11,7 @@ from benchmark.models.bos import BosRule
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
+from fakes.json_files import edit_json
 from fakes.tiny_tokenizer import tiny_tokenizer
 
 TEXT = "Box 0 contains the bag and the map. " * 40
@@ -27,10 +28,6 @@ def _load(folder: Path, registered: BosRule | None = None) -> TransformersTokeni
     return load_tokenizer(Location("tiny", folder, None, "sha256:0"), registered)
 
 
-def _edit(path: Path, **entries: Any) -> None:  # noqa: ANN401
-    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
-
-
 @pytest.mark.parametrize(
     "left",
     [
@@ -45,7 +42,7 @@ def test_what_training_left_in_the_file(folder: Path, left: dict[str, dict[str, 
     more = {"direction": "Right"}
     padding = {"pad_to_multiple_of": None, "pad_token": "<s>"} if "padding" in left else {}
     (name,) = left
-    _edit(folder / "tokenizer.json", **{name: left[name] | more | padding})
+    edit_json(folder / "tokenizer.json", **{name: left[name] | more | padding})
     assert _load(folder).encode(TEXT) == before
 
 
@@ -58,7 +55,7 @@ def test_special_tokens_named_elsewhere(folder: Path) -> None:
     added = {str(size): mark | flags}
     config = json.loads((folder / "tokenizer_config.json").read_text())
     added_before = config.get("added_tokens_decoder", {})
-    _edit(folder / "tokenizer_config.json", added_tokens_decoder=added_before | added)
+    edit_json(folder / "tokenizer_config.json", added_tokens_decoder=added_before | added)
     loaded = _load(folder)
     assert loaded.encode("<|im_start|>Box")[0] == size
     assert size not in loaded.token_bytes

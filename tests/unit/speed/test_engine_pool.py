@@ -10,7 +10,6 @@ from benchmark.speed import engine_pool
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement
 from benchmark.speed.specs import parse
-from fakes import fake_engines
 
 PROMPTS = [(1, 2, 3), (1, 2, 4), (1, 5, 5, 5)]
 
@@ -30,14 +29,6 @@ def inputs() -> SpeedInputs:
         prompts=PROMPTS * 6,
         expected=[(7,)] * 18,
     )
-
-
-@pytest.fixture
-def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Replace engine processes with fakes."""
-    fake: SimpleNamespace = fake_engines.FakeEngines()
-    monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
-    return fake
 
 
 def _measured(spec: str, states: range = range(18)) -> Measurement:

@@ -8,9 +8,7 @@ import pytest
 
 from benchmark.errors import BenchmarkError, SettingError
 from benchmark.runs.requests import DataRequest, RunRequest
-from benchmark.speed import engine_pool
 from benchmark.speed.run import SpeedRequest, speed
-from fakes import fake_engines
 from fakes.tiny_models import tiny_model
 from fakes.tiny_tokenizer import tiny_tokenizer
 
@@ -58,14 +56,6 @@ def request_(
     data = DataRequest(seed=1, states=STATES)
     run = RunRequest(str(folder), Path("unused"), data, device="cpu", dtype="float32")
     return lambda engines, **more: SpeedRequest(run, engines, **{"repeats": 2, **more})
-
-
-@pytest.fixture
-def engines(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Replace engine processes with fakes."""
-    fake: SimpleNamespace = fake_engines.FakeEngines()
-    monkeypatch.setattr(engine_pool, "EngineProcess", fake.process)
-    return fake
 
 
 def test_rounds_take_turns(request_: Callable[..., SpeedRequest], engines: SimpleNamespace) -> None:

@@ -1,6 +1,5 @@
 """Find the commit of a record's code, in a repository made by the tests."""
 
-import subprocess
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,25 +7,20 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.upgrades.git_history import commit_of, worktree
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+from fakes.git import git
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Three commits of a package: a file, then a second file, then a text that is not code."""
-    _git(tmp_path, "init", "-q")
+    git(tmp_path, "init", "-q")
     (tmp_path / "benchmark" / "a b").mkdir(parents=True)
     for number, (name, content) in enumerate(
         [("one.py", "1"), ("a b/two.toml", "x = 2"), ("notes.md", "3")]
     ):
         (tmp_path / "benchmark" / name).write_text(content)
-        _git(tmp_path, "add", "-A")
-        _git(tmp_path, "commit", "-qm", str(number))
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", str(number))
     return tmp_path
 
 
@@ -36,7 +30,7 @@ def _code(**files: str) -> dict[str, str]:
 
 def test_commit_is_found_by_its_files(repository: Path) -> None:
     """The newest commit with these files is found; files that are not code do not count."""
-    first, last = _git(repository, "rev-list", "--reverse", "HEAD").split()[::2]
+    first, last = git(repository, "rev-list", "--reverse", "HEAD").split()[::2]
     assert commit_of(_code(**{"one.py": "1"}), repository) == first
     assert commit_of(_code(**{"one.py": "1", "a b/two.toml": "x = 2"}), repository) == last
 
@@ -49,11 +43,11 @@ def test_code_without_a_commit(repository: Path) -> None:
 
 def test_worktree_has_the_old_files(repository: Path) -> None:
     """The worktree is removed afterwards, also from git's list."""
-    first = _git(repository, "rev-list", "--reverse", "HEAD").split()[0]
+    first = git(repository, "rev-list", "--reverse", "HEAD").split()[0]
     with worktree(repository, first) as folder:
         assert [path.name for path in (folder / "benchmark").iterdir()] == ["one.py"]
     assert not folder.exists()
-    assert len(_git(repository, "worktree", "list").splitlines()) == 1
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
 def test_missing_commit(repository: Path, tmp_path: Path) -> None:

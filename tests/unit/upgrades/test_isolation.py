@@ -1,7 +1,6 @@
 """Tell code from environment by running the old code in the new environment."""
 
 import json
-import subprocess
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +19,7 @@ from benchmark.upgrades import isolation
 from benchmark.upgrades.isolation import isolate, probe_of
 from benchmark.upgrades.probes import Probe
 from fakes.command_line import command_line
+from fakes.git import git
 
 TRACK = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 REPEAT = Repeat(1, 1, "reversed", 0.01, 0.0, 0, 0)
@@ -50,18 +50,12 @@ shutil.copy(Path(__file__).with_name("record.json.gz"), out)
 """
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository whose package, when run, writes the record that was committed with it."""
     folder = tmp_path / "repository"
     (folder / "benchmark").mkdir(parents=True)
-    _git(folder, "init", "-q")
+    git(folder, "init", "-q")
     return folder
 
 
@@ -71,8 +65,8 @@ def _commit(repository: Path, outcome: str) -> dict[str, str]:
     (repository / "benchmark" / "__init__.py").touch()
     (repository / "benchmark" / "__main__.py").write_text(program)
     write_fingerprint(_record(outcome), repository / "benchmark" / "record.json.gz")
-    _git(repository, "add", "-A")
-    _git(repository, "commit", "-qm", outcome)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", outcome)
     files = {"__init__.py": "", "__main__.py": program}
     return {name: sha256(text.encode()).hexdigest()[:12] for name, text in files.items()}
 
@@ -94,10 +88,10 @@ def test_cause_of_a_change(
     result = isolate(*paths, "model", said.append, repository=repository)
     assert result.verdict.startswith(verdict)
     assert result.lines()[-1] == f"cause: {result.verdict}"
-    first = _git(repository, "rev-list", "--reverse", "HEAD").split()[0]
+    first = git(repository, "rev-list", "--reverse", "HEAD").split()[0]
     assert result.as_json()["commit"] == first
     assert said == [f"code of {first[:10]}, on model"]
-    assert len(_git(repository, "worktree", "list").splitlines()) == 1
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
 def test_old_code_measures_its_own_noise_floor(
