@@ -1,1 +1,1 @@
-"""The project's own engine: several tokens a pass, and the same tokens as one by one."""
+"""The project's own engine: several tokens per pass, and the same tokens as one by one."""
