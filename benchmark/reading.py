@@ -2,8 +2,8 @@
 
 A file may be hostile or damaged: it may never end, unpack to gigabytes, nest endlessly, or be a
 pipe without a writer. Every reader stops at a bound and raises an error of one line that names the
-file, the bound, and how to raise it. The bounds are far above the benchmark's own files; see
-``docs/reliability.md``.
+file, the bound, and how to raise it. The bounds, in :class:`Bounds`, are far
+above the sizes of the benchmark's own files.
 """
 
 import io

@@ -24,7 +24,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_text(path: Path, parts: Iterable[str]) -> None:
-    """Write the parts to the file at once or not at all; line ends are as in the parts.
+    """Write the parts to the file atomically; line ends are as in the parts.
 
     A path that is not an ordinary file (a pipe, ``/dev/stdout``) is written to directly.
 
@@ -46,7 +46,7 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write the file at once or not at all.
+    """Write the file atomically.
 
     Raises:
         OSError: naming the file, if it cannot be written.

@@ -131,7 +131,7 @@ def _main() -> NoReturn:
 
 
 def _stopped(arguments: Sequence[str]) -> str:
-    """Return what to say after Ctrl-C: what is saved, and how to resume."""
+    """Return the message after Ctrl-C: what is saved, and how to resume."""
     verb = arguments[0]
     if saved := _RESUMABLE.get(verb):
         folder = _value(arguments, saved.option) or saved.default

@@ -1,4 +1,4 @@
-"""Render a chat, and check that the rendered prompt has everything that was asked for.
+"""Render a chat, and check that the rendered prompt is complete.
 
 A chat template is free to drop messages without an error: a template for content in parts that gets
 strings, one that shows the last turn only, or one without a system role. A prompt must have the

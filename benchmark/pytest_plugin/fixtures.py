@@ -136,7 +136,7 @@ def _result_or_skip(result: _Result | str) -> _Result:
 
 @pytest.fixture
 def blessing(request: pytest.FixtureRequest) -> "Blessing":
-    """Whether this session may write fingerprints; fail if it is told to and may not."""
+    """The permission to write fingerprints; fail if an update may not be written."""
     from benchmark.errors import SettingError
     from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import RunRequest
 
 SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
-"""The settings, besides the device, that have an option here; the registry has the rest."""
+"""The settings other than the device that have an option here; the registry has the rest."""
 
 _DATA = ("password", "states", "task")
 _DEFAULTS = {"protocol": "default", "task": "boxes", "model_store": Path("runs/store")}

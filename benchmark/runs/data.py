@@ -63,7 +63,7 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[
 
 
 def _explained(message: str, request: DataRequest) -> str:
-    """Return an error of reading a file, with what the file is if it is not what was expected."""
+    """Return an error of reading a file; it names the file's kind if another was expected."""
     path = request.path
     if path is None or not path.is_file():
         return message

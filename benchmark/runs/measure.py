@@ -91,7 +91,7 @@ class PreparedRun:
 
     @property
     def states(self) -> Sequence[State]:
-        """The states that are asked about."""
+        """The states of the data."""
         return self.questions.states
 
     @property

@@ -23,8 +23,8 @@ _SHOWN = 200
 class Notices:
     """Notices about the tokenizer, the chat template and the weights of one run.
 
-    ``differing_prompts`` and ``differing_answers`` count texts that transformers encodes otherwise
-    than ``tokenizer.json``, by which they are encoded.
+    ``differing_prompts`` and ``differing_answers`` count texts that transformers encodes
+    differently from ``tokenizer.json``, which decides.
     """
 
     texts: int

@@ -122,7 +122,7 @@ class SpeedComparison:
 
 
 def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
-    """Measure the engines in turn; on Ctrl-C, return what is measured by then.
+    """Measure the engines in turn; on Ctrl-C, return the measurements so far.
 
     Raises:
         BenchmarkError: if the request cannot be met by any engine. The failure of a single
@@ -148,7 +148,7 @@ def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
 
 @contextmanager
 def _until_stopped(comparison: SpeedComparison) -> Iterator[None]:
-    """End this part on Ctrl-C and keep what was measured before."""
+    """End this part on Ctrl-C and keep the earlier measurements."""
     try:
         yield
     except KeyboardInterrupt:

@@ -190,7 +190,7 @@ class CanaryResult:
 
 
 def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names of what was skipped, by the reason."""
+    """Return the skipped names by their reason."""
     names = dict[str, list[str]]()
     for name, reason in skipped.items():
         names.setdefault(reason, []).append(name)

@@ -56,7 +56,7 @@ class PythonEnvironment(Protocol):
 
     @property
     def unmet(self) -> tuple[str, ...]:
-        """The declared requirements that are not met, a line each."""
+        """The declared requirements that are not met, one line each."""
 
 
 class EnvironmentBuilder(Protocol):

@@ -441,7 +441,7 @@ def test_baseline_agrees_with_a_simulation(task: Task, name: str) -> None:
     assert abs(hits - expected) < NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt(variance)
 
 
-# A variant of one's own
+# A user's own variant
 
 
 class Lettered(Language):

@@ -10,7 +10,7 @@ _LONGEST_STREAK = 3
 class Acceptance:
     """The share of right drafts, by source and by how many in a row were right before.
 
-    Every draft is compared with the token that the model then chose, also if it was not computed.
+    Every draft is compared with the token that the model then chose, even if it was not computed.
     """
 
     def __init__(self) -> None:

@@ -140,7 +140,7 @@ class _WidenedWeights(NamedTuple):
 
 
 def packable_layers(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Linear]:
-    """Yield the plain linear layers; subclasses, such as quantized ones, compute otherwise."""
+    """Yield the plain linear layers; subclasses, such as quantized ones, compute differently."""
     for layer in model.modules():
         if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype:
             yield layer
