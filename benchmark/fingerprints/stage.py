@@ -138,7 +138,7 @@ class StageRow(ABC):
         return None if self.whole else digest_example(self.name, old, new, one, other)
 
     def _excused(self, stage_diff: StageDiff, compared: FingerprintPair) -> bool:
-        """Whether all states that differ have answers that changed by noise."""
+        """Return whether all states that differ have answers that changed by noise."""
         if self.whole:
             return compared.differ_by_noise_alone
         return set(stage_diff.states) <= compared.excused

@@ -109,9 +109,9 @@ def _operations(shape: ModelShape, tokens: float, scored: float, attended: float
 def _roofline(
     shape: ModelShape, dtype: str, gpu: GpuSpec, cache: float, operations: float
 ) -> float:
-    moved = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype) + cache
+    transferred = weight_bytes(shape, dtype) - shape.unread * element_bytes(dtype) + cache
     rate = gpu.flops.float32 if dtype == "float32" else gpu.flops.float16
-    return max(moved / gpu.bandwidth, operations / rate)
+    return max(transferred / gpu.bandwidth, operations / rate)
 
 
 def decoding_seconds(

@@ -61,7 +61,7 @@ WORDS = st.from_regex("[a-zA-Z]{1,12}", fullmatch=True)
 
 
 def _state(seed: int, vocabulary: tuple[str, ...]) -> tuple[str, str]:
-    """A description of twelve operations and its gold statement."""
+    """Return a description of twelve operations and its gold statement."""
     draws = PortableRandom(np.random.default_rng(seed))
     initial = initial_world(draws, vocabulary)
     done = operations(draws, vocabulary, initial)

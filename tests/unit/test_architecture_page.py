@@ -20,20 +20,20 @@ LAYERS: list[str] = next(
 
 
 def sections() -> dict[str, str]:
-    """The sections about rooms, by room, in the order of the page."""
+    """Return the sections about rooms, by room, in the order of the page."""
     _, *parts = re.split(r"^### `(\w+)`\n", TEXT.partition("\n## The seams")[0], flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def block(language: str) -> list[str]:
-    """The lines of the page's only block in a language."""
+    """Return the lines of the page's only block in a language."""
     _, _, rest = TEXT.partition(f"```{language}\n")
     assert rest.count(f"```{language}\n") == 0
     return rest.partition("```")[0].splitlines()
 
 
 def layer(room: str) -> int:
-    """The number of a room's layer, from the bottom."""
+    """Return the number of a room's layer, from the bottom."""
     return next(n for n, names in enumerate(LAYERS[::-1]) if room in names.split(" | "))
 
 

@@ -46,7 +46,7 @@ FIRST = (
 
 
 def simulated(description: str) -> tuple[list[set[str]], list[Counter[str]], list[set[str]]]:
-    """The contents, the changes by kind and the objects mentioned, box by box."""
+    """Return the contents, the changes by kind and the objects mentioned, box by box."""
     initial, *sentences = re.findall(r"[^.]+\.", description)
     boxes = [set(re.findall(r"the (\w+)", clause)) for clause in initial.split(",")]
     mentioned = [set(box) for box in boxes]
@@ -67,7 +67,7 @@ def simulated(description: str) -> tuple[list[set[str]], list[Counter[str]], lis
 
 
 def solved(description: str) -> str:
-    """The answer of the simulation."""
+    """Return the answer of the simulation."""
     boxes, _, _ = simulated(description)
     clauses = [
         f"Box {box} contains {' and '.join(f'the {name}' for name in sorted(names)) or 'nothing'}"
@@ -88,7 +88,7 @@ def drawn(seed: int) -> Iterator[Sequence]:
 
 
 def some_states(task: Task, sequences: int, seed: int = 5) -> list[State]:
-    """All states of some sequences."""
+    """Return all states of some sequences."""
     return [
         state
         for entry in islice(drawn(seed), sequences)
@@ -269,7 +269,7 @@ def test_moves_of_all_objects_are_worded_so_as_often_as_expected() -> None:
 
 
 def full_chance(sizes: list[int]) -> float:
-    """The probability that a move in a world of these box sizes takes all objects of its box."""
+    """Return the probability that a move in such a world takes all objects of its box."""
     every = complete = 0.0
     for source, size in enumerate(sizes):
         others = sizes[:source] + sizes[source + 1 :]

@@ -28,7 +28,7 @@ def sequences(draw: st.DrawFn) -> Sequence:
 
 
 def _step(draw: st.DrawFn, boxes: list[set[str]], names: set[str]) -> Operation | None:
-    """An operation that is applied to ``boxes``; None if none is possible for the drawn boxes."""
+    """Return an operation, applied to ``boxes``; None if none is possible for the drawn boxes."""
     places: list[int | None] = [None, *range(BOXES)]
     source, destination = draw(st.lists(st.sampled_from(places), min_size=2, max_size=2))
     if source == destination:

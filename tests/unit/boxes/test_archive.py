@@ -72,7 +72,7 @@ def _crc32(crc: int, byte: int) -> int:
 def old_zip(
     path: Path, content: bytes, password: str, name: str = NAME, *, deflated: bool = True
 ) -> Path:
-    """A ZIP file with one member, deflated or stored, encrypted in the old way."""
+    """Write a ZIP file with one member, deflated or stored, encrypted in the old way."""
     squeeze = zlib.compressobj(wbits=-15)
     squeezed = squeeze.compress(content) + squeeze.flush() if deflated else content
     crc = zlib.crc32(content)
@@ -90,7 +90,7 @@ def old_zip(
 
 
 def new_zip(path: Path, content: bytes, password: str, name: str = NAME) -> Path:
-    """A ZIP file with one deflated member, encrypted with AES."""
+    """Write a ZIP file with one deflated member, encrypted with AES."""
     with pyzipper.AESZipFile(
         path, "w", compression=pyzipper.ZIP_DEFLATED, encryption=pyzipper.WZ_AES
     ) as archive:
@@ -100,7 +100,7 @@ def new_zip(path: Path, content: bytes, password: str, name: str = NAME) -> Path
 
 
 def plain_zip(path: Path, content: bytes, password: str, name: str = NAME) -> Path:
-    """A ZIP file with one deflated member and no encryption; the password is ignored."""
+    """Write a ZIP file with one deflated member and no encryption; the password is ignored."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README.md", "read me")
         archive.writestr(name, content)
@@ -113,7 +113,7 @@ every = pytest.mark.parametrize("make", [old_zip, new_zip, plain_zip])
 
 
 def read(path: Path, password: str | None = PASSWORD) -> list[State]:
-    """All states of an archive."""
+    """Return all states of an archive."""
     return list(read_archive(path, password))
 
 

@@ -49,7 +49,7 @@ def lines_of(state_rows: list[Fields]) -> list[str]:
 
 
 def parsed() -> list[Fields]:
-    """The rows of the example, to be damaged."""
+    """Return the rows of the example, to be damaged."""
     return [json.loads(line) for line in LINES]
 
 

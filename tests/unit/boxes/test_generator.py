@@ -59,7 +59,7 @@ def size_shares(every: list[Sequence]) -> npt.NDArray[np.float64]:
 def wald_p_value(
     ours: npt.NDArray[np.float64], authors: tuple[int, ...], authors_sequences: int
 ) -> float:
-    """The p-value of the hypothesis that both samples come from one distribution."""
+    """Return the p-value of the hypothesis that both samples come from one distribution."""
     authors_shares = np.array(authors) / sum(authors)
     # The shares sum to 1, so that the last bin says nothing new.
     difference = (ours.mean(axis=0) - authors_shares)[:-1]
@@ -79,7 +79,7 @@ def sizes_p_value(every: list[Sequence]) -> float:
 
 
 def all_splits(seed: int, vocabulary: Contents) -> list[Sequence]:
-    """The sequences of the three splits."""
+    """Return the sequences of the three splits."""
     return [sequence for split in splits.SHARES for sequence in sequences(split, seed, vocabulary)]
 
 
@@ -90,7 +90,7 @@ def everything(vocabulary: Contents) -> list[Sequence]:
 
 
 def of_split(everything: list[Sequence], split: str) -> list[Sequence]:
-    """The sequences of one split, by their numbers."""
+    """Return the sequences of one split, by their numbers."""
     first = splits.first_sample_id(split)
     return everything[first : first + splits.size(split)]
 
@@ -106,7 +106,7 @@ def test_sizes_are_distributed_as_the_authors(everything: list[Sequence]) -> Non
 
 
 def steps(every: list[Sequence]) -> Iterator[tuple[World, Operation]]:
-    """Each operation of the sequences with the world before it."""
+    """Yield each operation of the sequences with the world before it."""
     for sequence in every:
         worlds = replay(sequence.initial, sequence.operations)
         yield from zip(worlds, sequence.operations, strict=False)
@@ -329,7 +329,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
 
 
 def lines(every: Iterator[State]) -> Iterator[str]:
-    """The states as lines of a file."""
+    """Return the states as lines of a file."""
     return (f"{row}\n" for state in every for row in rows(state))
 
 

@@ -86,7 +86,7 @@ def test_changed_sentence_is_named_or_is_another_sentence(
 
 
 def _mutated(text: str, data: st.DataObject) -> str:
-    """The sentence with one character before its full stop deleted, inserted or replaced."""
+    """Return the sentence with one character before its full stop deleted, inserted or replaced."""
     start = data.draw(st.integers(0, len(text) - 2))
     new: str = data.draw(st.sampled_from(["", *CHARACTERS]))
     end = start + data.draw(st.integers(0, 1))

@@ -32,7 +32,7 @@ def draws_of(*words: int) -> PortableRandom:
 
 
 def uniform_p_value(drawn: Iterable[Hashable], every: Iterable[Hashable]) -> float:
-    """The p-value of a chi-square test that each of ``every`` is as likely as any other."""
+    """Return the p-value of a chi-square test that each of ``every`` is as likely as any other."""
     counts = Counter(drawn)
     expected = list(every)
     assert set(counts) <= set(expected)

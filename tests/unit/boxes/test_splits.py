@@ -14,7 +14,7 @@ EVERY = set(product(range(4), repeat=7))
 
 
 def cut(seed: int) -> dict[str, frozenset[splits.Signature]]:
-    """The signatures of each split, shuffled from a seed."""
+    """Return the signatures of each split, shuffled from a seed."""
     return splits.signatures(PortableRandom(np.random.Generator(np.random.PCG64(seed))))
 
 

@@ -21,12 +21,12 @@ MANY_NUMOPS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=7), max_
 
 
 def rng(seed: int) -> np.random.Generator:
-    """A fresh generator."""
+    """Return a fresh generator."""
     return np.random.Generator(np.random.PCG64(seed))
 
 
 def stream(numops: Sequence[Sequence[int]]) -> Stream:
-    """A function that returns states whose queries have these numops, the same at each call."""
+    """Return a function of states whose queries have these numops, the same at each call."""
     states = [
         State(index, f"state {index}", tuple(Query(0, (), n, (n, 0, 0)) for n in row))
         for index, row in enumerate(numops)
@@ -35,7 +35,7 @@ def stream(numops: Sequence[Sequence[int]]) -> Stream:
 
 
 def queries(states: Sequence[State]) -> Counter[int]:
-    """How many queries of each numops the states have."""
+    """Return how many queries of each numops the states have."""
     return Counter(query.numops for state in states for query in state.queries)
 
 

@@ -14,7 +14,7 @@ NAMES = [f"{first}{second}" for first in "abcde" for second in "vwxyz"]
 
 
 def write(path: Path, *lines: str) -> Path:
-    """A CSV file of these lines."""
+    """Write a CSV file of these lines; return its path."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 

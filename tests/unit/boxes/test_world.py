@@ -39,11 +39,11 @@ class WorldMachine(RuleBasedStateMachine):
         self.expected: list[tuple[World, dict[tuple[int, str], int]]] = []
 
     def inside(self, box: int | None) -> list[str]:
-        """The objects that the model has in the box, or outside."""
+        """Return the objects that the model has in the box, or outside."""
         return sorted(name for name, place in self.place.items() if place == box)
 
     def picture(self) -> World:
-        """The model's world in the form of the records."""
+        """Return the model's world in the form of the records."""
         return tuple(tuple(self.inside(box)) for box in range(7))
 
     def record(self) -> None:

@@ -285,7 +285,7 @@ def test_a_revision_of_a_local_folder_is_refused(tmp_path: Path) -> None:
 
 
 def _of_a_response(kind: Callable[..., Exception], status: int) -> Exception:
-    """An error like those of the hub's client, with several lines and a response."""
+    """Return an error like those of the hub's client, with several lines and a response."""
     request = httpx2.Request("GET", "https://huggingface.co/api/models/owner/name")
     response = httpx2.Response(status, request=request)
     return kind(f"{status} Client Error.\n\nfor url: {request.url}.", response=response)

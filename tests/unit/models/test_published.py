@@ -39,7 +39,7 @@ def _percent(tallies: list[Tally]) -> float:
 
 
 def _of(name: str, queries: str) -> float:
-    """The accuracy of a model on all its queries, or on those with numops >= 1."""
+    """Return the accuracy of a model on all its queries, or on those with numops >= 1."""
     by_numops = published()[name].by_numops
     least = {"all": 0, "nontrivial": 1}[queries]
     return _percent([tally for numops, tally in by_numops.items() if numops >= least])

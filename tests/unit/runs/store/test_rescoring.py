@@ -25,7 +25,7 @@ Read = Callable[..., Result]
 
 
 def _unsorted(state: State) -> str:
-    """The correct answer with objects in reverse order: right by set, wrong by exact."""
+    """Return the correct answer with objects in reverse order: right by set, wrong by exact."""
     clauses = [
         f"Box {query.box} contains "
         + (" and ".join(f"the {name}" for name in reversed(query.gold)) or "nothing")
@@ -42,7 +42,7 @@ def states() -> list[State]:
 
 
 def _older(document: dict[str, object]) -> dict[str, object]:
-    """The document as older versions wrote it, with one score and one reading."""
+    """Return the document as older versions wrote it, with one score and one reading."""
     baseline = document["baseline"]
     assert isinstance(baseline, dict)
     rest = {name: part for name, part in document.items() if name != "exact"}
