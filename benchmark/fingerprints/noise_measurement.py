@@ -15,7 +15,7 @@ from benchmark.records import Outcome
 from benchmark.runs.requests import Progress, Quiet
 from benchmark.stats.constants import fresh_rng
 
-Scores = Mapping[str, Sequence[Outcome]]
+OutcomesByScore = Mapping[str, Sequence[Outcome]]
 
 _THREADS = (1, 2, 4)
 """Numbers of threads, as far as there are cores; more threads would wait for each other."""
@@ -82,7 +82,7 @@ def _repeat(
     )
 
 
-def _flips(before: Scores, after: Scores) -> int:
+def _flips(before: OutcomesByScore, after: OutcomesByScore) -> int:
     """Return the number of queries whose outcome by any score flipped."""
     flipped = {
         (state, query)

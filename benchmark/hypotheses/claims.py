@@ -32,7 +32,7 @@ from benchmark.hypotheses.pair_checks import (
 )
 from benchmark.hypotheses.results import Results, Score
 
-Check = Annotated[
+AnyCheck = Annotated[
     BaseAheadAtMost
     | Best
     | BetterFormat
@@ -60,7 +60,7 @@ class Claim(BaseModel):
     statement: str
     place: str
     reading: str
-    parts: tuple[Check, ...] = Field(min_length=1)
+    parts: tuple[AnyCheck, ...] = Field(min_length=1)
 
     @property
     def required_results(self) -> list[RequiredResult]:

@@ -13,7 +13,7 @@ from benchmark.planning.shape import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class DecodingWork:
     """The work of decoding: tokens and passes per state, and states per batch.
 
     Plain greedy decoding takes one pass per token. ``prompt_tokens`` are read in one pass before.
@@ -43,7 +43,7 @@ class PassCost:
     length: float
 
 
-def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
+def plain_decoding(workload: Workload, batch_size: int) -> DecodingWork:
     """Return the work of one pass per token.
 
     Several rows are padded to the longest prompt, and run until the longest answer is complete.
@@ -52,7 +52,7 @@ def plain_decoding(workload: Workload, batch_size: int) -> Decoding:
         prompt, answer = workload.prompt_tokens, workload.answer_tokens
     else:
         prompt, answer = workload.prompt_tokens_of_batch, workload.answer_tokens_of_batch
-    return Decoding(batch_size, prompt, answer, answer)
+    return DecodingWork(batch_size, prompt, answer, answer)
 
 
 def pass_seconds(shape: ModelShape, dtype: str, gpu: GpuSpec, work: PassCost) -> float:
@@ -115,7 +115,12 @@ def _roofline(
 
 
 def decoding_seconds(
-    shape: ModelShape, dtype: str, gpu: GpuSpec, states: int, work: Decoding, assumed: Assumptions
+    shape: ModelShape,
+    dtype: str,
+    gpu: GpuSpec,
+    states: int,
+    work: DecodingWork,
+    assumed: Assumptions,
 ) -> TimeEstimate:
     """Estimate the time of decoding the states, without loading the model.
 

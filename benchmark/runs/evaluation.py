@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.decoding.constraint import Constraint
     from benchmark.models.loading import LanguageModel
 
-Batch = list[tuple[int, Completion]]
+CompletionBatch = list[tuple[int, Completion]]
 """Completions that an engine finished together, each with the index of its prompt."""
 
 
@@ -155,7 +155,7 @@ class Decoder:
         done: AbstractSet[int] = frozenset(),
         order: Sequence[int] | None = None,
         batch_size: int | None = None,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[CompletionBatch]:
         """Check the prompts and return an iterator that decodes them.
 
         If memory runs out, the batch size is halved.
@@ -188,8 +188,8 @@ class Decoder:
         return self._batches(engine, engine.generate(ordered, skipped), indices)
 
     def _batches(
-        self, engine: OomRetry, batches: Iterator[Batch], indices: Sequence[int]
-    ) -> Iterator[Batch]:
+        self, engine: OomRetry, batches: Iterator[CompletionBatch], indices: Sequence[int]
+    ) -> Iterator[CompletionBatch]:
         """Translate the engine's numbers into indices of prompts, and record the batching."""
         from benchmark.decoding.finite_logits import naming_states
 
@@ -242,7 +242,7 @@ class Evaluation:
 
     questions: Questions
     decoder: Decoder
-    batches: Iterator[Batch]
+    batches: Iterator[CompletionBatch]
 
     @property
     def batching(self) -> Batching:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmark.upgrades.environment_diff import (
-    Kind,
+    ChangeKind,
     environment_differences,
     later_stages,
     significance_text,
@@ -15,9 +15,9 @@ _SHOWN = 8
 
 
 _HEADS = {
-    Kind.CHANGED: ("changed", "last unchanged"),
-    Kind.FAILS: ("broken", "last working"),
-    Kind.WORKS: ("fixed", "last failing"),
+    ChangeKind.CHANGED: ("changed", "last unchanged"),
+    ChangeKind.FAILS: ("broken", "last working"),
+    ChangeKind.WORKS: ("fixed", "last failing"),
 }
 """How a change and the release before it are described, by its kind."""
 
@@ -53,7 +53,7 @@ def _nondeterminism_lines(change: ReleaseChange) -> Iterator[str]:
 
 def _change_lines(change: ReleaseChange) -> Iterator[str]:
     difference = change.difference
-    first, last = _HEADS[difference.kind or Kind.CHANGED]
+    first, last = _HEADS[difference.kind or ChangeKind.CHANGED]
     if change.unmeasured:
         yield (
             f"{first} after {change.library} {change.before} and not later than {change.after}; "

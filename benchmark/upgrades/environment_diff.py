@@ -14,7 +14,7 @@ _TAIL = 60
 """The number of characters kept from the end of an error that is too long."""
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What happens to the first changed stage."""
 
     CHANGED = "changed"
@@ -52,7 +52,7 @@ class EnvironmentDiff:
         return extent(self.comparison, self.stage)
 
     @property
-    def kind(self) -> Kind | None:
+    def kind(self) -> ChangeKind | None:
         """Whether the first changed stage fails in one of the environments; None if none changed.
 
         If its first processes agree, they fail in neither.
@@ -62,8 +62,12 @@ class EnvironmentDiff:
         diff = next((d for d in self.comparison.changed if d.stage == self.stage), None)
         old = self.comparison.old.stages.get(self.stage)
         if diff is not None and diff.failed:
-            return Kind.FAILS
-        return Kind.WORKS if diff is not None and old and old.failed_as_a_whole else Kind.CHANGED
+            return ChangeKind.FAILS
+        return (
+            ChangeKind.WORKS
+            if diff is not None and old and old.failed_as_a_whole
+            else ChangeKind.CHANGED
+        )
 
     @property
     def insignificant(self) -> bool:
@@ -102,7 +106,7 @@ def difference_summary(difference: EnvironmentDiff, old: str) -> str:
     """Return a difference from the environment called ``old`` in one line."""
     if difference.insignificant:
         return f"no significant difference from {old} ({significance_text(difference)})"
-    if difference.kind is Kind.FAILS:
+    if difference.kind is ChangeKind.FAILS:
         return difference.extent
     return f"changed: {difference.extent}" if difference.changed else f"same as {old}"
 

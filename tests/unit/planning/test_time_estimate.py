@@ -8,7 +8,7 @@ from benchmark.planning.architectures import configuration
 from benchmark.planning.planning import Assumptions, DraftingCost, Flops, GpuSpec, Workload
 from benchmark.planning.shape import ModelShape, shape
 from benchmark.planning.time_estimate import (
-    Decoding,
+    DecodingWork,
     PassCost,
     decoding_seconds,
     drafted_seconds,
@@ -104,7 +104,7 @@ def test_llama_on_an_h100() -> None:
     assert seconds == pytest.approx(13.21e9 / 3.35e12, rel=0.001)
 
 
-def _naive(how: Decoding, states: int, gpu: GpuSpec, least: float) -> float:
+def _naive(how: DecodingWork, states: int, gpu: GpuSpec, least: float) -> float:
     """Sum the passes of every batch one by one."""
     batches = -(-states // how.batch_size)
     rows = -(-states // batches)
@@ -132,7 +132,7 @@ def test_decoding_adds_up_passes(
     states: int, batch_size: int, passes: int, tokens: int, least: float, gpu: GpuSpec
 ) -> None:
     """The expected time sums all passes, each at least as long as launching its layers."""
-    how = Decoding(batch_size, 20, tokens, passes)
+    how = DecodingWork(batch_size, 20, tokens, passes)
     assumed = ASSUMED.model_copy(update={"seconds_a_layer": least})
     result = decoding_seconds(SMALL, "bfloat16", gpu, states, how, assumed)
     assert result.expected == pytest.approx(_naive(how, states, gpu, least))
@@ -142,8 +142,8 @@ def test_decoding_adds_up_passes(
 
 def test_fewer_passes_save_reading_the_weights() -> None:
     """If memory is the bottleneck, half the passes take about half the time."""
-    plain = Decoding(1, 1, 80, 80)
-    drafted = Decoding(1, 1, 80, 40)
+    plain = DecodingWork(1, 1, 80, 80)
+    drafted = DecodingWork(1, 1, 80, 40)
     slow, fast = (
         decoding_seconds(SMALL, "bfloat16", MEMORY_BOUND, 10, how, ASSUMED).at_least
         for how in (plain, drafted)
@@ -153,8 +153,8 @@ def test_fewer_passes_save_reading_the_weights() -> None:
 
 def test_a_batch_waits_for_its_longest() -> None:
     """A single state takes the mean length, a batch that of its longest state."""
-    assert plain_decoding(WORK, 1) == Decoding(1, 10, 5, 5)
-    assert plain_decoding(WORK, 4) == Decoding(4, 12, 7, 7)
+    assert plain_decoding(WORK, 1) == DecodingWork(1, 10, 5, 5)
+    assert plain_decoding(WORK, 4) == DecodingWork(4, 12, 7, 7)
 
 
 def test_a_smaller_batch_than_measured_takes_the_smallest() -> None:
