@@ -73,9 +73,9 @@ def _modules(tree: ast.AST) -> Iterator[str]:
 
 
 def third_party(source: str) -> set[str]:
-    """Return the top-level modules that a source imports, less the standard library's."""
+    """Return the top-level modules that a source imports, less the standard library and ours."""
     modules = {module.partition(".")[0] for module in _modules(ast.parse(source))}
-    return modules - sys.stdlib_module_names - {"benchmark"}
+    return modules - sys.stdlib_module_names - {"benchmark", "fakes"}
 
 
 def _files() -> list[Path]:

@@ -107,6 +107,6 @@ def test_error_of_the_chat_template_is_recorded(monkeypatch: pytest.MonkeyPatch)
     comparison = compare(old, new)
     assert (comparison.severity, comparison.stage) == ("regression", "prompt_ids")
     assert comparison.failed["prompt_ids"].startswith(
-        "tiny: cannot import: ModelError: tiny: chat template: ImportError("
+        "tiny: ChatTemplateError: tiny: chat template: ImportError("
     )
     assert [diff.stage for diff in comparison.stage_diffs] == ["prompt_ids"]

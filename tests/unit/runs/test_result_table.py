@@ -42,7 +42,7 @@ def test_result_table_has_a_row_per_numops_and_two_sums() -> None:
     lines = _shown(result_table("a model", SUMMARIES, CHANCES, published_models))
     rows = {line.split()[0]: line.split() for line in lines[5:] if line.strip("─ ")}
     assert max(map(len, lines)) <= 80
-    interval = "0.2\N{EN DASH}99.8"
+    interval = "0.1\N{EN DASH}99.9"
     assert rows["0"] == ["0", "2/4", "50.0", interval, "41.1", "25.0", "9.0", "65.5", "95.7"]
     assert rows["1"][1:3] == ["4/5", "80.0"]
     assert rows["8"][-4:] == ["0.0", "-", "-", "-"]
