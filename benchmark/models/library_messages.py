@@ -44,7 +44,10 @@ def collected_messages() -> Iterator[list[str]]:
     loggers: dict[logging.Logger, list[logging.Handler]] = {
         logging.getLogger(name): [] for name in _LOGGERS
     }
+    levels = {logger: logger.level for logger in loggers}
     for logger in loggers:
+        # TRANSFORMERS_VERBOSITY may hide what has to be in the result.
+        logger.setLevel(min(logger.level, logging.WARNING))
         # Their own handlers write to the stderr of the time of their import.
         loggers[logger], logger.handlers = logger.handlers, [collector]
     _forget_earlier_warnings()
@@ -57,6 +60,7 @@ def collected_messages() -> Iterator[list[str]]:
     finally:
         for logger, handlers in loggers.items():
             logger.handlers = handlers
+            logger.setLevel(levels[logger])
 
 
 def keep_messages(loaded: object, messages: list[str]) -> None:

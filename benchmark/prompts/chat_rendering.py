@@ -15,6 +15,8 @@ from importlib.resources import files
 from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
 from benchmark.records import Message
 
+_PRINTED_PARTS = re.compile(r"""["']type["']\s*:\s*["']text["']""")
+
 _UNKNOWN_BLOCK = re.compile(
     r"[<\[][\w:|-]*(?:think|thought|reason)[\w:|-]*[>\]]\s*$", re.IGNORECASE
 )
@@ -79,12 +81,23 @@ def render_chat(
         text, content_parts = _complete(tokenizer.render(messages), parts), False
     except ChatTemplateError as error:
         try:
-            rendered = tokenizer.render(messages, content_parts=True)
+            rendered = _without_repr(tokenizer.render(messages, content_parts=True))
             text, content_parts = _complete(rendered, parts), True
         except ChatTemplateError:
             raise error from None
     closing = _closing(text[text.rindex(parts[-1].text) + len(parts[-1].text) :])
     return RenderedChat(text + closing, content_parts, closing)
+
+
+def _without_repr(text: str) -> str:
+    """Return the text if no list of parts is printed in it as Python or JSON has it.
+
+    Raises:
+        ChatTemplateError: if the template prints a list that it takes for a string.
+    """
+    if _PRINTED_PARTS.search(text):
+        raise ChatTemplateError("the chat template prints the parts of a message as a list")
+    return text
 
 
 def _complete(text: str, parts: Sequence[PromptPart]) -> str:

@@ -50,3 +50,17 @@ def test_a_warning_that_is_shown_once_is_collected_again() -> None:
         with collected_messages() as messages:
             logger.warning_once("once")  # type: ignore[attr-defined]  # added by transformers
         assert messages == ["once"]
+
+
+def test_a_silenced_library_is_heard() -> None:
+    """Its level, as ``TRANSFORMERS_VERBOSITY=error`` sets it, is lowered and restored."""
+    logger = logging.getLogger("transformers")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with collected_messages() as messages:
+            logging.getLogger("transformers.modeling_utils").warning("tied weights differ")
+        assert messages == ["tied weights differ"]
+        assert logger.level == logging.ERROR
+    finally:
+        logger.setLevel(before)

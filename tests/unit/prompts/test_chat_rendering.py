@@ -61,3 +61,24 @@ def test_reasoning_is_closed_only_if_it_is_open(block: ReasoningBlock) -> None:
         rendered = render_chat(tokenizer, MESSAGES, PARTS)
         assert rendered.text == _turns(MESSAGES) + ending + closing
         assert rendered.closed_reasoning == closing
+
+
+def test_a_printed_list_of_parts_is_refused() -> None:
+    """A template that cuts strings shows a list of parts whole, as Python prints it."""
+
+    def cut(messages: Sequence[Message]) -> str:
+        return "".join(f"<{turn.role}>{turn.content[:3]}</>" for turn in messages)
+
+    class Printing(FakeTokenizer):
+        """A tokenizer whose template takes content for a string."""
+
+        def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
+            """Print the parts as Python does."""
+            if not content_parts:
+                return super().render(messages)
+            parts = ([{"type": "text", "text": turn.content}] for turn in messages)
+            turns = zip(messages, parts, strict=True)
+            return "".join(f"<{turn.role}>{part}</>" for turn, part in turns)
+
+    with pytest.raises(ChatTemplateError, match="leaves"):
+        render_chat(Printing(template=cut), MESSAGES, PARTS)
