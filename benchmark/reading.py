@@ -54,7 +54,7 @@ _BOUNDS = ContextVar("bounds", default=_USUAL)
 _DICTIONARY = 256 * 2**20
 """The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
 
-_HOW = "raise the bounds with --read-limit"
+_HOW = "read more with: python -m benchmark --read-limit 4 VERB"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -74,6 +74,23 @@ for verb in VERBS:
     app.command(short_help=" ".join((verb.__doc__ or "").partition("\n\n")[0].split()))(verb)
 app.add_typer(export, name="export")
 
+
+@app.callback()
+def _common(
+    read_limit: Annotated[
+        float,
+        typer.Option(
+            min=1, metavar="FACTOR", help="Read files up to this many times the usual bounds."
+        ),
+    ] = 1,
+) -> None:
+    """Set what holds for every verb."""
+    if read_limit > 1:
+        from benchmark.reading import raise_bounds
+
+        raise_bounds(read_limit)
+
+
 _NAME = "python -m benchmark"
 _MISUSE = 2
 _INTERRUPTED = 130
@@ -132,7 +149,8 @@ def _main() -> NoReturn:
 
 def _stopped(arguments: Sequence[str]) -> str:
     """Return the message after Ctrl-C: what is saved, and how to resume."""
-    verb = arguments[0]
+    names = {function.__name__.replace("_", "-") for function in VERBS}
+    verb = next((word for word in arguments if word in names), arguments[0])
     if saved := _RESUMABLE.get(verb):
         folder = _value(arguments, saved.option) or saved.default
         if folder and not Path(folder).is_dir():

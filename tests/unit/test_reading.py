@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmark import reading
 from benchmark.errors import DataError
+from fakes.command_line import command_line
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
@@ -186,3 +187,22 @@ def test_a_member_has_a_bound() -> None:
 def test_sizes_in_words(count: int, words: str) -> None:
     """In binary units."""
     assert reading.size(count) == words
+
+
+def test_the_command_line_raises_the_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a factor, before the verb."""
+    small = reading.Bounds(unpacked=1000)
+    monkeypatch.setattr(reading, "_USUAL", small)
+    token = reading._BOUNDS.set(small)
+    path = tmp_path / "bomb.json.gz"
+    path.write_bytes(gzip.compress(b"\0" * 1500))
+    try:
+        refused = command_line("compare", path, path)
+        read = command_line("--read-limit", "2", "compare", path, path)
+    finally:
+        reading._BOUNDS.reset(token)
+    assert refused.returncode == read.returncode == 2
+    assert "unpacks to more than 1000 bytes; read more with: " in refused.stderr
+    assert "not JSON" in read.stderr
