@@ -60,10 +60,14 @@ class RunResult:
         return self.baselines["set"]
 
     def document_of_record(self) -> dict[str, object]:
-        """Return result and identity as a snapshot keeps them, without the path of the model."""
+        """Return result and identity as a snapshot keeps them.
+
+        The path of the model and the notices, whose words change by release, are left out.
+        """
+        document = {name: value for name, value in self.document.items() if name != "notices"}
         model = self.identity.get("model")
         fingerprint = model.get("fingerprint") if isinstance(model, dict) else None
-        return {**self.document, **self.identity, "model": {"fingerprint": fingerprint}}
+        return {**document, **self.identity, "model": {"fingerprint": fingerprint}}
 
 
 @dataclass(frozen=True, slots=True)
