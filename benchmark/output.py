@@ -61,10 +61,7 @@ def workflow_data(text: str) -> str:
 
 def workflow_property(text: str) -> str:
     """Return the text as the value of a property of a GitHub workflow command."""
-    for character in ",:":
-        text = workflow_data(text) if character == "," else text
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
+    return workflow_data(text).replace(",", "%2C").replace(":", "%3A")
 
 
 def without_commands(text: str) -> str:

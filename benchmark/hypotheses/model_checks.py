@@ -22,6 +22,7 @@ from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
+    UNCONSTRAINED,
     Decoding,
     EvaluationSetting,
     Queries,
@@ -276,7 +277,7 @@ class BreaksFormatMore(Check):
     def required_results(self) -> list[RequiredResult]:
         """Return the unconstrained results of the models."""
         models = (*self.models, self.than)
-        return [RequiredResult(model=model, decoding=_FREE) for model in models]
+        return [RequiredResult(model=model, decoding=UNCONSTRAINED) for model in models]
 
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
         """Return one finding per model, from the shares of answers that keep the format."""
@@ -294,12 +295,9 @@ class BreaksFormatMore(Check):
         return [self.group(_broken(finding, model_name(self.than)) for finding in findings)]
 
     def _format_kept(self, evidence: Evidence, model: str) -> Result | None:
-        setting = EvaluationSetting(_FREE, evidence.results.prompt_format(model))
+        setting = EvaluationSetting(UNCONSTRAINED, evidence.results.prompt_format(model))
         result = evidence.results.of(model, setting)
         return result.by("format") if result else None
-
-
-_FREE: Decoding = "unconstrained"
 
 
 def _broken(finding: Finding, larger: str) -> Finding:

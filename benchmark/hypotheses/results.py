@@ -10,6 +10,7 @@ from benchmark.models.registry_types import Registry
 from benchmark.records import Outcome, Tally
 
 Decoding = Literal["constrained", "unconstrained"]
+UNCONSTRAINED: Decoding = "unconstrained"
 PromptFormat = Literal["completion", "chat"]
 
 Score = Literal["set", "exact", "format"]

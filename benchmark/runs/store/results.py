@@ -8,6 +8,7 @@ from benchmark.boxes.baseline import readings
 from benchmark.decoding.engines import ENGINES
 from benchmark.errors import DataError
 from benchmark.hypotheses.results import (
+    UNCONSTRAINED,
     Decoding,
     EvaluationSetting,
     PromptFormat,
@@ -24,7 +25,6 @@ from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.tasks import DEFAULT, Task, task_of
 
-_FREE: Decoding = "unconstrained"
 """How results of engines without the constraint are called."""
 
 _SCORES: tuple[Score, ...] = ("set", "exact", "format")
@@ -162,7 +162,10 @@ def read_result(model: str, document: Mapping[str, object], path: Path) -> Resul
     """
     setting = _setting(document, path)
     outcomes, chance = _stored_outcomes(document, path), _stored_chance(document, path)
-    older, free = not {"exact", "set"} <= outcomes.keys() & chance.keys(), setting.decoding == _FREE
+    older, free = (
+        not {"exact", "set"} <= outcomes.keys() & chance.keys(),
+        setting.decoding == UNCONSTRAINED,
+    )
     note = ""
     if older or free:
         rescored, note = _rescored(task_of(document, str(path)), outcomes["set"], path, older=older)
@@ -242,7 +245,7 @@ def _setting(document: Mapping[str, object], path: Path) -> EvaluationSetting:
     if not formats:
         raise DataError(f"{path}: unknown prompt_format {name!r}, not {' or '.join(_FORMATS)}")
     row = ENGINES.get(engine)
-    decoding: Decoding = _FREE if row and not row.constrained else "constrained"
+    decoding: Decoding = UNCONSTRAINED if row and not row.constrained else "constrained"
     return EvaluationSetting(decoding, formats[0])
 
 
