@@ -5,13 +5,11 @@ sentence can be read in several ways, and its row of Table 6 follows one of them
 data (readings.toml); the functions here compute any of them.
 """
 
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib.resources import files
 from itertools import combinations
 from math import comb, factorial
 from typing import Literal, TypedDict
@@ -19,6 +17,7 @@ from typing import Literal, TypedDict
 from benchmark.boxes.language import STANDARD, Language, parse
 from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay
+from benchmark.package_data import package_toml
 from benchmark.records import Contents, State
 
 _DRAWS = range(4)
@@ -50,8 +49,9 @@ class Percentages(TypedDict):
 @cache
 def readings() -> dict[str, BaselineReading]:
     """Return the readings by name; the first is the one comparable with Table 6."""
-    text = files("benchmark.boxes").joinpath("readings.toml").read_text(encoding="utf-8")
-    entries = (BaselineReading(**fields) for fields in tomllib.loads(text)["readings"])
+    entries = (
+        BaselineReading(**fields) for fields in package_toml("boxes/readings.toml")["readings"]
+    )
     return {reading.name: reading for reading in entries}
 
 

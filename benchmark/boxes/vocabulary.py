@@ -2,12 +2,12 @@
 
 import csv
 import re
-from importlib.resources import files
 from pathlib import Path
 
 from benchmark.boxes.language import RESERVED
 from benchmark.boxes.world import BOXES, CAPACITY
 from benchmark.errors import DataError
+from benchmark.package_data import package_text
 from benchmark.reading import read_text
 from benchmark.records import Contents
 
@@ -18,7 +18,7 @@ _NAME = re.compile("[a-zA-Z]+")
 
 def default_vocabulary() -> Contents:
     """Return the project's own 100 nouns, in alphabetical order."""
-    text = files("benchmark.boxes").joinpath("vocabulary.csv").read_text(encoding="utf-8")
+    text = package_text("boxes/vocabulary.csv")
     return _parse(text, "vocabulary.csv")
 
 

@@ -17,7 +17,7 @@ from benchmark.controls.recipe import Recipe, TrainingStage
 from benchmark.errors import ResumeError
 from benchmark.models.tokenizer import TransformersTokenizer
 
-Progress = Callable[[str], None]
+ShowLine = Callable[[str], None]
 """A function that shows a line of progress."""
 
 
@@ -71,7 +71,7 @@ class TrainingLoop:
             for step in range(recipe.stages[stage].steps)
         ]
 
-    def run(self, model: LlamaForCausalLM, checkpoint: Path, progress: Progress) -> list[LogLine]:
+    def run(self, model: LlamaForCausalLM, checkpoint: Path, progress: ShowLine) -> list[LogLine]:
         """Train the model in place, resuming from the checkpoint if it exists; return the log."""
         state = TrainingState(model, adamw(model, self._recipe.optimizer))
         if checkpoint.exists():

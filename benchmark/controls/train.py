@@ -24,14 +24,14 @@ from benchmark.writing import write_text
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-    from benchmark.controls.loop import LogLine, Progress
+    from benchmark.controls.loop import LogLine, ShowLine
     from benchmark.models.tokenizer import TransformersTokenizer
 
 _IDENTITY = "recipe.json"
 
 
 def train_controls(
-    recipe: Recipe, out: Path, seed: int, names: Iterable[str], progress: "Progress"
+    recipe: Recipe, out: Path, seed: int, names: Iterable[str], progress: "ShowLine"
 ) -> None:
     """Train the named controls, or all if no name is given, into subfolders of ``out``.
 
@@ -55,7 +55,7 @@ def train_controls(
 class ControlTrainer:
     """Trains the controls of one recipe and one seed into one folder."""
 
-    def __init__(self, recipe: Recipe, out: Path, seed: int, progress: "Progress") -> None:
+    def __init__(self, recipe: Recipe, out: Path, seed: int, progress: "ShowLine") -> None:
         """Create the trainer; no file is written yet."""
         self._recipe, self._out, self._seed, self._progress = recipe, out, seed, progress
 

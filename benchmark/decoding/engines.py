@@ -3,17 +3,16 @@
 An engine is a module with a factory and a row in ``engines.toml``; no other file names it.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.errors import MissingLibraryError, ModelError, SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
+from benchmark.package_data import package_toml
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
@@ -103,8 +102,7 @@ def row_from_json(fields: Mapping[str, Any]) -> EngineRow:
 
 
 def _rows() -> dict[str, EngineRow]:
-    text = files("benchmark.decoding").joinpath("engines.toml").read_text(encoding="utf-8")
-    rows = tomllib.loads(text)
+    rows = package_toml("decoding/engines.toml")
     return {name: row_from_json({"name": name, **fields}) for name, fields in rows.items()}
 
 

@@ -1,11 +1,10 @@
 """Named protocols: settings that change scores, as data."""
 
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.errors import SettingError
+from benchmark.package_data import package_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ def protocol(name: str) -> DecodingProtocol:
     Raises:
         SettingError: if it does not exist.
     """
-    text = files("benchmark.decoding").joinpath("protocols.toml").read_text(encoding="utf-8")
-    protocols = tomllib.loads(text)
+    protocols = package_toml("decoding/protocols.toml")
     if name not in protocols:
         raise SettingError(f"no protocol {name!r}; choose one of {', '.join(protocols)}")
     data = protocols[name]

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
 
 from benchmark import __version__
+from benchmark.package_data import package_text
 
 
 def croissant(split: str, description: str, hashes: Mapping[str, str]) -> dict[str, object]:
@@ -15,7 +15,7 @@ def croissant(split: str, description: str, hashes: Mapping[str, str]) -> dict[s
         description: the origin of the data, in words.
         hashes: SHA-256 of each file, by file name.
     """
-    text = files("benchmark.export").joinpath("croissant.json").read_text(encoding="utf-8")
+    text = package_text("export/croissant.json")
     document: dict[str, object] = json.loads(text)
     document["version"] = __version__
     document["description"] = f"Entity tracking, the boxes task: {description}."

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from benchmark import __version__
@@ -13,6 +12,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
+from benchmark.package_data import package_text
 from benchmark.records import State
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
@@ -96,7 +96,7 @@ def _states(request: DatasetRequest) -> Callable[[], Iterator[State]]:
 def _card(task: Task, split: str, description: str, rows: int) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    text = files("benchmark.export").joinpath("card.md.jinja").read_text(encoding="utf-8")
+    text = package_text("export/card.md.jinja")
     # The result is Markdown, not HTML; its only text from a user is a file name.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(text).render(

@@ -1,20 +1,18 @@
 """Write fetched tokenizers as folders, as a download from the hub has them."""
 
 import json
-import tomllib
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from benchmark.errors import SettingError
 from benchmark.models.downloads import load_source_tokenizer, source
+from benchmark.package_data import package_toml
 
 
 @cache
 def hub_folders() -> dict[str, dict[str, object]]:
     """Return the entries of each family's ``tokenizer_config.json``, by its name."""
-    text = files("benchmark.fingerprints").joinpath("folders.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return package_toml("fingerprints/folders.toml")
 
 
 def write_hub_folder(name: str, folder: Path) -> None:

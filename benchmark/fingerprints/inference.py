@@ -8,7 +8,7 @@ from benchmark.records import Completion, TokenIds
 from benchmark.runs.evaluation import Batching, Decoder, Questions
 from benchmark.runs.requests import Progress
 
-OTHERS = 3
+TOP_LOGPROBS = 3
 """The number of likely tokens kept at each position, in addition to the recorded one."""
 
 
@@ -72,7 +72,7 @@ def log_probabilities(loaded: LoadedModel, path: Sequence[TokenIds], progress: P
     scored, total = list[TokenLogProbs](), len(rows)
     pad_id = decoder.tokenizer.eos_id
     with naming_states(followed, decoder.tokenizer.name, decoder.model):
-        for batch in teacher_forced_log_probs(decoder.model, rows, OTHERS, size, pad_id):
+        for batch in teacher_forced_log_probs(decoder.model, rows, TOP_LOGPROBS, size, pad_id):
             tenths = 10 * len(scored) // total
             scored += batch
             if 10 * len(scored) // total > tenths and len(scored) < total:

@@ -6,15 +6,14 @@ commit by them; :func:`current_path` returns where such a file is now.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
+from benchmark.package_data import package_toml
 
 FORMAT = 2
 """The format of records that are written."""
@@ -61,8 +60,7 @@ def current_stages(record: Fingerprint) -> Fingerprint:
 
 @cache
 def _moved() -> Mapping[str, str]:
-    path = files("benchmark.fingerprints").joinpath("moved_files.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return package_toml("fingerprints/moved_files.toml")
 
 
 def current_path(path: str) -> str:

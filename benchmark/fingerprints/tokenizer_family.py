@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 Values = Mapping[str, str]
 """By name: decimal ids separated by spaces, digests, or single numbers."""
 
-STAGES = ("tokenizer", "constraint")
+TOKENIZER_STAGES = ("tokenizer", "constraint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class TokenizerRecord:
 
 def record_from_json(document: Mapping[str, object]) -> TokenizerRecord:
     """Return the record that ``as_json`` returned as JSON."""
-    parts = (document.get(name) for name in ("versions", *STAGES))
+    parts = (document.get(name) for name in ("versions", *TOKENIZER_STAGES))
     values = ({str(k): str(v) for k, v in p.items()} if isinstance(p, dict) else {} for p in parts)
     return TokenizerRecord(str(document.get("family")), *values)
 
 
 def changed_stages(old: TokenizerRecord, new: TokenizerRecord) -> tuple[str, ...]:
     """Return the stages that differ, the earliest first."""
-    return tuple(stage for stage in STAGES if getattr(old, stage) != getattr(new, stage))
+    return tuple(stage for stage in TOKENIZER_STAGES if getattr(old, stage) != getattr(new, stage))
 
 
 def difference_lines(old: TokenizerRecord, new: TokenizerRecord) -> Iterator[str]:

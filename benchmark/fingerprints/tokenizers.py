@@ -1,9 +1,7 @@
 """Record token ids and allowed tokens of every fetched tokenizer, without weights."""
 
-import tomllib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.fingerprints.digests import StageRecord, digest, failure_digest
@@ -13,6 +11,7 @@ from benchmark.fingerprints.stages import CONSTRAINT, DATASET, PROMPT_IDS
 from benchmark.fingerprints.tokenizer_family import TokenizerRecord, Values
 from benchmark.models.downloads import load_source_tokenizer, source, sources
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.package_data import package_toml
 from benchmark.prompts.settings import PromptSettings
 from benchmark.records import State, TokenIds
 from benchmark.runs.data import load_states
@@ -38,8 +37,7 @@ def _state() -> State:
 
 @cache
 def _texts() -> dict[str, str]:
-    path = files("benchmark.fingerprints").joinpath("tokenizer_texts.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return package_toml("fingerprints/tokenizer_texts.toml")
 
 
 def fetched_families() -> tuple[str, ...]:

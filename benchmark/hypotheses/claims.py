@@ -1,10 +1,8 @@
 """The catalogue of claims, and the audit of all claims on a set of results."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +28,8 @@ from benchmark.hypotheses.pair_checks import (
     ShrinkingGain,
     SmallGain,
 )
-from benchmark.hypotheses.results import Results, Score
+from benchmark.hypotheses.results import Results, ScoreName
+from benchmark.package_data import package_toml
 
 AnyCheck = Annotated[
     BaseAheadAtMost
@@ -94,7 +93,7 @@ class JudgedClaim:
 
     claim: Claim
     verdict: ClaimVerdict
-    score: Score | None = "exact"
+    score: ScoreName | None = "exact"
     other: ClaimVerdict | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -114,8 +113,9 @@ class JudgedClaim:
 @cache
 def claims() -> dict[str, Claim]:
     """Return the claims by identifier, in the paper's order of experiments."""
-    text = files("benchmark.hypotheses").joinpath("claims.toml").read_text(encoding="utf-8")
-    catalogue = [Claim.model_validate(fields) for fields in tomllib.loads(text)["claims"]]
+    catalogue = [
+        Claim.model_validate(fields) for fields in package_toml("hypotheses/claims.toml")["claims"]
+    ]
     return {claim.id: claim for claim in catalogue}
 
 
@@ -124,11 +124,11 @@ def audit(results: Results) -> list[JudgedClaim]:
 
     That score is ``exact``, or ``set`` if a result that the claim requires has no other.
     """
-    evidence: dict[Score, Evidence] = {by: Evidence(results.by(by)) for by in ("exact", "set")}
+    evidence: dict[ScoreName, Evidence] = {by: Evidence(results.by(by)) for by in ("exact", "set")}
     return [_judged(claim, evidence) for claim in claims().values()]
 
 
-def _judged(claim: Claim, evidence: Mapping[Score, Evidence]) -> JudgedClaim:
+def _judged(claim: Claim, evidence: Mapping[ScoreName, Evidence]) -> JudgedClaim:
     scores = [by for by, tests in evidence.items() if _all_by(by, claim, tests.results)]
     score = scores[0] if scores else "set"
     verdict = claim.judge(evidence[score])
@@ -138,7 +138,7 @@ def _judged(claim: Claim, evidence: Mapping[Score, Evidence]) -> JudgedClaim:
     return JudgedClaim(claim, verdict, score, other if other.status != verdict.status else None)
 
 
-def _all_by(score: Score, claim: Claim, results: Results) -> bool:
+def _all_by(score: ScoreName, claim: Claim, results: Results) -> bool:
     """Return whether all results that the claim is about are by that score."""
     required = {(r.model, r.decoding) for part in claim.parts for r in part.required_results()}
     return all(

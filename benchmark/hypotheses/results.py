@@ -13,7 +13,7 @@ Decoding = Literal["constrained", "unconstrained"]
 UNCONSTRAINED: Decoding = "unconstrained"
 PromptFormat = Literal["completion", "chat"]
 
-Score = Literal["set", "exact", "format"]
+ScoreName = Literal["set", "exact", "format"]
 """What counts as correct: the objects of a box, its exact words, or the format of the answer."""
 
 Queries = range
@@ -73,11 +73,11 @@ class Result:
     outcomes: tuple[Outcome, ...] | None = None
     quoted: Tally | None = None
     alternative: str | None = None
-    score: Score = "set"
-    others: Mapping[Score, "Result"] = field(default_factory=dict)
+    score: ScoreName = "set"
+    others: Mapping[ScoreName, "Result"] = field(default_factory=dict)
     note: str = ""
 
-    def by(self, score: Score) -> "Result | None":
+    def by(self, score: ScoreName) -> "Result | None":
         """Return the result of the same answers by another score; None if not known.
 
         The returned result has this one among its ``others``.
@@ -123,7 +123,7 @@ class Results:
         """Return the results measured from a repository other than the default one."""
         return [entry for entry in self.entries if entry.alternative]
 
-    def by(self, score: Score) -> "Results":
+    def by(self, score: ScoreName) -> "Results":
         """Return every result by that score, unchanged if that is not known."""
         return replace(self, entries=tuple(entry.by(score) or entry for entry in self.entries))
 

@@ -6,10 +6,8 @@ takes, weights that are not finite, and models that are not causal language mode
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -21,6 +19,7 @@ from benchmark.errors import ModelError
 from benchmark.models.hardware import limit_kernel_caches
 from benchmark.models.location import Location
 from benchmark.models.validation import Entry
+from benchmark.package_data import package_toml
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +48,7 @@ class HarmlessTensor(Entry):
 @cache
 def harmless_tensors() -> tuple[HarmlessTensor, ...]:
     """Return the kinds of unused tensors that are not refused."""
-    text = files("benchmark.models").joinpath("harmless_tensors.toml").read_text(encoding="utf-8")
-    entries = tomllib.loads(text)["harmless"]
+    entries = package_toml("models/harmless_tensors.toml")["harmless"]
     return TypeAdapter(tuple[HarmlessTensor, ...]).validate_python(entries)
 
 

@@ -6,12 +6,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.package_data import package_toml
 
 _TIMEOUT = 900
 """The timeout of a download in seconds."""
@@ -78,8 +77,9 @@ class VocabularySource:
 @cache
 def sources() -> dict[str, VocabularySource]:
     """Return all sources by name."""
-    text = files("benchmark.models").joinpath("sources.toml").read_text(encoding="utf-8")
-    return {name: _source(name, **data) for name, data in tomllib.loads(text).items()}
+    return {
+        name: _source(name, **data) for name, data in package_toml("models/sources.toml").items()
+    }
 
 
 def _source(

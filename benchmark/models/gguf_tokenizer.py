@@ -5,14 +5,13 @@ merges. A GGUF file has just its name. transformers uses the rule of GPT-2 for e
 does not know, which changes token ids without an error.
 """
 
-import tomllib
 from collections.abc import Iterable
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import ModelError
+from benchmark.package_data import package_toml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -28,8 +27,7 @@ _CHOICE = "put the model's own tokenizer.json next to the file, which then takes
 @cache
 def _rules() -> dict[str, Rule]:
     """Return the rule of every known pre-tokenizer."""
-    text = files("benchmark.models").joinpath("gguf_pre_tokenizers.toml").read_text("utf-8")
-    rules: dict[Rule, list[str]] = tomllib.loads(text)  # type: ignore[assignment]
+    rules: dict[Rule, list[str]] = package_toml("models/gguf_pre_tokenizers.toml")  # type: ignore[assignment]
     return {name: rule for rule, names in rules.items() for name in names}
 
 

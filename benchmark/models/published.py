@@ -4,12 +4,11 @@ Also the random row of the table, and accuracies that are only in the paper's te
 """
 
 import csv
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
+from benchmark.package_data import package_text, package_toml
 from benchmark.records import Tally
 
 
@@ -55,7 +54,7 @@ def published() -> dict[str, PublishedModel]:
 @cache
 def published_rows() -> dict[str, PublishedModel]:
     """Return all published rows by registry key, those of the paper first."""
-    text = files("benchmark.models").joinpath("published.csv").read_text(encoding="utf-8")
+    text = package_text("models/published.csv")
     instances, *rows = csv.DictReader(text.splitlines())
     return {row["key"]: _model(row, instances) for row in rows}
 
@@ -74,8 +73,7 @@ def quoted_overall() -> list[Quoted]:
 
 @cache
 def _printed() -> dict[str, Any]:
-    text = files("benchmark.models").joinpath("published.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return package_toml("models/published.toml")
 
 
 def _model(row: dict[str, str], instances: dict[str, str]) -> PublishedModel:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +15,14 @@ from benchmark.models.registry_types import (
     sorted_names,
 )
 from benchmark.models.validation import Entry, validate
+from benchmark.package_data import package_text
 from benchmark.reading import parse_toml, read_text
 
 
 @cache
 def registry() -> Registry:
     """Return the benchmark's own registry."""
-    text = files("benchmark.models").joinpath("registry.toml").read_text(encoding="utf-8")
+    text = package_text("models/registry.toml")
     return _parse(text, "registry.toml", Registry(models={}, pairs={}))
 
 

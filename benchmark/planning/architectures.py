@@ -2,7 +2,6 @@
 
 import tomllib
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from pydantic import PositiveInt
 
 from benchmark.errors import DataError, ModelError, UnavailableModelError
 from benchmark.models.validation import Entry, validate
+from benchmark.package_data import package_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -55,7 +55,7 @@ class Architectures(Entry):
 @cache
 def architectures() -> Architectures:
     """Return the architectures in the benchmark's data."""
-    text = files("benchmark.planning").joinpath(_FILE).read_text(encoding="utf-8")
+    text = package_text("planning/architectures.toml")
     return parse(text, _FILE)
 
 

@@ -1,14 +1,13 @@
 """The data of forecasts in addition to the models: GPUs, the workload and assumptions."""
 
-import tomllib
 from functools import cache
-from importlib.resources import files
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from benchmark.errors import SettingError
 from benchmark.models.validation import Entry, validate
+from benchmark.package_data import package_toml
 
 _FILE = "planning.toml"
 
@@ -103,5 +102,4 @@ class Planning(Entry):
 @cache
 def planning() -> Planning:
     """Return the benchmark's own planning data."""
-    text = files("benchmark.planning").joinpath(_FILE).read_text(encoding="utf-8")
-    return validate(Planning, tomllib.loads(text), _FILE)
+    return validate(Planning, package_toml("planning/planning.toml"), _FILE)

@@ -6,13 +6,12 @@ instruction, the examples with their answers and the query, each exactly once an
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
+from benchmark.package_data import package_toml
 from benchmark.records import Message
 
 _PRINTED_PARTS = re.compile(r"""["']type["']\s*:\s*["']text["']""")
@@ -62,8 +61,9 @@ class RenderedChat:
 @cache
 def reasoning_blocks() -> tuple[ReasoningBlock, ...]:
     """Return the known tags around a model's reasoning."""
-    text = files("benchmark.prompts").joinpath("reasoning.toml").read_text(encoding="utf-8")
-    return tuple(ReasoningBlock(**fields) for fields in tomllib.loads(text)["block"])
+    return tuple(
+        ReasoningBlock(**fields) for fields in package_toml("prompts/reasoning.toml")["block"]
+    )
 
 
 def render_chat(

@@ -5,12 +5,11 @@ additional line break, which is a variant. The chat follows Table 5. In the auth
 model's identifier decides whether the instruction is a system message; here it is a setting.
 """
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
+from benchmark.package_data import package_toml
 from benchmark.prompts.chat_rendering import PromptPart, RenderedChat, render_chat
 from benchmark.prompts.settings import PromptSettings, Role, variants
 from benchmark.records import Message, Prompt, TokenIds
@@ -34,8 +33,7 @@ def demonstrations(task: str | None = None) -> Demonstrations:
 
     An instruction or examples that a task does not define are those of the first task.
     """
-    text = files("benchmark.prompts").joinpath("demonstrations.toml").read_text(encoding="utf-8")
-    by_task = tomllib.loads(text)
+    by_task = package_toml("prompts/demonstrations.toml")
     first = next(iter(by_task))
     data = by_task[first] | by_task.get(task or first, {})
     examples = ((part["description"], part["statement"]) for part in data["demonstration"])

@@ -1,13 +1,12 @@
 """The settings of a prompt: format, variant, role of the instruction, BOS."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Literal, Self, TypeVar, get_args
 
 from benchmark.errors import SettingError
+from benchmark.package_data import package_toml
 
 Format = Literal["completion", "chat"]
 Role = Literal["system", "user"]
@@ -28,8 +27,9 @@ class Variant:
 @cache
 def variants() -> Mapping[str, Variant]:
     """Return the prompt variants by name."""
-    text = files("benchmark.prompts").joinpath("variants.toml").read_text(encoding="utf-8")
-    return {name: Variant(**fields) for name, fields in tomllib.loads(text).items()}
+    return {
+        name: Variant(**fields) for name, fields in package_toml("prompts/variants.toml").items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

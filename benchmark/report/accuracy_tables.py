@@ -6,7 +6,7 @@ from typing import NamedTuple
 from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
 from benchmark.report.data import Chance, ModelView, ReportData
-from benchmark.report.figures import NUMOPS
+from benchmark.report.figures import DRAWN_NUMOPS
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading_row
 from benchmark.scoring.outcomes import PUBLISHED
 from benchmark.stats.published import UnpairedTest, unpaired_test
@@ -41,7 +41,7 @@ def table_3(report: ReportData) -> TableModel:
 
 def table_6(report: ReportData) -> TableModel:
     """Return Table 6: every model by numops, the random baseline, and numops >= 1."""
-    columns = (_ALL, _NONTRIVIAL, *map(_numops, NUMOPS))
+    columns = (_ALL, _NONTRIVIAL, *map(_numops, DRAWN_NUMOPS))
     paper_models = [view for view in report.models if view.model.paper]
     other_models = [view for view in report.models if not view.model.paper]
     first = paper_models[0].published
@@ -109,7 +109,7 @@ def _cell(estimate: Estimate | None) -> TableCell:
 def _random_row(columns: Sequence[Column], published: Summary | None, chance: Chance) -> TableRow:
     """Return the paper's random row; averages over numops are weighted by number of queries."""
     totals = {n: e.tally.total for n, e in published.by_numops.items()} if published else {}
-    groups = {"all": [*NUMOPS], ">= 1": [n for n in NUMOPS if n >= 1]}
+    groups = {"all": [*DRAWN_NUMOPS], ">= 1": [n for n in DRAWN_NUMOPS if n >= 1]}
 
     def cell(column: Column) -> TableCell:
         group = groups.get(column.name) or [int(column.name)]

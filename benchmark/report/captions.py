@@ -1,11 +1,10 @@
 """Titles and captions of the tables, read from ``tables.toml``."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 
 from benchmark.models.validation import Entry
+from benchmark.package_data import package_toml
 
 
 class TableText(Entry):
@@ -29,8 +28,7 @@ class Captions(Entry):
 @cache
 def captions() -> Captions:
     """Read the file."""
-    text = files("benchmark.report").joinpath("tables.toml").read_text(encoding="utf-8")
-    sections = tomllib.loads(text)
+    sections = package_toml("report/tables.toml")
     return Captions.model_validate(
         {
             "tables": {key: value for key, value in sections.items() if key.startswith("table-")},

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmark.report.data import Chance, PairView
-from benchmark.report.figures import NUMOPS, Curve, curves_of
+from benchmark.report.figures import DRAWN_NUMOPS, Curve, curves_of
 from benchmark.stats.intervals import Interval
 from benchmark.stats.summary import Estimate
 
@@ -105,8 +105,8 @@ def panel(view: PairView, paper_chance: Chance) -> PanelChart:
     names = [curve.name for curve in curves]
     return PanelChart(
         curves=curves,
-        random=_path([(_x(n), _y(chance[n])) for n in NUMOPS if n in chance]),
-        x_ticks=tuple(Tick(_x(n), str(n)) for n in NUMOPS),
+        random=_path([(_x(n), _y(chance[n])) for n in DRAWN_NUMOPS if n in chance]),
+        x_ticks=tuple(Tick(_x(n), str(n)) for n in DRAWN_NUMOPS),
         y_ticks=tuple(Tick(_y(percent / 100), str(percent)) for percent in (0, 25, 50, 75, 100)),
         label=f"Accuracy by number of operations: {', '.join(names) or 'no result'}",
     )
@@ -130,7 +130,7 @@ def _interval_words(estimate: Estimate) -> str:
 
 def _points(curve: Curve, name: str) -> Iterator[Point]:
     for numops, estimate in curve.summary.by_numops.items():
-        if numops not in NUMOPS or not estimate.tally.total:
+        if numops not in DRAWN_NUMOPS or not estimate.tally.total:
             continue
         tally, (low, high) = estimate.tally, estimate.interval
         label = (
@@ -142,7 +142,7 @@ def _points(curve: Curve, name: str) -> Iterator[Point]:
 
 
 def _x(numops: int) -> float:
-    step = (WIDTH - LEFT - RIGHT) / len(NUMOPS)
+    step = (WIDTH - LEFT - RIGHT) / len(DRAWN_NUMOPS)
     return round(LEFT + step * (numops + 0.5), 1)
 
 

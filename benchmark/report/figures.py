@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NUMOPS = range(8)
+DRAWN_NUMOPS = range(8)
 """The numbers of operations on the x axis, as in the paper."""
 
 _MARKERS = ("o", "^")
@@ -92,7 +92,7 @@ _METADATA: dict[str, dict[str, str | None]] = {
 }
 """By format: metadata that would change the file every day or with every release, turned off."""
 
-FORMATS = tuple(_METADATA)
+IMAGE_FORMATS = tuple(_METADATA)
 
 
 def save(
@@ -119,9 +119,9 @@ def curves_of(view: PairView, *, published: bool) -> Iterator[Curve]:
 
 def _set_up_axes(axes: "Axes", title: str, *, first: bool) -> None:
     axes.set_title(title, fontsize=9.5, pad=5, color=_TEXT)
-    axes.set_xlim(-0.45, max(NUMOPS) + 0.45)
+    axes.set_xlim(-0.45, max(DRAWN_NUMOPS) + 0.45)
     axes.set_ylim(-3, 103)
-    axes.set_xticks(list(NUMOPS))
+    axes.set_xticks(list(DRAWN_NUMOPS))
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -132,7 +132,7 @@ def _set_up_axes(axes: "Axes", title: str, *, first: bool) -> None:
 
 def _draw_curves(axes: "Axes", curves: list[Curve], spec: FigureSpec) -> None:
     for curve in curves:
-        numops = [n for n in NUMOPS if n in curve.summary.by_numops]
+        numops = [n for n in DRAWN_NUMOPS if n in curve.summary.by_numops]
         estimates = [curve.summary.by_numops[n] for n in numops]
         values = [100 * estimate.tally.accuracy for estimate in estimates]
         lows, highs = zip(*(estimate.interval for estimate in estimates), strict=True)
@@ -170,7 +170,7 @@ def _draw_random(axes: "Axes", view: PairView, paper_chance: Chance, *, publishe
     """Draw the paper's random row, or that of the measured states without published curves."""
     measured_chance = view.base.chance or view.variant.chance
     chance = paper_chance if published and view.pair.paper else measured_chance
-    numops = [n for n in NUMOPS if n in chance]
+    numops = [n for n in DRAWN_NUMOPS if n in chance]
     axes.plot(numops, [100 * chance[n] for n in numops], color="black", lw=0.9, ls=(0, (4, 2.5)))
 
 

@@ -1,12 +1,11 @@
 """The figures of a report: their pairs and curves, and the positions of their panels."""
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from benchmark.models.validation import Entry
+from benchmark.package_data import package_toml
 from benchmark.report.data import PairView
 
 _COLUMNS = 5
@@ -38,8 +37,10 @@ class FigureSpec(Entry):
 @cache
 def paper_figures() -> tuple[FigureSpec, ...]:
     """Return the paper's Figures 1, 2 and 3."""
-    text = files("benchmark.report").joinpath("figures.toml").read_text(encoding="utf-8")
-    return tuple(FigureSpec.model_validate(fields) for fields in tomllib.loads(text)["figures"])
+    return tuple(
+        FigureSpec.model_validate(fields)
+        for fields in package_toml("report/figures.toml")["figures"]
+    )
 
 
 def other_pairs_figure(pairs: Iterable[PairView]) -> FigureSpec | None:

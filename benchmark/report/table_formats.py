@@ -93,7 +93,7 @@ def html(table: TableModel) -> str:
     return template_environment().get_template("table.html.jinja").render(table=table)
 
 
-FORMATS: Mapping[str, Callable[[TableModel], str]] = {
+TABLE_FORMATS: Mapping[str, Callable[[TableModel], str]] = {
     "html": html,
     "md": markdown,
     "csv": csv_text,

@@ -4,12 +4,12 @@ import hashlib
 import json
 from base64 import b64encode
 from functools import cache
-from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.output import escape_invisible
+from benchmark.package_data import package_text
 
 _HTML_IN_JSON = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -32,7 +32,7 @@ def template_environment() -> Environment:
 
 def asset(name: str) -> Markup:
     """Return a style sheet or script of the package, to be inserted unescaped."""
-    return Markup(files("benchmark.report").joinpath("web", name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+    return Markup(package_text(f"report/web/{name}"))  # noqa: S704  # our own file
 
 
 def csp_hash(text: str) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.report.data import ReportData
-from benchmark.report.figures import FORMATS as FIGURE_FORMATS
-from benchmark.report.figures import draw, save
+from benchmark.report.figures import IMAGE_FORMATS, draw, save
 from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
-from benchmark.report.table_formats import FORMATS as TABLE_FORMATS
+from benchmark.report.table_formats import TABLE_FORMATS
 from benchmark.writing import replacing_folder, write_text
 
 
@@ -44,7 +43,7 @@ def _write_figure(
 ) -> Iterator[Path]:
     figure = draw(spec, report, published=published)
     folder.mkdir(parents=True, exist_ok=True)
-    for extension in FIGURE_FORMATS:
+    for extension in IMAGE_FORMATS:
         path = folder / f"{spec.id}.{extension}"
         save(figure, path, extension, spec.title)
         yield path

@@ -22,7 +22,7 @@ from benchmark.stats.constants import (
     RECORD_LEVEL,
 )
 from benchmark.stats.contrast import clustered_against
-from benchmark.stats.differences import clustered_difference
+from benchmark.stats.differences import Integers, clustered_difference
 from benchmark.stats.intervals import clustered_interval
 from benchmark.stats.paired import sign_flip_test
 from benchmark.stats.published import UnpairedTest, departure_from
@@ -36,7 +36,6 @@ SIZES = (5, 10, 5, 5, 10, 15)
 SIGNS = 999
 """Random sign vectors per test; the level of the test does not depend on their number."""
 
-Integers = NDArray[np.int64]
 Rates = NDArray[np.float64]
 Trial = Callable[[np.random.Generator, int], bool | None]
 """One simulated sample of a number of clusters: rejected or covered; None if not shown."""

@@ -21,7 +21,7 @@ TESTED_PROCESSES = 7
 
 2 of the 3,432 ways to split them keep the two groups, so the smallest possible p is 0.0006.
 """
-LEVEL = 0.01
+FLAKY_LEVEL = 0.01
 """The level of the test, over all tested stages (Bonferroni)."""
 
 
@@ -101,7 +101,8 @@ class Flakiness:
         tested = [s for s in STAGES if s in changed or any(s in names for names in flaky.values())]
         records = self._records(old, TESTED_PROCESSES), self._records(new, TESTED_PROCESSES)
         p = p_values(*records, tested)
-        significant = next((stage for stage in tested if p[stage] <= LEVEL / len(tested)), None)
+        level = FLAKY_LEVEL / len(tested)
+        significant = next((stage for stage in tested if p[stage] <= level), None)
         return EnvironmentDiff(
             comparison, significant, flaky, _rounded(p), (self._count(old), self._count(new))
         )

@@ -23,7 +23,7 @@ from benchmark.upgrades.venv_overlays import (
     python_path,
 )
 
-KINDS = ("fingerprint", "vanilla", "tokenizers")
+PROBES = ("fingerprint", "vanilla", "tokenizers")
 _SMALL = 64 * 2**20
 _PATIENCE = 7200
 """The longest time that one record may take, in seconds."""
@@ -80,8 +80,8 @@ def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
         SettingError: for an unknown kind, or if the kind needs a model and none is given.
         ModelError: if there is no such model.
     """
-    if kind not in KINDS:
-        raise SettingError(f"unknown probe {kind!r}; choose one of {', '.join(KINDS)}")
+    if kind not in PROBES:
+        raise SettingError(f"unknown probe {kind!r}; choose one of {', '.join(PROBES)}")
     if kind == "tokenizers":
         return Probe(kind, (), "")
     if model is None:

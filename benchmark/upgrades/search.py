@@ -15,7 +15,7 @@ from benchmark.errors import SettingError
 
 T = TypeVar("T")
 
-Measure = Callable[[int], T | None]
+MeasureAt = Callable[[int], T | None]
 Differ = Callable[[T, T], bool]
 
 
@@ -39,7 +39,7 @@ class TooFewMeasurableError(SettingError):
 class Search(Generic[T]):
     """Measurements at indexes 0 to ``count - 1``, each made once and on demand."""
 
-    def __init__(self, count: int, measure: Measure[T], differ: Differ[T]) -> None:
+    def __init__(self, count: int, measure: MeasureAt[T], differ: Differ[T]) -> None:
         """Take the number of indexes, and how to measure and to compare.
 
         Raises:

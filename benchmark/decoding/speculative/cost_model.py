@@ -1,9 +1,9 @@
 """What a pass costs by kind of device. It decides the speed of decoding and nothing else."""
 
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Self
+
+from benchmark.package_data import package_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class CostModel:
     @classmethod
     def on(cls, device: str, rows: int) -> Self:
         """Return the cost model of a kind of torch device; unknown kinds have that of CUDA."""
-        text = files("benchmark.decoding.speculative").joinpath("cost_model.toml")
-        by_device = tomllib.loads(text.read_text(encoding="utf-8"))
+        by_device = package_toml("decoding/speculative/cost_model.toml")
         return cls(rows=rows, **by_device.get(device, by_device["cuda"]))
 
     def threshold(self, rows: int) -> float:

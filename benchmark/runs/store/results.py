@@ -14,7 +14,7 @@ from benchmark.hypotheses.results import (
     PromptFormat,
     Result,
     Results,
-    Score,
+    ScoreName,
 )
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
@@ -27,7 +27,7 @@ from benchmark.tasks import DEFAULT, Task, task_of
 
 """How results of engines without the constraint are called."""
 
-_SCORES: tuple[Score, ...] = ("set", "exact", "format")
+_SCORES: tuple[ScoreName, ...] = ("set", "exact", "format")
 
 _FORMATS: tuple[PromptFormat, ...] = ("completion", "chat")
 

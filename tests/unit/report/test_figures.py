@@ -17,7 +17,7 @@ from benchmark.models.published import published, random_row
 from benchmark.models.registry import registry
 from benchmark.pytest_plugin.snapshots.images import ImageExtension
 from benchmark.report.data import ReportData
-from benchmark.report.figures import FORMATS, draw, save
+from benchmark.report.figures import IMAGE_FORMATS, draw, save
 from benchmark.report.layouts import FigureSpec, paper_figures
 from fakes import colours
 
@@ -122,7 +122,7 @@ def test_one_missing_model_is_named(report: ReportData) -> None:
     assert [text.get_text() for text in axes.texts] == ["no result of\nLlemma 7B"]
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", IMAGE_FORMATS)
 def test_files_are_reproducible(file_format: str, published_report: ReportData) -> None:
     """Drawing the same results twice yields the same bytes."""
     figures = (_image(FIGURES["figure-2"], published_report, file_format) for _ in range(2))

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.report.data import ReportData
 from benchmark.report.page import tables
-from benchmark.report.table_formats import FORMATS, csv_text, html, latex, markdown
+from benchmark.report.table_formats import TABLE_FORMATS, csv_text, html, latex, markdown
 from benchmark.report.table_model import TableCell, TableModel, TableRow, heading_row
 
 HOSTILE = 'a|b\n<b>`*_[x](y)_*` & 5% $x_1^2$ #{}~\\ "q" </td><script>'
@@ -126,10 +126,10 @@ def test_html() -> None:
     ]
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", TABLE_FORMATS)
 def test_every_table_in_every_format(file_format: str, report: ReportData) -> None:
     """Tables 1, 3, 4 and 6 can be written in each format."""
     report_tables = tables(report)
     assert [table.id for table in report_tables] == ["table-1", "table-3", "table-4", "table-6"]
     for table in report_tables:
-        assert "Llama" in FORMATS[file_format](table)
+        assert "Llama" in TABLE_FORMATS[file_format](table)

@@ -13,7 +13,12 @@ from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.bisection_text import bisection_lines
-from benchmark.upgrades.flakiness import CONFIRMING_PROCESSES, LEVEL, Flakiness, MeasuredEnvironment
+from benchmark.upgrades.flakiness import (
+    CONFIRMING_PROCESSES,
+    FLAKY_LEVEL,
+    Flakiness,
+    MeasuredEnvironment,
+)
 from fakes.fake_bench import fake_bench
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))
@@ -284,7 +289,7 @@ def test_change_hidden_in_the_first_processes(tmp_path: Path) -> None:
     assert flakiness.remeasure(old)
     result = flakiness.difference(old, new)
     assert (result.stage, result.comparison.stage) == ("prompt_ids", None)
-    assert result.p["prompt_ids"] <= LEVEL
+    assert result.p["prompt_ids"] <= FLAKY_LEVEL
     assert (result.severity, result.exit_status) == (Severity.DRIFT, 3)
     assert result.extent == "prompt_ids, in later processes"
 

@@ -13,7 +13,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.runs.environment import Environment
 from benchmark.upgrades.bisection import bisect
 from benchmark.upgrades.canary import canary
-from benchmark.upgrades.flakiness import LEVEL
+from benchmark.upgrades.flakiness import FLAKY_LEVEL
 from benchmark.upgrades.probes import Probe
 
 RELEASES = tuple(str(number) for number in range(8))
@@ -71,7 +71,7 @@ def test_false_alarms_of_bisect(weights: tuple[float, ...]) -> None:
     """At most one search in a hundred finds a change in releases that are drawn alike."""
     alike = dict.fromkeys(RELEASES, weights)
     alarms = sum(bool(bisect("x", RELEASES, _bench(seed, alike)).changes) for seed in range(RUNS))
-    assert stats.binomtest(alarms, RUNS, LEVEL, alternative="greater").pvalue > 0.001
+    assert stats.binomtest(alarms, RUNS, FLAKY_LEVEL, alternative="greater").pvalue > 0.001
 
 
 def test_false_alarms_of_canary() -> None:
@@ -79,7 +79,7 @@ def test_false_alarms_of_canary() -> None:
     weights = {"": (0.5, 0.5), "2": (0.5, 0.5)}
     results = [canary(("x==2",), [_bench(seed, weights)], print) for seed in range(RUNS)]
     alarms = sum(result.probes[0].changed for result in results)
-    assert stats.binomtest(alarms, RUNS, LEVEL, alternative="greater").pvalue > 0.001
+    assert stats.binomtest(alarms, RUNS, FLAKY_LEVEL, alternative="greater").pvalue > 0.001
 
 
 def test_power_of_bisect() -> None:
