@@ -5,7 +5,6 @@ takes, weights that are not finite, and models that are not causal language mode
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -13,13 +12,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
 from benchmark.errors import ModelError
 from benchmark.models.hardware import limit_kernel_caches
 from benchmark.models.location import Location
-from benchmark.models.validation import Entry
-from benchmark.package_data import package_toml
+from benchmark.models.model_files import weight_files
+from benchmark.models.stored_tensors import StoredTensor, stored_tensors
+from benchmark.models.unused_tensors import check_buffers, harmless_kind
 
 if TYPE_CHECKING:
     import torch
@@ -36,20 +34,6 @@ _TOLERANCE = {8: 1e-6, 4: 1e-3, 2: 0.05}
 
 _PROBE_LENGTH = 4
 """The tokens of the texts that :func:`check_causal` compares."""
-
-
-class HarmlessTensor(Entry):
-    """A kind of unused tensor that is harmless: a pattern of names, and the reason."""
-
-    pattern: str
-    why: str
-
-
-@cache
-def harmless_tensors() -> tuple[HarmlessTensor, ...]:
-    """Return the kinds of unused tensors that are not refused."""
-    entries = package_toml("models/harmless_tensors.toml")["harmless"]
-    return TypeAdapter(tuple[HarmlessTensor, ...]).validate_python(entries)
 
 
 def check_configuration(location: Location) -> None:
@@ -84,8 +68,7 @@ def check_tensors(location: Location, unexpected: Iterable[str], model: "PreTrai
     Raises:
         ModelError: naming tensors that are not used, or whose scales are missing.
     """
-    patterns = [re.compile(kind.pattern) for kind in harmless_tensors()]
-    unused = sorted(name for name in unexpected if not any(p.search(name) for p in patterns))
+    unused = sorted(name for name in unexpected if harmless_kind(name) is None)
     if unused:
         raise ModelError(
             f"{location.name}: {_listed(unused)} of the checkpoint would not be used, so the "
@@ -94,8 +77,12 @@ def check_tensors(location: Location, unexpected: Iterable[str], model: "PreTrai
         )
     if location.gguf:
         _check_gguf_is_used(location, model)
-    elif not getattr(model.config, "quantization_config", None):
-        _check_stored_types(location, model)
+        return
+    stored = [t for path in weight_files(location.folder) for t in stored_tensors(path)]
+    if not _is_prequantized(model):
+        _check_stored_types(location.name, stored, model)
+    taken = _Names(model.state_dict())
+    check_buffers(location.name, [t for t in stored if t.name not in taken], model)
 
 
 def check_finite(name: str, model: "PreTrainedModel") -> None:
@@ -172,28 +159,53 @@ def _check_gguf_is_used(location: Location, model: "PreTrainedModel") -> None:
         )
 
 
-def _check_stored_types(location: Location, model: "PreTrainedModel") -> None:
-    """Refuse weights that are stored as integers or in 8 bit without the names of their scales."""
-    weights = {name for name, _ in _weights(model)}
-    stored = {name: kind for name, kind in _stored_types(location.folder) if name in weights}
-    quantized = sorted(name for name, kind in stored.items() if kind not in _FLOATS)
+def _is_prequantized(model: "PreTrainedModel") -> bool:
+    """Return whether transformers reads the stored weights with their scales."""
+    quantizer = getattr(model, "hf_quantizer", None)
+    return bool(getattr(quantizer, "pre_quantized", False))
+
+
+def _check_stored_types(
+    name: str, stored: Iterable[StoredTensor], model: "PreTrainedModel"
+) -> None:
+    """Refuse weights that are stored as integers or in 8 bit without the names of their scales.
+
+    Names in a file may differ from those of the model, so all its tensors are checked, except for
+    those that the model itself has as integers.
+    """
+    integers = _Names(n for n, t in model.state_dict().items() if not t.is_floating_point())
+    quantized = {
+        tensor.name: tensor.dtype
+        for tensor in stored
+        if tensor.dtype not in _FLOATS
+        and harmless_kind(tensor.name) is None
+        and tensor.name not in integers
+    }
     if quantized:
-        kinds = ", ".join(sorted({stored[name] for name in quantized}))
+        names, kinds = sorted(quantized), ", ".join(sorted(set(quantized.values())))
         raise ModelError(
-            f"{location.name}: {_listed(quantized)} {_are(quantized)} stored as {kinds}, but "
-            "config.json has no quantization_config, so their scales are missing; give unquantized "
-            "weights"
+            f"{name}: {_listed(names)} {_are(names)} stored as {kinds}, but config.json has no "
+            "quantization_config that transformers uses, so their scales are missing; give "
+            "unquantized weights"
         )
 
 
-def _stored_types(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield names and types of all tensors in the safetensors files of a folder."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                yield name, entry["dtype"]
+class _Names:
+    """Names of tensors; a stored name is among them with or without the model's prefix."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._ends = frozenset(end for name in self._names for end in _ends(name))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends or any(end in self._names for end in _ends(name))
+
+
+def _ends(name: str) -> Iterator[str]:
+    """Yield a name without its first parts: ``a.b.c``, ``b.c``; the last part alone says little."""
+    parts = name.split(".")
+    yield name
+    yield from (".".join(parts[start:]) for start in range(1, len(parts) - 1))
 
 
 def _weights(model: "PreTrainedModel") -> Iterator[tuple[str, "torch.Tensor"]]:

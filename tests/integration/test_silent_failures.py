@@ -172,16 +172,125 @@ def test_a_configuration_with_fewer_layers(folder: Path) -> None:
     assert "9 tensors (model.layers.3." in _refusal(folder)
 
 
+def _to_pickles(folder: Path, rename: Callable[[str], str] = lambda name: name) -> None:
+    path = folder / "model.safetensors"
+    weights = {rename(name): tensor for name, tensor in load_file(path).items()}
+    path.unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+
+
+def _without_prefix(name: str) -> str:
+    return name.removeprefix("model.")
+
+
+@pytest.mark.parametrize("change", [_without_scales, _as_integers])
+def test_pickled_weights_without_scales(folder: Path, change: Callable[[Weights], Weights]) -> None:
+    """Types are checked in pickled files too."""
+    _change(folder, change)
+    _to_pickles(folder)
+    assert "scales are missing" in _refusal(folder)
+
+
+@pytest.mark.parametrize("change", [_without_scales, _as_integers])
+@pytest.mark.parametrize("pickled", [True, False])
+def test_renamed_weights_without_scales(
+    folder: Path,
+    change: Callable[[Weights], Weights],
+    pickled: bool,  # noqa: FBT001
+) -> None:
+    """Types are checked under any name, such as those of the base model without its prefix."""
+    _change(folder, change)
+    if pickled:
+        _to_pickles(folder, _without_prefix)
+    else:
+        _change(folder, lambda weights: {_without_prefix(n): t for n, t in weights.items()})
+    assert "scales are missing" in _refusal(folder)
+
+
+def test_types_are_those_of_the_files_that_are_read(folder: Path) -> None:
+    """A file that transformers does not read may have any type."""
+    weights = load_file(folder / "model.safetensors")
+    save_file(_as_integers(weights), folder / "other.safetensors", metadata={"format": "pt"})
+    assert load_model(locate(str(folder)), CPU)
+
+
+def test_pickled_weights_are_loaded(folder: Path) -> None:
+    """Pickled weights, with harmless buffers, are the weights of the safetensors."""
+    _change(folder, lambda weights: weights | {LAYER_FREQUENCIES: FREQUENCIES})
+    _to_pickles(folder, _without_prefix)
+    weights = load_model(locate(str(folder)), CPU).state_dict()
+    for name, tensor in load_file(TRACK / "model.safetensors").items():
+        assert torch.equal(weights[name], tensor)
+
+
+LAYER_FREQUENCIES = "model.layers.1.self_attn.rotary_emb.inv_freq"
+FREQUENCIES = 10_000 ** -(torch.arange(0, 32, 2) / 32)
+MASK = torch.ones(6, 6, dtype=torch.uint8).tril()[None, None]
+
+
 @pytest.mark.parametrize(
-    "name", ["model.layers.1.self_attn.rotary_emb.inv_freq", "model.vision_tower.blocks.0.weight"]
+    ("name", "values"),
+    [
+        ("model.vision_tower.blocks.0.weight", torch.ones(4, 128)),
+        ("model.vision_tower.position_ids", torch.ones(1, 4, dtype=torch.int64)),
+        (LAYER_FREQUENCIES, FREQUENCIES),
+        (LAYER_FREQUENCIES, FREQUENCIES.half()),
+        (LAYER_FREQUENCIES, FREQUENCIES.bfloat16()),
+        ("model.embeddings.position_ids", torch.arange(512)[None]),
+        ("transformer.h.0.attn.bias", MASK),
+        ("transformer.h.0.attn.bias", MASK.bool()),
+        ("transformer.h.1.attn.attention.bias", MASK - MASK.tril(-3)),
+        ("transformer.h.0.attn.masked_bias", torch.tensor(-1e4)),
+    ],
 )
-def test_harmless_tensors_are_ignored(folder: Path, name: str) -> None:
+def test_harmless_tensors_are_ignored(folder: Path, name: str, values: torch.Tensor) -> None:
     """Buffers of older releases and parts that a text does not use are not refused."""
-    _change(folder, _with(name))
+    _change(folder, lambda weights: weights | {name: values})
     weights = load_model(locate(str(folder)), CPU).state_dict()
     assert torch.equal(
         weights["model.norm.weight"], load_file(TRACK / "model.safetensors")["model.norm.weight"]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (LAYER_FREQUENCIES, 500_000 ** -(torch.arange(0, 32, 2) / 32)),
+        (LAYER_FREQUENCIES, FREQUENCIES / 4),
+        (LAYER_FREQUENCIES, FREQUENCIES[:8]),
+        (LAYER_FREQUENCIES, (FREQUENCIES * 1.01).half()),
+        (LAYER_FREQUENCIES, torch.zeros(16, dtype=torch.int8)),
+        ("model.embeddings.position_ids", torch.arange(512)[None].flip(1)),
+        ("transformer.h.0.attn.bias", torch.ones(6, 6)),
+        ("transformer.h.0.attn.bias", torch.ones(6)),
+        ("transformer.h.0.attn.bias", MASK * 0.5),
+        ("transformer.h.0.attn.masked_bias", torch.ones(3)),
+    ],
+)
+def test_buffers_with_other_values_are_refused(
+    folder: Path, name: str, values: torch.Tensor
+) -> None:
+    """A buffer that is not what the configuration implies is refused by name."""
+    _change(folder, lambda weights: weights | {name: values})
+    assert f"the tensor {name} of model.safetensors would not be used" in _refusal(folder)
+
+
+def test_pickled_buffers_with_other_values_are_refused(folder: Path) -> None:
+    """The values of buffers are compared in pickled files too."""
+    _change(folder, lambda weights: weights | {LAYER_FREQUENCIES: FREQUENCIES / 4})
+    _to_pickles(folder)
+    assert f"the tensor {LAYER_FREQUENCIES} of pytorch_model.bin" in _refusal(folder)
+
+
+@pytest.mark.parametrize("stored", [FREQUENCIES, FREQUENCIES / 4])
+def test_frequencies_of_scaled_positions(folder: Path, stored: torch.Tensor) -> None:
+    """With linear scaling, both scaled and unscaled frequencies are as the configuration."""
+    _edit(folder / "config.json", rope_scaling={"rope_type": "linear", "factor": 4.0})
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("rope_parameters", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    _change(folder, lambda weights: weights | {LAYER_FREQUENCIES: stored})
+    assert load_model(locate(str(folder)), CPU)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
