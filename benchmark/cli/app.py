@@ -1,7 +1,7 @@
 """The command line: its verbs, and its exit codes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
@@ -20,7 +20,8 @@ from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
-from benchmark.cli.hub_folder import hub_folder
+from benchmark.cli.help import VerbCommand, VerbGroup
+from benchmark.cli.listing import list_
 from benchmark.cli.migrate import migrate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
@@ -30,49 +31,74 @@ from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
 from benchmark.cli.speed import speed
-from benchmark.cli.tokenizers import tokenizers
 from benchmark.cli.train_controls import train_controls
-from benchmark.cli.vanilla import vanilla
 from benchmark.errors import BenchmarkError
 from benchmark.output import guarded
+
+
+class _Verb(NamedTuple):
+    """A verb: its name, its function, and an example of its arguments."""
+
+    name: str
+    function: Callable[..., None]
+    example: str
+
+
+GROUPS: Mapping[str, Sequence[_Verb]] = {
+    "Measure": (
+        _Verb("run", run, "--model fixtures/models/copy-a --states 64 --out runs/copy-a"),
+        _Verb("plan", plan, "--gpus 2 --gpu RTX-4090 --experiment code"),
+        _Verb("speed", speed, "--model fixtures/models/track --engines speculative,outlines"),
+        _Verb(
+            "score",
+            score,
+            "--predictions runs/copy-a/predictions.jsonl --gold boxes.jsonl --partial",
+        ),
+        _Verb("baseline", baseline, "--data boxes.jsonl"),
+    ),
+    "Compare": (
+        _Verb("report", report, "runs --registry fixtures/models/registry.toml"),
+        _Verb("claims", claims, "--results published"),
+        _Verb("pair", pair, "fixtures/models/copy-a fixtures/models/track --states 64"),
+        _Verb("prompt-format", prompt_format, "--model codellama-7b-instruct --states 64"),
+        _Verb("sensitivity", sensitivity, "--model fixtures/models/track --states 64"),
+        _Verb("ablation", ablation, "--model fixtures/models/track --states 64"),
+    ),
+    "Guard upgrades": (
+        _Verb("fingerprint", fingerprint, "fixtures/models/track --states 16 --out before.json"),
+        _Verb("compare", compare, "before.json after.json"),
+        _Verb("bisect", bisect, "tokenizers 0.22.2 0.23.3 --probe tokenizers"),
+        _Verb("canary", canary, "transformers outlines==1.3.3 --states 8"),
+        _Verb("migrate", migrate, "snapshots"),
+    ),
+    "Data": (
+        _Verb("list", list_, "engines"),
+        _Verb("fetch", fetch, "smollm2"),
+        _Verb("generate", generate, "--split test --seed 0 --subsample --out boxes.jsonl"),
+        _Verb("train-controls", train_controls, "--out runs/controls"),
+    ),
+}
+"""All verbs by group, in the order of the help page."""
 
 # Without rich, --help takes half the time.
 app = typer.Typer(
     name="benchmark",
     help="Measure how well language models track entities (the boxes task).",
+    cls=VerbGroup,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = (
-    run,
-    pair,
-    prompt_format,
-    sensitivity,
-    ablation,
-    claims,
-    report,
-    plan,
-    score,
-    generate,
-    baseline,
-    compare,
-    bisect,
-    canary,
-    tokenizers,
-    migrate,
-    vanilla,
-    hub_folder,
-    fetch,
-    speed,
-    fingerprint,
-    train_controls,
-)
-for verb in VERBS:
-    # Given as such, the first paragraph is not cut off in the list of verbs.
-    app.command(short_help=" ".join((verb.__doc__ or "").partition("\n\n")[0].split()))(verb)
-app.add_typer(export, name="export")
+for _group, _verbs in GROUPS.items():
+    for _verb in _verbs:
+        app.command(
+            _verb.name,
+            cls=VerbCommand,
+            rich_help_panel=_group,
+            epilog=_verb.example,
+        )(_verb.function)
+app.add_typer(export, name="export", rich_help_panel="Data")
 
 
 @app.callback()
@@ -93,12 +119,14 @@ def _common(
 
 _NAME = "python -m benchmark"
 _MISUSE = 2
+_PYDANTIC = ": Value error, "
+"""How Typer words a wrong choice, which pydantic checks for it."""
+
 _INTERRUPTED = 130
 
 
 _WRITES_AT_END = {
-    *("baseline", "claims", "compare", "fingerprint", "generate", "plan", "score"),
-    *("tokenizers", "vanilla"),
+    *("baseline", "claims", "compare", "fingerprint", "generate", "list", "plan", "score"),
 }
 """Verbs that write nothing, or one file at the end."""
 
@@ -135,7 +163,8 @@ def _main() -> NoReturn:
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
         verb = getattr(context, "command_path", _NAME)
-        _end(f"{error.format_message().rstrip('.')}. See: {verb} --help", _MISUSE)
+        message = error.format_message().rstrip(".").replace(_PYDANTIC, ": ")
+        _end(f"{message}. See: {verb} --help", _MISUSE)
     except BenchmarkError as error:
         _end(str(error), _MISUSE)
     except OSError as error:
@@ -149,7 +178,7 @@ def _main() -> NoReturn:
 
 def _stopped(arguments: Sequence[str]) -> str:
     """Return the message after Ctrl-C: what is saved, and how to resume."""
-    names = {function.__name__.replace("_", "-") for function in VERBS}
+    names = {verb.name for verbs in GROUPS.values() for verb in verbs}
     verb = next((word for word in arguments if word in names), arguments[0])
     if saved := _RESUMABLE.get(verb):
         folder = _value(arguments, saved.option) or saved.default

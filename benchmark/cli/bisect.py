@@ -1,14 +1,16 @@
 """``bisect``: which release of a library changed a stage."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from benchmark.cli.fingerprint import ProbeName
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
 from benchmark.cli.writing import check_writable, say, write_json
 
-ProbeKind = Annotated[
-    str, typer.Option("--probe", help="fingerprint, vanilla (the libraries alone) or tokenizers.")
+Probe = Annotated[
+    ProbeName,
+    typer.Option("--probe", help="As for fingerprint; vanilla is the libraries alone."),
 ]
 With = Annotated[
     list[str] | None, typer.Option("--with", help="More libraries to install, name==version.")
@@ -24,9 +26,10 @@ def bisect(
     ] = None,
     states: Annotated[int, typer.Option(help="States of the probe.", min=1)] = 4,
     repeats: Repeats = 2,
-    kind: ProbeKind = "fingerprint",
+    probe_name: Probe = "own",
     depth: Annotated[
-        str, typer.Option(help="first, every (all changes), or each (measure each release).")
+        Literal["first", "every", "each"],
+        typer.Option(help="The first change, every change, or each release measured."),
     ] = "first",
     alongside: With = None,
     json_file: JsonFile = None,
@@ -46,6 +49,7 @@ def bisect(
 
     check_writable(json_file)
     in_range = between(releases(library, pre=pre), library, old, new)
+    kind = "fingerprint" if probe_name == "own" else probe_name
     bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
     result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))
     for line in bisection_lines(result):

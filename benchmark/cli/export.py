@@ -5,9 +5,19 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.help import VerbCommand, VerbGroup
 from benchmark.cli.options import PAPER_TASK, DataFile, DataSeed, Password, RegistryFile, Task, flag
 
-export = typer.Typer(help="Write results and data in standard formats.", rich_markup_mode=None)
+export = typer.Typer(
+    cls=VerbGroup,
+    help="Write results and data in standard formats.",
+    rich_markup_mode=None,
+)
+_EXAMPLES = {
+    "results": "runs --out results.parquet",
+    "junit": "runs/store --out results.xml",
+    "dataset": "--subsample --out boxes",
+}
 
 Folders = Annotated[
     list[Path],
@@ -15,7 +25,7 @@ Folders = Annotated[
 ]
 
 
-@export.command()
+@export.command(cls=VerbCommand, epilog=_EXAMPLES["results"])
 def results(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Parquet file to write.", metavar="FILE")],
@@ -38,7 +48,7 @@ def results(
     print(f"written: {out}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
 
 
-@export.command()
+@export.command(cls=VerbCommand, epilog=_EXAMPLES["junit"])
 def junit(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="XML file to write.", metavar="FILE")],
@@ -59,7 +69,7 @@ def junit(
     print(f"written: {out}; runs: {len(data.runs)}, pairs: {pairs}")
 
 
-@export.command()
+@export.command(cls=VerbCommand, epilog=_EXAMPLES["dataset"])
 def dataset(
     out: Annotated[Path, typer.Option(help="Folder to write.", metavar="DIR")],
     task: Task = PAPER_TASK,

@@ -1,8 +1,7 @@
-"""``fingerprint``: record every stage of a model's run."""
+"""``fingerprint``: record every stage of a model's run, or of the libraries' own way."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +12,24 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
+ProbeName = Literal["own", "vanilla", "tokenizers"]
+
 
 @data_options()
 @settings_options()
 def fingerprint(
-    model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or an identifier.")],
     out: Annotated[Path, typer.Option(help="NAME.json, with a columns file, or NAME.json.gz.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A folder, a GGUF file, or an identifier (own only)."),
+    ] = None,
+    probe: Annotated[
+        ProbeName,
+        typer.Option(
+            help="What is recorded: the benchmark's own run; vanilla use of the libraries, as "
+            "documented (4 states); or every fetched tokenizer, without a model."
+        ),
+    ] = "own",
     along: Annotated[
         Path | None, typer.Option(help="Follow this older record's answers.", metavar="OLD")
     ] = None,
@@ -31,16 +42,11 @@ def fingerprint(
     settings: "Settings",
 ) -> None:
     """Record a fingerprint of every stage of a run, for compare."""
-    from benchmark.fingerprints.record_run import FingerprintRequest
-    from benchmark.fingerprints.record_run import fingerprint as recorded
-    from benchmark.fingerprints.storage import read_fingerprint
-    from benchmark.runs.progress import RunProgress
-    from benchmark.runs.requests import RunRequest
-    from benchmark.terminal import console
+    from benchmark.cli import probes
 
     check_fingerprint_path(out)
-    run = RunRequest(model, out, data, revision=revision, **asdict(settings))
-    request = FingerprintRequest(run, read_fingerprint(along) if along else None, repeats)
-    with RunProgress(console(stderr=True)) as progress:
-        record = recorded(request, progress)
+    options = probes.OwnOptions(settings, along, repeats, revision)
+    record = probes.PROBES[probe](model, data, options)
     save_fingerprint(record, out)
+    if probe == "tokenizers":
+        print(f"families: {', '.join(str(record.environment.data['families']).split())}")

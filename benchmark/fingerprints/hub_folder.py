@@ -15,6 +15,17 @@ def hub_folders() -> dict[str, dict[str, object]]:
     return package_toml("fingerprints/folders.toml")
 
 
+def check_hub_folder(name: str) -> None:
+    """Check that the settings of a tokenizer's hub repository are known.
+
+    Raises:
+        SettingError: if the name is not in ``folders.toml``.
+    """
+    if name not in hub_folders():
+        names = ", ".join(hub_folders())
+        raise SettingError(f"{name}: the settings of its hub repository are only known for {names}")
+
+
 def write_hub_folder(name: str, folder: Path) -> None:
     """Write ``tokenizer.json`` and ``tokenizer_config.json`` of a fetched tokenizer.
 
@@ -22,8 +33,7 @@ def write_hub_folder(name: str, folder: Path) -> None:
         SettingError: if the name is not in ``folders.toml``.
         ModelError: if the tokenizer is not fetched.
     """
-    if name not in hub_folders():
-        raise SettingError(f"unknown folder {name!r}; choose one of {', '.join(hub_folders())}")
+    check_hub_folder(name)
     config = dict(hub_folders()[name])
     tokenizer = load_source_tokenizer(source(str(config.pop("of"))))
     folder.mkdir(parents=True, exist_ok=True)

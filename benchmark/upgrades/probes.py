@@ -59,16 +59,21 @@ class Probe:
         """Return the arguments to Python that run the probe with the code in a folder."""
         follow = ["--along", str(along)] if along and self.kind == "fingerprint" else []
         # -P: the working directory, often the project, must not come before PYTHONPATH.
-        run = ["-P", "-m", "benchmark", self._verb(project)]
+        run = ["-P", "-m", "benchmark", *self._verb(project)]
         return [*run, *self.arguments, "--out", str(out), *follow]
 
-    def _verb(self, project: Path) -> str:
-        older = _OLDER_VERBS.get(self.kind)
-        return older if older and (project / f"benchmark/cli/{older}.py").is_file() else self.kind
+    def _verb(self, project: Path) -> list[str]:
+        """Return the words that run the probe with this code, which may be of an older version."""
+        if self.kind == "fingerprint":  # in every version, and without --probe in older ones
+            return [self.kind]
+        for verb in _OLDER_VERBS[self.kind]:
+            if (project / f"benchmark/cli/{verb}.py").is_file():
+                return [verb]
+        return ["fingerprint", "--probe", self.kind]
 
 
-_OLDER_VERBS = {"vanilla": "plain", "tokenizers": "sentinel"}
-"""The verbs' names before version 0.2, whose code ``compare --isolate`` may run."""
+_OLDER_VERBS = {"vanilla": ("vanilla", "plain"), "tokenizers": ("tokenizers", "sentinel")}
+"""The probes' own verbs, which older code has, each in a module of that name in its ``cli``."""
 
 
 def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
@@ -85,7 +90,8 @@ def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     if kind == "tokenizers":
         return Probe(kind, (), "")
     if model is None:
-        raise SettingError(f"--probe {kind} needs --model: a folder, a GGUF file or an identifier")
+        name = "own" if kind == "fingerprint" else kind
+        raise SettingError(f"--probe {name} needs --model: a folder, a GGUF file or an identifier")
     if kind == "vanilla":
         return _probe(kind, Path(model), _files(Path(model)), states)
     location = locate(model)

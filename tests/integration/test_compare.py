@@ -104,8 +104,14 @@ def test_second_pass_reports_progress(tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (("fingerprint", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
-        (("vanilla", str(MODEL), "--out", "{}/x.txt"), "ends in .json or .json.gz"),
-        (("tokenizers", "--out", "{}/x.txt"), "ends in .json or .json.gz"),
+        (
+            ("fingerprint", "--probe", "vanilla", str(MODEL), "--out", "{}/x.txt"),
+            "ends in .json or .json.gz",
+        ),
+        (
+            ("fingerprint", "--probe", "tokenizers", "--out", "{}/x.txt"),
+            "ends in .json or .json.gz",
+        ),
         (("fingerprint", str(MODEL), "--out", "{}/folder.json"), "folder.json: a folder; name a"),
         (("fingerprint", str(MODEL), "--out", "{}/file/x.json"), "file: "),
         (("compare", "a", "b", "--json", "{}/folder.json"), "folder.json: a folder; name a file"),

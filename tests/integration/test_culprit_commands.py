@@ -60,8 +60,11 @@ def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:
     [
         (("numpy", "2.1", "1.0", "--probe", "tokenizers"), "1.0"),
         (("numpy", "1.0", "2.1"), "needs --model"),
-        (("numpy", "1.0", "2.1", "--probe", "soup"), "unknown probe 'soup'"),
-        (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "unknown depth 'all'"),
+        (
+            ("numpy", "1.0", "2.1", "--probe", "soup"),
+            "'soup' is not one of 'own', 'vanilla', 'tokenizers'",
+        ),
+        (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "'all' is not one of"),
     ],
 )
 def test_bisect_refuses_misuse(arguments: tuple[str, ...], line: str, bench: list[Any]) -> None:

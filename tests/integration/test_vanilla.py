@@ -9,9 +9,10 @@ import pytest
 
 from benchmark.errors import ModelError
 from benchmark.fingerprints.compare import compare
-from benchmark.fingerprints.storage import failed
+from benchmark.fingerprints.storage import failed, read_fingerprint
 from benchmark.fingerprints.vanilla import vanilla_fingerprint
 from benchmark.runs.requests import DataRequest
+from fakes.command_line import command_line
 from fakes.tiny_models import tiny_model
 from fakes.tiny_tokenizer import tiny_tokenizer
 
@@ -76,3 +77,36 @@ def test_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     """There would be only failed stages to record."""
     with pytest.raises(ModelError, match="no tokenizer in this folder"):
         vanilla_fingerprint(tmp_path, DATA)
+
+
+def test_probe_of_the_command_line(folder: Path, tmp_path: Path) -> None:
+    """``fingerprint --probe vanilla`` writes the record of vanilla use, of 4 states by default."""
+    out = tmp_path / "record.json.gz"
+    done = command_line("fingerprint", "--probe", "vanilla", folder, "--states", "1", "--out", out)
+    assert (done.returncode, done.stdout) == (0, f"written: {out}\n"), done.stderr
+    record = read_fingerprint(out)
+    assert (record.kind, record.states) == ("vanilla", 1)
+    assert compare(record, vanilla_fingerprint(folder, DATA)).stage is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("vanilla", "model", "--engine", "outlines"), "--engine is for --probe own; leave it out"),
+        (("vanilla", "model", "--repeats", "2"), "--repeats is for --probe own"),
+        (("vanilla", "model", "--task", "move-contents"), "--task is for --probe own"),
+        (("vanilla",), "--probe vanilla needs a model"),
+        (("tokenizers", "model"), "records every fetched tokenizer; leave out model"),
+        (("tokenizers", "--states", "2"), "--states is for --probe own and vanilla"),
+        (("own",), "--probe own needs a model"),
+    ],
+)
+def test_options_of_other_probes_are_refused(
+    arguments: tuple[str, ...], line: str, tmp_path: Path
+) -> None:
+    """No option is ignored silently."""
+    out = tmp_path / "x.json"
+    done = command_line("fingerprint", "--out", out, "--probe", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert line in done.stderr
+    assert not out.exists()

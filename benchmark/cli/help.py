@@ -1,0 +1,112 @@
+"""Help pages in plain text: verbs in groups, options in panels, an example for each verb.
+
+Rich would take as long as everything else that ``--help`` does.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from typer.core import TyperCommand, TyperGroup
+
+from benchmark.cli.renamed import check_renamed
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter, Parameter
+
+OPTIONS = "Options"
+"""The panel of options that name no other, and of ``--help``."""
+
+_INDENTED = 4
+
+
+class VerbCommand(TyperCommand):
+    """A verb. Its epilogue is an example, as the arguments that follow the verb."""
+
+    def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write arguments and options, one section per panel."""
+        _write_panels(self.get_params(ctx), ctx, formatter)
+
+    def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write the example as a command that can be pasted into a shell."""
+        if not self.epilog:
+            return
+        formatter.write_paragraph()
+        formatter.write("Example:\n")
+        words = [*ctx.command_path.split(), *shlex.split(self.epilog)]
+        for line in command_lines(words, formatter.width - 2):
+            formatter.write(f"  {line}\n")
+
+
+class VerbGroup(TyperGroup):
+    """Verbs under their groups' names; verbs that were renamed name the new command."""
+
+    command_class = VerbCommand
+
+    def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write the verbs group by group, then the options."""
+        self.format_commands(ctx, formatter)
+        _write_panels(self.get_params(ctx), ctx, formatter)
+
+    def format_commands(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write one section per group, in the order of the verbs."""
+        sections = dict[str, list[tuple[str, str]]]()
+        for name in self.list_commands(ctx):
+            command = self.commands[name]
+            panel = str(getattr(command, "rich_help_panel", None) or "Commands")
+            rows = sections.setdefault(panel, [])
+            rows.append((name, first_paragraph(command.help)))
+        widest = max(len(name) for rows in sections.values() for name, _ in rows)
+        for panel, rows in sections.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in rows])
+
+    def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:  # noqa: ARG002  # Click's signature
+        """Write the epilogue line by line, as it is."""
+        if self.epilog:
+            formatter.write_paragraph()
+            formatter.write(f"{self.epilog}\n")
+
+    def resolve_command(
+        self, ctx: "Context", args: list[str]
+    ) -> "tuple[str | None, Command | None, list[str]]":
+        """Return the verb; one that was renamed is a usage error with the new command."""
+        if ctx.parent is None and args[0] not in self.commands:
+            check_renamed(ctx, args)
+        return super().resolve_command(ctx, args)
+
+
+def first_paragraph(text: str | None) -> str:
+    """Return the first paragraph in one line; it is not cut off, as Click would do."""
+    return " ".join((text or "").partition("\n\n")[0].split())
+
+
+def command_lines(words: Sequence[str], width: int) -> list[str]:
+    """Return a command as lines of a shell that are at most ``width`` characters long."""
+    lines = [""]
+    for word in (word if word.startswith("$") else shlex.quote(word) for word in words):
+        line = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+        # Two characters for the backslash of a line that goes on.
+        if len(line) > width - 2 and lines[-1].strip():
+            lines[-1] += " \\"
+            lines.append(" " * _INDENTED + word)
+        else:
+            lines[-1] = line
+    return lines
+
+
+def _write_panels(
+    parameters: "Iterable[Parameter]", ctx: "Context", formatter: "HelpFormatter"
+) -> None:
+    panels = dict[str, list[tuple[str, str]]]({"Arguments": [], OPTIONS: []})
+    for parameter in parameters:
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        own = getattr(parameter, "rich_help_panel", None)
+        usual = "Arguments" if parameter.param_type_name == "argument" else OPTIONS
+        panels.setdefault(own or usual, []).append(record)
+    for name, records in panels.items():
+        if records:
+            with formatter.section(name):
+                formatter.write_dl(records)

@@ -1,0 +1,100 @@
+"""The three probes of ``fingerprint``: the benchmark's own run, vanilla use, every tokenizer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmark.errors import ModelError, SettingError
+from benchmark.fingerprints.record import Fingerprint
+from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.runs.settings import SETTINGS, Settings
+
+_VANILLA_STATES = 4
+"""Vanilla use is slow: it decodes one prompt at a time with outlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOptions:
+    """The options that only the benchmark's own probe takes."""
+
+    settings: Settings
+    along: Path | None = None
+    repeats: int = 0
+    revision: str | None = None
+
+    def check_unused(self, probe: str) -> None:
+        """Check that all options have their defaults, for a probe that ignores them.
+
+        Raises:
+            SettingError: naming the first option that was given.
+        """
+        default = OwnOptions(Settings())
+        values = {name: getattr(self.settings, name) for name in SETTINGS}
+        values |= {name: getattr(self, name) for name in ("along", "repeats", "revision")}
+        defaults = asdict(default.settings) | asdict(default)
+        changed = (name for name, value in values.items() if value != defaults[name])
+        _check_absent(probe, dict.fromkeys(changed, True), "own")
+
+
+Probe = Callable[[str | None, DataRequest, OwnOptions], Fingerprint]
+
+
+def _own(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
+    from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
+    from benchmark.fingerprints.storage import read_fingerprint
+    from benchmark.runs.progress import RunProgress
+    from benchmark.terminal import console
+
+    run = RunRequest(
+        _given(model, "own"),
+        Path("unused"),
+        data,
+        revision=options.revision,
+        **asdict(options.settings),
+    )
+    along = read_fingerprint(options.along) if options.along else None
+    with RunProgress(console(stderr=True)) as progress:
+        return fingerprint(FingerprintRequest(run, along, options.repeats), progress)
+
+
+def _vanilla(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
+    from benchmark.fingerprints.vanilla import vanilla_fingerprint
+
+    options.check_unused("vanilla")
+    _check_absent("vanilla", {"task": data.task != DataRequest().task}, "own")
+    states = data.states or _VANILLA_STATES
+    return vanilla_fingerprint(Path(_given(model, "vanilla")), replace(data, states=states))
+
+
+def _tokenizers(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
+    from benchmark.fingerprints.tokenizers import fetched_families, tokenizers_fingerprint
+
+    options.check_unused("tokenizers")
+    if model is not None:
+        raise SettingError(f"--probe tokenizers records every fetched tokenizer; leave out {model}")
+    given = {name: value is not None for name, value in asdict(data).items()}
+    given |= {
+        name: getattr(data, name) != getattr(DataRequest(), name) for name in ("task", "split")
+    }
+    _check_absent("tokenizers", given, "own and vanilla")
+    families = fetched_families()
+    if not families:
+        raise ModelError("no tokenizer is fetched; run: python -m benchmark fetch --all")
+    return tokenizers_fingerprint(families)
+
+
+PROBES: Mapping[str, Probe] = {"own": _own, "vanilla": _vanilla, "tokenizers": _tokenizers}
+"""What makes the record of each probe, by the value of ``--probe``."""
+
+
+def _given(model: str | None, probe: str) -> str:
+    if model is None:
+        raise SettingError(f"--probe {probe} needs a model: a folder, a GGUF file or an identifier")
+    return model
+
+
+def _check_absent(probe: str, given: Mapping[str, bool], others: str) -> None:
+    """Check that no option is given which only other probes take."""
+    if name := next((name for name, is_given in given.items() if is_given), None):
+        option = "--data" if name == "path" else f"--{name.replace('_', '-')}"
+        raise SettingError(f"{option} is for --probe {others}; leave it out with {probe}")

@@ -1,0 +1,41 @@
+"""The command that runs a probe, with the code of this version and of older ones."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.upgrades.probes import KINDS, Probe
+from benchmark.upgrades.venv_overlays import project_root
+
+OUT = Path("x.json.gz")
+START = ["-P", "-m", "benchmark"]
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "words"),
+    [
+        ("vanilla", "vanilla", ["vanilla"]),
+        ("plain", "vanilla", ["plain"]),
+        ("tokenizers", "tokenizers", ["tokenizers"]),
+        ("sentinel", "tokenizers", ["sentinel"]),
+        ("vanilla", "fingerprint", ["fingerprint"]),
+    ],
+)
+def test_older_code_is_run_by_its_own_verbs(
+    module: str, kind: str, words: list[str], tmp_path: Path
+) -> None:
+    """Each verb of older code is a module of that name."""
+    (tmp_path / "benchmark" / "cli").mkdir(parents=True)
+    (tmp_path / "benchmark" / "cli" / f"{module}.py").touch()
+    command = Probe(kind, ("model",), "").command(tmp_path, OUT, None)
+    assert command == [*START, *words, "model", "--out", str(OUT)]
+
+
+def test_todays_code_is_run_by_fingerprint() -> None:
+    """No module of today's command line has the name of an older verb."""
+    words = {kind: Probe(kind, (), "").command(project_root(), OUT, None)[3:-2] for kind in KINDS}
+    assert words == {
+        "fingerprint": ["fingerprint"],
+        "vanilla": ["fingerprint", "--probe", "vanilla"],
+        "tokenizers": ["fingerprint", "--probe", "tokenizers"],
+    }
