@@ -39,4 +39,4 @@ def test_engines_have_their_description() -> None:
 def test_models_of_an_own_registry() -> None:
     """--registry adds the user's models and pairs."""
     rows = command_line("list", "pairs", "--registry", "fixtures/models/registry.toml").stdout
-    assert "control-track" in rows
+    assert "control-copy-a-to-track" in rows
