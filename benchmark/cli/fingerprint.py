@@ -46,7 +46,7 @@ def fingerprint(
 
     check_fingerprint_path(out)
     options = probes.OwnOptions(settings, along, repeats, revision)
-    record = probes.PROBES[probe](model, data, options)
+    record = probes.RECORDERS[probe](model, data, options)
     save_fingerprint(record, out)
     if probe == "tokenizers":
         print(f"families: {', '.join(str(record.environment.data['families']).split())}")

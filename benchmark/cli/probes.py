@@ -83,7 +83,7 @@ def _tokenizers(model: str | None, data: DataRequest, options: OwnOptions) -> Fi
     return tokenizers_fingerprint(families)
 
 
-PROBES: Mapping[str, Probe] = {"own": _own, "vanilla": _vanilla, "tokenizers": _tokenizers}
+RECORDERS: Mapping[str, Probe] = {"own": _own, "vanilla": _vanilla, "tokenizers": _tokenizers}
 """What makes the record of each probe, by the value of ``--probe``."""
 
 
