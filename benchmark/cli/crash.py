@@ -28,7 +28,7 @@ def _write_traceback(error: Exception) -> Path:
 
 def _folder() -> Path:
     """Return a folder that can be written to, for tracebacks."""
-    from benchmark.models.downloads import cache_folder
+    from benchmark.models.cache_folder import cache_folder
 
     folder = cache_folder() / "tracebacks"
     try:

@@ -7,6 +7,7 @@ from benchmark.fingerprints.migration import current_path
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stage import StageRow
 from benchmark.fingerprints.stages import STAGES
+from benchmark.models.digests import is_comparable
 from benchmark.runs.suspect_table import table
 
 RAISED_ERROR = 4
@@ -44,7 +45,11 @@ def suspects(old: Fingerprint, new: Fingerprint, stage: str | None) -> tuple[Sus
     cause is something that is not recorded (a patched library, a damaged file, the machine).
     """
     before, after = _entries(old), _entries(new)
-    names = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    names = sorted(
+        name
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name) and is_comparable(before.get(name), after.get(name))
+    )
     failure = (new.stages[stage].failed or "") if stage else ""
     ranked = [
         Suspect(*name, before.get(name), after.get(name), _reach(*name, stage, failure))

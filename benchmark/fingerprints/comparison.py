@@ -15,6 +15,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import uncompared_scores
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES, in_order
+from benchmark.models.digests import is_comparable
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.paired import PairedTest
 
@@ -157,10 +158,12 @@ class FingerprintDiff:
     def different_models(self) -> tuple[str, str] | None:
         """The names of the models if they differ, old and new; None for one model.
 
-        Files decide, by their digest; records of vanilla use have only the folder's name.
+        Files decide, by their digest. Records of vanilla use have only the folder's name, which
+        decides also if an older version made one of the digests.
         """
         old, new = (record.environment.model for record in (self.old, self.new))
-        key = "fingerprint" if "fingerprint" in old and "fingerprint" in new else "name"
+        digests = [model.get("fingerprint") for model in (old, new)]
+        key = "fingerprint" if all(digests) and is_comparable(*digests) else "name"
         if old.get(key) == new.get(key):
             return None
         return str(old.get("name")), str(new.get("name"))

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.bos import BosRule
+from benchmark.models.cache_folder import cache_folder
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.package_data import package_toml
 
@@ -135,12 +136,6 @@ def load_source_tokenizer(source: VocabularySource) -> TransformersTokenizer:
 
     raw = load_vocabulary(source.folder, source.kind)
     return TransformersTokenizer(raw, source.name, BosRule(source.adds_bos, "sources.toml"))
-
-
-def cache_folder() -> Path:
-    """Return the folder of downloads and environments."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "entity-tracking-benchmark"
 
 
 def _download(source: VocabularySource, folder: Path) -> list[Path]:

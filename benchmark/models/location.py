@@ -5,17 +5,20 @@ from a repository is never executed.
 """
 
 import errno
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import ModelError
+from benchmark.errors import DataError, ModelError
+from benchmark.models.digests import FORMER_SCHEME, SCHEME, files_digest, former_digest
 from benchmark.models.hub_errors import hub_error
 from benchmark.models.model_files import (
     PICKLED,
+    SETTINGS,
     check_no_adapter,
     configuration_files,
+    former_configuration_files,
+    tokenizer_files,
     weight_files,
 )
 from benchmark.models.registry import registry
@@ -24,16 +27,14 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 _CONFIGURATION = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 _ALLOWED = ["*.safetensors", *_CONFIGURATION]
 _IGNORED = ["*/*", "consolidated*"]  # second copies of the weights, in the authors' own format
-_BLOCK = 65_536
-_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
     """A model's files: the folder, the name of the GGUF file if it is one, and a digest.
 
-    ``digest`` is the hub's commit, or a digest of a local folder's weights, configuration and
-    tokenizer.
+    ``digest`` is the hub's commit, or a digest of all bytes of a local folder's weights,
+    configuration and tokenizer.
     """
 
     name: str
@@ -47,6 +48,19 @@ class Location:
         if self.gguf:
             return None
         return all(path.suffix == ".safetensors" for path in weight_files(self.folder))
+
+    @property
+    def weights(self) -> list[Path]:
+        """The files of the weights, sorted by name."""
+        return [self.folder / self.gguf] if self.gguf else weight_files(self.folder)
+
+    def has_digest(self, digest: str) -> bool:
+        """Return whether a recorded digest, also one of an older version, is of these files."""
+        if digest.startswith(FORMER_SCHEME) and self.digest.startswith(SCHEME):
+            return (
+                former_digest([*self.weights, *former_configuration_files(self.folder)]) == digest
+            )
+        return digest == self.digest
 
 
 def locate(model: str, revision: str | None = None) -> Location:
@@ -93,20 +107,14 @@ def is_local(model: str) -> bool:
 def file_digests(location: Location) -> dict[str, str]:
     """Return separate digests of the files of the weights, the tokenizer and the configuration.
 
-    A GGUF file contains all three and has a single digest, as weights.
+    A GGUF file contains all three, but files next to it take precedence, and have their own digest.
     """
-    if location.gguf:
-        return {"weights": _digest([location.folder / location.gguf])}
-    patterns = {
-        "tokenizer": ("*token*", "vocab*", "merges*", "chat_template*"),
-        "settings": ("*config.json",),
+    files = {
+        "weights": location.weights,
+        "tokenizer": tokenizer_files(location.folder),
+        "settings": [p for p in configuration_files(location.folder) if p.name in SETTINGS],
     }
-    files = {"weights": weight_files(location.folder)} | {
-        kind: sorted({path for pattern in globs for path in location.folder.glob(pattern)})
-        for kind, globs in patterns.items()
-    }
-    files["settings"] = [path for path in files["settings"] if path not in files["tokenizer"]]
-    return {kind: _digest(paths) for kind, paths in files.items() if paths}
+    return {kind: files_digest(paths) for kind, paths in files.items() if paths}
 
 
 def _repository(model: str) -> tuple[str, str | None]:
@@ -135,7 +143,11 @@ def _local(model: str, folder: Path, gguf: str | None) -> Location:
     if not weights:
         raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {PICKLED}")
     # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
-    return Location(model, folder, gguf, _digest([*weights, *configuration_files(folder)]))
+    try:
+        digest = files_digest([*weights, *configuration_files(folder)])
+    except DataError as error:
+        raise ModelError(str(error)) from error
+    return Location(model, folder, gguf, digest)
 
 
 def _gguf(folder: Path) -> str | None:
@@ -145,23 +157,6 @@ def _gguf(folder: Path) -> str | None:
     if len(names) > 1:
         raise ModelError(f"{folder}: {len(names)} GGUF files; name one: {folder / names[0]}")
     return names[0] if names else None
-
-
-def _digest(files: list[Path]) -> str:
-    """Return a digest of names, sizes and 64 evenly spaced blocks of 64 KiB of each file.
-
-    Reading a large model completely would take minutes, and training changes all blocks. Files of
-    configuration and tokenizer are small enough to be read almost completely.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            for block in range(_BLOCKS):
-                file.seek(size * block // _BLOCKS)
-                digest.update(file.read(_BLOCK))
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:

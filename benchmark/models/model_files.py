@@ -13,10 +13,27 @@ _INDEX = ".index.json"
 PICKLED = "pytorch_model*.bin"
 """Weights of older repositories. Only their tensors are read, which executes no code."""
 
-_CONFIGURATION = ("*.json", "*.jinja", "tokenizer.model")
-_TEXTS = ("vocab*.txt", "merges*.txt", "dict*.txt", "*token*.txt")
-_RECORDS = ("*.index.json", "trainer_state.json", "*_results.json", "training_args.json")
-"""JSON files that decide on no score: indices count by the shards that they name."""
+SETTINGS = ("config.json", "generation_config.json")
+"""Files with the configuration of the model."""
+
+_TOKENIZERS = (
+    # of every tokenizer; the templates are part of it
+    *("tokenizer.json", "tokenizer.*.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.jinja", "chat_template.json"),
+    "additional_chat_templates/*.jinja",
+    # vocabularies by the names that the classes of transformers have for them
+    *("vocab.json", "merges.txt", "vocab.txt", "dict.txt", "bpe.codes", "vocab.bpe"),
+    *("tokenizer.model", "tokenizer.model.v*", "spiece.model", "sentencepiece.bpe.model"),
+    *("sentencepiece.model", "spm.model", "spm_char.model", "source.spm", "target.spm"),
+    *("tekken.json", "*.tiktoken", "normalizer.json", "emoji.json", "byte_maps.json"),
+    *("entity_vocab.json", "target_vocab.json", "vocab-src.json", "vocab-tgt.json"),
+    *("word_shape.json", "word_pronunciation.json", "prophetnet.tokenizer"),
+)
+"""Files that a class of tokenizers may read."""
+
+_FORMER = ("*.json", "*.jinja", "tokenizer.model")
+_FORMER_TEXTS = ("vocab*.txt", "merges*.txt", "dict*.txt", "*token*.txt")
+_FORMER_RECORDS = ("*.index.json", "trainer_state.json", "*_results.json", "training_args.json")
 
 _ADAPTER = "adapter_config.json"
 
@@ -59,11 +76,25 @@ def weight_files(folder: Path) -> list[Path]:
 def configuration_files(folder: Path) -> list[Path]:
     """Return the files of configuration and tokenizer, sorted by name.
 
-    Which of them a tokenizer's class reads is unknown before it is loaded. So only files that no
-    class reads are left out: indices of weights, records of training, and other texts.
+    Which of them a tokenizer's class reads is unknown before it is loaded, so all files that one
+    may read are returned. Other files, such as records of training, change nothing.
     """
-    records = {path for pattern in _RECORDS for path in folder.glob(pattern)}
-    files = {path for pattern in (*_CONFIGURATION, *_TEXTS) for path in folder.glob(pattern)}
+    entry = _entry_file(folder)
+    index = [entry] if entry and entry.name.endswith(_INDEX) else []
+    settings = (folder / name for name in SETTINGS)
+    return sorted({*filter(Path.is_file, settings), *tokenizer_files(folder), *index})
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files that a class of tokenizers may read, with templates, sorted by name."""
+    paths = {path for pattern in _TOKENIZERS for path in folder.glob(pattern)}
+    return sorted(filter(Path.is_file, paths))
+
+
+def former_configuration_files(folder: Path) -> list[Path]:
+    """Return the files of configuration by which versions up to 0.1 identified a model."""
+    records = {path for pattern in _FORMER_RECORDS for path in folder.glob(pattern)}
+    files = {path for pattern in (*_FORMER, *_FORMER_TEXTS) for path in folder.glob(pattern)}
     entry = _entry_file(folder)
     index = {entry} if entry and entry.name.endswith(_INDEX) else set()
     return sorted(files - records | index)

@@ -1,9 +1,10 @@
 """The identity of a run: everything that its score depends on."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from benchmark import __version__
+from benchmark.models.bos import BosRule
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location
 from benchmark.runs.environment import versions
@@ -11,13 +12,10 @@ from benchmark.runs.evaluation import Questions
 from benchmark.tasks import DEFAULT
 
 
-def identity(
-    questions: Questions, location: Location, tokenizing: Mapping[str, object]
-) -> dict[str, object]:
+def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str, object]:
     """Return what a result depends on: model, data, prompts, constraint, settings, environment.
 
-    ``tokenizing`` says what decided on the BOS, and for how many prompts the token ids of
-    transformers differ from those of ``tokenizer.json``.
+    ``bos`` says whether the tokenizer adds a BOS, and what decided that.
     """
     settings, task = questions.settings, questions.task
     constrained = settings.engine_row.constrained
@@ -30,7 +28,7 @@ def identity(
         },
         "prompts": {
             "sha256": _digest(" ".join(map(str, ids)) for ids in questions.prompt_ids),
-            **tokenizing,
+            "tokenizer_bos": bos.as_json(),
         },
         "constraint": {"expression": task.expression if constrained else None},
         "protocol": settings.as_json(),

@@ -132,11 +132,7 @@ def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _UNCACHE
     for line in notices.lines():
         progress.say(line)
     questions.check_limit()
-    tokenizing = {
-        "tokenizer_bos": tokenizer.bos.as_json(),
-        "read_otherwise": notices.differing_prompts,
-    }
-    return PreparedRun(location, questions, identity(questions, location, tokenizing), notices)
+    return PreparedRun(location, questions, identity(questions, location, tokenizer.bos), notices)
 
 
 def execute(
@@ -163,7 +159,9 @@ def execute(
         ResumeError: when the folder holds a different run or another process uses it.
         ModelError: when the weights cannot be loaded or do not fit.
     """
-    with RunFolder(out, prepared.identity, set_aside=set_aside) as folder:
+    with RunFolder(
+        out, prepared.identity, set_aside=set_aside, has_digest=prepared.location.has_digest
+    ) as folder:
         answers = _finished_answers(prepared, folder)
         notes = ProgressNotes.from_json(folder.read_progress()).with_decoded(len(answers))
         if len(answers) < len(prepared.states) or not folder.read_result():

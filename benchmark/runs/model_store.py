@@ -10,17 +10,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
 
 from benchmark.errors import DataError, ModelError
+from benchmark.models.location import Location
 from benchmark.reading import read_json
 from benchmark.runs.loading import Loaders
 from benchmark.runs.measure import PreparedRun, RunResult, execute, prepare
 from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
-from benchmark.runs.store.run_folder import without_path
+from benchmark.runs.store.run_folder import HasDigest, comparable, is_same_run
 
 
 @dataclass
@@ -59,12 +61,15 @@ class ModelStore:
 
     def measure_prepared(self, request: RunRequest, prepared: PreparedRun) -> RunResult:
         """Return the measurement of a request that is prepared already."""
-        identity: dict[str, object] = json.loads(json.dumps(without_path(prepared.identity)))
+        identity: dict[str, object] = json.loads(json.dumps(comparable(prepared.identity)))
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
         # Not RunFolder's own lock, which refuses: here the second process waits for the first.
         with FileLock(self.folder / f"{digest}.lock"):
-            out = self._existing(identity) or self.folder / f"{_slug(request.model)}-{digest}"
+            out = (
+                self._existing(identity, prepared.location)
+                or self.folder / f"{_slug(request.model)}-{digest}"
+            )
             return execute(
                 prepared,
                 out,
@@ -73,19 +78,19 @@ class ModelStore:
                 loaders=self.loaders,
             )
 
-    def _existing(self, identity: Mapping[str, object]) -> Path | None:
+    def _existing(self, identity: Mapping[str, object], location: Location) -> Path | None:
         """Return the folder that has this measurement, finished or not, under any name."""
         folders = [path.parent for path in self.folder.glob("*/run.json")]
         folders.sort(key=lambda path: (not (path / "result.json").exists(), path))
-        same = (path for path in folders if _identity(path) == identity)
-        return next(same, None)
+        has_digest = cache(location.has_digest)  # former digests read the files
+        return next((path for path in folders if _is_same(path, identity, has_digest)), None)
 
 
-def _identity(folder: Path) -> dict[str, object] | None:
+def _is_same(folder: Path, identity: Mapping[str, object], has_digest: HasDigest) -> bool:
     try:
-        return without_path(read_json(folder / "run.json"))
+        return is_same_run(read_json(folder / "run.json"), identity, has_digest)
     except DataError:
-        return None  # damaged: it is measured again in another folder
+        return False  # damaged: it is measured again in another folder
 
 
 def _slug(name: str) -> str:

@@ -10,6 +10,7 @@ from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import read_fingerprint
+from benchmark.models.digests import is_comparable
 from benchmark.models.location import locate
 from benchmark.runs.environment import installed, versions
 from benchmark.runs.settings import SETTINGS
@@ -135,9 +136,9 @@ def _check_model(before: Fingerprint, old: Path, now: Fingerprint, new: Path, mo
     digests = {path: str(r.environment.model.get("fingerprint", "")) for path, r in records}
     if not all(digests.values()):
         return  # records of vanilla use have only a folder's name
-    if digests[old] != digests[new]:
+    if digests[old] != digests[new] and is_comparable(digests[old], digests[new]):
         raise SettingError(f"{old} and {new} are of different models; isolate two of one model")
-    if locate(model).digest != digests[old]:
+    if not locate(model).has_digest(digests[old]):
         raise SettingError(f"--model {model}: not the model that {old} was made with")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.errors import SettingError
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import read_fingerprint
-from benchmark.models.downloads import cache_folder
+from benchmark.models.cache_folder import cache_folder
 from benchmark.models.location import locate
 from benchmark.runs.environment import code_digests
 from benchmark.upgrades.venv_overlays import (

@@ -110,6 +110,29 @@ def test_another_path_to_the_same_files_is_the_same_measurement(
     run(replace(request, model=str(moved), out=folder), Quiet())  # --out is resumed too
 
 
+def test_measurement_of_an_older_version_is_used(model: str, tmp_path: Path) -> None:
+    """A folder with digests of an older version, and its count of prompts, is the measurement."""
+    from benchmark.models.digests import former_digest
+    from benchmark.models.model_files import former_configuration_files, weight_files
+
+    store = ModelStore(tmp_path / "store", Quiet())
+    request = RunRequest(model, Path(), DataRequest(states=1), device="cpu")
+    result = store.measure(request)
+    (folder,) = (path.parent for path in store.folder.glob("*/run.json"))
+    path = folder.rename(folder.with_name("model-0123456789ab")) / "run.json"
+    identity = json.loads(path.read_text())
+    files = [*weight_files(Path(model)), *former_configuration_files(Path(model))]
+    identity["model"]["fingerprint"] = former_digest(files)
+    identity["prompts"]["read_otherwise"] = 0
+    path.write_text(json.dumps(identity))
+    assert store.measure(request).texts == result.texts
+    assert list(store.folder.glob("*/run.json")) == [path]
+    identity["model"]["fingerprint"] = former_digest(files[:1])
+    path.write_text(json.dumps(identity))
+    store.measure(request)
+    assert len(list(store.folder.glob("*/run.json"))) == 2
+
+
 def test_key_of_another_registry_is_hinted_at(tmp_path: Path) -> None:
     """A name that is neither registered, nor a path, nor of the hub may be a key of the user's."""
     request = RunRequest("my model", Path(), DataRequest(states=1), device="cpu")

@@ -16,11 +16,11 @@ from benchmark.hypotheses.results import (
     Results,
     ScoreName,
 )
+from benchmark.models.digests import is_local
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading import read_json
 from benchmark.records import Outcome, Tally
 from benchmark.runs.store.rescoring import Rescored, rescore
-from benchmark.runs.store.run_folder import LOCAL_DIGEST
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.tasks import DEFAULT, Task, task_of
@@ -145,7 +145,7 @@ def _by_folder(
 
     Repositories are excluded: another owner may use the name of a registry key.
     """
-    if not _text(document, path, "model", "fingerprint").startswith(LOCAL_DIGEST):
+    if not is_local(_text(document, path, "model", "fingerprint")):
         return None
     model = Path(name)
     return registry.models.get(model.stem if model.suffix == ".gguf" else model.name)

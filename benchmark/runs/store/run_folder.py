@@ -8,7 +8,7 @@ incomplete line, which is dropped when the run is resumed.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from benchmark.errors import ResumeError
+from benchmark.models.digests import is_local
 from benchmark.reading import read_json
 from benchmark.scoring.predictions import prediction_line, read_predictions
 from benchmark.tasks import DEFAULT
@@ -25,29 +26,63 @@ from benchmark.writing import write_text
 Identity = Mapping[str, object]
 """Everything that can change a score; JSON values by name."""
 
-LOCAL_DIGEST = "sha256:"
-"""The prefix of a local model's digest; that of a repository is its commit."""
+HasDigest = Callable[[str], bool]
 
 
-def without_path(identity: Identity) -> dict[str, object]:
-    """Return an identity without the path of a local model, whose files the digest pins.
+def comparable(identity: Identity) -> dict[str, object]:
+    """Return an identity without parts that change no score.
 
-    Two spellings of a path, or a folder that was moved, are the same model.
+    They are the path of a local model, whose files the digest pins (two spellings of a path, or a
+    folder that was moved, are the same model), and a count that versions up to 0.1 recorded with
+    the prompts.
     """
+    parts = dict(identity)
+    match identity.get("prompts"):
+        case {"read_otherwise": _, **prompts}:
+            parts["prompts"] = prompts
     match identity.get("model"):
-        case {"fingerprint": str(digest), **rest} if digest.startswith(LOCAL_DIGEST):
-            rest.pop("name", None)
-            return {**identity, "model": {**rest, "fingerprint": digest}}
-    return dict(identity)
+        case {"fingerprint": str(digest), **model} if is_local(digest):
+            model.pop("name", None)
+            parts["model"] = {**model, "fingerprint": digest}
+    return parts
+
+
+def is_same_run(stored: Identity, identity: Identity, has_digest: HasDigest) -> bool:
+    """Return whether a stored identity is of the run with another one.
+
+    ``has_digest`` says whether a digest, also one of an older version, is of the model's files.
+    """
+    return comparable(_with_current_digest(stored, identity, has_digest)) == comparable(identity)
+
+
+def _with_current_digest(
+    stored: Identity, identity: Identity, has_digest: HasDigest
+) -> dict[str, object]:
+    """Return the stored identity with the model's current digest, if its own is of the model."""
+    match stored.get("model"), identity.get("model"):
+        case (
+            {"fingerprint": str(old), **model},
+            {"fingerprint": str(digest)},
+        ) if old != digest and has_digest(old):
+            return {**stored, "model": {**model, "fingerprint": digest}}
+    return dict(stored)
 
 
 class RunFolder:
     """The folder of one run, used by one process at a time."""
 
-    def __init__(self, path: Path, identity: Identity, *, set_aside: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: Identity,
+        *,
+        set_aside: bool = False,
+        has_digest: HasDigest = lambda _: False,
+    ) -> None:
         """Name the folder and the run; nothing is read or written yet.
 
         With ``set_aside`` a different run in the folder is moved to ``NAME.1`` next to it.
+        ``has_digest`` says whether a recorded digest of an older version is of the model's files.
         """
         self.path = path
         self.predictions = path / "predictions.jsonl"
@@ -57,6 +92,7 @@ class RunFolder:
         self.identity: dict[str, object] = json.loads(json.dumps(identity))
         """The identity; once the folder is locked, with the model's path as ``run.json`` has it."""
         self._set_aside = set_aside
+        self._has_digest = has_digest
         self._lock = FileLock(path / ".lock")
         self._written: list[str] | None = None
         """The descriptions in ``predictions.jsonl``, in its order, once it has been read."""
@@ -141,7 +177,8 @@ class RunFolder:
         problem = ""
         if self._run.exists():
             stored = read_json(self._run)
-            problem = _problem(stored, self.identity)
+            current = _with_current_digest(stored, self.identity, self._has_digest)
+            problem = _problem(current, self.identity)
             if not problem:
                 self.identity = stored
                 return
@@ -177,7 +214,7 @@ class RunFolder:
 
 def _problem(stored: Identity, identity: Identity) -> str:
     """Describe the first difference between two runs; empty if they are the same run."""
-    old, new = without_path(stored), without_path(identity)
+    old, new = comparable(stored), comparable(identity)
     if old.get("model") != new.get("model"):
         return _difference(stored, identity)  # the name says more than the digest
     return _difference(old, new)

@@ -64,7 +64,7 @@ NO_SUSPECTS = (
     ),
     # published figures, in folders whose other files are named
     *("validation.py", "published.csv", "published.py", "published.toml"),
-    *("library_messages.py", "time_limit.py"),
+    *("library_messages.py", "time_limit.py", "cache_folder.py"),
     # a run's own record, and its progress and tables
     *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
@@ -120,6 +120,16 @@ def test_libraries_are_ranked_by_their_reach() -> None:
     for stage, first in (("constraint", "outlines_core"), ("logits", "torch")):
         assert suspects(old, new, stage)[0].name == first
     assert [suspect.reach for suspect in suspects(old, new, "dataset") if suspect.changed] == [0, 0]
+
+
+def test_digests_of_different_schemes_are_no_difference() -> None:
+    """A digest of an older version says nothing about the model's files."""
+    one = fake_fingerprint()
+    old, new = (
+        replace(one, environment=replace(one.environment, model={"weights": digest}))
+        for digest in ("sha256:1", "sha256-tree:2")
+    )
+    assert not [s for s in suspects(old, new, "weights") if s.changed]
 
 
 def test_library_that_raised_is_first() -> None:

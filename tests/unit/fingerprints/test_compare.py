@@ -388,6 +388,12 @@ def _with_prompt_ids(record: Fingerprint, *digests: str, failed: str | None = No
             "different files of the model a; ",
         ),
         ({"name": "a"}, {"name": "b"}, ["a", "b"], "different models (a and b); "),
+        (
+            {"name": "a", "fingerprint": "sha256:1"},
+            {"name": "a", "fingerprint": "sha256-tree:2"},
+            None,
+            "",
+        ),
     ],
 )
 def test_different_models_are_reported(

@@ -1,6 +1,7 @@
 """Where a model's files are found, their digests, and the errors if they are missing."""
 
 import errno
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import ModelError
-from benchmark.models.location import Location, locate
+from benchmark.models.location import Location, file_digests, locate
 from benchmark.models.registry import registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-BLOCKS = 64
-LARGE = 8 << 20
-"""The size of a file that its digest does not read completely."""
+LARGE = 33 << 20
+"""The size of a file with several blocks."""
 
 
 def _write(folder: Path, **files: bytes) -> Path:
@@ -146,16 +146,16 @@ def test_fingerprint_reads_all_of_small_files(
     assert locate(str(folder)).digest != before
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_fingerprint_reads_blocks_all_over_large_files(tmp_path: Path, block: int) -> None:
-    """A change in any 64th of a large file changes the digest."""
-    content = bytearray(LARGE)
+@pytest.mark.parametrize("place", [0, 1, 99_991, 16 << 20, (16 << 20) + 70_001, LARGE - 1])
+def test_fingerprint_reads_all_of_large_files(tmp_path: Path, place: int) -> None:
+    """One changed byte anywhere in a large file changes the digest."""
     path = tmp_path / "model.safetensors"
-    path.write_bytes(content)
+    with path.open("wb") as file:
+        file.truncate(LARGE)
     before = locate(str(tmp_path)).digest
-    part = LARGE // BLOCKS
-    content[block * part : (block + 1) * part] = b"\1" * part
-    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\1")
     assert locate(str(tmp_path)).digest != before
 
 
@@ -180,7 +180,37 @@ def test_fingerprint_is_of_content(tmp_path: Path) -> None:
     first = locate(str(_write(tmp_path / "a", model__safetensors=b"weights")))
     second = locate(str(_write(tmp_path / "b", model__safetensors=b"weights")))
     assert first.digest == second.digest
-    assert first.digest.startswith("sha256:")
+    assert first.digest.startswith("sha256-tree:")
+
+
+def test_digest_of_an_older_version_is_recognized(tmp_path: Path) -> None:
+    """A recorded digest of sampled blocks is of the folder, as long as its samples are."""
+    track = Path(__file__).parents[3] / "fixtures" / "models" / "track"
+    folder = Path(shutil.copytree(track, tmp_path / "track"))
+    location = locate(str(folder))
+    assert location.has_digest("sha256:d81ddc0c628d36ab")  # recorded by version 0.1
+    assert location.has_digest(location.digest)
+    assert not location.has_digest("sha256:cee941b1060ab98c")
+    (folder / "config.json").write_text("{}")
+    changed = locate(str(folder))
+    assert not changed.has_digest("sha256:d81ddc0c628d36ab")
+    assert not changed.has_digest(location.digest)
+    of_the_hub = Location("owner/name", folder, None, "commit:1")
+    assert not of_the_hub.has_digest("sha256:d81ddc0c628d36ab")
+
+
+def test_separate_digests(tmp_path: Path) -> None:
+    """Weights, tokenizer and settings have digests; a GGUF file has those of files next to it."""
+    folder = _write(tmp_path, a__gguf=b"weights")
+    assert file_digests(locate(str(folder))).keys() == {"weights"}
+    _write(folder, tokenizer__json=b"{}")
+    before = file_digests(locate(str(folder)))
+    assert before.keys() == {"weights", "tokenizer"}
+    _write(folder, tokenizer__json=b"{ }", generation_config__json=b"{}")
+    after = file_digests(locate(str(folder)))
+    assert after.keys() == {"weights", "tokenizer", "settings"}
+    assert after["weights"] == before["weights"]
+    assert after["tokenizer"] != before["tokenizer"]
 
 
 # The hub

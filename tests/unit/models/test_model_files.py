@@ -1,6 +1,7 @@
 """The files of a model's folder that decide on a score, and those that do not."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.errors import ModelError
 from benchmark.models.location import locate
-from benchmark.models.model_files import configuration_files, weight_files
+from benchmark.models.model_files import configuration_files, tokenizer_files, weight_files
 from fakes.tiny_models import tiny_model
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -92,12 +93,37 @@ def test_weights_named_in_the_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.txt", "notes.txt", "trainer_state.json", "all_results.json"]
+    "name",
+    [
+        *("README.txt", "notes.txt", "trainer_state.json", "all_results.json"),
+        *("notes.json", "recipe.json", "preprocessor_config.json", "my_tokens.txt", "page.jinja"),
+    ],
 )
 def test_files_that_nothing_reads_do_not_count(tmp_path: Path, name: str) -> None:
     """Notes and records of training change no score."""
     folder = _write(tmp_path, "model.safetensors", name)
     assert not _digest_changes(folder, name)
+
+
+def _names_of_vocabularies() -> list[str]:
+    """Return the files that the installed classes of tokenizers read, from their source."""
+    import transformers
+
+    sources = (Path(transformers.__file__).parent / "models").glob("*/tokenization_*.py")
+    texts = (path.read_text(encoding="utf-8") for path in sources)
+    return sorted({name for text in texts for name in _FILE.findall(text)})
+
+
+_FILE = re.compile(r'"\w+_file": *"([^"]+)"')
+
+
+def test_every_file_of_a_tokenizer_counts(tmp_path: Path) -> None:
+    """The files of all classes of transformers are part of the digest."""
+    names = _names_of_vocabularies()
+    assert {"vocab.json", "merges.txt", "spiece.model"} <= set(names)
+    for name in names:
+        (tmp_path / name).touch()
+    assert sorted(path.name for path in tokenizer_files(tmp_path)) == names
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "merges.txt", "special_tokens_map.json"])

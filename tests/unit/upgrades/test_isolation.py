@@ -12,11 +12,12 @@ from benchmark.fingerprints.digests import StageRecord, digest
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.run_environment import data_described
-from benchmark.fingerprints.storage import write_fingerprint
+from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
+from benchmark.models.location import locate
 from benchmark.runs.environment import Environment, versions
 from benchmark.runs.requests import DataRequest
 from benchmark.upgrades import isolation
-from benchmark.upgrades.isolation import isolate, probe_of
+from benchmark.upgrades.isolation import _check_model, isolate, probe_of
 from benchmark.upgrades.probes import Probe
 from fakes.command_line import command_line
 from fakes.git import git
@@ -183,3 +184,16 @@ def test_different_models_are_refused(tmp_path: Path) -> None:
         isolate(named["a"], named["b"], "m", print)
     with pytest.raises(SettingError, match=r"--model .*track: not the model that .*a\.json was"):
         isolate(named["a"], named["a"], str(TRACK), print)
+
+
+def test_digest_of_an_older_version_is_the_model(tmp_path: Path) -> None:
+    """A record with the digest of version 0.1 is of the model whose files have it."""
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    recorded = ("sha256:d81ddc0c628d36ab", locate(str(TRACK)).digest)
+    for path, model in zip(paths, recorded, strict=True):
+        environment = Environment(versions=versions(), model={"fingerprint": model})
+        write_fingerprint(replace(_record("x"), environment=environment), path)
+    old, new = (read_fingerprint(path) for path in paths)
+    _check_model(old, paths[0], new, paths[1], str(TRACK))
+    with pytest.raises(SettingError, match=r"copy-a: not the model that .*a\.json was"):
+        _check_model(old, paths[0], new, paths[1], str(TRACK.parent / "copy-a"))

@@ -78,6 +78,26 @@ def test_other_files_are_a_different_run(
         pass
 
 
+def test_run_of_an_older_version_is_resumed(tmp_path: Path) -> None:
+    """A digest of an older version and a count that it recorded do not make another run."""
+    old = {
+        "model": {"name": "m", "fingerprint": "sha256:1"},
+        "prompts": {"sha256": "2", "read_otherwise": 3},
+    }
+    with RunFolder(tmp_path, old):
+        pass
+    before = (tmp_path / "run.json").read_bytes()
+    new = {"model": {"name": "m", "fingerprint": "sha256-tree:4"}, "prompts": {"sha256": "2"}}
+    with RunFolder(tmp_path, new, has_digest="sha256:1".__eq__) as folder:
+        assert folder.identity == old
+    assert (tmp_path / "run.json").read_bytes() == before
+    with (
+        pytest.raises(ResumeError, match='fingerprint was "sha256:1", now "sha256-tree:4"'),
+        RunFolder(tmp_path, new, has_digest="sha256:2".__eq__),
+    ):
+        pass
+
+
 def test_the_default_task_is_named(tmp_path: Path) -> None:
     """An identity leaves out the default task; the message names it."""
     with RunFolder(tmp_path, {"data": {"sha256": "1"}}):
