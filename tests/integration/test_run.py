@@ -140,7 +140,7 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     assert result["protocol"]["batch_size"] == BATCH
     assert result["protocol"]["dtype"] == "float32"
     assert set(result["environment"]["versions"]) >= {"torch", "transformers", "outlines"}
-    assert result["model"]["fingerprint"].startswith("sha256:")
+    assert result["model"]["fingerprint"].startswith("sha256-tree:")
     scored = score_files(request_.out / "predictions.jsonl", request_.data, partial=False)
     assert scored == {score: scored_by.summary for score, scored_by in measured.scores.items()}
 
