@@ -2,18 +2,11 @@
 
 Names of models and files, texts of records and results, and messages of libraries may contain
 control characters, markup, or commands to the program that reads the output. Each destination has
-one function here that makes such text plain. All output of the benchmark passes through
-:func:`guarded` streams, which escape control characters and keep workflow commands from reaching
-GitHub's runner.
+one function here that makes such text plain. What the benchmark prints passes through the streams
+of :mod:`benchmark.streams`, which call :func:`printable` and :func:`without_commands`.
 """
 
-import io
-import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
 
 import regex
 
@@ -24,9 +17,6 @@ _INVISIBLE = regex.compile(
 
 _CONTROL = regex.compile(r"[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}--[\n\t]]", regex.V1)
 """Characters that control a terminal or reverse a line, except line ends and tabs."""
-
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-"""Colours and weights, which rich writes; they cannot move the cursor or name a window."""
 
 _WORKFLOW = re.compile(r"^(\s*)::", re.MULTILINE)
 _OLD_WORKFLOW = "##["
@@ -84,101 +74,6 @@ def markdown(text: str) -> str:
 def csv_cell(text: str) -> str:
     """Return the text as a cell that no spreadsheet runs as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-class GuardedStream(io.TextIOBase):
-    """A text stream that escapes control characters and never fails to encode a text.
-
-    Rich's colours pass unchanged. So does a carriage return on a terminal, where progress bars
-    overwrite themselves. Under GitHub Actions only :meth:`command` writes a workflow command.
-    """
-
-    def __init__(self, stream: IO[str], *, github: bool) -> None:
-        """Guard a stream; ``github`` says whether GitHub's runner reads it."""
-        self._stream = stream
-        self._github = github
-        self._line_start = True
-
-    @property
-    def unguarded(self) -> IO[str]:
-        """The stream itself, for a console that makes text safe before it draws."""
-        return self._stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream, UTF-8 if it has none of its own."""
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    def write(self, text: str) -> int:
-        """Write the text, made safe."""
-        self._emit(self._safe(text))
-        return len(text)
-
-    def command(self, line: str) -> None:
-        """Write a workflow command of the benchmark's own on a line of its own."""
-        start = "" if self._line_start else "\n"
-        self._emit(f"{start}{printable(line)}\n")
-
-    def flush(self) -> None:
-        """Flush the stream."""
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the stream's file descriptor."""
-        return self._stream.fileno()
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def _safe(self, text: str) -> str:
-        parts = re.split(f"({_STYLE.pattern})", text)
-        safe = "".join(
-            part if number % 2 else self._escaped(part) for number, part in enumerate(parts)
-        )
-        if self._github:
-            # A command is one at the start of a line, which an earlier write may have begun.
-            safe = without_commands(safe) if self._line_start else without_commands(f"-{safe}")[1:]
-        return safe
-
-    def _escaped(self, text: str) -> str:
-        if self.isatty():
-            return "\r".join(map(printable, text.split("\r")))
-        return printable(text.replace("\r\n", "\n"))
-
-    def _emit(self, text: str) -> None:
-        if not text:
-            return
-        shown = text.encode(self.encoding, errors="backslashreplace").decode(self.encoding)
-        self._stream.write(shown)
-        self._line_start = text.endswith("\n")
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Guard standard output and standard error within this context."""
-    github = os.environ.get("GITHUB_ACTIONS") == "true"
-    before = sys.stdout, sys.stderr
-    sys.stdout = GuardedStream(sys.stdout, github=github)
-    sys.stderr = GuardedStream(sys.stderr, github=github)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        sys.stdout, sys.stderr = before
-
-
-def workflow_command(line: str) -> None:
-    """Print a workflow command of the benchmark's own."""
-    if isinstance(sys.stdout, GuardedStream):
-        sys.stdout.command(line)
-    else:
-        sys.stdout.write(f"{line}\n")
 
 
 def _escape(match: "regex.Match[str]") -> str:

@@ -9,7 +9,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.output import GuardedStream, printable
+from benchmark.output import printable
+from benchmark.streams import GuardedStream
 
 
 class GuardedConsole(Console):

@@ -15,7 +15,7 @@ from benchmark.cli.bisect import bisect
 from benchmark.cli.canary import canary
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
-from benchmark.cli.crash import crash_line
+from benchmark.cli.crash import error_line
 from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
@@ -32,8 +32,8 @@ from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
 from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
-from benchmark.errors import BenchmarkError
-from benchmark.output import guarded
+from benchmark.errors import SettingError, reason
+from benchmark.streams import guarded, output_failure
 
 
 class _Verb(NamedTuple):
@@ -151,29 +151,51 @@ _RESUMABLE = {
 
 
 def main() -> NoReturn:
-    """Run the command line; every error is one line and exit code 2."""
+    """Run the command line; every error is one line and exit code 2.
+
+    An output that is lost (a full disk, a terminal that is gone) is such an error too, but the verb
+    goes on to its end.
+    """
     with guarded():
-        _main()
+        code = _run(sys.argv[1:] or ["--help"])
+        if error := output_failure():
+            code = code or _misuse(f"standard output: {reason(error)}; a part of it is lost")
+    sys.exit(code)
 
 
-def _main() -> NoReturn:
+def _run(arguments: list[str]) -> int:
+    """Run a verb and return the exit code; an error is printed as one line."""
     try:
-        arguments = sys.argv[1:] or ["--help"]
-        code = app(arguments, prog_name=_NAME, standalone_mode=False)
+        _check_no_empty(arguments)
+        code: int | None = app(arguments, prog_name=_NAME, standalone_mode=False)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
         verb = getattr(context, "command_path", _NAME)
         message = error.format_message().rstrip(".").replace(_PYDANTIC, ": ")
-        _end(f"{message}. See: {verb} --help", _MISUSE)
-    except BenchmarkError as error:
-        _end(str(error), _MISUSE)
-    except OSError as error:
-        _end(f"{error.filename or 'output'}: {error.strerror or error}", _MISUSE)
-    except Exception as error:  # noqa: BLE001  # of any library
-        _end(crash_line(error), _MISUSE)
+        return _misuse(f"{message}. See: {verb} --help")
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001  # of any library; a panic in Rust is no Exception
+        return _misuse(error_line(error))
     if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
-        _end(_stopped(arguments), code)
-    sys.exit(code or 0)
+        _say(_stopped(arguments))
+    return code or 0
+
+
+def _check_no_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: as a path it would be the working directory.
+
+    Raises:
+        SettingError: naming the option, or the argument's position.
+    """
+    for number, word in enumerate(arguments):
+        option, _, value = word.partition("=")
+        if word.startswith("--") and word != option and not value:
+            raise SettingError(f"{option} is empty; give a value, or leave it out")
+        if not word:
+            before = arguments[number - 1] if number else ""
+            name = before if before.startswith("-") else f"argument {number + 1}"
+            raise SettingError(f"{name} is empty; give a value, or leave it out")
 
 
 def _stopped(arguments: Sequence[str]) -> str:
@@ -202,7 +224,10 @@ def _value(arguments: Sequence[str], option: str) -> str | None:
     return None
 
 
-def _end(message: str, code: int) -> NoReturn:
-    line = " ".join(message.split())
-    print(f"error: {line}" if code == _MISUSE else line, file=sys.stderr)
-    sys.exit(code)
+def _misuse(message: str) -> int:
+    _say(f"error: {message}")
+    return _MISUSE
+
+
+def _say(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)

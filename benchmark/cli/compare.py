@@ -44,7 +44,7 @@ def compare(
     from benchmark.fingerprints.compare import compare as compare_records
     from benchmark.fingerprints.storage import read_fingerprint
     from benchmark.fingerprints.terminal import comparison_report
-    from benchmark.output import workflow_command
+    from benchmark.streams import workflow_command
     from benchmark.terminal import console
     from benchmark.upgrades.isolation import isolate as isolated
     from benchmark.writing import write_text
