@@ -20,11 +20,35 @@ _CONTROL = regex.compile(r"[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}--[\n\t]]", 
 
 _WORKFLOW = re.compile(r"^(\s*)::", re.MULTILINE)
 _OLD_WORKFLOW = "##["
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#|~$&])")
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""Spreadsheets read these full-width signs, too."""
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$&])")
 _LIST = re.compile(r"^(\s*)([-+](?=\s)|\d+(?=[.)]\s))")
 _LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 _MENTION = re.compile(r"@(?=\w)")
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",  # no quotation mark, and no upside-down ? after one
+    "[": "{[}",  # at the start of a row it would be an argument of the row above
+    "*": "{*}",
+    "\N{CHECK MARK}": r"\checkmark{}",
+    "\N{BALLOT X}": r"$\times$",
+    "\N{EN DASH}": "--",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\u27e8": r"$\langle$",
+    "\u27e9": r"$\rangle$",
+}
 
 
 def escape_invisible(text: object) -> str:
@@ -71,9 +95,21 @@ def markdown(text: str) -> str:
     return _MENTION.sub("@\N{WORD JOINER}", _LINK.sub(r"\\", escaped))
 
 
+def latex(text: str) -> str:
+    """Return the text as LaTeX that shows it as it is, in one line.
+
+    It holds no command, no argument of the command before it, and no ligature of dashes.
+    """
+    one_line = escape_invisible(" ".join(text.split()))
+    apart = re.sub("-(?=-)", "-{}", one_line)
+    escaped = (_LATEX.get(part, part) for part in re.split("(-{}|.)", apart))
+    return "".join(escaped)
+
+
 def csv_cell(text: str) -> str:
-    """Return the text as a cell that no spreadsheet runs as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Return the text as a cell in one row that no spreadsheet runs as a formula."""
+    shown = printable(text)
+    return f"'{shown}" if shown.lstrip(" ").startswith(_FORMULA) else shown
 
 
 def _escape(match: "regex.Match[str]") -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import IO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,7 +15,17 @@ from benchmark.streams import GuardedStream
 
 
 class GuardedConsole(Console):
-    """A console that shows control characters of any text escaped; it draws with its own."""
+    """A console on which text is text: no markup, and control characters are shown escaped.
+
+    It draws with control characters of its own.
+    """
+
+    def __init__(
+        self, *, file: IO[str] | None = None, quiet: bool = False, **options: object
+    ) -> None:
+        """Write to a file; the options are rich's."""
+        # A model may be named [bold] or :smile:.
+        super().__init__(file=file, quiet=quiet, markup=False, emoji=False, **options)  # type: ignore[arg-type]
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(

@@ -12,6 +12,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
+from benchmark.output import markdown
 from benchmark.package_data import package_text
 from benchmark.records import State
 from benchmark.runs.data import load_states
@@ -97,13 +98,13 @@ def _card(task: Task, split: str, description: str, rows: int) -> str:
     from jinja2 import Environment, StrictUndefined
 
     text = package_text("export/card.md.jinja")
-    # The result is Markdown, not HTML; its only text from a user is a file name.
+    # The result is Markdown, not HTML.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(text).render(
         task=task,
         paper_task=DEFAULT,
         split=split,
-        description=description,
+        description=markdown(description),
         rows=rows,
         states=rows // task.boxes,
         size=_size_category(rows),

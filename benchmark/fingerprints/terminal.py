@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from io import StringIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +14,7 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT
 from benchmark.stats.paired import PairedTest
-from benchmark.terminal import p_value, plain_table
+from benchmark.terminal import GuardedConsole, p_value, plain_table
 
 _STYLES = {
     Severity.SAME: "green",
@@ -50,7 +50,7 @@ MARGINS = ("state", "token", "old", "new", "old margin", "new margin")
 
 def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
     """Return the report as plain text, ``width`` columns wide."""
-    console = Console(file=StringIO(), width=width, color_system=None)
+    console = GuardedConsole(file=StringIO(), width=width, color_system=None)
     with console.capture() as capture:
         console.print(comparison_report(comparison))
     return capture.get()

@@ -52,7 +52,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
     Workers of xdist share one standard error, where live lines would overwrite each other, so they
     print plain lines.
     """
-    from rich.console import Console
+    from benchmark.terminal import GuardedConsole
 
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
@@ -60,7 +60,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
     with os.fdopen(number, "w", encoding="utf-8", errors="replace", buffering=1) as file:
         shared = hasattr(request.config, "workerinput")
         quiet = request.config.get_verbosity() < 0
-        yield Console(file=file, force_terminal=False if shared else None, quiet=quiet)
+        yield GuardedConsole(file=file, force_terminal=False if shared else None, quiet=quiet)
 
 
 @pytest.fixture(scope="session")

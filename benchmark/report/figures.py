@@ -29,6 +29,7 @@ _STYLE: dict[Any, Any] = {  # matplotlib's stubs type the keys as a Literal of a
     "svg.fonttype": "none",  # keep text as text: searchable, and readable for screen readers
     "svg.hashsalt": "entity-tracking-benchmark",  # makes the file reproducible
     "pdf.fonttype": 42,
+    "text.usetex": False,  # a user's matplotlibrc may say otherwise
     "text.parse_math": False,  # a name with dollar signs is not a formula
 }
 _NARROW = 2

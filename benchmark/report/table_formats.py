@@ -5,26 +5,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from benchmark.output import csv_cell
+from benchmark import output
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value
 from benchmark.report.templates import template_environment
-
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "\N{CHECK MARK}": r"\checkmark{}",
-    "\N{BALLOT X}": r"$\times$",
-    "\N{EN DASH}": "--",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
-}
-
 
 _NUMBER = re.compile(r"[+-]?[\d.,]+( ?%)?|[+-]")
 """A figure of the benchmark's own, which may begin with a sign."""
@@ -33,10 +16,10 @@ _NUMBER = re.compile(r"[+-]?[\d.,]+( ?%)?|[+-]")
 def markdown(table: TableModel) -> str:
     """Return a pipe table with title and caption."""
     align = [":--" if n < table.text_columns else "--:" for n in range(len(table.columns))]
-    columns = map(_escape_markdown, table.columns)
-    lines = [f"### {_escape_markdown(table.title)}", "", _markdown_row(columns)]
+    columns = map(output.markdown, table.columns)
+    lines = [f"### {output.markdown(table.title)}", "", _markdown_row(columns)]
     lines += [_markdown_row(align), *(_markdown_table_row(row, table) for row in table.rows)]
-    return "\n".join([*lines, "", _escape_markdown(table.caption), ""])
+    return "\n".join([*lines, "", output.markdown(table.caption), ""])
 
 
 def latex(table: TableModel) -> str:
@@ -54,7 +37,7 @@ def latex(table: TableModel) -> str:
         "% one-column layout; Table 6 needs a width of 455pt: a page with margins of one inch",
         r"\begingroup\scriptsize\setlength{\tabcolsep}{1.5pt}",
         rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
-        rf"\caption{{{_escape_latex(f'{title[:1].upper()}{title[1:]}. {table.caption}')}}}",
+        rf"\caption{{{output.latex(f'{title[:1].upper()}{title[1:]}. {table.caption}')}}}",
         rf"\label{{tab:{table.id}}} \\",
         r"\toprule",
         *head,
@@ -85,7 +68,9 @@ def csv_text(table: TableModel) -> str:
 
 
 def _csv_value(value: Value) -> Value:
-    return csv_cell(value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value
+    return (
+        output.csv_cell(value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value
+    )
 
 
 def html(table: TableModel) -> str:
@@ -118,14 +103,9 @@ def _markdown_table_row(row: TableRow, table: TableModel) -> str:
 
 
 def _markdown_cell(row: TableRow, cell: TableCell) -> str:
-    detail = f" ({_escape_markdown(cell.detail)})" if cell.detail else ""
-    text = _escape_markdown(cell.text) + detail
+    detail = f" ({output.markdown(cell.detail)})" if cell.detail else ""
+    text = output.markdown(cell.text) + detail
     return f"**{text}**" if row.kind == "heading" else text
-
-
-def _escape_markdown(text: str) -> str:
-    """Return the text in one line, with Markdown's special characters escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
@@ -137,20 +117,20 @@ def _latex_head(columns: Iterable[str]) -> Iterator[str]:
     parts = [re.fullmatch(r"(.*?)(?: (\([\d,]+\)))?", name) for name in columns]
     names = [part[1] if part else "" for part in parts]
     counts = [part[2] or "" if part else "" for part in parts]
-    yield " & ".join(map(_escape_latex, names)) + r" \\"
+    yield " & ".join(map(output.latex, names)) + r" \\"
     if any(counts):
         yield " & ".join(rf"\tiny {count}" if count else "" for count in counts) + r" \\"
 
 
 def _latex_row(row: TableRow, columns: int) -> Iterator[str]:
     if row.kind == "heading":
-        text = _escape_latex(row.cells[0].text)
+        text = output.latex(row.cells[0].text)
         yield rf"\midrule \multicolumn{{{columns}}}{{l}}{{\emph{{{text}}}}} \\"
         return
     details = any(cell.detail for cell in row.cells)
     # \\* keeps the row below on the same page.
     end = r" \\*" if details else r" \\"
-    yield " & ".join(_escape_latex(cell.text) for cell in row.cells) + end
+    yield " & ".join(output.latex(cell.text) for cell in row.cells) + end
     if details:
         yield " & ".join(map(_latex_detail, row.cells)) + r" \\"
 
@@ -158,8 +138,4 @@ def _latex_row(row: TableRow, columns: int) -> Iterator[str]:
 def _latex_detail(cell: TableCell) -> str:
     """Return the detail in small type; an interval with an en dash, which is narrower than "to"."""
     detail = re.sub(r"(?<=\d) to (?=\d)", "\N{EN DASH}", cell.detail)
-    return rf"\tiny {_escape_latex(detail)}" if detail else ""
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return rf"\tiny {output.latex(detail)}" if detail else ""
