@@ -26,7 +26,7 @@ from benchmark.fingerprints.ci import junit as comparison_junit
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
-from benchmark.report.table_formats import FORMATS
+from benchmark.report.table_formats import TABLE_FORMATS
 from benchmark.report.table_model import TableCell, TableModel, TableRow
 from benchmark.report.templates import script_json
 from fakes import fake_fingerprints, finished_runs
@@ -88,11 +88,11 @@ def _columns(line: str) -> int:
 def test_a_table_shows_the_text(text: str) -> None:
     """In four formats, each read by the rules of the format."""
     table = _table(text)
-    texts = {name: render(table) for name, render in FORMATS.items()}
+    texts = {name: render(table) for name, render in TABLE_FORMATS.items()}
     _check_csv(texts["csv"])
     _check_latex(texts["tex"])
     assert {_columns(line) for line in texts["md"].splitlines()[2:6]} == {3}
-    plain = Elements(FORMATS["html"](_table("x")))
+    plain = Elements(TABLE_FORMATS["html"](_table("x")))
     page = Elements(texts["html"])
     assert page.names == plain.names
     assert len(page.attributes) == len(plain.attributes)
@@ -226,7 +226,9 @@ def test_a_report_shows_the_names(inputs: Path, reported: CompletedProcess[str])
     assert "[bold]b[/bold]" in reported.stdout.replace("\n", "")
     report = inputs / "report"
     for path in (report / "tables").glob("*.csv"):
-        cells = [cell for row in csv.reader(io.StringIO(path.read_bytes().decode())) for cell in row]
+        cells = [
+            cell for row in csv.reader(io.StringIO(path.read_bytes().decode())) for cell in row
+        ]
         assert not [cell for cell in cells if cell.startswith(("=", "@", "\t", "\r"))]
     for path in (report / "tables").glob("*.tex"):
         _check_latex(path.read_text(encoding="utf-8"))

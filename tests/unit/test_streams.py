@@ -92,10 +92,10 @@ def test_a_console_draws_but_text_does_not() -> None:
     """Styles of its own stay, control characters in text are escaped."""
     file = Terminal()
     console = GuardedConsole(file=file, force_terminal=True, width=200, color_system="standard")
-    console.print("[red]red[/red]", style=None)
+    console.print("red [blue]text", style="red", highlight=False)
     console.print(HOSTILE, markup=False, highlight=False)
     shown = file.getvalue()
-    assert "\x1b[31mred" in shown
+    assert "\x1b[31mred [blue]text\x1b[0m" in shown
     assert "\x1b]0;" not in shown
     assert r"\x1b]0;title" in shown
 
