@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from benchmark.errors import DataError
 from benchmark.reading import read_json
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
@@ -41,12 +40,16 @@ class BosRule:
 
 
 def bos_rule(folder: Path, gguf: str | None) -> BosRule:
-    """Return the rule of a tokenizer's files; ``tokenizer_config.json`` takes precedence."""
+    """Return the rule of a tokenizer's files; ``tokenizer_config.json`` takes precedence.
+
+    Raises:
+        DataError: if one of the files is unreadable or too long.
+    """
     config = _read(folder / "tokenizer_config.json")
     if isinstance(added := config.get("add_bos_token"), bool):
         return BosRule(added, "add_bos_token in tokenizer_config.json")
-    if gguf:
-        return _of_gguf(folder / gguf)
+    if gguf and (rule := _of_gguf(folder, gguf)):
+        return rule
     class_name = str(config.get("tokenizer_class") or "")
     family = class_name.removesuffix("Fast").removesuffix("Tokenizer")
     if family in _ADDING:
@@ -77,12 +80,15 @@ def _adds_special_token(processor: object) -> bool:
     return False
 
 
-def _of_gguf(path: Path) -> BosRule:
+def _of_gguf(folder: Path, name: str) -> BosRule | None:
+    """Return the rule of a GGUF file; None if it has none and ``tokenizer.json`` is next to it."""
     import gguf
 
-    fields = gguf.GGUFReader(str(path)).fields
+    fields = gguf.GGUFReader(str(folder / name)).fields
     if (add_bos := fields.get("tokenizer.ggml.add_bos_token")) is not None:
         return BosRule(bool(add_bos.contents()), "tokenizer.ggml.add_bos_token in the GGUF file")
+    if (folder / "tokenizer.json").is_file():
+        return None
     kind, split = (
         str(field.contents()) if (field := fields.get(f"tokenizer.ggml.{name}")) else "unknown"
         for name in ("model", "pre")
@@ -92,7 +98,4 @@ def _of_gguf(path: Path) -> BosRule:
 
 
 def _read(path: Path) -> dict[str, object]:
-    try:
-        return read_json(path)
-    except DataError:
-        return {}  # an unreadable file is refused when the tokenizer is loaded
+    return read_json(path) if path.exists() else {}

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 from benchmark.errors import ModelError, first_line
 from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
-from benchmark.models.gguf_tokenizer import check_pre_tokenizer, complete_from_gguf
+from benchmark.models.gguf_tokenizer import (
+    check_pre_tokenizer,
+    check_same_vocabulary,
+    complete_from_gguf,
+)
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -32,6 +36,10 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
         with collected_messages() as messages, gguf_cache(location):
             raw = _load_raw(location)
             encoder = _read_tokenizer_json(location.folder, raw)
+            if location.gguf and encoder:
+                gguf_file = location.folder / location.gguf
+                check_same_vocabulary(encoder, gguf_file, location.name)
+                complete_from_gguf(raw, gguf_file, location.name)
             rule = bos_rule(location.folder, location.gguf)
     except ModelError:
         raise
@@ -57,7 +65,6 @@ def _load_raw(location: Location) -> "PreTrainedTokenizerFast":
     from_pretrained = getattr(transformers, _tokenizer_class(location)).from_pretrained
     if location.gguf and (location.folder / "tokenizer.json").is_file():
         raw: PreTrainedTokenizerFast = from_pretrained(location.folder, trust_remote_code=False)
-        complete_from_gguf(raw, location.folder / location.gguf)
         return raw
     if location.gguf:
         check_pre_tokenizer(location.folder / location.gguf, location.name)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
+from benchmark.runs.measure import run
+from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 
 TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
 DEFINITION = json.loads((TRACK / "tokenizer.json").read_text())
@@ -155,6 +158,84 @@ def test_tokenizer_files_next_to_a_gguf_file(
     tokenizer, own = _load(folder), load_tokenizer(locate(str(TRACK)))
     assert tokenizer.encode(TEXT) == own.encode(TEXT)
     assert (tokenizer.bos_id, tokenizer.eos_id) == (own.bos_id, own.eos_id)
+
+
+def _swap_tokens(definition: Any) -> None:  # noqa: ANN401
+    vocabulary = definition["model"]["vocab"]
+    words = sorted(vocabulary, key=vocabulary.__getitem__)[300:302]
+    vocabulary[words[0]], vocabulary[words[1]] = vocabulary[words[1]], vocabulary[words[0]]
+
+
+def _swap_merges(definition: Any) -> None:  # noqa: ANN401
+    merges = definition["model"]["merges"]
+    merges[0], merges[1] = merges[1], merges[0]
+
+
+def _drop_last_merge(definition: Any) -> None:  # noqa: ANN401
+    definition["model"]["merges"].pop()
+
+
+def _add_token(definition: Any, *, special: bool = False) -> None:  # noqa: ANN401
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    token = {"id": 689, "content": "<added>", "special": special, **flags}
+    definition["added_tokens"].append(token)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_swap_tokens, "token 3[0-9]+ is '.*' in the GGUF file, but '.*' in the tokenizer.json"),
+        (_swap_merges, "merge 0 is '.*' in the GGUF file, but '.*' in the"),
+        (_drop_last_merge, "merge [0-9]+ is '.*' in the GGUF file, but None in the"),
+        (_add_token, "has 689 tokens, but the tokenizer.json next to it also has '<added>'"),
+    ],
+)
+def test_tokenizer_of_another_model_is_refused(
+    tmp_path: Path, change: Callable[[Any], None], named: str
+) -> None:
+    """A tokenizer.json with another vocabulary is refused, with the first difference."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    definition = json.loads(json.dumps(DEFINITION))
+    change(definition)
+    (folder / "tokenizer.json").write_text(json.dumps(definition))
+    with pytest.raises(ModelError, match=named) as error:
+        _load(folder)
+    assert "tokenizer files of the GGUF file's own model" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_further_special_tokens_are_no_other_vocabulary(tmp_path: Path) -> None:
+    """A special token after the last of the GGUF file, as of images, is in no text."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    definition = json.loads(json.dumps(DEFINITION))
+    _add_token(definition, special=True)
+    (folder / "tokenizer.json").write_text(json.dumps(definition))
+    assert _load(folder).encode(TEXT) == load_tokenizer(locate(str(TRACK))).encode(TEXT)
+
+
+def test_other_special_tokens_are_refused(tmp_path: Path) -> None:
+    """A role that the tokenizer files and the GGUF file give to different tokens is refused."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    shutil.copy(TRACK / "tokenizer.json", folder)
+    config = json.loads((TRACK / "tokenizer_config.json").read_text())
+    config["eos_token"], config["bos_token"] = config["bos_token"], config["eos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"the bos_token is '.*' in the tokenizer files next to"):
+        _load(folder)
+
+
+def test_gguf_with_tokenizer_files_is_measured(tmp_path: Path) -> None:
+    """A GGUF file with its tokenizer files answers as the same model in safetensors."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(TRACK / name, folder)
+    texts = [
+        run(
+            RunRequest(str(model), tmp_path / str(n), DataRequest(states=1), device="cpu"), Quiet()
+        ).texts
+        for n, model in enumerate((folder, TRACK))
+    ]
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])

@@ -7,6 +7,7 @@ from typing import Any
 import gguf
 import pytest
 
+from benchmark.errors import DataError
 from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.downloads import source, sources
 from benchmark.models.gguf_reading import fast_gguf_reading
@@ -78,11 +79,12 @@ def test_a_bare_sentencepiece_model_adds_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "", "[" * 10_000])
-def test_damaged_files_say_nothing(tmp_path: Path, content: str) -> None:
-    """Unreadable files do not raise here; they are refused when the tokenizer is loaded."""
-    (tmp_path / "tokenizer_config.json").write_text(content)
-    (tmp_path / "tokenizer.json").write_text(content)
-    assert not bos_rule(tmp_path, None).added
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "tokenizer.json"])
+def test_damaged_files_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    """An unreadable file, or one that is longer than the bound, decides nothing silently."""
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=name):
+        bos_rule(tmp_path, None)
 
 
 @pytest.mark.parametrize(
