@@ -19,19 +19,26 @@ from pathlib import Path
 from benchmark.errors import DataError
 
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)-(?P<pid>\d+)\.(?:part|old)")
+_OLDER_PART = re.compile(r"unfinished-(?P<pid>\d+)-.+")
+"""Records in the making by versions before 0.3."""
+_CLOCK_STEP = 60
+"""How far the clock may be set while a process writes, in seconds."""
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Arguments of Linux's ``renameat2``."""
 
 
-def write_text(path: Path, parts: Iterable[str]) -> None:
+def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) -> None:
     """Write the parts to the file atomically; line ends are as in the parts.
 
     A path that is not an ordinary file (a pipe, ``/dev/stdout``) is written to directly.
+    Without ``make_folder`` the folder of the file must exist: one that was there before, and was
+    moved or removed meanwhile, is not made again.
 
     Raises:
         OSError: naming the file, if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     if path == Path("/dev/stdout"):
         # Behind a redirect it is a file that others write to: not to be replaced or rewound.
         sys.stdout.writelines(parts)
@@ -41,28 +48,32 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             file.writelines(parts)
         return
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path, make_folder=make_folder) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         file.writelines(parts)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write the file atomically.
+def write_bytes(path: Path, content: bytes, *, make_folder: bool = True) -> None:
+    """Write the file atomically, as :func:`write_text` does.
 
     Raises:
         OSError: naming the file, if it cannot be written.
     """
-    with replacing(path) as temporary:
+    with replacing(path, make_folder=make_folder) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, make_folder: bool = True) -> Iterator[Path]:
     """Yield a path to write a file to; the file replaces ``path`` if no error is raised.
 
     Raises:
         OSError: naming the file, if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     target = path.resolve()
     remove_leftovers(target)
     temporary = _part(target)
@@ -74,7 +85,8 @@ def replacing(path: Path) -> Iterator[Path]:
         # The error of a write does not name the file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that was made read-only, after the first error
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -105,10 +117,42 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a new hidden folder next to ``path``, to make its new content in; it is removed again.
+
+    Those that ended processes have left for the same path are removed first.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = path.resolve()
+    remove_leftovers(target)
+    temporary = _part(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what ended processes of this machine have left in a folder, for any file of it."""
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            match = _PART.fullmatch(path.name) or _OLDER_PART.fullmatch(path.name)
+            if match is None or path.suffix == ".old":  # the only copy of what it replaces
+                continue
+            here = match.groupdict().get("host", _host()) == _host()
+            if here and not _owns(int(match["pid"]), path):
+                _remove(path)
+
+
 def remove_leftovers(target: Path) -> None:
     """Remove neighbours of the file or folder that ended processes of this machine have left."""
     for leftover, _, pid in _neighbours(target):
-        if leftover.name.endswith(".part") and not _lives(pid):
+        if leftover.name.endswith(".part") and not _owns(pid, leftover):
             _remove(leftover)
 
 
@@ -117,7 +161,7 @@ def _restore(target: Path) -> None:
     if target.exists():
         return
     for leftover, _, pid in _neighbours(target):
-        if leftover.name.endswith(".old") and not _lives(pid):
+        if leftover.name.endswith(".old") and not _owns(pid, leftover):
             with suppress(OSError):
                 leftover.rename(target)
 
@@ -137,6 +181,20 @@ def _part(target: Path, ending: str = "part") -> Path:
 
 def _host() -> str:
     return re.sub(r"[^\w]", "_", socket.gethostname()) or "host"
+
+
+def _owns(pid: int, path: Path) -> bool:
+    """Return whether the process that made a file or folder still runs.
+
+    A process that began after the last change of the path has only inherited the number.
+    """
+    if not _lives(pid):
+        return False
+    try:
+        began = Path(f"/proc/{pid}").stat().st_ctime
+        return began <= path.lstat().st_mtime + _CLOCK_STEP
+    except OSError:  # no /proc here, or one of the two has just ended
+        return _lives(pid)
 
 
 def _lives(pid: int) -> bool:

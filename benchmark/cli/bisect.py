@@ -44,8 +44,9 @@ def bisect(
     """
     from benchmark.upgrades.bisection import bisect as bisect_releases
     from benchmark.upgrades.bisection_text import bisection_lines
-    from benchmark.upgrades.probes import probe, workbench
+    from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import between, releases
+    from benchmark.upgrades.workbench import workbench
 
     check_writable(json_file)
     in_range = between(releases(library, pre=pre), library, old, new)

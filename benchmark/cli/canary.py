@@ -44,9 +44,10 @@ def canary(
     from benchmark.upgrades.canary import canary as try_upgrades
     from benchmark.upgrades.canary import pinned
     from benchmark.upgrades.canary_text import canary_lines, canary_markdown
-    from benchmark.upgrades.probes import probe, workbench
+    from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import releases
     from benchmark.upgrades.suite import run_suite
+    from benchmark.upgrades.workbench import workbench
 
     check_writable(json_file, report)
     if missing := next((path for path in suite or () if not path.exists()), None):

@@ -7,16 +7,15 @@ recipe, a lock and the checkpoint. The finished control is moved to its own fold
 import io
 import json
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, redirect_stderr
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from benchmark.controls.recipe import Recipe
 from benchmark.errors import DataError, ResumeError, SettingError
+from benchmark.locking import LockHeldError, locked
 from benchmark.models.location import locate
 from benchmark.reading import read_json
 from benchmark.writing import write_text
@@ -75,11 +74,17 @@ class ControlTrainer:
         shutil.rmtree(work, ignore_errors=True)
         return folder
 
-    def _locked(self, work: Path) -> AbstractContextManager[object]:
-        try:
-            return FileLock(work / "lock").acquire(timeout=0)
-        except Timeout as error:
-            raise ResumeError(f"{work}: another process is training here; wait for it") from error
+    @contextmanager
+    def _locked(self, work: Path) -> Iterator[None]:
+        lock = locked(work / "lock", "training here", "choose another --out", wait=False)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except LockHeldError as error:
+                raise ResumeError(
+                    f"{work}: another process is training here; wait for it"
+                ) from error
+            yield
 
     def _claim(self, work: Path, name: str) -> None:
         if (work / _IDENTITY).exists():

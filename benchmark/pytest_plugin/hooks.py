@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.lifetime import end_with_parent
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin.options import check_options
@@ -23,7 +24,9 @@ _FALLBACK = "fingerprint stand-in"
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be carried out."""
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU; skipped without one")
-    if not hasattr(config, "workerinput"):  # xdist's controller has checked them
+    if hasattr(config, "workerinput"):  # a worker, whose controller has checked the options
+        end_with_parent()
+    else:
         check_options(config)
 
 

@@ -232,16 +232,16 @@ def _score(task: Task, text: str, state: State) -> ScoredAnswer:
 def _check_predictions(run: FinishedRun, answers: Sequence[ScoredAnswer]) -> None:
     """Refuse predictions that do not yield the stored result, by each of its scores.
 
-    A result without ``exact`` is from an older version, whose rules may have read some answers
-    differently: its predictions must be of the same states, and the result's note names the
-    difference.
+    They are in the order of the states. A result without ``exact`` is from an older version, whose
+    rules may have read some answers differently: its predictions must be of the same states, in any
+    order, and the result's note names the difference.
     """
     of_this_version = "exact" in run.document
 
     def comparable(outcomes: Iterable[Outcome]) -> list[tuple[object, object]]:
-        return sorted(
-            (outcome.numops, outcome.correct if of_this_version else ()) for outcome in outcomes
-        )
+        if of_this_version:
+            return [(outcome.numops, outcome.correct) for outcome in outcomes]
+        return sorted((outcome.numops, ()) for outcome in outcomes)
 
     stored = {score: comparable(outcomes) for score, outcomes in _outcomes(run.result).items()}
     scored = {score: comparable(answer.outcomes[score] for answer in answers) for score in stored}

@@ -9,7 +9,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import DataError, SettingError
 from benchmark.records import State
 from benchmark.runs.requests import DataRequest
-from benchmark.scoring.predictions import match, read_predictions
+from benchmark.scoring.predictions import holds_predictions, match, read_predictions
 from benchmark.stats.summary import Summary, summarize
 from benchmark.tasks import TASKS, task_named
 
@@ -67,19 +67,12 @@ def _explained(message: str, request: DataRequest) -> str:
     path = request.path
     if path is None or not path.is_file():
         return message
-    if _holds_predictions(path):
+    if holds_predictions(path):
         return f"{path}: holds predictions, not states; give the data that they are about"
     for name in TASKS:
         if name != request.task and _holds_states(name, path, request.password):
             return f"{message}; the file holds states of the task {name}: use --task {name}"
     return message
-
-
-def _holds_predictions(path: Path) -> bool:
-    try:
-        return bool(read_predictions(path))
-    except DataError:
-        return False
 
 
 def _holds_states(task: str, path: Path, password: str | None) -> bool:

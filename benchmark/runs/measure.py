@@ -163,7 +163,8 @@ def execute(
         out, prepared.identity, set_aside=set_aside, has_digest=prepared.location.has_digest
     ) as folder:
         answers = _finished_answers(prepared, folder)
-        notes = ProgressNotes.from_json(folder.read_progress()).with_decoded(len(answers))
+        largest = prepared.settings.limits.batch_size
+        notes = folder.read_progress(largest).with_decoded(len(answers))
         if len(answers) < len(prepared.states) or not folder.read_result():
             options = prepared.settings.options
             with device() if device else nullcontext(options.device) as device_name:
@@ -181,7 +182,7 @@ def execute(
 
 def _finished_answers(prepared: PreparedRun, folder: RunFolder) -> dict[int, JudgedAnswer]:
     """Return the answers in the folder, scored, by the index of their state."""
-    texts = folder.read_predictions()
+    texts = folder.read_predictions([state.description for state in prepared.states])
     return {
         index: prepared.questions.judge(index, texts[state.description])
         for index, state in enumerate(prepared.states)
@@ -227,7 +228,7 @@ def _decode(
         batching = evaluation.batching
         notes = notes.extended(batching.sizes[-1], batching.composition, len(batch), now - last)
         last = now
-        folder.write_progress(notes.as_json())
+        folder.write_progress(notes)
         new = _tally(answer for _, answer in batch)
         tally = Tally(tally.correct + new.correct, tally.total + new.total)
         progress.advance(len(batch), tally, gpu_memory(options.device))

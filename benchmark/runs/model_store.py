@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from benchmark.errors import DataError, ModelError
+from benchmark.locking import locked
 from benchmark.models.location import Location
 from benchmark.reading import read_json
 from benchmark.runs.loading import Loaders
 from benchmark.runs.measure import PreparedRun, RunResult, execute, prepare
 from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
-from benchmark.runs.store.run_folder import HasDigest, comparable, is_same_run
+from benchmark.runs.store.run_identity import HasDigest, comparable, is_same_run
 
 
 @dataclass
@@ -65,7 +64,8 @@ class ModelStore:
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
         # Not RunFolder's own lock, which refuses: here the second process waits for the first.
-        with FileLock(self.folder / f"{digest}.lock"):
+        lock = self.folder / f"{digest}.lock"
+        with locked(lock, "making the same measurement", "choose another --store"):
             out = (
                 self._existing(identity, prepared.location)
                 or self.folder / f"{_slug(request.model)}-{digest}"

@@ -2,7 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, ValidationError
+
+from benchmark.errors import DataError
+
+
+class _Timing(BaseModel, strict=True, extra="forbid"):
+    decoded_states: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    starts: Annotated[int, Field(ge=0)] = 1  # older versions did not count them
+
+
+class _Document(BaseModel, strict=True, extra="forbid"):
+    """The content of ``progress.json``."""
+
+    batch_sizes: list[Annotated[int, Field(ge=1)]]
+    timing: _Timing
+    compositions: list[dict[str, object]] = []
+
+
+_REMEDY = "remove the file to resume without its notes on batches and time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +43,32 @@ class ProgressNotes:
     starts: int = 0
 
     @classmethod
-    def from_json(cls, notes: Mapping[str, object]) -> Self:
-        """Return the notes of a folder; new ones if it has none."""
-        match notes:
-            case {
-                "batch_sizes": list(sizes),
-                "timing": {"decoded_states": n, "seconds": s, **timing},
-            }:
-                compositions = notes.get("compositions")
-                listed = compositions if isinstance(compositions, list) else []
-                starts = timing.get("starts")
-                return cls(
-                    tuple(sizes), n, s, tuple(listed), starts if isinstance(starts, int) else 1
-                )
-        return cls()
+    def from_json(cls, document: Mapping[str, object], source: str, largest: int) -> Self:
+        """Return the notes in a document.
+
+        Args:
+            document: the content of ``progress.json``.
+            source: names the file in errors.
+            largest: the batch size of the run's settings, from which it can only have shrunk.
+
+        Raises:
+            DataError: for values of another type or out of range, and for unknown fields, as of
+                another version.
+        """
+        try:
+            notes = _Document.model_validate(dict(document))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DataError(f"{source}: {place}: {first['msg']}; {_REMEDY}") from error
+        sizes = notes.batch_sizes
+        if sizes != sorted(set(sizes), reverse=True) or max(sizes, default=1) > largest:
+            raise DataError(
+                f"{source}: batch_sizes: {sizes!s:.60} do not shrink from {largest}, the "
+                f"largest that the run may use; {_REMEDY}"
+            )
+        timing, compositions = notes.timing, tuple(notes.compositions)
+        return cls(tuple(sizes), timing.decoded_states, timing.seconds, compositions, timing.starts)
 
     @property
     def batch_size(self) -> int | None:

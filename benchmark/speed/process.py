@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple, Self, cast
 
 from benchmark.errors import BenchmarkError
+from benchmark.lifetime import tied
 from benchmark.speed.messages import (
     CopyReply,
     CopyRequest,
@@ -49,7 +50,7 @@ class EngineProcess:
         self._name = name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
         self._process = subprocess.Popen(  # noqa: S603
-            command,
+            tied(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

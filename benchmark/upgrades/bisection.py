@@ -7,8 +7,8 @@ from benchmark.errors import SettingError
 from benchmark.upgrades.environment_diff import EnvironmentDiff, difference_summary
 from benchmark.upgrades.findings import BisectionResult, ReleaseChange, by_reason
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
-from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.search import Search, TooFewMeasurableError, Transition
+from benchmark.upgrades.workbench import UnmeasurableError, Workbench
 
 
 @dataclass

@@ -11,10 +11,11 @@ from benchmark.fingerprints.stages import stage_index
 from benchmark.upgrades.environment_diff import EnvironmentDiff, difference_summary
 from benchmark.upgrades.findings import CanaryResult, ProbeResult
 from benchmark.upgrades.flakiness import Flakiness, MeasuredEnvironment
-from benchmark.upgrades.probes import Say, UnmeasurableError, Workbench
+from benchmark.upgrades.probes import Say
 from benchmark.upgrades.releases import releases
 from benchmark.upgrades.search import minimal_causes
 from benchmark.upgrades.venv_overlays import EnvironmentBuilder, NotInstallableError, checked
+from benchmark.upgrades.workbench import UnmeasurableError, Workbench
 
 Releases = Callable[[str], tuple[str, ...]]
 

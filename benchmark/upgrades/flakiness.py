@@ -7,8 +7,8 @@ from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES, stage_index
 from benchmark.upgrades.environment_diff import EnvironmentDiff
-from benchmark.upgrades.probes import UnmeasurableError, Workbench
 from benchmark.upgrades.significance import p_values
+from benchmark.upgrades.workbench import UnmeasurableError, Workbench
 
 CONFIRMING_PROCESSES = 5
 """Processes measured at each end of a change.

@@ -1,10 +1,10 @@
 """Run this environment's pip in a separate process."""
 
-import subprocess
 import sys
 from subprocess import CompletedProcess
 
 from benchmark.errors import MissingLibraryError
+from benchmark.lifetime import run_tied
 
 
 def run_pip(*arguments: str, patience: float) -> CompletedProcess[str]:
@@ -20,9 +20,7 @@ def run_pip(*arguments: str, patience: float) -> CompletedProcess[str]:
     """
     command = [sys.executable, "-m", "pip", *arguments]
     # Callers check what comes from a user: names and requirements only.
-    done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=False, timeout=patience
-    )
+    done = run_tied(command, timeout=patience)
     if "No module named pip" in done.stderr:
         raise MissingLibraryError("pip is not installed here; run: python -m ensurepip")
     return done

@@ -1,12 +1,12 @@
 """Run the test suite in another environment, and collect the tests that failed."""
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
+from benchmark.lifetime import run_tied
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.probes import fixed_variables
 from benchmark.upgrades.venv_overlays import (
@@ -49,7 +49,7 @@ def run_suite(
         command += ["--junit-xml", str(results), *map(str, tests)]
         variables = {**os.environ, **fixed_variables(), **python_path(project_root())}
         # The interpreter of our own environment, and the user's tests.
-        done = subprocess.run(command, env=variables, check=False)  # noqa: S603
+        done = run_tied(command, environment=variables, capture=False)
         return _suite_result(results, done.returncode)
 
 

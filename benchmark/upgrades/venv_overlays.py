@@ -14,21 +14,26 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
 from benchmark.errors import SettingError
+from benchmark.locking import LockHeldError, locked
+from benchmark.reading import read_text
 from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
 from benchmark.upgrades.requirements import installed_distributions, unmet_requirements
+from benchmark.writing import remove_all_leftovers, write_text
 
 _COMPLETE = "made.json"
+_PURPOSE = "building the same environment"
+_OTHER_CACHE = "set XDG_CACHE_HOME to a folder on a local disk"
 _REFUSED = "refused.txt"
 _UNREACHABLE = "Retrying (Retry("
 _PERMANENT = (
@@ -117,32 +122,48 @@ class VenvOverlays:
         name = _name(valid)
         overlay = VenvOverlay(self.root / name, name)
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / f"{name}.lock"):
+        with locked(self.root / f"{name}.lock", _PURPOSE, _OTHER_CACHE):
             refused = self.root / f"{name}.{_REFUSED}"
             if refused.is_file():
-                raise NotInstallableError(refused.read_text(encoding="utf-8").strip())
+                raise NotInstallableError(read_text(refused).strip())
             if not (overlay.folder / _COMPLETE).is_file():
-                self._create(overlay, valid)
+                self._build(overlay, valid)
         return overlay
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed processes have left unfinished; not what another one builds."""
+        for folder in sorted(self.root.glob("*/")):
+            if (folder / _COMPLETE).is_file():
+                continue
+            lock = self.root / f"{folder.name}.lock"
+            with suppress(LockHeldError), locked(lock, _PURPOSE, _OTHER_CACHE, wait=False):
+                if not (folder / _COMPLETE).is_file():
+                    shutil.rmtree(folder, ignore_errors=True)
+        remove_all_leftovers(self.root)
 
     def forget_refusals(self) -> None:
         """Forget what could not be installed, so that it is tried again."""
         for path in self.root.glob(f"*.{_REFUSED}"):
             path.unlink()
 
-    def _create(self, overlay: VenvOverlay, requirements: Sequence[str]) -> None:
+    def _build(self, overlay: VenvOverlay, requirements: Sequence[str]) -> None:
         shutil.rmtree(overlay.folder, ignore_errors=True)  # an earlier attempt may be unfinished
+        try:
+            self._create(overlay, requirements)
+        except BaseException:
+            shutil.rmtree(overlay.folder, ignore_errors=True)
+            raise
+
+    def _create(self, overlay: VenvOverlay, requirements: Sequence[str]) -> None:
         venv.EnvBuilder(symlinks=os.name != "nt", with_pip=False).create(overlay.folder)
         _add_base(overlay.folder)
         if requirements and (reason := _install(overlay, requirements)):
-            shutil.rmtree(overlay.folder, ignore_errors=True)
             if any(words in reason for words in _PERMANENT):
-                refusal = self.root / f"{overlay.name}.{_REFUSED}"
-                refusal.write_text(f"{reason}\n", encoding="utf-8")
+                write_text(self.root / f"{overlay.name}.{_REFUSED}", [reason, "\n"])
             raise NotInstallableError(reason)
         # Written last: an overlay without this file is incomplete.
-        text = json.dumps(list(requirements)) + "\n"
-        (overlay.folder / _COMPLETE).write_text(text, encoding="utf-8")
+        parts = [json.dumps(list(requirements)), "\n"]
+        write_text(overlay.folder / _COMPLETE, parts, make_folder=False)
 
 
 def checked(requirement: str) -> str:

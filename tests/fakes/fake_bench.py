@@ -13,8 +13,9 @@ from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
 from benchmark.fingerprints.storage import write_fingerprint
 from benchmark.runs.environment import Environment
-from benchmark.upgrades.probes import Probe, Workbench
+from benchmark.upgrades.probes import Probe
 from benchmark.upgrades.venv_overlays import NotInstallableError, PythonEnvironment
+from benchmark.upgrades.workbench import Workbench
 
 Stages = Callable[[Mapping[str, str]], Mapping[str, str] | None]
 

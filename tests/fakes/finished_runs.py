@@ -85,7 +85,6 @@ def write_run(
     folder.mkdir(parents=True)
     folder.joinpath("result.json").write_text(json.dumps(document))
     pairs = zip(states, texts, strict=True)
-    # In another order than the result, as in a run whose batches have another order.
-    lines = [prediction_line(state.description, text) for state, text in pairs][::-1]
+    lines = [prediction_line(state.description, text) for state, text in pairs]
     folder.joinpath("predictions.jsonl").write_text("".join(lines))
     return folder

@@ -10,8 +10,9 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.upgrades import venv_overlays
-from benchmark.upgrades.probes import Probe, Workbench
+from benchmark.upgrades.probes import Probe
 from benchmark.upgrades.venv_overlays import NotInstallableError, VenvOverlays
+from benchmark.upgrades.workbench import Workbench
 
 SHADOWED = "iniconfig"
 """A small library of this environment; the overlay has another one of that name."""

@@ -3,10 +3,11 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +16,11 @@ import pytest
 import torch
 
 from benchmark.decoding import outlines_engine
-from benchmark.errors import ResumeError, SettingError
+from benchmark.errors import DataError, ResumeError, SettingError
 from benchmark.records import Completion, Tally, TokenIds
 from benchmark.runs.data import load_states, score_files
 from benchmark.runs.measure import run
+from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.runs.store.run_folder import RunFolder
 from fakes import forked
@@ -190,11 +192,140 @@ def test_a_truncated_file_is_completed(request_: RunRequest, expected: bytes) ->
     predictions = request_.out / "predictions.jsonl"
     lines = expected.splitlines(keepends=True)
     predictions.write_bytes(lines[0] + lines[1][:40])
+    (request_.out / "result.json").unlink()
     progress = RecordedProgress()
     run(request_, progress)
     assert progress.advanced == [1, 2, 1]
     assert progress.right[-1] == Tally(*_overall(request_.out))
     assert predictions.read_bytes() == expected
+
+
+def _swapped(lines: list[bytes]) -> list[bytes]:
+    return [lines[1], lines[0], *lines[2:]]
+
+
+OTHER = b'{"input": "Box 0 is not in the data.", "prediction": ""}\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: [*lines, lines[0]], r"predictions.jsonl:6: a second line for the same"),
+        (lambda lines: lines[:-1], r"1 of 5 states have no line.*a finished run was changed"),
+        (lambda lines: [*lines[:-1], lines[-1][:40]], r"predictions.jsonl:5: not JSON"),
+        (_swapped, r"prediction 1 is not about state 1: a finished run was changed"),
+        (lambda lines: [*lines, OTHER], r"prediction 6 is about no state of the data"),
+    ],
+    ids=["doubled", "missing", "torn", "reordered", "extra"],
+)
+def test_changed_lines_of_a_finished_run_are_an_error(
+    complete_run: Path,
+    request_: RunRequest,
+    change: Callable[[list[bytes]], list[bytes]],
+    message: str,
+) -> None:
+    """Doubled, missing, torn, reordered and other lines: the files stay as they are."""
+    shutil.copytree(complete_run, request_.out)
+    predictions = request_.out / "predictions.jsonl"
+    content = b"".join(change(predictions.read_bytes().splitlines(keepends=True)))
+    predictions.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        run(request_, RecordedProgress())
+    assert predictions.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_sizes": [-2]}, r"batch_sizes\.0: Input should be greater than or equal to 1"),
+        ({"batch_sizes": [0]}, r"batch_sizes\.0: Input should be greater"),
+        ({"batch_sizes": [10**30]}, r"do not shrink from 2"),
+        ({"batch_sizes": [1, 2]}, r"do not shrink from 2"),
+        ({"batch_sizes": ["2"]}, r"batch_sizes\.0: Input should be a valid integer"),
+        ({"batch_sizes": [True]}, r"batch_sizes\.0: Input should be a valid integer"),
+        ({"batch_sizes": None}, r"batch_sizes: Input should be a valid list"),
+        ({"timing": {"decoded_states": 2, "seconds": float("nan")}}, r"seconds.*finite"),
+        ({"timing": {"decoded_states": -2, "seconds": 1.0}}, r"timing\.decoded_states"),
+        ({"timing": {"decoded_states": 2, "seconds": 1.0, "starts": 0.5}}, r"timing\.starts"),
+        ({"timing": []}, r"timing: Input should be"),
+        ({"compositions": [1]}, r"compositions\.0: Input should be a valid dictionary"),
+        ({"batches": 3}, r"batches: Extra inputs are not permitted"),
+    ],
+)
+def test_damaged_notes_are_an_error(
+    complete_run: Path, request_: RunRequest, values: dict[str, object], message: str
+) -> None:
+    """A value of the wrong type or size ends the run with a line; it names file and remedy."""
+    shutil.copytree(complete_run, request_.out)
+    path = request_.out / "progress.json"
+    notes = json.loads(path.read_text())
+    path.write_text(json.dumps({**notes, **values}))
+    with pytest.raises(DataError, match=rf"progress\.json: .*{message}.*; remove the file"):
+        run(request_, RecordedProgress())
+    path.unlink()
+    run(request_, RecordedProgress())
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null", '{"a": ' * 200 + "1" + "}" * 200])
+def test_a_damaged_result_is_an_error(
+    complete_run: Path, request_: RunRequest, content: str
+) -> None:
+    """The line names the file; without it the same command writes it again."""
+    shutil.copytree(complete_run, request_.out)
+    path = request_.out / "result.json"
+    expected, _ = path.read_bytes(), path.write_text(content)
+    with pytest.raises(DataError, match=r"result\.json: .*; remove it, and the same command"):
+        run(request_, RecordedProgress())
+    path.unlink()
+    run(request_, RecordedProgress())
+    old, new = json.loads(expected), json.loads(path.read_bytes())
+    assert {**new, "timing": 0} == {**old, "timing": 0}
+
+
+def _moved(folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+
+
+def _replaced(folder: Path) -> None:
+    _moved(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("after", [2, STATES], ids=["meanwhile", "at the end"])
+@pytest.mark.parametrize("change", [_moved, shutil.rmtree, _replaced])
+def test_a_folder_that_is_lost_ends_the_run(
+    request_: RunRequest, change: Callable[[Path], None], after: int
+) -> None:
+    """Moved, removed or replaced while a run writes into it: one line, and no new folder."""
+
+    class Losing(RecordedProgress):
+        def advance(
+            self, states: int, right: Tally | None = None, memory: int | None = None
+        ) -> None:
+            super().advance(states, right, memory)
+            if sum(self.advanced) == after:
+                change(request_.out)
+
+    with pytest.raises(ResumeError, match=r"run: moved, removed or replaced.*--out to resume"):
+        run(request_, Losing())
+    assert not request_.out.exists() or not [*request_.out.iterdir()]
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("")])
+def test_predictions_that_are_lost_end_the_run(
+    request_: RunRequest, change: Callable[[Path], None]
+) -> None:
+    """Removed or changed by another program, they are not written on as if they were whole."""
+
+    class Losing(RecordedProgress):
+        def advance(
+            self, states: int, right: Tally | None = None, memory: int | None = None
+        ) -> None:
+            change(request_.out / "predictions.jsonl")
+
+    with pytest.raises((ResumeError, FileNotFoundError), match=r"predictions\.jsonl"):
+        run(request_, Losing())
+    assert not (request_.out / "result.json").exists()
 
 
 def test_a_killed_process_loses_no_finished_state(
@@ -317,7 +448,7 @@ def test_a_run_killed_before_its_notes_counts_every_state(
     """Predictions on disk count as decoded, even if the run was killed before noting them."""
     noted, note = [0], RunFolder.write_progress
 
-    def kill(self: RunFolder, notes: Mapping[str, object]) -> None:
+    def kill(self: RunFolder, notes: ProgressNotes) -> None:
         noted[0] += 1
         if noted[0] == killed_after:
             raise KeyboardInterrupt

@@ -6,9 +6,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import sleep
 
-from filelock import FileLock, Timeout
+from benchmark.locking import LockHeldError, locked
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_PURPOSE = "using the same GPU"
+_REMEDY = "set XDG_CACHE_HOME to a folder on a local disk"
 
 
 class GpuLeases:
@@ -36,13 +38,14 @@ class GpuLeases:
 
         Raises:
             ValueError: when ``count`` is more than there are.
+            NoLocksError: when the file system of the folder has no locks.
         """
         if not 1 <= count <= len(self.gpus):
             raise ValueError(f"{count} GPUs requested, of {len(self.gpus)}")
         order = [*first, *(gpu for gpu in self.gpus if gpu not in first)]
         self._folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as locks:
-            with FileLock(self._folder / "queue.lock"):
+            with locked(self._folder / "queue.lock", _PURPOSE, _REMEDY):
                 leased = self._gather(count, order, locks)
             yield tuple(sorted(leased))
 
@@ -57,12 +60,10 @@ class GpuLeases:
             sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _lock(self, gpu: int, locks: ExitStack) -> bool:
-        lock = FileLock(
-            self._folder / f"{self._identities[gpu]}.lock", timeout=0, is_singleton=False
-        )
+        lock = self._folder / f"{self._identities[gpu]}.lock"
         try:
-            locks.enter_context(lock)
-        except Timeout:
+            locks.enter_context(locked(lock, _PURPOSE, _REMEDY, wait=False))
+        except LockHeldError:
             return False
         return True
 

@@ -8,64 +8,25 @@ incomplete line, which is dropped when the run is resumed.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
-
-from benchmark.errors import ResumeError
-from benchmark.models.digests import is_local
+from benchmark.errors import DataError, ResumeError
+from benchmark.locking import LockHeldError, locked
 from benchmark.reading import read_json
-from benchmark.scoring.predictions import prediction_line, read_predictions
-from benchmark.tasks import DEFAULT
+from benchmark.runs.progress_notes import ProgressNotes
+from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
+from benchmark.scoring.predictions import (
+    check_finished,
+    check_known,
+    prediction_line,
+    read_predictions,
+)
 from benchmark.writing import write_text
-
-Identity = Mapping[str, object]
-"""Everything that can change a score; JSON values by name."""
-
-HasDigest = Callable[[str], bool]
-
-
-def comparable(identity: Identity) -> dict[str, object]:
-    """Return an identity without parts that change no score.
-
-    They are the path of a local model, whose files the digest pins (two spellings of a path, or a
-    folder that was moved, are the same model), and a count that versions up to 0.1 recorded with
-    the prompts.
-    """
-    parts = dict(identity)
-    match identity.get("prompts"):
-        case {"read_otherwise": _, **prompts}:
-            parts["prompts"] = prompts
-    match identity.get("model"):
-        case {"fingerprint": str(digest), **model} if is_local(digest):
-            model.pop("name", None)
-            parts["model"] = {**model, "fingerprint": digest}
-    return parts
-
-
-def is_same_run(stored: Identity, identity: Identity, has_digest: HasDigest) -> bool:
-    """Return whether a stored identity is of the run with another one.
-
-    ``has_digest`` says whether a digest, also one of an older version, is of the model's files.
-    """
-    return comparable(_with_current_digest(stored, identity, has_digest)) == comparable(identity)
-
-
-def _with_current_digest(
-    stored: Identity, identity: Identity, has_digest: HasDigest
-) -> dict[str, object]:
-    """Return the stored identity with the model's current digest, if its own is of the model."""
-    match stored.get("model"), identity.get("model"):
-        case (
-            {"fingerprint": str(old), **model},
-            {"fingerprint": str(digest)},
-        ) if old != digest and has_digest(old):
-            return {**stored, "model": {**model, "fingerprint": digest}}
-    return dict(stored)
 
 
 class RunFolder:
@@ -87,33 +48,40 @@ class RunFolder:
         self.path = path
         self.predictions = path / "predictions.jsonl"
         self._run = path / "run.json"
-        self._notes = path / "progress.json"
+        self.notes = path / "progress.json"
         self._result = path / "result.json"
         self.identity: dict[str, object] = json.loads(json.dumps(identity))
         """The identity; once the folder is locked, with the model's path as ``run.json`` has it."""
         self._set_aside = set_aside
         self._has_digest = has_digest
-        self._lock = FileLock(path / ".lock")
+        self._lock = ExitStack()
+        self._inode: tuple[int, int] | None = None
+        """The folder itself, once it is locked: another one may get its path."""
         self._written: list[str] | None = None
         """The descriptions in ``predictions.jsonl``, in its order, once it has been read."""
+        self._size: int | None = None
+        """The size of ``predictions.jsonl`` in bytes, once it has been read or written."""
 
     def __enter__(self) -> Self:
         """Lock the folder, which is new or of the same run.
 
         Raises:
             ResumeError: when another process uses it, or it holds a different run.
+            NoLocksError: when its file system has no locks.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        lock = locked(self.path / ".lock", "writing here", "choose another --out", wait=False)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
+            self._lock.enter_context(lock)
+        except LockHeldError as error:
             raise ResumeError(
                 f"{self.path}: another process is writing here; wait until it ends"
             ) from error
         try:
+            self._inode = _inode(self.path)
             self._claim()
         except BaseException:
-            self._lock.release()
+            self._lock.close()
             raise
         return self
 
@@ -124,14 +92,30 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         """Release the folder."""
-        self._lock.release()
+        self._lock.close()
 
-    def read_predictions(self) -> dict[str, str]:
-        """Return the predictions in the folder by description, dropping an incomplete last line."""
-        predictions = {}
+    def read_predictions(self, states: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the predictions in the folder by description.
+
+        An incomplete last line of an unfinished run is dropped.
+
+        Args:
+            states: the descriptions of the data, which the predictions are checked against.
+
+        Raises:
+            DataError: for two lines about a state, and a line about another state. For a finished
+                run also when a line is missing, incomplete or in another place.
+        """
+        predictions, finished = dict[str, str](), self._result.exists()
         if self.predictions.exists():
-            self._drop_incomplete_line()
+            if not finished:
+                self._drop_incomplete_line()
             predictions = read_predictions(self.predictions)
+            self._size = self.predictions.stat().st_size
+        if states is not None:
+            check_known(predictions, states, str(self.predictions))
+            if finished:
+                check_finished(predictions, states, str(self.predictions))
         self._written = list(predictions)
         return predictions
 
@@ -139,27 +123,41 @@ class RunFolder:
         """Append predictions, as (description, text), and flush them to disk."""
         added = list(predictions)
         lines = "".join(prediction_line(description, text) for description, text in added)
-        try:
-            with self.predictions.open("a", encoding="utf-8", newline="") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.predictions)) from error
+        with self._writing():
+            try:
+                self._append(lines.encode())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.predictions)) from error
         if self._written is not None:
             self._written += [description for description, _ in added]
 
     def read_result(self) -> dict[str, object]:
-        """Return the content of ``result.json``; empty if the run is not finished."""
-        return read_json(self._result) if self._result.exists() else {}
+        """Return the content of ``result.json``; empty if the run is not finished.
 
-    def read_progress(self) -> dict[str, object]:
-        """Return the progress notes; empty if there are none yet."""
-        return read_json(self._notes) if self._notes.exists() else {}
+        Raises:
+            DataError: when it is not a JSON object.
+        """
+        try:
+            return read_json(self._result) if self._result.exists() else {}
+        except DataError as error:
+            raise DataError(f"{error}; remove it, and the same command writes it again") from error
 
-    def write_progress(self, notes: Mapping[str, object]) -> None:
+    def read_progress(self, largest_batch: int) -> ProgressNotes:
+        """Return the progress notes; new ones if the run has not decoded anything.
+
+        Args:
+            largest_batch: the batch size of the run's settings.
+
+        Raises:
+            DataError: when the file is damaged, or has impossible values.
+        """
+        if not self.notes.exists():
+            return ProgressNotes()
+        return ProgressNotes.from_json(read_json(self.notes), str(self.notes), largest_batch)
+
+    def write_progress(self, notes: ProgressNotes) -> None:
         """Write the progress notes, for when the run is resumed."""
-        write_text(self._notes, [json.dumps(notes), "\n"])
+        self._write(self.notes, [json.dumps(notes.as_json()), "\n"])
 
     def finish(self, result: Mapping[str, object], predictions: Iterable[tuple[str, str]]) -> Path:
         """Write the predictions in this order and the result; return the path of the result.
@@ -167,21 +165,73 @@ class RunFolder:
         Engines finish states in another order, which a finished run does not show.
         """
         ordered = list(predictions)
+        with self._writing():
+            self._check_size()
         if self._written != [description for description, _ in ordered]:
-            write_text(self.predictions, [prediction_line(*pair) for pair in ordered])
+            self._write(self.predictions, [prediction_line(*pair) for pair in ordered])
         if self.read_result() != json.loads(json.dumps(result)):
-            write_text(self._result, [json.dumps(result, indent=2), "\n"])
+            self._write(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
+
+    def _write(self, path: Path, parts: Iterable[str]) -> None:
+        with self._writing():
+            write_text(path, parts, make_folder=False)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Check before and after a failure that this is still the folder that was locked.
+
+        Raises:
+            ResumeError: when it was moved, removed or replaced.
+        """
+        self._check_place()
+        try:
+            yield
+        except FileNotFoundError:
+            self._check_place()
+            raise
+
+    def _check_place(self) -> None:
+        if _inode(self.path) != self._inode:
+            raise ResumeError(
+                f"{self.path}: moved, removed or replaced while the run was writing to it; if it "
+                "was moved, name its new place with --out to resume"
+            )
+
+    def _append(self, lines: bytes) -> None:
+        """Append to the predictions, which must be as this process left them.
+
+        Raises:
+            ResumeError: when they were changed or removed.
+        """
+        create = 0 if self._size else os.O_CREAT
+        descriptor = os.open(self.predictions, os.O_WRONLY | os.O_APPEND | create, 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            self._check_size()
+            file.write(lines)
+            file.flush()
+            os.fsync(descriptor)
+            self._size = os.fstat(descriptor).st_size
+
+    def _check_size(self) -> None:
+        if self._size is not None and self.predictions.stat().st_size != self._size:
+            raise ResumeError(
+                f"{self.predictions}: changed by another program while the run was writing to it; "
+                "rerun to resume"
+            )
 
     def _claim(self) -> None:
         problem = ""
         if self._run.exists():
-            stored = read_json(self._run)
-            current = _with_current_digest(stored, self.identity, self._has_digest)
-            problem = _problem(current, self.identity)
-            if not problem:
-                self.identity = stored
-                return
+            try:
+                stored = read_json(self._run)
+            except DataError as error:
+                problem = str(error)
+            else:
+                problem = difference_from(stored, self.identity, self._has_digest)
+                if not problem:
+                    self.identity = stored
+                    return
         elif self.predictions.exists():
             problem = "its run.json is missing"
         if problem:
@@ -191,7 +241,7 @@ class RunFolder:
                     "move that run away with --set-aside"
                 )
             self._move_away()
-        write_text(self._run, [json.dumps(self.identity, indent=2), "\n"])
+        self._write(self._run, [json.dumps(self.identity, indent=2), "\n"])
 
     def _move_away(self) -> None:
         """Move the run in the folder to the first free ``NAME.1``, ``NAME.2``, ..."""
@@ -200,7 +250,7 @@ class RunFolder:
         target = next(path for path in candidates if not path.exists())
         target.mkdir()
         # run.json is moved last: if this is interrupted, the folder still says which run it holds.
-        for path in (self._result, self.predictions, self._notes, self._run):
+        for path in (self._result, self.predictions, self.notes, self._run):
             if path.exists():
                 path.rename(target / path.name)
 
@@ -212,26 +262,10 @@ class RunFolder:
                 file.truncate(end)
 
 
-def _problem(stored: Identity, identity: Identity) -> str:
-    """Describe the first difference between two runs; empty if they are the same run."""
-    old, new = comparable(stored), comparable(identity)
-    if old.get("model") != new.get("model"):
-        return _difference(stored, identity)  # the name says more than the digest
-    return _difference(old, new)
-
-
-def _difference(old: object, new: object, name: str = "run") -> str:
-    """Describe the first difference, down to the innermost name; empty if there is none."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        parts = (_difference(_value(old, key), _value(new, key), key) for key in [*new, *old])
-        return next(filter(None, parts), "")
-    return "" if old == new else f"{name} was {_shown(old)}, now {_shown(new)}"
-
-
-def _value(document: Mapping[str, object], name: str) -> object:
-    """Return a value of an identity, which leaves out the default task."""
-    return document.get(name, DEFAULT if name == "task" else None)
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else json.dumps(value)
+def _inode(folder: Path) -> tuple[int, int] | None:
+    """Return what identifies a folder under any path; None if there is no such folder."""
+    try:
+        status = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino

@@ -57,6 +57,8 @@ NO_SUSPECTS = (
         "__main__.py",
         "errors.py",
         "junit.py",
+        "lifetime.py",
+        "locking.py",
         "output.py",
         "package_data.py",
         "streams.py",

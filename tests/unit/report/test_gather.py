@@ -1,6 +1,7 @@
 """Gathering the data of a report."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,6 @@ def test_an_older_result_may_have_been_scored_by_other_rules(tmp_path: Path) -> 
     del document["exact"]
     (run / "result.json").write_text(json.dumps(document))
     lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
-    lines.reverse()  # into the order of the states, as in the file that run writes
     edited = json.loads(lines[0]) | {"prediction": "Statement: Box 0"}
     (run / "predictions.jsonl").write_text(json.dumps(edited) + "\n" + "".join(lines[1:]))
     report = gather([run], registry())
@@ -176,6 +176,28 @@ def test_an_older_result_may_have_been_scored_by_other_rules(tmp_path: Path) -> 
     assert report.runs[0].summaries["set"].overall.tally.accuracy == 1
     (run / "predictions.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="does not lead to"):
+        gather([run], registry())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: [*lines, lines[-1]], r"predictions\.jsonl:21: a second line for the same"),
+        (lambda lines: lines[1:], r"does not lead to result\.json"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], r"does not lead to result\.json"),
+        (lambda lines: lines[::-1], r"does not lead to result\.json"),
+    ],
+    ids=["doubled", "missing", "swapped", "reversed"],
+)
+def test_changed_lines_are_refused(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    """Doubled, missing and reordered lines of finished predictions are errors."""
+    states = finished_runs.first_states(20)
+    run = finished_runs.write_run(tmp_path / "run", BASE, states, finished_runs.mixed_answer)
+    lines = (run / "predictions.jsonl").read_text().splitlines(keepends=True)
+    (run / "predictions.jsonl").write_text("".join(change(lines)))
+    with pytest.raises(DataError, match=message):
         gather([run], registry())
 
 

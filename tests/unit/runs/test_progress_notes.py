@@ -17,7 +17,8 @@ def test_notes_are_read_back() -> None:
         .restarted()
         .extended(2, HALVED, 2, 0.25)
     )
-    assert ProgressNotes.from_json(json.loads(json.dumps(history.as_json()))) == history
+    stored = json.loads(json.dumps(history.as_json()))
+    assert ProgressNotes.from_json(stored, "progress.json", 4) == history
     assert (history.batch_size, history.decoded, history.seconds) == (2, 5, 1.75)
     assert history.starts == 2
 
@@ -35,5 +36,11 @@ def test_engine_without_composition() -> None:
     """An engine without a composition adds no ``compositions``."""
     history = ProgressNotes().extended(1, {}, 1, 0.5)
     assert set(history.as_json()) == {"batch_sizes", "timing"}
-    assert ProgressNotes.from_json(history.restarted().as_json()) == history.restarted()
-    assert ProgressNotes.from_json({}) == ProgressNotes()
+    notes = history.restarted()
+    assert ProgressNotes.from_json(notes.as_json(), "progress.json", 4) == notes
+
+
+def test_notes_of_an_older_version() -> None:
+    """They do not count the starts."""
+    old = {"batch_sizes": [2], "timing": {"decoded_states": 2, "seconds": 1}}
+    assert ProgressNotes.from_json(old, "progress.json", 2).starts == 1

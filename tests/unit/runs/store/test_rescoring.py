@@ -104,8 +104,6 @@ def test_predictions_in_the_order_of_the_states(
 ) -> None:
     """Predictions and outcomes of a finished run are in the order of its states."""
     read()
-    path = tmp_path / "run" / "predictions.jsonl"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     exact = _entry(tmp_path).by("exact")
     assert exact is not None
     assert exact.outcomes == TASK.outcomes(states, [_unsorted(state) for state in states])["exact"]
@@ -138,7 +136,7 @@ def test_predictions_of_another_result_are_not_used(read: Read, tmp_path: Path) 
     """Predictions with other set outcomes in another order are ignored, with a note."""
     read()
     path = tmp_path / "run" / "predictions.jsonl"
-    first, *rest = path.read_text().splitlines(keepends=True)
+    first, *rest = path.read_text().splitlines(keepends=True)[::-1]
     line = json.dumps({**json.loads(first), "prediction": "Statement: Box 0 contains the sea."})
     for lines in ([f"{line}\n", *rest], rest, []):
         path.write_text("".join(lines))
@@ -165,8 +163,6 @@ def test_changed_rules_keep_the_stored_set_score(
 
     texts = dict(zip(states, answers, strict=True))
     read(older, texts.__getitem__, protocol=FREE)
-    path = tmp_path / "run" / "predictions.jsonl"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     result = _entry(tmp_path)
     exact, kept = result.by("exact"), result.by("format")
     assert exact is not None

@@ -1,11 +1,14 @@
 """Run folders: resuming, refusing other runs, and surviving a kill at any byte."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from benchmark.errors import DataError, ResumeError
+from benchmark.errors import ResumeError
+from benchmark.locking import NoLocksError
 from benchmark.runs.store.run_folder import RunFolder
 
 IDENTITY = {"model": {"name": "m"}, "protocol": {"limits": (1, 2)}}
@@ -143,13 +146,51 @@ def test_the_current_folder_can_be_set_aside(
 
 
 def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
-    """A run.json that is not JSON is an error with its path."""
-    (tmp_path / "run.json").write_text("{")
+    """A run.json that is not JSON is an error with its path; such a run can be set aside."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for content in ("{", "[]", "null", "", '{"model": {"name": 5, "fingerprint": "sha256:1"}}'):
+        (folder / "run.json").write_text(content)
+        with (
+            pytest.raises(ResumeError, match=r"run: holds a different run \(.*--set-aside"),
+            RunFolder(folder, {"model": {"name": "m", "fingerprint": "sha256:1"}}),
+        ):
+            pass
+    with RunFolder(folder, IDENTITY, set_aside=True):
+        pass
+    assert (tmp_path / "run.1" / "run.json").exists()
+
+
+@pytest.mark.parametrize("kind", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks(
+    tmp_path: Path, kind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line names the folder, the lock and the remedy; nothing waits for ever."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
     with (
-        pytest.raises(DataError, match=r"run\.json: not JSON"),
+        pytest.raises(NoLocksError, match=r"has no locks .* from writing here; .*another --out"),
         RunFolder(tmp_path, IDENTITY),
     ):
         pass
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_folder_that_was_made_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file."""
+    with RunFolder(tmp_path, IDENTITY) as folder:
+
+        def refuse(path: str, *_: object) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.open", refuse)
+            with pytest.raises(PermissionError) as error:
+                folder.append_predictions([("a", "1")])
+    assert error.value.filename == str(tmp_path / "predictions.jsonl")
 
 
 def test_the_result_is_written(tmp_path: Path) -> None:
