@@ -43,6 +43,16 @@ class ModelError(BenchmarkError):
     """A model or tokenizer cannot be found, reached or used."""
 
 
+class RefusedModelError(ModelError):
+    """A model loads, but its answers would mean nothing: a score of it must not be made.
+
+    Attributes:
+        refuses_model: marks the class for :mod:`benchmark.speed.serving`, which imports no others.
+    """
+
+    refuses_model = True
+
+
 class UnavailableModelError(ModelError):
     """A model is gated, or is neither on this machine nor reachable."""
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.errors import ModelError
+from benchmark.errors import RefusedModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class NonFiniteLogitsError(ModelError):
+class NonFiniteLogitsError(RefusedModelError):
     """A model returned logits that are NaN or infinite.
 
     Attributes:

@@ -1,12 +1,12 @@
 """Record the fingerprint of a run: every stage of the pipeline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.decoding.engines import compile_constraint
-from benchmark.errors import SettingError
+from benchmark.errors import BenchmarkError
 from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
@@ -57,39 +57,55 @@ class FingerprintRequest:
         along: an older record whose answers are followed, by default the model's own.
         repeats: the number of repeats that measure the noise floor.
         order: the order in which states go through the model; it affects rounding only.
+        compared: whether the record is made to be compared with an older one, which an error of
+            the benchmark must not prevent: it is recorded as that of its stage. So is one of a
+            record that follows an older one.
     """
 
     run: RunRequest
     along: Fingerprint | None = None
     repeats: int = 0
     order: Sequence[int] | None = None
+    compared: bool = False
+
+    @property
+    def refusing(self) -> bool:
+        """Whether a model that ``run`` refuses is refused, too."""
+        return self.along is None and not self.compared
 
 
 def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
-    """Record every stage of a run; one that raises is recorded as failed.
+    """Record every stage of a run; one in which a library fails is recorded as failed.
 
     Raises:
-        BenchmarkError: if the request is invalid: no such data, model or setting.
+        BenchmarkError: if the request is invalid: no such data, model or setting; unless the
+            record is compared with an older one also if the model is refused or cannot be loaded.
     """
     task, settings = task_named(request.run.data.task), resolve(request.run)
     states = load_states(request.run.data)
     location = locate(request.run.model, request.run.revision)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
-    recording = _RunRecording(request, task, settings, states, location, progress)
-    if request.along is None:
+    recorder = StageRecorder(refusing=request.refusing)
+    recording = _RunRecording(request, task, settings, states, location, progress, recorder)
+    if recorder.refusing:
         recording.check_limit()
     return recording.record()
 
 
-def placed_fingerprint(store: ModelStore, request: RunRequest, repeats: int) -> Fingerprint:
+def placed_fingerprint(
+    store: ModelStore, request: RunRequest, repeats: int, *, compared: bool = False
+) -> Fingerprint:
     """Record a fingerprint on a device that has room for the model; it is not stored.
+
+    ``compared`` is that of :class:`FingerprintRequest`.
 
     Raises:
         BenchmarkError: as :func:`fingerprint`.
     """
     with store.placement.place(prepare(request, store.progress)) as device:
         placed = replace(request, device=device)
-        return fingerprint(FingerprintRequest(placed, repeats=repeats), store.progress)
+        own = FingerprintRequest(placed, repeats=repeats, compared=compared)
+        return fingerprint(own, store.progress)
 
 
 @dataclass
@@ -102,7 +118,7 @@ class _RunRecording:
     states: Sequence[State]
     location: Location
     progress: Progress
-    recorder: StageRecorder = field(default_factory=StageRecorder)
+    recorder: StageRecorder
 
     def record(self) -> Fingerprint:
         for row in STAGES.values():
@@ -132,7 +148,7 @@ class _RunRecording:
         """
         try:
             self._questions.check_limit()
-        except SettingError:
+        except BenchmarkError:
             raise
         except Exception:  # noqa: BLE001  # the stage of the token ids records it
             self.progress.say("the token limit cannot be checked without token ids")
@@ -176,8 +192,9 @@ class _RunRecording:
         return Allowed(tuple(map(allowed_set, trace.sets)), along)
 
     def logits(self) -> Logits:
+        ready, path = require(self._loaded, self._missing()), self.path
         self.progress.say("log-probabilities along the recorded answers")
-        return log_probabilities(require(self._loaded, self._missing()), self.path, self.progress)
+        return log_probabilities(ready, path, self.progress)
 
     @cached_property
     def tokenizer(self) -> TransformersTokenizer:

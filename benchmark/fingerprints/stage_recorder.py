@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
+from benchmark.errors import BenchmarkError
 from benchmark.fingerprints.digests import IMPORT_FAILURE, StageRecord
 from benchmark.fingerprints.stage import Recording, Stage, StageRow
 
@@ -18,8 +19,13 @@ class MissingStageError(Exception):
 
 @dataclass
 class StageRecorder:
-    """The stages recorded so far, each with its digests or its error."""
+    """The stages recorded so far, each with its digests or its error.
 
+    Errors of libraries are recorded. With ``refusing``, the benchmark's own are raised: those of a
+    model that ``run`` refuses, too.
+    """
+
+    refusing: bool = False
     stages: dict[str, StageRecord] = field(default_factory=dict)
     _values: dict[str, object] = field(default_factory=dict)
 
@@ -52,7 +58,9 @@ class StageRecorder:
     def _keep(self, name: str, take: Callable[[], tuple[T, tuple[str, ...]]]) -> T | None:
         try:
             value, digests = take()
-        except Exception as error:  # noqa: BLE001  # any error of a library is recorded
+        except Exception as error:
+            if self.refusing and isinstance(error, BenchmarkError):
+                raise
             self.stages[name] = StageRecord(failed=line(error))
             return None
         self.stages[name], self._values[name] = StageRecord(digests), value

@@ -14,6 +14,7 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT
 from benchmark.stats.paired import PairedTest
+from benchmark.stats.points import signed, signed_points
 from benchmark.terminal import GuardedConsole, p_value, plain_table
 
 _STYLES = {
@@ -116,7 +117,7 @@ def _test_words(test: PairedTest) -> str:
     too_few = test.clusters <= MIN_CLUSTERS_TO_REJECT
     return (
         f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
-        f"{100 * test.difference:+.2f} points; p {p_value(test.two_sided)} by "
+        f"{signed_points(test.difference, 2)} points; p {p_value(test.two_sided)} by "
         f"{test.clusters} sequences{', too few for a test' * too_few}"
     )
 
@@ -187,7 +188,7 @@ def margin_rows(comparison: FingerprintDiff) -> Iterator[tuple[str, ...]]:
             str(change.old),
             str(change.position),
             *("end" if token is None else str(token) for token in tokens),
-            *("not kept" if margin is None else f"{margin:+.4f}" for margin in margins),
+            *("not kept" if margin is None else signed(margin, 4) for margin in margins),
         )
 
 

@@ -9,6 +9,7 @@ from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
 from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
+from benchmark.stats.points import signed
 from benchmark.stats.published import holm
 
 
@@ -61,11 +62,6 @@ def model_name(model: str) -> str:
     return registry().model(model).name
 
 
-def signed_points(points: float) -> str:
-    """Return a difference in points as text, with its sign."""
-    return f"{points:+.1f}"
-
-
 def holm_findings(
     differences: Sequence[tuple[str, AccuracyDifference | None]],
     holds: Callable[[AccuracyDifference], bool],
@@ -83,7 +79,7 @@ def holm_findings(
             findings.append(missing_result(what))
             continue
         p = next(adjusted)
-        figure = signed_points(difference.points)
+        figure = signed(difference.points)
         findings.append(finding_of(what, figure, difference, holds=holds(difference), p=p))
     return tuple(findings)
 

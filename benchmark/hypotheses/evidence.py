@@ -162,7 +162,7 @@ def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDiffere
     counted = unpaired_test(base.tally(queries), variant.tally(queries))
     interval = _percent(counted.interval)
     no_interval = "" if interval else "all answers agree"
-    doubt = _doubt_of_counts([base, variant])
+    doubt = doubt_of_counts([base, variant])
     return AccuracyDifference(
         before, after, interval, no_interval, counted.two_sided, "counts", doubt
     )
@@ -205,10 +205,10 @@ def _combine(
     if outcomes:
         return _of_contrast(100 * before, 100 * after, _signed(terms, outcomes), "paired")
     counted = _of_contrast(100 * before, 100 * after, _counted(terms, ranges), "counts")
-    return replace(counted, doubt=_doubt_of_counts([result for _, result, _ in terms]))
+    return replace(counted, doubt=doubt_of_counts([result for _, result, _ in terms]))
 
 
-def _doubt_of_counts(results: Sequence[Result]) -> str:
+def doubt_of_counts(results: Sequence[Result]) -> str:
     """Return why counts of these results cannot be significant; empty if they can.
 
     Where outcomes are known, their sequences are too, and few sequences make any count unreliable.

@@ -253,12 +253,17 @@ def significant(p: float) -> float:
     return float(f"{p:.3g}")
 
 
+def _rounded(percent: float) -> float:
+    """Return a figure with two decimals, without a negative zero."""
+    return round(percent, 2) + 0.0
+
+
 def _difference_as_json(difference: AccuracyDifference) -> dict[str, object]:
     low, high = difference.interval or (None, None)
     ends = {"low": low, "high": high}
     return {
-        **{name: round(getattr(difference, name), 2) for name in ("before", "after", "points")},
-        **{name: None if end is None else round(end, 2) for name, end in ends.items()},
+        **{name: _rounded(getattr(difference, name)) for name in ("before", "after", "points")},
+        **{name: None if end is None else _rounded(end) for name, end in ends.items()},
         **({"no_interval": difference.no_interval} if difference.no_interval else {}),
         "p": significant(difference.p),
         "test": difference.test,

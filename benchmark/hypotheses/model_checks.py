@@ -15,9 +15,8 @@ from benchmark.hypotheses.checks import (
     holm_findings,
     missing_result,
     model_name,
-    signed_points,
 )
-from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
+from benchmark.hypotheses.evidence import AccuracyDifference, Evidence, doubt_of_counts
 from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
@@ -34,6 +33,7 @@ from benchmark.models.published import published
 from benchmark.models.registry import registry
 from benchmark.records import Tally
 from benchmark.stats.constants import LEVEL
+from benchmark.stats.points import signed
 from benchmark.stats.published import unpaired_test
 
 
@@ -169,7 +169,7 @@ class Scores(Check):
 
     The figure agrees if it is the same as printed. It disagrees if it differs significantly; both
     are estimates, so they are compared by counts, with the number of queries of the paper.
-    Anything between is in doubt.
+    Anything between is in doubt, and so is any figure of few sequences.
     """
 
     check: Literal["scores"]
@@ -191,13 +191,13 @@ class Scores(Check):
         what = model_name(self.model) + (
             " unconstrained" if self.decoding == "unconstrained" else ""
         )
-        if not measured.total:
+        if result is None or not measured.total:
             return [self.group([missing_result(what)])]
         percent = 100 * measured.accuracy
         figure = f"{percent:.2f} (quoted {self.percent:g})"
         as_printed = abs(percent - self.percent) <= _AS_PRINTED
         differs = unpaired_test(self._quoted(queries), measured).two_sided < LEVEL
-        doubt = "" if as_printed or differs else WITHIN_ERROR
+        doubt = doubt_of_counts([result]) or ("" if as_printed or differs else WITHIN_ERROR)
         return [self.group([Finding(what, figure, as_printed or not differs, doubt)])]
 
     def _quoted(self, queries: Queries) -> Tally:
@@ -233,7 +233,7 @@ class ConstraintHelps(Check):
         difference = evidence.difference(free, constrained, ALL)
         finding = missing_result(f"{model_name(self.model)} with and without the constraint")
         if difference:
-            points = signed_points(difference.points)
+            points = signed(difference.points)
             figure = f"{difference.before:.2f} to {difference.after:.2f} ({points})"
             name = model_name(self.model)
             finding = finding_of(name, figure, difference, holds=difference.points > 0)

@@ -19,7 +19,6 @@ from benchmark.hypotheses.checks import (
     missing_pair,
     model_name,
     required_for_pairs,
-    signed_points,
 )
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
 from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
@@ -32,6 +31,7 @@ from benchmark.hypotheses.results import (
     numops_equal,
 )
 from benchmark.models.registry import registry
+from benchmark.stats.points import signed
 
 Direction = Literal["gain", "loss", "no gain"]
 
@@ -73,7 +73,7 @@ class Gains(PairsCheck):
             return missing_pair(pair_id)
         p_value = evidence.adjusted_p(pair_id)
         holds = _HOLDS[self.direction](difference)
-        figure = signed_points(difference.points)
+        figure = signed(difference.points)
         return finding_of(_variant_name(pair_id), figure, difference, holds=holds, p=p_value)
 
 
@@ -121,7 +121,7 @@ class SmallGain(PairsCheck):
         least = -self.points if self.either_way else -inf
         small = least <= difference.points <= self.points
         at = "" if self.numops is None else f" at {self.numops}"
-        figure = f"{signed_points(difference.points)} (limit {self.points:g})"
+        figure = f"{signed(difference.points)} (limit {self.points:g})"
         doubt = self._doubt(difference, least)
         return Finding(f"{_variant_name(pair_id)}{at}", figure, small, doubt, difference)
 
@@ -133,7 +133,7 @@ class SmallGain(PairsCheck):
         if high < least or low > self.points or (least <= low and high <= self.points):
             return ""
         limit = "limits" if self.either_way else "limit"
-        ends = f"{signed_points(low)} to {signed_points(high)}"
+        ends = f"{signed(low)} to {signed(high)}"
         return f"interval {ends} crosses the {limit} of {self.points:g}"
 
 
@@ -271,5 +271,5 @@ def _with_both_gains(finding: Finding, step: tuple[str, str]) -> Finding:
         return missing_pair(step[1])
     families = {model.name.removesuffix(model.size) for model in (first, second)}
     other = second.size if len(families) == 1 else second.name
-    figure = f"{signed_points(difference.after)} over {other} {signed_points(difference.before)}"
+    figure = f"{signed(difference.after)} over {other} {signed(difference.before)}"
     return replace(finding, figure=figure)

@@ -18,6 +18,7 @@ from benchmark.stats.constants import (
 )
 from benchmark.stats.differences import ClusteredDifference, too_few
 from benchmark.stats.paired import PairedTest, PairedTests
+from benchmark.stats.points import signed_points
 from benchmark.stats.published import UnpairedTest, departure_from, unpaired_test
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
@@ -94,12 +95,12 @@ def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
 
 def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
     figures = (
-        f"by {score}: {100 * test.difference:+.1f} points ({_interval(test)}), "
+        f"by {score}: {signed_points(test.difference)} points ({_interval(test)}), "
         f"p = {test.greater:.2g} for a gain"
     )
     if pair.hypothesis == "as published":
         published = published_difference(pair)
-        figures = f"{figures}; published {100 * published.difference:+.1f}"
+        figures = f"{figures}; published {signed_points(published.difference)}"
         return PairVerdict(*_as_published(test, published), figures, score)
     return PairVerdict(*_gain(test, expected=pair.hypothesis == "gain"), figures, score)
 
@@ -107,19 +108,31 @@ def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
 def _interval(test: PairedTest) -> str:
     if test.interval is None:
         return f"no interval: {test.no_interval}"
-    low, high = (100 * end for end in test.interval)
-    return f"{low:+.1f} to {high:+.1f}"
+    low, high = map(signed_points, test.interval)
+    return f"{low} to {high}"
 
 
 def _gain(test: PairedTest, *, expected: bool) -> tuple[PairStatus, str]:
-    """Decide whether there is a gain (one-sided), which is expected or not."""
+    """Decide whether there is a gain (one-sided), which is expected or not.
+
+    An expected gain that the test does not find is refuted only if the data exclude it.
+    """
     if test.clusters < MIN_CLUSTERS_TO_REJECT:
         return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_REJECT)
     if test.greater < LEVEL:
         status: PairStatus = "supported" if expected else "not supported"
         return status, "a gain beyond clustered error"
-    status = "not supported" if expected else "not contradicted"
-    return status, f"no gain beyond clustered error{_power('a gain', test.clustered, LEVEL)}"
+    if expected and _is_loss(test):
+        return "not supported", "a loss beyond clustered error"
+    excluded = f", and none excluded ({_interval(test)})" if expected else ""
+    status = "undecided" if expected else "not contradicted"
+    power = _power("a gain", test.clustered, LEVEL)
+    return status, f"no gain beyond clustered error{excluded}{power}"
+
+
+def _is_loss(test: PairedTest) -> bool:
+    """Return whether a gain is excluded: by the interval, or without one by the two-sided test."""
+    return test.interval.high <= 0 if test.interval else test.sign < 0
 
 
 def _as_published(test: PairedTest, published: UnpairedTest) -> tuple[PairStatus, str]:

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import ModelError
+from benchmark.errors import RefusedModelError
 from benchmark.models.hardware import limit_kernel_caches
 from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
@@ -40,18 +40,19 @@ def check_configuration(location: Location) -> None:
     """Check that a folder's configuration is of a causal language model, before loading weights.
 
     Raises:
-        ModelError: for another architecture, such as a classifier or an encoder-decoder model.
+        RefusedModelError: for another architecture, such as that of a classifier or an
+            encoder-decoder model.
     """
     config = _read_object(location.folder / "config.json")
     architectures = config.get("architectures")
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     if config.get("is_encoder_decoder") is True:
-        raise ModelError(
+        raise RefusedModelError(
             f"{location.name}: config.json has is_encoder_decoder, so it is not a causal language "
             "model"
         )
     if names and not any(map(_is_causal_class, names)):
-        raise ModelError(
+        raise RefusedModelError(
             f"{location.name}: config.json names the architecture {', '.join(names)}, which is not "
             "a causal language model; give a model of a class such as LlamaForCausalLM"
         )
@@ -66,11 +67,11 @@ def check_tensors(location: Location, unexpected: Iterable[str], model: "PreTrai
         model: the loaded model.
 
     Raises:
-        ModelError: naming tensors that are not used, or whose scales are missing.
+        RefusedModelError: naming tensors that are not used, or whose scales are missing.
     """
     unused = sorted(name for name in unexpected if harmless_kind(name) is None)
     if unused:
-        raise ModelError(
+        raise RefusedModelError(
             f"{location.name}: {_listed(unused)} of the checkpoint would not be used, so the "
             "model would not be the one that was trained; merge adapters, dequantize weights with "
             "scales, and check that config.json belongs to these files"
@@ -89,11 +90,11 @@ def check_finite(name: str, model: "PreTrainedModel") -> None:
     """Check that all weights are finite.
 
     Raises:
-        ModelError: naming the tensors that have NaN or infinite values.
+        RefusedModelError: naming the tensors that have NaN or infinite values.
     """
     bad = [tensor_name for tensor_name, tensor in _weights(model) if not _is_finite(tensor)]
     if bad:
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: {_listed(bad)} {_are(bad)} not finite (NaN or infinite); the file is "
             "damaged, or its values overflow in this dtype: try --dtype float32 or bfloat16"
         )
@@ -103,7 +104,7 @@ def check_causal(name: str, model: "PreTrainedModel") -> None:
     """Check that the logits of a token do not depend on later tokens.
 
     Raises:
-        ModelError: if they do, or the model has no logits.
+        RefusedModelError: if they do, or the model has no logits.
     """
     import torch
 
@@ -114,11 +115,13 @@ def check_causal(name: str, model: "PreTrainedModel") -> None:
     with torch.inference_mode():
         logits = getattr(model(ids.to(model.device), use_cache=False), "logits", None)
     if logits is None or logits.shape[:2] != ids.shape:
-        raise ModelError(f"{name}: it has no logits for each token, so it is not a language model")
+        raise RefusedModelError(
+            f"{name}: it has no logits for each token, so it is not a language model"
+        )
     earlier = logits[:, :-1].double()
     change, size = (earlier[0] - earlier[1]).abs().max(), earlier.abs().max()
     if change > _TOLERANCE[logits.element_size()] * size:
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: the logits of a token depend on the tokens after it, so it is not a causal "
             "language model; check is_decoder and attention settings in config.json"
         )
@@ -153,7 +156,7 @@ def _check_gguf_is_used(location: Location, model: "PreTrainedModel") -> None:
     stored = sum(prod(tensor.shape) for tensor in header.tensors)
     loaded = sum(tensor.numel() for _, tensor in _weights(model))
     if stored > loaded:
-        raise ModelError(
+        raise RefusedModelError(
             f"{location.name}: the GGUF file has {stored:,} weights, of which only {loaded:,} "
             "would be used; this release of transformers does not know all of its tensors"
         )
@@ -183,7 +186,7 @@ def _check_stored_types(
     }
     if quantized:
         names, kinds = sorted(quantized), ", ".join(sorted(set(quantized.values())))
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: {_listed(names)} {_are(names)} stored as {kinds}, but config.json has no "
             "quantization_config that transformers uses, so their scales are missing; give "
             "unquantized weights"

@@ -9,6 +9,7 @@ from benchmark.errors import (
     DoesNotFitError,
     MissingLibraryError,
     ModelError,
+    RefusedModelError,
     SettingError,
     first_line,
 )
@@ -90,6 +91,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
 
     Raises:
         ModelError: if the files cannot be loaded.
+        RefusedModelError: if they can, but the answers would mean nothing.
         DoesNotFitError: if the device does not have enough memory.
         SettingError: for an unknown option, or one that this machine does not support.
     """
@@ -123,7 +125,9 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     # transformers initializes missing weights at random.
     if missing := sorted(report["missing_keys"]):
         names = ", ".join(missing[:3])
-        raise ModelError(f"{location.name}: {len(missing)} weights are not in its files: {names}")
+        raise RefusedModelError(
+            f"{location.name}: {len(missing)} weights are not in its files: {names}"
+        )
     check_tensors(location, report["unexpected_keys"], model)
     check_finite(location.name, model)
     check_causal(location.name, model.eval())

@@ -30,6 +30,10 @@ class Tokenizer(Protocol):
     """The interface of tokenizers for prompts and engines."""
 
     @property
+    def name(self) -> str:
+        """The model's name or path, for messages."""
+
+    @property
     def bos_id(self) -> int | None:
         """The id of the beginning-of-sequence token, None if the tokenizer has none."""
 
@@ -48,10 +52,13 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> TokenIds:
         """Return the ids of the text; special tokens in it are recognized, and none are added."""
 
-    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], *, content_parts: bool = False, generation: bool = True
+    ) -> str:
         """Return the messages in the model's chat template, up to the start of the answer.
 
         With ``content_parts`` the content of a message is a list with one part of type text.
+        Without ``generation`` the template is not asked for the start of an answer.
 
         Raises:
             ModelError: if the model has no template, or rendering takes too long.
@@ -133,7 +140,9 @@ class TransformersTokenizer:
         by_library = (tuple(self.raw.encode(text, add_special_tokens=False)) for text in texts)
         return sum(ids != self.encode(text) for ids, text in zip(by_library, texts, strict=True))
 
-    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], *, content_parts: bool = False, generation: bool = True
+    ) -> str:
         """Return the messages in the model's chat template, up to the start of the answer."""
         from jinja2 import TemplateError
 
@@ -143,7 +152,7 @@ class TransformersTokenizer:
         try:
             with time_limit(_RENDERING_LIMIT), fixed_date() as arguments:
                 text = self.raw.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=True, **arguments
+                    turns, tokenize=False, add_generation_prompt=generation, **arguments
                 )
         except TimeLimitError as error:
             raise ModelError(
@@ -151,9 +160,9 @@ class TransformersTokenizer:
                 "use --prompt-format completion"
             ) from error
         except TemplateError as error:
-            raise ChatTemplateError(f"{self.name}: chat template: {error}") from error
+            raise ChatTemplateError(f"chat template: {error}") from error
         except Exception as error:  # a template can raise any exception
-            raise ChatTemplateError(f"{self.name}: chat template: {error!r:.200}") from error
+            raise ChatTemplateError(f"chat template: {error!r:.200}") from error
         return str(text)
 
     @property

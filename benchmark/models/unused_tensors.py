@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter
 
-from benchmark.errors import ModelError
+from benchmark.errors import RefusedModelError
 from benchmark.models.stored_tensors import StoredTensor, read_tensors
 from benchmark.models.validation import Entry
 from benchmark.package_data import package_toml
@@ -59,7 +59,7 @@ def check_buffers(name: str, stored: Iterable[StoredTensor], model: "PreTrainedM
         model: the loaded model.
 
     Raises:
-        ModelError: naming the first buffer with other values.
+        RefusedModelError: naming the first buffer with other values.
     """
     contents: dict[StoredTensor, str] = {}
     for tensor in stored:
@@ -71,7 +71,7 @@ def check_buffers(name: str, stored: Iterable[StoredTensor], model: "PreTrainedM
         kinds = {tensor.name: kind for tensor, kind in contents.items() if tensor.file == path}
         for tensor_name, values in sorted(read_tensors(path, kinds).items()):
             if not _is_as_computed(values, kinds[tensor_name], computed):
-                raise ModelError(
+                raise RefusedModelError(
                     f"{name}: the tensor {tensor_name} of {path.name} would not be used, but has "
                     f"other values than the {kinds[tensor_name]} that config.json implies; check "
                     "that it belongs to these weights (rope_theta, rope_scaling)"

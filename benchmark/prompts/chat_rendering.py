@@ -6,20 +6,15 @@ instruction, the examples with their answers and the query, each exactly once an
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from itertools import pairwise
 
 from benchmark.models.tokenizer import ChatTemplateError, Tokenizer
-from benchmark.package_data import package_toml
+from benchmark.prompts.generation_header import addition
 from benchmark.records import Message
 
 _PRINTED_PARTS = re.compile(r"""["']type["']\s*:\s*["']text["']""")
-
-_UNKNOWN_BLOCK = re.compile(
-    r"[<\[][\w:|-]*(?:think|thought|reason)[\w:|-]*[>\]]\s*$", re.IGNORECASE
-)
-"""The start of a block of reasoning at the end of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +26,39 @@ class PromptPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningBlock:
-    """The tags around a model's reasoning; a row of ``reasoning.toml``."""
-
-    open: str
-    close: str
-
-
-@dataclass(frozen=True, slots=True)
 class RenderedChat:
     """A rendered chat, and how it differs from the plain use of its template.
 
     ``content_parts`` is True if the template needs the content of a message as a list of parts.
-    ``closed_reasoning`` is the text that closes a block of reasoning that the template opens.
+    ``closed_reasoning`` is the text that closes a block of reasoning that the template opens, and
+    ``completed_header`` the rest of a header that it begins.
     """
 
     text: str
     content_parts: bool = False
     closed_reasoning: str = ""
+    completed_header: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return how the chat was rendered, without its text."""
         return {
             "content_parts": self.content_parts,
             "closed_reasoning": self.closed_reasoning or None,
+            "completed_header": self.completed_header or None,
         }
-
-
-@cache
-def reasoning_blocks() -> tuple[ReasoningBlock, ...]:
-    """Return the known tags around a model's reasoning."""
-    return tuple(
-        ReasoningBlock(**fields) for fields in package_toml("prompts/reasoning.toml")["block"]
-    )
 
 
 def render_chat(
     tokenizer: Tokenizer, messages: Sequence[Message], parts: Sequence[PromptPart]
 ) -> RenderedChat:
-    """Render a chat so that all parts are in it, and a block of reasoning is closed.
+    """Render a chat so that all parts are in it, and it ends where an answer begins.
 
     Contents are strings. If a part is missing or the template raises, lists of parts are tried.
 
     Raises:
         ModelError: if the model has no template.
-        ChatTemplateError: if the template rejects the messages, or the prompt is incomplete.
+        ChatTemplateError: if the template rejects the messages, the prompt is incomplete, or it
+            ends inside something else than an answer.
     """
     try:
         text, content_parts = _complete(tokenizer.render(messages), parts), False
@@ -85,8 +68,57 @@ def render_chat(
             text, content_parts = _complete(rendered, parts), True
         except ChatTemplateError:
             raise error from None
-    closing = _closing(text[text.rindex(parts[-1].text) + len(parts[-1].text) :])
-    return RenderedChat(text + closing, content_parts, closing)
+    ending = _Ending(tokenizer, messages, content_parts)
+    added = addition(ending.of(text), ending.before_answers(text), ending.without_generation)
+    completed = text + added.closing + added.completion
+    return RenderedChat(completed, content_parts, added.closing, added.completion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What a template writes after the query, in several renderings of the same chat."""
+
+    tokenizer: Tokenizer
+    messages: Sequence[Message]
+    content_parts: bool
+
+    def of(self, text: str) -> str:
+        """Return the text after the query."""
+        query = self.messages[-1].content
+        return text[text.rindex(query) + len(query) :]
+
+    def before_answers(self, text: str) -> Iterator[str]:
+        """Yield the texts between a query and its answer: of the examples, then of this query."""
+        for query, answer in pairwise(self.messages):
+            if answer.role == "assistant":
+                yield from _between(text, query.content, answer.content)
+        answers = [turn.content for turn in self.messages if turn.role == "assistant"]
+        if answers:
+            answer = Message("assistant", answers[-1])
+            yield from _between(
+                self._rendered([*self.messages, answer]), self.messages[-1].content, answer.content
+            )
+
+    def without_generation(self) -> str | None:
+        """Return the text after the query if no answer is asked for."""
+        text = self._rendered(self.messages, generation=False)
+        return self.of(text) if self.messages[-1].content in text else None
+
+    def _rendered(self, messages: Sequence[Message], *, generation: bool = True) -> str:
+        """Return the chat, empty if the template rejects it."""
+        parts = self.content_parts
+        try:
+            return self.tokenizer.render(messages, content_parts=parts, generation=generation)
+        except ChatTemplateError:
+            return ""
+
+
+def _between(text: str, query: str, answer: str) -> Iterator[str]:
+    """Yield what is between the last occurrence of an answer and its query, if both are there."""
+    end = text.rfind(answer)
+    start = text.rfind(query, 0, end) if end >= 0 else -1
+    if start >= 0:
+        yield text[start + len(query) : end]
 
 
 def _without_repr(text: str) -> str:
@@ -121,21 +153,3 @@ def _complete(text: str, parts: Sequence[PromptPart]) -> str:
         if any(part.text in markup for markup in between):
             raise ChatTemplateError(f"the chat template repeats {part.name}")
     return text
-
-
-def _closing(ending: str) -> str:
-    """Return the text that closes a block of reasoning in the ending, empty if none is open.
-
-    Raises:
-        ChatTemplateError: for an open block with unknown tags.
-    """
-    for block in reasoning_blocks():
-        if ending.rfind(block.open) > ending.rfind(block.close):
-            return f"\n{block.close}\n\n"
-    match = _UNKNOWN_BLOCK.search(ending)
-    if match and not any(match[0].strip() == block.close for block in reasoning_blocks()):
-        raise ChatTemplateError(
-            f"the chat template ends inside an open {match[0].strip()}, in which the answer would "
-            "be taken for reasoning; use --prompt-format completion"
-        )
-    return ""

@@ -142,13 +142,15 @@ def rendered_chat(
 
     Raises:
         ModelError: if the model has no template.
-        ChatTemplateError: if the template rejects the messages, or leaves out a part of the prompt.
+        ChatTemplateError: naming model and remedy, if the template rejects the messages, leaves
+            out a part of the prompt, or does not end where an answer begins.
     """
-    remedy = "; use --instruction-role user" if role == "system" else ""
+    other = "--prompt-format completion"
+    remedy = f"use --instruction-role user, or {other}" if role == "system" else f"use {other}"
     try:
         return render_chat(tokenizer, chat(description, role, shots), _parts(description, shots))
     except ChatTemplateError as error:
-        raise ChatTemplateError(f"{error}{remedy}") from error
+        raise ChatTemplateError(f"{tokenizer.name}: {error}; {remedy}") from error
 
 
 def _parts(description: str, shots: Demonstrations) -> list[PromptPart]:

@@ -112,7 +112,11 @@ def trace(
     def traced(model: RegisteredModel) -> "Fingerprint":
         own = as_registered(model, run_request)
         return _result_or_skip(
-            _result_or_reason(lambda: placed_fingerprint(model_store, own, repeats))
+            _result_or_reason(
+                lambda: placed_fingerprint(
+                    model_store, own, repeats, compared=not blessing.updating
+                )
+            )
         )
 
     return traced

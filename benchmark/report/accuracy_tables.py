@@ -9,6 +9,7 @@ from benchmark.report.data import Chance, ModelView, ReportData
 from benchmark.report.figures import DRAWN_NUMOPS
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading_row
 from benchmark.scoring.outcomes import PUBLISHED
+from benchmark.stats.points import signed_points
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
@@ -131,7 +132,7 @@ def _difference(test: UnpairedTest | None) -> TableCell:
     if test is None:
         return _NO_VALUE
     error = f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}" if test.error else ""
-    return TableCell(f"{100 * test.difference:+.2f}", error)
+    return TableCell(signed_points(test.difference, 2), error)
 
 
 def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from benchmark.report.data import Chance, PairView
 from benchmark.report.figures import DRAWN_NUMOPS, Curve, curves_of
 from benchmark.stats.intervals import Interval
+from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate
 
 WIDTH, HEIGHT = 240, 168
@@ -91,11 +92,11 @@ class _Gain(NamedTuple):
     @property
     def words(self) -> str:
         """Return the gain in points with its interval."""
-        gain = f"{100 * self.estimate:+.1f}"
+        gain = signed_points(self.estimate)
         if self.interval is None:
             return f"{gain} (no interval)"
-        low, high = (100 * end for end in self.interval)
-        return f"{gain} ({low:+.1f} to {high:+.1f})"
+        low, high = map(signed_points, self.interval)
+        return f"{gain} ({low} to {high})"
 
 
 def panel(view: PairView, paper_chance: Chance) -> PanelChart:

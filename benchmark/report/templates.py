@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from benchmark.output import escape_invisible
 from benchmark.package_data import package_text
+from benchmark.stats.points import signed_points
 
 _HTML_IN_JSON = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -53,4 +54,4 @@ def percent(share: float, digits: int = 1) -> str:
 
 def points(share: float) -> str:
     """Format a difference of shares in percentage points, with its sign."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return signed_points(share).replace("-", "\N{MINUS SIGN}")

@@ -83,6 +83,11 @@ class Notices:
                 "the chat template opens a block of reasoning; it is closed before the answer with "
                 f"{self.chat.closed_reasoning.strip()}"
             )
+        if self.chat and self.chat.completed_header:
+            lines.append(
+                "the chat template stops inside the header of the answer; it is completed with "
+                f"{self.chat.completed_header.strip()}"
+            )
         return lines
 
     def as_json(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.paired import PairedTest, PairedTests
+from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
@@ -63,7 +64,7 @@ def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
     main = scores[MAIN]
     groups = {">= 1": attrgetter("nontrivial"), "all": attrgetter("overall")}
     return [
-        f"by {by} ({name}): {100 * (test := of(tests)).difference:+.1f} points, "
+        f"by {by} ({name}): {signed_points((test := of(tests)).difference)} points, "
         f"p {p_value(test.two_sided)}, unlike by {MAIN}"
         for by, tests in scores.items()
         for name, of in groups.items()
@@ -75,7 +76,7 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
     return (
         str(test.queries),
         *(number(100 * estimate.tally.accuracy) for estimate in both),
-        f"{100 * test.difference:+.1f}",
+        signed_points(test.difference),
         _interval(test),
         p_value(test.two_sided),
     )
@@ -84,4 +85,4 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
 def _interval(test: PairedTest) -> str:
     if not (interval := test.interval):
         return "\N{EN DASH}"
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+    return " to ".join(map(signed_points, interval))

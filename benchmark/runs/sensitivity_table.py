@@ -7,6 +7,7 @@ from rich.table import Table
 
 from benchmark.runs.paired_table import decided_otherwise
 from benchmark.stats.paired import PairedTest, PairedTests
+from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
@@ -75,4 +76,4 @@ def _test(row: PromptRow, numops: int | None) -> PairedTest | None:
 def _difference(test: PairedTest | None) -> tuple[str, str]:
     if test is None:
         return "", ""
-    return f"{100 * test.difference:+.1f}", p_value(test.two_sided)
+    return signed_points(test.difference), p_value(test.two_sided)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import BenchmarkError, MissingLibraryError
+from benchmark.errors import BenchmarkError, MissingLibraryError, RefusedModelError
 from benchmark.records import TokenIds
 from benchmark.speed.figures import Measurement
 from benchmark.speed.launch import ENVIRONMENT, launch_command
@@ -69,6 +69,7 @@ class SpeedInputs:
         """Return the request to decode the states with these indices."""
         return {
             "batch_size": spec.batch_size,
+            "states": list(states),
             "prompts": [list(ids) for ids in select(self.prompts, states)],
             "expected": [list(ids) for ids in select(self.expected, states)],
         }
@@ -84,12 +85,18 @@ class EnginePool:
         self._processes: dict[str, EngineProcess] = {}
 
     def open(self, measured: Measurement) -> None:
-        """Start an engine; if that fails, record the reason in the measurement."""
+        """Start an engine; if that fails, record the reason in the measurement.
+
+        Raises:
+            RefusedModelError: if the model is refused; no engine then measures it.
+        """
         spec = measured.spec
         try:
             process = self._processes[spec.label] = self.process(spec)
             # The first answer takes longer: buffers are allocated and grammars compiled.
             process.measure(self._inputs.request(spec, measured.state_indices[:1]))
+        except RefusedModelError:
+            raise
         except BenchmarkError as error:
             measured.failure = str(error)
 
@@ -108,6 +115,9 @@ class EnginePool:
 
         Anything that ends a round early, including Ctrl-C, ends the engine's process: its late
         reply would be taken for the reply to the next request.
+
+        Raises:
+            RefusedModelError: if logits of the model are not finite.
         """
         process = self._processes.get(measured.spec.label)
         if process is None:
@@ -117,7 +127,7 @@ class EnginePool:
             measured.rounds.append(process.measure(request))
         except BaseException as error:
             self._processes.pop(measured.spec.label).kill()
-            if not isinstance(error, BenchmarkError):
+            if not isinstance(error, BenchmarkError) or isinstance(error, RefusedModelError):
                 raise
             measured.failure = str(error)
 

@@ -30,10 +30,12 @@ class EngineSetup(TypedDict):
 class DecodeRequest(TypedDict):
     """Prompts to decode, as token ids, and the expected answer to each.
 
-    ``batch_size`` is ignored by engines that batch by themselves.
+    ``batch_size`` is ignored by engines that batch by themselves. ``states`` has the number of the
+    state of each prompt, for messages.
     """
 
     batch_size: int
+    states: list[int]
     prompts: list[list[int]]
     expected: list[list[int]]
 

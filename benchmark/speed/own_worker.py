@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
+from benchmark.decoding.finite_logits import finite_rows, naming_states
+from benchmark.errors import ModelError
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
@@ -84,6 +86,7 @@ class _BenchmarkEngine:
         )
         self._messages: list[str] = []
         location = locate(setup["model"])
+        self._name = location.name
         model = load_model(location, settings.options) if row.loads_weights else None
         tokenizer = load_tokenizer(location)
         self._decoder = Decoder(
@@ -101,7 +104,8 @@ class _BenchmarkEngine:
         engine = decoder.engine(limits, expected)
         answers: dict[int, list[int]] = {}
         counter = _PassCounter()
-        with counter.counting(decoder.model):
+        naming = naming_states(request["states"], self._name, decoder.model)
+        with counter.counting(decoder.model), naming:
             started, processor = time.perf_counter(), time.process_time()
             for batch in engine.generate(prompts):
                 answers.update((i, list(completion.token_ids)) for i, completion in batch)
@@ -148,7 +152,8 @@ class _Margins:
     """Differences of logits, from one pass over the whole text."""
 
     def __init__(self, setup: EngineSetup) -> None:
-        self._model, _ = _load(setup)
+        self._model, tokenizer = _load(setup)
+        self._name, self._dtype = Path(tokenizer.name).name, setup["dtype"]
 
     def __call__(self, request: MarginRequest) -> MarginReply:
         import torch
@@ -159,6 +164,8 @@ class _Margins:
                 ids = [[*position["prompt"], *position["before"]]]
                 input_ids = torch.tensor(ids, device=self._model.device)
                 logits = self._model(input_ids=input_ids, logits_to_keep=1).logits[0, -1].float()
+                if not finite_rows(logits):
+                    raise ModelError(f"{self._name}: the logits are not finite in {self._dtype}")
                 margins.append((logits[position["theirs"]] - logits[position["ours"]]).item())
         return {"margins": margins}
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, NamedTuple, Self, cast
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, RefusedModelError
 from benchmark.lifetime import tied
 from benchmark.speed.messages import (
     CopyReply,
@@ -46,6 +46,7 @@ class EngineProcess:
 
         Raises:
             EngineProcessError: if the engine does not open.
+            RefusedModelError: if the model is refused.
         """
         self._name = name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
@@ -78,6 +79,7 @@ class EngineProcess:
 
         Raises:
             EngineProcessError: if the engine fails.
+            RefusedModelError: if logits of the model are not finite.
         """
         response = self._ask(request)
         reply = cast("DecodeReply", response.reply)
@@ -132,6 +134,8 @@ class EngineProcess:
         if not line:
             raise self._ended()
         message = json.loads(line)
+        if message.get("refused"):
+            raise RefusedModelError(message["refused"])
         if "error" in message:
             raise EngineProcessError(f"{self._name}: {message['error']}")
         return _Response(message["reply"], message["peak_memory"])

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
-from benchmark.errors import BenchmarkError, SettingError
+from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.models.hardware import describe
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
@@ -127,6 +127,7 @@ def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
     Raises:
         BenchmarkError: if the request cannot be met by any engine. The failure of a single
             engine is recorded in its measurement.
+        RefusedModelError: if the model is refused or its logits are not finite.
     """
     comparison, inputs = _prepared(request, progress)
     pool = EnginePool(inputs)
@@ -204,6 +205,9 @@ def _open(
         elif measured.spec.best:
             for line in pool.find_best(measured):
                 progress.say(line)
+    if all(one.failure for one in comparison.measured):
+        failures = dict.fromkeys(str(one.failure) for one in comparison.measured)
+        raise SettingError(f"no engine can be measured: {'; '.join(failures)}")
     for dtype in sorted(
         {m.spec.dtype for m in comparison.measured if not m.spec.traits.own_numbers}
     ):
@@ -288,5 +292,7 @@ def _reporting(consequence: str, progress: SpeedProgress) -> Iterator[None]:
     """Report a failure outside the engines and continue, so that no engine's rounds are lost."""
     try:
         yield
+    except RefusedModelError:
+        raise
     except BenchmarkError as error:
         progress.say(f"{consequence}: {error}")

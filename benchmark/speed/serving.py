@@ -23,8 +23,9 @@ _KILOBYTE = 1024
 def serve(create: Callable[[EngineSetup], Callable[[_Request], _Reply]]) -> None:
     """Open an engine with the first line of stdin, and reply to each further line.
 
-    A reply is the line ``{"reply": ..., "peak_memory": bytes}`` or ``{"error": text}``. Anything
-    that is printed meanwhile goes to stderr.
+    A reply is the line ``{"reply": ..., "peak_memory": bytes}`` or ``{"error": text, "refused":
+    text}``; ``refused`` is the message if the model itself is refused, else None. Anything that is
+    printed meanwhile goes to stderr.
     """
     channel = _channel()
     lines = iter(sys.stdin)
@@ -54,7 +55,9 @@ def _answer(channel: TextIO, act: Callable[[], object]) -> None:
     try:
         message = {"reply": act(), "peak_memory": peak_memory()}
     except Exception as error:  # noqa: BLE001  # any error of an engine is reported to the other side
-        message = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+        text = " ".join(str(error).split())[:500]
+        refused = text if getattr(error, "refuses_model", False) else None
+        message = {"error": f"{type(error).__name__}: {text}", "refused": refused}
     print(json.dumps(message), file=channel, flush=True)
 
 

@@ -108,4 +108,4 @@ def _number(value: float | None) -> str:
 
 
 def _margin(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}"
+    return "-" if value is None else f"{value:z.2g}"

@@ -19,6 +19,7 @@ def _no_template(messages: Sequence[Message]) -> str:
 class FakeTokenizer:
     """Implements ``benchmark.models.tokenizer.Tokenizer``, with a function as its template."""
 
+    name: str = "fake"
     bos_id: int | None = _BOS
     adds_bos: bool = True
     eos_id: int = _EOS
@@ -40,6 +41,8 @@ class FakeTokenizer:
         parts = (special.get(part, tuple(part.encode())) for part in _SPECIAL.split(text))
         return tuple(i for part in parts for i in part)
 
-    def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], *, content_parts: bool = False, generation: bool = True
+    ) -> str:
         """Apply the template to the messages."""
         return self.template(messages)

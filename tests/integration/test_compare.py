@@ -146,13 +146,18 @@ def test_records_of_different_kinds_are_refused(tmp_path: Path) -> None:
 
 
 def test_failed_prompts_are_compared(tmp_path: Path) -> None:
-    """Stages that fail without a chat template are recorded and compared."""
+    """Without a chat template a first record is refused, and a later one has failed stages."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     arguments = ("fingerprint", MODEL, "--states", "1", "--device", "cpu")
     assert command_line(*arguments, "--out", good).returncode == 0
-    done = command_line(*arguments, "--out", bad, "--prompt-format", "chat")
+    chat = (*arguments, "--out", bad, "--prompt-format", "chat")
+    done = command_line(*chat)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no chat template; use --prompt-format completion" in done.stderr
+    assert not bad.exists()
+    done = command_line(*chat, "--along", good)
     assert "failed: prompt: " in done.stdout
-    assert "failed: constraint: not reached: prompt failed" in done.stdout
+    assert "failed: counts: not reached: outcome failed" in done.stdout
     done = command_line("compare", good, bad)
     assert done.returncode == 4
     assert "first changed stage: prompt" in done.stdout

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
+OVERFLOW = "are not finite (both counted from 0); the model may overflow in float16"
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +48,61 @@ def test_run(overflowing: Path, tmp_path: Path, engine: str) -> None:
     assert not (out / "result.json").exists()
 
 
+def _refused(result: CompletedProcess[str], out: Path, reason: str) -> None:
+    """Check that a command was refused in one line that has the reason, and wrote nothing."""
+    assert (result.returncode, result.stdout) == (2, "")
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("error: track: " if reason is OVERFLOW else "error: ")
+    assert reason in line
+    assert "log-probabilities" not in result.stderr
+    assert not list(out.parent.iterdir())
+
+
 def test_fingerprint(overflowing: Path, tmp_path: Path) -> None:
-    """Both stages that run the model have failed, each with its place."""
-    out = tmp_path / "record.json.gz"
+    """A first record of such a model is refused, as ``run`` refuses it."""
+    out = tmp_path / "record.json"
     settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--repeats", "1")
-    result = command_line("fingerprint", overflowing, "--out", out, *settings)
+    _refused(command_line("fingerprint", overflowing, "--out", out, *settings), out, OVERFLOW)
+
+
+def test_fingerprint_along(overflowing: Path, tmp_path: Path) -> None:
+    """In a record that follows another, both stages that run the model have failed, with place."""
+    settings = ("--states", "2", "--device", "cpu", "--out")
+    command = ("fingerprint", overflowing, *settings)
+    old, out = tmp_path / "old.json.gz", tmp_path / "record.json.gz"
+    assert command_line(*command, old).returncode == 0
+    result = command_line(*command, out, "--along", old, "--dtype", "float16")
     assert result.returncode == 0, result.stderr
     stages = read_fingerprint(out).stages
     for name in ("logits", "generated_ids"):
         failure = str(stages[name].failed)
         assert failure.startswith("NonFiniteLogitsError: track: the logits for token 0 "), failure
     assert stages["weights"].failed is None
+
+
+def _speed(model: Path, out: Path, *more: str) -> CompletedProcess[str]:
+    settings = ("--states", "2", "--device", "cpu", "--repeats", "1", "--json", out)
+    return command_line("speed", "--model", model, *settings, *more)
+
+
+def test_speed(overflowing: Path, tmp_path: Path) -> None:
+    """``speed`` refuses it with the first engine, and writes no figures."""
+    out = tmp_path / "speed.json"
+    engines = ("--engines", "speculative:float16,outlines")
+    _refused(_speed(overflowing, out, *engines), out, OVERFLOW)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+    """Weights with a NaN are refused by both commands."""
+    folder = Path(shutil.copytree(MODEL, tmp_path / "models" / "track"))
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_decoder().norm.weight[0] = float("nan")
+    model.save_pretrained(folder)
+    out = tmp_path / "out" / "record.json"
+    result = command_line("fingerprint", folder, "--out", out, "--states", "1", "--device", "cpu")
+    _refused(result, out, "model.norm.weight is not finite")
+    _refused(_speed(folder, out), out, "model.norm.weight is not finite")
 
 
 def test_vanilla_fingerprint(overflowing: Path, tmp_path: Path) -> None:

@@ -61,7 +61,12 @@ def _open(setup: EngineSetup) -> Callable[..., object]:
 
 
 def _answered(setup: EngineSetup, prompts: list[list[int]]) -> DecodeReply:
-    work = {"batch_size": 2, "prompts": prompts, "expected": [[]] * len(prompts)}
+    work = {
+        "batch_size": 2,
+        "states": range(len(prompts)),
+        "prompts": prompts,
+        "expected": [[]] * len(prompts),
+    }
     return cast("DecodeReply", _open(setup)(work))
 
 
@@ -127,5 +132,5 @@ def test_logits_that_are_not_finite_end_the_round(
     model = tiny_model("llama", len(tokenizer.raw), tokenizer.eos_id)
     overflowing.overflowing(model, prompts[0][-1])
     half = cast("EngineSetup", {**setup("outlines", model), "dtype": "float16"})
-    with pytest.raises(NonFiniteLogitsError, match="token 0 of the answer to prompt 0 are not"):
+    with pytest.raises(NonFiniteLogitsError, match="token 0 of the answer to state 0 are not"):
         _answered(half, prompts[:1])

@@ -423,7 +423,7 @@ TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assi
         (TURNS + "{{ messages[-1].content }}", "repeats the query"),
         (TURNS + "{{ messages[0].content }}", "repeats the instruction"),
         (TURNS.replace("{{ m.content }}", "{{ m.content | upper }}"), "leaves the instruction out"),
-        (TURNS + "<deep_think>\n", "ends inside an open <deep_think>"),
+        (TURNS + "<deep_think>\n", r"model: the chat template ends with '.*<deep_think>"),
     ],
 )
 def test_a_template_that_loses_content_is_refused(folder: Path, template: str, fault: str) -> None:

@@ -1,24 +1,15 @@
 """A syrupy extension for measurements: one JSON file per snapshot, under ``snapshots/``."""
 
-import json
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
-from benchmark.scoring.outcomes import OTHERS
-from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
-from benchmark.stats.paired import sign_flip_test
-
-OTHER_HARDWARE_FLIPS = 0.01
-"""Largest share of outcomes that may change on hardware other than the snapshot's.
-
-Other vector widths and thread counts round differently, and a near tie may be decided the other
-way. Such changes have no direction: a paired test of the outcomes must also have a p-value of at
-least :data:`benchmark.stats.constants.RECORD_LEVEL`.
-"""
+from benchmark.errors import DataError
+from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
+from benchmark.reading import parse_json
+from benchmark.records import Outcome
+from benchmark.scoring.outcomes import OTHERS, read_outcomes
 
 _COUNTS = ("overall", "nontrivial", "by_numops")
 _OF_A_SCORE = ("percent", "outcomes", *_COUNTS)
@@ -29,7 +20,8 @@ class MeasurementExtension(JSONSnapshotExtension):
 
     Versions and matrix-product backends may always differ. On the same hardware, every figure and
     every query's outcome by each score must be the same. On other hardware, a few outcomes may
-    differ without a direction, and with them the figures counted from them.
+    differ without a direction (:func:`outcomes_agree`), and with them the figures counted from
+    them.
     """
 
     @classmethod
@@ -56,13 +48,13 @@ class MeasurementExtension(JSONSnapshotExtension):
             return _without(measured, "environment") == _without(recorded, "environment")
         free = ("environment", *_OF_A_SCORE, *OTHERS)
         return _without(measured, *free) == _without(recorded, *free) and all(
-            _alike(ours, theirs, measured.get("sequences"))
+            _alike(ours, theirs, measured)
             for ours, theirs in zip(_by_score(measured), _by_score(recorded), strict=True)
         )
 
 
 def _load(text: object) -> dict[str, object]:
-    data = json.loads(text) if isinstance(text, str | bytes) else {}
+    data = parse_json(text, "the snapshot or the result") if isinstance(text, str) else {}
     return data if isinstance(data, dict) else {"value": data}
 
 
@@ -95,12 +87,17 @@ def _by_score(document: dict[str, object]) -> list[dict[str, object]]:
     return [document, *(part if isinstance(part, dict) else {} for part in others)]
 
 
-def _alike(measured: dict[str, object], recorded: dict[str, object], sequences: object) -> bool:
-    """Return whether the outcomes by one score agree, and the counts are those of the outcomes."""
+def _alike(
+    measured: dict[str, object], recorded: dict[str, object], document: dict[str, object]
+) -> bool:
+    """Return whether the outcomes by one score agree, and the counts are those of the outcomes.
+
+    ``document`` has the sequences and numops of both.
+    """
     return (
         _totals(measured) == _totals(recorded)
         and _counts_its_outcomes(measured)
-        and _close(measured.get("outcomes"), recorded.get("outcomes"), sequences)
+        and _close(measured.get("outcomes"), recorded.get("outcomes"), document)
     )
 
 
@@ -123,26 +120,21 @@ def _counts_its_outcomes(document: dict[str, object]) -> bool:
     return overall.get("correct") == "".join(outcomes).count("1")
 
 
-def _close(measured: object, recorded: object, sequences: object) -> bool:
-    """Return whether two lists of outcomes, one string of 0 and 1 per state, agree.
-
-    Few may differ, and with sequences as clusters they must not differ in one direction.
-    """
+def _close(measured: object, recorded: object, document: dict[str, object]) -> bool:
+    """Return whether two lists of outcomes, one string of 0 and 1 per state, agree."""
     if not isinstance(measured, list) or not isinstance(recorded, list):
         return measured == recorded
-    if [len(state) for state in measured] != [len(state) for state in recorded]:
+    try:
+        return outcomes_agree(*(_outcomes(column, document) for column in (recorded, measured)))
+    except (DataError, ValueError):  # of different numbers of states or queries
         return False
-    pairs = list(zip("".join(measured), "".join(recorded), strict=True))
-    if sum(a != b for a, b in pairs) > OTHER_HARDWARE_FLIPS * len(pairs):
-        return False
-    if not isinstance(sequences, list) or len(sequences) != len(measured):
-        return False
-    return _p_value(measured, recorded, sequences) >= RECORD_LEVEL
 
 
-def _p_value(measured: list[str], recorded: list[str], sequences: list[int]) -> float:
-    """Return the two-sided p-value of "the outcomes differ in one direction"."""
-    gains = Counter[int]()
-    for sequence, ours, theirs in zip(sequences, measured, recorded, strict=True):
-        gains[sequence] += ours.count("1") - theirs.count("1")
-    return sign_flip_test(np.array(list(gains.values())), fresh_rng())[1]
+def _outcomes(column: list[object], document: dict[str, object]) -> list[Outcome]:
+    """Return the outcomes; without stored numops all queries are one group.
+
+    Raises:
+        DataError: if they do not fit the sequences and numops.
+    """
+    numops = document.get("numops", ["1" * len(str(state)) for state in column])
+    return read_outcomes({**document, "numops": numops, "outcomes": column})

@@ -5,7 +5,6 @@ run (a hardware class and a protocol) has its own folder. If a kind has no snaps
 other hardware is used instead, with its tolerance.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.ci import properties
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
+from benchmark.fingerprints.flips import paired
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.storage import (
@@ -30,9 +30,10 @@ from benchmark.fingerprints.storage import (
     write_fingerprint,
 )
 from benchmark.fingerprints.terminal import headline, rendered
-from benchmark.pytest_plugin.snapshots.extension import OTHER_HARDWARE_FLIPS, MeasurementExtension
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
-from benchmark.stats.constants import RECORD_LEVEL
+from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
+from benchmark.reading import read_json
 
 FALLBACK = "fingerprint stand-in"
 """The name of the property of tests that are compared with another hardware's snapshot."""
@@ -141,7 +142,7 @@ class FingerprintExtension(MeasurementExtension):
 def acceptable(comparison: FingerprintDiff) -> bool:
     """Return whether a comparison passes: noise, or on other hardware few outcomes changed.
 
-    Those few must not have a direction: a paired test has a p-value of at least 0.001.
+    Those few must not have a direction (:func:`outcomes_agree`), by any score.
     """
     if comparison.severity.within_noise:
         return True
@@ -149,10 +150,10 @@ def acceptable(comparison: FingerprintDiff) -> bool:
         return False
     if comparison.stage and STAGES[comparison.stage].portable:
         return False  # prompts, token ids, constraint and weights do not depend on hardware
-    queries = comparison.test.queries if comparison.test else 0
-    most = max(map(len, comparison.all_flips.values()), default=0)
-    directed = any(test.two_sided < RECORD_LEVEL for test in comparison.tests.values())
-    return most <= OTHER_HARDWARE_FLIPS * queries and not directed
+    if any(flips and by not in comparison.tests for by, flips in comparison.all_flips.items()):
+        return False  # none of them can be paired
+    records = comparison.old, comparison.new, comparison.alignment
+    return all(outcomes_agree(*paired(*records, by)) for by in comparison.tests)
 
 
 def kind_of_record(record: Fingerprint) -> str:
@@ -272,9 +273,10 @@ def _answer_change(path: Path, new: Fingerprint) -> str:
 def _blessings(path: Path) -> list[object]:
     """Return the earlier reasons, as far as they can be read."""
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["blessings"])
-    except (OSError, ValueError, KeyError, TypeError):
+        blessings = read_json(path)["blessings"]
+    except (DataError, KeyError):
         return []
+    return blessings if isinstance(blessings, list) else []
 
 
 def _escaped(name: str) -> str:

@@ -1,38 +1,35 @@
 """The syrupy extension for a pair: base and variant are equal within clustered error."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from syrupy.location import PyTestLocation
 
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import of_kind
+from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
+from benchmark.reading import json_object
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import read_scores
-from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
-from benchmark.stats.paired import paired_test
+from benchmark.stats.constants import RECORD_LEVEL
 from benchmark.stats.published import unpaired_test
 
 
 class PairExtension(MeasurementExtension):
     """Compares each model of a pair with its record at numops 0 and >= 1, by every score.
 
-    On the same data the test is paired and clustered by sequence; otherwise counts are compared
-    unpaired, with the stated design effect.
+    On the same data the outcomes are compared query by query (:func:`outcomes_agree`); otherwise
+    counts are compared unpaired, with the stated design effect.
     """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether base and variant both score as recorded."""
         measured, recorded = _load(serialized_data), _load(snapshot_data)
         return measured.keys() == recorded.keys() and all(
-            p_value >= RECORD_LEVEL
-            for role in measured
-            for p_value in _p_values(recorded[role], measured[role])
+            _model_matches(recorded[role], measured[role]) for role in measured
         )
 
 
@@ -58,40 +55,33 @@ def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:
     return Path(location).is_file()
 
 
-def _load(text: object) -> Mapping[str, Mapping[str, object]]:
-    data = json.loads(text) if isinstance(text, str | bytes) else {}
-    return data if isinstance(data, dict) else {}
+def _load(text: object) -> dict[str, dict[str, object]]:
+    """Return the documents by role; the roles without a document are left out."""
+    if not isinstance(text, str):
+        return {}
+    documents = json_object(text, "the snapshot or the result of a pair")
+    return {role: part for role, part in documents.items() if isinstance(part, dict)}
 
 
-def _p_values(recorded: Mapping[str, object], measured: Mapping[str, object]) -> list[float]:
-    """Return the p-values of both groups of queries by every score that both documents have."""
+def _model_matches(recorded: dict[str, object], measured: dict[str, object]) -> bool:
+    """Return whether a model matches its record by every score that both documents have."""
     before, after = read_scores(recorded), read_scores(measured)
-    same_data = recorded["data"] == measured["data"]
-    return [
-        p_value
-        for by in before
-        if by in after
-        for p_value in _p_values_of(before[by], after[by], same_data=same_data)
-    ]
+    agree = outcomes_agree if recorded.get("data") == measured.get("data") else _counts_agree
+    return all(agree(before[by], after[by]) for by in before if by in after)
 
 
-def _p_values_of(
-    before: Sequence[Outcome], after: Sequence[Outcome], *, same_data: bool
-) -> list[float]:
+def _counts_agree(before: Sequence[Outcome], after: Sequence[Outcome]) -> bool:
+    """Return whether the counts of both groups of queries agree within clustered error."""
     old, new = count(before), count(after)
-    groups = [g for g in _GROUPS if all(g.of(counts).total for counts in (old, new))]
-    if same_data:
-        rng = fresh_rng()
-        return [paired_test(before, after, rng, group.counts_numops).two_sided for group in groups]
-    return [unpaired_test(group.of(old), group.of(new)).two_sided for group in groups]
+    groups = [(group(old), group(new)) for group in _GROUPS]
+    return all(
+        unpaired_test(*tallies).two_sided >= RECORD_LEVEL
+        for tallies in groups
+        if all(tally.total for tally in tallies)
+    )
 
 
-class _QueryGroup(NamedTuple):
-    counts_numops: Callable[[int], bool]
-    of: Callable[[Counts], Tally]
-
-
-_GROUPS = (
-    _QueryGroup(lambda numops: numops == 0, lambda counts: counts.by_numops.get(0, Tally(0, 0))),
-    _QueryGroup(lambda numops: numops >= 1, lambda counts: counts.nontrivial),
+_GROUPS: tuple[Callable[[Counts], Tally], ...] = (
+    lambda counts: counts.by_numops.get(0, Tally(0, 0)),
+    lambda counts: counts.nontrivial,
 )

@@ -1,6 +1,5 @@
 """The syrupy extension for tokenizers: versions may differ, ids and allowed tokens may not."""
 
-import json
 from collections.abc import Iterator
 
 from benchmark.fingerprints.tokenizer_family import (
@@ -10,6 +9,7 @@ from benchmark.fingerprints.tokenizer_family import (
     record_from_json,
 )
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+from benchmark.reading import json_object
 
 
 class TokenizersExtension(MeasurementExtension):
@@ -26,4 +26,4 @@ class TokenizersExtension(MeasurementExtension):
 
 
 def _record(text: object) -> TokenizerRecord:
-    return record_from_json(json.loads(str(text)))
+    return record_from_json(json_object(str(text), "the snapshot or the record of tokenizers"))

@@ -73,7 +73,7 @@ def test_another_task_is_not_compared_with_the_paper() -> None:
     ("hypothesis", "before", "after", "status"),
     [
         ("gain", 0.3, 0.4, "supported"),
-        ("gain", 0.3, 0.3, "not supported"),
+        ("gain", 0.3, 0.3, "undecided"),
         ("gain", 0.4, 0.3, "not supported"),
         ("no gain", 0.3, 0.4, "not supported"),
         ("no gain", 0.3, 0.3, "not contradicted"),
@@ -89,12 +89,12 @@ def test_hypotheses(
     after: float,
     status: str,
 ) -> None:
-    """A gain must be significant; no gain and a published difference are not contradicted."""
+    """A gain must be significant, or excluded; no gain and a published one are not contradicted."""
     verdict = judge(_pair(hypothesis), _comparison(before, after).tests, DEFAULT)
     assert verdict.status == status
     assert "points" in verdict.figures
     assert verdict.words == f"{status}: {verdict.reason}; {verdict.figures}"
-    found_none = status == "not contradicted" or (hypothesis, status) == ("gain", "not supported")
+    found_none = status in {"not contradicted", "undecided"}
     assert ("would be found (power 80 %)" in verdict.reason) is found_none
 
 
@@ -130,6 +130,50 @@ def test_few_sequences_are_undecided(
     verdict = judge_tests(_pair(hypothesis), {"set": test, "exact": test})
     assert (verdict.status, verdict.reason, verdict.holds) == ("undecided", reason, None)
     assert "+100.0 points (no interval: " in verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "status", "reason"),
+    [
+        (0, 0, "undecided", "none excluded (no interval: all sequences differ alike)"),
+        (4, 6, "undecided", r"none excluded (-"),
+        (6, 5, "undecided", r"none excluded (-"),
+        (2, 20, "not supported", "a loss beyond clustered error"),
+        (20, 2, "supported", "a gain beyond clustered error"),
+    ],
+)
+def test_a_gain_is_refuted_only_if_it_is_excluded(
+    gained: int, lost: int, status: str, reason: str
+) -> None:
+    """Of 40 sequences some gain and some lose a query: what the interval leaves open is undecided.
+
+    The status agrees with the interval that is printed next to it.
+    """
+    base, variant = (
+        [Outcome(n, (1,) * 7, (n in right, *(True,) * 6)) for n in range(40)]
+        for right in (range(gained, gained + lost), range(gained))
+    )
+    test = paired_test(base, variant, fresh_rng())
+    verdict = judge_tests(_pair("gain"), {"set": test})
+    assert (verdict.status, verdict.holds) == (
+        status,
+        {"undecided": None, "supported": True, "not supported": False}[status],
+    )
+    assert reason in verdict.reason
+    if test.interval:
+        assert (test.interval.high <= 0) is (status == "not supported")
+        assert (test.interval.low > 0) is (status == "supported")
+
+
+def test_few_sequences_that_all_lose_exclude_a_gain() -> None:
+    """With 8 sequences there is no interval, and the exact test decides."""
+    wrong, right = (
+        [Outcome(n, (1,) * 7, (correct,) * 7) for n in range(8)] for correct in (False, True)
+    )
+    verdict = judge_tests(_pair("gain"), {"set": paired_test(right, wrong, fresh_rng())})
+    assert (verdict.status, verdict.reason) == ("not supported", "a loss beyond clustered error")
+    verdict = judge_tests(_pair("gain"), {"set": paired_test(wrong, wrong, fresh_rng())})
+    assert verdict.status == "undecided"
 
 
 def test_few_sequences_that_differ_do_not_contradict_the_paper() -> None:

@@ -7,10 +7,9 @@ import pytest
 from benchmark.models.tokenizer import ChatTemplateError
 from benchmark.prompts.chat_rendering import (
     PromptPart,
-    ReasoningBlock,
-    reasoning_blocks,
     render_chat,
 )
+from benchmark.prompts.generation_header import ReasoningBlock, reasoning_blocks
 from benchmark.records import Message
 from fakes.fake_tokenizer import FakeTokenizer
 
@@ -26,7 +25,11 @@ def test_a_part_may_begin_like_the_next_one() -> None:
     """A part that is also the beginning of a later part is found once, in its own place."""
     rendered = render_chat(FakeTokenizer(template=_turns), MESSAGES, PARTS)
     assert rendered.text == _turns(MESSAGES)
-    assert rendered.as_json() == {"content_parts": False, "closed_reasoning": None}
+    assert rendered.as_json() == {
+        "content_parts": False,
+        "closed_reasoning": None,
+        "completed_header": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,9 @@ def test_incomplete_chats_are_refused(
 def test_reasoning_is_closed_only_if_it_is_open(block: ReasoningBlock) -> None:
     """A block that the template has already closed is left as it is."""
     opening, close = block.open, block.close
-    ends = {opening: f"\n{close}\n\n", f"{opening}\n\n{close}\n\n": "", "": ""}
+    ends = {opening: block.end, f"{opening}\n\n{close}\n\n": "", "": ""}
+    ends |= {f"{opening}\n": block.end, f"{opening} Well, ": block.end}
+    assert block.closing or block.end == f"\n{close}\n\n"
     for ending, closing in ends.items():
 
         def template(messages: Sequence[Message], end: str = ending) -> str:
@@ -72,7 +77,13 @@ def test_a_printed_list_of_parts_is_refused() -> None:
     class Printing(FakeTokenizer):
         """A tokenizer whose template takes content for a string."""
 
-        def render(self, messages: Sequence[Message], *, content_parts: bool = False) -> str:
+        def render(
+            self,
+            messages: Sequence[Message],
+            *,
+            content_parts: bool = False,
+            generation: bool = True,
+        ) -> str:
             """Print the parts as Python does."""
             if not content_parts:
                 return super().render(messages)

@@ -28,7 +28,12 @@ SETUP: EngineSetup = {
     "stops": [EOS],
     "tuned": {"block_size": 32},
 }
-WORK: DecodeRequest = {"batch_size": 1, "prompts": [[1, 2, 4], [1, 2, 3]], "expected": [[], []]}
+WORK: DecodeRequest = {
+    "batch_size": 1,
+    "states": [0, 1],
+    "prompts": [[1, 2, 4], [1, 2, 3]],
+    "expected": [[], []],
+}
 
 
 def _module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:

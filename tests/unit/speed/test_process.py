@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.errors import RefusedModelError
 from benchmark.speed.messages import DecodeRequest, EngineSetup
 from benchmark.speed.process import EngineProcess, EngineProcessError
 
@@ -22,7 +23,12 @@ SETUP: EngineSetup = {
     "stops": [0],
     "tuned": {},
 }
-WORK: DecodeRequest = {"batch_size": 2, "prompts": [[1, 2], [3]], "expected": []}
+WORK: DecodeRequest = {
+    "batch_size": 2,
+    "states": [0, 1],
+    "prompts": [[1, 2], [3]],
+    "expected": [],
+}
 ENGINE = """
 import os
 from benchmark.speed.serving import serve
@@ -31,6 +37,9 @@ def create(setup):
     print("this goes to stderr")
     if setup["model"] == "broken":
         raise ValueError("no such\\n weights")
+    if setup["model"] == "refused":
+        from benchmark.errors import RefusedModelError
+        raise RefusedModelError("m: its weights are not finite")
     rounds = []
     def work(asked):
         print("so does this")
@@ -88,6 +97,12 @@ def test_engine_that_does_not_open(open_engine: Open) -> None:
     """The reason is reported in one line."""
     with pytest.raises(EngineProcessError, match=r"^fake: ValueError: no such weights$"):
         open_engine("broken")
+
+
+def test_refused_model(open_engine: Open) -> None:
+    """A model that its checks refuse is told from an engine that fails."""
+    with pytest.raises(RefusedModelError, match=r"^m: its weights are not finite$"):
+        open_engine("refused")
 
 
 def test_killed_engine(open_engine: Open) -> None:

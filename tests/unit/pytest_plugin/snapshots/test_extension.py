@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.errors import DataError
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 
 RECORDED: dict[str, Any] = {
@@ -76,6 +77,25 @@ def test_changed_outcomes_must_not_have_a_direction(
     measured["outcomes"][: lost + gained] = ["1010000"] * lost + ["1010110"] * gained
     measured["overall"]["correct"] += gained - lost
     assert _matches(measured, recorded) is matches
+
+
+def test_a_group_of_numops_has_its_own_limit() -> None:
+    """On other hardware the queries of one numops may not flip, few as they are of all."""
+    numops = ["1" * 7] * 190 + ["5" * 7] * 10
+    recorded = {**RECORDED, "outcomes": ["1010100"] * 200, "sequences": list(range(200))}
+    recorded |= {"numops": numops, "overall": {"correct": 600, "total": 1400}}
+    measured = copy.deepcopy(recorded)
+    measured["environment"]["hardware"]["threads"] = 8
+    measured["outcomes"][:12] = ["1010000"] * 6 + ["1010110"] * 6
+    assert _matches(measured, recorded)
+    measured["outcomes"] = [*recorded["outcomes"][:190], *["1010000"] * 5, *["1010110"] * 5]
+    assert not _matches(measured, recorded)
+
+
+def test_damaged_snapshot_is_an_error(measured: dict[str, Any]) -> None:
+    """It is one line, and no traceback of the JSON library."""
+    with pytest.raises(DataError, match=r"^the snapshot or the result: not JSON"):
+        MeasurementExtension().matches(serialized_data=json.dumps(measured), snapshot_data="{")
 
 
 @pytest.mark.parametrize("name", ["correct", "total"])
