@@ -7,6 +7,7 @@ and of other machines on a shared file system, are kept.
 """
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -109,7 +110,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary = _part(target)
     try:
         temporary.mkdir()
+        filled = temporary.stat()
         yield temporary
+        _check_filled(temporary, filled)
         _exchange(temporary, target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -205,6 +208,15 @@ def _lives(pid: int) -> bool:
     except OSError:  # another user's
         return True
     return True
+
+
+def _check_filled(temporary: Path, filled: os.stat_result) -> None:
+    """Refuse a folder that was moved or removed while it was filled, and made again in part."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(temporary.stat(), filled):
+            return
+    reason = "its folder was moved or removed while it was written; rerun"
+    raise FileNotFoundError(errno.ENOENT, reason, str(temporary))
 
 
 def _exchange(new: Path, target: Path) -> None:

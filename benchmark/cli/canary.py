@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import check_writable, say, write_json
+from benchmark.cli.writing import check_writable, say, write_json, write_late
 
 
 def canary(
@@ -68,5 +68,5 @@ def canary(
         print(line)
     write_json(json_file, result.as_json())
     if report:
-        report.write_text(canary_markdown(result), encoding="utf-8")
+        write_late(report, [canary_markdown(result)])
     raise typer.Exit(result.exit_status)

@@ -68,7 +68,6 @@ def speed(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with EnginesProgress(console(stderr=True)) as progress:
         race = measure(request, progress)
-    write_json(json_file, race.as_json())
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
     shown = console()
@@ -82,6 +81,7 @@ def speed(
             shown.print(differences_table(label, differences, row.compared or 0))
         else:
             shown.print(f"{label}: all of {row.compared} answers are the paper's method's")
+    write_json(json_file, race.as_json())
     if race.stopped:
         shown.print("stopped: these are the rounds that were finished")
         sys.exit(_INTERRUPTED)

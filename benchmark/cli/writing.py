@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,36 @@ def say(line: str) -> None:
 
 
 def write_json(path: Path | None, document: object) -> None:
-    """Write a document atomically, if a path is given."""
+    """Write a document atomically, if a path is given, as :func:`write_late`."""
+    if path:
+        write_late(path, [json.dumps(document, indent=2), "\n"])
+
+
+def write_late(path: Path, parts: Iterable[str]) -> None:
+    """Write a file after long work, in the folder that was checked before.
+
+    Raises:
+        SettingError: when the folder was moved or removed meanwhile; it is not made again.
+    """
     from benchmark.writing import write_text
 
-    if path:
-        write_text(path, [json.dumps(document, indent=2), "\n"])
+    check_folder_remains(path)
+    write_text(path, parts, make_folder=False)
+
+
+def check_folder_remains(path: Path) -> None:
+    """Check after long work that the folder of a file is still there.
+
+    Raises:
+        SettingError: when it was moved or removed.
+    """
+    from benchmark.errors import SettingError
+
+    if not path.parent.is_dir():
+        raise SettingError(
+            f"{path}: its folder was moved or removed meanwhile; nothing was written, rerun with a "
+            "folder that stays"
+        )
 
 
 def check_writable(*paths: Path | None) -> None:
@@ -54,9 +80,14 @@ def check_fingerprint_path(out: Path) -> None:
 
 
 def save_fingerprint(fingerprint: "Fingerprint", out: Path) -> None:
-    """Write a fingerprint, and print its path and the stages that failed."""
+    """Write a fingerprint, and print its path and the stages that failed.
+
+    Raises:
+        SettingError: as :func:`check_folder_remains`.
+    """
     from benchmark.fingerprints.storage import failed, write_fingerprint
 
+    check_folder_remains(out)
     write_fingerprint(fingerprint, out)
     for name, line in failed(fingerprint.stages).items():
         print(f"failed: {name}: {line}")

@@ -1,13 +1,16 @@
 """Training of one control model: steps, evaluations and checkpoints."""
 
+import io
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, Field, TypeAdapter
 from transformers import LlamaForCausalLM
 
 from benchmark.controls.data import TrainingTexts, shared_prefix, training_example
@@ -16,6 +19,7 @@ from benchmark.controls.network import adamw, answer_loss, learning_rate
 from benchmark.controls.recipe import Recipe, TrainingStage
 from benchmark.errors import ResumeError
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.writing import write_bytes
 
 ShowLine = Callable[[str], None]
 """A function that shows a line of progress."""
@@ -30,6 +34,13 @@ class LogLine:
     loss: float
     numops_0: float
     numops_1_up: float
+
+
+class _Counts(BaseModel, strict=True):
+    """The step of a checkpoint, and the losses since the last evaluation."""
+
+    step: Annotated[int, Field(ge=0)]
+    losses: list[float]
 
 
 @dataclass(slots=True)
@@ -75,7 +86,7 @@ class TrainingLoop:
         """Train the model in place, resuming from the checkpoint if it exists; return the log."""
         state = TrainingState(model, adamw(model, self._recipe.optimizer))
         if checkpoint.exists():
-            load(state, checkpoint)
+            load(state, checkpoint, len(self._plan))
             progress(f"resuming at step {state.step} of {len(self._plan)}")
         remaining = _RemainingTime(state.step, len(self._plan))
         while state.step < len(self._plan):
@@ -136,8 +147,12 @@ class _RemainingTime:
 
 
 def save(state: TrainingState, path: Path) -> None:
-    """Write the checkpoint atomically."""
-    temporary = path.with_suffix(".part")
+    """Write the checkpoint atomically, into the folder that the training began in.
+
+    Raises:
+        OSError: naming the file, if it cannot be written, or its folder was moved or removed.
+    """
+    content = io.BytesIO()
     torch.save(
         {
             "step": state.step,
@@ -146,29 +161,31 @@ def save(state: TrainingState, path: Path) -> None:
             "log": [asdict(line) for line in state.log],
             "losses": state.losses,
         },
-        temporary,
+        content,
     )
-    temporary.replace(path)
+    write_bytes(path, content.getvalue(), make_folder=False)
 
 
-def load(state: TrainingState, path: Path) -> None:
-    """Restore the state from a checkpoint.
+def load(state: TrainingState, path: Path, steps: int) -> None:
+    """Restore the state of a training of ``steps`` steps from a checkpoint.
 
     Raises:
         ResumeError: if the file is not a checkpoint of this training.
     """
     try:
-        _load(state, path)
+        _load(state, path, steps)
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, UnpicklingError) as error:
         raise ResumeError(
             f"{path}: cannot resume from this checkpoint; remove it to start over"
         ) from error
 
 
-def _load(state: TrainingState, path: Path) -> None:
+def _load(state: TrainingState, path: Path, steps: int) -> None:
     checkpoint = torch.load(path, weights_only=True)
     state.model.load_state_dict(checkpoint["model"])
     state.optimizer.load_state_dict(checkpoint["optimizer"])
-    state.step = checkpoint["step"]
-    state.log = [LogLine(**line) for line in checkpoint["log"]]
-    state.losses = checkpoint["losses"]
+    counts = _Counts.model_validate({name: checkpoint[name] for name in ("step", "losses")})
+    if counts.step > steps:
+        raise ValueError(f"step {counts.step} of {steps}")
+    state.step, state.losses = counts.step, counts.losses
+    state.log = TypeAdapter(list[LogLine]).validate_python(checkpoint["log"])

@@ -135,6 +135,7 @@ class ControlTrainer:
         log = loop.run(model, work / "checkpoint.pt", self._progress)
         finished = work / "finished"
         shutil.rmtree(finished, ignore_errors=True)
+        finished.mkdir()  # fails if the folder was moved or removed while training
         write_model(model, tokenizer, finished)
         write_log(log, finished / "training.csv")
         shutil.copyfile(work / _IDENTITY, finished / _IDENTITY)

@@ -1,7 +1,7 @@
 """``bisect`` and ``canary`` on the command line, with fake environments."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,25 @@ def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:
     assert (step["first_moved"], step["stage"], step["by_chance"]) == ("1.3", "prompt_ids", False)
     assert step["permutation_test"] is None
     assert [retry for _, retry in bench] == [True]
+
+
+def test_a_folder_that_is_lost_meanwhile(
+    bench: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of --json is moved while bisect runs: one line after the result, exit status 2."""
+    folder = tmp_path / "out"
+
+    def losing(_: str, **__: bool) -> Sequence[str]:
+        folder.rename(tmp_path / "moved")
+        return RELEASES
+
+    monkeypatch.setattr(index, "releases", losing)
+    options = ("--probe", "tokenizers", "--json", folder / "result.json")
+    done = command_line("bisect", "numpy", "1.0", "2.1", *options)
+    assert done.returncode == 2
+    assert "first changed by numpy 1.3" in done.stdout
+    assert "its folder was moved or removed meanwhile" in done.stderr.splitlines()[-1]
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

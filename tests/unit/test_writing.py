@@ -172,3 +172,48 @@ def test_an_error_names_the_path(tmp_path: Path, write) -> None:  # type: ignore
     with pytest.raises(OSError, match=r"No space left") as caught, write(target):
         raise OSError(28, "No space left on device")
     assert caught.value.filename == str(target)
+
+
+def test_a_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    """Without ``make_folder`` a missing folder is an error that names the file."""
+    target = tmp_path / "removed" / "out"
+    with pytest.raises(FileNotFoundError) as error:
+        writing.write_text(target, ["x"], make_folder=False)
+    assert error.value.filename == str(target)
+    with pytest.raises(FileNotFoundError) as error:
+        writing.write_bytes(target, b"x", make_folder=False)
+    assert error.value.filename == str(target)
+    assert not target.parent.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_is_lost_while_it_is_filled(tmp_path: Path, again: bool) -> None:  # noqa: FBT001
+    """What was written after it was moved replaces nothing, and is removed."""
+    target = tmp_path / "place" / "report"
+    writing.write_text(target / "page", ["old"])
+
+    def fill() -> None:
+        with writing.replacing_folder(target) as folder:
+            writing.write_text(folder / "page", ["new"])
+            target.parent.rename(tmp_path / "moved")
+            if again:
+                writing.write_text(folder / "table", ["new"])
+
+    with pytest.raises(FileNotFoundError, match="its folder was moved or removed while"):
+        fill()
+    assert (tmp_path / "moved" / "report" / "page").read_text() == "old"
+    assert not target.exists()
+
+
+def test_a_temporary_folder_is_removed(tmp_path: Path, dead: int) -> None:
+    """With its content, and with those that dead processes have left for the same path."""
+    target = tmp_path / "record"
+    with writing.temporary_folder(target) as folder:
+        host = folder.name.removeprefix(".record.").rpartition("-")[0]
+    left = tmp_path / f".record.{host}-{dead}.part"
+    left.mkdir()
+    with writing.temporary_folder(target) as folder:
+        (folder / "half").touch()
+        assert folder.parent == tmp_path
+        assert not left.exists()
+    assert not [*tmp_path.iterdir()]

@@ -1,10 +1,16 @@
 """Training of the controls: determinism, resuming after a kill, and refused folders."""
 
+import errno
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from benchmark import writing
 from benchmark.controls import loop
 from benchmark.controls.recipe import Recipe, read_recipe
 from benchmark.controls.train import train_controls
@@ -21,6 +27,25 @@ def _train(recipe: Recipe, out: Path, seed: int = 0, *names: str) -> list[str]:
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _stop_after(recipe: Recipe, out: Path, monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    """Train the copying control, and stop after a checkpoint."""
+    save = loop.save
+
+    def save_and_stop(state: loop.TrainingState, path: Path) -> None:
+        save(state, path)
+        if state.step == last:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            _train(recipe, out, 0, "copy")
+
+
+def _move_away(folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +77,7 @@ def test_a_killed_training_resumes(
     recipe: Recipe, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     """A training that is killed after any step and resumed writes the same files."""
-    save = loop.save
-
-    def save_and_stop(state: loop.TrainingState, path: Path) -> None:
-        save(state, path)
-        if state.step == last:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            _train(recipe, tmp_path, 0, "copy")
+    _stop_after(recipe, tmp_path, monkeypatch, last)
     assert not (tmp_path / "copy").exists()
     assert f"resuming at step {last} of 4" in _train(recipe, tmp_path, 0, "copy")
     assert _files(tmp_path / "copy") == _files(trained / "copy")
@@ -122,3 +137,73 @@ def test_a_damaged_checkpoint_is_refused(recipe: Recipe, tmp_path: Path) -> None
         ResumeError, match=r"checkpoint.pt: cannot resume from this checkpoint; rem"
     ):
         _train(recipe, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"step": -1},
+        {"step": 5},
+        {"step": 10**30},
+        {"step": "1"},
+        {"step": True},
+        {"losses": None},
+        {"losses": ["x"]},
+        {"log": [1]},
+        {"log": [{"step": 1}]},
+        {"model": {}},
+    ],
+    ids=str,
+)
+def test_impossible_values_of_a_checkpoint_are_refused(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, object]
+) -> None:
+    """A step out of range, or a value of another type, is refused as a damaged file is."""
+    _stop_after(recipe, tmp_path, monkeypatch, 1)
+    path = tmp_path / ".copy" / "checkpoint.pt"
+    torch.save({**torch.load(path, weights_only=True), **values}, path)
+    with pytest.raises(ResumeError, match=r"checkpoint\.pt: cannot resume"):
+        _train(recipe, tmp_path, 0, "copy")
+
+
+@pytest.mark.parametrize("change", [_move_away, shutil.rmtree], ids=["moved", "removed"])
+@pytest.mark.parametrize("last", [1, 4])
+def test_a_folder_that_is_lost_ends_the_training(
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last: int,
+    change: Callable[[Path], object],
+) -> None:
+    """The error names a file in it, and the folder is not made again."""
+    out, save = tmp_path / "out", loop.save
+
+    def save_and_lose(state: loop.TrainingState, path: Path) -> None:
+        save(state, path)
+        if state.step == last:
+            change(out)
+
+    monkeypatch.setattr(loop, "save", save_and_lose)
+    with pytest.raises(FileNotFoundError) as error:
+        _train(recipe, out, 0, "copy")
+    assert str(out) in str(error.value.filename)
+    assert not out.exists()
+
+
+def test_a_checkpoint_is_replaced_whole(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves the checkpoint before; what a killed process left is removed."""
+    _stop_after(recipe, tmp_path, monkeypatch, 1)
+    path = tmp_path / ".copy" / "checkpoint.pt"
+    content = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_synchronize", full)
+        with pytest.raises(OSError, match="No space left"):
+            _train(recipe, tmp_path, 0, "copy")
+    assert path.read_bytes() == content
+    assert sorted(p.name for p in path.parent.iterdir()) == ["checkpoint.pt", "lock", "recipe.json"]
