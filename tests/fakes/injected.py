@@ -39,7 +39,7 @@ class Fault:
         return f"{kind} at change {self.at}"
 
 
-def faulty(work: Callable[[], None], root: Path, fault: Fault, log: Path) -> Callable[[], None]:
+def faulty(work: Callable[[], object], root: Path, fault: Fault, log: Path) -> Callable[[], None]:
     """Return the work with the fault in it, to be done in a forked process.
 
     ``log`` gets a line for each change of a file below ``root`` before the fault.
