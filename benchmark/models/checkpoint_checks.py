@@ -4,20 +4,20 @@ Each check is for a kind of silent failure that public bug reports describe: wei
 takes, weights that are not finite, and models that are not causal language models.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import RefusedModelError
+from benchmark.models.configuration_checks import check_against_weights, check_settings
 from benchmark.models.hardware import limit_kernel_caches
 from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
 from benchmark.models.stored_tensors import StoredTensor, stored_tensors
 from benchmark.models.unused_tensors import check_buffers, harmless_kind
+from benchmark.reading import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,12 @@ def check_configuration(location: Location) -> None:
         RefusedModelError: for another architecture, such as that of a classifier or an
             encoder-decoder model.
     """
-    config = _read_object(location.folder / "config.json")
+    check_settings(location)
+    if not location.gguf:
+        stored = [t for path in weight_files(location.folder) for t in stored_tensors(path)]
+        check_against_weights(location, stored)
+    path = location.folder / "config.json"
+    config = read_json(path) if path.exists() else {}
     architectures = config.get("architectures")
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     if config.get("is_encoder_decoder") is True:
@@ -238,11 +243,3 @@ def _listed(names: list[str]) -> str:
 
 def _are(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _read_object(path: Path) -> Mapping[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}  # transformers refuses an unreadable file
-    return content if isinstance(content, dict) else {}

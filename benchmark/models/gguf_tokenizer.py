@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark.errors import ModelError
+from benchmark.errors import RefusedModelError
 from benchmark.package_data import package_toml
 from benchmark.reading import json_object
 
@@ -48,21 +48,21 @@ def check_pre_tokenizer(path: Path, name: str) -> None:
     """Check that transformers splits texts as the vocabulary of a GGUF file needs it.
 
     Raises:
-        ModelError: for a pre-tokenizer that is unknown or missing.
+        RefusedModelError: for a pre-tokenizer that is unknown or missing.
     """
     fields = _fields(path)
     if _text(fields, "tokenizer.ggml.model") != _BYTE_LEVEL:
         return
     pre = _text(fields, "tokenizer.ggml.pre")
     if pre is None or pre == "default":
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: the GGUF file does not name its pre-tokenizer (tokenizer.ggml.pre), so its "
             f"token ids may be wrong; {_CHOICE}"
         )
     rule = _rules().get(pre)
     digits_are_merged = rule == "digits" and _has_digits(fields["tokenizer.ggml.merges"].contents())
     if rule is None or digits_are_merged or (rule == "library" and pre not in _library_splits()):
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: the pre-tokenizer {pre!r} of the GGUF file is not supported, so its token "
             f"ids may be wrong; {_CHOICE}"
         )
@@ -72,7 +72,7 @@ def complete_from_gguf(tokenizer: "PreTrainedTokenizerFast", path: Path, name: s
     """Take special tokens and the chat template from a GGUF file if a tokenizer lacks them.
 
     Raises:
-        ModelError: if the file has another special token, or one outside its vocabulary.
+        RefusedModelError: if the file has another special token, or one outside its vocabulary.
     """
     fields = _fields(path)
     for role, key in (("bos_token", "bos_token_id"), ("eos_token", "eos_token_id")):
@@ -82,13 +82,13 @@ def complete_from_gguf(tokenizer: "PreTrainedTokenizerFast", path: Path, name: s
         token, token_id = getattr(tokenizer, role), int(field.contents())
         own = _own_token(tokenizer, token_id)
         if own is None:
-            raise ModelError(
+            raise RefusedModelError(
                 f"{name}: {key} of the GGUF file is {token_id}, which is not in the vocabulary"
             )
         if token is None:
             setattr(tokenizer, role, own)
         elif getattr(tokenizer, key) != token_id:
-            raise ModelError(
+            raise RefusedModelError(
                 f"{name}: the {role} is {token!r} in the tokenizer files next to the GGUF file, "
                 f"but {own!r} in the file; {_OWN_FILES}"
             )
@@ -100,7 +100,7 @@ def check_same_vocabulary(encoder: "Tokenizer", path: Path, name: str) -> None:
     """Check that a ``tokenizer.json`` next to a GGUF file has the vocabulary of the file.
 
     Raises:
-        ModelError: naming the first token, or merge, that differs.
+        RefusedModelError: naming the first token, or merge, that differs.
     """
     fields = _fields(path)
     if "tokenizer.ggml.tokens" not in fields:
@@ -114,7 +114,7 @@ def check_same_vocabulary(encoder: "Tokenizer", path: Path, name: str) -> None:
         if other is None and (kind == _UNUSED or token.startswith("[PAD")):
             continue  # rows that only fill up the matrix of embeddings
         if other != token and not (kind in _ADDED and _spaced(other) == _spaced(token)):
-            raise ModelError(
+            raise RefusedModelError(
                 f"{name}: token {token_id} is {token!r} in the GGUF file, but "
                 f"{'missing' if other is None else repr(other)} in the tokenizer.json next to it; "
                 f"{_OWN_FILES}"
@@ -122,7 +122,7 @@ def check_same_vocabulary(encoder: "Tokenizer", path: Path, name: str) -> None:
     # Special tokens after the file's last one, such as those of images, are in no text.
     further = sorted(i for i in vocabulary if i >= len(tokens) and i not in special)
     if further:
-        raise ModelError(
+        raise RefusedModelError(
             f"{name}: the GGUF file has {len(tokens)} tokens, but the tokenizer.json next to it "
             f"also has {vocabulary[further[0]]!r} (token {further[0]}); {_OWN_FILES}"
         )
@@ -139,7 +139,7 @@ def _check_same_merges(encoder: "Tokenizer", merges: Sequence[str], name: str) -
     for rank, (merge, other) in enumerate(zip_longest(merges, own)):
         # A space within a token is written in another way in the file.
         if merge != other and (other is None or other.count(" ") == 1):
-            raise ModelError(
+            raise RefusedModelError(
                 f"{name}: merge {rank} is {merge!r} in the GGUF file, but {other!r} in the "
                 f"tokenizer.json next to it; {_OWN_FILES}"
             )

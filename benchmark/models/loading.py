@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, TypeAlias
 
 from benchmark.errors import (
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 
     LanguageModel: TypeAlias = PreTrainedModel  # for rooms that may not import transformers
 
-_LOADING = (OSError, ValueError, LookupError, ImportError, RuntimeError)
-"""The exceptions that transformers raises for invalid files."""
+_LOADING = (OSError, ValueError, IndexError, ImportError, RuntimeError)
+"""Exceptions whose messages need no name of the class."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
 
@@ -95,7 +94,6 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         DoesNotFitError: if the device does not have enough memory.
         SettingError: for an unknown option, or one that this machine does not support.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     arguments = {
@@ -113,14 +111,15 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
-    except (*_LOADING, SafetensorError, UnpicklingError, MemoryError) as error:
+    except Exception as error:  # libraries raise any for invalid files
         if is_out_of_memory(error):
             raise DoesNotFitError(
                 f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
                 "--quantization 8bit, or --device cuda, which shares it between all GPUs"
             ) from error
+        kind = "" if isinstance(error, _LOADING) else f"{type(error).__name__}: "
         raise ModelError(
-            f"{location.name}: cannot load its weights: {first_line(error)}"
+            f"{location.name}: cannot load its weights: {kind}{first_line(error)}"
         ) from error
     # transformers initializes missing weights at random.
     if missing := sorted(report["missing_keys"]):

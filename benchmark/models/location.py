@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark.errors import DataError, ModelError
 from benchmark.models.digests import FORMER_SCHEME, SCHEME, files_digest, former_digest
+from benchmark.models.folder_checks import check_folder, check_no_pointer
 from benchmark.models.hub_errors import hub_error
 from benchmark.models.model_files import (
     PICKLED,
@@ -18,6 +19,7 @@ from benchmark.models.model_files import (
     check_no_adapter,
     configuration_files,
     former_configuration_files,
+    index_files,
     tokenizer_files,
     weight_files,
 )
@@ -80,8 +82,10 @@ def locate(model: str, revision: str | None = None) -> Location:
         raise ModelError(f"{model}: --revision is for models of the hub, but this one is local")
     try:
         if path.is_file() and path.suffix == ".gguf":
+            check_folder(model, path.parent)
             return _local(model, path.parent, path.name)
         if path.is_dir():
+            check_folder(model, path)
             return _local(model, path, _gguf(path))
         if path.exists():
             raise ModelError(f"{model}: not a GGUF file; give a model's folder or GGUF file")
@@ -139,14 +143,21 @@ def _expanded(model: str) -> Path:
 
 def _local(model: str, folder: Path, gguf: str | None) -> Location:
     check_no_adapter(model, folder)
+    for path in index_files(folder):
+        check_no_pointer(model, path)
     weights = [folder / gguf] if gguf else weight_files(folder)
     if not weights:
         raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {PICKLED}")
     # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
+    files = [*weights, *configuration_files(folder)]
     try:
-        digest = files_digest([*weights, *configuration_files(folder)])
+        for path in files:
+            check_no_pointer(model, path)
+        digest = files_digest(files)
     except DataError as error:
         raise ModelError(str(error)) from error
+    except OSError as error:
+        raise ModelError(f"{error.filename or model}: cannot be read: {error.strerror}") from error
     return Location(model, folder, gguf, digest)
 
 

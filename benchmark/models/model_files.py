@@ -1,5 +1,6 @@
 """Select the files of a model's folder that transformers reads."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmark.errors import DataError, ModelError
@@ -55,6 +56,12 @@ def check_no_adapter(model: str, folder: Path) -> None:
         )
 
 
+def may_be_read(name: str) -> bool:
+    """Return whether transformers reads a file of this name, if it is in a model's folder."""
+    entries = (name for one in _SINGLE for name in (one, one + _INDEX))
+    return any(fnmatch(name, p) for p in (*SETTINGS, *_TOKENIZERS, *entries, _ADAPTER, "*.gguf"))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the files from which transformers loads the weights, sorted by name.
 
@@ -73,16 +80,20 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(_SAFETENSORS)) or sorted(folder.glob(PICKLED))
 
 
+def index_files(folder: Path) -> list[Path]:
+    """Return the index of shards that :func:`weight_files` reads, if there is one."""
+    entry = _entry_file(folder)
+    return [entry] if entry and entry.name.endswith(_INDEX) else []
+
+
 def configuration_files(folder: Path) -> list[Path]:
     """Return the files of configuration and tokenizer, sorted by name.
 
     Which of them a tokenizer's class reads is unknown before it is loaded, so all files that one
     may read are returned. Other files, such as records of training, change nothing.
     """
-    entry = _entry_file(folder)
-    index = [entry] if entry and entry.name.endswith(_INDEX) else []
     settings = (folder / name for name in SETTINGS)
-    return sorted({*filter(Path.is_file, settings), *tokenizer_files(folder), *index})
+    return sorted({*filter(Path.is_file, settings), *tokenizer_files(folder), *index_files(folder)})
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -95,9 +106,7 @@ def former_configuration_files(folder: Path) -> list[Path]:
     """Return the files of configuration by which versions up to 0.1 identified a model."""
     records = {path for pattern in _FORMER_RECORDS for path in folder.glob(pattern)}
     files = {path for pattern in (*_FORMER, *_FORMER_TEXTS) for path in folder.glob(pattern)}
-    entry = _entry_file(folder)
-    index = {entry} if entry and entry.name.endswith(_INDEX) else set()
-    return sorted(files - records | index)
+    return sorted(files - records | set(index_files(folder)))
 
 
 def _entry_file(folder: Path) -> Path | None:

@@ -82,8 +82,8 @@ def _in_safetensors(path: Path) -> list[StoredTensor]:
     with _reading(path), open_regular(path) as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _LONGEST_HEADER:
-            raise ModelError(f"{path}: not a safetensors file: its header is too long")
-        entries = json_object(file.read(length).decode("utf-8"), f"{path}: header")
+            raise ValueError("not a safetensors file: its header is too long")
+        entries = json_object(file.read(length).decode("utf-8"), "its header")
         return [
             StoredTensor(name, *_described(entry), path)
             for name, entry in entries.items()
@@ -122,11 +122,20 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn errors of the libraries into one that names the file."""
     from safetensors import SafetensorError
 
+    what = f"{path}: cannot load its weights"
     try:
         yield
-    except (OSError, ValueError, RuntimeError, struct.error, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot read its tensors: {first_line(error)}") from error
-    except (UnpicklingError, EOFError, LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not a file of weights: {first_line(error)}") from error
+    except ModelError:
+        raise
+    except UnpicklingError as error:
+        raise ModelError(
+            f"{what}: it is damaged, or holds more than tensors; code in it is never run"
+        ) from error
+    except struct.error as error:
+        raise ModelError(f"{what}: it is too short for a safetensors file") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError, EOFError) as error:
+        raise ModelError(f"{what}: {first_line(error)}") from error
+    except (LookupError, TypeError, AttributeError) as error:  # of a damaged pickle
+        raise ModelError(f"{what}: it is damaged: {first_line(error)}") from error
     except DataError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(f"{what}: {error}") from error

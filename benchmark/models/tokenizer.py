@@ -4,7 +4,6 @@ The bytes of every id are taken from the vocabulary. The libraries' own token st
 because they add or drop spaces depending on the family and the release.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +13,7 @@ from benchmark.models.bos import BosRule, bos_rule_of_definition
 from benchmark.models.template_date import fixed_date
 from benchmark.models.time_limit import TimeLimitError, time_limit
 from benchmark.models.token_bytes import token_decoder
+from benchmark.reading import json_object
 from benchmark.records import Message, TokenIds
 
 if TYPE_CHECKING:
@@ -178,8 +178,7 @@ class TransformersTokenizer:
 
     @cached_property
     def _definition(self) -> dict[str, object]:
-        definition: dict[str, object] = json.loads(self._backend.to_str())
-        return definition
+        return json_object(self._backend.to_str(), f"{self.name}: tokenizer.json")
 
     def _preflight(self) -> None:
         """Check that ``token_bytes`` reproduce a prompt, apart from an added leading space."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError, first_line
 from benchmark.models.bos import BosRule, bos_rule
+from benchmark.models.configuration_checks import check_settings, check_token_ids
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
 from benchmark.models.gguf_tokenizer import (
     check_pre_tokenizer,
@@ -14,6 +15,7 @@ from benchmark.models.gguf_tokenizer import (
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.reading import read_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,6 +34,7 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
         ModelError: if the folder has no tokenizer that transformers can load, or the pre-tokenizer
             of a GGUF file is unknown.
     """
+    check_settings(location)
     try:
         with collected_messages() as messages, gguf_cache(location):
             raw = _load_raw(location)
@@ -48,6 +51,7 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
             f"{location.name}: cannot load its tokenizer: {first_line(error)}"
         ) from error
     rule = registered.overriding(rule) if registered else rule
+    check_token_ids(location, {"bos_token": raw.bos_token_id, "eos_token": raw.eos_token_id})
     tokenizer = TransformersTokenizer(raw, location.name, rule, encoder)
     if registered and registered.added and tokenizer.bos_id is None:
         raise ModelError(
@@ -103,6 +107,6 @@ def _tokenizer_class(location: Location) -> str:
     import transformers
 
     config = location.folder / "tokenizer_config.json"
-    saved = config.read_text(encoding="utf-8") if config.is_file() else ""
+    saved = read_text(config) if config.exists() else ""
     renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
     return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"
