@@ -68,7 +68,8 @@ def check_settings(location: Location) -> None:
     """Check the fields of the configuration files by themselves.
 
     Raises:
-        RefusedModelError: naming the file and the field, if a value has a wrong type or is out of range.
+        RefusedModelError: naming the file and the field, if a value has a wrong type or is out of
+            range.
     """
     sections = list(_sections(_read(location, CONFIG)))
     vocabulary = _first(sections, _VOCABULARY)
