@@ -37,6 +37,7 @@ def ablation(
     as_json: Json = False,
 ) -> None:
     """Compare a model's unconstrained answers with its constrained ones."""
+    from benchmark.models.short_name import short_name
     from benchmark.runs.paired_comparison import broken_answers
 
     constrained = registered_request(model, registry_file, store, data, settings)
@@ -47,5 +48,5 @@ def ablation(
     words = f"unconstrained answers that break the format: {broken}/{total}"
     more: dict[str, object] = {"broken_answers": {"broken": broken, "total": total}}
     names = ("free", "constrained")
-    title = f"{Path(model).name}: unconstrained -> constrained"
+    title = f"{short_name(model)}: unconstrained -> constrained"
     show(title, names, comparison, words, more, as_json=as_json)

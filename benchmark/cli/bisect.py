@@ -1,5 +1,6 @@
 """``bisect``: which release of a library changed a stage."""
 
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -46,10 +47,12 @@ def bisect(
     from benchmark.upgrades.bisection_text import bisection_lines
     from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import between, releases
+    from benchmark.upgrades.requirements import check_range, installed_distributions
     from benchmark.upgrades.workbench import workbench
 
     check_writable(json_file)
     in_range = between(releases(library, pre=pre), library, old, new)
+    check_range(library, in_range, alongside or (), installed_distributions(sys.path))
     kind = "fingerprint" if probe_name == "own" else probe_name
     bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
     result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))

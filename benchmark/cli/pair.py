@@ -41,6 +41,7 @@ def pair(
     from benchmark.hypotheses.pair_verdict import judge
     from benchmark.models.registry import load_registry
     from benchmark.models.registry_types import Pair
+    from benchmark.models.short_name import short_name
     from benchmark.runs.requests import RunRequest, registered
 
     registry = load_registry(registry_file)
@@ -53,7 +54,7 @@ def pair(
     verdict = judge(hypothesis, comparison.tests, data.task)
     other = verdict.other
     words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {verdict.words}"
-    names = (Path(base).name, Path(variant).name)
+    names = (short_name(base), short_name(variant))
     more: dict[str, object] = {
         "hypothesis": hypothesis.hypothesis,
         "score": verdict.score,

@@ -32,6 +32,7 @@ def prompt_format(
     as_json: Json = False,
 ) -> None:
     """Measure both prompt formats on the dev split and name the better one."""
+    from benchmark.models.short_name import short_name
     from benchmark.runs.paired_comparison import better_format
 
     dev = replace(data, split="dev")
@@ -42,6 +43,6 @@ def prompt_format(
     name, sure = better_format(comparison)
     certainty = "" if sure else " (the difference is not significant)"
     words = f"better on the dev split: {name}{certainty}"
-    title = f"{Path(model).name}, dev split: completion -> chat"
+    title = f"{short_name(model)}, dev split: completion -> chat"
     more: dict[str, object] = {"better": name, "significant": sure}
     show(title, ("completion", "chat"), comparison, words, more, as_json=as_json)

@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Measure a model on the boxes task; rerun the same command to resume."""
     from benchmark.models.published import published
+    from benchmark.models.short_name import short_name
     from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
@@ -55,6 +56,6 @@ def run(
     scale = [published()[name] for name in _FOR_SCALE if data.task == DEFAULT]
     summaries = {score: scored.summary for score, scored in measured.scores.items()}
     task = "" if data.task == DEFAULT else f" on the task {data.task}"
-    title = f"{Path(model).name}{task} by operations that changed the box, accuracy in per cent"
+    title = f"{short_name(model)}{task} by operations that changed the box, accuracy in per cent"
     console().print(result_table(title, summaries, measured.baselines, scale))
     print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

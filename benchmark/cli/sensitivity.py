@@ -36,6 +36,7 @@ def sensitivity(
 
     Measurements that are in the store are reused.
     """
+    from benchmark.models.short_name import short_name
     from benchmark.runs.loading import Loaders
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.progress import RunProgress
@@ -50,5 +51,5 @@ def sensitivity(
         print(json.dumps({"model": model, "prompts": [row.as_json() for row in rows]}, indent=2))
         return
     count = len(rows[0].measured.texts)
-    title = f"{Path(model).name}, {count} states"
+    title = f"{short_name(model)}, {count} states"
     console().print(sensitivity_table(title, [row.row for row in rows]))

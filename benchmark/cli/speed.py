@@ -49,6 +49,7 @@ def speed(
     ] = None,
 ) -> None:
     """Time engines in turn on the same states (docs/speed.md explains the figures)."""
+    from benchmark.models.short_name import short_name
     from benchmark.runs.requests import RunRequest
     from benchmark.speed.progress import EnginesProgress
     from benchmark.speed.run import SpeedRequest
@@ -71,7 +72,7 @@ def speed(
     rows = race.figures()
     paper = race.paper.spec if race.paper else None
     shown = console()
-    title = f"{Path(race.name).name}, {race.states} states"
+    title = f"{short_name(race.name)}, {race.states} states"
     shown.print(speed_table(title, rows))
     for note in speed_notes(rows, race.limits, paper, repeats):
         shown.print(note, highlight=False)

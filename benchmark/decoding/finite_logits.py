@@ -7,12 +7,12 @@ returned; the minus infinity with which a constraint masks tokens comes later an
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from benchmark.errors import RefusedModelError
+from benchmark.models.short_name import short_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,8 +53,8 @@ def naming_states(
         state = states[error.prompt]
         hint = _hint(model.dtype) if model is not None else "use another engine"
         message = (
-            f"{Path(name).name}: the logits for token {error.token} of the answer to state {state} "
-            f"are not finite (both counted from 0); {hint}"
+            f"{short_name(name)}: the logits for token {error.token} of the answer to state "
+            f"{state} are not finite (both counted from 0); {hint}"
         )
         raise NonFiniteLogitsError(state, error.token, message) from error
 

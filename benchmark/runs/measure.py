@@ -10,6 +10,7 @@ from benchmark.boxes.baseline import Percentages, baselines_as_json
 from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location, locate
+from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Outcome, State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
@@ -217,7 +218,7 @@ def _decode(
     )
     notes = notes.restarted()
     last = time.perf_counter()
-    progress.start(len(states), len(answers), Path(name).name)
+    progress.start(len(states), len(answers), short_name(name))
     tally = _tally(answers.values())
     for batch in evaluation:
         folder.append_predictions(

@@ -15,6 +15,7 @@ from benchmark.errors import ModelError
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
+from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.evaluation import Decoder
@@ -153,7 +154,7 @@ class _Margins:
 
     def __init__(self, setup: EngineSetup) -> None:
         self._model, tokenizer = _load(setup)
-        self._name, self._dtype = Path(tokenizer.name).name, setup["dtype"]
+        self._name, self._dtype = short_name(tokenizer.name), setup["dtype"]
 
     def __call__(self, request: MarginRequest) -> MarginReply:
         import torch

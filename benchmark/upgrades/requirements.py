@@ -5,11 +5,17 @@ it needs another one (it only prints a warning). Such an environment fails on im
 combination that no user can install.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, distributions
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from benchmark.errors import SettingError
+from benchmark.runs.environment import libraries
+
+_COMPARABLE = 2
+"""The number of releases that a comparison takes."""
 
 Installed = Mapping[str, Distribution]
 """Distributions by their canonical name."""
@@ -32,8 +38,50 @@ def unmet_requirements(installed: Installed, roots: Iterable[str]) -> tuple[str,
         roots: the distributions whose requirements are checked, and those that they require in
             turn; others in the same environment do not matter.
     """
-    pending = [canonicalize_name(root) for root in roots]
-    seen, lines = set[str](), set[str]()
+    lines = (_unmet(owner, required, installed) for owner, required in _reachable(installed, roots))
+    return tuple(sorted(set(filter(None, lines))))
+
+
+def check_range(
+    library: str, releases: Sequence[str], alongside: Sequence[str], installed: Installed
+) -> None:
+    """Check that declared requirements do not exclude all but one release of a library.
+
+    A distribution that is installed in another release itself, or whose requirement is not met now,
+    excludes nothing.
+
+    Args:
+        library: the library whose releases are compared.
+        releases: its releases.
+        alongside: requirements that are installed with each release.
+        installed: what is installed now, by canonical name.
+
+    Raises:
+        SettingError: naming the distribution that excludes them, and what to do.
+    """
+    name = canonicalize_name(library)
+    replaced = {canonicalize_name(Requirement(one).name) for one in alongside} | {name}
+    for distribution, requirement in _reachable(installed, libraries()):
+        other = distribution.metadata["Name"]
+        if canonicalize_name(requirement.name) != name or canonicalize_name(other) in replaced:
+            continue
+        if _unmet(distribution, requirement, installed):
+            continue
+        fitting = [*requirement.specifier.filter(releases, prereleases=True)]
+        if len(fitting) < _COMPARABLE:
+            raise SettingError(
+                f"{other} {distribution.version} requires {requirement.name}"
+                f"{requirement.specifier}, which {len(fitting)} of these {len(releases)} releases "
+                f"meet; bisect {other} instead, or name a release of it with "
+                f"--with {other}==VERSION"
+            )
+
+
+def _reachable(
+    installed: Installed, roots: Iterable[str]
+) -> Iterator[tuple[Distribution, Requirement]]:
+    """Yield each requirement of the roots and of what they require in turn, with its owner."""
+    pending, seen = [canonicalize_name(root) for root in roots], set[str]()
     while pending:
         name = pending.pop()
         if name in seen or name not in installed:
@@ -41,9 +89,7 @@ def unmet_requirements(installed: Installed, roots: Iterable[str]) -> tuple[str,
         seen.add(name)
         for requirement in _requirements(installed[name]):
             pending.append(canonicalize_name(requirement.name))
-            if line := _unmet(installed[name], requirement, installed):
-                lines.add(line)
-    return tuple(sorted(lines))
+            yield installed[name], requirement
 
 
 def _requirements(distribution: Distribution) -> Iterator[Requirement]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.fingerprints import tokenizers as families
-from benchmark.upgrades import probes, workbench
+from benchmark.upgrades import probes, requirements, workbench
 from benchmark.upgrades import releases as index
 from fakes.command_line import command_line
 from fakes.fake_bench import fake_bench
@@ -32,6 +32,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(workbench, "workbench", create)
     monkeypatch.setattr(index, "releases", lambda name, **_: RELEASES)
+    monkeypatch.setattr(requirements, "check_range", lambda *_: None)
     monkeypatch.setattr(families, "fetched_families", tuple)
     return workbenches
 

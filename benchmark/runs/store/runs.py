@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry_types import RegisteredModel, Registry
+from benchmark.models.short_name import last_part, short_name
 from benchmark.reading import read_json
 from benchmark.runs.store.results import model_name, read_result, registered_model, result_files
 from benchmark.scoring.predictions import read_predictions
@@ -50,7 +51,7 @@ def _read(path: Path, registry: Registry) -> FinishedRun:
     registered = registered_model(registry, document, path)
     predictions = path.with_name("predictions.jsonl")
     return FinishedRun(
-        label=_label(registered) if registered else Path(name).name,
+        label=_label(registered) if registered else last_part(name) or short_name(str(path.parent)),
         path=path.parent,
         model=name,
         registered=registered,

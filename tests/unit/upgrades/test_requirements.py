@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.upgrades.requirements import installed_distributions, unmet_requirements
+from benchmark.errors import SettingError
+from benchmark.upgrades.requirements import (
+    check_range,
+    installed_distributions,
+    unmet_requirements,
+)
 
 Declared = Mapping[str, tuple[str, list[str]]]
 """Version and requirements by name."""
@@ -108,3 +113,43 @@ def test_only_what_the_roots_require_is_checked(
         for other, required in graph[name][1].items()
     )
     assert len(_unmet(tmp_path_factory.mktemp("site"), declared, root)) == expected
+
+
+RELEASES = ("0.2.10", "0.2.11", "0.2.12")
+
+
+def _check(folder: Path, declared: Declared, *alongside: str) -> None:
+    installed = installed_distributions([_write(folder, declared)])
+    check_range("outlines-core", RELEASES, alongside, installed)
+
+
+def test_a_range_that_a_pin_excludes(tmp_path: Path) -> None:
+    """An exact pin leaves one release, which cannot be compared: the line says what to do."""
+    declared: Declared = {
+        "outlines": ("1.2.5", ["outlines_core==0.2.11"]),
+        "outlines_core": ("0.2.11", []),
+    }
+    with pytest.raises(SettingError) as error:
+        _check(tmp_path, declared)
+    assert str(error.value) == (
+        "outlines 1.2.5 requires outlines_core==0.2.11, which 1 of these 3 releases meet; bisect "
+        "outlines instead, or name a release of it with --with outlines==VERSION"
+    )
+    _check(tmp_path / "with", declared, "outlines==1.3")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "present"),
+    [
+        ("outlines_core>=0.2.11", "0.2.11"),
+        ("outlines_core", "0.2.11"),
+        ("outlines_core==0.1", "0.2.11"),  # not met by what is installed either
+        ("other==1", "0.2.11"),
+    ],
+)
+def test_a_range_that_can_be_compared(tmp_path: Path, requirement: str, present: str) -> None:
+    """Two releases that meet every requirement are enough."""
+    _check(
+        tmp_path,
+        {"outlines": ("1", [requirement]), "outlines_core": (present, []), "other": ("1", [])},
+    )

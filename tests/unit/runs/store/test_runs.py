@@ -52,6 +52,13 @@ def test_same_folder_names(tmp_path: Path) -> None:
     assert all(str(tmp_path) in label for label in labels)
 
 
+def test_a_model_that_was_given_as_the_working_directory(tmp_path: Path) -> None:
+    """The run is called after its folder, from any directory."""
+    states = finished_runs.first_states(2)
+    finished_runs.write_run(tmp_path / "mine", ".", states, finished_runs.correct_answer)
+    assert read_runs([tmp_path], registry())[0].label == "mine"
+
+
 def test_without_predictions(runs: Path) -> None:
     """A run without predictions.jsonl has no texts."""
     (runs / "one" / "predictions.jsonl").unlink()
