@@ -29,8 +29,13 @@ _NAMED = 3
 _FLOATS = ("F64", "F32", "F16", "BF16")
 """The types of safetensors that are weights as they are, without scales."""
 
-_TOLERANCE = {8: 1e-6, 4: 1e-3, 2: 0.05}
-"""The largest relative change of logits that is rounding, by bytes per element."""
+_TOLERANCE = {8: 1e-6, 4: 1e-3, 2: 0.005}
+"""The largest change of logits that is rounding, relative to their range, by bytes per element.
+
+Two texts of one batch are computed alike: the control models, SmolLM2, Gemma 3 270M and small
+mixtures of experts change by exactly 0 in every dtype. Rounding in a pass of another shape is up to
+0.003 in 16 bit with texts of 4 tokens.
+"""
 
 _PROBE_LENGTH = 4
 """The tokens of the texts that :func:`check_causal` compares."""
@@ -111,6 +116,24 @@ def check_causal(name: str, model: "PreTrainedModel") -> None:
     Raises:
         RefusedModelError: if they do, or the model has no logits.
     """
+    change, dtype_bytes = future_dependence(name, model)
+    if change > _TOLERANCE[dtype_bytes]:
+        raise RefusedModelError(
+            f"{name}: the logits of a token depend on the tokens after it (by {change:.2g} of "
+            "their range), so it is not a causal language model; check is_decoder and attention "
+            "settings in config.json"
+        )
+
+
+def future_dependence(name: str, model: "PreTrainedModel") -> tuple[float, int]:
+    """Return by how much a later token changes the logits, and the bytes of one logit.
+
+    The largest change is relative to the largest distance of a logit from their mean. It is NaN if
+    logits are not finite, a fault of its own, which decoding reports with its place.
+
+    Raises:
+        RefusedModelError: if the model has no logits for each token.
+    """
     import torch
 
     limit_kernel_caches()  # the first product reads their capacity
@@ -124,12 +147,8 @@ def check_causal(name: str, model: "PreTrainedModel") -> None:
             f"{name}: it has no logits for each token, so it is not a language model"
         )
     earlier = logits[:, :-1].double()
-    change, size = (earlier[0] - earlier[1]).abs().max(), earlier.abs().max()
-    if change > _TOLERANCE[logits.element_size()] * size:
-        raise RefusedModelError(
-            f"{name}: the logits of a token depend on the tokens after it, so it is not a causal "
-            "language model; check is_decoder and attention settings in config.json"
-        )
+    change, size = (earlier[0] - earlier[1]).abs().max(), (earlier - earlier.mean()).abs().max()
+    return (change / size).item() if change else 0.0, logits.element_size()
 
 
 @cache

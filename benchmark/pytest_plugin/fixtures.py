@@ -13,6 +13,7 @@ import pytest
 from benchmark.models.registry_types import RegisteredModel
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pytest_plugin import options
+from benchmark.pytest_plugin.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
     Workers of xdist share one standard error, where live lines would overwrite each other, so they
     print plain lines.
     """
+    from benchmark.streams import GuardedStream
     from benchmark.terminal import GuardedConsole
 
     capture = request.config.pluginmanager.getplugin("capturemanager")
@@ -60,7 +62,11 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
     with os.fdopen(number, "w", encoding="utf-8", errors="replace", buffering=1) as file:
         shared = hasattr(request.config, "workerinput")
         quiet = request.config.get_verbosity() < 0
-        yield GuardedConsole(file=file, force_terminal=False if shared else None, quiet=quiet)
+        github = os.environ.get("GITHUB_ACTIONS") == "true"
+        # rich draws on a terminal with control characters, and GitHub's runner is none.
+        stream = file if file.isatty() else GuardedStream(file, github=github)
+        interactive = False if shared else None
+        yield GuardedConsole(file=stream, force_terminal=interactive, quiet=quiet)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +140,7 @@ def _result_or_reason(measure: Callable[[], _Result]) -> _Result | str:
 
 def _result_or_skip(result: _Result | str) -> _Result:
     if isinstance(result, str):
-        pytest.skip(result)
+        pytest.skip(shown(result))
     return result
 
 
@@ -153,7 +159,7 @@ def blessing(request: pytest.FixtureRequest) -> "Blessing":
         try:
             blessing.check()  # before anything is measured
         except SettingError as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
+            raise pytest.fail.Exception(shown(error), pytrace=False) from None
     return blessing
 
 

@@ -9,6 +9,7 @@ from benchmark.lifetime import end_with_parent
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin.options import check_options
+from benchmark.pytest_plugin.shown import shown
 
 _REQUEST = "run_request"
 """The fixture that the options are read by: tests that use it run on the device of ``--device``."""
@@ -75,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if lines:
             terminalreporter.section(title)
         for line in lines:
-            terminalreporter.line(line)
+            terminalreporter.line(shown(line))
 
 
 def _values(reports: Sequence[object], property_name: str) -> list[str]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.pytest_plugin.shown import shown
+
 if TYPE_CHECKING:
     from benchmark.runs.requests import RunRequest
 
@@ -97,4 +99,4 @@ def check_options(config: pytest.Config) -> None:
         if changed & {"data", *_DATA}:
             load_states(request.data)
     except BenchmarkError as error:
-        raise pytest.UsageError(" ".join(str(error).split())) from None
+        raise pytest.UsageError(shown(" ".join(str(error).split()))) from None

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -138,10 +141,99 @@ def test_bad_option_is_a_usage_error(
     assert message in line
 
 
-def test_plugin_is_not_loaded_in_other_projects() -> None:
-    """The package registers no pytest plugin: a project that wants it names it."""
+def test_bad_option_is_a_usage_error_with_two_workers(project: pytest.Pytester) -> None:
+    """The same in a process of its own, whose workers would print the error again."""
+    project.makepyfile(test_it="def test_it() -> None:\n    pass\n")
+    result = project.runpytest_subprocess("-n", "2", "--device=abacus")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = (line for line in result.stderr.lines if line)
+    assert line.startswith("ERROR: unknown device 'abacus'; use auto, cpu")
+    assert "INTERNALERROR" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_gpu_cases_of_this_project_are_rehearsed_or_skipped(workers: tuple[str, ...]) -> None:
+    """``pytest -m gpu --device=cpu`` passes: a test that needs a GPU says so in one line."""
+    command = (sys.executable, "-m", "pytest", "-m", "gpu", "--device=cpu", "-rs", "-q", *workers)
+    tests = ("-p", "no:cacheprovider", "tests/integration/test_outlines_engine.py")
+    done = subprocess.run(  # noqa: S603  # this project's own tests
+        (*command, *tests), cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if not hardware.has_gpu():
+        assert "1 skipped" in done.stdout
+        assert "--device does not apply to it" in done.stdout
+
+
+def test_no_entry_point_loads_the_plugin() -> None:
+    """Neither pyproject.toml nor an installed distribution registers a pytest plugin of ours."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "pytest11" not in document["project"]["entry-points"]
+    registered = entry_points(group="pytest11")
+    assert registered, "pytest-xdist and syrupy have some"
+    assert not [point for point in registered if point.value.split(".")[0] == "benchmark"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_options_of_another_project_are_its_own(
+    pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """A project whose conftest adds ``--device`` runs as if this package were not installed."""
+    pytester.makeconftest(
+        "def pytest_addoption(parser):\n"
+        "    parser.addoption('--device', default='cpu', help='where this project runs')\n"
+    )
+    pytester.makepyfile(
+        "def test_it(request):\n    assert request.config.getoption('--device') == 'cpu'\n"
+    )
+    result = pytester.runpytest_subprocess(*workers)
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    assert "entity tracking" not in pytester.runpytest_subprocess("--help").stdout.str()
+
+
+def test_marks_of_another_project_are_its_own(pytester: pytest.Pytester) -> None:
+    """Its failing test with a mark ``gpu`` fails, on a machine without a GPU too."""
+    pytester.makeini("[pytest]\nmarkers = gpu: needs another kind of GPU\n")
+    pytester.makepyfile(
+        "import pytest\n\n@pytest.mark.gpu\ndef test_it():\n    raise AssertionError('must run')\n"
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*must run*"])
+
+
+def test_text_of_others_is_shown_as_text(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names in a reason, an option's value and the summary cannot control a terminal or GitHub."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    project.makepyfile(
+        """
+        from benchmark.errors import UnavailableModelError
+        from benchmark.models.registry import registry
+        from benchmark.pytest_plugin.fixtures import _result_or_reason, _result_or_skip
+
+        def unavailable():
+            raise UnavailableModelError("::error::m\x1b[2J\u202e: gated")
+
+        def test_summary(record_property):
+            record_property("pair verdict", "::warning::p\x1b]0;title\x07")
+
+        def test_reason():
+            _result_or_skip(_result_or_reason(unavailable))
+        """
+    )
+    result = project.runpytest_subprocess("-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    text = result.stdout.str()
+    assert ":\\:error::m\\x1b[2J\\u202e: gated" in text
+    assert ":\\:warning::p\\x1b]0;title\\x07" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert not [line for line in result.stdout.lines if line.lstrip().startswith("::")]
+    refused = project.runpytest_subprocess("--device=\x1b[2J")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert "\x1b" not in refused.stderr.str()
 
 
 @pytest.mark.parametrize("options", [("-p", "no:xdist"), ("-n", "1"), ("-n", "1", "--dist=load")])

@@ -30,6 +30,7 @@ from benchmark.fingerprints.storage import (
     write_fingerprint,
 )
 from benchmark.fingerprints.terminal import headline, rendered
+from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
@@ -92,7 +93,8 @@ class FingerprintExtension(MeasurementExtension):
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
         """Yield the headline; the full comparison is a section of the report, never cut off."""
         if snapshot_data:
-            yield headline(compare(read_text(str(snapshot_data)), read_text(str(serialized_data))))
+            old, new = (read_text(str(data)) for data in (snapshot_data, serialized_data))
+            yield shown(headline(compare(old, new)))
 
     def read_snapshot_data_from_location(
         self,
@@ -225,7 +227,7 @@ def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -
         line = f"{item.name}: no snapshot for {kinds[0]}, compared with {kinds[1]} instead"
         item.user_properties.append((FALLBACK, line))
     if not acceptable(comparison):
-        item.add_report_section("call", "comparison", rendered(comparison))
+        item.add_report_section("call", "comparison", shown(rendered(comparison)))
 
 
 def _read(path: Path, blessing: Blessing) -> Fingerprint | None:

@@ -8,6 +8,7 @@ from benchmark.fingerprints.tokenizer_family import (
     difference_lines,
     record_from_json,
 )
+from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.reading import json_object
 
@@ -22,7 +23,9 @@ class TokenizersExtension(MeasurementExtension):
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
         """Yield the entries and the libraries that differ."""
         if snapshot_data:
-            yield from difference_lines(_record(snapshot_data), _record(serialized_data))
+            yield from map(
+                shown, difference_lines(_record(snapshot_data), _record(serialized_data))
+            )
 
 
 def _record(text: object) -> TokenizerRecord:
