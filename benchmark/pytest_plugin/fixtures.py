@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 import pytest
 
@@ -64,9 +64,9 @@ def terminal(request: pytest.FixtureRequest) -> Iterator["Console"]:
         quiet = request.config.get_verbosity() < 0
         github = os.environ.get("GITHUB_ACTIONS") == "true"
         # rich draws on a terminal with control characters, and GitHub's runner is none.
-        stream = file if file.isatty() else GuardedStream(file, github=github)
+        guarded = file if file.isatty() else GuardedStream(file, github=github)
         interactive = False if shared else None
-        yield GuardedConsole(file=stream, force_terminal=interactive, quiet=quiet)
+        yield GuardedConsole(file=cast("IO[str]", guarded), force_terminal=interactive, quiet=quiet)
 
 
 @pytest.fixture(scope="session")
