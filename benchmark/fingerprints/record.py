@@ -71,6 +71,8 @@ class Fingerprint:
         samples: the first prompts in full.
         repeats: the repeats that measured the noise floor.
         code: a digest of each file of the project, by its path.
+        notices: what a user should know about how the model was read, such as warnings of
+            libraries; their words change by release, so they are never compared.
     """
 
     environment: Environment
@@ -85,6 +87,7 @@ class Fingerprint:
     samples: tuple[Sample, ...] = ()
     repeats: tuple[Repeat, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
+    notices: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

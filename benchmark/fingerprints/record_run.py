@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.decoding.engines import compile_constraint
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, first_line
 from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
@@ -37,6 +37,7 @@ from benchmark.runs.environment import Environment, code_digests, installed
 from benchmark.runs.evaluation import Decoder, Questions
 from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
+from benchmark.runs.notices import Notices
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
@@ -125,6 +126,7 @@ class _RunRecording:
             if self.settings.engine_row.loads_weights or not row.of_weights:
                 self.recorder.take(row, self)
         prompts = self._get(PROMPT_IDS)
+        notices = self._notices()
         record = Fingerprint(
             environment=self._environment(),
             stages=self.recorder.stages,
@@ -137,6 +139,7 @@ class _RunRecording:
             scores=self._get(OUTCOME) or {},
             samples=first_samples(self._get(PROMPT), prompts),
             code=code_digests(),
+            notices=notices,
         )
         return repeated(record, self._loaded, self.request.repeats, self.progress)
 
@@ -251,6 +254,23 @@ class _RunRecording:
     @cached_property
     def _questions(self) -> Questions:
         return Questions(self.task, self.settings, self.tokenizer, self.states)
+
+    def _notices(self) -> dict[str, object]:
+        """Print the notices about tokenizer, template and weights, and return them as JSON."""
+        if self._get(PROMPT_IDS) is None:
+            return {}
+        try:
+            notices = Notices.of(self._questions)
+        except Exception as error:
+            if self.recorder.refusing:
+                raise
+            # A library that fails here must not cost the record that shows what it changed.
+            self.progress.say(f"no notices about the tokenizer: {first_line(error)}")
+            return {}
+        weights = notices.add_weights(self._weights) if self._weights else []
+        for line in (*notices.lines(), *weights):
+            self.progress.say(line)
+        return notices.as_json()
 
     def _environment(self) -> Environment:
         """Return the environment of the run, with the libraries that stages' own rows name."""

@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -185,6 +186,7 @@ def readable(record: Fingerprint) -> dict[str, object]:
             "repeats": [repeat.as_json() for repeat in record.repeats],
         },
         "resolution": RESOLUTION,
+        **({"notices": record.notices} if record.notices else {}),
     }  # fmt: skip
 
 
@@ -213,7 +215,8 @@ def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
     expected = json.loads(_text(readable(record)))
     if edited := [name for name in expected if expected[name] != document.get(name)]:
         raise ValueError(f"{', '.join(edited)} not as in the columns")
-    return record
+    notices = document.get("notices")
+    return replace(record, notices=notices) if isinstance(notices, dict) else record
 
 
 def failed(stages: Mapping[str, StageRecord]) -> dict[str, str]:

@@ -3,11 +3,11 @@
 The wording of libraries changes with their releases, so none of it identifies a run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from benchmark.models.library_messages import messages_of
+from benchmark.models.library_messages import collected_messages, messages_of
 from benchmark.prompts.rendering import rendered_chat
 from benchmark.runs.evaluation import Questions
 
@@ -37,27 +37,25 @@ class Notices:
     @classmethod
     def of(cls, questions: Questions) -> Self:
         """Return the notices about the prompts and correct answers of all states."""
-        tokenizer, task, settings = questions.tokenizer, questions.task, questions.settings.prompt
-        chat = None
-        if settings.prompt_format == "chat":
-            description = questions.states[0].description
-            chat = rendered_chat(
-                tokenizer, description, settings.instruction_role, task.demonstrations
-            )
+        tokenizer, task = questions.tokenizer, questions.task
+        # Templates are rendered, and texts encoded, by code of transformers that may warn.
+        with collected_messages() as messages:
+            prompts = [prompt.text for prompt in questions.prompts]
+            answers = [task.correct_text(state) for state in questions.states]
+            in_prompts, in_answers = map(tokenizer.count_differing, (prompts, answers))
+            chat = _rendering(questions)
         return cls(
-            texts=len(questions.states),
-            differing_prompts=tokenizer.count_differing([p.text for p in questions.prompts]),
-            differing_answers=tokenizer.count_differing(
-                [task.correct_text(state) for state in questions.states]
-            ),
+            len(questions.states),
+            in_prompts,
+            in_answers,
             chat=chat,
-            tokenizer=messages_of(tokenizer),
+            tokenizer=tuple(dict.fromkeys((*messages_of(tokenizer), *messages))),
         )
 
     def add_weights(self, model: "LanguageModel") -> list[str]:
         """Add the messages of loading the weights, and return the lines about them."""
         self.weights = list(messages_of(model))
-        return [f"warning while loading the weights: {text:.{_SHOWN}}" for text in self.weights]
+        return warning_lines("weights", self.weights)
 
     def keep_weights(self, result: Mapping[str, object]) -> None:
         """Keep the messages about the weights in an earlier result of the same run."""
@@ -67,9 +65,7 @@ class Notices:
 
     def lines(self) -> list[str]:
         """Return the lines about tokenizer and template."""
-        lines = [
-            f"warning while loading the tokenizer: {text:.{_SHOWN}}" for text in self.tokenizer
-        ]
+        lines = warning_lines("tokenizer", self.tokenizer)
         if self.differing_prompts or self.differing_answers:
             lines.append(
                 f"transformers encodes {self.differing_prompts} of {self.texts} prompts and "
@@ -101,3 +97,17 @@ class Notices:
             "chat_template": self.chat.as_json() if self.chat else None,
             "weights": {"library_warnings": self.weights},
         }
+
+
+def warning_lines(subject: str, messages: Iterable[str]) -> list[str]:
+    """Return the lines about messages of libraries, shortened for a terminal."""
+    return [f"warning while loading the {subject}: {text:.{_SHOWN}}" for text in messages]
+
+
+def _rendering(questions: Questions) -> "RenderedChat | None":
+    """Return how the first state's prompt is rendered, None for a completion."""
+    settings = questions.settings.prompt
+    if settings.prompt_format != "chat":
+        return None
+    description, shots = questions.states[0].description, questions.task.demonstrations
+    return rendered_chat(questions.tokenizer, description, settings.instruction_role, shots)

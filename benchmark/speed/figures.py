@@ -35,6 +35,12 @@ class Measurement:
         return next((reply["stood_in"] for reply in self.rounds if "stood_in" in reply), None)
 
     @property
+    def library_warnings(self) -> list[str]:
+        """The warnings of libraries while the engine loaded the weights."""
+        kept = (reply["library_warnings"] for reply in self.rounds if "library_warnings" in reply)
+        return next(kept, [])
+
+    @property
     def answers(self) -> dict[int, list[int]]:
         """The first round's answers by state index."""
         return (

@@ -48,6 +48,7 @@ class DecodeReply(TypedDict):
     does not report them. ``answers`` are in the order of the prompts, without end tokens.
     ``stood_in`` says what differs from the request, such as another engine, and why.
     ``gpu_memory`` is the peak GPU memory in bytes, if the engine ran on a GPU.
+    ``library_warnings`` are those of loading the weights, if there were any.
     """
 
     seconds: float
@@ -57,6 +58,7 @@ class DecodeReply(TypedDict):
     answers: list[list[int]]
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
+    library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
 
 

@@ -13,6 +13,7 @@ from benchmark.decoding.engines import ENGINES, row_from_json
 from benchmark.decoding.finite_logits import finite_rows, naming_states
 from benchmark.errors import ModelError
 from benchmark.models.hardware import gpu_memory, release
+from benchmark.models.library_messages import messages_of
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.short_name import short_name
@@ -123,6 +124,8 @@ class _BenchmarkEngine:
         }
         if messages:
             reply["stood_in"] = "; ".join(messages)
+        if decoder.model is not None and (warnings := messages_of(decoder.model)):
+            reply["library_warnings"] = list(warnings)
         if (memory := gpu_memory(decoder.settings.options.device)) is not None:
             reply["gpu_memory"] = memory
         return reply

@@ -13,6 +13,7 @@ from benchmark.records import TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import versions
 from benchmark.runs.evaluation import Questions
+from benchmark.runs.notices import Notices, warning_lines
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.speed.differences import FirstDifference, first_differences, margin_positions
@@ -80,6 +81,7 @@ class SpeedComparison:
     prompts: Sequence[TokenIds]
     measured: list[Measurement]
     environment: dict[str, object]
+    notices: Notices
     limits: dict[str, ArithmeticLimit] = field(default_factory=dict)
     first_differences: dict[str, list[FirstDifference]] = field(default_factory=dict)
     stopped: bool = False
@@ -99,6 +101,7 @@ class SpeedComparison:
             "model": {"name": self.name, "fingerprint": self.digest},
             "states": self.states,
             "environment": self.environment,
+            "notices": self.notices.as_json(),
             "stopped": self.stopped,
             "paper": self.paper.spec.label if self.paper else None,
             "limits": {
@@ -136,6 +139,7 @@ def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
         with _until_stopped(comparison):
             _open(comparison, pool, limits, progress)
             _rounds(comparison, pool, limits, request.repeats, progress)
+        _keep_warnings(comparison, progress)
         with _until_stopped(comparison):
             _finish(comparison, limits, progress)
         with _until_stopped(comparison):
@@ -169,6 +173,9 @@ def _prepared(
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = load_tokenizer(location, registered_bos(request.run))
     questions = Questions(task, settings, tokenizer, states)
+    notices = Notices.of(questions)
+    for line in notices.lines():
+        progress.say(line)
     questions.check_limit()
     inputs = SpeedInputs(
         model=request.run.model,
@@ -188,7 +195,7 @@ def _prepared(
     measured = [Measurement(spec, sample if spec.traits.slow else every) for spec in specs]
     environment = {**describe(settings.options.device), **versions()}
     comparison = SpeedComparison(
-        location.name, location.digest, len(states), inputs.prompts, measured, environment
+        location.name, location.digest, len(states), inputs.prompts, measured, environment, notices
     )
     return comparison, inputs
 
@@ -236,6 +243,14 @@ def _rounds(
             if entry.failure:
                 progress.say(entry.failure)
         progress.advance()
+
+
+def _keep_warnings(comparison: SpeedComparison, progress: SpeedProgress) -> None:
+    """Keep and print the warnings about the weights, each once for all engines."""
+    warnings = (text for one in comparison.measured for text in one.library_warnings)
+    comparison.notices.weights = list(dict.fromkeys(warnings))
+    for line in warning_lines("weights", comparison.notices.weights):
+        progress.say(line)
 
 
 def _finish(comparison: SpeedComparison, limits: MatmulLimits, progress: SpeedProgress) -> None:

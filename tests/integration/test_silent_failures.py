@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForSequenceClassification
 
 from benchmark.errors import ModelError
+from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.runs.measure import RunResult, run
@@ -396,6 +397,37 @@ def test_warnings_of_libraries_are_kept_in_the_result(folder: Path, warning: str
     assert warning not in json.dumps(result.identity)
     _run(folder)  # nothing is left to decode, so no weights are loaded
     assert _notices(folder)["weights"]["library_warnings"] == kept
+
+
+def test_warnings_are_kept_in_a_fingerprint(folder: Path, warning: str) -> None:
+    """A fingerprint has the same notices as a run, and says them."""
+    run_request = RunRequest(str(folder), folder.parent, DataRequest(states=1), device="cpu")
+    heard = Heard()
+    record = fingerprint(FingerprintRequest(run_request), heard)
+    weights = record.notices["weights"]
+    assert weights == {"library_warnings": [warning, "UserWarning: a deprecated format"]}
+    assert f"warning while loading the weights: {warning}" in heard.lines
+
+
+def test_warnings_of_encoding_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What transformers warns of while it renders and encodes prompts is not printed but kept."""
+    import logging
+
+    from benchmark.models.tokenizer import TransformersTokenizer
+
+    count = TransformersTokenizer.count_differing
+
+    def warn(tokenizer: TransformersTokenizer, texts: list[str]) -> int:
+        logging.getLogger("transformers.tokenization_utils_base").warning("Too long.")
+        return count(tokenizer, texts)
+
+    monkeypatch.setattr(TransformersTokenizer, "count_differing", warn)
+    _, heard = _run(folder)
+    assert _notices(folder)["tokenizer"]["library_warnings"].count("Too long.") == 1
+    assert "warning while loading the tokenizer: Too long." in heard.lines
+    assert "Too long" not in "".join(capfd.readouterr())
 
 
 # Chat templates

@@ -1,19 +1,24 @@
 """The benchmark's engines for a harness: text prompts in, text answers out."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.errors import SettingError
+from benchmark.models.library_messages import messages_of
 from benchmark.models.loading import load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
+from benchmark.runs.notices import warning_lines
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.settings import Settings
 from benchmark.tasks import DEFAULT, task_named
+
+_LOG = logging.getLogger(__name__)
 
 _PROMPT_SETTINGS = ("prompt_format", "prompt_variant", "instruction_role")
 """Settings that do not apply: the harness passes complete prompts."""
@@ -40,7 +45,13 @@ class HarnessModel:
         weights = None
         if self.settings.engine_row.loads_weights:
             weights = load_model(location, self.settings.options)
-        self._decoder = Decoder(self.settings, task_named(task).expression, tokenizer, weights)
+        self._decoder = Decoder(
+            self.settings, task_named(task).expression, tokenizer, weights, _LOG.warning
+        )
+        # Harnesses show the log of warnings, and Inspect keeps it with the results.
+        for subject, loaded in (("tokenizer", tokenizer), ("weights", weights)):
+            for line in warning_lines(subject, messages_of(loaded) if loaded else ()):
+                _LOG.warning(line)
 
     def generate(self, prompts: Sequence[str]) -> list[str]:
         """Return the model's answers, in the order of the prompts.

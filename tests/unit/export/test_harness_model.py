@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.errors import SettingError
 from benchmark.export.harness import boxes
+from benchmark.export.harness import model as harness_model
 from benchmark.export.harness.model import HarnessModel
 from benchmark.runs.measure import run
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
@@ -27,6 +28,21 @@ def test_prompt_settings_are_refused(settings: Settings) -> None:
     """A harness passes prompts as text: settings that would have no effect are refused."""
     with pytest.raises(SettingError, match="has no effect in a harness"):
         HarnessModel(str(MODEL), settings)
+
+
+def test_warnings_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Warnings of libraries go to the harness's log, each once."""
+    monkeypatch.setattr(
+        harness_model, "messages_of", lambda loaded: (f"from {type(loaded).__name__}",)
+    )
+    HarnessModel(str(MODEL), Settings(device="cpu"))
+    logged = [message for message in caplog.messages if message.startswith("warning while")]
+    assert logged == [
+        "warning while loading the tokenizer: from TransformersTokenizer",
+        "warning while loading the weights: from LlamaForCausalLM",
+    ]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -70,6 +70,17 @@ def test_round_trip_of_a_failed_run(record: Fingerprint, tmp_path: Path) -> None
     assert failed(again.stages) == {"prompt_ids": "ValueError: no (tokenizers/x.py:1)"}
 
 
+@pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
+def test_notices_are_kept_and_not_compared(record: Fingerprint, tmp_path: Path, name: str) -> None:
+    """The words of libraries are in the record and change nothing in a comparison."""
+    noticed = replace(record, notices={"weights": {"library_warnings": ["a warning"]}})
+    write_fingerprint(noticed, tmp_path / name)
+    again = read_fingerprint(tmp_path / name)
+    assert again.notices == noticed.notices
+    assert compare(record, again).severity is Severity.SAME
+    assert compressed(again) == compressed(record)
+
+
 def test_equal_records_have_equal_bytes(record: Fingerprint) -> None:
     """The columns do not depend on time or machine."""
     assert compressed(record) == compressed(read_text(fingerprint_text(record)))

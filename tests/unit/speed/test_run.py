@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.errors import BenchmarkError, SettingError
+from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.speed.messages import DecodeReply, DecodeRequest
 from benchmark.speed.run import SpeedRequest, speed
+from fakes import fake_engines
 from fakes.tiny_models import tiny_model
 from fakes.tiny_tokenizer import tiny_tokenizer
 
@@ -108,6 +110,53 @@ def test_failing_engine_does_not_affect_others(
     assert (rows["speculative"].rounds, rows["speculative"].failure) == (1, "speculative: broke")
     assert (rows["outlines"].rounds, rows["outlines"].failure) == (2, None)
     assert {"unconstrained: no weights", "speculative: broke"} <= set(progress.lines)
+
+
+def test_no_engine_at_all(request_: Callable[..., SpeedRequest], engines: SimpleNamespace) -> None:
+    """If no engine can be opened, the comparison is refused with every reason."""
+    engines.fault = lambda label, what, before: (
+        BenchmarkError(f"{label}: broke") if what == "open" else None
+    )
+    reasons = "^no engine can be measured: outlines: broke; speculative: broke$"
+    with pytest.raises(SettingError, match=reasons):
+        speed(request_("outlines,speculative"), RecordedProgress())
+    assert engines.open == []
+
+
+@pytest.mark.parametrize(("what", "before"), [("open", 0), ("measure", 0), ("measure", 2)])
+def test_a_refused_model_ends_the_comparison(
+    request_: Callable[..., SpeedRequest], engines: SimpleNamespace, what: str, before: int
+) -> None:
+    """Logits that are not finite, in any round of any engine, leave no figures."""
+    engines.fault = lambda label, kind, number: (
+        RefusedModelError("m: not finite")
+        if (label, kind, number) == ("speculative", what, before)
+        else None
+    )
+    with pytest.raises(RefusedModelError, match=r"^m: not finite$"):
+        speed(request_("outlines,speculative"), RecordedProgress())
+    assert engines.open == []
+
+
+def test_warnings_of_libraries_are_kept(
+    request_: Callable[..., SpeedRequest],
+    engines: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Warnings of loading the weights are printed and written once for all engines."""
+    measure = fake_engines.FakeProcess.measure
+
+    def warned(process: fake_engines.FakeProcess, work: DecodeRequest) -> DecodeReply:
+        return {**measure(process, work), "library_warnings": ["Some weights were changed."]}
+
+    monkeypatch.setattr(fake_engines.FakeProcess, "measure", warned)
+    progress = RecordedProgress()
+    document = speed(request_("outlines,speculative"), progress).as_json()
+    notices = document["notices"]
+    assert isinstance(notices, dict)
+    assert notices["weights"] == {"library_warnings": ["Some weights were changed."]}
+    line = "warning while loading the weights: Some weights were changed."
+    assert progress.lines.count(line) == 1
 
 
 @pytest.mark.parametrize("interrupted", ["speculative", "limit (float32)"])
