@@ -18,6 +18,7 @@ from benchmark.models.checkpoint_checks import (
     check_finite,
     check_tensors,
 )
+from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
@@ -108,9 +109,13 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     check_configuration(location)
     try:
         with collected_messages() as messages, gguf_cache(location):
+            if location.gguf:
+                check_gguf_metadata(location.folder / location.gguf, location.name)
             model, report = AutoModelForCausalLM.from_pretrained(
                 location.folder, output_loading_info=True, **arguments
             )
+    except RefusedModelError:
+        raise
     except Exception as error:  # libraries raise any for invalid files
         if is_out_of_memory(error):
             raise DoesNotFitError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import ModelError, first_line
 from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.configuration_checks import check_settings, check_token_ids
+from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
 from benchmark.models.gguf_tokenizer import (
     check_pre_tokenizer,
@@ -37,6 +38,8 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
     check_settings(location)
     try:
         with collected_messages() as messages, gguf_cache(location):
+            if location.gguf:
+                check_gguf_metadata(location.folder / location.gguf, location.name)
             raw = _load_raw(location)
             encoder = _read_tokenizer_json(location.folder, raw)
             if location.gguf and encoder:

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -54,21 +55,30 @@ def _tensors() -> dict[str, np.ndarray]:
     return tensors
 
 
-def _write(path: Path, pre: str | None, merges: tuple[str, ...] = (), extra: str = "") -> Path:
-    """Write the control model as a GGUF file, with further merges and a further tensor."""
+def _write(
+    path: Path,
+    pre: str | None,
+    merges: tuple[str, ...] = (),
+    extra: str = "",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+) -> Path:
+    """Write the control model as a GGUF file, with further merges and a further tensor.
+
+    ``numbers`` are entries of the metadata with other values.
+    """
     special = {token["content"]: token["id"] for token in DEFINITION["added_tokens"]}
     ids = {**DEFINITION["model"]["vocab"], **special}
     tokens = sorted(ids, key=ids.__getitem__)
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(1024)
-    writer.add_embedding_length(128)
-    writer.add_block_count(4)
-    writer.add_feed_forward_length(256)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(4)
+    writer.add_context_length(numbers.get("context_length", 1024))
+    writer.add_embedding_length(numbers.get("embedding_length", 128))
+    writer.add_block_count(numbers.get("block_count", 4))
+    writer.add_feed_forward_length(numbers.get("feed_forward_length", 256))
+    writer.add_head_count(numbers.get("head_count", 4))
+    writer.add_head_count_kv(numbers.get("head_count_kv", 4))
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(1e4)
-    writer.add_vocab_size(len(tokens))
+    writer.add_vocab_size(numbers.get("vocab_size", len(tokens)))
     writer.add_tokenizer_model("gpt2")
     if pre is not None:
         writer.add_tokenizer_pre(pre)
@@ -236,6 +246,30 @@ def test_gguf_with_tokenizer_files_is_measured(tmp_path: Path) -> None:
         for n, model in enumerate((folder, TRACK))
     ]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ({"block_count": 3}, r"block_count of the GGUF file is 3, but its tensors have 4"),
+        ({"block_count": 5}, r"block_count of the GGUF file is 5, but its tensors have 4"),
+        ({"block_count": 2**32 - 1}, r"llama\.block_count of the GGUF file is 4294967295, not"),
+        ({"embedding_length": 64}, r"embedding_length of the GGUF file is 64, but .* 128"),
+        ({"embedding_length": 2**31}, r"llama\.embedding_length of the GGUF file is 2147483648"),
+        ({"vocab_size": 700}, r"vocab_size of the GGUF file is 700, but .* 689"),
+        ({"head_count": 2**31}, r"llama\.attention\.head_count of the GGUF file is 2147483648"),
+        ({"context_length": 2**32 - 1}, r"llama\.context_length of the GGUF file is 4294967295"),
+    ],
+)
+def test_metadata_that_the_tensors_contradict(
+    tmp_path: Path, numbers: dict[str, int], named: str
+) -> None:
+    """Numbers of blocks, widths and tokens that cannot be right are named, before building."""
+    location = locate(str(_write(tmp_path / "m.gguf", "gpt-2", numbers=numbers)))
+    with pytest.raises(ModelError, match=named):
+        load_tokenizer(location)
+    with pytest.raises(ModelError, match=named):
+        load_model(location, LoadOptions("cpu", "float32"))
 
 
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])

@@ -12,6 +12,7 @@ from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import OutputHead, TokenSelector
+from benchmark.models.library_messages import collected_messages
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ def hidden_states(
 def ragged(model: "PreTrainedModel") -> Iterator[None]:
     """Let the model attend with the present pass; restore its attention afterwards."""
     before = model.config._attn_implementation  # noqa: SLF001  # there is no public getter
-    model.set_attn_implementation(NAME)
+    with collected_messages():  # a model without such attention is told so by its logits
+        model.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        with collected_messages():
+            model.set_attn_implementation(before)

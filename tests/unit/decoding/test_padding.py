@@ -1,5 +1,6 @@
 """The trial of padding: which models take it, and what happens with those that do not."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmark.decoding.engines import create_engine
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.decoding.outlines_engine import OutlinesEngine
 from benchmark.decoding.padding import unpadded_reason
+from benchmark.decoding.speculative.model_runner import ragged
 from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
 from benchmark.models.tokenizer import TransformersTokenizer
 from fakes.tiny_models import tiny_model
@@ -141,6 +143,21 @@ def test_rwkv_is_decoded_one_prompt_at_a_time(engine: str) -> None:
         assert str(decoder.composition["unpadded"]).startswith("padding changes its logits")
     assert results[0] == results[1]
     assert len([line for line in lines if "decoded one at a time" in line]) == 1
+
+
+def test_trial_of_attention_is_silent() -> None:
+    """What the library says about a trial that fails is not between the lines of the progress."""
+    shown = list[logging.LogRecord]()
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = shown.append  # type: ignore[method-assign]
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        with ragged(_rwkv()):
+            pass
+    finally:
+        logger.removeHandler(handler)
+    assert not shown
 
 
 def test_padding_would_change_answers(monkeypatch: pytest.MonkeyPatch) -> None:

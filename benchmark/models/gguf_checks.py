@@ -1,0 +1,68 @@
+"""Check a GGUF file's metadata against its tensors before anything is built from it."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import RefusedModelError
+
+_BLOCK = re.compile(r"blk\.(\d+)\.")
+_TABLE = "token_embd.weight"
+_TOKENS = "tokenizer.ggml.tokens"
+
+_MOST = {
+    "block_count": 4096,
+    "embedding_length": 2**22,
+    "feed_forward_length": 2**22,
+    "attention.head_count": 2**16,
+    "attention.head_count_kv": 2**16,
+    "context_length": 2**30,
+    "vocab_size": 2**24,
+}
+"""Bounds of the numbers, far above those of real models."""
+
+
+def check_gguf_metadata(path: Path, name: str) -> None:
+    """Check numbers of blocks, widths and tokens, which decide how much is built.
+
+    Raises:
+        RefusedModelError: naming the key, if a number is out of range or the tensors contradict it.
+    """
+    import gguf
+
+    reader = gguf.GGUFReader(str(path))
+    field = reader.fields.get("general.architecture")
+    architecture = str(field.contents()) if field else ""
+    numbers = {key: _numbers(reader.fields.get(f"{architecture}.{key}")) for key in _MOST}
+    for key, values in numbers.items():
+        if not all(math.isfinite(value) and 0 <= value <= _MOST[key] for value in values):
+            raise RefusedModelError(
+                f"{name}: {architecture}.{key} of the GGUF file is {values[0]}, not from 0 to "
+                f"{_MOST[key]}"
+            )
+    shapes = {tensor.name: tuple(map(int, tensor.shape)) for tensor in reader.tensors}
+    blocks = [int(match[1]) + 1 for tensor in shapes if (match := _BLOCK.match(tensor))]
+    pairs = [("block_count", numbers["block_count"], max(blocks, default=None), "blk.N")]
+    if _TABLE in shapes:
+        width, rows = shapes[_TABLE][:2]
+        tokens = reader.fields.get(_TOKENS)
+        pairs += [
+            ("embedding_length", numbers["embedding_length"], width, _TABLE),
+            ("vocab_size", numbers["vocab_size"], rows, _TABLE),
+            (_TOKENS, [len(tokens.data)] if tokens else [], rows, _TABLE),
+        ]
+    for key, values, stored, what in pairs:
+        if stored is not None and values and values != [stored]:
+            raise RefusedModelError(
+                f"{name}: {key} of the GGUF file is {values[0]}, but its tensors have {stored} "
+                f"({what}); download or convert the file again"
+            )
+
+
+def _numbers(field: Any) -> list[float]:  # noqa: ANN401  # gguf has no types
+    """Return the numbers of a field, which some architectures list per block."""
+    if field is None:
+        return []
+    content = field.contents()
+    return list(content) if isinstance(content, list) else [content]
