@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
-_FOR_SCALE = ("Llama 2 7B", "CodeLlama 13B")
-"""Published models that the table shows for scale."""
-
 
 @data_options()
 @settings_options()
@@ -35,7 +32,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model on the boxes task; rerun the same command to resume."""
-    from benchmark.models.published import published
+    from benchmark.models.published import FOR_SCALE, published
     from benchmark.models.short_name import short_name
     from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
@@ -53,7 +50,7 @@ def run(
         print(json.dumps(measured.document, indent=2))
         return
     # The paper's figures are of the default task.
-    scale = [published()[name] for name in _FOR_SCALE if data.task == DEFAULT]
+    scale = [published()[name] for name in FOR_SCALE if data.task == DEFAULT]
     summaries = {score: scored.summary for score, scored in measured.scores.items()}
     task = "" if data.task == DEFAULT else f" on the task {data.task}"
     title = f"{short_name(model)}{task} by operations that changed the box, accuracy in per cent"

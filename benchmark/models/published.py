@@ -11,6 +11,9 @@ from typing import Any, Literal
 from benchmark.package_data import package_text, package_toml
 from benchmark.records import Tally
 
+FOR_SCALE = ("Llama 2 7B", "CodeLlama 13B")
+"""Names of the published models that results are shown next to: a low and a high one."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:

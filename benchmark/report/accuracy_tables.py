@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from benchmark.hypotheses.results import ALL, NONTRIVIAL, Queries, numops_equal
 from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
 from benchmark.report.data import Chance, ModelView, ReportData
@@ -13,36 +14,44 @@ from benchmark.stats.points import signed_points
 from benchmark.stats.published import UnpairedTest, unpaired_test
 from benchmark.stats.summary import Estimate, Summary
 
-_NO_VALUE = TableCell("\N{EN DASH}")
+NO_VALUE = TableCell("\N{EN DASH}")
 
 
 class Column(NamedTuple):
-    """A group of queries: its name, and its estimate in a summary."""
+    """A group of queries: its name, their numops, and their estimate in a summary."""
 
     name: str
+    queries: Queries
     estimate: Callable[[Summary], Estimate | None]
 
+    @property
+    def heading(self) -> str:
+        """The name as the heading of a column."""
+        headings = {"all": "Overall", ">= 1": "\N{GREATER-THAN OR EQUAL TO} 1"}
+        return headings.get(self.name, self.name)
 
-def _numops(numops: int) -> Column:
-    return Column(str(numops), lambda summary: summary.by_numops.get(numops))
+
+def numops_column(numops: int) -> Column:
+    """Return the group of queries with that numops."""
+    return Column(str(numops), numops_equal(numops), lambda summary: summary.by_numops.get(numops))
 
 
-_ALL = Column("all", lambda summary: summary.overall)
-_NONTRIVIAL = Column(">= 1", lambda summary: summary.nontrivial)
+ALL_COLUMN = Column("all", ALL, lambda summary: summary.overall)
+NONTRIVIAL_COLUMN = Column(">= 1", NONTRIVIAL, lambda summary: summary.nontrivial)
 
 
 def table_3(report: ReportData) -> TableModel:
     """Return Table 3: Llama 7B and FLoat on all queries, at numops 0, and above."""
     keys = captions().tables["table-3"].models
     models = [view for view in report.models if view.model.key in keys]
-    columns = (_ALL, _numops(0), _NONTRIVIAL)
+    columns = (ALL_COLUMN, numops_column(0), NONTRIVIAL_COLUMN)
     headings = ("Aggregate", "NumOps = 0", "NumOps \N{GREATER-THAN OR EQUAL TO} 1")
     return _table("table-3", headings, columns, list(_rows(models, columns)), models)
 
 
 def table_6(report: ReportData) -> TableModel:
     """Return Table 6: every model by numops, the random baseline, and numops >= 1."""
-    columns = (_ALL, _NONTRIVIAL, *map(_numops, DRAWN_NUMOPS))
+    columns = (ALL_COLUMN, NONTRIVIAL_COLUMN, *map(numops_column, DRAWN_NUMOPS))
     paper_models = [view for view in report.models if view.model.paper]
     other_models = [view for view in report.models if not view.model.paper]
     first = paper_models[0].published
@@ -71,11 +80,8 @@ def _table(
 
 def _heading(column: Column, published: Summary | None) -> str:
     """Return the column's heading with the number of queries of the paper's test set."""
-    name = {"all": "Overall", ">= 1": "\N{GREATER-THAN OR EQUAL TO} 1"}.get(
-        column.name, column.name
-    )
     estimate = column.estimate(published) if published else None
-    return f"{name} ({estimate.tally.total:,})" if estimate else name
+    return f"{column.heading} ({estimate.tally.total:,})" if estimate else column.heading
 
 
 def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[TableRow]:
@@ -87,21 +93,23 @@ def _rows(models: Sequence[ModelView], columns: Sequence[Column]) -> Iterator[Ta
         if view.measured:
             measured_name = f"{name}, measured" if view.published else name
             measured_name += f" as {view.alternative}" if view.alternative else ""
-            yield TableRow(_row(measured_name, view.measured, columns).cells, "measured")
+            cells = _row(measured_name, view.measured, columns).cells
+            yield TableRow(cells, "measured", follows=bool(view.published))
         if view.published and view.measured:
             both = (view.published, view.measured)
             cells = tuple(_difference(_test(column, *both)) for column in columns)
-            yield TableRow((TableCell("difference"), *cells), "difference")
+            yield TableRow((TableCell("difference"), *cells), "difference", follows=True)
 
 
 def _row(name: str, summary: Summary, columns: Sequence[Column]) -> TableRow:
-    cells = (_cell(column.estimate(summary)) for column in columns)
+    cells = (accuracy_cell(column.estimate(summary)) for column in columns)
     return TableRow((TableCell(name), *cells))
 
 
-def _cell(estimate: Estimate | None) -> TableCell:
+def accuracy_cell(estimate: Estimate | None) -> TableCell:
+    """Return accuracy and interval in per cent; a dash without queries."""
     if estimate is None or not estimate.tally.total:
-        return _NO_VALUE
+        return NO_VALUE
     accuracy, interval = estimate.tally.accuracy, estimate.shown_interval
     words = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" if interval else ""
     return TableCell(f"{100 * accuracy:.2f}", words, accuracy)
@@ -110,10 +118,9 @@ def _cell(estimate: Estimate | None) -> TableCell:
 def _random_row(columns: Sequence[Column], published: Summary | None, chance: Chance) -> TableRow:
     """Return the paper's random row; averages over numops are weighted by number of queries."""
     totals = {n: e.tally.total for n, e in published.by_numops.items()} if published else {}
-    groups = {"all": [*DRAWN_NUMOPS], ">= 1": [n for n in DRAWN_NUMOPS if n >= 1]}
 
     def cell(column: Column) -> TableCell:
-        group = groups.get(column.name) or [int(column.name)]
+        group = [n for n in DRAWN_NUMOPS if n in column.queries]
         weight = sum(totals[n] for n in group)
         mean = sum(chance[n] * totals[n] for n in group) / weight
         return TableCell(f"{100 * mean:.2f}", "", mean)
@@ -130,7 +137,7 @@ def _test(column: Column, published: Summary, measured: Summary) -> UnpairedTest
 
 def _difference(test: UnpairedTest | None) -> TableCell:
     if test is None:
-        return _NO_VALUE
+        return NO_VALUE
     error = f"\N{PLUS-MINUS SIGN} {100 * test.margin:.1f}" if test.error else ""
     return TableCell(signed_points(test.difference, 2), error)
 
@@ -152,18 +159,25 @@ def _records(view: ModelView, columns: Sequence[Column]) -> Iterator[dict[str, V
             test = None
             if source == "measured" and score == PUBLISHED and view.published:
                 test = _test(column, view.published, summary)
-            tally, (low, high) = estimate.tally, estimate.shown_interval or (None, None)
             yield {
                 "model": view.model.name,
                 "huggingface_id": repositories[source],
                 "source": source,
                 "score": score,
                 "numops": column.name,
-                "correct": tally.correct,
-                "total": tally.total,
-                "accuracy": round(100 * tally.accuracy, 4) if tally.total else None,
-                "low": None if low is None else round(100 * low, 4),
-                "high": None if high is None else round(100 * high, 4),
+                **estimate_record(estimate),
                 "difference": round(100 * test.difference, 4) if test else None,
                 "difference_error": round(100 * test.margin, 4) if test and test.error else None,
             }
+
+
+def estimate_record(estimate: Estimate) -> dict[str, Value]:
+    """Return counts, and accuracy and interval in per cent."""
+    tally, (low, high) = estimate.tally, estimate.shown_interval or (None, None)
+    return {
+        "correct": tally.correct,
+        "total": tally.total,
+        "accuracy": round(100 * tally.accuracy, 4) if tally.total else None,
+        "low": None if low is None else round(100 * low, 4),
+        "high": None if high is None else round(100 * high, 4),
+    }

@@ -1,19 +1,26 @@
-"""Coordinates of the page's own charts, in SVG units: curves, points and error bars."""
+"""Coordinates of the page's charts of accuracy by numops, in per cent of the plot's area.
 
-from collections.abc import Iterator, Mapping, Sequence
+Positions are percentages, so a chart fills its element at any width and its text keeps its size.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from benchmark.report.data import Chance, PairView
 from benchmark.report.figures import DRAWN_NUMOPS, Curve, curves_of
-from benchmark.stats.intervals import Interval
-from benchmark.stats.points import signed_points
-from benchmark.stats.summary import Estimate
+from benchmark.stats.summary import Estimate, Summary
 
-WIDTH, HEIGHT = 240, 168
-LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 22
+SHAPES = ("circle", "triangle", "square", "diamond", "wedge")
+"""Markers, so that curves differ without colour too."""
 
-_OFFSET = 2.0
-"""Base is drawn this far to the left of its numops and the variant this far to the right."""
+FEW_QUERIES = 10
+"""A point of fewer queries is hollow and not connected: its interval spans most of the axis."""
+
+_OFFSET = 5
+"""Pixels between the curves of neighbouring series, so that their error bars do not overlap."""
+
+_WIDEST = 24
+"""Most pixels between the first and the last series: less than between numops on a phone."""
 
 
 class Tick(NamedTuple):
@@ -24,169 +31,118 @@ class Tick(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A point: its position, the ends of its error bar (y), and its tooltip."""
+    """A point: its position, the ends of its error bar (y), its tooltip, and if it is of few."""
 
     x: float
     y: float
     low: float
     high: float
     label: str
+    few: bool
 
 
-class CurvePath(NamedTuple):
-    """A curve: its CSS classes, its name, the path through its points, and the points."""
+class PlottedCurve(NamedTuple):
+    """A curve: its CSS classes, marker, name, path and points, and its offset in pixels."""
 
     css_class: str
+    shape: str
     name: str
     path: str
     points: tuple[Point, ...]
+    offset: int
 
 
-class PanelChart(NamedTuple):
-    """The chart of a pair."""
+class Chart(NamedTuple):
+    """A chart of accuracy by numops; ``random`` is the path of the random baseline."""
 
-    curves: tuple[CurvePath, ...]
+    curves: tuple[PlottedCurve, ...]
     random: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     label: str
 
 
-class Bar(NamedTuple):
-    """A row of the forest plot: the gain of a pair with its interval (x positions)."""
+class Series(NamedTuple):
+    """A summary to draw: its name, its CSS classes, its marker, and its offset in pixels."""
 
     name: str
-    source: str
-    y: float
-    low: float
-    estimate: float
-    high: float
-    label: str
-    holds: bool | None
+    summary: Summary
+    css_class: str
+    shape: str
+    offset: int = 0
 
 
-class Forest(NamedTuple):
-    """A forest plot of the gains of many pairs."""
-
-    bars: tuple[Bar, ...]
-    ticks: tuple[Tick, ...]
-    zero: float
-    width: int
-    height: int
-
-
-class _Gain(NamedTuple):
-    """A pair's gain at numops >= 1 with its interval, as shares."""
-
-    name: str
-    source: str
-    estimate: float
-    interval: Interval | None
-    holds: bool | None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Return the ends of the interval; both are the estimate if there is none."""
-        return self.interval or (self.estimate, self.estimate)
-
-    @property
-    def words(self) -> str:
-        """Return the gain in points with its interval."""
-        gain = signed_points(self.estimate)
-        if self.interval is None:
-            return f"{gain} (no interval)"
-        low, high = map(signed_points, self.interval)
-        return f"{gain} ({low} to {high})"
-
-
-def panel(view: PairView, paper_chance: Chance) -> PanelChart:
-    """Return the chart of a pair: published curves, measured ones on top, random dashed."""
-    curves = tuple(_curve(view, curve) for curve in curves_of(view, published=True))
-    chance = paper_chance if view.pair.paper else view.base.chance or view.variant.chance
-    names = [curve.name for curve in curves]
-    return PanelChart(
+def chart(series: Iterable[Series], chance: Chance, numops: Sequence[int] = DRAWN_NUMOPS) -> Chart:
+    """Return the chart of the series in drawing order, with ``numops`` on the x axis."""
+    curves = tuple(_curve(curve, numops) for curve in series)
+    names = ", ".join(curve.name for curve in curves)
+    return Chart(
         curves=curves,
-        random=_path([(_x(n), _y(chance[n])) for n in DRAWN_NUMOPS if n in chance]),
-        x_ticks=tuple(Tick(_x(n), str(n)) for n in DRAWN_NUMOPS),
+        random=_path([(_x(n, numops), _y(chance[n])) for n in numops if n in chance]),
+        x_ticks=tuple(Tick(_x(n, numops), str(n)) for n in numops),
         y_ticks=tuple(Tick(_y(percent / 100), str(percent)) for percent in (0, 25, 50, 75, 100)),
-        label=f"Accuracy by number of operations: {', '.join(names) or 'no result'}",
+        label=f"Accuracy by changes to the box: {names or 'no result'}",
     )
 
 
-def _curve(view: PairView, curve: Curve) -> CurvePath:
+def panel(view: PairView, paper_chance: Chance) -> Chart:
+    """Return the chart of a pair: published curves, measured ones on top, random dashed."""
+    chance = paper_chance if view.pair.paper else view.base.chance or view.variant.chance
+    return chart((_side(view, curve) for curve in curves_of(view, published=True)), chance)
+
+
+def offset(number: int, count: int) -> int:
+    """Return the offset in pixels of one of ``count`` series, which are centered at their numops.
+
+    Many series are closer to each other, so that each point stays at its numops.
+    """
+    spread = min(_OFFSET * (count - 1), _WIDEST)
+    return round(spread * (number / (count - 1) - 0.5)) if count > 1 else 0
+
+
+def _side(view: PairView, curve: Curve) -> Series:
     model = (view.base, view.variant)[curve.side].model.name
     source = "measured" if curve.measured else "published"
-    points = tuple(_points(curve, f"{model}, {source}"))
-    side = ("base", "variant")[curve.side]
-    faint = " faint" if curve.faint else ""
-    path = _path([(point.x, point.y) for point in points])
-    return CurvePath(f"{side} {source}{faint}", f"{model} ({source})", path, points)
+    classes = f"{('base', 'variant')[curve.side]} {source}{' faint' if curve.faint else ''}"
+    name = f"{model}, {source}"
+    return Series(name, curve.summary, classes, SHAPES[curve.side], offset(curve.side, 2))
 
 
-def _interval_words(estimate: Estimate) -> str:
+def _curve(series: Series, numops: Sequence[int]) -> PlottedCurve:
+    points = tuple(_points(series, numops))
+    path = _path([(point.x, point.y) for point in points if not point.few])
+    return PlottedCurve(
+        series.css_class, series.shape, series.name, path, points, series.offset
+    )  # fmt: skip
+
+
+def _points(series: Series, numops: Sequence[int]) -> Iterator[Point]:
+    for n, estimate in series.summary.by_numops.items():
+        tally, (low, high) = estimate.tally, estimate.interval
+        if n not in numops or not tally.total:
+            continue
+        label = (
+            f"{series.name}, {n} change{'s' * (n != 1)}: {100 * tally.accuracy:.1f} % "
+            f"({interval_words(estimate)}), {tally.correct} of {tally.total}"
+        )
+        few = tally.total < FEW_QUERIES
+        yield Point(_x(n, numops), _y(tally.accuracy), _y(low), _y(high), label, few)
+
+
+def interval_words(estimate: Estimate) -> str:
+    """Return the interval in per cent, or that there is no interval."""
     if (interval := estimate.shown_interval) is None:
         return "no interval"
     return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
-def _points(curve: Curve, name: str) -> Iterator[Point]:
-    for numops, estimate in curve.summary.by_numops.items():
-        if numops not in DRAWN_NUMOPS or not estimate.tally.total:
-            continue
-        tally, (low, high) = estimate.tally, estimate.interval
-        label = (
-            f"{name}, {numops} operations: {100 * tally.accuracy:.1f} % "
-            f"({_interval_words(estimate)}), {tally.correct} of {tally.total}"
-        )
-        x = round(_x(numops) + _OFFSET * (2 * curve.side - 1), 1)
-        yield Point(x, _y(tally.accuracy), _y(low), _y(high), label)
-
-
-def _x(numops: int) -> float:
-    step = (WIDTH - LEFT - RIGHT) / len(DRAWN_NUMOPS)
-    return round(LEFT + step * (numops + 0.5), 1)
+def _x(n: int, numops: Sequence[int]) -> float:
+    return round(100 * (numops.index(n) + 0.5) / len(numops), 2)
 
 
 def _y(share: float) -> float:
-    return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
+    return round(100 - 100 * share, 2)
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x},{y}" for x, y in points) if points else ""
-
-
-FOREST_WIDTH, _NAME_WIDTH, _LABEL_WIDTH, _ROW_HEIGHT = 760, 300, 150, 21
-
-
-def forest(views: Mapping[str, Sequence[PairView]]) -> Forest | None:
-    """Return the plot of gains at numops >= 1 by experiment; None if there are no results."""
-    gains = [gain for pairs in views.values() for view in pairs for gain in _gains(view)]
-    if not gains:
-        return None
-    largest = max(abs(end) for gain in gains for end in (*gain.ends, gain.estimate))
-    limit = 10 * (int(10 * largest) + 1)  # in points, rounded up to the next ten
-
-    def x(share: float) -> float:
-        width = FOREST_WIDTH - _NAME_WIDTH - _LABEL_WIDTH
-        return round(_NAME_WIDTH + width * (100 * share + limit) / (2 * limit), 1)
-
-    bars = [
-        Bar(gain.name, gain.source, _ROW_HEIGHT * (row + 1.0), x(gain.ends[0]), x(gain.estimate),
-            x(gain.ends[1]), gain.words, gain.holds)
-        for row, gain in enumerate(gains)
-    ]  # fmt: skip
-    step = 10 if limit <= 40 else 20  # noqa: PLR2004  # so that the labels do not overlap
-    values = range(-(limit // step) * step, limit + 1, step)
-    ticks = tuple(Tick(x(value / 100), f"{value:+d}" if value else "0") for value in values)
-    return Forest(tuple(bars), ticks, x(0), FOREST_WIDTH, _ROW_HEIGHT * (len(bars) + 2))
-
-
-def _gains(view: PairView) -> Iterator[_Gain]:
-    name = f"{view.base.model.name} to {view.variant.model.name}"
-    if view.published:
-        published = view.published
-        yield _Gain(name, "published", published.difference, published.interval, None)
-    if view.measured:
-        test = view.measured.nontrivial
-        holds = view.verdict.holds if view.verdict else None
-        yield _Gain(name, "measured", test.difference, test.interval, holds)
+    return "M" + "L".join(f"{x:g},{y:g}" for x, y in points) if points else ""

@@ -3,28 +3,35 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from benchmark import __version__
 from benchmark.hypotheses.claims import Claim, JudgedClaim
 from benchmark.hypotheses.findings import Status, figures
 from benchmark.report.accuracy_tables import table_3, table_6
-from benchmark.report.charts import PanelChart, forest, panel
+from benchmark.report.charts import FEW_QUERIES, Chart, panel
 from benchmark.report.data import Audit, PairView, ReportData, RunComparison, RunView
 from benchmark.report.explorer import explorer
+from benchmark.report.forest import forest
 from benchmark.report.model_tables import table_1, table_4
+from benchmark.report.run_results import run_results, run_table
 from benchmark.report.table_model import TableModel
 from benchmark.report.templates import asset, csp_hash, script_json, template_environment
 from benchmark.runs.paired_table import decided_otherwise
-from benchmark.scoring.outcomes import MAIN, SCORES
+from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.summary import Estimate
 
 _EXPERIMENTS = {
-    "code": "Experiment 1: additional code training",
-    "math": "Experiment 2: additional math training",
-    "alignment": "Experiment 3: alignment tuning",
-    "control": "Control pairs: they calibrate the benchmark and are not evidence about code",
+    "code": "Additional code training (Experiment 1)",
+    "math": "Additional math training (Experiment 2)",
+    "alignment": "Alignment tuning (Experiment 3)",
+    "control": "Control pairs, which calibrate the benchmark and are not evidence about code",
 }
+
+_SCRIPTS = ("page.js", "address.js", "explorer.js")
+"""The parts of the page's script, in the order in which they run."""
 
 
 class Judgement(NamedTuple):
@@ -55,7 +62,7 @@ class PairCard(NamedTuple):
     """A pair with its chart."""
 
     view: PairView
-    panel: PanelChart
+    panel: Chart
 
 
 class Setting(NamedTuple):
@@ -75,14 +82,16 @@ class ComparisonRow(NamedTuple):
 
 
 def tables(report: ReportData) -> tuple[TableModel, ...]:
-    """Return Tables 1, 3, 4 and 6."""
-    return table_1(), table_3(report), table_4(), table_6(report)
+    """Return the table of the runs, if there are any, and Tables 1, 3, 4 and 6."""
+    runs = [run_table(report)] if report.runs else []
+    return *runs, table_1(), table_3(report), table_4(), table_6(report)
 
 
 def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
     """Return the page as HTML. It loads nothing, and only its own script can run."""
-    style, script = asset("style.css"), asset("page.js")
-    by_experiment = _by_experiment(report)
+    style, script = asset("style.css"), Markup("").join(map(asset, _SCRIPTS))
+    pair_groups = _pair_groups(report)
+    run_tables = [table for table in report_tables if table.id == "table-runs"]
     return template_environment().get_template("page.html.jinja").render(
         version=__version__,
         report=report,
@@ -93,10 +102,11 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
         data=script_json(explorer(report.runs, report.states)),
         claims=list(_claim_views(report.audits)),
         tallies=[_count_verdicts(audit) for audit in report.audits],
-        forest=forest(by_experiment),
-        experiments=[
-            (_EXPERIMENTS[name], [PairCard(view, panel(view, report.chance)) for view in views])
-            for name, views in by_experiment.items()
+        results=run_results(report),
+        forest=forest(pair_groups),
+        pair_groups=[
+            (title, [PairCard(view, panel(view, report.chance)) for view in views])
+            for title, views in pair_groups.items()
         ],
         settings=[dict(settings(view)) for view in report.runs],
         differing_settings=_differing_settings(report.runs),
@@ -104,11 +114,11 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
             (comparison, list(_comparison_rows(comparison)), decided_otherwise(comparison.tests))
             for comparison in report.comparisons
         ],
-        scores=SCORES,
         main_score=MAIN,
-
+        few_queries=FEW_QUERIES,
         fewest_clusters=MIN_CLUSTERS_FOR_INTERVAL,
-        tables=report_tables,
+        run_table=run_tables[0] if run_tables else None,
+        tables=[table for table in report_tables if table not in run_tables],
     )  # fmt: skip
 
 
@@ -158,10 +168,24 @@ def _count_verdicts(audit: Audit) -> tuple[str, dict[str, int]]:
     return audit.source, counts
 
 
-def _by_experiment(report: ReportData) -> dict[str, list[PairView]]:
-    views = report.pairs.values()
-    groups = {name: [v for v in views if v.pair.experiment == name] for name in _EXPERIMENTS}
-    return {name: pairs for name, pairs in groups.items() if pairs}
+def _pair_groups(report: ReportData) -> dict[str, list[PairView]]:
+    """Return the pairs by title: those with a model that was measured first, by experiment."""
+    groups: dict[str, list[PairView]] = {}
+    for measured in (True, False):
+        for experiment, name in _EXPERIMENTS.items():
+            title = f"Measured here: {name[:1].lower()}{name[1:]}" if measured else name
+            views = [
+                view
+                for view in report.pairs.values()
+                if view.pair.experiment == experiment and measured == _is_measured(view)
+            ]
+            if views:
+                groups[title] = views
+    return groups
+
+
+def _is_measured(view: PairView) -> bool:
+    return bool(view.base.scores or view.variant.scores)
 
 
 def _comparison_rows(comparison: RunComparison) -> Iterator[ComparisonRow]:

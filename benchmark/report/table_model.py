@@ -6,7 +6,7 @@ from typing import Literal
 
 Value = str | int | float | None
 
-RowKind = Literal["heading", "published", "measured", "difference"]
+RowKind = Literal["heading", "published", "measured", "difference", "secondary"]
 """The contents of a row; a heading has one cell that spans all columns."""
 
 
@@ -24,10 +24,11 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row with one cell per column."""
+    """A row with one cell per column; one that ``follows`` stays below the row above it."""
 
     cells: tuple[TableCell, ...]
     kind: RowKind = "published"
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

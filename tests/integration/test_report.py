@@ -29,10 +29,11 @@ def test_two_runs(runs: Path, tmp_path: Path) -> None:
     assert float(row[3]) < 10  # of the run that copies
     assert row[4] == "100.0"
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 25 files")
+    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 29 files")
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     page = (tmp_path / "report" / "index.html").read_text()
     assert 'id="explorer"' in page
+    assert (tmp_path / "report" / "tables" / "table-runs.csv").is_file()
     assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
 
 

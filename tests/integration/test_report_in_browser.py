@@ -139,6 +139,7 @@ def _naive_counts(
 def test_page_opens(opened: "Page") -> None:
     """The page has headings, runs and tables, and creates only the visible rows of states."""
     assert opened.inner_text("h1") == "Does a language model know what is in the box?"
+    assert opened.locator("#table-runs tbody th[scope=row]").count() == 6 + 2
     assert opened.locator("#runs tbody tr").count() >= 6
     assert opened.locator("#table-6 tbody tr").count() > 30
     assert _count(opened) == f"{STATES} of {STATES} states, {7 * STATES} queries"
@@ -179,6 +180,62 @@ def test_contrast(opened: "Page", scheme: Literal["light", "dark"]) -> None:
     assert (max(text, background) + 0.05) / (min(text, background) + 0.05) >= 4.5
 
 
+_HIDDEN_PARTS = """() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe(opened: "Page", scheme: Literal["light", "dark"]) -> None:
+    """axe-core finds no fault in the page with all its parts opened, in both color schemes."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe-playwright-python; pip install it"
+    ).Axe()
+    opened.emulate_media(color_scheme=scheme)
+    opened.evaluate(_HIDDEN_PARTS)
+    results = axe.run(opened)
+    faults = [
+        f"{fault['id']}: {node['target']} {node['failureSummary']}"
+        for fault in results.response["violations"]
+        for node in fault["nodes"]
+    ]
+    assert not faults
+
+
+def test_axe_finds_a_fault(opened: "Page") -> None:
+    """A text of too little contrast is found: the check can fail."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe-playwright-python; pip install it"
+    ).Axe()
+    opened.evaluate("document.body.style.setProperty('--soft', 'var(--line)')")
+    results = axe.run(opened)
+    assert "color-contrast" in {fault["id"] for fault in results.response["violations"]}
+
+
+def test_printed_pages(opened: "Page", tmp_path: Path) -> None:
+    """In print, a table has its head on each page, and no page ends with a heading."""
+    pdfium = pytest.importorskip("pypdfium2", reason="no pypdfium2; pip install it")
+    path = tmp_path / "page.pdf"
+    opened.pdf(path=path, prefer_css_page_size=True)
+    with pdfium.PdfDocument(path) as document:
+        texts = [printed.get_textpage().get_text_range() for printed in document]
+    opened.emulate_media(media="print")
+    headings = set(opened.locator("h1, h2, h3, h4, h5").all_inner_texts())
+    assert not headings & {text.rstrip().splitlines()[-1] for text in texts}
+    pages = [" ".join(text.split()) for text in texts]
+    head = " ".join(opened.inner_text("#table-6 thead tr").split())
+    cells = "rows => rows.map(row => [...row.cells].slice(0, 2).map(c => c.firstChild.textContent))"
+    rows = opened.locator("#table-6 tbody tr.published").evaluate_all(cells)
+    starts = [" ".join(f"{name} {figure}".split()) for name, figure in rows]
+    printed_on = {
+        number for number, text in enumerate(pages) if any(start in text for start in starts)
+    }
+    assert starts
+    assert all(head in pages[number] for number in printed_on)
+    assert len(printed_on) > 1
+
+
 def test_print(opened: "Page") -> None:
     """A printed page has headings, tables and the state, and no controls."""
     opened.emulate_media(media="print")
@@ -186,6 +243,20 @@ def test_print(opened: "Page") -> None:
         assert opened.locator(hidden).first.is_hidden()
     for shown in ("h1", "#table-6", "#state"):
         assert opened.locator(shown).first.is_visible()
+    row = "getComputedStyle(document.querySelector('#table-6 tbody tr')).breakInside"
+    assert opened.evaluate(row) == "avoid"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_print_is_light(opened: "Page", theme: Literal["light", "dark"]) -> None:
+    """A printed page is dark on white, in each theme and color scheme."""
+    opened.emulate_media(media="print", color_scheme="dark")
+    opened.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    colours = opened.evaluate(
+        "[...document.querySelectorAll('body, .tile, .badge.supported')]"
+        ".map((node) => getComputedStyle(node).backgroundColor)"
+    )
+    assert all(min(map(int, re.findall(r"\d+", colour)[:3])) > 200 for colour in colours)
 
 
 def test_filters(opened: "Page", states: list[State], initial: InitialContents) -> None:
@@ -217,6 +288,107 @@ def test_flipped(opened: "Page", states: list[State], initial: InitialContents) 
     assert _count(opened) == f"0 of {STATES} states, 0 queries"
 
 
+def test_a_filter_that_hides_the_state_moves_on(opened: "Page") -> None:
+    """The first match is shown when the state does not match, and a matching box."""
+    opened.select_option("#outcome", "wrong")
+    opened.check("#numops input[value='3']")
+    first = opened.locator(".item").first
+    assert first.get_attribute("aria-selected") == "true"
+    shown = opened.inner_text("#state h3 a")
+    assert first.inner_text().startswith(shown)
+    chosen = opened.locator(".boxes tr.chosen")
+    assert chosen.locator("td").nth(0).inner_text() == "3"
+    assert "wrong" in str(chosen.locator("td").nth(2).get_attribute("class"))
+    opened.uncheck("#numops input[value='3']")
+    assert opened.inner_text("#state h3 a") == shown, "a state that matches is kept"
+
+
+def test_filters_and_runs_are_in_the_address(opened: "Page", page_file: Path) -> None:
+    """Filters, runs, state and box of one window are shown by another one with its address."""
+    opened.select_option("#run", label="Llama 2 7B")
+    opened.select_option("#outcome", "gained")
+    opened.select_option("#other", label="four")
+    opened.check("#numops input[value='2']")
+    opened.check("#numops input[value='3']")
+    opened.select_option("#sort", "length")
+    opened.fill("#word", "a b&c=")
+    opened.fill("#word", "e")
+    opened.uncheck("#shown input[value='1']")
+    opened.focus("#list")
+    opened.keyboard.press("ArrowDown")
+    address = opened.evaluate("location.hash")
+    seen = _count(opened), opened.inner_text("#state h3"), opened.inner_text(".boxes")
+    opened.goto("about:blank")
+    opened.goto(f"{page_file.as_uri()}{address}")
+    assert (_count(opened), opened.inner_text("#state h3"), opened.inner_text(".boxes")) == seen
+    assert opened.input_value("#word") == "e"
+    assert opened.input_value("#sort") == "length"
+    assert not opened.is_checked("#shown input[value='1']")
+    assert opened.inner_text("#unknown") == ""
+    opened.click("#filters [type=reset]")
+    opened.wait_for_function("!location.hash.includes('outcome')")
+
+
+@pytest.mark.parametrize(
+    ("address", "unknown"),
+    [
+        ("#state=0123456789", "state 0123456789"),
+        ("#state=0123456789&box=9", "box 9"),
+        ("#run=none+such&outcome=wrong", "run none such"),
+        ("#outcome=%3Cimg%3E%E2%80%AE", "outcome <img>⟨U+202E⟩"),
+        ("#changes=2&changes=77", "changes 77"),
+        ("#state=0123456789&mood=good", "mood good"),
+    ],
+)
+def test_an_unknown_part_of_the_address_is_named(
+    opened: "Page", page_file: Path, address: str, unknown: str
+) -> None:
+    """An address that is not of this report says so, and the first match is shown."""
+    opened.goto("about:blank")
+    opened.goto(f"{page_file.as_uri()}{address}")
+    opened.wait_for_selector("#unknown p")
+    assert f"it has no {unknown}." in opened.inner_text("#unknown")
+    assert opened.locator(".item").first.get_attribute("aria-selected") == "true"
+    opened.click(".item >> nth=1")
+    opened.select_option("#sort", "length")
+    assert opened.inner_text("#unknown") == ""
+
+
+def test_a_link_to_a_section_keeps_the_filters(opened: "Page") -> None:
+    """Following a link of the header changes neither filters nor state."""
+    opened.select_option("#outcome", "wrong")
+    seen = _count(opened), opened.inner_text("#state h3")
+    opened.click(".top a[href='#claims']")
+    assert (_count(opened), opened.inner_text("#state h3")) == seen
+    assert opened.inner_text("#unknown") == ""
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("parseAddress('')", None),
+        ("parseAddress('#claims')", None),
+        ("parseAddress('#state=ab&shown=a+b&shown=c%26')", {"state": "ab", "shown": ["a b", "c&"]}),
+        ("parseAddress('#shown=')", {"shown": []}),
+        ("formatAddress({state: 'ab', box: '1', word: ''}, {word: ''})", "#state=ab&box=1"),
+        ("formatAddress({state: undefined, word: 'a b'}, {word: ''})", "#word=a+b"),
+        ("formatAddress({changes: ['1', '2']}, {changes: []})", "#changes=1&changes=2"),
+        ("formatAddress({shown: []}, {shown: ['a']})", "#shown="),
+        (
+            (
+                "checkAddress({box: '7', word: 'x', changes: ['1', '9']},"
+                " {box: new Set(['6']), word: null, changes: new Set(['1'])})"
+            ),
+            {"view": {"word": "x", "changes": ["1"]}, "unknown": ["box 7", "changes 9"]},
+        ),
+        ("[2, 'b', 10, 'a'].sort(compareValues)", [2, 10, "a", "b"]),
+    ],
+)
+def test_functions_of_the_script(opened: "Page", expression: str, value: object) -> None:
+    """The script's functions, called one by one."""
+    assert opened.evaluate(expression) == value
+
+
 def test_search(opened: "Page", states: list[State]) -> None:
     """A word matches the states that contain it."""
     word = states[0].queries[0].gold[0] if states[0].queries[0].gold else "nothing"
@@ -229,10 +401,10 @@ def test_search(opened: "Page", states: list[State]) -> None:
 
 
 def test_sorting_states(opened: "Page", states: list[State]) -> None:
-    """The states with most operations come first."""
-    opened.select_option("#sort", "operations")
+    """The longest states come first."""
+    opened.select_option("#sort", "length")
     most = max(state.description.count(". ") for state in states)
-    assert opened.inner_text(".item .many >> nth=0") == f"{most} ops"
+    assert opened.inner_text(".item .many >> nth=0") == str(most)
 
 
 def test_sorting_a_table(opened: "Page") -> None:

@@ -99,11 +99,12 @@ def test_hostile_names_are_text(full_page: _Elements) -> None:
 
 
 def test_links_have_targets(full_page: _Elements, published_page: _Elements) -> None:
-    """Every link within the page has a target, and identifiers are unique."""
+    """Every link and marker within the page has a target, and identifiers are unique."""
     for elements in (full_page, published_page):
         names = [a["id"] for _, a in elements.elements if "id" in a]
         assert len(set(names)) == len(names)
-        assert {str(a["href"])[1:] for a in elements.of("a")} <= set(names)
+        targets = {str(a["href"])[1:] for tag in ("a", "use") for a in elements.of(tag)}
+        assert targets <= set(names)
 
 
 def test_every_claim_and_pair(published_page: _Elements, published_report: ReportData) -> None:
@@ -111,7 +112,7 @@ def test_every_claim_and_pair(published_page: _Elements, published_report: Repor
     names = {a.get("id") for a in published_page.of("article")}
     assert {f"claim-{name}" for name in claims()} <= names
     assert {f"pair-{name}" for name in published_report.pairs} <= names
-    panels = [a for a in published_page.of("svg") if a.get("class") == "panel"]
+    panels = [a for a in published_page.of("div") if a.get("class") == "chart small"]
     assert len(panels) == len(published_report.pairs)
     statuses = [a["data-status"] for a in published_page.of("article") if "data-status" in a]
     assert statuses.count("supported") == 11
@@ -174,5 +175,5 @@ def test_the_task_of_a_run_is_shown(tmp_path: Path) -> None:
         (run / "predictions.jsonl").unlink()
     report = gather([tmp_path], registry())
     text = page(report, tables(report))
-    assert text.count("other, task move-contents") >= 3  # tile, table of runs, settings
+    assert text.count("other, task move-contents") >= 3  # tile, tables, settings
     assert "task boxes" not in text

@@ -1,0 +1,191 @@
+"""The results of the runs by numops, with random and two published models: chart and table."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from benchmark.hypotheses.results import Result
+from benchmark.models.published import FOR_SCALE
+from benchmark.report.accuracy_tables import (
+    ALL_COLUMN,
+    NO_VALUE,
+    NONTRIVIAL_COLUMN,
+    Column,
+    accuracy_cell,
+    estimate_record,
+    numops_column,
+)
+from benchmark.report.captions import captions
+from benchmark.report.charts import FEW_QUERIES, SHAPES, Chart, Series, chart, offset
+from benchmark.report.data import Chance, ModelView, ReportData, RunView
+from benchmark.report.figures import DRAWN_NUMOPS
+from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading_row
+from benchmark.scoring.outcomes import MAIN, PUBLISHED
+from benchmark.stats.summary import Estimate
+from benchmark.tasks import DEFAULT
+
+_COLOURS = 6
+"""Colours of runs in the style sheet. With five shapes, 30 runs differ in one or the other."""
+
+
+class RunTile(NamedTuple):
+    """A run's result at numops >= 1, and how its curve is drawn.
+
+    ``score`` is the score of ``estimate`` and of the curve, ``chance`` the random baseline on the
+    same states by that score, and ``others`` are the accuracies by the other scores.
+    """
+
+    view: RunView
+    css_class: str
+    shape: str
+    score: str
+    estimate: Estimate
+    chance: float | None
+    others: dict[str, float]
+
+
+class RunResults(NamedTuple):
+    """The opening of the page: the runs, the published models for scale, and their chart.
+
+    ``random_of`` is the title of the run on whose states the random baseline is drawn, if the
+    runs have different states.
+    """
+
+    tiles: tuple[RunTile, ...]
+    scale: tuple[Series, ...]
+    chart: Chart
+    random_of: str
+
+
+def run_results(report: ReportData) -> RunResults:
+    """Return the chart of all runs, registered or not, by the score ``exact`` if they have it."""
+    tiles = tuple(_tile(view, number) for number, view in enumerate(report.runs))
+    scale = tuple(_scale_series(report))
+    count = len(tiles)
+    curves = (
+        Series(
+            tile.view.title, tile.view.summaries[tile.score], tile.css_class, tile.shape,
+            offset(number, count),
+        )
+        for number, tile in enumerate(tiles)
+    )  # fmt: skip
+    return RunResults(
+        tiles,
+        scale,
+        chart([*scale, *curves], _chance(report), _numops(report.runs)),
+        report.runs[0].title if len({view.run.result.data for view in report.runs}) > 1 else "",
+    )
+
+
+def run_table(report: ReportData) -> TableModel:
+    """Return the table of the runs by numops, each by every score, with random on its states."""
+    numops = [numops_column(n) for n in _numops(report.runs, fewest_queries=1)]
+    columns = (NONTRIVIAL_COLUMN, ALL_COLUMN, *numops)
+    rows = [row for view in report.runs for row in _run_rows(view, columns)]
+    if scale := _scale(report):
+        rows += [heading_row("Published, for scale"), *(_scale_row(m, columns) for m in scale)]
+    texts = captions().tables["table-runs"]
+    return TableModel(
+        "table-runs",
+        texts.title,
+        texts.caption,
+        ("Run", "Score", *(column.heading for column in columns)),
+        tuple(rows),
+        text_columns=2,
+        records=tuple(record for view in report.runs for record in _records(view, columns)),
+    )
+
+
+def _tile(view: RunView, number: int) -> RunTile:
+    score = _chart_score(view)
+    others = {by: summary.nontrivial for by, summary in view.summaries.items() if by != score}
+    return RunTile(
+        view,
+        f"run run-{number % _COLOURS}",
+        SHAPES[number % len(SHAPES)],
+        score,
+        view.summaries[score].nontrivial,
+        _chance_on(view, score, NONTRIVIAL_COLUMN),
+        {by: estimate.tally.accuracy for by, estimate in others.items() if estimate.tally.total},
+    )
+
+
+def _chart_score(view: RunView) -> str:
+    """Return the score that compares with published figures; the main one if a run lacks it."""
+    return PUBLISHED if PUBLISHED in view.summaries else MAIN
+
+
+def _scale(report: ReportData) -> list[ModelView]:
+    """Return the published models for scale; none if no run is of the paper's task."""
+    if report.runs and all(view.task != DEFAULT for view in report.runs):
+        return []
+    return [view for view in report.models if view.model.name in FOR_SCALE]
+
+
+def _scale_series(report: ReportData) -> Iterator[Series]:
+    for number, view in enumerate(_scale(report)):
+        if view.published:
+            name = f"{view.model.name}, published"
+            yield Series(name, view.published, f"scale scale-{number}", SHAPES[number])
+
+
+def _chance(report: ReportData) -> Chance:
+    """Return the random baseline on the first run's states; the paper's without runs."""
+    if not report.runs:
+        return report.chance
+    first = report.runs[0]
+    return _by_score(first)[_chart_score(first)].chance
+
+
+def _by_score(view: RunView) -> dict[str, Result]:
+    result = view.run.result
+    return {scored.score: scored for scored in (result, *result.others.values())}
+
+
+def _chance_on(view: RunView, score: str, column: Column) -> float | None:
+    return _by_score(view)[score].chance_on(column.queries)
+
+
+def _numops(runs: Sequence[RunView], fewest_queries: int = FEW_QUERIES) -> range:
+    """Return the paper's numops, and above them those for which a run has enough queries."""
+    by_numops = [view.summary.by_numops for view in runs]
+    enough = (n for part in by_numops for n, e in part.items() if e.tally.total >= fewest_queries)
+    return range(max(DRAWN_NUMOPS[-1], *enough, 0) + 1)
+
+
+def _run_rows(view: RunView, columns: Sequence[Column]) -> Iterator[TableRow]:
+    """Yield a row for each score, the one of the chart first, then one for random by that score."""
+    first = _chart_score(view)
+    for by in (first, *(by for by in view.summaries if by != first)):
+        cells = (accuracy_cell(column.estimate(view.summaries[by])) for column in columns)
+        if by == first:
+            yield TableRow((TableCell(view.title), TableCell(by), *cells), "measured")
+        else:
+            yield TableRow((TableCell(""), TableCell(by), *cells), "secondary", follows=True)
+    chances = (_chance_on(view, first, column) for column in columns)
+    cells = (NO_VALUE if c is None else TableCell(f"{100 * c:.2f}", "", c) for c in chances)
+    random = (TableCell(""), TableCell(f"random, {first}"), *cells)
+    yield TableRow(random, "secondary", follows=True)
+
+
+def _scale_row(model: ModelView, columns: Sequence[Column]) -> TableRow:
+    cells = (
+        accuracy_cell(column.estimate(model.published) if model.published else None)
+        for column in columns
+    )
+    return TableRow((TableCell(model.model.name), TableCell(PUBLISHED), *cells))
+
+
+def _records(view: RunView, columns: Sequence[Column]) -> Iterator[dict[str, Value]]:
+    """Yield one record per score and group of queries; accuracies are in per cent."""
+    for score, summary in view.summaries.items():
+        for column in columns:
+            if estimate := column.estimate(summary):
+                chance = _chance_on(view, score, column)
+                yield {
+                    "run": view.title,
+                    "model": view.run.model,
+                    "score": score,
+                    "numops": column.name,
+                    **estimate_record(estimate),
+                    "random": None if chance is None else round(100 * chance, 4),
+                }
