@@ -381,7 +381,7 @@ def test_a_link_to_a_section_keeps_the_filters(opened: "Page") -> None:
             ),
             {"view": {"word": "x", "changes": ["1"]}, "unknown": ["box 7", "changes 9"]},
         ),
-        ("[2, 'b', 10, 'a'].sort(compareValues)", [2, 10, "a", "b"]),
+        ("[10, 'b', 2, 'a'].sort(compareValues)", ["a", "b", 2, 10]),
     ],
 )
 def test_functions_of_the_script(opened: "Page", expression: str, value: object) -> None:
