@@ -50,27 +50,34 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
 
 
 def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
-    """A pair without the expected gain fails; the case has both models' figures."""
+    """A pair that loses instead of gaining fails; the case has both models' figures."""
     states = finished_runs.first_states(260)
-    cases = (
-        ("good", finished_runs.correct_answer, "0"),
-        ("bad", finished_runs.initial_answer, "1"),
-    )
-    for name, answer, failures in cases:
+    answers = (finished_runs.initial_answer, finished_runs.correct_answer)
+    for name, (before, after), failures in (("good", answers, "0"), ("bad", answers[::-1], "1")):
         folder = tmp_path / name
-        finished_runs.write_run(folder / "base", BASE, states, finished_runs.initial_answer)
-        finished_runs.write_run(folder / "variant", VARIANT, states, answer)
+        finished_runs.write_run(folder / "base", BASE, states, before)
+        finished_runs.write_run(folder / "variant", VARIANT, states, after)
         suite = _junit(folder)[-1]
         assert (suite.get("name"), suite.get("failures")) == ("pairs", failures)
         case = suite.find("testcase")
         assert case is not None
         values = _properties(case)
         assert (values["base"], values["hypothesis"]) == (BASE, "gain")
-        assert float(values["base.accuracy"] or 100) < 10
-        assert (values["variant.accuracy"] == "100.00") == (failures == "0")
+        worse, better = ("base", "variant") if failures == "0" else ("variant", "base")
+        assert float(values[f"{worse}.accuracy"] or 100) < 10
+        assert values[f"{better}.accuracy"] == "100.00"
         assert values["variant.exact.accuracy"] == values["variant.accuracy"]
         assert values["exact.p"] == values["p"]
         assert (case.find("failure") is not None) == (failures == "1")
+
+
+def test_a_gain_that_is_not_excluded_is_skipped(tmp_path: Path) -> None:
+    """Equal answers do not show that there is no gain."""
+    states = finished_runs.first_states(260)
+    for name, model in (("base", BASE), ("variant", VARIANT)):
+        finished_runs.write_run(tmp_path / name, model, states, finished_runs.initial_answer)
+    suite = _junit(tmp_path)[-1]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
 
 
 def test_an_undecided_pair_is_skipped(tmp_path: Path) -> None:
