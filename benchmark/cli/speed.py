@@ -51,8 +51,8 @@ def speed(
     """Time engines in turn on the same states (docs/speed.md explains the figures)."""
     from benchmark.models.short_name import short_name
     from benchmark.runs.requests import RunRequest
+    from benchmark.speed.comparison import SpeedRequest
     from benchmark.speed.progress import EnginesProgress
-    from benchmark.speed.run import SpeedRequest
     from benchmark.speed.run import speed as measure
     from benchmark.speed.table import differences_table, speed_notes, speed_table
     from benchmark.terminal import console

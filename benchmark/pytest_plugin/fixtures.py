@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from benchmark.fingerprints.record import Fingerprint
     from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
-    from benchmark.runs.measure import RunResult
     from benchmark.runs.model_store import ModelStore
     from benchmark.runs.requests import RunRequest
+    from benchmark.runs.run_result import RunResult
 
 Measure = Callable[[RegisteredModel], "RunResult"]
 Trace = Callable[[RegisteredModel], "Fingerprint"]

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.boxes.baseline import Percentages, baselines_as_json
+from benchmark.boxes.baseline import baselines_as_json
 from benchmark.models.hardware import gpu_memory
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location, locate
 from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.records import Outcome, State, Tally, TokenIds
+from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.identity import identity
@@ -21,54 +22,17 @@ from benchmark.runs.notices import Notices
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.run_result import RunResult
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.summary import Scored, Summary, scores_as_json
+from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.tasks import JudgedAnswer, by_score, task_named
 
+if TYPE_CHECKING:
+    from benchmark.models.loading import LanguageModel
+
 _UNCACHED = Loaders()
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The result of a run.
-
-    ``texts`` has one answer per state, ``scores`` the outcomes by every score, ``baselines`` the
-    accuracy of random answers by every reading. ``document`` is what ``result.json`` says of them,
-    and ``identity`` everything that they depend on.
-    """
-
-    texts: tuple[str, ...]
-    scores: Mapping[str, Scored]
-    baselines: Mapping[str, Percentages]
-    document: dict[str, object]
-    identity: dict[str, object]
-
-    @property
-    def outcomes(self) -> tuple[Outcome, ...]:
-        """The outcomes by the main score, ``set``."""
-        return self.scores["set"].outcomes
-
-    @property
-    def summary(self) -> Summary:
-        """The summary by the main score, ``set``."""
-        return self.scores["set"].summary
-
-    @property
-    def baseline(self) -> Percentages:
-        """The random baseline of the main score, ``set``."""
-        return self.baselines["set"]
-
-    def document_of_record(self) -> dict[str, object]:
-        """Return result and identity as a snapshot keeps them.
-
-        The path of the model and the notices, whose words change by release, are left out.
-        """
-        document = {name: value for name, value in self.document.items() if name != "notices"}
-        model = self.identity.get("model")
-        fingerprint = model.get("fingerprint") if isinstance(model, dict) else None
-        return {**document, **self.identity, "model": {"fingerprint": fingerprint}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +138,17 @@ def execute(
         else:
             prepared.notices.keep_weights(folder.read_result())  # no weights were loaded
         measured = _run_result(prepared, answers)
-        notices = {"notices": prepared.notices.as_json()}
-        result = {**measured.document, **notes.as_json(), **notices, **folder.identity}
-        texts = ((state.description, answers[i].text) for i, state in enumerate(prepared.states))
-        folder.finish(result, texts)
+        _write(measured, prepared, notes, folder)
     return measured
+
+
+def _write(
+    measured: RunResult, prepared: PreparedRun, notes: ProgressNotes, folder: RunFolder
+) -> None:
+    notices = {"notices": prepared.notices.as_json()}
+    result = {**measured.document, **notes.as_json(), **notices, **folder.identity}
+    descriptions = (state.description for state in prepared.states)
+    folder.finish(result, zip(descriptions, measured.texts, strict=True))
 
 
 def _finished_answers(prepared: PreparedRun, folder: RunFolder) -> dict[int, JudgedAnswer]:
@@ -202,12 +172,7 @@ def _decode(
 ) -> ProgressNotes:
     """Decode the missing states, add them to the answers, and return the new notes."""
     name, states = prepared.location.name, prepared.states
-    model = None
-    if prepared.settings.engine_row.loads_weights:
-        progress.say(f"loading {name} in {options.dtype} on {options.device}")
-        model = loaders.model(prepared.location, options)
-        for line in prepared.notices.add_weights(model):
-            progress.say(line)
+    model = _model(prepared, options, progress, loaders)
     evaluation = evaluate(
         prepared.questions,
         model,
@@ -234,6 +199,19 @@ def _decode(
         tally = Tally(tally.correct + new.correct, tally.total + new.total)
         progress.advance(len(batch), tally, gpu_memory(options.device))
     return notes
+
+
+def _model(
+    prepared: PreparedRun, options: LoadOptions, progress: Progress, loaders: Loaders
+) -> "LanguageModel | None":
+    """Load the weights and report notices about them; None for an engine that takes none."""
+    if not prepared.settings.engine_row.loads_weights:
+        return None
+    progress.say(f"loading {prepared.location.name} in {options.dtype} on {options.device}")
+    model = loaders.model(prepared.location, options)
+    for line in prepared.notices.add_weights(model):
+        progress.say(line)
+    return model
 
 
 def _tally(answers: Iterable[JudgedAnswer]) -> Tally:

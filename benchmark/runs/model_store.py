@@ -18,9 +18,10 @@ from benchmark.locking import locked
 from benchmark.models.location import Location
 from benchmark.reading import read_json
 from benchmark.runs.loading import Loaders
-from benchmark.runs.measure import PreparedRun, RunResult, execute, prepare
+from benchmark.runs.measure import PreparedRun, execute, prepare
 from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
+from benchmark.runs.run_result import RunResult
 from benchmark.runs.store.run_identity import HasDigest, comparable, is_same_run
 
 

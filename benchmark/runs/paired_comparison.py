@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmark.runs.measure import RunResult
+from benchmark.runs.run_result import RunResult
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import LEVEL, fresh_rng
 from benchmark.stats.paired import PairedTest, PairedTests, paired_tests

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from benchmark.models.tokenizer import ChatTemplateError, TransformersTokenizer
 from benchmark.prompts.settings import Bos, PromptSettings, variants
-from benchmark.runs.measure import PreparedRun, RunResult
+from benchmark.runs.measure import PreparedRun
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.paired_comparison import PairedComparison, compare
 from benchmark.runs.requests import RunRequest
+from benchmark.runs.run_result import RunResult
 from benchmark.runs.sensitivity_table import PromptRow
 
 

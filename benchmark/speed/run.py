@@ -1,127 +1,29 @@
 """Compare the speed of engines on the same states: open them, measure in rounds, compare."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.models.hardware import describe
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
-from benchmark.records import TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import versions
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.notices import Notices, warning_lines
-from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import registered_bos, resolve
-from benchmark.speed.differences import FirstDifference, first_differences, margin_positions
+from benchmark.speed.comparison import SpeedComparison, SpeedProgress, SpeedRequest
+from benchmark.speed.differences import first_differences, margin_positions
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import (
-    ArithmeticLimit,
-    Figures,
     Measurement,
     arithmetic_limit,
-    figures,
-    paper_measurement,
 )
 from benchmark.speed.messages import MarginRequest
 from benchmark.speed.rounds import evenly_spaced, rotating_order
 from benchmark.speed.specs import parse
 from benchmark.tasks import task_named
-
-
-@dataclass(frozen=True, slots=True)
-class SpeedRequest:
-    """The engines to compare, and the states of a model to compare them on.
-
-    Attributes:
-        run: the model, the states, and the default settings of engines.
-        engines: as :func:`benchmark.speed.specs.parse` takes them.
-        slow_states: how many states slow engines are measured on; None for all.
-        repeats: the number of rounds.
-        verify: whether to measure the margins where answers differ from the paper's method.
-    """
-
-    run: RunRequest
-    engines: str
-    slow_states: int | None = None
-    repeats: int = 3
-    verify: bool = False
-
-
-class SpeedProgress(Protocol):
-    """Shows the present engine and round."""
-
-    def say(self, text: str) -> None:
-        """Print a line about a step that is not a measurement."""
-
-    def start(self, total: int) -> None:
-        """Begin a number of measurements."""
-
-    def begin(self, label: str, round_number: int) -> None:
-        """Show that an engine begins a round, counted from 0."""
-
-    def advance(self) -> None:
-        """Count a measurement as done."""
-
-
-@dataclass
-class SpeedComparison:
-    """All measurements, possibly incomplete if ``stopped``.
-
-    ``first_differences`` has, by engine label, the first differing token of each state's answer,
-    if they were requested.
-    """
-
-    name: str
-    digest: str
-    states: int
-    prompts: Sequence[TokenIds]
-    measured: list[Measurement]
-    environment: dict[str, object]
-    notices: Notices
-    limits: dict[str, ArithmeticLimit] = field(default_factory=dict)
-    first_differences: dict[str, list[FirstDifference]] = field(default_factory=dict)
-    stopped: bool = False
-
-    @property
-    def paper(self) -> Measurement | None:
-        """The measurement of the paper's method, which others are compared with."""
-        return paper_measurement(self.measured)
-
-    def figures(self) -> list[Figures]:
-        """Return one row per engine, in the requested order."""
-        return [figures(one, self.paper, self.limits.get(one.spec.dtype)) for one in self.measured]
-
-    def as_json(self) -> dict[str, object]:
-        """Return rows, rounds, answers and margins."""
-        return {
-            "model": {"name": self.name, "fingerprint": self.digest},
-            "states": self.states,
-            "environment": self.environment,
-            "notices": self.notices.as_json(),
-            "stopped": self.stopped,
-            "paper": self.paper.spec.label if self.paper else None,
-            "limits": {
-                dtype: {"seconds": limit.seconds, **asdict(limit)}
-                for dtype, limit in self.limits.items()
-            },
-            "engines": [
-                {
-                    **row.as_json(),
-                    "rounds": measured.rounds,
-                    "places": list(measured.state_indices),
-                    "seconds_by_batch_size": measured.seconds_by_batch_size,
-                    "partings": [
-                        asdict(difference)
-                        for difference in self.first_differences.get(measured.spec.label, ())
-                    ],
-                }
-                for row, measured in zip(self.figures(), self.measured, strict=True)
-            ],
-        }
 
 
 def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:

@@ -52,6 +52,11 @@ class _ReleaseSeries:
             self._report(measured.name, f"{stages} differs between its own processes")
         return not nondeterministic
 
+    def reasons(self) -> str:
+        """Return why releases were skipped, with the releases of each reason."""
+        reasons = by_reason(self.skipped).items()
+        return "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in reasons)
+
     def differ(self, old: MeasuredEnvironment, new: MeasuredEnvironment) -> bool:
         return old is not new and self.flakiness.difference(old, new).changed
 
@@ -94,8 +99,7 @@ def bisect(
     try:
         transitions, (low, high) = _confirmed_transitions(series, search, depth)
     except TooFewMeasurableError as error:
-        reasons = "; ".join(f"{' and '.join(n)}: {r}" for r, n in by_reason(series.skipped).items())
-        raise SettingError(f"{error}; {reasons}") from error
+        raise SettingError(f"{error}; {series.reasons()}") from error
     return BisectionResult(
         library=library,
         releases=tuple(releases),

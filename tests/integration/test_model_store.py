@@ -14,7 +14,7 @@ from benchmark.records import State, Tally
 from benchmark.runs.measure import run
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
-from benchmark.runs.store import run_folder
+from benchmark.runs.store import predictions_file
 from benchmark.tasks import JudgedAnswer, Task
 from fakes import forked
 from fakes.short_answers import save_short_answer_model
@@ -154,7 +154,7 @@ def test_stored_answers_are_read_and_scored_once(
     predictions = result.with_name("predictions.jsonl")
     lines = predictions.read_text().splitlines(keepends=True)
     read_paths, judged, judge = [], [], Task.judge
-    read_predictions: Callable[[Path], dict[str, str]] = vars(run_folder)["read_predictions"]
+    read_predictions: Callable[[Path], dict[str, str]] = vars(predictions_file)["read_predictions"]
 
     def counted(path: Path) -> dict[str, str]:
         read_paths.append(path)
@@ -164,7 +164,7 @@ def test_stored_answers_are_read_and_scored_once(
         judged.append(text)
         return judge(task, state, text)
 
-    monkeypatch.setattr(run_folder, "read_predictions", counted)
+    monkeypatch.setattr(predictions_file, "read_predictions", counted)
     monkeypatch.setattr(Task, "judge", recorded)
     written = result.stat().st_mtime_ns, predictions.stat().st_mtime_ns
     assert store.measure(request).texts == complete.texts

@@ -16,8 +16,9 @@ from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
 from benchmark.runs.data import score_files
 from benchmark.runs.loading import Loaders
-from benchmark.runs.measure import RunResult, execute, prepare
+from benchmark.runs.measure import execute, prepare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from benchmark.runs.run_result import RunResult
 
 STATES = {"smollm2": 8, "gemma3-270m": 4}
 """States per model: a chat model whose tokenizer adds no BOS, and a base model whose does.

@@ -18,8 +18,9 @@ from benchmark.errors import ModelError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
-from benchmark.runs.measure import RunResult, run
+from benchmark.runs.measure import run
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from benchmark.runs.run_result import RunResult
 
 TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
 Weights = dict[str, torch.Tensor]

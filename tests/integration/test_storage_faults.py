@@ -189,7 +189,7 @@ def _faults(changes: int, largest: int) -> list[injected.Fault]:
         errors = [
             injected.Fault(at, kind)
             for at in range(changes)
-            for kind in (errno.ENOSPC, errno.EIO, errno.EINTR)
+            for kind in (errno.ENOSPC, errno.EIO, errno.EINTR, errno.EROFS)
         ]
         sizes = [injected.Fault(size=int(n)) for n in rng.integers(0, largest, SOAK)]
         every = kills + errors + sizes

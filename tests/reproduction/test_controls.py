@@ -16,10 +16,10 @@ from benchmark.models.registry import read_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin import verdict_line
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
-from benchmark.runs.measure import RunResult
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.paired_comparison import compare
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest, registered
+from benchmark.runs.run_result import RunResult
 from benchmark.tasks import DEFAULT
 
 CONTROLS = read_registry(Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml")

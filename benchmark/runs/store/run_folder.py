@@ -7,7 +7,6 @@ incomplete line, which is dropped when the run is resumed.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -19,13 +18,8 @@ from benchmark.errors import DataError, ResumeError
 from benchmark.locking import LockHeldError, locked
 from benchmark.reading import read_json
 from benchmark.runs.progress_notes import ProgressNotes
+from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
-from benchmark.scoring.predictions import (
-    check_finished,
-    check_known,
-    prediction_line,
-    read_predictions,
-)
 from benchmark.writing import write_text
 
 
@@ -47,6 +41,7 @@ class RunFolder:
         """
         self.path = path
         self.predictions = path / "predictions.jsonl"
+        self._file = PredictionsFile(self.predictions)
         self._run = path / "run.json"
         self.notes = path / "progress.json"
         self._result = path / "result.json"
@@ -57,10 +52,6 @@ class RunFolder:
         self._lock = ExitStack()
         self._inode: tuple[int, int] | None = None
         """The folder itself, once it is locked: another one may get its path."""
-        self._written: list[str] | None = None
-        """The descriptions in ``predictions.jsonl``, in its order, once it has been read."""
-        self._size: int | None = None
-        """The size of ``predictions.jsonl`` in bytes, once it has been read or written."""
 
     def __enter__(self) -> Self:
         """Lock the folder, which is new or of the same run.
@@ -106,30 +97,12 @@ class RunFolder:
             DataError: for two lines about a state, and a line about another state. For a finished
                 run also when a line is missing, incomplete or in another place.
         """
-        predictions, finished = dict[str, str](), self._result.exists()
-        if self.predictions.exists():
-            if not finished:
-                self._drop_incomplete_line()
-            predictions = read_predictions(self.predictions)
-            self._size = self.predictions.stat().st_size
-        if states is not None:
-            check_known(predictions, states, str(self.predictions))
-            if finished:
-                check_finished(predictions, states, str(self.predictions))
-        self._written = list(predictions)
-        return predictions
+        return self._file.read(states, finished=self._result.exists())
 
     def append_predictions(self, predictions: Iterable[tuple[str, str]]) -> None:
         """Append predictions, as (description, text), and flush them to disk."""
-        added = list(predictions)
-        lines = "".join(prediction_line(description, text) for description, text in added)
         with self._writing():
-            try:
-                self._append(lines.encode())
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self.predictions)) from error
-        if self._written is not None:
-            self._written += [description for description, _ in added]
+            self._file.append(predictions)
 
     def read_result(self) -> dict[str, object]:
         """Return the content of ``result.json``; empty if the run is not finished.
@@ -164,11 +137,8 @@ class RunFolder:
 
         Engines finish states in another order, which a finished run does not show.
         """
-        ordered = list(predictions)
         with self._writing():
-            self._check_size()
-        if self._written != [description for description, _ in ordered]:
-            self._write(self.predictions, [prediction_line(*pair) for pair in ordered])
+            self._file.finish(predictions)
         if self.read_result() != json.loads(json.dumps(result)):
             self._write(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result
@@ -196,28 +166,6 @@ class RunFolder:
             raise ResumeError(
                 f"{self.path}: moved, removed or replaced while the run was writing to it; if it "
                 "was moved, name its new place with --out to resume"
-            )
-
-    def _append(self, lines: bytes) -> None:
-        """Append to the predictions, which must be as this process left them.
-
-        Raises:
-            ResumeError: when they were changed or removed.
-        """
-        create = 0 if self._size else os.O_CREAT
-        descriptor = os.open(self.predictions, os.O_WRONLY | os.O_APPEND | create, 0o666)
-        with os.fdopen(descriptor, "ab") as file:
-            self._check_size()
-            file.write(lines)
-            file.flush()
-            os.fsync(descriptor)
-            self._size = os.fstat(descriptor).st_size
-
-    def _check_size(self) -> None:
-        if self._size is not None and self.predictions.stat().st_size != self._size:
-            raise ResumeError(
-                f"{self.predictions}: changed by another program while the run was writing to it; "
-                "rerun to resume"
             )
 
     def _claim(self) -> None:
@@ -253,13 +201,6 @@ class RunFolder:
         for path in (self._result, self.predictions, self.notes, self._run):
             if path.exists():
                 path.rename(target / path.name)
-
-    def _drop_incomplete_line(self) -> None:
-        with self.predictions.open("r+b") as file:
-            content = file.read()
-            end = content.rfind(b"\n") + 1
-            if end < len(content):
-                file.truncate(end)
 
 
 def _inode(folder: Path) -> tuple[int, int] | None:

@@ -75,6 +75,7 @@ NO_SUSPECTS = (
         "notices.py",
         "progress_notes.py",
         "result_table.py",
+        "run_result.py",
         "sensitivity.py",
         "sensitivity_table.py",
     ),

@@ -20,8 +20,8 @@ from benchmark.hypotheses.pair_verdict import (
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import Pair
 from benchmark.records import Outcome
-from benchmark.runs.measure import RunResult
 from benchmark.runs.paired_comparison import PairedComparison, compare
+from benchmark.runs.run_result import RunResult
 from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import paired_test
 from benchmark.stats.summary import Scored

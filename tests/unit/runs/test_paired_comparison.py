@@ -9,8 +9,8 @@ import pytest
 
 from benchmark.boxes.baseline import Percentages
 from benchmark.records import Outcome
-from benchmark.runs.measure import RunResult
 from benchmark.runs.paired_comparison import better_format, broken_answers, compare
+from benchmark.runs.run_result import RunResult
 from benchmark.stats.summary import Scored
 
 Measurement = Callable[..., RunResult]

@@ -8,8 +8,9 @@ import pytest
 
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.runs.requests import DataRequest, RunRequest
+from benchmark.speed.comparison import SpeedRequest
 from benchmark.speed.messages import DecodeReply, DecodeRequest
-from benchmark.speed.run import SpeedRequest, speed
+from benchmark.speed.run import speed
 from fakes import fake_engines
 from fakes.tiny_models import tiny_model
 from fakes.tiny_tokenizer import tiny_tokenizer

@@ -1,0 +1,105 @@
+"""The predictions of a run, which grow batch by batch and are sorted at its end."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmark.errors import ResumeError
+from benchmark.scoring.predictions import (
+    check_finished,
+    check_known,
+    prediction_line,
+    read_predictions,
+)
+from benchmark.writing import write_text
+
+
+class PredictionsFile:
+    """``predictions.jsonl``, written by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is read or written yet."""
+        self._path = path
+        self._written: list[str] | None = None
+        """The descriptions in the file, in its order, once it has been read."""
+        self._size: int | None = None
+        """The size of the file in bytes, once it has been read or written."""
+
+    def read(self, states: Sequence[str] | None, *, finished: bool) -> dict[str, str]:
+        """Return the predictions by description.
+
+        An incomplete last line of an unfinished run is dropped.
+
+        Args:
+            states: the descriptions of the data, which the predictions are checked against.
+            finished: whether the run is finished, so that the file has to be whole and in order.
+
+        Raises:
+            DataError: for two lines about a state, and a line about another state. For a finished
+                run also when a line is missing, incomplete or in another place.
+        """
+        predictions = dict[str, str]()
+        if self._path.exists():
+            if not finished:
+                self._drop_incomplete_line()
+            predictions = read_predictions(self._path)
+            self._size = self._path.stat().st_size
+        if states is not None:
+            check_known(predictions, states, str(self._path))
+            if finished:
+                check_finished(predictions, states, str(self._path))
+        self._written = list(predictions)
+        return predictions
+
+    def append(self, predictions: Iterable[tuple[str, str]]) -> None:
+        """Append predictions, as (description, text), and flush them to disk.
+
+        Raises:
+            ResumeError: when the file was changed by another program.
+            OSError: naming the file, if it cannot be written, or was removed.
+        """
+        added = list(predictions)
+        lines = "".join(prediction_line(description, text) for description, text in added)
+        try:
+            self._append(lines.encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        if self._written is not None:
+            self._written += [description for description, _ in added]
+
+    def finish(self, predictions: Iterable[tuple[str, str]]) -> None:
+        """Write the predictions in this order, unless they are in it already.
+
+        Raises:
+            ResumeError: when the file was changed by another program.
+            OSError: naming the file, if it cannot be written, or was removed.
+        """
+        ordered = list(predictions)
+        self._check_size()
+        if self._written != [description for description, _ in ordered]:
+            parts = [prediction_line(*pair) for pair in ordered]
+            write_text(self._path, parts, make_folder=False)
+
+    def _append(self, lines: bytes) -> None:
+        create = 0 if self._size else os.O_CREAT
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | create, 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            self._check_size()
+            file.write(lines)
+            file.flush()
+            os.fsync(descriptor)
+            self._size = os.fstat(descriptor).st_size
+
+    def _check_size(self) -> None:
+        if self._size is not None and self._path.stat().st_size != self._size:
+            raise ResumeError(
+                f"{self._path}: changed by another program while the run was writing to it; "
+                "rerun to resume"
+            )
+
+    def _drop_incomplete_line(self) -> None:
+        with self._path.open("r+b") as file:
+            content = file.read()
+            end = content.rfind(b"\n") + 1
+            if end < len(content):
+                file.truncate(end)
