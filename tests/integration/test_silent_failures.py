@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    RwkvConfig,
+    RwkvForCausalLM,
+)
 
 from benchmark.errors import ModelError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
@@ -365,6 +372,30 @@ def test_an_encoder_decoder_is_refused(folder: Path) -> None:
     """A configuration of an encoder-decoder model is refused before its weights are read."""
     _edit(folder / "config.json", is_encoder_decoder=True)
     assert "is_encoder_decoder" in _refusal(folder)
+
+
+def test_a_model_that_reads_padding_runs_unpadded(tmp_path: Path) -> None:
+    """RWKV ignores the mask of padding: its answers do not depend on the batch size."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "attention_hidden_size": 32, "num_hidden_layers": 2}
+    config = RwkvConfig(vocab_size=689, context_length=1024, bos_token_id=0, **sizes)
+    model = RwkvForCausalLM(config)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(2 if weights.dim() > 1 else 1)
+    folder = _save(model, tmp_path / "rwkv")
+    texts, notes = [], []
+    for size in (1, 4):
+        heard, out = Heard(), tmp_path / str(size)
+        data = DataRequest(states=4)
+        request = RunRequest(
+            str(folder), out, data, device="cpu", batch_size=size, max_new_tokens=150
+        )
+        texts.append(run(request, heard).texts)
+        notes.append([line for line in heard.lines if "decoded one at a time" in line])
+    assert texts[0] == texts[1]
+    assert [len(lines) for lines in notes] == [0, 1]
+    assert "unpadded" in json.dumps(json.loads((tmp_path / "4" / "result.json").read_text()))
 
 
 # Warnings
