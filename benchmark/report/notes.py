@@ -28,11 +28,11 @@ def _run_notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:
         if not run.texts:
             yield f"{run.label}: no predictions.jsonl next to its result; not among the states"
         if run.registered is None:
-            yield f"{run.label}: not in the registry; in no claim, pair or table"
+            yield f"{run.label}: not in the registry; in no claim, pair or table of the paper"
     registered = [f"{run.path / 'result.json'}: " for run in runs if run.registered]
     for entry in measured.ignored:
         if entry.startswith(tuple(registered)):
-            yield f"in no claim, pair or table: {entry}"
+            yield f"in no claim, pair or table of the paper: {entry}"
 
 
 def _comparison_notes(

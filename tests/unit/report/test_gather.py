@@ -136,7 +136,7 @@ def test_states_and_answers(report: ReportData) -> None:
 
 def test_notes_say_what_is_left_out(report: ReportData, folders: list[Path]) -> None:
     """Notes name a model outside the registry and a run without predictions."""
-    assert report.notes == ("y: not in the registry; in no claim, pair or table",)
+    assert report.notes == ("y: not in the registry; in no claim, pair or table of the paper",)
     (folders[2] / "predictions.jsonl").rename(folders[2] / "away")
     notes = gather([folders[2]], registry()).notes
     (folders[2] / "away").rename(folders[2] / "predictions.jsonl")
@@ -227,7 +227,7 @@ def test_runs_without_a_comparison_are_named(folders: list[Path], tmp_path: Path
     labels = [(c.base.run.label, c.variant.run.label) for c in report.comparisons]
     assert labels == [("Llama 2 7B", "y")]
     assert report.notes == (
-        "y: not in the registry; in no claim, pair or table",
+        "y: not in the registry; in no claim, pair or table of the paper",
         "CodeLlama 7B: not compared with another run: no other run has the same states",
         (
             "Llama 2 7B and CodeLlama 7B: not compared as the pair code-llama2-7b: they were "
@@ -270,7 +270,11 @@ def test_every_registered_run_that_is_left_out_is_named(
         },
     )  # fmt: skip
     report = gather([folders[0], task, prompt], registry())
-    left_out = [note for note in report.notes if note.startswith("in no claim, pair or table: ")]
+    left_out = [
+        note
+        for note in report.notes
+        if note.startswith("in no claim, pair or table of the paper: ")
+    ]
     assert [
         str(tmp_path / name) in note
         for name, note in zip(("task", "prompt"), left_out, strict=True)
