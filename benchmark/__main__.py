@@ -1,10 +1,12 @@
-"""``python -m benchmark VERB``."""
+"""``python -m benchmark VERB``, which is also the command ``entity-tracking``."""
 
 import sys
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command line, or say which library is missing."""
     try:
-        from benchmark.cli.app import main
+        from benchmark.cli.app import main as run
     except ModuleNotFoundError as error:
         # Most likely a Python without the dependencies.
         print(
@@ -13,4 +15,8 @@ if __name__ == "__main__":
             file=sys.stderr,
         )
         sys.exit(2)
+    run()
+
+
+if __name__ == "__main__":
     main()

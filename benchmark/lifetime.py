@@ -31,6 +31,9 @@ def tied(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
+_STANDARD_ERROR = 2
+
+
 def run_tied(
     command: Sequence[str],
     *,
@@ -44,12 +47,12 @@ def run_tied(
         command: a command whose words were checked.
         environment: its variables; by default those of this process.
         timeout: the longest time in seconds.
-        capture: whether to return its output, instead of showing it.
+        capture: whether to return its output, instead of showing it on standard error.
 
     Raises:
         TimeoutExpired: if it takes longer; it is killed.
     """
-    pipe = subprocess.PIPE if capture else None
+    pipe = subprocess.PIPE if capture else _STANDARD_ERROR
     process = subprocess.Popen(  # noqa: S603
         tied(command), stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
     )

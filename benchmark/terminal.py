@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import IO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -43,17 +43,52 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     return GuardedConsole(file=stream, quiet=quiet)
 
 
+class TitledTable(Table):
+    """A table whose title and notes are as wide as the console; rich wraps them at the table."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the title, the table and the notes below it."""
+        title, self.title = self.title, None
+        notes, self.caption = self.caption, None
+        if title:
+            yield Text(str(title), style="bold")
+        yield from super().__rich_console__(console, options)
+        if notes:
+            yield Text(str(notes), style="dim italic")
+        self.title, self.caption = title, notes
+
+
 def plain_table(title: str | None) -> Table:
     """Return an empty table in the style of all tables."""
-    return Table(
+    return TitledTable(
         title=None if title is None else Text(title),  # a name may look like markup
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name of at most ``width`` characters: the middle of a longer one is left out."""
+    if len(name) <= width:
+        return name
+    start = (width - 1) // 2
+    return f"{name[:start]}\N{HORIZONTAL ELLIPSIS}{name[start + 1 - width :]}"
+
+
+FEW_QUERIES = 5
+"""Rows of fewer queries are dim and have no interval: they say next to nothing."""
+
+
+def row_style(queries: int) -> str:
+    """Return the style of a table's row about this number of queries."""
+    return "dim" if queries < FEW_QUERIES else ""
+
+
+def few_note(numbers: Iterable[int]) -> list[str]:
+    """Return the note on rows of few queries; none if all have enough."""
+    few = any(queries < FEW_QUERIES for queries in numbers)
+    return [f"\N{EN DASH}: no interval: fewer than {FEW_QUERIES} queries"] if few else []
 
 
 def number(percent: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from benchmark import __version__
 from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.bisect import bisect
@@ -80,12 +81,22 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
 }
 """All verbs by group, in the order of the help page."""
 
+EXIT_CODES: Mapping[int, str] = {
+    0: "done; compare, bisect, canary: nothing changed beyond noise",
+    1: "canary: only tests of --suite failed",
+    2: "misuse or an error: one line on standard error says what to do",
+    3: "compare, bisect, canary: drift; no outcome by set changed",
+    4: "compare, bisect, canary: regression; outcomes changed, or a stage fails",
+    130: "stopped by Ctrl-C; finished work is kept",
+}
+"""What the exit code of a verb means."""
+
 # Without rich, --help takes half the time.
 app = typer.Typer(
     name="benchmark",
     help="Measure how well language models track entities (the boxes task).",
+    epilog="\n".join(["Exit codes:", *(f"  {c:<5}{words}" for c, words in EXIT_CODES.items())]),
     cls=VerbGroup,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -101,8 +112,25 @@ for _group, _verbs in GROUPS.items():
 app.add_typer(export, name="export", rich_help_panel="Data")
 
 
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"entity-tracking-benchmark {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
+    *,
+    version: Annotated[  # noqa: ARG001  # its callback prints it
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            metavar="",
+            callback=_print_version,
+        ),
+    ] = False,
     read_limit: Annotated[
         float,
         typer.Option(
@@ -117,7 +145,8 @@ def _common(
         raise_bounds(read_limit)
 
 
-_NAME = "python -m benchmark"
+SCRIPT, _MODULE = "entity-tracking", "python -m benchmark"
+_COMPLETION = {"--install-completion", "--show-completion"}
 _MISUSE = 2
 _PYDANTIC = ": Value error, "
 """How Typer words a wrong choice, which pydantic checks for it."""
@@ -131,22 +160,25 @@ _WRITES_AT_END = {
 """Verbs that write nothing, or one file at the end."""
 
 
+_OUT = ("--out", "-o")
+
+
 class _Saved(NamedTuple):
     """What an interrupted verb has saved: its name, the option of its folder, and the default."""
 
     name: str
-    option: str
+    options: tuple[str, ...] = ()
     default: str = ""
 
 
 _RESUMABLE = {
-    "run": _Saved("states", "--out"),
-    "train-controls": _Saved("checkpoints", "--out"),
+    "run": _Saved("states", _OUT),
+    "train-controls": _Saved("checkpoints", _OUT),
     **dict.fromkeys(
         ("pair", "prompt-format", "sensitivity", "ablation"),
-        _Saved("states", "--store", "runs/store"),
+        _Saved("states", ("--store",), "runs/store"),
     ),
-    **dict.fromkeys(("bisect", "canary"), _Saved("measurements", "")),
+    **dict.fromkeys(("bisect", "canary"), _Saved("measurements")),
 }
 
 
@@ -165,12 +197,15 @@ def main() -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     """Run a verb and return the exit code; an error is printed as one line."""
+    name = _name()
     try:
         _check_no_empty(arguments)
-        code: int | None = app(arguments, prog_name=_NAME, standalone_mode=False)
+        if name != SCRIPT and _COMPLETION & set(arguments):
+            return _misuse(f"completion is for the command {SCRIPT}; run: {SCRIPT} {arguments[0]}")
+        code: int | None = app(arguments, prog_name=name, standalone_mode=False)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
-        verb = getattr(context, "command_path", _NAME)
+        verb = getattr(context, "command_path", name)
         message = error.format_message().rstrip(".").replace(_PYDANTIC, ": ")
         return _misuse(f"{message}. See: {verb} --help")
     except (SystemExit, KeyboardInterrupt):
@@ -198,28 +233,33 @@ def _check_no_empty(arguments: Sequence[str]) -> None:
             raise SettingError(f"{name} is empty; give a value, or leave it out")
 
 
+def _name() -> str:
+    """Return the name that the command line was called by."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else _MODULE
+
+
 def _stopped(arguments: Sequence[str]) -> str:
     """Return the message after Ctrl-C: what is saved, and how to resume."""
     names = {verb.name for verbs in GROUPS.values() for verb in verbs}
     verb = next((word for word in arguments if word in names), arguments[0])
     if saved := _RESUMABLE.get(verb):
-        folder = _value(arguments, saved.option) or saved.default
+        folder = _value(arguments, *saved.options) or saved.default
         if folder and not Path(folder).is_dir():
             return "Stopped. Nothing was written."
         where = f" in {folder}" if folder else ""
         return f"Stopped. Finished {saved.name} are saved{where}; rerun to resume."
-    out = Path(_value(arguments, "--out") or ".")
+    out = Path(_value(arguments, *_OUT) or ".")
     streamed = out.exists() and not (out.is_file() or out.is_dir())  # /dev/stdout, a pipe
     return (
         "Stopped. Nothing was written." if verb in _WRITES_AT_END and not streamed else "Stopped."
     )
 
 
-def _value(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value of an option on the command line."""
+def _value(arguments: Sequence[str], *options: str) -> str | None:
+    """Return the value of an option on the command line, by any of its spellings."""
     for argument, following in zip_longest(arguments, arguments[1:]):
         name, separator, value = argument.partition("=")
-        if option and name == option:
+        if name in options:
             return value if separator else following
     return None
 

@@ -1,12 +1,13 @@
 """``baseline``: the expected accuracy of random answers."""
 
-import json
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import PAPER_TASK, Data, Password, Task
+from benchmark.cli.writing import Output
 
-from benchmark.cli.options import PAPER_TASK, Data, Json, Password, Task
 
-
+@output_options()
 def baseline(
-    data: Data, password: Password = None, task: Task = PAPER_TASK, *, as_json: Json = False
+    data: Data, password: Password = None, task: Task = PAPER_TASK, *, output: Output
 ) -> None:
     """Print the random baseline's expected accuracy on the data, in per cent.
 
@@ -21,8 +22,7 @@ def baseline(
     from benchmark.terminal import console
 
     baselines = task_named(task).baselines(load_states(DataRequest(data, password, task=task)))
-    if as_json:
-        print(json.dumps(baselines_as_json(baselines), indent=2))
-    else:
+    if not output.as_json:
         print(f"Random baseline on {data.name} by reading, per cent")
         console().print(baseline_table(baselines))
+    output.result(baselines_as_json(baselines))

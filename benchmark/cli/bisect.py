@@ -5,19 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from benchmark.cli.bundles import output_options
 from benchmark.cli.fingerprint import ProbeName
-from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import check_writable, say, write_json
+from benchmark.cli.options import Repeats, Retry, flag
+from benchmark.cli.writing import Output
 
 Probe = Annotated[
     ProbeName,
     typer.Option("--probe", help="As for fingerprint; vanilla is the libraries alone."),
 ]
 With = Annotated[
-    list[str] | None, typer.Option("--with", help="More libraries to install, name==version.")
+    list[str] | None,
+    typer.Option("--with", help="More libraries to install.", metavar="NAME==VERSION"),
 ]
 
 
+@output_options()
 def bisect(
     library: Annotated[str, typer.Argument(help="The library's name on the package index.")],
     old: Annotated[str, typer.Argument(help="The oldest release, compared with the others.")],
@@ -25,7 +28,9 @@ def bisect(
     model: Annotated[
         str | None, typer.Option(help="A folder, a GGUF file or an identifier.", metavar="M")
     ] = None,
-    states: Annotated[int, typer.Option(help="States of the probe.", min=1)] = 4,
+    states: Annotated[
+        int, typer.Option("--states", "--limit", help="States of the probe.", min=1, metavar="N")
+    ] = 4,
     repeats: Repeats = 2,
     probe_name: Probe = "own",
     depth: Annotated[
@@ -33,10 +38,10 @@ def bisect(
         typer.Option(help="The first change, every change, or each release measured."),
     ] = "first",
     alongside: With = None,
-    json_file: JsonFile = None,
     *,
     pre: Annotated[bool, flag("--pre", text="Pre-releases too.")] = False,
     retry: Retry = False,
+    output: Output,
 ) -> None:
     """Find the first release of a library that changed any stage, by binary search.
 
@@ -50,13 +55,12 @@ def bisect(
     from benchmark.upgrades.requirements import check_range, installed_distributions
     from benchmark.upgrades.workbench import workbench
 
-    check_writable(json_file)
     in_range = between(releases(library, pre=pre), library, old, new)
     check_range(library, in_range, alongside or (), installed_distributions(sys.path))
     kind = "fingerprint" if probe_name == "own" else probe_name
-    bench = workbench(probe(kind, model, states, repeats), say, retry=retry)
+    bench = workbench(probe(kind, model, states, repeats), output.say, retry=retry)
     result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))
-    for line in bisection_lines(result):
-        print(line)
-    write_json(json_file, result.as_json())
+    if not output.as_json:
+        print(*bisection_lines(result), sep="\n")
+    output.result(result.as_json())
     raise typer.Exit(result.exit_status)

@@ -1,29 +1,38 @@
 """``canary``: try upgrades in an environment of their own."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import JsonFile, Repeats, Retry, flag
-from benchmark.cli.writing import check_writable, say, write_json, write_late
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import Repeats, Retry, flag
+from benchmark.cli.renamed import check_json_file
+from benchmark.cli.writing import Output, check_writable, write_late
+
+_NO_TOKENIZER = "no tokenizer is fetched; run: python -m benchmark fetch --all"
 
 
+@output_options()
 def canary(
     upgrades: Annotated[
-        list[str], typer.Argument(help="name==version; a bare name means its newest release.")
+        list[str],
+        typer.Argument(help="A bare name means its newest release.", metavar="NAME==VERSION..."),
     ],
     model: Annotated[Path, typer.Option(help="The model of the fingerprint.", metavar="M")] = Path(
         "fixtures/models/track"
     ),
-    states: Annotated[int, typer.Option(help="States of the fingerprint.", min=1)] = 16,
+    states: Annotated[
+        int,
+        typer.Option("--states", "--limit", help="States of the fingerprint.", min=1, metavar="N"),
+    ] = 16,
     repeats: Repeats = 4,
     vanilla: Annotated[
         list[Path] | None,
         typer.Option(help="Also probe vanilla use of this folder.", metavar="DIR"),
     ] = None,
-    json_file: JsonFile = None,
     report: Annotated[
         Path | None, typer.Option(help="Write it as Markdown here.", metavar="FILE")
     ] = None,
@@ -34,12 +43,12 @@ def canary(
     *,
     pre: Annotated[bool, flag("--pre", text="Newest may be a pre-release.")] = False,
     retry: Retry = False,
+    output: Output,
 ) -> None:
     """Report what changes with these upgrades, and which of them, or which pair, is the cause.
 
     Exit status as for compare: 0, 3 or 4; 1 if only the suite fails.
     """
-    from benchmark.errors import SettingError
     from benchmark.fingerprints.tokenizers import fetched_families
     from benchmark.upgrades.canary import canary as try_upgrades
     from benchmark.upgrades.canary import pinned
@@ -49,24 +58,31 @@ def canary(
     from benchmark.upgrades.suite import run_suite
     from benchmark.upgrades.workbench import workbench
 
-    check_writable(json_file, report)
-    if missing := next((path for path in suite or () if not path.exists()), None):
-        raise SettingError(f"--suite {missing}: no such file or folder")
+    _check(upgrades, report, suite or ())
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
-    probes = [probe("fingerprint", str(model), states, repeats)]
-    left_out = {}
-    if fetched_families():
-        probes.append(probe("tokenizers", None, states))
-    else:
-        left_out["tokenizers"] = "no tokenizer is fetched; run: python -m benchmark fetch --all"
-    probes += [probe("vanilla", str(folder), 1) for folder in vanilla or ()]
-    benches = [workbench(one, say, retry=retry) for one in probes]
-    result = replace(try_upgrades(requirements, benches, say), left_out=left_out)
+    families = fetched_families()
+    probes = [
+        probe("fingerprint", str(model), states, repeats),
+        *([probe("tokenizers", None, states)] if families else []),
+        *(probe("vanilla", str(folder), 1) for folder in vanilla or ()),
+    ]
+    benches = [workbench(one, output.say, retry=retry) for one in probes]
+    left_out = {} if families else {"tokenizers": _NO_TOKENIZER}
+    result = replace(try_upgrades(requirements, benches, output.say), left_out=left_out)
     if suite:  # before anything is written: its failures belong to the report
         result = replace(result, suite=run_suite(benches[0].builder, requirements, suite))
-    for line in canary_lines(result):
-        print(line)
-    write_json(json_file, result.as_json())
+    if not output.as_json:
+        print(*canary_lines(result), sep="\n")
+    output.result(result.as_json())
     if report:
         write_late(report, [canary_markdown(result)])
     raise typer.Exit(result.exit_status)
+
+
+def _check(upgrades: Sequence[str], report: Path | None, suite: Sequence[Path]) -> None:
+    from benchmark.errors import SettingError
+
+    check_json_file(upgrades)
+    check_writable(report)
+    if missing := next((path for path in suite if not path.exists()), None):
+        raise SettingError(f"--suite {missing}: no such file or folder")

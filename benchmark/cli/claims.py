@@ -1,16 +1,18 @@
 """``claims``: decide the paper's claims on a set of results."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Json, RegistryFile
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import RegistryFile
+from benchmark.cli.writing import Output
 
 _PUBLISHED = "published"
 
 
+@output_options()
 def claims(
     results: Annotated[
         str,
@@ -18,7 +20,7 @@ def claims(
     ],
     registry_file: RegistryFile = None,
     *,
-    as_json: Json = False,
+    output: Output,
 ) -> None:
     """Decide every claim of the paper on a set of results.
 
@@ -42,24 +44,23 @@ def claims(
     else:
         collected = read_results(Path(results), registry)
     judged = audit(collected)
-    if as_json:
-        document = {
-            "results": results,
-            "level": LEVEL,
-            "design_effect_of_counts": DESIGN_EFFECT,
-            "claims": [claim.as_json() for claim in judged],
-            "alternatives": [
-                {"model": r.model, "alternative": r.alternative, "source": r.source}
-                for r in collected.alternatives
-            ],
-            "ignored": list(collected.ignored),
-            "notes": collected.notes,
-        }
-        print(json.dumps(document, indent=2))
-        return
-    source = "the published results (Table 6)" if results == _PUBLISHED else results
-    console().print(claims_table(source, judged))
-    for line in collected.ignored:
-        print(f"left out of all claims: {line}")
-    for line in collected.notes:
-        print(f"note: {line}")
+    document = {
+        "results": results,
+        "level": LEVEL,
+        "design_effect_of_counts": DESIGN_EFFECT,
+        "claims": [claim.as_json() for claim in judged],
+        "alternatives": [
+            {"model": r.model, "alternative": r.alternative, "source": r.source}
+            for r in collected.alternatives
+        ],
+        "ignored": list(collected.ignored),
+        "notes": collected.notes,
+    }
+    if not output.as_json:
+        source = "the published results (Table 6)" if results == _PUBLISHED else results
+        console().print(claims_table(source, judged))
+        for line in collected.ignored:
+            print(f"left out of all claims: {line}")
+        for line in collected.notes:
+            print(f"note: {line}")
+    output.result(document)

@@ -5,8 +5,20 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.bundles import output_options
 from benchmark.cli.help import VerbCommand, VerbGroup
-from benchmark.cli.options import PAPER_TASK, DataFile, DataSeed, Password, RegistryFile, Task, flag
+from benchmark.cli.options import (
+    PAPER_TASK,
+    DataFile,
+    DataSeed,
+    Password,
+    RegistryFile,
+    Split,
+    Task,
+    flag,
+    out,
+)
+from benchmark.cli.writing import Output
 
 export = typer.Typer(
     cls=VerbGroup,
@@ -26,10 +38,13 @@ Folders = Annotated[
 
 
 @export.command(cls=VerbCommand, epilog=_EXAMPLES["results"])
+@output_options("quiet")
 def results(
     folders: Folders,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.", metavar="FILE")],
+    path: Annotated[Path, out("Parquet file to write.", "FILE")],
     registry_file: RegistryFile = None,
+    *,
+    output: Output,
 ) -> None:
     """Write finished runs as Parquet, with one row per query: the question and the answer."""
     from benchmark.export.parquet import write_results
@@ -40,47 +55,55 @@ def results(
     from benchmark.runs.store.runs import read_runs
 
     runs = read_runs(folders, load_registry(registry_file))
-    rows = write_results(out, result_rows(runs, answered_states(runs)))
+    rows = write_results(path, result_rows(runs, answered_states(runs)))
     for run in runs:
         if not run.texts:
             label = escape_invisible(run.label)
             print(f"note: {label}: left out, no predictions.jsonl in its folder")
-    print(f"written: {out}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
+    output.remark(f"written: {path}, {rows} queries of {sum(bool(run.texts) for run in runs)} runs")
 
 
 @export.command(cls=VerbCommand, epilog=_EXAMPLES["junit"])
+@output_options("quiet")
 def junit(
     folders: Folders,
-    out: Annotated[Path, typer.Option(help="XML file to write.", metavar="FILE")],
+    path: Annotated[Path, out("XML file to write.", "FILE")],
     registry_file: RegistryFile = None,
+    *,
+    output: Output,
 ) -> None:
     """Write finished runs as JUnit, with one suite per run, and one case per numops and per pair.
 
-    A pair with both models measured fails if it does not show the expected difference.
+    A pair with both models measured fails if it does not show the expected difference; one with a
+    single model measured is skipped.
     """
-    from benchmark.export.junit import junit_of
+    from benchmark.export.junit import junit_of, shown_pairs
     from benchmark.models.registry import load_registry
     from benchmark.report.gather import gather
     from benchmark.writing import write_text
 
     data = gather(folders, load_registry(registry_file))
-    write_text(out, [junit_of(data)])
-    pairs = sum(bool(view.tests) for view in data.pairs.values())
-    print(f"written: {out}; runs: {len(data.runs)}, pairs: {pairs}")
+    write_text(path, [junit_of(data)])
+    pairs = shown_pairs(data)
+    measured = sum(bool(view.tests) for view in pairs)
+    skipped = f" (and {len(pairs) - measured} skipped)" if measured < len(pairs) else ""
+    output.remark(f"written: {path}; runs: {len(data.runs)}, pairs: {measured}{skipped}")
 
 
 @export.command(cls=VerbCommand, epilog=_EXAMPLES["dataset"])
+@output_options("quiet")
 def dataset(
-    out: Annotated[Path, typer.Option(help="Folder to write.", metavar="DIR")],
+    path: Annotated[Path, out("Folder to write.", "DIR")],
     task: Task = PAPER_TASK,
     data: DataFile = None,
     password: Password = None,
-    split: Annotated[str, typer.Option(help="One of train, dev, test.")] = "test",
+    split: Annotated[Split, typer.Option(help="The part of the dataset.")] = "test",
     seed: DataSeed = None,
     *,
     subsample: Annotated[
         bool, flag("--subsample", text="Only the evaluated subset (about 716 states).")
     ] = False,
+    output: Output,
 ) -> None:
     """Write data as a folder for datasets.load_dataset(DIR), with a card and Croissant metadata.
 
@@ -88,5 +111,5 @@ def dataset(
     """
     from benchmark.export.dataset import DatasetRequest, write_folder
 
-    rows = write_folder(DatasetRequest(data, password, split, seed, subsample, task), out)
-    print(f"written: {out}, {rows} rows, 7 per state")
+    rows = write_folder(DatasetRequest(data, password, split, seed, subsample, task), path)
+    output.remark(f"written: {path}, {rows} rows, 7 per state")

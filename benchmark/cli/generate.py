@@ -1,21 +1,23 @@
 """``generate``: write a dataset generated from a seed."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import PAPER_TASK, Seed, Task, flag
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import PAPER_TASK, Seed, Task, flag, out
+from benchmark.cli.writing import Output
 
-_SPLITS = ("train", "dev", "test", "all")
 
-
+@output_options("quiet")
 def generate(
-    out: Annotated[Path, typer.Option(help="File to write, JSON lines.", metavar="FILE")],
+    path: Annotated[Path, out("File to write, JSON lines.")],
     task: Task = PAPER_TASK,
-    split: Annotated[str, typer.Option(help=f"One of {', '.join(_SPLITS)}.")] = "test",
+    split: Annotated[
+        Literal["train", "dev", "test", "all"], typer.Option(help="The part of the dataset.")
+    ] = "test",
     seed: Seed = 0,
     vocabulary: Annotated[
         Path | None,
@@ -26,15 +28,13 @@ def generate(
         bool,
         flag("--subsample", text="Only the evaluated subset (about 716 states)."),
     ] = False,
+    output: Output,
 ) -> None:
     """Generate states of the boxes task; the same seed yields the same bytes everywhere."""
     from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
-    from benchmark.errors import SettingError
     from benchmark.tasks import task_named
     from benchmark.writing import write_text
 
-    if split not in _SPLITS:
-        raise SettingError(f"unknown split {split!r}; choose one of {', '.join(_SPLITS)}")
     objects = read_vocabulary(vocabulary) if vocabulary else default_vocabulary()
     named = task_named(task)
     states = named.generate(split, seed, objects, subsampled=subsample)
@@ -46,5 +46,5 @@ def generate(
             written += 1
             yield from (f"{row}\n" for row in named.rows(state))
 
-    write_text(out, lines())
-    print(f"written: {out}, {written} states", file=sys.stderr)
+    write_text(path, lines())
+    output.say(f"written: {path}, {written} states")

@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from typer import TyperException
 from typer.core import TyperCommand, TyperGroup
 
-from benchmark.cli.renamed import check_renamed
+from benchmark.cli.renamed import check_json_flag, check_renamed
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter, Parameter
@@ -22,6 +23,15 @@ _INDENTED = 4
 
 class VerbCommand(TyperCommand):
     """A verb. Its epilogue is an example, as the arguments that follow the verb."""
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """Parse the arguments; ``--json FILE`` is a usage error with the command to use."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            check_json_flag(ctx, given, error)
+            raise
 
     def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
         """Write arguments and options, one section per panel."""
@@ -83,15 +93,21 @@ def first_paragraph(text: str | None) -> str:
 
 def command_lines(words: Sequence[str], width: int) -> list[str]:
     """Return a command as lines of a shell that are at most ``width`` characters long."""
-    lines = [""]
-    for word in (word if word.startswith("$") else shlex.quote(word) for word in words):
-        line = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
-        # Two characters for the backslash of a line that goes on.
-        if len(line) > width - 2 and lines[-1].strip():
-            lines[-1] += " \\"
-            lines.append(" " * _INDENTED + word)
+    parts = list[str]()
+    for word in map(shlex.quote, words):
+        # An option stays with its value.
+        if parts and parts[-1].startswith("--") and " " not in parts[-1] and word[0] != "-":
+            parts[-1] += f" {word}"
         else:
-            lines[-1] = line
+            parts.append(word)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        # Two characters for the backslash of a line that goes on.
+        if len(f"{lines[-1]} {part}") > width - 2:
+            lines[-1] += " \\"
+            lines.append(" " * _INDENTED + part)
+        else:
+            lines[-1] += f" {part}"
     return lines
 
 

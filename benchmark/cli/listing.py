@@ -1,13 +1,14 @@
 """``list``: the models, pairs, engines and tasks that other verbs take by name."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import Json, RegistryFile
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import RegistryFile
+from benchmark.cli.writing import Output
 
 Kind = Literal["models", "pairs", "engines", "tasks"]
 
@@ -18,20 +19,20 @@ Rows = Sequence[Mapping[str, str]]
 """One mapping from column to text per row; all have the same columns."""
 
 
+@output_options()
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     registry_file: RegistryFile = None,
     *,
-    as_json: Json = False,
+    output: Output,
 ) -> None:
     """List the models, pairs, engines or tasks that other verbs take by name."""
     from benchmark.terminal import console
 
     rows = _ROWS[kind](registry_file)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    console().print(_table(rows))
+    if not output.as_json:
+        console().print(_table(rows))
+    output.result(rows)
 
 
 def _models(registry_file: Path | None) -> Rows:

@@ -5,9 +5,14 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.bundles import output_options
+from benchmark.cli.writing import Output
 
+
+@output_options("quiet")
 def migrate(
     paths: Annotated[list[Path], typer.Argument(help="Fingerprints, or folders that hold some.")],
+    output: Output,
 ) -> None:
     """Rewrite fingerprints of older formats in place; current ones are not touched."""
     from benchmark.errors import DataError
@@ -18,4 +23,4 @@ def migrate(
     if not records:
         raise DataError(f"{', '.join(map(str, paths))}: no fingerprint; name a file or a folder")
     for record in records:
-        print(f"{'migrated' if migrate_file(record) else 'current'}: {record}")
+        output.remark(f"{'migrated' if migrate_file(record) else 'current'}: {record}")

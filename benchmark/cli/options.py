@@ -1,75 +1,137 @@
 """Command-line options that several verbs share."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import wraps
-from inspect import Parameter, signature
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from benchmark.decoding.engines import decoding_engines
+from benchmark.cli.choices import (
+    check_device,
+    completed,
+    engine_names,
+    one_of,
+    task_names,
+    variant_names,
+)
 
-if TYPE_CHECKING:
-    from benchmark.runs.requests import DataRequest, RunRequest
-    from benchmark.runs.settings import Settings
+STATES, DECODING, OUTPUT = "States", "Decoding", "Output"
+"""The panels of the help pages, after a verb's own options."""
 
 
-def flag(*names: str, text: str) -> object:
+def flag(*names: str, text: str, panel: str | None = None) -> object:
     """Return a boolean option, without the type that typer would show after its name."""
-    return typer.Option(*names, metavar="", help=text)
+    return typer.Option(*names, metavar="", help=text, rich_help_panel=panel)
+
+
+def option(
+    text: str,
+    *names: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    least: int | None = None,
+    check: Callable[..., object] | None = None,
+    completion: Callable[..., list[str]] | None = None,
+) -> object:
+    """Return an option with its help text.
+
+    Args:
+        text: the help text.
+        names: the spellings; by default the parameter's name.
+        panel: the section of the help page.
+        metavar: the placeholder of the value; by default its type or its choices.
+        least: the smallest number allowed.
+        check: raises ``BadParameter`` for an invalid value and returns a valid one.
+        completion: returns what completes a value in a shell.
+    """
+    return typer.Option(
+        *names,
+        help=text,
+        metavar=metavar,
+        min=least,
+        callback=check,
+        autocompletion=completion,
+        rich_help_panel=panel,
+    )
+
+
+setting = partial(option, panel=DECODING)
+of_states = partial(option, panel=STATES)
+
+
+def out(text: str, metavar: str = "FILE") -> object:
+    """Return the option ``--out``, also ``-o``."""
+    return option(text, "--out", "-o", metavar=metavar)
 
 
 Model = Annotated[
     str,
     typer.Option(help="A local folder or GGUF file, or a Hugging Face identifier.", metavar="M"),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the generated data.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of the generated data.", min=0, metavar="N")]
+Split = Literal["train", "dev", "test"]
 DataSeed = Annotated[
     int | None,
-    typer.Option(help="Seed of the generated data; default: 0 without --data.", min=0),
+    of_states("Seed of the generated data; default: 0 without --data.", least=0, metavar="N"),
 ]
-Json = Annotated[bool, flag("--json", text="Print JSON instead of a table.")]
+Json = Annotated[bool, flag("--json", text="Print the result as JSON.", panel=OUTPUT)]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the result as JSON here.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--json-file", help="Write the result as JSON.", metavar="FILE", rich_help_panel=OUTPUT
+    ),
 ]
+Quiet = Annotated[bool, flag("--quiet", "-q", text="Print results and errors only.", panel=OUTPUT)]
 Password = Annotated[
-    str | None, typer.Option(help="Password of the original ZIP (see the authors' README).")
+    str | None,
+    of_states("Password of the original ZIP (see the authors' README).", metavar="TEXT"),
 ]
 Data = Annotated[
     Path,
-    typer.Option(help="JSON lines in the authors' schema, or their original ZIP.", metavar="FILE"),
+    of_states("JSON lines in the authors' schema, or their original ZIP.", metavar="FILE"),
 ]
 DataFile = Annotated[
     Path | None,
-    typer.Option(
-        "--data", help="JSON lines or the original ZIP; default: generated.", metavar="FILE"
+    of_states("JSON lines or the original ZIP; default: generated.", "--data", metavar="FILE"),
+]
+States = Annotated[
+    int | None, of_states("Only the first N states.", "--states", "--limit", metavar="N")
+]
+Device = Annotated[
+    str,
+    setting(
+        "auto, cpu, cuda or cuda:N.",
+        metavar="DEVICE",
+        check=check_device,
+        completion=completed(lambda: ("auto", "cpu", "cuda")),
     ),
 ]
-States = Annotated[int | None, typer.Option(help="Only the first N states.", metavar="N")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Dtype = Annotated[
-    str | None, typer.Option(help="float32, bfloat16 or float16; default: the protocol's.")
-]
+DtypeName = Literal["float32", "bfloat16", "float16"]
+Dtype = Annotated[DtypeName | None, setting("Number format; default: the protocol's.")]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="Prompts decoded together; default: the protocol's (32; paper: 1)."),
+    setting("Prompts decoded together; default: the protocol's (32; paper: 1).", metavar="N"),
 ]
-PromptFormat = Annotated[str, typer.Option(help="completion or chat.")]
+FormatName = Literal["completion", "chat"]
+PromptFormat = Annotated[FormatName, setting("Form of the prompt.")]
 PromptVariant = Annotated[
     str,
-    typer.Option(help="Wording of a completion: authors or table2 (one more line break)."),
+    setting(
+        "Wording of a completion: authors or table2 (one more line break).",
+        metavar="NAME",
+        check=one_of(variant_names, "authors"),
+        completion=completed(variant_names),
+    ),
 ]
 InstructionRole = Annotated[
-    str | None,
-    typer.Option(help="Role of a chat's instruction, system or user; default: the authors'."),
+    Literal["system", "user"] | None,
+    setting("Role of a chat's instruction; default: the authors'."),
 ]
 Bos = Annotated[
-    str,
-    typer.Option(help="Leading BOS: auto (as the model's tokenizer), always or never."),
+    Literal["auto", "always", "never"],
+    setting("Leading BOS; auto is as the model's tokenizer."),
 ]
-Quiet = Annotated[bool, flag("--quiet", "-q", text="Show no progress.")]
 Retry = Annotated[bool, flag("--retry", text="Retry what could not be installed or run.")]
 Repeats = Annotated[
     int,
@@ -77,14 +139,22 @@ Repeats = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(help=f"{', '.join(decoding_engines())}; default: the protocol's."),
+    setting(
+        f"{', '.join(engine_names())}; default: the protocol's. list engines describes them.",
+        metavar="NAME",
+        check=one_of(engine_names),
+        completion=completed(engine_names),
+    ),
 ]
-Protocol = Annotated[str, typer.Option(help="default or paper.")]
-Quantization = Annotated[str | None, typer.Option(help="8bit; needs a GPU.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub repository.")]
+Protocol = Annotated[Literal["default", "paper"], setting("Named settings.")]
+Quantization = Annotated[Literal["8bit"] | None, setting("Quantize the weights; needs a GPU.")]
+Revision = Annotated[
+    str | None,
+    typer.Option(help="Branch, tag or commit of the hub repository.", metavar="NAME"),
+]
 MaxNewTokens = Annotated[
     int | None,
-    typer.Option(help="Token limit of an answer; default: the protocol's (256; paper: 100)."),
+    setting("Token limit of an answer; default: the protocol's (256; paper: 100).", metavar="N"),
 ]
 RegistryFile = Annotated[
     Path | None,
@@ -95,7 +165,15 @@ ModelStoreFolder = Annotated[
 ]
 PAPER_TASK = "boxes"
 """The default of ``--task``; ``benchmark.tasks.DEFAULT`` is slow to import."""
-Task = Annotated[str, typer.Option(help="boxes (the paper's) or move-contents; see docs/tasks.md.")]
+Task = Annotated[
+    str,
+    of_states(
+        "boxes (the paper's) or move-contents; see docs/tasks.md.",
+        metavar="NAME",
+        check=one_of(task_names, PAPER_TASK),
+        completion=completed(task_names),
+    ),
+]
 
 
 SETTINGS: Mapping[str, tuple[object, object]] = {
@@ -121,79 +199,3 @@ DATA: Mapping[str, tuple[object, object]] = {
     "seed": (DataSeed, None),
 }
 """The options that choose the states, and their defaults."""
-
-Command = Callable[..., None]
-
-
-def registered_request(
-    model: str, registry_file: Path | None, store: Path, data: "DataRequest", settings: "Settings"
-) -> "RunRequest":
-    """Return the request for a registered or other model, measured into the store.
-
-    Raises:
-        DataError: when the registry cannot be read.
-    """
-    from benchmark.models.registry import load_registry
-    from benchmark.runs.requests import RunRequest, registered
-
-    request = RunRequest("", store, data, **asdict(settings))
-    return registered(load_registry(registry_file), model, request)
-
-
-def settings_options(*names: str) -> Callable[[Command], Command]:
-    """Add the options of these settings, or of all, and pass them as ``settings``."""
-    return _bundled("settings", _settings, SETTINGS, names, {})
-
-
-def data_options(*names: str, states: int | None = None) -> Callable[[Command], Command]:
-    """Add these options that choose states, or all of them, and pass them as ``data``.
-
-    ``states`` is the default of ``--states``.
-    """
-    return _bundled("data", _data_request, DATA, names, {"states": states})
-
-
-def _settings(**values: object) -> object:
-    from benchmark.runs.settings import settings_of
-
-    return settings_of(values)
-
-
-def _data_request(*, data: Path | None = None, **values: object) -> object:
-    from benchmark.runs.requests import data_request_of
-
-    return data_request_of({"path": data, **values})
-
-
-def _bundled(
-    bundle: str,
-    build: Callable[..., object],
-    table: Mapping[str, tuple[object, object]],
-    names: Sequence[str],
-    defaults: Mapping[str, object],
-) -> Callable[[Command], Command]:
-    """Replace one parameter of a command by the options that its value is built from."""
-    options = [
-        Parameter(
-            name, Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, default)
-        )
-        for name, (kind, default) in ((name, table[name]) for name in names or table)
-    ]
-
-    def decorate(command: Command) -> Command:
-        @wraps(command)
-        def run(**arguments: object) -> None:
-            values = {option.name: arguments.pop(option.name) for option in options}
-            command(**arguments, **{bundle: build(**values)})
-
-        own = signature(command)
-        parameters: list[Parameter] = []
-        for parameter in own.parameters.values():
-            # Keyword-only, so that parameters without a default may follow others.
-            keyword = parameter.replace(kind=Parameter.KEYWORD_ONLY)
-            parameters += options if parameter.name == bundle else [keyword]
-        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
-
-    return decorate

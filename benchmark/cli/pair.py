@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli.bundles import data_options, output_options, settings_options
 from benchmark.cli.comparisons import measure_both, show
 from benchmark.cli.options import (
-    Json,
     ModelStoreFolder,
-    Quiet,
     RegistryFile,
-    data_options,
-    settings_options,
 )
+from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
 
+_NAME_WIDTH = 38
+"""Two of them and an arrow fill 80 columns."""
+
+
+@output_options()
 @data_options()
 @settings_options("protocol", "device", "dtype", "batch_size")
 def pair(
@@ -31,8 +34,7 @@ def pair(
     *,
     data: "DataRequest",
     settings: "Settings",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    output: Output,
 ) -> None:
     """Measure two models on the same states and compare them, clustered by sequence.
 
@@ -43,11 +45,12 @@ def pair(
     from benchmark.models.registry_types import Pair
     from benchmark.models.short_name import short_name
     from benchmark.runs.requests import RunRequest, registered
+    from benchmark.terminal import shortened
 
     registry = load_registry(registry_file)
     request = RunRequest("", store, data, **asdict(settings))
     first, second = (registered(registry, name, request) for name in (base, variant))
-    comparison = measure_both(store, first, second, quiet=quiet)
+    comparison = measure_both(store, first, second, output)
     hypothesis = registry.find_pair(base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
@@ -63,4 +66,11 @@ def pair(
         "holds": verdict.holds,
         "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }
-    show(f"{names[0]} -> {names[1]}", ("base", "variant"), comparison, words, more, as_json=as_json)
+    show(
+        " -> ".join(shortened(name, _NAME_WIDTH) for name in names),
+        ("base", "variant"),
+        comparison,
+        words,
+        more,
+        output,
+    )

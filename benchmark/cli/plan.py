@@ -1,40 +1,45 @@
 """``plan``: forecast memory, GPUs, order and time of the registered models."""
 
-import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import BatchSize, Json, RegistryFile
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import BatchSize, RegistryFile, setting
+from benchmark.cli.writing import Output
 
 _PROTOCOL = "default"
 
 
+@output_options()
 def plan(
     gpus: Annotated[
-        int | None, typer.Option(help="Number of GPUs; default: those here, else 1.", min=1)
+        int | None,
+        typer.Option(help="Number of GPUs; default: those here, else 1.", min=1, metavar="N"),
     ] = None,
     vram: Annotated[
         float | None,
-        typer.Option(help="Memory of each in 10^9 bytes; default: measured or published.", min=1),
+        typer.Option(
+            help="Memory of each in 10^9 bytes; default: measured or published.",
+            min=1,
+            metavar="GB",
+        ),
     ] = None,
     gpu: Annotated[
-        str, typer.Option(help="Model of the GPUs; an unknown name lists all.")
+        str, typer.Option(help="Model of the GPUs; an unknown name lists all.", metavar="NAME")
     ] = "H100-80GB-SXM",
     batch_size: BatchSize = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float32, bfloat16, float16 or 8bit for all; default: bfloat16, or 8bit if "
-            "registered so."
-        ),
+        Literal["float32", "bfloat16", "float16", "8bit"] | None,
+        setting("Number format of all models; default: bfloat16, or 8bit if registered so."),
     ] = None,
     registry_file: RegistryFile = None,
     experiment: Annotated[
-        str | None, typer.Option(help="Only its pairs: code, math or alignment.")
+        str | None,
+        typer.Option(help="Only its pairs: code, math or alignment.", metavar="NAME"),
     ] = None,
     *,
-    as_json: Json = False,
+    output: Output,
 ) -> None:
     """Forecast memory, GPUs, order and time of the registry's models; nothing is loaded."""
     from benchmark.decoding.protocols import protocol
@@ -60,7 +65,6 @@ def plan(
     machine = forecast.machine(gpu, gpus, vram)
     others = registry.unpaired if experiment is None else ()
     planned = forecast.plan(registry, pairs, machine, how, others=others)
-    if as_json:
-        print(json.dumps(plan_as_json(planned), indent=2))
-    else:
+    if not output.as_json:
         console().print(*plan_parts(planned), sep="\n")
+    output.result(plan_as_json(planned))

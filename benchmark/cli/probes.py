@@ -21,6 +21,7 @@ class OwnOptions:
     along: Path | None = None
     repeats: int = 0
     revision: str | None = None
+    quiet: bool = False
 
     def check_unused(self, probe: str) -> None:
         """Check that all options have their defaults, for a probe that ignores them.
@@ -53,7 +54,7 @@ def _own(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerpri
         **asdict(options.settings),
     )
     along = read_fingerprint(options.along) if options.along else None
-    with RunProgress(console(stderr=True)) as progress:
+    with RunProgress(console(stderr=True, quiet=options.quiet)) as progress:
         return fingerprint(FingerprintRequest(run, along, options.repeats), progress)
 
 

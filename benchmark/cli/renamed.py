@@ -2,9 +2,10 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from typer import BadParameter
+from typer import BadParameter, TyperException
 
 if TYPE_CHECKING:
     from typer._click import Context
@@ -54,3 +55,41 @@ def check_renamed(ctx: "Context", arguments: Sequence[str]) -> None:
 def _today(word: str, options: Mapping[str, str]) -> str:
     name, separator, value = word.partition("=")
     return f"{options.get(name, name)}{separator}{value}"
+
+
+def check_json_flag(ctx: "Context", arguments: Sequence[str], error: TyperException) -> None:
+    """Explain a usage error that comes from ``--json FILE``, as some verbs once took it.
+
+    Raises:
+        RenamedError: with the same command in today's words.
+    """
+    for place, (word, following) in enumerate(zip_longest(arguments, arguments[1:])):
+        if word == "--json" and following and not following.startswith("-"):
+            rest = [*arguments[:place], "--json-file", *arguments[place + 1 :]]
+        elif word.startswith("--json="):
+            rest = [
+                *arguments[:place],
+                word.replace("--json=", "--json-file="),
+                *arguments[place + 1 :],
+            ]
+        else:
+            continue
+        command = f"{ctx.command_path} {shlex.join(rest)}"
+        message = f"--json prints to standard output; to write a file, run: {command}"
+        raise RenamedError(message, ctx) from error
+
+
+def check_json_file(names: Sequence[str]) -> None:
+    """Check that none of these names of libraries is a file, as after ``--json FILE``.
+
+    Raises:
+        SettingError: with the option that writes a file.
+    """
+    from benchmark.errors import SettingError
+
+    for name in names:
+        if name.endswith(".json") or "/" in name:
+            raise SettingError(
+                f"{name} is not a library; --json prints to standard output, and "
+                f"--json-file {name} writes a file"
+            )

@@ -1,57 +1,55 @@
 """``report``: write figures, tables and the page."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Json, RegistryFile, flag
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import RegistryFile, flag, out
+from benchmark.cli.writing import Output
 
 
+@output_options()
 def report(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
             help="Folders with finished runs in or below them; default: published results only.",
-            metavar="[DIR]...",
+            metavar="DIR",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report.", metavar="DIR")] = Path(
-        "report"
-    ),
+    folder: Annotated[Path, out("Folder for the report.", "DIR")] = Path("report"),
     registry_file: RegistryFile = None,
     drift: Annotated[
         list[Path] | None,
-        typer.Option(help="Output of compare --json; can be repeated.", metavar="FILE"),
+        typer.Option(help="File of compare --json-file; can be repeated.", metavar="FILE"),
     ] = None,
     *,
+    details: Annotated[
+        bool, flag("--details", text="Print the comparison of each run by numops.")
+    ] = False,
     measured_only: Annotated[
         bool, flag("--measured-only", text="Draw figures without the published curves.")
     ] = False,
-    as_json: Json = False,
+    output: Output,
 ) -> None:
     """Write the paper's figures and tables, and a page that opens from disk.
 
     Each run is compared, query by query, with the first run on the same states.
     """
     from benchmark.models.registry import load_registry
-    from benchmark.output import escape_invisible
     from benchmark.report.gather import gather
+    from benchmark.report.terminal_text import report_text
     from benchmark.report.writing import write_report
-    from benchmark.runs.paired_table import comparison_table
     from benchmark.terminal import console
 
     data = gather(folders or [], load_registry(registry_file), drift or [])
-    written = write_report(data, out, published=not measured_only)
-    if as_json:
-        print(json.dumps({"written": [str(path) for path in written], "notes": data.notes}))
-        return
-    for comparison in data.comparisons:
-        base, variant, tests = comparison.base, comparison.variant, comparison.tests
-        title = escape_invisible(f"{base.title} (first) -> {variant.title} (second)")
-        summaries = (base.summary, variant.summary)
-        console().print(comparison_table(title, ("first", "second"), summaries, tests))
-    for note in data.notes:
-        print(f"note: {escape_invisible(note)}")
-    print(f"written: {out / 'index.html'} and {len(written) - 1} files with figures and tables")
+    written = write_report(data, folder, published=not measured_only)
+    document = {"written": [str(path) for path in written], "notes": data.notes}
+    if not output.as_json:
+        console().print(report_text(data, details=details))
+        output.remark(
+            f"written: {folder / 'index.html'} and {len(written) - 1} files with figures and tables"
+        )
+    output.result(document)

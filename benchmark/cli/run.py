@@ -1,26 +1,27 @@
 """``run``: measure a model."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from benchmark.cli.options import Json, Model, Quiet, Revision, data_options, flag, settings_options
+from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.options import Model, Revision, flag, out
+from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
+    from benchmark.runs.measure import RunResult
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
+_WIDTH = 80
 
+
+@output_options()
 @data_options()
 @settings_options()
 def run(
     model: Model,
-    out: Annotated[
-        Path, typer.Option(help="Folder for predictions.jsonl and result.json.", metavar="DIR")
-    ],
+    folder: Annotated[Path, out("Folder for predictions.jsonl and result.json.", "DIR")],
     data: "DataRequest",
     settings: "Settings",
     revision: Revision = None,
@@ -28,31 +29,37 @@ def run(
     set_aside: Annotated[
         bool, flag("--set-aside", text="Move a different run in --out to DIR.1.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    output: Output,
 ) -> None:
     """Measure a model on the boxes task; rerun the same command to resume."""
-    from benchmark.models.published import FOR_SCALE, published
-    from benchmark.models.short_name import short_name
     from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
-    from benchmark.runs.result_table import result_table
-    from benchmark.tasks import DEFAULT
     from benchmark.terminal import console
 
     request = RunRequest(
-        model, out, data, revision=revision, set_aside=set_aside, **asdict(settings)
+        model, folder, data, revision=revision, set_aside=set_aside, **asdict(settings)
     )
-    with RunProgress(console(stderr=True, quiet=quiet)) as progress:
+    with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         measured = measure(request, progress)
-    if as_json:
-        print(json.dumps(measured.document, indent=2))
-        return
+    if not output.as_json:
+        _show(model, data.task, measured)
+    output.remark(f"written: {folder / 'predictions.jsonl'}, {folder / 'result.json'}")
+    output.result(measured.document)
+
+
+def _show(model: str, task: str, measured: "RunResult") -> None:
+    """Print the table, next to published models if they had the same task."""
+    from benchmark.models.published import FOR_SCALE, published
+    from benchmark.models.short_name import short_name
+    from benchmark.runs.result_table import result_table
+    from benchmark.tasks import DEFAULT
+    from benchmark.terminal import console, shortened
+
     # The paper's figures are of the default task.
-    scale = [published()[name] for name in FOR_SCALE if data.task == DEFAULT]
+    scale = [published()[name] for name in FOR_SCALE if task == DEFAULT]
     summaries = {score: scored.summary for score, scored in measured.scores.items()}
-    task = "" if data.task == DEFAULT else f" on the task {data.task}"
-    title = f"{short_name(model)}{task} by operations that changed the box, accuracy in per cent"
+    rest = ": accuracy in per cent by numops (changes to the box)"
+    rest = rest if task == DEFAULT else f", {task}{rest}"
+    title = shortened(short_name(model), _WIDTH - len(rest)) + rest
     console().print(result_table(title, summaries, measured.baselines, scale))
-    print(f"written: {out / 'predictions.jsonl'}, {out / 'result.json'}")

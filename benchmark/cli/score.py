@@ -1,14 +1,19 @@
 """``score``: score a file of predictions."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import PAPER_TASK, Data, Json, Password, Task, flag
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import PAPER_TASK, Data, Password, Task, flag
+from benchmark.cli.writing import Output
+
+_NAME_WIDTH = 22
+"""Two names leave room for the rest of a title in 80 columns."""
 
 
+@output_options()
 def score(
     predictions: Annotated[
         Path, typer.Option(help='JSON lines {"input": ..., "prediction": ...}.', metavar="FILE")
@@ -21,22 +26,19 @@ def score(
         bool,
         flag("--partial", text="Score only the states that have a prediction."),
     ] = False,
-    as_json: Json = False,
+    output: Output,
 ) -> None:
     """Score predictions against gold states, by numops."""
     from benchmark.runs.data import score_files
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.result_table import result_table
     from benchmark.stats.summary import summaries_as_json
-    from benchmark.terminal import console
+    from benchmark.terminal import console, shortened
 
     summaries = score_files(predictions, DataRequest(gold, password, task=task), partial=partial)
     queries = next(iter(summaries.values())).overall.tally.total
-    if as_json:
-        print(json.dumps(summaries_as_json(summaries), indent=2))
-    else:
-        console().print(
-            result_table(
-                f"{predictions.name} against {gold.name}, {queries} queries, per cent", summaries
-            )
-        )
+    if not output.as_json:
+        names = (shortened(path.name, _NAME_WIDTH) for path in (predictions, gold))
+        title = f"{' against '.join(names)}, {queries} queries, per cent"
+        console().print(result_table(title, summaries))
+    output.result(summaries_as_json(summaries))

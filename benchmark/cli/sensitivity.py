@@ -1,25 +1,23 @@
 """``sensitivity``: measure every prompt variant."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.comparisons import registered_request
 from benchmark.cli.options import (
-    Json,
     Model,
     ModelStoreFolder,
-    Quiet,
     RegistryFile,
-    data_options,
-    registered_request,
-    settings_options,
 )
+from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
 
+@output_options()
 @data_options()
 @settings_options("engine", "instruction_role", "device", "dtype", "batch_size")
 def sensitivity(
@@ -29,8 +27,7 @@ def sensitivity(
     *,
     data: "DataRequest",
     settings: "Settings",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    output: Output,
 ) -> None:
     """Compare a model's accuracy in every prompt variant, with and without a BOS.
 
@@ -45,11 +42,9 @@ def sensitivity(
     from benchmark.terminal import console
 
     request = registered_request(model, registry_file, store, data, settings)
-    with RunProgress(console(stderr=True, quiet=quiet)) as progress:
+    with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         rows = measure(request, ModelStore(store, progress, loaders=Loaders.cached()))
-    if as_json:
-        print(json.dumps({"model": model, "prompts": [row.as_json() for row in rows]}, indent=2))
-        return
-    count = len(rows[0].measured.texts)
-    title = f"{short_name(model)}, {count} states"
-    console().print(sensitivity_table(title, [row.row for row in rows]))
+    if not output.as_json:
+        title = f"{short_name(model)}, {len(rows[0].measured.texts)} states"
+        console().print(sensitivity_table(title, [row.row for row in rows]))
+    output.result({"model": model, "prompts": [row.as_json() for row in rows]})

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Model, data_options, flag, settings_options
-from benchmark.cli.writing import check_writable, write_json
+from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.options import Model, flag
+from benchmark.cli.writing import Output
 from benchmark.decoding.engines import ENGINES
-
-_INTERRUPTED = 130
-
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
+    from benchmark.speed.comparison import SpeedComparison
+
+_INTERRUPTED = 130
 
 
+@output_options()
 @data_options(states=32)
 @settings_options("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
 def speed(
@@ -43,18 +45,16 @@ def speed(
         bool,
         flag("--verify", text="Show the margins where answers differ from outlines'."),
     ] = False,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Also write all figures and answers here.", metavar="FILE"),
-    ] = None,
+    output: Output,
 ) -> None:
-    """Time engines in turn on the same states (docs/speed.md explains the figures)."""
-    from benchmark.models.short_name import short_name
+    """Time engines in turn on the same states (docs/speed.md explains the figures).
+
+    The JSON has all figures and answers.
+    """
     from benchmark.runs.requests import RunRequest
     from benchmark.speed.comparison import SpeedRequest
     from benchmark.speed.progress import EnginesProgress
     from benchmark.speed.run import speed as measure
-    from benchmark.speed.table import differences_table, speed_notes, speed_table
     from benchmark.terminal import console
 
     request = SpeedRequest(
@@ -64,25 +64,33 @@ def speed(
         repeats=repeats,
         verify=verify,
     )
-    check_writable(json_file)
     # Ended from outside it ends its engines' processes as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with EnginesProgress(console(stderr=True)) as progress:
+    with EnginesProgress(console(stderr=True, quiet=output.quiet)) as progress:
         race = measure(request, progress)
-    rows = race.figures()
+    if not output.as_json:
+        _show(race, repeats)
+    output.result(race.as_json())
+    if race.stopped:
+        sys.exit(_INTERRUPTED)
+
+
+def _show(race: "SpeedComparison", repeats: int) -> None:
+    """Print the table, what it means, and where answers differ."""
+    from benchmark.models.short_name import short_name
+    from benchmark.speed.table import differences_table, speed_notes, speed_table
+    from benchmark.terminal import console
+
+    shown, rows = console(), race.figures()
+    shown.print(speed_table(f"{short_name(race.name)}, {race.states} states", rows))
     paper = race.paper.spec if race.paper else None
-    shown = console()
-    title = f"{short_name(race.name)}, {race.states} states"
-    shown.print(speed_table(title, rows))
     for note in speed_notes(rows, race.limits, paper, repeats):
         shown.print(note, highlight=False)
     for label, differences in race.first_differences.items():
-        row = next(row for row in rows if row.spec.label == label)
+        compared = next(row.compared for row in rows if row.spec.label == label) or 0
         if differences:
-            shown.print(differences_table(label, differences, row.compared or 0))
+            shown.print(differences_table(label, differences, compared))
         else:
-            shown.print(f"{label}: all of {row.compared} answers are the paper's method's")
-    write_json(json_file, race.as_json())
+            shown.print(f"{label}: all of {compared} answers are the paper's method's")
     if race.stopped:
         shown.print("stopped: these are the rounds that were finished")
-        sys.exit(_INTERRUPTED)

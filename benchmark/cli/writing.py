@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,42 @@ if TYPE_CHECKING:
     from benchmark.fingerprints.record import Fingerprint
 
 
-def say(line: str) -> None:
-    """Print a line of progress to stderr."""
-    print(line, file=sys.stderr, flush=True)
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a verb's result goes.
 
+    Attributes:
+        as_json: whether standard output gets JSON instead of tables.
+        json_file: a file that gets the same JSON.
+        quiet: whether progress and remarks are left out.
+    """
 
-def write_json(path: Path | None, document: object) -> None:
-    """Write a document atomically, if a path is given, as :func:`write_late`."""
-    if path:
-        write_late(path, [json.dumps(document, indent=2), "\n"])
+    as_json: bool = False
+    json_file: Path | None = None
+    quiet: bool = False
+
+    def result(self, document: object) -> None:
+        """Print the result as JSON, and write it, each if it is wanted.
+
+        Tables come before this: a file that cannot be written then loses nothing on the screen.
+
+        Raises:
+            SettingError: as :func:`write_late`.
+        """
+        if self.as_json:
+            print(json.dumps(document, indent=2))
+        if self.json_file:
+            write_late(self.json_file, [json.dumps(document, indent=2), "\n"])
+
+    def say(self, line: str) -> None:
+        """Print a line of progress to standard error."""
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def remark(self, line: str) -> None:
+        """Print a line about the result, such as the path of a written file."""
+        if not self.quiet and not self.as_json:
+            print(line)
 
 
 def write_late(path: Path, parts: Iterable[str]) -> None:
@@ -79,7 +107,7 @@ def check_fingerprint_path(out: Path) -> None:
     check_writable(out)
 
 
-def save_fingerprint(fingerprint: "Fingerprint", out: Path) -> None:
+def save_fingerprint(fingerprint: "Fingerprint", out: Path, output: Output) -> None:
     """Write a fingerprint, and print its path and the stages that failed.
 
     Raises:
@@ -91,4 +119,4 @@ def save_fingerprint(fingerprint: "Fingerprint", out: Path) -> None:
     write_fingerprint(fingerprint, out)
     for name, line in failed(fingerprint.stages).items():
         print(f"failed: {name}: {line}")
-    print(f"written: {out}")
+    output.remark(f"written: {out}")

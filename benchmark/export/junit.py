@@ -17,12 +17,18 @@ _SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_
 def junit_of(report: ReportData) -> str:
     """Return the XML; a pair fails if it does not show the expected difference.
 
-    Cases of a run never fail: an accuracy alone is neither good nor bad. There is no case for a
-    pair whose models were not both measured on the same states.
+    Cases of a run never fail: an accuracy alone is neither good nor bad. A pair whose models were
+    not both measured on the same states is skipped, with the reason.
     """
     suites = [JUnitSuite(view.title, list(_cases(view)), _properties(view)) for view in report.runs]
-    pairs = [_pair_case(view) for view in report.pairs.values() if view.tests]
+    pairs = [_pair_case(view) for view in shown_pairs(report)]
     return document([*suites, JUnitSuite("pairs", pairs)] if pairs else suites)
+
+
+def shown_pairs(report: ReportData) -> list[PairView]:
+    """Return the pairs of which at least one model was measured."""
+    views = report.pairs.values()
+    return [view for view in views if view.base.scores or view.variant.scores]
 
 
 def _properties(view: RunView) -> dict[str, str]:
@@ -96,8 +102,18 @@ def _pair_case(view: PairView) -> JUnitCase:
     problem = None
     if verdict and verdict.holds is False:
         problem = Problem(f"expected {view.pair.hypothesis}: {words}", words)
-    skipped = words if verdict and verdict.holds is None else ""
+    skipped = words if verdict and verdict.holds is None else _unmeasured(view)
     return JUnitCase("pairs", view.pair.id, values, problem, skipped)
+
+
+def _unmeasured(view: PairView) -> str:
+    """Return why a pair has no tests; empty if it has."""
+    if view.tests:
+        return ""
+    missing = [model.model.key for model in (view.base, view.variant) if not model.scores]
+    if missing:
+        return f"not measured: {', '.join(missing)}"
+    return "its models were not measured on the same states"
 
 
 def _role(role: str, summaries: Mapping[str, Summary]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Read comparisons of fingerprints that ``compare --json FILE`` wrote, for the page."""
+"""Read comparisons of fingerprints that ``compare --json-file FILE`` wrote, for the page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,10 +93,12 @@ def read_comparison(document: Mapping[str, object], path: Path) -> ComparisonSum
     """Return the comparison in a file's JSON object.
 
     Raises:
-        DataError: if ``compare --json`` did not write it.
+        DataError: if ``compare --json-file`` did not write it.
     """
     if "severity" not in document:
-        raise DataError(f"{path}: not a comparison; python -m benchmark compare --json writes one")
+        raise DataError(
+            f"{path}: not a comparison; python -m benchmark compare --json-file writes one"
+        )
     others = {by: document[by] for by in OTHERS if by in document}
     fields = {**document, "others": others, "source": path.name}
     return validate(ComparisonSummary, fields, f"{path}: not a comparison")

@@ -76,16 +76,23 @@ def run_request(request: pytest.FixtureRequest) -> "RunRequest":
 
 
 @pytest.fixture(scope="session")
-def measure(model_store: "ModelStore", run_request: "RunRequest", terminal: "Console") -> Measure:
+def measure(
+    model_store: "ModelStore",
+    run_request: "RunRequest",
+    terminal: "Console",
+    request: pytest.FixtureRequest,
+) -> Measure:
     """Measure a registered model with its prompt format; skip if it is unavailable or too large."""
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import as_registered
 
+    in_worker = hasattr(request.config, "workerinput")
+
     @cache  # skips too: a model that does not fit is not loaded again for its next pair
     def measured(model: RegisteredModel) -> "RunResult | str":
-        with RunProgress(terminal, named=True) as progress:
-            if terminal.is_terminal:
-                terminal.print()  # pytest's own line is not finished
+        if not terminal.quiet:
+            _end_line(request.config)
+        with RunProgress(terminal, named=True, interleaved=in_worker) as progress:
             store = replace(model_store, progress=progress)
             return _result_or_reason(lambda: store.measure(as_registered(model, run_request)))
 
@@ -126,6 +133,16 @@ def trace(
         )
 
     return traced
+
+
+def _end_line(config: pytest.Config) -> None:
+    """End the line that pytest is writing; it begins another one for its next result."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if reporter:  # not in workers of xdist
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            reporter.ensure_newline()
+            reporter.flush()
 
 
 def _result_or_reason(measure: Callable[[], _Result]) -> _Result | str:

@@ -1,6 +1,7 @@
 """Hooks: the marker, the scheduling under xdist, and the terminal summary."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ _REQUEST = "run_request"
 if TYPE_CHECKING:
     from benchmark.hypotheses.pair_verdict import PairVerdict
 
+_WIDTH = 80
 _PROPERTY = "pair verdict"
 _FALLBACK = "fingerprint stand-in"
 """The same name as in benchmark.pytest_plugin.snapshots.fingerprints, which is slow to import."""
@@ -75,8 +77,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for title, lines in sections.items():
         if lines:
             terminalreporter.section(title)
-        for line in lines:
-            terminalreporter.line(shown(line))
+        for part in (
+            part for line in lines for part in wrap(shown(line), _WIDTH, subsequent_indent="    ")
+        ):
+            terminalreporter.line(part)
 
 
 def _values(reports: Sequence[object], property_name: str) -> list[str]:

@@ -48,7 +48,7 @@ def gather(
         folders: folders with finished runs in or below them; without any, the report has only the
             published results.
         run_registry: the models and pairs that runs are looked up in.
-        drift: JSON files that ``compare --json`` wrote.
+        drift: JSON files that ``compare --json-file`` wrote.
 
     Raises:
         DataError: if a folder or file has unexpected contents.

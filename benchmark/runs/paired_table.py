@@ -5,12 +5,12 @@ from operator import attrgetter
 
 from rich.table import Table
 
-from benchmark.scoring.outcomes import MAIN
+from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
-from benchmark.terminal import number, p_value, plain_table
+from benchmark.terminal import FEW_QUERIES, few_note, number, p_value, plain_table, row_style
 
 
 def comparison_table(
@@ -37,23 +37,26 @@ def comparison_table(
         table.add_column(name, justify="right", style="bold" if name == "difference" else "")
     for numops, test in by_numops.items():
         both = tuple(summary.by_numops[numops] for summary in summaries)
-        table.add_row(str(numops), *_cells(both, test))
+        table.add_row(str(numops), *_cells(both, test), style=row_style(test.queries))
     table.add_section()
     table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
-    table.caption = "\n".join([*_no_intervals(shown), *decided_otherwise(scores)]) or None
+    notes = [f"by {MAIN}: {SCORES[MAIN].words}", *no_interval_notes(shown)]
+    table.caption = "\n".join([*notes, *decided_otherwise(scores)])
     return table
 
 
-def _no_intervals(tests: Iterable[PairedTest]) -> list[str]:
+def no_interval_notes(tests: Iterable[PairedTest]) -> list[str]:
     """Return a note on why intervals are missing; none if all are there."""
-    missing = [test for test in tests if test.interval is None]
+    shown = list(tests)
+    missing = [test for test in shown if test.interval is None and test.queries >= FEW_QUERIES]
     few = [test for test in missing if test.clusters < MIN_CLUSTERS_FOR_INTERVAL]
     reasons = [f"fewer than {MIN_CLUSTERS_FOR_INTERVAL} sequences"] if few else []
     if len(few) < len(missing):
         reasons.append("all sequences differ alike")
-    return [f"\N{EN DASH}: no interval: {' or '.join(reasons)}"] if reasons else []
+    notes = [f"\N{EN DASH}: no interval: {' or '.join(reasons)}"] if reasons else []
+    return notes + few_note(test.queries for test in shown)
 
 
 def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
@@ -77,12 +80,13 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
         str(test.queries),
         *(number(100 * estimate.tally.accuracy) for estimate in both),
         signed_points(test.difference),
-        _interval(test),
+        interval_in_points(test),
         p_value(test.two_sided),
     )
 
 
-def _interval(test: PairedTest) -> str:
-    if not (interval := test.interval):
+def interval_in_points(test: PairedTest) -> str:
+    """Return the interval of a difference in percentage points, a dash if there is none."""
+    if test.queries < FEW_QUERIES or not (interval := test.interval):
         return "\N{EN DASH}"
     return " to ".join(map(signed_points, interval))

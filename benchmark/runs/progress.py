@@ -30,10 +30,18 @@ _SHARE_BEFORE_ESTIMATE = 0.05
 class RunProgress:
     """Shows finished states, states per second, and the estimated time left."""
 
-    def __init__(self, console: Console, *, named: bool = False) -> None:
-        """Write to a console; with ``named`` each plain line begins with the model's name."""
+    def __init__(self, console: Console, *, named: bool = False, interleaved: bool = False) -> None:
+        """Write to a console.
+
+        Args:
+            console: where to write.
+            named: whether each plain line begins with the model's name.
+            interleaved: whether other processes write parts of lines to the same place, so that
+                each line begins on a new one.
+        """
         self._console = console
         self._named = named
+        self._before_line = "\n" if interleaved else ""
         self._name = ""
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -58,7 +66,7 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(self._before_line + text, highlight=False, soft_wrap=True)
 
     def start(self, total: int, done: int, name: str = "") -> None:
         """Show that decoding begins."""

@@ -9,7 +9,7 @@ from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import PublishedModel
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.summary import Estimate, Summary
-from benchmark.terminal import number, plain_table
+from benchmark.terminal import FEW_QUERIES, few_note, number, plain_table, row_style
 
 
 def result_table(
@@ -27,14 +27,17 @@ def result_table(
     table = plain_table(title)
     for name in _headings(summaries, random, published):
         table.add_column(name, justify="right", style="bold" if name in SCORES else "")
+    queries = list[int]()
     for group in _groups(summaries[MAIN]):
         if group.name == _FIRST_SUM:
             table.add_section()
         estimates = {score: group.estimate(summary) for score, summary in summaries.items()}
         guesses = {score: group.chance(percentages) for score, percentages in random.items()}
         accuracies = (_published(model, group.numops) for model in published)
-        table.add_row(group.name, *_cells(estimates, guesses), *map(number, accuracies))
-    table.caption = _caption(summaries, published)
+        cells = (*_cells(estimates, guesses), *map(number, accuracies))
+        queries.append(estimates[MAIN].tally.total)
+        table.add_row(group.name, *cells, style=row_style(queries[-1]))
+    table.caption = "\n".join([*_caption(summaries, published), *few_note(queries)])
     return table
 
 
@@ -83,7 +86,8 @@ def _cells(estimates: Mapping[str, Estimate], random: Mapping[str, float | None]
     for score, estimate in estimates.items():
         yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
         if score == MAIN:
-            yield "\N{EN DASH}".join(map(_bound, main.interval)) if main.tally.total else "-"
+            enough = main.tally.total >= FEW_QUERIES
+            yield "\N{EN DASH}".join(map(_bound, main.interval)) if enough else "\N{EN DASH}"
         if score in random:
             yield number(random[score])
 
@@ -93,10 +97,10 @@ def _bound(share: float) -> str:
     return number(100 * share).replace("100.0", "100")
 
 
-def _caption(scores: Iterable[str], published: Sequence[PublishedModel]) -> str:
+def _caption(scores: Iterable[str], published: Sequence[PublishedModel]) -> list[str]:
     """Explain the scores, and say which one is comparable with published figures."""
     notes = {PUBLISHED: ", comparable with published figures"} if published else {}
-    return "\n".join(f"{score}: {SCORES[score].words}{notes.get(score, '')}" for score in scores)
+    return [f"{score}: {SCORES[score].words}{notes.get(score, '')}" for score in scores]
 
 
 def _published(model: PublishedModel, numops: Sequence[int]) -> float | None:

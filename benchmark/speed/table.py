@@ -31,20 +31,9 @@ def speed_notes(
     rounds: int,
 ) -> list[str]:
     """Return the lines below the table: how to read it, and which engines were not measured."""
-    reading = (
-        f"s/state: median of up to {rounds} rounds. +-%: slowest minus fastest round, in per cent "
-        "of the median. tokens: computed, padding included."
-    )
-    reference = f"{paper.label} in {paper.dtype}, the paper's method." if paper else "nothing."
-    notes = [reading, f"times, same: compared with {reference}"]
-    notes += [
-        f"limit, {dtype}: {limit.seconds:.3f} s/state = {limit.tokens:.1f} tokens of "
-        f"{1e6 * limit.layers:.0f} us in the layers + {limit.choices:.1f} choices of "
-        f"{1e6 * limit.head:.0f} us in the head."
-        for dtype, limit in limits.items()
-    ]
+    notes = [*_legend(paper, rounds), *map(_limit, limits.items())]
     on_gpu = [_name(row) for row in rows if row.gpu_memory]
-    notes += [f"MB: GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
+    notes += [f"MB is GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
     notes += _rooflines(rows)
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
@@ -60,12 +49,44 @@ def speed_notes(
     return notes
 
 
+def _legend(paper: EngineSpec | None, rounds: int) -> list[str]:
+    """Return what each column means, one line per column or two."""
+    reference = f"{paper.label} in {paper.dtype}" if paper else ""
+    compared = (
+        [
+            f"times    how many times as fast as the paper's method, {reference}",
+            "same     answers that are equal to those of the paper's method",
+        ]
+        if paper
+        else ["times    no figure: the paper's method was not timed (outlines)"]
+    )
+    return [
+        "n        states measured",
+        f"s/state  seconds per state, the median of up to {rounds} rounds",
+        "+-%      slowest minus fastest round, in per cent of the median",
+        "passes   runs of the model per state",
+        "tokens   tokens computed per state, padding included",
+        "MB       most memory used by the engine's process",
+        *compared,
+        "limit    time as a multiple of the time of the matrix products alone",
+    ]
+
+
+def _limit(measured: tuple[str, ArithmeticLimit]) -> str:
+    dtype, limit = measured
+    return (
+        f"Matrix products alone in {dtype}: {limit.seconds:.3f} s per state, which is "
+        f"{limit.tokens:.1f} tokens at {1e6 * limit.layers:.0f} us each in the layers and "
+        f"{limit.choices:.1f} chosen tokens at {1e6 * limit.head:.0f} us each in the head."
+    )
+
+
 def _rooflines(rows: Sequence[Figures]) -> list[str]:
     """Return the note with the formula of ``plan`` for each engine's passes and tokens."""
     figures = [f"{_name(row)} {row.roofline:.3f}" for row in rows if row.roofline is not None]
     if not figures:
         return []
-    return ["s/state by the formula of plan (docs/plan.md): " + ", ".join(figures) + "."]
+    return ["Seconds per state by the formula of plan (docs/plan.md): " + ", ".join(figures) + "."]
 
 
 def differences_table(label: str, differences: Sequence[FirstDifference], compared: int) -> Table:

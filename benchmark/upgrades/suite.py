@@ -25,8 +25,8 @@ def run_suite(
 ) -> SuiteResult:
     """Run the tests that need no GPU in the environment with these requirements.
 
-    Pytest prints to this process's output. An environment that cannot be installed or run is part
-    of the result and raises nothing: the probes report it too.
+    Pytest prints to standard error, since standard output is for the result. An environment that
+    cannot be installed or run is part of the result and raises nothing: the probes report it too.
     """
     try:
         environment = builder.build(requirements)

@@ -76,7 +76,9 @@ def test_speed(tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     settings = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
     engines = "naive,recital"
-    done = command_line("speed", "--model", MODEL, "--engines", engines, "--json", out, *settings)
+    done = command_line(
+        "speed", "--model", MODEL, "--engines", engines, "--json-file", out, *settings
+    )
     assert done.returncode == 0, done.stderr
     naive, recital = json.loads(out.read_text())["engines"]
     tokens = len(naive["rounds"][0]["answers"][0])
@@ -96,7 +98,7 @@ def test_an_engine_without_weights(tmp_path: Path, without_weights: Path) -> Non
     """Weights are not loaded for it, and its answers are right by every score."""
     common = ("--engine", "recital", "--states", "2", "--device", "cpu")
     out = tmp_path / "recital"
-    done = command_line("run", "--model", without_weights, "--out", out, *common, "--json")
+    done = command_line("run", "--model", without_weights, "--out", out, *common, "--json-file")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["overall"] == result["exact"]["overall"] == {"correct": 14, "total": 14}

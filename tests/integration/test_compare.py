@@ -64,7 +64,7 @@ def test_fingerprint_and_compare(tmp_path: Path) -> None:
     assert len(read_fingerprint(old).repeats) == 1
     done = command_line(*arguments, "--out", str(new), "--along", str(old), "--dtype", "bfloat16")
     assert done.returncode == 0, done.stderr
-    files = ("--json", str(tmp_path / "x.json"), "--junit", str(junit))
+    files = ("--json-file", str(tmp_path / "x.json"), "--junit", str(junit))
     done = command_line("compare", str(old), str(new), *files)
     document = json.loads((tmp_path / "x.json").read_text())
     assert done.returncode == document["exit_status"]
@@ -114,12 +114,15 @@ def test_second_pass_reports_progress(tmp_path: Path) -> None:
         ),
         (("fingerprint", str(MODEL), "--out", "{}/folder.json"), "folder.json: a folder; name a"),
         (("fingerprint", str(MODEL), "--out", "{}/file/x.json"), "file: "),
-        (("compare", "a", "b", "--json", "{}/folder.json"), "folder.json: a folder; name a file"),
+        (
+            ("compare", "a", "b", "--json-file", "{}/folder.json"),
+            "folder.json: a folder; name a file",
+        ),
         (("compare", "a", "b", "--junit", "{}/folder.json"), "folder.json: a folder; name a file"),
         (("compare", "a", "b", "--commit", "abc"), "are for --isolate; give it too"),
         (("canary", "torch==1", "--report", "{}/folder.json"), "folder.json: a folder; name a"),
         (("canary", "torch==1", "--suite", "{}/none"), "none: no such file or folder"),
-        (("bisect", "torch", "1", "2", "--json", "{}/folder.json"), "folder.json: a folder"),
+        (("bisect", "torch", "1", "2", "--json-file", "{}/folder.json"), "folder.json: a folder"),
     ],
 )
 def test_unwritable_outputs_are_refused_first(

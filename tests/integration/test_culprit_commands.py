@@ -40,7 +40,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:
     """The result is on standard output, progress on standard error, JSON in the file."""
     out = tmp_path / "result.json"
-    options = ("--probe", "tokenizers", "--json", out, "--retry")
+    options = ("--probe", "tokenizers", "--json-file", out, "--retry")
     done = command_line("bisect", "numpy", "1.0", "2.1", *options)
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
@@ -59,7 +59,7 @@ def test_bisect_names_the_release(bench: list[Any], tmp_path: Path) -> None:
 def test_a_folder_that_is_lost_meanwhile(
     bench: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder of --json is moved while bisect runs: one line after the result, exit status 2."""
+    """The folder of the JSON is moved while bisect runs: a line after the result, exit status 2."""
     folder = tmp_path / "out"
 
     def losing(_: str, **__: bool) -> Sequence[str]:
@@ -67,7 +67,7 @@ def test_a_folder_that_is_lost_meanwhile(
         return RELEASES
 
     monkeypatch.setattr(index, "releases", losing)
-    options = ("--probe", "tokenizers", "--json", folder / "result.json")
+    options = ("--probe", "tokenizers", "--json-file", folder / "result.json")
     done = command_line("bisect", "numpy", "1.0", "2.1", *options)
     assert done.returncode == 2
     assert "first changed by numpy 1.3" in done.stdout
@@ -99,7 +99,7 @@ def test_bisect_refuses_misuse(arguments: tuple[str, ...], line: str, bench: lis
 def test_canary_names_the_upgrade(bench: list[Any], tmp_path: Path) -> None:
     """The report and the JSON name it too, and what was left out."""
     out, report = tmp_path / "result.json", tmp_path / "result.md"
-    options = ("--model", "fixtures/models/track", "--json", out, "--report", report)
+    options = ("--model", "fixtures/models/track", "--json-file", out, "--report", report)
     done = command_line("canary", "numpy==2.0", "scipy==1", *options)
     assert done.returncode == 3
     assert done.stdout.splitlines() == [

@@ -54,7 +54,7 @@ def test_junit(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.xml"
     done = command_line("export", "junit", runs, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"written: {out}; runs: 2, pairs: 1\n"
+    assert done.stdout == f"written: {out}; runs: 2, pairs: 1 (and 3 skipped)\n"
     names = [suite.get("name") for suite in ET.parse(out).getroot()]  # noqa: S314
     assert names == ["Llama 2 7B", "CodeLlama 7B", "pairs"]
 
@@ -105,7 +105,7 @@ def test_misuse_is_one_line(data: Path, tmp_path: Path) -> None:
     """Unknown or conflicting options end with one line and exit code 2, and write nothing."""
     out = tmp_path / "out"
     cases: list[tuple[list[str | Path], str]] = [
-        (["dataset", "--split", "all"], "no split 'all'; choose one of train, dev, test"),
+        (["dataset", "--split", "all"], "'all' is not one of 'train', 'dev', 'test'"),
         (["dataset", "--data", data, "--seed", "1"], "use one of them"),
         (["dataset", "--password", "x"], "--password is for the authors' ZIP"),
         (["results", tmp_path / "none"], "no result.json in or below it"),

@@ -81,7 +81,7 @@ def test_fingerprint_along(overflowing: Path, tmp_path: Path) -> None:
 
 
 def _speed(model: Path, out: Path, *more: str) -> CompletedProcess[str]:
-    settings = ("--states", "2", "--device", "cpu", "--repeats", "1", "--json", out)
+    settings = ("--states", "2", "--device", "cpu", "--repeats", "1", "--json-file", out)
     return command_line("speed", "--model", model, *settings, *more)
 
 

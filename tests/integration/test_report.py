@@ -24,10 +24,15 @@ def test_two_runs(runs: Path, tmp_path: Path) -> None:
     """The page is written, and the terminal compares the second run with the first."""
     done = command_line("report", runs, "--out", tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Llama 2 7B (first) -> CodeLlama 7B (second)" in done.stdout
-    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:2] == [">=", "1"]]
-    assert float(row[3]) < 10  # of the run that copies
-    assert row[4] == "100.0"
+    base, variant = (
+        line.split()
+        for line in done.stdout.splitlines()
+        if line.strip().startswith(("Llama", "Code"))
+    )
+    assert base[:3] == ["Llama", "2", "7B"]
+    assert float(base[4]) < 10  # of the run that copies
+    assert variant[:4] == ["CodeLlama", "7B", base[3], "100.0"]
+    assert float(variant[5]) > 90
     last = done.stdout.splitlines()[-1]
     assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 29 files")
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
@@ -35,6 +40,29 @@ def test_two_runs(runs: Path, tmp_path: Path) -> None:
     assert 'id="explorer"' in page
     assert (tmp_path / "report" / "tables" / "table-runs.csv").is_file()
     assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
+
+
+def test_details_compare_by_numops(runs: Path, tmp_path: Path) -> None:
+    """With --details each comparison has its table, in 80 columns."""
+    done = command_line("report", runs, "--out", tmp_path, "--details")
+    assert "Llama 2 7B (first) -> CodeLlama 7B (second)" in done.stdout
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:2] == [">=", "1"]]
+    assert row[4] == "100.0"
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
+
+
+def test_lone_run_is_a_line(runs: Path, tmp_path: Path) -> None:
+    """A run that nothing is compared with has its accuracy and the random baseline's."""
+    done = command_line("report", runs / "base-0123", "--out", tmp_path)
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["Llama"]]
+    assert len(row) == 6
+    assert 0 < float(row[5]) < 40
+    assert "diff." not in done.stdout
+
+
+def test_quiet_report_has_results_only(runs: Path, tmp_path: Path) -> None:
+    """With -q the line about written files is missing."""
+    assert "written:" not in command_line("report", runs, "-o", tmp_path, "-q").stdout
 
 
 def test_published_results_as_json(tmp_path: Path) -> None:
@@ -52,7 +80,10 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
     for arguments, words in (
         ([tmp_path], "no result.json in or below it; measure with: run --out"),
         (["--drift", tmp_path / "none.json"], "none.json: cannot be read"),
-        (["--drift", other], "other.json: not a comparison; python -m benchmark compare --json"),
+        (
+            ["--drift", other],
+            "other.json: not a comparison; python -m benchmark compare --json-file",
+        ),
     ):
         done = command_line("report", *arguments, "--out", tmp_path / "out")
         assert done.returncode == 2

@@ -32,7 +32,7 @@ def _speed(*more: str | Path) -> CompletedProcess[str]:
 def test_table_margins_and_file(engines: SimpleNamespace, tmp_path: Path) -> None:
     """The output has one row per engine within 80 columns, and differences; JSON has all."""
     out = tmp_path / "new" / "speed.json"
-    result = _speed("--verify", "--json", out)
+    result = _speed("--verify", "--json-file", out)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -54,7 +54,7 @@ def test_ctrl_c_exit_code(engines: SimpleNamespace, tmp_path: Path) -> None:
         KeyboardInterrupt() if (label, what, before) == ("speculative", "measure", 2) else None
     )
     out = tmp_path / "speed.json"
-    result = _speed("--json", out)
+    result = _speed("--json-file", out)
     assert result.returncode == 130
     assert "stopped: these are the rounds that were finished" in result.stdout
     assert json.loads(out.read_text())["stopped"] is True
@@ -62,7 +62,7 @@ def test_ctrl_c_exit_code(engines: SimpleNamespace, tmp_path: Path) -> None:
 
 def test_unwritable_file_is_refused_first(engines: SimpleNamespace, tmp_path: Path) -> None:
     """It is one line and exit code 2, before anything is measured."""
-    result = _speed("--json", tmp_path)
+    result = _speed("--json-file", tmp_path)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "a folder; name a file" in result.stderr

@@ -61,7 +61,7 @@ COMMANDS = {
         ("fingerprint", MODEL, "--states", "1", "--out", "{}/f.json"),
     ),
     "compare": Command(
-        ("compare", "{}/a.json", "{}/b.json", "--json", "{}/c.json", "--junit", "{}/c.xml"),
+        ("compare", "{}/a.json", "{}/b.json", "--json-file", "{}/c.json", "--junit", "{}/c.xml"),
         ("c.json", "c.xml"),
     ),
     "report": Command(

@@ -15,6 +15,7 @@ def test_resumable_verb_names_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "runs" / "store").mkdir(parents=True)
     assert _stopped(["run", "--model", "m", "--out", "out"]) == saved.format("out")
     assert _stopped(["run", "--out=out", "--model", "m"]) == saved.format("out")
+    assert _stopped(["run", "-o", "out", "--model", "m"]) == saved.format("out")
     assert _stopped(["pair", "a", "b"]) == saved.format("runs/store")
     assert _stopped(["pair", "a", "b", "--store", "out"]) == saved.format("out")
     assert _stopped(["bisect", "torch"]).startswith("Stopped. Finished measurements are saved;")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli.writing import check_writable, save_fingerprint, write_json, write_late
+from benchmark.cli.writing import Output, check_writable, save_fingerprint, write_late
 from benchmark.errors import SettingError
 from fakes.fake_fingerprints import fake_fingerprint
 
@@ -13,9 +13,9 @@ from fakes.fake_fingerprints import fake_fingerprint
 @pytest.mark.parametrize(
     "write",
     [
-        lambda path: write_json(path, {}),
+        lambda path: Output(json_file=path).result({}),
         lambda path: write_late(path, ["x"]),
-        lambda path: save_fingerprint(fake_fingerprint(), path),
+        lambda path: save_fingerprint(fake_fingerprint(), path, Output()),
     ],
     ids=["json", "text", "fingerprint"],
 )

@@ -25,7 +25,7 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
     """The counts by numops add up to the overall case; the suite has settings and versions."""
     states = finished_runs.first_states(65)
     finished_runs.write_run(tmp_path / "a", BASE, states, finished_runs.initial_answer)
-    (suite,) = _junit(tmp_path)
+    suite, pairs = _junit(tmp_path)
     cases = {case.get("name"): _properties(case) for case in suite.findall("testcase")}
     by_numops = [values for name, values in cases.items() if name and name.startswith("numops ")]
     by_numops.remove(cases["numops >= 1"])
@@ -47,6 +47,7 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
     assert (properties["model"], properties["protocol.engine"]) == (BASE, "outlines")
     assert (properties["version.torch"], properties["data.sha256"]) == ("2.13.0", "d1")
     assert suite.get("failures") == "0"
+    assert pairs.get("skipped") == pairs.get("tests")
 
 
 def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
@@ -77,7 +78,8 @@ def test_a_gain_that_is_not_excluded_is_skipped(tmp_path: Path) -> None:
     for name, model in (("base", BASE), ("variant", VARIANT)):
         finished_runs.write_run(tmp_path / name, model, states, finished_runs.initial_answer)
     suite = _junit(tmp_path)[-1]
-    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    assert suite.get("failures") == "0"
+    assert "no gain beyond clustered error" in _skipped(suite)["code-llama2-7b"]
 
 
 def test_an_undecided_pair_is_skipped(tmp_path: Path) -> None:
@@ -86,10 +88,44 @@ def test_an_undecided_pair_is_skipped(tmp_path: Path) -> None:
     finished_runs.write_run(tmp_path / "base", BASE, states, finished_runs.initial_answer)
     finished_runs.write_run(tmp_path / "variant", VARIANT, states, finished_runs.correct_answer)
     suite = _junit(tmp_path)[-1]
-    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
-    skipped = suite.find("testcase/skipped")
-    assert skipped is not None
-    assert "2 sequences, at least 5 needed" in str(skipped.get("message"))
+    reasons = _skipped(suite)
+    assert suite.get("failures") == "0"
+    assert "2 sequences, at least 5 needed" in reasons["code-llama2-7b"]
+
+
+def test_a_pair_with_one_model_measured_is_skipped(tmp_path: Path) -> None:
+    """Its case says which model is missing; pairs without any measured model have none."""
+    states = finished_runs.first_states(26)
+    finished_runs.write_run(tmp_path / "base", BASE, states, finished_runs.initial_answer)
+    reasons = _skipped(_junit(tmp_path)[-1])
+    assert reasons == {
+        "code-llama2-7b": "not measured: codellama-7b",
+        "alignment-llama2-7b": "not measured: llama2-7b-chat",
+    }
+
+
+def test_a_pair_on_different_states_is_skipped(tmp_path: Path) -> None:
+    """Both models are measured, and their answers cannot be paired."""
+    for name, model, count in (("base", BASE, 26), ("variant", VARIANT, 13)):
+        states = finished_runs.first_states(count)
+        finished_runs.write_run(
+            tmp_path / name,
+            model,
+            states,
+            finished_runs.initial_answer,
+            data={"sha256": name, "states": count},
+        )
+    reasons = _skipped(_junit(tmp_path)[-1])
+    assert reasons["code-llama2-7b"] == "its models were not measured on the same states"
+
+
+def _skipped(suite: ET.Element) -> dict[str | None, str]:
+    """Return the reasons of the skipped cases by name."""
+    return {
+        case.get("name"): str(skipped.get("message"))
+        for case in suite.findall("testcase")
+        if (skipped := case.find("skipped")) is not None
+    }
 
 
 def test_hostile_names(tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def test_plain_lines_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_lines_between_those_of_other_processes() -> None:
+    """Each begins on a new line, in case another process has written part of one."""
+    console = _console(terminal=False)
+    console.file.write("tests/test_pairs.py ..")
+    RunProgress(console, interleaved=True).start(total=1, done=0, name="m")
+    console.file.write(".")
+    assert _text(console) == "tests/test_pairs.py ..\ndecoding 1 states by m\n."
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_estimate_goes_by_the_batches_after_the_first(
     monkeypatch: pytest.MonkeyPatch, *, terminal: bool

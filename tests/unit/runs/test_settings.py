@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from benchmark.cli import options
+from benchmark.cli import bundles, options
 from benchmark.errors import SettingError
 from benchmark.pytest_plugin import options as plugin_options
 from benchmark.runs.requests import DataRequest, data_request_of
@@ -33,15 +33,15 @@ def test_a_command_gets_bundled_options() -> None:
     """The named options become one value; other parameters are unchanged."""
     seen: list[tuple[str, object]] = []
 
-    @options.settings_options("device", "batch_size")
+    @bundles.settings_options("device", "batch_size")
     def command(model: str, settings: object) -> None:
         seen.append((model, settings))
 
-    command(model="m", device="cpu", batch_size=4)
+    command(model="m", options_file=None, device="cpu", batch_size=4)
     assert seen == [("m", Settings(device="cpu", batch_size=4))]
-    assert list(command.__annotations__) == ["model", "device", "batch_size"]
+    assert list(command.__annotations__) == ["model", "options_file", "device", "batch_size"]
     with pytest.raises(KeyError, match="batchsize"):
-        options.settings_options("batchsize")
+        bundles.settings_options("batchsize")
 
 
 def test_numbers_may_be_text() -> None:

@@ -65,4 +65,4 @@ def test_notes_below_the_table() -> None:
     notes = "\n".join(speed_notes(ROWS, {}, SPECS[0], 3))
     assert "not measured: vllm-tuned: not installed; run: make speed-engines" in notes
     assert "speculative:bfloat16: answers differ between its own rounds" in notes
-    assert "outlines in float32, the paper's method" in notes
+    assert "the paper's method, outlines in float32" in notes

@@ -122,7 +122,7 @@ def test_compare_with_isolate(repository: Path, tmp_path: Path) -> None:
     write_fingerprint(replace(_record("a"), code=code), old)
     write_fingerprint(_record("b"), new)
     arguments = ("compare", str(old), str(new), "--isolate")
-    files = ("--repository", str(repository), "--json", str(out))
+    files = ("--repository", str(repository), "--json-file", str(out))
     done = command_line(*arguments, "--model", "model", *files)
     assert done.returncode == 3, done.stderr
     assert "first changed stage: weights" in done.stdout

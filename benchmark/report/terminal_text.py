@@ -1,0 +1,83 @@
+"""What ``report`` prints: one line per run, the comparisons with ``--details``, and the notes."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.output import escape_invisible
+from benchmark.report.data import ReportData, RunComparison, RunView
+from benchmark.runs.paired_table import (
+    comparison_table,
+    interval_in_points,
+    no_interval_notes,
+)
+from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.points import signed_points
+from benchmark.terminal import number, p_value, plain_table, shortened
+
+_NONTRIVIAL = range(1, 8)
+_HEADINGS = ("queries", MAIN, "random")
+_OF_COMPARISONS = ("diff.", "95 % interval", "p")
+_WIDE, _NARROW = 48, 20
+"""Longest names of runs in 80 columns, without and with the columns of comparisons."""
+
+
+def report_text(report: ReportData, *, details: bool = False) -> RenderableType:
+    """Return the lines about a report's runs; with ``details`` also each comparison by numops."""
+    parts: list[RenderableType] = [_runs_table(report)] if report.runs else []
+    if details:
+        parts += map(_comparison, report.comparisons)
+    notes = [Text(escape_invisible(f"note: {note}")) for note in report.notes]
+    return Group(*parts, *notes)
+
+
+def _runs_table(report: ReportData) -> Table:
+    """Return a row per run: its accuracy, and its difference from the first run if comparable."""
+    table = plain_table(f"Accuracy by {MAIN} at numops >= 1, in per cent")
+    table.add_column("run", no_wrap=True)
+    compared = {id(comparison.variant): comparison for comparison in report.comparisons}
+    for heading in (*_HEADINGS, *(_OF_COMPARISONS if compared else ())):
+        table.add_column(heading, justify="right", no_wrap=True, style="bold" * (heading == MAIN))
+    width = _NARROW if compared else _WIDE
+    for view in report.runs:
+        name = Text(shortened(escape_invisible(view.title), width))  # may look like markup
+        table.add_row(name, *_accuracy(view), *_difference(compared.get(id(view))))
+    table.caption = "\n".join(_notes(report.comparisons))
+    return table
+
+
+def _notes(comparisons: Sequence[RunComparison]) -> Iterator[str]:
+    if not comparisons:
+        return
+    yield "diff.: points more than the first run on the same states; --details: by numops"
+    yield from no_interval_notes(one.tests[MAIN].nontrivial for one in comparisons)
+
+
+def _accuracy(view: RunView) -> Iterator[str]:
+    tally, chance = view.summary.nontrivial.tally, _chance(view)
+    yield str(tally.total)
+    yield number(100 * tally.accuracy if tally.total else None)
+    yield number(None if chance is None else 100 * chance)
+
+
+def _difference(comparison: RunComparison | None) -> Iterator[str]:
+    if comparison is not None:
+        test = comparison.tests[MAIN].nontrivial
+        yield signed_points(test.difference)
+        yield interval_in_points(test)
+        yield p_value(test.two_sided)
+
+
+def _chance(view: RunView) -> float | None:
+    """Return the random baseline's accuracy (0..1) on the run's queries, by the main score."""
+    result = view.run.result.by("set")
+    return None if result is None else result.chance_on(_NONTRIVIAL)
+
+
+def _comparison(comparison: RunComparison) -> Table:
+    base, variant = comparison.base, comparison.variant
+    title = escape_invisible(f"{base.title} (first) -> {variant.title} (second)")
+    summaries = (base.summary, variant.summary)
+    return comparison_table(title, ("first", "second"), summaries, comparison.tests)
