@@ -9,8 +9,8 @@ from benchmark.cli.options import Model, Revision, flag, out
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
-    from benchmark.runs.measure import RunResult
     from benchmark.runs.requests import DataRequest
+    from benchmark.runs.run_result import RunResult
     from benchmark.runs.settings import Settings
 
 _WIDTH = 80
