@@ -59,7 +59,7 @@ def test_flips_by_the_other_score(tmp_path: Path) -> None:
     other = {"gained": 0, "lost": 5, "by_numops": {"2": {"gained": 0, "lost": 5}}}
     text = " ".join(_page({**DOCUMENT, "exact": {"flips": other}}, tmp_path).split())
     assert "1 queries gained, 3 lost by set; 0 queries gained, 5 lost by exact" in text
-    assert "Operations (exact)" in text
+    assert "Changes to the box (exact)" in text
 
 
 def test_without_a_comparison(tmp_path: Path) -> None:
