@@ -15,8 +15,8 @@ RUN = {
     for page in PAGES
 }
 
-# A page is run in a folder like the project's, whose own files it cannot change.
-LINKED = ("benchmark", "fixtures", "snapshots", "tests", "conftest.py", "pyproject.toml")
+NOT_LINKED = {".git", ".venv", "report", "runs"}
+"""Entries of the project's folder that a command makes, or that is linked to this environment."""
 
 COMMAND = re.compile(
     r"^ {4}(?:\$ )?(?:entity-tracking|python|pytest|make|pip|nox|git) ", re.MULTILINE
@@ -25,12 +25,14 @@ COMMAND = re.compile(
 
 @pytest.mark.parametrize("page", [page for page, run in RUN.items() if run], ids=lambda p: p.stem)
 def test_commands_succeed(page: Path, tmp_path: Path) -> None:
-    """The blocks of a page, one after the other in one folder, each end with exit status 0."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "docs").mkdir()
-    for name in ("levels.py", "screenshot.py"):
-        (tmp_path / "docs" / name).symlink_to(ROOT / "docs" / name)
+    """The blocks of a page, one after the other, each end with exit status 0.
+
+    Their folder has the project's files as links.
+    """
+    for path in ROOT.iterdir():
+        if path.name not in NOT_LINKED:
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     for block in RUN[page]:
         done = _shell(block.text, tmp_path)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
@@ -42,7 +44,7 @@ def _shell(commands: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment |= {"PATH": os.pathsep.join((programs, os.environ["PATH"]))}
     environment |= {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603  # the documentation's own commands
         ["bash", "-euo", "pipefail", "-c", commands],  # noqa: S607
         cwd=folder,
         env=environment,
