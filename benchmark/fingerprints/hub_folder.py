@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmark.errors import SettingError
 from benchmark.models.downloads import load_source_tokenizer, source
 from benchmark.package_data import package_toml
+from benchmark.writing import replacing_folder, write_text
 
 
 @cache
@@ -36,7 +37,7 @@ def write_hub_folder(name: str, folder: Path) -> None:
     check_hub_folder(name)
     config = dict(hub_folders()[name])
     tokenizer = load_source_tokenizer(source(str(config.pop("of"))))
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.raw.backend_tokenizer.save(str(folder / "tokenizer.json"))
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    with replacing_folder(folder) as new:
+        tokenizer.raw.backend_tokenizer.save(str(new / "tokenizer.json"))
+        write_text(new / "tokenizer_config.json", [text])

