@@ -2,36 +2,62 @@
 
 Each reader starts from a file that the benchmark wrote or that its documents show. Mutations cut,
 double, replace and overwrite pieces of it, with content that has broken readers before: control
-characters, numbers out of range, deep nesting, other encodings. ``FUZZ_EXAMPLES`` is the number of
-files per reader; ``make soak`` sets it to thousands.
+characters, numbers out of range, deep nesting, other encodings. What is packed is changed before it
+is packed, too, so that its checksum is right. ``FUZZ_EXAMPLES`` is the number of files per reader
+and ``FUZZ_SECONDS`` the time; the nightly workflow sets both higher.
 """
 
+import ast
+import gzip
+import io
 import json
+import lzma
 import os
-from collections.abc import Callable
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pyzipper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
+from benchmark import reading
 from benchmark.boxes.archive import MEMBER, read_archive
 from benchmark.boxes.dataset import read_file, rows
 from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
 from benchmark.controls.recipe import read_recipe
+from benchmark.controls.train import ControlTrainer
 from benchmark.errors import BenchmarkError
+from benchmark.fingerprints import storage
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
+from benchmark.fingerprints.summary import read_comparison
+from benchmark.models import digests
+from benchmark.models.bos import bos_rule
+from benchmark.models.model_files import weight_files
 from benchmark.models.registry import read_registry, registry
+from benchmark.models.stored_tensors import stored_tensors
+from benchmark.runs.model_store import _is_same
+from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.store.results import read_results
+from benchmark.runs.store.run_folder import RunFolder
 from benchmark.runs.store.runs import read_runs
 from benchmark.scoring.predictions import read_predictions
 from fakes import finished_runs
-from fakes.fake_fingerprints import fake_fingerprint
+from fakes.command_line import command_line
+from fakes.fake_fingerprints import fake_fingerprint, with_changed_stage
+from fakes.recipes import TINY_RECIPE
 
-Reader = Callable[[Path], object]
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "fixtures" / "models" / "copy-a"
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
+"""How many files are given to each reader, and how long it may take; the first limit counts."""
 
 PIECES = (
     b"\0",
@@ -87,77 +113,187 @@ source = "https://example.org"
 """
 
 
-def _jsonl() -> bytes:
-    states = finished_runs.first_states(3)
-    return "".join(f"{row}\n" for state in states for row in rows(state)).encode()
-
-
-def _predictions() -> bytes:
-    lines = ({"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4))
-    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-
-
-def _result(place: Path) -> bytes:
-    folder = finished_runs.write_run(
-        place / "run", "owner/mine", finished_runs.first_states(13), finished_runs.mixed_answer
-    )
-    content: bytes = (folder / "result.json").read_bytes()
+def _unpacked(content: bytes) -> bytes:
     return content
 
 
-def _archive(place: Path) -> bytes:
-    path: Path = place / "data.zip"
-    with pyzipper.AESZipFile(path, "w", pyzipper.ZIP_DEFLATED) as archive:
-        archive.writestr(MEMBER, _jsonl())
-    return path.read_bytes()
+@dataclass(frozen=True)
+class Reader:
+    """A reader: the name of its file, the module that reads it, and the call.
+
+    ``pack`` turns the content that is changed into the content of the file.
+    """
+
+    file: str
+    module: str
+    read: Callable[[Path], object]
+    pack: Callable[[bytes], bytes] = _unpacked
 
 
-def _record(place: Path, name: str) -> bytes:
-    write_fingerprint(fake_fingerprint(), place / name)
-    return (place / name).read_bytes()
-
-
-def _consume(path: Path) -> None:
-    for _ in read_file(path):
+def _consume(states: Iterator[object]) -> None:
+    for _ in states:
         pass
 
 
-def _consume_archive(path: Path) -> None:
-    for _ in read_archive(path, None):
-        pass
+def _zipped(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with pyzipper.AESZipFile(packed, "w", pyzipper.ZIP_DEFLATED) as archive:
+        archive.writestr(MEMBER, content)
+    return packed.getvalue()
 
 
-READERS: dict[str, tuple[str, Reader]] = {
-    "dataset": ("data.jsonl", _consume),
-    "predictions": ("predictions.jsonl", read_predictions),
-    "vocabulary": ("vocabulary.csv", read_vocabulary),
-    "archive": ("data.zip", _consume_archive),
-    "registry": ("registry.toml", read_registry),
-    "recipe": ("recipe.toml", read_recipe),
-    "fingerprint": ("record.json", read_fingerprint),
-    "packed-fingerprint": ("record.json.gz", read_fingerprint),
-    "results": ("result.json", lambda path: read_results(path.parent, registry())),
-    "runs": ("result.json", lambda path: read_runs([path.parent], registry())),
+def _assembled(path: Path) -> None:
+    """Read the columns of a record, whose readable part is good."""
+    with storage._checked(str(path)):
+        storage.assemble(storage.readable(fake_fingerprint()), path.read_bytes())
+
+
+def _open_run(path: Path) -> None:
+    folder = RunFolder(path.parent, {"model": {"name": "x"}})
+    with folder:
+        folder.read_predictions()
+        folder.read_result()
+        ProgressNotes.from_json(folder.read_progress())
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a large file, for which the fuzzed file has a kept one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests, "_LARGE", 0)
+        patch.setattr(digests, "_kept", lambda _: path)
+        return digests.files_digest([MODEL / "config.json"])
+
+
+def _check_control(path: Path) -> None:
+    ControlTrainer(read_recipe(TINY_RECIPE), path.parent, 0, print)._check(path.parent, "copy")
+
+
+READERS = {
+    "dataset": Reader("data.jsonl", "boxes/dataset.py", lambda path: _consume(read_file(path))),
+    "predictions": Reader("predictions.jsonl", "scoring/predictions.py", read_predictions),
+    "vocabulary": Reader("vocabulary.csv", "boxes/vocabulary.py", read_vocabulary),
+    "archive": Reader(
+        "data.zip", "boxes/archive.py", lambda path: _consume(read_archive(path, None))
+    ),
+    "archive's data": Reader(
+        "data.zip", "boxes/archive.py", lambda path: _consume(read_archive(path, None)), _zipped
+    ),
+    "registry": Reader("registry.toml", "models/registry.py", read_registry),
+    "recipe": Reader("recipe.toml", "controls/recipe.py", read_recipe),
+    "control": Reader("identity.json", "controls/train.py", _check_control),
+    "fingerprint": Reader("record.json", "fingerprints/storage.py", read_fingerprint),
+    "packed fingerprint": Reader("record.json.gz", "fingerprints/storage.py", read_fingerprint),
+    "packed fingerprint's text": Reader(
+        "record.json.gz", "fingerprints/storage.py", read_fingerprint, gzip.compress
+    ),
+    "columns": Reader("record.columns.xz", "fingerprints/columns.py", _assembled),
+    "columns' arrays": Reader(
+        "record.columns.xz", "fingerprints/columns.py", _assembled, lzma.compress
+    ),
+    "comparison": Reader(
+        "drift.json",
+        "report/gather.py",
+        lambda path: read_comparison(reading.read_json(path), path),
+    ),
+    "results": Reader(
+        "result.json", "runs/store/results.py", lambda path: read_results(path.parent, registry())
+    ),
+    "runs": Reader(
+        "result.json", "runs/store/runs.py", lambda path: read_runs([path.parent], registry())
+    ),
+    "run": Reader("run.json", "runs/store/run_folder.py", _open_run),
+    "progress": Reader("progress.json", "runs/store/run_folder.py", _open_run),
+    "stored run": Reader(
+        "run.json", "runs/model_store.py", lambda path: _is_same(path.parent, {}, lambda _: False)
+    ),
+    "kept digest": Reader("digest.json", "models/digests.py", _digest),
+    "tokenizer's settings": Reader(
+        "tokenizer_config.json", "models/bos.py", lambda path: bos_rule(path.parent, None)
+    ),
+    "index of weights": Reader(
+        "model.safetensors.index.json",
+        "models/model_files.py",
+        lambda path: weight_files(path.parent),
+    ),
+    "weights": Reader("model.safetensors", "models/stored_tensors.py", stored_tensors),
 }
+
+RAISES_BOUNDS = {"cli/app.py"}
+"""Modules that set the bounds and read nothing."""
 
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A good file for each reader."""
+    """Good content for each reader."""
     place = tmp_path_factory.mktemp("seeds")
-    result = _result(place)
+    states = finished_runs.first_states(13)
+    data = "".join(f"{row}\n" for state in states[:3] for row in rows(state)).encode()
+    predictions = ({"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4))
+    run = finished_runs.write_run(place / "run", "owner/mine", states, finished_runs.mixed_answer)
+    result = (run / "result.json").read_bytes()
+    fingerprint = _fingerprint_files(place)
+    control = ControlTrainer(read_recipe(TINY_RECIPE), place, 0, print)._identity("copy")
+    identity = json.dumps({"model": {"name": "x"}}).encode()
+    notes = {"batch_sizes": [4, 2], "timing": {"decoded_states": 4, "seconds": 1.5, "starts": 1}}
+    weight_map = {"weight_map": {"a": "model.safetensors", "b": "model.safetensors"}}
     return {
-        "dataset": _jsonl(),
-        "predictions": _predictions(),
+        "dataset": data,
+        "predictions": "".join(f"{json.dumps(line)}\n" for line in predictions).encode(),
         "vocabulary": ("object_name\n" + "\n".join(default_vocabulary()) + "\n").encode(),
-        "archive": _archive(place),
+        "archive": _zipped(data),
+        "archive's data": data,
         "registry": REGISTRY.encode(),
-        "recipe": (Path(__file__).parents[1] / "fakes" / "tiny_recipe.toml").read_bytes(),
-        "fingerprint": _record(place, "record.json"),
-        "packed-fingerprint": _record(place, "record.json.gz"),
+        "recipe": TINY_RECIPE.read_bytes(),
+        "control": json.dumps(control).encode(),
+        **fingerprint,
         "results": result,
         "runs": result,
+        "run": identity,
+        "progress": json.dumps(notes).encode(),
+        "stored run": identity,
+        "kept digest": json.dumps({"state": {}, "digest": "0123"}).encode(),
+        "tokenizer's settings": (MODEL / "tokenizer_config.json").read_bytes(),
+        "index of weights": json.dumps(weight_map).encode(),
+        "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }
+
+
+def _fingerprint_files(place: Path) -> dict[str, bytes]:
+    """Return a record in every form, and a comparison of two."""
+    record = fake_fingerprint()
+    for name, written in (
+        ("record.json", record),
+        ("record.json.gz", record),
+        ("other.json", with_changed_stage(record, "prompt_ids", (0,))),
+    ):
+        write_fingerprint(written, place / name)
+    drift = place / "drift.json"
+    command_line("compare", place / "record.json", place / "other.json", "--json", drift)
+    columns = (place / "record.columns.xz").read_bytes()
+    packed = (place / "record.json.gz").read_bytes()
+    return {
+        "fingerprint": (place / "record.json").read_bytes(),
+        "packed fingerprint": packed,
+        "packed fingerprint's text": gzip.decompress(packed),
+        "columns": columns,
+        "columns' arrays": lzma.decompress(columns),
+        "comparison": drift.read_bytes(),
+    }
+
+
+def _reading_modules() -> Iterator[str]:
+    """Yield the modules that import something from :mod:`benchmark.reading`."""
+    package = ROOT / "benchmark"
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        if any(node.module == "benchmark.reading" for node in imports):
+            yield path.relative_to(package).as_posix()
+
+
+def test_every_reader_is_in_the_table() -> None:
+    """A new module that reads files gets a row here."""
+    assert {reader.module for reader in READERS.values()} | RAISES_BOUNDS == {*_reading_modules()}
 
 
 @st.composite
@@ -188,42 +324,113 @@ def mutated(content: bytes, changes: list[tuple[str, float, float, bytes]]) -> b
     return content
 
 
+Case = tuple[Path, Reader, bytes]
+
+
 @pytest.fixture(params=READERS)
-def reader(
-    request: pytest.FixtureRequest, seeds: dict[str, bytes], tmp_path: Path
-) -> tuple[Path, Reader, bytes]:
-    """The path of a reader's file, the reader, and a good file."""
-    name, read = READERS[request.param]
-    path = tmp_path / name
-    return path, read, seeds[request.param]
+def case(request: pytest.FixtureRequest, seeds: dict[str, bytes], tmp_path: Path) -> Case:
+    """The path of a reader's file, the reader, and good content."""
+    reader = READERS[request.param]
+    (tmp_path / "model.safetensors").write_bytes(seeds["weights"])
+    return tmp_path / reader.file, reader, seeds[request.param]
 
 
-def test_the_good_file_is_read(reader: tuple[Path, Reader, bytes]) -> None:
+def test_the_good_file_is_read(case: Case) -> None:
     """The files that the mutations start from can be read."""
-    path, read, content = reader
-    path.write_bytes(content)
+    path, reader, content = case
+    path.write_bytes(reader.pack(content))
     if path.name != "record.json":  # its columns are in another file
-        read(path)
+        reader.read(path)
 
 
-@settings(
-    max_examples=EXAMPLES,
-    derandomize="FUZZ_EXAMPLES" not in os.environ,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(changes=mutations())
-def test_a_bad_file_is_one_line(
-    reader: tuple[Path, Reader, bytes], changes: list[tuple[str, float, float, bytes]]
-) -> None:
+def test_a_bad_file_is_one_line(case: Case) -> None:
     """The file is read, or one of the project's errors says in one line what is wrong."""
-    path, read, content = reader
-    path.write_bytes(mutated(content, changes))
-    assert len(_error(read, path)) <= 1000
+    path, reader, content = case
+    end = time.monotonic() + SECONDS
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize="FUZZ_EXAMPLES" not in os.environ,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(changes=mutations())
+    def fuzz(changes: list[tuple[str, float, float, bytes]]) -> None:
+        if time.monotonic() < end:
+            path.write_bytes(reader.pack(mutated(content, changes)))
+            _check_one_line(reader, path)
+
+    fuzz()
 
 
-def _error(read: Reader, path: Path) -> str:
+def _lying_zip() -> bytes:
+    """Return an archive whose member says that it has one byte, and has three million."""
+    packed = bytearray(_zipped(b"a" * 3_000_000))
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        start = packed.rindex(signature) + offset
+        packed[start : start + 4] = struct.pack("<I", 1)
+    return bytes(packed)
+
+
+HOSTILE = {
+    "empty": b"",
+    "mark": b"\xef\xbb\xbf",
+    "zeros": bytes(1000),
+    "endless line": b"a" * (2**20 + 2),
+    "long number": b"9" * 100_000,
+    "long number in an object": b'{"a": ' + b"9" * 100_000 + b"}",
+    "deep arrays": b"[" * 200_000,
+    "deep objects": b'{"a":' * 100_000,
+    "deep tables": b"x = " + b"[" * 50_000,
+    "deep inline tables": b"x = " + b"{a = " * 20_000,
+    "dotted keys": b"a" + b".a" * 20_000 + b" = 1",
+    "doubled keys": b'{"format": 1, "format": 2}',
+    "not a number": b'{"a": NaN, "b": -Infinity, "c": 1e999}',
+    "nested archive": _zipped(_zipped(b"{}")),
+    "lying archive": _lying_zip(),
+    "gzip of gzip": gzip.compress(gzip.compress(b"{}")),
+    "two gzips": gzip.compress(b"{}") * 2,
+    "two xzs": lzma.compress(b"{}") * 2,
+    "surrogates": b'{"model": "\\ud800"}',
+    "markup": b'{"a": "\x1b[2J::error::"}\n::error::x\n',
+    "utf-16": '{"a": 1}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
+    """For every reader, and each has a second or two for it."""
+    for number, reader in enumerate(READERS.values()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = folder / reader.file
+        path.write_bytes(HOSTILE[name])
+        start = time.monotonic()
+        _check_one_line(reader, path)
+        assert time.monotonic() - start < 20, reader.file
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """Opening a pipe without a writer would wait for ever; data and predictions may be pipes."""
+    pipes = {"data.jsonl", "predictions.jsonl"}
+    written = {"fingerprints/columns.py", "models/digests.py"}  # a bare read, a cache
+    for number, reader in enumerate(READERS.values()):
+        if reader.file in pipes or reader.module in written:
+            continue
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        os.mkfifo(folder / reader.file)
+        _check_one_line(reader, folder / reader.file)
+
+
+def _check_one_line(reader: Reader, path: Path) -> None:
+    assert len(_error(reader, path)) <= 1000
+
+
+def _error(reader: Reader, path: Path) -> str:
+    """Return the message of the project's own error; any other one is raised."""
     try:
-        read(path)
+        reader.read(path)
     except BenchmarkError as error:
         return str(error)
     return ""
