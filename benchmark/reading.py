@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import os
+import re
 import stat
 import tomllib
 import zipfile
@@ -53,6 +54,9 @@ _BOUNDS = ContextVar("bounds", default=_USUAL)
 
 _DICTIONARY = 256 * 2**20
 """The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
+
+_DOTTED = r"""(?<![\w"'-])[\w"'-]++(?:[ \t]*+\.[ \t]*+[\w"'-]++){%d}"""
+"""A key of more parts than a number; the quantifiers do not backtrack, which takes linear time."""
 
 _HOW = "read more with: python -m benchmark --read-limit 4 VERB"
 
@@ -208,6 +212,10 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     Raises:
         DataError: if it is not TOML or nested too deeply.
     """
+    limit = _BOUNDS.get().depth
+    # tomllib's time is quadratic in the parts of a key.
+    if re.search(_DOTTED % limit, text):
+        raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
     try:
         value = tomllib.loads(text)
     except RecursionError as error:
@@ -267,6 +275,10 @@ class _Unpacker(Protocol):
     def eof(self) -> bool:
         """Whether the end of the packed data was reached."""
 
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the end of the packed data."""
+
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Return the first bytes that the data unpack to."""
 
@@ -280,6 +292,10 @@ class _Gzip:
     @property
     def eof(self) -> bool:
         return self._unpacker.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         return self._unpacker.decompress(data, max_length)
@@ -310,6 +326,8 @@ def _unpacked(unpacker: _Unpacker, packed: bytes, where: str, form: str) -> byte
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {_HOW}")
     if not unpacker.eof:
         raise DataError(f"{where}: not {form}, or damaged: it is cut off")
+    if unpacker.unused_data:
+        raise DataError(f"{where}: not {form}, or damaged: more data follow its end")
     return content
 
 

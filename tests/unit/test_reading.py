@@ -48,7 +48,9 @@ def test_deep_json_is_refused(opening: str, depth: int) -> None:
         reading.parse_json(opening * depth + "1" + closing * depth, "f.json:3")
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 5000 + "]" * 5000, "x" + ".y" * 150 + " = 1"])
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 5000 + "]" * 5000, "x" + ".y" * 150 + " = 1", "x" + " . y" * 500_000]
+)
 def test_deep_toml_is_refused(text: str) -> None:
     """By brackets and by dots."""
     with pytest.raises(DataError, match=r"^r\.toml: nested"):
@@ -69,6 +71,12 @@ def test_bad_json_is_one_line(text: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         reading.json_object(text, "f.json", unique=True)
     assert "\n" not in str(caught.value)
+
+
+def test_dots_in_a_text_are_no_key() -> None:
+    """Nor is a long word without dots, which takes no time."""
+    text = f"x = '{'a b. ' * 500}'\ny = '{'b' * 1_000_000}'"
+    assert reading.parse_toml(text, "r.toml").keys() == {"x", "y"}
 
 
 def test_bad_toml_is_one_line() -> None:
@@ -171,6 +179,8 @@ def test_what_unpacks_to_too_much_is_refused(
         unpack(noise, "f")
     with pytest.raises(DataError, match=r"f: .*(damaged|cut off)"):
         unpack(pack(noise)[:-9], "f")
+    with pytest.raises(DataError, match=r"f: .*more data follow its end"):
+        unpack(pack(b"a") * 2, "f")
 
 
 @pytest.mark.usefixtures("tight")
