@@ -8,7 +8,8 @@ that nothing disturbed. The table counts, per command:
 - kills: processes that were killed before they ended;
 - resumed: of these, the ones that left finished work and went on from it;
 - lost: outputs that were neither old nor new, or differed in the end, and missing predictions;
-- doubled: predictions that occur twice, and leftovers of killed processes.
+- doubled: predictions that occur twice;
+- left: kills after which a file of the killed process was still there at the end.
 """
 
 import argparse
@@ -33,7 +34,7 @@ _ATTEMPTS = 20
 _QUICK_WEIGHT = 6
 """How often a quick command is killed for each kill of a slow one."""
 
-_HEADINGS = ("command", "kills", "resumed", "lost", "doubled")
+_HEADINGS = ("command", "kills", "resumed", "lost", "doubled", "left")
 _ENDINGS = {0, 3, 4}
 """The exit codes of a finished command; those of compare, bisect and canary name a change."""
 
@@ -116,7 +117,7 @@ class Soak:
         self._count("lost", f"{name}: lines missing", bool({*self._lines} - {*lines}))
         self._count("doubled", f"{name}: doubled lines", len(lines) > len({*lines}))
         left = self.trial.leftovers()
-        self._count("doubled", f"{name}: left {', '.join(left)}", bool(left))
+        self._count("left", f"{name}: left {', '.join(left)}", bool(left))
 
     def _finish(self, name: str) -> bool:
         """Run the command to its end; return whether it ended well."""

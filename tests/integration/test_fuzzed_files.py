@@ -308,7 +308,7 @@ def _fingerprint_files(place: Path) -> dict[str, bytes]:
     ):
         write_fingerprint(written, place / name)
     drift = place / "drift.json"
-    command_line("compare", place / "record.json", place / "other.json", "--json", drift)
+    command_line("compare", place / "record.json", place / "other.json", "--json-file", drift)
     columns = (place / "record.columns.xz").read_bytes()
     packed = (place / "record.json.gz").read_bytes()
     return {

@@ -22,7 +22,7 @@ from fakes.writing_commands import COMMANDS, READ_ONLY, Trial
 SOAK = int(os.environ.get("SOAK_FAULTS", "0"))
 """How many faults are tried for each command; 0 for a few, and none of the slow commands."""
 
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR, errno.EROFS)
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 

@@ -5,7 +5,9 @@ import io
 import json
 import lzma
 import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +218,14 @@ def test_the_command_line_raises_the_bounds(
     assert refused.returncode == read.returncode == 2
     assert "unpacks to more than 1000 bytes; read more with: " in refused.stderr
     assert "not JSON" in read.stderr
+
+
+def test_the_documented_bounds_are_those_of_the_code() -> None:
+    """``docs/reliability.md`` has a row for each, with its value."""
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE)
+    bounds = reading.Bounds()
+    sizes = {"document": bounds.document, "line": bounds.line, "unpacked": bounds.unpacked}
+    expected = {name: reading.size(value) for name, value in sizes.items()}
+    assert dict(rows) == expected | {"depth": str(bounds.depth)}
+    assert {field.name for field in fields(bounds)} == dict(rows).keys()
