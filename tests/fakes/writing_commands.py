@@ -308,7 +308,8 @@ class Trial:
             try:
                 command()
             finally:
-                (out / "modules").write_text("\n".join(sys.modules))
+                if fault is None:  # a fault would be in this write, too
+                    (out / "modules").write_text("\n".join(sys.modules))
 
         # The log of changes is in the same new folder as the process's output.
         return forked.Process(
@@ -328,7 +329,7 @@ class Trial:
         return (self.place.parent / "process" / "changes").read_text().splitlines()
 
     def modules(self) -> list[str]:
-        """Return the modules that the last process had imported at its end."""
+        """Return the modules that the last process, without a fault, had imported at its end."""
         return (self.place.parent / "process" / "modules").read_text().splitlines()
 
     def outputs(self) -> dict[str, Tree]:
