@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyzipper
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
@@ -30,6 +31,8 @@ from benchmark import reading
 from benchmark.boxes.archive import MEMBER, read_archive
 from benchmark.boxes.dataset import read_file, rows
 from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
+from benchmark.cli.app import app
+from benchmark.cli.settings_file import read_settings
 from benchmark.controls.recipe import read_recipe
 from benchmark.controls.train import ControlTrainer
 from benchmark.errors import BenchmarkError
@@ -170,6 +173,13 @@ def _digest(path: Path) -> str:
         return digests.files_digest([MODEL / "config.json"])
 
 
+def _read_options(path: Path) -> None:
+    """Read options of ``run``."""
+    group = typer.main.get_command(app)
+    verb = getattr(group, "commands", {})["run"]
+    read_settings(typer.Context(verb), path)
+
+
 def _at(path: Path) -> Location:
     """Return the place of a model whose folder has the fuzzed file."""
     return Location("m", path.parent, None, "0123")
@@ -242,6 +252,7 @@ READERS = {
         lambda path: _tokenizer_class(_at(path)),
     ),
     "blessings": Reader("record.json", "pytest_plugin/snapshots/fingerprints.py", _blessings),
+    "options": Reader("settings.toml", "cli/settings_file.py", _read_options),
     "kept failure": Reader("failed.txt", "upgrades/workbench.py", _stored_failure),
 }
 
@@ -294,6 +305,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "tokenizer's class": (MODEL / "tokenizer_config.json").read_bytes(),
         "blessings": json.dumps({"blessings": [{"reason": "x"}]}).encode(),
         "kept failure": b"ImportError: x",
+        "options": b'states = 4\nprotocol = "paper"\n',
         "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }
 
