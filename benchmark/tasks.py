@@ -4,20 +4,12 @@ A task defines how its states are worded, generated and read, what a prompt cont
 the constraint allows, how an answer is parsed and scored, and what random answers would score.
 Everything else (models, engines, settings, statistics, fingerprints) works with any task.
 
-To add a variant of the dataset, write
-
-- a module in ``benchmark/boxes/`` with a subclass of :class:`benchmark.boxes.language.Language`
-  that overrides the sentences that differ, like ``move_contents.py``;
-- a row in :data:`TASKS`, and its examples in ``benchmark/prompts/demonstrations.toml`` if the
-  paper's are not in its language.
-
-If answers have another form, the row also needs an ``expression``, a ``grammar`` and an
-``answer_parser``. The tests in ``tests/unit/test_tasks.py`` run on every row.
+docs/extending.md adds one. The tests in ``tests/unit/test_tasks.py`` run on every row.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.boxes import dataset
@@ -54,7 +46,7 @@ def by_score(judged: Sequence[JudgedAnswer]) -> dict[str, tuple[Outcome, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task about boxes.
+    """A task about seven boxes: worlds and operations are the same, their wording differs.
 
     ``expression`` is the regular expression that answers must match, ``grammar`` the same in
     llama.cpp's notation. ``answer_parser`` takes a model's text and the number of boxes, and never
@@ -64,12 +56,11 @@ class Task:
 
     name: str
     what: str
-    boxes: int
     language: Language
-    expression: str
-    grammar: str
     demonstrations: Demonstrations
-    scores: Mapping[str, Score]
+    expression: str = answer_expression(BOXES)
+    grammar: str = answer_grammar(BOXES)
+    scores: Mapping[str, Score] = field(default_factory=lambda: SCORES)
     answer_parser: Callable[[str, int], Answer] = parse_answer
     archive_member: str | None = None
 
@@ -144,7 +135,7 @@ class Task:
 
     def parse(self, text: str) -> Answer:
         """Return what a text says of each box; no text raises."""
-        return self.answer_parser(text, self.boxes)
+        return self.answer_parser(text, BOXES)
 
     def keeps_format(self, text: str) -> bool:
         """Return whether a text begins with an answer that matches the expression."""
@@ -187,23 +178,15 @@ TASKS: dict[str, Task] = {
         Task(
             name="boxes",
             what="the paper's: objects are moved, removed and put by name",
-            boxes=BOXES,
             language=STANDARD,
-            expression=answer_expression(BOXES),
-            grammar=answer_grammar(BOXES),
             demonstrations=demonstrations("boxes"),
-            scores=SCORES,
             archive_member=MEMBER,
         ),
         Task(
             name="move-contents",
             what="MoveContents: a move of all objects of a box does not name them",
-            boxes=BOXES,
             language=MoveContents(),
-            expression=answer_expression(BOXES),
-            grammar=answer_grammar(BOXES),
             demonstrations=demonstrations("move-contents"),
-            scores=SCORES,
         ),
     )
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark import __version__
 from benchmark.boxes.splits import SHARES
 from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.boxes.world import BOXES
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
@@ -106,7 +107,7 @@ def _card(task: Task, split: str, description: str, rows: int) -> str:
         split=split,
         description=markdown(description),
         rows=rows,
-        states=rows // task.boxes,
+        states=rows // BOXES,
         size=_size_category(rows),
         version=__version__,
     )

@@ -52,7 +52,10 @@ class Examples:
         for edit in self.edits:
             before = (root / edit.path).read_text(encoding="utf-8")
             if before.count(edit.old) != 1:
-                raise ValueError(f"{edit.path}: not exactly once in the file:\n{edit.old}")
+                raise ValueError(
+                    f"docs/extending.md edits lines of {edit.path} that are not exactly once in "
+                    f"it; bring the page up to date:\n{edit.old}"
+                )
             after = before.replace(edit.old, edit.new)
             (root / edit.path).write_text(after, encoding="utf-8")
 

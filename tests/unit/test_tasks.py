@@ -27,6 +27,7 @@ from benchmark.boxes.language import Language, describe
 from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay, states
 from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError, SettingError
 from benchmark.prompts.settings import PromptSettings, variants
 from benchmark.records import Operation, State, World
@@ -217,7 +218,7 @@ def test_generated_data_is_the_same_again_and_is_read_back(task: Task, tmp_path:
     ]
     assert datasets[0] == datasets[1] != datasets[2]
     lines = [f"{row}\n" for state in datasets[0] for row in task.rows(state)]
-    assert len(lines) == 26 * task.boxes
+    assert len(lines) == 26 * BOXES
     path = tmp_path / "dev.jsonl"
     path.write_text("".join(lines), encoding="utf-8")
     assert list(task.read(path)) == datasets[0]
@@ -357,7 +358,7 @@ def test_a_solver_is_right_by_every_score_and_a_copier_is_not(task: Task) -> Non
         before, now = simulated(f"{initial}.")[0], simulated(state.description)[0]
         copied = task.judge(state, solved(f"{initial}."))
         for by, outcome in judged.outcomes.items():
-            assert outcome.correct == (True,) * task.boxes
+            assert outcome.correct == (True,) * BOXES
             assert outcome.numops == tuple(query.numops for query in state.queries)
             same = tuple(old == new for old, new in zip(before, now, strict=True))
             assert copied.outcomes[by].correct == same
@@ -372,7 +373,7 @@ def test_objects_in_another_order_are_right_by_set_alone(task: Task) -> None:
     swapped = text.replace("the bag and the map", "the map and the bag")
     outcomes = task.judge(task.state(FIRST), swapped).outcomes
     assert all(outcomes["set"].correct)
-    assert outcomes["exact"].correct == (False, *[True] * (task.boxes - 1))
+    assert outcomes["exact"].correct == (False, *[True] * (BOXES - 1))
 
 
 @every_task
@@ -436,7 +437,7 @@ def test_baseline_agrees_with_a_simulation(task: Task, name: str) -> None:
                 is_right(reading, predict(reading, source, pool), query.gold)
                 for _ in range(repeats)
             )
-    queries = repeats * task.boxes * len(states)
+    queries = repeats * BOXES * len(states)
     expected = (task.baselines(states)[name]["overall"] or 0) / 100 * queries
     assert abs(hits - expected) < NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt(variance)
 
