@@ -226,11 +226,11 @@ def _check_no_empty(arguments: Sequence[str]) -> None:
     for number, word in enumerate(arguments):
         option, _, value = word.partition("=")
         if word.startswith("--") and word != option and not value:
-            raise SettingError(f"{option} is empty; give a value, or leave it out")
+            raise SettingError(f"{option} is empty; give it a value")
         if not word:
             before = arguments[number - 1] if number else ""
             name = before if before.startswith("-") else f"argument {number + 1}"
-            raise SettingError(f"{name} is empty; give a value, or leave it out")
+            raise SettingError(f"{name} is empty; give it a value")
 
 
 def _name() -> str:

@@ -17,7 +17,7 @@ def claims(
     results: Annotated[
         str,
         typer.Option(help="published, or a folder with result.json in or below it.", metavar="DIR"),
-    ],
+    ] = _PUBLISHED,
     registry_file: RegistryFile = None,
     *,
     output: Output,

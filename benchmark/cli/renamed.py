@@ -48,6 +48,9 @@ def check_renamed(ctx: "Context", arguments: Sequence[str]) -> None:
     if renamed is None:
         return
     rest = [_today(word, renamed.options) for word in arguments[1:]]
+    for option in renamed.options.values():
+        if not any(word.partition("=")[0] == option for word in rest):
+            rest += [option, "DIR"]
     command = f"{ctx.command_path} {shlex.join([*renamed.words, *rest])}"
     raise RenamedError(f"{arguments[0]} is now {' '.join(renamed.words)}; run: {command}", ctx)
 

@@ -97,7 +97,7 @@ def test_task(project: Path, printed: Mapping[str, str]) -> None:
     assert " passed" in _of(printed, "pytest")
     result = json.loads((project / "runs" / "inside" / "result.json").read_text(encoding="utf-8"))
     assert result["data"]["task"] == "put-inside"
-    assert "on the task put-inside" in " ".join(_of(printed, "--task").split())
+    assert "copy-a, put-inside: accuracy" in _of(printed, "--task")
 
 
 def test_stage(project: Path, printed: Mapping[str, str]) -> None:

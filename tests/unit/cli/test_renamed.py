@@ -15,6 +15,7 @@ from fakes.command_line import command_line
             "fingerprint --probe vanilla m --states 1 --out x.json",
         ),
         ("tokenizers --out 'a b.json'", "fingerprint --probe tokenizers --out 'a b.json'"),
+        ("hub-folder llama", "fetch llama --hub-folder DIR"),
         ("hub-folder llama --out d", "fetch llama --hub-folder d"),
         ("hub-folder llama --out=d", "fetch llama --hub-folder=d"),
         ("engines --json", "list engines --json"),
