@@ -7,6 +7,7 @@ from datetime import datetime
 from benchmark.fingerprints.summary import ComparisonSummary
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.pair_verdict import PairVerdict
+from benchmark.hypotheses.results import Queries, Result
 from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
@@ -85,6 +86,16 @@ class RunView:
     def summary(self) -> Summary:
         """The summary by the main score."""
         return self.summaries[MAIN]
+
+    def result(self, score: str) -> Result:
+        """Return the run's result by one of its scores."""
+        result = self.run.result
+        results = (result, *result.others.values())
+        return next(scored for scored in results if scored.score == score)
+
+    def chance_on(self, score: str, queries: Queries) -> float | None:
+        """Return the random baseline's accuracy (0..1) on the run's queries; None if not known."""
+        return self.result(score).chance_on(queries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from benchmark.hypotheses.results import Result
+from benchmark.hypotheses.results import NONTRIVIAL
 from benchmark.models.published import FOR_SCALE
 from benchmark.report.accuracy_tables import (
     ALL_COLUMN,
@@ -104,7 +104,7 @@ def _tile(view: RunView, number: int) -> RunTile:
         SHAPES[number % len(SHAPES)],
         score,
         view.summaries[score].nontrivial,
-        _chance_on(view, score, NONTRIVIAL_COLUMN),
+        view.chance_on(score, NONTRIVIAL),
         {by: estimate.tally.accuracy for by, estimate in others.items() if estimate.tally.total},
     )
 
@@ -133,16 +133,7 @@ def _chance(report: ReportData) -> Chance:
     if not report.runs:
         return report.chance
     first = report.runs[0]
-    return _by_score(first)[_chart_score(first)].chance
-
-
-def _by_score(view: RunView) -> dict[str, Result]:
-    result = view.run.result
-    return {scored.score: scored for scored in (result, *result.others.values())}
-
-
-def _chance_on(view: RunView, score: str, column: Column) -> float | None:
-    return _by_score(view)[score].chance_on(column.queries)
+    return first.result(_chart_score(first)).chance
 
 
 def _numops(runs: Sequence[RunView], fewest_queries: int = FEW_QUERIES) -> range:
@@ -161,7 +152,7 @@ def _run_rows(view: RunView, columns: Sequence[Column]) -> Iterator[TableRow]:
             yield TableRow((TableCell(view.title), TableCell(by), *cells), "measured")
         else:
             yield TableRow((TableCell(""), TableCell(by), *cells), "secondary", follows=True)
-    chances = (_chance_on(view, first, column) for column in columns)
+    chances = (view.chance_on(first, column.queries) for column in columns)
     cells = (NO_VALUE if c is None else TableCell(f"{100 * c:.2f}", "", c) for c in chances)
     random = (TableCell(""), TableCell(f"random, {first}"), *cells)
     yield TableRow(random, "secondary", follows=True)
@@ -180,7 +171,7 @@ def _records(view: RunView, columns: Sequence[Column]) -> Iterator[dict[str, Val
     for score, summary in view.summaries.items():
         for column in columns:
             if estimate := column.estimate(summary):
-                chance = _chance_on(view, score, column)
+                chance = view.chance_on(score, column.queries)
                 yield {
                     "run": view.title,
                     "model": view.run.model,

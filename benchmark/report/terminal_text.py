@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.hypotheses.results import NONTRIVIAL
 from benchmark.output import escape_invisible
 from benchmark.report.data import ReportData, RunComparison, RunView
 from benchmark.runs.paired_table import (
@@ -17,7 +18,6 @@ from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.points import signed_points
 from benchmark.terminal import number, p_value, plain_table, shortened
 
-_NONTRIVIAL = range(1, 8)
 _HEADINGS = ("queries", MAIN, "random")
 _OF_COMPARISONS = ("diff.", "95 % interval", "p")
 _WIDE, _NARROW = 48, 20
@@ -56,7 +56,7 @@ def _notes(comparisons: Sequence[RunComparison]) -> Iterator[str]:
 
 
 def _accuracy(view: RunView) -> Iterator[str]:
-    tally, chance = view.summary.nontrivial.tally, _chance(view)
+    tally, chance = view.summary.nontrivial.tally, view.chance_on(MAIN, NONTRIVIAL)
     yield str(tally.total)
     yield number(100 * tally.accuracy if tally.total else None)
     yield number(None if chance is None else 100 * chance)
@@ -68,12 +68,6 @@ def _difference(comparison: RunComparison | None) -> Iterator[str]:
         yield signed_points(test.difference)
         yield interval_in_points(test)
         yield p_value(test.two_sided)
-
-
-def _chance(view: RunView) -> float | None:
-    """Return the random baseline's accuracy (0..1) on the run's queries, by the main score."""
-    result = view.run.result.by("set")
-    return None if result is None else result.chance_on(_NONTRIVIAL)
 
 
 def _comparison(comparison: RunComparison) -> Table:

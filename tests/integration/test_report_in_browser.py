@@ -234,6 +234,22 @@ def test_printed_pages(opened: "Page", tmp_path: Path) -> None:
     assert starts
     assert all(head in pages[number] for number in printed_on)
     assert len(printed_on) > 1
+    state = opened.inner_text("#state h3")
+    assert any(text.split("\n")[:2] == ["States", state] for text in map(_lines, texts))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def test_printed_intervals_are_smaller_than_values(opened: "Page") -> None:
+    """In print, an interval is in smaller type than its value and in one line."""
+    opened.emulate_media(media="print")
+    for interval in opened.locator("#table-runs td.figure small").all()[:20]:
+        sizes = "node => [node, node.parentNode].map(n => parseFloat(getComputedStyle(n).fontSize))"
+        small, value = interval.evaluate(sizes)
+        assert small < value
+        assert interval.evaluate("node => getComputedStyle(node).whiteSpace") == "nowrap"
 
 
 def test_print(opened: "Page") -> None:

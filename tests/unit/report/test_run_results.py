@@ -126,6 +126,13 @@ def test_table_of_runs(mine_report: ReportData) -> None:
     assert all(len(row.cells) in (1, len(table.columns)) for row in table.rows)
 
 
+def test_caption_names_both_kinds_of_intervals(mine_report: ReportData) -> None:
+    """Those of runs are clustered; those of published rows are the paper's."""
+    caption = run_table(mine_report).caption
+    assert "of runs are clustered by sequence" in caption
+    assert "published rows are the paper's, which treat queries as independent" in caption
+
+
 def test_records_of_runs(mine: Path, mine_report: ReportData) -> None:
     """The CSV has the counts of result.json, by both scores."""
     rows = list(csv.DictReader(io.StringIO(csv_text(run_table(mine_report)))))
