@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from benchmark.errors import ModelError
 from benchmark.models.bos import BosRule, bos_rule_of_definition
 from benchmark.models.template_date import fixed_date
+from benchmark.models.template_trial import fault_of, too_long
 from benchmark.models.time_limit import TimeLimitError, time_limit
 from benchmark.models.token_bytes import token_decoder
 from benchmark.reading import json_object
@@ -61,7 +62,7 @@ class Tokenizer(Protocol):
         Without ``generation`` the template is not asked for the start of an answer.
 
         Raises:
-            ModelError: if the model has no template, or rendering takes too long.
+            ModelError: if the model has no template, or rendering takes too much time or memory.
             ChatTemplateError: if the template rejects the messages.
         """
 
@@ -92,6 +93,7 @@ class TransformersTokenizer:
         self.name = name
         self._encoder = encoder
         self.bos = bos or bos_rule_of_definition(self._definition)
+        self._tried = set[tuple[object, ...]]()
         self._preflight()
 
     @property
@@ -149,21 +151,46 @@ class TransformersTokenizer:
         if self.raw.chat_template is None:
             raise ModelError(f"{self.name}: no chat template; use --prompt-format completion")
         turns = [{"role": turn.role, "content": _content(turn, content_parts)} for turn in messages]
+        self._try_template(turns, generation=generation)
         try:
-            with time_limit(_RENDERING_LIMIT), fixed_date() as arguments:
-                text = self.raw.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=generation, **arguments
-                )
+            with time_limit(_RENDERING_LIMIT):
+                text = self._apply_template(turns, generation=generation)
         except TimeLimitError as error:
-            raise ModelError(
-                f"{self.name}: its chat template takes more than {_RENDERING_LIMIT} s to render; "
-                "use --prompt-format completion"
-            ) from error
+            raise self._refused(f"takes more than {_RENDERING_LIMIT} s to render") from error
         except TemplateError as error:
             raise ChatTemplateError(f"chat template: {error}") from error
         except Exception as error:  # a template can raise any exception
             raise ChatTemplateError(f"chat template: {error!r:.200}") from error
-        return str(text)
+        if too_long(text):
+            raise self._refused("writes more than 1 MiB")
+        return text
+
+    def _apply_template(self, turns: list[dict[str, object]], *, generation: bool) -> str:
+        with fixed_date() as arguments:
+            return str(
+                self.raw.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=generation, **arguments
+                )
+            )
+
+    def _try_template(self, turns: list[dict[str, object]], *, generation: bool) -> None:
+        """Render the first chat of each form in a child process with limits.
+
+        Raises:
+            ModelError: if it takes too much time or memory, or writes too much.
+        """
+        roles = tuple((turn["role"], type(turn["content"])) for turn in turns)
+        form = (str(self.raw.chat_template), generation, roles)
+        if form in self._tried:
+            return
+        if fault := fault_of(
+            lambda: self._apply_template(turns, generation=generation), _RENDERING_LIMIT
+        ):
+            raise self._refused(fault)
+        self._tried.add(form)
+
+    def _refused(self, fault: str) -> ModelError:
+        return ModelError(f"{self.name}: its chat template {fault}; use --prompt-format completion")
 
     @property
     def _backend(self) -> "BackendTokenizer":
