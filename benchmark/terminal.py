@@ -77,7 +77,7 @@ def shortened(name: str, width: int) -> str:
 
 
 FEW_QUERIES = 5
-"""Rows of fewer queries are dim and have no interval: they say next to nothing."""
+"""Rows of fewer queries are dim, with the count in parentheses: they say next to nothing."""
 
 
 def row_style(queries: int) -> str:
@@ -85,10 +85,15 @@ def row_style(queries: int) -> str:
     return "dim" if queries < FEW_QUERIES else ""
 
 
-def few_note(numbers: Iterable[int]) -> list[str]:
-    """Return the note on rows of few queries; none if all have enough."""
+def count_text(text: str, queries: int) -> str:
+    """Return a row's count; in parentheses for few queries, which shows in a pipe too."""
+    return f"({text})" if queries < FEW_QUERIES else text
+
+
+def few_note(numbers: Iterable[int], more: str = "") -> list[str]:
+    """Return the note on rows of few queries, with ``more``; none if all have enough."""
     few = any(queries < FEW_QUERIES for queries in numbers)
-    return [f"\N{EN DASH}: no interval: fewer than {FEW_QUERIES} queries"] if few else []
+    return [f"in parentheses: fewer than {FEW_QUERIES} queries{more}"] if few else []
 
 
 def number(percent: float | None) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from benchmark.hypotheses.results import ALL, NONTRIVIAL, Queries, numops_equal
 from benchmark.models.published import published_rows
 from benchmark.report.captions import captions
+from benchmark.report.charts import FEW_QUERIES
 from benchmark.report.data import Chance, ModelView, ReportData
 from benchmark.report.figures import DRAWN_NUMOPS
 from benchmark.report.table_model import TableCell, TableModel, TableRow, Value, heading_row
@@ -112,7 +113,8 @@ def accuracy_cell(estimate: Estimate | None) -> TableCell:
         return NO_VALUE
     accuracy, interval = estimate.tally.accuracy, estimate.shown_interval
     words = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" if interval else ""
-    return TableCell(f"{100 * accuracy:.2f}", words, accuracy)
+    few = estimate.tally.total < FEW_QUERIES
+    return TableCell(f"{100 * accuracy:.2f}", words, accuracy, few)
 
 
 def _random_row(columns: Sequence[Column], published: Summary | None, chance: Chance) -> TableRow:

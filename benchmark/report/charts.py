@@ -61,6 +61,11 @@ class Chart(NamedTuple):
     y_ticks: tuple[Tick, ...]
     label: str
 
+    @property
+    def hollow(self) -> bool:
+        """Whether a point is of few queries."""
+        return any(point.few for curve in self.curves for point in curve.points)
+
 
 class Series(NamedTuple):
     """A summary to draw: its name, its CSS classes, its marker, and its offset in pixels."""

@@ -114,6 +114,7 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
             (comparison, list(_comparison_rows(comparison)), decided_otherwise(comparison.tests))
             for comparison in report.comparisons
         ],
+        compared_with=_compared_with(report.comparisons),
         main_score=MAIN,
         few_queries=FEW_QUERIES,
         fewest_clusters=MIN_CLUSTERS_FOR_INTERVAL,
@@ -186,6 +187,12 @@ def _pair_groups(report: ReportData) -> dict[str, list[PairView]]:
 
 def _is_measured(view: PairView) -> bool:
     return bool(view.base.scores or view.variant.scores)
+
+
+def _compared_with(comparisons: Sequence[RunComparison]) -> str:
+    """Return the name of the run that the others are compared with, if it is the same for all."""
+    titles = {comparison.base.title for comparison in comparisons}
+    return titles.pop() if len(titles) == 1 else "the first run on the same states"
 
 
 def _comparison_rows(comparison: RunComparison) -> Iterator[ComparisonRow]:

@@ -31,7 +31,8 @@ class RunTile(NamedTuple):
     """A run's result at numops >= 1, and how its curve is drawn.
 
     ``score`` is the score of ``estimate`` and of the curve, ``chance`` the random baseline on the
-    same states by that score, and ``others`` are the accuracies by the other scores.
+    same states by that score, and ``others`` are the accuracies by the other scores. ``scale`` are
+    the accuracies of published models, if the run compares with them.
     """
 
     view: RunView
@@ -41,6 +42,17 @@ class RunTile(NamedTuple):
     estimate: Estimate
     chance: float | None
     others: dict[str, float]
+    scale: tuple[tuple[str, float], ...]
+
+    @property
+    def against_random(self) -> str:
+        """Whether the interval is below or above the random baseline."""
+        if (
+            self.chance is None
+            or self.estimate.interval.low <= self.chance <= self.estimate.interval.high
+        ):
+            return "not clearly different from random"
+        return f"{'below' if self.estimate.interval.high < self.chance else 'above'} random"
 
 
 class RunResults(NamedTuple):
@@ -58,8 +70,8 @@ class RunResults(NamedTuple):
 
 def run_results(report: ReportData) -> RunResults:
     """Return the chart of all runs, registered or not, by the score ``exact`` if they have it."""
-    tiles = tuple(_tile(view, number) for number, view in enumerate(report.runs))
     scale = tuple(_scale_series(report))
+    tiles = tuple(_tile(view, number, scale) for number, view in enumerate(report.runs))
     count = len(tiles)
     curves = (
         Series(
@@ -95,7 +107,7 @@ def run_table(report: ReportData) -> TableModel:
     )
 
 
-def _tile(view: RunView, number: int) -> RunTile:
+def _tile(view: RunView, number: int, scale: Sequence[Series]) -> RunTile:
     score = _chart_score(view)
     others = {by: summary.nontrivial for by, summary in view.summaries.items() if by != score}
     return RunTile(
@@ -106,6 +118,9 @@ def _tile(view: RunView, number: int) -> RunTile:
         view.summaries[score].nontrivial,
         view.chance_on(score, NONTRIVIAL),
         {by: estimate.tally.accuracy for by, estimate in others.items() if estimate.tally.total},
+        tuple((series.name, series.summary.nontrivial.tally.accuracy) for series in scale)
+        if view.task == DEFAULT and score == PUBLISHED
+        else (),
     )
 
 
@@ -152,10 +167,16 @@ def _run_rows(view: RunView, columns: Sequence[Column]) -> Iterator[TableRow]:
             yield TableRow((TableCell(view.title), TableCell(by), *cells), "measured")
         else:
             yield TableRow((TableCell(""), TableCell(by), *cells), "secondary", follows=True)
-    chances = (view.chance_on(first, column.queries) for column in columns)
-    cells = (NO_VALUE if c is None else TableCell(f"{100 * c:.2f}", "", c) for c in chances)
+    cells = (_random_cell(view, first, column) for column in columns)
     random = (TableCell(""), TableCell(f"random, {first}"), *cells)
     yield TableRow(random, "secondary", follows=True)
+
+
+def _random_cell(view: RunView, score: str, column: Column) -> TableCell:
+    chance, estimate = view.chance_on(score, column.queries), column.estimate(view.summaries[score])
+    if chance is None or estimate is None:
+        return NO_VALUE
+    return TableCell(f"{100 * chance:.2f}", "", chance, estimate.tally.total < FEW_QUERIES)
 
 
 def _scale_row(model: ModelView, columns: Sequence[Column]) -> TableRow:

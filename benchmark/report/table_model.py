@@ -14,12 +14,14 @@ RowKind = Literal["heading", "published", "measured", "difference", "secondary"]
 class TableCell:
     """A cell: its text, and a detail in smaller type (an interval or an error).
 
-    ``share`` is a number in 0..1 by which a page can shade and sort the cell.
+    ``share`` is a number in 0..1 by which a page can shade and sort the cell. One of ``few``
+    queries is sorted, but not shaded.
     """
 
     text: str
     detail: str = ""
     share: float | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)

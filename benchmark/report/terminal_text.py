@@ -14,9 +14,17 @@ from benchmark.runs.paired_table import (
     interval_in_points,
     no_interval_notes,
 )
-from benchmark.scoring.outcomes import MAIN
+from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.points import signed_points
-from benchmark.terminal import number, p_value, plain_table, shortened
+from benchmark.terminal import (
+    count_text,
+    few_note,
+    number,
+    p_value,
+    plain_table,
+    row_style,
+    shortened,
+)
 
 _HEADINGS = ("queries", MAIN, "random")
 _OF_COMPARISONS = ("diff.", "95 % interval", "p")
@@ -43,21 +51,39 @@ def _runs_table(report: ReportData) -> Table:
     width = _NARROW if compared else _WIDE
     for view in report.runs:
         name = Text(shortened(escape_invisible(view.title), width))  # may look like markup
-        table.add_row(name, *_accuracy(view), *_difference(compared.get(id(view))))
-    table.caption = "\n".join(_notes(report.comparisons))
+        style = row_style(view.summary.nontrivial.tally.total)
+        table.add_row(name, *_accuracy(view), *_difference(compared.get(id(view))), style=style)
+    table.caption = "\n".join(_notes(report))
     return table
 
 
-def _notes(comparisons: Sequence[RunComparison]) -> Iterator[str]:
-    if not comparisons:
+def _notes(report: ReportData) -> Iterator[str]:
+    yield f"by {MAIN}: {SCORES[MAIN].words}; the page leads with {PUBLISHED}"
+    yield from few_note(view.summary.nontrivial.tally.total for view in report.runs)
+    if not report.comparisons:
         return
-    yield "diff.: points more than the first run on the same states; --details: by numops"
-    yield from no_interval_notes(one.tests[MAIN].nontrivial for one in comparisons)
+    yield from _bases(report.comparisons)
+    yield "--details: the differences by numops"
+    yield from no_interval_notes(one.tests[MAIN].nontrivial for one in report.comparisons)
+
+
+def _bases(comparisons: Sequence[RunComparison]) -> Iterator[str]:
+    """Yield which run the differences are from; line by line if the bases differ."""
+    bases = {id(comparison.base): _short(comparison.base) for comparison in comparisons}
+    if len(bases) == 1:
+        yield f"diff.: points more than {next(iter(bases.values()))} on the same states"
+        return
+    for comparison in comparisons:
+        yield f"diff. of {_short(comparison.variant)}: points more than {_short(comparison.base)}"
+
+
+def _short(view: RunView) -> str:
+    return shortened(escape_invisible(view.title), _NARROW)
 
 
 def _accuracy(view: RunView) -> Iterator[str]:
     tally, chance = view.summary.nontrivial.tally, view.chance_on(MAIN, NONTRIVIAL)
-    yield str(tally.total)
+    yield count_text(str(tally.total), tally.total)
     yield number(100 * tally.accuracy if tally.total else None)
     yield number(None if chance is None else 100 * chance)
 

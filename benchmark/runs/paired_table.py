@@ -10,7 +10,7 @@ from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
-from benchmark.terminal import FEW_QUERIES, few_note, number, p_value, plain_table, row_style
+from benchmark.terminal import count_text, few_note, number, p_value, plain_table, row_style
 
 
 def comparison_table(
@@ -43,20 +43,19 @@ def comparison_table(
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
     notes = [f"by {MAIN}: {SCORES[MAIN].words}", *no_interval_notes(shown)]
+    notes += few_note(test.queries for test in shown)
     table.caption = "\n".join([*notes, *decided_otherwise(scores)])
     return table
 
 
 def no_interval_notes(tests: Iterable[PairedTest]) -> list[str]:
     """Return a note on why intervals are missing; none if all are there."""
-    shown = list(tests)
-    missing = [test for test in shown if test.interval is None and test.queries >= FEW_QUERIES]
+    missing = [test for test in tests if test.interval is None]
     few = [test for test in missing if test.clusters < MIN_CLUSTERS_FOR_INTERVAL]
     reasons = [f"fewer than {MIN_CLUSTERS_FOR_INTERVAL} sequences"] if few else []
     if len(few) < len(missing):
         reasons.append("all sequences differ alike")
-    notes = [f"\N{EN DASH}: no interval: {' or '.join(reasons)}"] if reasons else []
-    return notes + few_note(test.queries for test in shown)
+    return [f"\N{EN DASH}: no interval: {' or '.join(reasons)}"] if reasons else []
 
 
 def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
@@ -77,7 +76,7 @@ def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
 
 def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
     return (
-        str(test.queries),
+        count_text(str(test.queries), test.queries),
         *(number(100 * estimate.tally.accuracy) for estimate in both),
         signed_points(test.difference),
         interval_in_points(test),
@@ -87,6 +86,4 @@ def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
 
 def interval_in_points(test: PairedTest) -> str:
     """Return the interval of a difference in percentage points, a dash if there is none."""
-    if test.queries < FEW_QUERIES or not (interval := test.interval):
-        return "\N{EN DASH}"
-    return " to ".join(map(signed_points, interval))
+    return " to ".join(map(signed_points, test.interval)) if test.interval else "\N{EN DASH}"

@@ -9,7 +9,7 @@ from benchmark.boxes.baseline import Percentages
 from benchmark.models.published import PublishedModel
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.summary import Estimate, Summary
-from benchmark.terminal import FEW_QUERIES, few_note, number, plain_table, row_style
+from benchmark.terminal import FEW_QUERIES, count_text, few_note, number, plain_table, row_style
 
 
 def result_table(
@@ -37,7 +37,9 @@ def result_table(
         cells = (*_cells(estimates, guesses), *map(number, accuracies))
         queries.append(estimates[MAIN].tally.total)
         table.add_row(group.name, *cells, style=row_style(queries[-1]))
-    table.caption = "\n".join([*_caption(summaries, published), *few_note(queries)])
+    table.caption = "\n".join(
+        [*_caption(summaries, published), *few_note(queries, ", no interval")]
+    )
     return table
 
 
@@ -82,7 +84,7 @@ def _headings(
 def _cells(estimates: Mapping[str, Estimate], random: Mapping[str, float | None]) -> Iterator[str]:
     """Yield the counts, then for each score the accuracy, the interval (main score) and chance."""
     main = estimates[MAIN]
-    yield f"{main.tally.correct}/{main.tally.total}"
+    yield count_text(f"{main.tally.correct}/{main.tally.total}", main.tally.total)
     for score, estimate in estimates.items():
         yield number(100 * estimate.tally.accuracy if estimate.tally.total else None)
         if score == MAIN:

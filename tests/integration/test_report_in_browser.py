@@ -557,3 +557,27 @@ def test_boxes_right_by_set_only_are_marked(browser: "Browser", tmp_path: Path) 
     assert view.locator(".boxes td.right").count() == len(many_objects)
     assert view.locator("#state .note", has_text="right by set, not exact").is_visible()
     view.close()
+
+
+def test_the_count_is_of_the_states_of_the_run(browser: "Browser", tmp_path: Path) -> None:
+    """States that only another run has are not counted; names above the strips are whole."""
+    states = finished_runs.first_states(13)
+    folders = [
+        finished_runs.write_run(
+            tmp_path / name, f"a/{name}", states[:count], finished_runs.mixed_answer,
+            data={"sha256": name, "states": count},
+        )
+        for name, count in (("smollm2-few", 5), ("smollm2-all", 13))
+    ]  # fmt: skip
+    report = gather(folders, registry())
+    path = tmp_path / "index.html"
+    path.write_text(page(report, tables(report)), encoding="utf-8")
+    view = browser.new_page(viewport={"width": 1280, "height": 900})
+    view.goto(path.as_uri())
+    view.wait_for_selector(".item")
+    assert _count(view) == "5 of 5 states, 35 queries"
+    view.select_option("#run", "1")
+    assert _count(view) == "13 of 13 states, 91 queries"
+    overflows = "heads => heads.map(head => head.scrollWidth > head.clientWidth)"
+    assert view.locator("#heads .run").evaluate_all(overflows) == [False, False]
+    view.close()

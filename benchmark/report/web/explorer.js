@@ -67,7 +67,10 @@ class Explorer {
     this.at.filters.addEventListener("reset", () => setTimeout(update));
     this.at.filters.addEventListener("submit", (event) => event.preventDefault());
     this.at.list.addEventListener("scroll", () => this.rows(), { passive: true });
-    addEventListener("resize", () => this.rows());
+    addEventListener("resize", () => {
+      this.heads();
+      this.rows();
+    });
     this.at.rows.addEventListener("click", (event) => {
       const item = event.target.closest(".item");
       if (!item) return;
@@ -152,8 +155,11 @@ class Explorer {
     this.at.other.disabled = ["any", "right", "wrong", "set-only"].includes(outcome);
     this.shown = this.checked("shown");
     this.matching = [];
-    let queries = 0;
+    this.matches.fill(0);
+    let queries = 0, asked = 0;
     states.forEach((state, index) => {
+      if (!this.data.answers[this.at.run.value][index]) return; // the run has no such state
+      asked += 1;
       let anyMatch = false;
       for (let box = 0; box < BOXES; box++) {
         const at = index * BOXES + box;
@@ -166,7 +172,7 @@ class Explorer {
       this.matching.push(index);
     });
     this.order();
-    this.at.count.textContent = `${this.matching.length} of ${states.length} states, ${queries} queries`;
+    this.at.count.textContent = `${this.matching.length} of ${asked} states, ${queries} queries`;
     this.at.rows.style.height = `${this.matching.length * ROW_HEIGHT}px`;
     this.at.list.scrollTop = 0;
     this.heads();
@@ -195,7 +201,11 @@ class Explorer {
 
   // Draw the headings of the strips, and make the list wide enough for them.
   heads() {
-    this.at.list.style.width = `${178 + 58 * this.shown.length}px`;
+    const { list } = this.at, split = list.closest(".split").clientWidth;
+    const room = matchMedia("(max-width: 820px)").matches ? split : 0.42 * innerWidth;
+    const strip = Math.floor(Math.max(48, Math.min(144, (room - 178) / this.shown.length - 10)));
+    list.parentElement.style.setProperty("--strip", `${strip}px`);
+    list.style.width = `${178 + (strip + 10) * this.shown.length}px`;
     this.at.heads.replaceChildren(element("span", { class: "name" }, "State"), element("span", { class: "many" }, "Length"),
       ...this.shown.map((run) => element("span", { class: "run", title: this.data.runs[run] }, ...escapeInvisible(this.data.runs[run]))));
   }

@@ -12,7 +12,7 @@ from benchmark.models.registry import registry
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.report.run_results import run_results, run_table
-from benchmark.report.table_formats import csv_text
+from benchmark.report.table_formats import csv_text, html
 from fakes import finished_runs
 
 
@@ -124,6 +124,34 @@ def test_table_of_runs(mine_report: ReportData) -> None:
     ]
     assert [row.follows for row in table.rows] == [False, True, True, False, False, False]
     assert all(len(row.cells) in (1, len(table.columns)) for row in table.rows)
+
+
+def test_tile_compares_with_random_and_published_models(mine_report: ReportData) -> None:
+    """It has both models' figures at numops >= 1, and which side of random its interval is on."""
+    (tile,) = run_results(mine_report).tiles
+    assert dict(tile.scale) == {
+        "Llama 2 7B, published": pytest.approx(0.058, abs=5e-4),
+        "CodeLlama 13B, published": pytest.approx(0.404, abs=5e-4),
+    }
+    low, high = tile.estimate.interval
+    chances = {low / 2: "above random", (1 + high) / 2: "below random"}
+    chances[(low + high) / 2] = "not clearly different from random"
+    assert {c: tile._replace(chance=c).against_random for c in chances} == chances
+
+
+def test_cells_of_few_queries_are_not_shaded(tmp_path: Path) -> None:
+    """Below ten queries a cell has no colour, but keeps its value for sorting."""
+    run = finished_runs.write_run(
+        tmp_path / "run", "x/y", finished_runs.first_states(5), finished_runs.correct_answer
+    )
+    table = run_table(gather([run], registry()))
+    totals = {str(row["numops"]): row["total"] for row in table.records}
+    cells = dict(zip(table.columns[4:], table.rows[0].cells[4:], strict=True))
+    few = {name for name, cell in cells.items() if cell.few}
+    assert few == {name for name, total in totals.items() if 0 < int(str(total)) < 10}
+    assert few
+    page_rows = html(table).partition("<tbody>")[2].partition("</tr>")[0]
+    assert page_rows.count('figure few"') == len(few)
 
 
 def test_caption_names_both_kinds_of_intervals(mine_report: ReportData) -> None:
