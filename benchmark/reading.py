@@ -15,7 +15,7 @@ import stat
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -55,8 +55,19 @@ _BOUNDS = ContextVar("bounds", default=_USUAL)
 _DICTIONARY = 256 * 2**20
 """The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
 
-_DOTTED = r"""(?<![\w"'-])[\w"'-]++(?:[ \t]*+\.[ \t]*+[\w"'-]++){%d}"""
-"""A key of more parts than a number; the quantifiers do not backtrack, which takes linear time."""
+_PART = r"""(?:[\w-]++|"(?:\\[^\n]|[^"\\\n])*+"?|'[^'\n]*+'?)"""
+"""A part of a TOML key: bare, or in quotation marks, which an error may leave open."""
+
+_TOML = re.compile(
+    r'''"""(?:\\.|(?!""")[^\\])*+(?:"{3,5}|\Z)'''
+    r"""|'{3}(?:(?!'{3}).)*+(?:'{3,5}|\Z)|\#[^\n]*+"""
+    rf"|(?P<key>{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+)",
+    re.DOTALL,
+)
+"""Multi-line texts, comments, and keys; quantifiers do not backtrack, which takes linear time."""
+
+_ADVICE = "; use sys."
+"""Where Python's message about a long integer begins to advise a call."""
 
 _HOW = "read more with: python -m benchmark --read-limit 4 VERB"
 
@@ -131,16 +142,17 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, *, regular: bool = False) -> Iterator[str]:
     """Yield the lines of a file in UTF-8, with their ends; a byte order mark is dropped.
 
-    A pipe (``--data <(zcat data.jsonl.gz)``) is read line by line, too.
+    A pipe (``--data <(zcat data.jsonl.gz)``) is read line by line, too, unless only a ``regular``
+    file is accepted.
 
     Raises:
         DataError: if it cannot be read, is not UTF-8, or has a line that is too long.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) if regular else path.open("rb") as file:
             yield from decoded_lines(file, str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
@@ -181,7 +193,9 @@ def parse_json(text: str, where: str, *, unique: bool = False) -> object:
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:  # among them integers of more than 4,300 digits
-        raise DataError(f"{where}: not JSON: {getattr(error, 'msg', error)}") from error
+        raise DataError(
+            f"{where}: not JSON: {getattr(error, 'msg', str(error).partition(_ADVICE)[0])}"
+        ) from error
     return _checked_depth(value, where)
 
 
@@ -214,14 +228,14 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     """
     limit = _BOUNDS.get().depth
     # tomllib's time is quadratic in the parts of a key.
-    if re.search(_DOTTED % limit, text):
+    if any(_parts(token) > limit for token in _TOML.finditer(text)):
         raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
     try:
         value = tomllib.loads(text)
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:
-        raise DataError(f"{where}: not TOML: {error}") from error
+        raise DataError(f"{where}: not TOML: {str(error).partition(_ADVICE)[0]}") from error
     return _checked_depth(value, where)
 
 
@@ -346,15 +360,19 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _checked_depth(value: T, where: str) -> T:
     """Return the value, if it is not nested deeper than the bound."""
     limit = _BOUNDS.get().depth
-    level: list[object] = [value]
-    for _ in range(limit):
-        level = [inner for outer in level for inner in _children(outer)]
-        if not level:
-            return value
-    raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
+    levels: list[Iterator[object]] = [iter((value,))]
+    while levels:
+        for inner in levels[-1]:
+            if inner and isinstance(inner, dict | list):
+                levels.append(iter(inner.values() if isinstance(inner, dict) else inner))
+                break
+        else:
+            levels.pop()
+        if len(levels) > limit:
+            raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
+    return value
 
 
-def _children(value: object) -> Sequence[object]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
+def _parts(token: re.Match[str]) -> int:
+    """Return the number of parts of a dotted key of TOML, 0 for anything else."""
+    return len(re.findall(_PART, token[0])) if token["key"] and "." in token[0] else 0

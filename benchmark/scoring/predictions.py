@@ -14,14 +14,18 @@ def prediction_line(description: str, text: str) -> str:
     return json.dumps({"input": description, "prediction": text}) + "\n"
 
 
-def read_predictions(path: Path) -> dict[str, str]:
+def read_predictions(path: Path, *, regular: bool = False) -> dict[str, str]:
     """Return the predicted texts by description.
+
+    Args:
+        path: the file.
+        regular: whether a pipe or device is refused, as in the folder of a run.
 
     Raises:
         DataError: naming the line that is malformed or repeats a description.
     """
     predictions: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, regular=regular), start=1):
         if line.strip():
             _add(predictions, line, f"{path}:{number}")
     return predictions

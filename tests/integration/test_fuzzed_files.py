@@ -436,6 +436,8 @@ HOSTILE = {
     "deep tables": b"x = " + b"[" * 50_000,
     "deep inline tables": b"x = " + b"{a = " * 20_000,
     "dotted keys": b"a" + b".a" * 20_000 + b" = 1",
+    "quoted dotted keys": b'"a b"' + b'."a b"' * 8_000 + b" = 1",
+    "wide arrays": b"[" + b"[]," * 200_000 + b"[]]",
     "doubled keys": b'{"format": 1, "format": 2}',
     "not a number": b'{"a": NaN, "b": -Infinity, "c": 1e999}',
     "nested archive": _zipped(_zipped(b"{}")),

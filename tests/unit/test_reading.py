@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -51,10 +52,20 @@ def test_deep_json_is_refused(opening: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x = " + "[" * 5000 + "]" * 5000, "x" + ".y" * 150 + " = 1", "x" + " . y" * 500_000]
+    "text",
+    [
+        "x = " + "[" * 5000 + "]" * 5000,
+        "x" + ".y" * 150 + " = 1",
+        "x" + " . y" * 500_000,
+        ".".join(['"a b"'] * 8000) + " = 1",
+        " . ".join(["'a.b'", "c", r'"\"d"'] * 8000) + " = 1",
+        "[x" + '."b c".d' * 8000 + "]",
+        "x = { y" + ".'b c'" * 8000 + " = 1 }",
+        'x = { y = """\'"\' """"", z' + '."b c"' * 8000 + " = 1 }",
+    ],
 )
 def test_deep_toml_is_refused(text: str) -> None:
-    """By brackets and by dots."""
+    """By brackets and by dots, also between parts in quotation marks."""
     with pytest.raises(DataError, match=r"^r\.toml: nested"):
         reading.parse_toml(text, "r.toml")
 
@@ -62,7 +73,7 @@ def test_deep_toml_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1" * 5000, "not JSON: Exceeds the limit"),
+        ("1" * 5000, r"not JSON: Exceeds the limit \(4300 digits\) for .* has 5000 digits$"),
         ("{", "not JSON: Expecting property name"),
         ('{"a": 1, "a": 2}', "not JSON: a field occurs twice"),
         ("[1]", "not a JSON object but"),
@@ -75,6 +86,47 @@ def test_bad_json_is_one_line(text: str, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "unit",
+    ['"', "'", '\\"', '"""', "a.", '"a".', "\"'", "[", '"\\', "a" * 50 + "\n", ".a" * 99],
+)
+def test_the_bound_on_keys_takes_linear_time(unit: str) -> None:
+    """No repeated text makes the search for long keys slow."""
+    start = time.monotonic()
+    for token in reading._TOML.finditer(unit * (2_000_000 // len(unit))):
+        reading._parts(token)
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("unit", ["[]", "{}", "[1]", '{"a":[]}'])
+def test_wide_json_takes_linear_time(unit: str) -> None:
+    """A million small containers are read in seconds."""
+    start = time.monotonic()
+    reading.parse_json("[" + ",".join([unit] * 1_000_000) + "]", "wide.json")
+    assert time.monotonic() - start < 20
+
+
+@given(VALUES, st.integers(1, 8))
+def test_depth_is_that_of_a_recursive_count(value: object, limit: int) -> None:
+    """The bound is compared with the levels below which a value lies."""
+
+    def depth(inner: object) -> int:
+        children = list(inner.values()) if isinstance(inner, dict) else inner
+        if not isinstance(children, list):
+            return 1
+        return 1 + max((depth(child) for child in children), default=0)
+
+    token = reading._BOUNDS.set(reading.Bounds(depth=limit))
+    try:
+        if depth(value) > limit:
+            with pytest.raises(DataError, match="nested more"):
+                reading.parse_json(json.dumps(value), "x")
+        else:
+            assert reading.parse_json(json.dumps(value), "x") == value
+    finally:
+        reading._BOUNDS.reset(token)
+
+
 def test_dots_in_a_text_are_no_key() -> None:
     """Nor is a long word without dots, which takes no time."""
     text = f"x = '{'a b. ' * 500}'\ny = '{'b' * 1_000_000}'"
@@ -85,6 +137,8 @@ def test_bad_toml_is_one_line() -> None:
     """With the place that the library names."""
     with pytest.raises(DataError, match=r"^r\.toml: not TOML: "):
         reading.parse_toml("x = ", "r.toml")
+    with pytest.raises(DataError, match=r"^r\.toml: not TOML: Exceeds .* has 5000 digits$"):
+        reading.parse_toml("x = " + "1" * 5000, "r.toml")
 
 
 @pytest.mark.usefixtures("tight")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.errors import ResumeError
+from benchmark.reading import open_regular
 from benchmark.scoring.predictions import (
     check_finished,
     check_known,
@@ -12,6 +13,9 @@ from benchmark.scoring.predictions import (
     read_predictions,
 )
 from benchmark.writing import write_text
+
+_BLOCK = 2**16
+"""The bytes that are read at a time to find the last line's end."""
 
 
 class PredictionsFile:
@@ -42,7 +46,7 @@ class PredictionsFile:
         if self._path.exists():
             if not finished:
                 self._drop_incomplete_line()
-            predictions = read_predictions(self._path)
+            predictions = read_predictions(self._path, regular=True)
             self._size = self._path.stat().st_size
         if states is not None:
             check_known(predictions, states, str(self._path))
@@ -98,8 +102,14 @@ class PredictionsFile:
             )
 
     def _drop_incomplete_line(self) -> None:
-        with self._path.open("r+b") as file:
-            content = file.read()
-            end = content.rfind(b"\n") + 1
-            if end < len(content):
-                file.truncate(end)
+        with open_regular(self._path) as file:
+            end = size = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(end - _BLOCK, 0)
+                file.seek(start)
+                line_end = file.read(end - start).rfind(b"\n") + 1
+                end = start + line_end
+                if line_end:
+                    break
+        if end < size:
+            os.truncate(self._path, end)

@@ -44,7 +44,7 @@ def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescore
     Raises:
         DataError: when the file was not written by ``run``.
     """
-    texts = read_predictions(predictions)
+    texts = read_predictions(predictions, regular=True)
     states = [_state(task, description, predictions) for description in texts]
     judged = [task.judge(*pair) for pair in zip(states, texts.values(), strict=True)]
     if not judged:

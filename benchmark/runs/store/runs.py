@@ -58,7 +58,7 @@ def _read(path: Path, registry: Registry) -> FinishedRun:
         registered=registered,
         result=read_result((registered and registered.row) or name, document, path),
         document=document,
-        texts=read_predictions(predictions) if predictions.exists() else {},
+        texts=read_predictions(predictions, regular=True) if predictions.exists() else {},
         finished=datetime.fromtimestamp(path.stat().st_mtime, UTC),
     )
 
