@@ -98,7 +98,7 @@ def test_an_engine_without_weights(tmp_path: Path, without_weights: Path) -> Non
     """Weights are not loaded for it, and its answers are right by every score."""
     common = ("--engine", "recital", "--states", "2", "--device", "cpu")
     out = tmp_path / "recital"
-    done = command_line("run", "--model", without_weights, "--out", out, *common, "--json-file")
+    done = command_line("run", "--model", without_weights, "--out", out, *common, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["overall"] == result["exact"]["overall"] == {"correct": 14, "total": 14}
@@ -130,5 +130,5 @@ def test_engines_of_speed_only(tmp_path: Path) -> None:
     """``run`` refuses them in one line that lists its own engines."""
     done = command_line("run", "--model", MODEL, "--engine", "vllm", "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "no engine 'vllm'; choose one of speculative, outlines, unconstrained" in done.stderr
+    assert "'vllm' is not one of 'speculative', 'outlines', 'unconstrained'" in done.stderr
     assert "naive" in done.stderr

@@ -134,7 +134,11 @@ def test_a_reproduction_that_differs_fails(dummy_registry: Path, project: pytest
     assert "states" not in done.stderr.str()
     done.assert_outcomes(failed=1, deselected=21)
     done.stdout.fnmatch_lines(
-        ["*CodeLlama 7B at numops 0 by exact: 0.0, published 90.9*", "*gain: undecided: *points*"]
+        [
+            "*CodeLlama 7B at numops 0 by exact: 0.0, published 90.9*",
+            "*gain: undecided: no gain*",
+            "*+0.0 points*",
+        ]
     )
 
 

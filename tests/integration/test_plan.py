@@ -65,7 +65,6 @@ def test_one_experiment_as_a_table(plan: Plan) -> None:
     [
         (("--experiment", "poetry"), "unknown experiment 'poetry'; choose one of code, math"),
         (("--gpu", "Abacus"), "unknown GPU 'Abacus'; choose one of H100"),
-        (("--dtype", "int3"), "unknown dtype 'int3'; choose one of float32"),
         (("--batch-size", "0"), "batch"),
     ],
 )

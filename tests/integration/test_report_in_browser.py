@@ -185,8 +185,7 @@ _HIDDEN_PARTS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_axe(opened: "Page", scheme: Literal["light", "dark"]) -> None:
     """axe-core finds no fault in the page with all its parts opened, in both color schemes."""
     axe = pytest.importorskip(

@@ -31,10 +31,10 @@ def test_verbs_that_take_a_settings_file() -> None:
 
 
 def test_settings_of_the_example(tmp_path: Path) -> None:
-    """Its file is valid for ``run``."""
+    """Its file is valid for ``run``, and so is the command below it."""
     text = PAGE.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "copy-a.toml").write_text(text)
-    command = re.search(r"benchmark run --settings copy-a.toml (.*)", PAGE)
+    command = re.search(r"^entity-tracking run --settings copy-a.toml (.*)", PAGE, re.MULTILINE)
     assert command
     words = ["--settings", str(tmp_path / "copy-a.toml"), *shlex.split(command[1])]
     params = VERBS["run"].make_context("run", words).params
