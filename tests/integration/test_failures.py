@@ -139,7 +139,7 @@ def test_an_empty_argument_is_misuse(
     monkeypatch.chdir(tmp_path)
     process = command_line(*arguments)
     assert process.returncode == 2
-    assert process.stderr == f"error: {name} is empty; give a value, or leave it out\n"
+    assert process.stderr == f"error: {name} is empty; give it a value\n"
     assert not list(tmp_path.iterdir())
 
 

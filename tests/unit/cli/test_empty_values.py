@@ -57,4 +57,4 @@ def test_an_empty_value_is_misuse(verb: Words) -> None:
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"error: {place}"), (verb, words, line)
-        assert " is empty; give a value, or leave it out" in line
+        assert " is empty; give it a value" in line
