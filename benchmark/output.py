@@ -109,7 +109,12 @@ def latex(text: str) -> str:
 def csv_cell(text: str) -> str:
     """Return the text as a cell in one row that no spreadsheet runs as a formula."""
     shown = printable(text)
-    return f"'{shown}" if shown.lstrip(" ").startswith(_FORMULA) else shown
+    return f"'{shown}" if is_formula(shown) else shown
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet may take the text for a formula."""
+    return text.lstrip(" ").startswith(_FORMULA)
 
 
 def _escape(match: "regex.Match[str]") -> str:

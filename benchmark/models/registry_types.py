@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from benchmark.errors import SettingError
 from benchmark.models.validation import Entry
+from benchmark.output import is_formula
 
 Training = Literal["code", "math", "alignment", "control"]
 """The additional training of a variant, which is also the name of its pair's experiment.
@@ -19,19 +20,19 @@ Training = Literal["code", "math", "alignment", "control"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 """A key or identifier that is safe in names of files and test cases."""
 
-_FORMULA = ("=", "+", "-", "@")
-
 
 def _plain(text: str) -> str:
     """Return a text that does nothing in a terminal or a spreadsheet.
 
     Raises:
-        ValueError: if it holds a control character, or begins like a formula.
+        ValueError: if it is blank, holds a control character, or begins like a formula.
     """
     if not text.isprintable():
         raise ValueError(f"{text!r} holds a character that is not printable")
-    if text.startswith(_FORMULA):
-        raise ValueError(f"{text!r} begins with {text[0]}, as a formula of a spreadsheet does")
+    if not (shown := text.strip()):
+        raise ValueError(f"{text!r} is blank")
+    if is_formula(text) or is_formula(shown.lstrip("'")):  # spreadsheets drop a first apostrophe
+        raise ValueError(f"{text!r} begins with {shown[0]}, as a formula of a spreadsheet does")
     return text
 
 

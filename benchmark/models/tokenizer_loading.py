@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import ModelError, first_line
+from benchmark.errors import DataError, ModelError, first_line
 from benchmark.models.bos import BosRule, bos_rule
 from benchmark.models.configuration_checks import check_settings, check_token_ids
 from benchmark.models.gguf_checks import check_gguf_metadata
@@ -16,7 +16,7 @@ from benchmark.models.gguf_tokenizer import (
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.reading import read_text
+from benchmark.reading import read_json, read_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -50,6 +50,7 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises no class of its own
+        _check_json(location)
         raise ModelError(
             f"{location.name}: cannot load its tokenizer: {first_line(error)}"
         ) from error
@@ -63,6 +64,20 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
         )
     keep_messages(tokenizer, messages)
     return tokenizer
+
+
+def _check_json(location: Location) -> None:
+    """Name a file of a tokenizer that is no JSON, or nested too deeply, as libraries do not.
+
+    Raises:
+        ModelError: naming the model and the file.
+    """
+    for path in (location.folder / name for name in ("tokenizer.json", "tokenizer_config.json")):
+        try:
+            if path.is_file():
+                read_json(path)
+        except DataError as error:
+            raise ModelError(f"{location.name}: cannot load its tokenizer: {error}") from error
 
 
 def _load_raw(location: Location) -> "PreTrainedTokenizerFast":

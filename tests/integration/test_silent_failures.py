@@ -530,3 +530,12 @@ def test_a_template_that_never_ends(folder: Path, monkeypatch: pytest.MonkeyPatc
     loops = "".join(f"{{% for {name} in range(100000) %}}" for name in "abcde")
     with pytest.raises(ModelError, match=r"takes more than 0\.2 s to render"):
         _chat(folder, loops + "{% endfor %}" * 5 + TURNS)
+
+
+def test_a_nested_tokenizer_is_named(folder: Path) -> None:
+    """The line has the file and the bound, not Python's words about recursion."""
+    from benchmark.models.tokenizer_loading import load_tokenizer
+
+    (folder / "tokenizer.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    with pytest.raises(ModelError, match=r"tokenizer: .*tokenizer\.json: nested too deeply; read"):
+        load_tokenizer(locate(str(folder)))

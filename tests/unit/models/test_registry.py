@@ -413,6 +413,10 @@ def test_a_pair_is_found_by_an_alternative_of_the_same_row() -> None:
     [
         ("=cmd|' /C calc'!A1", "begins with ="),
         ("+1", r"begins with \+"),
+        (" =1", "begins with ="),
+        ("\uff1d1", "begins with \uff1d"),
+        ("'=1", "begins with '"),
+        ("  ", "is blank"),
         ("@SUM(A1)", "begins with @"),
         ("-2", "begins with -"),
         ("a\\u001b[2Jb", "not printable"),
