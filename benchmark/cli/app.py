@@ -61,7 +61,11 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
         _Verb("report", report, "runs --registry fixtures/models/registry.toml"),
         _Verb("claims", claims, "--results published"),
         _Verb("pair", pair, "fixtures/models/copy-a fixtures/models/track --states 64"),
-        _Verb("prompt-format", prompt_format, "--model codellama-7b-instruct --states 64"),
+        _Verb(
+            "prompt-format",
+            prompt_format,
+            "--model HuggingFaceTB/SmolLM2-135M-Instruct --states 64",
+        ),
         _Verb("sensitivity", sensitivity, "--model fixtures/models/track --states 64"),
         _Verb("ablation", ablation, "--model fixtures/models/track --states 64"),
     ),

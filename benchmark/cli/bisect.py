@@ -22,9 +22,13 @@ With = Annotated[
 
 @output_options()
 def bisect(
-    library: Annotated[str, typer.Argument(help="The library's name on the package index.")],
-    old: Annotated[str, typer.Argument(help="The oldest release, compared with the others.")],
-    new: Annotated[str, typer.Argument(help="The newest release.")],
+    library: Annotated[
+        str, typer.Argument(help="The library's name on the package index.", metavar="LIBRARY")
+    ],
+    old: Annotated[
+        str, typer.Argument(help="The oldest release, compared with the others.", metavar="OLD")
+    ],
+    new: Annotated[str, typer.Argument(help="The newest release.", metavar="NEW")],
     model: Annotated[
         str | None, typer.Option(help="A folder, a GGUF file or an identifier.", metavar="M")
     ] = None,

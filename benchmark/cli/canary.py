@@ -19,7 +19,7 @@ _NO_TOKENIZER = "no tokenizer is fetched; run: python -m benchmark fetch --all"
 def canary(
     upgrades: Annotated[
         list[str],
-        typer.Argument(help="A bare name means its newest release.", metavar="NAME==VERSION..."),
+        typer.Argument(help="A bare name means its newest release.", metavar="NAME==VERSION"),
     ],
     model: Annotated[Path, typer.Option(help="The model of the fingerprint.", metavar="M")] = Path(
         "fixtures/models/track"

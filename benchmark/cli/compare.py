@@ -19,8 +19,8 @@ _ISOLATION = "With --isolate"
 
 @output_options()
 def compare(
-    old: Annotated[Path, typer.Argument(help="The old record.")],
-    new: Annotated[Path, typer.Argument(help="The new record, compared with it.")],
+    old: Annotated[Path, typer.Argument(help="The old record.", metavar="OLD")],
+    new: Annotated[Path, typer.Argument(help="The new record, compared with it.", metavar="NEW")],
     junit_file: Annotated[
         Path | None, typer.Option("--junit", help="Write a JUnit case here.", metavar="FILE")
     ] = None,

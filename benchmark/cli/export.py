@@ -33,7 +33,7 @@ _EXAMPLES = {
 
 Folders = Annotated[
     list[Path],
-    typer.Argument(help="Folders with finished runs in or below them.", metavar="DIR..."),
+    typer.Argument(help="Folders with finished runs in or below them.", metavar="DIR"),
 ]
 
 

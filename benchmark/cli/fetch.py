@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @output_options()
 def fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names to fetch; without any, list them.")
+        list[str] | None,
+        typer.Argument(help="Names to fetch; without any, list them.", metavar="NAME"),
     ] = None,
     hub_folder: Annotated[
         Path | None,

@@ -23,7 +23,7 @@ def fingerprint(
     path: Annotated[Path, out("NAME.json, with a columns file, or NAME.json.gz.")],
     model: Annotated[
         str | None,
-        typer.Argument(help="A folder, a GGUF file, or an identifier (own only)."),
+        typer.Argument(help="A folder, a GGUF file, or an identifier (own only).", metavar="MODEL"),
     ] = None,
     probe: Annotated[
         ProbeName,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OPTIONS = "Options"
 """The panel of options that name no other, and of ``--help``."""
 
+SHARED_PANELS = ("States", "Decoding", "Output")
+"""The panels of shared options, in the order of every help page."""
+
 _INDENTED = 4
 
 
@@ -32,6 +35,12 @@ class VerbCommand(TyperCommand):
         except TyperException as error:
             check_json_flag(ctx, given, error)
             raise
+
+    def collect_usage_pieces(self, ctx: "Context") -> list[str]:
+        """Return the words after the verb in the usage line: ``[OPTIONS] OLD NEW``."""
+        arguments = [p for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        names = [(_argument_name(argument), argument.required) for argument in arguments]
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
 
     def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
         """Write arguments and options, one section per panel."""
@@ -111,9 +120,16 @@ def command_lines(words: Sequence[str], width: int) -> list[str]:
     return lines
 
 
+def _argument_name(parameter: "Parameter") -> str:
+    """Return the placeholder of an argument, followed by dots if it can be repeated."""
+    name = getattr(parameter, "metavar", None) or str(parameter.name).upper()
+    return name if parameter.nargs == 1 else f"{name}..."
+
+
 def _write_panels(
     parameters: "Iterable[Parameter]", ctx: "Context", formatter: "HelpFormatter"
 ) -> None:
+    # A verb's own panels first, then the shared ones in the same order everywhere.
     panels = dict[str, list[tuple[str, str]]]({"Arguments": [], OPTIONS: []})
     for parameter in parameters:
         record = parameter.get_help_record(ctx)
@@ -121,8 +137,12 @@ def _write_panels(
             continue
         own = getattr(parameter, "rich_help_panel", None)
         usual = "Arguments" if parameter.param_type_name == "argument" else OPTIONS
+        if parameter.param_type_name == "argument":
+            record = _argument_name(parameter), record[1]
         panels.setdefault(own or usual, []).append(record)
-    for name, records in panels.items():
+    last = [name for name in SHARED_PANELS if name in panels]
+    ordered = [*(name for name in panels if name not in last), *last]
+    for name, records in ((name, panels[name]) for name in ordered):
         if records:
             with formatter.section(name):
                 formatter.write_dl(records)

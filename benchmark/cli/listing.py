@@ -21,7 +21,10 @@ Rows = Sequence[Mapping[str, str]]
 
 @output_options()
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    kind: Annotated[
+        Kind,
+        typer.Argument(help="models, pairs, engines or tasks.", metavar="KIND", show_default=False),
+    ],
     registry_file: RegistryFile = None,
     *,
     output: Output,

@@ -11,7 +11,9 @@ from benchmark.cli.writing import Output
 
 @output_options("quiet")
 def migrate(
-    paths: Annotated[list[Path], typer.Argument(help="Fingerprints, or folders that hold some.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Fingerprints, or folders that hold some.", metavar="PATH")
+    ],
     output: Output,
 ) -> None:
     """Rewrite fingerprints of older formats in place; current ones are not touched."""

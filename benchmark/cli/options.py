@@ -15,8 +15,9 @@ from benchmark.cli.choices import (
     task_names,
     variant_names,
 )
+from benchmark.cli.help import SHARED_PANELS
 
-STATES, DECODING, OUTPUT = "States", "Decoding", "Output"
+STATES, DECODING, OUTPUT = SHARED_PANELS
 """The panels of the help pages, after a verb's own options."""
 
 

@@ -27,8 +27,12 @@ _NAME_WIDTH = 38
 @data_options()
 @settings_options("protocol", "device", "dtype", "batch_size")
 def pair(
-    base: Annotated[str, typer.Argument(help="A registry key, or a model as for run.")],
-    variant: Annotated[str, typer.Argument(help="The further trained model, likewise.")],
+    base: Annotated[
+        str, typer.Argument(help="A registry key, or a model as for run.", metavar="BASE")
+    ],
+    variant: Annotated[
+        str, typer.Argument(help="The further trained model, likewise.", metavar="VARIANT")
+    ],
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
     *,

@@ -10,6 +10,8 @@ from benchmark.cli.writing import Output
 
 _PROTOCOL = "default"
 
+Experiment = Literal["code", "math", "alignment", "control"]
+
 
 @output_options()
 def plan(
@@ -35,8 +37,7 @@ def plan(
     ] = None,
     registry_file: RegistryFile = None,
     experiment: Annotated[
-        str | None,
-        typer.Option(help="Only its pairs: code, math or alignment.", metavar="NAME"),
+        Experiment | None, typer.Option(help="Only the pairs of this experiment.")
     ] = None,
     *,
     output: Output,

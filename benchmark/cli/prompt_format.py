@@ -30,7 +30,11 @@ def prompt_format(
     settings: "Settings",
     output: Output,
 ) -> None:
-    """Measure both prompt formats on the dev split and name the better one."""
+    """Measure both prompt formats on the dev split and name the better one.
+
+    The model needs a chat template. The bundled models have none; the example loads one from the
+    Hugging Face hub.
+    """
     from benchmark.models.short_name import short_name
     from benchmark.runs.paired_comparison import better_format
 

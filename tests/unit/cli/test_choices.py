@@ -8,9 +8,11 @@ from benchmark.boxes.splits import SHARES
 from benchmark.cli import options
 from benchmark.cli.choices import engine_names, task_names, variant_names
 from benchmark.cli.fingerprint import ProbeName
+from benchmark.cli.plan import Experiment
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
 from benchmark.models.loading import DTYPES
+from benchmark.models.registry_types import Training
 from benchmark.prompts.settings import FORMATS, Bos, Role
 from benchmark.upgrades.probes import PROBES
 from fakes.command_line import command_line
@@ -40,6 +42,13 @@ def test_wrong_value_prints_the_choices(option: str, names: tuple[str, ...]) -> 
     assert line in done.stderr or line.replace("one of '8bit'", "'8bit'") in done.stderr
 
 
+def test_wrong_experiment_prints_the_choices() -> None:
+    """The option of plan has choices too."""
+    done = command_line("plan", "--experiment", "soup")
+    names = ", ".join(map(repr, get_args(Training)))
+    assert f"Invalid value for '--experiment': 'soup' is not one of {names}" in done.stderr
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:a", "CPU", "cpu:0"])
 def test_wrong_device(device: str) -> None:
     """The form is checked before anything is loaded."""
@@ -51,6 +60,7 @@ def test_fixed_choices_are_those_of_the_tables() -> None:
     """Choices that are types have the values that the rest of the code knows."""
     assert get_args(options.DtypeName) == DTYPES
     assert get_args(options.FormatName) == FORMATS
+    assert get_args(Experiment) == get_args(Training)
     assert set(get_args(options.Split)) == set(SHARES)
     assert {*get_args(ProbeName)} - {"own"} | {"fingerprint"} == set(PROBES)
     with pytest.raises(SettingError, match="choose one of default, paper"):

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,13 @@ import typer.main
 from typer.core import TyperGroup
 
 from benchmark.cli.app import EXIT_CODES, GROUPS, app
-from benchmark.cli.help import command_lines
+from benchmark.cli.help import SHARED_PANELS, command_lines
 from fakes.command_line import command_line
 
 if TYPE_CHECKING:
     from typer._click import Command
+
+ROOT_FOLDER = Path(__file__).parents[3]
 
 NO_RESULTS = {
     *("fingerprint", "generate", "migrate", "train-controls"),
@@ -43,6 +46,28 @@ def test_help_page(verb: str) -> None:
     assert max(map(len, page.splitlines())) <= 80
     example = page.partition("\nExample:\n")[2]
     assert example.startswith(f"  python -m benchmark {verb} ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_usage_line(verb: str) -> None:
+    """Placeholders are in upper case, without types; shared panels have the same order."""
+    page = command_line(*verb.split(), "--help").stdout
+    usage, _, rest = page.partition("\n\n")
+    words = usage.split(f"{verb} [OPTIONS]")[1]
+    assert words == words.upper()
+    assert not set("<>{}") & set(words)
+    arguments = rest.partition("\nArguments:\n")[2].partition("\n\n")[0]
+    assert "<" not in arguments
+    shared = [line[:-1] for line in page.splitlines() if line.rstrip(":") in SHARED_PANELS]
+    assert shared == [panel for panel in SHARED_PANELS if panel in shared]
+
+
+def test_the_page_names_the_verbs_without_results() -> None:
+    """The row about --json lists the verbs that do not have it."""
+    text = (ROOT_FOLDER / "docs" / "command-line.md").read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| `--json` |"))
+    named = {verb.split()[0] for verb in NO_RESULTS}
+    assert all(f"`{verb}`" in row for verb in named)
 
 
 @pytest.mark.parametrize("verb", VERBS)
