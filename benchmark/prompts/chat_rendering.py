@@ -31,13 +31,15 @@ class RenderedChat:
 
     ``content_parts`` is True if the template needs the content of a message as a list of parts.
     ``closed_reasoning`` is the text that closes a block of reasoning that the template opens, and
-    ``completed_header`` the rest of a header that it begins.
+    ``completed_header`` the rest of a header that it begins. ``omitted_header`` is a header that
+    the template writes before other answers, and not before the one that is asked for.
     """
 
     text: str
     content_parts: bool = False
     closed_reasoning: str = ""
     completed_header: str = ""
+    omitted_header: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return how the chat was rendered, without its text."""
@@ -45,6 +47,7 @@ class RenderedChat:
             "content_parts": self.content_parts,
             "closed_reasoning": self.closed_reasoning or None,
             "completed_header": self.completed_header or None,
+            "omitted_header": self.omitted_header or None,
         }
 
 
@@ -71,7 +74,9 @@ def render_chat(
     ending = _Ending(tokenizer, messages, content_parts)
     added = addition(ending.of(text), ending.before_answers(text), ending.without_generation)
     completed = text + added.closing + added.completion
-    return RenderedChat(completed, content_parts, added.closing, added.completion)
+    return RenderedChat(
+        completed, content_parts, added.closing, added.completion, omitted_header=added.omitted
+    )
 
 
 @dataclass(frozen=True, slots=True)

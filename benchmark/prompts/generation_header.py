@@ -52,14 +52,16 @@ class ReasoningBlock:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """What is added to a rendered chat before the answer.
+    """What is added to a rendered chat before the answer, and what is not.
 
     ``closing`` ends a block of reasoning that the template opens, ``completion`` is the rest of a
-    header that the template begins.
+    header that the template begins. ``omitted`` is the header that the template writes before the
+    answers in a chat, and leaves out before the answer that is asked for; it is not added.
     """
 
     closing: str = ""
     completion: str = ""
+    omitted: str = ""
 
 
 @cache
@@ -96,9 +98,10 @@ def addition(
             return Addition(closing)
         if answer.startswith(begun):
             longer.append(answer)
-    # A template that adds nothing for an answer may leave out its header: that is its own choice.
+    # A template that ignores the request for an answer may leave out its header: the prompt stays
+    # that of the template, and the user is told.
     if longer and bare_header() == header:
-        return Addition(closing)
+        return Addition(closing, omitted=longer[0][len(begun) :].strip())
     for answer in longer:
         rest = answer[len(begun) :]
         return Addition(closing, rest if header == begun else rest.lstrip())

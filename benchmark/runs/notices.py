@@ -84,6 +84,11 @@ class Notices:
                 "the chat template stops inside the header of the answer; it is completed with "
                 f"{self.chat.completed_header.strip()}"
             )
+        if self.chat and self.chat.omitted_header:
+            lines.append(
+                f"the chat template writes {self.chat.omitted_header} before the answers of the "
+                "examples but not before the answer asked for: it may be taken for the user's text"
+            )
         return lines
 
     def as_json(self) -> dict[str, object]:

@@ -524,6 +524,13 @@ def test_an_open_block_of_reasoning_is_closed(folder: Path, opening: str) -> Non
     assert any("block of reasoning" in line for line in heard.lines)
 
 
+def test_a_template_without_the_header_of_the_answer(folder: Path) -> None:
+    """It is used as it is, and a line and the result say which header is missing."""
+    heard = _chat(folder, TURNS)
+    assert _notices(folder)["chat_template"]["omitted_header"] == "<assistant>"
+    assert any("<assistant> before the answers of the examples" in line for line in heard.lines)
+
+
 def test_a_template_that_never_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A template of nested loops is stopped after the time limit."""
     monkeypatch.setattr("benchmark.models.tokenizer._RENDERING_LIMIT", 0.2)

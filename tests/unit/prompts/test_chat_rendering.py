@@ -29,6 +29,7 @@ def test_a_part_may_begin_like_the_next_one() -> None:
         "content_parts": False,
         "closed_reasoning": None,
         "completed_header": None,
+        "omitted_header": "<assistant>",
     }
 
 

@@ -92,6 +92,7 @@ def test_an_open_block_is_closed(tail: str, close: str) -> None:
         "content_parts": False,
         "closed_reasoning": f"\n{close}\n\n",
         "completed_header": None,
+        "omitted_header": None,
     }
 
 
@@ -146,11 +147,12 @@ def test_it_is_refused_if_the_template_always_writes_it() -> None:
 
 
 def test_a_template_without_a_header() -> None:
-    """A template that adds nothing when it is asked for an answer is used as it is."""
+    """One that adds nothing for an answer is used as it is, and the missing header is recorded."""
     bare = PLAIN.partition("{% if add_generation_prompt %}")[0]
     text, rendered = _rendered(bare)
     assert text == "<|end|>\n"
     assert rendered.completed_header == ""
+    assert rendered.omitted_header == "<|assistant|>"
 
 
 def test_a_template_that_takes_no_answer_at_the_end() -> None:
