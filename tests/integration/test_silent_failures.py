@@ -526,7 +526,7 @@ def test_an_open_block_of_reasoning_is_closed(folder: Path, opening: str) -> Non
 
 def test_a_template_without_the_header_of_the_answer(folder: Path) -> None:
     """It is used as it is, and a line and the result say which header is missing."""
-    heard = _chat(folder, TURNS)
+    heard = _chat(folder, TURNS.removesuffix("<assistant>"))
     assert _notices(folder)["chat_template"]["omitted_header"] == "<assistant>"
     assert any("<assistant> before the answers of the examples" in line for line in heard.lines)
 
