@@ -39,7 +39,7 @@ FEW_CLUSTERS = 15
 """With fewer clusters that deviate from the rest, an interval adds pseudo-clusters.
 
 Rare deviations are likely to be missed by a sample. Simulated with whole sequences wrong, 10 is not
-enough for a coverage of 93 % (``docs/statistics.md``).
+enough for a coverage of 93 %.
 """
 
 POWER = 0.8
