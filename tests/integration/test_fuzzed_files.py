@@ -51,6 +51,7 @@ from benchmark.models.stored_tensors import stored_tensors
 from benchmark.models.tokenizer_loading import _tokenizer_class
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
 from benchmark.runs.model_store import _is_same
+from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.runs.store.runs import read_runs
@@ -222,6 +223,11 @@ READERS = {
     "runs": Reader(
         "result.json", "runs/store/runs.py", lambda path: read_runs([path.parent], registry())
     ),
+    "run's predictions": Reader(
+        "predictions.jsonl",
+        "runs/store/predictions_file.py",
+        lambda path: PredictionsFile(path).read(None, finished=False),
+    ),
     "run": Reader("run.json", "runs/store/run_folder.py", _open_run),
     "progress": Reader("progress.json", "runs/store/run_folder.py", _open_run),
     "stored run": Reader(
@@ -285,7 +291,10 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     weight_map = {"weight_map": {"a": "model.safetensors", "b": "model.safetensors"}}
     return {
         "dataset": data,
-        "predictions": "".join(f"{json.dumps(line)}\n" for line in predictions).encode(),
+        **dict.fromkeys(
+            ("predictions", "run's predictions"),
+            "".join(f"{json.dumps(line)}\n" for line in predictions).encode(),
+        ),
         "vocabulary": ("object_name\n" + "\n".join(default_vocabulary()) + "\n").encode(),
         "archive": _zipped(data),
         "archive's data": data,

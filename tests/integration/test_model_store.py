@@ -154,11 +154,11 @@ def test_stored_answers_are_read_and_scored_once(
     predictions = result.with_name("predictions.jsonl")
     lines = predictions.read_text().splitlines(keepends=True)
     read_paths, judged, judge = [], [], Task.judge
-    read_predictions: Callable[[Path], dict[str, str]] = vars(predictions_file)["read_predictions"]
+    read_predictions: Callable[..., dict[str, str]] = vars(predictions_file)["read_predictions"]
 
-    def counted(path: Path) -> dict[str, str]:
+    def counted(path: Path, *, regular: bool) -> dict[str, str]:
         read_paths.append(path)
-        return read_predictions(path)
+        return read_predictions(path, regular=regular)
 
     def recorded(task: Task, state: State, text: str) -> JudgedAnswer:
         judged.append(text)
