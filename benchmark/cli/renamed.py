@@ -68,15 +68,12 @@ def check_json_flag(ctx: "Context", arguments: Sequence[str], error: TyperExcept
     """
     for place, (word, following) in enumerate(zip_longest(arguments, arguments[1:])):
         if word == "--json" and following and not following.startswith("-"):
-            rest = [*arguments[:place], "--json-file", *arguments[place + 1 :]]
+            spelled = "--json-file"
         elif word.startswith("--json="):
-            rest = [
-                *arguments[:place],
-                word.replace("--json=", "--json-file="),
-                *arguments[place + 1 :],
-            ]
+            spelled = word.replace("--json=", "--json-file=")
         else:
             continue
+        rest = [*arguments[:place], spelled, *arguments[place + 1 :]]
         command = f"{ctx.command_path} {shlex.join(rest)}"
         message = f"--json prints to standard output; to write a file, run: {command}"
         raise RenamedError(message, ctx) from error
