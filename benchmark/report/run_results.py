@@ -27,22 +27,27 @@ _COLOURS = 6
 """Colours of runs in the style sheet. With five shapes, 30 runs differ in one or the other."""
 
 
-class RunTile(NamedTuple):
-    """A run's result at numops >= 1, and how its curve is drawn.
+class Comparable(NamedTuple):
+    """A run's accuracy by the score of published figures, and random by it on the same states."""
 
-    ``score`` is the score of ``estimate`` and of the curve, ``chance`` the random baseline on the
-    same states by that score, and ``others`` are the accuracies by the other scores. ``scale`` are
-    the accuracies of published models, if the run compares with them.
+    score: str
+    accuracy: float
+    chance: float | None
+
+
+class RunTile(NamedTuple):
+    """A run's result at numops >= 1 by the main score, and how its curve is drawn.
+
+    ``chance`` is the random baseline on the same states, by the same score. ``comparable`` is None
+    if the run has only the main score.
     """
 
     view: RunView
     css_class: str
     shape: str
-    score: str
     estimate: Estimate
     chance: float | None
-    others: dict[str, float]
-    scale: tuple[tuple[str, float], ...]
+    comparable: Comparable | None
 
     @property
     def against_random(self) -> str:
@@ -53,6 +58,11 @@ class RunTile(NamedTuple):
         ):
             return "not clearly different from random"
         return f"{'below' if self.estimate.interval.high < self.chance else 'above'} random"
+
+    @property
+    def chart_score(self) -> str:
+        """The score of the run's curve."""
+        return _chart_score(self.view)
 
 
 class RunResults(NamedTuple):
@@ -69,13 +79,16 @@ class RunResults(NamedTuple):
 
 
 def run_results(report: ReportData) -> RunResults:
-    """Return the chart of all runs, registered or not, by the score ``exact`` if they have it."""
+    """Return the result of each run by ``set``, and the chart of all by ``exact`` if they have it.
+
+    Curves are next to published ones, which are by ``exact``.
+    """
     scale = tuple(_scale_series(report))
-    tiles = tuple(_tile(view, number, scale) for number, view in enumerate(report.runs))
+    tiles = tuple(_tile(view, number) for number, view in enumerate(report.runs))
     count = len(tiles)
     curves = (
         Series(
-            tile.view.title, tile.view.summaries[tile.score], tile.css_class, tile.shape,
+            tile.view.title, tile.view.summaries[tile.chart_score], tile.css_class, tile.shape,
             offset(number, count),
         )
         for number, tile in enumerate(tiles)
@@ -107,21 +120,22 @@ def run_table(report: ReportData) -> TableModel:
     )
 
 
-def _tile(view: RunView, number: int, scale: Sequence[Series]) -> RunTile:
-    score = _chart_score(view)
-    others = {by: summary.nontrivial for by, summary in view.summaries.items() if by != score}
+def _tile(view: RunView, number: int) -> RunTile:
     return RunTile(
         view,
         f"run run-{number % _COLOURS}",
         SHAPES[number % len(SHAPES)],
-        score,
-        view.summaries[score].nontrivial,
-        view.chance_on(score, NONTRIVIAL),
-        {by: estimate.tally.accuracy for by, estimate in others.items() if estimate.tally.total},
-        tuple((series.name, series.summary.nontrivial.tally.accuracy) for series in scale)
-        if view.task == DEFAULT and score == PUBLISHED
-        else (),
+        view.summary.nontrivial,
+        view.chance_on(MAIN, NONTRIVIAL),
+        _comparable(view),
     )
+
+
+def _comparable(view: RunView) -> Comparable | None:
+    if PUBLISHED not in view.summaries:
+        return None
+    accuracy = view.summaries[PUBLISHED].nontrivial.tally.accuracy
+    return Comparable(PUBLISHED, accuracy, view.chance_on(PUBLISHED, NONTRIVIAL))
 
 
 def _chart_score(view: RunView) -> str:
@@ -159,17 +173,16 @@ def _numops(runs: Sequence[RunView], fewest_queries: int = FEW_QUERIES) -> range
 
 
 def _run_rows(view: RunView, columns: Sequence[Column]) -> Iterator[TableRow]:
-    """Yield a row for each score, the one of the chart first, then one for random by that score."""
-    first = _chart_score(view)
-    for by in (first, *(by for by in view.summaries if by != first)):
+    """Yield a row for each score, the main one first, each followed by random by that score."""
+    for by in (MAIN, *(by for by in view.summaries if by != MAIN)):
         cells = (accuracy_cell(column.estimate(view.summaries[by])) for column in columns)
-        if by == first:
+        if by == MAIN:
             yield TableRow((TableCell(view.title), TableCell(by), *cells), "measured")
         else:
             yield TableRow((TableCell(""), TableCell(by), *cells), "secondary", follows=True)
-    cells = (_random_cell(view, first, column) for column in columns)
-    random = (TableCell(""), TableCell(f"random, {first}"), *cells)
-    yield TableRow(random, "secondary", follows=True)
+        cells = (_random_cell(view, by, column) for column in columns)
+        random = (TableCell(""), TableCell(f"random, {by}"), *cells)
+        yield TableRow(random, "secondary", follows=True)
 
 
 def _random_cell(view: RunView, score: str, column: Column) -> TableCell:

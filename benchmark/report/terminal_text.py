@@ -58,7 +58,7 @@ def _runs_table(report: ReportData) -> Table:
 
 
 def _notes(report: ReportData) -> Iterator[str]:
-    yield f"by {MAIN}: {SCORES[MAIN].words}; the page leads with {PUBLISHED}"
+    yield f"by {MAIN}: {SCORES[MAIN].words}; the page has {PUBLISHED} too"
     yield from few_note(view.summary.nontrivial.tally.total for view in report.runs)
     if not report.comparisons:
         return

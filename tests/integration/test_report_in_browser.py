@@ -141,6 +141,9 @@ def test_page_opens(opened: "Page") -> None:
     assert opened.inner_text("h1") == "Does a language model know what is in the box?"
     assert opened.locator("#table-runs tbody th[scope=row]").count() == 6 + 2
     assert opened.locator("#runs tbody tr").count() >= 6
+    assert opened.inner_text("#overview .tile:last-child").split()[-3:] == [
+        *("40.4", "CodeLlama", "13B"),
+    ]
     assert opened.locator("#table-6 tbody tr").count() > 30
     assert _count(opened) == f"{STATES} of {STATES} states, {7 * STATES} queries"
     assert 10 < opened.locator(".item").count() < 60
@@ -163,6 +166,14 @@ def test_fits_the_window(opened: "Page", width: int) -> None:
     landings = opened.evaluate(_LANDINGS)
     assert len(landings) == opened.locator(".top nav a").count() > 5
     assert not [landing for landing in landings if min(landing[1:]) < 0]
+    assert opened.evaluate("document.querySelector('.top').offsetHeight") < 100
+    # A cut table says that it scrolls; it fades out until its end is reached.
+    hint = "getComputedStyle(document.querySelector('#compare .scroll'), '::before').content"
+    assert ("Scroll sideways" in opened.evaluate(hint)) == (width < 1280)
+    table = opened.locator("#compare .scroll").first
+    assert ("more" in str(table.get_attribute("class"))) == (width < 1280)
+    table.evaluate("region => { region.scrollLeft = region.scrollWidth; }")
+    opened.wait_for_selector("#compare .scroll:not(.more)")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -321,7 +321,7 @@ class Explorer {
       element("h3", {}, "State ", link, `, length ${operations.length}`), ...note,
       element("h4", {}, "Initial contents"), this.worlds(initial),
       element("h4", {}, "Operations"), this.operations(operations),
-      element("h4", {}, "Final contents"), element("div", { class: "scroll" }, this.boxes(index)), this.legend(index),
+      element("h4", {}, "Final contents"), hintAtScrolling(element("div", { class: "scroll" }, this.boxes(index))), this.legend(index),
       ...this.shown.map((run) => this.text(run, index, open)));
   }
 

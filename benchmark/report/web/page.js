@@ -8,7 +8,7 @@ function element(name, attributes = {}, ...children) {
   return node;
 }
 
-// ---- light and dark theme, sortable tables, filter of claims by verdict
+// ---- light and dark theme, sortable tables, hints at scrolling, filter of claims by verdict
 
 function themes() {
   const root = document.documentElement;
@@ -58,6 +58,19 @@ function sortableTables() {
   }
 }
 
+// A table that is wider than its region says that it scrolls, and fades out while more is right of it.
+function hintAtScrolling(region) {
+  const update = () => {
+    const hidden = region.scrollWidth - region.clientWidth;
+    region.classList.toggle("wide", hidden > 1);
+    region.classList.toggle("more", hidden - region.scrollLeft > 1);
+  };
+  const observer = new ResizeObserver(update);
+  for (const node of [region, ...region.children]) observer.observe(node);
+  region.addEventListener("scroll", update, { passive: true });
+  return region;
+}
+
 function claimChoices() {
   const choices = [...document.querySelectorAll(".choice")];
   for (const choice of choices) choice.addEventListener("click", () => {
@@ -88,4 +101,5 @@ function escapeInvisible(text) {
 
 themes();
 sortableTables();
+for (const region of document.querySelectorAll(".scroll")) hintAtScrolling(region);
 claimChoices();

@@ -63,9 +63,9 @@ def test_flips_by_the_other_score(tmp_path: Path) -> None:
 
 
 def test_without_a_comparison(tmp_path: Path) -> None:
-    """The page then says how to make one."""
-    assert "No comparison of fingerprints was given" in page(gather([], registry()), ())
-    assert "No comparison" not in _page(DOCUMENT, tmp_path)
+    """The page then has no section of comparisons and no link to it."""
+    assert "#drift" not in page(gather([], registry()), ())
+    assert "#drift" in _page(DOCUMENT, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_differences_name_the_run_and_the_score(report: ReportData) -> None:
     """The lines below the table say whose points are counted, and by which score."""
     lines = [" ".join(line.split()) for line in _printed(report)]
     assert "diff.: points more than Llama 2 7B on the same states" in lines
-    assert "by set: the same objects; the page leads with exact" in lines
+    assert "by set: the same objects; the page has exact too" in lines
     first, second = report.comparisons
     other = replace(first, base=second.variant)
     text = "\n".join(_printed(replace(report, comparisons=(other, second))))
