@@ -66,7 +66,7 @@ def test_random_is_that_of_the_states(mine: Path, mine_report: ReportData) -> No
     assert tile.comparable
     assert tile.comparable.chance == pytest.approx(baseline["nontrivial"] / 100, abs=2e-4)
     assert tile.chance == mine_report.runs[0].chance_on("set", NONTRIVIAL)
-    assert tile.chance > tile.comparable.chance
+    assert tile.chance != tile.comparable.chance
     assert results.random_of == ""
 
 
