@@ -13,13 +13,17 @@ from benchmark.boxes.world import BOXES
 from benchmark.errors import SettingError
 from benchmark.export.croissant import croissant
 from benchmark.export.parquet import write_dataset
+from benchmark.folder_writing import replacing_folder
 from benchmark.output import markdown
 from benchmark.package_data import package_text
 from benchmark.records import State
 from benchmark.runs.data import load_states
 from benchmark.runs.requests import DataRequest
 from benchmark.tasks import DEFAULT, Task, task_named
-from benchmark.writing import replacing_folder, write_text
+from benchmark.writing import write_text
+
+_METADATA = "croissant.json"
+"""It has the digests of the other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def write_folder(request: DatasetRequest, out: Path) -> int:
         MissingLibraryError: without pyarrow.
     """
     _check(request)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, last=_METADATA) as folder:
         return _write_files(request, folder)
 
 
@@ -71,7 +75,7 @@ def _write_files(request: DatasetRequest, out: Path) -> int:
     write_text(out / "README.md", [_card(task, request.split, description, rows)])
     hashes = {path.name: _sha256(path) for path in (json_file, parquet_file)}
     metadata = croissant(request.split, description, hashes)
-    write_text(out / "croissant.json", [json.dumps(metadata, indent=2), "\n"])
+    write_text(out / _METADATA, [json.dumps(metadata, indent=2), "\n"])
     return rows
 
 

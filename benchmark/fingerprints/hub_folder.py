@@ -5,9 +5,10 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.errors import SettingError
+from benchmark.folder_writing import replacing_folder
 from benchmark.models.downloads import load_source_tokenizer, source
 from benchmark.package_data import package_toml
-from benchmark.writing import replacing_folder, write_text
+from benchmark.writing import write_text
 
 
 @cache

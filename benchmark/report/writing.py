@@ -3,28 +3,32 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark.folder_writing import replacing_folder
 from benchmark.report.data import ReportData
 from benchmark.report.figures import IMAGE_FORMATS, draw, save
 from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
 from benchmark.report.table_formats import TABLE_FORMATS
-from benchmark.writing import replacing_folder, write_text
+from benchmark.writing import write_text
+
+_PAGE = "index.html"
 
 
 def write_report(report: ReportData, out: Path, *, published: bool = True) -> list[Path]:
     """Write ``index.html``, ``figures/`` and ``tables/`` into a folder; return the files' paths.
 
-    A folder with an older report is replaced as a whole. With ``published=False`` the figures show
-    only measured results.
+    A folder with an older report is replaced as a whole. In one that has other files, the two
+    subfolders are replaced first, and then the page, which needs no other file. With
+    ``published=False`` the figures show only measured results.
     """
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, last=_PAGE) as folder:
         written = list(_write_all(report, folder, published=published))
     return [out / path.relative_to(folder) for path in written]
 
 
 def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:
     report_tables = tables(report)
-    yield _write(out / "index.html", page(report, report_tables))
+    yield _write(out / _PAGE, page(report, report_tables))
     for table in report_tables:
         for extension, render in TABLE_FORMATS.items():
             yield _write(out / "tables" / f"{table.id}.{extension}", render(table))

@@ -210,6 +210,20 @@ COMMANDS = {
         ("d",),
         ("export", "dataset", "--data", "{}/fewer.jsonl", "--out", "{}/d"),
     ),
+    "report, in a folder of others": Command(
+        ("report", "{}/run", "--out", "{}/home"),
+        ("home/figures", "home/tables", "home/index.html", "home/.gitattributes"),
+        ("report", "--out", "{}/home"),
+        slow=True,
+    ),
+    "export dataset, in a folder of others": Command(
+        ("export", "dataset", "--data", "{}/gold.jsonl", "--out", "{}/home"),
+        (
+            *("home/test.jsonl", "home/test.parquet", "home/README.md", "home/croissant.json"),
+            "home/.gitattributes",
+        ),
+        ("export", "dataset", "--data", "{}/fewer.jsonl", "--out", "{}/home"),
+    ),
     "train-controls": Command(
         ("train-controls", "--recipe", "{}/recipe.toml", "--out", "{}/controls"),
         ("controls/copy", "controls/track"),
@@ -217,7 +231,7 @@ COMMANDS = {
         slow=True,
     ),
 }
-"""All commands that write files, by their verbs."""
+"""All commands that write files, by their verbs; after a comma, a case of its own."""
 
 READ_ONLY = frozenset({"plan", "score", "baseline", "claims", "list"})
 """The other verbs: they print."""
@@ -239,6 +253,8 @@ def write_inputs(place: Path) -> Path:
     changed = fake_fingerprints.with_changed_stage(record, "prompt_ids", (0,))
     storage.write_fingerprint(changed, place / "b.json")
     shutil.copy(TINY_RECIPE, place / "recipe.toml")
+    (place / "home").mkdir()
+    (place / "home" / ".gitattributes").write_text("*.parquet filter=lfs\n")
     _write_chat_model(place / "chat")
     for name in ("old.json", "old.json.gz"):
         _write_old_record(place / name)

@@ -54,8 +54,9 @@ def _verbs(command: object, name: str = "") -> Iterator[str]:
 def test_every_verb_is_in_the_table() -> None:
     """A new verb is tried here, unless it only prints."""
     verbs = set(_verbs(typer.main.get_command(app)))
-    assert verbs == COMMANDS.keys() | READ_ONLY
-    assert not COMMANDS.keys() & READ_ONLY
+    writing = {name.partition(",")[0] for name in COMMANDS}
+    assert verbs == writing | READ_ONLY
+    assert not writing & READ_ONLY
 
 
 def _options(command: object, name: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Files and folders are replaced by one rename, and leftovers of ended processes are removed."""
+"""Files are replaced by one rename, and leftovers of ended processes are removed."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 
 from benchmark import writing
 from benchmark.errors import DataError
+from benchmark.folder_writing import replacing_folder
 
 
 @pytest.fixture(scope="module")
@@ -62,93 +63,6 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     assert not [name for name in os.listdir("/dev") if name.endswith(".part")]  # noqa: PTH208
 
 
-@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two-renames"])
-def test_a_folder_is_replaced_whole(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    exchange: bool,  # noqa: FBT001
-) -> None:
-    """Files of the new folder replace old ones; other old files are kept."""
-    if not exchange:
-        monkeypatch.setattr(writing, "_exchanged", lambda *_: False)
-    target = tmp_path / "report"
-    (target / "tables").mkdir(parents=True)
-    (target / "index.html").write_text("old")
-    (target / "tables" / "notes.txt").write_text("mine")
-    with writing.replacing_folder(target) as folder:
-        (folder / "index.html").write_text("new")
-        (folder / "tables").mkdir()
-        (folder / "tables" / "table-1.md").write_text("new")
-        assert (target / "index.html").read_text() == "old"
-    content = {p.relative_to(target).as_posix(): p.read_text() for p in target.rglob("*.*")}
-    assert content == {"index.html": "new", "tables/table-1.md": "new", "tables/notes.txt": "mine"}
-    assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.mark.parametrize("inside", [True, False], ids=["inside", "others"])
-def test_a_shared_folder_stays(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    inside: bool,  # noqa: FBT001
-) -> None:
-    """A working directory, or a folder with other entries, gets the files and is not replaced."""
-    target = tmp_path / "home"
-    target.mkdir()
-    (target / "index.html").write_text("old")
-    if inside:
-        monkeypatch.chdir(target)
-    else:
-        (target / "thesis.tex").write_text("mine")
-    identity = target.stat().st_ino
-    with writing.replacing_folder(target) as folder:
-        (folder / "tables").mkdir()
-        for name in ("index.html", "tables/table-1.md"):
-            (folder / name).write_text("new")
-    assert target.stat().st_ino == identity
-    assert (
-        (target / "index.html").read_text() == (target / "tables/table-1.md").read_text() == "new"
-    )
-    assert inside or (target / "thesis.tex").read_text() == "mine"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_that_fails_is_the_old_one(tmp_path: Path) -> None:
-    """If filling the new folder fails, the old one is unchanged and the new one is removed."""
-    target = tmp_path / "report"
-    target.mkdir()
-    (target / "index.html").write_text("old")
-
-    def fail(folder: Path) -> None:
-        (folder / "index.html").write_text("new")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError), writing.replacing_folder(target) as folder:
-        fail(folder)
-    assert [p.name for p in target.iterdir()] == ["index.html"]
-    assert (target / "index.html").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A file of that name is left alone."""
-    target = tmp_path / "report"
-    target.write_text("a file")
-    with pytest.raises(DataError, match="a file; name a folder"), writing.replacing_folder(target):
-        pass
-    assert target.read_text() == "a file"
-
-
-def test_a_kill_between_two_renames_is_mended(tmp_path: Path, dead: int) -> None:
-    """The old folder comes back before the new one is made."""
-    target = tmp_path / "report"
-    old = tmp_path / f".report.{writing._host()}-{dead}.old"
-    old.mkdir()
-    (old / "mine").write_text("kept")
-    with writing.replacing_folder(target) as folder:
-        (folder / "new").write_text("")
-    assert {p.name for p in target.iterdir()} == {"mine", "new"}
-
-
 def test_what_the_dead_left_is_removed(tmp_path: Path, dead: int) -> None:
     """Leftovers of running processes, other names and other machines are kept."""
     host = writing._host()
@@ -165,7 +79,7 @@ def test_what_the_dead_left_is_removed(tmp_path: Path, dead: int) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["a.json", *kept])
 
 
-@pytest.mark.parametrize("write", [writing.replacing, writing.replacing_folder])
+@pytest.mark.parametrize("write", [writing.replacing, replacing_folder])
 def test_an_error_names_the_path(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Not the hidden neighbour that could not be written."""
     target = tmp_path / "out"
@@ -186,25 +100,6 @@ def test_a_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
     assert not target.parent.exists()
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_folder_that_is_lost_while_it_is_filled(tmp_path: Path, again: bool) -> None:  # noqa: FBT001
-    """What was written after it was moved replaces nothing, and is removed."""
-    target = tmp_path / "place" / "report"
-    writing.write_text(target / "page", ["old"])
-
-    def fill() -> None:
-        with writing.replacing_folder(target) as folder:
-            writing.write_text(folder / "page", ["new"])
-            target.parent.rename(tmp_path / "moved")
-            if again:
-                writing.write_text(folder / "table", ["new"])
-
-    with pytest.raises(FileNotFoundError, match="its folder was moved or removed while"):
-        fill()
-    assert (tmp_path / "moved" / "report" / "page").read_text() == "old"
-    assert not target.exists()
-
-
 def test_a_temporary_folder_is_removed(tmp_path: Path, dead: int) -> None:
     """With its content, and with those that dead processes have left for the same path."""
     target = tmp_path / "record"
@@ -217,3 +112,34 @@ def test_a_temporary_folder_is_removed(tmp_path: Path, dead: int) -> None:
         assert folder.parent == tmp_path
         assert not left.exists()
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("write", [writing.write_text, writing.write_bytes])
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """The line names it."""
+    content = [] if write is writing.write_text else b""
+    with pytest.raises(DataError, match="not a regular file; name one"):
+        write(tmp_path, content)
+
+
+def test_a_pipe_needs_a_reader(tmp_path: Path) -> None:
+    """Opening it would wait for one; with a reader it gets the text."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="no program reads it"):
+        writing.write_text(pipe, ["x"])
+    with pytest.raises(DataError, match="not a regular file"):
+        writing.write_bytes(pipe, b"x")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing.write_text(pipe, ["x\n", "ü\n"])
+    assert os.read(reader, 100) == b"x\n\xc3\xbc\n"
+    os.close(reader)
+
+
+def test_links_in_a_loop_are_named(tmp_path: Path) -> None:
+    """As one error of the system's in every version of Python."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="Too many levels of symbolic links") as error:
+        writing.write_text(loop, ["x"])
+    assert error.value.filename == str(loop)

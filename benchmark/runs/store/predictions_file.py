@@ -12,7 +12,7 @@ from benchmark.scoring.predictions import (
     prediction_line,
     read_predictions,
 )
-from benchmark.writing import write_text
+from benchmark.writing import open_regular_for_appending, write_text
 
 _BLOCK = 2**16
 """The bytes that are read at a time to find the last line's end."""
@@ -60,6 +60,7 @@ class PredictionsFile:
 
         Raises:
             ResumeError: when the file was changed by another program.
+            DataError: if it is a pipe, socket, device or folder.
             OSError: naming the file, if it cannot be written, or was removed.
         """
         added = list(predictions)
@@ -85,14 +86,12 @@ class PredictionsFile:
             write_text(self._path, parts, make_folder=False)
 
     def _append(self, lines: bytes) -> None:
-        create = 0 if self._size else os.O_CREAT
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | create, 0o666)
-        with os.fdopen(descriptor, "ab") as file:
+        with open_regular_for_appending(self._path, create=not self._size) as file:
             self._check_size()
             file.write(lines)
             file.flush()
-            os.fsync(descriptor)
-            self._size = os.fstat(descriptor).st_size
+            os.fsync(file.fileno())
+            self._size = os.fstat(file.fileno()).st_size
 
     def _check_size(self) -> None:
         if self._size is not None and self._path.stat().st_size != self._size:

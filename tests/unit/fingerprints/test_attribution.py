@@ -61,6 +61,7 @@ NO_SUSPECTS = (
         "locking.py",
         "output.py",
         "package_data.py",
+        "folder_writing.py",
         "streams.py",
         "writing.py",
         "hub_errors.py",
