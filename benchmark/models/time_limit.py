@@ -15,7 +15,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimitError in the block after this time, in whichever thread it runs.
 
     A single operation in C is not interrupted, only loops of Python code are. For such operations
-    see :mod:`benchmark.models.template_trial`.
+    see :mod:`benchmark.models.template_process`.
     """
     thread, lock, finished = get_ident(), Lock(), False
 

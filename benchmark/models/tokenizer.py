@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from benchmark.errors import ModelError
 from benchmark.models.bos import BosRule, bos_rule_of_definition
 from benchmark.models.template_date import fixed_date
-from benchmark.models.template_trial import fault_of, too_long
-from benchmark.models.time_limit import TimeLimitError, time_limit
+from benchmark.models.template_process import (
+    ChatRenderer,
+    RenderingError,
+    RenderingLimitError,
+    Turns,
+)
 from benchmark.models.token_bytes import token_decoder
 from benchmark.reading import json_object
 from benchmark.records import Message, TokenIds
@@ -93,7 +97,7 @@ class TransformersTokenizer:
         self.name = name
         self._encoder = encoder
         self.bos = bos or bos_rule_of_definition(self._definition)
-        self._tried = set[tuple[object, ...]]()
+        self._renderers = dict[str, ChatRenderer]()
         self._preflight()
 
     @property
@@ -146,51 +150,33 @@ class TransformersTokenizer:
         self, messages: Sequence[Message], *, content_parts: bool = False, generation: bool = True
     ) -> str:
         """Return the messages in the model's chat template, up to the start of the answer."""
-        from jinja2 import TemplateError
-
         if self.raw.chat_template is None:
             raise ModelError(f"{self.name}: no chat template; use --prompt-format completion")
         turns = [{"role": turn.role, "content": _content(turn, content_parts)} for turn in messages]
-        self._try_template(turns, generation=generation)
         try:
-            with time_limit(_RENDERING_LIMIT):
-                text = self._apply_template(turns, generation=generation)
-        except TimeLimitError as error:
-            raise self._refused(f"takes more than {_RENDERING_LIMIT} s to render") from error
-        except TemplateError as error:
+            return self._renderer().render(turns, generation=generation)
+        except RenderingLimitError as error:
+            raise ModelError(
+                f"{self.name}: its chat template {error}; use --prompt-format completion"
+            ) from error
+        except RenderingError as error:
             raise ChatTemplateError(f"chat template: {error}") from error
-        except Exception as error:  # a template can raise any exception
-            raise ChatTemplateError(f"chat template: {error!r:.200}") from error
-        if too_long(text):
-            raise self._refused("writes more than 1 MiB")
-        return text
 
-    def _apply_template(self, turns: list[dict[str, object]], *, generation: bool) -> str:
+    def _renderer(self) -> ChatRenderer:
+        """Return the renderer of the template, which may have been replaced."""
+        template = str(self.raw.chat_template)
+        if template not in self._renderers:
+            renderer = ChatRenderer(self._apply_template, _RENDERING_LIMIT)
+            self._renderers = {template: renderer}
+        return self._renderers[template]
+
+    def _apply_template(self, turns: Turns, generation: bool) -> str:  # noqa: FBT001
         with fixed_date() as arguments:
             return str(
                 self.raw.apply_chat_template(
                     turns, tokenize=False, add_generation_prompt=generation, **arguments
                 )
             )
-
-    def _try_template(self, turns: list[dict[str, object]], *, generation: bool) -> None:
-        """Render the first chat of each form in a child process with limits.
-
-        Raises:
-            ModelError: if it takes too much time or memory, or writes too much.
-        """
-        roles = tuple((turn["role"], type(turn["content"])) for turn in turns)
-        form = (str(self.raw.chat_template), generation, roles)
-        if form in self._tried:
-            return
-        if fault := fault_of(
-            lambda: self._apply_template(turns, generation=generation), _RENDERING_LIMIT
-        ):
-            raise self._refused(fault)
-        self._tried.add(form)
-
-    def _refused(self, fault: str) -> ModelError:
-        return ModelError(f"{self.name}: its chat template {fault}; use --prompt-format completion")
 
     @property
     def _backend(self) -> "BackendTokenizer":

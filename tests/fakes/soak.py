@@ -13,13 +13,11 @@ that nothing disturbed. The table counts, per command:
 """
 
 import argparse
-import importlib
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,9 +63,7 @@ class Soak:
         self.trial.prepare()
         self._old = self.trial.outputs()
         self._finish("undisturbed")
-        for module in self.trial.modules():
-            with suppress(Exception):  # imported by the first process, so it can be
-                importlib.import_module(module)
+        self.trial.import_modules()
         self.trial.prepare()
         start = time.monotonic()
         self._finish("undisturbed")

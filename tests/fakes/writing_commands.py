@@ -5,12 +5,14 @@ killed: environments of releases, engines' processes, downloads.
 """
 
 import hashlib
+import importlib
 import json
 import re
 import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -344,9 +346,11 @@ class Trial:
         """Return the changes of the last process, in order."""
         return (self.place.parent / "process" / "changes").read_text().splitlines()
 
-    def modules(self) -> list[str]:
-        """Return the modules that the last process, without a fault, had imported at its end."""
-        return (self.place.parent / "process" / "modules").read_text().splitlines()
+    def import_modules(self) -> None:
+        """Import what the last process, without a fault, had imported: the next ones start warm."""
+        for module in (self.place.parent / "process" / "modules").read_text().splitlines():
+            with suppress(Exception):  # imported by the process, so it can be
+                importlib.import_module(module)
 
     def outputs(self) -> dict[str, Tree]:
         """Return the content of each output that exists."""

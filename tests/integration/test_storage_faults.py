@@ -95,6 +95,7 @@ def test_nothing_is_lost(trial: Trial) -> None:
     old = trial.outputs()
     process = trial.run(trial.command.new)
     assert process.returncode in {0, 3, 4}, process.err
+    trial.import_modules()
     code, new, changes = process.returncode, trial.outputs(), trial.changes()
     assert all(new.values())
     largest = max(len(content) for tree in new.values() for content in tree.values())

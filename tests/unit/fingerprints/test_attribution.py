@@ -69,7 +69,7 @@ NO_SUSPECTS = (
     # published figures, in folders whose other files are named
     *("validation.py", "published.csv", "published.py", "published.toml"),
     *("library_messages.py", "short_name.py", "time_limit.py", "cache_folder.py"),
-    "template_trial.py",
+    "template_process.py",
     # a run's own record, and its progress and tables
     *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),

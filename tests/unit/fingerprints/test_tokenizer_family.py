@@ -97,7 +97,7 @@ def test_error_of_the_chat_template_is_recorded(monkeypatch: pytest.MonkeyPatch)
         raise ImportError("apply_chat_template requires jinja2>=3.1.6")
 
     monkeypatch.setattr(type(tokenizer.raw), "apply_chat_template", broken)
-    seen = tokenizer_record("tiny", tokenizer)
+    seen = tokenizer_record("tiny", tiny_tokenizer())
     assert seen.tokenizer["prompt"] == before.tokenizer["prompt"]
     assert "requires jinja2>=3.1.6" in seen.tokenizer["chat"]
     assert seen.constraint == before.constraint
