@@ -9,18 +9,19 @@ above the sizes of the benchmark's own files.
 import io
 import json
 import lzma
+import math
 import os
 import re
 import stat
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypedDict, TypeVar
 
 from benchmark.errors import DataError, reason
 
@@ -176,20 +177,21 @@ def decoded_lines(file: BinaryIO, source: str) -> Iterator[str]:
             raise DataError(f"{source}:{number}: cannot be read: {error.reason}") from error
 
 
-def parse_json(text: str, where: str, *, unique: bool = False) -> object:
+def parse_json(text: str, where: str, *, strict: bool = True) -> object:
     """Return the value of a JSON text.
 
     Args:
         text: the JSON.
         where: names it in errors: a file, or a file and a line.
-        unique: whether a name that occurs twice in an object is an error.
+        strict: whether a name that occurs twice in an object is an error, and a number that is
+            infinite or none. Files of models have both, as their libraries accept them.
 
     Raises:
         DataError: if it is not JSON, too deep, or has a number of thousands of digits.
     """
-    hook = _unique if unique else None
+    hooks = _STRICT if strict else {}
     try:
-        value = json.loads(text, object_pairs_hook=hook)
+        value = json.loads(text, **hooks)
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:  # among them integers of more than 4,300 digits
@@ -199,25 +201,25 @@ def parse_json(text: str, where: str, *, unique: bool = False) -> object:
     return _checked_depth(value, where)
 
 
-def json_object(text: str, where: str, *, unique: bool = False) -> dict[str, object]:
+def json_object(text: str, where: str, *, strict: bool = True) -> dict[str, object]:
     """Return the object of a JSON text.
 
     Raises:
         DataError: as :func:`parse_json`, and if it is another value than an object.
     """
-    value = parse_json(text, where, unique=unique)
+    value = parse_json(text, where, strict=strict)
     if not isinstance(value, dict):
         raise DataError(f"{where}: not a JSON object but {text.strip()[:40]!r}")
     return value
 
 
-def read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path, *, strict: bool = True) -> dict[str, object]:
     """Return the JSON object of a file.
 
     Raises:
         DataError: if it cannot be read or is not a JSON object.
     """
-    return json_object(read_text(path), str(path))
+    return json_object(read_text(path), str(path), strict=strict)
 
 
 def parse_toml(text: str, where: str) -> dict[str, object]:
@@ -231,7 +233,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     if any(_parts(token) > limit for token in _TOML.finditer(text)):
         raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
     try:
-        value = tomllib.loads(text)
+        value = tomllib.loads(text, parse_float=_finite)
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:
@@ -280,6 +282,14 @@ def check_archive(content: bytes, where: str) -> None:
         raise DataError(f"{where}: not a ZIP archive, or damaged: {error}") from error
     if total > limit:
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {_HOW}")
+
+
+class _Hooks(TypedDict, total=False):
+    """Arguments of ``json.loads``."""
+
+    object_pairs_hook: Callable[[list[tuple[str, object]]], object]
+    parse_float: Callable[[str], float]
+    parse_constant: Callable[[str], float]
 
 
 class _Unpacker(Protocol):
@@ -355,6 +365,25 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(names) < len(pairs):
         raise ValueError("a field occurs twice")
     return names
+
+
+def _finite(number: str) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: if it is not one, or beyond the largest: comparisons with it would mislead.
+    """
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:20]} is not a finite number")
+    return value
+
+
+_STRICT: _Hooks = {
+    "object_pairs_hook": _unique,
+    "parse_float": _finite,
+    "parse_constant": _finite,  # NaN and infinities, which JSON does not have
+}
 
 
 def _checked_depth(value: T, where: str) -> T:

@@ -76,9 +76,7 @@ def read_states(
     """
     numbered = ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
     parsed = (
-        DatasetRow(where, json_object(line, where, unique=True))
-        for where, line in numbered
-        if line.strip()
+        DatasetRow(where, json_object(line, where)) for where, line in numbered if line.strip()
     )
     while group := list(islice(parsed, BOXES)):
         if len(group) < BOXES:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Strict
 
 from benchmark.errors import DataError
 from benchmark.fingerprints.attribution import Suspect
@@ -17,7 +18,7 @@ from benchmark.scoring.outcomes import MAIN, OTHERS
 class _SummaryModel(BaseModel):
     """A part of the document; entries that the page does not show are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class StageSummary(_SummaryModel):
@@ -63,7 +64,7 @@ class ComparisonSummary(_SummaryModel):
     ``others`` by each other score; older documents have none of the latter.
     """
 
-    severity: Severity
+    severity: Annotated[Severity, Strict(strict=False)]
     stage: str | None
     states: int
     stages: Mapping[str, StageSummary]
@@ -71,8 +72,8 @@ class ComparisonSummary(_SummaryModel):
     others: Mapping[str, ScoreFlips] = {}
     answers_changed: int = 0
     logits: LogitSummary | None = None
-    suspects: tuple[Suspect, ...] = ()
-    examples: tuple[Example, ...] = ()
+    suspects: Annotated[tuple[Suspect, ...], Strict(strict=False)] = ()
+    examples: Annotated[tuple[Example, ...], Strict(strict=False)] = ()
     other_hardware: bool = False
     source: str = ""
 

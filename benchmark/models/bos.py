@@ -98,4 +98,4 @@ def _of_gguf(folder: Path, name: str) -> BosRule | None:
 
 
 def _read(path: Path) -> dict[str, object]:
-    return read_json(path) if path.exists() else {}
+    return read_json(path, strict=False) if path.exists() else {}

@@ -53,7 +53,7 @@ def check_configuration(location: Location) -> None:
         stored = [t for path in weight_files(location.folder) for t in stored_tensors(path)]
         check_against_weights(location, stored)
     path = location.folder / "config.json"
-    config = read_json(path) if path.exists() else {}
+    config = read_json(path, strict=False) if path.exists() else {}
     architectures = config.get("architectures")
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     if config.get("is_encoder_decoder") is True:

@@ -128,7 +128,7 @@ def check_token_ids(location: Location, ids: Mapping[str, int | None]) -> None:
 def _read(location: Location, name: str) -> dict[str, object]:
     path = location.folder / name
     try:
-        return read_json(path) if path.exists() else {}
+        return read_json(path, strict=False) if path.exists() else {}
     except DataError as error:
         raise ModelError(str(error)) from error
 

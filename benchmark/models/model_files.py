@@ -122,7 +122,7 @@ def _named_in_config(folder: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        name = read_json(path).get("transformers_weights")
+        name = read_json(path, strict=False).get("transformers_weights")
     except DataError:
         return None  # loading will say what is wrong with it
     return name if isinstance(name, str) else None
@@ -131,7 +131,7 @@ def _named_in_config(folder: Path) -> str | None:
 def _shards(index: Path) -> list[Path]:
     """Return the files that an index of shards names."""
     try:
-        weight_map = read_json(index).get("weight_map")
+        weight_map = read_json(index, strict=False).get("weight_map")
     except DataError as error:
         raise ModelError(str(error)) from error
     names = list(weight_map.values()) if isinstance(weight_map, dict) else []

@@ -83,7 +83,7 @@ def _in_safetensors(path: Path) -> list[StoredTensor]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _LONGEST_HEADER:
             raise ValueError("not a safetensors file: its header is too long")
-        entries = json_object(file.read(length).decode("utf-8"), "its header")
+        entries = json_object(file.read(length).decode("utf-8"), "its header", strict=False)
         return [
             StoredTensor(name, *_described(entry), path)
             for name, entry in entries.items()
@@ -95,7 +95,7 @@ def _described(entry: object) -> tuple[str, tuple[int, ...]]:
     """Return type and shape of a tensor in a header of safetensors."""
     match entry:
         case {"dtype": str(dtype), "shape": list(shape)} if all(
-            isinstance(n, int) and n >= 0 for n in shape
+            type(n) is int and n >= 0 for n in shape
         ):
             return dtype, tuple(shape)
     raise ValueError("a tensor without a type or a shape")

@@ -75,7 +75,7 @@ def _check_json(location: Location) -> None:
     for path in (location.folder / name for name in ("tokenizer.json", "tokenizer_config.json")):
         try:
             if path.is_file():
-                read_json(path)
+                read_json(path, strict=False)
         except DataError as error:
             raise ModelError(f"{location.name}: cannot load its tokenizer: {error}") from error
 

@@ -139,7 +139,7 @@ def _list(column: object) -> list[object]:
 
 
 def _outcome(sequence: object, numops: object, correct: object) -> Outcome:
-    if not (isinstance(sequence, int) and isinstance(numops, str) and isinstance(correct, str)):
+    if not (type(sequence) is int and isinstance(numops, str) and isinstance(correct, str)):
         raise TypeError(f"not an entry of a state: {(sequence, numops, correct)!r:.60}")
     if len(numops) != len(correct) or set(correct) - set("01"):
         raise ValueError(f"numops {numops} and outcomes {correct}")

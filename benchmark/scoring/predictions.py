@@ -109,7 +109,7 @@ def check_known(predictions: Iterable[str], states: Iterable[str], source: str) 
 
 
 def _add(predictions: dict[str, str], line: str, where: str) -> None:
-    row = json_object(line, where, unique=True)
+    row = json_object(line, where)
     description, text = row.get("input"), row.get("prediction")
     if not isinstance(description, str) or not isinstance(text, str):
         raise DataError(f"{where}: needs the fields 'input' and 'prediction', both text")

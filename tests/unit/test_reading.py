@@ -21,7 +21,11 @@ from benchmark.errors import DataError
 from fakes.command_line import command_line
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -77,13 +81,30 @@ def test_deep_toml_is_refused(text: str) -> None:
         ("{", "not JSON: Expecting property name"),
         ('{"a": 1, "a": 2}', "not JSON: a field occurs twice"),
         ("[1]", "not a JSON object but"),
+        ('{"a": NaN}', "not JSON: NaN is not a finite number"),
+        ('{"a": [1, -Infinity]}', "not JSON: -Infinity is not a finite number"),
+        ('{"a": 1e999}', "not JSON: 1e999 is not a finite number"),
+        ('{"a": -1.0e+400}', "not JSON: -1.0e"),
     ],
 )
 def test_bad_json_is_one_line(text: str, words: str) -> None:
     """A number of thousands of digits, half an object, a name twice, another value."""
     with pytest.raises(DataError, match=words) as caught:
-        reading.json_object(text, "f.json", unique=True)
+        reading.json_object(text, "f.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["nan", "-inf", "1e999", "+inf"])
+def test_toml_numbers_are_finite(number: str) -> None:
+    """A limit or a rate of infinity means nothing."""
+    with pytest.raises(DataError, match=r"^r\.toml: not TOML: .* is not a finite number"):
+        reading.parse_toml(f"a = {number}", "r.toml")
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, Infinity, 1e999]}', '{"a": 1, "a": 2}'])
+def test_files_of_models_are_read_as_libraries_do(text: str) -> None:
+    """Configurations of Mamba 2 have an infinite limit of time steps."""
+    assert reading.json_object(text, "config.json", strict=False) == json.loads(text)
 
 
 @pytest.mark.parametrize(

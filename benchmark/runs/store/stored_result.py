@@ -23,6 +23,9 @@ from benchmark.tasks import Task, task_of
 
 _SCORES: tuple[ScoreName, ...] = ("set", "exact", "format")
 
+_LONGEST_NUMOPS = 10
+"""More digits than any number of operations has."""
+
 _FORMATS: tuple[PromptFormat, ...] = ("completion", "chat")
 
 
@@ -128,7 +131,9 @@ def _counts(document: Mapping[str, object], path: Path, *where: str) -> dict[int
     counts = {}
     for numops, entry in fields(document, path, *where, "by_numops").items():
         match entry:
-            case {"correct": int(correct), "total": int(total)} if numops.isdecimal():
+            case {"correct": int(correct), "total": int(total)} if _is_numops(numops) and not (
+                isinstance(correct, bool) or isinstance(total, bool)
+            ):
                 counts[int(numops)] = Tally(correct, total)
             case _:
                 raise DataError(f"{path}: by_numops {numops!r} is not a count; measure again")
@@ -151,10 +156,17 @@ def _stored_chance(document: Mapping[str, object], path: Path) -> dict[str, Mapp
 def _chance(document: Mapping[str, object], path: Path, *where: str) -> Mapping[int, float]:
     chance = {}
     for numops, percent in fields(document, path, "baseline", *where, "by_numops").items():
-        if not (isinstance(percent, int | float) and numops.isdecimal() and 0 <= percent <= 100):  # noqa: PLR2004  # per cent
+        if not isinstance(percent, int | float) or isinstance(percent, bool):
+            raise DataError(f"{path}: baseline of numops {numops!r} is not a number")
+        if not (_is_numops(numops) and 0 <= percent <= 100):  # noqa: PLR2004  # per cent
             raise DataError(f"{path}: baseline of numops {numops!r} is not a percentage")
         chance[int(numops)] = percent / 100
     return chance
+
+
+def _is_numops(name: str) -> bool:
+    """Return whether the name is a number of operations, as JSON has it."""
+    return name.isascii() and name.isdecimal() and len(name) < _LONGEST_NUMOPS
 
 
 def fields(document: Mapping[str, object], path: Path, *names: str) -> Mapping[str, object]:
