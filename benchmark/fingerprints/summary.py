@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Strict
+from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt
 
 from benchmark.errors import DataError
 from benchmark.fingerprints.attribution import Suspect
@@ -18,14 +17,14 @@ from benchmark.scoring.outcomes import MAIN, OTHERS
 class _SummaryModel(BaseModel):
     """A part of the document; entries that the page does not show are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class StageSummary(_SummaryModel):
     """A stage that differs, with the numbers of states; ``failed`` is the line of its error."""
 
-    states: int
-    of: int
+    states: StrictInt
+    of: StrictInt
     within_noise: bool = False
     failed: str | None = None
     note: str | None = None
@@ -34,8 +33,8 @@ class StageSummary(_SummaryModel):
 class FlipCounts(_SummaryModel):
     """The numbers of queries that became right (gained) and wrong (lost)."""
 
-    gained: int
-    lost: int
+    gained: StrictInt
+    lost: StrictInt
 
 
 class Flips(FlipCounts):
@@ -53,8 +52,8 @@ class ScoreFlips(_SummaryModel):
 class LogitSummary(_SummaryModel):
     """The largest difference of a log-probability, and the noise floor, in nats."""
 
-    largest: float
-    floor: float
+    largest: StrictFloat
+    floor: StrictFloat
 
 
 class ComparisonSummary(_SummaryModel):
@@ -64,16 +63,16 @@ class ComparisonSummary(_SummaryModel):
     ``others`` by each other score; older documents have none of the latter.
     """
 
-    severity: Annotated[Severity, Strict(strict=False)]
+    severity: Severity
     stage: str | None
-    states: int
+    states: StrictInt
     stages: Mapping[str, StageSummary]
     flips: Flips
     others: Mapping[str, ScoreFlips] = {}
-    answers_changed: int = 0
+    answers_changed: StrictInt = 0
     logits: LogitSummary | None = None
-    suspects: Annotated[tuple[Suspect, ...], Strict(strict=False)] = ()
-    examples: Annotated[tuple[Example, ...], Strict(strict=False)] = ()
+    suspects: tuple[Suspect, ...] = ()
+    examples: tuple[Example, ...] = ()
     other_hardware: bool = False
     source: str = ""
 

@@ -29,8 +29,11 @@ from fakes.writing_commands import COMMANDS, Command, Tree, Trial
 _ATTEMPTS = 20
 """How often a process that ends before its kill is started again."""
 
-_QUICK_WEIGHT = 6
+_QUICK_WEIGHT = 4
 """How often a quick command is killed for each kill of a slow one."""
+
+_WEIGHTS = {"run": 3, "pair": 3, "report": 3}
+"""The slow commands that are killed more often: their outputs are what users keep."""
 
 _HEADINGS = ("command", "kills", "resumed", "lost", "doubled", "left")
 _ENDINGS = {0, 3, 4}
@@ -137,7 +140,10 @@ def _has_files(trial: Trial) -> bool:
 
 def shares(kills: int, names: Mapping[str, Command] = COMMANDS) -> dict[str, int]:
     """Return how often each command is killed; the total is ``kills``."""
-    weights = {name: 1 if command.slow else _QUICK_WEIGHT for name, command in names.items()}
+    weights = {
+        name: _WEIGHTS.get(name, 1) if command.slow else _QUICK_WEIGHT
+        for name, command in names.items()
+    }
     total = sum(weights.values())
     edges = np.cumsum([0, *weights.values()]) * kills / total
     counts = np.diff(np.round(edges)).astype(int)
