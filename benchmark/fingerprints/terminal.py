@@ -26,7 +26,15 @@ _STYLES = {
 _SHOWN = 6
 """The number of suspects and margins that are shown; ``--json`` has all of them."""
 
+_WIDTH = 80
+
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
+
+_GAPS = 10
+"""The margins of a table of five columns and the spaces between them."""
+
+_NARROWEST = 12
+"""The narrowest column of values; digests are cut to it."""
 
 _REACH = {4: "raised the error", 3: "direct", 2: "upstream", 1: "possible", 0: "none"}
 
@@ -49,7 +57,7 @@ def comparison_report(comparison: FingerprintDiff) -> RenderableType:
 MARGINS = ("state", "token", "old", "new", "old margin", "new margin")
 
 
-def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
+def rendered(comparison: FingerprintDiff, width: int = _WIDTH) -> str:
     """Return the report as plain text, ``width`` columns wide."""
     console = GuardedConsole(file=StringIO(), width=width, color_system=None)
     with console.capture() as capture:
@@ -57,10 +65,10 @@ def rendered(comparison: FingerprintDiff, width: int = 80) -> str:
     return capture.get()
 
 
-def headline(comparison: FingerprintDiff) -> str:
-    """Return severity, differing models and first changed stage in one line."""
+def headline(comparison: FingerprintDiff, separator: str = "; ") -> str:
+    """Return severity, differing models and first changed stage, by default in one line."""
     parts = (_models(comparison), _first_change(comparison))
-    return f"{comparison.severity.value}: {'; '.join(filter(None, parts))}"
+    return f"{comparison.severity.value}: {separator.join(filter(None, parts))}"
 
 
 def _models(comparison: FingerprintDiff) -> str:
@@ -100,11 +108,13 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
     if comparison.logit_diffs:
         yield (
             f"log-probabilities: largest difference {comparison.largest:.4f} nats, mean KL "
-            f"{comparison.divergence:.2e}; noise floor {comparison.floor.largest:.4f} ({measured})"
+            f"{comparison.divergence:.2e}"
         )
+        yield f"noise floor: {comparison.floor.largest:.4f} nats ({measured})"
     for by in dict.fromkeys((MAIN, *comparison.flipped_scores)):
         if test := comparison.tests.get(by):
-            yield f"{'outcomes' if by == MAIN else f'outcomes by {by}'}: {_test_words(test)}"
+            name = "outcomes" if by == MAIN else f"outcomes by {by}"
+            yield from (f"{name}: {line}" for line in _test_lines(test))
     if comparison.answer_changes:
         near = len(comparison.excused)
         yield f"answers: {len(comparison.answer_changes)} changed, {near} of them at near ties only"
@@ -112,13 +122,15 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
         yield f"hardware differs, so rounding does too: {' -> '.join(hardware(comparison))}"
 
 
-def _test_words(test: PairedTest) -> str:
+def _test_lines(test: PairedTest) -> Iterator[str]:
+    yield (
+        f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
+        f"{signed_points(test.difference, 2)} points"
+    )
     # A two-sided test needs one sequence more than a one-sided one.
     too_few = test.clusters <= MIN_CLUSTERS_TO_REJECT
-    return (
-        f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
-        f"{signed_points(test.difference, 2)} points; p {p_value(test.two_sided)} by "
-        f"{test.clusters} sequences{', too few for a test' * too_few}"
+    yield (
+        f"p {p_value(test.two_sided)} by {test.clusters} sequences{', too few for a test' * too_few}"
     )
 
 
@@ -130,7 +142,9 @@ def hardware(comparison: FingerprintDiff) -> tuple[str, str]:
 
 
 def _headline(comparison: FingerprintDiff) -> Text:
-    return Text(headline(comparison), style=f"bold {_STYLES[comparison.severity]}")
+    one_line = len(headline(comparison)) <= _WIDTH
+    words = headline(comparison, "; " if one_line else ";\n")
+    return Text(words, style=f"bold {_STYLES[comparison.severity]}")
 
 
 def _stages(comparison: FingerprintDiff) -> Table:
@@ -210,21 +224,19 @@ def _suspects(comparison: FingerprintDiff) -> Table:
     table = plain_table(f"Suspected causes, by how directly they affect {comparison.stage}")
     for name in ("", "suspect", "old", "new", "reach"):
         table.add_column(name, overflow="fold")
-    for suspect in comparison.suspects[:_SHOWN]:
+    rows = [(one.kind, one.name, _REACH[one.reach]) for one in comparison.suspects[:_SHOWN]]
+    others = sum(max(map(len, column)) for column in zip(*rows, strict=True))
+    width = max(_NARROWEST, (_WIDTH - _GAPS - others) // 2)
+    for (kind, name, reach), suspect in zip(rows, comparison.suspects, strict=False):
         values = (suspect.old, suspect.new) if suspect.changed else ("unchanged", "")
-        table.add_row(
-            suspect.kind,
-            suspect.name,
-            *map(_short, values),
-            _REACH[suspect.reach],
-        )
+        table.add_row(kind, name, *(_short(value, width) for value in values), reach)
     if (more := len(comparison.suspects) - _SHOWN) > 0:
         table.caption = f"{more} more; --json has all"
     return table
 
 
-def _short(value: object) -> str:
+def _short(value: object, width: int) -> str:
     """Cut a value to the width of a column, and a digest to its first characters."""
     text = str(value)
-    width = 12 if _DIGEST.fullmatch(text) else 24
+    width = _NARROWEST if _DIGEST.fullmatch(text) else width
     return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -98,27 +98,29 @@ class RunProgress:
         now = time.monotonic()
         if self._batches == 1:
             self._first_done, self._first_at = self._done, now
-        rate = (self._done - self._before) / max(now - self._started, 1e-9)
-        end = f"{self._time(now)}{_details(right, memory)}"
+        pace = f"{self._pace(now)}{_details(right, memory)}"
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} a second{end}")
+            self._bar.update(self._task, completed=self._done, rate=pace)
         elif self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self.say(f"{self._name}{self._done}/{self._total} states, {rate:.2f} a second{end}")
+            self.say(f"{self._name}{self._done}/{self._total} states, {pace}")
 
-    def _time(self, now: float) -> str:
-        """Return the time taken at the end, and before an estimate of the time left, if any.
+    def _pace(self, now: float) -> str:
+        """Return states per second, with the time taken at the end, and before it the time left.
 
-        The estimate goes by the batches after the first one, which takes longer than others.
+        The time left goes by the batches after the first one, which takes longer than others, and
+        so does the rate next to it.
         """
+        rate = (self._done - self._before) / max(now - self._started, 1e-9)
         if self._done == self._total:
-            return f", took {_duration(now - self._started)}"
+            return f"{rate:.2f} a second, took {_duration(now - self._started)}"
         measured = self._done - self._first_done
         enough = measured >= _SHARE_BEFORE_ESTIMATE * (self._total - self._before)
         if self._batches < _BATCHES_BEFORE_ESTIMATE or not enough:
-            return ""
-        left = (self._total - self._done) * (now - self._first_at) / measured
-        return f", estimated {_duration(left)} left"
+            return f"{rate:.2f} a second"
+        rate = measured / max(now - self._first_at, 1e-9)
+        left = _duration((self._total - self._done) / rate)
+        return f"{rate:.2f} a second, about {left} left"
 
 
 def _duration(seconds: float) -> str:

@@ -46,6 +46,10 @@ def test_report_fits_80_columns(regression: FingerprintDiff) -> None:
         "+2.8999",
     ):
         assert words in " ".join(text.split())
+    # No line of the figures is wrapped.
+    starts = ("regression: ", "log-probabilities: ", "noise floor: ", "outcomes: ", "answers: ")
+    figures = text.partition("\n  ")[0].splitlines()
+    assert not [line for line in figures if not line.startswith(starts)]
     suspect = next(line for line in text.splitlines() if line.rstrip().endswith("direct"))
     assert suspect.split()[:4] == ["library", "torch", "2.13", "2.14"]
     assert max(map(len, text.splitlines())) <= 80

@@ -66,9 +66,9 @@ def test_estimate_goes_by_the_batches_after_the_first(
                 progress._bar.refresh()
             shown.append(_text(console))
     assert not any("left" in text for text in shown[:2])
-    assert "estimated 140 s left" not in shown[2]  # 2 min: 70 states at 10 in 20 s
-    assert "estimated 2 min left" in shown[2]
-    assert "estimated 2 min left" in shown[3]  # 120 s
+    assert "about 140 s left" not in shown[2]  # 2 min: 70 states at 10 in 20 s
+    assert "0.50 a second, about 2 min left" in shown[2]
+    assert "about 2 min left" in shown[3]  # 120 s
 
 
 def test_no_estimate_from_few_states() -> None:
