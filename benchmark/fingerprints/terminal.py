@@ -128,10 +128,8 @@ def _test_lines(test: PairedTest) -> Iterator[str]:
         f"{signed_points(test.difference, 2)} points"
     )
     # A two-sided test needs one sequence more than a one-sided one.
-    too_few = test.clusters <= MIN_CLUSTERS_TO_REJECT
-    yield (
-        f"p {p_value(test.two_sided)} by {test.clusters} sequences{', too few for a test' * too_few}"
-    )
+    too_few = ", too few for a test" * (test.clusters <= MIN_CLUSTERS_TO_REJECT)
+    yield f"p {p_value(test.two_sided)} by {test.clusters} sequences{too_few}"
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:
