@@ -42,12 +42,14 @@ test: fetch  ## run the tests that need no GPU; ARGS="-k boxes" goes to pytest
 KILLS ?= 200
 FAULTS ?= 100
 EXAMPLES ?= 2000
+REPEATS ?= 100
 soak: venv  ## kill every command that writes KILLS=200 times; print what was lost
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests OMP_NUM_THREADS=1 $(RUN) -m fakes.soak $(KILLS)
 
-faults: venv  ## put FAULTS=100 faults of storage into each command, and fuzz each reader
+faults: venv  ## put FAULTS=100 faults of storage into each command, fuzz each reader, repeat runs
 	SOAK_FAULTS=$(FAULTS) $(RUN) -m pytest tests/integration/test_storage_faults.py
 	FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_SECONDS=600 $(RUN) -m pytest tests/integration/test_fuzzed_files.py
+	NOISE_REPEATS=$(REPEATS) $(RUN) -m pytest tests/integration/test_faults.py -k false_alarms
 
 # About three minutes on two cores, after the environment is made and the model fetched. After an
 # upgrade it is another run: the old one is moved to runs/smollm2.1.

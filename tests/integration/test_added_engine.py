@@ -71,8 +71,9 @@ def test_run_and_fingerprint(tmp_path: Path) -> None:
     assert read_fingerprint(tmp_path / "naive.json.gz").environment.protocol["engine"] == "naive"
 
 
-def test_speed(tmp_path: Path) -> None:
-    """The worker process gets the row from the measuring process."""
+def test_speed(tmp_path: Path, warm_programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker process, which has no such row, gets it from the measuring process."""
+    monkeypatch.setattr(sys, "executable", str(warm_programs / "python"))
     out = tmp_path / "speed.json"
     settings = ("--states", "1", "--repeats", "1", "--device", "cpu", "--dtype", "float32")
     engines = "naive,recital"

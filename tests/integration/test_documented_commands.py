@@ -24,23 +24,24 @@ COMMAND = re.compile(
 
 
 @pytest.mark.parametrize("page", [page for page, run in RUN.items() if run], ids=lambda p: p.stem)
-def test_commands_succeed(page: Path, tmp_path: Path) -> None:
+def test_commands_succeed(page: Path, tmp_path: Path, warm_programs: Path) -> None:
     """The blocks of a page, one after the other, each end with exit status 0.
 
-    Their folder has the project's files as links.
+    Their folder has the project's files as links. ``entity-tracking`` is the installed program in
+    the README, which activates the environment, and a fork of this process on the other pages.
     """
     for path in ROOT.iterdir():
         if path.name not in NOT_LINKED:
             (tmp_path / path.name).symlink_to(path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for block in RUN[page]:
-        done = _shell(block.text, tmp_path)
+        done = _shell(block.text, tmp_path, warm_programs)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
-def _shell(commands: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run commands with the programs of this environment first."""
-    programs = str(Path(sys.executable).parent)
+def _shell(commands: str, folder: Path, first: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands with the programs of this folder first, and then those of this environment."""
+    programs = os.pathsep.join((str(first), str(Path(sys.executable).parent)))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment |= {"PATH": os.pathsep.join((programs, os.environ["PATH"]))}
     environment |= {"PYTHONPATH": str(ROOT)}
@@ -68,4 +69,4 @@ def test_reason_is_read() -> None:
 
 def test_failure_is_seen(tmp_path: Path) -> None:
     """A command that fails before the last one of a block makes the block fail."""
-    assert _shell("false\ntrue\n", tmp_path).returncode == 1
+    assert _shell("false\ntrue\n", tmp_path, tmp_path).returncode == 1

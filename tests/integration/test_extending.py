@@ -17,24 +17,6 @@ from fakes import worked_examples
 ROOT = Path(__file__).parents[2]
 COPY_A = ROOT / "fixtures" / "models" / "copy-a"
 
-# Runs commands in one process, since each would spend seconds on importing torch. Those of pytest
-# need their own: it warns of modules that were imported before it starts.
-PROGRAM = """
-import contextlib, io, json, runpy, sys
-ended = []
-for words in json.loads(sys.argv[1]):
-    text, code = io.StringIO(), 0
-    module = words[0] == "-m"
-    sys.argv = words[module:]
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        try:
-            (runpy.run_module if module else runpy.run_path)(sys.argv[0], run_name="__main__")
-        except SystemExit as exit:
-            code = exit.code or 0
-    ended.append([code, text.getvalue()])
-print(json.dumps(ended))
-"""
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,26 +31,30 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def printed(project: Path) -> Mapping[str, str]:
+def printed(project: Path, warm_programs: Path) -> Mapping[str, str]:
     """What each command of the page prints, by its first words; all of them must succeed."""
     lines = worked_examples.examples().commands
     words = {line: shlex.split(line.removeprefix("python ")) for line in lines}
     suites = [line for line in lines if words[line][:2] == ["-m", "pytest"]]
-    others = [line for line in lines if line not in suites]
-    code, text = _python(project, "-c", PROGRAM, json.dumps([words[line] for line in others]))
-    assert code == 0, text
-    ended = dict(zip(others, json.loads(text), strict=True))
-    ended |= {line: _python(project, *words[line]) for line in suites}
+    ended = {
+        line: _printed(project, warm_programs / "python", *words[line])
+        for line in lines
+        if line not in suites
+    }
+    # pytest warns of modules that were imported before it starts, so it needs a new process: one.
+    names = [words[line].pop() for line in suites]
+    paths = [word for line in suites for word in words[line][2:-1]]
+    suite = ("-m", "pytest", "-v", *paths, "-k", " or ".join(names))
+    ended |= dict.fromkeys(suites, _printed(project, Path(sys.executable), *suite))
     assert not {line: text for line, (code, text) in ended.items() if code}
     return {line: text for line, (_, text) in ended.items()}
 
 
-def _python(project: Path, *arguments: str) -> tuple[int, str]:
+def _printed(project: Path, python: Path, *words: str) -> tuple[int, str]:
     """Run Python in the project; return its exit status and what it prints."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command = [sys.executable, *arguments]
     done = subprocess.run(  # noqa: S603
-        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        [python, *words], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stdout or done.stderr
 
@@ -85,8 +71,10 @@ def test_model_pair(printed: Mapping[str, str]) -> None:
 
 
 def test_engine(project: Path, printed: Mapping[str, str]) -> None:
-    """``run`` decodes with it, and says so in the result."""
-    assert "runs/naive/result.json" in _of(printed, "naive")
+    """``run`` decodes with it, and says so in the result; the tests of its duties pass."""
+    assert "runs/naive/result.json" in _of(printed, "runs/naive")
+    suite = _of(printed, "tests/unit/decoding/test_padding.py")
+    assert suite.count("[naive] PASSED") == 2
     result = json.loads((project / "runs" / "naive" / "result.json").read_text(encoding="utf-8"))
     assert result["protocol"]["engine"] == "naive"
     assert result["overall"]["total"] == 14
@@ -94,7 +82,7 @@ def test_engine(project: Path, printed: Mapping[str, str]) -> None:
 
 def test_task(project: Path, printed: Mapping[str, str]) -> None:
     """All tests of tasks pass on its row, and a model is asked in its words."""
-    assert " passed" in _of(printed, "pytest")
+    assert "[put-inside] PASSED" in _of(printed, "tests/unit/test_tasks.py")
     result = json.loads((project / "runs" / "inside" / "result.json").read_text(encoding="utf-8"))
     assert result["data"]["task"] == "put-inside"
     assert "copy-a, put-inside: accuracy" in _of(printed, "--task")

@@ -105,12 +105,23 @@ def test_a_process_ends_well(name: str, inputs: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
-def test_a_finished_run_is_not_ended_by_its_table(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_ended_by_its_table(tmp_path: Path, warm_programs: Path) -> None:
     """The result is written although nothing can be printed; the exit code says so."""
     out = tmp_path / "out"
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(  # noqa: S603
-            [*BENCHMARK, "run", "-q", "--model", MODEL, "--states", "1", "--out", out],
+            [
+                warm_programs / "python",
+                *BENCHMARK[1:],
+                "run",
+                "-q",
+                "--model",
+                MODEL,
+                "--states",
+                "1",
+                "--out",
+                out,
+            ],
             stdout=full,
             stderr=subprocess.PIPE,
             check=False,

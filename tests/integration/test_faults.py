@@ -1,5 +1,6 @@
 """Seeded faults are found at their stage with the right suspect; without one there is no alarm."""
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -38,8 +39,8 @@ MORE = 5
 MANY = 64
 WEAK = 49
 """The number of the state with a weak fault."""
-REPEATS = 100
-BY_OUTLINES = 10
+REPEATS = int(os.environ.get("NOISE_REPEATS", "25"))
+BY_OUTLINES = REPEATS // 10
 """The number of repeats by the paper's engine."""
 
 ENGINES = ("outlines", "speculative")
@@ -153,7 +154,7 @@ def test_documented_table_equals_the_catalogue() -> None:
 
 
 def test_no_false_alarms(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred repeats, each with its own batches, one in ten on two threads, are noise."""
+    """Repeats, each with its own batches, one in ten on two threads, are noise."""
     _load_once(monkeypatch)
     baselines = {engine: _baseline(data, MORE, engine) for engine in ENGINES}
     alarms, seen = [], set()
@@ -288,7 +289,7 @@ def _nth(
 
 
 def _distinct(rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
-    """Yield batch size and order of a hundred repeats that compute differently."""
+    """Yield batch size and order of repeats that compute differently."""
     seen = set[frozenset[tuple[int, ...]]]()
     while len(seen) < REPEATS:
         # Prefer large batches: they need fewer passes, and their rows differ more.

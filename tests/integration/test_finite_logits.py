@@ -1,6 +1,7 @@
 """A model that overflows in float16 is refused with the place, by ``run`` and ``fingerprint``."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,6 +17,7 @@ from benchmark.fingerprints.vanilla import vanilla_fingerprint
 from benchmark.records import Completion, TokenIds
 from benchmark.runs.requests import DataRequest
 from fakes.command_line import command_line
+from fakes.engine_rows import with_weights
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
@@ -34,7 +36,7 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("engine", ["outlines", "unconstrained", "speculative"])
+@pytest.mark.parametrize("engine", with_weights())
 def test_run(overflowing: Path, tmp_path: Path, engine: str) -> None:
     """It is one line with model, state, token and the next step, and exit code 2."""
     settings = ("--states", "2", "--device", "cpu", "--dtype", "float16", "--engine", engine)
@@ -92,8 +94,11 @@ def test_speed(overflowing: Path, tmp_path: Path) -> None:
     _refused(_speed(overflowing, out, *engines), out, OVERFLOW)
 
 
-def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite(
+    tmp_path: Path, warm_programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights with a NaN are refused by both commands."""
+    monkeypatch.setattr(sys, "executable", str(warm_programs / "python"))
     folder = Path(shutil.copytree(MODEL, tmp_path / "models" / "track"))
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():

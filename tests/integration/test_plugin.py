@@ -151,7 +151,7 @@ def test_bad_option_is_a_usage_error_with_two_workers(project: pytest.Pytester) 
     assert "INTERNALERROR" not in result.stdout.str()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_gpu_cases_of_this_project_are_rehearsed_or_skipped(workers: tuple[str, ...]) -> None:
     """``pytest -m gpu --device=cpu`` passes: a test that needs a GPU says so in one line."""
     command = (sys.executable, "-m", "pytest", "-m", "gpu", "--device=cpu", "-rs", "-q", *workers)

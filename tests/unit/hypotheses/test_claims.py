@@ -157,7 +157,7 @@ RANDOM_COUNTS = st.lists(
 )
 
 
-@settings(max_examples=20)  # each is two audits
+@settings(max_examples=5)  # each is two audits
 @given(RANDOM_COUNTS, st.randoms(use_true_random=False))
 def test_the_order_of_models_changes_nothing(counts: list[list[int]], random: object) -> None:
     """On any counts, every verdict and figure is the same in every order of the models."""

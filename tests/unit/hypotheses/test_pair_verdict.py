@@ -242,13 +242,13 @@ def test_departures_from_the_paper() -> None:
 
 
 def test_level_of_the_comparison_with_the_paper() -> None:
-    """Of 300 faithful reproductions, at most 4 depart (level 0.001, two figures each)."""
+    """Of 100 faithful reproductions, at most 2 depart (level 0.001, two figures each)."""
     model = published_model("mistral-7b")
     assert model is not None
     rng = np.random.default_rng(5)
     totals = {n: tally.total for n, tally in model.by_numops.items()}
     alarms = 0
-    for _ in range(300):
+    for _ in range(100):
         outcomes: list[Outcome] = []
         for numops, total in totals.items():
             accuracy = model.by_numops[numops].accuracy
@@ -257,7 +257,7 @@ def test_level_of_the_comparison_with_the_paper() -> None:
                 right = tuple((rng.random(7) < rate).tolist())
                 outcomes.append(Outcome(len(outcomes), (numops,) * 7, right))
         alarms += bool(departures(model, {"exact": Scored.of(outcomes)}, DEFAULT))
-    assert alarms <= 4
+    assert alarms <= 2
 
 
 def test_published_rows_are_found_by_key() -> None:

@@ -74,12 +74,12 @@ def test_without_queries_the_interval_is_everything() -> None:
 
 @pytest.mark.parametrize("concentration", [0.5, 5.0])
 def test_coverage_under_clustering(concentration: float) -> None:
-    """On 2000 simulated samples with clusters, the 95 % interval covers in 93 to 97.5 %.
+    """On 1000 simulated samples with clusters, the 95 % interval covers in 93 to 97.5 %.
 
     The paper's interval covers less than 95 % of the same samples.
     """
     rng = np.random.default_rng(20240513)
-    p, clusters, size, repeats = 0.3, 120, 7, 2000
+    p, clusters, size, repeats = 0.3, 120, 7, 1000
     covered = covered_by_normal = 0
     for _ in range(repeats):
         rates = rng.beta(concentration * p, concentration * (1 - p), size=clusters)
@@ -96,7 +96,7 @@ def test_coverage_under_clustering(concentration: float) -> None:
 def test_coverage_with_few_clusters(clusters: int) -> None:
     """With 6 or 12 clusters, the 95 % interval covers in at least 92.5 % of samples."""
     rng = np.random.default_rng(20240514)
-    p, size, repeats, concentration = 0.4, 7, 2000, 3.0
+    p, size, repeats, concentration = 0.4, 7, 1000, 3.0
     covered = 0
     for _ in range(repeats):
         rates = rng.beta(concentration * p, concentration * (1 - p), size=clusters)

@@ -140,5 +140,5 @@ def test_level_under_the_null_with_clusters() -> None:
 
 def test_power_for_two_and_five_points() -> None:
     """On 716 states, 5 points are nearly always detected, 2 points in about half of the samples."""
-    assert 0.4 <= _rejected(0.02) <= 0.9
-    assert _rejected(0.05) >= 0.99
+    assert 0.4 <= _rejected(0.02, 200) <= 0.9
+    assert _rejected(0.05, 200) >= 0.99

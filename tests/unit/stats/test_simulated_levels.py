@@ -54,14 +54,14 @@ def test_unpaired_test_under_the_null(accuracy: float) -> None:
 def test_holm_over_the_pairs_of_an_experiment() -> None:
     """Of experiments with five pairs and no gain, at most 5 % show one after correction."""
     rng = np.random.default_rng(2)
-    samples = 300
+    samples = 200
     claimed = uncorrected = 0
     for _ in range(samples):
         p_values = []
         for _ in range(5):
             shared = rng.beta(3.0, 4.5, size=len(SIZES))
             base, variant = (rng.binomial(SIZES, shared) for _ in range(2))
-            p_values.append(sign_flip_test(variant - base, rng, resamples=999)[0])
+            p_values.append(sign_flip_test(variant - base, rng, resamples=399)[0])
         claimed += min(holm(p_values)) < LEVEL
         uncorrected += min(p_values) < LEVEL
     assert claimed / samples <= _allowed(samples)
