@@ -284,13 +284,12 @@ def test_gold_statements_are_allowed(
 ) -> None:
     """A correct answer in the tokenizer's own tokens is allowed from start to end."""
     tokenizer = real_tokenizer(name)
-    for seed in STATES:
-        description, answer = _state(seed, default_vocabulary())
-        ids = _continuation(tokenizer, description, answer)
-        assert detokenize(tokenizer.token_bytes, ids) == answer
-        assert constraint(name).allowed(ids) == {tokenizer.eos_id}
-        for end in range(len(ids)):
-            assert ids[end] in constraint(name).allowed(ids[:end])
+    description, answer = _state(STATES[0], default_vocabulary())
+    ids = _continuation(tokenizer, description, answer)
+    assert detokenize(tokenizer.token_bytes, ids) == answer
+    assert constraint(name).allowed(ids) == {tokenizer.eos_id}
+    for end in range(len(ids)):
+        assert ids[end] in constraint(name).allowed(ids[:end])
 
 
 def _walk(
