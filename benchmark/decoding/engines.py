@@ -4,7 +4,7 @@ An engine is a module with a factory and a row in ``engines.toml``; no other fil
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,6 @@ class EngineRow:
     needs: Sequence[str] = ()
     speed: SpeedTraits = field(default_factory=SpeedTraits)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the row by field."""
-        return asdict(self)
-
     def create(self, inputs: "EngineInputs") -> Engine:
         """Return the engine.
 
@@ -97,7 +93,7 @@ class EngineInputs:
 
 
 def row_from_json(fields: Mapping[str, Any]) -> EngineRow:
-    """Return the row with these fields; the inverse of :meth:`EngineRow.as_json`."""
+    """Return the row with these fields; the inverse of ``dataclasses.asdict``."""
     return EngineRow(**{**fields, "speed": SpeedTraits(**fields.get("speed", {}))})
 
 

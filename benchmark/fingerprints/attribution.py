@@ -1,7 +1,7 @@
 """Rank the differences between two environments as causes of a changed stage."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from benchmark.fingerprints.migration import current_path
 from benchmark.fingerprints.record import Fingerprint
@@ -32,10 +32,6 @@ class Suspect:
     def changed(self) -> bool:
         """Whether old and new differ."""
         return self.old != self.new
-
-    def as_json(self) -> dict[str, object]:
-        """Return all fields by name."""
-        return asdict(self)
 
 
 def suspects(old: Fingerprint, new: Fingerprint, stage: str | None) -> tuple[Suspect, ...]:

@@ -201,9 +201,9 @@ class FingerprintDiff:
             "answers_changed": len(self.answer_changes),
             "answers_changed_by_noise": len(self.excused),
             **main_first({by: self._score_as_json(by) for by in (MAIN, *self.all_flips)}),
-            "margins": [change.as_json() for change in self.answer_changes],
-            "examples": [example.as_json() for example in self.examples],
-            "suspects": [suspect.as_json() for suspect in self.suspects],
+            "margins": list(map(asdict, self.answer_changes)),
+            "examples": list(map(asdict, self.examples)),
+            "suspects": list(map(asdict, self.suspects)),
             "other_hardware": self.other_hardware,
             "different_models": list(self.different_models) if self.different_models else None,
         }

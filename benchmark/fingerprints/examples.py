@@ -1,7 +1,7 @@
 """Examples of states in which a stage changed, old and new side by side."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from benchmark.fingerprints.logits import RESOLUTION, logit_diff
 from benchmark.fingerprints.record import Fingerprint
@@ -20,10 +20,6 @@ class Example:
     where: str
     old: str
     new: str
-
-    def as_json(self) -> dict[str, object]:
-        """Return all fields by name."""
-        return asdict(self)
 
 
 Show = Callable[[str, Fingerprint, Fingerprint, int, int], Example | None]

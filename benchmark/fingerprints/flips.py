@@ -1,7 +1,7 @@
 """Answers and outcomes that changed between two records."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from benchmark.decoding.common_prefix import common_prefix_length
 from benchmark.fingerprints.alignment import StateAlignment
@@ -29,10 +29,6 @@ class AnswerChange:
     new_token: int | None
     margin: float | None
     margin_new: float | None
-
-    def as_json(self) -> dict[str, object]:
-        """Return all fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

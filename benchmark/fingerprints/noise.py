@@ -4,7 +4,7 @@ It is measured by repeating a record with different batches, orders and numbers 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from benchmark.fingerprints.logits import RESOLUTION
 
@@ -32,10 +32,6 @@ class Repeat:
     divergence: float
     outputs: int
     flips: int
-
-    def as_json(self) -> dict[str, object]:
-        """Return all fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Describe the environment of a fingerprint: libraries, hardware, settings, model and data."""
 
+from dataclasses import asdict
+
 from benchmark import __version__
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location, file_digests
@@ -48,10 +50,10 @@ def _as_loaded(loaded: Decoder) -> dict[str, object]:
 
     model = loaded.model
     if model is None:
-        return {"tokenizer_bos": loaded.tokenizer.bos.as_json()}
+        return {"tokenizer_bos": asdict(loaded.tokenizer.bos)}
     return {
         "class": type(model).__name__,
         "attention": getattr(model.config, "_attn_implementation", None),
         "stops": sorted(stop_ids(model, loaded.tokenizer.eos_id)),
-        "tokenizer_bos": loaded.tokenizer.bos.as_json(),
+        "tokenizer_bos": asdict(loaded.tokenizer.bos),
     }

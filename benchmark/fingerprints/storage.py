@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -176,14 +176,14 @@ def readable(record: Fingerprint) -> dict[str, object]:
     """Return the part of a record that people read, as JSON."""
     return {
         "format": FORMAT,
-        "environment": record.environment.as_json(),
+        "environment": asdict(record.environment),
         "states": record.states,
         "stages": {name: record.stages[name].failed or record.stages[name].digest
                    for name in in_order(record.stages)},
         **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
         "noise": {
             "floor": noise_floor(record.repeats).largest,
-            "repeats": [repeat.as_json() for repeat in record.repeats],
+            "repeats": list(map(asdict, record.repeats)),
         },
         "resolution": RESOLUTION,
         **({"notices": record.notices} if record.notices else {}),

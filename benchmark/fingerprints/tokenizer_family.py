@@ -22,23 +22,14 @@ class TokenizerRecord:
     numbers along a correct answer. A stage that raises has a single entry, ``failed``.
     """
 
-    name: str
+    family: str
     versions: Values
     tokenizer: Values = field(default_factory=dict)
     constraint: Values = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, object]:
-        """Return all fields by name."""
-        return {
-            "family": self.name,
-            "versions": dict(self.versions),
-            "tokenizer": dict(self.tokenizer),
-            "constraint": dict(self.constraint),
-        }
-
 
 def record_from_json(document: Mapping[str, object]) -> TokenizerRecord:
-    """Return the record that ``as_json`` returned as JSON."""
+    """Return the record with these fields."""
     parts = (document.get(name) for name in ("versions", *TOKENIZER_STAGES))
     values = ({str(k): str(v) for k, v in p.items()} if isinstance(p, dict) else {} for p in parts)
     return TokenizerRecord(str(document.get("family")), *values)
@@ -54,7 +45,7 @@ def difference_lines(old: TokenizerRecord, new: TokenizerRecord) -> Iterator[str
     stages = changed_stages(old, new)
     if not stages:
         return
-    yield f"{new.name}: changed stages: {', '.join(stages)}"
+    yield f"{new.family}: changed stages: {', '.join(stages)}"
     for stage in stages:
         before, after = getattr(old, stage), getattr(new, stage)
         for name in dict.fromkeys([*before, *after]):

@@ -76,14 +76,14 @@ def tokenizers_fingerprint(names: Sequence[str]) -> Fingerprint:
         path=tuple(map(_path, families)),
         lengths=tuple(len(_ids(f, "prompt")) for f in families),
         allowed=Allowed(tuple(sets), along),
-        samples=tuple(Sample(f.name, _ids(f, "prompt")) for f in families),
+        samples=tuple(Sample(f.family, _ids(f, "prompt")) for f in families),
         code=code_digests(),
     )
 
 
 def _stage(families: Sequence[TokenizerRecord], name: str) -> StageRecord:
     """Return a stage with one digest per family, and the errors of families that failed."""
-    entries = [(family.name, getattr(family, name)) for family in families]
+    entries = [(family.family, getattr(family, name)) for family in families]
     errors = [
         f"{family}: {error}"
         for family, values in entries

@@ -34,10 +34,6 @@ class BosRule:
             return self
         return replace(self, source=f"{self.source}, unlike {other.source}")
 
-    def as_json(self) -> dict[str, object]:
-        """Return the rule as a JSON object."""
-        return {"added": self.added, "source": self.source}
-
 
 def bos_rule(folder: Path, gguf: str | None) -> BosRule:
     """Return the rule of a tokenizer's files; ``tokenizer_config.json`` takes precedence.

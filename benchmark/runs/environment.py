@@ -39,13 +39,9 @@ class Environment:
     data: Mapping[str, object] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the groups by name."""
-        return asdict(self)
-
     def flat(self) -> dict[str, str]:
         """Return every entry as text, with names such as ``versions.torch``."""
-        groups = self.as_json().items()
+        groups = asdict(self).items()
         parts = ((group, part) for group, part in groups if isinstance(part, dict))
         return {f"{group}.{name}": str(v) for group, part in parts for name, v in part.items()}
 

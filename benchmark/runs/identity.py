@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from benchmark import __version__
 from benchmark.models.bos import BosRule
@@ -28,7 +29,7 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
         },
         "prompts": {
             "sha256": _digest(" ".join(map(str, ids)) for ids in questions.prompt_ids),
-            "tokenizer_bos": bos.as_json(),
+            "tokenizer_bos": asdict(bos),
         },
         "constraint": {"expression": task.expression if constrained else None},
         "protocol": settings.as_json(),

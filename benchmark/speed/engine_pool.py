@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, MissingLibraryError, RefusedModelError
@@ -53,7 +53,7 @@ class SpeedInputs:
         """Return the message that opens an engine."""
         return {
             "engine": spec.name,
-            "row": spec.engine.as_json(),
+            "row": asdict(spec.engine),
             "model": model or self.model,
             "dtype": spec.dtype,
             "device": self.device,
