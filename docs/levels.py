@@ -1,14 +1,270 @@
-"""Print the simulated levels and coverages of ``docs/statistics.md``.
+"""Print the simulated levels and coverages of ``docs/statistics.md``, by number of clusters.
 
     python docs/levels.py [--samples N] [--seed N]
 
+Sequences have 5, 10 or 15 queries whose outcomes are correlated, as the states of one sequence are.
 The default of 2,000 samples per value takes about five minutes of one core. A value near 5 % or
 95 % then has a Monte-Carlo standard error of 0.5 points.
 """
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
 
-from benchmark.stats.levels import CLUSTERS, rows, table
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.records import Outcome
+from benchmark.stats.constants import (
+    FEW_CLUSTERS,
+    LEVEL,
+    MIN_CLUSTERS_FOR_INTERVAL,
+    MIN_CLUSTERS_TO_BE_SURE,
+    MIN_CLUSTERS_TO_REJECT,
+    RECORD_LEVEL,
+)
+from benchmark.stats.contrast import clustered_against
+from benchmark.stats.differences import Integers, clustered_difference
+from benchmark.stats.intervals import clustered_interval
+from benchmark.stats.paired import sign_flip_test
+from benchmark.stats.published import UnpairedTest, departure_from
+
+CLUSTERS = (3, 5, 8, 12, 20, 30, 40)
+"""Numbers of clusters in the table."""
+
+SIZES = (5, 10, 5, 5, 10, 15)
+"""Queries of a sequence, in turn."""
+
+SIGNS = 999
+"""Random sign vectors per test; the level of the test does not depend on their number."""
+
+Rates = NDArray[np.float64]
+Trial = Callable[[np.random.Generator, int], bool | None]
+"""One simulated sample of a number of clusters: rejected or covered; None if not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """An accuracy whose rate varies between sequences.
+
+    ``concentration`` is that of a beta distribution; the smaller, the more queries of a sequence
+    agree. 0 means a mixture in which most wrong answers are whole wrong sequences.
+    """
+
+    mean: float
+    concentration: float
+
+    def rates(self, rng: np.random.Generator, clusters: int) -> Rates:
+        """Draw the rate of each sequence."""
+        if self.concentration:
+            wrong = 1 - self.mean
+            return rng.beta(self.concentration * self.mean, self.concentration * wrong, clusters)
+        all_wrong = 0.8 * (1 - self.mean)
+        return np.where(rng.random(clusters) < all_wrong, 0.0, self.mean / (1 - all_wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A method in a scenario: its trial, and the number of clusters from which it is used."""
+
+    method: str
+    scenario: str
+    kind: Literal["level", "coverage"]
+    trial: Trial
+    used_from: int
+    nominal: float = LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How often a method rejected or covered, with its Monte-Carlo standard error.
+
+    ``samples`` are those in which the method showed a result.
+    """
+
+    value: float
+    samples: int
+
+    @property
+    def error(self) -> float:
+        """Return the standard error of the share."""
+        return float(np.sqrt(self.value * (1 - self.value) / self.samples))
+
+
+def simulate(row: Row, clusters: int, samples: int, seed: int) -> Share | None:
+    """Simulate a row of the table for one number of clusters.
+
+    Returns:
+        The share; None if no sample shows a result.
+    """
+    rng = np.random.default_rng([seed, clusters])
+    results = [row.trial(rng, clusters) for _ in range(samples)]
+    shown = [result for result in results if result is not None]
+    return Share(sum(shown) / len(shown), len(shown)) if shown else None
+
+
+def rows() -> Iterator[Row]:
+    """Yield the rows of the table."""
+    trial: Trial
+    for name, accuracy in _ACCURACIES.items():
+        yield Row("accuracy interval", name, "coverage", partial(_accuracy, accuracy), 1)
+    for name, paired in _PAIRS.items():
+        trial = partial(_difference, paired)
+        yield Row("gain interval", name, "coverage", trial, MIN_CLUSTERS_FOR_INTERVAL)
+    for name, paired in _PAIRS.items():
+        trial = partial(_bootstrap, paired)
+        yield Row("(bootstrap)", name, "coverage", trial, _NEVER)
+    for name, accuracy in _ACCURACIES.items():
+        trial = partial(_sign_flip, accuracy)
+        yield Row("gain, sign flips", name, "level", trial, MIN_CLUSTERS_TO_REJECT)
+    yield Row("two gains", "20+10, 50+10", "level", _gains, MIN_CLUSTERS_TO_BE_SURE)
+    for name, accuracy in _ACCURACIES.items():
+        trial = partial(_against, accuracy)
+        yield Row("against a rate", name, "level", trial, MIN_CLUSTERS_TO_BE_SURE)
+    for name, paired in _PAIRS.items():
+        yield Row(
+            "as published",
+            name,
+            "level",
+            partial(_published, paired),
+            MIN_CLUSTERS_TO_BE_SURE,
+            RECORD_LEVEL,
+        )
+
+
+_NEVER = 1_000_000
+
+_ACCURACIES = {
+    "40 %": Accuracy(0.4, 3),
+    "14 %": Accuracy(0.14, 10),
+    "5 %": Accuracy(0.05, 3),
+    "95 %, alike": Accuracy(0.95, 1),
+    "85 %, whole": Accuracy(0.85, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPair:
+    """A base and a variant that is better by ``gain``, before clipping at 100 %.
+
+    Without a base, whole sequences change: a share of ``gain`` is gained.
+    """
+
+    base: Accuracy | None
+    gain: float
+
+    def draw(self, rng: np.random.Generator, clusters: int) -> tuple[Integers, Integers]:
+        """Draw gained minus lost queries, and sizes, of each sequence."""
+        sizes = np.resize(np.array(SIZES), clusters)
+        if self.base is None:
+            return sizes * (rng.random(clusters) < self.gain), sizes
+        rates = self.base.rates(rng, clusters)
+        better = np.clip(rates + self.gain, 0, 1)
+        return rng.binomial(sizes, better) - rng.binomial(sizes, rates), sizes
+
+
+_PAIRS = {
+    "40 %, +0": SimulatedPair(Accuracy(0.4, 3), 0.0),
+    "40 %, +10": SimulatedPair(Accuracy(0.4, 3), 0.1),
+    "5 %, +5": SimulatedPair(Accuracy(0.05, 3), 0.05),
+    "90 %, +5": SimulatedPair(Accuracy(0.9, 2), 0.05),
+    "10 %, +70": SimulatedPair(Accuracy(0.1, 5), 0.7),
+    "whole, +20": SimulatedPair(None, 0.2),
+}
+
+
+@cache
+def _true_gain(paired: SimulatedPair) -> float:
+    """Return the expected gain, by simulation of two million rates where they are clipped."""
+    if paired.base is None or not paired.gain:
+        return paired.gain
+    rates = paired.base.rates(np.random.default_rng(0), 2_000_000)
+    return float(np.mean(np.clip(rates + paired.gain, 0, 1) - rates))
+
+
+def _queries(accuracy: Accuracy, rng: np.random.Generator, clusters: int) -> list[tuple[int, bool]]:
+    sizes = np.resize(np.array(SIZES), clusters)
+    correct = rng.binomial(sizes, accuracy.rates(rng, clusters))
+    return [(c, i < k) for c, k in enumerate(correct.tolist()) for i in range(int(sizes[c]))]
+
+
+def _accuracy(accuracy: Accuracy, rng: np.random.Generator, clusters: int) -> bool:
+    low, high = clustered_interval(_queries(accuracy, rng, clusters))
+    return low <= accuracy.mean <= high
+
+
+def _difference(paired: SimulatedPair, rng: np.random.Generator, clusters: int) -> bool | None:
+    drawn = clustered_difference(*paired.draw(rng, clusters))
+    interval = drawn.unchecked_interval
+    return None if interval is None else interval.low <= _true_gain(paired) <= interval.high
+
+
+def _bootstrap(paired: SimulatedPair, rng: np.random.Generator, clusters: int) -> bool | None:
+    """Percentile bootstrap: the method that was replaced, for comparison."""
+    differences, sizes = paired.draw(rng, clusters)
+    drawn = rng.integers(0, clusters, size=(SIGNS, clusters))
+    ratios = differences[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return None if low == high else bool(low <= _true_gain(paired) <= high)
+
+
+def _sign_flip(accuracy: Accuracy, rng: np.random.Generator, clusters: int) -> bool:
+    differences, _ = SimulatedPair(accuracy, 0.0).draw(rng, clusters)
+    return sign_flip_test(differences, rng, SIGNS)[0] < LEVEL
+
+
+def _gains(rng: np.random.Generator, clusters: int) -> bool:
+    """Two pairs whose gains are equal, but not their accuracies."""
+    first, second = (
+        SimulatedPair(Accuracy(mean, 20), 0.1).draw(rng, clusters)[0] for mean in (0.2, 0.5)
+    )
+    return sign_flip_test(first - second, rng, SIGNS)[1] < LEVEL
+
+
+def _against(accuracy: Accuracy, rng: np.random.Generator, clusters: int) -> bool:
+    answers: dict[int, list[bool]] = {}
+    for cluster, right in _queries(accuracy, rng, clusters):
+        answers.setdefault(cluster, []).append(right)
+    outcomes = [Outcome(c, (1,) * len(own), tuple(own)) for c, own in answers.items()]
+    return clustered_against(outcomes, {1: accuracy.mean}).two_sided < LEVEL
+
+
+def _published(paired: SimulatedPair, rng: np.random.Generator, clusters: int) -> bool | None:
+    """Test against a published difference on other data, with an error of 1.5 points."""
+    error = 0.015
+    published = UnpairedTest(rng.normal(_true_gain(paired), error), error)
+    own = clustered_difference(*paired.draw(rng, clusters))
+    if own.error is None or own.deviating < FEW_CLUSTERS:
+        return None
+    return departure_from(own, own.error, published).p < RECORD_LEVEL
+
+
+def table(
+    table_rows: Sequence[Row], clusters: Sequence[int], samples: int, seed: int
+) -> Iterator[str]:
+    """Yield the lines of the table, at most 80 columns wide.
+
+    Values are in per cent. Those in parentheses are of numbers of clusters at which the method is
+    not used.
+    """
+    yield _line("", "clusters", [str(count) for count in clusters])
+    previous = ""
+    for row in table_rows:
+        cells = []
+        for count in clusters:
+            share = simulate(row, count, samples, seed)
+            value = f"{100 * share.value:.1f}" if share else "-"
+            cells.append(value if count >= row.used_from else f"({value})")
+        yield _line(row.method if row.method != previous else "", row.scenario, cells)
+        previous = row.method
+
+
+def _line(method: str, scenario: str, cells: Sequence[str]) -> str:
+    # A closing parenthesis goes to the right of the digits.
+    aligned = (f"{cell:>7}" if cell.endswith(")") else f"{cell:>6} " for cell in cells)
+    return f"{method:<18}{scenario:<13}{''.join(aligned)}".rstrip()
 
 
 def main() -> None:

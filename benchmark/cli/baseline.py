@@ -15,9 +15,9 @@ def baseline(
     other readings are under their names (set, mentions).
     """
     from benchmark.boxes.baseline import baselines_as_json
-    from benchmark.runs.baseline_table import baseline_table
     from benchmark.runs.data import load_states
     from benchmark.runs.requests import DataRequest
+    from benchmark.runs.result_table import baseline_table
     from benchmark.tasks import task_named
     from benchmark.terminal import console
 

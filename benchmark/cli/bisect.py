@@ -53,10 +53,10 @@ def bisect(
     same command to resume. Exit status as for compare: 0, 3 or 4.
     """
     from benchmark.upgrades.bisection import bisect as bisect_releases
-    from benchmark.upgrades.bisection_text import bisection_lines
     from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import between, releases
     from benchmark.upgrades.requirements import check_range, installed_distributions
+    from benchmark.upgrades.text import bisection_lines
     from benchmark.upgrades.workbench import workbench
 
     in_range = between(releases(library, pre=pre), library, old, new)

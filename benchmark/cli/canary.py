@@ -52,10 +52,10 @@ def canary(
     from benchmark.fingerprints.tokenizers import fetched_families
     from benchmark.upgrades.canary import canary as try_upgrades
     from benchmark.upgrades.canary import pinned
-    from benchmark.upgrades.canary_text import canary_lines, canary_markdown
     from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import releases
     from benchmark.upgrades.suite import run_suite
+    from benchmark.upgrades.text import canary_lines, canary_markdown
     from benchmark.upgrades.workbench import workbench
 
     _check(upgrades, report, suite or ())

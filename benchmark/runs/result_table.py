@@ -1,11 +1,13 @@
-"""The table at the end of a run, at most 80 columns wide."""
+"""The tables at the end of a run and of the random baseline, at most 80 columns wide."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from benchmark.boxes.baseline import Percentages
+from benchmark.boxes.baseline import Percentages, readings
 from benchmark.models.published import PublishedModel
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.summary import Estimate, Summary
@@ -109,3 +111,19 @@ def _published(model: PublishedModel, numops: Sequence[int]) -> float | None:
     tallies = [model.by_numops[n] for n in numops if n in model.by_numops]
     total = sum(tally.total for tally in tallies)
     return 100 * sum(tally.correct for tally in tallies) / total if total else None
+
+
+def baseline_table(baselines: Mapping[str, Percentages]) -> RenderableType:
+    """Return the expected accuracy by numops and reading, with a line about each reading."""
+    table = plain_table(None)  # too narrow for a title of its own
+    table.add_column("numops", justify="right")
+    for name in baselines:
+        table.add_column(name, justify="right")
+    columns = list(baselines.values())
+    for numops in columns[0]["by_numops"]:
+        table.add_row(numops, *(number(column["by_numops"][numops]) for column in columns))
+    table.add_section()
+    table.add_row(">= 1", *(number(column["nontrivial"]) for column in columns))
+    table.add_row("all", *(number(column["overall"]) for column in columns))
+    words = "\n".join(f"{name}: {readings()[name].wording}" for name in baselines)
+    return Group(table, Text(words, style="dim"))

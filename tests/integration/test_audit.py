@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.cli.app import app, main
 from benchmark.hypotheses.claims import claims
 from benchmark.models.registry import registry
-from benchmark.pytest_plugin.snapshots.published import PublishedExtension
+from benchmark.pytest_plugin.snapshots.extension import PublishedExtension
 from benchmark.records import Outcome, State
 from benchmark.stats.summary import Scored, scores_as_json
 from fakes import finished_runs

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from benchmark.decoding.common_prefix import common_prefix_length
-from benchmark.decoding.speculative.acceptance import Acceptance
 from benchmark.decoding.speculative.batch import (
     Batch,
     CacheCopy,
@@ -22,6 +21,7 @@ from benchmark.decoding.speculative.batch import (
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter
 from benchmark.decoding.speculative.sequence_state import (
+    Acceptance,
     GenerationRules,
     SequenceState,
     Statistics,

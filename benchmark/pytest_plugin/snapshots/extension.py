@@ -1,4 +1,4 @@
-"""A syrupy extension for measurements: one JSON file per snapshot, under ``snapshots/``."""
+"""Syrupy extensions for results and published figures: one JSON file each, in ``snapshots/``."""
 
 from pathlib import Path
 
@@ -51,6 +51,21 @@ class MeasurementExtension(JSONSnapshotExtension):
             _alike(ours, theirs, measured)
             for ours, theirs in zip(_by_score(measured), _by_score(recorded), strict=True)
         )
+
+
+class PublishedExtension(JSONSnapshotExtension):
+    """Keeps snapshots under ``snapshots/published/<name of the test file>``."""
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Return the test file's folder under ``snapshots/published``."""
+        folder = Path(MeasurementExtension.dirname(test_location=test_location))
+        return str(folder.parent / "published" / folder.name)
+
+    @classmethod
+    def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Return the folder in which unused snapshots are searched: that of the test file."""
+        return cls.dirname(test_location=test_location)
 
 
 def _load(text: object) -> dict[str, object]:

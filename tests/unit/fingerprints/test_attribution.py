@@ -71,7 +71,7 @@ NO_SUSPECTS = (
     *("library_messages.py", "short_name.py", "time_limit.py", "cache_folder.py"),
     "template_process.py",
     # a run's own record, and its progress and tables
-    *("baseline_table.py", "environment.py", "identity.py", "measure.py", "model_store.py"),
+    *("environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
     *(
         "notices.py",

@@ -13,7 +13,7 @@ from benchmark.models.published import (
     random_row,
 )
 from benchmark.models.registry import registry
-from benchmark.pytest_plugin.snapshots.published import PublishedExtension
+from benchmark.pytest_plugin.snapshots.extension import PublishedExtension
 from benchmark.records import Tally
 
 ROOT = Path(__file__).parents[3]

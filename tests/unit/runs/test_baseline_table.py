@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from benchmark.boxes.baseline import Percentages, readings
-from benchmark.runs.baseline_table import baseline_table
+from benchmark.runs.result_table import baseline_table
 
 
 def _percentages(add: float) -> Percentages:

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from benchmark.stats.levels import CLUSTERS, Row, rows, simulate, table
+from levels import CLUSTERS, Row, rows, simulate, table
 
 SAMPLES = 150
 ROWS = [row for row in rows() if row.used_from <= max(CLUSTERS)]

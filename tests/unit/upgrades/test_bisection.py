@@ -12,13 +12,13 @@ from benchmark.fingerprints.comparison import Severity
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.upgrades.bisection import bisect
-from benchmark.upgrades.bisection_text import bisection_lines
 from benchmark.upgrades.flakiness import (
     CONFIRMING_PROCESSES,
     FLAKY_LEVEL,
     Flakiness,
     MeasuredEnvironment,
 )
+from benchmark.upgrades.text import bisection_lines
 from fakes.fake_bench import fake_bench
 
 RELEASES = tuple(f"{major}.{minor}" for major in (1, 2) for minor in range(8))

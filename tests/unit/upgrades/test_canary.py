@@ -9,8 +9,8 @@ import pytest
 from benchmark.errors import SettingError
 from benchmark.fingerprints.comparison import Severity
 from benchmark.upgrades.canary import canary, pinned
-from benchmark.upgrades.canary_text import canary_lines, canary_markdown
 from benchmark.upgrades.findings import SuiteResult
+from benchmark.upgrades.text import canary_lines, canary_markdown
 from benchmark.upgrades.venv_overlays import NotInstallableError
 from fakes.fake_bench import Stages, fake_bench
 

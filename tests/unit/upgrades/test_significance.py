@@ -7,7 +7,7 @@ import pytest
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
-from benchmark.upgrades.significance import distance, p_values
+from benchmark.upgrades.flakiness import distance, p_values
 from fakes.fake_fingerprints import with_changed_stage
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmark.upgrades import suite
 from benchmark.upgrades.canary import canary
-from benchmark.upgrades.canary_text import canary_lines, canary_markdown
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.suite import run_suite
+from benchmark.upgrades.text import canary_lines, canary_markdown
 from benchmark.upgrades.venv_overlays import NotInstallableError, PythonEnvironment
 from fakes.fake_bench import fake_bench
 

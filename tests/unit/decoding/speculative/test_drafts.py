@@ -1,8 +1,8 @@
 """Drafts from the prompt and from expected answers, and their acceptance."""
 
-from benchmark.decoding.speculative.acceptance import Acceptance
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup
+from benchmark.decoding.speculative.sequence_state import Acceptance
 
 
 def test_prompt_lookup_uses_the_last_and_longest_match() -> None:
