@@ -1,4 +1,4 @@
-"""The random baseline, in closed form and by simulation, for each reading of its description.
+"""The random baseline, in closed form, for each reading of its description.
 
 The baseline draws 0 to 3 objects from those mentioned in a clause that names the box. The paper's
 sentence can be read in several ways, and its row of Table 6 follows one of them. The readings are
@@ -15,7 +15,6 @@ from math import comb, factorial
 from typing import Literal, TypedDict
 
 from benchmark.boxes.language import STANDARD, Language, parse
-from benchmark.boxes.portable_random import PortableRandom
 from benchmark.boxes.states import replay
 from benchmark.package_data import package_toml
 from benchmark.records import Contents, State
@@ -118,22 +117,6 @@ def _inside(reading: BaselineReading, size: int, total: int, draws: int) -> Frac
     if reading.replacement:
         return Fraction(size, total or 1) ** draws
     return Fraction(comb(size, draws), comb(total, draws))
-
-
-def predict(reading: BaselineReading, rng: PortableRandom, mentioned: Contents) -> Contents:
-    """Return one prediction of the baseline, in the order drawn."""
-    pool = _pool(reading, mentioned)
-    count = _drawn(reading, len(pool), rng.choice(_DRAWS))
-    if reading.replacement:
-        return tuple(rng.choice(pool) for _ in range(count))
-    return tuple(rng.sample(pool, count))
-
-
-def is_right(reading: BaselineReading, prediction: Contents, gold: Contents) -> bool:
-    """Return whether the prediction is right by the reading's score."""
-    if reading.compared == "exact":
-        return prediction == gold
-    return set(prediction) == set(gold)
 
 
 def baselines(states: Iterable[State], language: Language = STANDARD) -> dict[str, Percentages]:

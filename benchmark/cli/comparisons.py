@@ -1,6 +1,5 @@
 """Shared code of the commands that compare two measurements."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ def registered_request(
     from benchmark.models.registry import load_registry
     from benchmark.runs.requests import RunRequest, registered
 
-    request = RunRequest("", store, data, **asdict(settings))
+    request = RunRequest.of(settings, data=data, out=store)
     return registered(load_registry(registry_file), model, request)
 
 

@@ -1,6 +1,5 @@
 """``pair``: compare two models on the same states."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +51,7 @@ def pair(
     from benchmark.terminal import shortened
 
     registry = load_registry(registry_file)
-    request = RunRequest("", store, data, **asdict(settings))
+    request = RunRequest.of(settings, data=data, out=store)
     first, second = (registered(registry, name, request) for name in (base, variant))
     comparison = measure_both(store, first, second, output)
     hypothesis = registry.find_pair(base, variant) or Pair(

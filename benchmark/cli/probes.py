@@ -46,13 +46,7 @@ def _own(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerpri
     from benchmark.runs.progress import RunProgress
     from benchmark.terminal import console
 
-    run = RunRequest(
-        _given(model, "own"),
-        Path("unused"),
-        data,
-        revision=options.revision,
-        **asdict(options.settings),
-    )
+    run = RunRequest.of(options.settings, _given(model, "own"), data, revision=options.revision)
     along = read_fingerprint(options.along) if options.along else None
     with RunProgress(console(stderr=True, quiet=options.quiet)) as progress:
         return fingerprint(FingerprintRequest(run, along, options.repeats), progress)

@@ -1,6 +1,5 @@
 """``run``: measure a model."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +36,8 @@ def run(
     from benchmark.runs.requests import RunRequest
     from benchmark.terminal import console
 
-    request = RunRequest(
-        model, folder, data, revision=revision, set_aside=set_aside, **asdict(settings)
+    request = RunRequest.of(
+        settings, model, data, out=folder, revision=revision, set_aside=set_aside
     )
     with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         measured = measure(request, progress)

@@ -2,8 +2,6 @@
 
 import signal
 import sys
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +56,7 @@ def speed(
     from benchmark.terminal import console
 
     request = SpeedRequest(
-        run=RunRequest(model, Path("unused"), data, **asdict(settings)),
+        run=RunRequest.of(settings, model, data),
         engines=engines,
         slow_states=slow_states,
         repeats=repeats,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
@@ -10,7 +9,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.controls.recipe import Recipe
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.runs.evaluation import Questions, evaluate
-from benchmark.runs.requests import RunRequest
+from benchmark.runs.requests import NOT_WRITTEN, RunRequest
 from benchmark.runs.resolution import resolve
 from benchmark.scoring.outcomes import MAIN
 from benchmark.tasks import DEFAULT, task_named
@@ -20,7 +19,7 @@ DevEvaluation = Callable[[LlamaForCausalLM], tuple[float, float]]
 
 _REQUEST = RunRequest(
     "a control in training",
-    Path("unused"),
+    NOT_WRITTEN,
     engine="outlines",
     device="cpu",
     batch_size=32,

@@ -34,9 +34,8 @@ from benchmark.fingerprints.noise import Repeat, noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
 from benchmark.reading import gunzip, json_object, read_bytes, unxz
-from benchmark.records import Tally
 from benchmark.runs.environment import Environment
-from benchmark.scoring.counts import Counts
+from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import main_first
 from benchmark.writing import write_bytes, write_text
 
@@ -180,7 +179,7 @@ def readable(record: Fingerprint) -> dict[str, object]:
         "states": record.states,
         "stages": {name: record.stages[name].failed or record.stages[name].digest
                    for name in in_order(record.stages)},
-        **main_first({by: _counts(counts) for by, counts in record.counts.items()}),
+        **main_first({by: groups_as_json(counts, asdict) for by, counts in record.counts.items()}),
         "noise": {
             "floor": noise_floor(record.repeats).largest,
             "repeats": list(map(asdict, record.repeats)),
@@ -222,18 +221,6 @@ def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
 def failed(stages: Mapping[str, StageRecord]) -> dict[str, str]:
     """Return the stages that failed, each with the line of its error."""
     return {name: stage.failed for name, stage in stages.items() if stage.failed}
-
-
-def _counts(counts: Counts) -> dict[str, object]:
-    return {
-        "overall": _tally(counts.overall),
-        "nontrivial": _tally(counts.nontrivial),
-        "by_numops": {str(n): _tally(tally) for n, tally in counts.by_numops.items()},
-    }
-
-
-def _tally(tally: Tally) -> dict[str, int]:
-    return {"correct": tally.correct, "total": tally.total}
 
 
 def _text(document: Mapping[str, object]) -> str:

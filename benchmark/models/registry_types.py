@@ -1,8 +1,8 @@
 """The types of the registry: models, pairs, and both together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -157,11 +157,7 @@ class Registry(Entry):
         Raises:
             SettingError: for an unknown key.
         """
-        if key not in self.models:
-            raise SettingError(
-                f"no model {key!r} in the registry; choose one of {sorted_names(self.models)}"
-            )
-        return self.models[key]
+        return _entry("model", self.models, key)
 
     def by_huggingface_id(self, huggingface_id: str) -> RegisteredModel | None:
         """Return the registered model as loaded from that repository, or None.
@@ -188,11 +184,7 @@ class Registry(Entry):
         Raises:
             SettingError: for an unknown identifier.
         """
-        if pair_id not in self.pairs:
-            raise SettingError(
-                f"no pair {pair_id!r} in the registry; choose one of {sorted_names(self.pairs)}"
-            )
-        return self.pairs[pair_id]
+        return _entry("pair", self.pairs, pair_id)
 
     def find_pair(self, base: str, variant: str) -> Pair | None:
         """Return the registered pair of two models, named by key or identifier, or None.
@@ -224,6 +216,17 @@ class Registry(Entry):
         for pair in self.pairs.values():
             leader[find(pair.variant)] = find(pair.base)
         return {pair.id: find(pair.base) for pair in self.pairs.values()}
+
+
+T = TypeVar("T")
+
+
+def _entry(kind: str, entries: Mapping[str, T], name: str) -> T:
+    if name not in entries:
+        raise SettingError(
+            f"no {kind} {name!r} in the registry; choose one of {sorted_names(entries)}"
+        )
+    return entries[name]
 
 
 def sorted_names(names: Iterable[str]) -> str:

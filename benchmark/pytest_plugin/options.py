@@ -1,6 +1,5 @@
 """The options of the plugin, and the run that they describe."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ def run_request(config: pytest.Config, device_name: str) -> "RunRequest":
     values = {name: getattr(option, name) for name in SETTINGS_OF_PYTEST}
     settings = settings_of({**values, "device": device_name})
     data = data_request_of({"path": option.data, **{name: getattr(option, name) for name in _DATA}})
-    return RunRequest("", option.model_store, data, **asdict(settings))
+    return RunRequest.of(settings, data=data, out=option.model_store)
 
 
 def check_options(config: pytest.Config) -> None:

@@ -20,7 +20,7 @@ from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
 from benchmark.runs.progress_notes import ProgressNotes
-from benchmark.runs.requests import Progress, RunRequest
+from benchmark.runs.requests import Progress, RunRequest, Speaker
 from benchmark.runs.resolution import registered_bos, resolve
 from benchmark.runs.run_result import RunResult
 from benchmark.runs.settings import ResolvedSettings
@@ -79,7 +79,7 @@ def run(request: RunRequest, progress: Progress) -> RunResult:
     return execute(prepared, request.out, progress, set_aside=request.set_aside)
 
 
-def prepare(request: RunRequest, progress: Progress, loaders: Loaders = _UNCACHED) -> PreparedRun:
+def prepare(request: RunRequest, progress: Speaker, loaders: Loaders = _UNCACHED) -> PreparedRun:
     """Check the request and read data and tokenizer, without loading weights.
 
     Raises:

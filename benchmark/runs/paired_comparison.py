@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmark.runs.run_result import RunResult
+from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import LEVEL, fresh_rng
 from benchmark.stats.paired import PairedTest, PairedTests, paired_tests
@@ -43,7 +44,7 @@ class PairedComparison:
 
         Values by ``set`` are at the top level, values by another score under its name.
         """
-        differences = {by: _tests_as_json(tests) for by, tests in self.tests.items()}
+        differences = {by: groups_as_json(tests, _as_json) for by, tests in self.tests.items()}
         return {
             "base": _summaries_as_json(self.base),
             "variant": _summaries_as_json(self.variant),
@@ -83,20 +84,13 @@ def _summaries_as_json(measured: RunResult) -> dict[str, object]:
     return summaries_as_json({by: scored.summary for by, scored in measured.scores.items()})
 
 
-def _tests_as_json(tests: PairedTests) -> dict[str, object]:
-    return {
-        "overall": _as_json(tests.overall),
-        "nontrivial": _as_json(tests.nontrivial),
-        "by_numops": {str(n): _as_json(test) for n, test in tests.by_numops.items()},
-    }
-
-
 def _as_json(test: PairedTest) -> dict[str, object]:
-    low, high = test.interval or (None, None)
+    interval = test.interval
+    low, high = (round(100 * end, 2) for end in interval) if interval else (None, None)
     return {
         "points": round(100 * test.difference, 2),
-        "low": None if low is None else round(100 * low, 2),
-        "high": None if high is None else round(100 * high, 2),
+        "low": low,
+        "high": high,
         **({"no_interval": test.no_interval} if test.no_interval else {}),
         "gained": test.gained,
         "lost": test.lost,

@@ -1,7 +1,6 @@
 """Show progress on stderr: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -54,12 +53,7 @@ class RunProgress:
         """Show nothing yet."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the live line, and leave its last state on the screen."""
         if self._bar:
             self._bar.stop()

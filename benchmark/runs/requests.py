@@ -1,9 +1,9 @@
 """The request of a run, and the protocol of its progress display."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from benchmark.models.loading import resolve_device
 from benchmark.models.registry_types import RegisteredModel, Registry
@@ -25,6 +25,10 @@ class DataRequest:
     states: int | None = None
     split: str = "test"
     task: str = DEFAULT
+
+
+NOT_WRITTEN = Path("unused")
+"""The folder of a request whose answers are not written by it."""
 
 
 def data_request_of(values: Mapping[str, object]) -> DataRequest:
@@ -53,12 +57,30 @@ class RunRequest(Settings):
     revision: str | None = None
     set_aside: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        model: str = "",
+        data: DataRequest = DataRequest(),
+        *,
+        out: Path = NOT_WRITTEN,
+        revision: str | None = None,
+        set_aside: bool = False,
+    ) -> Self:
+        """Return the request with these settings; without ``out`` nothing is to be written."""
+        return cls(model, out, data, revision=revision, set_aside=set_aside, **asdict(settings))
 
-class Progress(Protocol):
-    """Shows the progress of a run."""
+
+class Speaker(Protocol):
+    """Shows what happens before states are decoded."""
 
     def say(self, text: str) -> None:
         """Show one line of text."""
+
+
+class Progress(Speaker, Protocol):
+    """Shows the progress of a run."""
 
     def start(self, total: int, done: int, name: str = "") -> None:
         """Show that decoding begins, with ``done`` of ``total`` states finished before."""

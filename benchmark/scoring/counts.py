@@ -1,10 +1,39 @@
 """Count outcomes by the number of operations that changed the box."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from benchmark.records import Outcome, Tally
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Groups(Protocol[T_co]):
+    """Values of all queries, of those with numops >= 1, and of each numops."""
+
+    @property
+    def overall(self) -> T_co:
+        """That of all queries."""
+
+    @property
+    def nontrivial(self) -> T_co:
+        """That of the queries with numops >= 1."""
+
+    @property
+    def by_numops(self) -> Mapping[int, T_co]:
+        """That of each numops."""
+
+
+def groups_as_json(groups: Groups[T], convert: Callable[[T], object]) -> dict[str, object]:
+    """Return the converted values under the names of their groups, as every document has them."""
+    return {
+        "overall": convert(groups.overall),
+        "nontrivial": convert(groups.nontrivial),
+        "by_numops": {str(n): convert(value) for n, value in groups.by_numops.items()},
+    }
 
 
 @dataclass(frozen=True, slots=True)

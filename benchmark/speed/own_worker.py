@@ -20,7 +20,7 @@ from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.evaluation import Decoder
-from benchmark.runs.requests import RunRequest
+from benchmark.runs.requests import NOT_WRITTEN, RunRequest
 from benchmark.runs.resolution import resolve
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
 from benchmark.speed.messages import (
@@ -79,7 +79,7 @@ class _BenchmarkEngine:
         settings = resolve(
             RunRequest(
                 setup["model"],
-                Path("unused"),
+                NOT_WRITTEN,
                 engine=name,
                 device=setup["device"],
                 dtype=setup["dtype"],

@@ -6,24 +6,17 @@ from dataclasses import replace
 
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.models.hardware import describe
-from benchmark.models.location import locate
-from benchmark.models.tokenizer_loading import load_tokenizer
-from benchmark.runs.data import load_states
 from benchmark.runs.environment import versions
-from benchmark.runs.evaluation import Questions
-from benchmark.runs.notices import Notices, warning_lines
-from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.measure import prepare
+from benchmark.runs.notices import warning_lines
+from benchmark.runs.resolution import resolve
 from benchmark.speed.comparison import SpeedComparison, SpeedProgress, SpeedRequest
 from benchmark.speed.differences import first_differences, margin_positions
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
-from benchmark.speed.figures import (
-    Measurement,
-    arithmetic_limit,
-)
+from benchmark.speed.figures import Measurement, arithmetic_limit
 from benchmark.speed.messages import MarginRequest
 from benchmark.speed.rounds import evenly_spaced, rotating_order
 from benchmark.speed.specs import parse
-from benchmark.tasks import task_named
 
 
 def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
@@ -65,29 +58,22 @@ def _until_stopped(comparison: SpeedComparison) -> Iterator[None]:
 def _prepared(
     request: SpeedRequest, progress: SpeedProgress
 ) -> tuple[SpeedComparison, SpeedInputs]:
-    task, settings = task_named(request.run.data.task), resolve(request.run)
+    settings = resolve(request.run)
     specs = parse(request.engines, settings.options.dtype, settings.limits.batch_size)
     for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
         if value is not None and value < 1:
             raise SettingError(f"{name} {value}: at least 1 is needed")
-    states = load_states(request.run.data)
-    location = locate(request.run.model, request.run.revision)
-    progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
-    tokenizer = load_tokenizer(location, registered_bos(request.run))
-    questions = Questions(task, settings, tokenizer, states)
-    notices = Notices.of(questions)
-    for line in notices.lines():
-        progress.say(line)
-    questions.check_limit()
+    prepared = prepare(request.run, progress)
+    questions, location, states = prepared.questions, prepared.location, prepared.states
     inputs = SpeedInputs(
         model=request.run.model,
         gguf=location.folder / location.gguf if location.gguf else None,
         digest=location.digest,
         device=settings.options.device,
         max_new_tokens=settings.limits.max_new_tokens,
-        expression=task.expression,
-        grammar=task.grammar,
-        stops=(tokenizer.eos_id,),
+        expression=questions.task.expression,
+        grammar=questions.task.grammar,
+        stops=(questions.tokenizer.eos_id,),
         prompts=questions.prompt_ids,
         expected=questions.correct,
     )
@@ -97,7 +83,13 @@ def _prepared(
     measured = [Measurement(spec, sample if spec.traits.slow else every) for spec in specs]
     environment = {**describe(settings.options.device), **versions()}
     comparison = SpeedComparison(
-        location.name, location.digest, len(states), inputs.prompts, measured, environment, notices
+        name=location.name,
+        digest=location.digest,
+        states=len(states),
+        prompts=inputs.prompts,
+        measured=measured,
+        environment=environment,
+        notices=prepared.notices,
     )
     return comparison, inputs
 

@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 
 from benchmark.records import Outcome, Tally
-from benchmark.scoring.counts import count
+from benchmark.scoring.counts import count, groups_as_json
 from benchmark.scoring.outcomes import main_first, outcomes_by_score
 from benchmark.stats.intervals import Interval, clustered_interval
 
@@ -37,16 +37,8 @@ class Summary:
 
     def as_json(self) -> dict[str, object]:
         """Return counts as ``{"correct": k, "total": n}``; accuracies and intervals in per cent."""
-        parts = {"overall": self.overall, "nontrivial": self.nontrivial}
-        numops = {str(n): estimate for n, estimate in self.by_numops.items()}
-        return {
-            **{name: _counts(estimate) for name, estimate in parts.items()},
-            "by_numops": {name: _counts(estimate) for name, estimate in numops.items()},
-            "percent": {
-                **{name: _percent(estimate) for name, estimate in parts.items()},
-                "by_numops": {name: _percent(estimate) for name, estimate in numops.items()},
-            },
-        }
+        counts = groups_as_json(self, lambda estimate: asdict(estimate.tally))
+        return {**counts, "percent": groups_as_json(self, _percent)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +87,6 @@ def summarize(outcomes: Sequence[Outcome]) -> Summary:
         nontrivial=Estimate(counts.nontrivial, interval(n for n in counts.by_numops if n)),
         by_numops={n: Estimate(tally, interval([n])) for n, tally in counts.by_numops.items()},
     )
-
-
-def _counts(estimate: Estimate) -> dict[str, int]:
-    return {"correct": estimate.tally.correct, "total": estimate.tally.total}
 
 
 def _percent(estimate: Estimate) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.boxes.archive import MEMBER
-from benchmark.boxes.baseline import expectation, is_right, predict, readings
+from benchmark.boxes.baseline import expectation, readings
 from benchmark.boxes.generator import Sequence, initial_world, operations
 from benchmark.boxes.language import Language, describe
 from benchmark.boxes.portable_random import PortableRandom
@@ -33,6 +33,7 @@ from benchmark.prompts.settings import PromptSettings, variants
 from benchmark.records import Operation, State, World
 from benchmark.scoring.parsing import parse_answer
 from benchmark.tasks import DEFAULT, TASKS, Task, task_named
+from fakes.drawn_baseline import is_right, predict
 from fakes.fake_tokenizer import FakeTokenizer
 
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))

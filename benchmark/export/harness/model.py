@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 from benchmark.errors import SettingError
 from benchmark.models.library_messages import messages_of
@@ -39,7 +37,7 @@ class HarnessModel:
                     f"{name} has no effect in a harness, which passes the task's own prompts; "
                     "remove it, or measure with: python -m benchmark run"
                 )
-        request = RunRequest(model, Path("unused"), **asdict(settings))
+        request = RunRequest.of(settings, model)
         self.settings, location = resolve(request), locate(model)
         tokenizer = load_tokenizer(location, registered_bos(request))
         weights = None

@@ -16,15 +16,14 @@ from benchmark.boxes.baseline import (
     baselines,
     baselines_as_json,
     expectation,
-    is_right,
     mentions,
-    predict,
     readings,
 )
 from benchmark.boxes.dataset import generate
 from benchmark.boxes.generator import Sequence
 from benchmark.boxes.states import parse_state, states
 from benchmark.records import Contents
+from fakes.drawn_baseline import is_right, predict
 from fakes.draws import draws
 
 LEVEL = 1e-4
