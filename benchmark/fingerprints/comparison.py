@@ -48,8 +48,6 @@ class FingerprintDiff:
     """The difference of two records.
 
     Attributes:
-        old: the old record.
-        new: the new record.
         alignment: which of their states are compared.
         floor: the noise floor of the old record.
         stage_diffs: the stages that differ, in order.

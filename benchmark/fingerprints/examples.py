@@ -29,12 +29,12 @@ None if the records keep nothing to show.
 """
 
 
-def side_by_side(state: int, old: str, new: str, unit: str = "character") -> Example:
+def side_by_side(state: int, old: str, new: str) -> Example:
     """Return the text around the first difference of two texts."""
     pairs = enumerate(zip(old, new, strict=False))
     at = next((n for n, (a, b) in pairs if a != b), min(len(old), len(new)))
     start = max(0, at - _AROUND)
-    return Example(state, f"{unit} {at}", _cut(old, start, at), _cut(new, start, at))
+    return Example(state, f"character {at}", _cut(old, start, at), _cut(new, start, at))
 
 
 def _cut(text: str, start: int, at: int) -> str:

@@ -54,7 +54,6 @@ class FingerprintRequest:
     """A run whose stages are recorded.
 
     Attributes:
-        run: the run.
         along: an older record whose answers are followed, by default the model's own.
         repeats: the number of repeats that measure the noise floor.
         order: the order in which states go through the model; it affects rounding only.

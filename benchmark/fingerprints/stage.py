@@ -89,7 +89,6 @@ class StageRow(ABC):
     """A row of the table of stages, without the type of the stage's values.
 
     Attributes:
-        name: the stage's name in records and reports.
         what: what is recorded, in words.
         of_weights: whether it is made from the model's weights, which some engines do not load.
         whole: whether there is one digest for all states instead of one per state.

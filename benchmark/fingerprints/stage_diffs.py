@@ -20,7 +20,6 @@ class StageDiff:
     """A stage that differs between two records.
 
     Attributes:
-        stage: the stage's name.
         states: the old record's numbers of the states that differ.
         of: the number of compared states; 1 for a stage with one digest for all.
         failed: the error that ended the stage in the new record.

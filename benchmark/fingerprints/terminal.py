@@ -57,9 +57,9 @@ def comparison_report(comparison: FingerprintDiff) -> RenderableType:
 MARGINS = ("state", "token", "old", "new", "old margin", "new margin")
 
 
-def rendered(comparison: FingerprintDiff, width: int = _WIDTH) -> str:
-    """Return the report as plain text, ``width`` columns wide."""
-    console = GuardedConsole(file=StringIO(), width=width, color_system=None)
+def rendered(comparison: FingerprintDiff) -> str:
+    """Return the report as plain text, at most 80 columns wide."""
+    console = GuardedConsole(file=StringIO(), width=_WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(comparison_report(comparison))
     return capture.get()

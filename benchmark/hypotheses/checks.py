@@ -94,12 +94,7 @@ def finding_of(
 ) -> Finding:
     """Return the finding of a tested difference, beyond error if the test is significant.
 
-    Args:
-        what: what the finding is about.
-        figure: the figure in words.
-        difference: the difference.
-        holds: whether it agrees with the claim.
-        p: p-value adjusted for multiple testing; by default the difference's own.
+    ``p`` is adjusted for multiple testing; by default it is the difference's own.
     """
     p_value = difference.p if p is None else p
     doubt = "" if difference.is_significant(p_value) else difference.doubt or WITHIN_ERROR

@@ -85,7 +85,6 @@ class JudgedClaim:
     """A claim with its verdict.
 
     Attributes:
-        claim: the claim.
         verdict: the verdict by ``score``.
         score: the score that decides; None if the claim does not depend on a score.
         other: the verdict by ``set``, if it differs.

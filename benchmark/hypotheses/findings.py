@@ -21,7 +21,6 @@ class Finding:
         figure: the figure in words.
         holds: whether the figure agrees with the claim; None if results are missing.
         doubt: why the figure does not decide, in words; empty if it does.
-        difference: the tested difference.
         p: p-value adjusted for the other findings of the family.
     """
 
@@ -64,7 +63,6 @@ class FindingGroup:
 
     Attributes:
         about: the common subject of the findings.
-        findings: the findings.
         mode: whether ``all`` findings must hold, or ``some`` (one or more).
         decides: False for a remark, which is reported but does not decide the claim.
         summary: replaces the list of findings if that would be long.

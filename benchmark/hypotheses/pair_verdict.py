@@ -33,8 +33,6 @@ class PairVerdict:
     Attributes:
         status: a hypothesis without an effect of its own ("no gain", "as published") is at best not
             contradicted.
-        reason: why, in words.
-        figures: the figures in words.
         score: the score that decides.
         other: the verdict by the other score, if its status differs.
     """
@@ -61,10 +59,7 @@ class PairVerdict:
 def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
     """Decide whether the pair shows the expected difference at numops >= 1.
 
-    Args:
-        pair: the pair.
-        tests: paired tests of the answers of its two models, by score.
-        task: name of the task.
+    ``tests`` are the paired tests of its models' answers, by score.
 
     Raises:
         SettingError: if the pair is compared with the paper on a task other than the paper's.

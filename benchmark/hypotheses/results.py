@@ -59,7 +59,6 @@ class Result:
         outcomes: one per state; None if only counts are known.
         quoted: an overall tally, if counts by numops are not known.
         alternative: the repository that was measured, if it is not the model's default one.
-        score: the score.
         others: results of the same answers by other scores.
         note: what is not known about the answers.
     """

@@ -71,10 +71,7 @@ def check_configuration(location: Location) -> None:
 def check_tensors(location: Location, unexpected: Iterable[str], model: "PreTrainedModel") -> None:
     """Check that the model uses all tensors of its checkpoint, and that they are its weights.
 
-    Args:
-        location: the model's files.
-        unexpected: the names of tensors that no module has taken.
-        model: the loaded model.
+    ``unexpected`` has the names of tensors that no module has taken.
 
     Raises:
         RefusedModelError: naming tensors that are not used, or whose scales are missing.

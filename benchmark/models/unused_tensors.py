@@ -53,10 +53,7 @@ def harmless_kind(name: str) -> HarmlessTensor | None:
 def check_buffers(name: str, stored: Iterable[StoredTensor], model: "PreTrainedModel") -> None:
     """Check that buffers on the list of harmless tensors have the values that are computed.
 
-    Args:
-        name: the model's name.
-        stored: all tensors of its files.
-        model: the loaded model.
+    ``stored`` has all tensors of its files.
 
     Raises:
         RefusedModelError: naming the first buffer with other values.

@@ -150,12 +150,7 @@ def plan(
 ) -> RunPlan:
     """Forecast all models of the pairs, and others.
 
-    Args:
-        registry: the registry with the models.
-        pairs: the pairs to measure.
-        machine: the machine to run on.
-        options: how the models are run.
-        others: keys of models that are not in the pairs.
+    ``others`` are keys of models that are not in the pairs.
     """
     groups = registry.pair_groups()
     group = {key: groups[pair.id] for pair in pairs for key in (pair.base, pair.variant)}

@@ -20,10 +20,7 @@ def needed_gpus(prepared: PreparedRun, gpu_memory: int, available: int) -> int:
 
     If the available GPUs do not hold the batch, it is halved as decoding will do.
 
-    Args:
-        prepared: the run.
-        gpu_memory: the memory of each GPU in bytes.
-        available: the number of GPUs.
+    ``gpu_memory`` is that of each GPU, in bytes.
 
     Raises:
         DoesNotFitError: when the GPUs do not even hold one row.

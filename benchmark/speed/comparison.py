@@ -25,7 +25,6 @@ class SpeedRequest:
         run: the model, the states, and the default settings of engines.
         engines: as :func:`benchmark.speed.specs.parse` takes them.
         slow_states: how many states slow engines are measured on; None for all.
-        repeats: the number of rounds.
         verify: whether to measure the margins where answers differ from the paper's method.
     """
 

@@ -16,9 +16,7 @@ class Measurement:
     """All rounds of an engine over some of the states, or the reason why it was not measured.
 
     Attributes:
-        spec: the engine.
         state_indices: the states measured in each round.
-        rounds: the replies.
         failure: why it was not measured, or not any more.
         seconds_by_batch_size: seconds per state, if the best batch size was searched for.
     """
@@ -62,7 +60,6 @@ class Figures:
     Attributes:
         spec: the engine.
         states: the number of states measured in each round.
-        rounds: the number of rounds.
         seconds: seconds per state, the median of the rounds.
         spread: the slowest round minus the fastest, as a fraction of the median.
         processor: seconds of processor time per state, the median of the rounds.

@@ -35,8 +35,6 @@ class Contrast:
     """A difference of accuracies (-1..1) with its two-sided p-value and 95 % interval.
 
     Attributes:
-        difference: the difference.
-        two_sided: two-sided p-value.
         interval: 95 % interval within the possible range; None if there is none.
         no_interval: why there is none.
         clusters: number of clusters; None for counts.

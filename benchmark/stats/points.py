@@ -13,8 +13,6 @@ def signed(value: float, digits: int = 1) -> str:
 def signed_points(share: float, digits: int = 1) -> str:
     """Return a difference of shares in points, with its sign: ``signed_points(0.1)`` is ``+10.0``.
 
-    Args:
-        share: the difference, between -1 and 1.
-        digits: the number of decimals.
+    ``share`` is between -1 and 1.
     """
     return signed(100 * share, digits)

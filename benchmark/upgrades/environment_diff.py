@@ -120,9 +120,7 @@ def significance_text(difference: EnvironmentDiff) -> str:
 def extent(comparison: FingerprintDiff, stage: str | None = None) -> str:
     """Return a stage, how much of it changed, and the effect on the answers.
 
-    Args:
-        comparison: the two records, compared.
-        stage: the stage to describe, by default the first changed one.
+    ``stage`` is the one to describe, by default the first changed one.
     """
     name = stage or comparison.stage
     if name is None:

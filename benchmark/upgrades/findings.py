@@ -43,7 +43,6 @@ class BisectionResult:
     """The result of a search over releases.
 
     Attributes:
-        library: the library that was searched.
         releases: all releases in the range.
         measured: those that were measured.
         skipped: those that could not be measured, each with the reason.
@@ -90,7 +89,6 @@ class ProbeResult:
     """The result of one probe with all upgrades together.
 
     Attributes:
-        probe: the name of the probe.
         difference: the difference the upgrades make; None if the probe could not be measured.
         causes: the upgrades that change the first changed stage: single ones, or pairs, or one
             larger set. If the probe could not be measured, the upgrades that prevent it.

@@ -10,9 +10,7 @@ from benchmark.lifetime import run_tied
 def run_pip(*arguments: str, patience: float) -> CompletedProcess[str]:
     """Run pip and return its output; the caller checks the exit status.
 
-    Args:
-        arguments: arguments that the caller has checked.
-        patience: the longest time to wait, in seconds.
+    The caller has checked the arguments; ``patience`` is in seconds.
 
     Raises:
         MissingLibraryError: if pip is not installed.

@@ -15,14 +15,8 @@ _COUNTS = ("overall", "nontrivial", "by_numops")
 _OF_A_SCORE = ("percent", "outcomes", *_COUNTS)
 
 
-class MeasurementExtension(JSONSnapshotExtension):
-    """Compare a result with its snapshot.
-
-    Versions and matrix-product backends may always differ. On the same hardware, every figure and
-    every query's outcome by each score must be the same. On other hardware, a few outcomes may
-    differ without a direction (:func:`outcomes_agree`), and with them the figures counted from
-    them.
-    """
+class InTestFolder:
+    """Keeps the snapshots of a test file in a folder of their own."""
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
@@ -35,6 +29,16 @@ class MeasurementExtension(JSONSnapshotExtension):
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
         """Return the folder in which unused snapshots are searched: that of the test file."""
         return cls.dirname(test_location=test_location)
+
+
+class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
+    """Compare a result with its snapshot.
+
+    Versions and matrix-product backends may always differ. On the same hardware, every figure and
+    every query's outcome by each score must be the same. On other hardware, a few outcomes may
+    differ without a direction (:func:`outcomes_agree`), and with them the figures counted from
+    them.
+    """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether the result counts as equal to the snapshot."""
@@ -53,19 +57,14 @@ class MeasurementExtension(JSONSnapshotExtension):
         )
 
 
-class PublishedExtension(JSONSnapshotExtension):
+class PublishedExtension(InTestFolder, JSONSnapshotExtension):
     """Keeps snapshots under ``snapshots/published/<name of the test file>``."""
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         """Return the test file's folder under ``snapshots/published``."""
-        folder = Path(MeasurementExtension.dirname(test_location=test_location))
+        folder = Path(super().dirname(test_location=test_location))
         return str(folder.parent / "published" / folder.name)
-
-    @classmethod
-    def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Return the folder in which unused snapshots are searched: that of the test file."""
-        return cls.dirname(test_location=test_location)
 
 
 def _load(text: object) -> dict[str, object]:

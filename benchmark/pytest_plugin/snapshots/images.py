@@ -1,14 +1,12 @@
 """The syrupy extension for figures: equal except for the smoothing of edges."""
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from syrupy.extensions.image import PNGImageSnapshotExtension
-from syrupy.location import PyTestLocation
 
-from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+from benchmark.pytest_plugin.snapshots.extension import InTestFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,18 +18,8 @@ OTHER_PIXELS = 0.002
 """The largest share of differing pixels in equal figures; a missing curve of Figure 1 is 0.0032."""
 
 
-class ImageExtension(PNGImageSnapshotExtension):
+class ImageExtension(InTestFolder, PNGImageSnapshotExtension):
     """Keeps PNG files under ``snapshots/<name of the test file>``, compared pixel by pixel."""
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Return the same folder as for measurements."""
-        return str(Path(MeasurementExtension.dirname(test_location=test_location)))
-
-    @classmethod
-    def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Return the folder in which unused snapshots are searched: that of the test file."""
-        return cls.dirname(test_location=test_location)
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether the figures have the same size and differ in few pixels."""

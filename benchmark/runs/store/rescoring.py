@@ -36,10 +36,7 @@ def rescore(task: Task, stored: Sequence[Outcome], predictions: Path) -> Rescore
     another order they are matched by their outcomes, and states with the same numops and outcomes
     may be confused.
 
-    Args:
-        task: the task of the states.
-        stored: the ``set`` outcomes of the result.
-        predictions: the file of predictions.
+    ``stored`` are the ``set`` outcomes of the result.
 
     Raises:
         DataError: when the file was not written by ``run``.

@@ -112,9 +112,6 @@ class RunFolder:
     def read_progress(self, largest_batch: int) -> ProgressNotes:
         """Return the progress notes; new ones if the run has not decoded anything.
 
-        Args:
-            largest_batch: the batch size of the run's settings.
-
         Raises:
             DataError: when the file is damaged, or has impossible values.
         """
