@@ -1,6 +1,6 @@
 """Compare two records: which stages changed, by how much, and the likely causes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 
 from benchmark.fingerprints.alignment import StateAlignment, align
@@ -14,9 +14,8 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import common_scores
 from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
 from benchmark.fingerprints.stages import STAGES
-from benchmark.records import Outcome
 from benchmark.stats.constants import fresh_rng
-from benchmark.stats.paired import PairedTest, paired_test
+from benchmark.stats.paired import paired_test
 
 __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
 
@@ -42,7 +41,11 @@ def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
         answer_changes=changed,
         excused=excused,
         all_flips={by: flips(old, new, alignment, by) for by in common_scores(old, new)},
-        tests=_tests(old, new, alignment),
+        tests={
+            by: paired_test(*pair, fresh_rng(), lambda _: True)
+            for by in common_scores(old, new)
+            if (pair := paired(old, new, alignment, by))[0]
+        },
         suspects=suspects(old, new, first.stage if first else None),
         examples=_examples(compared, first) if first else (),
     )
@@ -83,12 +86,3 @@ def _near_ties(
     return frozenset(
         change.old for change in changed if change.margin is not None and abs(change.margin) <= near
     )
-
-
-def _tests(old: Fingerprint, new: Fingerprint, alignment: StateAlignment) -> dict[str, PairedTest]:
-    pairs = {by: paired(old, new, alignment, by) for by in common_scores(old, new)}
-    return {by: _test(*pair) for by, pair in pairs.items() if pair[0]}
-
-
-def _test(before: Sequence[Outcome], after: Sequence[Outcome]) -> PairedTest:
-    return paired_test(before, after, fresh_rng(), lambda _: True)

@@ -20,7 +20,7 @@ from benchmark.fingerprints.examples import (
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.record import Allowed, AllowedSet
 from benchmark.fingerprints.scores import count_digests, outcome_digests
-from benchmark.fingerprints.stage import Recording, Stage, StageRow
+from benchmark.fingerprints.stage import Stage, StageRow
 from benchmark.fingerprints.stage_diffs import (
     counts_diff,
     dataset_diff,
@@ -40,18 +40,6 @@ def allowed_set(tokens: TokenIds) -> AllowedSet:
     return AllowedSet(digest(tokens), len(tokens), sum(tokens))
 
 
-def _of_states(states: Sequence[Sequence[str]]) -> Iterator[str]:
-    return (digest(rows) for rows in states)
-
-
-def _of_texts(texts: Sequence[str]) -> Iterator[str]:
-    return (digest([text]) for text in texts)
-
-
-def _of_tokens(prompts: Sequence[TokenIds]) -> Iterator[str]:
-    return (digest(ids) for ids in prompts)
-
-
 def _of_allowed(allowed: Allowed) -> Iterator[str]:
     """Return a digest per state of the sets along its path."""
     names = ("-", *(one.digest for one in allowed.sets))
@@ -67,10 +55,6 @@ def _of_logits(logits: Logits) -> Iterator[str]:
     return (digest([ids.tolist(), steps.tolist()]) for ids, steps in states)
 
 
-def _of_completions(completions: Sequence[Completion]) -> Iterator[str]:
-    return (digest([*one.token_ids, one.finished, one.text]) for one in completions)
-
-
 def _of_answers(answers: Sequence[Answer]) -> Iterator[str]:
     return (
         digest(None if box is None else sorted(box) for box in answer.contents)
@@ -78,23 +62,11 @@ def _of_answers(answers: Sequence[Answer]) -> Iterator[str]:
     )
 
 
-def _answers(run: Recording) -> Sequence[Answer]:
-    return [run.task.parse(completion.text) for completion in run.value(GENERATED_IDS)]
-
-
-def _scores(run: Recording) -> Mapping[str, tuple[Outcome, ...]]:
-    return run.task.score(run.value(ANSWER), run.states)
-
-
-def _counts(run: Recording) -> Sequence[Counts]:
-    return list(map(count, run.value(OUTCOME).values()))
-
-
 DATASET = Stage[Sequence[Sequence[str]]](
     name="dataset",
     what="the rows of the state: text, gold contents, numops",
     make=lambda run: [list(run.task.rows(state)) for state in run.states],
-    digests=_of_states,
+    digests=lambda states: map(digest, states),
     difference=dataset_diff,
     example=dataset_example,
 )
@@ -102,14 +74,14 @@ PROMPT = Stage[Sequence[str]](
     name="prompt",
     what="the prompt's text",
     make=lambda run: run.texts(),
-    digests=_of_texts,
+    digests=lambda texts: (digest([text]) for text in texts),
     example=prompt_example,
 )
 PROMPT_IDS = Stage[Sequence[TokenIds]](
     name="prompt_ids",
     what="its token ids",
     make=lambda run: run.prompts(),
-    digests=_of_tokens,
+    digests=lambda prompts: map(digest, prompts),
     example=tokens_example,
 )
 CONSTRAINT = Stage[Allowed](
@@ -145,7 +117,9 @@ GENERATED_IDS = Stage[Sequence[Completion]](
     excusable=True,
     portable=False,
     make=lambda run: run.decoded(),
-    digests=_of_completions,
+    digests=lambda completions: (
+        digest([*one.token_ids, one.finished, one.text]) for one in completions
+    ),
     example=text_example,
 )
 ANSWER = Stage[Sequence[Answer]](
@@ -153,7 +127,7 @@ ANSWER = Stage[Sequence[Answer]](
     what="the contents of each box, as parsed from the text",
     excusable=True,
     portable=False,
-    make=_answers,
+    make=lambda run: [run.task.parse(one.text) for one in run.value(GENERATED_IDS)],
     digests=_of_answers,
     example=text_example,
 )
@@ -162,7 +136,7 @@ OUTCOME = Stage[Mapping[str, tuple[Outcome, ...]]](
     what="right or wrong by query, by both scores (`set` and `exact`)",
     excusable=True,
     portable=False,
-    make=_scores,
+    make=lambda run: run.task.score(run.value(ANSWER), run.states),
     digests=outcome_digests,
     difference=outcomes_diff,
     example=outcome_example,
@@ -174,7 +148,7 @@ COUNTS = Stage[Sequence[Counts]](
     excusable=True,
     portable=False,
     decisive=True,
-    make=_counts,
+    make=lambda run: list(map(count, run.value(OUTCOME).values())),
     digests=count_digests,
     difference=counts_diff,
 )

@@ -31,7 +31,7 @@ from benchmark.fingerprints.stages import (
 )
 from benchmark.models.location import Location, locate
 from benchmark.prompts.rendering import completion
-from benchmark.records import Answer, Outcome, State, TokenIds
+from benchmark.records import Outcome, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, versions
 from benchmark.runs.requests import DataRequest
@@ -90,7 +90,10 @@ class _VanillaRecording:
             generated = (
                 attempt(GENERATED_IDS.name, lambda: self._generated(ids), PROMPT.digests) or []
             )
-            answers = make(ANSWER, lambda: _answers(generated))
+            answers = make(
+                ANSWER,
+                lambda: list(map(_TASK.parse, require(generated or None, GENERATED_IDS.name))),
+            )
             scores = make(OUTCOME, lambda: _TASK.score(require(answers, ANSWER.name), self.states))
             make(COUNTS, lambda: list(map(count, (scores or {}).values())))
         return Fingerprint(
@@ -250,7 +253,3 @@ def _eager() -> Any:  # noqa: ANN401
     import torch
 
     return torch.compiler.set_stance("force_eager")
-
-
-def _answers(generated: Sequence[str]) -> list[Answer]:
-    return [_TASK.parse(text) for text in require(generated or None, GENERATED_IDS.name)]

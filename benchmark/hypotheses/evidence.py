@@ -11,7 +11,7 @@ from typing import Literal
 
 from benchmark.hypotheses.results import NONTRIVIAL, Queries, Result, Results
 from benchmark.models.registry import registry
-from benchmark.models.registry_types import Pair, Training
+from benchmark.models.registry_types import Training
 from benchmark.records import Outcome
 from benchmark.stats import contrast
 from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_BE_SURE, fresh_rng
@@ -97,8 +97,10 @@ class Evidence:
         if experiment not in self._families:
             family = {
                 pair.id: difference.p
-                for pair in _papers_pairs()
-                if pair.experiment == experiment and (difference := self.pair_difference(pair.id))
+                for pair in registry().pairs.values()
+                if pair.paper
+                and pair.experiment == experiment
+                and (difference := self.pair_difference(pair.id))
             }
             adjusted = holm(list(family.values()))
             self._families[experiment] = dict(zip(family, adjusted, strict=True))
@@ -140,10 +142,6 @@ class Evidence:
         if key not in self._tests:
             self._tests[key] = test()
         return self._tests[key]
-
-
-def _papers_pairs() -> list[Pair]:
-    return [pair for pair in registry().pairs.values() if pair.paper]
 
 
 def _outcomes(results: Sequence[Result]) -> list[tuple[Outcome, ...]] | None:

@@ -1,6 +1,6 @@
 """Detect environments whose processes differ, and test whether two of them differ anyway."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,7 +107,11 @@ class Flakiness:
         level = FLAKY_LEVEL / len(tested)
         significant = next((stage for stage in tested if p[stage] <= level), None)
         return EnvironmentDiff(
-            comparison, significant, flaky, _rounded(p), (self._count(old), self._count(new))
+            comparison,
+            significant,
+            flaky,
+            {stage: round(value, 4) for stage, value in p.items()},
+            (self._count(old), self._count(new)),
         )
 
     def _count(self, environment: MeasuredEnvironment) -> int:
@@ -133,10 +137,6 @@ class Flakiness:
 def _from(stage: str | None) -> tuple[str, ...]:
     """Return a stage and all later ones, which it affects."""
     return tuple(STAGES)[stage_index(stage) :] if stage else ()
-
-
-def _rounded(p: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(value, 4) for stage, value in p.items()}
 
 
 def p_values(

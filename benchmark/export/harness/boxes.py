@@ -1,7 +1,6 @@
 """The task for evaluation harnesses: one document per state, one scored result per query."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from benchmark.boxes.states import state_id
@@ -9,7 +8,7 @@ from benchmark.boxes.subsample import NUMOPS
 from benchmark.errors import DataError
 from benchmark.records import State
 from benchmark.runs.data import load_states
-from benchmark.runs.requests import DataRequest
+from benchmark.runs.requests import data_request_of
 from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.tasks import DEFAULT, Task, task_named
 
@@ -52,21 +51,14 @@ class Document(TypedDict):
     answer: str
 
 
-def documents(
-    data: str | None = None,
-    password: str | None = None,
-    seed: int | None = None,
-    states: int | None = None,
-    split: str = "test",
-    task: str = DEFAULT,
-) -> list[Document]:
+def documents(data: str | None = None, **options: object) -> list[Document]:
     """Return the states that ``run`` uses with the same options, in the same order.
 
     Raises:
         BenchmarkError: as for ``run``.
     """
-    request = DataRequest(Path(data) if data else None, password, seed, states, split, task)
-    return [_document(task_named(task), state) for state in load_states(request)]
+    request = data_request_of({"path": data or None, **options})
+    return [_document(task_named(request.task), state) for state in load_states(request)]
 
 
 def score_text(sample_id: int, description: str, text: str, task: str = DEFAULT) -> list[list[int]]:

@@ -69,6 +69,7 @@ def entity_tracking_boxes(
     task: str = DEFAULT,
 ) -> Task:
     """Seven boxes, up to twelve operations: what does each box contain?"""
+    options = {"password": password, "seed": seed, "states": states, "split": split, "task": task}
     samples = [
         Sample(
             id=document["id"],
@@ -76,7 +77,7 @@ def entity_tracking_boxes(
             target=document["answer"],
             metadata={name: document[name] for name in ("task", "sample_id", "description")},
         )
-        for document in documents(data, password, seed, states, split, task)
+        for document in documents(data, **options)
     ]
     return Task(
         dataset=MemoryDataset(samples, name="entity-tracking-boxes"),

@@ -12,28 +12,23 @@ from benchmark.export.harness.boxes import (
     documents,
     score_text,
 )
-from benchmark.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def dataset(
-    data: str | None = None,
-    password: str | None = None,
-    seed: int | None = None,
-    states: int | None = None,
-    split: str = "test",
-    task: str = DEFAULT,
-    **_: object,
-) -> dict[str, "Dataset"]:
+_OPTIONS = ("password", "seed", "states", "split", "task")
+
+
+def dataset(data: str | None = None, **options: object) -> dict[str, "Dataset"]:
     """Return the states, one document each; the options come from ``--metadata``.
 
     lm-evaluation-harness also passes the arguments of the model, which are ignored.
     """
     from datasets import Dataset
 
-    return {"test": Dataset.from_list(documents(data, password, seed, states, split, task))}
+    own = {name: options[name] for name in _OPTIONS if name in options}
+    return {"test": Dataset.from_list(documents(data, **own))}
 
 
 def process_results(document: Document, results: Sequence[str]) -> Mapping[str, ScoredQueries]:
