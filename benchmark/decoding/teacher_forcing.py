@@ -91,7 +91,9 @@ def _logits(
     device = model.get_input_embeddings().weight.device
     ids = torch.tensor([[pad_id] * (width - len(row)) + [*row] for row in rows], device=device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
-    arguments = {"logits_to_keep": keep} if _takes_logits_to_keep(model) else {}
+    # Older classes compute all logits.
+    takes_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
+    arguments = {"logits_to_keep": keep} if takes_keep else {}
     output = model(
         input_ids=ids,
         attention_mask=mask,
@@ -101,11 +103,6 @@ def _logits(
     )
     logits: torch.Tensor = output.logits[:, -keep:]
     return logits
-
-
-def _takes_logits_to_keep(model: "PreTrainedModel") -> bool:
-    """Return whether the model can compute the last logits only; older classes cannot."""
-    return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
 def _likeliest(log_probs: torch.Tensor, answer: TokenIds, others: int) -> TokenLogProbs:

@@ -74,12 +74,10 @@ def record_files(path: Path) -> Iterator[Path]:
         yield path
         return
     for file in sorted(path.rglob("*.json*")):
-        if file.name.endswith(".json.gz") or _has_columns(file):
+        if file.name.endswith(".json.gz") or (
+            file.suffix == ".json" and file.with_suffix(".columns.xz").is_file()
+        ):
             yield file
-
-
-def _has_columns(path: Path) -> bool:
-    return path.suffix == ".json" and path.with_suffix(".columns.xz").is_file()
 
 
 def _failure(line: str) -> str:

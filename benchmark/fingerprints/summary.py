@@ -78,15 +78,13 @@ class ComparisonSummary(_SummaryModel):
 
     def of_stages(self) -> list[tuple[str, StageSummary | None]]:
         """Return every stage in order, with its difference; None if there is none."""
-        return [(name, self.stages.get(name)) for name in (*STAGES, *self._others())]
+        others = (name for name in self.stages if name not in STAGES)
+        return [(name, self.stages.get(name)) for name in (*STAGES, *others)]
 
     def all_flips(self) -> dict[str, Flips]:
         """Return the flips by the main score, and by other scores if theirs differ."""
         others = {by: one.flips for by, one in self.others.items() if one.flips != self.flips}
         return {MAIN: self.flips, **others}
-
-    def _others(self) -> list[str]:
-        return [name for name in self.stages if name not in STAGES]
 
 
 def read_comparison(document: Mapping[str, object], path: Path) -> ComparisonSummary:
