@@ -1,6 +1,7 @@
 """Complete runs of real models, compared with their recorded results."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ Gemma 3 has a vocabulary of 262,144, sliding windows, heads of size 256 and one 
 
 TRACED = {"smollm2": 2, "gemma3-270m": 1}
 """States whose stages are recorded; each is computed twice."""
+
+EVERY_NIGHT = {"gemma3-270m"}
+"""Models whose stages are compared with ``EVERY_RECORD`` set only, as by ``make faults``.
+
+Of Gemma that takes a minute. The tests compare its answers, and SmolLM2's stages.
+"""
 
 
 @pytest.fixture(scope="module", params=STATES)
@@ -95,6 +102,8 @@ def test_model_goes_the_recorded_way(
     blessing: Blessing,
 ) -> None:
     """No stage differs from the record by more than noise, from the data to the counts."""
+    if name in EVERY_NIGHT and not blessing.updating and "EVERY_RECORD" not in os.environ:
+        pytest.skip(f"the stages of {name} take a minute: EVERY_RECORD=1, or make faults")
     repeats = REPEATS if blessing.updating else 0
     request = FingerprintRequest(_request(name, Path(), TRACED[name]), repeats=repeats)
     record = fingerprint(request, Quiet())
