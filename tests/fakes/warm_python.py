@@ -15,8 +15,8 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -56,7 +56,7 @@ def serving() -> Iterator[Path]:
             server.listen()
             pid = _fork()
             if pid == 0:
-                _serve(server, folder)
+                _only(lambda: _serve(server, folder))
         try:
             yield folder
         finally:
@@ -78,7 +78,17 @@ def _fork() -> int:
         return os.fork()
 
 
-def _serve(server: socket.socket, folder: Path) -> NoReturn:
+def _only(work: Callable[[], object]) -> NoReturn:
+    """Do nothing but this in a forked process, which must not go on with its parent's tests."""
+    try:
+        work()
+    except BaseException:  # noqa: BLE001
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
+
+
+def _serve(server: socket.socket, folder: Path) -> None:
     end_with_parent()
     # Half of what a run imports is imported while it runs.
     command_line("run", "--model", MODEL, "--states", "1", "--out", folder / "run", "-q")
@@ -87,12 +97,12 @@ def _serve(server: socket.socket, folder: Path) -> NoReturn:
         client, _ = server.accept()
         if os.fork() == 0:
             server.close()
-            end_with_parent()
-            _answer(client)
+            _only(lambda: _answer(client))  # noqa: B023  # it does not return
         client.close()
 
 
-def _answer(client: socket.socket) -> NoReturn:
+def _answer(client: socket.socket) -> None:
+    end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(client, 1, 3)
     text = b"".join(iter(lambda: client.recv(1 << 16), b""))
@@ -132,6 +142,9 @@ def _run(program: str, words: list[str], folder: str, environment: Mapping[str, 
     except BaseException:  # noqa: BLE001
         sys.excepthook(*sys.exc_info())
         code = 1
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     return code
 
 
