@@ -7,40 +7,39 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.fingerprint import ProbeName
-from benchmark.cli.options import Repeats, Retry, flag
+from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.writing import Output
 
+Library = Annotated[
+    str, typer.Argument(help="The library's name on the package index.", metavar="LIBRARY")
+]
+Old = Annotated[
+    str, typer.Argument(help="The oldest release, compared with the others.", metavar="OLD")
+]
+New = Annotated[str, typer.Argument(help="The newest release.", metavar="NEW")]
+ProbeModel = Annotated[str | None, option("A folder, a GGUF file or an identifier.", metavar="M")]
 Probe = Annotated[
-    ProbeName,
-    typer.Option("--probe", help="As for fingerprint; vanilla is the libraries alone."),
+    ProbeName, option("As for fingerprint; vanilla is the libraries alone.", "--probe")
+]
+Depth = Annotated[
+    Literal["first", "every", "each"],
+    option("The first change, every change, or each release measured."),
 ]
 With = Annotated[
-    list[str] | None,
-    typer.Option("--with", help="More libraries to install.", metavar="NAME==VERSION"),
+    list[str] | None, option("More libraries to install.", "--with", metavar="NAME==VERSION")
 ]
 
 
 @output_options()
 def bisect(
-    library: Annotated[
-        str, typer.Argument(help="The library's name on the package index.", metavar="LIBRARY")
-    ],
-    old: Annotated[
-        str, typer.Argument(help="The oldest release, compared with the others.", metavar="OLD")
-    ],
-    new: Annotated[str, typer.Argument(help="The newest release.", metavar="NEW")],
-    model: Annotated[
-        str | None, typer.Option(help="A folder, a GGUF file or an identifier.", metavar="M")
-    ] = None,
-    states: Annotated[
-        int, typer.Option("--states", "--limit", help="States of the probe.", min=1, metavar="N")
-    ] = 4,
+    library: Library,
+    old: Old,
+    new: New,
+    model: ProbeModel = None,
+    states: Annotated[int, probe_states("States of the probe.")] = 4,
     repeats: Repeats = 2,
     probe_name: Probe = "own",
-    depth: Annotated[
-        Literal["first", "every", "each"],
-        typer.Option(help="The first change, every change, or each release measured."),
-    ] = "first",
+    depth: Depth = "first",
     alongside: With = None,
     *,
     pre: Annotated[bool, flag("--pre", text="Pre-releases too.")] = False,

@@ -3,43 +3,43 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import Repeats, Retry, flag
+from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.renamed import check_json_file
 from benchmark.cli.writing import Output, check_writable, write_late
+
+if TYPE_CHECKING:
+    from benchmark.upgrades.probes import Probe
+
+Upgrades = Annotated[
+    list[str],
+    typer.Argument(help="A bare name means its newest release.", metavar="NAME==VERSION"),
+]
+FingerprintModel = Annotated[Path, option("The model of the fingerprint.", metavar="M")]
+Vanilla = Annotated[
+    list[Path] | None, option("Also probe vanilla use of this folder.", metavar="DIR")
+]
+ReportFile = Annotated[Path | None, option("Write it as Markdown here.", metavar="FILE")]
+Suite = Annotated[
+    list[Path] | None, option("Run these tests against the snapshots too.", metavar="PATH")
+]
 
 _NO_TOKENIZER = "no tokenizer is fetched; run: python -m benchmark fetch --all"
 
 
 @output_options()
 def canary(
-    upgrades: Annotated[
-        list[str],
-        typer.Argument(help="A bare name means its newest release.", metavar="NAME==VERSION"),
-    ],
-    model: Annotated[Path, typer.Option(help="The model of the fingerprint.", metavar="M")] = Path(
-        "fixtures/models/track"
-    ),
-    states: Annotated[
-        int,
-        typer.Option("--states", "--limit", help="States of the fingerprint.", min=1, metavar="N"),
-    ] = 16,
+    upgrades: Upgrades,
+    model: FingerprintModel = Path("fixtures/models/track"),
+    states: Annotated[int, probe_states("States of the fingerprint.")] = 16,
     repeats: Repeats = 4,
-    vanilla: Annotated[
-        list[Path] | None,
-        typer.Option(help="Also probe vanilla use of this folder.", metavar="DIR"),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write it as Markdown here.", metavar="FILE")
-    ] = None,
-    suite: Annotated[
-        list[Path] | None,
-        typer.Option(help="Run these tests against the snapshots too.", metavar="PATH"),
-    ] = None,
+    vanilla: Vanilla = None,
+    report: ReportFile = None,
+    suite: Suite = None,
     *,
     pre: Annotated[bool, flag("--pre", text="Newest may be a pre-release.")] = False,
     retry: Retry = False,
@@ -52,7 +52,6 @@ def canary(
     from benchmark.fingerprints.tokenizers import fetched_families
     from benchmark.upgrades.canary import canary as try_upgrades
     from benchmark.upgrades.canary import pinned
-    from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import releases
     from benchmark.upgrades.suite import run_suite
     from benchmark.upgrades.text import canary_lines, canary_markdown
@@ -61,11 +60,7 @@ def canary(
     _check(upgrades, report, suite or ())
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     families = fetched_families()
-    probes = [
-        probe("fingerprint", str(model), states, repeats),
-        *([probe("tokenizers", None, states)] if families else []),
-        *(probe("vanilla", str(folder), 1) for folder in vanilla or ()),
-    ]
+    probes = _probes(model, states, repeats, vanilla or (), tokenizers=bool(families))
     benches = [workbench(one, output.say, retry=retry) for one in probes]
     left_out = {} if families else {"tokenizers": _NO_TOKENIZER}
     result = replace(try_upgrades(requirements, benches, output.say), left_out=left_out)
@@ -77,6 +72,18 @@ def canary(
     if report:
         write_late(report, [canary_markdown(result)])
     raise typer.Exit(result.exit_status)
+
+
+def _probes(
+    model: Path, states: int, repeats: int, vanilla: Sequence[Path], *, tokenizers: bool
+) -> "list[Probe]":
+    from benchmark.upgrades.probes import probe
+
+    return [
+        probe("fingerprint", str(model), states, repeats),
+        *([probe("tokenizers", None, states)] if tokenizers else []),
+        *(probe("vanilla", str(folder), 1) for folder in vanilla),
+    ]
 
 
 def _check(upgrades: Sequence[str], report: Path | None, suite: Sequence[Path]) -> None:

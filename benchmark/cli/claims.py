@@ -1,23 +1,27 @@
 """``claims``: decide the paper's claims on a set of results."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import RegistryFile
+from benchmark.cli.options import RegistryFile, option
 from benchmark.cli.writing import Output
+
+if TYPE_CHECKING:
+    from benchmark.hypotheses.claims import JudgedClaim
+    from benchmark.hypotheses.results import Results
+
+ResultsFolder = Annotated[
+    str, option("published, or a folder with result.json in or below it.", metavar="DIR")
+]
 
 _PUBLISHED = "published"
 
 
 @output_options()
 def claims(
-    results: Annotated[
-        str,
-        typer.Option(help="published, or a folder with result.json in or below it.", metavar="DIR"),
-    ] = _PUBLISHED,
+    results: ResultsFolder = _PUBLISHED,
     registry_file: RegistryFile = None,
     *,
     output: Output,
@@ -29,22 +33,46 @@ def claims(
     are named below the table (in the JSON: alternatives).
     """
     from benchmark.hypotheses.claims import audit
+
+    collected = _collected(results, registry_file)
+    judged = audit(collected)
+    if not output.as_json:
+        _show(results, judged, collected)
+    output.result(_document(results, judged, collected))
+
+
+def _collected(results: str, registry_file: Path | None) -> "Results":
     from benchmark.hypotheses.results import published_results
-    from benchmark.hypotheses.table import claims_table
     from benchmark.models.published import published
     from benchmark.models.registry import load_registry
     from benchmark.runs.store.results import read_results
-    from benchmark.stats.constants import LEVEL
-    from benchmark.stats.published import DESIGN_EFFECT
-    from benchmark.terminal import console
 
     registry = load_registry(registry_file)
     if results == _PUBLISHED:
-        collected = published_results(published().values())
-    else:
-        collected = read_results(Path(results), registry)
-    judged = audit(collected)
-    document = {
+        return published_results(published().values())
+    return read_results(Path(results), registry)
+
+
+def _show(results: str, judged: "Sequence[JudgedClaim]", collected: "Results") -> None:
+    """Print the table, and what was left out of it."""
+    from benchmark.hypotheses.table import claims_table
+    from benchmark.terminal import console
+
+    source = "the published results (Table 6)" if results == _PUBLISHED else results
+    console().print(claims_table(source, judged))
+    for line in collected.ignored:
+        print(f"left out of all claims: {line}")
+    for line in collected.notes:
+        print(f"note: {line}")
+
+
+def _document(
+    results: str, judged: "Sequence[JudgedClaim]", collected: "Results"
+) -> dict[str, object]:
+    from benchmark.stats.constants import LEVEL
+    from benchmark.stats.published import DESIGN_EFFECT
+
+    return {
         "results": results,
         "level": LEVEL,
         "design_effect_of_counts": DESIGN_EFFECT,
@@ -56,11 +84,3 @@ def claims(
         "ignored": list(collected.ignored),
         "notes": collected.notes,
     }
-    if not output.as_json:
-        source = "the published results (Table 6)" if results == _PUBLISHED else results
-        console().print(claims_table(source, judged))
-        for line in collected.ignored:
-            print(f"left out of all claims: {line}")
-        for line in collected.notes:
-            print(f"note: {line}")
-    output.result(document)

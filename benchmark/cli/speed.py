@@ -4,10 +4,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from benchmark.cli.bundles import data_options, output_options, settings_options
-from benchmark.cli.options import Model, flag
+from benchmark.cli.options import Model, flag, option
 from benchmark.cli.writing import Output
 from benchmark.decoding.engines import ENGINES
 
@@ -15,6 +13,21 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
     from benchmark.speed.comparison import SpeedComparison
+
+Engines = Annotated[
+    str,
+    option(
+        f"NAME[@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
+        metavar="LIST",
+    ),
+]
+SlowStates = Annotated[
+    int | None, option("Time slow engines on only K states, evenly spread.", metavar="K")
+]
+Rounds = Annotated[int, option("Number of rounds.", metavar="R")]
+Verify = Annotated[
+    bool, flag("--verify", text="Show the margins where answers differ from outlines'.")
+]
 
 _INTERRUPTED = 130
 
@@ -24,25 +37,13 @@ _INTERRUPTED = 130
 @settings_options("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
 def speed(
     model: Model,
-    engines: Annotated[
-        str,
-        typer.Option(
-            help=f"NAME[@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
-            metavar="LIST",
-        ),
-    ] = "speculative,outlines",
-    slow_states: Annotated[
-        int | None,
-        typer.Option(help="Time slow engines on only K states, evenly spread.", metavar="K"),
-    ] = None,
-    repeats: Annotated[int, typer.Option(help="Number of rounds.", metavar="R")] = 3,
+    engines: Engines = "speculative,outlines",
+    slow_states: SlowStates = None,
+    repeats: Rounds = 3,
     *,
     data: "DataRequest",
     settings: "Settings",
-    verify: Annotated[
-        bool,
-        flag("--verify", text="Show the margins where answers differ from outlines'."),
-    ] = False,
+    verify: Verify = False,
     output: Output,
 ) -> None:
     """Time engines in turn on the same states (docs/speed.md explains the figures).
