@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.report import writing
 from fakes import finished_runs
 from fakes.command_line import command_line
 
@@ -18,6 +19,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished_runs.write_run(folder / "base-0123", BASE, states, finished_runs.initial_answer)
     finished_runs.write_run(folder / "variant-4567", VARIANT, states, finished_runs.correct_answer)
     return folder
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no figures, which take 6 s, where only the terminal is tested."""
+    monkeypatch.setattr(writing, "_write_figure", lambda *_, **__: iter(()))
 
 
 def test_two_runs(runs: Path, tmp_path: Path) -> None:
@@ -42,6 +49,7 @@ def test_two_runs(runs: Path, tmp_path: Path) -> None:
     assert "CodeLlama 7B, measured" in (tmp_path / "report" / "tables" / "table-6.md").read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_details_compare_by_numops(runs: Path, tmp_path: Path) -> None:
     """With --details each comparison has its table, in 80 columns."""
     done = command_line("report", runs, "--out", tmp_path, "--details")
@@ -51,6 +59,7 @@ def test_details_compare_by_numops(runs: Path, tmp_path: Path) -> None:
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_lone_run_is_a_line(runs: Path, tmp_path: Path) -> None:
     """A run that nothing is compared with has its accuracy and the random baseline's."""
     done = command_line("report", runs / "base-0123", "--out", tmp_path)
@@ -60,6 +69,7 @@ def test_lone_run_is_a_line(runs: Path, tmp_path: Path) -> None:
     assert "diff." not in done.stdout
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_quiet_report_has_results_only(runs: Path, tmp_path: Path) -> None:
     """With -q the line about written files is missing."""
     assert "written:" not in command_line("report", runs, "-o", tmp_path, "-q").stdout
@@ -92,6 +102,7 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_hostile_names_in_a_terminal(runs: Path, tmp_path: Path) -> None:
     """Control characters and rich markup in a model's name are shown as text."""
     name = "x/[/red]\x1b[31m\u202e"
