@@ -15,8 +15,8 @@ from benchmark.cli.app import app
 
 _IMAGES = Path("docs/images")
 _REGISTRY = "fixtures/models/registry.toml"
-_LINKS = {"results.png": "", "states.png": "state=4c7d9abd05&box=5"}
-"""The part of the page that each picture shows, as in its address."""
+_LINKS = {"results.png": ("", 960), "states.png": ("state=4c7d9abd05&box=5", 1160)}
+"""The part of the page that each picture shows, as in its address, and its height in pixels."""
 
 _COLOURS = 128
 """Colours of a picture. The pages have few, so that the files are a third as large."""
@@ -46,8 +46,8 @@ def _photograph(page: Path, folder: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for name, link in _LINKS.items():
-            view = browser.new_page(viewport={"width": 1280, "height": 860})
+        for name, (link, height) in _LINKS.items():
+            view = browser.new_page(viewport={"width": 1280, "height": height})
             view.goto(f"{page.resolve().as_uri()}#{link}")
             view.wait_for_selector(".boxes")
             if unknown := view.inner_text("#unknown"):
