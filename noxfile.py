@@ -25,6 +25,30 @@ def tests(session: nox.Session) -> None:
     make(session, "test")
 
 
+@nox.session(venv_backend="uv", python="3.11")
+@nox.parametrize("resolution", ["lowest-direct", "highest"])
+def releases(session: nox.Session, resolution: str) -> None:
+    """Run the tests with the lowest declared or the newest releases; arguments go to pytest."""
+    session.install("--resolution", resolution, "--editable", ".[test]")
+    session.run("python", "-m", "benchmark", "fetch", "--all", "--optional")
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "not gpu", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and use it in an empty environment, outside the repository."""
+    folder = session.create_tmp()
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+    (path,) = Path(folder).glob("*.whl")
+    session.run("python", "-m", "pip", "install", "--force-reinstall", f"{path}[pytest,report]")
+    models = Path("fixtures", "models").resolve()
+    session.chdir(folder)
+    session.run("entity-tracking", "run", "--model", f"{models / 'track'}", "--states", "8")
+    session.run("entity-tracking", "report", "runs")
+    session.run("pytest", "-p", "benchmark.pytest_plugin", "--collect-only", "--help")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, layers, and the workflows if npx is installed."""

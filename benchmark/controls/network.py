@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,8 @@ def answer_loss(
     """
     ids, targets = _tensors(examples)
     past = _shared_past(model, prefix, len(examples)) if prefix else None
-    hidden = model.model(ids, past_key_values=past, use_cache=past is not None).last_hidden_state
+    arguments = {cache_argument(model.model): past, "use_cache": past is not None}
+    hidden = model.model(ids, **arguments).last_hidden_state
     in_answer = targets != _IGNORED
     logits = model.lm_head(hidden[in_answer])
     return torch.nn.functional.cross_entropy(logits, targets[in_answer])
@@ -71,8 +73,17 @@ def learning_rate(stage: TrainingStage, step: int) -> float:
     return warm * (low + (stage.learning_rate - low) * cosine)
 
 
+def cache_argument(model: torch.nn.Module) -> str:
+    """Return the name under which a model of transformers takes and returns keys and values.
+
+    It is ``"cache"`` since transformers 5.24, which warns about the older ``"past_key_values"``.
+    """
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
+
+
 def _shared_past(model: LlamaForCausalLM, prefix: TokenIds, rows: int) -> "Cache":
-    past = model.model(torch.tensor([prefix]), use_cache=True).past_key_values
+    output = model.model(torch.tensor([prefix]), use_cache=True)
+    past: Cache = output[cache_argument(model.model)]
     past.batch_repeat_interleave(rows)
     return past
 

@@ -27,6 +27,7 @@ class SpeedTraits:
 
     worker: str = "benchmark.speed.own_worker"
     environment: str = "own"
+    package: str = ""
     batch: int | None = None
     batched: bool = True
     slow: bool = False

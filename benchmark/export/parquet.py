@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from benchmark.errors import MissingLibraryError
 from benchmark.export.rows import correct_column
+from benchmark.extras import check_extra
 from benchmark.scoring.outcomes import SCORES
 from benchmark.writing import replacing
 
@@ -70,13 +70,9 @@ def write_dataset(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
 
 
 def _arrow() -> ModuleType:
-    try:
-        import_module("pyarrow.parquet")
-        return import_module("pyarrow")
-    except ImportError as error:
-        raise MissingLibraryError(
-            "Parquet needs pyarrow, which is not installed; run: pip install '.[export]'"
-        ) from error
+    check_extra("pyarrow", "export", "Parquet")
+    import_module("pyarrow.parquet")
+    return import_module("pyarrow")
 
 
 def _by_op(arrow: ModuleType, *, wide: bool = False) -> "pa.DataType":

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmark.errors import (
     DoesNotFitError,
-    MissingLibraryError,
     ModelError,
     RefusedModelError,
     SettingError,
     first_line,
 )
+from benchmark.extras import check_extra
 from benchmark.models.checkpoint_checks import (
     check_causal,
     check_configuration,
@@ -153,12 +153,7 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
         raise SettingError(f"unknown quantization {options.quantization!r}; the only one is 8bit")
     if not options.device.startswith("cuda"):
         raise SettingError("--quantization 8bit needs a GPU; leave it out on this device")
-    try:
-        import bitsandbytes  # noqa: F401  # transformers imports it later
-    except ImportError as error:
-        raise MissingLibraryError(
-            "--quantization 8bit needs bitsandbytes; run: pip install -e '.[gpu]'"
-        ) from error
+    check_extra("bitsandbytes", "gpu", "--quantization 8bit")
     from transformers import BitsAndBytesConfig
 
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark.extras import check_extra
 from benchmark.folder_writing import replacing_folder
 from benchmark.report.data import ReportData
 from benchmark.report.figures import IMAGE_FORMATS, draw, save
@@ -20,7 +21,11 @@ def write_report(report: ReportData, out: Path, *, published: bool = True) -> li
     A folder with an older report is replaced as a whole. In one that has other files, the two
     subfolders are replaced first, and then the page, which needs no other file. With
     ``published=False`` the figures show only measured results.
+
+    Raises:
+        MissingLibraryError: without matplotlib.
     """
+    check_extra("matplotlib", "report", "report")
     with replacing_folder(out, last=_PAGE) as folder:
         written = list(_write_all(report, folder, published=published))
     return [out / path.relative_to(folder) for path in written]

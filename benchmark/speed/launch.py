@@ -2,7 +2,9 @@
 
 import os
 import sys
+import sysconfig
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,17 +30,41 @@ def launch_command(spec: EngineSpec, folder: Path = ENVIRONMENT) -> LaunchComman
     Raises:
         MissingLibraryError: if the environment that it runs in does not exist.
     """
-    python = Path(sys.executable) if spec.traits.environment == "own" else folder / "bin" / "python"
+    here = _runs_here(spec)
+    python = Path(sys.executable) if here else folder / "bin" / "python"
     if not python.exists():
-        raise MissingLibraryError(f"{spec.label}: not installed; run: make speed-engines")
-    # The benchmark is not installed in the other environment.
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    variables = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if preload := _libraries(spec, folder):
+        raise MissingLibraryError(f"{spec.label}: not installed; run: {_advice(spec)}")
+    variables = {} if here and _is_installed() else {"PYTHONPATH": _python_path()}
+    if preload := _libraries(spec, Path(sys.prefix) if here else folder):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
     if spec.traits.threads:
         variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, _processors()))
     return LaunchCommand((str(python), "-m", spec.traits.worker), variables)
+
+
+def _runs_here(spec: EngineSpec) -> bool:
+    """Return whether an engine runs in this environment."""
+    traits = spec.traits
+    return traits.environment == "own" or (
+        bool(traits.package) and find_spec(traits.package) is not None
+    )
+
+
+def _advice(spec: EngineSpec) -> str:
+    """Return how to install an engine; an installed benchmark has no Makefile."""
+    if not _is_installed():
+        return "make speed-engines"
+    return f"pip install {spec.traits.package}"
+
+
+def _is_installed() -> bool:
+    """Return whether the benchmark is among this environment's libraries, not in a checkout."""
+    return ROOT in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+
+
+def _python_path() -> str:
+    """Return the path on which another process finds the benchmark."""
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
 
 
 def _libraries(spec: EngineSpec, folder: Path) -> list[Path]:

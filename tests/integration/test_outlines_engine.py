@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from benchmark.boxes.answers import answer_expression
+from benchmark.controls.network import cache_argument
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -109,8 +110,8 @@ class _Prefills:
         self.batches: list[list[TokenIds]] = []
         model.register_forward_pre_hook(self._record, with_kwargs=True)
 
-    def _record(self, module: object, positional: object, named: dict[str, Any]) -> None:
-        if named["past_key_values"].get_seq_length():
+    def _record(self, module: torch.nn.Module, positional: object, named: dict[str, Any]) -> None:
+        if named[cache_argument(module)].get_seq_length():
             return
         ids = named["input_ids"]
         mask = named.get("attention_mask")  # absent without padding

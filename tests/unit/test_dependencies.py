@@ -19,8 +19,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OPTIONAL = {
     "benchmark/export": ("export", "harness"),
     "benchmark/models": ("gpu",),
-    "benchmark/pytest_plugin": ("test",),
-    "benchmark/speed": ("speed", "vllm"),
+    "benchmark/pytest_plugin": ("pytest",),
+    "benchmark/report": ("report",),
+    "benchmark/speed": ("engines", "vllm"),
     "conftest.py": ("test",),
     "docs": ("test",),
     "noxfile.py": ("lint",),
@@ -40,12 +41,22 @@ def _listed(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if not line.startswith("#")]
 
 
+def _expanded(lines: list[str]) -> Iterator[Requirement]:
+    """Yield requirements; those on other extras of this project become their requirements."""
+    for requirement in map(Requirement, lines):
+        if requirement.name == PROJECT["project"]["name"]:
+            for extra in sorted(requirement.extras):
+                yield from _expanded(PROJECT["project"]["optional-dependencies"][extra])
+        else:
+            yield requirement
+
+
 @cache
 def _declared() -> dict[str, list[Requirement]]:
     """Return the requirements of each extra, group and file; the dependencies are under ``""``."""
     sections = {"": PROJECT["project"]["dependencies"]}
     sections |= PROJECT["project"]["optional-dependencies"] | PROJECT["dependency-groups"]
-    declared = {name: [Requirement(line) for line in lines] for name, lines in sections.items()}
+    declared = {name: list(_expanded(lines)) for name, lines in sections.items()}
     return declared | {name: _listed(name) for name in ("speed", "vllm")}
 
 
@@ -116,7 +127,7 @@ def test_every_import_is_declared() -> None:
     assert undeclared == []
 
 
-@pytest.mark.parametrize("section", ["", "export", "test", "lint"])
+@pytest.mark.parametrize("section", ["", "export", "pytest", "report", "test", "lint"])
 def test_every_declaration_has_a_tested_version(section: str) -> None:
     """``constraints.txt`` pins one version of each, within its declared range."""
     pins = {canonicalize_name(pin.name): pin.specifier for pin in _listed("constraints")}

@@ -17,7 +17,7 @@ from fakes import finished_runs
 if TYPE_CHECKING:
     from pyarrow import parquet
 else:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install '.[export]'")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -62,6 +62,9 @@ def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the package to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingLibraryError, match=r"pip install '\.\[export\]'"):
+    with pytest.raises(
+        MissingLibraryError,
+        match=r"pip install pyarrow, or install entity-tracking-benchmark\[export\]",
+    ):
         write_results(tmp_path / "r.parquet", [])
     assert not list(tmp_path.iterdir())

@@ -56,6 +56,7 @@ NO_SUSPECTS = (
         "__init__.py",
         "__main__.py",
         "errors.py",
+        "extras.py",
         "junit.py",
         "lifetime.py",
         "locking.py",

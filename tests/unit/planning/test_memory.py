@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import DynamicCache
 
+from benchmark.controls.network import cache_argument
 from benchmark.errors import SettingError
 from benchmark.planning.architectures import configuration
 from benchmark.planning.memory import (
@@ -109,9 +110,9 @@ def test_cache_is_as_large_as_allocated(kind: str, length: int, dtype: str) -> N
         tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
         return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
-    model(torch.ones(3, length, dtype=torch.long), past_key_values=cache)
+    model(torch.ones(3, length, dtype=torch.long), **{cache_argument(model): cache})
     assert cache_bytes(actual, dtype, 3, length, read_at_once=length) == allocated()
-    model(torch.ones(3, 1, dtype=torch.long), past_key_values=cache)
+    model(torch.ones(3, 1, dtype=torch.long), **{cache_argument(model): cache})
     # Of a window the last cut is a view too, of one position more.
     more = allocated() - cache_bytes(actual, dtype, 3, length + 1)
     assert 0 <= more <= (cache_bytes(actual, dtype, 3, 1) if kind == "mistral" else 0)
@@ -134,7 +135,11 @@ def test_working_memory_covers_a_real_pass(kind: str, tokens: int, dtype: str) -
     cache = DynamicCache(config=model.config)
     with Peak() as measured:
         logits = model(
-            ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
+            ids,
+            attention_mask=mask,
+            **{cache_argument(model): cache},
+            use_cache=True,
+            logits_to_keep=1,
         ).logits
         logits[:, -1].to(torch.float32, copy=True).softmax(-1)
     cached = cache_bytes(actual, dtype, rows, tokens, read_at_once=tokens)

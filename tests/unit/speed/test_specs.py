@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import MissingLibraryError, SettingError
+from benchmark.speed import launch
 from benchmark.speed.launch import launch_command
 from benchmark.speed.specs import parse
 
@@ -66,3 +67,15 @@ def test_missing_environment(tmp_path: Path) -> None:
     environment = launch_command(tuned, tmp_path).environment
     assert environment["LD_PRELOAD"].endswith(f"libiomp5.so:{tmp_path}/libtcmalloc_minimal.so.4")
     assert environment["VLLM_CPU_OMP_THREADS_BIND"][0].isdigit()
+
+
+def test_an_engine_that_is_installed_here_runs_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra ``[engines]`` needs no second environment; an installed benchmark says so."""
+    (spec,) = parse("llama.cpp", "float32", 32)
+    monkeypatch.setattr(launch, "_is_installed", lambda: True)
+    with pytest.raises(MissingLibraryError, match="run: pip install xllamacpp"):
+        launch_command(spec, tmp_path)
+    monkeypatch.setattr(launch, "find_spec", lambda package: package == "xllamacpp")
+    assert launch_command(spec, tmp_path).command[0] == sys.executable
