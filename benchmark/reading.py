@@ -12,6 +12,7 @@ import lzma
 import math
 import os
 import re
+import select
 import stat
 import tomllib
 import zipfile
@@ -66,6 +67,11 @@ _TOML = re.compile(
     re.DOTALL,
 )
 """Multi-line texts, comments, and keys; quantifiers do not backtrack, which takes linear time."""
+
+_POINTER = "version https://git-lfs.github.com/spec/"
+
+_WAIT = 5.0
+"""The seconds that a program has to begin to write to a pipe."""
 
 _ADVICE = "; use sys."
 """Where Python's message about a long integer begins to advise a call."""
@@ -153,10 +159,36 @@ def read_lines(path: Path, *, regular: bool = False) -> Iterator[str]:
         DataError: if it cannot be read, is not UTF-8, or has a line that is too long.
     """
     try:
-        with open_regular(path) if regular else path.open("rb") as file:
+        with open_regular(path) if regular else _open_readable(path) as file:
             yield from decoded_lines(file, str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def _open_readable(path: Path) -> BinaryIO:
+    """Open a file, a device, or a pipe that a program writes to.
+
+    Raises:
+        DataError: if no program opens the pipe for writing within seconds.
+        OSError: if it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and not _has_writer(descriptor):
+        os.close(descriptor)
+        raise DataError(f"{path}: no program writes to this pipe; start one, or name a file")
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "rb")
+
+
+def _has_writer(pipe: int) -> bool:
+    """Return whether a pipe that does not block has content, or a program that may write some."""
+    if select.select([pipe], [], [], _WAIT)[0]:
+        return True
+    try:
+        os.read(pipe, 1)  # at its end at once, if no program has opened it
+    except BlockingIOError:
+        return True
+    return False
 
 
 def decoded_lines(file: BinaryIO, source: str) -> Iterator[str]:
@@ -195,6 +227,7 @@ def parse_json(text: str, where: str, *, strict: bool = True) -> object:
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:  # among them integers of more than 4,300 digits
+        _check_no_pointer(text, where)
         raise DataError(
             f"{where}: not JSON: {getattr(error, 'msg', str(error).partition(_ADVICE)[0])}"
         ) from error
@@ -237,6 +270,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply; {_HOW}") from error
     except ValueError as error:
+        _check_no_pointer(text, where)
         raise DataError(f"{where}: not TOML: {str(error).partition(_ADVICE)[0]}") from error
     return _checked_depth(value, where)
 
@@ -400,6 +434,12 @@ def _checked_depth(value: T, where: str) -> T:
         if len(levels) > limit:
             raise DataError(f"{where}: nested more than {limit} deep; {_HOW}")
     return value
+
+
+def _check_no_pointer(text: str, where: str) -> None:
+    """Name a pointer of Git LFS, which stands in place of a file that was not fetched."""
+    if text.startswith(_POINTER):
+        raise DataError(f"{where}: a Git LFS pointer, not the file: run git lfs pull")
 
 
 def _parts(token: re.Match[str]) -> int:

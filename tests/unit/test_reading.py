@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -92,6 +93,32 @@ def test_bad_json_is_one_line(text: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         reading.json_object(text, "f.json")
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_needs_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one it is refused after seconds; with one that is slow it is read."""
+    monkeypatch.setattr(reading, "_WAIT", 0.02)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="no program writes to this pipe"):
+        list(reading.read_lines(pipe))
+    keep = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(pipe, os.O_WRONLY)
+
+    def write() -> None:
+        os.write(writer, b"a\nb")
+        os.close(writer)
+
+    threading.Timer(0.2, write).start()
+    assert list(reading.read_lines(pipe)) == ["a\n", "b"]
+    os.close(keep)
+
+
+@pytest.mark.parametrize("read", [reading.parse_json, reading.parse_toml])
+def test_a_pointer_of_git_lfs_is_named(read: Callable[[str, str], object]) -> None:
+    """In place of data, results and registries too."""
+    with pytest.raises(DataError, match=r"^f: a Git LFS pointer, not the file: run git lfs pull$"):
+        read("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "f")
 
 
 @pytest.mark.parametrize("number", ["nan", "-inf", "1e999", "+inf"])

@@ -1,6 +1,7 @@
 """The file of predictions in the folder of a run."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,12 @@ def test_a_pipe_is_refused(tmp_path: Path, finished: bool) -> None:  # noqa: FBT
         PredictionsFile(path).read(None, finished=finished)
     with pytest.raises(DataError, match="not a regular file"):
         rescore(task_of({}, "result.json"), [], path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_only_a_regular_file_grows(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A pipe without a reader would wait for one for ever."""
+    path = tmp_path / "predictions.jsonl"
+    make(path)
+    with pytest.raises(DataError, match="not a regular file; remove it"):
+        PredictionsFile(path).append([("a", "b")])
