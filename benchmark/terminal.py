@@ -13,6 +13,8 @@ from rich.text import Text
 from benchmark.output import printable
 from benchmark.streams import GuardedStream
 
+_USUAL_WIDTH = 80
+
 
 class GuardedConsole(Console):
     """A console on which text is text: no markup, and control characters are shown escaped.
@@ -26,6 +28,8 @@ class GuardedConsole(Console):
         """Write to a file; the options are rich's."""
         # A model may be named [bold] or :smile:.
         super().__init__(file=file, quiet=quiet, markup=False, emoji=False, **options)  # type: ignore[arg-type]
+        if self.width < 1:  # COLUMNS=0, for which rich prints nothing
+            self.width = _USUAL_WIDTH
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(

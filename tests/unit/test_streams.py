@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import output, streams
-from benchmark.terminal import GuardedConsole
+from benchmark.terminal import GuardedConsole, console
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb\x00\x7f\u2028c"
 
@@ -170,3 +170,13 @@ def test_what_was_lost_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         failure = streams.output_failure()
     assert failure
     assert failure.errno == 28
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "x"])
+def test_a_terminal_without_width_shows_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    """Rich prints nothing at all for COLUMNS=0."""
+    monkeypatch.setenv("COLUMNS", columns)
+    console().print("some words")
+    assert capsys.readouterr().out == "some words\n"
