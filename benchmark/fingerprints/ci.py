@@ -16,6 +16,7 @@ from benchmark.fingerprints.terminal import (
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 from benchmark.output import markdown, printable, workflow_data, workflow_property
 from benchmark.scoring.outcomes import MAIN
+from benchmark.writing import open_regular_for_appending
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 
@@ -110,8 +111,8 @@ def report_to_github(
     if environment.get("GITHUB_ACTIONS") != "true":
         return None
     if path := environment.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(step_summary(comparison, name))
+        with open_regular_for_appending(Path(path), create=True) as file:
+            file.write(step_summary(comparison, name).encode())
     return annotation(comparison, name)
 
 

@@ -1,11 +1,13 @@
 """A comparison on the terminal and in CI."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmark.errors import DataError
 from benchmark.fingerprints.ci import annotation, junit, report_to_github, step_summary
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
@@ -125,6 +127,9 @@ def test_summary_is_for_github_only(regression: FingerprintDiff, tmp_path: Path)
     assert path.read_text() == "before\n" + step_summary(regression, "a")
     assert "| logits | 3 | 3 |" in path.read_text()
     assert "| library torch | 2.13 | 2.14 | 3 |" in path.read_text()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        report_to_github(regression, "a", {**given, "GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
 
 
 def test_summary_has_margins_and_examples(regression: FingerprintDiff) -> None:
