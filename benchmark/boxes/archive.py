@@ -14,7 +14,8 @@ import pyzipper
 from benchmark.boxes.dataset import read_states
 from benchmark.boxes.language import STANDARD, Language
 from benchmark.errors import DataError
-from benchmark.reading import open_regular, read_member
+from benchmark.reading.files import open_regular
+from benchmark.reading.unpacking import read_member
 from benchmark.records import State
 
 MEMBER = "few_shot_boxes_nso_exp2_max3/test-subsample-states-t5.jsonl"

@@ -17,7 +17,8 @@ from benchmark.boxes.states import parse_state, states
 from benchmark.boxes.subsample import subsample
 from benchmark.boxes.world import BOXES
 from benchmark.errors import DataError, LanguageError, RuleError
-from benchmark.reading import json_object, read_lines
+from benchmark.reading.documents import json_object
+from benchmark.reading.files import read_lines
 from benchmark.records import Contents, State
 
 MASK = "<extra_id_0>"

@@ -8,7 +8,7 @@ from benchmark.boxes.language import RESERVED
 from benchmark.boxes.world import BOXES, CAPACITY
 from benchmark.errors import DataError
 from benchmark.package_data import package_text
-from benchmark.reading import read_text
+from benchmark.reading.files import read_text
 from benchmark.records import Contents
 
 COLUMN = "object_name"

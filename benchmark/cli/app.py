@@ -144,7 +144,7 @@ def _common(
 ) -> None:
     """Set what holds for every verb."""
     if read_limit > 1:
-        from benchmark.reading import raise_bounds
+        from benchmark.reading.bounds import raise_bounds
 
         raise_bounds(read_limit)
 

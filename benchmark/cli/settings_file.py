@@ -24,7 +24,8 @@ def read_settings(ctx: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     from benchmark.errors import SettingError
-    from benchmark.reading import parse_toml, read_text
+    from benchmark.reading.documents import parse_toml
+    from benchmark.reading.files import read_text
 
     parameters = _parameters(ctx)
     keys = dict[str, str]()

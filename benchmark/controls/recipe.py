@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchmark.errors import SettingError
-from benchmark.reading import read_toml
+from benchmark.reading.documents import read_toml
 
 
 class _RecipeModel(BaseModel):

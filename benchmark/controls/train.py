@@ -17,7 +17,7 @@ from benchmark.controls.recipe import Recipe
 from benchmark.errors import DataError, ResumeError, SettingError
 from benchmark.locking import LockHeldError, locked
 from benchmark.models.location import locate
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.writing import write_text
 
 if TYPE_CHECKING:

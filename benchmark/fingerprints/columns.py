@@ -13,7 +13,8 @@ from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.logits import IntArray, Logits
 from benchmark.fingerprints.noise import Repeat
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint, Sample
-from benchmark.reading import check_archive, json_object
+from benchmark.reading.documents import json_object
+from benchmark.reading.unpacking import check_archive
 from benchmark.records import TokenIds
 from benchmark.runs.environment import Environment
 from benchmark.scoring.outcomes import MAIN, main_first, outcomes_by_score, read_scores

@@ -33,7 +33,9 @@ from benchmark.fingerprints.migration import (
 from benchmark.fingerprints.noise import Repeat, noise_floor
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
-from benchmark.reading import gunzip, json_object, read_bytes, unxz
+from benchmark.reading.documents import json_object
+from benchmark.reading.files import read_bytes
+from benchmark.reading.unpacking import gunzip, unxz
 from benchmark.runs.environment import Environment
 from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import main_first

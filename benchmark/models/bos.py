@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
 """Families whose classes add a BOS by default in every release (``LlamaTokenizer``, ...)."""

@@ -17,7 +17,7 @@ from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
 from benchmark.models.stored_tensors import StoredTensor, stored_tensors
 from benchmark.models.unused_tensors import check_buffers, harmless_kind
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from benchmark.models.stored_tensors import StoredTensor
 from benchmark.models.unused_tensors import harmless_kind
 from benchmark.models.validation import Entry
 from benchmark.package_data import package_toml
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 
 CONFIG = "config.json"
 Kind = Literal["count", "number", "token", "flag", "text", "texts", "special", "templates"]

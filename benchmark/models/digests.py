@@ -17,7 +17,8 @@ from pathlib import Path
 
 from benchmark.errors import DataError
 from benchmark.models.cache_folder import cache_folder
-from benchmark.reading import open_regular, read_json
+from benchmark.reading.documents import read_json
+from benchmark.reading.files import open_regular
 from benchmark.writing import write_text
 
 SCHEME = "sha256-tree:"

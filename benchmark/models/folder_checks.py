@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.errors import ModelError
 from benchmark.models.model_files import may_be_read
-from benchmark.reading import open_regular
+from benchmark.reading.files import open_regular
 
 _OPENED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin", "*.gguf")
 """Files that a library may try to open."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import RefusedModelError
 from benchmark.package_data import package_toml
-from benchmark.reading import json_object
+from benchmark.reading.documents import json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

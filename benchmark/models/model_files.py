@@ -4,7 +4,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmark.errors import DataError, ModelError
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 """Weights in one file, in the order in which transformers looks for them."""

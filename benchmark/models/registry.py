@@ -16,7 +16,8 @@ from benchmark.models.registry_types import (
 )
 from benchmark.models.validation import Entry, validate
 from benchmark.package_data import package_text
-from benchmark.reading import parse_toml, read_text
+from benchmark.reading.documents import parse_toml
+from benchmark.reading.files import read_text
 
 
 @cache

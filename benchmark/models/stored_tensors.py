@@ -10,7 +10,8 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from benchmark.errors import DataError, ModelError, first_line
-from benchmark.reading import json_object, open_regular
+from benchmark.reading.documents import json_object
+from benchmark.reading.files import open_regular
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from benchmark.models.template_process import (
     Turns,
 )
 from benchmark.models.token_bytes import token_decoder
-from benchmark.reading import json_object
+from benchmark.reading.documents import json_object
 from benchmark.records import Message, TokenIds
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from benchmark.models.gguf_tokenizer import (
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
-from benchmark.reading import read_json, read_text
+from benchmark.reading.documents import read_json
+from benchmark.reading.files import read_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

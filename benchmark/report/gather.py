@@ -13,7 +13,7 @@ from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import Pair, RegisteredModel, Registry
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.records import Outcome, State
 from benchmark.report.data import (
     Audit,

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmark.errors import DataError, ModelError
 from benchmark.locking import locked
 from benchmark.models.location import Location
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.runs.loading import Loaders
 from benchmark.runs.measure import PreparedRun, execute, prepare
 from benchmark.runs.placement import Placement, RequestedDevice

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmark.errors import DataError
-from benchmark.reading import json_object, read_lines
+from benchmark.reading.documents import json_object
+from benchmark.reading.files import read_lines
 from benchmark.records import State
 
 

@@ -25,7 +25,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from benchmark.errors import SettingError
 from benchmark.locking import LockHeldError, locked
-from benchmark.reading import read_text
+from benchmark.reading.files import read_text
 from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
 from benchmark.upgrades.requirements import installed_distributions, unmet_requirements

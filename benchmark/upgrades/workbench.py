@@ -10,7 +10,7 @@ from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.cache_folder import cache_folder
-from benchmark.reading import read_text
+from benchmark.reading.files import read_text
 from benchmark.runs.environment import code_digests
 from benchmark.upgrades.probes import Probe, Say, run_probe
 from benchmark.upgrades.venv_overlays import (

@@ -27,7 +27,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from benchmark import reading
 from benchmark.boxes.archive import MEMBER, read_archive
 from benchmark.boxes.dataset import read_file, rows
 from benchmark.boxes.vocabulary import default_vocabulary, read_vocabulary
@@ -50,6 +49,7 @@ from benchmark.models.registry import read_registry, registry
 from benchmark.models.stored_tensors import stored_tensors
 from benchmark.models.tokenizer_loading import _tokenizer_class
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
+from benchmark.reading.documents import read_json
 from benchmark.runs.model_store import _is_same
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.results import read_results
@@ -215,7 +215,7 @@ READERS = {
     "comparison": Reader(
         "drift.json",
         "report/gather.py",
-        lambda path: read_comparison(reading.read_json(path), path),
+        lambda path: read_comparison(read_json(path), path),
     ),
     "results": Reader(
         "result.json", "runs/store/results.py", lambda path: read_results(path.parent, registry())
@@ -348,7 +348,9 @@ def _reading_modules() -> Iterator[str]:
     for path in sorted(package.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        if any(node.module == "benchmark.reading" for node in imports):
+        if path.parent != package / "reading" and any(
+            (node.module or "").startswith("benchmark.reading.") for node in imports
+        ):
             yield path.relative_to(package).as_posix()
 
 

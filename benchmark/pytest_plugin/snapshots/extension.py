@@ -7,7 +7,7 @@ from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
-from benchmark.reading import parse_json
+from benchmark.reading.documents import parse_json
 from benchmark.records import Outcome
 from benchmark.scoring.outcomes import OTHERS, read_outcomes
 

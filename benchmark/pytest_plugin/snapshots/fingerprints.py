@@ -34,7 +34,7 @@ from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 
 FALLBACK = "fingerprint stand-in"
 """The name of the property of tests that are compared with another hardware's snapshot."""

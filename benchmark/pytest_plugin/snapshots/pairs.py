@@ -10,7 +10,7 @@ from syrupy.location import PyTestLocation
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
-from benchmark.reading import json_object
+from benchmark.reading.documents import json_object
 from benchmark.records import Outcome, Tally
 from benchmark.scoring.counts import Counts, count
 from benchmark.scoring.outcomes import read_scores

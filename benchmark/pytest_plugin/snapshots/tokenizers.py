@@ -10,7 +10,7 @@ from benchmark.fingerprints.tokenizer_family import (
 )
 from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
-from benchmark.reading import json_object
+from benchmark.reading.documents import json_object
 
 
 class TokenizersExtension(MeasurementExtension):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.errors import ResumeError
-from benchmark.reading import open_regular
+from benchmark.reading.files import open_regular
 from benchmark.scoring.predictions import (
     check_finished,
     check_known,

@@ -12,7 +12,7 @@ from benchmark.hypotheses.results import (
 )
 from benchmark.models.digests import is_local
 from benchmark.models.registry_types import RegisteredModel, Registry
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.runs.store.stored_result import read_result, text_field
 from benchmark.tasks import DEFAULT, task_of
 

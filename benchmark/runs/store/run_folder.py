@@ -15,7 +15,7 @@ from typing import Self
 
 from benchmark.errors import DataError, ResumeError
 from benchmark.locking import LockHeldError, locked
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from

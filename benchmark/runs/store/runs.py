@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.hypotheses.results import Result
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.models.short_name import last_part, short_name
-from benchmark.reading import read_json
+from benchmark.reading.documents import read_json
 from benchmark.runs.store.results import model_name, registered_model, result_files
 from benchmark.runs.store.stored_result import read_result
 from benchmark.scoring.predictions import read_predictions

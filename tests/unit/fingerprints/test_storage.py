@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import reading
 from benchmark.errors import DataError
 from benchmark.fingerprints import storage
 from benchmark.fingerprints.compare import Severity, compare
@@ -26,6 +25,7 @@ from benchmark.fingerprints.storage import (
     read_text,
     write_fingerprint,
 )
+from benchmark.reading import bounds
 from fakes.fake_fingerprints import with_changed_stage
 
 
@@ -189,9 +189,9 @@ def test_what_unpacks_to_gigabytes_is_refused(
     text = json.dumps(
         {**json.loads(fingerprint_text(record)), "columns": base64.b85encode(zeros).decode()}
     )
-    tight = ContextVar[reading.Bounds]("tight")
-    tight.set(reading.Bounds(unpacked=2048))
-    monkeypatch.setattr(reading, "_BOUNDS", tight)
+    tight = ContextVar[bounds.Bounds]("tight")
+    tight.set(bounds.Bounds(unpacked=2048))
+    monkeypatch.setattr(bounds, "_BOUNDS", tight)
     with pytest.raises(DataError, match=r"bomb\.json\.gz: unpacks to more than 2 KiB"):
         read_fingerprint(path)
     with pytest.raises(DataError, match=r"the columns: unpacks to more than 2 KiB"):

@@ -1,0 +1,110 @@
+"""Unpack gzip and xz data and the members of ZIP archives."""
+
+import io
+import lzma
+import zipfile
+import zlib
+from typing import BinaryIO, Protocol
+
+from benchmark.errors import DataError
+from benchmark.reading.bounds import READ_MORE, current_bounds, size
+
+_DICTIONARY = 256 * 2**20
+"""The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
+
+
+def gunzip(packed: bytes, where: str) -> bytes:
+    """Return the content of gzip data.
+
+    Raises:
+        DataError: if that is more than the bound, or the data are damaged or cut off.
+    """
+    return _unpacked(_Gzip(), packed, where, "gzip")
+
+
+def unxz(packed: bytes, where: str) -> bytes:
+    """Return the content of xz data.
+
+    Raises:
+        DataError: if that is more than the bound, or the data are damaged or cut off.
+    """
+    return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
+
+
+def check_archive(content: bytes, where: str) -> None:
+    """Check the unpacked size that the members of a ZIP archive declare.
+
+    Raises:
+        DataError: if that is more than the bound, or the content is not a ZIP archive.
+    """
+    limit = current_bounds().unpacked
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise DataError(f"{where}: not a ZIP archive, or damaged: {error}") from error
+    if total > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
+
+
+def read_member(file: BinaryIO, where: str) -> bytes:
+    """Return the content of an archive's member that is open for reading.
+
+    Raises:
+        DataError: if it is longer than the bound.
+    """
+    limit = current_bounds().unpacked
+    content = io.BytesIO()
+    while content.tell() <= limit and (block := file.read(2**20)):
+        content.write(block)
+    if content.tell() > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
+    return content.getvalue()
+
+
+class _Unpacker(Protocol):
+    """A decompressor that unpacks up to a number of bytes."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the packed data was reached."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the end of the packed data."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Return the first bytes that the data unpack to."""
+
+
+class _Gzip:
+    """zlib's decompressor, whose second argument has another name."""
+
+    def __init__(self) -> None:
+        self._unpacker = zlib.decompressobj(wbits=31)  # with a header and trailer of gzip
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._unpacker.decompress(data, max_length)
+
+
+def _unpacked(unpacker: _Unpacker, packed: bytes, where: str, form: str) -> bytes:
+    limit = current_bounds().unpacked
+    try:
+        content = unpacker.decompress(packed, limit + 1)
+    except (zlib.error, lzma.LZMAError, EOFError) as error:
+        raise DataError(f"{where}: not {form}, or damaged: {error}") from error
+    if len(content) > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
+    if not unpacker.eof:
+        raise DataError(f"{where}: not {form}, or damaged: it is cut off")
+    if unpacker.unused_data:
+        raise DataError(f"{where}: not {form}, or damaged: more data follow its end")
+    return content
