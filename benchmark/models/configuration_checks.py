@@ -21,11 +21,13 @@ from benchmark.package_data import package_toml
 from benchmark.reading.documents import read_json
 
 CONFIG = "config.json"
-Kind = Literal["count", "number", "token", "flag", "text", "texts", "special", "templates"]
+Kind = Literal[
+    "count", "number", "token", "flag", "text", "texts", "special", "templates", "object"
+]
 Section = Mapping[str, object]
 
 _EXPECTED: Mapping[Kind, str] = {
-    "count": "an integer from 1 to {most}",
+    "count": "an integer from {least} to {most}",
     "number": "a finite number",
     "token": "a token id from 0 to {most}",
     "flag": "true or false",
@@ -33,6 +35,7 @@ _EXPECTED: Mapping[Kind, str] = {
     "texts": "a list of strings",
     "special": "a token: a string, or an object with its content",
     "templates": "a template: a string, or a list of objects",
+    "object": "an object",
 }
 
 _ROPE = ("rope_parameters", "rope_scaling")
@@ -54,6 +57,7 @@ class ConfigurationField(Entry):
     file: str
     kind: Kind
     names: tuple[str, ...]
+    least: int = 1
     most: int = 0
 
 
@@ -152,19 +156,19 @@ def _check_fields(name: str, file: str, section: Section, vocabulary: int | None
     for field in configuration_fields():
         for key in field.names if field.file == file else ():
             value = section.get(key)
-            most = field.most
+            least, most = field.least, field.most
             if field.kind == "token":
+                least = -1 if key == "pad_token_id" else 0
                 most = 2**31 if vocabulary is None else vocabulary - 1
-            if value is not None and not _is_valid(value, field.kind, key, most):
+            if value is not None and not _is_valid(value, field.kind, least, most):
                 raise RefusedModelError(
                     f"{name}: {key} in {file} is {_shown(value)}, not "
-                    + _EXPECTED[field.kind].format(most=most)
+                    + _EXPECTED[field.kind].format(least=least, most=most)
                 )
 
 
-def _is_valid(value: object, kind: Kind, key: str, most: int) -> bool:
+def _is_valid(value: object, kind: Kind, least: int, most: int) -> bool:
     if kind in {"count", "token"}:  # some architectures list a size per layer; stops are several
-        least = 1 if kind == "count" else -1 if key == "pad_token_id" else 0
         numbers = value if isinstance(value, list) else [value]
         return all(_is_integer(number) and least <= number <= most for number in numbers)
     if kind == "texts":
@@ -176,7 +180,7 @@ def _is_valid(value: object, kind: Kind, key: str, most: int) -> bool:
         return isinstance(value, str) or all(isinstance(part, dict) for part in parts)
     if kind == "number":
         return _is_number(value)
-    return isinstance(value, bool if kind == "flag" else str)
+    return isinstance(value, {"flag": bool, "object": dict}.get(kind, str))
 
 
 def _check_rope(name: str, section: Section) -> None:

@@ -1,7 +1,7 @@
 """Select the files of a model's folder that transformers reads."""
 
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from benchmark.errors import DataError, ModelError
 from benchmark.reading.documents import read_json
@@ -70,7 +70,8 @@ def weight_files(folder: Path) -> list[Path]:
     loading will say what is missing.
 
     Raises:
-        ModelError: if an index cannot be read, or names a missing file.
+        ModelError: if an index cannot be read, or names a file that is missing or outside of the
+            folder.
     """
     named = _entry_file(folder)
     if named and named.name.endswith(_INDEX):
@@ -113,11 +114,15 @@ def _entry_file(folder: Path) -> Path | None:
     """Return the file that transformers opens first: the weights, or the index of their shards."""
     named = [_named_in_config(folder) or "", *(n for one in _SINGLE for n in (one, one + _INDEX))]
     paths = (folder / name for name in named if name)
-    return next((path for path in paths if path.is_file()), None)
+    return next(filter(_is_file, paths), None)
 
 
 def _named_in_config(folder: Path) -> str | None:
-    """Return the file that ``transformers_weights`` in the configuration names, if any."""
+    """Return the file that ``transformers_weights`` in the configuration names, if any.
+
+    Raises:
+        ModelError: if it is outside of the folder.
+    """
     path = folder / "config.json"
     if not path.is_file():
         return None
@@ -125,7 +130,10 @@ def _named_in_config(folder: Path) -> str | None:
         name = read_json(path, strict=False).get("transformers_weights")
     except DataError:
         return None  # loading will say what is wrong with it
-    return name if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    _check_inside(path, name)
+    return name
 
 
 def _shards(index: Path) -> list[Path]:
@@ -137,7 +145,29 @@ def _shards(index: Path) -> list[Path]:
     names = list(weight_map.values()) if isinstance(weight_map, dict) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise ModelError(f"{index}: not an index of weights; download the model again")
+    for name in names:
+        _check_inside(index, name)
     paths = sorted({index.parent / name for name in names})
-    if missing := [path.name for path in paths if not path.is_file()]:
+    if missing := [path.name for path in paths if not _is_file(path)]:
         raise ModelError(f"{index}: names {missing[0]}, which is missing; download it")
     return paths
+
+
+def _check_inside(source: Path, name: str) -> None:
+    """Check that the file that another one names is in the same folder, or below it.
+
+    Raises:
+        ModelError: if it may be any file of this machine.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ModelError(
+            f"{source}: names {name}, which is outside of its folder; download the model again"
+        )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False

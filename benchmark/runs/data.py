@@ -1,5 +1,6 @@
 """Load the states of a request, and score predictions about them."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -24,7 +25,9 @@ def load_states(request: DataRequest) -> list[State]:
     """
     check_number(request)
     try:
-        states = list(islice(_unique(_source(request), str(request.path)), request.states))
+        # islice takes no more than the largest size of a list.
+        number = request.states and min(request.states, sys.maxsize)
+        states = list(islice(_unique(_source(request), str(request.path)), number))
     except DataError as error:
         raise DataError(_explained(str(error), request)) from error
     if not states:

@@ -18,6 +18,8 @@ from benchmark.speed.messages import MarginRequest
 from benchmark.speed.rounds import evenly_spaced, rotating_order
 from benchmark.speed.specs import parse
 
+_MOST_REPEATS = 1000
+
 
 def speed(request: SpeedRequest, progress: SpeedProgress) -> SpeedComparison:
     """Measure the engines in turn; on Ctrl-C, return the measurements so far.
@@ -63,6 +65,8 @@ def _prepared(
     for name, value in (("--repeats", request.repeats), ("--slow-states", request.slow_states)):
         if value is not None and value < 1:
             raise SettingError(f"{name} {value}: at least 1 is needed")
+    if request.repeats > _MOST_REPEATS:
+        raise SettingError(f"--repeats {request.repeats}: at most {_MOST_REPEATS} are timed")
     prepared = prepare(request.run, progress)
     questions, location, states = prepared.questions, prepared.location, prepared.states
     inputs = SpeedInputs(

@@ -66,6 +66,9 @@ def _load(folder: Path) -> None:
         ("config.json", "num_key_value_heads", HUGE, "not an integer"),
         ("config.json", "head_dim", [], "head_dim"),
         ("config.json", "max_position_embeddings", 10**30, "not an integer"),
+        ("config.json", "num_labels", HUGE, "not an integer from 0 to 65536"),
+        ("config.json", "num_local_experts", HUGE, "not an integer"),
+        ("config.json", "sliding_window", 0.5, "not an integer"),
         ("config.json", "rms_norm_eps", "1e-6", "not a finite number"),
         ("config.json", "rms_norm_eps", float("nan"), "not a finite number"),
         ("config.json", "tie_word_embeddings", "no", "not true or false"),
@@ -86,6 +89,7 @@ def _load(folder: Path) -> None:
         ("tokenizer_config.json", "eos_token", {"content": 1}, "not a token"),
         ("tokenizer_config.json", "chat_template", 7, "not a template"),
         ("tokenizer_config.json", "tokenizer_class", ["a"], "not a string"),
+        ("tokenizer_config.json", "added_tokens_decoder", 1, "not an object"),
         ("tokenizer_config.json", "eos_token", "</unknown>", "the eos_token of the tokenizer has"),
     ],
 )

@@ -69,6 +69,9 @@ def test_missing_shard_is_refused(tmp_path: Path) -> None:
     for damaged, message in (
         ("{}", "not an index of weights"),
         ('{"weight_map": {"a": ["b"]}}', "not an index of weights"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "outside of its folder; download"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "outside of its folder"),
+        (json.dumps({"weight_map": {"a": "x" * 5000}}), "which is missing"),
         ("[]", "not a JSON object"),
         ("{", "not JSON"),
     ):
@@ -90,6 +93,9 @@ def test_weights_named_in_the_configuration(tmp_path: Path) -> None:
     folder = _write(tmp_path, "model.safetensors", "other.safetensors")
     (folder / "config.json").write_text('{"transformers_weights": "other.safetensors"}')
     assert [path.name for path in weight_files(folder)] == ["other.safetensors"]
+    (folder / "config.json").write_text('{"transformers_weights": "../other.safetensors"}')
+    with pytest.raises(ModelError, match=r"config\.json: names .* outside of its folder"):
+        weight_files(folder)
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,7 @@ def test_invalid_requests(request_: Callable[..., SpeedRequest], engines: Simple
     for request, message in (
         (request_("speculative", verify=True), "--verify needs the engine outlines"),
         (request_("speculative", repeats=0), "--repeats 0: at least 1"),
+        (request_("speculative", repeats=10**30), "at most 1000 are timed"),
         (request_("outlines", slow_states=0), "--slow-states 0: at least 1"),
     ):
         with pytest.raises(SettingError, match=message):
