@@ -2,29 +2,29 @@
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import SettingError
+from benchmark.models.validation import Entry, Items
 from benchmark.reading.documents import read_toml
 
+_Count = Annotated[int, Field(ge=1)]
+_NotNegative = Annotated[int, Field(ge=0)]
 
-class _RecipeModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class ModelSize(_RecipeModel):
+class ModelSize(Entry):
     """The size of the trained Llama."""
 
-    hidden_size: int
-    intermediate_size: int
-    layers: int
-    heads: int
-    max_positions: int
+    hidden_size: _Count
+    intermediate_size: _Count
+    layers: _Count
+    heads: _Count
+    max_positions: _Count
 
 
-class Optimizer(_RecipeModel):
+class Optimizer(Entry):
     """The parameters of AdamW, and the norm at which gradients are clipped."""
 
     beta1: float
@@ -33,7 +33,7 @@ class Optimizer(_RecipeModel):
     clip: float
 
 
-class TrainingStage(_RecipeModel):
+class TrainingStage(Entry):
     """A number of training steps on one kind of text.
 
     ``target`` is the answer to be learned: the initial or the final contents. ``prefix`` says
@@ -42,31 +42,31 @@ class TrainingStage(_RecipeModel):
 
     target: Literal["initial", "final"]
     prefix: bool
-    operations: tuple[int, ...]
-    steps: int
-    batch: int
+    operations: Items[_NotNegative]
+    steps: _Count
+    batch: _Count
     learning_rate: float
     final_learning_rate: float
-    warmup: int
+    warmup: _NotNegative
 
 
-class Control(_RecipeModel):
+class Control(Entry):
     """A control model: its seed, its stages in order, and the control that it starts from."""
 
-    seed: int
-    stages: tuple[str, ...]
+    seed: _NotNegative
+    stages: Items[str]
     start: str | None = None
 
 
-class Recipe(_RecipeModel):
+class Recipe(Entry):
     """Everything that the weights depend on, except the command line's seed."""
 
-    data_seed: int
-    vocabulary_size: int
-    vocabulary_texts: int
-    measure_every: int
-    measure_states: int
-    checkpoint_every: int
+    data_seed: _NotNegative
+    vocabulary_size: _Count
+    vocabulary_texts: _Count
+    measure_every: _Count
+    measure_states: _Count
+    checkpoint_every: _Count
     shape: ModelSize
     optimizer: Optimizer
     stages: dict[str, TrainingStage]

@@ -3,34 +3,30 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
 from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
+from benchmark.models.validation import Entry
 from benchmark.stats.points import signed
 from benchmark.stats.published import holm
 
 
-class RequiredResult(BaseModel):
+class RequiredResult(Entry):
     """A result that a claim requires; ``registered`` is the prompt format of the registry."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     decoding: Decoding = "constrained"
     prompt_format: Literal["registered", "completion", "chat"] = "registered"
 
 
-class Check(BaseModel):
+class Check(Entry):
     """One part of a claim as data: the check, its models or pairs, and its thresholds.
 
     ``scored`` is False for a check that does not count correct answers. ``remark`` is True for a
     part that does not decide the claim.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     scored: ClassVar[bool] = True
 
     about: str

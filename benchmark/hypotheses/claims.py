@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from benchmark.hypotheses.checks import RequiredResult
 from benchmark.hypotheses.evidence import Evidence
@@ -29,6 +29,7 @@ from benchmark.hypotheses.pair_checks import (
     SmallGain,
 )
 from benchmark.hypotheses.results import Results, ScoreName
+from benchmark.models.validation import Entry, Items
 from benchmark.package_data import package_toml
 
 AnyCheck = Annotated[
@@ -50,16 +51,14 @@ AnyCheck = Annotated[
 ]
 
 
-class Claim(BaseModel):
+class Claim(Entry):
     """A claim of the paper in our words, its place in the paper, our reading, and its parts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     statement: str
     place: str
     reading: str
-    parts: tuple[AnyCheck, ...] = Field(min_length=1)
+    parts: Items[AnyCheck] = Field(min_length=1)
 
     @property
     def required_results(self) -> list[RequiredResult]:

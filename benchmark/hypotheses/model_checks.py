@@ -31,6 +31,7 @@ from benchmark.hypotheses.results import (
 )
 from benchmark.models.published import published
 from benchmark.models.registry import registry
+from benchmark.models.validation import Items
 from benchmark.records import Tally
 from benchmark.stats.constants import LEVEL
 from benchmark.stats.points import signed
@@ -69,7 +70,7 @@ class NotAboveRandom(Check):
     """
 
     check: Literal["not_above_random"]
-    models: tuple[str, ...] = Field(min_length=1)
+    models: Items[str] = Field(min_length=1)
     above: int = Field(ge=0)
 
     def required_results(self) -> list[RequiredResult]:
@@ -244,7 +245,7 @@ class BetterFormat(Check):
     """Each model answers more of all queries correctly in one prompt format than in the other."""
 
     check: Literal["better_format"]
-    models: tuple[str, ...] = Field(min_length=1)
+    models: Items[str] = Field(min_length=1)
     better: Literal["completion", "chat"]
 
     def required_results(self) -> list[RequiredResult]:
@@ -271,7 +272,7 @@ class BreaksFormatMore(Check):
 
     check: Literal["breaks_format_more"]
     scored: ClassVar[bool] = False
-    models: tuple[str, ...] = Field(min_length=1)
+    models: Items[str] = Field(min_length=1)
     than: str
 
     def required_results(self) -> list[RequiredResult]:

@@ -31,6 +31,7 @@ from benchmark.hypotheses.results import (
     numops_equal,
 )
 from benchmark.models.registry import registry
+from benchmark.models.validation import Items
 from benchmark.stats.points import signed
 
 Direction = Literal["gain", "loss", "no gain"]
@@ -45,7 +46,7 @@ _HOLDS: dict[Direction, Callable[[AccuracyDifference], bool]] = {
 class PairsCheck(Check):
     """A check of pairs."""
 
-    pairs: tuple[str, ...] = Field(min_length=1)
+    pairs: Items[str] = Field(min_length=1)
 
     def required_results(self) -> list[RequiredResult]:
         """Return the results of both models of each pair."""
@@ -84,7 +85,7 @@ class GainsAtEach(PairsCheck):
     """
 
     check: Literal["gains_at_each"]
-    numops: tuple[int, ...] = Field(min_length=1)
+    numops: Items[int] = Field(min_length=1)
     direction: Direction = "gain"
 
     def groups(self, evidence: Evidence) -> list[FindingGroup]:
@@ -142,7 +143,7 @@ class BaseAheadAtMost(Check):
 
     check: Literal["base_ahead_at_most"]
     pair: str
-    numops: tuple[int, ...] = Field(min_length=1)
+    numops: Items[int] = Field(min_length=1)
 
     def required_results(self) -> list[RequiredResult]:
         """Return the results of both models."""
@@ -216,7 +217,7 @@ class LargerGain(PairsCheck):
     """Each pair gains more than one other pair, or than the pair at the same place of ``than``."""
 
     check: Literal["larger_gain"]
-    than: str | tuple[str, ...]
+    than: str | Items[str]
 
     @model_validator(mode="after")
     def _lengths(self) -> "LargerGain":

@@ -16,7 +16,7 @@ from benchmark.errors import DataError, ModelError, RefusedModelError, first_lin
 from benchmark.models.location import Location
 from benchmark.models.stored_tensors import StoredTensor
 from benchmark.models.unused_tensors import harmless_kind
-from benchmark.models.validation import Entry
+from benchmark.models.validation import Entry, Items
 from benchmark.package_data import package_toml
 from benchmark.reading.documents import read_json
 
@@ -56,7 +56,7 @@ class ConfigurationField(Entry):
 
     file: str
     kind: Kind
-    names: tuple[str, ...]
+    names: Items[str]
     least: int = 1
     most: int = 0
 

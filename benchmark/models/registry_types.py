@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from benchmark.errors import SettingError
-from benchmark.models.validation import Entry
+from benchmark.models.validation import Entry, Items
 from benchmark.output import is_formula
 
 Training = Literal["code", "math", "alignment", "control"]
@@ -80,10 +80,10 @@ class RegisteredModel(Repository):
 
     key: Name
     name: Text
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: Items[Alternative] = ()
     architecture: Name
     size: Text
-    added: tuple[Training, ...]
+    added: Items[Training]
     format: Literal["completion", "chat"]
     instruction_role: Literal["system", "user"] = "user"
     adds_bos: bool | None = None

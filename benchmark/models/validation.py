@@ -1,20 +1,27 @@
 """Validate entries of data files."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import DataError
 
 
 class Entry(BaseModel):
-    """An immutable entry of a data file; unknown fields and wrong types are errors."""
+    """An immutable entry of a data file; unknown fields and wrong types are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A type is wrong if it had to be converted: ``"1"`` and ``true`` are no numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 T = TypeVar("T", bound=BaseModel)
+Item = TypeVar("Item")
+
+Items = Annotated[tuple[Item, ...], Field(strict=False)]
+"""The items of an array, which files have for tuples; the items themselves are not converted."""
 
 
 def validate(kind: type[T], fields: Mapping[str, object], where: str) -> T:

@@ -1,12 +1,11 @@
 """The data of forecasts in addition to the models: GPUs, the workload and assumptions."""
 
 from functools import cache
-from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from benchmark.errors import SettingError
-from benchmark.models.validation import Entry, validate
+from benchmark.models.validation import Entry, Items, validate
 from benchmark.package_data import package_toml
 
 _FILE = "planning.toml"
@@ -62,7 +61,7 @@ class Workload(Entry):
     answer_tokens: PositiveInt
     answer_tokens_of_batch: PositiveInt
     shared_tokens: PositiveInt
-    drafted: Annotated[tuple[DraftingCost, ...], Field(min_length=1)]
+    drafted: Items[DraftingCost] = Field(min_length=1)
 
     def with_drafts(self, batch_size: int) -> DraftingCost:
         """Return the cost at the largest measured batch size up to this one, else the smallest."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from benchmark.models.validation import Entry
+from benchmark.models.validation import Entry, Items
 from benchmark.package_data import package_toml
 
 
@@ -12,7 +12,7 @@ class TableText(Entry):
 
     title: str
     caption: str = ""
-    models: tuple[str, ...] = ()
+    models: Items[str] = ()
 
 
 class Captions(Entry):
@@ -20,7 +20,7 @@ class Captions(Entry):
 
     tables: Mapping[str, TableText]
     experiments: Mapping[str, str]
-    math_as_instructions: frozenset[str]
+    math_as_instructions: Items[str]
     published: str
     measured: str
 

@@ -3,13 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
-from benchmark.models.validation import Entry
+from pydantic import Field
+
+from benchmark.models.validation import Entry, Items
 from benchmark.package_data import package_toml
 from benchmark.report.data import PairView
 
 _COLUMNS = 5
 """Panels per row in the figure of other pairs."""
+
+
+_Two = Annotated[tuple[str, str], Field(strict=False)]
+"""Two texts, from an array."""
 
 
 class PanelSpec(Entry):
@@ -28,10 +35,10 @@ class FigureSpec(Entry):
     id: str
     title: str
     legend: str
-    names: tuple[str, str]
-    colours: tuple[str, str]
-    rows: tuple[tuple[PanelSpec, ...], ...]
-    side: tuple[str, ...] = ()
+    names: _Two
+    colours: _Two
+    rows: Items[Items[PanelSpec]]
+    side: Items[str] = ()
 
 
 @cache

@@ -21,6 +21,10 @@ def test_the_package_s_recipe() -> None:
     ("text", "message"),
     [
         ("data_seed = 'x'", "data_seed: Input should be a valid integer"),
+        ("data_seed = '1'", "data_seed: Input should be a valid integer"),
+        ("data_seed = true", "data_seed: Input should be a valid integer"),
+        ("data_seed = 1.0", "data_seed: Input should be a valid integer"),
+        ("data_seed = -1", "data_seed: Input should be greater than or equal to 0"),
         ("data_seed = 0", "vocabulary_size: Field required"),
         ("data_seed = ", "not TOML"),
     ],
@@ -39,6 +43,7 @@ def test_an_invalid_recipe_is_refused(tmp_path: Path, text: str, message: str) -
         ('start = "copy"', 'start = "none"', "track: no control 'none' is defined before it"),
         ('start = "copy"', 'start = "track"', "track: no control 'track' is defined before it"),
         ('["bare", "prompted"]', '["bear"]', "copy: unknown stage 'bear'"),
+        ("batch = 3", "batch = 0", "stages.bare.batch: Input should be greater than or equal to 1"),
         ("batch = 3", "batch = 3\nspeed = 4", "stages.bare.speed: Extra inputs"),
     ],
 )

@@ -346,6 +346,8 @@ def test_alone_is_true_or_false(tmp_path: Path) -> None:
         ('"me/mine"', '""', "huggingface_id: String should have at least 1"),
         ('size = "1B"', 'size = ""', "size: String should have at least 1"),
         ('id = "code-mine"', 'id = "code mine [x]"', "id: String should match"),
+        ("paper = false", 'paper = "no"', "paper: Input should be a valid boolean"),
+        ("paper = false", "paper = 0", "paper: Input should be a valid boolean"),
         (
             'experiment = "code"',
             'experiment = "math"',
