@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmark.errors import DataError
 from benchmark.writing import (
+    ensure_folder,
     is_unfinished,
     neighbours,
     owns,
@@ -45,7 +46,7 @@ def replacing_folder(path: Path, *, last: str = "") -> Iterator[Path]:
         DataError: if ``path`` is a file, or an entry is a file in place of a folder or the reverse.
         OSError: naming the folder, if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(path.parent)
     target = resolved(path)
     if target.exists() and not target.is_dir():
         raise DataError(f"{path}: a file; name a folder")
@@ -196,7 +197,7 @@ def _carry_over(old: Path, new: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             destination.mkdir(parents=True)
             continue
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(destination.parent)
         try:
             os.link(path, destination, follow_symlinks=False)
         except OSError:

@@ -28,6 +28,29 @@ _CLOCK_STEP = 60
 """How far the clock may be set while a process writes, in seconds."""
 
 
+def ensure_folder(path: Path) -> None:
+    """Make a folder with its parents, if it does not exist.
+
+    Raises:
+        FileExistsError: saying what is in its place.
+        OSError: if it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        problem = f"{_kind(Path(error.filename))}, not a folder; name another"
+        raise FileExistsError(error.errno, problem, error.filename) from error
+
+
+def _kind(path: Path) -> str:
+    """Return what is in the place of a folder, in words."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # a link to nothing or to itself
+        return f"a link that cannot be followed ({error.strerror})"
+    return "a file" if stat.S_ISREG(mode) else "a pipe, socket or device"
+
+
 def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) -> None:
     """Write the parts to the file atomically; line ends are as in the parts.
 
@@ -40,7 +63,7 @@ def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) ->
         OSError: naming the file, if it cannot be written.
     """
     if make_folder:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(path.parent)
     if path == Path("/dev/stdout"):
         # Behind a redirect it is a file that others write to: not to be replaced or rewound.
         sys.stdout.writelines(parts)
@@ -115,7 +138,7 @@ def replacing(path: Path, *, make_folder: bool = True) -> Iterator[Path]:
         OSError: naming the file, if it cannot be written.
     """
     if make_folder:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(path.parent)
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: not a regular file; name one")
     target = resolved(path)
@@ -142,7 +165,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(path.parent)
     target = resolved(path)
     remove_leftovers(target)
     temporary = unfinished_name(target)

@@ -85,11 +85,12 @@ def check_writable(*paths: Path | None) -> None:
         OSError: when the folder of a path cannot be made.
     """
     from benchmark.errors import SettingError
+    from benchmark.writing import ensure_folder
 
     for path in filter(None, paths):
         if path.is_dir():
             raise SettingError(f"{path}: a folder; name a file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(path.parent)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise SettingError(f"{path}: cannot be written; name another file")
 

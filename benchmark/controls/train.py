@@ -18,7 +18,7 @@ from benchmark.errors import DataError, ResumeError, SettingError
 from benchmark.locking import LockHeldError, locked
 from benchmark.models.location import locate
 from benchmark.reading.documents import read_json
-from benchmark.writing import write_text
+from benchmark.writing import ensure_folder, write_text
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -67,7 +67,7 @@ class ControlTrainer:
         else:
             start = self._recipe.models[name].start
             start_folder = self.train(start) if start else None
-            work.mkdir(parents=True, exist_ok=True)
+            ensure_folder(work)
             with self._locked(work):
                 self._claim(work, name)
                 self._train_in(work, name, start_folder).rename(folder)

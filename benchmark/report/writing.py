@@ -1,8 +1,10 @@
 """Writing a report: the page, the figures and the tables."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+from benchmark.errors import SettingError, first_line
 from benchmark.extras import check_extra
 from benchmark.folder_writing import replacing_folder
 from benchmark.report.data import ReportData
@@ -10,7 +12,7 @@ from benchmark.report.figures import IMAGE_FORMATS, draw, save
 from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
 from benchmark.report.table_formats import TABLE_FORMATS
-from benchmark.writing import write_text
+from benchmark.writing import ensure_folder, write_text
 
 _PAGE = "index.html"
 
@@ -24,11 +26,22 @@ def write_report(report: ReportData, out: Path, *, published: bool = True) -> li
 
     Raises:
         MissingLibraryError: without matplotlib.
+        SettingError: if matplotlib refuses the environment.
     """
     check_extra("matplotlib", "report", "report")
+    _check_matplotlib()
     with replacing_folder(out, last=_PAGE) as folder:
         written = list(_write_all(report, folder, published=published))
     return [out / path.relative_to(folder) for path in written]
+
+
+def _check_matplotlib() -> None:
+    try:
+        import_module("matplotlib")  # fails for a backend of an unknown name
+    except ValueError as error:
+        raise SettingError(
+            f"matplotlib: {first_line(error)}; check the variable MPLBACKEND, or unset it"
+        ) from error
 
 
 def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:
@@ -51,7 +64,7 @@ def _write_figure(
     spec: FigureSpec, report: ReportData, folder: Path, *, published: bool
 ) -> Iterator[Path]:
     figure = draw(spec, report, published=published)
-    folder.mkdir(parents=True, exist_ok=True)
+    ensure_folder(folder)
     for extension in IMAGE_FORMATS:
         path = folder / f"{spec.id}.{extension}"
         save(figure, path, extension, spec.title)

@@ -23,6 +23,7 @@ from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.run_result import RunResult
 from benchmark.runs.store.run_identity import HasDigest, comparable, is_same_run
+from benchmark.writing import ensure_folder
 
 
 @dataclass
@@ -63,7 +64,7 @@ class ModelStore:
         """Return the measurement of a request that is prepared already."""
         identity: dict[str, object] = json.loads(json.dumps(comparable(prepared.identity)))
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        ensure_folder(self.folder)
         # Not RunFolder's own lock, which refuses: here the second process waits for the first.
         lock = self.folder / f"{digest}.lock"
         with locked(lock, "making the same measurement", "choose another --store"):

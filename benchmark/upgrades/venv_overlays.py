@@ -29,7 +29,7 @@ from benchmark.reading.files import read_text
 from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
 from benchmark.upgrades.requirements import installed_distributions, unmet_requirements
-from benchmark.writing import remove_all_leftovers, write_text
+from benchmark.writing import ensure_folder, remove_all_leftovers, write_text
 
 _COMPLETE = "made.json"
 _PURPOSE = "building the same environment"
@@ -121,7 +121,7 @@ class VenvOverlays:
         valid = sorted(map(checked, requirements))
         name = _name(valid)
         overlay = VenvOverlay(self.root / name, name)
-        self.root.mkdir(parents=True, exist_ok=True)
+        ensure_folder(self.root)
         with locked(self.root / f"{name}.lock", _PURPOSE, _OTHER_CACHE):
             refused = self.root / f"{name}.{_REFUSED}"
             if refused.is_file():

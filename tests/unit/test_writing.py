@@ -1,9 +1,10 @@
 """Files are replaced by one rename, and leftovers of ended processes are removed."""
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,23 @@ def test_links_in_a_loop_are_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Too many levels of symbolic links") as error:
         writing.write_text(loop, ["x"])
     assert error.value.filename == str(loop)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.symlink_to(path), "a link that cannot be followed (Too many levels"),
+        (lambda path: path.symlink_to("nowhere"), "a link that cannot be followed (No such file"),
+        (Path.touch, "a file, not a folder; name another"),
+        (os.mkfifo, "a pipe, socket or device, not a folder; name another"),
+    ],
+)
+def test_what_is_in_the_place_of_a_folder_is_named(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    """Rather than that something exists there."""
+    path = tmp_path / "out"
+    make(path)
+    with pytest.raises(FileExistsError, match=re.escape(words)) as error:
+        writing.ensure_folder(path)
+    assert error.value.filename == str(path)

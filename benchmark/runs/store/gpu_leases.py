@@ -7,6 +7,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmark.locking import LockHeldError, locked
+from benchmark.writing import ensure_folder
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _PURPOSE = "using the same GPU"
@@ -43,7 +44,7 @@ class GpuLeases:
         if not 1 <= count <= len(self.gpus):
             raise ValueError(f"{count} GPUs requested, of {len(self.gpus)}")
         order = [*first, *(gpu for gpu in self.gpus if gpu not in first)]
-        self._folder.mkdir(parents=True, exist_ok=True)
+        ensure_folder(self._folder)
         with ExitStack() as locks:
             with locked(self._folder / "queue.lock", _PURPOSE, _REMEDY):
                 leased = self._gather(count, order, locks)

@@ -19,7 +19,7 @@ from benchmark.reading.documents import read_json
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
-from benchmark.writing import write_text
+from benchmark.writing import ensure_folder, write_text
 
 
 class RunFolder:
@@ -59,7 +59,7 @@ class RunFolder:
             ResumeError: when another process uses it, or it holds a different run.
             NoLocksError: when its file system has no locks.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        ensure_folder(self.path)
         lock = locked(self.path / ".lock", "writing here", "choose another --out", wait=False)
         try:
             self._lock.enter_context(lock)

@@ -1,7 +1,11 @@
 """Writing a report."""
 
+import sys
 from pathlib import Path
 
+import pytest
+
+from benchmark.errors import SettingError
 from benchmark.report.data import ReportData
 from benchmark.report.writing import write_report
 
@@ -21,3 +25,14 @@ def test_everything_is_written(published_report: ReportData, tmp_path: Path) -> 
         content = path.read_bytes()
         assert content.startswith(heads.get(path.suffix[1:], b""))
         assert len(content) > 300
+
+
+def test_a_backend_of_an_unknown_name_is_named(
+    published_report: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the import of matplotlib; nothing is written."""
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    with pytest.raises(SettingError, match=r"'nonsense' is not .* check the variable MPLBACKEND"):
+        write_report(published_report, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
