@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import RefusedModelError
+from benchmark.errors import RefusedModelError, first_line
+from benchmark.models.gguf_layout import check_gguf_layout
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _TABLE = "token_embd.weight"
@@ -27,11 +28,11 @@ def check_gguf_metadata(path: Path, name: str) -> None:
     """Check numbers of blocks, widths and tokens, which decide how much is built.
 
     Raises:
-        RefusedModelError: naming the key, if a number is out of range or the tensors contradict it.
+        RefusedModelError: naming the key, if a number is out of range or the tensors contradict it;
+            also for a damaged file.
     """
-    import gguf
-
-    reader = gguf.GGUFReader(str(path))
+    check_gguf_layout(path, name)
+    reader = _reader(path, name)
     field = reader.fields.get("general.architecture")
     architecture = str(field.contents()) if field else ""
     numbers = {key: _numbers(reader.fields.get(f"{architecture}.{key}")) for key in _MOST}
@@ -58,6 +59,22 @@ def check_gguf_metadata(path: Path, name: str) -> None:
                 f"{name}: {key} of the GGUF file is {values[0]}, but its tensors have {stored} "
                 f"({what}); download or convert the file again"
             )
+
+
+def _reader(path: Path, name: str) -> Any:  # noqa: ANN401  # gguf has no types
+    """Open the file with gguf, which maps its tensors.
+
+    Raises:
+        RefusedModelError: if gguf cannot read it.
+    """
+    import gguf
+
+    try:
+        return gguf.GGUFReader(str(path))
+    except Exception as error:  # of numpy, for tensors beyond the end
+        raise RefusedModelError(
+            f"{name}: {path.name} is damaged or cut off: {first_line(error)}; download it again"
+        ) from error
 
 
 def _numbers(field: Any) -> list[float]:  # noqa: ANN401  # gguf has no types

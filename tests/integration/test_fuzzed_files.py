@@ -43,6 +43,7 @@ from benchmark.models.bos import bos_rule
 from benchmark.models.checkpoint_checks import check_configuration
 from benchmark.models.configuration_checks import check_settings
 from benchmark.models.folder_checks import check_no_pointer
+from benchmark.models.gguf_layout import check_gguf_layout
 from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
 from benchmark.models.registry import read_registry, registry
@@ -57,7 +58,7 @@ from benchmark.runs.store.run_folder import RunFolder
 from benchmark.runs.store.runs import read_runs
 from benchmark.scoring.predictions import read_predictions
 from benchmark.upgrades.workbench import _stored_failure
-from fakes import finished_runs
+from fakes import finished_runs, gguf_headers
 from fakes.command_line import command_line
 from fakes.fake_fingerprints import fake_fingerprint, with_changed_stage
 from fakes.recipes import TINY_RECIPE
@@ -249,6 +250,9 @@ READERS = {
     "settings": Reader(
         "config.json", "models/configuration_checks.py", lambda path: check_settings(_at(path))
     ),
+    "header of GGUF": Reader(
+        "m.gguf", "models/gguf_layout.py", lambda path: check_gguf_layout(path, "m")
+    ),
     "pointer": Reader(
         "config.json", "models/folder_checks.py", lambda path: check_no_pointer("m", path)
     ),
@@ -315,6 +319,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "blessings": json.dumps({"blessings": [{"reason": "x"}]}).encode(),
         "kept failure": b"ImportError: x",
         "options": b'states = 4\nprotocol = "paper"\n',
+        "header of GGUF": gguf_headers.header(),
         "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }
 

@@ -272,6 +272,15 @@ def test_metadata_that_the_tensors_contradict(
         load_model(location, LoadOptions("cpu", "float32"))
 
 
+def test_cut_off_tensors_are_named(tmp_path: Path) -> None:
+    """A header that is right is not enough."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    content = (folder / "m.gguf").read_bytes()
+    (folder / "m.gguf").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=r"m\.gguf is damaged or cut off: .* download it again"):
+        load_tokenizer(locate(str(folder)))
+
+
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])
 def test_unused_tensors_of_a_gguf_file_are_refused(tmp_path: Path, name: str) -> None:
     """A tensor of the file that the model does not take is refused."""
