@@ -4,6 +4,7 @@ The commands are in the Makefile; a session passes its environment and Python to
 """
 
 import shlex
+import tempfile
 from pathlib import Path
 
 import nox
@@ -34,19 +35,24 @@ def releases(session: nox.Session, resolution: str) -> None:
     session.run("python", "-m", "pytest", "-n", "2", "-m", "not gpu", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="uv", python="3.11")
 def wheel(session: nox.Session) -> None:
     """Build the wheel and use it in an empty environment, outside the repository."""
-    folder = session.create_tmp()
-    session.install("build")
-    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
-    (path,) = Path(folder).glob("*.whl")
-    session.run("python", "-m", "pip", "install", "--force-reinstall", f"{path}[pytest,report]")
-    models = Path("fixtures", "models").resolve()
-    session.chdir(folder)
-    session.run("entity-tracking", "run", "--model", f"{models / 'track'}", "--states", "8")
-    session.run("entity-tracking", "report", "runs")
-    session.run("pytest", "-p", "benchmark.pytest_plugin", "--collect-only", "--help")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        session.run("uv", "build", "--wheel", "--out-dir", name, external=True)
+        (path,) = folder.glob("*.whl")
+        session.install(f"{path}[pytest,report]")
+        (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        (folder / "test_plugin.py").write_text(
+            "def test_plugin(run_request):\n    assert run_request\n", encoding="utf-8"
+        )
+        model = Path("fixtures", "models", "track").resolve()
+        session.chdir(folder)
+        run = ("entity-tracking", "run", "--model", str(model), "--states", "8")
+        session.run(*run, "--out", "runs/track")
+        session.run("entity-tracking", "report", "runs")
+        session.run("pytest", "-p", "benchmark.pytest_plugin")
 
 
 @nox.session

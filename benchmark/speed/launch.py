@@ -30,31 +30,29 @@ def launch_command(spec: EngineSpec, folder: Path = ENVIRONMENT) -> LaunchComman
     Raises:
         MissingLibraryError: if the environment that it runs in does not exist.
     """
-    here = _runs_here(spec)
-    python = Path(sys.executable) if here else folder / "bin" / "python"
-    if not python.exists():
-        raise MissingLibraryError(f"{spec.label}: not installed; run: {_advice(spec)}")
+    prefix = _environment(spec, folder)
+    here = prefix == Path(sys.prefix)
+    python = Path(sys.executable) if here else prefix / "bin" / "python"
     variables = {} if here and _is_installed() else {"PYTHONPATH": _python_path()}
-    if preload := _libraries(spec, Path(sys.prefix) if here else folder):
+    if preload := _libraries(spec, prefix):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
     if spec.traits.threads:
         variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, _processors()))
     return LaunchCommand((str(python), "-m", spec.traits.worker), variables)
 
 
-def _runs_here(spec: EngineSpec) -> bool:
-    """Return whether an engine runs in this environment."""
-    traits = spec.traits
-    return traits.environment == "own" or (
-        bool(traits.package) and find_spec(traits.package) is not None
-    )
-
-
-def _advice(spec: EngineSpec) -> str:
-    """Return how to install an engine; an installed benchmark has no Makefile."""
-    if not _is_installed():
-        return "make speed-engines"
-    return f"pip install {spec.traits.package}"
+def _environment(spec: EngineSpec, folder: Path) -> Path:
+    """Return the environment of an engine: the folder's if it exists, or this one."""
+    here, package = Path(sys.prefix), spec.traits.package
+    if spec.traits.environment == "own":
+        return here
+    if (folder / "bin" / "python").exists():
+        return folder
+    if package and find_spec(package) is not None:
+        return here
+    # An installed benchmark has no Makefile.
+    advice = f"pip install {package}" if _is_installed() else "make speed-engines"
+    raise MissingLibraryError(f"{spec.label}: not installed; run: {advice}")
 
 
 def _is_installed() -> bool:
@@ -73,7 +71,7 @@ def _libraries(spec: EngineSpec, folder: Path) -> list[Path]:
         paths = sorted(folder.rglob(f"{name}*"))
         if not paths:
             raise MissingLibraryError(
-                f"{spec.label}: no {name} in {folder}; run: make speed-engines"
+                f"{spec.label}: no {name} in {folder}; make speed-engines installs it, in .speed"
             )
         libraries.append(paths[0])
     return libraries

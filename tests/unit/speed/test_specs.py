@@ -51,8 +51,9 @@ def test_own_engines_run_in_this_python(tmp_path: Path) -> None:
     assert "LD_PRELOAD" not in environment
 
 
-def test_missing_environment(tmp_path: Path) -> None:
+def test_missing_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing environment or preloaded library is an error that says how to install it."""
+    monkeypatch.setattr(launch, "find_spec", lambda package: None)
     plain, tuned = parse("vllm,vllm-tuned", "float32", 32)
     with pytest.raises(MissingLibraryError, match="vllm: not installed; run: make speed-engines"):
         launch_command(plain, tmp_path)
@@ -75,7 +76,13 @@ def test_an_engine_that_is_installed_here_runs_here(
     """The extra ``[engines]`` needs no second environment; an installed benchmark says so."""
     (spec,) = parse("llama.cpp", "float32", 32)
     monkeypatch.setattr(launch, "_is_installed", lambda: True)
+    monkeypatch.setattr(launch, "find_spec", lambda package: None)
     with pytest.raises(MissingLibraryError, match="run: pip install xllamacpp"):
         launch_command(spec, tmp_path)
     monkeypatch.setattr(launch, "find_spec", lambda package: package == "xllamacpp")
     assert launch_command(spec, tmp_path).command[0] == sys.executable
+    # The environment that was created for engines comes first.
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.touch()
+    assert launch_command(spec, tmp_path).command[0] == str(python)
