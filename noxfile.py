@@ -52,7 +52,7 @@ def wheel(session: nox.Session) -> None:
         run = ("entity-tracking", "run", "--model", str(model), "--states", "8")
         session.run(*run, "--out", "runs/track")
         session.run("entity-tracking", "report", "runs")
-        session.run("pytest", "-p", "benchmark.pytest_plugin")
+        session.run("pytest", "-p", "benchmark.pytest_plugin", "--device", "cpu")
 
 
 @nox.session
