@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -166,13 +166,35 @@ def _swap(one: Path, other: Path) -> None:
     elif not one.exists():
         other.rename(one)
     elif not _exchanged(one, other):
-        old = unfinished_name(other, "old" if other.is_dir() else "part")
-        if other.is_dir():
-            other.rename(old)
-        else:  # so that it is never missing
-            shutil.copy2(other, old)
-        one.replace(other)
+        (_exchange_folders if other.is_dir() else _exchange_files)(one, other)
+
+
+def _exchange_folders(one: Path, other: Path) -> None:
+    """Exchange two folders by three renames; after an error both are as before."""
+    old = unfinished_name(other, "old")
+    with ExitStack() as undo:
+        other.rename(old)
+        undo.callback(old.rename, other)
+        one.rename(other)
+        undo.callback(other.rename, one)
         old.rename(one)
+        undo.pop_all()
+
+
+def _exchange_files(one: Path, other: Path) -> None:
+    """Exchange two files, of which the second is never missing; after an error both are as before.
+
+    It is copied first.
+    """
+    old = unfinished_name(other)
+    with ExitStack() as undo:
+        undo.callback(old.unlink, missing_ok=True)
+        shutil.copy2(other, old)
+        one.replace(other)
+        undo.callback(old.replace, other)
+        undo.callback(shutil.copy2, other, one)
+        old.rename(one)
+        undo.pop_all()
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -13,12 +13,12 @@ import re
 import shutil
 import socket
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from benchmark.descriptors import is_stream, own_descriptor, write_stream
 from benchmark.errors import DataError
 
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)-(?P<pid>\d+)\.(?:part|old)")
@@ -54,7 +54,7 @@ def _kind(path: Path) -> str:
 def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) -> None:
     """Write the parts to the file atomically; line ends are as in the parts.
 
-    A path that is not an ordinary file (a pipe, ``/dev/stdout``) is written to directly.
+    A path that is not a file of its own (a pipe, ``/dev/stderr``) is written to directly.
     Without ``make_folder`` the folder of the file must exist: one that was there before, and was
     moved or removed meanwhile, is not made again.
 
@@ -62,44 +62,16 @@ def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) ->
         DataError: if it is a pipe that no program reads.
         OSError: naming the file, if it cannot be written.
     """
+    if is_stream(path):
+        write_stream(path, parts)
+        return
     if make_folder:
         ensure_folder(path.parent)
-    if path == Path("/dev/stdout"):
-        # Behind a redirect it is a file that others write to: not to be replaced or rewound.
-        sys.stdout.writelines(parts)
-        sys.stdout.flush()
-        return
-    if is_stream(path):
-        with open_stream(path) as file:
-            file.writelines(part.encode() for part in parts)
-        return
     with (
         replacing(path, make_folder=make_folder) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         file.writelines(parts)
-
-
-def is_stream(path: Path) -> bool:
-    """Return whether it is a pipe, a socket or a device, which is not replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def open_stream(path: Path) -> BinaryIO:
-    """Open a pipe or device for writing; a pipe without a reader would wait for one for ever.
-
-    Raises:
-        DataError: if no program reads it.
-        OSError: if it cannot be opened.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        raise DataError(f"{path}: no program reads it; start one, or name a file") from error
-    os.set_blocking(descriptor, True)
-    return os.fdopen(descriptor, "wb")
 
 
 def open_regular_for_appending(path: Path, *, create: bool) -> BinaryIO:
@@ -139,7 +111,7 @@ def replacing(path: Path, *, make_folder: bool = True) -> Iterator[Path]:
     """
     if make_folder:
         ensure_folder(path.parent)
-    if path.exists() and not path.is_file():
+    if own_descriptor(path) is not None or (path.exists() and not path.is_file()):
         raise DataError(f"{path}: not a regular file; name one")
     target = resolved(path)
     remove_leftovers(target)

@@ -33,6 +33,7 @@ from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
 from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
+from benchmark.descriptors import is_stream
 from benchmark.errors import SettingError, reason
 from benchmark.streams import guarded, output_failure
 
@@ -253,10 +254,8 @@ def _stopped(arguments: Sequence[str]) -> str:
         where = f" in {folder}" if folder else ""
         return f"Stopped. Finished {saved.name} are saved{where}; rerun to resume."
     out = Path(_value(arguments, *_OUT) or ".")
-    streamed = out.exists() and not (out.is_file() or out.is_dir())  # /dev/stdout, a pipe
-    return (
-        "Stopped. Nothing was written." if verb in _WRITES_AT_END and not streamed else "Stopped."
-    )
+    is_whole = verb in _WRITES_AT_END and not is_stream(out)
+    return "Stopped. Nothing was written." if is_whole else "Stopped."
 
 
 def _value(arguments: Sequence[str], *options: str) -> str | None:

@@ -1,8 +1,10 @@
 """Folders are replaced by one rename, and in a folder of others each entry is."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,49 @@ def test_an_error_puts_the_entries_back(
             name: "new" if text == "old" else text for name, text in old.items()
         }
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("failing", range(10))
+@pytest.mark.parametrize("shared", [True, False])
+def test_any_rename_may_fail(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,  # noqa: FBT001
+    failing: int,
+) -> None:
+    """Without the exchange in one call the old entries are at their names again, whole."""
+    target = tmp_path / "home"
+    _write_report(target, "old")
+    if shared:
+        (target / "thesis.tex").write_text("mine")
+    old, calls = _content(target), list[str]()
+
+    def fault(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def failing_call(*arguments: object) -> object:
+            calls.append(name)
+            if len(calls) - 1 == failing:
+                raise OSError(5, "Input/output error")
+            return call(*arguments)
+
+        return failing_call
+
+    monkeypatch.setattr(folder_writing, "_exchanged", lambda *_: False)
+    for module, name in ((os, "rename"), (os, "replace"), (shutil, "copy2")):
+        monkeypatch.setattr(module, name, fault(name, getattr(module, name)))
+
+    def replace() -> None:
+        with replacing_folder(target, last="index.html") as folder:
+            _write_report(folder, "new")
+
+    if failing < (9 if shared else 3):
+        with pytest.raises(OSError, match="Input/output error"):
+            replace()
+        assert _content(target) == old
+    else:
+        replace()
+        assert _content(target)["index.html"] == "new"
+    assert list(tmp_path.iterdir()) == [target]
+    assert {path.name for path in target.iterdir()} == {name.split("/")[0] for name in old}
 
 
 @pytest.mark.parametrize("name", ["index.html", "tables", "tables/one.md"])

@@ -64,6 +64,56 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     assert not [name for name in os.listdir("/dev") if name.endswith(".part")]  # noqa: PTH208
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+@pytest.mark.parametrize(
+    "name", ["/dev/fd/{}", "/proc/self/fd/{}", "/proc/thread-self/fd/{}", "/proc/{pid}/fd/{}"]
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_open_descriptor_is_written_to(tmp_path: Path, name: str, linked: bool) -> None:  # noqa: FBT001
+    """Behind a redirect it is a file of others: it keeps what it has, and later lines follow."""
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        file.write("before\n")
+        file.flush()
+        path = Path(name.format(file.fileno(), pid=os.getpid()))
+        if linked:
+            (tmp_path / "link").symlink_to(path)
+            path = tmp_path / "link"
+        writing.write_text(path, ["ü\n"])
+        with pytest.raises(DataError, match="not a regular file"):
+            writing.write_bytes(path, b"")
+        file.write("after\n")
+    assert log.read_text() == "before\nü\nafter\n"
+
+
+def test_a_closed_descriptor_is_named() -> None:
+    """As is one that is open for reading only, and a pipe whose reader has left."""
+    reading, pipe = os.pipe()
+    with pytest.raises(OSError, match="Bad file descriptor") as error:
+        writing.write_text(Path(f"/dev/fd/{reading}"), ["x"])
+    assert error.value.filename == f"/dev/fd/{reading}"
+    os.close(reading)
+    with pytest.raises(DataError, match=f"/dev/fd/{pipe}: no program reads it"):
+        writing.write_text(Path(f"/dev/fd/{pipe}"), ["x"])
+    os.close(pipe)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        writing.write_text(Path(f"/dev/fd/{pipe}"), ["x"])
+
+
+def test_standard_error_behind_a_redirect(tmp_path: Path) -> None:
+    """The lines before it in the log are kept, in their order."""
+    log = tmp_path / "log"
+    code = (
+        "import sys; from pathlib import Path; from benchmark.writing import write_text;"
+        "sys.stderr.write('a\\n'); write_text(Path('/dev/stderr'), ['b\\n']);"
+        "sys.stderr.write('c\\n'); write_text(Path('/dev/fd/1'), ['d\\n'])"
+    )
+    with log.open("w") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, stderr=file, check=True)  # noqa: S603
+    assert log.read_text() == "a\nb\nc\nd\n"
+    assert list(tmp_path.iterdir()) == [log]
+
+
 def test_what_the_dead_left_is_removed(tmp_path: Path, dead: int) -> None:
     """Leftovers of running processes, other names and other machines are kept."""
     host = writing._host()

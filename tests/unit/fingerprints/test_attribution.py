@@ -55,6 +55,7 @@ NO_SUSPECTS = (
     *(
         "__init__.py",
         "__main__.py",
+        "descriptors.py",
         "errors.py",
         "extras.py",
         "junit.py",
