@@ -30,6 +30,7 @@ _OWN_FILES = (
     "put the tokenizer files of the GGUF file's own model there, or remove these to use its own"
 )
 
+_TOKENS = "tokenizer.ggml.tokens"
 _TYPES = "tokenizer.ggml.token_type"
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 """Token types in a GGUF file."""
@@ -48,9 +49,11 @@ def check_pre_tokenizer(path: Path, name: str) -> None:
     """Check that transformers splits texts as the vocabulary of a GGUF file needs it.
 
     Raises:
-        RefusedModelError: for a pre-tokenizer that is unknown or missing.
+        RefusedModelError: for a pre-tokenizer that is unknown or missing, and without tokens.
     """
     fields = _fields(path)
+    if _TOKENS not in fields:
+        raise RefusedModelError(f"{name}: the GGUF file has no tokens ({_TOKENS}); {_CHOICE}")
     if _text(fields, "tokenizer.ggml.model") != _BYTE_LEVEL:
         return
     pre = _text(fields, "tokenizer.ggml.pre")
@@ -103,9 +106,9 @@ def check_same_vocabulary(encoder: "Tokenizer", path: Path, name: str) -> None:
         RefusedModelError: naming the first token, or merge, that differs.
     """
     fields = _fields(path)
-    if "tokenizer.ggml.tokens" not in fields:
+    if _TOKENS not in fields:
         return
-    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
+    tokens: list[str] = fields[_TOKENS].contents()
     types = fields[_TYPES].contents() if _TYPES in fields else [_NORMAL]
     vocabulary = {i: t for t, i in encoder.get_vocab(with_added_tokens=True).items()}
     special = {i for i, token in encoder.get_added_tokens_decoder().items() if token.special}

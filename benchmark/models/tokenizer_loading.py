@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _NEW_NAME = "TokenizersBackend"
+_UNNAMED = (LookupError, ArithmeticError, AttributeError, TypeError)
+"""Exceptions whose messages mean nothing without the name of the class."""
 
 
 def load_tokenizer(location: Location, registered: BosRule | None = None) -> TransformersTokenizer:
@@ -52,8 +54,10 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
         raise
     except Exception as error:  # tokenizers raises no class of its own
         _check_json(location)
+        # The message of the others is a key, or speaks of Python.
+        kind = f"{type(error).__name__}: " if isinstance(error, _UNNAMED) else ""
         raise ModelError(
-            f"{location.name}: cannot load its tokenizer: {first_line(error)}"
+            f"{location.name}: cannot load its tokenizer: {kind}{first_line(error)}"
         ) from error
     rule = registered.overriding(rule) if registered else rule
     check_token_ids(location, {"bos_token": raw.bos_token_id, "eos_token": raw.eos_token_id})

@@ -281,6 +281,22 @@ def test_cut_off_tensors_are_named(tmp_path: Path) -> None:
         load_tokenizer(locate(str(folder)))
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (b"tokenizer.ggml.tokens", "the GGUF file has no tokens"),
+        (b"tokenizer.ggml.merges", "cannot load its tokenizer: KeyError: "),
+    ],
+)
+def test_a_missing_vocabulary_is_named(tmp_path: Path, key: bytes, words: str) -> None:
+    """Rather than by a key of Python alone."""
+    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    content = (folder / "m.gguf").read_bytes()
+    (folder / "m.gguf").write_bytes(content.replace(key, key[:-1] + b"x"))
+    with pytest.raises(ModelError, match=words):
+        load_tokenizer(locate(str(folder)))
+
+
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])
 def test_unused_tensors_of_a_gguf_file_are_refused(tmp_path: Path, name: str) -> None:
     """A tensor of the file that the model does not take is refused."""
