@@ -30,6 +30,7 @@ from benchmark.fingerprints.stages import (
     allowed_set,
 )
 from benchmark.models.location import Location, locate
+from benchmark.models.token_id_checks import check_ids
 from benchmark.prompts.rendering import completion
 from benchmark.records import Outcome, State, TokenIds
 from benchmark.runs.data import load_states
@@ -120,6 +121,7 @@ class _VanillaRecording:
     def _raw_tokenizer(self) -> Any:  # noqa: ANN401  # the release chooses the class
         from transformers import AutoTokenizer
 
+        check_ids(str(self.model), self._folder)  # of a model without weights, which it decides
         return AutoTokenizer.from_pretrained(self._folder, **self._gguf)
 
     @cached_property

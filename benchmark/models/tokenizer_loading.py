@@ -15,6 +15,7 @@ from benchmark.models.gguf_tokenizer import (
 )
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
+from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.reading.documents import read_json
 from benchmark.reading.files import read_text
@@ -39,6 +40,7 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
             of a GGUF file is unknown.
     """
     check_settings(location)
+    check_ids(location.name, location.folder)
     try:
         with collected_messages() as messages, gguf_cache(location):
             if location.gguf:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
 from benchmark.models.gguf_reading import fast_gguf_reading
+from benchmark.models.token_id_checks import check_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -20,10 +21,11 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of a downloaded vocabulary of a kind in ``sources.toml``.
 
     Raises:
-        ModelError: for an unknown kind.
+        ModelError: for an unknown kind, or an id that no vocabulary has.
     """
     from transformers import AutoTokenizer, LlamaTokenizer
 
+    check_ids(folder.name, folder)
     if kind.startswith("gguf") or kind == "model":
         return _converted(folder, kind)
     if kind == "sentencepiece":
