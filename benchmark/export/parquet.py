@@ -84,7 +84,8 @@ def _write(path: Path, schema: "pa.Schema", rows: Iterable[Mapping[str, object]]
     arrow, count = _arrow(), 0
     with (
         replacing(path) as temporary,
-        arrow.parquet.ParquetWriter(temporary, schema, compression=_COMPRESSION) as writer,
+        temporary.open("wb") as file,  # pyarrow opens no path that is not UTF-8
+        arrow.parquet.ParquetWriter(file, schema, compression=_COMPRESSION) as writer,
     ):
         for group in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(group, schema=schema))

@@ -5,6 +5,7 @@ from a repository is never executed.
 """
 
 import errno
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,8 @@ def _expanded(model: str) -> Path:
 
 def _local(model: str, folder: Path, gguf: str | None) -> Location:
     check_no_adapter(model, folder)
+    if not gguf and str(folder) != os.fsencode(folder).decode(errors="replace"):
+        raise ModelError(f"{model}: tokenizers reads no path that is not UTF-8; rename the folder")
     for path in index_files(folder):
         check_no_pointer(model, path)
     weights = [folder / gguf] if gguf else weight_files(folder)

@@ -1,5 +1,7 @@
 """Parquet files, read back with pyarrow."""
 
+import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +30,9 @@ def test_round_trip(tmp_path: Path) -> None:
     finished_runs.write_run(folder, "x/\x1b", states, lambda _: hostile)
     runs = read_runs([folder], registry())
     rows = list(result_rows(runs, answered_states(runs)))
-    path = tmp_path / "deep" / "r.parquet"
+    path = tmp_path / os.fsdecode(b"d\xff") / "r.parquet"
     assert write_results(path, rows) == 13 * 7
-    table = parquet.read_table(path)
+    table = parquet.read_table(io.BytesIO(path.read_bytes()))
     assert table.to_pylist() == rows
     assert table.column("text")[0].as_py() == valid_utf8(hostile)
     assert table.column("predicted")[0].as_py() == ["\x00\x07\x1b[31m"]

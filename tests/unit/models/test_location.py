@@ -1,6 +1,7 @@
 """Where a model's files are found, their digests, and the errors if they are missing."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_not_a_path_and_not_an_identifier(model: str, monkeypatch: pytest.Monkey
     """A name that is neither local nor an identifier is refused without asking the hub."""
     monkeypatch.setattr(huggingface_hub, "snapshot_download", _unexpected)
     assert _refusal(model).startswith(f"{model}: no such local folder or GGUF file")
+
+
+def test_a_folder_that_is_not_utf8(tmp_path: Path) -> None:
+    """The libraries would name no reason; a GGUF file is read anywhere."""
+    folder = tmp_path / os.fsdecode(b"m\xff")
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match="no path that is not UTF-8; rename the folder"):
+        locate(str(folder))
+    (folder / "m.gguf").write_bytes(b"GGUF")
+    assert locate(str(folder / "m.gguf")).gguf == "m.gguf"
 
 
 def test_a_name_too_long_for_a_file() -> None:
