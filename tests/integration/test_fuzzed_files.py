@@ -48,6 +48,7 @@ from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
 from benchmark.models.registry import read_registry, registry
 from benchmark.models.stored_tensors import stored_tensors
+from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer_loading import _tokenizer_class
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
 from benchmark.reading.documents import read_json
@@ -261,6 +262,9 @@ READERS = {
         "models/tokenizer_loading.py",
         lambda path: _tokenizer_class(_at(path)),
     ),
+    "ids of tokens": Reader(
+        "tokenizer.json", "models/token_id_checks.py", lambda path: check_ids("m", path.parent)
+    ),
     "blessings": Reader("record.json", "pytest_plugin/snapshots/fingerprints.py", _blessings),
     "options": Reader("settings.toml", "cli/settings_file.py", _read_options),
     "kept failure": Reader("failed.txt", "upgrades/workbench.py", _stored_failure),
@@ -292,6 +296,11 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     identity = json.dumps({"model": {"name": "x"}}).encode()
     notes = {"batch_sizes": [4, 2], "timing": {"decoded_states": 4, "seconds": 1.5, "starts": 1}}
     config = (MODEL / "config.json").read_bytes()
+    tokenizer = {
+        "truncation": {"max_length": 10**7},  # without a large number the ids are not looked at
+        "added_tokens": [{"id": 0, "content": "<s>"}],
+        "model": {"vocab": {"a": 1, "b": 2}},
+    }
     weight_map = {"weight_map": {"a": "model.safetensors", "b": "model.safetensors"}}
     return {
         "dataset": data,
@@ -316,6 +325,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "index of weights": json.dumps(weight_map).encode(),
         **dict.fromkeys(("architecture", "settings", "pointer"), config),
         "tokenizer's class": (MODEL / "tokenizer_config.json").read_bytes(),
+        "ids of tokens": json.dumps(tokenizer).encode(),
         "blessings": json.dumps({"blessings": [{"reason": "x"}]}).encode(),
         "kept failure": b"ImportError: x",
         "options": b'states = 4\nprotocol = "paper"\n',
