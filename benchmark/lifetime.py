@@ -73,6 +73,18 @@ def end_with_parent() -> None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
+def keep_child_statuses() -> None:
+    """Have the system keep the exit status of child processes until this one has read it.
+
+    A shell's ``trap '' CHLD`` is inherited: then the status is lost, ``os.waitpid`` fails, and
+    ``subprocess`` takes every command for a success.
+    """
+    number = getattr(signal, "SIGCHLD", None)  # Windows has none
+    is_main = threading.current_thread() is threading.main_thread()
+    if number is not None and is_main and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _ask_kernel() -> bool:
     """Ask for SIGKILL at the end of the parent; return whether the system supports it."""
     if sys.platform != "linux":

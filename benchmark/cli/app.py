@@ -35,6 +35,7 @@ from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
 from benchmark.descriptors import is_stream
 from benchmark.errors import SettingError, reason
+from benchmark.lifetime import keep_child_statuses
 from benchmark.streams import guarded, output_failure
 
 
@@ -193,6 +194,7 @@ def main() -> NoReturn:
     An output that is lost (a full disk, a terminal that is gone) is such an error too, but the verb
     goes on to its end.
     """
+    keep_child_statuses()
     with guarded():
         code = _run(sys.argv[1:] or ["--help"])
         if error := output_failure():

@@ -1,5 +1,6 @@
 """Turn any error into one line for the user; tracebacks of unexpected ones go to a file."""
 
+import errno
 import os
 import tempfile
 import traceback
@@ -9,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
+
+_OF_FILES = {errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EDQUOT, errno.ESTALE}
+"""The errors that only a file or its file system has."""
 
 
 def error_line(error: BaseException) -> str:
@@ -22,8 +26,10 @@ def error_line(error: BaseException) -> str:
         return text
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.strerror:  # a write to an open file does not name it
-        return f"a file: {error.strerror}; {_where(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        # A write to an open file does not name it.
+        subject = "a file" if error.errno in _OF_FILES else type(error).__name__
+        return f"{subject}: {error.strerror}; {_where(error)}"
     if isinstance(error, MemoryError):
         return f"out of memory; use a smaller --batch-size or model; {_where(error)}"
     return (

@@ -13,13 +13,13 @@ import os
 import select
 import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from threading import Lock
-from typing import NoReturn, cast
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from threading import Lock, current_thread
+from typing import ClassVar, NoReturn, cast
 
+from benchmark.lifetime import end_with_parent
+from benchmark.models.forked_process import close_others, limit_memory, quiet_fork
 from benchmark.models.time_limit import TimeLimitError, time_limit
 
 LONGEST = 2**20
@@ -90,7 +90,9 @@ class ChatRenderer:
                 kind, text = cast("tuple[str, str]", tuple(json.loads(reply)))
                 return kind, text
             self._child = None
-            if status := child.status():
+            status = child.status()
+            # The system ends a child with the thread that started it, too.
+            if status and child.thread.is_alive():
                 return "limit", self._ending(status)
         return "limit", "does not end"
 
@@ -141,10 +143,16 @@ def _is_too_long(text: str) -> bool:
 class _Child:
     """A forked process that renders chats until it is idle: a request and a reply per line."""
 
+    _ended: ClassVar[set[int]] = set()
+    """Children that were dropped, and whose end is not yet read from the system."""
+
     def __init__(self, render: Render, seconds: float) -> None:
         self.parent = os.getpid()
+        self.thread = current_thread()
+        self._is_killed = self._is_over = False
+        self._reap()
         (requests, self._requests), (self._replies, replies) = os.pipe(), os.pipe()
-        with _quiet_fork():
+        with quiet_fork():
             self._pid = os.fork()
         if self._pid == 0:
             os.close(self._requests)
@@ -158,6 +166,20 @@ class _Child:
         for descriptor in (self._requests, self._replies):
             with suppress(OSError):
                 os.close(descriptor)
+        if self.parent == os.getpid() and not self._is_over:
+            self._ended.add(self._pid)
+            self._reap()
+
+    @classmethod
+    def _reap(cls) -> None:
+        """Read the status of dropped children that have ended: they are zombies until then."""
+        for pid in tuple(cls._ended):
+            try:
+                is_over = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:  # read before, or a child of the process that forked this one
+                is_over = True
+            if is_over:
+                cls._ended.discard(pid)
 
     def ask(self, request: bytes, seconds: float) -> bytes:
         """Return the reply; empty if the child has ended, or is killed after this time."""
@@ -171,24 +193,34 @@ class _Child:
                     return b""
                 reply += block
         except BaseException:  # of Ctrl-C: the reply would be taken for that of the next request
-            os.kill(self._pid, signal.SIGKILL)
+            self._kill()
             raise
         if not reply.endswith(b"\n"):
-            os.kill(self._pid, signal.SIGKILL)
+            self._kill()
             return b""
         return bytes(reply)
 
+    def _kill(self) -> None:
+        self._is_killed = True
+        os.kill(self._pid, signal.SIGKILL)
+
     def status(self) -> int:
-        """Return the exit code of the child, which has ended: 0 if it was idle."""
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        """Return the exit code of the child, which has ended: 0 if it was idle, or is unknown."""
+        self._is_over = True
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        except ChildProcessError:  # SIGCHLD is ignored: the system keeps no status
+            return -signal.SIGKILL if self._is_killed else 0
 
 
 def _serve(render: Render, seconds: float, requests: int, replies: int) -> NoReturn:
     """Render chats in the child, and end it when there are no more."""
     code = 1
     try:
+        end_with_parent()
+        close_others(requests, replies)
         gc.freeze()  # the collector leaves objects of the parent alone
-        _limit_memory()
+        limit_memory(MEMORY)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         out_of_memory = _watch_constants()
@@ -211,22 +243,6 @@ def _write(descriptor: int, content: bytes) -> None:
         content = content[os.write(descriptor, content) :]
 
 
-@contextmanager
-def _quiet_fork() -> Iterator[None]:
-    """Keep Python and the library tokenizers from warning that a process with threads forks."""
-    name = "TOKENIZERS_PARALLELISM"
-    unset = name not in os.environ
-    if unset:
-        os.environ[name] = "true"  # its default
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        if unset:
-            del os.environ[name]
-
-
 def _watch_constants() -> list[MemoryError]:
     """Return a list that gets the errors of constant expressions when jinja2 compiles a template.
 
@@ -243,17 +259,3 @@ def _watch_constants() -> list[MemoryError]:
 
     setattr(nodes.Impossible, "__init__", note)  # noqa: B010  # mypy refuses a plain assignment
     return errors
-
-
-def _limit_memory() -> None:
-    """Limit the memory of this process, and have it leave no core file."""
-    import resource
-
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    for kind, value in (
-        (resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (soft, hard))

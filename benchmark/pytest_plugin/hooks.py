@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.lifetime import end_with_parent
+from benchmark.lifetime import end_with_parent, keep_child_statuses
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin.options import check_options
@@ -26,6 +26,7 @@ _FALLBACK = "fingerprint stand-in"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and refuse options that cannot be carried out."""
+    keep_child_statuses()
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU; skipped without one")
     if hasattr(config, "workerinput"):  # a worker, whose controller has checked the options
         end_with_parent()

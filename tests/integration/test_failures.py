@@ -166,6 +166,7 @@ class Panic(BaseException):
         (KeyError(), "KeyError: no message; this is a fault of "),
         (MemoryError(), "out of memory; use a smaller --batch-size or model; the traceback"),
         (OSError(28, "No space left on device"), "a file: No space left on device; the traceback"),
+        (OSError(10, "No child processes"), "ChildProcessError: No child processes; the traceback"),
         (OSError("not a model\nSee the docs"), "OSError: not a model See the docs; this is"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), "UnicodeDecodeError: 'utf-8' codec"),
     ],

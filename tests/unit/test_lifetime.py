@@ -38,6 +38,12 @@ with mock.patch("benchmark.upgrades.pip.run_tied", lambda _, **rest: run_tied(WO
 from benchmark.speed.process import EngineProcess
 EngineProcess("engine", WORKER, {}, {})
 """,
+    "a chat template": """
+import sys
+from benchmark.models.template_process import ChatRenderer
+sys.argv = ["", WORKER[3]]
+ChatRenderer(lambda *_: exec(WORKER[2], {}), 60).render([], generation=True)
+""",
     "a worker of pytest": """
 import subprocess, sys
 code = "from benchmark.lifetime import end_with_parent; end_with_parent();" + WORKER[2]
@@ -146,3 +152,13 @@ def test_a_command_whose_parent_has_ended_is_not_run(worker: Path) -> None:
     command[position] = "1"
     assert subprocess.run(command, check=False).returncode == 127  # noqa: S603
     assert not worker.exists()
+
+
+def test_the_status_of_commands_is_kept() -> None:
+    """After a shell's ``trap '' CHLD``, subprocess takes a failure for a success."""
+    code = (
+        "import subprocess as s, benchmark.lifetime as lifetime; lifetime.keep_child_statuses();"
+        "print(s.run(['false']).returncode)"
+    )
+    command = ["sh", "-c", 'trap "" CHLD; exec "$0" -c "$1"', sys.executable, code]
+    assert subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout == b"1\n"  # noqa: S603

@@ -71,7 +71,7 @@ NO_SUSPECTS = (
     # published figures, in folders whose other files are named
     *("validation.py", "published.csv", "published.py", "published.toml"),
     *("library_messages.py", "short_name.py", "time_limit.py", "cache_folder.py"),
-    "template_process.py",
+    *("template_process.py", "forked_process.py"),
     # a run's own record, and its progress and tables
     *("environment.py", "identity.py", "measure.py", "model_store.py"),
     *("paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),

@@ -1,9 +1,12 @@
 """Chat templates that take all time or memory within one operation in C."""
 
+import fcntl
 import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +174,51 @@ def test_errors_are_left_to_the_rendering() -> None:
     tokenizer = tiny_tokenizer(chat_template="{{ raise_exception('no system role') }}")
     with pytest.raises(ChatTemplateError, match="no system role"):
         tokenizer.render(CHAT)
+
+
+def _process(renderer: ChatRenderer) -> int:
+    """Return the process that a renderer of :func:`_own_number` runs in."""
+    return int(renderer.render([], generation=True))
+
+
+def _own_number(*_: object) -> str:
+    return str(os.getpid())
+
+
+def test_the_child_holds_no_lock(tmp_path: Path) -> None:
+    """It has the standard descriptors and its pipes only."""
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        renderer = ChatRenderer(lambda *_: " ".join(os.listdir("/proc/self/fd")), 1)  # noqa: PTH208
+        assert len(renderer.render([], generation=True).split()) <= 3 + 2 + 1  # and the list's own
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_dropped_children_are_no_zombies() -> None:
+    """They end when their renderer is dropped, and the next child's start reads their status."""
+    dropped = [_process(ChatRenderer(_own_number, 1)) for _ in range(3)]
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{process}").exists() for process in dropped):
+        assert time.monotonic() < deadline
+        _process(ChatRenderer(_own_number, 1))
+
+
+def test_the_thread_that_started_the_child_may_end() -> None:
+    """The system then ends the child; the next chat gets another one."""
+    renderer = ChatRenderer(_own_number, 1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(_process, renderer).result()
+    assert _process(renderer) != first
+
+
+def test_the_status_of_children_may_be_lost() -> None:
+    """With SIGCHLD ignored, as after a shell's ``trap '' CHLD``."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        renderer = ChatRenderer(lambda *_: os._exit(3), 1)
+        with pytest.raises(RenderingLimitError, match="does not end"):
+            renderer.render([], generation=True)
+        assert _process(ChatRenderer(_own_number, 1))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
