@@ -23,7 +23,8 @@ class _Document(BaseModel, strict=True, extra="forbid"):
     compositions: list[dict[str, object]] = []
 
 
-_REMEDY = "remove the file to resume without its notes on batches and time"
+REMEDY = "remove the file to resume without its notes on batches and time"
+"""What to do about a damaged file; ends its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,12 @@ class ProgressNotes:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise DataError(f"{source}: {place}: {first['msg']}; {_REMEDY}") from error
+            raise DataError(f"{source}: {place}: {first['msg']}; {REMEDY}") from error
         sizes = notes.batch_sizes
         if sizes != sorted(set(sizes), reverse=True) or max(sizes, default=1) > largest:
             raise DataError(
                 f"{source}: batch_sizes: {sizes!s:.60} do not shrink from {largest}, the "
-                f"largest that the run may use; {_REMEDY}"
+                f"largest that the run may use; {REMEDY}"
             )
         timing, compositions = notes.timing, tuple(notes.compositions)
         return cls(tuple(sizes), timing.decoded_states, timing.seconds, compositions, timing.starts)

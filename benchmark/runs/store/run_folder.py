@@ -16,7 +16,7 @@ from typing import Self
 from benchmark.errors import DataError, ResumeError
 from benchmark.locking import LockHeldError, locked
 from benchmark.reading.documents import read_json
-from benchmark.runs.progress_notes import ProgressNotes
+from benchmark.runs.progress_notes import REMEDY, ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
 from benchmark.writing import ensure_folder, write_text
@@ -117,7 +117,11 @@ class RunFolder:
         """
         if not self.notes.exists():
             return ProgressNotes()
-        return ProgressNotes.from_json(read_json(self.notes), str(self.notes), largest_batch)
+        try:
+            document = read_json(self.notes)
+        except DataError as error:
+            raise DataError(f"{error}; {REMEDY}") from error
+        return ProgressNotes.from_json(document, str(self.notes), largest_batch)
 
     def write_progress(self, notes: ProgressNotes) -> None:
         """Write the progress notes, for when the run is resumed."""
