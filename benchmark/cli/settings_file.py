@@ -67,8 +67,10 @@ def _typed(parameter: "Parameter", value: object, where: str) -> object:
     from benchmark.errors import SettingError
 
     is_flag = getattr(parameter, "is_flag", False)
-    if is_flag != isinstance(value, bool):
-        raise SettingError(f"{where}: {'must be' if is_flag else 'not'} true or false")
+    if is_flag and not isinstance(value, bool):
+        raise SettingError(f"{where}: must be true or false")
+    if isinstance(value, bool) and not is_flag:
+        raise SettingError(f"{where} is {str(value).lower()}; give a number or text")
     if is_flag:
         return value
     repeated = parameter.nargs != 1 or getattr(parameter, "multiple", False)

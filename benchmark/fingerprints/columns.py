@@ -53,16 +53,19 @@ def pack(record: Fingerprint) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(data: bytes, environment: Environment, repeats: tuple[Repeat, ...]) -> Fingerprint:
-    """Unpack a record, given what its readable part holds.
+def unpack(
+    data: bytes, environment: Environment, repeats: tuple[Repeat, ...], where: str
+) -> Fingerprint:
+    """Unpack a record, given what its readable part holds; ``where`` names the data in errors.
 
     Raises:
+        DamagedError: if the bytes are not an archive.
         KeyError, TypeError, ValueError: if the bytes are damaged.
     """
-    check_archive(data, "the columns")
+    check_archive(data, where)
     with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
         columns = {name: loaded[name] for name in loaded.files}
-    words: dict[str, Any] = json_object(columns["words"].tobytes().decode(), "the columns")
+    words: dict[str, Any] = json_object(columns["words"].tobytes().decode(), where)
     allowed = None
     if words["sets"] is not None:
         sets = tuple(AllowedSet(**allowed_set) for allowed_set in words["sets"])

@@ -35,7 +35,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import in_order
 from benchmark.reading.documents import json_object
 from benchmark.reading.files import read_bytes
-from benchmark.reading.unpacking import gunzip, unxz
+from benchmark.reading.unpacking import DamagedError, gunzip, unxz
 from benchmark.runs.environment import Environment
 from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import main_first
@@ -94,7 +94,8 @@ def read_text(text: str, source: str = "fingerprint") -> Fingerprint:
     """
     with _checked(source):
         document = _document(text, source)
-        return assemble(document, base64.b85decode(str(document["columns"])))
+        columns = base64.b85decode(str(document["columns"]))
+        return assemble(document, columns, f"{source}: its columns")
 
 
 def read_fingerprint(path: Path) -> Fingerprint:
@@ -110,7 +111,8 @@ def read_fingerprint(path: Path) -> Fingerprint:
         if path.suffix == _GZIP:
             return read_text(_record_text(path), str(path))
         document = _document(_record_text(path), str(path))
-        return assemble(document, _read_columns(path, str(document["columns"])))
+        columns = _read_columns(path, str(document["columns"]))
+        return assemble(document, columns, str(columns_path(path)))
 
 
 def _record_text(path: Path) -> str:
@@ -154,6 +156,8 @@ def _checked(source: str) -> Iterator[None]:
     """Turn the errors that a damaged file causes into one line."""
     try:
         yield
+    except DamagedError as error:
+        raise DataError(f"{error}; record it again") from error
     except OSError as error:
         raise DataError(f"{error.filename or source}: {error.strerror or error}") from error
     except _DAMAGE as error:
@@ -200,10 +204,11 @@ def compressed(record: Fingerprint) -> bytes:
     return lzma.compress(raw, filters=[best])
 
 
-def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
-    """Assemble a record from its readable part and its columns.
+def assemble(document: Mapping[str, object], columns: bytes, where: str) -> Fingerprint:
+    """Assemble a record from its readable part and its columns, which ``where`` names in errors.
 
     Raises:
+        DamagedError: if the columns are damaged or cut off.
         ValueError: if the two do not match, for example after an edit.
         KeyError, TypeError, EOFError, LZMAError and others: if they are damaged.
     """
@@ -211,7 +216,7 @@ def assemble(document: Mapping[str, object], columns: bytes) -> Fingerprint:
     document = current_document(document)
     environment = _ENVIRONMENT.validate_python(document["environment"])
     repeats = _REPEATS.validate_python(dict(document)["noise"]["repeats"])  # type: ignore[index]
-    record = unpack(unxz(columns, "the columns"), environment, repeats)
+    record = unpack(unxz(columns, where), environment, repeats, where)
     record = current_stages(record) if older else record
     expected = json.loads(_text(readable(record)))
     if edited := [name for name in expected if expected[name] != document.get(name)]:

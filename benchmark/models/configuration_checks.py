@@ -129,6 +129,27 @@ def check_token_ids(location: Location, ids: Mapping[str, int | None]) -> None:
             )
 
 
+def named_fields(location: Location, error: Exception) -> str:
+    """Return a hint at the fields of ``config.json`` that a library's error names by their values.
+
+    It is empty if no field is recognized.
+    """
+    if location.gguf:
+        return ""
+    text = str(error)
+    sections = list(_sections(_read(location, CONFIG)))
+    nested = [value for section in sections for value in section.values()]
+    fields = {
+        field: value
+        for section in [*sections, *(part for part in nested if isinstance(part, dict))]
+        for field, value in section.items()
+        if (isinstance(value, str) and value and f"'{value}'" in text)
+        or (_is_integer(value) and f"({value})" in text)
+    }
+    shown = ", ".join(f"{field} ({_shown(value)})" for field, value in fields.items())
+    return f"; check {shown} in {CONFIG}" if shown else ""
+
+
 def _read(location: Location, name: str) -> dict[str, object]:
     path = location.folder / name
     try:
@@ -216,8 +237,11 @@ def _check_with_library(location: Location) -> None:
     except (OSError, ValueError, LookupError, ImportError):
         return  # about the architecture or its code: loading says it
     except Exception as error:  # of any field
+        # Its errors of a class of configurations have the actual one as their cause.
+        cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+        kind = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
         raise ModelError(
-            f"{location.name}: {CONFIG}: {type(error).__name__}: {first_line(error)}"
+            f"{location.name}: {CONFIG}: {kind}{first_line(cause)}{named_fields(location, cause)}"
         ) from error
 
 

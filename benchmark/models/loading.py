@@ -18,6 +18,7 @@ from benchmark.models.checkpoint_checks import (
     check_finite,
     check_tensors,
 )
+from benchmark.models.configuration_checks import named_fields
 from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
 from benchmark.models.library_messages import collected_messages, keep_messages
@@ -125,6 +126,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         kind = "" if isinstance(error, _LOADING) else f"{type(error).__name__}: "
         raise ModelError(
             f"{location.name}: cannot load its weights: {kind}{first_line(error)}"
+            f"{named_fields(location, error)}"
         ) from error
     # transformers initializes missing weights at random.
     if missing := sorted(report["missing_keys"]):

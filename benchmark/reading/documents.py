@@ -47,7 +47,7 @@ def parse_json(text: str, where: str, *, strict: bool = True) -> object:
     try:
         value = json.loads(text, **hooks)
     except RecursionError as error:
-        raise DataError(f"{where}: nested too deeply; {READ_MORE}") from error
+        raise DataError(f"{where}: nested too deeply") from error
     except ValueError as error:  # among them integers of more than 4,300 digits
         _check_no_pointer(text, where)
         raise DataError(
@@ -90,7 +90,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     try:
         value = tomllib.loads(text, parse_float=_finite)
     except RecursionError as error:
-        raise DataError(f"{where}: nested too deeply; {READ_MORE}") from error
+        raise DataError(f"{where}: nested too deeply") from error
     except ValueError as error:
         _check_no_pointer(text, where)
         raise DataError(f"{where}: not TOML: {str(error).partition(_ADVICE)[0]}") from error

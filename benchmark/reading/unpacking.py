@@ -13,11 +13,16 @@ _DICTIONARY = 256 * 2**20
 """The memory that unpacking xz may take, in bytes; its highest preset takes 65 MiB."""
 
 
+class DamagedError(DataError):
+    """Packed data are damaged or cut off, or of another format."""
+
+
 def gunzip(packed: bytes, where: str) -> bytes:
     """Return the content of gzip data.
 
     Raises:
-        DataError: if that is more than the bound, or the data are damaged or cut off.
+        DamagedError: if the data are damaged or cut off.
+        DataError: if that is more than the bound.
     """
     return _unpacked(_Gzip(), packed, where, "gzip")
 
@@ -26,7 +31,8 @@ def unxz(packed: bytes, where: str) -> bytes:
     """Return the content of xz data.
 
     Raises:
-        DataError: if that is more than the bound, or the data are damaged or cut off.
+        DamagedError: if the data are damaged or cut off.
+        DataError: if that is more than the bound.
     """
     return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
 
@@ -35,14 +41,15 @@ def check_archive(content: bytes, where: str) -> None:
     """Check the unpacked size that the members of a ZIP archive declare.
 
     Raises:
-        DataError: if that is more than the bound, or the content is not a ZIP archive.
+        DamagedError: if the content is not a ZIP archive.
+        DataError: if that is more than the bound.
     """
     limit = current_bounds().unpacked
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             total = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        raise DataError(f"{where}: not a ZIP archive, or damaged: {error}") from error
+        raise DamagedError(f"{where}: not a ZIP archive, or damaged: {error}") from error
     if total > limit:
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
 
@@ -100,11 +107,11 @@ def _unpacked(unpacker: _Unpacker, packed: bytes, where: str, form: str) -> byte
     try:
         content = unpacker.decompress(packed, limit + 1)
     except (zlib.error, lzma.LZMAError, EOFError) as error:
-        raise DataError(f"{where}: not {form}, or damaged: {error}") from error
+        raise DamagedError(f"{where}: not {form}, or damaged: {error}") from error
     if len(content) > limit:
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
     if not unpacker.eof:
-        raise DataError(f"{where}: not {form}, or damaged: it is cut off")
+        raise DamagedError(f"{where}: not {form}, or damaged: it is cut off")
     if unpacker.unused_data:
-        raise DataError(f"{where}: not {form}, or damaged: more data follow its end")
+        raise DamagedError(f"{where}: not {form}, or damaged: more data follow its end")
     return content

@@ -102,20 +102,29 @@ def test_wrong_values(folder: Path, file: str, field: str, value: object, expect
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "expected"),
     [
-        {"hidden_act": "unheard-of"},
-        {"num_attention_heads": 3},
-        {"head_dim": 7},
-        {"intermediate_size": 512},
-        {"hidden_size": 4096},
-        {"dtype": "float99"},
+        ({"hidden_act": "unheard-of"}, "KeyError: 'unheard-of'; check hidden_act ('unheard-of')"),
+        ({"num_attention_heads": 3}, "check hidden_size (128), num_attention_heads (3) in config"),
+        ({"head_dim": 7}, "`head_dim`=7"),
+        ({"intermediate_size": 512}, "cannot load its weights"),
+        ({"hidden_size": 4096}, "cannot load its weights"),
+        ({"dtype": "float99"}, "attribute 'float99'; check dtype ('float99') in config.json"),
+        ({"dtype": None, "torch_dtype": "float3"}, "check torch_dtype ('float3') in config.json"),
+        (
+            {"rope_parameters": {"rope_type": "x", "rope_theta": 1.0}},
+            "KeyError: 'x'; check rope_type ('x') in config.json",
+        ),
     ],
 )
-def test_values_that_only_the_library_refuses(folder: Path, fields: dict[str, object]) -> None:
-    """What the benchmark does not check itself ends in one line too."""
+def test_values_that_only_the_library_refuses(
+    folder: Path, fields: dict[str, object], expected: str
+) -> None:
+    """What the benchmark does not check itself ends in one line too, with the field if it shows."""
     edit_json(folder / "config.json", **fields)
-    _refusal(folder)
+    message = _refusal(folder)
+    assert expected in message
+    assert "Validation" not in message
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,8 @@ def _zipped(content: bytes) -> bytes:
 def _assembled(path: Path) -> None:
     """Read the columns of a record, whose readable part is good."""
     with storage._checked(str(path)):
-        storage.assemble(storage.readable(fake_fingerprint()), path.read_bytes())
+        document = storage.readable(fake_fingerprint())
+        storage.assemble(document, path.read_bytes(), str(path))
 
 
 def _open_run(path: Path) -> None:

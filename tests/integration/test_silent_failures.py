@@ -540,9 +540,9 @@ def test_a_template_that_never_ends(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_nested_tokenizer_is_named(folder: Path) -> None:
-    """The line has the file and the bound, not Python's words about recursion."""
+    """The line has the file, not Python's words, and no advice: no limit of reading helps."""
     from benchmark.models.tokenizer_loading import load_tokenizer
 
     (folder / "tokenizer.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
-    with pytest.raises(ModelError, match=r"tokenizer: .*tokenizer\.json: nested too deeply; read"):
+    with pytest.raises(ModelError, match=r"tokenizer: .*tokenizer\.json: nested too deeply$"):
         load_tokenizer(locate(str(folder)))

@@ -70,7 +70,7 @@ def test_command_line_takes_precedence(requests: list[RunRequest], tmp_path: Pat
         ("zzz = 1", "no option 'zzz'; choose one of model, out, "),
         ("settings = 'x'", "no option 'settings'"),
         ("states = 1.5", "'--states'"),
-        ("states = true", "states: not true or false"),
+        ("states = true", "states is true; give a number or text"),
         ("set-aside = 'yes'", "set-aside: must be true or false"),
         ("engine = ['a']", "engine: must be a number or text"),
         ("[run]\nstates = 1", "no option 'run'"),

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import lzma
 from contextvars import ContextVar
@@ -194,7 +195,7 @@ def test_what_unpacks_to_gigabytes_is_refused(
     monkeypatch.setattr(bounds, "_BOUNDS", tight)
     with pytest.raises(DataError, match=r"bomb\.json\.gz: unpacks to more than 2 KiB"):
         read_fingerprint(path)
-    with pytest.raises(DataError, match=r"the columns: unpacks to more than 2 KiB"):
+    with pytest.raises(DataError, match=r"mine\.json: its columns: unpacks to more than 2 KiB"):
         read_text(text, "mine.json")
 
 
@@ -228,6 +229,23 @@ def test_foreign_columns_are_refused(record: Fingerprint, inner: bytes) -> None:
     columns = base64.b85encode(lzma.compress(inner)).decode()
     with pytest.raises(DataError, match="damaged"):
         read_text(_edited(fingerprint_text(record), columns=columns))
+
+
+def test_damaged_columns_are_named(record: Fingerprint, tmp_path: Path) -> None:
+    """With their file, or that of the record, and the next step."""
+    path = tmp_path / "a.json"
+    write_fingerprint(record, path)
+    damaged = columns_path(path).read_bytes()[:-9]
+    columns_path(path).write_bytes(damaged)
+    path.write_text(_edited(path.read_text(), columns=hashlib.sha256(damaged).hexdigest()[:16]))
+    with pytest.raises(DataError, match=r"a\.columns\.xz: not xz, or damaged.*; record it again$"):
+        read_fingerprint(path)
+    text = _edited(fingerprint_text(record), columns=base64.b85encode(b"junk").decode())
+    with pytest.raises(DataError, match=r"^b: its columns: not xz, .*; record it again$"):
+        read_text(text, "b")
+    (tmp_path / "a.json.gz").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"a\.json\.gz: not gzip, .*; record it again$"):
+        read_fingerprint(tmp_path / "a.json.gz")
 
 
 def test_deeply_nested_json_is_refused() -> None:
