@@ -209,7 +209,9 @@ def test_the_thread_that_started_the_child_may_end() -> None:
     renderer = ChatRenderer(_own_number, 1)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(_process, renderer).result()
-    assert _process(renderer) != first
+    deadline = time.monotonic() + 10
+    while _process(renderer) == first:  # the system's thread ends a little after Python's
+        assert time.monotonic() < deadline
 
 
 def test_the_status_of_children_may_be_lost() -> None:
