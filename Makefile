@@ -23,7 +23,7 @@ venv: $(VENV)/.made  ## make the environment (.venv) with the benchmark and what
 $(VENV)/.made: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "error: Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@echo 'installing into $(VENV): 1.3 GB on a machine without GPU, some minutes'
+	@echo 'installing into $(VENV): 2 GB with PyTorch for CPUs, some minutes'
 	test -x $(RUN) || $(PYTHON) -m venv --without-pip $(VENV)
 	@# Some distributions ship Python without what puts pip into an environment.
 	$(RUN) -m pip --version >/dev/null 2>&1 || \

@@ -18,6 +18,6 @@ def check_extra(library: str, extra: str, purpose: str) -> None:
     """
     if find_spec(library) is None:
         raise MissingLibraryError(
-            f"{purpose} needs {library}, which is not installed; run: pip install {library}, "
-            f"or install entity-tracking-benchmark[{extra}]"
+            f"{purpose} needs {library}, which is not installed; run: pip install {library} "
+            f"(it is in the extra [{extra}])"
         )

@@ -66,7 +66,7 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
         MissingLibraryError,
-        match=r"pip install pyarrow, or install entity-tracking-benchmark\[export\]",
+        match=r"pip install pyarrow \(it is in the extra \[export\]\)",
     ):
         write_results(tmp_path / "r.parquet", [])
     assert not list(tmp_path.iterdir())
