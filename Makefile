@@ -50,8 +50,6 @@ faults: venv  ## put FAULTS=100 faults of storage into each command, fuzz each r
 	SOAK_FAULTS=$(FAULTS) $(RUN) -m pytest tests/integration/test_storage_faults.py
 	FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_SECONDS=600 $(RUN) -m pytest tests/integration/test_fuzzed_files.py
 	NOISE_REPEATS=$(REPEATS) $(RUN) -m pytest tests/integration/test_faults.py -k false_alarms
-	$(RUN) -m benchmark fetch gemma3-270m
-	EVERY_MODEL=1 $(RUN) -m pytest tests/integration/test_real_models.py -k gemma3
 
 # About three minutes on two cores, after the environment is made and the model fetched. After an
 # upgrade it is another run: the old one is moved to runs/smollm2.1.

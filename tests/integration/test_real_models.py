@@ -1,7 +1,6 @@
 """Complete runs of real models, compared with their recorded results."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,20 +29,11 @@ Gemma 3 has a vocabulary of 262,144, sliding windows, heads of size 256 and one 
 TRACED = {"smollm2": 2, "gemma3-270m": 1}
 """States whose stages are recorded; each is computed twice."""
 
-EVERY_NIGHT = {"gemma3-270m"}
-"""Models that are run with ``EVERY_MODEL`` set only, as by ``make faults``.
-
-Gemma takes three minutes, one of them for loading its tokenizer and weights.
-"""
-
 
 @pytest.fixture(scope="module", params=STATES)
 def name(request: pytest.FixtureRequest) -> str:
-    """Return the name of each model; its tests are skipped if it is slow or was not fetched."""
+    """Return the name of each model; its tests are skipped if it was not fetched."""
     model = source(str(request.param))
-    updating = request.config.getoption("--snapshot-update")
-    if model.name in EVERY_NIGHT and "EVERY_MODEL" not in os.environ and not updating:
-        pytest.skip(f"{model.name} takes minutes; run it with EVERY_MODEL=1, or make faults")
     if not model.present:
         pytest.skip(f"{model.name} is missing; get it with: {model.command}")
     return model.name
