@@ -162,7 +162,7 @@ def _checked_depth(value: T, where: str) -> T:
 
 
 def _check_no_pointer(text: str, where: str) -> None:
-    """Name a pointer of Git LFS, which stands in place of a file that was not fetched."""
+    """Name a pointer of Git LFS, which replaces a file that was not fetched."""
     if text.startswith(_POINTER):
         raise DataError(f"{where}: a Git LFS pointer, not the file: run git lfs pull")
 
