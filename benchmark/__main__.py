@@ -1,7 +1,8 @@
 """``python -m benchmark VERB``, which is also the command ``entity-tracking``."""
 
 import sys
-from pathlib import Path
+
+from benchmark.package_data import is_installed
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
 
 def _advice(error: ModuleNotFoundError) -> str:
     """Return how to install a missing library: in a checkout, or where a wheel is installed."""
-    if (Path(__file__).parents[1] / "Makefile").is_file():
+    if not is_installed():
         return "run make venv in the project's folder, then .venv/bin/python -m benchmark"
     library = str(error.name).partition(".")[0]
     return f"run {sys.executable} -m pip install {library}"

@@ -2,18 +2,16 @@
 
 import os
 import sys
-import sysconfig
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import benchmark
 from benchmark.errors import MissingLibraryError
+from benchmark.package_data import is_installed, package_parent
 from benchmark.speed.specs import EngineSpec
 
-ROOT = Path(benchmark.__file__).parents[1]
-ENVIRONMENT = ROOT / ".speed"
+ENVIRONMENT = package_parent() / ".speed"
 """Created by ``make speed-engines`` for engines with their own versions of libraries."""
 
 
@@ -33,7 +31,7 @@ def launch_command(spec: EngineSpec, folder: Path = ENVIRONMENT) -> LaunchComman
     prefix = _environment(spec, folder)
     here = prefix == Path(sys.prefix)
     python = Path(sys.executable) if here else prefix / "bin" / "python"
-    variables = {} if here and _is_installed() else {"PYTHONPATH": _python_path()}
+    variables = {} if here and is_installed() else {"PYTHONPATH": _python_path()}
     if preload := _libraries(spec, prefix):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
     if spec.traits.threads:
@@ -51,18 +49,13 @@ def _environment(spec: EngineSpec, folder: Path) -> Path:
     if package and find_spec(package) is not None:
         return here
     # An installed benchmark has no Makefile.
-    advice = f"pip install {package}" if _is_installed() else "make speed-engines"
+    advice = f"pip install {package}" if is_installed() else "make speed-engines"
     raise MissingLibraryError(f"{spec.label}: not installed; run: {advice}")
-
-
-def _is_installed() -> bool:
-    """Return whether the benchmark is among this environment's libraries, not in a checkout."""
-    return ROOT in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
 
 
 def _python_path() -> str:
     """Return the path on which another process finds the benchmark."""
-    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    return os.pathsep.join(filter(None, (str(package_parent()), os.environ.get("PYTHONPATH", ""))))
 
 
 def _libraries(spec: EngineSpec, folder: Path) -> list[Path]:

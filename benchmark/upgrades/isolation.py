@@ -12,12 +12,12 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.digests import is_comparable
 from benchmark.models.location import locate
+from benchmark.package_data import package_parent
 from benchmark.runs.environment import installed, versions
 from benchmark.runs.settings import SETTINGS
 from benchmark.upgrades.environment_diff import extent
 from benchmark.upgrades.git_history import commit_of, worktree
 from benchmark.upgrades.probes import Probe, Say, run_probe
-from benchmark.upgrades.venv_overlays import project_root
 
 _REPEATS = 2
 """Repeats of the old code if its record has none."""
@@ -102,7 +102,7 @@ def isolate(
         SettingError: if this is not the new record's environment, there is no such commit, or the
             old code makes no record.
     """
-    repository = repository or project_root()
+    repository = repository or package_parent()
     before, now = read_fingerprint(old), read_fingerprint(new)
     _check_environment(now, new)
     _check_model(before, old, now, new, model)

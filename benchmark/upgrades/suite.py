@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
 from benchmark.lifetime import run_tied
+from benchmark.package_data import package_parent
 from benchmark.upgrades.findings import SuiteResult
 from benchmark.upgrades.probes import fixed_variables
 from benchmark.upgrades.venv_overlays import (
     EnvironmentBuilder,
     NotInstallableError,
-    project_root,
     python_path,
 )
 
@@ -47,7 +47,7 @@ def run_suite(
             "no:cacheprovider",
         ]
         command += ["--junit-xml", str(results), *map(str, tests)]
-        variables = {**os.environ, **fixed_variables(), **python_path(project_root())}
+        variables = {**os.environ, **fixed_variables(), **python_path(package_parent())}
         # The interpreter of our own environment, and the user's tests.
         done = run_tied(command, environment=variables, capture=False)
         return _suite_result(results, done.returncode)

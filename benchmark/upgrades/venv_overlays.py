@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distributions
-from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from benchmark.errors import SettingError
 from benchmark.locking import LockHeldError, locked
+from benchmark.package_data import is_installed
 from benchmark.reading.files import read_text
 from benchmark.runs.environment import libraries
 from benchmark.upgrades.pip import run_pip
@@ -178,19 +178,13 @@ def checked(requirement: str) -> str:
         raise SettingError(f"{requirement!r} is not a requirement; write name==version") from error
 
 
-def project_root() -> Path:
-    """Return the folder that holds the package of the running project."""
-    return Path(str(files("benchmark"))).parent
-
-
 def python_path(root: Path) -> dict[str, str]:
     """Return the variables with which an overlay runs the project in a folder.
 
     An installed project is found without them; its folder holds libraries too, which must not come
     before the overlay's.
     """
-    base = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    return {} if root in base else {"PYTHONPATH": str(root)}
+    return {} if is_installed(root) else {"PYTHONPATH": str(root)}
 
 
 def _name(requirements: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.models.cache_folder import cache_folder
+from benchmark.package_data import package_parent
 from benchmark.reading.files import read_text
 from benchmark.runs.environment import code_digests
 from benchmark.upgrades.probes import Probe, Say, run_probe
@@ -18,7 +19,6 @@ from benchmark.upgrades.venv_overlays import (
     NotInstallableError,
     PythonEnvironment,
     VenvOverlays,
-    project_root,
 )
 from benchmark.writing import remove_all_leftovers, temporary_folder, write_text
 
@@ -188,7 +188,7 @@ def workbench(probe: Probe, say: Say, *, retry: bool = False) -> Workbench:
     """
     overlays = VenvOverlays(cache_folder() / "environments")
     bench = Workbench(
-        cache_folder() / "probes", overlays, probe, project_root(), code_identity(), say
+        cache_folder() / "probes", overlays, probe, package_parent(), code_identity(), say
     )
     overlays.remove_unfinished()
     bench.remove_leftovers()

@@ -75,7 +75,7 @@ def test_an_engine_that_is_installed_here_runs_here(
 ) -> None:
     """The extra ``[engines]`` needs no second environment; an installed benchmark says so."""
     (spec,) = parse("llama.cpp", "float32", 32)
-    monkeypatch.setattr(launch, "_is_installed", lambda: True)
+    monkeypatch.setattr(launch, "is_installed", lambda: True)
     monkeypatch.setattr(launch, "find_spec", lambda package: None)
     with pytest.raises(MissingLibraryError, match="run: pip install xllamacpp"):
         launch_command(spec, tmp_path)

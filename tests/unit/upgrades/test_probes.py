@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.package_data import package_parent
 from benchmark.upgrades.probes import PROBES, Probe
-from benchmark.upgrades.venv_overlays import project_root
 
 OUT = Path("x.json.gz")
 START = ["-P", "-m", "benchmark"]
@@ -33,7 +33,9 @@ def test_older_code_is_run_by_its_own_verbs(
 
 def test_todays_code_is_run_by_fingerprint() -> None:
     """No module of today's command line has the name of an older verb."""
-    words = {kind: Probe(kind, (), "").command(project_root(), OUT, None)[3:-2] for kind in PROBES}
+    words = {
+        kind: Probe(kind, (), "").command(package_parent(), OUT, None)[3:-2] for kind in PROBES
+    }
     assert words == {
         "fingerprint": ["fingerprint"],
         "vanilla": ["fingerprint", "--probe", "vanilla"],
