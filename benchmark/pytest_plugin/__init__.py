@@ -20,6 +20,7 @@ from benchmark.pytest_plugin.fixtures import (
 from benchmark.pytest_plugin.hooks import (
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_runtest_makereport,
     pytest_terminal_summary,
     pytest_xdist_make_scheduler,
     verdict_line,
@@ -37,6 +38,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_runtest_makereport",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
     "real_tokenizer",

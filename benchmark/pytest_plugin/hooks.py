@@ -1,6 +1,6 @@
-"""Hooks: the marker, the scheduling under xdist, and the terminal summary."""
+"""Hooks: the marker, the outcomes for syrupy, the scheduling under xdist, the summary."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
             hint = "--device=cpu rehearses it" if applies else "--device does not apply to it"
             reason = f"needs a CUDA GPU, and torch sees none here ({hint})"
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell syrupy the outcome of a test: the snapshots of a skipped one count as used.
+
+    syrupy itself tells it to the session that started last in this process. That is another one as
+    soon as a test has run pytest in its own process (``pytester.runpytest_inprocess``).
+    """
+    report = yield
+    session = getattr(item.config, "_syrupy", None)  # missing with -p no:syrupy
+    if session and report.when != "teardown":
+        session.ran_item(report.nodeid, report.outcome)
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

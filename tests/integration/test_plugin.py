@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from benchmark.models import hardware
 from benchmark.models.registry import registry
+
+import_module("numpy")  # it loads only once, and pytester unloads what its runs import
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +31,27 @@ PYPROJECT = """
 [tool.pytest]
 strict = true
 addopts = ["-p", "benchmark.pytest_plugin"]
+"""
+
+SKIPPING_TESTS = """
+import pytest
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+
+def test_runs_pytest_in_its_process(pytester):
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+@pytest.fixture(params=["present", "missing"])
+def model(request):
+    if request.param == "missing":
+        pytest.skip("not fetched")
+    return request.param
+
+def test_model(model, snapshot):
+    assert {"model": model} == snapshot.use_extension(MeasurementExtension)
+
+def test_late(snapshot):
+    pytest.skip("no such number format here")
 """
 
 GPU_TEST = """
@@ -73,6 +97,24 @@ def test_gpu_cases_run_with_a_gpu(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
     )
     project.runpytest_inprocess("-m", "gpu").assert_outcomes(failed=1)
+
+
+def test_snapshots_of_skipped_tests_count_as_used(project: pytest.Pytester) -> None:
+    """Also after a test that runs pytest in its own process; other unused ones are an error."""
+    project.makeconftest("pytest_plugins = ['pytester']")
+    project.makepyfile(test_models=SKIPPING_TESTS)
+    names = ("test_model[present]", "test_model[missing]", "test_late")
+    folder = project.mkdir("snapshots") / "test_models"
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.json").write_text('{\n  "model": "present"\n}\n')
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(passed=2, skipped=2)
+    assert result.ret == 0
+    (folder / "test_removed.json").write_text("{}\n")
+    result = project.runpytest_inprocess("--snapshot-details")
+    result.stdout.fnmatch_lines(["*1 snapshot unused.*", "Unused test_removed *"])
+    assert result.ret == 1
 
 
 def test_a_missing_tokenizer_is_skipped_with_its_command(
