@@ -26,8 +26,15 @@ def tests(session: nox.Session) -> None:
     make(session, "test")
 
 
-@nox.session(venv_backend="uv", python="3.11")
-@nox.parametrize("resolution", ["lowest-direct", "highest"])
+# The newest numpy needs Python 3.12.
+_RELEASES = [
+    nox.param("3.11", "lowest-direct", id="lowest"),
+    nox.param("3.13", "highest", id="newest"),
+]
+
+
+@nox.session(venv_backend="uv")
+@nox.parametrize(["python", "resolution"], _RELEASES)
 def releases(session: nox.Session, resolution: str) -> None:
     """Run the tests with the lowest declared or the newest releases; arguments go to pytest."""
     session.install("--resolution", resolution, "--editable", ".[test]")
