@@ -28,13 +28,16 @@ Suite = Annotated[
     list[Path] | None, option("Run these tests against the snapshots too.", metavar="PATH")
 ]
 
+_MODEL = Path("fixtures/models/track")
+"""A model of the repository, where most canaries run."""
+
 _NO_TOKENIZER = "no tokenizer is fetched; run: python -m benchmark fetch --all"
 
 
 @output_options()
 def canary(
     upgrades: Upgrades,
-    model: FingerprintModel = Path("fixtures/models/track"),
+    model: FingerprintModel = _MODEL,
     states: Annotated[int, probe_states("States of the fingerprint.")] = 16,
     repeats: Repeats = 4,
     vanilla: Vanilla = None,
@@ -57,7 +60,7 @@ def canary(
     from benchmark.upgrades.text import canary_lines, canary_markdown
     from benchmark.upgrades.workbench import workbench
 
-    _check(upgrades, report, suite or ())
+    _check(upgrades, model, report, suite or ())
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     families = fetched_families()
     probes = _probes(model, states, repeats, vanilla or (), tokenizers=bool(families))
@@ -86,10 +89,14 @@ def _probes(
     ]
 
 
-def _check(upgrades: Sequence[str], report: Path | None, suite: Sequence[Path]) -> None:
+def _check(
+    upgrades: Sequence[str], model: Path, report: Path | None, suite: Sequence[Path]
+) -> None:
     from benchmark.errors import SettingError
 
     check_json_file(upgrades)
     check_writable(report)
+    if model == _MODEL and not model.exists():
+        raise SettingError(f"no {model} here, the default; name a model: --model FOLDER")
     if missing := next((path for path in suite if not path.exists()), None):
         raise SettingError(f"--suite {missing}: no such file or folder")

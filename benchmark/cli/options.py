@@ -174,7 +174,7 @@ PAPER_TASK = "boxes"
 Task = Annotated[
     str,
     of_states(
-        "boxes (the paper's) or move-contents; see docs/tasks.md.",
+        "boxes (the paper's) or move-contents; see: list tasks.",
         metavar="NAME",
         check=one_of(task_names, PAPER_TASK),
         completion=completed(task_names),

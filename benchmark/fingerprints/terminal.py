@@ -129,7 +129,7 @@ def _test_lines(test: PairedTest) -> Iterator[str]:
     )
     # A two-sided test needs one sequence more than a one-sided one.
     too_few = ", too few for a test" * (test.clusters <= MIN_CLUSTERS_TO_REJECT)
-    yield f"p {p_value(test.two_sided)} by {test.clusters} sequences{too_few}"
+    yield f"p {p_value(test.two_sided)}, {test.clusters} sequences as clusters{too_few}"
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:

@@ -38,7 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
     group.addoption("--password", help="of the original ZIP")
     group.addoption(
-        "--task", default="boxes", metavar="NAME", help="see docs/tasks.md (default: boxes)"
+        "--task",
+        default="boxes",
+        metavar="NAME",
+        help="see: entity-tracking list tasks (default: boxes)",
     )
     group.addoption("--protocol", default="default", help="default or paper (default: default)")
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")

@@ -26,7 +26,7 @@ from benchmark.report.data import (
     StateView,
 )
 from benchmark.report.notes import report_notes
-from benchmark.runs.store.results import results_of
+from benchmark.runs.store.results import results_of, unfinished_runs
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.outcomes import SCORES
@@ -58,6 +58,7 @@ def gather(
     views = tuple(RunView(run, _summaries(run.result), _task(run).name) for run in runs)
     pairs = tuple(_pair_views(run_registry, measured))
     comparisons = tuple(_comparisons(views))
+    unfinished = dict.fromkeys(path for folder in folders for path in unfinished_runs(folder))
     return ReportData(
         created=datetime.now(UTC),
         runs=views,
@@ -68,7 +69,7 @@ def gather(
         states=tuple(answered_states(runs)),
         chance={numops: percent / 100 for numops, percent in random_row().items()},
         drift=tuple(read_comparison(read_json(path), path) for path in drift),
-        notes=report_notes(views, comparisons, pairs, measured),
+        notes=report_notes(views, comparisons, pairs, measured, unfinished),
     )
 
 

@@ -1,6 +1,7 @@
 """Notes of a report: the runs that are missing from its parts, and the reasons."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from benchmark.hypotheses.results import Results
 from benchmark.report.data import PairView, RunComparison, RunView
@@ -12,9 +13,11 @@ def report_notes(
     comparisons: Sequence[RunComparison],
     pairs: Sequence[PairView],
     measured: Results,
+    unfinished: Iterable[Path],
 ) -> tuple[str, ...]:
     """Return one line per run or pair that is missing from a part of the report."""
     return (
+        *(f"{path}: not finished; to resume, repeat its command" for path in unfinished),
         *_run_notes([view.run for view in views], measured),
         *_comparison_notes(views, comparisons),
         *_pair_notes(pairs, measured),

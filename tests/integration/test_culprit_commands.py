@@ -125,6 +125,16 @@ def test_canary_without_a_change(bench: list[Any]) -> None:
     assert [created.runs for created, _ in bench] == [["unchanged", "numpy==1.2"]]
 
 
+def test_canary_asks_for_a_model_outside_the_repository(
+    bench: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default is a model of the repository: elsewhere the line says which option to add."""
+    monkeypatch.chdir(tmp_path)
+    done = command_line("canary", "numpy==1.2")
+    assert done.returncode == 2
+    assert "name a model: --model FOLDER" in done.stderr
+
+
 def test_canary_refuses_an_invalid_requirement(bench: list[Any]) -> None:
     """One line, exit status 2."""
     done = command_line("canary", "numpy=2", "--model", "fixtures/models/track")

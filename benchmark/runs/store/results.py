@@ -46,6 +46,12 @@ def result_files(folder: Path) -> list[Path]:
     return paths
 
 
+def unfinished_runs(folder: Path) -> list[Path]:
+    """Return the folders of runs without a result in or below the folder, in order."""
+    folders = (path.parent for path in sorted(folder.rglob("run.json")))
+    return [path for path in folders if not (path / "result.json").exists()]
+
+
 def results_of(paths: Iterable[Path], registry: Registry) -> Results:
     """Return the results of these files; see :func:`read_results`."""
     ignored: list[str] = []

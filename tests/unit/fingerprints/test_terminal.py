@@ -43,7 +43,7 @@ def test_report_fits_80_columns(regression: FingerprintDiff) -> None:
     for words in (
         "largest difference 0.2000",
         "0 gained, 1 lost of 6",
-        "by 2 sequences, too few for a test",
+        "2 sequences as clusters, too few for a test",
         "old margin",
         "+2.8999",
     ):

@@ -143,6 +143,18 @@ def test_notes_say_what_is_left_out(report: ReportData, folders: list[Path]) -> 
     assert "y: no predictions.jsonl next to its result; not among the states" in notes
 
 
+def test_a_note_names_each_unfinished_run(tmp_path: Path) -> None:
+    """A run that was interrupted is in no table; a folder that is named twice is noted once."""
+    states = finished_runs.first_states(5)
+    finished_runs.write_run(tmp_path / "done", VARIANT, states, finished_runs.correct_answer)
+    (tmp_path / "done" / "run.json").write_text("{}")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "run.json").write_text("{}")
+    notes = gather([tmp_path, tmp_path / "done", tmp_path], registry()).notes
+    begun = [note for note in notes if "not finished" in note]
+    assert begun == [f"{tmp_path / 'begun'}: not finished; to resume, repeat its command"]
+
+
 def test_audit_of_the_runs(report: ReportData) -> None:
     """The claims are decided on the published results and on runs of the paper's models."""
     published, measured = report.audits
