@@ -2,8 +2,12 @@
 
 A list of architectures would be wrong with the next release of transformers. Instead a short
 text is run both ways: anything that the model does and the passes do not shows in the logits.
+The head scores only some of the vocabulary meanwhile: the logits of all tokens at all positions
+take gigabytes for a large vocabulary, and show nothing more.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +25,14 @@ from benchmark.models.memory_errors import is_out_of_memory
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_SHARED, _LENGTH, _SINGLE = 7, 24, 9
-"""The trial's text: a prefix, then two rows in one pass of several tokens and others of one."""
+_SHARED, _LENGTH, _SINGLE = 7, 24, 2
+"""The trial's text: a prefix, then two rows in one pass of several tokens and others of one.
+
+The second pass of one token attends to what the first one has stored.
+"""
+
+_SCORED = 512
+"""The tokens that the head scores, at equal distances in the vocabulary."""
 
 _LONGEST = 1024
 """The longest sliding window that the trial's text reaches beyond.
@@ -30,8 +40,11 @@ _LONGEST = 1024
 Prompts and answers together are shorter, so no longer window ever takes effect.
 """
 
-_REFUSALS = (ModelError, AttributeError, TypeError, RuntimeError, ValueError)
-"""What layers raise that need other inputs, or whose keys and values have other shapes."""
+_REFUSALS = (ModelError, AttributeError, IndexError, TypeError, RuntimeError, ValueError)
+"""What layers raise that need other inputs, or whose keys and values have other shapes.
+
+A model that changes the logits of certain tokens, by their ids, raises IndexError.
+"""
 
 
 def unsupported_reason(model: "PreTrainedModel") -> str | None:
@@ -42,7 +55,7 @@ def unsupported_reason(model: "PreTrainedModel") -> str | None:
     try:
         vocabulary = model.get_input_embeddings().weight.shape[0]
         ids = [(7 * i * i + 3) % vocabulary for i in range(_text_length(model))]
-        with torch.inference_mode():
+        with torch.inference_mode(), _scoring_few(model):
             # The two ways may end on different GPUs if a model is spread over several.
             own = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().float()
             packed = _packed_logits(model, ids).cpu()
@@ -59,6 +72,29 @@ def unsupported_reason(model: "PreTrainedModel") -> str | None:
     return f"its logits in packed passes are {apart:.2g} standard deviations off"
 
 
+@contextmanager
+def _scoring_few(model: "PreTrainedModel") -> Iterator[None]:
+    """Let the head score :data:`_SCORED` tokens; restore it afterwards.
+
+    Only the head's own reference to the weights is replaced: input embeddings that share them stay
+    complete. A head that is not a plain linear layer scores all tokens.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or len(head.weight) <= _SCORED:
+        yield
+        return
+    rows = torch.linspace(0, len(head.weight) - 1, _SCORED, device=head.weight.device).long()
+    complete = {"weight": head.weight, "bias": head.bias}
+    for name, parameter in complete.items():
+        if parameter is not None:
+            setattr(head, name, torch.nn.Parameter(parameter[rows], requires_grad=False))
+    try:
+        yield
+    finally:
+        for name, parameter in complete.items():
+            setattr(head, name, parameter)
+
+
 def _text_length(model: "PreTrainedModel") -> int:
     """Return the length of the trial's text in tokens."""
     window = getattr(model.config.get_text_config(), "sliding_window", None) or 0
@@ -68,7 +104,7 @@ def _text_length(model: "PreTrainedModel") -> int:
 def _packed_logits(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
     """Return the logits of every token, then of all but the prefix in a second row.
 
-    Shape (tokens + tokens after the prefix, vocabulary).
+    Shape (tokens + tokens after the prefix, scored tokens).
     """
     cache, cost_model = RaggedCache(2, len(ids)), CostModel.on(model.device.type, rows=2)
     single_from = len(ids) - _SINGLE
