@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from benchmark.models.gguf_reading import read_gguf
 from benchmark.reading.documents import read_json
 
 _ADDING = ("Llama", "CodeLlama", "Gemma", "Cohere")
@@ -78,9 +79,7 @@ def _adds_special_token(processor: object) -> bool:
 
 def _of_gguf(folder: Path, name: str) -> BosRule | None:
     """Return the rule of a GGUF file; None if it has none and ``tokenizer.json`` is next to it."""
-    import gguf
-
-    fields = gguf.GGUFReader(str(folder / name)).fields
+    fields = read_gguf(folder / name, name).fields
     if (add_bos := fields.get("tokenizer.ggml.add_bos_token")) is not None:
         return BosRule(bool(add_bos.contents()), "tokenizer.ggml.add_bos_token in the GGUF file")
     if (folder / "tokenizer.json").is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import RefusedModelError, first_line
-from benchmark.models.gguf_layout import check_gguf_layout
+from benchmark.models.gguf_reading import read_gguf
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _TABLE = "token_embd.weight"
@@ -31,7 +31,6 @@ def check_gguf_metadata(path: Path, name: str) -> None:
         RefusedModelError: naming the key, if a number is out of range or the tensors contradict it;
             also for a damaged file.
     """
-    check_gguf_layout(path, name)
     reader = _reader(path, name)
     field = reader.fields.get("general.architecture")
     architecture = str(field.contents()) if field else ""
@@ -65,12 +64,12 @@ def _reader(path: Path, name: str) -> Any:  # noqa: ANN401  # gguf has no types
     """Open the file with gguf, which maps its tensors.
 
     Raises:
-        RefusedModelError: if gguf cannot read it.
+        RefusedModelError: if it is not a GGUF file, or gguf cannot read it.
     """
-    import gguf
-
     try:
-        return gguf.GGUFReader(str(path))
+        return read_gguf(path, name)
+    except RefusedModelError:
+        raise
     except Exception as error:  # of numpy, for tensors beyond the end
         raise RefusedModelError(
             f"{name}: {path.name} is damaged or cut off: {first_line(error)}; download it again"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import RefusedModelError
+from benchmark.models.gguf_reading import read_gguf
 from benchmark.package_data import package_toml
 from benchmark.reading.documents import json_object
 
@@ -161,9 +162,7 @@ def _spaced(token: str | None) -> str | None:
 
 
 def _fields(path: Path) -> dict[str, Any]:
-    import gguf
-
-    fields: dict[str, Any] = gguf.GGUFReader(str(path)).fields
+    fields: dict[str, Any] = read_gguf(path, path.name).fields
     return fields
 
 

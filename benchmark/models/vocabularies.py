@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
-from benchmark.models.gguf_reading import fast_gguf_reading
+from benchmark.models.gguf_reading import fast_gguf_reading, read_gguf
 from benchmark.models.token_id_checks import check_ids
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def _byte_level_bpe(path: Path) -> "PreTrainedTokenizerFast":
     transformers 5.23 gives the BOS of such a file a new id outside the vocabulary. Text is split
     as in DeepSeek-LLM, for ASCII.
     """
-    from gguf import GGUFReader
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    fields = GGUFReader(path).fields
+    fields = read_gguf(path, path.name).fields
     tokens, merges, types, bos, eos = (
         fields[f"tokenizer.ggml.{name}"].contents()
         for name in ("tokens", "merges", "token_type", "bos_token_id", "eos_token_id")

@@ -1,6 +1,8 @@
 """Fast reading of GGUF files, compared with the libraries' own."""
 
 import gc
+import os
+import struct
 from pathlib import Path
 
 import gguf
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.integrations.gguf import reader
 
-from benchmark.models.gguf_reading import fast_gguf_reading
+from benchmark.models.gguf_reading import fast_gguf_reading, read_gguf
+from fakes.gguf_headers import array, header, text
 
 WIDTH, LAYERS, HEADS = 32, 2, 2
 TOKENS = ["<unk>", "<s>", "</s>", *(chr(i) for i in range(33, 127)), *map(str, range(100, 125))]
@@ -74,7 +78,7 @@ def test_the_same_model_and_tokenizer(folder: Path) -> None:
 
 
 def test_the_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is read once per use, however often the libraries open it."""
+    """A file is read once per process, however often the libraries open it, until it changes."""
     real, read = gguf.GGUFReader._build_fields, list[object]()
 
     def spy(self: object, *place: int) -> object:
@@ -82,10 +86,48 @@ def test_the_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         return real(self, *place)
 
     monkeypatch.setattr("gguf.gguf_reader.GGUFReader._build_fields", spy)
-    for times in (1, 2):
+    path = folder / "model.gguf"
+    for _ in range(2):
         with fast_gguf_reading():
-            AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf")
-        assert len(read) == times
+            AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
+            AutoModelForCausalLM.from_pretrained(folder, gguf_file=path.name)
+        read_gguf(path, "m")
+        assert len(read) == 1
+    os.utime(path, (0, 0))
+    read_gguf(path, "m")
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("strings", [(), ("tokenizer.ggml.tokens",)])
+def test_metadata_are_those_of_transformers(folder: Path, strings: tuple[str, ...]) -> None:
+    """Every value of its own reader has the same type, and tensors are in the same places."""
+    path = str(folder / "model.gguf")
+    own = reader.read_gguf_metadata(path, strings), reader.GgufHeader.from_file(path)
+    with fast_gguf_reading():
+        fast = reader.read_gguf_metadata(path, strings), reader.GgufHeader.from_file(path)
+    assert repr(fast) == repr(own)
+
+
+def test_fields_are_those_of_gguf(folder: Path) -> None:
+    """The contents of every field, complete and by index, are those of gguf's own reader."""
+    own, fast = gguf.GGUFReader(folder / "model.gguf"), read_gguf(folder / "model.gguf", "m")
+    assert own.fields.keys() == fast.fields.keys()
+    for key, field in own.fields.items():
+        assert repr(fast.fields[key].contents()) == repr(field.contents())
+    assert fast.fields["tokenizer.ggml.tokens"].contents(1) == "<s>"
+    assert [tensor.data_offset for tensor in fast.tensors] == [t.data_offset for t in own.tensors]
+
+
+def test_other_files_are_left_to_the_libraries(tmp_path: Path) -> None:
+    """Texts that are not UTF-8, and arrays of arrays, are read by gguf as ever."""
+    path = tmp_path / "m.gguf"
+    nested = array(9, 1, struct.pack("<IQ", 4, 1) + struct.pack("<I", 7))
+    path.write_bytes(header(nested) + bytes(64))
+    fields = read_gguf(path, "m").fields
+    assert fields["x.y"].contents() == gguf.GGUFReader(path).fields["x.y"].contents()
+    path.write_bytes(header(array(8, 1, text(b"\xff"))) + bytes(64))
+    with pytest.raises(UnicodeDecodeError):
+        read_gguf(path, "m").fields["x.y"].contents()
 
 
 def test_everything_is_as_before_afterwards() -> None:
