@@ -32,14 +32,17 @@ def ensure_folder(path: Path) -> None:
     """Make a folder with its parents, if it does not exist.
 
     Raises:
-        FileExistsError: saying what is in its place.
-        OSError: if it cannot be made.
+        OSError: if it cannot be made, saying what is in its place or in that of a parent.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        problem = f"{_kind(Path(error.filename))}, not a folder; name another"
-        raise FileExistsError(error.errno, problem, error.filename) from error
+    except OSError as error:
+        places = (place for place in (*reversed(path.parents), path) if os.path.lexists(place))
+        place = next((place for place in places if not place.is_dir()), None)
+        if place is None:
+            raise
+        problem = f"{_kind(place)}, not a folder; name another"
+        raise OSError(error.errno, problem, str(place)) from error
 
 
 def _kind(path: Path) -> str:
@@ -186,6 +189,19 @@ def neighbours(target: Path) -> Iterator[tuple[Path, int]]:
             match = _PART.fullmatch(path.name)
             if match and match["name"] == target.name and match["host"] == _host():
                 yield path, int(match["pid"])
+
+
+def is_present(path: Path) -> bool:
+    """Return whether there is something at the path; a link that cannot be followed is an error.
+
+    Raises:
+        OSError: naming the path, for a loop of links, which :meth:`Path.exists` takes for nothing.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_unfinished(path: Path) -> bool:

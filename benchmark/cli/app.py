@@ -140,7 +140,10 @@ def _common(
     read_limit: Annotated[
         float,
         typer.Option(
-            min=1, metavar="FACTOR", help="Read files up to this many times the usual bounds."
+            min=1,
+            max=1_000_000,
+            metavar="FACTOR",
+            help="Read files up to this many times the usual bounds.",
         ),
     ] = 1,
 ) -> None:

@@ -32,6 +32,7 @@ def option(
     panel: str | None = None,
     metavar: str | None = None,
     least: int | None = None,
+    most: int | None = None,
     check: Callable[..., object] | None = None,
     completion: Callable[..., list[str]] | None = None,
 ) -> object:
@@ -43,6 +44,7 @@ def option(
         panel: the section of the help page.
         metavar: the placeholder of the value; by default its type or its choices.
         least: the smallest number allowed.
+        most: the largest number allowed.
         check: raises ``BadParameter`` for an invalid value and returns a valid one.
         completion: returns what completes a value in a shell.
     """
@@ -51,6 +53,7 @@ def option(
         help=text,
         metavar=metavar,
         min=least,
+        max=most,
         callback=check,
         autocompletion=completion,
         rich_help_panel=panel,

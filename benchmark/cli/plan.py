@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 _PROTOCOL = "default"
 
 Gpus = Annotated[
-    int | None, option("Number of GPUs; default: those here, else 1.", least=1, metavar="N")
+    int | None,
+    option("Number of GPUs; default: those here, else 1.", least=1, most=10_000, metavar="N"),
 ]
 Vram = Annotated[
     float | None,
-    option("Memory of each in 10^9 bytes; default: measured or published.", least=1, metavar="GB"),
+    option(
+        "Memory of each in 10^9 bytes; default: measured or published.",
+        least=1,
+        most=1_000_000,
+        metavar="GB",
+    ),
 ]
 Gpu = Annotated[str, option("Model of the GPUs; an unknown name lists all.", metavar="NAME")]
 PlannedDtype = Annotated[

@@ -1,6 +1,5 @@
 """Check a GGUF file's metadata against its tensors before anything is built from it."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,11 @@ _MOST = {
 }
 """Bounds of the numbers, far above those of real models."""
 
+_POSITIVE = ("block_count", "embedding_length", "context_length", "vocab_size")
+_OF_ATTENTION = ("attention.head_count", "attention.head_count_kv")
+_ATTENTION = re.compile(r"blk\.\d+\.attn_(q|qkv)\.")
+"""Weights of attention; models without, such as Mamba, have 0 heads."""
+
 
 def check_gguf_metadata(path: Path, name: str) -> None:
     """Check numbers of blocks, widths and tokens, which decide how much is built.
@@ -35,13 +39,16 @@ def check_gguf_metadata(path: Path, name: str) -> None:
     field = reader.fields.get("general.architecture")
     architecture = str(field.contents()) if field else ""
     numbers = {key: _numbers(reader.fields.get(f"{architecture}.{key}")) for key in _MOST}
-    for key, values in numbers.items():
-        if not all(math.isfinite(value) and 0 <= value <= _MOST[key] for value in values):
-            raise RefusedModelError(
-                f"{name}: {architecture}.{key} of the GGUF file is {values[0]}, not from 0 to "
-                f"{_MOST[key]}"
-            )
     shapes = {tensor.name: tuple(map(int, tensor.shape)) for tensor in reader.tensors}
+    attends = any(map(_ATTENTION.match, shapes))
+    for key, values in numbers.items():
+        is_positive = key in _POSITIVE or (attends and key in _OF_ATTENTION)
+        problem = _problem(values, int(is_positive), _MOST[key])
+        if problem:
+            raise RefusedModelError(
+                f"{name}: {architecture}.{key} of the GGUF file is {problem}; download or convert "
+                "the file again"
+            )
     blocks = [int(match[1]) + 1 for tensor in shapes if (match := _BLOCK.match(tensor))]
     pairs = [("block_count", numbers["block_count"], max(blocks, default=None), "blk.N")]
     if _TABLE in shapes:
@@ -60,6 +67,19 @@ def check_gguf_metadata(path: Path, name: str) -> None:
             )
 
 
+def _problem(values: list[object], least: int, most: int) -> str:
+    """Return which value is not an integer in a range; empty if all are.
+
+    In a list per block some values may be 0: blocks of a hybrid model without attention.
+    """
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value <= most:
+            return f"{value!r:.80}, not an integer from {least} to {most}"
+    if values and not any(value >= least for value in values if isinstance(value, int)):
+        return f"{values[0]}, not an integer from {least} to {most}"
+    return ""
+
+
 def _reader(path: Path, name: str) -> Any:  # noqa: ANN401  # gguf has no types
     """Open the file with gguf, which maps its tensors.
 
@@ -76,7 +96,7 @@ def _reader(path: Path, name: str) -> Any:  # noqa: ANN401  # gguf has no types
         ) from error
 
 
-def _numbers(field: Any) -> list[float]:  # noqa: ANN401  # gguf has no types
+def _numbers(field: Any) -> list[object]:  # noqa: ANN401  # gguf has no types
     """Return the numbers of a field, which some architectures list per block."""
     if field is None:
         return []

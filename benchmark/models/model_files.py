@@ -139,9 +139,12 @@ def _named_in_config(folder: Path) -> str | None:
 def _shards(index: Path) -> list[Path]:
     """Return the files that an index of shards names."""
     try:
-        weight_map = read_json(index, strict=False).get("weight_map")
+        document = read_json(index, strict=False)
     except DataError as error:
         raise ModelError(str(error)) from error
+    weight_map = document.get("weight_map")
+    if not isinstance(document.get("metadata"), dict):  # transformers adds to it
+        raise ModelError(f"{index}: has no object metadata; add one, such as {{}}")
     names = list(weight_map.values()) if isinstance(weight_map, dict) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise ModelError(f"{index}: not an index of weights; download the model again")

@@ -1,7 +1,9 @@
 """Writing a report: the page, the figures and the tables."""
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmark.errors import SettingError, first_line
@@ -15,6 +17,8 @@ from benchmark.report.table_formats import TABLE_FORMATS
 from benchmark.writing import ensure_folder, write_text
 
 _PAGE = "index.html"
+_SETTINGS = "MATPLOTLIBRC"
+"""The variable that names matplotlib's file of settings."""
 
 
 def write_report(report: ReportData, out: Path, *, published: bool = True) -> list[Path]:
@@ -36,12 +40,22 @@ def write_report(report: ReportData, out: Path, *, published: bool = True) -> li
 
 
 def _check_matplotlib() -> None:
+    """Import matplotlib with its own settings: a user's may be damaged, or a pipe."""
+    spec = find_spec("matplotlib")
+    before = os.environ.get(_SETTINGS)
+    if spec and spec.origin:
+        os.environ[_SETTINGS] = str(Path(spec.origin).parent / "mpl-data" / "matplotlibrc")
     try:
         import_module("matplotlib")  # fails for a backend of an unknown name
     except ValueError as error:
         raise SettingError(
             f"matplotlib: {first_line(error)}; check the variable MPLBACKEND, or unset it"
         ) from error
+    finally:
+        if before is None:
+            os.environ.pop(_SETTINGS, None)
+        else:
+            os.environ[_SETTINGS] = before
 
 
 def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:

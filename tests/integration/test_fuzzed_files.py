@@ -302,7 +302,10 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "added_tokens": [{"id": 0, "content": "<s>"}],
         "model": {"vocab": {"a": 1, "b": 2}},
     }
-    weight_map = {"weight_map": {"a": "model.safetensors", "b": "model.safetensors"}}
+    weight_map = {
+        "metadata": {},
+        "weight_map": {"a": "model.safetensors", "b": "model.safetensors"},
+    }
     return {
         "dataset": data,
         **dict.fromkeys(

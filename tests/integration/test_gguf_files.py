@@ -259,6 +259,10 @@ def test_gguf_with_tokenizer_files_is_measured(tmp_path: Path) -> None:
         ({"vocab_size": 700}, r"vocab_size of the GGUF file is 700, but .* 689"),
         ({"head_count": 2**31}, r"llama\.attention\.head_count of the GGUF file is 2147483648"),
         ({"context_length": 2**32 - 1}, r"llama\.context_length of the GGUF file is 4294967295"),
+        ({"head_count": 0}, r"llama\.attention\.head_count of the GGUF file is 0, not an integer"),
+        ({"head_count_kv": 0}, r"llama\.attention\.head_count_kv of the GGUF file is 0, not an"),
+        ({"context_length": 0}, r"llama\.context_length of the GGUF file is 0, not an integer fr"),
+        ({"block_count": 0}, r"llama\.block_count of the GGUF file is 0, not an integer from 1 to"),
     ],
 )
 def test_metadata_that_the_tensors_contradict(

@@ -12,7 +12,7 @@ from benchmark.scoring.predictions import (
     prediction_line,
     read_predictions,
 )
-from benchmark.writing import open_regular_for_appending, write_text
+from benchmark.writing import is_present, open_regular_for_appending, write_text
 
 _BLOCK = 2**16
 """The bytes that are read at a time to find the last line's end."""
@@ -43,7 +43,7 @@ class PredictionsFile:
                 run also when a line is missing, incomplete or in another place.
         """
         predictions = dict[str, str]()
-        if self._path.exists():
+        if is_present(self._path):
             if not finished:
                 self._drop_incomplete_line()
             predictions = read_predictions(self._path, regular=True)

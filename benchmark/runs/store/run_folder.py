@@ -19,7 +19,7 @@ from benchmark.reading.documents import read_json
 from benchmark.runs.progress_notes import REMEDY, ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
-from benchmark.writing import ensure_folder, write_text
+from benchmark.writing import ensure_folder, is_present, write_text
 
 
 class RunFolder:
@@ -91,7 +91,7 @@ class RunFolder:
             DataError: for two lines about a state, and a line about another state. For a finished
                 run also when a line is missing, incomplete or in another place.
         """
-        return self._file.read(states, finished=self._result.exists())
+        return self._file.read(states, finished=is_present(self._result))
 
     def append_predictions(self, predictions: Iterable[tuple[str, str]]) -> None:
         """Append predictions, as (description, text), and flush them to disk."""
@@ -105,7 +105,7 @@ class RunFolder:
             DataError: when it is not a JSON object.
         """
         try:
-            return read_json(self._result) if self._result.exists() else {}
+            return read_json(self._result) if is_present(self._result) else {}
         except DataError as error:
             raise DataError(f"{error}; remove it, and the same command writes it again") from error
 
@@ -115,7 +115,7 @@ class RunFolder:
         Raises:
             DataError: when the file is damaged, or has impossible values.
         """
-        if not self.notes.exists():
+        if not is_present(self.notes):
             return ProgressNotes()
         try:
             document = read_json(self.notes)
@@ -165,7 +165,7 @@ class RunFolder:
 
     def _claim(self) -> None:
         problem = ""
-        if self._run.exists():
+        if is_present(self._run):
             try:
                 stored = read_json(self._run)
             except DataError as error:
@@ -175,7 +175,7 @@ class RunFolder:
                 if not problem:
                     self.identity = stored
                     return
-        elif self.predictions.exists():
+        elif is_present(self.predictions):
             problem = "its run.json is missing"
         if problem:
             if not self._set_aside:

@@ -13,6 +13,7 @@ from benchmark.reading.documents import read_json
 from benchmark.runs.store.results import model_name, registered_model, result_files
 from benchmark.runs.store.stored_result import read_result
 from benchmark.scoring.predictions import read_predictions
+from benchmark.writing import is_present
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ def _read(path: Path, registry: Registry) -> FinishedRun:
         registered=registered,
         result=read_result((registered and registered.row) or name, document, path),
         document=document,
-        texts=read_predictions(predictions, regular=True) if predictions.exists() else {},
+        texts=read_predictions(predictions, regular=True) if is_present(predictions) else {},
         finished=datetime.fromtimestamp(path.stat().st_mtime, UTC),
     )
 

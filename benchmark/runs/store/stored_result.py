@@ -20,6 +20,7 @@ from benchmark.runs.store.rescoring import Rescored, rescore
 from benchmark.scoring.counts import count
 from benchmark.scoring.outcomes import read_outcomes
 from benchmark.tasks import Task, task_of
+from benchmark.writing import is_present
 
 _SCORES: tuple[ScoreName, ...] = ("set", "exact", "format")
 
@@ -73,7 +74,7 @@ def _rescored(
     """Score the predictions of a result again; return them, or nothing, and a note for the user."""
     predictions = path.with_name("predictions.jsonl")
     why = f"no {predictions.name} in its folder"
-    if predictions.exists():
+    if is_present(predictions):
         try:
             rescored = rescore(task, stored, predictions)
         except DataError as error:

@@ -24,7 +24,9 @@ def _write(folder: Path, *names: str) -> Path:
 
 def _index(folder: Path, name: str, shards: tuple[str, ...]) -> None:
     weight_map = {f"layer.{n}": shard for n, shard in enumerate(shards)}
-    (folder / f"{name}.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / f"{name}.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
 
 
 def _digest_changes(folder: Path, name: str) -> bool:
@@ -67,11 +69,18 @@ def test_missing_shard_is_refused(tmp_path: Path) -> None:
         locate(str(folder))
     index = folder / "model.safetensors.index.json"
     for damaged, message in (
-        ("{}", "not an index of weights"),
-        ('{"weight_map": {"a": ["b"]}}', "not an index of weights"),
-        ('{"weight_map": {"a": "../x.safetensors"}}', "outside of its folder; download"),
-        ('{"weight_map": {"a": "/etc/passwd"}}', "outside of its folder"),
-        (json.dumps({"weight_map": {"a": "x" * 5000}}), "which is missing"),
+        ("{}", "has no object metadata; add one"),
+        ('{"metadata": null, "weight_map": {"a": "b"}}', "has no object metadata"),
+        ('{"metadata": [], "weight_map": {"a": "b"}}', "has no object metadata"),
+        ('{"metadata": {}}', "not an index of weights"),
+        ('{"metadata": {}, "weight_map": ["a"]}', "not an index of weights"),
+        ('{"metadata": {}, "weight_map": {"a": ["b"]}}', "not an index of weights"),
+        (
+            '{"metadata": {}, "weight_map": {"a": "../x.safetensors"}}',
+            "outside of its folder; download",
+        ),
+        ('{"metadata": {}, "weight_map": {"a": "/etc/passwd"}}', "outside of its folder"),
+        (json.dumps({"metadata": {}, "weight_map": {"a": "x" * 5000}}), "which is missing"),
         ("[]", "not a JSON object"),
         ("{", "not JSON"),
     ):

@@ -161,6 +161,25 @@ def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "run.1" / "run.json").exists()
 
 
+def _read_all(path: Path) -> None:
+    with RunFolder(path, IDENTITY) as folder:
+        folder.read_result()
+        folder.read_predictions()
+        folder.read_progress(largest_batch=8)
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json", "predictions.jsonl", "progress.json"])
+def test_a_loop_of_links_is_named(tmp_path: Path, name: str) -> None:
+    """Rather than taken for a file that is missing."""
+    with RunFolder(tmp_path, IDENTITY):
+        pass
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / name)
+    with pytest.raises(OSError, match="Too many levels of symbolic links") as error:
+        _read_all(tmp_path)
+    assert error.value.filename == str(tmp_path / name)
+
+
 @pytest.mark.parametrize("kind", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks(
     tmp_path: Path, kind: int, monkeypatch: pytest.MonkeyPatch
