@@ -1,6 +1,8 @@
 """The paper's figures of accuracy by numops: one panel per pair, the random baseline dashed."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -103,8 +105,27 @@ def save(
     import matplotlib as mpl
 
     metadata = {"Title": title, **_METADATA[file_format]}
-    with mpl.rc_context(_STYLE):  # the font types are read when the file is written
+    # The font types are read when the file is written, and a date, which is then left out.
+    with mpl.rc_context(_STYLE), variable("SOURCE_DATE_EPOCH", None):
         figure.savefig(out, format=file_format, dpi=dpi, metadata=metadata)
+
+
+@contextmanager
+def variable(name: str, value: str | None) -> Iterator[None]:
+    """Set an environment variable within this context; None unsets it."""
+    before = os.environ.get(name)
+    _set_variable(name, value)
+    try:
+        yield
+    finally:
+        _set_variable(name, before)
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def curves_of(view: PairView, *, published: bool) -> Iterator[Curve]:

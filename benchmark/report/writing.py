@@ -1,6 +1,5 @@
 """Writing a report: the page, the figures and the tables."""
 
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,15 +9,13 @@ from benchmark.errors import SettingError, first_line
 from benchmark.extras import check_extra
 from benchmark.folder_writing import replacing_folder
 from benchmark.report.data import ReportData
-from benchmark.report.figures import IMAGE_FORMATS, draw, save
+from benchmark.report.figures import IMAGE_FORMATS, draw, save, variable
 from benchmark.report.layouts import FigureSpec, other_pairs_figure, paper_figures
 from benchmark.report.page import page, tables
 from benchmark.report.table_formats import TABLE_FORMATS
 from benchmark.writing import ensure_folder, write_text
 
 _PAGE = "index.html"
-_SETTINGS = "MATPLOTLIBRC"
-"""The variable that names matplotlib's file of settings."""
 
 
 def write_report(report: ReportData, out: Path, *, published: bool = True) -> list[Path]:
@@ -42,20 +39,15 @@ def write_report(report: ReportData, out: Path, *, published: bool = True) -> li
 def _check_matplotlib() -> None:
     """Import matplotlib with its own settings: a user's may be damaged, or a pipe."""
     spec = find_spec("matplotlib")
-    before = os.environ.get(_SETTINGS)
-    if spec and spec.origin:
-        os.environ[_SETTINGS] = str(Path(spec.origin).parent / "mpl-data" / "matplotlibrc")
+    package = Path(str(spec.origin)).parent if spec else Path()
+    settings = package / "mpl-data" / "matplotlibrc"
     try:
-        import_module("matplotlib")  # fails for a backend of an unknown name
+        with variable("MATPLOTLIBRC", str(settings)):
+            import_module("matplotlib")  # fails for a backend of an unknown name
     except ValueError as error:
         raise SettingError(
             f"matplotlib: {first_line(error)}; check the variable MPLBACKEND, or unset it"
         ) from error
-    finally:
-        if before is None:
-            os.environ.pop(_SETTINGS, None)
-        else:
-            os.environ[_SETTINGS] = before
 
 
 def _write_all(report: ReportData, out: Path, *, published: bool) -> Iterator[Path]:

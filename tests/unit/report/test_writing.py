@@ -10,8 +10,11 @@ from benchmark.report.data import ReportData
 from benchmark.report.writing import write_report
 
 
-def test_everything_is_written(published_report: ReportData, tmp_path: Path) -> None:
+def test_everything_is_written(
+    published_report: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A report has the page, three figures in three formats, and four tables in four."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "no date")  # they have none
     written = write_report(published_report, tmp_path / "out")
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in written)
     figures = [
@@ -30,7 +33,9 @@ def test_everything_is_written(published_report: ReportData, tmp_path: Path) -> 
 def test_a_backend_of_an_unknown_name_is_named(
     published_report: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends the import of matplotlib; nothing is written."""
+    """It ends the import of matplotlib, whose settings of the user are not read."""
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
     monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
     monkeypatch.setenv("MPLBACKEND", "nonsense")
     with pytest.raises(SettingError, match=r"'nonsense' is not .* check the variable MPLBACKEND"):
