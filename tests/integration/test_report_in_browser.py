@@ -226,7 +226,7 @@ def test_axe_finds_a_fault(opened: "Page") -> None:
 
 
 def test_printed_pages(opened: "Page", tmp_path: Path) -> None:
-    """In print, a table has its head on each page, and no page ends with a heading."""
+    """The chart is on the first page, tables repeat their heads, and no page ends with a heading."""
     pdfium = pytest.importorskip("pypdfium2", reason="no pypdfium2; pip install it")
     path = tmp_path / "page.pdf"
     opened.pdf(path=path, prefer_css_page_size=True)
@@ -236,6 +236,7 @@ def test_printed_pages(opened: "Page", tmp_path: Path) -> None:
     headings = set(opened.locator("h1, h2, h3, h4, h5").all_inner_texts())
     assert not headings & {text.rstrip().splitlines()[-1] for text in texts}
     pages = [" ".join(text.split()) for text in texts]
+    assert "Accuracy by changes to the box" in pages[0], "the chart does not fit under six runs"
     head = " ".join(opened.inner_text("#table-6 thead tr").split())
     cells = "rows => rows.map(row => [...row.cells].slice(0, 2).map(c => c.firstChild.textContent))"
     rows = opened.locator("#table-6 tbody tr.published").evaluate_all(cells)
