@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.models.gguf_layout import check_gguf_layout
-from benchmark.models.location import Location
+
+if TYPE_CHECKING:
+    from benchmark.models.location import Location  # imports pydantic, which --help does without
 
 _ARRAY, _STRING = 9, 8
 _CONVERTED = -1
@@ -28,12 +30,12 @@ _MOST_READERS = 2
 """The files of a pair."""
 
 
-def gguf_arguments(location: Location) -> dict[str, str]:
+def gguf_arguments(location: "Location") -> dict[str, str]:
     """Return the argument that makes transformers read a GGUF file."""
     return {"gguf_file": location.gguf} if location.gguf else {}
 
 
-def gguf_cache(location: Location) -> AbstractContextManager[None]:
+def gguf_cache(location: "Location") -> AbstractContextManager[None]:
     """Return the context in which a model is loaded: fast reading for a GGUF file."""
     return fast_gguf_reading() if location.gguf else nullcontext()
 
