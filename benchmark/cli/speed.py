@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Engines = Annotated[
     str,
     option(
-        f"NAME[@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
+        f"NAME[+PRODUCTS][@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
         metavar="LIST",
     ),
 ]

@@ -48,6 +48,7 @@ class EngineRow:
     factory: str | None = None
     constrained: bool = True
     loads_weights: bool = True
+    products: Sequence[str] = ()
     needs: Sequence[str] = ()
     speed: SpeedTraits = field(default_factory=SpeedTraits)
 
@@ -76,6 +77,7 @@ class EngineInputs:
         expected: answers by prompt that completions may resemble. They may make an engine faster
             and must not change a token.
         say: takes a line of text for the user if the engine has to deviate from its settings.
+        products: the name of the matrix products to compute with, for an engine that can choose.
     """
 
     weights: "PreTrainedModel | None"
@@ -84,6 +86,7 @@ class EngineInputs:
     constraint: "Constraint | None"
     expected: Mapping[TokenIds, TokenIds] = field(default_factory=dict)
     say: Callable[[str], None] = print
+    products: str | None = None
 
     @property
     def model(self) -> "PreTrainedModel":
@@ -187,11 +190,12 @@ def create_engine(
     constraint: "Constraint | str | None",
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,
+    products: str | None = None,
 ) -> Engine:
     """Return the engine called ``name``.
 
     An expression is compiled for the tokenizer if the engine is constrained and ignored otherwise.
-    ``expected`` and ``say`` are as in :class:`EngineInputs`.
+    ``expected``, ``say`` and ``products`` are as in :class:`EngineInputs`.
 
     Raises:
         SettingError: if the engine does not exist.
@@ -207,4 +211,5 @@ def create_engine(
         from benchmark.models.hardware import limit_kernel_caches
 
         limit_kernel_caches()
-    return row.create(EngineInputs(model, tokenizer, limits, constraint, expected or {}, say))
+    inputs = EngineInputs(model, tokenizer, limits, constraint, expected or {}, say, products)
+    return row.create(inputs)

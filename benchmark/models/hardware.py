@@ -4,7 +4,8 @@ import gc
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -101,19 +102,60 @@ def describe(device: str) -> Hardware:
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "device": device,
-        "name": _cpu_name(),
+        "name": cpu_name(),
         "hardware_class": f"{platform.machine()} {capability}",
         "threads": threads,
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return the name of the processor's model."""
+    names = _cpu_lines("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the names of the processor's instruction sets; empty if the system has no list."""
+    return frozenset(" ".join(_cpu_lines("flags", "Features")[:1]).split())
+
+
+def has_bfloat16_instructions() -> bool:
+    """Return whether the processor multiplies bfloat16 numbers itself."""
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def cpu_kind() -> str:
+    """Return the widest instructions of the processor that a product can use.
+
+    One of ``amx``, ``avx512-bf16``, ``avx512`` and ``avx2``; ``other`` for a processor with none
+    of them.
+    """
+    flags = cpu_flags()
+    kinds = {"amx": "amx_bf16", "avx512-bf16": "avx512_bf16", "avx512": "avx512f", "avx2": "avx2"}
+    return next((kind for kind, flag in kinds.items() if flag in flags), "other")
+
+
+@cache
+def _cpu_lines(*fields: str) -> tuple[str, ...]:
+    """Return the values of these fields of every processor; empty if the system has no list."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ()
+    pairs = (line.partition(":") for line in lines)
+    return tuple(value.strip() for name, _, value in pairs if name.strip() in fields)
+
+
+def waiting_seconds() -> float:
+    """Return how long this process's threads have waited for a processor that others used.
+
+    0 if the system does not say.
+    """
+    waited = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, ValueError, IndexError):  # a thread that has ended
+            waited += int(path.read_text().split()[1])
+    return waited / 1e9
 
 
 _CACHE_CAPACITIES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}

@@ -113,6 +113,8 @@ class Decoder:
     tokenizer: TransformersTokenizer
     model: "LanguageModel | None"
     say: Callable[[str], None] = print
+    products: str | None = None
+    """The matrix products that the engine is to use; None if it chooses."""
     batching: Batching = field(default_factory=Batching)
     """The batching of the last :meth:`decode`; the next one begins with the size that fitted."""
 
@@ -137,6 +139,7 @@ class Decoder:
             self.constraint,
             drafts,
             self.say,
+            self.products,
         )
 
     def check(self, prompts: Sequence[TokenIds]) -> None:

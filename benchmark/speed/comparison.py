@@ -13,6 +13,7 @@ from benchmark.speed.figures import (
     Figures,
     Measurement,
     figures,
+    limit_error,
     paper_measurement,
 )
 
@@ -81,6 +82,7 @@ class SpeedComparison:
 
     def as_json(self) -> dict[str, object]:
         """Return rows, rounds, answers and margins."""
+        rows = self.figures()
         return {
             "model": {"name": self.name, "fingerprint": self.digest},
             "states": self.states,
@@ -89,7 +91,11 @@ class SpeedComparison:
             "stopped": self.stopped,
             "paper": self.paper.spec.label if self.paper else None,
             "limits": {
-                dtype: {"seconds": limit.seconds, **asdict(limit)}
+                dtype: {
+                    "seconds": limit.seconds,
+                    **asdict(limit),
+                    "error": limit_error(dtype, rows),
+                }
                 for dtype, limit in self.limits.items()
             },
             "engines": [
@@ -103,6 +109,6 @@ class SpeedComparison:
                         for difference in self.first_differences.get(measured.spec.label, ())
                     ],
                 }
-                for row, measured in zip(self.figures(), self.measured, strict=True)
+                for row, measured in zip(rows, self.measured, strict=True)
             ],
         }

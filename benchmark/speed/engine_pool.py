@@ -51,7 +51,7 @@ class SpeedInputs:
 
     def setup(self, spec: EngineSpec, model: str | None = None) -> EngineSetup:
         """Return the message that opens an engine."""
-        return {
+        setup: EngineSetup = {
             "engine": spec.name,
             "row": asdict(spec.engine),
             "model": model or self.model,
@@ -64,6 +64,9 @@ class SpeedInputs:
             "stops": list(self.stops),
             "tuned": dict(spec.traits.tuned),
         }
+        if spec.products:
+            setup["products"] = spec.products
+        return setup
 
     def request(self, spec: EngineSpec, states: Sequence[int]) -> DecodeRequest:
         """Return the request to decode the states with these indices."""

@@ -75,6 +75,7 @@ class Figures:
         roofline: seconds per state for its passes and tokens by the formula of ``plan``.
         failure: why it was not measured.
         stood_in: what differs from the request, such as another engine, and why.
+        products: the matrix products that it used, if it says.
     """
 
     spec: EngineSpec
@@ -95,6 +96,7 @@ class Figures:
     roofline: float | None = None
     failure: str | None = None
     stood_in: str | None = None
+    products: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the row unrounded, with the engine's label, name, dtype and batch size."""
@@ -140,6 +142,7 @@ def figures(
         roofline=limit.roofline(passes, tokens) if limit and passes and tokens else None,
         failure=measured.failure,
         stood_in=measured.stood_in,
+        products=next((reply["products"] for reply in rounds if "products" in reply), None),
     )
 
 
@@ -161,6 +164,7 @@ class ArithmeticLimit:
             once, the prefix that all share does not count.
         choices: positions per state at which several tokens are allowed.
         reading: seconds of reading the layers' weights once, the median of the rounds.
+        products: the names of the matrix products that were timed, of which the fastest count.
     """
 
     layers: float
@@ -168,6 +172,7 @@ class ArithmeticLimit:
     tokens: float
     choices: float
     reading: float
+    products: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -193,6 +198,21 @@ def arithmetic_limit(
         tokens=suffixes + sum(map(len, answers)) / len(answers),
         choices=rounds[-1]["choices"],
         reading=median(reply["reading"] for reply in rounds),
+        products=tuple(rounds[-1].get("products", ())),
+    )
+
+
+def limit_error(dtype: str, rows: Iterable[Figures]) -> str | None:
+    """Return what is wrong with the limit of a dtype if an engine was faster; otherwise None."""
+    # An engine with numbers of its own computes something else.
+    rows = (row for row in rows if row.spec.dtype == dtype and not row.spec.traits.own_numbers)
+    below = [row for row in rows if row.to_limit is not None and row.to_limit < 1]
+    if not below:
+        return None
+    shares = ", ".join(f"{row.spec.label} took only {row.to_limit:.2f} of it" for row in below)
+    return (
+        f"The limit in {dtype} is wrong, too high: {shares}. Either an engine has faster matrix "
+        "products than all that were timed, or other programs disturbed their timing."
     )
 
 

@@ -8,14 +8,25 @@ import torch
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape, packable_layers
 from benchmark.decoding.speculative.linears import PackedLinear, packed_linears
-from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
+from benchmark.decoding.speculative.matmul_backends import (
+    MatmulBackend,
+    TorchBackend,
+    available,
+    candidates,
+)
+from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
+from benchmark.decoding.speculative.matmul_trial import time_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_ROWS = (256, 1024)
-"""How many tokens are multiplied at a time; the faster of the two counts."""
+_ROWS = (96, 256, 512, 1024)
+"""How many tokens are multiplied at a time; the fastest counts."""
+
+_BUDGET = 5.0
+"""The seconds after which no further samples are taken."""
 
 
 class MatmulTimes(NamedTuple):
@@ -26,11 +37,13 @@ class MatmulTimes(NamedTuple):
         head: of the head, per token of a large pass.
         reading: of all layers but the head for a single token, which is the time of reading
             their weights once.
+        products: the names of the backends that were timed.
     """
 
     layers: float
     head: float
     reading: float
+    products: tuple[str, ...]
 
 
 class MatmulTimer:
@@ -39,50 +52,64 @@ class MatmulTimer:
     def __init__(self, model: "PreTrainedModel") -> None:
         """Take the model, which is not changed."""
         self._model = model
+        self._shapes = LinearShapes.of(model)
+        self._backends = _backends(model, self._shapes)
 
     def seconds(self) -> MatmulTimes:
-        """Return the best times over sizes and weight layouts."""
-        with torch.inference_mode():
-            batched = [self._timed(rows) for rows in _ROWS]
-            single = [self._timed(1)]
-            with packed_linears(self._model, matmul_backend_for(self._model)):
-                batched += [self._timed(rows) for rows in _ROWS]
-                single.append(self._timed(1))
-        return MatmulTimes(
-            min(layers for layers, _ in batched),
-            min(head for _, head in batched),
-            min(layers for layers, _ in single),
-        )
+        """Return the best times: of each shape, over all backends and numbers of rows."""
+        per_row = self._per_row()
+        layers = sum(per_row[shape] * count for shape, count in self._shapes.layers.items())
+        head = per_row[self._shapes.head] if self._shapes.head else 0.0
+        return MatmulTimes(layers, head, self._reading(), tuple(self._backends))
 
-    def _timed(self, rows: int) -> tuple[float, float]:
+    def _per_row(self) -> dict[Shape, float]:
+        sizes = [(shape, _ROWS) for shape in sorted(self._shapes.distinct)]
+        times = time_products(self._backends, sizes, self._model.dtype, self._model.device, _BUDGET)
+        best: dict[Shape, float] = {}
+        for (_, shape, rows), seconds in times.seconds.items():
+            best[shape] = min(seconds / rows, best.get(shape, seconds / rows))
+        return best
+
+    def _reading(self) -> float:
+        """Return the seconds of all layers for one token, as they are and packed."""
         head = self._model.get_output_embeddings()
-        sizes = dict(_linears(self._model))
-        inputs = {size: self._draw(rows, size) for size in set(sizes.values())}
+        layers = [m for m in packable_layers(self._model, self._model.dtype) if m is not head]
+        with torch.inference_mode():
+            own = self._clock([(layer, layer.in_features) for layer in layers])
+            with packed_linears(self._model, matmul_backend_for(self._model)):
+                packed = self._clock(list(_packed(self._model, set(layers))))
+        return min(own, packed)
 
-        def run() -> None:
-            for layer, size in sizes.items():
-                if layer is not head:
-                    layer(inputs[size])
+    def _clock(self, layers: Sequence[tuple[torch.nn.Module, int]]) -> float:
+        inputs = {width: self._draw(width) for _, width in layers}
 
-        return self._clock(run) / rows, self._clock(lambda: head(inputs[sizes[head]])) / rows
+        def run() -> float:
+            started = time.perf_counter()
+            for layer, width in layers:
+                layer(inputs[width])
+            if self._model.device.type == "cuda":
+                torch.cuda.synchronize(self._model.device)
+            return time.perf_counter() - started
 
-    def _draw(self, rows: int, size: int) -> torch.Tensor:
+        return min(run() for _ in range(3))
+
+    def _draw(self, width: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(rows, size, generator=generator).to(
-            self._model.device, self._model.dtype
-        )
+        return torch.randn(1, width, generator=generator).to(self._model.device, self._model.dtype)
 
-    def _clock(self, act: Callable[[], object]) -> float:
-        act()  # the first call allocates buffers
-        self._wait()
-        started = time.perf_counter()
-        act()
-        self._wait()
-        return time.perf_counter() - started
 
-    def _wait(self) -> None:
-        if self._model.device.type == "cuda":
-            torch.cuda.synchronize(self._model.device)
+def _backends(model: "PreTrainedModel", shapes: LinearShapes) -> dict[str, MatmulBackend]:
+    """Return all backends that there are on the model's device."""
+    on_cpu = available(candidates(model.dtype), shapes) if model.device.type == "cpu" else {}
+    return on_cpu or {"torch": TorchBackend()}
+
+
+def _packed(
+    model: torch.nn.Module, layers: set[torch.nn.Linear]
+) -> Iterator[tuple[torch.nn.Module, int]]:
+    """Yield what computes these layers now, packed or not, and the widths of the inputs."""
+    packed = {m.dense: m for m in model.modules() if isinstance(m, PackedLinear)}
+    yield from ((packed.get(layer, layer), layer.in_features) for layer in layers)
 
 
 def choice_counter(
@@ -102,13 +129,3 @@ def choice_counter(
         return choices + (automaton.single_token[state] is None)
 
     return count
-
-
-def _linears(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, int]]:
-    """Yield the linear layers, packed or not, and the widths of their inputs."""
-    dense = {layer.dense for layer in model.modules() if isinstance(layer, PackedLinear)}
-    for layer in model.modules():
-        if isinstance(layer, PackedLinear):
-            yield layer, layer.dense.in_features
-        elif isinstance(layer, torch.nn.Linear) and layer not in dense:
-            yield layer, layer.in_features

@@ -12,6 +12,7 @@ class EngineSetup(TypedDict):
     ``row`` is its row in the table of engines. ``model`` is a folder, a file or an identifier, as
     the engine takes it; ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
     is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
+    ``products`` names the matrix products of an engine that does not choose them itself.
     """
 
     engine: str
@@ -25,6 +26,7 @@ class EngineSetup(TypedDict):
     grammar: str
     stops: list[int]
     tuned: dict[str, int | bool]
+    products: NotRequired[str]
 
 
 class DecodeRequest(TypedDict):
@@ -48,7 +50,8 @@ class DecodeReply(TypedDict):
     does not report them. ``answers`` are in the order of the prompts, without end tokens.
     ``stood_in`` says what differs from the request, such as another engine, and why.
     ``gpu_memory`` is the peak GPU memory in bytes, if the engine ran on a GPU.
-    ``library_warnings`` are those of loading the weights, if there were any.
+    ``library_warnings`` are those of loading the weights, if there were any. ``products`` names the
+    matrix products that the engine used, if it says.
     """
 
     seconds: float
@@ -58,6 +61,7 @@ class DecodeReply(TypedDict):
     answers: list[list[int]]
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
+    products: NotRequired[str]
     library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
 
@@ -84,12 +88,14 @@ class LimitReply(TypedDict):
     """Seconds of the linear layers per token, of the head per choice, and choices per answer.
 
     ``reading`` is the seconds of the layers for a single token: of reading all their weights.
+    ``products`` are the names of the matrix products that were timed.
     """
 
     layers: float
     head: float
     reading: float
     choices: float
+    products: NotRequired[list[str]]
 
 
 class MarginPosition(TypedDict):

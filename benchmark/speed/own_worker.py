@@ -92,7 +92,12 @@ class _BenchmarkEngine:
         model = load_model(location, settings.options) if row.loads_weights else None
         tokenizer = load_tokenizer(location)
         self._decoder = Decoder(
-            settings, setup["expression"], tokenizer, model, self._messages.append
+            settings,
+            setup["expression"],
+            tokenizer,
+            model,
+            self._messages.append,
+            setup.get("products"),
         )
 
     def __call__(self, request: DecodeRequest) -> DecodeReply:
@@ -124,6 +129,8 @@ class _BenchmarkEngine:
         }
         if messages:
             reply["stood_in"] = "; ".join(messages)
+        if products := engine.composition.get("products"):
+            reply["products"] = str(products)
         if decoder.model is not None and (warnings := messages_of(decoder.model)):
             reply["library_warnings"] = list(warnings)
         if (memory := gpu_memory(decoder.settings.options.device)) is not None:
@@ -149,6 +156,7 @@ class _Limit:
             "head": times.head,
             "reading": times.reading,
             "choices": choices,
+            "products": list(times.products),
         }
 
 

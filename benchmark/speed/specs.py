@@ -1,4 +1,4 @@
-"""The ``--engines`` option: ``NAME[@BATCH|@best][:DTYPE]``, separated by commas."""
+"""The ``--engines`` option: ``NAME[+PRODUCTS][@BATCH|@best][:DTYPE]``, separated by commas."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,19 +11,25 @@ from benchmark.errors import SettingError
 CANDIDATES = (8, 16, 32, 64)
 """The batch sizes that ``@best`` tries."""
 
-_SPEC = re.compile(r"(?P<name>[^@:]+)(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?")
+_SPEC = re.compile(
+    r"(?P<name>[^+@:]+)(\+(?P<products>[\w-]+))?(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?"
+)
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """An engine with its batch size and dtype; ``best`` until the best batch size is found."""
+    """An engine with its batch size and dtype; ``best`` until the best batch size is found.
+
+    ``products`` names its matrix products if it does not choose them itself.
+    """
 
     label: str
     name: str
     dtype: str
     batch_size: int
     best: bool = False
+    products: str | None = None
 
     @property
     def engine(self) -> EngineRow:
@@ -61,7 +67,8 @@ def parse(text: str, dtype: str, batch_size: int) -> list[EngineSpec]:
         batch_size: the default batch size of engines whose row has none.
 
     Raises:
-        SettingError: if an engine, dtype or batch size does not exist, or a part is repeated.
+        SettingError: if an engine, dtype, batch size or products do not exist, or a part is
+            repeated.
     """
     specs = [_one(part.strip(), dtype, batch_size) for part in text.split(",")]
     labels = [spec.label for spec in specs]
@@ -77,7 +84,8 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
     if match is None or row is None:
         names = ", ".join(ENGINES)
         raise SettingError(
-            f"--engines: no engine {text!r}; write NAME[@BATCH][:DTYPE] with one of {names}"
+            f"--engines: no engine {text!r}; write NAME[+PRODUCTS][@BATCH][:DTYPE] with one of "
+            f"{names}"
         )
     engine_dtype, batch, traits = match["dtype"] or dtype, match["batch"], row.speed
     if engine_dtype not in _DTYPES:
@@ -89,5 +97,23 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
         raise SettingError(f"--engines: {text!r}: {why}")
     if match["dtype"] and traits.own_numbers:
         raise SettingError(f"--engines: {text!r}: its dtype is that of its file")
+    if match["products"]:
+        _check_products(text, match["products"], row)
     size = int(batch) if batch and batch != "best" else traits.batch or batch_size
-    return EngineSpec(text, match["name"], engine_dtype, size, best=batch == "best")
+    return EngineSpec(
+        text,
+        match["name"],
+        engine_dtype,
+        size,
+        best=batch == "best",
+        products=match["products"],
+    )
+
+
+def _check_products(text: str, name: str, row: EngineRow) -> None:
+    if not row.products:
+        raise SettingError(f"--engines: {text!r}: its products cannot be chosen")
+    if name not in row.products:
+        raise SettingError(
+            f"--engines: no products {name!r} in {text!r}; choose one of {', '.join(row.products)}"
+        )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from benchmark.speed.differences import FirstDifference
-from benchmark.speed.figures import ArithmeticLimit, Figures
+from benchmark.speed.figures import ArithmeticLimit, Figures, limit_error
 from benchmark.speed.specs import EngineSpec
 from benchmark.terminal import plain_table
 
@@ -34,7 +34,10 @@ def speed_notes(
     notes = [*_legend(paper, rounds), *map(_limit, limits.items())]
     on_gpu = [_name(row) for row in rows if row.gpu_memory]
     notes += [f"MB is GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
+    notes += [error for dtype in limits if (error := limit_error(dtype, rows))]
     notes += _rooflines(rows)
+    used = [f"{_name(row)} {row.products}" for row in rows if row.products]
+    notes += ["Matrix products used: " + ", ".join(used) + "."] if used else []
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
         for row in rows

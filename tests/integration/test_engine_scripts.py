@@ -1,11 +1,13 @@
 """The scripts in docs/ that produce figures of docs/log.md and of `plan`."""
 
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.models.hardware import cpu_kind
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.data import load_states
@@ -41,3 +43,21 @@ def test_replay_of_a_perfect_model(rows: int) -> None:
     )
     assert 1 + STATES // rows <= drafted.passes < 1 + 1.5 * STATES / rows + 2
     assert undrafted.passes > 2 * drafted.passes
+
+
+def test_costs_of_passes_are_fitted() -> None:
+    """Seconds that follow the formula have its costs, whatever the unit, and no spread."""
+    module = runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))
+    size, sizes = module["Size"], [(1, 1), (1, 64), (8, 16), (32, 32), (32, 448)]
+    for token in (1.0, 1e-4):
+        costs = module["fitted"]([size(r, n, token * (12 + 0.3 * r + n)) for r, n in sizes])
+        assert costs[:3] == pytest.approx((12, 0.3, token), rel=1e-6)
+        assert costs.spread < 1e-9
+
+
+def test_costs_of_this_processor_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The output is a row of the file, for this kind of processor."""
+    runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))["main"](str(MODEL))
+    row = tomllib.loads(capsys.readouterr().out)["cpu"]["kinds"][cpu_kind()]
+    assert set(row) == {"fixed", "per_row", "date", "source"}
+    assert min(row["fixed"], row["per_row"]) >= 0

@@ -1,9 +1,15 @@
-"""What a pass costs by kind of device. It decides the speed of decoding and nothing else."""
+"""What a pass costs by kind of device. It decides the speed of decoding and nothing else.
+
+The costs on a CPU are those of its kind of processor, as far as that was measured.
+"""
 
 from dataclasses import dataclass
 from typing import Self
 
+from benchmark.models.hardware import cpu_kind
 from benchmark.package_data import package_toml
+
+_COSTS = ("tokens", "fixed", "per_row", "few", "neighbours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,16 @@ class CostModel:
 
     @classmethod
     def on(cls, device: str, rows: int) -> Self:
-        """Return the cost model of a kind of torch device; unknown kinds have that of CUDA."""
+        """Return the cost model of a kind of torch device; unknown kinds have that of CUDA.
+
+        A CPU has the costs of this machine's kind of processor; one that was not measured has those
+        of the kind that the file names.
+        """
         by_device = package_toml("decoding/speculative/cost_model.toml")
-        return cls(rows=rows, **by_device.get(device, by_device["cuda"]))
+        entry = by_device.get(device, by_device["cuda"])
+        if kinds := entry.get("kinds"):
+            entry = {**entry, **kinds.get(cpu_kind(), kinds[entry["unmeasured"]])}
+        return cls(rows=rows, **{name: entry[name] for name in _COSTS})
 
     def threshold(self, rows: int) -> float:
         """Return the probability above which it pays to compute a draft.

@@ -22,7 +22,7 @@ from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter, expected_answers, prompt_lookup
 from benchmark.decoding.speculative.linears import packed_linears
-from benchmark.decoding.speculative.matmul_backends import matmul_backend_for
+from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
@@ -43,7 +43,12 @@ def create(inputs: EngineInputs) -> Engine:
         return outlines_engine.create(inputs, fallback_reason=reason)
     drafters = {"expected": expected_answers(inputs.expected)} if inputs.expected else {}
     return SpeculativeEngine(
-        inputs.model, inputs.tokenizer, inputs.limits, inputs.constraint, drafters
+        inputs.model,
+        inputs.tokenizer,
+        inputs.limits,
+        inputs.constraint,
+        drafters,
+        inputs.products,
     )
 
 
@@ -57,6 +62,7 @@ class SpeculativeEngine:
         limits: DecodingLimits,
         constraint: Constraint,
         drafters: Mapping[str, Drafter] | None = None,
+        products: str | None = None,
     ) -> None:
         """Prepare decoding. The model is changed only while completions are generated.
 
@@ -66,10 +72,14 @@ class SpeculativeEngine:
             limits: how many prompts are decoded together, and how long completions may be.
             constraint: what completions must match.
             drafters: sources of drafts by name, in addition to the constraint and the prompt.
+            products: the name of the matrix-product backend; by default it is chosen by a trial.
+
+        Raises:
+            SettingError: if these products are not available here.
         """
         self._model = model
         self._token_bytes = tokenizer.token_bytes
-        self._backend = matmul_backend_for(model)
+        self._backend = matmul_backend_for(model, limits.batch_size, products)
         self._cost_model = CostModel.on(model.device.type, limits.batch_size)
         self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.decoding.speculative.matmul_backends import MatmulBackend, packable_layers
+from benchmark.decoding.speculative.linear_shapes import packable_layers
+from benchmark.decoding.speculative.matmul_backends import MatmulBackend
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -1,35 +1,28 @@
 """Matrix products with weights that are packed once: by MKL, by oneDNN, in another precision.
 
-The fastest depends on the processor. In float32 MKL is 1.1 to 1.2 times as fast as oneDNN.
+Which is the fastest depends on the processor; ``matmul_choice`` tries them.
 bfloat16 is faster than float32 on processors with bfloat16 instructions and slower on others,
-which widen the numbers in every product: there they are widened once, when they are packed.
+which widen the numbers in every product: there they can be widened once, when they are packed.
 Packed weights that cannot be unpacked are kept in addition to the model's own, if they fit.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
-from benchmark.models.hardware import free_memory, limit_kernel_caches
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape
+from benchmark.models.hardware import has_bfloat16_instructions
 
 _ROWS = 128
 """The number of rows that weights are packed for."""
-
 
 _TESTED_ROWS = (1, 2, 7, 33, 100, 200)
 """Numbers of rows that packed weights are tested with, below and above :data:`_ROWS`."""
 
 _MAX_OUTPUTS = 8192
 """Layers with more outputs are tested with this many: a whole vocabulary takes seconds."""
-
-_MIN_SPEEDUP = 1.2
-"""bfloat16 weights are widened if that is at least this many times as fast, beyond noise."""
 
 
 class PackedWeights(Protocol):
@@ -53,6 +46,10 @@ class MatmulBackend(Protocol):
     def unpacks(self) -> bool:
         """Whether weights can be unpacked; otherwise the dense ones are kept."""
 
+    @property
+    def extra_bytes(self) -> int:
+        """Bytes per weight that are needed in addition to the model's own weights."""
+
     def pack(self, weight: torch.Tensor) -> PackedWeights:
         """Pack weights of shape (out features, in features)."""
 
@@ -62,6 +59,7 @@ class OneDnnBackend:
 
     name = "oneDNN"
     unpacks = True
+    extra_bytes = 0
 
     def pack(self, weight: torch.Tensor) -> "_OneDnnWeights":
         """Pack weights into oneDNN's blocked layout."""
@@ -78,6 +76,7 @@ class MklBackend:
 
     name = "MKL"
     unpacks = False
+    extra_bytes = torch.float32.itemsize
 
     def pack(self, weight: torch.Tensor) -> "_MklWeights":
         """Pack weights into MKL's layout."""
@@ -86,18 +85,31 @@ class MklBackend:
         return _MklWeights(packed, weight.new_empty(1).expand(weight.shape))
 
 
+class TorchBackend:
+    """torch's own product with the weights as they are."""
+
+    name = "the model's own"
+    unpacks = False
+    extra_bytes = 0
+
+    def pack(self, weight: torch.Tensor) -> "_TorchWeights":
+        """Return the weights themselves; nothing is copied."""
+        return _TorchWeights(weight)
+
+
 class WidenedBackend:
     """16-bit numbers multiplied as float32: exact products, summed in float32, rounded once."""
 
     def __init__(self, float32_backend: MatmulBackend) -> None:
         """Take the backend for float32."""
-        self._float32_backend = float32_backend
+        self.float32_backend = float32_backend
         self.name = f"{float32_backend.name} in float32"
         self.unpacks = False
+        self.extra_bytes = torch.float32.itemsize
 
     def pack(self, weight: torch.Tensor) -> "_WidenedWeights":
         """Pack weights in float32, twice the size."""
-        return _WidenedWeights(self._float32_backend.pack(weight.float()))
+        return _WidenedWeights(self.float32_backend.pack(weight.float()))
 
 
 class _OneDnnWeights(NamedTuple):
@@ -128,6 +140,16 @@ class _MklWeights(NamedTuple):
         return None
 
 
+class _TorchWeights(NamedTuple):
+    weight: torch.Tensor
+
+    def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return torch.nn.functional.linear(states, self.weight, bias)
+
+    def unpack(self) -> torch.Tensor | None:
+        return None
+
+
 class _WidenedWeights(NamedTuple):
     float32_weights: PackedWeights
 
@@ -139,52 +161,56 @@ class _WidenedWeights(NamedTuple):
         return None
 
 
-def packable_layers(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[torch.nn.Linear]:
-    """Yield the plain linear layers; subclasses, such as quantized ones, compute differently."""
-    for layer in model.modules():
-        if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype:
-            yield layer
+def candidates(dtype: torch.dtype) -> dict[str, MatmulBackend]:
+    """Return all backends for a dtype by name, in the order that decides without a trial.
+
+    Empty if there are none, as for float16.
+    """
+    if dtype == torch.float32:
+        return {"mkl": MklBackend(), "onednn": OneDnnBackend(), "torch": TorchBackend()}
+    if dtype != torch.bfloat16:
+        return {}
+    own: dict[str, MatmulBackend] = {"onednn": OneDnnBackend(), "torch": TorchBackend()}
+    wide: dict[str, MatmulBackend] = {
+        f"{name}-widened": WidenedBackend(backend)
+        for name, backend in candidates(torch.float32).items()
+    }
+    return {**own, **wide} if has_bfloat16_instructions() else {**wide, **own}
 
 
-def matmul_backend_for(model: "PreTrainedModel") -> MatmulBackend | None:
-    """Return the fastest backend for a model here; None to keep its own layers."""
-    if model.device.type != "cpu" or model.dtype not in {torch.float32, torch.bfloat16}:
-        return None
-    limit_kernel_caches()
-    layers = list(packable_layers(model, model.dtype))
-    # MKL's copy needs as much memory again; it may take half of what is free.
-    numbers = sum(layer.weight.numel() for layer in layers)
-    fits = 2 * numbers * torch.float32.itemsize < free_memory()
-    shapes = {(min(layer.out_features, _MAX_OUTPUTS), layer.in_features) for layer in layers}
-    mkl = MklBackend() if fits and all(_works_for_any_rows(*shape) for shape in shapes) else None
-    if model.dtype == torch.float32:
-        return mkl or _one_dnn_backend(torch.float32)
-    return _bfloat16_backend(has_mkl=mkl is not None)
+def available(
+    backends: Mapping[str, MatmulBackend], shapes: LinearShapes
+) -> dict[str, MatmulBackend]:
+    """Return those of the backends that this processor and torch have for layers of shapes."""
+    capped = {(min(outputs, _MAX_OUTPUTS), inputs) for outputs, inputs in shapes.distinct}
+    return {
+        name: backend
+        for name, backend in backends.items()
+        if _is_available(backend, shapes.dtype, capped)
+    }
+
+
+def _is_available(backend: MatmulBackend, dtype: torch.dtype, shapes: Iterable[Shape]) -> bool:
+    if isinstance(backend, WidenedBackend):
+        return _is_available(backend.float32_backend, torch.float32, shapes)
+    if isinstance(backend, OneDnnBackend):
+        return _has_one_dnn(dtype)
+    if isinstance(backend, MklBackend):
+        return all(_works_for_any_rows(*shape) for shape in shapes)
+    return True
 
 
 @cache
-def _bfloat16_backend(*, has_mkl: bool) -> MatmulBackend | None:
-    """Return the backend for bfloat16: by MKL if it is available and clearly faster."""
-    one_dnn = _one_dnn_backend(torch.bfloat16)
-    if not has_mkl:
-        return one_dnn
-    widened = WidenedBackend(MklBackend())
-    if one_dnn is None or _time_backend(one_dnn) > _MIN_SPEEDUP * _time_backend(widened):
-        return widened
-    return one_dnn
-
-
-@cache
-def _one_dnn_backend(dtype: torch.dtype) -> MatmulBackend | None:
-    """Return oneDNN if this processor has the instructions it needs."""
+def _has_one_dnn(dtype: torch.dtype) -> bool:
+    """Return whether this processor has the instructions that oneDNN needs."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return None
-    backend = OneDnnBackend()
+        return False
+    backend, weight = OneDnnBackend(), torch.zeros(16, 16, dtype=dtype)
     try:
-        _pack_random(backend, dtype, 16).multiply(torch.zeros(1, 16, dtype=dtype), None)
-    except RuntimeError:  # what torch raises if instructions are missing
-        return None
-    return backend
+        backend.pack(weight).multiply(torch.zeros(1, 16, dtype=dtype), None)
+    except (AttributeError, RuntimeError):  # what torch raises if instructions are missing
+        return False
+    return True
 
 
 @cache
@@ -202,22 +228,3 @@ def _works_for_any_rows(outputs: int, inputs: int) -> bool:
     except (AttributeError, RuntimeError):  # no such function, or it refuses
         return False
     return True
-
-
-def _pack_random(backend: MatmulBackend, dtype: torch.dtype, size: int) -> PackedWeights:
-    """Return random packed weights of a square layer."""
-    generator = torch.Generator().manual_seed(0)
-    numbers = torch.randn(size, size, generator=generator, dtype=torch.float32)
-    return backend.pack(numbers.to(dtype))
-
-
-def _time_backend(backend: MatmulBackend) -> float:
-    """Return the seconds of one layer of a small model in bfloat16, the best of six."""
-    packed = _pack_random(backend, torch.bfloat16, 1024)
-    states = torch.zeros(256, 1024, dtype=torch.bfloat16)
-    seconds = []
-    for _ in range(6):
-        started = time.perf_counter()
-        packed.multiply(states, None)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)

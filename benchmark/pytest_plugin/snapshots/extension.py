@@ -34,17 +34,17 @@ class InTestFolder:
 class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
     """Compare a result with its snapshot.
 
-    Versions and matrix-product backends may always differ. On the same hardware, every figure and
-    every query's outcome by each score must be the same. On other hardware, a few outcomes may
-    differ without a direction (:func:`outcomes_agree`), and with them the figures counted from
-    them.
+    Versions, matrix-product backends and the costs of a pass may always differ. On the same
+    hardware, every figure and every query's outcome by each score must be the same. On other
+    hardware, a few outcomes may differ without a direction (:func:`outcomes_agree`), and with them
+    the figures counted from them.
     """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether the result counts as equal to the snapshot."""
         measured, recorded = _load(serialized_data), _load(snapshot_data)
         hardware, recorded_hardware = _hardware(measured), _hardware(recorded)
-        measured, recorded = _without_products(measured), _without_products(recorded)
+        measured, recorded = _without_processor(measured), _without_processor(recorded)
         # A snapshot that is older than a score does not have it.
         unknown = [by for by in OTHERS if by not in recorded]
         measured = _without(measured, *unknown)
@@ -81,12 +81,14 @@ def _hardware(document: dict[str, object]) -> object:
     return hardware.get("hardware_class"), hardware.get("threads")
 
 
-def _without_products(document: dict[str, object]) -> dict[str, object]:
-    """Return the document without matmul backends, which depend on processor, memory and torch."""
+def _without_processor(document: dict[str, object]) -> dict[str, object]:
+    """Return the document without matmul backends and costs, which depend on the processor."""
     compositions = document.get("compositions")
     if not isinstance(compositions, list):
         return document
-    stripped = [_without(entry, "products") for entry in compositions if isinstance(entry, dict)]
+    stripped = [
+        _without(entry, "products", "pace") for entry in compositions if isinstance(entry, dict)
+    ]
     complete = len(stripped) == len(compositions)
     return {**document, "compositions": stripped} if complete else document
 

@@ -1,12 +1,13 @@
 """The arithmetic limit: the products timed, and the number of choices in an answer."""
 
 import re
-from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
 from benchmark.decoding.constraint import Constraint
+from benchmark.decoding.speculative.matmul_trial import Product, ProductTimes
 from benchmark.speed import matmul_limit
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
 from fakes.tiny_models import tiny_model
@@ -15,39 +16,57 @@ from fakes.tiny_tokenizer import tiny_tokenizer
 PATTERN = "(ab|ac)d*"
 
 
-def test_layers_and_head_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A layer has four products of attention and three of the MLP; the head has one."""
+def test_the_fastest_of_all_backends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per shape, over all backends and numbers of rows; compared with a sum over all layers."""
     model = tiny_model("llama", 50, 0)
-    config = model.config
-    work: list[int] = []
-    clock: list[int] = []
+    drawn = np.random.default_rng(0)
+    seconds: dict[Product, float] = {}
+
+    def time_products(
+        backends: dict[str, object],
+        sizes: list[tuple[tuple[int, int], tuple[int, ...]]],
+        *_: object,
+    ) -> ProductTimes:
+        for name in backends:
+            for shape, rows in sizes:
+                seconds.update({Product(name, shape, n): n * drawn.random() for n in rows})
+        return ProductTimes(seconds, clear=True)
+
+    monkeypatch.setattr(matmul_limit, "time_products", time_products)
+    layers, head, reading, products = MatmulTimer(model).seconds()
+
+    def best(layer: torch.nn.Linear) -> float:
+        shape = (layer.out_features, layer.in_features)
+        return min(s / p.rows for p, s in seconds.items() if p.shape == shape)
+
+    linears = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    own = model.get_output_embeddings()
+    assert layers == pytest.approx(sum(best(layer) for layer in linears if layer is not own))
+    assert head == best(own)
+    assert reading > 0
+    assert set(products) == {product.backend for product in seconds}
+    assert "torch" in products
+    assert len({product.rows for product in seconds}) >= 3
+
+
+def test_reading_is_one_token_through_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every layer but the head is called with one row, as it is and packed; the best counts."""
+    model = tiny_model("llama", 50, 0)
+    own = model.get_output_embeddings()
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not own]
+    calls: list[tuple[int, ...]] = []
 
     def count(_: object, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        work.append(inputs[0].numel() * output.shape[-1])
+        calls.append((*inputs[0].shape, output.shape[-1]))
 
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.Linear):
-            layer.register_forward_hook(count)
-
-    def timed(self: MatmulTimer, act: Callable[[], object]) -> float:
-        work.clear()
-        act()
-        clock.append(sum(work))
-        return float(sum(work))
-
-    monkeypatch.setattr(MatmulTimer, "_clock", timed)
-    # Packed layers are other modules, without the hook; here the plain ones are counted twice.
+    for layer in layers:
+        layer.register_forward_hook(count)
     monkeypatch.setattr(
         matmul_limit, "packed_linears", lambda model, product: torch.inference_mode()
     )
-    layers, head, reading = MatmulTimer(model).seconds()
-    hidden, inner = config.hidden_size, config.intermediate_size
-    shared = hidden * config.num_key_value_heads // config.num_attention_heads
-    per_layer = 2 * hidden * hidden + 2 * hidden * shared + 3 * hidden * inner
-    assert layers == config.num_hidden_layers * per_layer
-    assert head == hidden * 50
-    assert reading == layers  # per token of many, and for one token
-    assert len(clock) == 12  # three sizes, packed and not, layers and head
+    MatmulTimer(model)._reading()
+    expected = [(1, layer.in_features, layer.out_features) for layer in layers]
+    assert sorted(calls) == sorted(6 * expected)  # three times, packed and not
 
 
 def test_choices_are_positions_with_several_continuations() -> None:

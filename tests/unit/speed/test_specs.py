@@ -7,6 +7,7 @@ import pytest
 
 from benchmark.errors import MissingLibraryError, SettingError
 from benchmark.speed import launch
+from benchmark.speed.engine_pool import SpeedInputs
 from benchmark.speed.launch import launch_command
 from benchmark.speed.specs import parse
 
@@ -25,6 +26,23 @@ def test_names_batches_and_dtypes() -> None:
     assert [s.is_paper for s in specs] == [False, True, False, False, False]
 
 
+def test_products() -> None:
+    """They follow the name, and are sent to the engine's process."""
+    names = "speculative,speculative+mkl,speculative+onednn-widened@4:bfloat16"
+    specs = parse(names, "float32", 32)
+    assert [(s.name, s.products, s.batch_size, s.dtype) for s in specs] == [
+        ("speculative", None, 32, "float32"),
+        ("speculative", "mkl", 32, "float32"),
+        ("speculative", "onednn-widened", 4, "bfloat16"),
+    ]
+    inputs = SpeedInputs("m", None, "d", "cpu", 1, "", "", (0,), [(1,)], [(1,)])
+    assert [inputs.setup(spec).get("products") for spec in specs] == [
+        None,
+        "mkl",
+        "onednn-widened",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -36,6 +54,9 @@ def test_names_batches_and_dtypes() -> None:
         ("llama.cpp:bfloat16", "dtype is that of its file"),
         ("outlines:int8", "no dtype 'int8'"),
         ("vllm,vllm", "vllm is repeated"),
+        ("vllm+mkl", "its products cannot be chosen"),
+        ("speculative+blas", "no products 'blas' in 'speculative\\+blas'; choose one of mkl,"),
+        ("speculative+", r"no engine 'speculative\+'"),
     ],
 )
 def test_invalid_option(text: str, message: str) -> None:

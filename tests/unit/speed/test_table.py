@@ -1,10 +1,11 @@
 """The table of a speed comparison."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
-from benchmark.speed.figures import Figures
+from benchmark.speed.figures import ArithmeticLimit, Figures
 from benchmark.speed.specs import parse
 from benchmark.speed.table import speed_notes, speed_table
 
@@ -66,3 +67,25 @@ def test_notes_below_the_table() -> None:
     assert "not measured: vllm-tuned: not installed; run: make speed-engines" in notes
     assert "speculative:bfloat16: answers differ between its own rounds" in notes
     assert "the paper's method, outlines in float32" in notes
+
+
+def test_an_engine_below_the_limit_is_an_error_of_the_limit() -> None:
+    """The notes say so with the engine and the dtype; other dtypes and numbers do not count."""
+    rows = [
+        replace(ROWS[0], to_limit=0.94),
+        replace(ROWS[1], to_limit=1.01),
+        replace(ROWS[2], to_limit=0.5),  # llama.cpp computes in the dtype of its file
+    ]
+    limits = dict.fromkeys(("float32", "bfloat16"), ArithmeticLimit(1.0, 1.0, 1.0, 1.0, 1.0))
+    notes = speed_notes(rows, limits, SPECS[0], 3)
+    (error,) = [note for note in notes if "wrong" in note]
+    assert error.startswith(
+        "The limit in float32 is wrong, too high: outlines took only 0.94 of it."
+    )
+    assert not [note for note in speed_notes(ROWS, limits, SPECS[0], 3) if "wrong" in note]
+
+
+def test_products_are_named() -> None:
+    """The notes have the matrix products of the engines that say them."""
+    notes = speed_notes([replace(ROWS[1], products="MKL"), ROWS[0]], {}, SPECS[0], 3)
+    assert "Matrix products used: speculative:bf16 MKL." in notes

@@ -1,8 +1,12 @@
 """Drafts from the prompt and from expected answers, and their acceptance."""
 
+import pytest
+
+from benchmark.decoding.speculative import cost_model
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup
 from benchmark.decoding.speculative.sequence_state import Acceptance
+from benchmark.package_data import package_toml
 
 
 def test_prompt_lookup_uses_the_last_and_longest_match() -> None:
@@ -36,10 +40,24 @@ def test_acceptance_is_the_share_of_right_drafts() -> None:
 
 def test_threshold_balances_cost_and_gain() -> None:
     """At the threshold, the expected saving of a pass equals the expected waste of a token."""
-    cost_model = CostModel.on("cpu", rows=32)
+    costs = CostModel.on("cpu", rows=32)
     for rows in (1, 8, 32):
-        probability = cost_model.threshold(rows)
-        saved = cost_model.fixed / rows + cost_model.per_row
+        probability = costs.threshold(rows)
+        saved = costs.fixed / rows + costs.per_row
         assert abs(probability * saved - (1 - probability)) < 1e-12
-    assert CostModel.on("cuda", 1).threshold(1) < cost_model.threshold(1) < cost_model.threshold(32)
+    assert CostModel.on("cuda", 1).threshold(1) < costs.threshold(1) < costs.threshold(32)
     assert CostModel.on("xpu", 1) == CostModel.on("cuda", 1)
+
+
+def test_costs_are_those_of_the_kind_of_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that was not measured has the costs of the kind that the file names."""
+    document = package_toml("decoding/speculative/cost_model.toml")
+    document["cpu"]["kinds"]["amx"] = {"fixed": 77, "per_row": 2.5}
+    monkeypatch.setattr(cost_model, "package_toml", lambda path: document)
+    by_kind = {}
+    for kind in ("avx2", "avx512", "amx", "other"):
+        monkeypatch.setattr(cost_model, "cpu_kind", lambda kind=kind: kind)
+        by_kind[kind] = CostModel.on("cpu", 32)
+    assert by_kind["avx2"] == by_kind["avx512"] == by_kind["other"]
+    assert (by_kind["amx"].fixed, by_kind["amx"].per_row) == (77, 2.5)
+    assert by_kind["amx"].tokens == by_kind["avx2"].tokens

@@ -12,37 +12,34 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.decoding.speculative import matmul_backends
+from benchmark.decoding.speculative import matmul_backends, matmul_choice
+from benchmark.decoding.speculative.linear_shapes import LinearShapes
 from benchmark.decoding.speculative.linears import PackedLinear, packed_linears
 from benchmark.decoding.speculative.matmul_backends import (
     MatmulBackend,
     MklBackend,
-    OneDnnBackend,
-    WidenedBackend,
-    matmul_backend_for,
+    available,
+    candidates,
 )
+from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from fakes.tiny_models import tiny_model
 
 ROOT = Path(__file__).parents[4]
 
-BACKENDS: dict[str, tuple[MatmulBackend, torch.dtype]] = {
-    "oneDNN": (OneDnnBackend(), torch.float32),
-    "oneDNN, bfloat16": (OneDnnBackend(), torch.bfloat16),
-    "MKL": (MklBackend(), torch.float32),
-    "widened": (WidenedBackend(MklBackend()), torch.bfloat16),
-}
+DTYPES = (torch.float32, torch.bfloat16)
+NAMES = [(name, dtype) for dtype in DTYPES for name in candidates(dtype)]
 
-each_backend = pytest.mark.parametrize("name", BACKENDS)
+each_backend = pytest.mark.parametrize(
+    ("name", "dtype"), NAMES, ids=[f"{name} {dtype}" for name, dtype in NAMES]
+)
 
 
-def _available(name: str) -> tuple[MatmulBackend, torch.dtype]:
+def _available(name: str, dtype: torch.dtype) -> MatmulBackend:
     """Return the backend with that name; skip if this processor or torch does not support it."""
-    product, dtype = BACKENDS[name]
-    if "oneDNN" in name and matmul_backends._one_dnn_backend(dtype) is None:
-        pytest.skip(f"no oneDNN for {dtype} here")
-    if "oneDNN" not in name and not matmul_backends._works_for_any_rows(24, 16):
-        pytest.skip("no MKL here")
-    return product, dtype
+    usable = available(candidates(dtype), LinearShapes({(24, 16): 1}, None, dtype))
+    if name not in usable:
+        pytest.skip(f"no {name} for {dtype} here")
+    return usable[name]
 
 
 @each_backend
@@ -50,11 +47,12 @@ def _available(name: str) -> tuple[MatmulBackend, torch.dtype]:
 @pytest.mark.parametrize("shape", [(3,), (1, 5), (2, 7), (1, 300)])
 def test_packed_layer_equals_the_layer(
     name: str,
+    dtype: torch.dtype,
     shape: tuple[int, ...],
     bias: bool,  # noqa: FBT001  # a case
 ) -> None:
     """Up to rounding, with and without bias, for any number of leading dimensions and rows."""
-    product, dtype = _available(name)
+    product = _available(name, dtype)
     layer = torch.nn.Linear(16, 24, bias=bias, dtype=dtype)
     states = torch.randn(*shape, 16).to(dtype)
     with torch.inference_mode():
@@ -64,9 +62,9 @@ def test_packed_layer_equals_the_layer(
 
 
 @each_backend
-def test_weights_are_unpacked_bit_for_bit(name: str) -> None:
+def test_weights_are_unpacked_bit_for_bit(name: str, dtype: torch.dtype) -> None:
     """Unpacked weights are equal bit for bit, including the sign of zero, or not available."""
-    product, dtype = _available(name)
+    product = _available(name, dtype)
     numbers = torch.finfo(dtype)
     weight = torch.randn(17, 33).to(dtype)
     weight[0, :5] = torch.tensor([numbers.max, numbers.min, numbers.smallest_normal, 1e-40, -0.0])
@@ -85,15 +83,14 @@ def test_model_is_packed_and_restored(
     room: bool,  # noqa: FBT001  # a case
 ) -> None:
     """Inside, every linear layer is packed; afterwards modules and weights are as before."""
-    monkeypatch.setattr(matmul_backends, "free_memory", lambda: 10**9 if room else 0)
+    monkeypatch.setattr(matmul_choice, "free_memory", lambda: 10**9 if room else 0)
     model = tiny_model("qwen2", 352, 1).to(dtype)
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     bits = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     ids = torch.arange(9)[None]
     product = matmul_backend_for(model)
-    if product is None:
-        pytest.skip("nothing to pack for here")
-    assert room or product.unpacks
+    assert product is not None
+    assert room or not product.extra_bytes
     close = 1e-4 if dtype == torch.float32 else 0.3
     with torch.inference_mode():
         before = model(ids).logits
@@ -116,39 +113,14 @@ def test_float16_is_not_packed() -> None:
 
 
 @pytest.fixture
-def cleared_caches() -> Iterator[None]:
-    """Clear what is cached about this processor, before and after."""
-    caches = (matmul_backends._bfloat16_backend, matmul_backends._works_for_any_rows)
-    for function in caches:
-        function.cache_clear()
+def cleared_cache() -> Iterator[None]:
+    """Clear what is cached about MKL here, before and after."""
+    matmul_backends._works_for_any_rows.cache_clear()
     yield
-    for function in caches:
-        function.cache_clear()
+    matmul_backends._works_for_any_rows.cache_clear()
 
 
-@pytest.mark.usefixtures("cleared_caches")
-@pytest.mark.parametrize(
-    ("own", "wide", "mkl", "widened"),
-    [(3.0, 1.0, True, True), (1.1, 1.0, True, False), (3.0, 1.0, False, False)],
-    ids=["slow", "about as quick", "no MKL"],
-)
-def test_bfloat16_is_widened_if_clearly_faster(
-    own: float,
-    wide: float,
-    mkl: bool,  # noqa: FBT001  # a case
-    widened: bool,  # noqa: FBT001  # a case
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The choice depends on the seconds of both, and needs MKL."""
-    narrow = OneDnnBackend()
-    monkeypatch.setattr(matmul_backends, "_one_dnn_backend", lambda dtype: narrow)
-    monkeypatch.setattr(matmul_backends, "_time_backend", lambda it: own if it is narrow else wide)
-    chosen = matmul_backends._bfloat16_backend(has_mkl=mkl)
-    assert isinstance(chosen, WidenedBackend) is widened
-    assert widened or chosen is narrow
-
-
-@pytest.mark.usefixtures("cleared_caches")
+@pytest.mark.usefixtures("cleared_cache")
 def test_layout_for_one_number_of_rows_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """MKL is used only if its packed weights yield the right products for any number of rows."""
 
@@ -166,16 +138,17 @@ def test_layout_for_one_number_of_rows_is_detected(monkeypatch: pytest.MonkeyPat
         def pack(self, weight: torch.Tensor) -> Any:  # noqa: ANN401  # a fake
             raise AttributeError("no such function")
 
+    shapes = LinearShapes({(24, 16): 1}, None, torch.float32)
     for broken in (Fixed, Missing):
         matmul_backends._works_for_any_rows.cache_clear()
         monkeypatch.setattr(matmul_backends, "MklBackend", broken)
-        assert not isinstance(matmul_backend_for(tiny_model("llama", 352, 1)), MklBackend)
+        assert "mkl" not in available(candidates(torch.float32), shapes)
 
 
 PASSES = """
 import ctypes, torch
 from benchmark.decoding.speculative.linears import packed_linears
-from benchmark.decoding.speculative.matmul_backends import _one_dnn_backend
+from benchmark.decoding.speculative.matmul_backends import OneDnnBackend
 from benchmark.models.hardware import limit_kernel_caches
 
 limit_kernel_caches()
@@ -192,7 +165,7 @@ class Model(torch.nn.Module):
 
 libc, model = ctypes.CDLL(None), Model()
 libc.mallinfo2.restype = Heap
-with torch.inference_mode(), packed_linears(model, _one_dnn_backend(torch.float32)):
+with torch.inference_mode(), packed_linears(model, OneDnnBackend()):
     for rows in range(100, 200):
         for layer in model.layers:
             layer(torch.zeros(rows, 512))

@@ -1,0 +1,149 @@
+"""Time matrix-product backends on layers of a model's shapes.
+
+A product takes a millisecond or less. If another program has a processor meanwhile, it takes many
+times as long, and the more threads a backend has the longer. The system says how long the threads
+of this process waited for a processor, so such samples are recognized and repeated. With a single
+thread the time that it waited is subtracted.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+
+from benchmark.decoding.speculative.linear_shapes import Shape
+from benchmark.decoding.speculative.matmul_backends import MatmulBackend, PackedWeights
+from benchmark.models.hardware import waiting_seconds
+
+_SAMPLES = 3
+"""The number of undisturbed samples of a product."""
+
+_BUDGET = 1.0
+"""The seconds after which no further samples are taken."""
+
+_DISTURBED = 0.05
+"""A sample is disturbed if threads waited for more than this share of it."""
+
+_HOPELESS = 3.0
+"""A product that takes this many times as long as the fastest needs one sample only."""
+
+_MAX_OUTPUTS = 2048
+"""Layers with more outputs are timed with this many."""
+
+
+class Product(NamedTuple):
+    """A product to time: the backend's name, the shape of the weights, and the rows."""
+
+    backend: str
+    shape: Shape
+    rows: int
+
+
+@dataclass(frozen=True)
+class ProductTimes:
+    """Seconds of products.
+
+    Attributes:
+        seconds: the shortest sample of each product, for all outputs of the layer.
+        clear: whether every product has enough undisturbed samples.
+    """
+
+    seconds: Mapping[Product, float]
+    clear: bool
+
+
+@dataclass
+class _Samples:
+    """The samples of one product, in seconds."""
+
+    clear: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
+
+    @property
+    def shortest(self) -> float:
+        """The shortest undisturbed sample, or the shortest of all if none is."""
+        return min(self.clear or self.disturbed)
+
+
+def time_products(
+    backends: Mapping[str, MatmulBackend],
+    sizes: Iterable[tuple[Shape, Sequence[int]]],
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    budget: float = _BUDGET,
+) -> ProductTimes:
+    """Time every backend on one layer of each shape with these numbers of rows.
+
+    The samples of all backends are interleaved. Only undisturbed samples count, except where a
+    product has none after ``budget`` seconds.
+    """
+    products = dict(_products(backends, sizes, dtype, torch.device(device)))
+    samples = {product: _Samples() for product in products}
+    end, missing = time.perf_counter() + budget, list(products)
+    with torch.inference_mode():
+        while missing:
+            for product in missing:
+                seconds, is_clear = _sample(*products[product])
+                kept = samples[product]
+                (kept.clear if is_clear else kept.disturbed).append(seconds)
+            missing = list(_missing(samples))
+            if time.perf_counter() > end:
+                break
+    seconds_of = {
+        product: taken.shortest * _scale(product.shape) for product, taken in samples.items()
+    }
+    return ProductTimes(seconds_of, clear=not missing)
+
+
+def _missing(samples: Mapping[Product, _Samples]) -> Iterator[Product]:
+    """Yield the products that need more samples."""
+    fastest: dict[tuple[Shape, int], float] = {}
+    for (_, shape, rows), taken in samples.items():
+        shortest = taken.shortest
+        fastest[shape, rows] = min(shortest, fastest.get((shape, rows), shortest))
+    for product, taken in samples.items():
+        best = fastest[product.shape, product.rows]
+        hopeless = bool(taken.clear) and taken.shortest > _HOPELESS * best
+        if len(taken.clear) < (1 if hopeless else _SAMPLES):
+            yield product
+
+
+def _products(
+    backends: Mapping[str, MatmulBackend],
+    sizes: Iterable[tuple[Shape, Sequence[int]]],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Iterator[tuple[Product, tuple[PackedWeights, torch.Tensor]]]:
+    """Yield each product with packed random weights and states."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(rows: int, columns: int) -> torch.Tensor:
+        numbers = torch.randn(rows, columns, generator=generator, dtype=torch.float32)
+        return numbers.to(device, dtype)
+
+    for shape, all_rows in sizes:
+        weight = draw(min(shape[0], _MAX_OUTPUTS), shape[1])
+        packed = {name: backend.pack(weight) for name, backend in backends.items()}
+        for rows in all_rows:
+            states = draw(rows, shape[1])
+            for name in backends:
+                yield Product(name, shape, rows), (packed[name], states)
+
+
+def _sample(weights: PackedWeights, states: torch.Tensor) -> tuple[float, bool]:
+    """Return the seconds of one product, and whether they are those of an idle machine."""
+    waited, started = waiting_seconds(), time.perf_counter()
+    weights.multiply(states, None)
+    if states.device.type == "cuda":
+        torch.cuda.synchronize(states.device)
+    seconds = time.perf_counter() - started
+    waited = waiting_seconds() - waited
+    if torch.get_num_threads() == 1 and waited < seconds:
+        return seconds - waited, waited <= seconds / 2  # no other thread has waited for this one
+    return seconds, waited <= _DISTURBED * seconds
+
+
+def _scale(shape: Shape) -> float:
+    return max(1.0, shape[0] / _MAX_OUTPUTS)
