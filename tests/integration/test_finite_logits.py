@@ -87,8 +87,11 @@ def _speed(model: Path, out: Path, *more: str) -> CompletedProcess[str]:
     return command_line("speed", "--model", model, *settings, *more)
 
 
-def test_speed(overflowing: Path, tmp_path: Path) -> None:
+def test_speed(
+    overflowing: Path, tmp_path: Path, warm_programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``speed`` refuses it with the first engine, and writes no figures."""
+    monkeypatch.setattr(sys, "executable", str(warm_programs / "python"))
     out = tmp_path / "speed.json"
     engines = ("--engines", "speculative:float16,outlines")
     _refused(_speed(overflowing, out, *engines), out, OVERFLOW)
