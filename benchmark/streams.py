@@ -41,9 +41,10 @@ class LenientStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream."""
-        with self._dropping():
-            self._stream.flush()
+        """Flush the stream, unless it was closed, as it may be when this object is finalized."""
+        if not self._stream.closed:
+            with self._dropping():
+                self._stream.flush()
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""

@@ -99,8 +99,11 @@ def test_gpu_cases_run_with_a_gpu(
     project.runpytest_inprocess("-m", "gpu").assert_outcomes(failed=1)
 
 
-def test_snapshots_of_skipped_tests_count_as_used(project: pytest.Pytester) -> None:
+def test_snapshots_of_skipped_tests_count_as_used(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also after a test that runs pytest in its own process; other unused ones are an error."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # workers print no report
     project.makeconftest("pytest_plugins = ['pytester']")
     project.makepyfile(test_models=SKIPPING_TESTS)
     names = ("test_model[present]", "test_model[missing]", "test_late")

@@ -228,7 +228,7 @@ def test_axe_finds_a_fault(opened: "Page") -> None:
 
 
 def test_printed_pages(opened: "Page", tmp_path: Path) -> None:
-    """The chart is on the first page, tables repeat their heads, and no page ends with a heading."""
+    """The chart is on the first page, heads of tables are repeated, and no heading ends a page."""
     pdfium = pytest.importorskip("pypdfium2", reason="no pypdfium2; pip install it")
     path = tmp_path / "page.pdf"
     opened.pdf(path=path, prefer_css_page_size=True)

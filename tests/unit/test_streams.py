@@ -161,6 +161,15 @@ def test_what_is_buffered_does_not_fail_later() -> None:
         assert os.fstat(full.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
 
 
+def test_a_closed_stream_is_not_flushed() -> None:
+    """Python 3.13 reports what a finalizer raises, and finalizing a stream flushes it."""
+    stream = io.StringIO()
+    guard = streams.GuardedStream(stream)
+    stream.close()
+    guard.close()
+    assert guard.error is None
+
+
 def test_what_was_lost_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the output is flushed."""
     monkeypatch.setattr(sys, "stdout", Broken(OSError(28, "No space left on device")))
