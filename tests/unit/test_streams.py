@@ -164,7 +164,7 @@ def test_what_is_buffered_does_not_fail_later() -> None:
 def test_a_closed_stream_is_not_flushed() -> None:
     """Python 3.13 reports what a finalizer raises, and finalizing a stream flushes it."""
     stream = io.StringIO()
-    guard = streams.GuardedStream(stream)
+    guard = streams.GuardedStream(stream, github=False)
     stream.close()
     guard.close()
     assert guard.error is None
