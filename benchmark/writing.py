@@ -77,20 +77,20 @@ def write_text(path: Path, parts: Iterable[str], *, make_folder: bool = True) ->
         file.writelines(parts)
 
 
-def open_regular_for_appending(path: Path, *, create: bool) -> BinaryIO:
-    """Open a regular file for appending; anything else is refused.
+def open_regular_for_appending(path: Path, *, create: bool, advice: str = "remove it") -> BinaryIO:
+    """Open a regular file for appending; anything else is refused, with the advice.
 
     Raises:
         DataError: if it is a pipe, socket, device or folder.
         OSError: if it cannot be opened.
     """
     if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a regular file; remove it")
+        raise DataError(f"{path}: not a regular file; {advice}")
     flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # it was replaced in between
         os.close(descriptor)
-        raise DataError(f"{path}: not a regular file; remove it")
+        raise DataError(f"{path}: not a regular file; {advice}")
     return os.fdopen(descriptor, "ab")
 
 

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -37,6 +38,9 @@ from benchmark.descriptors import is_stream
 from benchmark.errors import SettingError, reason
 from benchmark.lifetime import keep_child_statuses
 from benchmark.streams import guarded, output_failure
+
+if TYPE_CHECKING:
+    from typer._click import Command
 
 
 class _Verb(NamedTuple):
@@ -212,7 +216,7 @@ def _run(arguments: list[str]) -> int:
         _check_no_empty(arguments)
         if name != SCRIPT and _COMPLETION & set(arguments):
             return _misuse(f"completion is for the command {SCRIPT}; run: {SCRIPT} {arguments[0]}")
-        code: int | None = app(arguments, prog_name=name, standalone_mode=False)
+        code: int | None = _command()(arguments, prog_name=name, standalone_mode=False)
     except TyperException as error:
         context = getattr(error, "ctx", None)  # a usage error knows its verb
         verb = getattr(context, "command_path", name)
@@ -225,6 +229,11 @@ def _run(arguments: list[str]) -> int:
     if code == _INTERRUPTED:  # Typer's own answer to Ctrl-C
         _say(_stopped(arguments))
     return code or 0
+
+
+@cache  # building it takes several times as long as parsing a command line
+def _command() -> "Command":
+    return typer.main.get_command(app)
 
 
 def _check_no_empty(arguments: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ from benchmark.writing import open_regular_for_appending
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+_ADVICE = f"set {_SUMMARY} to a file that can be written to, or unset it"
 _SUSPECTS = 5
 
 
@@ -107,12 +109,21 @@ def _examples(comparison: FingerprintDiff) -> str:
 def report_to_github(
     comparison: FingerprintDiff, name: str, environment: Mapping[str, str] = os.environ
 ) -> str | None:
-    """Append to the step summary and return the annotation to print; None outside GitHub."""
+    """Append to the step summary and return the annotation to print; None outside GitHub.
+
+    Raises:
+        DataError: if the summary is not a regular file.
+        OSError: naming the summary and its variable, if it cannot be written.
+    """
     if environment.get("GITHUB_ACTIONS") != "true":
         return None
-    if path := environment.get("GITHUB_STEP_SUMMARY"):
-        with open_regular_for_appending(Path(path), create=True) as file:
-            file.write(step_summary(comparison, name).encode())
+    if path := environment.get(_SUMMARY):
+        content = step_summary(comparison, name).encode()
+        try:
+            with open_regular_for_appending(Path(path), create=True, advice=_ADVICE) as file:
+                file.write(content)
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}; {_ADVICE}", path) from error
     return annotation(comparison, name)
 
 

@@ -84,6 +84,11 @@ def parse(text: str, source: str) -> Architectures:
     return Architectures(architectures=valid, models=models)
 
 
+def architecture_in_data(model: str) -> Architecture | None:
+    """Return the architecture of a model of the hub; None for a local one and an unknown one."""
+    return None if Path(model).expanduser().exists() else architectures().of(model)
+
+
 def configuration(model: str) -> "PreTrainedConfig":
     """Return the configuration of a registered model, a local folder, a GGUF file or a hub model.
 
@@ -93,13 +98,13 @@ def configuration(model: str) -> "PreTrainedConfig":
         ModelError: if a local configuration cannot be read.
         UnavailableModelError: if the hub does not provide it.
     """
+    if architecture := architecture_in_data(model):
+        return architecture.configuration()
     path = Path(model).expanduser()
     if path.is_file():
         return _read(model, path.parent, gguf_file=path.name)
     if path.is_dir():
         return _read_folder(model, path)
-    if architecture := architectures().of(model):
-        return architecture.configuration()
     try:
         return _read(model, model)
     except ModelError as error:

@@ -7,7 +7,11 @@ from functools import cache
 from benchmark.errors import ModelError
 from benchmark.models.hardware import gpus
 from benchmark.models.registry_types import Pair, RegisteredModel, Registry
-from benchmark.planning.architectures import configuration
+from benchmark.planning.architectures import (
+    Architecture,
+    architecture_in_data,
+    configuration,
+)
 from benchmark.planning.memory import (
     DecodingBatch,
     Memory,
@@ -203,9 +207,15 @@ def forecast(model: RegisteredModel, machine: Machine, options: ForecastOptions)
     )
 
 
+@cache  # several models share an architecture
+def _shape_of(architecture: Architecture) -> ModelShape:
+    return shape(architecture.configuration())
+
+
 @cache
 def _shape(huggingface_id: str) -> ModelShape:
-    return shape(configuration(huggingface_id))
+    architecture = architecture_in_data(huggingface_id)
+    return _shape_of(architecture) if architecture else shape(configuration(huggingface_id))
 
 
 def _reasons(pair: Pair, models: Mapping[str, ModelForecast]) -> tuple[str, ...]:

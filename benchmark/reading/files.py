@@ -118,3 +118,21 @@ def decoded_lines(file: BinaryIO, source: str) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"{source}:{number}: cannot be read: {error.reason}") from error
+
+
+def files_named(name: str, folder: Path) -> list[Path]:
+    """Return what has this name in or below a folder; links to folders are not followed.
+
+    Unlike ``Path.rglob``, it includes links that lead nowhere or to themselves. A folder that does
+    not exist has no such files.
+
+    Raises:
+        OSError: naming it, if a folder cannot be listed.
+    """
+
+    def check(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walk = os.walk(folder, onerror=check)
+    return [Path(root, name) for root, folders, files in walk if name in (*folders, *files)]

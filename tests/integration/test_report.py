@@ -87,8 +87,14 @@ def test_misuse_is_one_line(tmp_path: Path) -> None:
     """A folder without results or a file without a comparison ends with exit code 2."""
     other = tmp_path / "other.json"
     other.write_text('{"format": 1}')
+    for name, target in (("loop", "result.json"), ("gone", "nowhere")):
+        (tmp_path / name / "run").mkdir(parents=True)
+        (tmp_path / name / "run" / "result.json").symlink_to(target)
     for arguments, words in (
-        ([tmp_path], "no result.json in or below it; measure with: run --out"),
+        ([tmp_path / "none"], "no result.json in or below it; measure with: run --out"),
+        ([tmp_path / "loop"], "run/result.json: Too many levels of symbolic links"),
+        ([tmp_path / "gone"], "run/result.json: No such file or directory"),
+        ([other], "other.json: Not a directory"),
         (["--drift", tmp_path / "none.json"], "none.json: cannot be read"),
         (
             ["--drift", other],

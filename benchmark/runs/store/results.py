@@ -13,6 +13,7 @@ from benchmark.hypotheses.results import (
 from benchmark.models.digests import is_local
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.reading.documents import read_json
+from benchmark.reading.files import files_named
 from benchmark.runs.store.stored_result import read_result, text_field
 from benchmark.tasks import DEFAULT, task_of
 
@@ -37,8 +38,9 @@ def result_files(folder: Path) -> list[Path]:
 
     Raises:
         DataError: when the folder has no result.
+        OSError: naming it, if a folder or a result's link cannot be followed.
     """
-    paths = sorted(folder.rglob("result.json"), key=_age)
+    paths = sorted(files_named("result.json", folder), key=_age)
     if not paths:
         raise DataError(
             f"{folder}: no result.json in or below it; measure with: run --out {folder}/NAME"
@@ -48,7 +50,7 @@ def result_files(folder: Path) -> list[Path]:
 
 def unfinished_runs(folder: Path) -> list[Path]:
     """Return the folders of runs without a result in or below the folder, in order."""
-    folders = (path.parent for path in sorted(folder.rglob("run.json")))
+    folders = (path.parent for path in sorted(files_named("run.json", folder)))
     return [path for path in folders if not (path / "result.json").exists()]
 
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmark.cli.crash import error_line
 from benchmark.errors import DataError
 from benchmark.fingerprints.ci import annotation, junit, report_to_github, step_summary
 from benchmark.fingerprints.compare import compare
@@ -127,9 +128,21 @@ def test_summary_is_for_github_only(regression: FingerprintDiff, tmp_path: Path)
     assert path.read_text() == "before\n" + step_summary(regression, "a")
     assert "| logits | 3 | 3 |" in path.read_text()
     assert "| library torch | 2.13 | 2.14 | 3 |" in path.read_text()
+
+
+def test_a_summary_that_cannot_be_written(regression: FingerprintDiff, tmp_path: Path) -> None:
+    """The error names the variable, for a pipe, a folder and a file that cannot be opened."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="not a regular file"):
-        report_to_github(regression, "a", {**given, "GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
+    given = {"GITHUB_ACTIONS": "true"}
+    for path, cause in (
+        (tmp_path / "pipe", "not a regular file; "),
+        (tmp_path, "not a regular file; "),
+        (tmp_path / "nowhere" / "summary.md", "No such file or directory; "),
+    ):
+        words = f"{cause}set GITHUB_STEP_SUMMARY to a file that can be written to, or unset it"
+        with pytest.raises((DataError, OSError)) as raised:
+            report_to_github(regression, "a", {**given, "GITHUB_STEP_SUMMARY": str(path)})
+        assert error_line(raised.value) == f"{path}: {words}"
 
 
 def test_summary_has_margins_and_examples(regression: FingerprintDiff) -> None:
