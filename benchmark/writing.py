@@ -177,9 +177,11 @@ def resolved(path: Path) -> Path:
         OSError: naming the path, if its links form a loop.
     """
     try:
-        return path.resolve()
-    except RuntimeError as error:  # before Python 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+        path.stat()  # Path.resolve raises another error, and none since Python 3.13
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
+    return path.resolve()
 
 
 def neighbours(target: Path) -> Iterator[tuple[Path, int]]:
