@@ -141,7 +141,7 @@ def _sample(weights: PackedWeights, states: torch.Tensor) -> tuple[float, bool]:
     seconds = time.perf_counter() - started
     waited = waiting_seconds() - waited
     if torch.get_num_threads() == 1 and waited < seconds:
-        return seconds - waited, waited <= seconds / 2  # no other thread has waited for this one
+        return seconds - waited, True  # no other thread has waited for this one
     return seconds, waited <= _DISTURBED * seconds
 
 

@@ -337,3 +337,24 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     assert not times.clear
     assert list(times.seconds.values()) == pytest.approx([0.6])
+
+
+def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of 5 ms of which the thread waited 3 took 2 ms."""
+    clock = _Clock()
+
+    class Weights:
+        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+            clock.now += 0.005
+            clock.waited += 0.003
+            return states
+
+        def unpack(self) -> torch.Tensor | None:
+            return None
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda: clock.waited)
+    for threads, expected in ((1, (0.002, True)), (2, (0.005, False))):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        seconds, is_clear = matmul_trial._sample(Weights(), torch.zeros(1, 1))
+        assert (pytest.approx(seconds), is_clear) == expected
