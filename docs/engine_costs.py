@@ -65,7 +65,7 @@ def fitted(sizes: Sequence[Size]) -> Costs:
     return Costs(max(fixed / token, 0.0), max(per_row / token, 0.0), token, spread)
 
 
-def passes(model: "PreTrainedModel", automaton: Automaton, repeats: int = 5) -> Iterator[Size]:
+def passes(model: "PreTrainedModel", automaton: Automaton, repeats: int) -> Iterator[Size]:
     """Yield the passes with their shortest times; sizes are interleaved."""
     longest = _CACHED + max(tokens for _, tokens in _SIZES)
     cost_model = CostModel.on(model.device.type, max(rows for rows, _ in _SIZES))
@@ -89,14 +89,14 @@ def passes(model: "PreTrainedModel", automaton: Automaton, repeats: int = 5) -> 
         yield Size(rows, rows * tokens, seconds)
 
 
-def main(name: str, dtype: str = "float32") -> None:
+def main(name: str, dtype: str = "float32", repeats: str = "5") -> None:
     """Print the row of this kind of processor."""
     location = locate(name)
     tokenizer = load_tokenizer(location)
     model = load_model(location, LoadOptions("cpu", dtype))
     constraint = compile_constraint(task_named(DEFAULT).expression, tokenizer, model)
     automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
-    costs = fitted(list(passes(model, automaton)))
+    costs = fitted(list(passes(model, automaton, int(repeats))))
     threads = torch.get_num_threads()
     print(f"[cpu.kinds.{cpu_kind()}]")
     print(f"fixed = {costs.fixed:.1f}\nper_row = {costs.per_row:.2f}")

@@ -57,7 +57,7 @@ def test_costs_of_passes_are_fitted() -> None:
 
 def test_costs_of_this_processor_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """The output is a row of the file, for this kind of processor."""
-    runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))["main"](str(MODEL))
+    runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))["main"](str(MODEL), repeats="1")
     row = tomllib.loads(capsys.readouterr().out)["cpu"]["kinds"][cpu_kind()]
     assert set(row) == {"fixed", "per_row", "date", "source"}
     assert min(row["fixed"], row["per_row"]) >= 0
