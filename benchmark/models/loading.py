@@ -21,6 +21,7 @@ from benchmark.models.checkpoint_checks import (
 from benchmark.models.configuration_checks import named_fields
 from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
+from benchmark.models.kept_weights import KeptWeights
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
@@ -96,8 +97,6 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         DoesNotFitError: if the device does not have enough memory.
         SettingError: for an unknown option, or one that this machine does not support.
     """
-    from transformers import AutoModelForCausalLM
-
     arguments = {
         "dtype": _dtype(check_options(options).dtype),
         **_device_map(options.device),
@@ -108,6 +107,32 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         **gguf_arguments(location),
     }
     check_configuration(location)
+    kept = _kept_weights(location, options)
+    if kept and (loaded := kept.load()):
+        model, messages = loaded  # its file was checked before it was kept
+    else:
+        model, messages = _read(location, arguments, options.device)
+    check_finite(location.name, model)
+    check_causal(location.name, model.eval())
+    keep_messages(model, messages)
+    if kept and not loaded:
+        kept.keep(model, messages)
+    return model
+
+
+def _kept_weights(location: Location, options: LoadOptions) -> KeptWeights | None:
+    """Return the place of a GGUF file's converted weights; those for other devices are not kept."""
+    if not location.gguf or options.device != "cpu" or options.quantization:
+        return None
+    return KeptWeights.of(location, options.dtype)
+
+
+def _read(
+    location: Location, arguments: dict[str, object], device: str
+) -> "tuple[PreTrainedModel, list[str]]":
+    """Return the model as transformers loads it, and the messages; raise as :func:`load_model`."""
+    from transformers import AutoModelForCausalLM
+
     try:
         with collected_messages() as messages, gguf_cache(location):
             if location.gguf:
@@ -120,7 +145,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
     except Exception as error:  # libraries raise any for invalid files
         if is_out_of_memory(error):
             raise DoesNotFitError(
-                f"{location.name}: does not fit on {options.device}; use --dtype bfloat16, "
+                f"{location.name}: does not fit on {device}; use --dtype bfloat16, "
                 "--quantization 8bit, or --device cuda, which shares it between all GPUs"
             ) from error
         kind = "" if isinstance(error, _LOADING) else f"{type(error).__name__}: "
@@ -135,10 +160,7 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
             f"{location.name}: {len(missing)} weights are not in its files: {names}"
         )
     check_tensors(location, report["unexpected_keys"], model)
-    check_finite(location.name, model)
-    check_causal(location.name, model.eval())
-    keep_messages(model, messages)
-    return model
+    return model, messages
 
 
 def _dtype(name: str) -> "torch.dtype":

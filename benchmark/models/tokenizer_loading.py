@@ -13,6 +13,7 @@ from benchmark.models.gguf_tokenizer import (
     check_same_vocabulary,
     complete_from_gguf,
 )
+from benchmark.models.kept_tokenizer import kept_tokenizer
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
 from benchmark.models.token_id_checks import check_ids
@@ -97,7 +98,11 @@ def _load_raw(location: Location) -> "PreTrainedTokenizerFast":
         return raw
     if location.gguf:
         check_pre_tokenizer(location.folder / location.gguf, location.name)
-    return from_pretrained(location.folder, trust_remote_code=False, **gguf_arguments(location))
+        with kept_tokenizer(location):
+            return from_pretrained(
+                location.folder, trust_remote_code=False, **gguf_arguments(location)
+            )
+    return from_pretrained(location.folder, trust_remote_code=False)
 
 
 def _read_tokenizer_json(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
