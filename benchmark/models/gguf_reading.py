@@ -122,7 +122,7 @@ def _metadata_reader(read: Callable[..., Metadata]) -> Callable[..., Metadata]:
         if reader.byte_order == "S" or not usual or "general.architecture" not in fields:
             return read(blob, gguf_path, string_arrays)
         values = {
-            key: len(field.data)
+            key: field.parts[4]
             if _is_converted(field) and field.parts[3] == _STRING and key not in string_arrays
             else field.contents()
             for key, field in fields.items()
@@ -152,9 +152,10 @@ def _fast_reader() -> type[Any]:
 
     class ConvertedField(ReaderField):  # type: ignore[misc]  # gguf has no types
         def contents(self, index: int | slice = slice(None)) -> object:
-            if isinstance(index, int):
-                return self.parts[self.data[index]]
-            return [self.parts[place] for place in self.data[index]]
+            values = [self.parts[place] for place in self.data]
+            return (values[0] if len(values) == 1 and isinstance(values[0], list) else values)[
+                index
+            ]
 
     class FastReader(GGUFReader):  # type: ignore[misc]
         table_start = 0
@@ -178,10 +179,12 @@ def _fast_reader() -> type[Any]:
                 with suppress(UnicodeDecodeError):
                     if converted := _converted_array(self.data, int(offset), order):
                         item, values, size = converted
-                        places = range(2, 2 + len(values))
-                        return size, [item, len(values), *values], places, [_ARRAY, _CONVERTED]
-            parts: tuple[Any, ...] = super()._get_field_parts(offset, kind)
-            return parts
+                        # transformers converts the parts one by one, and unpacks a list of one.
+                        parts = [values] if len(values) > 1 else values
+                        places = range(2, 2 + len(parts))
+                        return size, [item, len(values), *parts], places, [_ARRAY, _CONVERTED]
+            read: tuple[Any, ...] = super()._get_field_parts(offset, kind)
+            return read
 
     return FastReader
 

@@ -121,7 +121,7 @@ class TransformersTokenizer:
     @cached_property
     def token_bytes(self) -> Mapping[int, bytes]:
         """The bytes of every id of text; special tokens are excluded."""
-        to_bytes = token_decoder(self._definition, self.name)
+        to_bytes = token_decoder({"decoder": self._decoder}, self.name)
         # all_special_ids has only the tokens with a role, such as BOS.
         added = self.raw.added_tokens_decoder.items()
         special = {self.eos_id, *self.raw.all_special_ids, *(i for i, t in added if t.special)}
@@ -188,6 +188,14 @@ class TransformersTokenizer:
             )
         backend: BackendTokenizer = self.raw.backend_tokenizer
         return backend
+
+    @property
+    def _decoder(self) -> dict[str, object] | None:
+        """The decoder alone: a definition is as large as the vocabulary."""
+        decoder = self._backend.decoder
+        if decoder is None:
+            return None
+        return json_object(decoder.__getstate__().decode(), f"{self.name}: decoder", strict=False)
 
     @cached_property
     def _definition(self) -> dict[str, object]:

@@ -1,12 +1,12 @@
 """Build tokenizers from bare vocabularies, which transformers alone does not load correctly."""
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
+from benchmark.models.conversions import Conversion
 from benchmark.models.gguf_reading import fast_gguf_reading, read_gguf
 from benchmark.models.token_id_checks import check_ids
 
@@ -39,39 +39,37 @@ def load_vocabulary(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
 def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of a GGUF file, converted once per release of the libraries.
 
-    This is only for the tools that examine vocabularies; a run loads the model's own file. gguf
-    takes 3 to 8 s for the strings of a vocabulary, ``tokenizer.json`` a fifth of that.
+    This is only for the tools that examine vocabularies; a run loads the model's own file. The
+    tokenizer that is loaded is the one that was saved, also if it cannot be kept.
     """
     from transformers import AutoTokenizer
 
-    # Next to the folder, so that a model's folder is not modified.
-    converted = folder.with_name(f"{folder.name}-converted-{_reader_digest()}")
-    if not converted.is_dir():
-        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-            saved = Path(temporary) / "tokenizer"
-            with fast_gguf_reading():
-                _read_gguf(folder, kind).save_pretrained(saved)
-            try:
-                saved.rename(converted)
-            except OSError:  # another process was faster
-                if not converted.is_dir():
-                    raise
-    return AutoTokenizer.from_pretrained(converted)
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    conversion = Conversion.of(_gguf_path(folder, kind), "vocabulary", source=kind, code=code)
+    if conversion and (kept := conversion.complete_folder()):
+        return AutoTokenizer.from_pretrained(kept)
+    with TemporaryDirectory() as temporary:
+        with fast_gguf_reading():
+            _read_gguf(folder, kind).save_pretrained(temporary)
+        if conversion:
+            saved = sorted(Path(temporary).iterdir())
+            conversion.keep({}, {path.name: path.read_bytes() for path in saved})
+        return AutoTokenizer.from_pretrained(temporary)
 
 
-def _reader_digest() -> str:
-    """Return a digest of the libraries' releases and of this code, which read a GGUF file."""
-    releases = [version(name) for name in ("transformers", "tokenizers", "gguf")]
-    code = Path(__file__).read_bytes()
-    return hashlib.sha256(" ".join(releases).encode() + code).hexdigest()[:12]
+def _gguf_path(folder: Path, kind: str) -> Path:
+    if kind == "gguf-bpe":
+        return folder / "vocabulary.gguf"
+    (path,) = folder.glob("*.gguf")
+    return path
 
 
 def _read_gguf(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     from transformers import AutoTokenizer
 
+    path = _gguf_path(folder, kind)
     if kind == "gguf-bpe":
-        return _byte_level_bpe(folder / "vocabulary.gguf")
-    (path,) = folder.glob("*.gguf")
+        return _byte_level_bpe(path)
     return AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
 
 

@@ -98,11 +98,11 @@ def fake_registry(place: Path) -> None:
                 archive.writestr(name, content)
         return [folder / "package.zip"]
 
-    from benchmark.models import cache_folder
+    from benchmark.models import cache_folder, conversions
 
     _set(downloads, "sources", lambda: {source.name: source})
     _set(downloads, "_download", download)
-    for module in (downloads, cache_folder):
+    for module in (downloads, cache_folder, conversions):
         _set(module, "cache_folder", lambda: place / "cache")
     _set(hub_folder, "load_source_tokenizer", lambda _: tiny_tokenizer())
 
@@ -169,6 +169,11 @@ COMMANDS = {
     "fetch": Command(
         ("fetch", "deepseek-llm", "--hub-folder", "{}/hub"),
         ("hub", "cache/deepseek-llm/one.json", "cache/deepseek-llm/two.json"),
+        prepare=fake_registry,
+    ),
+    "fetch, clearing conversions": Command(
+        ("fetch", "--clear-conversions", "--json-file", "{}/cleared.json"),
+        ("cleared.json",),
         prepare=fake_registry,
     ),
     "speed": Command(

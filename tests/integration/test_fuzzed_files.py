@@ -43,6 +43,7 @@ from benchmark.models.bos import bos_rule
 from benchmark.models.checkpoint_checks import check_configuration
 from benchmark.models.configuration_checks import check_settings
 from benchmark.models.folder_checks import check_no_pointer
+from benchmark.models.conversions import Conversion
 from benchmark.models.gguf_layout import check_gguf_layout
 from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files
@@ -169,6 +170,13 @@ def _open_run(path: Path) -> None:
         folder.read_progress(largest_batch=8)
 
 
+def _kept_document(path: Path) -> object:
+    """Return the document of a kept conversion."""
+    conversion = Conversion(MODEL, "weights", {})
+    conversion.folder = path.parent
+    return conversion.document()
+
+
 def _digest(path: Path) -> str:
     """Return the digest of a large file, for which the fuzzed file has a kept one."""
     with pytest.MonkeyPatch.context() as patch:
@@ -236,6 +244,7 @@ READERS = {
     "stored run": Reader(
         "run.json", "runs/model_store.py", lambda path: _is_same(path.parent, {}, lambda _: False)
     ),
+    "kept conversion": Reader("content.json", "models/conversions.py", _kept_document),
     "kept digest": Reader("digest.json", "models/digests.py", _digest),
     "tokenizer's settings": Reader(
         "tokenizer_config.json", "models/bos.py", lambda path: bos_rule(path.parent, None)
@@ -324,6 +333,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "run": identity,
         "progress": json.dumps(notes).encode(),
         "stored run": identity,
+        "kept conversion": _kept_content(place / "kept"),
         "kept digest": json.dumps({"state": {}, "digest": "0123"}).encode(),
         "tokenizer's settings": (MODEL / "tokenizer_config.json").read_bytes(),
         "index of weights": json.dumps(weight_map).encode(),
@@ -336,6 +346,14 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "header of GGUF": gguf_headers.header(),
         "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }
+
+
+def _kept_content(folder: Path) -> bytes:
+    """Return the description of a kept conversion."""
+    conversion = Conversion(MODEL, "weights", {})
+    conversion.folder = folder
+    conversion._write({"messages": []}, {"0.bin": b"0"})
+    return (folder / "content.json").read_bytes()
 
 
 def _fingerprint_files(place: Path) -> dict[str, bytes]:

@@ -2,15 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer, pre_tokenizers
 
 from benchmark.errors import ModelError
@@ -20,83 +17,9 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.measure import run
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
+from fakes.gguf_models import DEFINITION, TRACK, write_gguf
 
-TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
-DEFINITION = json.loads((TRACK / "tokenizer.json").read_text())
 TEXT = "Statement: Box 0 contains the bag and the map, Box 6 contains nothing.\n\nDescription: 12"
-LAYER = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-
-
-def _tensors() -> dict[str, np.ndarray]:
-    """Return the control model's weights under the names of GGUF, with heads interleaved."""
-    tensors = {}
-    for name, tensor in load_file(TRACK / "model.safetensors").items():
-        if name == "model.embed_tokens.weight":
-            tensors["token_embd.weight"] = tensor
-        elif name == "model.norm.weight":
-            tensors["output_norm.weight"] = tensor
-        else:
-            _, _, layer, *module, _ = name.split(".")
-            key = ".".join(module)
-            rotary = key.endswith(("q_proj", "k_proj"))
-            if rotary:
-                tensor = tensor.reshape(4, 2, 16, 128).swapaxes(1, 2).reshape(128, 128)  # noqa: PLW2901
-            tensors[f"blk.{layer}.{LAYER[key]}.weight"] = tensor
-    return tensors
-
-
-def _write(
-    path: Path,
-    pre: str | None,
-    merges: tuple[str, ...] = (),
-    extra: str = "",
-    numbers: Mapping[str, int] = MappingProxyType({}),
-) -> Path:
-    """Write the control model as a GGUF file, with further merges and a further tensor.
-
-    ``numbers`` are entries of the metadata with other values.
-    """
-    special = {token["content"]: token["id"] for token in DEFINITION["added_tokens"]}
-    ids = {**DEFINITION["model"]["vocab"], **special}
-    tokens = sorted(ids, key=ids.__getitem__)
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(numbers.get("context_length", 1024))
-    writer.add_embedding_length(numbers.get("embedding_length", 128))
-    writer.add_block_count(numbers.get("block_count", 4))
-    writer.add_feed_forward_length(numbers.get("feed_forward_length", 256))
-    writer.add_head_count(numbers.get("head_count", 4))
-    writer.add_head_count_kv(numbers.get("head_count_kv", 4))
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(1e4)
-    writer.add_vocab_size(numbers.get("vocab_size", len(tokens)))
-    writer.add_tokenizer_model("gpt2")
-    if pre is not None:
-        writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if token in special else 1 for token in tokens])
-    own = [m if isinstance(m, str) else " ".join(m) for m in DEFINITION["model"]["merges"]]
-    writer.add_token_merges([*own, *merges])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(1)
-    for name, tensor in _tensors().items():
-        writer.add_tensor(name, tensor.astype(np.float32))
-    if extra:
-        writer.add_tensor(extra, np.ones(16, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path.parent
 
 
 def _load(folder: Path) -> TransformersTokenizer:
@@ -126,7 +49,7 @@ def test_known_pre_tokenizers(
         kept = [merge for merge in merges if not any(map(str.isdigit, "".join(merge)))]
         definition["model"]["merges"] = kept
     monkeypatch.setitem(DEFINITION, "model", definition["model"])
-    ids = _load(_write(tmp_path / "m.gguf", pre)).encode(TEXT)
+    ids = _load(write_gguf(tmp_path / "m.gguf", pre)).encode(TEXT)
     assert list(ids) == _expected_ids(definition, digits=digits)
 
 
@@ -141,7 +64,7 @@ def test_known_pre_tokenizers(
 )
 def test_unknown_pre_tokenizers_are_refused(tmp_path: Path, pre: str | None, named: str) -> None:
     """Another pre-tokenizer, or a missing one, is refused with the way to choose one."""
-    folder = _write(tmp_path / "m.gguf", pre)
+    folder = write_gguf(tmp_path / "m.gguf", pre)
     with pytest.raises(ModelError, match=named) as error:
         _load(folder)
     assert "tokenizer.json next to the file" in str(error.value)
@@ -150,7 +73,7 @@ def test_unknown_pre_tokenizers_are_refused(tmp_path: Path, pre: str | None, nam
 
 def test_merged_digits_contradict_a_split_at_digits(tmp_path: Path) -> None:
     """A vocabulary that merges digits is refused if transformers does not split at them."""
-    folder = _write(tmp_path / "m.gguf", "smollm", merges=("1 2",))
+    folder = write_gguf(tmp_path / "m.gguf", "smollm", merges=("1 2",))
     with pytest.raises(ModelError, match="the pre-tokenizer 'smollm'"):
         _load(folder)
 
@@ -161,7 +84,7 @@ def test_tokenizer_files_next_to_a_gguf_file(
     tmp_path: Path, pre: str | None, *, config: bool
 ) -> None:
     """tokenizer.json decides the ids; special tokens are in its files or in the GGUF file."""
-    folder = _write(tmp_path / "m.gguf", pre)
+    folder = write_gguf(tmp_path / "m.gguf", pre)
     shutil.copy(TRACK / "tokenizer.json", folder)
     if config:
         shutil.copy(TRACK / "tokenizer_config.json", folder)
@@ -204,7 +127,7 @@ def test_tokenizer_of_another_model_is_refused(
     tmp_path: Path, change: Callable[[Any], None], named: str
 ) -> None:
     """A tokenizer.json with another vocabulary is refused, with the first difference."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     definition = json.loads(json.dumps(DEFINITION))
     change(definition)
     (folder / "tokenizer.json").write_text(json.dumps(definition))
@@ -216,7 +139,7 @@ def test_tokenizer_of_another_model_is_refused(
 
 def test_further_special_tokens_are_no_other_vocabulary(tmp_path: Path) -> None:
     """A special token after the last of the GGUF file, as of images, is in no text."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     definition = json.loads(json.dumps(DEFINITION))
     _add_token(definition, special=True)
     (folder / "tokenizer.json").write_text(json.dumps(definition))
@@ -225,7 +148,7 @@ def test_further_special_tokens_are_no_other_vocabulary(tmp_path: Path) -> None:
 
 def test_other_special_tokens_are_refused(tmp_path: Path) -> None:
     """A role that the tokenizer files and the GGUF file give to different tokens is refused."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     shutil.copy(TRACK / "tokenizer.json", folder)
     config = json.loads((TRACK / "tokenizer_config.json").read_text())
     config["eos_token"], config["bos_token"] = config["bos_token"], config["eos_token"]
@@ -236,7 +159,7 @@ def test_other_special_tokens_are_refused(tmp_path: Path) -> None:
 
 def test_gguf_with_tokenizer_files_is_measured(tmp_path: Path) -> None:
     """A GGUF file with its tokenizer files answers as the same model in safetensors."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(TRACK / name, folder)
     texts = [
@@ -269,7 +192,7 @@ def test_metadata_that_the_tensors_contradict(
     tmp_path: Path, numbers: dict[str, int], named: str
 ) -> None:
     """Numbers of blocks, widths and tokens that cannot be right are named, before building."""
-    location = locate(str(_write(tmp_path / "m.gguf", "gpt-2", numbers=numbers)))
+    location = locate(str(write_gguf(tmp_path / "m.gguf", "gpt-2", numbers=numbers)))
     with pytest.raises(ModelError, match=named):
         load_tokenizer(location)
     with pytest.raises(ModelError, match=named):
@@ -278,7 +201,7 @@ def test_metadata_that_the_tensors_contradict(
 
 def test_cut_off_tensors_are_named(tmp_path: Path) -> None:
     """A header that is right is not enough."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     content = (folder / "m.gguf").read_bytes()
     (folder / "m.gguf").write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match=r"m\.gguf is damaged or cut off: .* download it again"):
@@ -294,7 +217,7 @@ def test_cut_off_tensors_are_named(tmp_path: Path) -> None:
 )
 def test_a_missing_vocabulary_is_named(tmp_path: Path, key: bytes, words: str) -> None:
     """Rather than by a key of Python alone."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     content = (folder / "m.gguf").read_bytes()
     (folder / "m.gguf").write_bytes(content.replace(key, key[:-1] + b"x"))
     with pytest.raises(ModelError, match=words):
@@ -304,7 +227,7 @@ def test_a_missing_vocabulary_is_named(tmp_path: Path, key: bytes, words: str) -
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.attn_q.bias", "output_extra.weight"])
 def test_unused_tensors_of_a_gguf_file_are_refused(tmp_path: Path, name: str) -> None:
     """A tensor of the file that the model does not take is refused."""
-    folder = _write(tmp_path / "m.gguf", "gpt-2", extra=name)
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2", extra=name)
     with pytest.raises(ModelError, match=r"would (not )?be used"):
         load_model(locate(str(folder)), LoadOptions("cpu", "float32"))
 
@@ -312,7 +235,7 @@ def test_unused_tensors_of_a_gguf_file_are_refused(tmp_path: Path, name: str) ->
 def test_the_weights_of_a_gguf_file_are_used(tmp_path: Path) -> None:
     """Without further tensors the file is the control model."""
     options = LoadOptions("cpu", "float32")
-    folder = _write(tmp_path / "m.gguf", "gpt-2")
+    folder = write_gguf(tmp_path / "m.gguf", "gpt-2")
     loaded = load_model(locate(str(folder)), options).state_dict()
     for name, tensor in load_model(locate(str(TRACK)), options).state_dict().items():
         assert np.array_equal(loaded[name].numpy(), tensor.numpy()), name

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGUFWriter
 
 from benchmark.errors import ModelError
-from benchmark.models import vocabularies
+from benchmark.models import conversions, vocabularies
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.vocabularies import load_vocabulary
 from fakes.tiny_tokenizer import tiny_tokenizer
@@ -22,8 +22,11 @@ def tokenizer() -> TransformersTokenizer:
 
 
 @pytest.fixture
-def folder(tokenizer: TransformersTokenizer, tmp_path: Path) -> Path:
+def folder(
+    tokenizer: TransformersTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A folder with its vocabulary as GGUF, special tokens last as DeepSeek's are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = json.loads(tokenizer.raw.backend_tokenizer.to_str())["model"]
     special = ["<s>", "</s>"]
     ordered = sorted(model["vocab"], key=lambda token: model["vocab"][token])
@@ -63,11 +66,11 @@ def test_a_file_is_read_once(
         assert (loaded.raw.eos_token, loaded.eos_id) == ("</s>", len(loaded.token_bytes) + 1)
 
 
-def test_another_release_reads_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_release_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another release of a library converts the file again."""
     load_vocabulary(folder, "gguf-bpe")
     monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
-    monkeypatch.setattr(vocabularies, "version", lambda _: "99.0")
+    monkeypatch.setattr(conversions, "_releases", lambda: {"transformers": "99.0"})
     with pytest.raises(AssertionError, match="read again"):
         load_vocabulary(folder, "gguf-bpe")
 
