@@ -42,8 +42,8 @@ from benchmark.models import digests
 from benchmark.models.bos import bos_rule
 from benchmark.models.checkpoint_checks import check_configuration
 from benchmark.models.configuration_checks import check_settings
-from benchmark.models.folder_checks import check_no_pointer
 from benchmark.models.conversions import Conversion
+from benchmark.models.folder_checks import check_no_pointer
 from benchmark.models.gguf_layout import check_gguf_layout
 from benchmark.models.location import Location
 from benchmark.models.model_files import weight_files

@@ -50,9 +50,10 @@ def _assert_same(one: PreTrainedModel, other: PreTrainedModel) -> None:
     for name, weight in weights.items():
         assert weight.dtype == others[name].dtype
         assert torch.equal(weight, others[name]), name
-    fields = one.config.to_dict()
-    fields.pop("quantization_config", None)
-    assert fields == other.config.to_dict()
+    fields, others_fields = one.config.to_dict(), other.config.to_dict()
+    for names in (fields, others_fields):
+        names.pop("quantization_config", None)  # where the weights are from
+    assert fields == others_fields
     assert one.config.name_or_path == other.config.name_or_path
     assert one.config._attn_implementation == other.config._attn_implementation
     assert one.generation_config == other.generation_config
