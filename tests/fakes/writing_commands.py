@@ -63,6 +63,7 @@ def fake_environments(place: Path) -> None:
     def create(probe: probes.Probe, say: probes.Say, *, retry: bool = False) -> object:
         bench, _ = fake_bench(place / "probes", stages)
         bench.probe, bench.say = probe, say
+        bench.remove_leftovers()  # as the function does that this one replaces
         return bench
 
     _set(workbench, "workbench", create)
