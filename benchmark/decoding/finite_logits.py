@@ -65,7 +65,7 @@ def _hint(dtype: torch.dtype) -> str:
         return f"the model may overflow in {name}; use --dtype bfloat16 or float32"
     if dtype == torch.bfloat16:
         return f"its weights may be damaged, or it overflows in {name}; try --dtype float32"
-    return "its weights are damaged; fetch them again"
+    return "its weights or numbers in config.json are damaged; fetch its files again"
 
 
 def finite_rows(logits: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Literal, TypeGuard
 from pydantic import TypeAdapter
 
 from benchmark.errors import DataError, ModelError, RefusedModelError, first_line
+from benchmark.models.library_messages import collected_messages
 from benchmark.models.location import Location
 from benchmark.models.stored_tensors import StoredTensor
 from benchmark.models.unused_tensors import harmless_kind
@@ -22,13 +23,23 @@ from benchmark.reading.documents import read_json
 
 CONFIG = "config.json"
 Kind = Literal[
-    "count", "number", "token", "flag", "text", "texts", "special", "templates", "object"
+    "count",
+    "number",
+    "positive",
+    "token",
+    "flag",
+    "text",
+    "texts",
+    "special",
+    "templates",
+    "object",
 ]
 Section = Mapping[str, object]
 
 _EXPECTED: Mapping[Kind, str] = {
     "count": "an integer from {least} to {most}",
     "number": "a finite number",
+    "positive": "a number above 0",
     "token": "a token id from 0 to {most}",
     "flag": "true or false",
     "text": "a string",
@@ -40,6 +51,8 @@ _EXPECTED: Mapping[Kind, str] = {
 
 _ROPE = ("rope_parameters", "rope_scaling")
 _ROPE_TEXTS = ("rope_type", "type")
+_ROPE_POSITIVE = ("rope_theta", "factor", "original_max_position_embeddings")
+"""Divisors and bases of powers: others make all logits NaN."""
 _SECTIONS = ("text_config", "llm_config", "language_config")
 _VOCABULARY = ("vocab_size", "n_vocab")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -199,8 +212,8 @@ def _is_valid(value: object, kind: Kind, least: int, most: int) -> bool:
     if kind == "templates":
         parts = value if isinstance(value, list) else [value]
         return isinstance(value, str) or all(isinstance(part, dict) for part in parts)
-    if kind == "number":
-        return _is_number(value)
+    if kind in {"number", "positive"}:
+        return _is_number(value) and (kind == "number" or value > 0)
     return isinstance(value, {"flag": bool, "object": dict}.get(kind, str))
 
 
@@ -215,14 +228,12 @@ def _check_rope(name: str, section: Section) -> None:
 
 def _check_rope_part(name: str, key: str, part: Section) -> None:
     for field, value in part.items():
-        numbers = value if isinstance(value, list) else [value]
-        is_right = (
-            isinstance(value, str | None)
-            if field in _ROPE_TEXTS
-            else isinstance(value, bool | dict | None) or all(map(_is_number, numbers))
-        )
-        if not is_right:
-            kind: Kind = "text" if field in _ROPE_TEXTS else "number"
+        kind: Kind = "positive" if field in _ROPE_POSITIVE else "number"
+        if field in _ROPE_TEXTS:
+            kind = "text"
+        is_open = kind == "number" and isinstance(value, bool | dict)
+        numbers = value if kind == "number" and isinstance(value, list) else [value]
+        if value is not None and not is_open and not all(_is_valid(n, kind, 0, 0) for n in numbers):
             raise RefusedModelError(
                 f"{name}: {field} of {key} in {CONFIG} is {_shown(value)}, not {_EXPECTED[kind]}"
             )
@@ -233,7 +244,8 @@ def _check_with_library(location: Location) -> None:
     from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(location.folder, trust_remote_code=False)
+        with collected_messages():  # loading the weights warns again, and keeps it
+            AutoConfig.from_pretrained(location.folder, trust_remote_code=False)
     except (OSError, ValueError, LookupError, ImportError):
         return  # about the architecture or its code: loading says it
     except Exception as error:  # of any field
@@ -249,7 +261,7 @@ def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)

@@ -1,8 +1,9 @@
 """Load weights with transformers, with every choice that can change a score."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmark.errors import (
     DoesNotFitError,
@@ -138,7 +139,10 @@ def _read(
             if location.gguf:
                 check_gguf_metadata(location.folder / location.gguf, location.name)
             model, report = AutoModelForCausalLM.from_pretrained(
-                location.folder, output_loading_info=True, **arguments
+                location.folder,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                **arguments,
             )
     except RefusedModelError:
         raise
@@ -153,14 +157,38 @@ def _read(
             f"{location.name}: cannot load its weights: {kind}{first_line(error)}"
             f"{named_fields(location, error)}"
         ) from error
-    # transformers initializes missing weights at random.
+    _check_complete(location.name, report)
+    check_tensors(location, report["unexpected_keys"], model)
+    _return_named_outputs(model)
+    return model, messages
+
+
+def _check_complete(name: str, report: Mapping[str, Iterable[Any]]) -> None:
+    """Check that all weights come from the files; transformers initializes others at random.
+
+    Raises:
+        RefusedModelError: naming weights that are missing or have another shape.
+    """
+    if mismatched := sorted(report["mismatched_keys"]):
+        weight, stored, expected = mismatched[0]
+        raise RefusedModelError(
+            f"{name}: cannot load its weights: {len(mismatched)} have other shapes than by "
+            f"config.json; {weight} is {_shape(stored)}, not {_shape(expected)}; check that the "
+            "files belong together"
+        )
     if missing := sorted(report["missing_keys"]):
         names = ", ".join(missing[:3])
-        raise RefusedModelError(
-            f"{location.name}: {len(missing)} weights are not in its files: {names}"
-        )
-    check_tensors(location, report["unexpected_keys"], model)
-    return model, messages
+        raise RefusedModelError(f"{name}: {len(missing)} weights are not in its files: {names}")
+
+
+def _shape(sizes: Iterable[int]) -> str:
+    return " x ".join(map(str, sizes)) or "a number"
+
+
+def _return_named_outputs(model: "PreTrainedModel") -> None:
+    """Undo ``return_dict`` of a configuration: it changes the form of outputs, not their values."""
+    for config in (model.config, model.config.get_text_config()):
+        config.return_dict = True
 
 
 def _dtype(name: str) -> "torch.dtype":

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from benchmark.errors import ModelError
+from benchmark.errors import ModelError, first_line
 from benchmark.models.bos import BosRule, bos_rule_of_definition
 from benchmark.models.template_date import fixed_date
 from benchmark.models.template_process import (
@@ -133,18 +133,34 @@ class TransformersTokenizer:
         }
 
     def encode(self, text: str) -> TokenIds:
-        """Return the ids of the text, without special tokens that the tokenizer would add."""
-        return tuple(self._backend.encode(text, add_special_tokens=False).ids)
+        """Return the ids of the text, without special tokens that the tokenizer would add.
+
+        Raises:
+            ModelError: if the tokenizer has no tokens for the text.
+        """
+        try:
+            return tuple(self._backend.encode(text, add_special_tokens=False).ids)
+        except Exception as error:  # tokenizers raises no class of its own
+            raise ModelError(
+                f"{self.name}: its tokenizer cannot encode a prompt: {first_line(error)}; check "
+                "tokenizer.json, and tokenizer_class in tokenizer_config.json"
+            ) from error
 
     def count_differing(self, texts: Sequence[str]) -> int:
         """Return the number of texts that transformers encodes differently from tokenizer.json.
 
-        Special tokens around a text, such as a BOS, are not compared.
+        Special tokens around a text, such as a BOS, are not compared. A text that transformers
+        cannot encode differs.
         """
         if self._encoder is None:
             return 0
-        by_library = (tuple(self.raw.encode(text, add_special_tokens=False)) for text in texts)
-        return sum(ids != self.encode(text) for ids, text in zip(by_library, texts, strict=True))
+        return sum(self._encoded_by_library(text) != self.encode(text) for text in texts)
+
+    def _encoded_by_library(self, text: str) -> TokenIds | None:
+        try:
+            return tuple(self.raw.encode(text, add_special_tokens=False))
+        except Exception:  # noqa: BLE001  # tokenizers raises no class of its own
+            return None
 
     def render(
         self, messages: Sequence[Message], *, content_parts: bool = False, generation: bool = True

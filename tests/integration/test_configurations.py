@@ -78,8 +78,13 @@ def _load(folder: Path) -> None:
             "config.json",
             "rope_parameters",
             {"rope_theta": "x", "rope_type": "default"},
-            "rope_theta of rope_parameters in config.json is 'x', not a finite number",
+            "rope_theta of rope_parameters in config.json is 'x', not a number above 0",
         ),
+        *(
+            ("config.json", "rope_parameters", {"rope_type": "linear", **wrong}, "a number above 0")
+            for wrong in ({"factor": 0.0}, {"factor": -1}, {"rope_theta": 0, "factor": 2.0})
+        ),
+        ("config.json", "rope_theta", -1, "rope_theta in config.json is -1, not a number above 0"),
         ("config.json", "rope_parameters", {"rope_type": 5}, "rope_type of rope_parameters"),
         ("config.json", "num_hidden_layers", 5, "has 5 layers, but the weights have 4"),
         ("config.json", "vocab_size", 700, "vocab_size in config.json is 700, but model.embed"),
@@ -107,8 +112,8 @@ def test_wrong_values(folder: Path, file: str, field: str, value: object, expect
         ({"hidden_act": "unheard-of"}, "KeyError: 'unheard-of'; check hidden_act ('unheard-of')"),
         ({"num_attention_heads": 3}, "check hidden_size (128), num_attention_heads (3) in config"),
         ({"head_dim": 7}, "`head_dim`=7"),
-        ({"intermediate_size": 512}, "cannot load its weights"),
-        ({"hidden_size": 4096}, "cannot load its weights"),
+        ({"intermediate_size": 512}, "12 have other shapes than by config.json; "),
+        ({"hidden_size": 4096}, "embed_tokens.weight is 689 x 128, not 689 x 4096; check that"),
         ({"dtype": "float99"}, "attribute 'float99'; check dtype ('float99') in config.json"),
         ({"dtype": None, "torch_dtype": "float3"}, "check torch_dtype ('float3') in config.json"),
         (
@@ -133,6 +138,7 @@ def test_values_that_only_the_library_refuses(
         ("config.json", {"pad_token_id": -1}),
         ("config.json", {"eos_token_id": [1, 688]}),
         ("config.json", {"head_dim": 32, "n_inner": None}),
+        ("config.json", {"return_dict": False}),
         ("tokenizer_config.json", {"model_max_length": 10**30}),
         ("tokenizer_config.json", {"chat_template": [{"name": "default", "template": "x"}]}),
     ],

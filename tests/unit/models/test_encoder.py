@@ -69,6 +69,8 @@ def test_how_many_prompts_are_read_otherwise(folder: Path) -> None:
     encode = loaded.raw.encode
     loaded.raw.encode = lambda text, **more: encode(text.replace(" ", ""), **more)
     assert loaded.count_differing([TEXT, "Box"]) == 1
+    loaded.raw.encode = None  # any error: tokenizers raises no class of its own
+    assert loaded.count_differing([TEXT, "Box"]) == 2
 
 
 def test_registry_and_files_disagree_on_the_bos(folder: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, processors
+from tokenizers import AddedToken, Tokenizer, decoders, models, processors
+from transformers import PreTrainedTokenizerFast
 
 from benchmark.errors import ModelError
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
@@ -19,6 +20,15 @@ def test_encode_adds_nothing() -> None:
     )
     assert tuple(tokenizer.raw("Box 0").input_ids) == (0, *plain, 1)
     assert tokenizer.encode("Box 0") == plain
+
+
+def test_a_text_without_tokens() -> None:
+    """The library's error, which has no class of its own, is one of the project's."""
+    backend = Tokenizer(models.Unigram([("a", 0.0)]))
+    backend.decoder = decoders.Metaspace()
+    raw = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")  # noqa: S106
+    with pytest.raises(ModelError, match=r"^x: its tokenizer cannot encode a prompt: .*unk"):
+        TransformersTokenizer(raw, "x")
 
 
 def test_encode_recognises_special_tokens() -> None:
