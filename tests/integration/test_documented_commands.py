@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,13 +28,15 @@ COMMAND = re.compile(
 def test_commands_succeed(page: Path, tmp_path: Path, warm_programs: Path) -> None:
     """The blocks of a page, one after the other, each end with exit status 0.
 
-    Their folder has the project's files as links. ``entity-tracking`` is the installed program in
-    the README, which activates the environment, and a fork of this process on the other pages.
+    Their folder has the project's files as links, and an environment whose ``entity-tracking`` is a
+    fork of this process. The session ``wheel`` of nox has the installed program.
     """
     for path in ROOT.iterdir():
         if path.name not in NOT_LINKED:
             (tmp_path / path.name).symlink_to(path)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    activate = tmp_path / ".venv" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text(f"PATH={shlex.quote(str(warm_programs))}:$PATH\n")
     for block in RUN[page]:
         done = _shell(block.text, tmp_path, warm_programs)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -39,7 +39,7 @@ MORE = 5
 MANY = 64
 WEAK = 49
 """The number of the state with a weak fault."""
-REPEATS = int(os.environ.get("NOISE_REPEATS", "25"))
+REPEATS = int(os.environ.get("NOISE_REPEATS", "15"))
 BY_OUTLINES = REPEATS // 10
 """The number of repeats by the paper's engine."""
 
