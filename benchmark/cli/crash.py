@@ -26,6 +26,8 @@ def error_line(error: BaseException) -> str:
         return text
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return "the working directory was removed; change to another"
     if isinstance(error, OSError) and error.strerror:
         # A write to an open file does not name it.
         subject = "a file" if error.errno in _OF_FILES else type(error).__name__
@@ -36,6 +38,14 @@ def error_line(error: BaseException) -> str:
         f"{type(error).__name__}: {text or 'no message'}; "
         f"this is a fault of the benchmark or of a library: {_where(error)}"
     )
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _where(error: BaseException) -> str:

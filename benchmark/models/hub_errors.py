@@ -11,6 +11,8 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA
 
 _ELSEWHERE = "or give the folder of a copy with --model"
 
+_CACHE = "set HF_HOME to a folder with space that can be written to"
+
 _STATUS = {
     401: "the hub refuses the token (401): set HF_TOKEN to a valid one, or unset it",
     403: "the hub refuses access (403): check what HF_TOKEN may read",
@@ -56,8 +58,10 @@ def _network_error(name: str, page: str, error: Exception) -> ModelError:
             f"{name}: no such local file or folder, not in the local cache, and the hub cannot be "
             f"reached; connect, unset HF_HUB_OFFLINE, {_ELSEWHERE}"
         )
-    reason = error.strerror if isinstance(error, OSError) else None
-    return ModelError(f"{name}: cannot be fetched: {reason or _text(error)}")
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return ModelError(f"{name}: cannot be fetched: {place}{error.strerror}; {_CACHE}")
+    return ModelError(f"{name}: cannot be fetched: {_text(error)}")
 
 
 def _is_connection_error(error: Exception) -> bool:

@@ -154,6 +154,19 @@ def test_an_empty_argument_is_misuse(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_working_directory_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is in no folder then; the line says why."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    process = command_line(*GENERATE, "x.jsonl")
+    assert process.returncode == 2
+    assert process.stderr == "error: the working directory was removed; change to another\n"
+
+
 class Panic(BaseException):
     """An error as extensions in Rust raise it, which is no Exception."""
 

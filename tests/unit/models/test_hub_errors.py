@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.models.hub_errors import hub_error
+
 ASK = """
 import sys
 from benchmark.errors import BenchmarkError
@@ -18,6 +20,15 @@ try:
 except BenchmarkError as error:
     print(error)
 """
+
+
+def test_a_cache_that_cannot_be_written() -> None:
+    """The line has the path, and the variable that decides it."""
+    error = NotADirectoryError(20, "Not a directory", "/dev/null/hub")
+    assert str(hub_error("o/m", "https://x", None, error)) == (
+        "o/m: cannot be fetched: /dev/null/hub: Not a directory; "
+        "set HF_HOME to a folder with space that can be written to"
+    )
 
 
 class Hub(ThreadingHTTPServer):
