@@ -11,6 +11,7 @@ from typer import TyperException
 from typer.core import TyperCommand, TyperGroup
 
 from benchmark.cli.renamed import check_json_flag, check_renamed
+from benchmark.cli.writing import check_distinct_files
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter, Parameter
@@ -35,6 +36,11 @@ class VerbCommand(TyperCommand):
         except TyperException as error:
             check_json_flag(ctx, given, error)
             raise
+
+    def invoke(self, ctx: "Context") -> object:
+        """Run the verb, unless a file that it would write is also another of its files."""
+        check_distinct_files([(p.opts[0], ctx.params.get(p.name or "")) for p in self.params])
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: "Context") -> list[str]:
         """Return the words after the verb in the usage line: ``[OPTIONS] OLD NEW``."""

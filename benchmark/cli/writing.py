@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +93,36 @@ def check_writable(*paths: Path | None) -> None:
         ensure_folder(path.parent)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise SettingError(f"{path}: cannot be written; name another file")
+
+
+_WRITTEN = ("--out", "-o", "--json-file", "--junit")
+_MODEL = ("--model", "model")  # a text, since it may be the name of a repository
+
+
+def check_distinct_files(arguments: Sequence[tuple[str, object]]) -> None:
+    """Check that no file of a verb is written in the place of another one, such as its input.
+
+    Devices and pipes may be given twice.
+
+    Args:
+        arguments: the names of options and arguments, with their values.
+
+    Raises:
+        SettingError: naming both.
+    """
+    from benchmark.errors import SettingError
+
+    files = [
+        (name, Path(os.path.realpath(value)))
+        for name, values in arguments
+        for value in (values if isinstance(values, list | tuple) else [values])
+        if isinstance(value, Path) or (isinstance(value, str) and name in _MODEL)
+    ]
+    for name, path in files:
+        if name not in _WRITTEN or (path.exists() and not path.is_file()):
+            continue
+        if other := next((n for n, p in files if p == path and n != name), None):
+            raise SettingError(f"{name} {path}: {other} is the same file; name another")
 
 
 def check_fingerprint_path(out: Path) -> None:

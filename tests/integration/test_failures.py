@@ -154,6 +154,29 @@ def test_an_empty_argument_is_misuse(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("compare", "{}/a.json", "{}/b.json", "--json-file", "{}/a.json"), "old"),
+        (("compare", "{}/a.json", "{}/b.json", "--junit", "{}/x/../b.json"), "new"),
+        (
+            ("compare", "{}/a.json", "{}/b.json", "--junit", "{}/x", "--json-file", "{}/x"),
+            "--json-file",
+        ),
+        (("baseline", "--data", "{}/a.json", "--json-file", "{}/a.json"), "--data"),
+    ],
+)
+def test_an_output_in_the_place_of_another_file(
+    inputs: Path, arguments: Sequence[str], name: str
+) -> None:
+    """An input is not overwritten by a result, nor a result by another."""
+    before = (inputs / "a.json").read_bytes()
+    process = command_line(*(word.replace("{}", str(inputs)) for word in arguments))
+    assert process.returncode == 2
+    assert f"{name} is the same file; name another\n" in process.stderr
+    assert (inputs / "a.json").read_bytes() == before
+
+
 def test_a_working_directory_that_was_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
