@@ -34,6 +34,7 @@ from benchmark.cli.app import app
 from benchmark.cli.settings_file import read_settings
 from benchmark.controls.recipe import read_recipe
 from benchmark.controls.train import ControlTrainer
+from benchmark.decoding.speculative import kept_trials
 from benchmark.errors import BenchmarkError
 from benchmark.fingerprints import storage
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
@@ -177,6 +178,15 @@ def _kept_document(path: Path) -> object:
     return conversion.document()
 
 
+TRIAL = {"backends": ["mkl"], "rows": {"layers": ["3"]}}
+"""What a kept trial of matrix products is of."""
+
+
+def _kept_trial(path: Path) -> object:
+    """Return the seconds of a kept trial; None if the file is not one of this key."""
+    return kept_trials._read(path, TRIAL)
+
+
 def _digest(path: Path) -> str:
     """Return the digest of a large file, for which the fuzzed file has a kept one."""
     with pytest.MonkeyPatch.context() as patch:
@@ -245,6 +255,7 @@ READERS = {
         "run.json", "runs/model_store.py", lambda path: _is_same(path.parent, {}, lambda _: False)
     ),
     "kept conversion": Reader("content.json", "models/conversions.py", _kept_document),
+    "kept trial": Reader("trial.json", "decoding/speculative/kept_trials.py", _kept_trial),
     "kept digest": Reader("digest.json", "models/digests.py", _digest),
     "tokenizer's settings": Reader(
         "tokenizer_config.json", "models/bos.py", lambda path: bos_rule(path.parent, None)
@@ -311,6 +322,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "added_tokens": [{"id": 0, "content": "<s>"}],
         "model": {"vocab": {"a": 1, "b": 2}},
     }
+    seconds = {"mkl": {"layers": {"3": 0.1}}}
     weight_map = {
         "metadata": {},
         "weight_map": {"a": "model.safetensors", "b": "model.safetensors"},
@@ -334,6 +346,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "progress": json.dumps(notes).encode(),
         "stored run": identity,
         "kept conversion": _kept_content(place / "kept"),
+        "kept trial": json.dumps({"key": TRIAL, "seconds": seconds}).encode(),
         "kept digest": json.dumps({"state": {}, "digest": "0123"}).encode(),
         "tokenizer's settings": (MODEL / "tokenizer_config.json").read_bytes(),
         "index of weights": json.dumps(weight_map).encode(),
