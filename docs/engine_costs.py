@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,24 +60,27 @@ def fitted(sizes: Sequence[Size]) -> Costs:
     seconds = np.array([size.seconds for size in sizes])
     columns = np.array([[1.0, size.rows, size.tokens] for size in sizes]) / seconds[:, None]
     solution = np.linalg.lstsq(columns, np.ones(len(sizes)), rcond=None)[0]
-    spread = float(np.abs(columns @ solution - 1).max())
-    fixed, per_row, token = (float(number) for number in solution)
-    return Costs(max(fixed / token, 0.0), max(per_row / token, 0.0), token, spread)
+    token = float(solution[2])
+    fixed, per_row = (max(float(cost) / token, 0.0) for cost in solution[:2])
+    # Of the costs that are returned, which are not the solution if that has negative ones.
+    spread = float(np.abs(columns @ (np.array([fixed, per_row, 1.0]) * token) - 1).max())
+    return Costs(fixed, per_row, token, spread)
 
 
 def passes(model: "PreTrainedModel", automaton: Automaton, repeats: int) -> Iterator[Size]:
     """Yield the passes with their shortest times; sizes are interleaved."""
     longest = _CACHED + max(tokens for _, tokens in _SIZES)
     cost_model = CostModel.on(model.device.type, max(rows for rows, _ in _SIZES))
-    with torch.inference_mode(), packed_linears(model, matmul_backend_for(model)), ragged(model):
+    backend = matmul_backend_for(model, say=lambda line: print(f"# {line}"))
+    with torch.inference_mode(), packed_linears(model, backend), ragged(model):
         runner = ModelRunner(model, automaton, cost_model)
-        numbers = count(3)
-        runner.begin(tuple(next(numbers) for _ in range(_PREFIX)), cost_model.rows, longest)
+        ids = (number % 40 + 3 for number in count())  # that every vocabulary has
+        runner.begin(tuple(islice(ids, _PREFIX)), cost_model.rows, longest)
         runs: dict[tuple[int, int], Callable[[], object]] = {}
         for rows, tokens in _SIZES:
             batch = Batch(_PREFIX)
             for slot in range(rows):
-                batch.add(slot, _CACHED, [next(numbers) % 40 + 3 for _ in range(tokens)])
+                batch.add(slot, _CACHED, list(islice(ids, tokens)))
             runs[rows, tokens] = lambda batch=batch: runner.run(batch)  # type: ignore[misc]
         best = dict.fromkeys(runs, float("inf"))
         for _ in range(repeats):

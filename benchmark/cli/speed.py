@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Engines = Annotated[
     str,
     option(
-        f"NAME[+PRODUCTS][@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}.",
+        f"NAME[+PRODUCTS][@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}. "
+        "PRODUCTS is a matrix-product backend.",
         metavar="LIST",
     ),
 ]

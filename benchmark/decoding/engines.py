@@ -77,7 +77,7 @@ class EngineInputs:
         expected: answers by prompt that completions may resemble. They may make an engine faster
             and must not change a token.
         say: takes a line of text for the user if the engine has to deviate from its settings.
-        products: the name of the matrix products to compute with, for an engine that can choose.
+        products: the name of the matrix-product backend, for an engine that can choose.
     """
 
     weights: "PreTrainedModel | None"

@@ -12,6 +12,9 @@ from typing import NamedTuple, TypedDict
 _CGROUP = Path("/sys/fs/cgroup")
 """The limits of a Linux container (cgroup version 2)."""
 
+_PROC = Path("/proc")
+"""What Linux says about processes."""
+
 
 class Hardware(TypedDict):
     """The name of a device, and its hardware class: results of one class are comparable."""
@@ -146,16 +149,24 @@ def _cpu_lines(*fields: str) -> tuple[str, ...]:
     return tuple(value.strip() for name, _, value in pairs if name.strip() in fields)
 
 
-def waiting_seconds() -> float:
-    """Return how long this process's threads have waited for a processor that others used.
+def waiting_seconds(*, own_thread: bool = False) -> float | None:
+    """Return how long threads have waited for a processor that others used.
 
-    0 if the system does not say.
+    Args:
+        own_thread: whether only the calling thread counts, instead of all of this process.
+
+    Returns:
+        The seconds since the threads began; None if the system does not say, as on macOS and in
+        some containers.
     """
-    waited = 0
-    for path in Path("/proc/self/task").glob("*/schedstat"):
+    own, threads = _PROC / "thread-self" / "schedstat", _PROC / "self" / "task"
+    ran = waited = 0
+    for path in [own] if own_thread else threads.glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread that has ended
-            waited += int(path.read_text().split()[1])
-    return waited / 1e9
+            numbers = [int(number) for number in path.read_text().split()]
+            ran, waited = ran + numbers[0], waited + numbers[1]
+    # A kernel that does not count has zeros, also for the time that a thread ran.
+    return waited / 1e9 if ran else None
 
 
 _CACHE_CAPACITIES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}

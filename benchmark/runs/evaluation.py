@@ -114,7 +114,7 @@ class Decoder:
     model: "LanguageModel | None"
     say: Callable[[str], None] = print
     products: str | None = None
-    """The matrix products that the engine is to use; None if it chooses."""
+    """The matrix-product backend that the engine is to use; None if it chooses."""
     batching: Batching = field(default_factory=Batching)
     """The batching of the last :meth:`decode`; the next one begins with the size that fitted."""
 

@@ -94,7 +94,7 @@ class SpeedComparison:
                 dtype: {
                     "seconds": limit.seconds,
                     **asdict(limit),
-                    "error": limit_error(dtype, rows),
+                    "error": limit_error(dtype, limit, rows),
                 }
                 for dtype, limit in self.limits.items()
             },

@@ -75,7 +75,7 @@ class Figures:
         roofline: seconds per state for its passes and tokens by the formula of ``plan``.
         failure: why it was not measured.
         stood_in: what differs from the request, such as another engine, and why.
-        products: the matrix products that it used, if it says.
+        products: the matrix-product backend that it used, if it says.
     """
 
     spec: EngineSpec
@@ -164,7 +164,9 @@ class ArithmeticLimit:
             once, the prefix that all share does not count.
         choices: positions per state at which several tokens are allowed.
         reading: seconds of reading the layers' weights once, the median of the rounds.
-        products: the names of the matrix products that were timed, of which the fastest count.
+        states: the number of states that ``tokens`` is a mean of.
+        products: the names of the matrix-product backends that were timed; the fastest counts.
+        disturbed: whether other programs disturbed the timing of layers and head in any round.
     """
 
     layers: float
@@ -172,7 +174,9 @@ class ArithmeticLimit:
     tokens: float
     choices: float
     reading: float
+    states: int
     products: tuple[str, ...] = ()
+    disturbed: bool = False
 
     @property
     def seconds(self) -> float:
@@ -198,18 +202,33 @@ def arithmetic_limit(
         tokens=suffixes + sum(map(len, answers)) / len(answers),
         choices=rounds[-1]["choices"],
         reading=median(reply["reading"] for reply in rounds),
+        states=len(prompts),
         products=tuple(rounds[-1].get("products", ())),
+        disturbed=any(reply.get("disturbed", False) for reply in rounds),
     )
 
 
-def limit_error(dtype: str, rows: Iterable[Figures]) -> str | None:
+_CLEARLY_BELOW = 0.98
+"""An engine that takes less than this share of the limit shows that it is wrong.
+
+Limit and engine are medians of few rounds, which differ by one or two per cent in the same program.
+"""
+
+
+def limit_error(dtype: str, limit: ArithmeticLimit, rows: Iterable[Figures]) -> str | None:
     """Return what is wrong with the limit of a dtype if an engine was faster; otherwise None."""
-    # An engine with numbers of its own computes something else.
+    # An engine with numbers of its own computes something else. One that had a sample of the states
+    # had other prompts and answers than those that the limit counts.
     rows = (row for row in rows if row.spec.dtype == dtype and not row.spec.traits.own_numbers)
-    below = [row for row in rows if row.to_limit is not None and row.to_limit < 1]
+    all_states = (row for row in rows if row.states == limit.states)
+    below = [
+        (row.spec.label, 100 * row.to_limit)
+        for row in all_states
+        if row.to_limit is not None and row.to_limit < _CLEARLY_BELOW
+    ]
     if not below:
         return None
-    shares = ", ".join(f"{row.spec.label} took only {row.to_limit:.2f} of it" for row in below)
+    shares = ", ".join(f"{label} took only {share:.0f} % of it" for label, share in below)
     return (
         f"The limit in {dtype} is wrong, too high: {shares}. Either an engine has faster matrix "
         "products than all that were timed, or other programs disturbed their timing."

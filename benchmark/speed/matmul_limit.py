@@ -17,7 +17,7 @@ from benchmark.decoding.speculative.matmul_backends import (
     candidates,
 )
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
-from benchmark.decoding.speculative.matmul_trial import time_products
+from benchmark.decoding.speculative.matmul_trial import ProductTimes, time_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,12 +38,14 @@ class MatmulTimes(NamedTuple):
         reading: of all layers but the head for a single token, which is the time of reading
             their weights once.
         products: the names of the backends that were timed.
+        disturbed: whether other programs disturbed the timing of layers and head.
     """
 
     layers: float
     head: float
     reading: float
     products: tuple[str, ...]
+    disturbed: bool
 
 
 class MatmulTimer:
@@ -57,18 +59,13 @@ class MatmulTimer:
 
     def seconds(self) -> MatmulTimes:
         """Return the best times: of each shape, over all backends and numbers of rows."""
-        per_row = self._per_row()
-        layers = sum(per_row[shape] * count for shape, count in self._shapes.layers.items())
-        head = per_row[self._shapes.head] if self._shapes.head else 0.0
-        return MatmulTimes(layers, head, self._reading(), tuple(self._backends))
-
-    def _per_row(self) -> dict[Shape, float]:
         sizes = [(shape, _ROWS) for shape in sorted(self._shapes.distinct)]
         times = time_products(self._backends, sizes, self._model.dtype, self._model.device, _BUDGET)
-        best: dict[Shape, float] = {}
-        for (_, shape, rows), seconds in times.seconds.items():
-            best[shape] = min(seconds / rows, best.get(shape, seconds / rows))
-        return best
+        per_row = _best_per_row(times)
+        layers = sum(per_row[shape] * count for shape, count in self._shapes.layers.items())
+        head = per_row[self._shapes.head] if self._shapes.head else 0.0
+        names = tuple(self._backends)
+        return MatmulTimes(layers, head, self._reading(), names, disturbed=not times.clear)
 
     def _reading(self) -> float:
         """Return the seconds of all layers for one token, as they are and packed."""
@@ -98,8 +95,16 @@ class MatmulTimer:
         return torch.randn(1, width, generator=generator).to(self._model.device, self._model.dtype)
 
 
+def _best_per_row(times: ProductTimes) -> dict[Shape, float]:
+    """Return the shortest time per row for each shape, over all backends and numbers of rows."""
+    best: dict[Shape, float] = {}
+    for (_, shape, rows), seconds in times.seconds.items():
+        best[shape] = min(seconds / rows, best.get(shape, seconds / rows))
+    return best
+
+
 def _backends(model: "PreTrainedModel", shapes: LinearShapes) -> dict[str, MatmulBackend]:
-    """Return all backends that there are on the model's device."""
+    """Return every backend that is available on the model's device."""
     on_cpu = available(candidates(model.dtype), shapes) if model.device.type == "cpu" else {}
     return on_cpu or {"torch": TorchBackend()}
 

@@ -12,7 +12,7 @@ class EngineSetup(TypedDict):
     ``row`` is its row in the table of engines. ``model`` is a folder, a file or an identifier, as
     the engine takes it; ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
     is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
-    ``products`` names the matrix products of an engine that does not choose them itself.
+    ``products`` names the matrix-product backend of an engine that does not choose it itself.
     """
 
     engine: str
@@ -51,7 +51,7 @@ class DecodeReply(TypedDict):
     ``stood_in`` says what differs from the request, such as another engine, and why.
     ``gpu_memory`` is the peak GPU memory in bytes, if the engine ran on a GPU.
     ``library_warnings`` are those of loading the weights, if there were any. ``products`` names the
-    matrix products that the engine used, if it says.
+    matrix-product backend that the engine used, as ``speculative+NAME`` does, if it says.
     """
 
     seconds: float
@@ -88,7 +88,8 @@ class LimitReply(TypedDict):
     """Seconds of the linear layers per token, of the head per choice, and choices per answer.
 
     ``reading`` is the seconds of the layers for a single token: of reading all their weights.
-    ``products`` are the names of the matrix products that were timed.
+    ``products`` are the names of the matrix-product backends that were timed. ``disturbed`` says
+    whether other programs disturbed their timing.
     """
 
     layers: float
@@ -96,6 +97,7 @@ class LimitReply(TypedDict):
     reading: float
     choices: float
     products: NotRequired[list[str]]
+    disturbed: NotRequired[bool]
 
 
 class MarginPosition(TypedDict):

@@ -11,6 +11,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
 from benchmark.decoding.finite_logits import finite_rows, naming_states
+from benchmark.decoding.speculative.matmul_backends import option_name
 from benchmark.errors import ModelError
 from benchmark.models.hardware import gpu_memory, release
 from benchmark.models.library_messages import messages_of
@@ -130,7 +131,7 @@ class _BenchmarkEngine:
         if messages:
             reply["stood_in"] = "; ".join(messages)
         if products := engine.composition.get("products"):
-            reply["products"] = str(products)
+            reply["products"] = option_name(str(products))
         if decoder.model is not None and (warnings := messages_of(decoder.model)):
             reply["library_warnings"] = list(warnings)
         if (memory := gpu_memory(decoder.settings.options.device)) is not None:
@@ -157,6 +158,7 @@ class _Limit:
             "reading": times.reading,
             "choices": choices,
             "products": list(times.products),
+            "disturbed": times.disturbed,
         }
 
 

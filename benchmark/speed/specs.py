@@ -21,7 +21,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 class EngineSpec:
     """An engine with its batch size and dtype; ``best`` until the best batch size is found.
 
-    ``products`` names its matrix products if it does not choose them itself.
+    ``products`` names its matrix-product backend if it does not choose it itself.
     """
 
     label: str
@@ -67,7 +67,7 @@ def parse(text: str, dtype: str, batch_size: int) -> list[EngineSpec]:
         batch_size: the default batch size of engines whose row has none.
 
     Raises:
-        SettingError: if an engine, dtype, batch size or products do not exist, or a part is
+        SettingError: if an engine, dtype, batch size or backend does not exist, or a part is
             repeated.
     """
     specs = [_one(part.strip(), dtype, batch_size) for part in text.split(",")]
@@ -112,8 +112,9 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
 
 def _check_products(text: str, name: str, row: EngineRow) -> None:
     if not row.products:
-        raise SettingError(f"--engines: {text!r}: its products cannot be chosen")
+        raise SettingError(f"--engines: {text!r}: its matrix-product backend cannot be chosen")
     if name not in row.products:
         raise SettingError(
-            f"--engines: no products {name!r} in {text!r}; choose one of {', '.join(row.products)}"
+            f"--engines: no matrix-product backend {name!r} in {text!r}; choose one of "
+            f"{', '.join(row.products)}"
         )

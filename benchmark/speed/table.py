@@ -34,7 +34,13 @@ def speed_notes(
     notes = [*_legend(paper, rounds), *map(_limit, limits.items())]
     on_gpu = [_name(row) for row in rows if row.gpu_memory]
     notes += [f"MB is GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
-    notes += [error for dtype in limits if (error := limit_error(dtype, rows))]
+    notes += [
+        f"The limit in {dtype} is uncertain: other programs disturbed its timing."
+        for dtype, limit in limits.items()
+        if limit.disturbed
+    ]
+    errors = (limit_error(dtype, limit, rows) for dtype, limit in limits.items())
+    notes += [error for error in errors if error]
     notes += _rooflines(rows)
     used = [f"{_name(row)} {row.products}" for row in rows if row.products]
     notes += ["Matrix products used: " + ", ".join(used) + "."] if used else []

@@ -53,6 +53,9 @@ def test_costs_of_passes_are_fitted() -> None:
         costs = module["fitted"]([size(r, n, token * (12 + 0.3 * r + n)) for r, n in sizes])
         assert costs[:3] == pytest.approx((12, 0.3, token), rel=1e-6)
         assert costs.spread < 1e-9
+    # A fit with a negative cost: the spread is that of the costs without it, (1.3 - 0.3) / 0.3.
+    costs = module["fitted"]([size(r, n, 0.3 * r + n - 1) for r, n in sizes])
+    assert costs == pytest.approx((0, 0.3, 1, 1 / 0.3))
 
 
 def test_costs_of_this_processor_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
+from benchmark.decoding.engines import ENGINES
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.errors import ModelError
 from benchmark.speed import own_worker
@@ -78,6 +79,7 @@ def test_engines_agree(setup: Callable[..., EngineSetup], prompts: list[list[int
     assert 0 < (ours["passes"] or 0) < (theirs["passes"] or 0)
     assert 0 < (ours["tokens"] or 0) < (theirs["tokens"] or 0)
     assert {"stood_in", "gpu_memory"}.isdisjoint(ours)
+    assert ours["products"] in ENGINES["speculative"].products
 
 
 def test_prompts_that_do_not_fit_are_refused(
@@ -113,6 +115,7 @@ def test_limit_and_margins(setup: Callable[..., EngineSetup], prompts: list[list
     limit = cast("LimitReply", _open(setup("limit"))({"answers": answers}))
     assert min(limit["layers"], limit["head"], limit["reading"]) > 0
     assert 1 < limit["choices"] <= 1 + max(map(len, answers))
+    assert set(limit["products"]) <= set(ENGINES["speculative"].products)
     margins = _open(setup("margins"))
     positions = [
         {"prompt": prompts[0], "before": [], "ours": one, "theirs": other}

@@ -6,7 +6,7 @@ draft can change the outcome. :mod:`benchmark.decoding.speculative.scheduler` de
 pass contains.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ def create(inputs: EngineInputs) -> Engine:
         inputs.constraint,
         drafters,
         inputs.products,
+        inputs.say,
     )
 
 
@@ -63,6 +64,7 @@ class SpeculativeEngine:
         constraint: Constraint,
         drafters: Mapping[str, Drafter] | None = None,
         products: str | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         """Prepare decoding. The model is changed only while completions are generated.
 
@@ -73,13 +75,14 @@ class SpeculativeEngine:
             constraint: what completions must match.
             drafters: sources of drafts by name, in addition to the constraint and the prompt.
             products: the name of the matrix-product backend; by default it is chosen by a trial.
+            say: takes a line of text if the next run may choose another backend.
 
         Raises:
-            SettingError: if these products are not available here.
+            SettingError: if this backend is not available here.
         """
         self._model = model
         self._token_bytes = tokenizer.token_bytes
-        self._backend = matmul_backend_for(model, limits.batch_size, products)
+        self._backend = matmul_backend_for(model, limits.batch_size, products, say)
         self._cost_model = CostModel.on(model.device.type, limits.batch_size)
         self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)

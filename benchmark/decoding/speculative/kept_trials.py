@@ -7,8 +7,8 @@ shapes of a model's layers; each has a file of its own. Processes that start tog
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape
 from benchmark.decoding.speculative.matmul_backends import MatmulBackend
 from benchmark.decoding.speculative.matmul_trial import Product, time_products
 from benchmark.decoding.speculative.pass_rows import pass_rows
-from benchmark.errors import DataError
+from benchmark.errors import DataError, first_line
 from benchmark.locking import NoLocksError, locked
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.hardware import cpu_flags, cpu_name
@@ -39,8 +39,15 @@ _trials: dict[str, Seconds | None] = {}
 """The trials of this process by their digests; None for one that was disturbed."""
 
 
-def kept_trial(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> Seconds | None:
+def kept_trial(
+    backends: Mapping[str, MatmulBackend], shapes: LinearShapes, say: Callable[[str], None] = print
+) -> Seconds | None:
     """Return the kept trial of these backends on this machine, or make one.
+
+    Args:
+        backends: those to compare, by name.
+        shapes: those of the model's layers.
+        say: takes a line of text if a trial cannot be kept.
 
     Returns:
         The seconds; None if other programs disturbed the trial, which is then not kept.
@@ -49,7 +56,7 @@ def kept_trial(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> S
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     if digest not in _trials:
         path = cache_folder() / "products" / f"{digest}.json"
-        _trials[digest] = _read(path, key) or _made(path, key, backends, shapes)
+        _trials[digest] = _read(path, key) or _made(path, key, backends, shapes, say)
     return _trials[digest]
 
 
@@ -58,14 +65,20 @@ def _made(
     key: Mapping[str, object],
     backends: Mapping[str, MatmulBackend],
     shapes: LinearShapes,
+    say: Callable[[str], None],
 ) -> Seconds | None:
     with _alone(path.parent):
-        if kept := _read(path, key):  # another process has made it meanwhile
+        if kept := _read(path, key):  # another process made it while this one waited
             return kept
         seconds = _trial(backends, shapes)
         if seconds:
-            with suppress(OSError, DataError):  # a cache that cannot be written costs only time
+            try:
                 write_text(path, [json.dumps({"key": key, "seconds": seconds}, indent=1), "\n"])
+            except (OSError, DataError) as error:
+                say(
+                    f"matrix products: the trial cannot be kept ({first_line(error)}); the next "
+                    "run tries again, and may choose another backend"
+                )
         return seconds
 
 
@@ -90,9 +103,10 @@ def _trial(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> Secon
 
 
 def _parts(shapes: LinearShapes) -> dict[str, Mapping[Shape, int]]:
-    """Return how many layers have each shape, by part."""
+    """Return how many layers have each shape, by part; a part without plain layers is left out."""
+    layers = {"layers": shapes.layers} if shapes.layers else {}
     head = {"head": {shapes.head: 1}} if shapes.head else {}
-    return {"layers": shapes.layers, **head}
+    return {**layers, **head}
 
 
 @contextmanager
@@ -131,7 +145,7 @@ def _key(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> dict[st
 
 
 def _read(path: Path, key: Mapping[str, object]) -> Seconds | None:
-    """Return the kept trial; None if there is none with this key, or the file is damaged."""
+    """Return the kept trial; None if it is missing, has another key or is damaged."""
     try:
         document = read_json(path)
         if not isinstance(document, dict) or document.get("key") != key:

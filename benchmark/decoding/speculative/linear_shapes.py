@@ -47,8 +47,13 @@ class LinearShapes:
     @property
     def numbers(self) -> int:
         """The number of weights."""
-        head = self.head[0] * self.head[1] if self.head else 0
-        return head + sum(out * into * count for (out, into), count in self.layers.items())
+        layers = sum(out * into * count for (out, into), count in self.layers.items())
+        return layers + self.head_numbers
+
+    @property
+    def head_numbers(self) -> int:
+        """The number of weights of the head; 0 if it is not a plain linear layer."""
+        return self.head[0] * self.head[1] if self.head else 0
 
     @property
     def distinct(self) -> set[Shape]:

@@ -44,18 +44,21 @@ class MatmulBackend(Protocol):
 
     @property
     def unpacks(self) -> bool:
-        """Whether weights can be unpacked; otherwise the dense ones are kept."""
+        """Whether weights can be unpacked; otherwise, and for the head, dense ones are kept."""
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes per weight that are needed in addition to the model's own weights."""
+        """Bytes per weight in addition to the model's own weights; for the head see ``unpacks``."""
 
     def pack(self, weight: torch.Tensor) -> PackedWeights:
         """Pack weights of shape (out features, in features)."""
 
 
 class OneDnnBackend:
-    """oneDNN's inner product."""
+    """oneDNN's inner product.
+
+    Packed weights replace the dense ones, but for those of the output head, which are kept as well.
+    """
 
     name = "oneDNN"
     unpacks = True
@@ -176,6 +179,15 @@ def candidates(dtype: torch.dtype) -> dict[str, MatmulBackend]:
         for name, backend in candidates(torch.float32).items()
     }
     return {**own, **wide} if has_bfloat16_instructions() else {**wide, **own}
+
+
+def option_name(name: str) -> str:
+    """Return what selects the backend with this name, as in ``speculative+mkl``.
+
+    Other text is returned as it is.
+    """
+    everything = {**candidates(torch.float32), **candidates(torch.bfloat16)}
+    return next((option for option, one in everything.items() if one.name == name), name)
 
 
 def available(

@@ -1,12 +1,14 @@
 """Choose a model's matrix-product backend by a trial, once per processor and version.
 
-The backend decides the last bits of a result, so the trial is kept and the same machine does not
-choose another one in the next run. Of backends that are about equally fast the one that needs the
-least memory is chosen. If other programs disturb the trial, or the model is so small that
-microseconds would decide, the first candidate that is available is chosen.
+The backend decides the last bits of a result, so the trial is kept for the next runs on the same
+machine. Of backends that are about equally fast the one that needs the least memory is chosen. If
+the model is so small that microseconds would decide, the first candidate that is available is
+chosen. Three things can lead to another backend in the next run, and each is said in a line: other
+programs disturb the trial, for which the first candidate is used; the backend does not fit in the
+free memory; or the trial cannot be kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.speculative.kept_trials import kept_trial
@@ -27,7 +29,10 @@ _SMALL = 2**24
 
 
 def matmul_backend_for(
-    model: "PreTrainedModel", batch_size: int = 32, forced: str | None = None
+    model: "PreTrainedModel",
+    batch_size: int = 32,
+    forced: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> MatmulBackend | None:
     """Return the backend for a model here; None to keep its own layers.
 
@@ -35,6 +40,7 @@ def matmul_backend_for(
         model: the model, on the device where it runs.
         batch_size: how many prompts are decoded together, which decides the rows of passes.
         forced: the name of the backend to use, if it is not to be chosen.
+        say: takes a line of text if the next run may choose another one.
 
     Raises:
         SettingError: if the forced backend does not exist for this device and dtype, is not
@@ -44,7 +50,7 @@ def matmul_backend_for(
     if forced is not None and forced not in backends:
         where = f"{str(model.dtype).removeprefix('torch.')} on {model.device.type}"
         names = f"; choose one of {', '.join(backends)}" if backends else ""
-        raise SettingError(f"products {forced}: not for {where}{names}")
+        raise SettingError(f"matrix-product backend {forced}: not for {where}{names}")
     if not backends:
         return None
     limit_kernel_caches()
@@ -53,19 +59,25 @@ def matmul_backend_for(
     fitting = fitting_in_memory(usable, shapes)
     if forced is not None:
         return _forced(forced, usable, fitting)
-    return fitting[choose(fitting, usable, shapes, pass_rows(batch_size))]
+    return fitting[choose(fitting, usable, shapes, pass_rows(batch_size), say)]
 
 
 def fitting_in_memory(
     backends: Mapping[str, MatmulBackend], shapes: LinearShapes
 ) -> dict[str, MatmulBackend]:
-    """Return the backends whose weights take at most half of the free memory."""
+    """Return the backends whose additional weights take at most half of the free memory."""
     room = free_memory() / 2
     return {
         name: backend
         for name, backend in backends.items()
-        if backend.extra_bytes * shapes.numbers <= room
+        if _additional_bytes(backend, shapes) <= room
     }
+
+
+def _additional_bytes(backend: MatmulBackend, shapes: LinearShapes) -> int:
+    # A backend that unpacks replaces the dense weights, but for those of the head.
+    head = shapes.head_numbers * shapes.dtype.itemsize if backend.unpacks else 0
+    return backend.extra_bytes * shapes.numbers + head
 
 
 def choose(
@@ -73,19 +85,34 @@ def choose(
     usable: Mapping[str, MatmulBackend],
     shapes: LinearShapes,
     rows: PassRows,
+    say: Callable[[str], None] = print,
 ) -> str:
     """Return the name of the backend to use, of those that fit in memory.
 
     ``usable`` are all that are available: the trial has them all, as the free memory may be larger
-    in the next run.
+    in the next run. ``say`` takes a line of text if the next run may choose another one.
     """
-    first = next(iter(fitting))
-    if len(fitting) == 1 or shapes.numbers < _SMALL:
-        return first
-    seconds = kept_trial(usable, shapes)
-    if seconds is None:
-        return first
-    return fastest(fitting, {name: rows.total(seconds[name]) for name in fitting})
+    is_tried = len(usable) > 1 and shapes.numbers >= _SMALL
+    seconds = kept_trial(usable, shapes, say) if is_tried else None
+
+    def best(backends: Mapping[str, MatmulBackend]) -> str:
+        if seconds is None:
+            return next(iter(backends))
+        return fastest(backends, {name: rows.total(seconds[name]) for name in backends})
+
+    chosen, better = best(fitting), best(usable)
+    using = f"using {fitting[chosen].name}"
+    if is_tried and seconds is None:
+        say(
+            f"matrix products: other programs disturbed the trial; {using}, and trying again in "
+            "the next run"
+        )
+    if better != chosen:
+        say(
+            f"matrix products: the weights of {usable[better].name} would take more than half of "
+            f"the free memory; {using}"
+        )
+    return chosen
 
 
 def fastest(backends: Mapping[str, MatmulBackend], seconds: Mapping[str, float]) -> str:
@@ -106,4 +133,5 @@ def _forced(
     why = "its weights would take more than half of the free memory"
     if name not in usable:
         why = "not available with this processor and torch"
-    raise SettingError(f"products {name}: {why}; choose one of {', '.join(fitting)}")
+    choices = ", ".join(fitting)
+    raise SettingError(f"matrix-product backend {name}: {why}; choose one of {choices}")

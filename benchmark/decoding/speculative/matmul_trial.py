@@ -1,9 +1,10 @@
 """Time matrix-product backends on layers of a model's shapes.
 
 A product takes a millisecond or less. If another program has a processor meanwhile, it takes many
-times as long, and the more threads a backend has the longer. The system says how long the threads
+times as long, and the more threads a backend has the longer. Linux says how long the threads
 of this process waited for a processor, so such samples are recognized and repeated. With a single
-thread the time that it waited is subtracted.
+thread the time that it waited is subtracted. Where the system does not say it, the two shortest
+samples have to agree.
 """
 
 import time
@@ -25,6 +26,9 @@ _BUDGET = 1.0
 
 _DISTURBED = 0.05
 """A sample is disturbed if threads waited for more than this share of it."""
+
+_AGREEING = 1.05
+"""Samples agree if the longer takes at most this many times as long."""
 
 _HOPELESS = 3.0
 """A product that takes this many times as long as the fastest needs one sample only."""
@@ -56,15 +60,30 @@ class ProductTimes:
 
 @dataclass
 class _Samples:
-    """The samples of one product, in seconds."""
+    """The samples of one product, in seconds; ``unknown`` if the system does not say."""
 
     clear: list[float] = field(default_factory=list)
     disturbed: list[float] = field(default_factory=list)
+    unknown: list[float] = field(default_factory=list)
+
+    def add(self, seconds: float, is_clear: bool | None) -> None:  # noqa: FBT001  # of three values
+        """Add a sample; ``is_clear`` is None if the system does not say."""
+        lists = {True: self.clear, False: self.disturbed, None: self.unknown}
+        lists[is_clear].append(seconds)
 
     @property
     def shortest(self) -> float:
         """The shortest undisturbed sample, or the shortest of all if none is."""
-        return min(self.clear or self.disturbed)
+        return min(self.clear or self.unknown or self.disturbed)
+
+    def enough(self, number: int) -> bool:
+        """Return whether this number of samples is undisturbed, as far as the system says."""
+        if not self.unknown:
+            return len(self.clear) >= number
+        if len(self.unknown) < max(number, 2):
+            return False
+        shortest, second, *_ = sorted(self.unknown)
+        return second <= _AGREEING * shortest
 
 
 def time_products(
@@ -76,18 +95,18 @@ def time_products(
 ) -> ProductTimes:
     """Time every backend on one layer of each shape with these numbers of rows.
 
-    The samples of all backends are interleaved. Only undisturbed samples count, except where a
-    product has none after ``budget`` seconds.
+    The samples of all backends are interleaved, after one call each that is not timed. Only
+    undisturbed samples count, except where a product has none after ``budget`` seconds.
     """
     products = dict(_products(backends, sizes, dtype, torch.device(device)))
-    samples = {product: _Samples() for product in products}
-    end, missing = time.perf_counter() + budget, list(products)
+    samples, missing = {product: _Samples() for product in products}, list(products)
     with torch.inference_mode():
+        for arguments in products.values():
+            _multiply(*arguments)  # the first call creates kernels and buffers
+        end = time.perf_counter() + budget
         while missing:
             for product in missing:
-                seconds, is_clear = _sample(*products[product])
-                kept = samples[product]
-                (kept.clear if is_clear else kept.disturbed).append(seconds)
+                samples[product].add(*_sample(*products[product]))
             missing = list(_missing(samples))
             if time.perf_counter() > end:
                 break
@@ -105,8 +124,8 @@ def _missing(samples: Mapping[Product, _Samples]) -> Iterator[Product]:
         fastest[shape, rows] = min(shortest, fastest.get((shape, rows), shortest))
     for product, taken in samples.items():
         best = fastest[product.shape, product.rows]
-        hopeless = bool(taken.clear) and taken.shortest > _HOPELESS * best
-        if len(taken.clear) < (1 if hopeless else _SAMPLES):
+        hopeless = taken.shortest > _HOPELESS * best
+        if not taken.enough(1 if hopeless else _SAMPLES):
             yield product
 
 
@@ -132,17 +151,30 @@ def _products(
                 yield Product(name, shape, rows), (packed[name], states)
 
 
-def _sample(weights: PackedWeights, states: torch.Tensor) -> tuple[float, bool]:
-    """Return the seconds of one product, and whether they are those of an idle machine."""
-    waited, started = waiting_seconds(), time.perf_counter()
+def _sample(weights: PackedWeights, states: torch.Tensor) -> tuple[float, bool | None]:
+    """Return the seconds of one product, and whether they are those of an idle machine.
+
+    That is None if the system does not say how long threads wait.
+    """
+    # With a single thread it does not matter whether the process's other threads wait.
+    is_single = torch.get_num_threads() == 1
+    before, started = waiting_seconds(own_thread=is_single), time.perf_counter()
+    _multiply(weights, states)
+    seconds = time.perf_counter() - started
+    after = waiting_seconds(own_thread=is_single)
+    if before is None or after is None:
+        return seconds, None
+    waited = after - before
+    if is_single and waited < seconds:
+        return seconds - waited, True  # no other thread has waited for this one
+    return seconds, waited <= _DISTURBED * seconds
+
+
+def _multiply(weights: PackedWeights, states: torch.Tensor) -> None:
+    """Multiply, and wait for the result."""
     weights.multiply(states, None)
     if states.device.type == "cuda":
         torch.cuda.synchronize(states.device)
-    seconds = time.perf_counter() - started
-    waited = waiting_seconds() - waited
-    if torch.get_num_threads() == 1 and waited < seconds:
-        return seconds - waited, True  # no other thread has waited for this one
-    return seconds, waited <= _DISTURBED * seconds
 
 
 def _scale(shape: Shape) -> float:

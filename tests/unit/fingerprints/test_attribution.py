@@ -130,6 +130,18 @@ def test_libraries_are_ranked_by_their_reach() -> None:
     assert [suspect.reach for suspect in suspects(old, new, "dataset") if suspect.changed] == [0, 0]
 
 
+def test_another_matrix_product_backend_is_named() -> None:
+    """It decides the last bits of logits, and a trial may choose another one with a new torch."""
+    one = fake_fingerprint()
+    old, new = (
+        replace(one, environment=replace(one.environment, batches={"composition": composition}))
+        for composition in ({"products": "MKL"}, {"products": "oneDNN"})
+    )
+    for stage in ("logits", "generated_ids"):
+        (suspect,) = [suspect for suspect in suspects(old, new, stage) if suspect.reach]
+        assert (suspect.name, suspect.changed) == ("batches.composition", True)
+
+
 def test_digests_of_different_schemes_are_no_difference() -> None:
     """A digest of an older version says nothing about the model's files."""
     one = fake_fingerprint()

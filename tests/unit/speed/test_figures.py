@@ -39,7 +39,7 @@ def test_engine_compared_with_the_papers_method() -> None:
     """Median, spread, ratio, peak and counts per state; states that both answered are compared."""
     paper = _measured("outlines", [0, 2], [12.0, 10.0, 20.0], [[1], [3, 3]])
     ours = _measured("speculative", [0, 1, 2], [3.0, 1.5, 6.0], [[1], [2], [3]])
-    limit = ArithmeticLimit(layers=0.1, head=0.1, tokens=4.0, choices=1.0, reading=0.3)
+    limit = ArithmeticLimit(layers=0.1, head=0.1, tokens=4.0, choices=1.0, reading=0.3, states=3)
     row = figures(ours, paper, limit)
     assert (row.seconds, row.spread, row.processor) == (1.0, 1.5, 2.0)
     assert (row.times, row.to_limit, row.peak_memory) == (6.0, 2.0, 6000)
@@ -99,7 +99,9 @@ def test_limit_adds_layers_and_head() -> None:
     limit = arithmetic_limit(rounds, [(5, 1), (5, 2), (5, 2, 3)], [[1, 1], [1]])  # type: ignore[arg-type]
     assert (limit.tokens, limit.choices) == (1 + 1.5, 4)
     assert limit.seconds == pytest.approx(2 * 2.5 + 20 * 4)
-    assert limit.reading == 18
+    assert (limit.reading, limit.states, limit.disturbed) == (18, 3, False)
+    rounds[1]["disturbed"] = True
+    assert arithmetic_limit(rounds, [(5, 1)], [[1]]).disturbed  # type: ignore[arg-type]
 
 
 ANSWER = st.lists(st.integers(0, 3), max_size=5)

@@ -16,7 +16,11 @@ from fakes.tiny_tokenizer import tiny_tokenizer
 PATTERN = "(ab|ac)d*"
 
 
-def test_the_fastest_of_all_backends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("clear", [True, False])
+def test_the_fastest_of_all_backends_counts(
+    monkeypatch: pytest.MonkeyPatch,
+    clear: bool,  # noqa: FBT001  # a case
+) -> None:
     """Per shape, over all backends and numbers of rows; compared with a sum over all layers."""
     model = tiny_model("llama", 50, 0)
     drawn = np.random.default_rng(0)
@@ -30,10 +34,10 @@ def test_the_fastest_of_all_backends_counts(monkeypatch: pytest.MonkeyPatch) -> 
         for name in backends:
             for shape, rows in sizes:
                 seconds.update({Product(name, shape, n): n * drawn.random() for n in rows})
-        return ProductTimes(seconds, clear=True)
+        return ProductTimes(seconds, clear)
 
     monkeypatch.setattr(matmul_limit, "time_products", time_products)
-    layers, head, reading, products = MatmulTimer(model).seconds()
+    layers, head, reading, products, disturbed = MatmulTimer(model).seconds()
 
     def best(layer: torch.nn.Linear) -> float:
         shape = (layer.out_features, layer.in_features)
@@ -44,6 +48,7 @@ def test_the_fastest_of_all_backends_counts(monkeypatch: pytest.MonkeyPatch) -> 
     assert layers == pytest.approx(sum(best(layer) for layer in linears if layer is not own))
     assert head == best(own)
     assert reading > 0
+    assert disturbed is not clear
     assert set(products) == {product.backend for product in seconds}
     assert "torch" in products
     assert len({product.rows for product in seconds}) >= 3

@@ -54,8 +54,11 @@ def test_products() -> None:
         ("llama.cpp:bfloat16", "dtype is that of its file"),
         ("outlines:int8", "no dtype 'int8'"),
         ("vllm,vllm", "vllm is repeated"),
-        ("vllm+mkl", "its products cannot be chosen"),
-        ("speculative+blas", "no products 'blas' in 'speculative\\+blas'; choose one of mkl,"),
+        ("vllm+mkl", "its matrix-product backend cannot be chosen"),
+        (
+            "speculative+blas",
+            r"no matrix-product backend 'blas' in 'speculative\+blas'; choose one of mkl,",
+        ),
         ("speculative+", r"no engine 'speculative\+'"),
     ],
 )

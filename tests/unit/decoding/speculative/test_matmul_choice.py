@@ -13,8 +13,18 @@ from benchmark.decoding.engines import ENGINES
 from benchmark.decoding.speculative import kept_trials, matmul_choice, matmul_trial
 from benchmark.decoding.speculative.kept_trials import kept_trial
 from benchmark.decoding.speculative.linear_shapes import LinearShapes
-from benchmark.decoding.speculative.matmul_backends import MatmulBackend, available, candidates
-from benchmark.decoding.speculative.matmul_choice import choose, fastest, matmul_backend_for
+from benchmark.decoding.speculative.matmul_backends import (
+    MatmulBackend,
+    available,
+    candidates,
+    option_name,
+)
+from benchmark.decoding.speculative.matmul_choice import (
+    choose,
+    fastest,
+    fitting_in_memory,
+    matmul_backend_for,
+)
 from benchmark.decoding.speculative.matmul_trial import Product, ProductTimes, time_products
 from benchmark.decoding.speculative.pass_rows import PassRows, pass_rows
 from benchmark.errors import SettingError
@@ -23,6 +33,8 @@ from fakes.tiny_models import tiny_model
 FLOAT32 = candidates(torch.float32)
 SHAPES = LinearShapes({(64, 32): 3, (32, 64): 1}, (1000, 32), torch.float32)
 LARGE = LinearShapes({(4096, 4096): 3}, (1000, 4096), torch.float32)
+HEAD_ALONE = LinearShapes({}, (50257, 768), torch.float32)
+"""GPT-2, whose other layers are of another class."""
 
 
 class Trials:
@@ -88,6 +100,17 @@ def test_a_trial_is_made_once_per_machine(trials: Trials, tmp_path: Path) -> Non
     _new_process()
     assert kept_trial(FLOAT32, SHAPES) == first
     assert trials.count == len(_kept(tmp_path)) == 1
+
+
+def test_a_model_with_no_plain_layer_but_the_head_has_a_trial(trials: Trials) -> None:
+    """The head alone is timed, and the next process reads the trial."""
+    first = kept_trial(FLOAT32, HEAD_ALONE)
+    assert first is not None
+    assert all(set(parts) == {"head"} for parts in first.values())
+    _new_process()
+    assert kept_trial(FLOAT32, HEAD_ALONE) == first
+    assert choose(FLOAT32, FLOAT32, HEAD_ALONE, pass_rows()) == "onednn"
+    assert trials.count == 1
 
 
 @pytest.mark.parametrize(
@@ -164,23 +187,31 @@ def test_without_a_cache_there_is_one_trial_per_process(
     if blocked.is_dir():
         blocked.rmdir()
     blocked.write_text("not a folder", encoding="utf-8")
-    assert kept_trial(FLOAT32, SHAPES) == kept_trial(FLOAT32, SHAPES) is not None
+    said: list[str] = []
+    first = kept_trial(FLOAT32, SHAPES, said.append)
+    assert kept_trial(FLOAT32, SHAPES, said.append) == first is not None
     assert trials.count == 1
+    (line,) = said
+    assert line.startswith("matrix products: the trial cannot be kept (")
     _new_process()
     kept_trial(FLOAT32, SHAPES)
     assert trials.count == 2
 
 
 def test_a_disturbed_trial_is_not_kept(trials: Trials, tmp_path: Path) -> None:
-    """The first candidate is used, once per process without a second trial."""
+    """The first candidate is used, with a line, and without a second trial in the process."""
     trials.clear = False
+    said: list[str] = []
     for _ in range(2):
-        assert choose(FLOAT32, FLOAT32, LARGE, pass_rows()) == "mkl"
+        assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(), said.append) == "mkl"
     assert trials.count == 1
     assert not _kept(tmp_path)
+    disturbed = "matrix products: other programs disturbed the trial; using MKL, and trying again"
+    assert [line.startswith(disturbed) for line in said] == [True, True]
     trials.clear = True
     _new_process()
-    assert choose(FLOAT32, FLOAT32, LARGE, pass_rows()) == "onednn"
+    assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(), said.append) == "onednn"
+    assert len(said) == 2
 
 
 def test_processes_that_start_together_make_one_trial(
@@ -238,10 +269,27 @@ def test_memory_decides_what_fits_but_not_the_trial(trials: Trials) -> None:
     trials.factors = {"mkl": 1.0, "onednn": 3.0, "torch": 2.0}
     rows = pass_rows()
     fitting = {name: FLOAT32[name] for name in ("onednn", "torch")}
-    assert choose(fitting, FLOAT32, LARGE, rows) == "torch"
-    assert choose(FLOAT32, FLOAT32, LARGE, rows) == "mkl"
+    said: list[str] = []
+    assert choose(fitting, FLOAT32, LARGE, rows, said.append) == "torch"
+    (line,) = said
+    assert line.startswith("matrix products: the weights of MKL would take more than half")
+    assert line.endswith("; using the model's own")
+    assert choose(FLOAT32, FLOAT32, LARGE, rows, said.append) == "mkl"
+    assert len(said) == 1
     assert choose({"torch": FLOAT32["torch"]}, FLOAT32, LARGE, rows) == "torch"
     assert trials.count == 1
+
+
+def test_what_a_backend_takes_in_addition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL takes all weights a second time, oneDNN those of the head."""
+    head, layers = 4 * 1000 * 32, 4 * 4 * 64 * 32
+    for free, fitting in (
+        (2 * (head + layers), ["mkl", "onednn", "torch"]),
+        (2 * head, ["onednn", "torch"]),
+        (2 * head - 2, ["torch"]),
+    ):
+        monkeypatch.setattr(matmul_choice, "free_memory", lambda free=free: free)
+        assert list(fitting_in_memory(FLOAT32, SHAPES)) == fitting
 
 
 def test_rows_of_the_batch_size_count() -> None:
@@ -260,7 +308,7 @@ def test_forced_products(monkeypatch: pytest.MonkeyPatch) -> None:
         assert type(matmul_backend_for(model, forced=name)) is type(backend)
     with pytest.raises(SettingError, match="mkl-widened: not for float32 on cpu; choose one of"):
         matmul_backend_for(model, forced="mkl-widened")
-    with pytest.raises(SettingError, match=r"products mkl: not for float16 on cpu$"):
+    with pytest.raises(SettingError, match=r"backend mkl: not for float16 on cpu$"):
         matmul_backend_for(tiny_model("llama", 352, 1).half(), forced="mkl")
     usable = {"torch": FLOAT32["torch"], "mkl": FLOAT32["mkl"]}
     monkeypatch.setattr(matmul_choice, "available", lambda backends, shapes: usable)
@@ -275,6 +323,11 @@ def test_the_engine_has_a_name_for_every_candidate() -> None:
     """The names of the table of engines are those of the backends."""
     names = {*candidates(torch.float32), *candidates(torch.bfloat16)}
     assert set(ENGINES["speculative"].products) == names
+    everything = {**candidates(torch.float32), **candidates(torch.bfloat16)}
+    assert {name: option_name(one.name) for name, one in everything.items()} == {
+        name: name for name in names
+    }
+    assert option_name("another") == "another"
 
 
 def test_shapes_of_a_model() -> None:
@@ -292,9 +345,17 @@ class _Clock:
 
     now = waited = 0.0
 
+    def wait(self, *, own_thread: bool) -> float:
+        """Return how long all threads waited; with one thread, how long it waited itself."""
+        return self.waited if own_thread else 2 * self.waited
+
 
 def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample during which threads waited is repeated; a slow backend has one sample."""
+    """A sample during which threads waited is repeated; a slow backend has one sample.
+
+    The first call of each is not a sample. Where the system does not say whether threads waited,
+    the two shortest samples have to agree.
+    """
     clock = _Clock()
     taken: list[str] = []
 
@@ -320,11 +381,11 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
             return None
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
-    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda: clock.waited)
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     backends: dict[str, MatmulBackend] = {
-        "quick": Backend("quick", [-0.001, 0.003, 0.002, -0.001, 0.004]),
-        "slow": Backend("slow", [0.1]),
+        "quick": Backend("quick", [0.5, -0.001, 0.003, 0.002, -0.001, 0.004]),
+        "slow": Backend("slow", [0.5, 0.1]),
     }
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     # Half of the outputs were timed.
@@ -332,15 +393,21 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
         {"quick": 0.004, "slow": 0.2}
     )
     assert times.clear
-    assert taken == ["quick", "slow", "quick", "quick", "quick", "quick"]
+    assert taken == ["quick", "slow", "quick", "slow", "quick", "quick", "quick", "quick"]
     backends = {"busy": Backend("busy", [-0.3] * 20)}
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     assert not times.clear
     assert list(times.seconds.values()) == pytest.approx([0.6])
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: None)
+    for samples, is_clear in (([0.2, 0.205, 0.3], True), ([0.2, 0.22, 0.3, 0.4, 0.5], False)):
+        backends = {"silent": Backend("silent", [0.1, *samples])}
+        times = time_products(backends, [((2048, 8), (5,))], torch.float32)
+        assert times.clear is is_clear
+        assert list(times.seconds.values()) == pytest.approx([0.2])
 
 
 def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample of 5 ms of which the thread waited 3 took 2 ms."""
+    """A sample of 5 ms of which the thread waited 3 took 2 ms, even if others waited as well."""
     clock = _Clock()
 
     class Weights:
@@ -353,7 +420,7 @@ def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPat
             return None
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
-    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda: clock.waited)
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
     for threads, expected in ((1, 0.002), (2, 0.005)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         seconds, is_clear = matmul_trial._sample(Weights(), torch.zeros(1, 1))
