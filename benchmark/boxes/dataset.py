@@ -82,7 +82,8 @@ def read_states(
     while group := list(islice(parsed, BOXES)):
         if len(group) < BOXES:
             raise DataError(
-                f"{group[0].where}: {len(group)} rows left over; a state is {BOXES} rows, "
+                f"{group[0].where}: {len(group)} row{'s' * (len(group) > 1)} left over; "
+                f"a state is {BOXES} rows, "
                 "one per box"
             )
         yield _state(group, language)

@@ -95,7 +95,7 @@ def check_writable(*paths: Path | None) -> None:
             raise SettingError(f"{path}: cannot be written; name another file")
 
 
-_WRITTEN = ("--out", "-o", "--json-file", "--junit")
+_WRITTEN = ("--out", "--json-file", "--junit", "--report")
 _MODEL = ("--model", "model")  # a text, since it may be the name of a repository
 
 
@@ -121,8 +121,16 @@ def check_distinct_files(arguments: Sequence[tuple[str, object]]) -> None:
     for name, path in files:
         if name not in _WRITTEN or (path.exists() and not path.is_file()):
             continue
-        if other := next((n for n, p in files if p == path and n != name), None):
+        if other := next((n for n, p in files if n != name and _is_same(p, path)), None):
             raise SettingError(f"{name} {path}: {other} is the same file; name another")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Return whether two paths are one file, also under two names or spellings."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return one == other
 
 
 def check_fingerprint_path(out: Path) -> None:

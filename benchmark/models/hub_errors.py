@@ -1,5 +1,6 @@
 """Errors of fetching from the hub, as one line with the cause and the next step."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,13 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA
 _ELSEWHERE = "or give the folder of a copy with --model"
 
 _CACHE = "set HF_HOME to a folder with space that can be written to"
+
+_OF_THE_CACHE = (
+    *(errno.ENOSPC, errno.EDQUOT),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EEXIST),
+)
+"""Errors of a folder that has no space, cannot be written to, or is a file."""
 
 _STATUS = {
     401: "the hub refuses the token (401): set HF_TOKEN to a valid one, or unset it",
@@ -60,7 +68,8 @@ def _network_error(name: str, page: str, error: Exception) -> ModelError:
         )
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return ModelError(f"{name}: cannot be fetched: {place}{error.strerror}; {_CACHE}")
+        advice = _CACHE if error.errno in _OF_THE_CACHE else f"rerun, {_ELSEWHERE}"
+        return ModelError(f"{name}: cannot be fetched: {place}{error.strerror}; {advice}")
     return ModelError(f"{name}: cannot be fetched: {_text(error)}")
 
 

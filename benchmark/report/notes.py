@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 from benchmark.hypotheses.results import Results
 from benchmark.report.data import PairView, RunComparison, RunView
@@ -17,12 +18,17 @@ def report_notes(
 ) -> tuple[str, ...]:
     """Return one line per run or pair that is missing from a part of the report."""
     return (
-        *(f"{path}: not finished; to resume, repeat its command" for path in unfinished),
+        *(_unfinished_note(path) for path in unfinished),
         *_run_notes([view.run for view in views], measured),
         *_comparison_notes(views, comparisons),
         *_pair_notes(pairs, measured),
         *measured.notes,
     )
+
+
+def _unfinished_note(path: Path) -> str:
+    """Return how to resume a run, which may have been moved since it was begun."""
+    return f"{path}: not finished; to resume, repeat its command with --out {quote(str(path))}"
 
 
 def _run_notes(runs: Sequence[FinishedRun], measured: Results) -> Iterator[str]:

@@ -164,6 +164,7 @@ def test_an_empty_argument_is_misuse(
             "--json-file",
         ),
         (("baseline", "--data", "{}/a.json", "--json-file", "{}/a.json"), "--data"),
+        (("canary", "numpy", "--report", "{}/a.json", "--suite", "{}/a.json"), "--suite"),
     ],
 )
 def test_an_output_in_the_place_of_another_file(

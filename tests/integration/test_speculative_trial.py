@@ -121,6 +121,27 @@ def test_trial_scores_few_tokens_and_restores_the_head(architecture: str) -> Non
     assert {name: weight.data_ptr() for name, weight in model.named_parameters()} == weights
 
 
+def test_a_trial_that_lacks_memory_for_the_head_restores_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The weights are replaced first, and memory for the bias is missing."""
+    head = torch.nn.Linear(4, VOCABULARY)
+    weight, bias, parameter = head.weight, head.bias, torch.nn.Parameter
+
+    def failing(data: torch.Tensor, *, requires_grad: bool) -> torch.nn.Parameter:
+        if data.dim() == 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return parameter(data, requires_grad)
+
+    model = tiny_model("llama", VOCABULARY, 1)
+    model.set_output_embeddings(head)
+    monkeypatch.setattr(torch.nn, "Parameter", failing)
+    with pytest.raises(torch.OutOfMemoryError):
+        compatibility.unsupported_reason(model)
+    assert head.weight is weight
+    assert head.bias is bias
+
+
 @pytest.mark.parametrize(
     ("architecture", "break_passes"),
     [

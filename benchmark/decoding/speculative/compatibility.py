@@ -85,10 +85,10 @@ def _scoring_few(model: "PreTrainedModel") -> Iterator[None]:
         return
     rows = torch.linspace(0, len(head.weight) - 1, _SCORED, device=head.weight.device).long()
     complete = {"weight": head.weight, "bias": head.bias}
-    for name, parameter in complete.items():
-        if parameter is not None:
-            setattr(head, name, torch.nn.Parameter(parameter[rows], requires_grad=False))
     try:
+        for name, parameter in complete.items():
+            if parameter is not None:
+                setattr(head, name, torch.nn.Parameter(parameter[rows], requires_grad=False))
         yield
     finally:
         for name, parameter in complete.items():

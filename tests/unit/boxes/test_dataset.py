@@ -240,7 +240,8 @@ def test_rows_left_over_are_named(left: int) -> None:
     assert next(result).sample_id == 17
     with pytest.raises(DataError) as error:
         next(result)
-    assert str(error.value) == f"x:8: {left} rows left over; a state is 7 rows, one per box"
+    rows = "1 row" if left == 1 else f"{left} rows"
+    assert str(error.value) == f"x:8: {rows} left over; a state is 7 rows, one per box"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The real client of the hub, in networks that answer wrongly or not at all."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -28,6 +30,23 @@ def test_a_cache_that_cannot_be_written() -> None:
     assert str(hub_error("o/m", "https://x", None, error)) == (
         "o/m: cannot be fetched: /dev/null/hub: Not a directory; "
         "set HF_HOME to a folder with space that can be written to"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "set HF_HOME to a folder with space that can be written to"),
+        (errno.EROFS, "set HF_HOME to a folder with space that can be written to"),
+        (errno.EMFILE, "rerun, or give the folder of a copy with --model"),
+        (errno.ENETUNREACH, "rerun, or give the folder of a copy with --model"),
+    ],
+)
+def test_the_advice_fits_the_error(number: int, advice: str) -> None:
+    """Another cache is no remedy for an error that is not about the cache."""
+    error = OSError(number, os.strerror(number))
+    assert str(hub_error("o/m", "https://x", None, error)) == (
+        f"o/m: cannot be fetched: {os.strerror(number)}; {advice}"
     )
 
 

@@ -148,11 +148,12 @@ def test_a_note_names_each_unfinished_run(tmp_path: Path) -> None:
     states = finished_runs.first_states(5)
     finished_runs.write_run(tmp_path / "done", VARIANT, states, finished_runs.correct_answer)
     (tmp_path / "done" / "run.json").write_text("{}")
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "run.json").write_text("{}")
+    (tmp_path / "begun.1").mkdir()  # its --out was not this, if --set-aside has moved it
+    (tmp_path / "begun.1" / "run.json").write_text("{}")
     notes = gather([tmp_path, tmp_path / "done", tmp_path], registry()).notes
     begun = [note for note in notes if "not finished" in note]
-    assert begun == [f"{tmp_path / 'begun'}: not finished; to resume, repeat its command"]
+    path = tmp_path / "begun.1"
+    assert begun == [f"{path}: not finished; to resume, repeat its command with --out {path}"]
 
 
 def test_audit_of_the_runs(report: ReportData) -> None:
