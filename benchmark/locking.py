@@ -5,7 +5,7 @@ processes could write the same run, so the lock is refused with the folder and a
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from errno import ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
 
@@ -56,3 +56,22 @@ def locked(path: Path, purpose: str, remedy: str, *, wait: bool = True) -> Itera
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def locked_if_possible(path: Path, *, seconds: float = -1) -> Iterator[None]:
+    """Hold a lock file; hold nothing if that is impossible.
+
+    So it is in a folder that cannot be written to, on a file system without locks, and if another
+    process holds the lock for too long.
+
+    Args:
+        path: the lock file, which is made if it does not exist.
+        seconds: how long to wait for a process that holds it; a negative number means for ever.
+    """
+    lock = FileLock(path, timeout=seconds, is_singleton=False, fallback_to_soft=False)
+    with ExitStack() as stack:
+        with suppress(OSError):  # Timeout is one
+            lock.acquire()
+            stack.callback(lock.release)
+        yield

@@ -151,8 +151,13 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_all_leftovers(folder: Path) -> None:
-    """Remove what ended processes of this machine have left in a folder, for any file of it."""
+def remove_all_leftovers(folder: Path) -> list[Path]:
+    """Remove what ended processes of this machine have left in a folder, for any file of it.
+
+    Returns:
+        What cannot be removed.
+    """
+    remaining = list[Path]()
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
             match = _PART.fullmatch(path.name) or _OLDER_PART.fullmatch(path.name)
@@ -161,6 +166,8 @@ def remove_all_leftovers(folder: Path) -> None:
             here = match.groupdict().get("host", _host()) == _host()
             if here and not owns(int(match["pid"]), path):
                 _remove(path)
+                remaining += [path] * os.path.lexists(path)
+    return remaining
 
 
 def remove_leftovers(target: Path) -> None:

@@ -1,10 +1,10 @@
 """Keep what GGUF files were converted to in the cache folder, for the next start.
 
 A conversion is a folder named by its kind and a digest of its key: the digest of the file, the
-releases of the libraries that convert it, and the version of this format. It is written completely
-or not at all. Every file in it has a digest, which is compared whenever the file is read: a
-conversion that is damaged counts as missing and is made again. A cache that cannot be written, or a
-full disk, costs only time.
+releases of the libraries that convert it, and the digest of the benchmark's own code that loads
+models. It is written completely or not at all. Every file in it has a digest, which is compared
+whenever the file is read: a conversion that is damaged counts as missing and is made again. A cache
+that cannot be written, or a full disk, costs only time.
 """
 
 import hashlib
@@ -13,22 +13,31 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Self
 
 from benchmark.errors import DataError
 from benchmark.folder_writing import replacing_folder
+from benchmark.locking import locked_if_possible
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.digests import files_digest
 from benchmark.reading.documents import read_json
-from benchmark.writing import ensure_folder, remove_all_leftovers, unfinished_name
+from benchmark.writing import (
+    ensure_folder,
+    is_unfinished,
+    remove_all_leftovers,
+    unfinished_name,
+)
 
 FORMAT = 1
 """The version of what is kept; another one is never read."""
 
 MOST_BYTES = 4 * 2**30
-"""The bytes of all conversions; those that were not used for longest are removed first."""
+"""The bytes of all conversions; the least recently used are removed first."""
 
 _LEFT_FREE = 2**30
 """The bytes of the disk that are left to others."""
@@ -36,9 +45,16 @@ _LEFT_FREE = 2**30
 _LIBRARIES = ("transformers", "tokenizers", "torch", "gguf", "accelerate", "numpy", "kernels")
 """Their releases decide the result of a conversion."""
 
+_CODE = (".py", ".toml")
+"""The files of the package that decide it too, and whether the file is refused."""
+
 _CONTENT = "content.json"
 _FORMER = "*-converted-????????????"
 """The folders of converted tokenizers that versions up to 0.3 wrote next to fetched models."""
+
+_LOCK = "keep.lock"
+_WAIT = 60.0
+"""Seconds to wait for another process that keeps a conversion; it may be suspended."""
 
 Files = Mapping[str, bytes | memoryview]
 
@@ -69,7 +85,8 @@ class Conversion:
             digest = files_digest([path])
         except (OSError, DataError):  # reading the file says it
             return None
-        return cls(path, kind, {"format": FORMAT, "file": digest, **releases, **options})
+        key = {"format": FORMAT, "code": _code(), "file": digest, **releases, **options}
+        return cls(path, kind, key)
 
     def document(self) -> dict[str, object] | None:
         """Return the document that was kept, None if it is missing or damaged."""
@@ -103,16 +120,14 @@ class Conversion:
         self.read_into(name, memoryview(content))
         return content
 
-    def complete_folder(self) -> Path | None:
-        """Return the folder if all its files are those that were kept, else None."""
+    def files(self) -> dict[str, bytearray] | None:
+        """Return all files by name, None if one of them is not what was kept."""
         if self.document() is None:
             return None
         try:
-            for name in self._digests:
-                self.read(name)
+            return {name: self.read(name) for name in self._digests}
         except (OSError, DamagedConversionError):
             return None
-        return self.folder
 
     def keep(self, document: Mapping[str, object], files: Files) -> None:
         """Keep a document and files, if the cache can be written and has room for them."""
@@ -120,13 +135,14 @@ class Conversion:
         with suppress(OSError, DataError):
             root = self.folder.parent
             ensure_folder(root)
-            remove_all_leftovers(root)
-            self.remove()
-            fits = size <= MOST_BYTES and size + _LEFT_FREE <= shutil.disk_usage(root).free
-            # A file that has changed meanwhile is not that of the key.
-            if fits and files_digest([self._path]) == self._key["file"]:
-                _make_room(size)
-                self._write(document, files)
+            with locked_if_possible(root / _LOCK, seconds=_WAIT):
+                remove_all_leftovers(root)
+                self.remove()
+                fits = size <= MOST_BYTES and size + _LEFT_FREE <= shutil.disk_usage(root).free
+                # A file that has changed meanwhile is not that of the key.
+                if fits and files_digest([self._path]) == self._key["file"]:
+                    _make_room(size)
+                    self._write(document, files)
 
     def remove(self) -> None:
         """Remove the conversion at once, if it exists."""
@@ -158,37 +174,70 @@ def conversions_folder() -> Path:
 
 
 def clear_conversions() -> int:
-    """Remove all conversions, also those of older versions; return their number."""
+    """Remove all conversions, also those of older versions; return their number.
+
+    Raises:
+        DataError: naming what cannot be removed, after all others were removed.
+    """
     folders = [*_kept(), *cache_folder().glob(_FORMER)]
-    for folder in folders:
-        _remove(folder)
+    leftovers = remove_all_leftovers(conversions_folder())
+    if remaining := [*leftovers, *filter(None, map(_remove, folders))]:
+        raise DataError(
+            f"{remaining[0]}: cannot be removed; check its permissions and those of its folder, "
+            "and rerun"
+        )
     return len(folders)
 
 
 def _kept() -> Iterator[Path]:
+    """Yield the folders of all conversions, without those that processes are filling."""
     with suppress(OSError):
         for folder in sorted(conversions_folder().iterdir()):
-            if (folder / _CONTENT).is_file():
+            if not is_unfinished(folder) and (folder / _CONTENT).is_file():
                 yield folder
 
 
 def _make_room(size: int) -> None:
-    """Remove conversions that were not used for longest, until there is room."""
-    kept = [*_kept()]
-    sizes = {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in kept}
-    for folder in sorted(kept, key=lambda folder: (folder / _CONTENT).stat().st_mtime):
-        if sum(sizes.values()) + size <= MOST_BYTES:
+    """Remove the least recently used conversions, until there is room."""
+    kept = list[tuple[float, int, Path]]()
+    for folder in _kept():
+        with suppress(OSError):  # another process has just removed it
+            last_use = (folder / _CONTENT).stat().st_mtime
+            kept.append((last_use, sum(path.stat().st_size for path in folder.iterdir()), folder))
+    total = size + sum(folder_size for _, folder_size, _ in kept)
+    for _, folder_size, folder in sorted(kept):
+        if total <= MOST_BYTES:
             return
         _remove(folder)
-        del sizes[folder]
+        total -= folder_size
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder; other processes see it complete or not at all."""
+def _remove(folder: Path) -> Path | None:
+    """Remove a folder; return where it remains, if it does.
+
+    Other processes see it complete or not at all.
+    """
+    hidden = unfinished_name(folder)
     with suppress(OSError):
-        hidden = unfinished_name(folder)
         folder.rename(hidden)
         shutil.rmtree(hidden, ignore_errors=True)
+    return next((path for path in (folder, hidden) if path.exists()), None)
+
+
+@cache
+def _code() -> str:
+    """Return the digest of the benchmark's own code that reads, checks and converts models."""
+    return code_digest(files("benchmark.models"))
+
+
+def code_digest(folder: Traversable) -> str:
+    """Return a digest of the names and contents of a folder's source and data files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.name.endswith(_CODE):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def _releases() -> dict[str, str] | None:

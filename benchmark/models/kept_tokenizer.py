@@ -1,7 +1,7 @@
 """Build a GGUF file's tokenizer from its kept definition.
 
 transformers converts the vocabulary of the file, and may derive merges from it, for seconds. Only
-the result of that function is kept; everything else is done as ever.
+the result of that function is kept; the rest is unchanged.
 """
 
 from collections.abc import Callable, Iterator

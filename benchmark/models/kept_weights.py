@@ -126,7 +126,7 @@ def _bytes(tensor: "torch.Tensor") -> memoryview:
 
 
 def _description(model: "PreTrainedModel") -> dict[str, object]:
-    """Return everything of a model but the values of its tensors, as JSON has it."""
+    """Return a description of a model, without the values of its tensors, as JSON values."""
     saved = _files(model)
     generation = getattr(model, "generation_config", None)
     description = {

@@ -1,6 +1,5 @@
 """Build tokenizers from bare vocabularies, which transformers alone does not load correctly."""
 
-import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -44,16 +43,18 @@ def _converted(folder: Path, kind: str) -> "PreTrainedTokenizerFast":
     """
     from transformers import AutoTokenizer
 
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    conversion = Conversion.of(_gguf_path(folder, kind), "vocabulary", source=kind, code=code)
-    if conversion and (kept := conversion.complete_folder()):
-        return AutoTokenizer.from_pretrained(kept)
+    conversion = Conversion.of(_gguf_path(folder, kind), "vocabulary", source=kind)
+    kept = conversion.files() if conversion else None
     with TemporaryDirectory() as temporary:
-        with fast_gguf_reading():
-            _read_gguf(folder, kind).save_pretrained(temporary)
-        if conversion:
-            saved = sorted(Path(temporary).iterdir())
-            conversion.keep({}, {path.name: path.read_bytes() for path in saved})
+        if kept is None:
+            with fast_gguf_reading():
+                _read_gguf(folder, kind).save_pretrained(temporary)
+            if conversion:
+                saved = sorted(Path(temporary).iterdir())
+                conversion.keep({}, {path.name: path.read_bytes() for path in saved})
+        else:  # not from the folder that was checked: other processes may change or remove it
+            for name, content in kept.items():
+                (Path(temporary) / name).write_bytes(content)
         return AutoTokenizer.from_pretrained(temporary)
 
 

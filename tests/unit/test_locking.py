@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.controls.recipe import read_recipe
 from benchmark.controls.train import ControlTrainer
-from benchmark.locking import LockHeldError, NoLocksError, locked
+from benchmark.locking import LockHeldError, NoLocksError, locked, locked_if_possible
 from benchmark.runs.store.gpu_leases import GpuLeases
 from benchmark.upgrades.venv_overlays import VenvOverlays
 from fakes.recipes import TINY_RECIPE
@@ -26,6 +26,23 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(path, "this", "do that", wait=False):
         pass
+
+
+def test_a_lock_that_is_held_if_possible(tmp_path: Path) -> None:
+    """It excludes others; if it cannot be made, or after the wait, the work goes on without it."""
+    path = tmp_path / "lock"
+    with (
+        locked_if_possible(path),
+        pytest.raises(LockHeldError),
+        locked(path, "this", "do that", wait=False),
+    ):
+        pass
+    done = list[str]()
+    with locked(path, "this", "do that"), locked_if_possible(path, seconds=0):
+        done.append("waited")
+    with locked_if_possible(path / "lock"):
+        done.append("a file in place of the folder")
+    assert done == ["waited", "a file in place of the folder"]
 
 
 def _lease(folder: Path) -> object:

@@ -7,8 +7,8 @@ shapes of a model's layers; each has a file of its own. Processes that start tog
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from benchmark.decoding.speculative.matmul_backends import MatmulBackend
 from benchmark.decoding.speculative.matmul_trial import Product, time_products
 from benchmark.decoding.speculative.pass_rows import pass_rows
 from benchmark.errors import DataError, first_line
-from benchmark.locking import NoLocksError, locked
+from benchmark.locking import locked_if_possible
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.hardware import cpu_flags, cpu_name
 from benchmark.reading.documents import read_json
@@ -67,7 +67,9 @@ def _made(
     shapes: LinearShapes,
     say: Callable[[str], None],
 ) -> Seconds | None:
-    with _alone(path.parent):
+    with suppress(OSError):  # without a folder nothing is locked
+        ensure_folder(path.parent)
+    with locked_if_possible(path.parent / "trial.lock"):  # trials disturb one another
         if kept := _read(path, key):  # another process made it while this one waited
             return kept
         seconds = _trial(backends, shapes)
@@ -107,25 +109,6 @@ def _parts(shapes: LinearShapes) -> dict[str, Mapping[Shape, int]]:
     layers = {"layers": shapes.layers} if shapes.layers else {}
     head = {"head": {shapes.head: 1}} if shapes.head else {}
     return {**layers, **head}
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of all trials, so that they do not disturb one another.
-
-    Without a folder that can be written to, or without locks in it, nothing is held.
-    """
-    lock = locked(folder / "trial.lock", "disturbing a trial", "set XDG_CACHE_HOME to another")
-    try:
-        ensure_folder(folder)
-        lock.__enter__()
-    except (OSError, NoLocksError):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _key(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> dict[str, object]:

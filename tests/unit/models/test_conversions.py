@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmark.errors import DataError
+from benchmark.locking import LockHeldError, locked
 from benchmark.models import conversions
 from benchmark.models.conversions import (
     Conversion,
     DamagedConversionError,
     clear_conversions,
+    code_digest,
     conversions_folder,
 )
 from benchmark.writing import unfinished_name
@@ -36,6 +39,15 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+def _complete(conversion: Conversion) -> bool:
+    files = conversion.files() or {}
+    return {**files} == {name: bytearray(content) for name, content in FILES.items()}
+
+
+def _folders() -> list[Path]:
+    return [path for path in conversions_folder().iterdir() if path.is_dir()]
+
+
 def _conversion(path: Path, **options: str) -> Conversion:
     conversion = Conversion.of(path, "weights", **options)
     assert conversion is not None
@@ -51,7 +63,7 @@ def test_what_was_kept_is_read(model: Path) -> None:
     assert {name: bytes(again.read(name)) for name in FILES} == {
         name: bytes(content) for name, content in FILES.items()
     }
-    assert again.complete_folder() == again.folder
+    assert _complete(again)
     assert _conversion(model, dtype="bfloat16").document() is None
     model.write_bytes(b"GGUF, changed")
     assert _conversion(model).document() is None
@@ -101,23 +113,41 @@ def test_damage_is_noticed_and_mended(model: Path, damage: object) -> None:
     if damaged.document() is not None:
         with pytest.raises((DamagedConversionError, OSError)):
             damaged.read("a.bin")
-    assert damaged.complete_folder() is None
+    assert damaged.files() is None
     damaged.keep(DOCUMENT, FILES)
-    assert _conversion(model).complete_folder() == damaged.folder
+    assert _complete(_conversion(model))
 
 
-@pytest.mark.parametrize("name", ["transformers", "torch", "FORMAT"])
+@pytest.mark.parametrize("name", ["transformers", "torch", "FORMAT", "_code"])
 def test_another_version_is_another_conversion(
     model: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A release of each library that converts, and the own format, are in the key."""
+    """A release of each library that converts, the own format and code are in the key."""
     _conversion(model).keep(DOCUMENT, FILES)
     if name == "FORMAT":
         monkeypatch.setattr(conversions, "FORMAT", 99)
+    elif name == "_code":
+        monkeypatch.setattr(conversions, "_code", lambda: "another")
     else:
         releases = {**(conversions._releases() or {}), name: "99.0"}
         monkeypatch.setattr(conversions, "_releases", lambda: releases)
     assert _conversion(model).document() is None
+
+
+def test_the_digest_of_the_code_covers_every_module_and_data_file(tmp_path: Path) -> None:
+    """A fix in any of them reaches files that were converted before; a compiled module is none."""
+    package = Path(conversions.__file__).parent
+    code = shutil.copytree(package, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    assert code_digest(code) == conversions._code()
+    digests = {code_digest(code)}
+    for name in ("gguf_checks.py", "gguf_reading.py", "gguf_pre_tokenizers.toml"):
+        with (code / name).open("a") as file:
+            file.write("\n")
+        digests.add(code_digest(code))
+    assert len(digests) == 4
+    (code / "__pycache__").mkdir()
+    (code / "loading.pyc").write_bytes(b"compiled")
+    assert code_digest(code) in digests
 
 
 def test_a_library_run_from_its_sources_keeps_nothing(
@@ -147,6 +177,33 @@ def test_oldest_used_go_first(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert _conversion(model, dtype="four").document()
 
 
+def test_a_conversion_that_vanishes_is_not_counted(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has removed it between the listing and a look at its files."""
+    _conversion(model, dtype="one").keep(DOCUMENT, FILES)
+    gone = conversions_folder() / "weights-gone"
+    monkeypatch.setattr(conversions, "_kept", lambda: iter([gone]))
+    _conversion(model, dtype="two").keep(DOCUMENT, FILES)
+    assert _conversion(model, dtype="two").document() == DOCUMENT
+
+
+def test_one_process_at_a_time_makes_room(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that keep at once would not see each other's conversions, and exceed the bound."""
+    held = list[bool]()
+
+    def make_room(_: int) -> None:
+        lock = locked(conversions_folder() / "keep.lock", "this", "do that", wait=False)
+        with pytest.raises(LockHeldError), lock:
+            pass
+        held.append(True)
+
+    monkeypatch.setattr(conversions, "_make_room", make_room)
+    _conversion(model).keep(DOCUMENT, FILES)
+    assert held == [True]
+    assert _conversion(model).document() == DOCUMENT
+
+
 def test_a_full_disk_is_left_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept if less than a gigabyte would be free."""
     usage = shutil.disk_usage(model)
@@ -166,7 +223,7 @@ def test_errors_of_storage_cost_only_time(
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     _conversion(model).keep(DOCUMENT, FILES)
-    assert [*conversions_folder().iterdir()] == []
+    assert _folders() == []
 
 
 def test_a_cache_that_is_a_file_costs_only_time(model: Path, tmp_path: Path) -> None:
@@ -182,7 +239,7 @@ def test_a_file_that_changes_meanwhile_is_not_kept(model: Path) -> None:
     conversion = _conversion(model)
     model.write_bytes(b"GGUF, changed")
     conversion.keep(DOCUMENT, FILES)
-    assert [*conversions_folder().iterdir()] == []
+    assert _folders() == []
 
 
 def test_several_may_keep_and_read_at_once(model: Path) -> None:
@@ -190,7 +247,7 @@ def test_several_may_keep_and_read_at_once(model: Path) -> None:
 
     def work(_: int) -> bool:
         conversion = _conversion(model)
-        if conversion.complete_folder() is None:
+        if conversion.files() is None:
             conversion.keep(DOCUMENT, FILES)
         return conversion.document() in (None, DOCUMENT)
 
@@ -215,6 +272,21 @@ def test_leftovers_of_killed_processes_are_removed(model: Path, leftover: Path) 
     assert not leftover.exists()
 
 
+def test_a_folder_that_another_process_fills_is_left_alone(
+    model: Path, leftover: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are all there, but it is not in its place yet."""
+    own = leftover.with_name(leftover.name.replace("-999999999.", f"-{os.getppid()}."))
+    leftover.rename(own)
+    (own / "content.json").write_text("{}")
+    os.utime(own / "content.json", (0, 0))
+    monkeypatch.setattr(conversions, "MOST_BYTES", 1000)
+    for name in ("one", "two"):
+        _conversion(model, dtype=name).keep({}, {"a.bin": bytes(600)})
+    assert clear_conversions() == 1
+    assert _folders() == [own]
+
+
 def test_clearing(model: Path, tmp_path: Path) -> None:
     """All conversions are removed, and the folders that earlier versions wrote; nothing else."""
     for name in ("float32", "bfloat16"):
@@ -225,3 +297,37 @@ def test_clearing(model: Path, tmp_path: Path) -> None:
     assert clear_conversions() == 3
     assert sorted(path.name for path in cache.iterdir()) == ["conversions", "llama"]
     assert clear_conversions() == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remaining"),
+    [(Path, "rename", "weights-"), (shutil, "rmtree", ".weights-")],
+)
+def test_what_cannot_be_removed_is_an_error(
+    model: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str, remaining: str
+) -> None:
+    """The first folder that remains is named, also if it was hidden already."""
+
+    def fail(path: Path, *_: object, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    _conversion(model).keep(DOCUMENT, FILES)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, fail)
+        with pytest.raises(DataError) as error:
+            clear_conversions()
+    folder, words = str(error.value).split(": ", 1)
+    assert Path(folder).is_dir()
+    assert Path(folder).name.startswith(remaining)
+    assert words.startswith("cannot be removed; check its permissions")
+
+
+def test_what_a_killed_process_left_is_named_if_it_remains(
+    leftover: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes as much of the disk as a conversion."""
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(DataError, match="cannot be removed") as error:
+        clear_conversions()
+    assert str(error.value).startswith(f"{leftover}: ")

@@ -66,6 +66,28 @@ def test_a_file_is_read_once(
         assert (loaded.raw.eos_token, loaded.eos_id) == ("</s>", len(loaded.token_bytes) + 1)
 
 
+def test_a_kept_vocabulary_is_loaded_as_it_was_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a file that was added counts, nor does a removal after the check."""
+    first = load_vocabulary(folder, "gguf-bpe")
+    (kept,) = (path for path in conversions.conversions_folder().iterdir() if path.is_dir())
+    (kept / "chat_template.jinja").write_text("added")
+    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    checked = conversions.Conversion.files
+
+    def removed_after(conversion: conversions.Conversion) -> dict[str, bytearray] | None:
+        files = checked(conversion)
+        conversion.remove()
+        return files
+
+    monkeypatch.setattr(conversions.Conversion, "files", removed_after)
+    again = load_vocabulary(folder, "gguf-bpe")
+    assert not kept.exists()
+    assert again.chat_template is None
+    assert again.encode(TEXT) == first.encode(TEXT)
+
+
 def test_another_release_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another release of a library converts the file again."""
     load_vocabulary(folder, "gguf-bpe")
