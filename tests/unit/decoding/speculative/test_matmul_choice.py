@@ -398,6 +398,10 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     assert not times.clear
     assert list(times.seconds.values()) == pytest.approx([0.6])
+    backends = {"large": Backend("large", [9.0, 3.0]), "larger": Backend("larger", [9.0, 4.0])}
+    times = time_products(backends, [((2048, 8), (5,))], torch.float32)
+    assert times.clear
+    assert list(times.seconds.values()) == pytest.approx([3.0, 4.0])
     monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: None)
     for samples, is_clear in (([0.2, 0.205, 0.3], True), ([0.2, 0.22, 0.3, 0.4, 0.5], False)):
         backends = {"silent": Backend("silent", [0.1, *samples])}
