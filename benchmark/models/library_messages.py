@@ -7,6 +7,7 @@ between releases, so they are never part of an identity.
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -15,6 +16,8 @@ from weakref import WeakKeyDictionary
 _LOGGERS = ("transformers", "tokenizers", "torch", "accelerate", "peft", "py.warnings")
 _LONGEST = 1000
 """The most characters that are kept of a message."""
+
+_OTHER_CLASS = re.compile(r"Unrecognized configuration class <class '(\w+\.)*(?P<name>\w+)'>")
 
 _MESSAGES: "WeakKeyDictionary[object, tuple[str, ...]]" = WeakKeyDictionary()
 
@@ -78,3 +81,12 @@ def _forget_earlier_warnings() -> None:
     once = getattr(logging.Logger, "warning_once", None)
     if clear := getattr(once, "cache_clear", None):
         clear()
+
+
+def missing_class(error: Exception) -> str | None:
+    """Return the error of transformers for a type that has no causal language model, else None.
+
+    Its own message lists all types that have one.
+    """
+    match = _OTHER_CLASS.match(str(error))
+    return f"transformers has no causal language model for {match['name']}" if match else None

@@ -23,7 +23,7 @@ from benchmark.models.configuration_checks import named_fields
 from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
 from benchmark.models.kept_weights import KeptWeights
-from benchmark.models.library_messages import collected_messages, keep_messages
+from benchmark.models.library_messages import collected_messages, keep_messages, missing_class
 from benchmark.models.location import Location
 from benchmark.models.memory_errors import is_out_of_memory
 
@@ -152,15 +152,21 @@ def _read(
                 f"{location.name}: does not fit on {device}; use --dtype bfloat16, "
                 "--quantization 8bit, or --device cuda, which shares it between all GPUs"
             ) from error
-        kind = "" if isinstance(error, _LOADING) else f"{type(error).__name__}: "
         raise ModelError(
-            f"{location.name}: cannot load its weights: {kind}{first_line(error)}"
-            f"{named_fields(location, error)}"
+            f"{location.name}: cannot load its weights: {_reason(location, error)}"
         ) from error
     _check_complete(location.name, report)
     check_tensors(location, report["unexpected_keys"], model)
     _return_named_outputs(model)
     return model, messages
+
+
+def _reason(location: Location, error: Exception) -> str:
+    """Return why a library did not load the weights, with the fields that it names."""
+    if missing := missing_class(error):
+        return f"{missing}; check {location.gguf or 'model_type in config.json'}"
+    kind = "" if isinstance(error, _LOADING) else f"{type(error).__name__}: "
+    return f"{kind}{first_line(error)}{named_fields(location, error)}"
 
 
 def _check_complete(name: str, report: Mapping[str, Iterable[Any]]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ModelError
+from benchmark.models.library_messages import missing_class
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ def shape(config: "PreTrainedConfig") -> ModelShape:
         return _shape(config)
     except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # The architecture lacks an attribute used here, or transformers refuses to build it.
-        reason = " ".join(str(error).split())[:200]
+        reason = missing_class(error) or " ".join(str(error).split())[:200]
         raise ModelError(
             f"the size of a model of type {config.model_type!r} cannot be counted: {reason}"
         ) from error

@@ -173,6 +173,15 @@ def test_unknown_architecture(folder: Path) -> None:
     assert "unheard-of" in _refusal(folder)
 
 
+def test_a_type_that_is_no_causal_language_model(folder: Path) -> None:
+    """The error is one short line, without the list of all classes that transformers has."""
+    _configure(folder, model_type="t5")
+    assert _refusal(folder).endswith(
+        ": cannot load its weights: transformers has no causal language model for T5Config; "
+        "check model_type in config.json"
+    )
+
+
 def test_code_of_the_repository_is_never_run(folder: Path, tmp_path: Path) -> None:
     """A model with its own code is refused, and the code is not run."""
     witness = tmp_path / "ran"

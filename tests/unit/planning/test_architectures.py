@@ -89,6 +89,7 @@ def test_what_cannot_be_counted_is_named(kind: str) -> None:
     with pytest.raises(ModelError, match=f"model of type '{kind}' cannot be counted") as refused:
         shape(AutoConfig.for_model(kind))
     assert "\n" not in str(refused.value)
+    assert "Config, " not in str(refused.value)  # a list of other classes
 
 
 def test_folder_without_configuration(tmp_path: Path) -> None:
