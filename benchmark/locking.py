@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from errno import ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from benchmark.errors import SettingError
 
@@ -39,8 +39,7 @@ def locked(path: Path, purpose: str, remedy: str, *, wait: bool = True) -> Itera
         NoLocksError: if the file system has no locks.
         OSError: if the file cannot be made.
     """
-    # A soft lock, the alternative, stays behind after a kill and would block the next start.
-    lock = FileLock(path, timeout=-1 if wait else 0, is_singleton=False, fallback_to_soft=False)
+    lock = _file_lock(path, seconds=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout as error:
@@ -69,9 +68,14 @@ def locked_if_possible(path: Path, *, seconds: float = -1) -> Iterator[None]:
         path: the lock file, which is made if it does not exist.
         seconds: how long to wait for a process that holds it; a negative number means for ever.
     """
-    lock = FileLock(path, timeout=seconds, is_singleton=False, fallback_to_soft=False)
+    lock = _file_lock(path, seconds)
     with ExitStack() as stack:
         with suppress(OSError):  # Timeout is one
             lock.acquire()
             stack.callback(lock.release)
         yield
+
+
+def _file_lock(path: Path, seconds: float) -> BaseFileLock:
+    # A soft lock, the alternative, stays behind after a kill and would block the next start.
+    return FileLock(path, timeout=seconds, is_singleton=False, fallback_to_soft=False)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _OF_THE_LOADING = ("quantization_config", "_name_or_path")
 """Fields of a configuration that say where the weights are from."""
 
-
 _THREADS = 4
+"""How many files are read and digested at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def test_replay_of_a_perfect_model(rows: int) -> None:
 
 
 def test_costs_of_passes_are_fitted() -> None:
-    """Seconds that follow the formula have its costs, whatever the unit, and no spread."""
+    """Seconds that follow the formula have its costs in every unit, and no spread."""
     module = runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))
     size, sizes = module["Size"], [(1, 1), (1, 64), (8, 16), (32, 32), (32, 448)]
     for token in (1.0, 1e-4):
