@@ -25,18 +25,31 @@ from benchmark.models.tokenizer import Tokenizer
 from benchmark.prompts import rendering
 from benchmark.prompts.rendering import Demonstrations, demonstrations
 from benchmark.prompts.settings import PromptSettings
-from benchmark.records import Answer, Contents, Operation, Outcome, Prompt, State, World
+from benchmark.records import (
+    Answer,
+    Completion,
+    Contents,
+    Operation,
+    Outcome,
+    Prompt,
+    State,
+    World,
+)
 from benchmark.scoring.outcomes import SCORES, Score
 from benchmark.scoring.parsing import parse_answer
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """A model's text about a state, parsed and scored once, with the outcome by every score."""
+    """A model's text about a state, parsed and scored once, with the outcome by every score.
+
+    ``completion`` has the tokens of the text, if an engine has just decoded it.
+    """
 
     text: str
     answer: Answer
     outcomes: Mapping[str, Outcome]
+    completion: Completion | None = None
 
 
 def by_score(judged: Sequence[JudgedAnswer]) -> dict[str, tuple[Outcome, ...]]:

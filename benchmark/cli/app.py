@@ -15,6 +15,7 @@ from benchmark.cli.ablation import ablation
 from benchmark.cli.baseline import baseline
 from benchmark.cli.bisect import bisect
 from benchmark.cli.canary import canary
+from benchmark.cli.certify import certify
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.crash import error_line
@@ -74,6 +75,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
         ),
         _Verb("sensitivity", sensitivity, "--model fixtures/models/track --states 64"),
         _Verb("ablation", ablation, "--model fixtures/models/track --states 64"),
+        _Verb("certify", certify, "runs/track --reference fixtures/models/track"),
     ),
     "Guard upgrades": (
         _Verb("fingerprint", fingerprint, "fixtures/models/track --states 16 --out before.json"),
@@ -92,11 +94,11 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
 """All verbs by group, in the order of the help page."""
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "done; compare, bisect, canary: nothing changed beyond noise",
+    0: "done; compare, bisect, canary, certify: nothing beyond noise",
     1: "canary: only tests of --suite failed",
     2: "misuse or an error: one line on standard error says what to do",
-    3: "compare, bisect, canary: drift; no outcome by set changed",
-    4: "compare, bisect, canary: regression; outcomes changed, or a stage fails",
+    3: "drift; no outcome by set changed; certify: re-encoded answers only",
+    4: "regression; outcomes changed, a stage fails, answers break the rule",
     130: "stopped by Ctrl-C; finished work is kept",
 }
 """What the exit code of a verb means."""
@@ -168,7 +170,17 @@ _INTERRUPTED = 130
 
 
 _WRITES_AT_END = {
-    *("baseline", "claims", "compare", "fingerprint", "generate", "list", "plan", "score"),
+    *(
+        "baseline",
+        "certify",
+        "claims",
+        "compare",
+        "fingerprint",
+        "generate",
+        "list",
+        "plan",
+        "score",
+    ),
 }
 """Verbs that write nothing, or one file at the end."""
 

@@ -6,6 +6,8 @@ the logits by far more than rounding.
 
 import torch
 
+from benchmark.errors import SettingError
+
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """The largest difference of logits that rounding explains, in standard deviations of the logits.
 
@@ -22,6 +24,34 @@ tokens it concerns; a missing window, for example, only those beyond it.
 
 TRIED_DTYPES = frozenset(_TOLERANCE)
 """The dtypes for which a tolerance is defined."""
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """Return the dtype of that name.
+
+    Raises:
+        SettingError: if no tolerance is defined for it.
+    """
+    dtypes = {str(dtype).removeprefix("torch."): dtype for dtype in TRIED_DTYPES}
+    if name not in dtypes:
+        raise SettingError(f"unknown dtype {name!r}; choose one of {', '.join(sorted(dtypes))}")
+    return dtypes[name]
+
+
+_SIDES = 2
+"""A margin is the difference of two logits, and rounding moves both."""
+
+
+def margin_floor(*dtypes: torch.dtype) -> float:
+    """Return the largest margin that rounding explains, in standard deviations of the logits.
+
+    Two computations of the same logits, in these dtypes, choose differently by rounding only if
+    the two tokens are that near to each other.
+
+    Args:
+        dtypes: those of the two computations, among :data:`TRIED_DTYPES`; the coarser one counts.
+    """
+    return _SIDES * max(_TOLERANCE[dtype] for dtype in dtypes)
 
 
 def deviation(expected: torch.Tensor, actual: torch.Tensor, dtype: torch.dtype) -> float | None:

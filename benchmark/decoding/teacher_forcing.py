@@ -1,4 +1,4 @@
-"""Log-probabilities along given answers, without letting the model generate.
+"""Logits and log-probabilities along given answers, without letting the model generate.
 
 An early difference then does not hide later ones, and two environments are compared on the same
 text. Prompts and answers go through the model as a whole, padded on the left, without a cache.
@@ -46,10 +46,27 @@ def teacher_forced_log_probs(
 ) -> Iterator[list[TokenLogProbs]]:
     """Yield the log-probabilities of each row's answer, one batch at a time.
 
+    ``others`` is how many tokens to report at each position in addition to the answer's own; the
+    other arguments and the errors are those of :func:`teacher_forced_logits`.
+    """
+    numbered = iter(rows)
+    for batch in teacher_forced_logits(model, rows, batch_size, pad_id):
+        yield [
+            _likeliest(logits.log_softmax(-1), next(numbered).answer, others) for logits in batch
+        ]
+
+
+def teacher_forced_logits(
+    model: "PreTrainedModel", rows: Sequence[ForcedSequence], batch_size: int, pad_id: int
+) -> Iterator[list[torch.Tensor]]:
+    """Yield the logits of each row's answer, one batch at a time.
+
+    Each has shape (answer tokens, vocabulary) and dtype float32; row t is what the model predicts
+    at the answer's token t.
+
     Args:
         model: any causal language model of transformers.
         rows: prompts and answers of at least one token each.
-        others: how many tokens to report at each position in addition to the answer's own.
         batch_size: how many rows go through the model together, in order; one at a time if the
             model takes no padding.
         pad_id: any id of the vocabulary; padding is masked out.
@@ -61,16 +78,16 @@ def teacher_forced_log_probs(
     if unpadded_reason(model, pad_id, batch_size):
         batch_size = 1
     for start in range(0, len(rows), batch_size):
-        yield _batch(model, rows[start : start + batch_size], others, pad_id, start)
+        yield _batch(model, rows[start : start + batch_size], pad_id, start)
 
 
 @torch.inference_mode()
 def _batch(
-    model: "PreTrainedModel", rows: Sequence[ForcedSequence], others: int, pad_id: int, start: int
-) -> list[TokenLogProbs]:
+    model: "PreTrainedModel", rows: Sequence[ForcedSequence], pad_id: int, start: int
+) -> list[torch.Tensor]:
     longest = max(len(row.answer) for row in rows)
     logits = _logits(model, [row.prompt + row.answer for row in rows], longest + 1, pad_id)
-    log_probs = []
+    predictions = []
     for number, (row, row_logits) in enumerate(zip(rows, logits, strict=True), start):
         # The logits at a token are about the next one. For an answer of 3 tokens, the logits at
         # -4, -3 and -2 predict the tokens at -3, -2 and -1; those at -1 are not needed.
@@ -79,8 +96,8 @@ def _batch(
         if not finite.all():
             token = int((~finite).nonzero()[0])
             raise NonFiniteLogitsError(number, token)
-        log_probs.append(_likeliest(predicting.float().log_softmax(-1), row.answer, others))
-    return log_probs
+        predictions.append(predicting.float())
+    return predictions
 
 
 def _logits(

@@ -256,4 +256,7 @@ class Evaluation:
         """Decode, and yield the answers of each batch with the indices of their states."""
         judge = self.questions.judge
         for batch in self.batches:
-            yield [(index, judge(index, completion.text)) for index, completion in batch]
+            yield [
+                (index, replace(judge(index, completion.text), completion=completion))
+                for index, completion in batch
+            ]

@@ -8,6 +8,7 @@ from benchmark import __version__
 from benchmark.models.bos import BosRule
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location
+from benchmark.records import TokenIds
 from benchmark.runs.environment import versions
 from benchmark.runs.evaluation import Questions
 from benchmark.tasks import DEFAULT
@@ -28,7 +29,7 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
             "sha256": _digest(row for state in questions.states for row in task.rows(state)),
         },
         "prompts": {
-            "sha256": _digest(" ".join(map(str, ids)) for ids in questions.prompt_ids),
+            "sha256": prompts_digest(questions.prompt_ids),
             "tokenizer_bos": asdict(bos),
         },
         "constraint": {"expression": task.expression if constrained else None},
@@ -39,6 +40,11 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
             "versions": versions(),
         },
     }
+
+
+def prompts_digest(prompts: Iterable[TokenIds]) -> str:
+    """Return the digest of prompts as token ids, in the order of the data."""
+    return _digest(" ".join(map(str, ids)) for ids in prompts)
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -147,8 +147,7 @@ def _write(
 ) -> None:
     notices = {"notices": prepared.notices.as_json()}
     result = {**measured.document, **notes.as_json(), **notices, **folder.identity}
-    descriptions = (state.description for state in prepared.states)
-    folder.finish(result, zip(descriptions, measured.texts, strict=True))
+    folder.finish(result, (state.description for state in prepared.states))
 
 
 def _finished_answers(prepared: PreparedRun, folder: RunFolder) -> dict[int, JudgedAnswer]:
@@ -187,7 +186,7 @@ def _decode(
     tally = _tally(answers.values())
     for batch in evaluation:
         folder.append_predictions(
-            (states[index].description, answer.text) for index, answer in batch
+            (states[index].description, answer.completion or answer.text) for index, answer in batch
         )
         answers.update(batch)
         now = time.perf_counter()

@@ -1,18 +1,98 @@
-"""Predictions as JSON lines ``{"input": description, "prediction": text}``, one per state."""
+"""Predictions as JSON lines ``{"input": description, "prediction": text}``, one per state.
+
+``run`` adds ``token_ids``, the tokens of the text without the end of the sequence, and
+``finished``, false if the token limit cut the text off. Runs of older versions and predictions of
+other programs lack both.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import DataError
 from benchmark.reading.documents import json_object
 from benchmark.reading.files import read_lines
-from benchmark.records import State
+from benchmark.records import Completion, State, TokenIds
+
+TOKEN_IDS, FINISHED = "token_ids", "finished"
 
 
-def prediction_line(description: str, text: str) -> str:
-    """Return a prediction as a line, with its line end."""
-    return json.dumps({"input": description, "prediction": text}) + "\n"
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A prediction with its tokens.
+
+    ``token_ids`` and ``finished`` are None if the line lacks them.
+    """
+
+    description: str
+    text: str
+    token_ids: TokenIds | None
+    finished: bool | None
+
+
+def prediction_line(description: str, prediction: str | Completion) -> str:
+    """Return a prediction as a line, with its line end; of a completion with its tokens."""
+    if isinstance(prediction, str):
+        return json.dumps({"input": description, "prediction": prediction}) + "\n"
+    tokens = {TOKEN_IDS: prediction.token_ids, FINISHED: prediction.finished}
+    return json.dumps({"input": description, "prediction": prediction.text, **tokens}) + "\n"
+
+
+def ordered_lines(path: Path, descriptions: Iterable[str]) -> list[str]:
+    """Return the lines of a file in the order of these descriptions, each with its line end.
+
+    Raises:
+        DataError: if a line is malformed or a description has none.
+    """
+    lines = {
+        _description(line, f"{path}:{number}"): line.rstrip("\n") + "\n"
+        for number, line in enumerate(read_lines(path, regular=True), start=1)
+        if line.strip()
+    }
+    order = list(descriptions)
+    check_known(lines, order, str(path))
+    if missing := [description for description in order if description not in lines]:
+        raise DataError(f"{path}: no line about {missing[0][:60]!r}...; rerun to resume")
+    return [lines[description] for description in order]
+
+
+def read_answers(path: Path) -> list[StoredAnswer]:
+    """Return the predictions of a run with their tokens, in the order of the file.
+
+    Raises:
+        DataError: naming the line that is malformed or repeats a description.
+    """
+    texts, answers = dict[str, str](), list[StoredAnswer]()
+    for number, line in enumerate(read_lines(path, regular=True), start=1):
+        if line.strip():
+            where = f"{path}:{number}"
+            _add(texts, line, where)
+            row = json_object(line, where)
+            description = _description(line, where)
+            tokens = (_token_ids(row, where), _finished(row, where))
+            answers.append(StoredAnswer(description, texts[description], *tokens))
+    return answers
+
+
+def _description(line: str, where: str) -> str:
+    return str(json_object(line, where).get("input"))
+
+
+def _token_ids(row: Mapping[str, object], where: str) -> TokenIds | None:
+    ids = row.get(TOKEN_IDS)
+    if ids is None:
+        return None
+    if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids):
+        raise DataError(f"{where}: {TOKEN_IDS!r} must be a list of token ids")
+    return tuple(ids)
+
+
+def _finished(row: Mapping[str, object], where: str) -> bool | None:
+    finished = row.get(FINISHED)
+    if finished is not None and not isinstance(finished, bool):
+        raise DataError(f"{where}: {FINISHED!r} must be true or false")
+    return finished
 
 
 def read_predictions(path: Path, *, regular: bool = False) -> dict[str, str]:

@@ -54,12 +54,13 @@ from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer_loading import _tokenizer_class
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
 from benchmark.reading.documents import read_json
+from benchmark.runs.certify import run_settings
 from benchmark.runs.model_store import _is_same
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.runs.store.runs import read_runs
-from benchmark.scoring.predictions import read_predictions
+from benchmark.scoring.predictions import read_answers, read_predictions
 from benchmark.upgrades.workbench import _stored_failure
 from fakes import finished_runs, gguf_headers
 from fakes.command_line import command_line
@@ -214,6 +215,7 @@ def _check_control(path: Path) -> None:
 READERS = {
     "dataset": Reader("data.jsonl", "boxes/dataset.py", lambda path: _consume(read_file(path))),
     "predictions": Reader("predictions.jsonl", "scoring/predictions.py", read_predictions),
+    "run's tokens": Reader("predictions.jsonl", "scoring/predictions.py", read_answers),
     "vocabulary": Reader("vocabulary.csv", "boxes/vocabulary.py", read_vocabulary),
     "archive": Reader(
         "data.zip", "boxes/archive.py", lambda path: _consume(read_archive(path, None))
@@ -250,6 +252,7 @@ READERS = {
         lambda path: PredictionsFile(path).read(None, finished=False),
     ),
     "run": Reader("run.json", "runs/store/run_folder.py", _open_run),
+    "certified run": Reader("run.json", "runs/certify.py", lambda path: run_settings(path.parent)),
     "progress": Reader("progress.json", "runs/store/run_folder.py", _open_run),
     "stored run": Reader(
         "run.json", "runs/model_store.py", lambda path: _is_same(path.parent, {}, lambda _: False)
@@ -309,7 +312,10 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     place = tmp_path_factory.mktemp("seeds")
     states = finished_runs.first_states(13)
     data = "".join(f"{row}\n" for state in states[:3] for row in rows(state)).encode()
-    predictions = ({"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4))
+    predictions = [{"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4)]
+    tokens = ({**line, "token_ids": [3, 4], "finished": True} for line in predictions)
+    settings = {"engine": "outlines", "max_new_tokens": 256, "dtype": "float32"}
+    run_document = {"protocol": settings, "prompts": {"sha256": "0"}, "data": {"task": "boxes"}}
     run = finished_runs.write_run(place / "run", "owner/mine", states, finished_runs.mixed_answer)
     result = (run / "result.json").read_bytes()
     fingerprint = _fingerprint_files(place)
@@ -333,6 +339,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
             ("predictions", "run's predictions"),
             "".join(f"{json.dumps(line)}\n" for line in predictions).encode(),
         ),
+        "run's tokens": "".join(f"{json.dumps(line)}\n" for line in tokens).encode(),
+        "certified run": json.dumps(run_document).encode(),
         "vocabulary": ("object_name\n" + "\n".join(default_vocabulary()) + "\n").encode(),
         "archive": _zipped(data),
         "archive's data": data,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from benchmark.errors import ResumeError
 from benchmark.reading.files import open_regular
+from benchmark.records import Completion
 from benchmark.scoring.predictions import (
     check_finished,
     check_known,
+    ordered_lines,
     prediction_line,
     read_predictions,
 )
@@ -55,8 +57,8 @@ class PredictionsFile:
         self._written = list(predictions)
         return predictions
 
-    def append(self, predictions: Iterable[tuple[str, str]]) -> None:
-        """Append predictions, as (description, text), and flush them to disk.
+    def append(self, predictions: Iterable[tuple[str, str | Completion]]) -> None:
+        """Append predictions, each with its description, and flush them to disk.
 
         Raises:
             ResumeError: when the file was changed by another program.
@@ -64,7 +66,7 @@ class PredictionsFile:
             OSError: naming the file, if it cannot be written, or was removed.
         """
         added = list(predictions)
-        lines = "".join(prediction_line(description, text) for description, text in added)
+        lines = "".join(prediction_line(*pair) for pair in added)
         try:
             self._append(lines.encode())
         except OSError as error:
@@ -72,18 +74,19 @@ class PredictionsFile:
         if self._written is not None:
             self._written += [description for description, _ in added]
 
-    def finish(self, predictions: Iterable[tuple[str, str]]) -> None:
-        """Write the predictions in this order, unless they are in it already.
+    def finish(self, descriptions: Iterable[str]) -> None:
+        """Sort the lines into the order of these descriptions, unless they are in it already.
 
         Raises:
             ResumeError: when the file was changed by another program.
+            DataError: if a description has no line.
             OSError: naming the file, if it cannot be written, or was removed.
         """
-        ordered = list(predictions)
+        ordered = list(descriptions)
         self._check_size()
-        if self._written != [description for description, _ in ordered]:
-            parts = [prediction_line(*pair) for pair in ordered]
-            write_text(self._path, parts, make_folder=False)
+        if self._written != ordered:
+            lines = ordered_lines(self._path, ordered) if is_present(self._path) else []
+            write_text(self._path, lines, make_folder=False)
 
     def _append(self, lines: bytes) -> None:
         with open_regular_for_appending(self._path, create=not self._size) as file:

@@ -16,6 +16,7 @@ from typing import Self
 from benchmark.errors import DataError, ResumeError
 from benchmark.locking import LockHeldError, locked
 from benchmark.reading.documents import read_json
+from benchmark.records import Completion
 from benchmark.runs.progress_notes import REMEDY, ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
@@ -93,8 +94,8 @@ class RunFolder:
         """
         return self._file.read(states, finished=is_present(self._result))
 
-    def append_predictions(self, predictions: Iterable[tuple[str, str]]) -> None:
-        """Append predictions, as (description, text), and flush them to disk."""
+    def append_predictions(self, predictions: Iterable[tuple[str, str | Completion]]) -> None:
+        """Append predictions, each with its description, and flush them to disk."""
         with self._writing():
             self._file.append(predictions)
 
@@ -127,13 +128,13 @@ class RunFolder:
         """Write the progress notes, for when the run is resumed."""
         self._write(self.notes, [json.dumps(notes.as_json()), "\n"])
 
-    def finish(self, result: Mapping[str, object], predictions: Iterable[tuple[str, str]]) -> Path:
-        """Write the predictions in this order and the result; return the path of the result.
+    def finish(self, result: Mapping[str, object], descriptions: Iterable[str]) -> Path:
+        """Sort the predictions into this order and write the result; return the result's path.
 
         Engines finish states in another order, which a finished run does not show.
         """
         with self._writing():
-            self._file.finish(predictions)
+            self._file.finish(descriptions)
         if self.read_result() != json.loads(json.dumps(result)):
             self._write(self._result, [json.dumps(result, indent=2), "\n"])
         return self._result

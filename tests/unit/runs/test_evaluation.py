@@ -114,7 +114,10 @@ def test_every_answer_is_judged_once(
     assert sorted(answers) == list(range(STATES))
     assert sorted(judged) == sorted(answer.text for answer in answers.values())
     for index, answer in answers.items():
-        assert answer == judge(TASK, questions.states[index], answer.text)
+        judged_again = judge(TASK, questions.states[index], answer.text)
+        assert answer == replace(judged_again, completion=answer.completion)
+        assert answer.completion is not None
+        assert answer.completion.text == answer.text
 
 
 def test_prompts_that_do_not_fit(ask: Ask, model: PreTrainedModel) -> None:

@@ -225,7 +225,7 @@ def test_finished_run_is_in_the_order_of_the_data(tmp_path: Path) -> None:
         folder.append_predictions([("b", "2"), ("c", "3")])
         folder.append_predictions([("a", "1")])
         assert list(folder.read_predictions()) == ["b", "c", "a"]
-        folder.finish({}, [("a", "1"), ("b", "2"), ("c", "3")])
+        folder.finish({}, ["a", "b", "c"])
         assert list(folder.read_predictions().items()) == [("a", "1"), ("b", "2"), ("c", "3")]
 
 
