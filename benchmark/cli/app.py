@@ -35,6 +35,7 @@ from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
 from benchmark.cli.speed import speed
 from benchmark.cli.train_controls import train_controls
+from benchmark.cli.widen import widen
 from benchmark.descriptors import is_stream
 from benchmark.errors import SettingError, reason
 from benchmark.lifetime import keep_child_statuses
@@ -89,6 +90,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
         _Verb("fetch", fetch, "smollm2"),
         _Verb("generate", generate, "--split test --seed 0 --subsample --out boxes.jsonl"),
         _Verb("train-controls", train_controls, "--out runs/controls"),
+        _Verb("widen", widen, "fixtures/models/track --like llama2-7b --dtype bfloat16 --out wide"),
     ),
 }
 """All verbs by group, in the order of the help page."""
@@ -180,6 +182,7 @@ _WRITES_AT_END = {
         "list",
         "plan",
         "score",
+        "widen",
     ),
 }
 """Verbs that write nothing, or one file at the end."""

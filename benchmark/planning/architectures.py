@@ -59,6 +59,11 @@ def architectures() -> Architectures:
     return parse(text, _FILE)
 
 
+def llama_shapes() -> dict[str, Architecture]:
+    """Return the architectures that are plain Llamas, by name."""
+    return {n: a for n, a in architectures().architectures.items() if a.model_type == "llama"}
+
+
 def parse(text: str, source: str) -> Architectures:
     """Read the TOML form, in which an architecture may be ``like`` an earlier one.
 

@@ -238,6 +238,7 @@ COMMANDS = {
         grows=True,
         slow=True,
     ),
+    "widen": Command(("widen", MODEL, "--layers", "5", "--out", "{}/wide"), ("wide",), slow=True),
 }
 """All commands that write files, by their verbs; after a comma, a case of its own."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT_FOLDER = Path(__file__).parents[3]
 
 NO_RESULTS = {
-    *("fingerprint", "generate", "migrate", "train-controls"),
+    *("fingerprint", "generate", "migrate", "train-controls", "widen"),
     *("export results", "export junit", "export dataset"),
 }
 """Verbs that write files and print no results."""
