@@ -17,7 +17,7 @@ from benchmark.errors import DataError, ResumeError
 from benchmark.locking import LockHeldError, locked
 from benchmark.reading.documents import read_json
 from benchmark.records import Completion
-from benchmark.runs.progress_notes import REMEDY, ProgressNotes
+from benchmark.runs.progress_notes import NO_PROGRESS, REMEDY, ProgressNotes
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.run_identity import HasDigest, Identity, difference_from
 from benchmark.writing import ensure_folder, is_present, write_text
@@ -117,7 +117,7 @@ class RunFolder:
             DataError: when the file is damaged, or has impossible values.
         """
         if not is_present(self.notes):
-            return ProgressNotes()
+            return NO_PROGRESS
         try:
             document = read_json(self.notes)
         except DataError as error:
