@@ -47,6 +47,10 @@ class RaggedCache:
         self.prefix[layer] = KeyValues(keys[None].contiguous(), values[None].contiguous())
         return self.prefix[layer]
 
+    def first_row(self, slot: int, heads: int) -> int:
+        """Return the row of a slot's first position in a layer with this many key heads."""
+        return slot * heads * self._length
+
     def row_indices(self, slots: torch.Tensor, positions: torch.Tensor, heads: int) -> torch.Tensor:
         """Return where :meth:`store` writes positions of slots, shape (writes * key heads,).
 

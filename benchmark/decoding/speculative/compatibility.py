@@ -47,8 +47,11 @@ A model that changes the logits of certain tokens, by their ids, raises IndexErr
 """
 
 
-def unsupported_reason(model: "PreTrainedModel") -> str | None:
-    """Return why packed passes do not reproduce this model's logits; None if they do."""
+def unsupported_reason(model: "PreTrainedModel", kernels: set[str] | None = None) -> str | None:
+    """Return why packed passes do not reproduce this model's logits; None if they do.
+
+    ``kernels`` gets the names of the attention kernels that its layers use.
+    """
     if model.dtype not in TRIED_DTYPES:
         name = str(model.dtype).removeprefix("torch.")
         return f"no tolerance for logits in {name} is defined"
@@ -58,7 +61,7 @@ def unsupported_reason(model: "PreTrainedModel") -> str | None:
         with torch.inference_mode(), _scoring_few(model):
             # The two ways may end on different GPUs if a model is spread over several.
             own = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().float()
-            packed = _packed_logits(model, ids).cpu()
+            packed = _packed_logits(model, ids, kernels).cpu()
             own = torch.cat([own, own[_SHARED:]])
     except _REFUSALS as error:
         if is_out_of_memory(error):
@@ -101,7 +104,9 @@ def _text_length(model: "PreTrainedModel") -> int:
     return _LENGTH + (window if window <= _LONGEST else 0)
 
 
-def _packed_logits(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
+def _packed_logits(
+    model: "PreTrainedModel", ids: list[int], kernels: set[str] | None
+) -> torch.Tensor:
     """Return the logits of every token, then of all but the prefix in a second row.
 
     Shape (tokens + tokens after the prefix, scored tokens).
@@ -116,7 +121,7 @@ def _packed_logits(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
             batch = Batch(_SHARED)
             for slot in range(2):
                 batch.add(slot, first - _SHARED, ids[first:last])
-            rows_pass = RowsPass(cache, batch, cost_model)
+            rows_pass = RowsPass(cache, batch, cost_model, kernels)
             both = hidden_states(model, batch.tokens, batch.positions, rows_pass)
             for row, hidden in zip(by_row, both.view(2, last - first, -1), strict=True):
                 row.append(hidden)

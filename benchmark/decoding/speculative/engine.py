@@ -38,7 +38,8 @@ def create(inputs: EngineInputs) -> Engine:
     """Return the engine; for an unsupported model, ``outlines`` with the reason."""
     if inputs.constraint is None:
         raise TypeError("the speculative engine drafts from a constraint")
-    if reason := unsupported_reason(inputs.model):
+    kernels: set[str] = set()
+    if reason := unsupported_reason(inputs.model, kernels):
         inputs.say(f"engine outlines is used instead of speculative for this model: {reason}")
         return outlines_engine.create(inputs, fallback_reason=reason)
     drafters = {"expected": expected_answers(inputs.expected)} if inputs.expected else {}
@@ -50,6 +51,7 @@ def create(inputs: EngineInputs) -> Engine:
         drafters,
         inputs.products,
         inputs.say,
+        kernels,
     )
 
 
@@ -65,6 +67,7 @@ class SpeculativeEngine:
         drafters: Mapping[str, Drafter] | None = None,
         products: str | None = None,
         say: Callable[[str], None] = print,
+        kernels: AbstractSet[str] = frozenset(),
     ) -> None:
         """Prepare decoding. The model is changed only while completions are generated.
 
@@ -76,6 +79,7 @@ class SpeculativeEngine:
             drafters: sources of drafts by name, in addition to the constraint and the prompt.
             products: the name of the matrix-product backend; by default it is chosen by a trial.
             say: takes a line of text if the next run may choose another backend.
+            kernels: the names of the attention kernels that its layers use; none on a CPU.
 
         Raises:
             SettingError: if this backend is not available here.
@@ -84,6 +88,7 @@ class SpeculativeEngine:
         self._token_bytes = tokenizer.token_bytes
         self._backend = matmul_backend_for(model, limits.batch_size, products, say)
         self._cost_model = CostModel.on(model.device.type, limits.batch_size)
+        self._kernels = sorted(kernels)
         self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
@@ -103,6 +108,7 @@ class SpeculativeEngine:
             "drafts": sorted([*self._drafters, "expression"]),
             "pace": asdict(self._cost_model),
             "products": self._backend.name if self._backend else "the model's own",
+            **({"attention": self._kernels} if self._kernels else {}),
         }
 
     def generate(

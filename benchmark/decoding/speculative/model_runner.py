@@ -12,6 +12,7 @@ from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import OutputHead, TokenSelector
+from benchmark.decoding.speculative.transfers import on_device
 from benchmark.models.library_messages import collected_messages
 from benchmark.records import TokenIds
 
@@ -54,8 +55,8 @@ def hidden_states(
     """Return the last hidden states of the tokens of a pass, shape (tokens, hidden size)."""
     device = model.get_input_embeddings().weight.device
     output = model.get_decoder()(
-        input_ids=torch.tensor([tokens], device=device),
-        position_ids=torch.tensor([positions], device=device),
+        input_ids=on_device([tokens], device),
+        position_ids=on_device([positions], device),
         use_cache=False,
         ragged=attention_pass,
     )

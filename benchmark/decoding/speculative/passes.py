@@ -25,6 +25,17 @@ from benchmark.decoding.speculative.attention_plans import (
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.flash_attention import (
+    FlashKernel,
+    FlashPlan,
+    plan_flash,
+    whole_sequence,
+)
+from benchmark.decoding.speculative.flash_choice import (
+    AttentionChoice,
+    LayerKind,
+    attention_choice,
+)
 from benchmark.errors import ModelError
 
 NAME = "ragged"
@@ -101,6 +112,9 @@ class PrefixPass:
     ) -> torch.Tensor:
         """Attend causally, and store keys and values."""
         stored = self._cache.store_prefix(layer, key, value)
+        if kernel := _choice(query, key, parameters).kernel:
+            packing = whole_sequence(len(query), query.device)
+            return kernel.causal(query, stored, parameters, packing)
         kind = query.device, parameters.window
         if kind not in self._masks:
             positions = torch.arange(len(query), device=query.device)
@@ -116,8 +130,16 @@ class PrefixPass:
 class RowsPass:
     """Sequences in their slots, after the shared prefix."""
 
-    def __init__(self, cache: RaggedCache, batch: Batch, cost_model: CostModel) -> None:
-        """Prepare a batch."""
+    def __init__(
+        self,
+        cache: RaggedCache,
+        batch: Batch,
+        cost_model: CostModel,
+        kernels: set[str] | None = None,
+    ) -> None:
+        """Prepare a batch; ``kernels`` gets the names of the attention kernels that are used."""
+        self._kernels = set() if kernels is None else kernels
+        self._flash_plans: dict[tuple[torch.device, int | None, HeadCounts], FlashPlan] = {}
         self._cache = cache
         self._batch = batch
         self._cost_model = cost_model
@@ -132,6 +154,11 @@ class RowsPass:
         parameters: ScoreParameters,
     ) -> torch.Tensor:
         """Write keys and values into the slots, and attend to prefix and slots."""
+        choice = _choice(query, key, parameters)
+        if choice.name:
+            self._kernels.add(choice.name)
+        if choice.kernel:
+            return self._attend_by_kernel(choice.kernel, layer, query, key, value, parameters)
         heads = _head_counts(query, key)
         plan = self._plan(query.device, parameters.window, heads)
         query = query.contiguous()
@@ -145,8 +172,26 @@ class RowsPass:
         )
         return _by_token(merge(to_prefix, to_slots), query)
 
+    def _attend_by_kernel(
+        self,
+        kernel: FlashKernel,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        parameters: ScoreParameters,
+    ) -> torch.Tensor:
+        kind = query.device, parameters.window, _head_counts(query, key)
+        if kind not in self._flash_plans:
+            device, window, heads = kind
+            self._flash_plans[kind] = plan_flash(self._batch, self._cache, heads, window, device)
+        plan = self._flash_plans[kind]
+        stored = self._write(layer, key, value, plan)
+        prefix = self._cache.prefix.get(layer)
+        return kernel.rows(query, stored, prefix, parameters, plan).to(query.dtype)
+
     def _write(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan
+        self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan | FlashPlan
     ) -> KeyValues:
         """Write the pass's keys and values to the slots; return all slots."""
         keys, values = key.transpose(0, 1), value.transpose(0, 1)
@@ -192,6 +237,13 @@ def _attend_to_slots(
     return PartialAttention(
         torch.cat(outputs).index_select(0, plan.output_indices).view(*shape, width),
         torch.cat(logsumexps).index_select(0, plan.output_indices).view(shape),
+    )
+
+
+def _choice(query: torch.Tensor, key: torch.Tensor, parameters: ScoreParameters) -> AttentionChoice:
+    heads = _head_counts(query, key)
+    return attention_choice(
+        LayerKind(query.device, query.dtype, heads, query.shape[-1], parameters)
     )
 
 

@@ -9,6 +9,7 @@ from benchmark.decoding.finite_logits import finite_rows
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.linears import PackedLinear
+from benchmark.decoding.speculative.transfers import on_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,7 +80,7 @@ class TokenSelector:
         for by_subset, select in ((True, self._among_few), (False, self._among_all)):
             indices = [i for i, is_few in enumerate(few) if is_few is by_subset]
             if indices:
-                positions = torch.tensor([requests[i].token for i in indices], device=hidden.device)
+                positions = on_device([requests[i].token for i in indices], hidden.device)
                 tokens = select(hidden[positions], [sets[i] for i in indices])
                 for i, token in zip(indices, tokens.tolist(), strict=True):
                     selected[i] = token
@@ -112,6 +113,6 @@ class TokenSelector:
         if number not in self._biases:
             allowed = self._allowed[number]
             bias = torch.full((vocabulary,), -torch.inf, device=allowed.device)
-            bias[allowed] = 0
+            bias.index_fill_(0, allowed, 0)
             self._biases[number] = bias
         return self._biases[number]
