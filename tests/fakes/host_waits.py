@@ -24,7 +24,7 @@ class HostWaits(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., object],
-        types: Sequence[type],  # noqa: ARG002
+        types: Sequence[type],
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:

@@ -89,8 +89,9 @@ def plan_flash(
     # One copy to the device for all of them.
     parts = [[*starts, tokens], [*first_rows, 0], counts, [0, tokens], [0, batch.prefix]]
     joined = on_device(np.concatenate(parts).astype(np.int32), device)
-    query_starts, key_starts, key_counts, all_queries, all_keys = joined.split(
-        [len(part) for part in parts]
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+    query_starts, key_starts, key_counts, all_queries, all_keys = (
+        joined[end - len(part) : end] for part, end in zip(parts, ends, strict=True)
     )
     prefix_mask = None
     if window is not None and batch.prefix and max(batch.positions) >= window:

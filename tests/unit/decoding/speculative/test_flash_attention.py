@@ -74,7 +74,8 @@ def test_packed_rows_are_independent(
 
     parameters = ScoreParameters(0.4, None, window)
     shared, rows = draw(prefix), [draw(length) for length in lengths]
-    expected = [naive(*map(torch.cat, zip(shared, row, strict=True)), window) for row in rows]
+    sequences = [[torch.cat(pair) for pair in zip(shared, row, strict=True)] for row in rows]
+    expected = [naive(query, key, value, window) for query, key, value in sequences]
     cache = RaggedCache(len(rows), max(lengths))
     if prefix:
         query, key, value = shared
@@ -118,7 +119,7 @@ def test_shared_tokens_are_written_to_every_slot() -> None:
         0, query, key.transpose(0, 1), value.transpose(0, 1), ScoreParameters(0.4, None, None)
     )
     for tokens in ([0, 1], [0, 2]):
-        reference = naive(*(tensor[tokens] for tensor in (query, key, value)), None)
+        reference = naive(query[tokens], key[tokens], value[tokens], None)
         torch.testing.assert_close(output[tokens].double(), reference, atol=0.03, rtol=0.01)
 
 
