@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.boxes import dataset
-from benchmark.boxes.answers import answer_expression, answer_grammar
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.archive import MEMBER, read_archive
 from benchmark.boxes.baseline import Percentages, baselines, mentions
 from benchmark.boxes.language import STANDARD, Language, parse
 from benchmark.boxes.move_contents import MoveContents
 from benchmark.boxes.states import parse_state
 from benchmark.boxes.world import BOXES
+from benchmark.decoding.external import gbnf
 from benchmark.errors import DataError, SettingError
 from benchmark.models.tokenizer import Tokenizer
 from benchmark.prompts import rendering
@@ -61,10 +62,9 @@ def by_score(judged: Sequence[JudgedAnswer]) -> dict[str, tuple[Outcome, ...]]:
 class Task:
     """A task about seven boxes: worlds and operations are the same, their wording differs.
 
-    ``expression`` is the regular expression that answers must match, ``grammar`` the same in
-    llama.cpp's notation. ``answer_parser`` takes a model's text and the number of boxes, and never
-    raises. ``archive_member`` is the end of the path of the task's states in the authors' ZIP, or
-    None if it is unknown.
+    ``expression`` is the regular expression that answers must match. ``answer_parser`` takes a
+    model's text and the number of boxes, and never raises. ``archive_member`` is the end of the
+    path of the task's states in the authors' ZIP, or None if it is unknown.
     """
 
     name: str
@@ -72,10 +72,14 @@ class Task:
     language: Language
     demonstrations: Demonstrations
     expression: str = answer_expression(BOXES)
-    grammar: str = answer_grammar(BOXES)
     scores: Mapping[str, Score] = field(default_factory=lambda: SCORES)
     answer_parser: Callable[[str, int], Answer] = parse_answer
     archive_member: str | None = None
+
+    @property
+    def grammar(self) -> str:
+        """The expression in llama.cpp's notation."""
+        return gbnf.grammar(self.expression)
 
     def generate(
         self, split: str, seed: int, vocabulary: Contents, *, subsampled: bool = False

@@ -165,6 +165,21 @@ MaxNewTokens = Annotated[
     int | None,
     setting("Token limit of an answer; default: the protocol's (256; paper: 100).", metavar="N"),
 ]
+BaseUrl = Annotated[str | None, setting("Address of a server, for --engine server.", metavar="URL")]
+ServerKind = Annotated[
+    Literal["auto", "vllm", "sglang", "llama.cpp"] | None,
+    setting("Kind of the server; default: auto.", "--kind"),
+]
+RequestCount = Annotated[
+    int | None,
+    setting(
+        "Open requests to a server; default: found by trying.",
+        "--concurrency",
+        metavar="N",
+        least=1,
+        most=256,
+    ),
+]
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", help="Your own models and pairs, TOML.", metavar="FILE"),
@@ -197,6 +212,9 @@ SETTINGS: Mapping[str, tuple[object, object]] = {
     "quantization": (Quantization, None),
     "batch_size": (BatchSize, None),
     "max_new_tokens": (MaxNewTokens, None),
+    "base_url": (BaseUrl, None),
+    "kind": (ServerKind, None),
+    "concurrency": (RequestCount, None),
 }
 """The option of every setting of a run, and its default."""
 

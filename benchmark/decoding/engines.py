@@ -18,6 +18,7 @@ from benchmark.records import TokenIds
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from benchmark.decoding.connection import ConnectInputs, Connection
     from benchmark.decoding.constraint import Constraint
 
 
@@ -46,6 +47,7 @@ class EngineRow:
     name: str
     about: str = ""
     factory: str | None = None
+    connect: str | None = None
     constrained: bool = True
     loads_weights: bool = True
     products: Sequence[str] = ()
@@ -60,9 +62,21 @@ class EngineRow:
         """
         if self.factory is None:
             raise SettingError(f"engine {self.name} can only be run by speed")
-        module, _, name = self.factory.partition(":")
-        factory: Callable[[EngineInputs], Engine] = getattr(import_module(module), name)
+        factory: Callable[[EngineInputs], Engine] = _named(self.factory)
         return factory(inputs)
+
+    def connected(self, inputs: "ConnectInputs") -> "Connection | None":
+        """Find an engine that runs elsewhere; None for one that runs in this process."""
+        if self.connect is None:
+            return None
+        connect: Callable[[ConnectInputs], Connection] = _named(self.connect)
+        return connect(inputs)
+
+
+def _named(path: str) -> Any:  # noqa: ANN401  # the caller knows the function's type
+    """Return the function that is named ``MODULE:FUNCTION``."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,7 @@ class EngineInputs:
             and must not change a token.
         say: takes a line of text for the user if the engine has to deviate from its settings.
         products: the name of the matrix-product backend, for an engine that can choose.
+        connection: an engine that runs elsewhere; None for one that runs in this process.
     """
 
     weights: "PreTrainedModel | None"
@@ -87,6 +102,7 @@ class EngineInputs:
     expected: Mapping[TokenIds, TokenIds] = field(default_factory=dict)
     say: Callable[[str], None] = print
     products: str | None = None
+    connection: "Connection | None" = None
 
     @property
     def model(self) -> "PreTrainedModel":
@@ -191,11 +207,12 @@ def create_engine(
     expected: Mapping[TokenIds, TokenIds] | None = None,
     say: Callable[[str], None] = print,
     products: str | None = None,
+    connection: "Connection | None" = None,
 ) -> Engine:
     """Return the engine called ``name``.
 
     An expression is compiled for the tokenizer if the engine is constrained and ignored otherwise.
-    ``expected``, ``say`` and ``products`` are as in :class:`EngineInputs`.
+    ``expected``, ``say``, ``products`` and ``connection`` are as in :class:`EngineInputs`.
 
     Raises:
         SettingError: if the engine does not exist.
@@ -211,5 +228,7 @@ def create_engine(
         from benchmark.models.hardware import limit_kernel_caches
 
         limit_kernel_caches()
-    inputs = EngineInputs(model, tokenizer, limits, constraint, expected or {}, say, products)
+    inputs = EngineInputs(
+        model, tokenizer, limits, constraint, expected or {}, say, products, connection
+    )
     return row.create(inputs)

@@ -39,7 +39,7 @@ from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.notices import Notices
 from benchmark.runs.requests import Progress, RunRequest
-from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.resolution import connected, registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.tasks import Task, task_named
 
@@ -237,9 +237,9 @@ class _RunRecording:
         model, prompts = self._weights, self._get(PROMPT_IDS)
         if prompts is None or (model is None and self.settings.engine_row.loads_weights):
             return None
-        decoder = Decoder(
-            self.settings, self.task.expression, self.tokenizer, model, self.progress.say
-        )
+        expression, say = self.task.expression, self.progress.say
+        settings = connected(self.settings, self.location, self.tokenizer, expression, say)
+        decoder = Decoder(settings, expression, self.tokenizer, model, say)
         order = self.request.order
         return LoadedModel(
             decoder, self._questions, range(len(prompts)) if order is None else order

@@ -140,6 +140,7 @@ class Decoder:
             drafts,
             self.say,
             self.products,
+            self.settings.connection,
         )
 
     def check(self, prompts: Sequence[TokenIds]) -> None:

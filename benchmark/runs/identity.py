@@ -33,6 +33,7 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
             "tokenizer_bos": asdict(bos),
         },
         "constraint": {"expression": task.expression if constrained else None},
+        **({"engine": dict(settings.connection.facts)} if settings.connection else {}),
         "protocol": settings.as_json(),
         "environment": {
             "benchmark": __version__,

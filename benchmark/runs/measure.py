@@ -21,7 +21,7 @@ from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import Progress, RunRequest, Speaker
-from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.resolution import connected, registered_bos, resolve
 from benchmark.runs.run_result import RunResult
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.run_folder import RunFolder
@@ -92,6 +92,7 @@ def prepare(request: RunRequest, progress: Speaker, loaders: Loaders = _UNCACHED
     location = locate(request.model, request.revision)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
+    settings = connected(settings, location, tokenizer, task.expression, progress.say)
     questions = Questions(task, settings, tokenizer, states)
     notices = Notices.of(questions)
     for line in notices.lines():

@@ -1,14 +1,18 @@
 """Resolve a request into settings: defaults, protocol and registry."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from benchmark.decoding.engines import check_engine
+from benchmark.decoding.connection import ConnectInputs, ExternalSettings
+from benchmark.decoding.engines import ENGINES, check_engine
 from benchmark.decoding.protocols import protocol
+from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
-from benchmark.models.location import is_local
+from benchmark.models.location import Location, is_local
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import RegisteredModel
+from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.settings import PromptSettings, Role
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.settings import ResolvedSettings
@@ -50,7 +54,46 @@ def resolve(request: RunRequest) -> ResolvedSettings:
         limits=limits,
         options=check_options(options),
         whole_answers=named.whole_answers,
+        external=_external(request, engine),
     )
+
+
+def connected(
+    settings: ResolvedSettings,
+    location: Location,
+    tokenizer: TransformersTokenizer,
+    expression: str,
+    say: Callable[[str], None],
+) -> ResolvedSettings:
+    """Return the settings with the engine that runs elsewhere, if it does.
+
+    Raises:
+        BenchmarkError: if it is not found, or does not do what a run needs.
+    """
+    inputs = ConnectInputs(
+        settings.external,
+        location,
+        tokenizer,
+        expression,
+        settings.limits,
+        settings.options.dtype,
+        say,
+    )
+    return replace(settings, connection=settings.engine_row.connected(inputs))
+
+
+def _external(request: RunRequest, engine: str) -> ExternalSettings:
+    """Return where the engine runs.
+
+    Raises:
+        SettingError: if an option of a server is given for an engine that is none.
+    """
+    options = {"--base-url": request.base_url, "--kind": request.kind}
+    options["--concurrency"] = None if request.concurrency is None else str(request.concurrency)
+    given = [name for name, value in options.items() if value is not None]
+    if given and ENGINES[engine].connect is None:
+        raise SettingError(f"{given[0]} is for --engine server; engine {engine} runs here")
+    return ExternalSettings.checked(request.base_url, request.kind, request.concurrency)
 
 
 def registered_entry(request: RunRequest) -> RegisteredModel | None:

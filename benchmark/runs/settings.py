@@ -5,11 +5,12 @@ harness adapters all build.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from benchmark.decoding.connection import Connection, ExternalSettings
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import ENGINES, EngineRow
 from benchmark.errors import SettingError
@@ -35,6 +36,9 @@ class Settings:
     quantization: str | None = None
     batch_size: int | None = None
     max_new_tokens: int | None = None
+    base_url: str | None = None
+    kind: str | None = None
+    concurrency: int | None = None
 
 
 SETTINGS = tuple(setting.name for setting in fields(Settings))
@@ -82,7 +86,8 @@ class ResolvedSettings:
     """The settings of a protocol after the request's changes.
 
     ``name`` is the protocol's and ``changed`` lists the settings that differ from it. With
-    ``whole_answers`` a token limit that would cut a correct answer is refused.
+    ``whole_answers`` a token limit that would cut a correct answer is refused. ``connection`` is
+    the engine that was found by ``external``, if it runs elsewhere.
     """
 
     name: str
@@ -92,6 +97,8 @@ class ResolvedSettings:
     limits: DecodingLimits
     options: LoadOptions
     whole_answers: bool
+    external: ExternalSettings = field(default_factory=ExternalSettings)
+    connection: Connection | None = None
 
     @property
     def engine_row(self) -> EngineRow:

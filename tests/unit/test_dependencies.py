@@ -25,7 +25,7 @@ OPTIONAL = {
     "conftest.py": ("test",),
     "docs": ("test",),
     "noxfile.py": ("lint",),
-    "tests": ("test",),
+    "tests": ("test", "engines"),
 }
 """What a file or folder may import besides the dependencies: extras, groups, requirement files."""
 

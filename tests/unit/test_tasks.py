@@ -489,7 +489,6 @@ def test_a_variant_with_other_answers_is_a_subclass_and_a_row(tmp_path: Path) ->
         name="lettered",
         language=Lettered(),
         expression=_lettered(STANDARD.expression),
-        grammar=_lettered(STANDARD.grammar),
         answer_parser=lambda text, boxes: parse_answer(_numbered(text), boxes),
     )
     states = some_states(task, 3)

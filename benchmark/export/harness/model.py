@@ -12,7 +12,7 @@ from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.notices import warning_lines
 from benchmark.runs.requests import RunRequest
-from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.resolution import connected, registered_bos, resolve
 from benchmark.runs.settings import Settings
 from benchmark.tasks import DEFAULT, task_named
 
@@ -25,27 +25,27 @@ _PROMPT_SETTINGS = ("prompt_format", "prompt_variant", "instruction_role")
 class HarnessModel:
     """A model that is loaded and decoded as in ``run``."""
 
-    def __init__(self, model: str, settings: Settings, task: str = DEFAULT) -> None:
+    def __init__(self, model: str, requested: Settings, task: str = DEFAULT) -> None:
         """Load the model.
 
         Raises:
             BenchmarkError: as for ``run``.
         """
         for name in _PROMPT_SETTINGS:
-            if getattr(settings, name) != getattr(Settings(), name):
+            if getattr(requested, name) != getattr(Settings(), name):
                 raise SettingError(
                     f"{name} has no effect in a harness, which passes the task's own prompts; "
                     "remove it, or measure with: python -m benchmark run"
                 )
-        request = RunRequest.of(settings, model)
-        self.settings, location = resolve(request), locate(model)
+        request = RunRequest.of(requested, model)
+        settings, location = resolve(request), locate(model)
         tokenizer = load_tokenizer(location, registered_bos(request))
+        expression = task_named(task).expression
+        self.settings = connected(settings, location, tokenizer, expression, _LOG.warning)
         weights = None
         if self.settings.engine_row.loads_weights:
             weights = load_model(location, self.settings.options)
-        self._decoder = Decoder(
-            self.settings, task_named(task).expression, tokenizer, weights, _LOG.warning
-        )
+        self._decoder = Decoder(self.settings, expression, tokenizer, weights, _LOG.warning)
         # Harnesses show the log of warnings, and Inspect keeps it with the results.
         for subject, loaded in (("tokenizer", tokenizer), ("weights", weights)):
             for line in warning_lines(subject, messages_of(loaded) if loaded else ()):

@@ -1,4 +1,4 @@
-"""The grammar for llama.cpp accepts what the expression does."""
+"""The grammar for llama.cpp accepts what an expression does."""
 
 import re
 from itertools import islice
@@ -7,17 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.boxes.answers import answer_expression, answer_grammar
+from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.decoding.external.gbnf import grammar
+from benchmark.errors import SettingError
 from benchmark.tasks import TASKS, Task
 
 BOXES = 2
 _ITEM = re.compile(r'\s*("[^"]*"|\[[^\]]*\]|[()*+]|[a-z]+)')
 
 
-def _accepts(grammar: str, text: str) -> bool:
+def _accepts(rules_text: str, text: str) -> bool:
     """Return whether the text can be derived, by trying every path through the grammar."""
-    rules = dict(line.split(" ::= ") for line in grammar.splitlines())
+    rules = dict(line.split(" ::= ") for line in rules_text.splitlines())
 
     def follow(items: list[str], at: set[int]) -> set[int]:
         ends, place = at, 0
@@ -61,7 +63,7 @@ ANSWERS = st.from_regex(answer_expression(BOXES), fullmatch=True)
 @given(st.one_of(st.lists(PIECES, max_size=8).map("".join), ANSWERS))
 def test_grammar_and_expression_accept_the_same(text: str) -> None:
     """Random texts from pieces of answers are accepted by both or by neither."""
-    assert _accepts(answer_grammar(BOXES), text) == bool(
+    assert _accepts(grammar(answer_expression(BOXES)), text) == bool(
         re.fullmatch(answer_expression(BOXES), text)
     )
 
@@ -71,7 +73,7 @@ def test_changed_answers(text: str, place: int, character: str) -> None:
     """Answers with one replaced character are accepted by both or by neither."""
     place %= len(text)
     changed = text[:place] + character + text[place + 1 :]
-    assert _accepts(answer_grammar(BOXES), changed) == bool(
+    assert _accepts(grammar(answer_expression(BOXES)), changed) == bool(
         re.fullmatch(answer_expression(BOXES), changed)
     )
 
@@ -80,8 +82,8 @@ def test_changed_answers(text: str, place: int, character: str) -> None:
 def test_any_number_of_boxes(boxes: int) -> None:
     """The shortest answer for the number of boxes is accepted, that for one more is not."""
     text = "Statement: " + ", ".join(f"Box {box} contains" for box in range(boxes)) + "."
-    assert _accepts(answer_grammar(boxes), text)
-    assert not _accepts(answer_grammar(boxes + 1), text)
+    assert _accepts(grammar(answer_expression(boxes)), text)
+    assert not _accepts(grammar(answer_expression(boxes + 1)), text)
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
@@ -91,3 +93,27 @@ def test_correct_answers_of_every_task_are_accepted(task: Task) -> None:
         text = task.correct_text(state)
         assert _accepts(task.grammar, text)
         assert not _accepts(task.grammar, text.removesuffix("."))
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("ab*", 'root ::= "a" "b"*\n'),
+        (r"a\.(b|cd){2,3}[^x\]]?", 'root ::= "a." ("b" | "cd"){2,3} [^x\\]]?\n'),
+        (r"(?:\d+ )+\w", 'root ::= ([0-9]+ " ")+ [a-zA-Z0-9_]\n'),
+        ('say "a"\\\\', 'root ::= "say \\"a\\"\\\\"\n'),
+        (".|", 'root ::= [^\\n] | ""\n'),
+    ],
+)
+def test_parts_of_expressions(expression: str, expected: str) -> None:
+    """Literals, escapes, classes, groups, alternatives and repetitions have their notation."""
+    assert grammar(expression) == expected
+
+
+@pytest.mark.parametrize(
+    "expression", ["^a", "a$", "(?=a)", "(?P<n>a)", r"\b", "a)", "(a", "[", "*a", r"\1", "a*?"]
+)
+def test_other_parts_are_refused(expression: str) -> None:
+    """An expression that is not covered has no grammar."""
+    with pytest.raises(SettingError, match="no grammar for the expression"):
+        grammar(expression)

@@ -1,0 +1,169 @@
+"""The engine ``server``: completions of a server behind an address."""
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Self
+
+from benchmark.decoding.constraint import Constraint
+from benchmark.decoding.engines import EngineInputs
+from benchmark.decoding.external.concurrency import Concurrency
+from benchmark.decoding.external.http_client import FaultyReplyError, HttpClient, Patience
+from benchmark.decoding.external.server_kinds import CompletionRequest, ServerReply
+from benchmark.decoding.external.server_probe import ServerConnection, accepts_start
+from benchmark.errors import SettingError
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
+from benchmark.records import Completion, TokenIds
+
+_MOST_THREADS = 256
+
+Answer = Callable[[HttpClient, TokenIds], Completion]
+
+
+def create(inputs: EngineInputs) -> "ServerEngine":
+    """Return the engine.
+
+    Raises:
+        SettingError: without a connection, as in a verb that does not make one.
+    """
+    if not isinstance(inputs.connection, ServerConnection) or inputs.constraint is None:
+        raise SettingError("engine server: not in this verb; use run with --base-url")
+    return ServerEngine(
+        inputs.connection, inputs.tokenizer, inputs.constraint, inputs.limits.max_new_tokens
+    )
+
+
+@dataclass
+class ServerEngine:
+    """Sends prompts in tree order, so that a server finds their prefixes cached.
+
+    A reply that is not an answer to its prompt under the constraint is asked for again, like one
+    that breaks off. Each answer is yielded as soon as it is finished.
+    """
+
+    connection: ServerConnection
+    tokenizer: TransformersTokenizer
+    constraint: Constraint
+    max_new_tokens: int
+    patience: Patience | None = None
+    composition: dict[str, object] = field(default_factory=dict)
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """Yield one completion at a time, in the order in which the server finishes.
+
+        Raises:
+            SettingError: if prompt and answer are longer than the server takes.
+            ServerError: if the server refuses a request, or fails for minutes. The answers that
+                were finished meanwhile are yielded first.
+        """
+        self._check_length(prompts)
+        order = sorted((i for i in range(len(prompts)) if i not in done), key=prompts.__getitem__)
+        slots = self.connection.server.slots
+        fixed = self.connection.concurrency
+        concurrency = Concurrency(fixed, slots) if slots else Concurrency(fixed)
+        most = concurrency.fixed or concurrency.most
+        with (
+            HttpClient(self.connection.address, most, self.patience) as client,
+            _Requests(min(most, _MOST_THREADS)) as requests,
+        ):
+            waiting = iter(order)
+            while True:
+                while len(requests) < concurrency.number and (
+                    (index := next(waiting, None)) is not None
+                ):
+                    requests.start(index, self._answer, client, prompts[index])
+                if not requests:
+                    return
+                for index, completion in requests.finished():
+                    concurrency.answered()
+                    self.composition = self._composition(concurrency)
+                    yield [(index, completion)]
+
+    def _composition(self, concurrency: Concurrency) -> dict[str, object]:
+        return {"server": self.connection.kind.name, "requests at a time": concurrency.number}
+
+    def _check_length(self, prompts: Sequence[TokenIds]) -> None:
+        longest = max(map(len, prompts)) + self.max_new_tokens
+        limit = self.connection.server.longest
+        if limit is not None and longest > limit:
+            raise SettingError(
+                f"{self.connection.address}: prompt and answer take up to {longest} tokens, the "
+                f"server takes {limit}; start it with a longer context, or lower --max-new-tokens"
+            )
+
+    def _answer(self, client: HttpClient, prompt: TokenIds) -> Completion:
+        connection = self.connection
+        request = CompletionRequest(prompt, self.max_new_tokens, connection.expression)
+
+        def read(document: dict[str, object]) -> Completion:
+            return self._completion(connection.kind.read(document, request))
+
+        return client.post(
+            connection.kind.path, connection.kind.body(request, connection.server), read
+        )
+
+    def _completion(self, reply: ServerReply) -> Completion:
+        """Return the completion of a reply that keeps the constraint.
+
+        Raises:
+            FaultyReplyError: if it breaks the constraint, or is cut before the limit.
+        """
+        end, ids = self.tokenizer.eos_id, reply.token_ids
+        if reply.finished and ids and ids[-1] == end:
+            ids = ids[:-1]
+        path = (*ids, end) if reply.finished else ids
+        if not accepts_start(self.constraint, path):
+            text = detokenize(self.tokenizer.token_bytes, ids)
+            raise FaultyReplyError(f"an answer that breaks the constraint: {text[-60:]!r}")
+        if not reply.finished and len(ids) != self.max_new_tokens:
+            raise FaultyReplyError(
+                f"an answer that was cut after {len(ids)} of {self.max_new_tokens} tokens"
+            )
+        return Completion(ids, detokenize(self.tokenizer.token_bytes, ids), reply.finished)
+
+
+class _Requests:
+    """Open requests, each in a thread."""
+
+    def __init__(self, threads: int) -> None:
+        """Start no thread yet."""
+        self._pool = ThreadPoolExecutor(threads)
+        self._open: dict[Future[Completion], int] = {}
+
+    def __enter__(self) -> Self:
+        """Return the requests."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forget requests that were not begun; the client ends those that were, as it closes."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __len__(self) -> int:
+        """Return the number of open requests."""
+        return len(self._open)
+
+    def start(self, index: int, answer: Answer, client: HttpClient, prompt: TokenIds) -> None:
+        """Begin a request for the prompt of an index."""
+        self._open[self._pool.submit(answer, client, prompt)] = index
+
+    def finished(self) -> Iterator[tuple[int, Completion]]:
+        """Wait for an answer, and yield all that are finished.
+
+        After a failure the open requests are waited for, as their answers are not lost.
+
+        Raises:
+            BenchmarkError: the first failure.
+        """
+        ended, _ = wait(self._open, return_when=FIRST_COMPLETED)
+        failure = next(filter(None, (future.exception() for future in ended)), None)
+        if failure is not None:
+            ended, _ = wait(self._open)
+        for future in ended:
+            index = self._open.pop(future)
+            if future.exception() is None:
+                yield index, future.result()
+        if failure is not None:
+            raise failure

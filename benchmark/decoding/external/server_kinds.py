@@ -1,0 +1,316 @@
+"""How each kind of server is asked for a completion, and how its replies are read.
+
+Prompts and answers are token ids, and every field that changes a choice is sent: a server's own
+defaults are often those of a chat. The constraint is sent as each kind takes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from benchmark.decoding.external.gbnf import grammar
+from benchmark.decoding.external.http_client import FaultyReplyError, ServerError
+from benchmark.records import TokenIds
+
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """What a server is asked for; ``expression`` is None for a free completion."""
+
+    prompt: TokenIds
+    max_new_tokens: int
+    expression: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReply:
+    """An answer's ids as the server returned them, and whether the model ended it."""
+
+    token_ids: TokenIds
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself.
+
+    Attributes:
+        version: its version or build.
+        model: the name under which it serves the model.
+        longest: the largest number of tokens of prompt and answer; None if it does not say.
+        slots: how many requests it works on at a time; None if it does not say.
+        more: what else is part of a run's identity.
+    """
+
+    version: str | None
+    model: str
+    longest: int | None = None
+    slots: int | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+
+
+class Asks(Protocol):
+    """The requests that finding out about a server takes."""
+
+    def get(self, path: str) -> Document | None:
+        """Return the JSON object at a path, or None."""
+
+
+class ServerKind(Protocol):
+    """One kind of server."""
+
+    name: str
+    path: str
+    constraint: str
+    advice: str
+
+    def recognize(self, client: Asks) -> ServerFacts | None:
+        """Return what a server of this kind says of itself; None if it is of another kind."""
+
+    def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
+        """Return the request as JSON."""
+
+    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+        """Return the answer in a reply.
+
+        Raises:
+            FaultyReplyError: if the reply is not one to the request.
+        """
+
+
+class Vllm:
+    """vLLM's ``/v1/completions``."""
+
+    name = "vllm"
+    path = "/v1/completions"
+    constraint = "regex, as structured_outputs"
+    advice = (
+        "start vLLM 0.12 or newer with --structured-outputs-config.backend xgrammar and without a "
+        "proxy that drops fields"
+    )
+
+    def recognize(self, client: Asks) -> ServerFacts | None:
+        """Ask for the version, the models and, if the server tells them, its settings."""
+        version = client.get("/version")
+        if version is None or "version" not in version:
+            return None
+        model = _first(client.get("/v1/models"), "data")
+        settings = client.get("/server_info")  # only in vLLM's development mode
+        return ServerFacts(
+            version=str(version["version"]),
+            model=str(model.get("id", "")),
+            longest=_number(model.get("max_model_len")),
+            more={"flags": settings} if settings else {},
+        )
+
+    def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
+        """Return the request as JSON."""
+        body: Document = {
+            "model": facts.model,
+            "prompt": list(request.prompt),
+            "max_tokens": request.max_new_tokens,
+            "min_tokens": 0,
+            "add_special_tokens": False,
+            "return_token_ids": True,
+            "n": 1,
+            "stream": False,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "stop": [],
+            "stop_token_ids": [],
+            "ignore_eos": False,
+        }
+        if request.expression is not None:
+            body["structured_outputs"] = {"regex": request.expression}
+        return body
+
+    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+        """Return the only choice; the prompt that comes back must be the one that was sent."""
+        choices = document.get("choices")
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            raise FaultyReplyError("not one choice")
+        (choice,) = choices
+        prompt = choice.get("prompt_token_ids")
+        if prompt is not None and _ids(prompt) != request.prompt:
+            raise FaultyReplyError(
+                f"the reply is about another prompt, of {len(_ids(prompt))} tokens in place of "
+                f"{len(request.prompt)}"
+            )
+        return ServerReply(
+            _ids(choice.get("token_ids")), _ended(choice.get("finish_reason"), "stop", "length")
+        )
+
+
+class Sglang:
+    """SGLang's ``/generate``, written from its documentation; it was not tried on a real server."""
+
+    name = "sglang"
+    path = "/generate"
+    constraint = "regex, as a sampling parameter"
+    advice = "start SGLang with --grammar-backend xgrammar and without a proxy that drops fields"
+
+    def recognize(self, client: Asks) -> ServerFacts | None:
+        """Ask for the model and the server's settings."""
+        model = client.get("/get_model_info")
+        if model is None or "model_path" not in model:
+            return None
+        settings = client.get("/server_info") or client.get("/get_server_info") or {}
+        names = ("grammar_backend", "dtype", "tp_size", "attention_backend", "sampling_backend")
+        flags = {name: settings[name] for name in names if name in settings}
+        return ServerFacts(
+            version=str(settings["version"]) if "version" in settings else None,
+            model=str(model["model_path"]),
+            longest=_number(settings.get("context_length")),
+            more={"flags": flags} if flags else {},
+        )
+
+    def body(self, request: CompletionRequest, _: ServerFacts, /) -> Document:
+        """Return the request as JSON."""
+        sampling: Document = {
+            "max_new_tokens": request.max_new_tokens,
+            "min_new_tokens": 0,
+            "n": 1,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "stop": [],
+            "stop_token_ids": [],
+            "ignore_eos": False,
+        }
+        if request.expression is not None:
+            sampling["regex"] = request.expression
+        return {
+            "input_ids": list(request.prompt),
+            "sampling_params": sampling,
+            "return_logprob": True,
+            "logprob_start_len": -1,
+            "top_logprobs_num": 0,
+            "stream": False,
+        }
+
+    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+        """Return the ids; they are next to their log-probabilities if not by themselves."""
+        about = document.get("meta_info")
+        if not isinstance(about, dict):
+            raise FaultyReplyError("no meta_info")
+        _check_count(about.get("prompt_tokens"), request)
+        ids = document.get("output_ids")
+        if ids is None:
+            triples = about.get("output_token_logprobs")
+            ids = [row[1] for row in triples] if isinstance(triples, list) else None
+        reason = about.get("finish_reason")
+        kind = reason.get("type") if isinstance(reason, dict) else reason
+        return ServerReply(_ids(ids), _ended(kind, "stop", "length"))
+
+
+class LlamaCpp:
+    """llama.cpp's ``/completion``; the expression is sent as a grammar."""
+
+    name = "llama.cpp"
+    path = "/completion"
+    constraint = "GBNF, as grammar"
+    advice = "start llama-server of 2025 or newer without a proxy that drops fields"
+
+    def recognize(self, client: Asks) -> ServerFacts | None:
+        """Ask for the properties, and for what the model's file says of itself."""
+        properties = client.get("/props")
+        if properties is None or "default_generation_settings" not in properties:
+            return None
+        defaults = properties["default_generation_settings"]
+        model = _first(client.get("/v1/models"), "data")
+        about = model.get("meta")
+        meta = about if isinstance(about, dict) else {}
+        names = ("n_params", "size", "n_vocab", "ftype")
+        path = str(properties.get("model_path", ""))
+        return ServerFacts(
+            version=str(properties["build_info"]) if "build_info" in properties else None,
+            model=path.replace("\\", "/").rpartition("/")[2] or str(model.get("id", "")),
+            longest=_number(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
+            slots=_number(properties.get("total_slots")),
+            more={"file": {name: meta[name] for name in names if name in meta}},
+        )
+
+    def body(self, request: CompletionRequest, _: ServerFacts, /) -> Document:
+        """Return the request as JSON; llama.cpp adds no BOS to a prompt of ids."""
+        body: Document = {
+            "prompt": list(request.prompt),
+            "n_predict": request.max_new_tokens,
+            "return_tokens": True,
+            "stream": False,
+            "cache_prompt": True,
+            "samplers": ["top_k"],
+            "top_k": 1,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "typical_p": 1.0,
+            "repeat_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "dry_multiplier": 0.0,
+            "xtc_probability": 0.0,
+            "mirostat": 0,
+            "n_probs": 0,
+            "stop": [],
+            "ignore_eos": False,
+        }
+        if request.expression is not None:
+            body["grammar"] = grammar(request.expression)
+        return body
+
+    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+        """Return the ids; the number of the prompt's tokens must be that of the request."""
+        _check_count(document.get("tokens_evaluated"), request)
+        return ServerReply(
+            _ids(document.get("tokens")), _ended(document.get("stop_type"), "eos", "limit")
+        )
+
+
+SERVER_KINDS: tuple[ServerKind, ...] = (LlamaCpp(), Vllm(), Sglang())
+"""The kinds in the order in which a server is asked."""
+
+
+def _first(document: Document | None, name: str) -> Document:
+    """Return the first object of a list in a document; empty if there is none."""
+    rows = document.get(name) if document else None
+    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _ids(value: object) -> TokenIds:
+    if value is None:
+        raise ServerError("the server returns no token ids, which a run needs; take a newer one")
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise FaultyReplyError("no list of token ids")
+    if not all(type(i) is int and i >= 0 for i in value):
+        raise FaultyReplyError("token ids that are none")
+    return tuple(value)
+
+
+def _ended(reason: object, end: str, limit: str) -> bool:
+    """Return whether the model ended an answer, by the server's reason for its end."""
+    if reason not in {end, limit}:
+        raise FaultyReplyError(f"ended by {str(reason)[:40]!r}")
+    return reason == end
+
+
+def _check_count(count: object, request: CompletionRequest) -> None:
+    if count is not None and count != len(request.prompt):
+        raise FaultyReplyError(
+            f"the reply is about a prompt of {count} tokens in place of {len(request.prompt)}: a "
+            "BOS was added or dropped, or it is another request's"
+        )

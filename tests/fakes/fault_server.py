@@ -1,0 +1,225 @@
+"""A server of completions with faults: it answers as vLLM, SGLang or llama.cpp do.
+
+``sglang`` is written from SGLang's documentation; no real one was compared with it.
+"""
+
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from benchmark.models.tokenizer import TransformersTokenizer, detokenize
+from benchmark.records import TokenIds
+
+Body = dict[str, Any]
+
+FAULTS = (
+    *("slow", "dies", "duplicate", "wrong order", "malformed", "half a character"),
+    *("429", "500", "503", "broken constraint", "cut", "not an object"),
+)
+"""Faults of one reply, after which the next one is right."""
+
+
+class FaultServer:
+    """A server that knows the answers to some prompts.
+
+    Attributes:
+        answers: the answer's ids by prompt, without the end.
+        faults: the faults of a prompt's first replies, by the number of the prompt in ``answers``.
+        requests: the bodies of all requests for completions, in order.
+        keys: the values of the header Authorization.
+        ignores_constraint: whether a constraint changes no answer.
+        status: a status with which every request for a known prompt fails, for good.
+        redirect: where requests for completions are redirected to.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        tokenizer: TransformersTokenizer,
+        answers: Mapping[TokenIds, TokenIds],
+        faults: Mapping[int, Sequence[str]] | None = None,
+    ) -> None:
+        """Listen on a free port."""
+        self.kind, self.tokenizer, self.answers = kind, tokenizer, dict(answers)
+        self.faults = defaultdict(list, {n: list(names) for n, names in (faults or {}).items()})
+        self.requests: list[Body] = []
+        self.keys: list[str | None] = []
+        self.ignores_constraint = self.returns_no_ids = False
+        self.status: int | None = None
+        self.fails_after = 0
+        self.redirect: str | None = None
+        self.longest = 4096
+        self.asked: Counter[TokenIds] = Counter()
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"owner": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        """Serve in a thread."""
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def about(self, path: str) -> Body | None:
+        """Return what the server says of itself at a path."""
+        documents: dict[str, dict[str, Body]] = {
+            "vllm": {
+                "/version": {"version": "0.32.0"},
+                "/v1/models": {"data": [{"id": "served", "max_model_len": self.longest}]},
+            },
+            "sglang": {
+                "/get_model_info": {"model_path": "served"},
+                "/server_info": {
+                    "version": "0.5.9",
+                    "grammar_backend": "xgrammar",
+                    "context_length": self.longest,
+                    "api_key": "never stored",
+                },
+            },
+            "llama.cpp": {
+                "/props": {
+                    "default_generation_settings": {"n_ctx": self.longest},
+                    "build_info": "b9999",
+                    "model_path": "/somewhere/served.gguf",
+                    "total_slots": 2,
+                },
+                "/v1/models": {"data": [{"id": "x", "meta": {"n_params": 5, "size": 20}}]},
+            },
+        }
+        return documents[self.kind].get(path)
+
+    def take(self, prompt: TokenIds, body: Body) -> str | None:
+        """Record a request, and return the fault of its reply."""
+        with self._lock:
+            self.requests.append(body)
+            self.asked[prompt] += 1
+            if prompt not in self.answers:
+                return None
+            faults = self.faults[list(self.answers).index(prompt)]
+            return faults.pop(0) if faults else None
+
+    def fails(self, prompt: TokenIds) -> bool:
+        """Return whether a known prompt fails for good."""
+        known = [asked for asked in self.asked if asked in self.answers]
+        return self.status is not None and prompt in self.answers and len(known) > self.fails_after
+
+    def reply(self, prompt: TokenIds, body: Body, fault: str | None) -> Body:
+        """Return the reply to a request."""
+        constrained = "structured_outputs" in body or "grammar" in body
+        constrained |= "regex" in body.get("sampling_params", {})
+        if prompt in self.answers:
+            ids = (*self.answers[prompt], self.tokenizer.eos_id)
+        elif constrained and not self.ignores_constraint:
+            ids = self.tokenizer.encode("Statement: Box 0 contains")
+        else:
+            ids = self.tokenizer.encode("Box Box Box")
+        finished = prompt in self.answers
+        if fault == "broken constraint":
+            ids = (*ids[:3], *ids[:3])
+        if fault == "cut":
+            ids, finished = ids[:5], False
+        if fault == "wrong order":  # that of another prompt
+            other = next(known for known in self.answers if len(known) != len(prompt))
+            return self._document(
+                other, (*self.answers[other], self.tokenizer.eos_id), finished=True
+            )
+        document = self._document(prompt, ids, finished=finished)
+        if fault == "duplicate" and "choices" in document:
+            document["choices"] *= 2
+        return document
+
+    def _document(self, prompt: TokenIds, ids: TokenIds, *, finished: bool) -> Body:
+        text = detokenize(self.tokenizer.token_bytes, ids)
+        if self.kind == "vllm":
+            tokens = {"token_ids": list(ids), "prompt_token_ids": list(prompt)}
+            reason = "stop" if finished else "length"
+            choice = {"index": 0, "text": text, "finish_reason": reason}
+            return {"choices": [{**choice, **({} if self.returns_no_ids else tokens)}]}
+        if self.kind == "sglang":
+            about: Body = {
+                "prompt_tokens": len(prompt),
+                "finish_reason": {"type": "stop" if finished else "length"},
+                "output_token_logprobs": [[-0.1, i, None] for i in ids],
+            }
+            return {"text": text, "meta_info": about}
+        return {
+            "content": text,
+            "tokens": list(ids),
+            "tokens_evaluated": len(prompt),
+            "stop_type": "eos" if finished else "limit",
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Replies to one request; a subclass has the server's description."""
+
+    owner: FaultServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def do_GET(self) -> None:  # http.server's name
+        document = self.owner.about(self.path)
+        self._send(404 if document is None else 200, json.dumps(document or {}).encode())
+
+    def do_POST(self) -> None:
+        body: Body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.owner.keys.append(self.headers["authorization"])
+        if self.path == "/detokenize":
+            text = detokenize(self.owner.tokenizer.token_bytes, body["tokens"])
+            self._send(200, json.dumps({"prompt": text, "content": text}).encode())
+            return
+        prompt = _prompt(body)
+        fault = self.owner.take(prompt, body)
+        if self.owner.redirect is not None and prompt in self.owner.answers:
+            self._send(307, b"{}", {"location": self.owner.redirect})
+        elif self.owner.fails(prompt):
+            key = self.headers["authorization"] or ""
+            self._send(self.owner.status or 500, json.dumps({"error": key}).encode())
+        else:
+            self._reply(fault, lambda: self.owner.reply(prompt, body, fault))
+
+    def _reply(self, fault: str | None, reply: Callable[[], Body]) -> None:
+        if fault in {"429", "500", "503"}:
+            self._send(int(fault), b"later", {"retry-after": "0"} if fault == "429" else {})
+            return
+        if fault == "slow":
+            time.sleep(0.05)
+        content = json.dumps(reply(), ensure_ascii=False).encode()
+        if fault == "malformed":
+            content = content[:-3]
+        if fault == "half a character":
+            content = '{"text": "é'.encode()[:-1]
+        if fault == "not an object":
+            content = b"[1]"
+        if fault == "dies":
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+            return
+        self._send(200, content)
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str] = {}) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _prompt(body: Body) -> TokenIds:
+    return tuple(body["input_ids"] if "input_ids" in body else body["prompt"])

@@ -1,0 +1,247 @@
+"""``--engine server`` against a server with faults: nothing is lost, and nothing doubled."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from benchmark.decoding.connection import ConnectInputs, ExternalSettings
+from benchmark.decoding.engine import DecodingLimits
+from benchmark.decoding.engines import compile_constraint
+from benchmark.decoding.external.http_client import KEY_VARIABLE, Patience, ServerError
+from benchmark.decoding.external.server_engine import ServerEngine
+from benchmark.decoding.external.server_probe import ServerConnection, connect
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.location import locate
+from benchmark.models.tokenizer import TransformersTokenizer
+from benchmark.models.tokenizer_loading import load_tokenizer
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Questions
+from benchmark.runs.requests import NOT_WRITTEN, DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, task_named
+from fakes.command_line import command_line
+from fakes.fault_server import FAULTS, FaultServer
+
+MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "track"
+TASK = task_named(DEFAULT)
+STATES = 6
+KINDS = ("vllm", "sglang", "llama.cpp")
+KEY = "a-secret-key"
+SHORT = Patience(0.0, 0.001)
+"""After the first failure a request is given up."""
+
+LONG = Patience(20.0, 0.001)
+
+Serve = Callable[..., FaultServer]
+
+
+@pytest.fixture(scope="module")
+def questions() -> Questions:
+    """Prompts and correct answers, which the servers know."""
+    request = RunRequest(str(MODEL), NOT_WRITTEN, device="cpu")
+    tokenizer = load_tokenizer(locate(str(MODEL)))
+    return Questions(TASK, resolve(request), tokenizer, load_states(DataRequest(states=STATES)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(questions: Questions) -> TransformersTokenizer:
+    """The tokenizer of the controls."""
+    return questions.tokenizer
+
+
+@pytest.fixture
+def serve(questions: Questions) -> Iterator[Serve]:
+    """Return ``serve(kind, faults=...)``, which starts a server."""
+    with ExitStack() as stack:
+
+        def start(kind: str = "vllm", **options: object) -> FaultServer:
+            server = FaultServer(kind, questions.tokenizer, questions.drafts, **options)  # type: ignore[arg-type]
+            return stack.enter_context(server)
+
+        yield start
+
+
+def _connect(server: FaultServer, questions: Questions, **settings: object) -> ServerConnection:
+    external = ExternalSettings(server.url, **settings)  # type: ignore[arg-type]
+    limits = DecodingLimits(1, 256)
+    location = locate(str(MODEL))
+    inputs = ConnectInputs(
+        external, location, questions.tokenizer, TASK.expression, limits, "float32", print
+    )
+    return connect(inputs, SHORT)
+
+
+def _engine(
+    server: FaultServer, questions: Questions, patience: Patience = LONG, **settings: object
+) -> ServerEngine:
+    constraint = compile_constraint(TASK.expression, questions.tokenizer)
+    connection = _connect(server, questions, **settings)
+    return ServerEngine(connection, questions.tokenizer, constraint, 256, patience)
+
+
+def _answers(engine: ServerEngine, questions: Questions) -> list[tuple[int, tuple[int, ...]]]:
+    return [
+        (index, completion.token_ids)
+        for batch in engine.generate(questions.prompt_ids)
+        for index, completion in batch
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_found_and_asked(serve: Serve, questions: Questions, kind: str) -> None:
+    """Its answers come back; every field that changes a choice is sent, in tree order."""
+    server = serve(kind)
+    engine = _engine(server, questions, concurrency=1)
+    assert engine.connection.facts["kind"] == kind
+    assert engine.connection.enforced is True
+    assert dict(_answers(engine, questions)) == dict(enumerate(questions.correct))
+    bodies = server.requests[-STATES:]
+    sent = [tuple(body["input_ids" if kind == "sglang" else "prompt"]) for body in bodies]
+    assert sent == sorted(questions.prompt_ids)
+    for body in bodies:
+        fields = {**body, **body.get("sampling_params", {})}
+        assert fields["temperature"] == 0
+        assert fields["top_p"] == 1
+        assert fields.get("repetition_penalty", fields.get("repeat_penalty")) == 1
+        assert 256 in {fields.get(n) for n in ("max_tokens", "max_new_tokens", "n_predict")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_loses_nothing(serve: Serve, questions: Questions, kind: str, fault: str) -> None:
+    """After one faulty reply each, all answers are there once."""
+    server = serve(kind, faults={number: [fault] for number in range(0, STATES, 2)})
+    answers = _answers(_engine(server, questions), questions)
+    assert sorted(answers) == list(enumerate(questions.correct))
+
+
+def test_finished_answers_come_before_the_failure(serve: Serve, questions: Questions) -> None:
+    """One prompt fails for good; those that were open with it are yielded first."""
+    server = serve(faults={0: ["500"] * 99, 1: ["slow"]})
+    engine = _engine(server, questions, SHORT, concurrency=STATES)
+    answers = list[int]()
+    with pytest.raises(ServerError, match="status 500: later; given up"):
+        answers.extend(
+            index for batch in engine.generate(questions.prompt_ids) for index, _ in batch
+        )
+    assert sorted(answers) == [1, 2, 3, 4, 5]
+
+
+def test_an_ignored_constraint_is_refused(serve: Serve, questions: Questions) -> None:
+    """The line says what to change."""
+    server = serve()
+    server.ignores_constraint = True
+    with pytest.raises(SettingError, match=r"ignores the constraint.*start vLLM 0.12 or newer"):
+        _connect(server, questions)
+
+
+def test_a_server_that_returns_no_ids(serve: Serve, questions: Questions) -> None:
+    """It is refused at once."""
+    server = serve()
+    server.returns_no_ids = True
+    with pytest.raises(ServerError, match="returns no token ids"):
+        _connect(server, questions)
+
+
+def test_another_vocabulary(
+    serve: Serve, questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose ids mean other texts has another model."""
+    server = serve()
+    monkeypatch.setattr("fakes.fault_server.detokenize", lambda *_: "other words")
+    with pytest.raises(ModelError, match="served has another vocabulary than --model"):
+        _connect(server, questions)
+
+
+def test_another_kind_than_named(serve: Serve, questions: Questions) -> None:
+    """A named kind is the only one that is asked for."""
+    with pytest.raises(SettingError, match="does not answer as sglang does"):
+        _connect(serve("vllm"), questions, kind="sglang")
+
+
+def test_prompts_longer_than_the_server_takes(serve: Serve, questions: Questions) -> None:
+    """The line says so before anything is asked."""
+    server = serve()
+    server.longest = 300
+    engine = _engine(server, questions)
+    with pytest.raises(SettingError, match="the server takes 300"):
+        _answers(engine, questions)
+
+
+def test_a_redirect_is_not_followed(
+    serve: Serve, questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key does not reach another server."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    other, server = serve(), serve()
+    server.redirect = f"{other.url}/v1/completions"
+    with pytest.raises(ServerError, match=r"is redirected to .* which is not followed"):
+        _answers(_engine(server, questions), questions)
+    assert not other.keys
+    assert set(server.keys) == {f"Bearer {KEY}"}
+
+
+def _run(server: FaultServer, out: Path, *options: str) -> tuple[int, str]:
+    done = command_line(
+        *("run", "--model", MODEL, "--device", "cpu", "--states", str(STATES), "--out", out),
+        *("--engine", "server", "--base-url", server.url, "--concurrency", "1", *options),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def _lines(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_a_run_resumes_at_another_server(
+    serve: Serve, questions: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server refuses requests in the middle of a run; the rest is asked of the next one.
+
+    The key that it repeats is neither printed nor stored.
+    """
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    first, second, out = serve(), serve(), tmp_path / "run"
+    first.status, first.fails_after = 401, 3
+    code, text = _run(first, out)
+    assert (code, "status 401" in text, KEY in text) == (2, True, False)
+    assert len(_lines(out)) == 3
+    code, text = _run(second, out)
+    assert code == 0, text
+    lines = _lines(out)
+    assert [line["input"] for line in lines] == [s.description for s in questions.states]
+    assert [tuple(line["token_ids"]) for line in lines] == questions.correct  # type: ignore[arg-type]
+    known = [prompt for prompt in second.asked if prompt in questions.drafts]
+    assert len(known) == STATES - 3
+    result = json.loads((out / "result.json").read_text())
+    assert result["engine"]["version"] == "0.32.0"
+    assert result["engine"]["weights"].startswith("unknown")
+    assert not any(KEY in path.read_text() for path in out.iterdir())
+
+
+def test_a_server_that_is_not_there(serve: Serve, tmp_path: Path) -> None:
+    """The line names the address; nothing is written."""
+    server = serve()
+    server.__exit__()
+    code, text = _run(server, tmp_path / "run")
+    assert (code, server.url in text) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "server"), "needs --base-url"),
+        (("--engine", "server", "--base-url", "ftp://x"), "give http://HOST:PORT"),
+        (("--engine", "server", "--base-url", "http://u:p@x"), "without user, key or query"),
+        (("--base-url", "http://x"), "--base-url is for --engine server"),
+        (("--engine", "server", "--base-url", "http://x", "--concurrency", "0"), "--concurrency"),
+    ],
+)
+def test_misuse(options: Sequence[str], message: str, tmp_path: Path) -> None:
+    """Each is one line."""
+    done = command_line("run", "--model", MODEL, "--out", tmp_path / "run", *options)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
