@@ -23,6 +23,7 @@ from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.generate import generate
+from benchmark.cli.gpu_proof import gpu_proof
 from benchmark.cli.help import VerbCommand, VerbGroup
 from benchmark.cli.listing import list_
 from benchmark.cli.migrate import migrate
@@ -64,6 +65,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
             "--predictions runs/copy-a/predictions.jsonl --gold boxes.jsonl --partial",
         ),
         _Verb("baseline", baseline, "--data boxes.jsonl"),
+        _Verb("gpu-proof", gpu_proof, "--rehearse --out runs/gpu-proof"),
     ),
     "Compare": (
         _Verb("report", report, "runs --registry fixtures/models/registry.toml"),
@@ -97,7 +99,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
 
 EXIT_CODES: Mapping[int, str] = {
     0: "done; compare, bisect, canary, certify: nothing beyond noise",
-    1: "canary: only tests of --suite failed",
+    1: "canary: only tests of --suite failed; gpu-proof: a stage failed",
     2: "misuse or an error: one line on standard error says what to do",
     3: "drift; no outcome by set changed; certify: re-encoded answers only",
     4: "regression; outcomes changed, a stage fails, answers break the rule",
@@ -202,6 +204,7 @@ class _Saved(NamedTuple):
 _RESUMABLE = {
     "run": _Saved("states", _OUT),
     "train-controls": _Saved("checkpoints", _OUT),
+    "gpu-proof": _Saved("stages", _OUT, "runs/gpu-proof"),
     **dict.fromkeys(
         ("pair", "prompt-format", "sensitivity", "ablation"),
         _Saved("states", ("--store",), "runs/store"),

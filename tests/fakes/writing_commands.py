@@ -72,6 +72,21 @@ def fake_environments(place: Path) -> None:
     _set(tokenizers, "fetched_families", tuple)
 
 
+def fake_stages(_: Path) -> None:
+    """Replace the processes of stages."""
+    from benchmark.gpu_proof import run
+    from benchmark.gpu_proof.plan import Stage
+    from benchmark.gpu_proof.report import StageReport
+
+    def run_stage(name: str, _: Stage, out: Path, *, rehearsal: bool) -> StageReport:
+        report = StageReport(out / f"{name}.json", rehearsal)
+        report.check("something holds", holds=True)
+        report.end(1.0)
+        return report
+
+    _set(run, "run_stage", run_stage)
+
+
 def fake_processes(_: Path) -> None:
     """Replace the processes of engines."""
     from benchmark.speed import engine_pool
@@ -236,6 +251,12 @@ COMMANDS = {
         ("train-controls", "--recipe", "{}/recipe.toml", "--out", "{}/controls"),
         ("controls/copy", "controls/track"),
         grows=True,
+        slow=True,
+    ),
+    "gpu-proof": Command(
+        ("gpu-proof", "--rehearse", "--stages", "environment", "--out", "{}/proof"),
+        ("proof/environment.json", "proof/summary.md"),
+        prepare=fake_stages,
         slow=True,
     ),
     "widen": Command(("widen", MODEL, "--layers", "5", "--out", "{}/wide"), ("wide",), slow=True),

@@ -43,6 +43,7 @@ NO_SUSPECTS = (
         "cli/",
         "controls/",
         "export/",
+        "gpu_proof/",
         "hypotheses/",
         "planning/",
         "pytest_plugin/",

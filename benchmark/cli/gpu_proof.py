@@ -1,0 +1,48 @@
+"""``gpu-proof``: prove on a GPU what only a GPU can show, in stages."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.bundles import output_options
+from benchmark.cli.options import flag, option, out
+from benchmark.cli.writing import Output
+
+_FAILED = 1
+
+
+@output_options()
+def gpu_proof(
+    folder: Annotated[Path, out("Folder of reports and models.", "DIR")] = Path("runs/gpu-proof"),
+    names: Annotated[
+        str | None,
+        option("Comma-separated stages, in order; default: all.", "--stages", metavar="NAMES"),
+    ] = None,
+    wheelhouse: Annotated[
+        Path | None,
+        option("Only gather the wheels that a GPU machine lacks (docs/gpu.md).", metavar="DIR"),
+    ] = None,
+    *,
+    rehearse: Annotated[bool, flag("--rehearse", text="Small models on a CPU.")] = False,
+    output: Output,
+) -> None:
+    """Prove that the benchmark works on a GPU; rerun the same command to resume."""
+    from benchmark.gpu_proof.plan import chosen
+    from benchmark.gpu_proof.run import prove
+    from benchmark.gpu_proof.summary import is_proved, reports_as_json, summary_lines
+    from benchmark.gpu_proof.wheelhouse import gather
+    from benchmark.writing import write_text
+
+    if wheelhouse:
+        gather(wheelhouse, output.say)
+        return
+    stages = chosen(names)
+    prove(stages, folder, rehearsal=rehearse, say=output.say)
+    lines = list(summary_lines(stages, folder, rehearsal=rehearse))
+    write_text(folder / "summary.md", (f"{line}\n" for line in lines))
+    if not output.as_json:
+        print("\n".join(lines))
+    output.result(reports_as_json(stages, folder))
+    if not is_proved(list(stages), folder):
+        raise typer.Exit(_FAILED)

@@ -1,0 +1,91 @@
+"""Stages that run tests of the checkout with pytest."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from benchmark.gpu_proof.plan import Context
+from benchmark.gpu_proof.report import NotHereError, StageReport
+from benchmark.lifetime import run_tied
+from benchmark.package_data import package_parent
+
+_KEPT = 2000
+
+
+def gpu_tests(context: Context, report: StageReport) -> None:
+    """Run the tests of the default engine on the device."""
+    done, counts = _pytest(context, "gpu-tests", "tests/gpu")
+    report.figure(tests=counts, output=done.stdout[-_KEPT:])
+    report.check("every test passes, and none is skipped", _all_pass(done, counts))
+
+
+def controls(context: Context, report: StageReport) -> None:
+    """Run the reproduction's cases with the controls, twice: measured, then from the store."""
+    root = package_parent()
+    words = (
+        "tests/reproduction/test_pairs.py",
+        f"--registry={root / 'fixtures' / 'models' / 'registry.toml'}",
+        f"--model-store={(context.folder / 'store').resolve()}",
+        f"--states={64 if context.rehearsal else 717}",
+        "-n2",
+        *("--dist", "loadfile"),
+        "-k",
+        "control",
+    )
+    first, counts = _pytest(context, "controls", *words)
+    report.figure(first=counts, output=first.stdout[-_KEPT:])
+    verdicts = _verdicts(first.stdout)
+    report.figure(verdicts=verdicts)
+    report.check("copy-a to track is supported", "supported" in verdicts.get("track", ""))
+    results = sorted((context.folder / "store").glob("*/result.json"))
+    times = [path.stat().st_mtime_ns for path in results]
+    report.check("each control is measured once", len(results) == len(_controls(root)))
+    again, counts = _pytest(context, "controls-again", *words)
+    report.figure(again=counts)
+    report.check("the second run has the same verdicts", _verdicts(again.stdout) == verdicts)
+    report.check(
+        "the second run measures nothing", [p.stat().st_mtime_ns for p in results] == times
+    )
+
+
+def _controls(root: Path) -> list[Path]:
+    return sorted((root / "fixtures" / "models").glob("*/config.json"))
+
+
+def _verdicts(output: str) -> dict[str, str]:
+    """Return the verdicts of the summary by the last word of a pair's name."""
+    lines = re.findall(r"^control-\S*?(\w+) +(.*)$", output, re.MULTILINE)
+    return {name: words.strip() for name, words in lines}
+
+
+def _pytest(
+    context: Context, name: str, *words: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, int]]:
+    """Run the tests marked ``gpu`` among these; return the process and the counts of outcomes.
+
+    Raises:
+        NotHereError: if pytest, or a plugin of the tests, is not installed.
+    """
+    junit = (context.folder / f"{name}.xml").resolve()
+    device = ["--device=cpu"] if context.rehearsal else []
+    command = [sys.executable, "-m", "pytest", *words, "-m", "gpu", *device, f"--junitxml={junit}"]
+    root = package_parent()
+    done = run_tied([*command, "-q", "-p", "no:cacheprovider", f"--rootdir={root}"])
+    if "No module named" in done.stderr or "unrecognized arguments" in done.stderr:
+        raise NotHereError(f"the tests cannot start: {done.stderr.strip()[-300:]}")
+    return done, _counts(junit)
+
+
+def _counts(junit: Path) -> dict[str, int]:
+    if not junit.is_file():
+        return {}
+    suite = ET.parse(junit).getroot().find("testsuite")  # noqa: S314  # pytest's own
+    names = ("tests", "failures", "errors", "skipped")
+    return {} if suite is None else {name: int(suite.get(name, "0")) for name in names}
+
+
+def _all_pass(done: subprocess.CompletedProcess[str], counts: dict[str, int]) -> bool:
+    rest = (counts.get(name, 1) for name in ("failures", "errors", "skipped"))
+    return not done.returncode and counts.get("tests", 0) > 0 and not any(rest)

@@ -1,0 +1,79 @@
+"""What the proof has shown, in words and as Markdown."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmark.gpu_proof.plan import Stage
+from benchmark.gpu_proof.report import StageReport, read_report
+
+NEVER_PROVED = (
+    "real weights, and fetching them from the hub",
+    "models spread over several GPUs, and several workers on several GPUs",
+    "cards of 24 GB, and other generations than the one it ran on",
+)
+"""What no stage shows."""
+
+
+def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) -> Iterator[str]:
+    """Yield the lines of the summary, which is Markdown."""
+    reports = {name: read_report(out / f"{name}.json") for name in chosen}
+    yield "# Proof on a GPU" + (": a rehearsal on a CPU" if rehearsal else "")
+    yield ""
+    if rehearsal:
+        yield "This is a rehearsal with small models on a CPU. It proves nothing about a GPU."
+        yield ""
+    yield "| stage | result | seconds | what a success proves |"
+    yield "|---|---|---:|---|"
+    for name, stage in chosen.items():
+        report = reports[name]
+        status = report.status if report else "not run"
+        if rehearsal and status == "proved":
+            status = "rehearsed"
+        seconds = f"{report.seconds:.0f}" if report else ""
+        yield f"| {name} | {status} | {seconds} | {stage.proves} |"
+    yield from _problems(reports)
+    yield ""
+    yield "Not proved by any stage: " + "; ".join(NEVER_PROVED) + "."
+    if not rehearsal:
+        yield from _constants(reports)
+
+
+def _problems(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
+    for name, report in reports.items():
+        if report is None or report.status == "proved":
+            continue
+        failed = [words for words, holds in report.checks.items() if not holds]
+        yield ""
+        yield f"{name}: {'; '.join([*failed, *([report.reason] if report.reason else [])])}"
+
+
+def _constants(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
+    """Yield what was measured in the form of the data files, if it was."""
+    report = reports.get("widened")
+    measured = {} if report is None else report.figures
+    names = [n for n in ("disk_bytes_per_second", "seconds_a_layer") if n in measured]
+    if not names:
+        return
+    yield ""
+    yield "For benchmark/planning/planning.toml, `[assumptions]`:"
+    yield ""
+    yield "```toml"
+    yield from (f"{name} = {_number(measured[name])}" for name in names)
+    yield "```"
+
+
+def _number(value: object) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+def is_proved(chosen: Sequence[str], out: Path) -> bool:
+    """Return whether every stage is proved, apart from those that cannot run here."""
+    reports = [read_report(out / f"{name}.json") for name in chosen]
+    return all(report and report.status in {"proved", "not run"} for report in reports)
+
+
+def reports_as_json(chosen: Iterable[str], out: Path) -> dict[str, object]:
+    """Return the reports by stage, and what no stage proves."""
+    reports = {name: read_report(out / f"{name}.json") for name in chosen}
+    shown = {name: report.as_json() for name, report in reports.items() if report}
+    return {"stages": shown, "never_proved": list(NEVER_PROVED)}

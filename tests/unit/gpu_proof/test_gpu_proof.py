@@ -1,0 +1,185 @@
+"""The proof on a GPU: its stages in this process, with small models on the CPU."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import DataError, SettingError
+from benchmark.gpu_proof import run, stage
+from benchmark.gpu_proof.plan import Stage, architecture, chosen, sizes, stages
+from benchmark.gpu_proof.report import StageReport, read_report
+from benchmark.gpu_proof.summary import NEVER_PROVED, is_proved, summary_lines
+from benchmark.gpu_proof.wheelhouse import gather, wheelhouse
+from fakes.command_line import command_line
+
+
+def test_every_stage_has_a_row_and_work() -> None:
+    """The order is that of the table; sizes for a GPU and for a rehearsal are complete."""
+    assert list(stages()) == sorted(stage.WORK, key=list(stages()).index)
+    assert sum(row.minutes for row in stages().values()) <= 10
+    for rehearsal in (True, False):
+        named = sizes(rehearsal=rehearsal)
+        shapes = [architecture(s) for s in (named.wide, named.spread, named.gemma, named.eight_bit)]
+        assert all((shape.hidden_size > 1000) is not rehearsal for shape in shapes)
+    assert list(chosen("gemma,environment")) == ["gemma", "environment"]
+    with pytest.raises(SettingError, match="no stage 'gema'"):
+        chosen("gema")
+
+
+@pytest.mark.parametrize("name", ["environment", "widened", "back-off", "device-hops", "gemma"])
+def test_rehearsed_stages_are_proved(tmp_path: Path, name: str) -> None:
+    """They run on the CPU through the lines of the GPU; figures and checks are in the file."""
+    report = stage.run(name, tmp_path, rehearsal=True)
+    assert report.status == "proved", (report.reason, report.checks, report.figures)
+    assert read_report(tmp_path / f"{name}.json") == report
+    assert report.checks
+    assert report.figures
+
+
+def test_eight_bit_does_not_run_on_a_cpu(tmp_path: Path) -> None:
+    """It is neither proved nor a failure."""
+    report = stage.run("eight-bit", tmp_path, rehearsal=True)
+    assert report.status == "not run"
+    assert is_proved(["eight-bit"], tmp_path)
+
+
+def test_an_error_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was measured before it."""
+
+    def fail(_: object, report: StageReport) -> None:
+        report.figure(first=1)
+        report.check("this holds", holds=True)
+        raise RuntimeError("CUDA error: an illegal memory access")
+
+    monkeypatch.setitem(stage.WORK, "gemma", fail)
+    stage.run("gemma", tmp_path, rehearsal=True)
+    report = read_report(tmp_path / "gemma.json")
+    assert report is not None
+    assert report.status == "failed"
+    assert report.figures["first"] == 1
+    assert report.reason == "RuntimeError: CUDA error: an illegal memory access"
+    assert not is_proved(["gemma"], tmp_path)
+
+
+def test_a_process_that_exceeds_its_limit(tmp_path: Path) -> None:
+    """Its report says so, and keeps what the process has written."""
+    row = Stage(proves="nothing", minutes=1, limit=1)
+    report = run.run_stage("environment", row, tmp_path, rehearsal=True)
+    assert report.status == "failed"
+    assert report.reason == "ended after its limit of 1 s"
+    report = run.run_stage(
+        "no-stage", Stage(proves="", minutes=1, limit=60), tmp_path, rehearsal=True
+    )
+    assert report.status == "failed"
+    assert "KeyError" in report.reason
+
+
+def _ran(monkeypatch: pytest.MonkeyPatch, failing: Sequence[str] = ()) -> list[str]:
+    """Replace the processes; return the names of the stages that run, as they do."""
+    names: list[str] = []
+
+    def run_stage(name: str, _: Stage, out: Path, *, rehearsal: bool) -> StageReport:
+        names.append(name)
+        report = StageReport(out / f"{name}.json", rehearsal)
+        report.figure(disk_bytes_per_second=2_000_000_000, seconds_a_layer=0.00025)
+        report.check("the first", holds=True)
+        report.check("the second", holds=name not in failing)
+        report.end(2.0)
+        return report
+
+    monkeypatch.setattr(run, "run_stage", run_stage)
+    return names
+
+
+def test_the_command_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that failed run again, those that are proved do not; the summary has all."""
+    names = _ran(monkeypatch, failing=["widened"])
+    words = ("gpu-proof", "--rehearse", "--stages", "environment,widened", "--out", tmp_path)
+    done = command_line(*words)
+    assert done.returncode == 1
+    assert "| widened | failed | 2 |" in done.stdout
+    assert "widened: the second\n" in done.stdout
+    assert "It proves nothing about a GPU." in done.stdout
+    assert "| environment | rehearsed | 2 |" in done.stdout
+    assert (tmp_path / "summary.md").read_text() == done.stdout
+    _ran(monkeypatch)
+    done = command_line(*words, "--json")
+    assert done.returncode == 0
+    assert names == ["environment", "widened"]
+    assert set(json.loads(done.stdout)["stages"]) == {"environment", "widened"}
+    assert "environment: done before" in done.stderr
+
+
+def test_without_a_gpu_it_is_refused(tmp_path: Path) -> None:
+    """A rehearsal has to be asked for, and its reports do not count for a GPU."""
+    done = command_line("gpu-proof", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--rehearse" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_rehearsed_reports_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU a stage that was only rehearsed runs; constants are printed for the data files."""
+    names = _ran(monkeypatch)
+    monkeypatch.setattr(run, "has_gpu", lambda: True)
+    for rehearsal in (True, False, False):
+        run.prove(chosen("widened"), tmp_path, rehearsal=rehearsal, say=lambda _: None)
+    assert names == ["widened", "widened"]
+    text = "\n".join(summary_lines(chosen("widened"), tmp_path, rehearsal=False))
+    assert "disk_bytes_per_second = 2000000000\nseconds_a_layer = 0.000250\n" in text
+    assert all(words in text for words in NEVER_PROVED)
+
+
+def _wheel(path: Path, files: dict[str, bytes]) -> None:
+    record = "".join(f"{name},sha256=x,{len(content)}\n" for name, content in files.items())
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
+        wheel.writestr("bitsandbytes-1.dist-info/RECORD", record)
+
+
+def test_wheels_are_repacked(tmp_path: Path) -> None:
+    """Bitsandbytes keeps the library for one version of CUDA; others are not in its list either."""
+    keep = wheelhouse().repacked["bitsandbytes"].keep
+    asked: list[str] = []
+
+    def download(packages: Sequence[str], folder: Path) -> None:
+        asked.extend(packages)
+        files = {name: bytes(1000) for name in (keep, "bitsandbytes/libbitsandbytes_cuda118.so")}
+        files["bitsandbytes/__init__.py"] = b"pass"
+        _wheel(folder / "bitsandbytes-1-py3-none-any.whl", files)
+
+    lines: list[str] = []
+    (path,) = gather(tmp_path / "wheels", lines.append, download)
+    with zipfile.ZipFile(path) as wheel:
+        assert "bitsandbytes/libbitsandbytes_cuda118.so" not in wheel.namelist()
+        assert {keep, "bitsandbytes/__init__.py"} <= set(wheel.namelist())
+        record = wheel.read("bitsandbytes-1.dist-info/RECORD").decode()
+    assert keep in record
+    assert "cuda118" not in record
+    assert "outlines>=1.2.10" in asked
+    assert lines[0].startswith("1 wheels, ")
+    with pytest.raises(SettingError, match="has wheels already"):
+        gather(tmp_path / "wheels", lines.append, download)
+
+
+def test_wheels_that_cannot_be_used(tmp_path: Path) -> None:
+    """Too large together, or without the library that is kept: the error names them."""
+
+    def other(_: Sequence[str], folder: Path) -> None:
+        _wheel(
+            folder / "bitsandbytes-1-py3-none-any.whl",
+            {"bitsandbytes/libbitsandbytes_cuda999.so": b""},
+        )
+
+    def large(_: Sequence[str], folder: Path) -> None:
+        with (folder / "outlines-1-py3-none-any.whl").open("wb") as file:
+            file.truncate(wheelhouse().limit_bytes + 1)
+
+    with pytest.raises(DataError, match=r"it has bitsandbytes/libbitsandbytes_cuda999\.so"):
+        gather(tmp_path / "a", print, other)
+    with pytest.raises(SettingError, match="more than the limit; outlines-1"):
+        gather(tmp_path / "b", print, large)
