@@ -133,7 +133,7 @@ def back_off(context: Context, report: StageReport) -> None:
     eight = decode(loaded, states, "speculative", _FITTING)
     with _failing(loaded) if context.rehearsal else _too_little_memory(loaded, states, report):
         limited = decode_backing_off(loaded, states, BATCH)
-    report.figure(sizes=limited.sizes, **limited.figures())
+    report.figure(sizes=list(limited.sizes), **limited.figures())
     report.check("the batches were 32, 16 and 8", limited.sizes == (BATCH, 16, _FITTING))
     report.check("the answers are those of batches of 8", not eight.differing(limited))
 
@@ -175,7 +175,7 @@ def _failing(loaded: LoadedModel) -> Iterator[None]:
 
 def device_hops(context: Context, report: StageReport) -> None:
     """Put half of the layers on the CPU, and compare the answers."""
-    from accelerate import dispatch_model
+    from accelerate import dispatch_model  # type: ignore[import-untyped]
 
     folder = context.folder / "models" / "spread"
     if not (folder / "config.json").is_file():

@@ -1,12 +1,12 @@
 """The result of a stage: figures and checks, written as soon as they are there."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import BenchmarkError, DataError
+from benchmark.models.validation import Entry, validate
 from benchmark.reading.documents import read_json
 from benchmark.writing import write_text
 
@@ -66,15 +66,22 @@ class StageReport:
         write_text(self.path, [json.dumps(self.as_json(), indent=2, default=str), "\n"])
 
 
+class _Stored(Entry):
+    """The content of a report's file."""
+
+    rehearsal: bool
+    status: Status
+    seconds: float
+    figures: dict[str, object]
+    checks: dict[str, bool]
+    reason: str
+
+
 def read_report(path: Path) -> StageReport | None:
-    """Return the report in a file, None if there is no complete one."""
+    """Return the report in a file, None if there is no valid one."""
     try:
         document = read_json(path)
+        stored = validate(_Stored, document, str(path))  # type: ignore[arg-type]  # any JSON
     except (DataError, OSError):
         return None
-    if not isinstance(document, Mapping):
-        return None
-    names = ("rehearsal", "status", "seconds", "figures", "checks", "reason")
-    if not all(name in document for name in names):
-        return None
-    return StageReport(path, **{name: document[name] for name in names})
+    return StageReport(path, **dict(stored))

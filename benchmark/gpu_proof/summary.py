@@ -26,7 +26,7 @@ def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) ->
     yield "|---|---|---:|---|"
     for name, stage in chosen.items():
         report = reports[name]
-        status = report.status if report else "not run"
+        status: str = report.status if report else "not run"
         if rehearsal and status == "proved":
             status = "rehearsed"
         seconds = f"{report.seconds:.0f}" if report else ""
