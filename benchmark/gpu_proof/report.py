@@ -81,7 +81,7 @@ def read_report(path: Path) -> StageReport | None:
     """Return the report in a file, None if there is no valid one."""
     try:
         document = read_json(path)
-        stored = validate(_Stored, document, str(path))  # type: ignore[arg-type]  # any JSON
+        stored = validate(_Stored, document, str(path))
     except (DataError, OSError):
         return None
     return StageReport(path, **dict(stored))
