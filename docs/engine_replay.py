@@ -5,7 +5,6 @@ correct ones, or those of a run's predictions.jsonl. Prints passes, tokens and c
 batch size with the costs of a GPU and of a CPU; `plan` uses those of a GPU.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.runs.resolution import resolve
+from benchmark.scoring.predictions import read_answers
 from benchmark.tasks import DEFAULT, task_named
 
 _BATCHES = (1, 8, 16, 32)
@@ -40,13 +40,12 @@ class Replay:
         self._end = end
         self._prefix: TokenIds = ()
         self._slots: list[list[int]] = []
-        self._prompts: dict[int, TokenIds] = {}
+        self._lengths = sorted({len(prompt) for prompt in answers}, reverse=True)
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
         """Empty all slots."""
         self._prefix = prefix
         self._slots = [[0] * length for _ in range(slots)]
-        self._prompts = {}
 
     def run(self, batch: Batch) -> list[int]:
         """Return the answer's next token for each request."""
@@ -64,19 +63,16 @@ class Replay:
         }
         for token, _ in batch.requests:
             text = (*self._prefix, *self._slots[slot_of[token]])[: batch.positions[token] + 1]
-            prompt = self._prompt(slot_of[token], text)
+            prompt = self._prompt(text)
             # The next token is answer[len(text) - len(prompt)]. After a wrong draft the text may be
             # longer than the answer; then the result is ignored.
             answer = [*self._answers[prompt], self._end]
             yield answer[: len(text) - len(prompt) + 1][-1]
 
-    def _prompt(self, slot: int, text: TokenIds) -> TokenIds:
-        """Return the prompt that the text begins with."""
-        prompt = self._prompts.get(slot, ())
-        if not prompt or text[: len(prompt)] != prompt:
-            prompt = next(text[:n] for n in range(len(text) + 1) if text[:n] in self._answers)
-            self._prompts[slot] = prompt
-        return prompt
+    def _prompt(self, text: TokenIds) -> TokenIds:
+        """Return the longest prompt that the text begins with: prompts may begin alike."""
+        lengths = (length for length in self._lengths if text[:length] in self._answers)
+        return text[: next(lengths)]
 
 
 def replayed(
@@ -116,8 +112,10 @@ def main(name: str, predictions: str | None = None) -> None:
     correct = questions.drafts
     answers = correct
     if predictions:
-        lines = map(json.loads, Path(predictions).read_text(encoding="utf-8").splitlines())
-        answers = {prompts[line["input"]]: tokenizer.encode(line["prediction"]) for line in lines}
+        answers = {
+            prompts[answer.description]: answer.token_ids or tokenizer.encode(answer.text)
+            for answer in read_answers(Path(predictions))
+        }
     for device in ("cuda", "cpu"):
         for rows in _BATCHES:
             statistics = replayed(tokenizer, correct, answers, CostModel.on(device, rows))
