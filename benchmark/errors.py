@@ -47,7 +47,8 @@ class RefusedModelError(ModelError):
     """A model loads, but its answers would mean nothing: a score of it must not be made.
 
     Attributes:
-        refuses_model: marks the class for :mod:`benchmark.speed.serving`, which imports no others.
+        refuses_model: marks the class for :mod:`benchmark.decoding.external.serving`, which
+            imports no others.
     """
 
     refuses_model = True

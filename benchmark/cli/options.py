@@ -180,6 +180,14 @@ RequestCount = Annotated[
         most=256,
     ),
 ]
+TensorParallel = Annotated[
+    int | None,
+    setting("Parts of a layer in vLLM; default: one per GPU.", metavar="N", least=1, most=1024),
+]
+PipelineParallel = Annotated[
+    int | None,
+    setting("Parts of the layers in vLLM; default: 1.", metavar="N", least=1, most=1024),
+]
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", help="Your own models and pairs, TOML.", metavar="FILE"),
@@ -215,6 +223,8 @@ SETTINGS: Mapping[str, tuple[object, object]] = {
     "base_url": (BaseUrl, None),
     "kind": (ServerKind, None),
     "concurrency": (RequestCount, None),
+    "tensor_parallel": (TensorParallel, None),
+    "pipeline_parallel": (PipelineParallel, None),
 }
 """The option of every setting of a run, and its default."""
 

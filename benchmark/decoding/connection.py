@@ -15,32 +15,34 @@ KINDS = ("auto", "vllm", "sglang", "llama.cpp")
 
 @dataclass(frozen=True, slots=True)
 class ExternalSettings:
-    """Where an engine runs; none of this changes a score.
+    """Where and how an engine runs.
 
     Attributes:
         base_url: the address of a server, without ``/v1``.
         kind: one of :data:`KINDS`.
         concurrency: how many requests are open at a time; None to find it by trying.
+        tensor_parallel: into how many parts vLLM splits each layer; None for one per GPU.
+        pipeline_parallel: into how many parts it splits the sequence of layers; None for one.
     """
 
     base_url: str | None = None
     kind: str = "auto"
     concurrency: int | None = None
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
 
-    @classmethod
-    def checked(
-        cls, base_url: str | None, kind: str | None, concurrency: int | None
-    ) -> "ExternalSettings":
-        """Return the settings.
+    def __post_init__(self) -> None:
+        """Check the values.
 
         Raises:
             SettingError: for an unknown kind, and a number below 1.
         """
-        if kind is not None and kind not in KINDS:
-            raise SettingError(f"unknown --kind {kind!r}; choose one of {', '.join(KINDS)}")
-        if concurrency is not None and concurrency < 1:
-            raise SettingError(f"--concurrency {concurrency}: at least 1 is needed")
-        return cls(base_url, kind or "auto", concurrency)
+        if self.kind not in KINDS:
+            raise SettingError(f"unknown --kind {self.kind!r}; choose one of {', '.join(KINDS)}")
+        for name in ("concurrency", "tensor_parallel", "pipeline_parallel"):
+            number: int | None = getattr(self, name)
+            if number is not None and number < 1:
+                raise SettingError(f"--{name.replace('_', '-')} {number}: at least 1 is needed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class ConnectInputs:
         expression: what completions must match.
         limits: batch size and completion length.
         dtype: the dtype that the engine is to compute in, or is said to.
+        device: the device that it is to compute on.
         say: takes a line of text for the user.
     """
 
@@ -63,6 +66,7 @@ class ConnectInputs:
     expression: str
     limits: DecodingLimits
     dtype: str
+    device: str
     say: Callable[[str], None]
 
 

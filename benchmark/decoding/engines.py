@@ -48,6 +48,7 @@ class EngineRow:
     about: str = ""
     factory: str | None = None
     connect: str | None = None
+    options: Sequence[str] = ()
     constrained: bool = True
     loads_weights: bool = True
     products: Sequence[str] = ()

@@ -1,7 +1,7 @@
 """Resolve a request into settings: defaults, protocol and registry."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from benchmark.decoding.connection import ConnectInputs, ExternalSettings
 from benchmark.decoding.engines import ENGINES, check_engine
@@ -77,6 +77,7 @@ def connected(
         expression,
         settings.limits,
         settings.options.dtype,
+        settings.options.device,
         say,
     )
     return replace(settings, connection=settings.engine_row.connected(inputs))
@@ -86,14 +87,17 @@ def _external(request: RunRequest, engine: str) -> ExternalSettings:
     """Return where the engine runs.
 
     Raises:
-        SettingError: if an option of a server is given for an engine that is none.
+        SettingError: if an option is given that this engine does not take.
     """
-    options = {"--base-url": request.base_url, "--kind": request.kind}
-    options["--concurrency"] = None if request.concurrency is None else str(request.concurrency)
-    given = [name for name, value in options.items() if value is not None]
-    if given and ENGINES[engine].connect is None:
-        raise SettingError(f"{given[0]} is for --engine server; engine {engine} runs here")
-    return ExternalSettings.checked(request.base_url, request.kind, request.concurrency)
+    names = [setting.name for setting in fields(ExternalSettings)]
+    given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
+    for name in given:
+        if name not in ENGINES[engine].options:
+            taking = ", ".join(row.name for row in ENGINES.values() if name in row.options)
+            raise SettingError(
+                f"--{name.replace('_', '-')} is for --engine {taking}; engine {engine} takes none"
+            )
+    return ExternalSettings(**given)
 
 
 def registered_entry(request: RunRequest) -> RegisteredModel | None:

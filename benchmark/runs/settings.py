@@ -39,6 +39,8 @@ class Settings:
     base_url: str | None = None
     kind: str | None = None
     concurrency: int | None = None
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
 
 
 SETTINGS = tuple(setting.name for setting in fields(Settings))

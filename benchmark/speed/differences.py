@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.decoding.common_prefix import common_prefix_length
+from benchmark.decoding.external.messages import MarginPosition
 from benchmark.records import TokenIds
-from benchmark.speed.messages import MarginPosition
 
 
 @dataclass(frozen=True, slots=True)

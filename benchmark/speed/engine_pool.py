@@ -5,18 +5,18 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.errors import BenchmarkError, MissingLibraryError, RefusedModelError
-from benchmark.records import TokenIds
-from benchmark.speed.figures import Measurement
-from benchmark.speed.launch import ENVIRONMENT, launch_command
-from benchmark.speed.messages import (
+from benchmark.decoding.external.launch import ENVIRONMENT, launch_command
+from benchmark.decoding.external.messages import (
     DecodeRequest,
     EngineSetup,
     LimitReply,
     LimitRequest,
     MarginRequest,
 )
-from benchmark.speed.process import EngineProcess
+from benchmark.decoding.external.process import EngineProcess
+from benchmark.errors import BenchmarkError, MissingLibraryError, RefusedModelError
+from benchmark.records import TokenIds
+from benchmark.speed.figures import Measurement
 from benchmark.speed.rounds import select
 from benchmark.speed.specs import CANDIDATES, EngineSpec
 
@@ -109,7 +109,7 @@ class EnginePool:
         Raises:
             BenchmarkError: if it is not installed, or does not take this model or device.
         """
-        command, environment = launch_command(spec, self._folder)
+        command, environment = launch_command(spec.label, spec.traits, self._folder)
         setup = self._inputs.setup(spec, self._weights(spec))
         return EngineProcess(spec.label, command, environment, setup)
 

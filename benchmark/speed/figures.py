@@ -6,8 +6,8 @@ from itertools import pairwise
 from statistics import median
 
 from benchmark.decoding.common_prefix import common_prefix_length
+from benchmark.decoding.external.messages import DecodeReply, LimitReply
 from benchmark.records import TokenIds
-from benchmark.speed.messages import DecodeReply, LimitReply
 from benchmark.speed.specs import EngineSpec
 
 

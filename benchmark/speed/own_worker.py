@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, cast
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
+from benchmark.decoding.external.messages import (
+    CopyReply,
+    CopyRequest,
+    DecodeReply,
+    DecodeRequest,
+    EngineSetup,
+    LimitReply,
+    LimitRequest,
+    MarginReply,
+    MarginRequest,
+)
+from benchmark.decoding.external.serving import serve
 from benchmark.decoding.finite_logits import finite_rows, naming_states
 from benchmark.decoding.speculative.matmul_backends import option_name
 from benchmark.errors import ModelError
@@ -24,18 +36,6 @@ from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import NOT_WRITTEN, RunRequest
 from benchmark.runs.resolution import resolve
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
-from benchmark.speed.messages import (
-    CopyReply,
-    CopyRequest,
-    DecodeReply,
-    DecodeRequest,
-    EngineSetup,
-    LimitReply,
-    LimitRequest,
-    MarginReply,
-    MarginRequest,
-)
-from benchmark.speed.serving import serve
 
 if TYPE_CHECKING:
     import torch

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from benchmark.decoding.external.messages import MarginRequest
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.models.hardware import describe
 from benchmark.runs.environment import versions
@@ -14,7 +15,6 @@ from benchmark.speed.comparison import SpeedComparison, SpeedProgress, SpeedRequ
 from benchmark.speed.differences import first_differences, margin_positions
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement, arithmetic_limit
-from benchmark.speed.messages import MarginRequest
 from benchmark.speed.rounds import evenly_spaced, rotating_order
 from benchmark.speed.specs import parse
 

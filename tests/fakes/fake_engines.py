@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Self
 
-from benchmark.errors import BenchmarkError
-from benchmark.speed.messages import (
+from benchmark.decoding.external.messages import (
     DecodeReply,
     DecodeRequest,
     EngineSetup,
@@ -15,6 +14,7 @@ from benchmark.speed.messages import (
     MarginReply,
     MarginRequest,
 )
+from benchmark.errors import BenchmarkError
 
 Fault = BenchmarkError | KeyboardInterrupt | None
 

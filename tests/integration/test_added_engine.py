@@ -129,7 +129,9 @@ def test_missing_package_is_reported_first(tmp_path: Path, monkeypatch: pytest.M
 
 def test_engines_of_speed_only(tmp_path: Path) -> None:
     """``run`` refuses them in one line that lists its own engines."""
-    done = command_line("run", "--model", MODEL, "--engine", "vllm", "--out", tmp_path / "out")
+    done = command_line(
+        "run", "--model", MODEL, "--engine", "vllm-tuned", "--out", tmp_path / "out"
+    )
     assert done.returncode == 2
-    assert "'vllm' is not one of 'speculative', 'outlines', 'unconstrained'" in done.stderr
+    assert "'vllm-tuned' is not one of 'speculative', 'outlines', 'unconstrained'" in done.stderr
     assert "naive" in done.stderr

@@ -8,10 +8,10 @@ import pytest
 from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 
 from benchmark.decoding.engines import ENGINES
+from benchmark.decoding.external.messages import DecodeReply, EngineSetup, LimitReply, MarginReply
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.errors import ModelError
 from benchmark.speed import own_worker
-from benchmark.speed.messages import DecodeReply, EngineSetup, LimitReply, MarginReply
 from fakes import overflowing
 from fakes.tiny_models import tiny_model
 from fakes.tiny_tokenizer import tiny_tokenizer

@@ -10,6 +10,7 @@ import pytest
 from benchmark.decoding.connection import ConnectInputs, ExternalSettings
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import compile_constraint
+from benchmark.decoding.external.completions import ReplyCheck
 from benchmark.decoding.external.http_client import KEY_VARIABLE, Patience, ServerError
 from benchmark.decoding.external.server_engine import ServerEngine
 from benchmark.decoding.external.server_probe import ServerConnection, connect
@@ -69,7 +70,7 @@ def _connect(server: FaultServer, questions: Questions, **settings: object) -> S
     limits = DecodingLimits(1, 256)
     location = locate(str(MODEL))
     inputs = ConnectInputs(
-        external, location, questions.tokenizer, TASK.expression, limits, "float32", print
+        external, location, questions.tokenizer, TASK.expression, limits, "float32", "cpu", print
     )
     return connect(inputs, SHORT)
 
@@ -79,7 +80,7 @@ def _engine(
 ) -> ServerEngine:
     constraint = compile_constraint(TASK.expression, questions.tokenizer)
     connection = _connect(server, questions, **settings)
-    return ServerEngine(connection, questions.tokenizer, constraint, 256, patience)
+    return ServerEngine(connection, ReplyCheck(questions.tokenizer, constraint, 256), patience)
 
 
 def _answers(engine: ServerEngine, questions: Questions) -> list[tuple[int, tuple[int, ...]]]:

@@ -17,11 +17,11 @@ REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 OPTIONAL = {
+    "benchmark/decoding/external": ("engines", "vllm"),
     "benchmark/export": ("export", "harness"),
     "benchmark/models": ("gpu",),
     "benchmark/pytest_plugin": ("pytest",),
     "benchmark/report": ("report",),
-    "benchmark/speed": ("engines", "vllm"),
     "conftest.py": ("test",),
     "docs": ("test",),
     "noxfile.py": ("lint",),

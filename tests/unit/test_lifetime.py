@@ -35,7 +35,7 @@ with mock.patch("benchmark.upgrades.pip.run_tied", lambda _, **rest: run_tied(WO
     run_pip("install", patience=60)
 """,
     "an engine of speed": """
-from benchmark.speed.process import EngineProcess
+from benchmark.decoding.external.process import EngineProcess
 EngineProcess("engine", WORKER, {}, {})
 """,
     "a chat template": """

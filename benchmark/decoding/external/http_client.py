@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
+from benchmark.decoding.external.completions import FaultyReplyError
 from benchmark.errors import BenchmarkError, DataError, SettingError, first_line
 from benchmark.output import printable
 from benchmark.reading.documents import json_object
@@ -33,10 +34,6 @@ _SHOWN = 200
 
 class ServerError(BenchmarkError):
     """A server refuses a request, or does not answer it properly after all retries."""
-
-
-class FaultyReplyError(Exception):
-    """A reply that another try may put right."""
 
 
 class _RetryLaterError(FaultyReplyError):

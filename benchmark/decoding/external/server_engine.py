@@ -6,14 +6,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Self
 
-from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engines import EngineInputs
+from benchmark.decoding.external.completions import ReplyCheck
 from benchmark.decoding.external.concurrency import Concurrency
-from benchmark.decoding.external.http_client import FaultyReplyError, HttpClient, Patience
-from benchmark.decoding.external.server_kinds import CompletionRequest, ServerReply
-from benchmark.decoding.external.server_probe import ServerConnection, accepts_start
+from benchmark.decoding.external.http_client import HttpClient, Patience
+from benchmark.decoding.external.server_kinds import CompletionRequest
+from benchmark.decoding.external.server_probe import ServerConnection
 from benchmark.errors import SettingError
-from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
 
 _MOST_THREADS = 256
@@ -29,9 +28,8 @@ def create(inputs: EngineInputs) -> "ServerEngine":
     """
     if not isinstance(inputs.connection, ServerConnection) or inputs.constraint is None:
         raise SettingError("engine server: not in this verb; use run with --base-url")
-    return ServerEngine(
-        inputs.connection, inputs.tokenizer, inputs.constraint, inputs.limits.max_new_tokens
-    )
+    check = ReplyCheck(inputs.tokenizer, inputs.constraint, inputs.limits.max_new_tokens)
+    return ServerEngine(inputs.connection, check)
 
 
 @dataclass
@@ -43,9 +41,7 @@ class ServerEngine:
     """
 
     connection: ServerConnection
-    tokenizer: TransformersTokenizer
-    constraint: Constraint
-    max_new_tokens: int
+    check: ReplyCheck
     patience: Patience | None = None
     composition: dict[str, object] = field(default_factory=dict)
 
@@ -86,7 +82,7 @@ class ServerEngine:
         return {"server": self.connection.kind.name, "requests at a time": concurrency.number}
 
     def _check_length(self, prompts: Sequence[TokenIds]) -> None:
-        longest = max(map(len, prompts)) + self.max_new_tokens
+        longest = max(map(len, prompts)) + self.check.max_new_tokens
         limit = self.connection.server.longest
         if limit is not None and longest > limit:
             raise SettingError(
@@ -96,33 +92,14 @@ class ServerEngine:
 
     def _answer(self, client: HttpClient, prompt: TokenIds) -> Completion:
         connection = self.connection
-        request = CompletionRequest(prompt, self.max_new_tokens, connection.expression)
+        request = CompletionRequest(prompt, self.check.max_new_tokens, connection.expression)
 
         def read(document: dict[str, object]) -> Completion:
-            return self._completion(connection.kind.read(document, request))
+            return self.check.completion(connection.kind.read(document, request))
 
         return client.post(
             connection.kind.path, connection.kind.body(request, connection.server), read
         )
-
-    def _completion(self, reply: ServerReply) -> Completion:
-        """Return the completion of a reply that keeps the constraint.
-
-        Raises:
-            FaultyReplyError: if it breaks the constraint, or is cut before the limit.
-        """
-        end, ids = self.tokenizer.eos_id, reply.token_ids
-        if reply.finished and ids and ids[-1] == end:
-            ids = ids[:-1]
-        path = (*ids, end) if reply.finished else ids
-        if not accepts_start(self.constraint, path):
-            text = detokenize(self.tokenizer.token_bytes, ids)
-            raise FaultyReplyError(f"an answer that breaks the constraint: {text[-60:]!r}")
-        if not reply.finished and len(ids) != self.max_new_tokens:
-            raise FaultyReplyError(
-                f"an answer that was cut after {len(ids)} of {self.max_new_tokens} tokens"
-            )
-        return Completion(ids, detokenize(self.tokenizer.token_bytes, ids), reply.finished)
 
 
 class _Requests:

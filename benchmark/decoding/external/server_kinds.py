@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from benchmark.decoding.external.completions import EngineReply, FaultyReplyError
 from benchmark.decoding.external.gbnf import grammar
-from benchmark.decoding.external.http_client import FaultyReplyError, ServerError
+from benchmark.decoding.external.http_client import ServerError
 from benchmark.records import TokenIds
 
 Document = dict[str, object]
@@ -22,14 +23,6 @@ class CompletionRequest:
     prompt: TokenIds
     max_new_tokens: int
     expression: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerReply:
-    """An answer's ids as the server returned them, and whether the model ended it."""
-
-    token_ids: TokenIds
-    finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class ServerKind(Protocol):
     def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
         """Return the request as JSON."""
 
-    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+    def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the answer in a reply.
 
         Raises:
@@ -131,7 +124,7 @@ class Vllm:
             body["structured_outputs"] = {"regex": request.expression}
         return body
 
-    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+    def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the only choice; the prompt that comes back must be the one that was sent."""
         choices = document.get("choices")
         if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
@@ -143,7 +136,7 @@ class Vllm:
                 f"the reply is about another prompt, of {len(_ids(prompt))} tokens in place of "
                 f"{len(request.prompt)}"
             )
-        return ServerReply(
+        return EngineReply(
             _ids(choice.get("token_ids")), _ended(choice.get("finish_reason"), "stop", "length")
         )
 
@@ -199,7 +192,7 @@ class Sglang:
             "stream": False,
         }
 
-    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+    def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the ids; they are next to their log-probabilities if not by themselves."""
         about = document.get("meta_info")
         if not isinstance(about, dict):
@@ -211,7 +204,7 @@ class Sglang:
             ids = [row[1] for row in triples] if isinstance(triples, list) else None
         reason = about.get("finish_reason")
         kind = reason.get("type") if isinstance(reason, dict) else reason
-        return ServerReply(_ids(ids), _ended(kind, "stop", "length"))
+        return EngineReply(_ids(ids), _ended(kind, "stop", "length"))
 
 
 class LlamaCpp:
@@ -269,10 +262,10 @@ class LlamaCpp:
             body["grammar"] = grammar(request.expression)
         return body
 
-    def read(self, document: Document, request: CompletionRequest) -> ServerReply:
+    def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the ids; the number of the prompt's tokens must be that of the request."""
         _check_count(document.get("tokens_evaluated"), request)
-        return ServerReply(
+        return EngineReply(
             _ids(document.get("tokens")), _ended(document.get("stop_type"), "eos", "limit")
         )
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchmark.decoding.connection import ConnectInputs
+from benchmark.decoding.external.completions import EngineReply, accepts_start
 from benchmark.decoding.external.http_client import HttpClient, Patience, base_url
 from benchmark.decoding.external.server_kinds import (
     SERVER_KINDS,
@@ -12,14 +12,10 @@ from benchmark.decoding.external.server_kinds import (
     CompletionRequest,
     ServerFacts,
     ServerKind,
-    ServerReply,
 )
 from benchmark.errors import ModelError, SettingError
 from benchmark.models.tokenizer import Tokenizer, detokenize
 from benchmark.records import TokenIds
-
-if TYPE_CHECKING:
-    from benchmark.decoding.constraint import Constraint
 
 _PROBES = ("The", "1", "Once upon a time", "Box")
 """Beginnings after which a model hardly answers in the task's form by itself."""
@@ -112,11 +108,11 @@ class ConstraintIgnoredError(Exception):
     """A server answers with a constraint as without one."""
 
 
-Asking = Callable[[TokenIds, "str | None"], ServerReply]
+Asking = Callable[[TokenIds, "str | None"], EngineReply]
 
 
 def _asking(client: HttpClient, kind: ServerKind, facts: ServerFacts) -> Asking:
-    def ask(prompt: TokenIds, expression: str | None) -> ServerReply:
+    def ask(prompt: TokenIds, expression: str | None) -> EngineReply:
         request = CompletionRequest(prompt, _PROBE_TOKENS, expression)
         body = kind.body(request, facts)
         return client.post(kind.path, body, lambda document: kind.read(document, request))
@@ -143,15 +139,6 @@ def _enforced(ask: Asking, inputs: ConnectInputs) -> bool | None:
             raise ConstraintIgnoredError(f"{text!r} ({answer[:40]!r})")
         return True
     return None
-
-
-def accepts_start(constraint: "Constraint", ids: TokenIds) -> bool:
-    """Return whether the ids begin an answer that the constraint allows; an end may follow."""
-    from benchmark.decoding.constraint_trace import FORBIDDEN, ConstraintTrace
-
-    trace = ConstraintTrace(constraint)
-    numbers = trace.set_numbers(ids)
-    return not ids or (FORBIDDEN not in numbers and ids[-1] in trace.sets[numbers[-1]])
 
 
 def _check_tokenizer(

@@ -93,7 +93,7 @@ def test_engine_without_its_model_format(
     missing = _measured("llama.cpp")
     EnginePool(inputs, Path("nowhere")).open(missing)
     assert "not installed; run: make speed-engines" in str(missing.failure)
-    monkeypatch.setattr(engine_pool, "launch_command", lambda spec, folder: ([], {}))
+    monkeypatch.setattr(engine_pool, "launch_command", lambda label, traits, folder: ([], {}))
     pool, measured = EnginePool(inputs), _measured("llama.cpp")
     pool.open(measured)
     assert "needs a GGUF file" in str(measured.failure)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.decoding.external.messages import DecodeReply
 from benchmark.speed.differences import FirstDifference, first_differences
 from benchmark.speed.figures import (
     ArithmeticLimit,
@@ -13,7 +14,6 @@ from benchmark.speed.figures import (
     figures,
     paper_measurement,
 )
-from benchmark.speed.messages import DecodeReply
 from benchmark.speed.specs import parse
 
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmark.decoding.external.messages import DecodeReply, DecodeRequest
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.runs.requests import DataRequest, RunRequest
 from benchmark.speed.comparison import SpeedRequest
-from benchmark.speed.messages import DecodeReply, DecodeRequest
 from benchmark.speed.run import speed
 from fakes import fake_engines
 from fakes.tiny_models import tiny_model

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.decoding.external import launch
 from benchmark.errors import MissingLibraryError, SettingError
-from benchmark.speed import launch
 from benchmark.speed.engine_pool import SpeedInputs
-from benchmark.speed.launch import launch_command
-from benchmark.speed.specs import parse
+from benchmark.speed.specs import EngineSpec, parse
 
 
 def test_names_batches_and_dtypes() -> None:
@@ -68,9 +67,13 @@ def test_invalid_option(text: str, message: str) -> None:
         parse(text, "float32", 32)
 
 
+def _command(spec: EngineSpec, folder: Path) -> launch.LaunchCommand:
+    return launch.launch_command(spec.label, spec.traits, folder)
+
+
 def test_own_engines_run_in_this_python(tmp_path: Path) -> None:
     """The benchmark's own engines run in this environment."""
-    command, environment = launch_command(parse("speculative", "float32", 32)[0], tmp_path)
+    command, environment = _command(parse("speculative", "float32", 32)[0], tmp_path)
     assert command == (sys.executable, "-m", "benchmark.speed.own_worker")
     assert "LD_PRELOAD" not in environment
 
@@ -80,16 +83,16 @@ def test_missing_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(launch, "find_spec", lambda package: None)
     plain, tuned = parse("vllm,vllm-tuned", "float32", 32)
     with pytest.raises(MissingLibraryError, match="vllm: not installed; run: make speed-engines"):
-        launch_command(plain, tmp_path)
+        _command(plain, tmp_path)
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.touch()
-    assert launch_command(plain, tmp_path).command[0] == str(python)
+    assert _command(plain, tmp_path).command[0] == str(python)
     with pytest.raises(MissingLibraryError, match=r"no libiomp5\.so"):
-        launch_command(tuned, tmp_path)
+        _command(tuned, tmp_path)
     for name in ("libiomp5.so", "libtcmalloc_minimal.so.4"):
         (tmp_path / name).touch()
-    environment = launch_command(tuned, tmp_path).environment
+    environment = _command(tuned, tmp_path).environment
     assert environment["LD_PRELOAD"].endswith(f"libiomp5.so:{tmp_path}/libtcmalloc_minimal.so.4")
     assert environment["VLLM_CPU_OMP_THREADS_BIND"][0].isdigit()
 
@@ -102,11 +105,11 @@ def test_an_engine_that_is_installed_here_runs_here(
     monkeypatch.setattr(launch, "is_installed", lambda: True)
     monkeypatch.setattr(launch, "find_spec", lambda package: None)
     with pytest.raises(MissingLibraryError, match="run: pip install xllamacpp"):
-        launch_command(spec, tmp_path)
+        _command(spec, tmp_path)
     monkeypatch.setattr(launch, "find_spec", lambda package: package == "xllamacpp")
-    assert launch_command(spec, tmp_path).command[0] == sys.executable
+    assert _command(spec, tmp_path).command[0] == sys.executable
     # The environment that was created for engines comes first.
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.touch()
-    assert launch_command(spec, tmp_path).command[0] == str(python)
+    assert _command(spec, tmp_path).command[0] == str(python)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from benchmark.speed.messages import EngineSetup
+from benchmark.decoding.external.messages import EngineSetup
 
 _Request = TypeVar("_Request")
 _Reply = TypeVar("_Reply")
@@ -24,7 +24,8 @@ def serve(create: Callable[[EngineSetup], Callable[[_Request], _Reply]]) -> None
     """Open an engine with the first line of stdin, and reply to each further line.
 
     A reply is the line ``{"reply": ..., "peak_memory": bytes}`` or ``{"error": text, "refused":
-    text}``; ``refused`` is the message if the model itself is refused, else None. Anything that is
+    text}``; ``refused`` is the message if the model itself is refused, else None. If the engine
+    returns an iterator, each of its items is a line ``{"part": ...}`` before that. Anything that is
     printed meanwhile goes to stderr.
     """
     channel = _channel()
@@ -53,7 +54,12 @@ def peak_memory() -> int:
 
 def _answer(channel: TextIO, act: Callable[[], object]) -> None:
     try:
-        message = {"reply": act(), "peak_memory": peak_memory()}
+        reply = act()
+        if isinstance(reply, Iterator):
+            for part in reply:
+                print(json.dumps({"part": part}), file=channel, flush=True)
+            reply = None
+        message = {"reply": reply, "peak_memory": peak_memory()}
     except Exception as error:  # noqa: BLE001  # any error of an engine is reported to the other side
         text = " ".join(str(error).split())[:500]
         refused = text if getattr(error, "refuses_model", False) else None

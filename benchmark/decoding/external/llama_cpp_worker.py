@@ -4,8 +4,8 @@ import os
 import time
 from typing import Any
 
-from benchmark.speed.messages import DecodeReply, DecodeRequest, EngineSetup
-from benchmark.speed.serving import serve
+from benchmark.decoding.external.messages import DecodeReply, DecodeRequest, EngineSetup
+from benchmark.decoding.external.serving import serve
 
 
 class LlamaCppEngine:

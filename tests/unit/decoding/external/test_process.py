@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.decoding.external.messages import DecodeRequest, EngineSetup
+from benchmark.decoding.external.process import EngineProcess, EngineProcessError
 from benchmark.errors import RefusedModelError
-from benchmark.speed.messages import DecodeRequest, EngineSetup
-from benchmark.speed.process import EngineProcess, EngineProcessError
 
 SETUP: EngineSetup = {
     "engine": "fake",
@@ -31,7 +31,7 @@ WORK: DecodeRequest = {
 }
 ENGINE = """
 import os
-from benchmark.speed.serving import serve
+from benchmark.decoding.external.serving import serve
 
 def create(setup):
     print("this goes to stderr")
@@ -41,8 +41,15 @@ def create(setup):
         from benchmark.errors import RefusedModelError
         raise RefusedModelError("m: its weights are not finite")
     rounds = []
+    def streamed(prompts):
+        for index, ids in enumerate(prompts):
+            if not ids:
+                raise ValueError("an empty prompt")
+            yield {"index": index, "token_ids": ids[::-1], "finished": True}
     def work(asked):
         print("so does this")
+        if "stream" in asked:
+            return streamed(asked["stream"])
         rounds.append(asked)
         if len(rounds) == 3:
             os._exit(7)
@@ -65,7 +72,7 @@ def open_engine(tmp_path: Path) -> Open:
     """Start the small engine with this setup."""
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)
-    root = str(Path(__file__).parents[3])
+    root = str(Path(__file__).parents[4])
 
     def start(model: str = "none") -> EngineProcess:
         setup: EngineSetup = {**SETUP, "model": model}
@@ -81,6 +88,17 @@ def test_request_and_reply(open_engine: Open) -> None:
         reply = engine.measure(WORK)
     assert reply["answers"] == [[2, 1], [3]]
     assert 50_000_000 < reply["peak_memory"] < 500_000_000
+
+
+def test_streamed_answers(open_engine: Open) -> None:
+    """Each answer comes by itself; those before a failure are not lost."""
+    with open_engine() as engine:
+        expected = [{"index": 0, "token_ids": [2, 1], "finished": True}]
+        assert list(engine.stream([[1, 2]])) == expected
+        answers = engine.stream([[1, 2], []])
+        assert next(answers) == expected[0]
+        with pytest.raises(EngineProcessError, match="fake: ValueError: an empty prompt"):
+            next(answers)
 
 
 def test_failed_round(open_engine: Open) -> None:

@@ -3,7 +3,7 @@
 Only the standard library is used, as engines run in environments that may lack other packages.
 """
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, final
 
 
 class EngineSetup(TypedDict):
@@ -25,10 +25,11 @@ class EngineSetup(TypedDict):
     expression: str
     grammar: str
     stops: list[int]
-    tuned: dict[str, int | bool]
+    tuned: dict[str, int | bool | str | dict[str, str]]
     products: NotRequired[str]
 
 
+@final
 class DecodeRequest(TypedDict):
     """Prompts to decode, as token ids, and the expected answer to each.
 
@@ -64,6 +65,21 @@ class DecodeReply(TypedDict):
     products: NotRequired[str]
     library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
+
+
+@final
+class StreamRequest(TypedDict):
+    """Prompts to decode, whose answers are sent one by one as they are finished."""
+
+    stream: list[list[int]]
+
+
+class StreamedAnswer(TypedDict):
+    """One answer: the index of its prompt, its ids, and whether the model ended it."""
+
+    index: int
+    token_ids: list[int]
+    finished: bool
 
 
 class CopyRequest(TypedDict):

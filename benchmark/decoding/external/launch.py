@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.decoding.engines import SpeedTraits
 from benchmark.errors import MissingLibraryError
 from benchmark.package_data import is_installed, package_parent
-from benchmark.speed.specs import EngineSpec
 
 ENVIRONMENT = package_parent() / ".speed"
 """Created by ``make speed-engines`` for engines with their own versions of libraries."""
@@ -22,27 +22,27 @@ class LaunchCommand(NamedTuple):
     environment: Mapping[str, str]
 
 
-def launch_command(spec: EngineSpec, folder: Path = ENVIRONMENT) -> LaunchCommand:
-    """Return how to start the process of an engine.
+def launch_command(label: str, traits: SpeedTraits, folder: Path = ENVIRONMENT) -> LaunchCommand:
+    """Return how to start the process of an engine; ``label`` names it in errors.
 
     Raises:
         MissingLibraryError: if the environment that it runs in does not exist.
     """
-    prefix = _environment(spec, folder)
+    prefix = engine_environment(label, traits, folder)
     here = prefix == Path(sys.prefix)
     python = Path(sys.executable) if here else prefix / "bin" / "python"
     variables = {} if here and is_installed() else {"PYTHONPATH": _python_path()}
-    if preload := _libraries(spec, prefix):
+    if preload := _libraries(label, traits, prefix):
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
-    if spec.traits.threads:
-        variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, _processors()))
-    return LaunchCommand((str(python), "-m", spec.traits.worker), variables)
+    if traits.threads:
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, processors()))
+    return LaunchCommand((str(python), "-m", traits.worker), variables)
 
 
-def _environment(spec: EngineSpec, folder: Path) -> Path:
+def engine_environment(label: str, traits: SpeedTraits, folder: Path = ENVIRONMENT) -> Path:
     """Return the environment of an engine: the folder's if it exists, or this one."""
-    here, package = Path(sys.prefix), spec.traits.package
-    if spec.traits.environment == "own":
+    here, package = Path(sys.prefix), traits.package
+    if traits.environment == "own":
         return here
     if (folder / "bin" / "python").exists():
         return folder
@@ -50,7 +50,7 @@ def _environment(spec: EngineSpec, folder: Path) -> Path:
         return here
     # An installed benchmark has no Makefile.
     advice = f"pip install {package}" if is_installed() else "make speed-engines"
-    raise MissingLibraryError(f"{spec.label}: not installed; run: {advice}")
+    raise MissingLibraryError(f"{label}: not installed; run: {advice}")
 
 
 def _python_path() -> str:
@@ -58,19 +58,19 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, (str(package_parent()), os.environ.get("PYTHONPATH", ""))))
 
 
-def _libraries(spec: EngineSpec, folder: Path) -> list[Path]:
+def _libraries(label: str, traits: SpeedTraits, folder: Path) -> list[Path]:
     libraries = []
-    for name in spec.traits.preload:
+    for name in traits.preload:
         paths = sorted(folder.rglob(f"{name}*"))
         if not paths:
             raise MissingLibraryError(
-                f"{spec.label}: no {name} in {folder}; make speed-engines installs it, in .speed"
+                f"{label}: no {name} in {folder}; make speed-engines installs it, in .speed"
             )
         libraries.append(paths[0])
     return libraries
 
 
-def _processors() -> list[int]:
+def processors() -> list[int]:
     """Return the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))

@@ -5,13 +5,11 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, NamedTuple, Self, cast
 
-from benchmark.errors import BenchmarkError, RefusedModelError
-from benchmark.lifetime import tied
-from benchmark.speed.messages import (
+from benchmark.decoding.external.messages import (
     CopyReply,
     CopyRequest,
     DecodeReply,
@@ -21,7 +19,11 @@ from benchmark.speed.messages import (
     LimitRequest,
     MarginReply,
     MarginRequest,
+    StreamedAnswer,
+    StreamRequest,
 )
+from benchmark.errors import BenchmarkError, RefusedModelError
+from benchmark.lifetime import tied
 
 _LOG_TAIL = 2000
 _CLOSE_TIMEOUT = 10
@@ -86,6 +88,19 @@ class EngineProcess:
         reply["peak_memory"] = response.peak_memory
         return reply
 
+    def stream(self, prompts: Sequence[Sequence[int]]) -> Iterator[StreamedAnswer]:
+        """Decode the prompts, and yield each answer as it is finished.
+
+        A process whose answers are not read to the end can only be killed.
+
+        Raises:
+            EngineProcessError: if the engine fails.
+        """
+        request: StreamRequest = {"stream": [list(ids) for ids in prompts]}
+        self._send(request)
+        while (message := self._message()).get("part") is not None:
+            yield cast("StreamedAnswer", message["part"])
+
     def limit(self, request: LimitRequest) -> LimitReply:
         """Time the model's matrix products; only for the engine ``limit``."""
         return cast("LimitReply", self._ask(request).reply)
@@ -125,20 +140,27 @@ class EngineProcess:
         return self._process.stdin
 
     def _ask(self, request: object) -> _Response:
+        self._send(request)
+        message = self._message()
+        return _Response(message["reply"], cast("int", message["peak_memory"]))
+
+    def _send(self, request: object) -> None:
         try:
             self._stdin.write(json.dumps(request) + "\n")
             self._stdin.flush()
         except BrokenPipeError as error:
             raise self._ended() from error
+
+    def _message(self) -> dict[str, object]:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise self._ended()
-        message = json.loads(line)
+        message: dict[str, object] = json.loads(line)
         if message.get("refused"):
-            raise RefusedModelError(message["refused"])
+            raise RefusedModelError(str(message["refused"]))
         if "error" in message:
             raise EngineProcessError(f"{self._name}: {message['error']}")
-        return _Response(message["reply"], message["peak_memory"])
+        return message
 
     def _ended(self) -> EngineProcessError:
         code = self._process.wait()

@@ -2,9 +2,17 @@
 
 import os
 import time
+from collections.abc import Iterator, Sequence
+from typing import overload
 
-from benchmark.speed.messages import DecodeReply, DecodeRequest, EngineSetup
-from benchmark.speed.serving import serve
+from benchmark.decoding.external.messages import (
+    DecodeReply,
+    DecodeRequest,
+    EngineSetup,
+    StreamedAnswer,
+    StreamRequest,
+)
+from benchmark.decoding.external.serving import serve
 
 
 class VllmEngine:
@@ -43,8 +51,35 @@ class VllmEngine:
 
         engine.step = counted
 
-    def __call__(self, request: DecodeRequest) -> DecodeReply:
-        """Decode the prompts with an empty prefix cache."""
+    @overload
+    def __call__(self, request: DecodeRequest) -> DecodeReply: ...
+
+    @overload
+    def __call__(self, request: StreamRequest) -> Iterator[StreamedAnswer]: ...
+
+    def __call__(
+        self, request: DecodeRequest | StreamRequest
+    ) -> DecodeReply | Iterator[StreamedAnswer]:
+        """Decode the prompts: with an empty prefix cache, or one by one."""
+        return self._streamed(request["stream"]) if "stream" in request else self._timed(request)
+
+    def _streamed(self, prompts: Sequence[Sequence[int]]) -> Iterator[StreamedAnswer]:
+        from vllm.inputs import TokensPrompt
+
+        engine = self._llm.llm_engine
+        for index, ids in enumerate(prompts):
+            engine.add_request(str(index), TokensPrompt(prompt_token_ids=list(ids)), self._sampling)
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    (answer,) = output.outputs
+                    yield {
+                        "index": int(output.request_id),
+                        "token_ids": list(answer.token_ids),
+                        "finished": answer.finish_reason == "stop",
+                    }
+
+    def _timed(self, request: DecodeRequest) -> DecodeReply:
         from vllm.inputs import TokensPrompt
 
         if not self._llm.reset_prefix_cache():

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.speed.llama_cpp_worker import LlamaCppEngine
-from benchmark.speed.messages import DecodeRequest, EngineSetup
-from benchmark.speed.vllm_worker import VllmEngine
+from benchmark.decoding.external.llama_cpp_worker import LlamaCppEngine
+from benchmark.decoding.external.messages import DecodeRequest, EngineSetup
+from benchmark.decoding.external.vllm_worker import VllmEngine
 
 EOS = 9
 SETUP: EngineSetup = {
@@ -117,7 +117,19 @@ class FakeLlm:
         """Keep the arguments."""
         self.arguments = arguments
         self.clean = True
-        self.llm_engine = SimpleNamespace(step=lambda: None)
+        self.waiting: list[tuple[str, object]] = []
+        self.llm_engine = SimpleNamespace(
+            step=self._step,
+            add_request=lambda name, prompt, sampling: self.waiting.append((name, prompt)),
+            has_unfinished_requests=lambda: bool(self.waiting),
+        )
+
+    def _step(self) -> list[SimpleNamespace]:
+        """Finish the last request, and tell of another one that is not finished."""
+        answer = SimpleNamespace(token_ids=(5, EOS), finish_reason="stop")
+        ended = [self.waiting.pop()[0]] if self.waiting else []
+        outputs = [SimpleNamespace(request_id=i, finished=True, outputs=[answer]) for i in ended]
+        return [*outputs, SimpleNamespace(request_id="9", finished=False, outputs=[answer])]
 
     def reset_prefix_cache(self) -> bool:
         """Return whether the cache was cleared."""
@@ -165,6 +177,14 @@ def test_vllm_decodes_as_the_paper_does(vllm: Callable[[], VllmEngine]) -> None:
         "structured_outputs": {"regex": "a+"},
     }
     assert engine(WORK)["passes"] == 2
+
+
+def test_vllm_streams_answers_as_they_finish(vllm: Callable[[], VllmEngine]) -> None:
+    """Each has the index of its prompt."""
+    answers = list(vllm()({"stream": [[1, 2], [3]]}))
+    assert answers == [
+        {"index": index, "token_ids": [5, EOS], "finished": True} for index in (1, 0)
+    ]
 
 
 def test_vllm_cache_that_cannot_be_cleared(vllm: Callable[[], VllmEngine]) -> None:

