@@ -80,12 +80,19 @@ class Assumptions(Entry):
     disk_bytes_per_second: PositiveFloat
 
 
+class CpuFigures(Entry):
+    """Measured figures of decoding on CPUs; ``planning.toml`` explains them."""
+
+    products_share: PositiveFloat
+
+
 class Planning(Entry):
     """The contents of ``planning.toml``."""
 
     gpus: dict[str, GpuSpec]
     workload: Workload
     assumptions: Assumptions
+    cpu: CpuFigures
 
     def gpu(self, name: str) -> GpuSpec:
         """Return the GPU of that name.

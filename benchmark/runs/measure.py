@@ -16,6 +16,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
+from benchmark.runs.forecast import forecast_seconds
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
@@ -182,8 +183,10 @@ def _decode(
         say=progress.say,
     )
     notes = notes.restarted()
+    missing = len(states) - len(answers)
+    forecast = forecast_seconds(prepared.settings, model, missing, progress.say)
+    progress.start(len(states), len(answers), short_name(name), forecast)
     last = time.perf_counter()
-    progress.start(len(states), len(answers), short_name(name))
     tally = _tally(answers.values())
     for batch in evaluation:
         folder.append_predictions(

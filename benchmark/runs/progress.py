@@ -48,6 +48,7 @@ class RunProgress:
         self._started = self._last_line = 0.0
         self._batches = self._first_done = 0
         self._first_at = 0.0
+        self._forecast: float | None = None
 
     def __enter__(self) -> Self:
         """Show nothing yet."""
@@ -62,9 +63,10 @@ class RunProgress:
         """Print one line."""
         self._console.print(self._before_line + text, highlight=False, soft_wrap=True)
 
-    def start(self, total: int, done: int, name: str = "") -> None:
-        """Show that decoding begins."""
+    def start(self, total: int, done: int, name: str = "", forecast: float | None = None) -> None:
+        """Show that decoding begins, and how many seconds it is expected to take."""
         self._total, self._done, self._before = total, done, done
+        self._forecast = forecast
         self._name = f"{_short(name)}: " if self._named and name else ""
         self._started = self._last_line = time.monotonic()
         self._batches = 0
@@ -72,6 +74,8 @@ class RunProgress:
             self.say(f"resuming: {done} of {total} done")
         if not self._console.is_terminal:
             self.say(f"decoding {total - done} states" + (f" by {name}" if name else ""))
+        if forecast:
+            self.say(f"{self._name}forecast: about {_duration(forecast)}")
         if self._bar:  # of the model before
             self._bar.stop()
         if self._console.is_terminal:
@@ -98,6 +102,8 @@ class RunProgress:
         elif self._done == self._total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             self.say(f"{self._name}{self._done}/{self._total} states, {pace}")
+        if self._forecast and self._done == self._total:
+            self.say(f"{self._name}the forecast was {_duration(self._forecast)}")
 
     def _pace(self, now: float) -> str:
         """Return states per second, with the time taken at the end, and before it the time left.

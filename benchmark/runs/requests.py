@@ -82,8 +82,11 @@ class Speaker(Protocol):
 class Progress(Speaker, Protocol):
     """Shows the progress of a run."""
 
-    def start(self, total: int, done: int, name: str = "") -> None:
-        """Show that decoding begins, with ``done`` of ``total`` states finished before."""
+    def start(self, total: int, done: int, name: str = "", forecast: float | None = None) -> None:
+        """Show that decoding begins, with ``done`` of ``total`` states finished before.
+
+        ``forecast`` is how many seconds the others are expected to take.
+        """
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:
         """Show that ``states`` more states are finished.
@@ -98,7 +101,7 @@ class Quiet:
     def say(self, text: str) -> None:
         """Show nothing."""
 
-    def start(self, total: int, done: int, name: str = "") -> None:
+    def start(self, total: int, done: int, name: str = "", forecast: float | None = None) -> None:
         """Show nothing."""
 
     def advance(self, states: int, right: Tally | None = None, memory: int | None = None) -> None:

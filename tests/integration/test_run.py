@@ -50,7 +50,7 @@ class RecordedProgress:
     def say(self, text: str) -> None:
         """Ignore the text."""
 
-    def start(self, total: int, done: int, name: str = "") -> None:
+    def start(self, total: int, done: int, name: str = "", forecast: float | None = None) -> None:
         """Record the number of states."""
         self.started.append((total, done))
 

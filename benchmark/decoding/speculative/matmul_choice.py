@@ -62,6 +62,24 @@ def matmul_backend_for(
     return fitting[choose(fitting, usable, shapes, pass_rows(batch_size), say)]
 
 
+def products_seconds(
+    model: "PreTrainedModel", batch_size: int, say: Callable[[str], None] = print
+) -> float | None:
+    """Return the seconds per state of a model's matrix products, with the backend for it.
+
+    They are those of the trial. None without a trial: on a GPU, for a small model, and if other
+    programs disturbed it. ``say`` takes a line of text if the trial cannot be kept.
+    """
+    backends = candidates(model.dtype) if model.device.type == "cpu" else {}
+    shapes = LinearShapes.of(model)
+    usable = available(backends, shapes)
+    seconds = kept_trial(usable, shapes, say) if _is_tried(usable, shapes) else None
+    if seconds is None:
+        return None
+    rows, fitting = pass_rows(batch_size), fitting_in_memory(usable, shapes)
+    return rows.total(seconds[choose(fitting, usable, shapes, rows, say=lambda _: None)])
+
+
 def fitting_in_memory(
     backends: Mapping[str, MatmulBackend], shapes: LinearShapes
 ) -> dict[str, MatmulBackend]:
@@ -92,7 +110,7 @@ def choose(
     ``usable`` are all that are available: the trial has them all, as the free memory may be larger
     in the next run. ``say`` takes a line of text if the next run may choose another one.
     """
-    is_tried = len(usable) > 1 and shapes.numbers >= _SMALL
+    is_tried = _is_tried(usable, shapes)
     seconds = kept_trial(usable, shapes, say) if is_tried else None
 
     def best(backends: Mapping[str, MatmulBackend]) -> str:
@@ -113,6 +131,10 @@ def choose(
             f"the free memory; {using}"
         )
     return chosen
+
+
+def _is_tried(usable: Mapping[str, MatmulBackend], shapes: LinearShapes) -> bool:
+    return len(usable) > 1 and shapes.numbers >= _SMALL
 
 
 def fastest(backends: Mapping[str, MatmulBackend], seconds: Mapping[str, float]) -> str:

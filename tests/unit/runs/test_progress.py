@@ -138,3 +138,17 @@ def test_quiet() -> None:
         progress.start(total=4, done=1)
         progress.advance(3, Tally(7, 28))
     assert not _text(console)
+
+
+def test_forecast_and_time_taken() -> None:
+    """The forecast is shown at the start, and at the end next to the time that decoding took."""
+    for terminal in (True, False):
+        console = _console(terminal=terminal)
+        with RunProgress(console) as progress:
+            progress.start(total=4, done=0, forecast=250.0)
+            assert "forecast: about 4 min" in _text(console)
+            progress.advance(2)
+            assert "forecast was" not in _text(console)
+            progress.advance(2)
+        assert "took 0 s" in _text(console)
+        assert "the forecast was 4 min" in _text(console)

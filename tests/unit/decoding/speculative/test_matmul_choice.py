@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,15 @@ from benchmark.decoding.speculative.matmul_choice import (
     fastest,
     fitting_in_memory,
     matmul_backend_for,
+    products_seconds,
 )
 from benchmark.decoding.speculative.matmul_trial import Product, ProductTimes, time_products
 from benchmark.decoding.speculative.pass_rows import PassRows, pass_rows
 from benchmark.errors import SettingError
+from benchmark.planning.planning import planning
+from benchmark.runs.forecast import forecast_seconds
+from benchmark.runs.requests import RunRequest
+from benchmark.runs.resolution import resolve
 from fakes.tiny_models import tiny_model
 
 FLOAT32 = candidates(torch.float32)
@@ -430,3 +436,41 @@ def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPat
         seconds, is_clear = matmul_trial._sample(Weights(), torch.zeros(1, 1))
         assert seconds == pytest.approx(expected)
         assert is_clear is (threads == 1)
+
+
+def test_forecast_by_the_trial(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The seconds of all products of a state by the fastest backend, divided by their share."""
+    model = tiny_model("llama", 352, 1)
+    monkeypatch.setattr(LinearShapes, "of", lambda model: LARGE)
+    monkeypatch.setattr(matmul_choice, "available", lambda backends, shapes: FLOAT32)
+    rows = pass_rows(32)
+    layers = sum(
+        passes * 3 * 2.0 * 4096 * 4096 * number
+        for number, passes in zip(rows.rows["layers"], rows.passes["layers"], strict=True)
+    )
+    head = sum(
+        passes * 2.0 * 1000 * 4096 * number
+        for number, passes in zip(rows.rows["head"], rows.passes["head"], strict=True)
+    )
+    assert products_seconds(model, 32) == pytest.approx(layers + head)
+    settings = resolve(RunRequest("any", tmp_path / "run", device="cpu", dtype="float32"))
+    expected = 5 * (layers + head) / planning().cpu.products_share
+    assert forecast_seconds(settings, model, 5) == pytest.approx(expected)
+    assert trials.count == 1
+
+
+def test_no_forecast_without_a_trial(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A small model, a disturbed trial, another engine, or no weights."""
+    model = tiny_model("llama", 352, 1)
+    assert products_seconds(model, 32) is None
+    assert not trials.count
+    monkeypatch.setattr(LinearShapes, "of", lambda model: LARGE)
+    plain = RunRequest("any", tmp_path / "run", engine="outlines", device="cpu", dtype="float32")
+    assert forecast_seconds(resolve(plain), model, 5) is None
+    assert forecast_seconds(resolve(replace(plain, engine=None)), None, 5) is None
+    trials.clear = False
+    assert forecast_seconds(resolve(replace(plain, engine=None)), model, 5) is None
