@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.boxes.vocabulary import default_vocabulary
+from benchmark.decoding.certificate import AnswerRule, Certificate, EngineAnswer, certify
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -23,6 +24,9 @@ from benchmark.tasks import DEFAULT, task_named
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_CERTIFIED_TOGETHER = 8
+"""How many answers are certified in one pass; their logits take memory."""
 
 NEW_TOKENS = 100
 """The token limit: that of the paper."""
@@ -121,6 +125,23 @@ def decode_backing_off(loaded: LoadedModel, states: int, batch_size: int) -> Dec
     return Decoded(
         completions, *counts, seconds, None, dict(batching.composition), tuple(batching.sizes)
     )
+
+
+def certified(loaded: LoadedModel, decoded: Decoded) -> Certificate:
+    """Return whether answers are the model's own greedy choices, but for rounding.
+
+    One teacher-forced pass of transformers' own attention over prompts and answers tells.
+    """
+    count = max(decoded.completions) + 1
+    questions, decoder = _decoder(loaded, count, "speculative", 1)
+    answers = [
+        EngineAnswer(questions.prompt_ids[i], completion.token_ids, completion.finished)
+        for i, completion in sorted(decoded.completions.items())
+    ]
+    dtype = loaded.model.dtype
+    end = loaded.tokenizer.eos_id
+    rule = AnswerRule(decoder.constraint, (end,), NEW_TOKENS, (dtype, dtype))
+    return certify(loaded.model, answers, rule, _CERTIFIED_TOGETHER)
 
 
 def _decoder(

@@ -47,23 +47,28 @@ def _problems(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
         yield f"{name}: {'; '.join([*failed, *([report.reason] if report.reason else [])])}"
 
 
+_CONSTANTS = {
+    "benchmark/planning/planning.toml, `[assumptions]`": (
+        "disk_bytes_per_second",
+        "seconds_a_layer",
+    ),
+    "benchmark/decoding/speculative/cost_model.toml, `[cuda]`": ("fixed", "per_row"),
+}
+"""The files that measured constants are for."""
+
+
 def _constants(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
     """Yield what was measured in the form of the data files, if it was."""
     report = reports.get("widened")
     measured = {} if report is None else report.figures
-    names = [n for n in ("disk_bytes_per_second", "seconds_a_layer") if n in measured]
-    if not names:
-        return
-    yield ""
-    yield "For benchmark/planning/planning.toml, `[assumptions]`:"
-    yield ""
-    yield "```toml"
-    yield from (f"{name} = {_number(measured[name])}" for name in names)
-    yield "```"
+    for file, names in _CONSTANTS.items():
+        if all(name in measured for name in names):
+            lines = [f"{name} = {_number(measured[name])}" for name in names]
+            yield from ("", f"For {file}:", "", "```toml", *lines, "```")
 
 
 def _number(value: object) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def is_proved(chosen: Sequence[str], out: Path) -> bool:

@@ -5,9 +5,13 @@ import io
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from email import message_from_bytes
 from fnmatch import fnmatch
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from benchmark.errors import DataError, SettingError
 from benchmark.lifetime import run_tied
@@ -60,6 +64,7 @@ def gather(
         for wheel in folder.glob(f"{name}-*.whl"):
             repack(wheel, repacking)
     wheels = sorted(folder.glob("*.whl"), key=lambda path: -path.stat().st_size)
+    check_versions(wheels)
     total = sum(path.stat().st_size for path in wheels)
     say(f"{len(wheels)} wheels, {total / 1e6:.1f} MB of {table.limit_bytes / 1e6:.1f} MB: {folder}")
     if total > table.limit_bytes:
@@ -76,6 +81,38 @@ def _pip(packages: Sequence[str], folder: Path) -> None:
     done = run_tied([*command, *platforms, "-d", str(folder), *packages])
     if done.returncode:
         raise DataError(f"pip cannot fetch the wheels: {done.stderr.strip()[-500:]}")
+
+
+def check_versions(wheels: Sequence[Path]) -> None:
+    """Check that wheels that need each other have versions that fit; pip fetched each alone.
+
+    Raises:
+        DataError: naming a wheel and what it needs.
+    """
+    versions = {_distribution(path)[0]: _distribution(path)[1] for path in wheels}
+    for wheel in wheels:
+        for need in _needs(wheel):
+            version = versions.get(canonicalize_name(need.name))
+            if version is not None and not need.specifier.contains(version, prereleases=True):
+                raise DataError(f"{wheel.name} needs {need}, but {version} was fetched; pin one")
+
+
+def _distribution(wheel: Path) -> tuple[str, str]:
+    """Return the normalized name and the version of a wheel."""
+    name, version, _, _ = parse_wheel_filename(wheel.name)
+    return name, str(version)
+
+
+def _needs(wheel: Path) -> Iterator[Requirement]:
+    """Yield what a wheel needs on that machine, without extras."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+    environment = {"python_version": wheelhouse().python, "extra": ""}
+    for text in metadata.get_all("Requires-Dist", []):
+        need = Requirement(text)
+        if need.marker is None or need.marker.evaluate(environment):
+            yield need
 
 
 def repack(wheel: Path, repacking: Repacking) -> None:

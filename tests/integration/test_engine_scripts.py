@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.pass_costs import Size, fitted
 from benchmark.models.hardware import cpu_kind
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
@@ -47,14 +48,13 @@ def test_replay_of_a_perfect_model(rows: int) -> None:
 
 def test_costs_of_passes_are_fitted() -> None:
     """Seconds that follow the formula have its costs in every unit, and no spread."""
-    module = runpy.run_path(str(ROOT / "docs" / "engine_costs.py"))
-    size, sizes = module["Size"], [(1, 1), (1, 64), (8, 16), (32, 32), (32, 448)]
+    sizes = [(1, 1), (1, 64), (8, 16), (32, 32), (32, 448)]
     for token in (1.0, 1e-4):
-        costs = module["fitted"]([size(r, n, token * (12 + 0.3 * r + n)) for r, n in sizes])
+        costs = fitted([Size(r, n, token * (12 + 0.3 * r + n)) for r, n in sizes])
         assert costs[:3] == pytest.approx((12, 0.3, token), rel=1e-6)
         assert costs.spread < 1e-9
     # A fit with a negative cost: the spread is that of the costs without it, (1.3 - 0.3) / 0.3.
-    costs = module["fitted"]([size(r, n, 0.3 * r + n - 1) for r, n in sizes])
+    costs = fitted([Size(r, n, 0.3 * r + n - 1) for r, n in sizes])
     assert costs == pytest.approx((0, 0.3, 1, 1 / 0.3))
 
 

@@ -79,7 +79,9 @@ def _ran(monkeypatch: pytest.MonkeyPatch, failing: Sequence[str] = ()) -> list[s
     def run_stage(name: str, _: Stage, out: Path, *, rehearsal: bool) -> StageReport:
         names.append(name)
         report = StageReport(out / f"{name}.json", rehearsal)
-        report.figure(disk_bytes_per_second=2_000_000_000, seconds_a_layer=0.00025)
+        report.figure(
+            disk_bytes_per_second=2_000_000_000, seconds_a_layer=0.00025, fixed=41.5, per_row=0.5
+        )
         report.check("the first", holds=True)
         report.check("the second", holds=name not in failing)
         report.end(2.0)
@@ -124,11 +126,13 @@ def test_rehearsed_reports_do_not_count(tmp_path: Path, monkeypatch: pytest.Monk
         run.prove(chosen("widened"), tmp_path, rehearsal=rehearsal, say=lambda _: None)
     assert names == ["widened", "widened"]
     text = "\n".join(summary_lines(chosen("widened"), tmp_path, rehearsal=False))
-    assert "disk_bytes_per_second = 2000000000\nseconds_a_layer = 0.000250\n" in text
+    assert "disk_bytes_per_second = 2000000000\nseconds_a_layer = 0.00025\n" in text
+    assert "cost_model.toml, `[cuda]`:\n\n```toml\nfixed = 41.5\nper_row = 0.5\n" in text
     assert all(words in text for words in NEVER_PROVED)
 
 
-def _wheel(path: Path, files: dict[str, bytes]) -> None:
+def _wheel(path: Path, files: dict[str, bytes], needs: str = "numpy>=1") -> None:
+    files = {**files, "bitsandbytes-1.dist-info/METADATA": f"Requires-Dist: {needs}\n".encode()}
     record = "".join(f"{name},sha256=x,{len(content)}\n" for name, content in files.items())
     with zipfile.ZipFile(path, "w") as wheel:
         for name, content in files.items():
@@ -170,11 +174,19 @@ def test_wheels_that_cannot_be_used(tmp_path: Path) -> None:
             {"bitsandbytes/libbitsandbytes_cuda999.so": b""},
         )
 
+    def misfit(_: Sequence[str], folder: Path) -> None:
+        _wheel(folder / "pydantic-2-py3-none-any.whl", {}, "pydantic_core==2.50.5")
+        _wheel(folder / "pydantic_core-2.50.6-py3-none-any.whl", {})
+
     def large(_: Sequence[str], folder: Path) -> None:
-        with (folder / "outlines-1-py3-none-any.whl").open("wb") as file:
-            file.truncate(wheelhouse().limit_bytes + 1)
+        path = folder / "outlines-1-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("outlines/data", bytes(wheelhouse().limit_bytes))
+            wheel.writestr("outlines-1.dist-info/METADATA", "")
 
     with pytest.raises(DataError, match=r"it has bitsandbytes/libbitsandbytes_cuda999\.so"):
         gather(tmp_path / "a", print, other)
     with pytest.raises(SettingError, match="more than the limit; outlines-1"):
         gather(tmp_path / "b", print, large)
+    with pytest.raises(DataError, match=r"needs pydantic_core==2\.50\.5, but 2\.50\.6"):
+        gather(tmp_path / "c", print, misfit)
