@@ -39,6 +39,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.fingerprints import storage
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.summary import read_comparison
+from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.models import digests
 from benchmark.models.bos import bos_rule
 from benchmark.models.checkpoint_checks import check_configuration
@@ -291,6 +292,7 @@ READERS = {
     ),
     "blessings": Reader("record.json", "pytest_plugin/snapshots/fingerprints.py", _blessings),
     "options": Reader("settings.toml", "cli/settings_file.py", _read_options),
+    "proof's report": Reader("widened.json", "gpu_proof/report.py", read_report),
     "kept failure": Reader("failed.txt", "upgrades/workbench.py", _stored_failure),
 }
 
@@ -330,6 +332,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "model": {"vocab": {"a": 1, "b": 2}},
     }
     seconds = {"mkl": {"layers": {"3": 0.1}}}
+    report = StageReport(place / "widened.json", rehearsal=True, checks={"x": True}).as_json()
     weight_map = {
         "metadata": {},
         "weight_map": {"a": "model.safetensors", "b": "model.safetensors"},
@@ -363,6 +366,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "tokenizer's class": (MODEL / "tokenizer_config.json").read_bytes(),
         "ids of tokens": json.dumps(tokenizer).encode(),
         "blessings": json.dumps({"blessings": [{"reason": "x"}]}).encode(),
+        "proof's report": json.dumps(report).encode(),
         "kept failure": b"ImportError: x",
         "options": b'states = 4\nprotocol = "paper"\n',
         "header of GGUF": gguf_headers.header(),
