@@ -131,6 +131,15 @@ def test_finished_answers_come_before_the_failure(serve: Serve, questions: Quest
     assert sorted(answers) == [1, 2, 3, 4, 5]
 
 
+def test_an_answer_that_stays_wrong(serve: Serve, questions: Questions) -> None:
+    """A greedy server repeats it; it is asked for five times, not for minutes."""
+    server = serve(faults={0: ["broken constraint"] * 99})
+    engine = _engine(server, questions, concurrency=1)
+    with pytest.raises(ServerError, match=r"an answer that breaks the constraint.*given up"):
+        _answers(engine, questions)
+    assert [tuple(body["prompt"]) for body in server.requests].count(questions.prompt_ids[0]) == 5
+
+
 def test_an_ignored_constraint_is_refused(serve: Serve, questions: Questions) -> None:
     """The line says what to change."""
     server = serve()

@@ -27,6 +27,7 @@ KEY_VARIABLE = "ENTITY_TRACKING_API_KEY"
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_REQUEST_WAIT = 0.5, 20.0, 120.0
 _PATIENCE = 300.0
+_FAULTY_REPLIES = 5
 _READ_SECONDS, _CONNECT_SECONDS = 600.0, 10.0
 _MOST_BYTES = 16_000_000
 _SHOWN = 200
@@ -71,11 +72,14 @@ class Patience:
 
     Attributes:
         seconds: how long after the first failure.
+        replies: how many replies to a request may be faulty. A greedy answer that breaks the
+            constraint is likely to be the same the next time.
         clock: returns seconds.
     """
 
     seconds: float = _PATIENCE
     first_wait: float = _FIRST_WAIT
+    replies: int = _FAULTY_REPLIES
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -145,7 +149,7 @@ class HttpClient:
     ) -> T | None:
         import httpx2
 
-        wait, first_failure = self._patience.first_wait, None
+        wait, first_failure, faulty = self._patience.first_wait, None, 0
         while True:
             try:
                 reply = self._reply(method, path, body, missing)
@@ -154,7 +158,11 @@ class HttpClient:
                 now = self._patience.clock()
                 first_failure = now if first_failure is None else first_failure
                 asked = error.seconds if isinstance(error, _RetryLaterError) else None
-                if now - first_failure >= self._patience.seconds or self._closing.is_set():
+                faulty += type(error) is FaultyReplyError
+                patient = (
+                    now - first_failure < self._patience.seconds and faulty < self._patience.replies
+                )
+                if not patient or self._closing.is_set():
                     raise ServerError(self._given_up(path, error, now - first_failure)) from error
             except RuntimeError as error:  # the pool was closed by another thread
                 if not self._closing.is_set():
