@@ -98,3 +98,13 @@ def harness(session: nox.Session) -> None:
     make(session, "venv")
     session.install("--group", "harness")
     session.run("pytest", "tests/integration/test_harness.py", *session.posargs)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Test vLLM and llama.cpp, offline and as servers; makes .speed (5 GB) if it is missing."""
+    make(session, "venv")
+    session.run("make", "speed-engines", external=True)
+    session.install("--group", "harness")  # lm_eval, which asks a server too
+    tests = ("tests/integration/test_real_engines.py", *session.posargs)
+    session.run("pytest", *tests, env={"TEST_ENGINES": "1"})

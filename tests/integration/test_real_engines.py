@@ -1,0 +1,219 @@
+"""vLLM's build for CPUs and llama.cpp, offline and as servers: answers and certificates.
+
+They need the environment of ``make speed-engines`` and minutes: ``nox -s engines`` runs them.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from benchmark.decoding.external.launch import ENVIRONMENT
+from benchmark.tasks import DEFAULT, task_named
+from fakes.command_line import command_line
+from fakes.control_gguf import write_control_gguf
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "fixtures" / "models" / "track"
+STATES = 8
+SECONDS = 300
+"""How long a server may take to start."""
+
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+pytestmark = [
+    pytest.mark.skipif("TEST_ENGINES" not in os.environ, reason="real engines: nox -s engines"),
+    pytest.mark.skipif(not PYTHON.exists(), reason="no vLLM and llama.cpp: make speed-engines"),
+]
+
+Serve = Callable[..., str]
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()[-3000:]
+        try:
+            if httpx2.get(f"{url}/health").is_success:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(log.read_text()[-3000:])
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Return a function that starts a server with these words and returns its address."""
+    with ExitStack() as stack:
+
+        def start(*words: str | Path, port: int, **variables: str) -> str:
+            log = tmp_path / f"server-{port}.log"
+            process = subprocess.Popen(  # noqa: S603
+                [str(PYTHON), *map(str, words)],
+                stdin=subprocess.PIPE,
+                stdout=stack.enter_context(log.open("ab")),
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", **variables},
+                start_new_session=True,
+            )
+            stack.enter_context(process)  # closes its pipe, after it was killed
+            stack.callback(_kill, process.pid)
+            url = f"http://127.0.0.1:{port}"
+            _wait(url, process, log)
+            PROCESSES[url] = process.pid
+            return url
+
+        yield start
+
+
+PROCESSES: dict[str, int] = {}
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
+def _llama(serve: Serve, file: Path, port: int) -> str:
+    return serve(ROOT / "tests" / "fakes" / "llama_cpp_server.py", file, str(port), port=port)
+
+
+def _vllm(serve: Serve) -> str:
+    port = _free_port()
+    return serve(
+        *("-m", "vllm.entrypoints.openai.api_server", "--model", MODEL, "--host", "127.0.0.1"),
+        *("--port", str(port), "--dtype", "float32", "--max-model-len", "1024"),
+        *("--generation-config", "vllm", "--served-model-name", "track", "--enforce-eager"),
+        *("--structured-outputs-config.backend", "xgrammar"),
+        port=port,
+        VLLM_CPU_KVCACHE_SPACE="1",
+    )
+
+
+def _run(out: Path, *options: str, states: int = STATES) -> None:
+    common = ("--model", MODEL, "--device", "cpu", "--states", str(states), "--out", out)
+    done = command_line("run", *common, *options)
+    assert done.returncode == 0, done.stderr
+
+
+def _certify(out: Path) -> int:
+    return command_line("certify", out, "--reference", MODEL, "--device", "cpu").returncode
+
+
+def _texts(out: Path) -> str:
+    return (out / "predictions.jsonl").read_text()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The predictions of the project's own engine."""
+    out = tmp_path_factory.mktemp("own")
+    _run(out)
+    return _texts(out)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_vllm_offline(expected: str, tmp_path: Path, ranks: int) -> None:
+    """With one rank and with two its tokens are those of the own engine, and certified."""
+    _run(tmp_path / "run", "--engine", "vllm", "--tensor-parallel", str(ranks))
+    assert _texts(tmp_path / "run") == expected
+    assert _certify(tmp_path / "run") == 0
+
+
+def test_vllm_server(serve: Serve, expected: str, tmp_path: Path) -> None:
+    """It is recognized, keeps the constraint, and is certified."""
+    _run(tmp_path / "run", "--engine", "server", "--base-url", _vllm(serve))
+    assert _texts(tmp_path / "run") == expected
+    assert _certify(tmp_path / "run") == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["engine"]["kind"] == "vllm"
+
+
+def test_llama_cpp_server(serve: Serve, expected: str, tmp_path: Path) -> None:
+    """With the model's own numbers its tokens are certified; in 4 bits they are not."""
+    for quantized in (False, True):
+        file = write_control_gguf(MODEL, tmp_path / f"{quantized}.gguf", quantized=quantized)
+        out = tmp_path / f"run-{quantized}"
+        url = _llama(serve, file, _free_port())
+        _run(out, "--engine", "server", "--base-url", url)
+        assert (_texts(out) == expected) is not quantized
+        assert _certify(out) == 4 * quantized
+
+
+def test_a_server_that_is_killed_and_started_again(
+    serve: Serve, expected: str, tmp_path: Path
+) -> None:
+    """The run waits for it, loses nothing and doubles nothing."""
+    file = write_control_gguf(MODEL, tmp_path / "m.gguf", quantized=False)
+    port, out = _free_port(), tmp_path / "run"
+    url = _llama(serve, file, port)
+    words = ("run", "--model", MODEL, "--device", "cpu", "--states", str(STATES), "--out", out)
+    options = ("--engine", "server", "--base-url", url, "--concurrency", "1")
+    running = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "benchmark", *map(str, (*words, *options))],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    predictions = out / "predictions.jsonl"
+    while not predictions.exists() or not predictions.read_bytes().count(b"\n"):
+        assert running.poll() is None
+        time.sleep(0.01)
+    _kill(PROCESSES[url])
+    time.sleep(1)
+    assert running.poll() is None
+    _llama(serve, file, port)
+    _, error = running.communicate(timeout=SECONDS)
+    assert running.returncode == 0, error
+    assert _texts(out) == expected
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is None, reason="no lm_eval: nox -s engines")
+def test_lm_eval_under_the_constraint(serve: Serve, expected: str, tmp_path: Path) -> None:
+    """The exported task, asked of a vLLM server by lm_eval's own options, has the same texts."""
+    arguments = (
+        f"model=track,base_url={_vllm(serve)}/v1/completions,tokenizer={MODEL},"
+        "tokenizer_backend=huggingface,tokenized_requests=True,add_bos_token=True,num_concurrent=4"
+    )
+    generation = {
+        "structured_outputs": {"regex": task_named(DEFAULT).expression},
+        "max_gen_toks": 256,
+        "temperature": 0,
+    }
+    done = subprocess.run(  # noqa: S603
+        [
+            *(sys.executable, "-m", "lm_eval", "run", "--tasks", "entity_tracking_boxes"),
+            *("--include_path", str(ROOT / "benchmark" / "export" / "harness")),
+            *("--model", "local-completions", "--model_args", arguments),
+            *("--gen_kwargs", json.dumps(generation)),
+            *("--metadata", json.dumps({"states": STATES}), "--log_samples"),
+            *("--output_path", str(tmp_path / "out")),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    texts = sorted(row["resps"][0][0] for row in rows)
+    assert texts == sorted(json.loads(line)["prediction"] for line in expected.splitlines())
