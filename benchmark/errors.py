@@ -59,7 +59,7 @@ class UnavailableModelError(ModelError):
 
 
 class DoesNotFitError(ModelError):
-    """A model does not fit into the available memory."""
+    """A model does not fit into the available memory, or its files on the disk."""
 
 
 class SettingError(BenchmarkError):

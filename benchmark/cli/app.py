@@ -29,6 +29,7 @@ from benchmark.cli.listing import list_
 from benchmark.cli.migrate import migrate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
+from benchmark.cli.prefetch import prefetch
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.report import report
 from benchmark.cli.run import run
@@ -90,6 +91,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
     "Data": (
         _Verb("list", list_, "engines"),
         _Verb("fetch", fetch, "smollm2"),
+        _Verb("prefetch", prefetch, "--experiment code --vram 80 --dry-run"),
         _Verb("generate", generate, "--split test --seed 0 --subsample --out boxes.jsonl"),
         _Verb("train-controls", train_controls, "--out runs/controls"),
         _Verb("widen", widen, "fixtures/models/track --like llama2-7b --dtype bfloat16 --out wide"),

@@ -29,7 +29,7 @@ Vram = Annotated[
 Gpu = Annotated[str, option("Model of the GPUs; an unknown name lists all.", metavar="NAME")]
 PlannedDtype = Annotated[
     Literal["float32", "bfloat16", "float16", "8bit"] | None,
-    setting("Number format of all models; default: bfloat16, or 8bit if registered so."),
+    setting("Number format of all models; default: bfloat16."),
 ]
 Experiment = Literal["code", "math", "alignment", "control"]
 OfExperiment = Annotated[Experiment | None, option("Only the pairs of this experiment.")]
@@ -57,7 +57,7 @@ def plan(
     pairs = _pairs(registry, experiment)
     machine = forecast.machine(gpu, gpus, vram)
     others = registry.unpaired if experiment is None else ()
-    options = _options(dtype, batch_size)
+    options = planned_options(dtype, batch_size)
     planned = forecast.plan(registry, pairs, machine, options, others=others)
     if not output.as_json:
         console().print(*plan_parts(planned), sep="\n")
@@ -79,16 +79,19 @@ def _pairs(registry: "Registry", experiment: str | None) -> "Sequence[Pair]":
     return pairs
 
 
-def _options(dtype: str | None, batch_size: int | None) -> "ForecastOptions":
+def planned_options(dtype: str | None, batch_size: int | None) -> "ForecastOptions":
     """Return the settings of the forecast: the default protocol's, unless others are given."""
     from benchmark.decoding.protocols import protocol
     from benchmark.planning.forecast import ForecastOptions
+    from benchmark.planning.memory import EIGHT_BIT
 
     named = protocol(_PROTOCOL)
-    limits = named.limits.changed(batch_size, None)
+    quantization = EIGHT_BIT if dtype == EIGHT_BIT else None
+    used = named.with_weights_in(quantization)
+    limits = used.limits.changed(batch_size, None)
     return ForecastOptions(
-        dtype=dtype or named.dtype("cuda"),
+        dtype=dtype or used.dtype("cuda"),
         batch_size=limits.batch_size,
         new_tokens=limits.max_new_tokens,
-        quantize=dtype is None,
+        drafts=used.engine == named.engine,
     )

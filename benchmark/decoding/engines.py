@@ -51,6 +51,7 @@ class EngineRow:
     options: Sequence[str] = ()
     constrained: bool = True
     loads_weights: bool = True
+    packed: bool = False
     products: Sequence[str] = ()
     needs: Sequence[str] = ()
     speed: SpeedTraits = field(default_factory=SpeedTraits)

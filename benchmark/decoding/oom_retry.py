@@ -48,19 +48,24 @@ class OomRetry:
                     finished.update(index for index, _ in batch)
                     yield batch
             except (RuntimeError, MemoryError) as error:
-                limits = _half(limits, error)
+                limits = replace(limits, batch_size=half_batch(limits.batch_size, error))
             else:
                 return
             # After the handler, because its error holds the tensors of the batch that did not fit.
             release()
 
 
-def _half(limits: DecodingLimits, error: RuntimeError | MemoryError) -> DecodingLimits:
+def half_batch(batch_size: int, error: RuntimeError | MemoryError) -> int:
+    """Return half the batch size after an error of memory; raise any other error.
+
+    Raises:
+        DoesNotFitError: if it was 1.
+    """
     if not is_out_of_memory(error):
         raise error
-    if limits.batch_size == 1:
+    if batch_size == 1:
         raise DoesNotFitError(
             "out of memory with one prompt at a time; use --dtype bfloat16, on a GPU "
             "--quantization 8bit, or a device with more memory"
         ) from error
-    return replace(limits, batch_size=limits.batch_size // 2)
+    return batch_size // 2

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.decoding.finite_logits import NonFiniteLogitsError, finite_rows
+from benchmark.decoding.oom_retry import half_batch
 from benchmark.decoding.padding import unpadded_reason
+from benchmark.models.hardware import release
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
@@ -68,17 +70,28 @@ def teacher_forced_logits(
         model: any causal language model of transformers.
         rows: prompts and answers of at least one token each.
         batch_size: how many rows go through the model together, in order; one at a time if the
-            model takes no padding.
+            model takes no padding, and half as many when memory runs out.
         pad_id: any id of the vocabulary; padding is masked out.
 
     Raises:
         NonFiniteLogitsError: if logits along an answer are not finite; its prompt is the row's
             number.
+        DoesNotFitError: if not even one row fits.
     """
     if unpadded_reason(model, pad_id, batch_size):
         batch_size = 1
-    for start in range(0, len(rows), batch_size):
-        yield _batch(model, rows[start : start + batch_size], pad_id, start)
+    start = 0
+    while start < len(rows):
+        try:
+            batch = _batch(model, rows[start : start + batch_size], pad_id, start)
+        except (RuntimeError, MemoryError) as error:
+            batch_size, batch = half_batch(batch_size, error), []
+        # After the handler, because its error holds the tensors of the batch that did not fit.
+        if not batch:
+            release()
+            continue
+        yield batch
+        start += len(batch)
 
 
 @torch.inference_mode()

@@ -34,7 +34,7 @@ from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.records import Completion, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, installed
-from benchmark.runs.evaluation import Decoder, Questions
+from benchmark.runs.evaluation import Batching, Decoder, Questions
 from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.notices import Notices
@@ -60,6 +60,7 @@ class FingerprintRequest:
         compared: whether the record is made to be compared with an older one, which an error of
             the benchmark must not prevent: it is recorded as that of its stage. So is one of a
             record that follows an older one.
+        first_batch: the batch size to begin with, if memory is known to hold no more.
     """
 
     run: RunRequest
@@ -67,6 +68,7 @@ class FingerprintRequest:
     repeats: int = 0
     order: Sequence[int] | None = None
     compared: bool = False
+    first_batch: int | None = None
 
     @property
     def refusing(self) -> bool:
@@ -102,9 +104,11 @@ def placed_fingerprint(
     Raises:
         BenchmarkError: as :func:`fingerprint`.
     """
-    with store.placement.place(prepare(request, store.progress)) as device:
-        placed = replace(request, device=device)
-        own = FingerprintRequest(placed, repeats=repeats, compared=compared)
+    with store.placement.place(prepare(request, store.progress)) as place:
+        placed = replace(request, device=place.device)
+        own = FingerprintRequest(
+            placed, repeats=repeats, compared=compared, first_batch=place.batch_size
+        )
         return fingerprint(own, store.progress)
 
 
@@ -240,6 +244,8 @@ class _RunRecording:
         expression, say = self.task.expression, self.progress.say
         settings = connected(self.settings, self.location, self.tokenizer, expression, say)
         decoder = Decoder(settings, expression, self.tokenizer, model, say)
+        if self.request.first_batch:
+            decoder.batching = Batching((self.request.first_batch,))
         order = self.request.order
         return LoadedModel(
             decoder, self._questions, range(len(prompts)) if order is None else order

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from benchmark import __version__
+from benchmark.models.gpus import product_settings
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location, file_digests
 from benchmark.runs.environment import Environment, variables, versions
@@ -18,7 +19,7 @@ def run_environment(
     """Return what the record depends on; a model that is not loaded has fewer entries."""
     return Environment(
         versions={"benchmark": __version__, **versions()},
-        hardware={**describe(settings.options.device)},
+        hardware=_hardware(settings.options.device),
         protocol=settings.as_json(),
         batches=loaded.batching.as_json() if loaded else {},
         model={
@@ -31,6 +32,12 @@ def run_environment(
         data=data_described(request.data),
         variables=variables(),
     )
+
+
+def _hardware(device: str) -> dict[str, object]:
+    """Return the device, and of a GPU what decides how its products are rounded."""
+    products = product_settings() if device.startswith("cuda") else {}
+    return {**describe(device), **products}
 
 
 def data_described(data: DataRequest) -> dict[str, object]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
+
+from benchmark.models.gpus import gpu_numbers, has_gpu
 
 _CGROUP = Path("/sys/fs/cgroup")
 """The limits of a Linux container (cgroup version 2)."""
@@ -23,36 +25,6 @@ class Hardware(TypedDict):
     name: str
     hardware_class: str
     threads: int
-
-
-def has_gpu() -> bool:
-    """Return whether torch sees a CUDA GPU."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
-class Gpu(NamedTuple):
-    """A visible GPU: its unique identity and its memory in bytes."""
-
-    identity: str
-    memory: int
-
-
-def gpus() -> tuple[Gpu, ...]:
-    """Return the visible GPUs, in torch's order."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    properties = (torch.cuda.get_device_properties(n) for n in range(count))
-    return tuple(Gpu(f"gpu-{gpu.uuid}", gpu.total_memory) for gpu in properties)
-
-
-def gpu_memory(device: str) -> int | None:
-    """Return the peak memory of this process on a GPU in bytes, None for any other device."""
-    import torch
-
-    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
 
 
 def free_memory() -> int:
@@ -72,7 +44,7 @@ def release() -> None:
     import torch
 
     gc.collect()
-    if torch.cuda.is_available():
+    if has_gpu():
         torch.cuda.empty_cache()
 
 
@@ -99,7 +71,7 @@ def describe(device: str) -> Hardware:
 
     threads = torch.get_num_threads()
     if device.startswith("cuda"):
-        name = torch.cuda.get_device_name(torch.device(device.partition(",")[0]))
+        name = torch.cuda.get_device_name(gpu_numbers(device)[0])
         # CPU threads have no effect on the results of a GPU.
         return {"device": "cuda", "name": name, "hardware_class": name, "threads": 0}
     capability = torch.backends.cpu.get_cpu_capability()

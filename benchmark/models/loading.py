@@ -20,11 +20,13 @@ from benchmark.models.checkpoint_checks import (
     check_tensors,
 )
 from benchmark.models.configuration_checks import named_fields
+from benchmark.models.device_map import device_map
 from benchmark.models.gguf_checks import check_gguf_metadata
 from benchmark.models.gguf_reading import gguf_arguments, gguf_cache
+from benchmark.models.gpus import exact_products, has_gpu, missing_gpu
 from benchmark.models.kept_weights import KeptWeights
 from benchmark.models.library_messages import collected_messages, keep_messages, missing_class
-from benchmark.models.location import Location
+from benchmark.models.location import Location, fetch_missing_weights
 from benchmark.models.memory_errors import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ _LOADING = (OSError, ValueError, IndexError, ImportError, RuntimeError)
 """Exceptions whose messages need no name of the class."""
 
 _CUDA = re.compile("cuda(:(?P<numbers>[0-9]{1,3}(,[0-9]{1,3})*))?")
-
-_WEIGHTS_SHARE = 0.9
-"""The share of a GPU's memory for weights; the rest is for the cache and the kernels."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -64,12 +63,15 @@ def resolve_device(device: str) -> str:
     match = _CUDA.fullmatch(device)
     if match is None and device != "auto":
         raise SettingError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or cuda:N,M")
+    available = has_gpu()
+    if match is None:
+        return "cuda" if available else "cpu"
+    if not available:
+        raise SettingError(
+            f"--device {device}: torch sees no GPU here: {missing_gpu()}; use --device cpu"
+        )
     import torch
 
-    if match is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not torch.cuda.is_available():
-        raise SettingError(f"--device {device}: torch sees no GPU here; use --device cpu")
     count = torch.cuda.device_count()
     if max(map(int, (match["numbers"] or "0").split(","))) >= count:
         raise SettingError(f"--device {device}: torch sees {count} GPUs, starting at cuda:0")
@@ -98,9 +100,10 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         DoesNotFitError: if the device does not have enough memory.
         SettingError: for an unknown option, or one that this machine does not support.
     """
+    fetch_missing_weights(location)
     arguments = {
         "dtype": _dtype(check_options(options).dtype),
-        **_device_map(options.device),
+        **device_map(location, options.device, options.quantization or options.dtype),
         # Without safetensors, transformers reads pickled weights with weights_only: no code runs.
         "use_safetensors": location.safetensors,
         "trust_remote_code": False,
@@ -108,6 +111,8 @@ def load_model(location: Location, options: LoadOptions) -> "PreTrainedModel":
         **gguf_arguments(location),
     }
     check_configuration(location)
+    if options.device.startswith("cuda"):
+        exact_products()
     kept = _kept_weights(location, options)
     if kept and (loaded := kept.load()):
         model, messages = loaded  # its file was checked before it was kept
@@ -215,19 +220,3 @@ def _quantization(options: LoadOptions) -> dict[str, object]:
     from transformers import BitsAndBytesConfig
 
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-
-
-def _device_map(device: str) -> dict[str, object]:
-    """Return the placement: one device for the complete model, or layers shared by several GPUs."""
-    if device != "cuda" and "," not in device:
-        return {"device_map": {"": device}}
-    from benchmark.models.hardware import gpus
-
-    memory = gpus()
-    indices = device.partition(":")[2]
-    numbers = map(int, indices.split(",")) if indices else range(len(memory))
-    # Only GPUs are listed, so that no layer is silently placed on the CPU or on disk.
-    return {
-        "device_map": "auto",
-        "max_memory": {n: int(memory[n].memory * _WEIGHTS_SHARE) for n in numbers},
-    }

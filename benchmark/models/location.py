@@ -7,13 +7,14 @@ from a repository is never executed.
 import errno
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import DataError, ModelError
 from benchmark.models.digests import FORMER_SCHEME, SCHEME, files_digest, former_digest
 from benchmark.models.folder_checks import check_folder, check_no_pointer
-from benchmark.models.hub_errors import hub_error
+from benchmark.models.hub_download import HubModel, fetch_configuration, fetch_weights
 from benchmark.models.model_files import (
     PICKLED,
     SETTINGS,
@@ -27,9 +28,8 @@ from benchmark.models.model_files import (
 from benchmark.models.registry import registry
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
-_CONFIGURATION = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
-_ALLOWED = ["*.safetensors", *_CONFIGURATION]
-_IGNORED = ["*/*", "consolidated*"]  # second copies of the weights, in the authors' own format
+_COMMIT = "commit:"
+"""The prefix of digests of models of the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Location:
     folder: Path
     gguf: str | None
     digest: str
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the files are those of a commit of the hub."""
+        return self.digest.startswith(_COMMIT)
 
     @property
     def safetensors(self) -> bool | None:
@@ -66,11 +71,12 @@ class Location:
         return digest == self.digest
 
 
-def locate(model: str, revision: str | None = None) -> Location:
+def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Location:
     """Return the location of a local folder, a GGUF file or a hub model, downloading if necessary.
 
     A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision, the one that
-    the registry pins is used, else the newest.
+    the registry pins is used, else the newest. Without ``weights``, those of a hub model are
+    fetched later, by :func:`fetch_missing_weights`.
 
     Raises:
         ModelError: if the model does not exist, is gated, or the hub cannot be reached. The
@@ -98,7 +104,10 @@ def locate(model: str, revision: str | None = None) -> Location:
         raise ModelError(
             f"{model}: no such local folder or GGUF file, and not a Hugging Face identifier"
         )
-    return _fetch(repository, gguf, revision or _pinned(repository))
+    location = _located_on_hub(HubModel(repository, revision or _pinned(repository), gguf))
+    if weights:
+        fetch_missing_weights(location)
+    return location
 
 
 def is_local(model: str) -> bool:
@@ -173,27 +182,25 @@ def _gguf(folder: Path) -> str | None:
     return names[0] if names else None
 
 
-def _fetch(model: str, gguf: str | None, revision: str | None) -> Location:
-    from huggingface_hub import snapshot_download
+def _located_on_hub(model: HubModel) -> Location:
+    """Return the location of a model whose configuration and tokenizer are fetched."""
+    folder = fetch_configuration(model)
+    check_no_adapter(model.repository, folder)
+    return Location(model.name, folder, model.gguf, f"{_COMMIT}{folder.name}")
 
-    page, name = f"https://huggingface.co/{model}", f"{model}/{gguf}" if gguf else model
-    allowed, ignored = ([gguf, *_CONFIGURATION], None) if gguf else (_ALLOWED, _IGNORED)
-    try:
-        path = snapshot_download(
-            model, revision=revision, allow_patterns=allowed, ignore_patterns=ignored
-        )
-        if not gguf and not any(Path(path).glob("*.safetensors")):
-            path = snapshot_download(
-                model, revision=revision, allow_patterns=[PICKLED, *_CONFIGURATION]
-            )
-    except Exception as error:  # of the hub, its HTTP library, a proxy, or the network's settings
-        raise hub_error(name, page, revision, error) from error
-    folder = Path(path)
-    patterns = [gguf] if gguf else ["*.safetensors", PICKLED]
-    if not any(path for pattern in patterns for path in folder.glob(pattern)):
-        raise ModelError(
-            f"{model}: the repository has no {gguf or 'weights'}; see {page}, and name "
-            f"a GGUF file that it has as {model}/FILE.gguf"
-        )
-    check_no_adapter(model, folder)
-    return Location(name, folder, gguf, f"commit:{folder.name}")
+
+def fetch_missing_weights(location: Location, say: Callable[[str], None] = lambda _: None) -> None:
+    """Fetch the weights of a model of the hub if they are not here yet.
+
+    Raises:
+        DoesNotFitError: if the disk has no room for them.
+        ModelError: if there are none, or they cannot be fetched.
+    """
+    if location.on_hub:
+        fetch_weights(hub_model(location), location.folder, say)
+
+
+def hub_model(location: Location) -> HubModel:
+    """Return the repository and the commit of a location on the hub."""
+    repository, gguf = _repository(location.name)
+    return HubModel(repository, location.folder.name, gguf)

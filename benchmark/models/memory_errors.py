@@ -4,8 +4,11 @@ _MESSAGES = (
     "DefaultCPUAllocator",  # in torch's RuntimeError on a CPU
     "CUDA error: out of memory",  # of CUDA and its libraries, if other processes fill the GPU
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # of a full GPU, on which cuBLAS finds no room for itself
+    "CUDNN_STATUS_ALLOC_FAILED",
     "dispatched on the CPU or the disk",  # of transformers, if the given GPUs are full
-    "offload",
+    "weights offloaded to the disk",
+    "offload the whole model to the disk",  # of accelerate
 )
 
 

@@ -201,22 +201,6 @@ class Registry(Entry):
                 return pair
         return None
 
-    def pair_groups(self) -> dict[str, str]:
-        """Return the name of each pair's group: pairs that share models, directly or indirectly.
-
-        If a group is measured in one process, each of its models is loaded only once.
-        """
-        leader: dict[str, str] = {}
-
-        def find(key: str) -> str:
-            while leader.setdefault(key, key) != key:
-                key = leader[key]
-            return key
-
-        for pair in self.pairs.values():
-            leader[find(pair.variant)] = find(pair.base)
-        return {pair.id: find(pair.base) for pair in self.pairs.values()}
-
 
 T = TypeVar("T")
 

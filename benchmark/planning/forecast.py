@@ -1,11 +1,11 @@
 """Forecast the memory and time of a run of registered models on GPUs, from configurations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from benchmark.errors import ModelError
-from benchmark.models.hardware import gpus
+from benchmark.models.gpus import gpus
 from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.planning.architectures import (
     Architecture,
@@ -15,11 +15,10 @@ from benchmark.planning.architectures import (
 from benchmark.planning.memory import (
     DecodingBatch,
     Memory,
-    gpus_needed,
-    largest_fitting_batch,
+    best_fit,
     memory,
 )
-from benchmark.planning.planning import GpuSpec, planning
+from benchmark.planning.planning import GpuSpec, pass_tokens, planning
 from benchmark.planning.schedule import Job, Slot, schedule
 from benchmark.planning.shape import ModelShape, shape
 from benchmark.planning.time_estimate import (
@@ -66,12 +65,15 @@ def machine(name: str, count: int | None = None, vram_gb: float | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class ForecastOptions:
-    """How models are run: dtype unless they are quantized, batch size, and new tokens."""
+    """How models are run: dtype or ``8bit``, batch size, and new tokens.
+
+    ``drafts`` is whether the default engine runs them, and not one pass per token.
+    """
 
     dtype: str
     batch_size: int
     new_tokens: int
-    quantize: bool = True
+    drafts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class ModelForecast:
     """The memory and time of one model.
 
     ``gpus`` is None if no number of such GPUs holds it. ``batch_size`` is the largest that fits
-    the machine, found by halving the requested one as the engine does when memory runs out.
+    these GPUs, found by halving the requested one as the engine does when memory runs out; no GPU
+    is added for more than 8 rows.
     ``decoding`` is the time of the default engine, ``plain`` that of one pass per token, and
     ``loading`` is in seconds.
     """
@@ -156,17 +159,15 @@ def plan(
 
     ``others`` are keys of models that are not in the pairs.
     """
-    groups = registry.pair_groups()
-    group = {key: groups[pair.id] for pair in pairs for key in (pair.base, pair.variant)}
-    group |= {key: key for key in others}
+    keys = dict.fromkeys(key for pair in pairs for key in (pair.base, pair.variant))
     models: dict[str, ModelForecast] = {}
     unplanned: dict[str, Unplanned] = {}
-    for model in map(registry.model, group):
+    for model in map(registry.model, dict.fromkeys([*keys, *others])):
         try:
             models[model.key] = forecast(model, machine, options)
         except ModelError as error:
             unplanned[model.key] = Unplanned(model, str(error))
-    jobs = [Job(k, group[k], m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
+    jobs = [Job(k, m.gpus or 0, m.seconds) for k, m in models.items() if m.fits]
     return RunPlan(
         machine,
         tuple(models.values()),
@@ -185,26 +186,38 @@ def forecast(model: RegisteredModel, machine: Machine, options: ForecastOptions)
     """
     data = planning()
     work = data.workload
-    dtype = (model.quantization if options.quantize else None) or options.dtype
-    size = _shape(model.huggingface_id)
-    requested = DecodingBatch(options.batch_size, work.longest_prompt_tokens, options.new_tokens)
-    fitting = largest_fitting_batch(size, dtype, requested, machine.memory, machine.count)
-    batch = fitting or requested
-    needs = memory(size, dtype, batch)
-    plain = plain_decoding(work, batch.batch_size)
+    dtype, size = options.dtype, _shape(model.huggingface_id)
+    requested = requested_batch(options)
+    fit = best_fit(size, dtype, requested, [machine.memory] * machine.count)
+    # Of one that does not fit: on as many such GPUs as it has layers, which is the most.
+    wished = fit or best_fit(size, dtype, requested, [machine.memory] * size.layers)
+    batch = wished.batch if wished else requested
+    one_by_one = plain_decoding(work, batch.batch_size)
+    plain = decoding_seconds(size, dtype, machine.gpu, work.states, one_by_one, data.assumptions)
     drafted = work.with_drafts(batch.batch_size)
     return ModelForecast(
         model=model,
         dtype=dtype,
         parameters=size.parameters,
         batch_size=batch.batch_size,
-        memory=needs,
-        gpus=gpus_needed(needs, machine.memory),
-        fits=fitting is not None,
-        decoding=drafted_seconds(size, dtype, machine.gpu, work, drafted, data.assumptions),
-        plain=decoding_seconds(size, dtype, machine.gpu, work.states, plain, data.assumptions),
+        memory=memory(size, dtype, batch),
+        gpus=wished.gpus if wished else None,
+        fits=fit is not None,
+        decoding=drafted_seconds(size, dtype, machine.gpu, work, drafted, data.assumptions)
+        if options.drafts
+        else plain,
+        plain=plain,
         loading=loading_seconds(size, dtype, data.assumptions),
     )
+
+
+def requested_batch(options: ForecastOptions) -> DecodingBatch:
+    """Return the batch that is tried first, with the longest prompt of the workload."""
+    work = planning().workload
+    batch = DecodingBatch(options.batch_size, work.longest_prompt_tokens, options.new_tokens)
+    if not options.drafts:
+        return batch
+    return replace(batch, shared_tokens=work.shared_tokens, pass_tokens=pass_tokens())
 
 
 @cache  # several models share an architecture

@@ -3,8 +3,10 @@
 All figures are bytes, computed from the model's shape without loading it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import NamedTuple
 
 from benchmark.errors import SettingError
 from benchmark.planning.planning import Assumptions, planning
@@ -20,18 +22,45 @@ _LOGIT_COPIES = 3
 """Copies of a row of logits in float32: the logits, the masked ones, and a temporary."""
 
 
+_HEAD_CHUNK = 128
+"""The positions at which the default engine scores the whole vocabulary at a time."""
+
+ENOUGH_ROWS = 8
+"""A batch with which no further GPU is taken for a larger one: most of the speed is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodingBatch:
-    """A batch to decode: rows, tokens per prompt, and the limit of new tokens per row."""
+    """A batch to decode: rows, tokens per prompt, and the limit of new tokens per row.
+
+    The default engine keeps the ``shared_tokens`` with which all prompts begin once, and adds no
+    prompt to a pass with ``pass_tokens`` tokens. Without that limit prompts are padded to the
+    longest and read in one pass.
+    """
 
     batch_size: int
     prompt_tokens: int
     new_tokens: int
+    shared_tokens: int = 0
+    pass_tokens: int | None = None
 
     @property
     def length(self) -> int:
         """The largest number of positions in a row."""
         return self.prompt_tokens + self.new_tokens
+
+    @property
+    def own_tokens(self) -> int:
+        """The tokens of a prompt that are not shared."""
+        return self.prompt_tokens - self.shared_tokens
+
+    @property
+    def largest_pass(self) -> int:
+        """The most tokens in a pass."""
+        if self.pass_tokens is None:
+            return self.batch_size * self.prompt_tokens
+        several = min(self.batch_size * self.own_tokens, self.pass_tokens + self.own_tokens)
+        return max(self.shared_tokens, several)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +80,12 @@ class Memory:
 
 def memory(shape: ModelShape, dtype: str, batch: DecodingBatch) -> Memory:
     """Return the memory of a model of this shape and dtype (or ``8bit``) decoding a batch."""
+    packed = batch.pass_tokens is not None
+    padded = cache_bytes(shape, dtype, batch.batch_size, batch.length, batch.prompt_tokens)
     return Memory(
         weights=weight_bytes(shape, dtype),
-        cache=cache_bytes(shape, dtype, batch.batch_size, batch.length, batch.prompt_tokens),
-        working=working_bytes(shape, dtype, batch),
+        cache=packed_cache_bytes(shape, dtype, batch) if packed else padded,
+        working=(packed_working_bytes if packed else working_bytes)(shape, dtype, batch),
         layers=shape.layers,
     )
 
@@ -99,6 +130,43 @@ def cache_bytes(
     return 2 * positions * batch_size * heads * element_bytes(dtype)
 
 
+def packed_cache_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) -> int:
+    """Return the bytes of the default engine's cache.
+
+    What prompts share is kept once, and each row has room for the rest of the longest prompt and
+    its answer. Sliding windows make it no smaller.
+    """
+    positions = batch.shared_tokens + batch.batch_size * (batch.own_tokens + batch.new_tokens)
+    width = shape.key_value_heads * shape.head_dim
+    return 2 * shape.layers * positions * width * element_bytes(dtype)
+
+
+def packed_working_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) -> int:
+    """Return the peak memory of the default engine in addition to weights and cache.
+
+    With T tokens in the largest pass and d bytes per element it is the larger half of a block and
+    its norms as in :func:`working_bytes`, the logits of 128 positions, and the attention scores of
+    a layer to the longer of the shared and a row's own keys, once in d and twice in float32.
+    """
+    size, tokens = element_bytes(dtype), batch.largest_pass
+    keys = max(batch.shared_tokens, batch.own_tokens + batch.new_tokens)
+    scores = shape.heads * tokens * keys * (size + 2 * _FLOAT32)
+    positions = min(_HEAD_CHUNK, tokens)
+    return _block_bytes(shape, size, tokens) + scores + _logit_bytes(shape, size, positions)
+
+
+def _block_bytes(shape: ModelShape, size: int, tokens: int) -> int:
+    """Return the bytes of the larger half of a block, and of its norms in float32."""
+    width = shape.heads * shape.head_dim
+    attention = 4 * shape.hidden_size + 4 * width
+    forward = 3 * shape.hidden_size + 3 * shape.intermediate_size
+    return tokens * (size * max(attention, forward) + 2 * _FLOAT32 * shape.hidden_size)
+
+
+def _logit_bytes(shape: ModelShape, size: int, positions: int) -> int:
+    return positions * shape.vocabulary * (size + _LOGIT_COPIES * _FLOAT32)
+
+
 def working_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) -> int:
     """Return the peak memory in addition to weights and cache, which occurs while reading prompts.
 
@@ -114,12 +182,8 @@ def working_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) -> int:
     Attention scores are never stored: torch's kernels work on tiles.
     """
     size, tokens = element_bytes(dtype), batch.batch_size * batch.prompt_tokens
-    width = shape.heads * shape.head_dim
-    attention = 4 * shape.hidden_size + 4 * width
-    forward = 3 * shape.hidden_size + 3 * shape.intermediate_size
-    block = tokens * (size * max(attention, forward) + 2 * _FLOAT32 * shape.hidden_size)
-    logits = batch.batch_size * shape.vocabulary * (size + _LOGIT_COPIES * _FLOAT32)
-    return block + logits + tokens * batch.length
+    logits = _logit_bytes(shape, size, batch.batch_size)
+    return _block_bytes(shape, size, tokens) + logits + tokens * batch.length
 
 
 def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = None) -> int | None:
@@ -142,13 +206,41 @@ def gpus_needed(needs: Memory, gpu_memory: int, assumed: Assumptions | None = No
     return count if count <= needs.layers else None
 
 
-def largest_fitting_batch(
+class Fit(NamedTuple):
+    """The number of GPUs for a batch, and the batch that they hold."""
+
+    gpus: int
+    batch: DecodingBatch
+
+
+def best_fit(
+    shape: ModelShape, dtype: str, batch: DecodingBatch, free: Sequence[int]
+) -> Fit | None:
+    """Return the fewest GPUs that hold the batch or at least :data:`ENOUGH_ROWS` of its rows.
+
+    The batch is halved until it fits, as decoding itself does. If all GPUs together hold fewer
+    rows, those that hold most of them are returned; None if they do not hold even one.
+
+    Args:
+        shape: the model's.
+        dtype: its dtype, or ``8bit``.
+        batch: the requested batch.
+        free: the free memory of each GPU in bytes.
+    """
+    ordered, best = sorted(free, reverse=True), None
+    for count in range(1, len(ordered) + 1):
+        fitting = _largest_batch(shape, dtype, batch, ordered[count - 1], count)
+        if fitting and (best is None or fitting.batch_size > best.batch.batch_size):
+            best = Fit(count, fitting)
+            if fitting.batch_size >= min(ENOUGH_ROWS, batch.batch_size):
+                return best
+    return best
+
+
+def _largest_batch(
     shape: ModelShape, dtype: str, batch: DecodingBatch, gpu_memory: int, gpus: int
 ) -> DecodingBatch | None:
-    """Halve the batch size until ``gpus`` GPUs hold the batch, as decoding itself does.
-
-    Returns None if they do not hold even one row.
-    """
+    """Halve the batch until ``gpus`` GPUs hold it; None if they do not hold even one row."""
     rows = batch.batch_size
     while rows:
         smaller = replace(batch, batch_size=rows)

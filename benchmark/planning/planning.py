@@ -78,6 +78,7 @@ class Assumptions(Entry):
     weights_share: PositiveFloat
     seconds_a_layer: NonNegativeFloat
     disk_bytes_per_second: PositiveFloat
+    hub_bytes_per_second: PositiveFloat
 
 
 class CpuFigures(Entry):
@@ -103,6 +104,13 @@ class Planning(Entry):
         if name not in self.gpus:
             raise SettingError(f"unknown GPU {name!r}; choose one of {', '.join(self.gpus)}")
         return self.gpus[name]
+
+
+@cache
+def pass_tokens() -> int:
+    """Return the number of tokens from which on the default engine adds no prompt to a pass."""
+    costs = package_toml("decoding/speculative/cost_model.toml")
+    return int(costs["cuda"]["tokens"])
 
 
 @cache

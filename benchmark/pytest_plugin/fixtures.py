@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Protocol, TypeVar, cast
 
 import pytest
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.runs.run_result import RunResult
 
 Measure = Callable[[RegisteredModel], "RunResult"]
+MeasurePair = Callable[[RegisteredModel, RegisteredModel], tuple["RunResult", "RunResult"]]
 Trace = Callable[[RegisteredModel], "Fingerprint"]
 _Result = TypeVar("_Result")
 
@@ -83,20 +84,65 @@ def measure(
     request: pytest.FixtureRequest,
 ) -> Measure:
     """Measure a registered model with its prompt format; skip if it is unavailable or too large."""
+    measured = _measuring(model_store, run_request, terminal, request.config)
+    return lambda model: _result_or_skip(measured(model, wait=True))
+
+
+@pytest.fixture(scope="session")
+def measure_pair(
+    model_store: "ModelStore",
+    run_request: "RunRequest",
+    terminal: "Console",
+    request: pytest.FixtureRequest,
+) -> MeasurePair:
+    """Measure two registered models; first the one that no other process is measuring.
+
+    Pairs that share models can then run on several workers at the same time.
+    """
+    from benchmark.locking import LockHeldError
+
+    measured = _measuring(model_store, run_request, terminal, request.config)
+
+    def of_both(base: RegisteredModel, variant: RegisteredModel) -> "tuple[RunResult, RunResult]":
+        try:
+            first = _result_or_skip(measured(base, wait=False))
+        except LockHeldError:
+            second = _result_or_skip(measured(variant, wait=True))
+            return _result_or_skip(measured(base, wait=True)), second
+        return first, _result_or_skip(measured(variant, wait=True))
+
+    return of_both
+
+
+class _Measured(Protocol):
+    def __call__(self, model: RegisteredModel, *, wait: bool) -> "RunResult | str": ...
+
+
+def _measuring(
+    model_store: "ModelStore",
+    run_request: "RunRequest",
+    terminal: "Console",
+    config: pytest.Config,
+) -> _Measured:
+    """Return a function that measures a model once, or returns the reason why it cannot."""
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import as_registered
 
-    in_worker = hasattr(request.config, "workerinput")
+    in_worker = hasattr(config, "workerinput")
+    # Reasons too: a model that does not fit is not loaded again for its next pair.
+    results = dict[RegisteredModel, "RunResult | str"]()
 
-    @cache  # skips too: a model that does not fit is not loaded again for its next pair
-    def measured(model: RegisteredModel) -> "RunResult | str":
-        if not terminal.quiet:
-            _end_line(request.config)
-        with RunProgress(terminal, named=True, interleaved=in_worker) as progress:
-            store = replace(model_store, progress=progress)
-            return _result_or_reason(lambda: store.measure(as_registered(model, run_request)))
+    def measured(model: RegisteredModel, *, wait: bool) -> "RunResult | str":
+        if model not in results:
+            if not terminal.quiet:
+                _end_line(config)
+            own = as_registered(model, run_request)
+            with RunProgress(terminal, named=True, interleaved=in_worker) as progress:
+                store = replace(model_store, progress=progress)
+                results[model] = _result_or_reason(lambda: store.measure(own, wait=wait))
+        return results[model]
 
-    return lambda model: _result_or_skip(measured(model))
+    return measured
 
 
 @pytest.fixture

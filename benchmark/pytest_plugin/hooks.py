@@ -1,5 +1,6 @@
 """Hooks: the marker, the outcomes for syrupy, the scheduling under xdist, the summary."""
 
+import re
 from collections.abc import Generator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import pytest
 
 from benchmark.lifetime import end_with_parent, keep_child_statuses
 from benchmark.models.registry import load_registry
-from benchmark.models.registry_types import Pair
+from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.pytest_plugin.options import check_options
 from benchmark.pytest_plugin.shown import shown
 
@@ -34,54 +35,100 @@ def pytest_configure(config: pytest.Config) -> None:
         check_options(config)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Skip tests marked ``gpu`` if there is no GPU, except those that ``--device`` applies to."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests marked ``gpu`` if there is no GPU, except those that ``--device`` applies to.
+
+    Workers of xdist begin with the largest models, which decide when the last one ends.
+    """
     marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and hasattr(config, "workerinput"):
+        registry = load_registry(config.getoption("--registry"))
+        items.sort(key=lambda item: -_billions(_models(item.nodeid, registry)))
     if not marked or _has_gpu():
         return
+    missing = _missing_gpu()
     rehearsed = bool(config.getoption("--device"))
     for item in marked:
         applies = _REQUEST in getattr(item, "fixturenames", ())
         if not (rehearsed and applies):
             hint = "--device=cpu rehearses it" if applies else "--device does not apply to it"
-            reason = f"needs a CUDA GPU, and torch sees none here ({hint})"
-            item.add_marker(pytest.mark.skip(reason=reason))
+            reason = f"needs a CUDA GPU, and torch sees none here ({hint}): {missing}"
+            item.add_marker(pytest.mark.skip(reason=shown(reason)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell syrupy the outcome of a test: the snapshots of a skipped one count as used.
+    """Fail a skipped test with ``--require-all``, and tell syrupy the outcome of a test.
+
+    The snapshots of a skipped one count as used.
 
     syrupy itself tells it to the session that started last in this process. That is another one as
     soon as a test has run pytest in its own process (``pytester.runpytest_inprocess``).
     """
     report = yield
+    if item.config.getoption("--require-all"):
+        _fail_if_skipped(report)
     session = getattr(item.config, "_syrupy", None)  # missing with -p no:syrupy
     if session and report.when != "teardown":
         session.ran_item(report.nodeid, report.outcome)
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that is skipped as a whole, with ``--require-all``."""
+    report = yield
+    if collector.config.getoption("--require-all"):
+        _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure with its reason; a failure that is expected stays one."""
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"--require-all: {reason}"
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep each file on one worker, except that pairs are grouped by the models they share."""
+    """Keep each file on one worker, except that pairs and models are distributed one by one.
+
+    Pairs that share a model need not wait for each other: see the fixture ``measure_pair``.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     if config.getoption("dist") != "loadfile":
         return None
     registry = load_registry(config.getoption("--registry"))
-    group = registry.pair_groups()
 
-    class ByModels(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
+    class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any
         def _split_scope(self, nodeid: str) -> str:
-            parameter = nodeid.rpartition("[")[2].removesuffix("]")
-            if parameter in registry.models:
-                return nodeid
-            return group.get(parameter) or nodeid.partition("::")[0]
+            alone = _models(nodeid, registry)
+            return nodeid if alone else nodeid.partition("::")[0]
 
-    return ByModels(config, log)
+    return OneByOne(config, log)
+
+
+def _models(nodeid: str, registry: Registry) -> tuple[RegisteredModel, ...]:
+    """Return the models of a case of a pair or of a model, by its parameter; of others none."""
+    parameter = nodeid.rpartition("[")[2].removesuffix("]")
+    if parameter in registry.models:
+        return (registry.models[parameter],)
+    if pair := registry.pairs.get(parameter):
+        return registry.models[pair.base], registry.models[pair.variant]
+    return ()
+
+
+def _billions(models: Sequence[RegisteredModel]) -> float:
+    """Return the size of the largest model by its name, such as 70B; 0 for another form."""
+    sizes = (re.fullmatch(r"(\d+(?:\.\d+)?)([BM])", model.size) for model in models)
+    return max((float(s[1]) / (1 if s[2] == "B" else 1000) for s in sizes if s), default=0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -116,6 +163,12 @@ def verdict_line(pair: Pair, verdict: "PairVerdict") -> tuple[str, str]:
 
 
 def _has_gpu() -> bool:
-    from benchmark.models.hardware import has_gpu
+    from benchmark.models.gpus import has_gpu
 
     return has_gpu()
+
+
+def _missing_gpu() -> str:
+    from benchmark.models.gpus import missing_gpu
+
+    return missing_gpu()

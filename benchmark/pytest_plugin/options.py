@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
     )
+    group.addoption("--require-all", action="store_true", help="fail where a test would be skipped")
     group.addoption("--states", type=int, metavar="N", help="only the first N states")
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
     group.addoption("--password", help="of the original ZIP")

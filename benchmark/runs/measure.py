@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.boxes.baseline import baselines_as_json
-from benchmark.models.hardware import gpu_memory
+from benchmark.models.gpus import gpu_numbers, gpus, peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
-from benchmark.models.location import Location, locate
+from benchmark.models.location import Location, fetch_missing_weights, locate
 from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.forecast import forecast_seconds
+from benchmark.runs.gpu_fit import check_fits, fit
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
@@ -34,6 +35,16 @@ if TYPE_CHECKING:
     from benchmark.models.loading import LanguageModel
 
 _UNCACHED = Loaders()
+
+
+class Place(NamedTuple):
+    """A device in the form of ``--device``, and the batch size that its memory allows.
+
+    Without a batch size decoding begins with that of the settings.
+    """
+
+    device: str
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ def prepare(request: RunRequest, progress: Speaker, loaders: Loaders = _UNCACHED
     check_number(request.data)
     task, settings = task_named(request.data.task), resolve(request)
     states = load_states(request.data)
-    location = locate(request.model, request.revision)
+    location = locate(request.model, request.revision, weights=False)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
     settings = connected(settings, location, tokenizer, task.expression, progress.say)
@@ -107,7 +118,7 @@ def execute(
     out: Path,
     progress: Progress,
     *,
-    device: Callable[[], AbstractContextManager[str]] | None = None,
+    device: Callable[[], AbstractContextManager[Place]] | None = None,
     set_aside: bool = False,
     loaders: Loaders = _UNCACHED,
 ) -> RunResult:
@@ -117,8 +128,8 @@ def execute(
         prepared: the run.
         out: the folder.
         progress: shows the progress.
-        device: returns a context that holds a device while states are decoded; by default the
-            device of the settings is used.
+        device: returns a context that holds a device while states are decoded, and may lower
+            the first batch size; by default the device of the settings is used.
         set_aside: whether to move a different run in the folder out of the way.
         loaders: load the weights.
 
@@ -133,10 +144,9 @@ def execute(
         largest = prepared.settings.limits.batch_size
         notes = folder.read_progress(largest).with_decoded(len(answers))
         if len(answers) < len(prepared.states) or not folder.read_result():
-            options = prepared.settings.options
-            with device() if device else nullcontext(options.device) as device_name:
-                placed = replace(options, device=device_name)
-                notes = _decode(prepared, placed, folder, answers, notes, progress, loaders)
+            requested = Place(prepared.settings.options.device)
+            with device() if device else nullcontext(requested) as place:
+                notes = _decode(prepared, place, folder, answers, notes, progress, loaders)
         else:
             prepared.notices.keep_weights(folder.read_result())  # no weights were loaded
         measured = _run_result(prepared, answers)
@@ -164,7 +174,7 @@ def _finished_answers(prepared: PreparedRun, folder: RunFolder) -> dict[int, Jud
 
 def _decode(
     prepared: PreparedRun,
-    options: LoadOptions,
+    place: Place,
     folder: RunFolder,
     answers: dict[int, JudgedAnswer],
     notes: ProgressNotes,
@@ -173,13 +183,14 @@ def _decode(
 ) -> ProgressNotes:
     """Decode the missing states, add them to the answers, and return the new notes."""
     name, states = prepared.location.name, prepared.states
+    options = replace(prepared.settings.options, device=place.device)
     model = _model(prepared, options, progress, loaders)
     evaluation = evaluate(
         prepared.questions,
         model,
         done=frozenset(answers),
         # A batch size that did not fit before the run was stopped is not tried again.
-        batch_size=notes.batch_size,
+        batch_size=min(filter(None, (notes.batch_size, place.batch_size)), default=None),
         say=progress.say,
     )
     notes = notes.restarted()
@@ -200,7 +211,7 @@ def _decode(
         folder.write_progress(notes)
         new = _tally(answer for _, answer in batch)
         tally = Tally(tally.correct + new.correct, tally.total + new.total)
-        progress.advance(len(batch), tally, gpu_memory(options.device))
+        progress.advance(len(batch), tally, peak_gpu_memory(options.device))
     return notes
 
 
@@ -210,11 +221,24 @@ def _model(
     """Load the weights and report notices about them; None for an engine that takes none."""
     if not prepared.settings.engine_row.loads_weights:
         return None
+    _fetch_weights(prepared, progress)
     progress.say(f"loading {prepared.location.name} in {options.dtype} on {options.device}")
+    reset_peak_gpu_memory(options.device)
     model = loaders.model(prepared.location, options)
     for line in prepared.notices.add_weights(model):
         progress.say(line)
     return model
+
+
+def _fetch_weights(prepared: PreparedRun, progress: Progress) -> None:
+    """Fetch missing weights, unless the GPUs of the settings could not hold the model."""
+    device = prepared.settings.options.device
+    if numbers := gpu_numbers(device):
+        visible = gpus()
+        sizes = [visible[n].memory for n in numbers]
+        fitting = fit(prepared.settings, prepared.location, prepared.prompts, sizes)
+        check_fits(prepared.location.name, fitting, sizes)
+    fetch_missing_weights(prepared.location, progress.say)
 
 
 def _tally(answers: Iterable[JudgedAnswer]) -> Tally:

@@ -35,7 +35,7 @@ class ModelStore:
     placement: Placement = field(default_factory=RequestedDevice)
     loaders: Loaders = field(default_factory=Loaders)
 
-    def measure(self, request: RunRequest) -> RunResult:
+    def measure(self, request: RunRequest, *, wait: bool = True) -> RunResult:
         """Return the measurement of a request, from the store if it is there.
 
         ``request.out`` is ignored. While another process makes the same measurement this waits;
@@ -43,8 +43,9 @@ class ModelStore:
 
         Raises:
             BenchmarkError: as :func:`benchmark.runs.measure.execute`.
+            LockHeldError: without ``wait``, while another process makes the same measurement.
         """
-        return self.measure_prepared(request, self.prepare(request))
+        return self.measure_prepared(request, self.prepare(request), wait=wait)
 
     def prepare(self, request: RunRequest) -> PreparedRun:
         """Return a checked run, as :func:`benchmark.runs.measure.prepare`.
@@ -60,14 +61,21 @@ class ModelStore:
             hint = "if it is a key of your own registry, name that with --registry"
             raise type(error)(f"{error}; {hint}") from error
 
-    def measure_prepared(self, request: RunRequest, prepared: PreparedRun) -> RunResult:
-        """Return the measurement of a request that is prepared already."""
+    def measure_prepared(
+        self, request: RunRequest, prepared: PreparedRun, *, wait: bool = True
+    ) -> RunResult:
+        """Return the measurement of a request that is prepared already.
+
+        Raises:
+            LockHeldError: without ``wait``, while another process makes the same measurement.
+        """
         identity: dict[str, object] = json.loads(json.dumps(comparable(prepared.identity)))
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         ensure_folder(self.folder)
         # Not RunFolder's own lock, which refuses: here the second process waits for the first.
         lock = self.folder / f"{digest}.lock"
-        with locked(lock, "making the same measurement", "choose another --store"):
+        purpose, remedy = "making the same measurement", "choose another --store"
+        with locked(lock, purpose, remedy, wait=wait):
             out = (
                 self._existing(identity, prepared.location)
                 or self.folder / f"{_slug(request.model)}-{digest}"

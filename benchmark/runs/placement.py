@@ -1,50 +1,30 @@
 """The device on which a measurement of the model store runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from traceback import clear_frames
 from typing import Protocol
 
 from benchmark.errors import DoesNotFitError
-from benchmark.models.hardware import gpus, release
-from benchmark.planning.architectures import configuration
-from benchmark.planning.memory import DecodingBatch, gpus_needed, largest_fitting_batch, memory
-from benchmark.planning.shape import shape
-from benchmark.runs.measure import PreparedRun
+from benchmark.models.gpus import Gpu, GpuUse, describe_uses, gpu_numbers, gpu_uses, gpus
+from benchmark.models.hardware import release
+from benchmark.models.location import Location, fetch_missing_weights
+from benchmark.planning.memory import Fit
+from benchmark.records import TokenIds
+from benchmark.runs.gpu_fit import check_fits, fit
+from benchmark.runs.measure import Place, PreparedRun
+from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.gpu_leases import GpuLeases, lease_folder, share
 
-
-def needed_gpus(prepared: PreparedRun, gpu_memory: int, available: int) -> int:
-    """Return how many GPUs the model of a run needs, with its cache.
-
-    If the available GPUs do not hold the batch, it is halved as decoding will do.
-
-    ``gpu_memory`` is that of each GPU, in bytes.
-
-    Raises:
-        DoesNotFitError: when the GPUs do not even hold one row.
-    """
-    settings, location = prepared.settings, prepared.location
-    dtype = settings.options.quantization or settings.options.dtype
-    limits = settings.limits
-    use = DecodingBatch(limits.batch_size, max(map(len, prepared.prompts)), limits.max_new_tokens)
-    size = shape(configuration(str(location.folder / (location.gguf or ""))))
-    fitting = largest_fitting_batch(size, dtype, use, gpu_memory, available)
-    count = gpus_needed(memory(size, dtype, fitting), gpu_memory) if fitting else None
-    if count is None:
-        raise DoesNotFitError(
-            f"{location.name}: one prompt needs more memory than {available} GPUs of "
-            f"{gpu_memory / 1e9:.0f} GB have; see python -m benchmark plan"
-        )
-    return count
+_PLAN = "see python -m benchmark plan"
 
 
 class Placement(Protocol):
     """Assigns each measurement a device while it runs."""
 
-    def place(self, prepared: PreparedRun) -> AbstractContextManager[str]:
-        """Return a context that holds a device, in the form of ``--device``.
+    def place(self, prepared: PreparedRun) -> AbstractContextManager[Place]:
+        """Return a context that holds a device.
 
         Raises:
             DoesNotFitError: when no device here holds the model.
@@ -56,40 +36,97 @@ class RequestedDevice:
     """Run every measurement on the device of its request: one process, or a CPU."""
 
     @contextmanager
-    def place(self, prepared: PreparedRun) -> Iterator[str]:
+    def place(self, prepared: PreparedRun) -> Iterator[Place]:
         """Yield the device of the request."""
-        yield prepared.settings.options.device
+        yield Place(prepared.settings.options.device)
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedGpus:
-    """Run every measurement on as many GPUs as its model needs, its worker's own first."""
+    """Run every measurement on as few GPUs as hold its model, its worker's own first.
 
-    leases: GpuLeases
-    own: Sequence[int]
-    needed: Callable[[PreparedRun], int]
+    How many that are follows from the GPUs' total memory. Whether they have it follows from what
+    is free while they are leased: only processes outside of this test run can then use them.
+
+    Attributes:
+        visible: all GPUs in torch's order.
+        numbers: those that may be used.
+        own: those that are preferred.
+        fit: returns the fewest GPUs for a run, given the memory of each.
+    """
+
+    visible: Sequence[Gpu]
+    numbers: Sequence[int]
+    own: Sequence[int] = ()
+    fit: Callable[[ResolvedSettings, Location, Sequence[TokenIds], Sequence[int]], Fit | None] = fit
 
     @contextmanager
-    def place(self, prepared: PreparedRun) -> Iterator[str]:
-        """Yield ``cuda:`` with the numbers of the leased GPUs."""
+    def place(self, prepared: PreparedRun) -> Iterator[Place]:
+        """Yield ``cuda:`` with the numbers of the leased GPUs.
+
+        Raises:
+            DoesNotFitError: naming the free memory of each GPU, if other processes use it.
+        """
         if not prepared.settings.engine_row.loads_weights:
-            yield prepared.settings.options.device
+            yield Place(prepared.settings.options.device)
             return
-        count, available = self.needed(prepared), len(self.leases.gpus)
-        if count > available:
-            raise DoesNotFitError(
-                f"{prepared.location.name}: needs {count} GPUs of this size, and {available} are "
-                "visible; see python -m benchmark plan"
-            )
-        with self.leases.take(count, self.own) as gpus:
+        count = self._needed(prepared)
+        # Not while GPUs are leased, and not if they could not hold the model.
+        fetch_missing_weights(prepared.location)
+        tried = set[int]()
+        while True:
+            rest = [n for n in self.numbers if n not in tried]
+            # The last try is with all of them, however little is free on each.
+            last = len(rest) < count or count == len(self.numbers)
+            with self._leased(self.numbers if last else rest, None if last else count) as numbers:
+                uses = gpu_uses(self.visible, numbers)
+                if place := self._fitting(prepared, uses):
+                    yield place
+                    return
+            if last:
+                break
+            tried.add(min(numbers, key=lambda n: uses[n].free))
+        raise DoesNotFitError(
+            f"{prepared.location.name}: too little memory is free: "
+            f"{describe_uses(self.visible, uses)}; {_PLAN}"
+        )
+
+    def _needed(self, prepared: PreparedRun) -> int:
+        """Return the fewest GPUs that hold a run if nothing else uses them.
+
+        Raises:
+            DoesNotFitError: if all of them do not.
+        """
+        sizes = [self.visible[n].memory for n in self.numbers]
+        return check_fits(prepared.location.name, self.fit(*_parts(prepared), sizes), sizes).gpus
+
+    def _fitting(self, prepared: PreparedRun, uses: Mapping[int, GpuUse]) -> Place | None:
+        """Return the place for a run on leased GPUs, None if their free memory holds no row."""
+        numbers = sorted(uses)
+        fitting = self.fit(*_parts(prepared), [uses[n].free for n in numbers])
+        if fitting is None:
+            return None
+        used = sorted(sorted(numbers, key=lambda n: -uses[n].free)[: fitting.gpus])
+        return Place(f"cuda:{','.join(map(str, used))}", fitting.batch.batch_size)
+
+    @contextmanager
+    def _leased(self, candidates: Sequence[int], count: int | None) -> Iterator[tuple[int, ...]]:
+        """Hold some of these GPUs, or all of them."""
+        identities = {n: self.visible[n].identity for n in candidates}
+        own = [n for n in self.own if n in identities]
+        with GpuLeases(lease_folder(), identities).take(count or len(identities), own) as numbers:
             try:
-                yield f"cuda:{','.join(map(str, gpus))}"
+                yield numbers
             except BaseException as error:
                 # Its frames hold the model, which must be freed before the GPUs are released.
                 clear_frames_of(error)
                 raise
             finally:
                 release()
+
+
+def _parts(prepared: PreparedRun) -> tuple[ResolvedSettings, Location, Sequence[TokenIds]]:
+    return prepared.settings, prepared.location, prepared.prompts
 
 
 def placement(device: str, worker: str | None, workers: int) -> Placement:
@@ -102,13 +139,8 @@ def placement(device: str, worker: str | None, workers: int) -> Placement:
     """
     if not device.startswith("cuda"):
         return RequestedDevice()
-    visible = gpus()
-    named = device.partition(":")[2]
-    numbers = [int(n) for n in named.split(",")] if named else list(range(len(visible)))
-    memory = min(visible[n].memory for n in numbers)
-    leases = GpuLeases(lease_folder(), {n: visible[n].identity for n in numbers})
-    own = share(worker, workers, numbers)
-    return LeasedGpus(leases, own, lambda run: needed_gpus(run, memory, len(numbers)))
+    numbers = gpu_numbers(device)
+    return LeasedGpus(gpus(), numbers, share(worker, workers, numbers))
 
 
 def clear_frames_of(error: BaseException | None) -> None:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from benchmark.models.loading import resolve_device
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.records import Tally
 from benchmark.runs.settings import Settings, validated
@@ -119,10 +118,10 @@ def registered(registry: Registry, name: str, request: RunRequest) -> RunRequest
 
 
 def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
-    """Return the request for a registered model, with its prompt format and quantization.
+    """Return the request for a registered model, with its prompt format.
 
-    The quantization applies on GPUs only. The revision of the request takes precedence over the
-    registry's.
+    The protocol decides whether its weights are quantized. The revision of the request takes
+    precedence over the registry's.
     """
     pinned = None if model.is_local else model.revision or None
     return replace(
@@ -131,5 +130,4 @@ def as_registered(model: RegisteredModel, request: RunRequest) -> RunRequest:
         revision=request.revision or pinned,
         prompt_format=model.format,
         entry=model,
-        quantization=model.quantization if resolve_device(request.device) != "cpu" else None,
     )

@@ -25,16 +25,26 @@ def resolve(request: RunRequest) -> ResolvedSettings:
         SettingError: when a setting does not exist or does not suit the machine.
     """
     named = protocol(request.protocol)
-    engine = check_engine(request.engine or named.engine)
+    check_engine(request.engine or named.engine)
     prompt_ = replace(prompt_settings(request), repeated_bos=named.repeated_bos)
-    limits = named.limits.changed(request.batch_size, request.max_new_tokens)
+    named.limits.changed(request.batch_size, request.max_new_tokens)
     device = resolve_device(request.device)  # imports torch, so cheaper checks come first
     entry = registered_entry(request)
     # The paper ran its largest models in 8 bit (section 4 of the protocol).
     quantized = entry.quantization if entry and named.paper_quantization else None
-    own = LoadOptions(device, named.dtype(device), quantized)
     possible = quantized if device != "cpu" else None
-    options = LoadOptions(device, request.dtype or own.dtype, request.quantization or possible)
+    named = named.with_weights_in(possible)
+    quantization = request.quantization or possible
+    used = named.with_weights_in(quantization)
+    engine = check_engine(request.engine or used.engine)
+    limits = used.limits.changed(request.batch_size, request.max_new_tokens)
+    own = LoadOptions(device, named.dtype(device), quantized)
+    options = LoadOptions(device, request.dtype or used.dtype(device), quantization)
+    if quantization and options.dtype != used.dtype(device):
+        raise SettingError(
+            f"--quantization {quantization} multiplies in {used.dtype(device)}; leave out --dtype "
+            f"{options.dtype}"
+        )
     pairs = {
         "engine": (engine, named.engine),
         "batch_size": (limits.batch_size, named.limits.batch_size),

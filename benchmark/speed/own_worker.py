@@ -25,7 +25,8 @@ from benchmark.decoding.external.serving import serve
 from benchmark.decoding.finite_logits import finite_rows, naming_states
 from benchmark.decoding.speculative.matmul_backends import option_name
 from benchmark.errors import ModelError
-from benchmark.models.hardware import gpu_memory, release
+from benchmark.models.gpus import peak_gpu_memory
+from benchmark.models.hardware import release
 from benchmark.models.library_messages import messages_of
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
@@ -134,7 +135,7 @@ class _BenchmarkEngine:
             reply["products"] = option_name(str(products))
         if decoder.model is not None and (warnings := messages_of(decoder.model)):
             reply["library_warnings"] = list(warnings)
-        if (memory := gpu_memory(decoder.settings.options.device)) is not None:
+        if (memory := peak_gpu_memory(decoder.settings.options.device)) is not None:
             reply["gpu_memory"] = memory
         return reply
 

@@ -192,6 +192,7 @@ COMMANDS = {
         ("cleared.json",),
         prepare=fake_registry,
     ),
+    "prefetch": Command(("prefetch", MODEL, "--json-file", "{}/prefetch.json"), ("prefetch.json",)),
     "speed": Command(
         (
             "speed",

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from benchmark.errors import ModelError, SettingError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
+from benchmark.locking import LockHeldError, locked
 from benchmark.records import State, Tally
-from benchmark.runs.measure import run
+from benchmark.runs.measure import Place, PreparedRun, run
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.runs.store import predictions_file
@@ -54,6 +56,33 @@ def test_two_processes_measure_once(model: str, tmp_path: Path) -> None:
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     (result,) = store.glob("*/result.json")
     assert json.loads(result.read_text())["timing"]["decoded_states"] == STATES
+
+
+def test_a_measurement_of_another_process_is_not_waited_for(model: str, tmp_path: Path) -> None:
+    """Without waiting, the second of two reports that the first has begun."""
+    store = ModelStore(tmp_path / "store", Quiet())
+    request = RunRequest(model, Path(), DataRequest(states=1), device="cpu")
+    store.measure(request)
+    (lock,) = store.folder.glob("*.lock")
+    with locked(lock, "testing", ""), pytest.raises(LockHeldError):
+        store.measure(request, wait=False)
+    assert store.measure(request, wait=False).texts == store.measure(request).texts
+
+
+def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
+    """Decoding begins with the batch size that the memory of the device allows."""
+
+    class Small:
+        @contextmanager
+        def place(self, _: PreparedRun) -> Iterator[Place]:
+            yield Place("cpu", 2)
+
+    store = ModelStore(tmp_path / "store", Quiet(), Small())
+    store.measure(RunRequest(model, Path(), DataRequest(states=STATES), device="cpu"))
+    (result,) = store.folder.glob("*/result.json")
+    document = json.loads(result.read_text())
+    assert document["batch_sizes"] == [2]
+    assert document["protocol"]["batch_size"] == 32
 
 
 def test_every_setting_is_part_of_the_key(

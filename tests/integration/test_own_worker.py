@@ -103,7 +103,7 @@ def test_fallback_engine_is_reported(
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
     special = {"eos_token_id": tokenizer.eos_id, "bos_token_id": 0, "pad_token_id": 0}
     config = CohereConfig(vocab_size=len(tokenizer.raw), num_attention_heads=4, **sizes, **special)
-    monkeypatch.setattr(own_worker, "gpu_memory", lambda device: 123)
+    monkeypatch.setattr(own_worker, "peak_gpu_memory", lambda device: 123)
     reply = _answered(setup("speculative", CohereForCausalLM(config).eval()), prompts)
     assert reply["stood_in"].startswith("engine outlines is used instead of speculative")
     assert reply["gpu_memory"] == 123

@@ -1,6 +1,5 @@
 """The command ``plan``, offline."""
 
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,11 @@ from typer import BadParameter
 
 from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError, SettingError
+from benchmark.models.gpus import Gpu
 from benchmark.models.registry import registry
+from benchmark.runs.gpu_fit import fit
 from benchmark.runs.measure import prepare
-from benchmark.runs.placement import needed_gpus
+from benchmark.runs.placement import LeasedGpus, _parts
 from benchmark.runs.progress import RunProgress
 from benchmark.runs.requests import DataRequest, RunRequest
 from fakes.tiny_models import tiny_model
@@ -39,18 +40,16 @@ def plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_complete_registry_without_a_network(plan: Plan) -> None:
-    """Every model is planned, and models of connected pairs are run one after another."""
+    """Every model is planned, and the largest run first, at the same time."""
     planned = json.loads(plan("--gpus", "4", "--vram", "80", "--json"))
     assert planned["models"].keys() == set(registry().models)
     order = [slot["model"] for slot in planned["order"]]
     assert sorted(order) == sorted(registry().models)
     models_70b = {"llama2-70b", "llama2-70b-chat", "codellama-70b", "codellama-70b-instruct"}
-    starts = sorted(
-        (s["start"], s["seconds"]) for s in planned["order"] if s["model"] in models_70b
-    )
-    assert starts[0][0] == 0
-    for (start, seconds), (following, _) in itertools.pairwise(starts):
-        assert following == pytest.approx(start + seconds)
+    slots = sorted((s["start"], s["gpus"]) for s in planned["order"] if s["model"] in models_70b)
+    assert [gpus for _, gpus in slots] == [[0, 1], [2, 3]] * 2
+    assert slots[0][0] == slots[1][0] == 0
+    assert {planned["models"][key]["dtype"] for key in models_70b} == {"bfloat16"}
 
 
 def test_one_experiment_as_a_table(plan: Plan) -> None:
@@ -155,8 +154,26 @@ def test_gpus_of_a_prepared_run(folder: Path, tmp_path: Path) -> None:
 
     request = RunRequest(model=str(folder), out=tmp_path, data=DataRequest(states=2), device="cpu")
     prepared = prepare(request, RunProgress(Console(quiet=True)))
-    assert needed_gpus(prepared, 24_000_000_000, 2) == 1
-    with pytest.raises(
-        DoesNotFitError, match="one prompt needs more memory than 2 GPUs of 1 GB have"
+    fitting = fit(*_parts(prepared), [24_000_000_000] * 2)
+    assert fitting is not None
+    assert (fitting.gpus, fitting.batch.batch_size) == (1, 32)
+    assert 300 < fitting.batch.shared_tokens < fitting.batch.prompt_tokens
+    tiny = [Gpu(f"g{n}", 1_000_000_000) for n in range(2)]
+    with (
+        pytest.raises(
+            DoesNotFitError, match="one prompt needs more memory than 2 GPUs of 1 GB have"
+        ),
+        LeasedGpus(tiny, (0, 1)).place(prepared),
     ):
-        needed_gpus(prepared, 1_000_000_000, 2)
+        pass
+
+
+def test_another_engine_pads_its_prompts(folder: Path, tmp_path: Path) -> None:
+    """The memory of an engine that is not packed is that of transformers' own cache."""
+    from rich.console import Console
+
+    data = DataRequest(states=2)
+    request = RunRequest(str(folder), tmp_path, data, device="cpu", engine="outlines")
+    fitting = fit(*_parts(prepare(request, RunProgress(Console(quiet=True)))), [24_000_000_000])
+    assert fitting is not None
+    assert (fitting.batch.shared_tokens, fitting.batch.pass_tokens) == (0, None)

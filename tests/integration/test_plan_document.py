@@ -12,11 +12,11 @@ TEXT = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-
 
 
 def test_the_table_of_models_is_the_forecast() -> None:
-    """The table has every model of the paper as forecast for one H100, and the text the sums."""
+    """The table has every model of the paper as forecast for four H100s, and the text the sums."""
     all_models, named = registry(), protocol("default")
     limits = named.limits
     how = forecast.ForecastOptions(named.dtype("cuda"), limits.batch_size, limits.max_new_tokens)
-    machine = forecast.machine("H100-80GB-SXM", 1, 80)
+    machine = forecast.machine("H100-80GB-SXM", 4, 80)
     pairs = tuple(all_models.pairs.values())
     models = [
         model

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.models import hardware
+from benchmark.models import gpus
 from benchmark.models.registry import registry
 
 import_module("numpy")  # it loads only once, and pytester unloads what its runs import
@@ -78,7 +78,7 @@ def test_gpu_cases_are_skipped_with_one_reason(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a GPU, tests marked gpu are skipped with a reason, and the run succeeds."""
-    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
     )
@@ -92,7 +92,7 @@ def test_gpu_cases_run_with_a_gpu(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a GPU, tests marked gpu run."""
-    monkeypatch.setattr(hardware, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpus, "has_gpu", lambda: True)
     project.makepyfile(
         "import pytest\n@pytest.mark.gpu\ndef test_it() -> None:\n    raise AssertionError\n"
     )
@@ -152,7 +152,7 @@ def test_device_applies_to_tests_that_use_it(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With ``--device=cpu`` a test that needs a real GPU is still skipped, with a reason."""
-    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
     project.makepyfile(GPU_TEST)
     result = project.runpytest_inprocess("-m", "gpu", "--device=cpu", "-rs")
     result.assert_outcomes(passed=1, skipped=1)
@@ -208,7 +208,7 @@ def test_gpu_cases_of_this_project_are_rehearsed_or_skipped() -> None:
         (*command, *tests), cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    if not hardware.has_gpu():
+    if not gpus.has_gpu():
         assert "1 skipped" in done.stdout
         assert "--device does not apply to it" in done.stdout
 
@@ -299,18 +299,18 @@ def test_root_conftest_runs_with_and_without_xdist(
     result.assert_outcomes(passed=1)
 
 
-def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) -> None:
-    """A group of the registry's pairs runs on one worker of xdist, as do other tests of a file."""
-    project.makepyprojecttoml('[tool.pytest]\naddopts = ["--dist=loadfile"]\n')
+def test_pairs_are_distributed_one_by_one(project: pytest.Pytester) -> None:
+    """Workers begin with the largest models, one pair each; other files stay on one worker."""
     project.makepyfile(
         test_pairs="""
-        import os, pytest
+        import os, time, pytest
         from benchmark.models.registry import registry
-        GROUPS = registry().pair_groups()
-        @pytest.mark.parametrize("pair", GROUPS)
-        def test_pair(pair):
-            with open(f"worker-{GROUPS[pair]}.txt", "a") as file:
-                file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+        @pytest.mark.gpu
+        @pytest.mark.parametrize("pair", registry().pairs)
+        def test_pair(pair, run_request):
+            with open("pairs.txt", "a") as file:
+                file.write(f"{pair} {os.environ['PYTEST_XDIST_WORKER']}\\n")
+            time.sleep(0.05)
         """,
         test_others="""
         import os, pytest
@@ -320,10 +320,11 @@ def test_pairs_that_share_models_stay_on_one_worker(project: pytest.Pytester) ->
                 file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
         """,
     )
-    project.runpytest_subprocess("-n", "2", "--dist=loadfile").assert_outcomes(
-        passed=len(registry().pairs) + 20
-    )
-    workers = [set(path.read_text().split()) for path in project.path.glob("worker-*.txt")]
-    assert len(workers) > 10
-    assert all(len(names) == 1 for names in workers)
-    assert len(set.union(*workers)) > 1
+    options = ("-n", "2", "--dist=loadfile", "--device=cpu")
+    project.runpytest_subprocess(*options).assert_outcomes(passed=len(registry().pairs) + 20)
+    assert len(set((project.path / "worker-others.txt").read_text().split())) == 1
+    lines = [line.split() for line in (project.path / "pairs.txt").read_text().splitlines()]
+    large = {pair.id for pair in registry().pairs.values() if "70b" in pair.id}
+    assert len(large) == 3
+    assert large <= {pair for pair, _ in lines[:6]}
+    assert len({worker for pair, worker in lines if pair in large}) == 2

@@ -6,7 +6,7 @@ from syrupy.assertion import SnapshotAssertion
 from benchmark.hypotheses.pair_verdict import departures, judge, published_model
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
-from benchmark.pytest_plugin import Measure, verdict_line
+from benchmark.pytest_plugin import MeasurePair, verdict_line
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
 from benchmark.runs.paired_comparison import compare
@@ -22,11 +22,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("default")  # a library's warning must not end hours of measuring
 def test_pair(
-    pair: Pair, measure: Measure, snapshot: SnapshotAssertion, request: pytest.FixtureRequest
+    pair: Pair,
+    measure_pair: MeasurePair,
+    snapshot: SnapshotAssertion,
+    request: pytest.FixtureRequest,
 ) -> None:
     """The pair's hypothesis holds, and both models have the recorded or published accuracy."""
     models = load_registry(request.config.getoption("--registry")).models
-    base, variant = measure(models[pair.base]), measure(models[pair.variant])
+    base, variant = measure_pair(models[pair.base], models[pair.variant])
     task = task_of(base.identity).name
     verdict = judge(pair, compare(base, variant).tests, task)
     request.node.user_properties.append(verdict_line(pair, verdict))

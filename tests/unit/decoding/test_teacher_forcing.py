@@ -1,13 +1,18 @@
 """Log-probabilities along answers, compared with one plain forward pass per token."""
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
+from benchmark.decoding import teacher_forcing
+from benchmark.decoding.teacher_forcing import (
+    ForcedSequence,
+    teacher_forced_log_probs,
+)
+from benchmark.errors import DoesNotFitError
 from fakes.tiny_models import tiny_model
 
 if TYPE_CHECKING:
@@ -55,3 +60,37 @@ def test_small_vocabulary() -> None:
     )
     assert sorted(results[0].ids[0].tolist()) == [0, 1, 2, 3, 4]
     assert np.exp(results[0].values).sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_batches_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that did not fit are repeated in smaller batches, with the same values."""
+    model, real, tried = tiny_model("llama", 60, 1), teacher_forcing._batch, list[int]()
+
+    def batch(*arguments: Any) -> list[torch.Tensor]:  # noqa: ANN401
+        rows = arguments[1]
+        tried.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(*arguments)
+
+    rows = [*ROWS, *ROWS]
+    whole = list(chain.from_iterable(teacher_forced_log_probs(model, rows, 3, 6, 1)))
+    monkeypatch.setattr(teacher_forcing, "_batch", batch)
+    halved = list(chain.from_iterable(teacher_forced_log_probs(model, rows, 3, 6, 1)))
+    assert tried == [6, 3, 1, 1, 1, 1, 1, 1]
+    for one, other in zip(whole, halved, strict=True):
+        assert one.ids.tolist() == other.ids.tolist()
+        np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+
+
+def test_not_one_row_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single row that does not fit is refused with the remedies; other errors are kept."""
+    errors: list[Exception] = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("shape")]
+
+    def batch(*_: object) -> list[torch.Tensor]:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(teacher_forcing, "_batch", batch)
+    for error, text in ((DoesNotFitError, "one prompt at a time"), (RuntimeError, "shape")):
+        with pytest.raises(error, match=text):
+            next(teacher_forced_log_probs(tiny_model("llama", 60, 1), ROWS, 3, 1, 1))

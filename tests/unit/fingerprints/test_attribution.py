@@ -68,6 +68,8 @@ NO_SUSPECTS = (
         "streams.py",
         "writing.py",
         "hub_errors.py",
+        "hub_download.py",
+        "prefetch.py",
     ),
     # published figures, in folders whose other files are named
     *("validation.py", "published.csv", "published.py", "published.toml"),
@@ -75,7 +77,7 @@ NO_SUSPECTS = (
     *("template_process.py", "forked_process.py"),
     # a run's own record, and its progress and tables
     *("environment.py", "identity.py", "measure.py", "model_store.py"),
-    *("forecast.py", "paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
+    *("forecast.py", "gpu_fit.py", "paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
     *(
         "notices.py",
         "progress_notes.py",

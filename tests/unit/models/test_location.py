@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -84,15 +85,17 @@ def test_pickled_weights_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Pickled weights are downloaded only from a repository without safetensors."""
     folder, requested = _write(tmp_path / COMMIT, config__json=b"{}"), list[object]()
 
-    def download(*_: object, **options: object) -> str:
+    def download(*_: object, **options: object) -> object:
+        if options.get("dry_run"):
+            return [SimpleNamespace(filename="pytorch_model.bin", file_size=7, is_cached=False)]
         requested.append(options["allow_patterns"])
-        if "pytorch_model*.bin" in str(requested[-1]):
+        if "pytorch_model.bin" in str(requested[-1]):
             _write(folder, pytorch_model__bin=b"weights")
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert locate("owner/name").safetensors is False
-    assert ["pytorch_model*.bin" in str(patterns) for patterns in requested] == [False, True]
+    assert ["pytorch_model.bin" in str(patterns) for patterns in requested] == [False, True]
 
 
 def test_a_folder_under_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,19 +286,27 @@ def test_what_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     unwanted = ["modeling.py", "pytorch_model.bin", "model.gguf", "weights.pt", "training.pkl"]
     fetched: list[str] = []
 
-    def download(_: str, *, revision: object, **patterns: Any) -> str:  # noqa: ANN401
-        fetched.extend(filter_repo_objects([*expected, *unwanted], **patterns))
-        return str(_write(tmp_path / COMMIT, model__safetensors=b"weights"))
+    def download(_: str, *, revision: object, dry_run: bool = False, **patterns: Any) -> object:  # noqa: ANN401
+        names = list(filter_repo_objects([*expected, *unwanted], **patterns))
+        if dry_run:
+            return [SimpleNamespace(filename=n, file_size=1, is_cached=False) for n in names]
+        fetched.extend(names)
+        return str(_write(tmp_path / COMMIT, config__json=b"{}"))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     locate("owner/name")
-    assert fetched == expected
+    assert sorted(fetched) == sorted(expected)
+    assert fetched[-1] == "model-00001-of-00002.safetensors"
 
 
 def test_hub_model_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository without weights is refused, and the message names its page."""
     folder = _write(tmp_path / COMMIT, config__json=b"{}")
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda *_, **options: [] if options.get("dry_run") else str(folder),
+    )
     message = _refusal("owner/name")
     assert message.startswith("owner/name: ")
     assert "has no weights" in message
@@ -307,14 +318,16 @@ def test_a_gguf_file_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = _write(tmp_path / COMMIT, tiny__gguf=b"weights")
     requested: list[object] = []
 
-    def download(repository: str, **options: object) -> str:
+    def download(repository: str, **options: object) -> object:
+        if options.get("dry_run"):
+            return []
         requested.extend([repository, options["allow_patterns"]])
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     result = locate("owner/name/tiny.gguf")
     assert requested[0] == "owner/name"
-    assert "tiny.gguf" in str(requested[1])
+    assert "*.json" in str(requested[1])  # the file itself is there already
     assert (result.name, result.gguf) == ("owner/name/tiny.gguf", "tiny.gguf")
     assert result.digest == f"commit:{COMMIT}"
     assert "has no other.gguf" in _refusal("owner/name/other.gguf")

@@ -13,6 +13,8 @@ from benchmark.models.memory_errors import is_out_of_memory
         MemoryError(),
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`"),
+        ValueError("The current `device_map` had weights offloaded to the disk, which needed"),
         ValueError("Some modules are dispatched on the CPU or the disk. Make sure you have enough"),
     ],
 )
@@ -28,7 +30,16 @@ def test_the_real_error_of_a_cpu() -> None:
     assert is_out_of_memory(real.value)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes"), ValueError("x"), KeyError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes"),
+        ValueError("x"),
+        KeyError(),
+        ValueError("offload_config: unknown key in config.json"),
+        RuntimeError("cannot load model.offloader.weight"),
+    ],
+)
 def test_other_errors(error: Exception) -> None:
     """Other errors are not errors of memory."""
     assert not is_out_of_memory(error)

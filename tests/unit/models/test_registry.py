@@ -1,8 +1,7 @@
 """The registry: all models and pairs of the paper, and checks of a user's own."""
 
 import re
-from collections import Counter, defaultdict
-from itertools import product
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -363,29 +362,6 @@ def test_names_and_experiments_are_checked(
     assert before in text
     with pytest.raises(DataError, match=re.escape(message)):
         _read(tmp_path, text.replace(before, after))
-
-
-def test_groups_are_the_connected_components() -> None:
-    """Two pairs are in one group exactly if a chain of shared models connects them."""
-    models_registry = registry()
-    neighbours = defaultdict(set)
-    for pair in models_registry.pairs.values():
-        neighbours[pair.base].add(pair.variant)
-        neighbours[pair.variant].add(pair.base)
-
-    def reachable(start: str) -> frozenset[str]:
-        seen, front = {start}, [start]
-        while front:
-            fresh = neighbours[front.pop()] - seen
-            seen |= fresh
-            front += fresh
-        return frozenset(seen)
-
-    result = models_registry.pair_groups()
-    parts = {pair.id: reachable(pair.base) for pair in models_registry.pairs.values()}
-    for (one, its), (other, others) in product(parts.items(), repeat=2):
-        assert (result[one] == result[other]) is (its == others)
-    assert max(Counter(result.values()).values()) >= 4
 
 
 def test_a_pair_is_found_by_keys_and_identifiers() -> None:

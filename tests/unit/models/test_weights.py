@@ -1,14 +1,11 @@
 """The digest of weights as loaded."""
 
-from typing import TYPE_CHECKING
-
+import pytest
 import torch
 
+from benchmark.models import weights
 from benchmark.models.weights import weights_digest
 from fakes.tiny_models import tiny_model
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_same_weights_have_the_same_digest() -> None:
@@ -39,3 +36,15 @@ def test_names_and_order_are_not_noticed() -> None:
     model = tiny_model("llama", 60, 1)
     turned = torch.nn.ParameterList(list(model.parameters())[::-1])
     assert weights_digest(turned) == weights_digest(model)
+
+
+def test_blocks_do_not_change_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adding up in blocks gives the sum of a whole, also one that overflows 64 bits."""
+    large = torch.nn.Parameter(torch.full((9,), 1.7e308, dtype=torch.float64))
+    model = torch.nn.ParameterList([*tiny_model("llama", 60, 1).parameters(), large])
+    digest = weights_digest(model)
+    monkeypatch.setattr(weights, "_BLOCK", 3)
+    assert weights_digest(model) == digest
+    bits = large.detach().view(torch.int64)
+    exact = sum(bits.tolist())
+    assert exact != int(bits.sum()) == weights._wrapped(exact)

@@ -3,12 +3,12 @@
 import pytest
 
 from benchmark.errors import SettingError
-from benchmark.models.hardware import Gpu
+from benchmark.models.gpus import Gpu
 from benchmark.models.registry import registry
 from benchmark.planning.architectures import configuration
 from benchmark.planning.forecast import ForecastOptions, Machine, RunPlan, forecast, machine, plan
 from benchmark.planning.memory import DecodingBatch, gpus_needed, memory
-from benchmark.planning.planning import planning
+from benchmark.planning.planning import pass_tokens, planning
 from benchmark.planning.shape import shape
 
 OPTIONS = ForecastOptions("bfloat16", batch_size=32, new_tokens=256)
@@ -43,32 +43,42 @@ def test_models_that_do_not_fit_are_left_out_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize("key", ["llama2-7b", "codellama-34b", "llama2-70b", "gemma-7b"])
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_batch_is_halved_only_as_far_as_needed(key: str, count: int) -> None:
-    """The forecast batch fits and twice as many rows do not, unless that is the full batch."""
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_fewest_gpus_for_enough_rows(key: str, count: int) -> None:
+    """One GPU less holds fewer than 8 rows, and the batch is halved only as far as needed."""
     model, gpus = registry().model(key), machine("L40S", count)
     forecasted = forecast(model, gpus, OPTIONS)
     size = shape(configuration(model.huggingface_id))
+    work = planning().workload
 
-    def fits(rows: int) -> bool:
-        batch = DecodingBatch(rows, planning().workload.longest_prompt_tokens, 256)
+    def holds(gpus_used: int, rows: int) -> bool:
+        batch = DecodingBatch(
+            rows, work.longest_prompt_tokens, 256, work.shared_tokens, pass_tokens()
+        )
         needed = gpus_needed(memory(size, forecasted.dtype, batch), gpus.memory)
-        return needed is not None and needed <= count
+        return needed is not None and needed <= gpus_used
 
-    assert forecasted.fits == fits(forecasted.batch_size)
+    rows = forecasted.batch_size
     if not forecasted.fits:
-        assert not any(fits(2**power) for power in range(6))
-    elif forecasted.batch_size < 32:
-        assert not fits(2 * forecasted.batch_size)
+        assert not any(holds(count, 2**power) for power in range(6))
+        return
+    assert forecasted.gpus is not None
+    assert forecasted.gpus <= count
+    assert holds(forecasted.gpus, rows)
+    assert rows == OPTIONS.batch_size or not holds(forecasted.gpus, 2 * rows)
+    assert not holds(forecasted.gpus - 1, 8)
+    assert rows >= 8 or not holds(count, 2 * rows)
 
 
-def test_quantization_follows_the_registry_unless_a_dtype_is_given() -> None:
-    """The paper's 70B models are planned in 8 bit, unless --dtype overrides it."""
+def test_the_registrys_quantization_is_the_papers_only() -> None:
+    """Under the default protocol 70B models are planned in 16 bit."""
     model, gpus = registry().model("llama2-70b"), machine(H100, 4)
-    assert forecast(model, gpus, OPTIONS).dtype == "8bit"
-    options = ForecastOptions("float16", 32, 256, quantize=False)
-    assert forecast(model, gpus, options).dtype == "float16"
-    assert forecast(model, gpus, options).memory.weights == 2 * 68_976_648_192
+    forecasted = forecast(model, gpus, OPTIONS)
+    assert (forecasted.dtype, forecasted.gpus) == ("bfloat16", 2)
+    assert forecasted.memory.weights == 2 * 68_976_648_192
+    eight_bit = forecast(model, gpus, ForecastOptions("8bit", 1, 256, drafts=False))
+    assert (eight_bit.gpus, eight_bit.batch_size) == (1, 1)
+    assert eight_bit.decoding == eight_bit.plain
 
 
 def test_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,20 +13,30 @@ from torch.utils._pytree import tree_leaves
 from transformers import DynamicCache
 
 from benchmark.controls.network import cache_argument
+from benchmark.decoding.engines import compile_constraint
+from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
+from benchmark.decoding.speculative.scheduler import Scheduler
+from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.errors import SettingError
 from benchmark.planning.architectures import configuration
 from benchmark.planning.memory import (
     DecodingBatch,
     Memory,
+    best_fit,
     cache_bytes,
     gpus_needed,
     memory,
+    packed_cache_bytes,
+    packed_working_bytes,
     weight_bytes,
     working_bytes,
 )
 from benchmark.planning.planning import Assumptions
 from benchmark.planning.shape import ModelShape, shape
 from fakes.tiny_models import tiny_model
+from fakes.tiny_tokenizer import tiny_tokenizer
 
 TYPES = ("llama", "gemma", "mistral", "qwen2")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -168,6 +178,60 @@ def test_llama_2_7b() -> None:
     assert needs.layers == 32
 
 
+def test_the_default_engines_cache() -> None:
+    """Llama 2 7B at batch 32: 8.5 GB where prompts padded to the longest take 14.2 GB."""
+    actual = shape(configuration("meta-llama/Llama-2-7b-hf"))
+    padded, packed = DecodingBatch(32, 592, 256), DecodingBatch(32, 592, 256, 355, 4096)
+    assert memory(actual, "bfloat16", padded).cache == 524_288 * 32 * (592 + 256)
+    assert memory(actual, "bfloat16", packed).cache == 524_288 * (355 + 32 * (592 - 355 + 256))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", TYPES)
+def test_packed_forecast_covers_the_engine(kind: str) -> None:
+    """The cache is as large as allocated, and the working memory covers the passes of a run."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_model(kind, len(tokenizer.raw), tokenizer.eos_id)
+    actual = shape(model.config)
+    prompts = [(1, 2, 3, *(4 + (7 * n + i) % 9 for i in range(20))) for n in range(3)]
+    batch = DecodingBatch(3, 23, 5, shared_tokens=3, pass_tokens=512)
+    automaton = Automaton.from_constraint(
+        compile_constraint("[a-z ]{1,9}", tokenizer, model), tokenizer.token_bytes
+    )
+    cost_model = CostModel.on("cuda", rows=3)
+    rules = GenerationRules(automaton, frozenset({tokenizer.eos_id}), 5)
+    runner = ModelRunner(model, automaton, cost_model)
+    scheduler = Scheduler(runner, rules, {}, cost_model, Statistics())
+    with ragged(model), Peak() as measured:
+        sequences = [s for done in scheduler.decode(dict(enumerate(prompts))) for s in done]
+    assert len(sequences) == 3
+    cache = runner._cache
+    kept = [kv for layers in (cache.prefix, cache._own) for kv in layers.values()]
+    allocated = sum(t.untyped_storage().nbytes() for kv in kept for t in kv)
+    assert packed_cache_bytes(actual, "float32", batch) == allocated
+    assert measured.peak - allocated < 3 * packed_working_bytes(actual, "float32", batch)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        ([80], (1, 32)),
+        ([31, 31], (1, 8)),  # enough rows on one
+        ([27, 27], (2, 16)),  # of which one holds 4
+        ([27], (1, 4)),
+        ([10, 27, 11], (1, 4)),  # the others are busy and hold nothing
+        ([10], None),
+    ],
+)
+def test_fewer_gpus_first(free: list[int], expected: tuple[int, int] | None) -> None:
+    """No GPU is added if a batch of 8 fits on fewer; a smaller batch is the last choice."""
+    actual = ModelShape(10**10, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, (None,) * 100)
+    # 20 GB of weights; a row's 250 million positions take 1 GB.
+    batch = DecodingBatch(32, 1, 2_500_000, 0, 1)
+    result = best_fit(actual, "bfloat16", batch, [size * 10**9 for size in free])
+    assert (result and (result.gpus, result.batch.batch_size)) == expected
+
+
 def test_unknown_dtype() -> None:
     """An unknown dtype is refused, and the message lists the known ones."""
     with pytest.raises(SettingError, match="unknown dtype 'int3'; choose one of float32"):
@@ -182,6 +246,7 @@ NOTHING = Assumptions(
     weights_share=1,
     seconds_a_layer=0,
     disk_bytes_per_second=1,
+    hub_bytes_per_second=1,
 )
 
 

@@ -1,14 +1,19 @@
 """Placement of measurements on GPUs, and freeing of memory before release."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock, Timeout
 
 from benchmark.errors import DoesNotFitError
-from benchmark.models.hardware import Gpu
+from benchmark.models.gpus import Gpu, GpuUse
+from benchmark.models.location import Location
+from benchmark.planning.memory import DecodingBatch, Fit
 from benchmark.runs import placement as module
 from benchmark.runs.placement import LeasedGpus, RequestedDevice, placement
 from benchmark.runs.store.gpu_leases import lease_folder
@@ -18,7 +23,8 @@ def _work(device: str = "cuda", *, loads_weights: bool = True) -> Any:  # noqa: 
     row = SimpleNamespace(loads_weights=loads_weights)
     options = SimpleNamespace(device=device)
     settings = SimpleNamespace(engine_row=row, options=options)
-    return SimpleNamespace(location=SimpleNamespace(name="a model"), settings=settings)
+    location = Location("a model", Path(), None, "sha256-tree:1")
+    return SimpleNamespace(location=location, settings=settings, prompts=())
 
 
 WORK = _work()
@@ -31,6 +37,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     happened: list[str] = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "gpus", lambda: tuple(Gpu(f"g{n}", EIGHTY) for n in range(8)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    _set_free(monkeypatch, [EIGHTY] * 8)
 
     def release() -> None:
         try:
@@ -40,8 +48,28 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             happened.append("held")
 
     monkeypatch.setattr(module, "release", release)
-    monkeypatch.setattr(module, "needed_gpus", lambda work, memory, there: 2)
     return happened
+
+
+def _set_free(monkeypatch: pytest.MonkeyPatch, free: Sequence[int], note: str = "") -> None:
+    monkeypatch.setattr(
+        module, "gpu_uses", lambda _, numbers: {n: GpuUse(free[n], note) for n in numbers}
+    )
+
+
+def _placed(device: str, worker: str | None, workers: int, size: int = 150) -> LeasedGpus:
+    """Return a placement of a model of that many GB; its batch has as many rows as GB are left."""
+
+    def fit(_: object, __: object, ___: object, free: Sequence[int]) -> Fit | None:
+        ordered = sorted(free, reverse=True)
+        for count in range(1, len(free) + 1):
+            if left := max(0, sum(ordered[:count]) // 10**9 - size):
+                return Fit(count, DecodingBatch(left, 1, 1))
+        return None
+
+    made = placement(device, worker, workers)
+    assert isinstance(made, LeasedGpus)
+    return replace(made, fit=fit)
 
 
 @pytest.mark.parametrize(
@@ -59,28 +87,63 @@ def test_a_worker_takes_its_own_gpus_first(
     machine: list[str], device: str, worker: str | None, workers: int, expected: str
 ) -> None:
     """Each worker takes its share of the named GPUs first."""
-    with placement(device, worker, workers).place(WORK) as device_of_run:
-        assert device_of_run == expected
+    with _placed(device, worker, workers).place(WORK) as place:
+        assert place == (expected, 10)
 
 
-def test_large_model_takes_other_gpus(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker with one GPU of its own takes a second one."""
-    with placement("cuda", "gw5", 8).place(WORK) as device_of_run:
-        assert device_of_run == "cuda:0,5"
-    monkeypatch.setattr(module, "needed_gpus", lambda work, memory, there: 9)
+def test_large_model_takes_other_gpus(machine: list[str]) -> None:
+    """A worker with one GPU of its own takes a second one; more than there are is an error."""
+    with _placed("cuda", "gw5", 8).place(WORK) as place:
+        assert place.device == "cuda:0,5"
     with (
-        pytest.raises(DoesNotFitError, match="needs 9 GPUs"),
-        placement("cuda", None, 1).place(WORK),
+        pytest.raises(DoesNotFitError, match="a model: one prompt needs more memory than 8 GPUs"),
+        _placed("cuda", None, 1, size=641).place(WORK),
     ):
         pass
 
 
+@pytest.mark.parametrize(
+    ("size", "free", "expected"),
+    [
+        (50, [80] * 8, ("cuda:0", 30)),
+        (50, [60, *[80] * 7], ("cuda:0", 10)),  # a smaller batch before another GPU
+        (50, [40, 80, *[1] * 6], ("cuda:1", 30)),  # another process uses the first
+        (50, [30, 30, *[1] * 6], ("cuda:0,1", 10)),  # none alone, but two together
+        (150, [80, 10, 80, *[1] * 5], ("cuda:0,2", 10)),
+    ],
+)
+def test_what_is_free_decides(
+    machine: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    free: list[int],
+    expected: tuple[str, int],
+) -> None:
+    """GPUs that other processes use are left out, and the batch is what fits on the others."""
+    _set_free(monkeypatch, [gigabytes * 10**9 for gigabytes in free])
+    with _placed("cuda", None, 1, size=size).place(WORK) as place:
+        assert place == expected
+
+
+def test_a_busy_machine_says_so(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line has the free memory of each GPU and what limits it."""
+    _set_free(monkeypatch, [3 * 10**9] * 8, "in exclusive mode")
+    with (
+        pytest.raises(DoesNotFitError, match="a model: too little memory is free: ") as error,
+        _placed("cuda:2,3", None, 1, size=50).place(WORK),
+    ):
+        pass
+    for number in (2, 3):
+        assert f"cuda:{number} (GPU) 3 of 80 GB (in exclusive mode)" in str(error.value)
+    assert "cuda:1" not in str(error.value)
+
+
 def test_memory_is_freed_before_the_gpus(machine: list[str]) -> None:
     """After success and after an error the model is freed while the lease is held."""
-    with placement("cuda", None, 1).place(WORK):
+    with _placed("cuda", None, 1).place(WORK):
         assert machine == []
     assert machine == ["held"]
-    with pytest.raises(RuntimeError), placement("cuda", None, 1).place(WORK):
+    with pytest.raises(RuntimeError), _placed("cuda", None, 1).place(WORK):
         raise RuntimeError
     assert machine == ["held", "held"]
 
@@ -97,7 +160,7 @@ def test_an_error_lets_go_of_the_model(machine: list[str]) -> None:
         model = Model()
         raise RuntimeError(type(model).__name__)
 
-    with pytest.raises(RuntimeError), placement("cuda", None, 1).place(WORK):
+    with pytest.raises(RuntimeError), _placed("cuda", None, 1).place(WORK):
         load()
     assert dead == [True]
 
@@ -111,7 +174,7 @@ def test_a_cpu_is_not_leased() -> None:
 def test_an_engine_without_weights_takes_no_gpu(machine: list[str]) -> None:
     """An engine without weights uses the requested device and leases nothing."""
     with (
-        placement("cuda", None, 1).place(WORK),
-        placement("cuda", None, 1).place(_work("cpu", loads_weights=False)) as given,
+        _placed("cuda", None, 1).place(WORK),
+        _placed("cuda", None, 1).place(_work("cpu", loads_weights=False)) as given,
     ):
-        assert given == "cpu"
+        assert given == ("cpu", None)

@@ -1,12 +1,14 @@
 """Resolving a request's settings, and listing those that differ from the protocol."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
+from benchmark.models.loading import LoadOptions
 from benchmark.models.registry import registry
 from benchmark.prompts.settings import PromptSettings
 from benchmark.runs.requests import RunRequest, as_registered
@@ -46,6 +48,40 @@ def test_the_papers_large_models_are_quantized_on_a_gpu_only() -> None:
     assert settings.changed == ("quantization",)
     small = RunRequest("meta-llama/Llama-2-7b-hf", OUT, protocol="paper", device="cpu")
     assert resolve(small).changed == ()
+
+
+@pytest.fixture
+def _gpu_with_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.runs.resolution.resolve_device", lambda _: "cuda")
+    monkeypatch.setattr("benchmark.models.loading.check_extra", lambda *_: None)
+
+
+@pytest.mark.usefixtures("_gpu_with_bitsandbytes")
+def test_only_the_papers_protocol_quantizes() -> None:
+    """The default protocol loads the 70B models in bfloat16, also as registered ones."""
+    entry = registry().model("llama2-70b")
+    default = resolve(as_registered(entry, RunRequest("", OUT)))
+    assert default.options == LoadOptions("cuda", "bfloat16", None)
+    assert (default.engine, default.limits.batch_size) == ("speculative", 32)
+    assert default.changed == ()
+    paper = resolve(as_registered(entry, RunRequest("", OUT, protocol="paper")))
+    assert paper.options == LoadOptions("cuda", "float16", "8bit")
+    assert paper.changed == ()
+
+
+@pytest.mark.usefixtures("_gpu_with_bitsandbytes")
+@pytest.mark.parametrize("protocol", ["default", "paper"])
+def test_8_bit_runs_alone_and_in_float16(protocol: str) -> None:
+    """LLM.int8 depends on the rows of a pass, and bitsandbytes converts bfloat16 each time."""
+    request = RunRequest("m", OUT, protocol=protocol, quantization="8bit")
+    settings = resolve(request)
+    assert (settings.engine, settings.limits.batch_size) == ("outlines", 1)
+    assert settings.options.dtype == "float16"
+    others = {"default": ("engine", "batch_size", "dtype", "quantization")}
+    assert settings.changed == others.get(protocol, ("dtype", "quantization"))
+    assert resolve(replace(request, batch_size=4)).limits.batch_size == 4
+    with pytest.raises(SettingError, match="multiplies in float16; leave out --dtype bfloat16"):
+        resolve(replace(request, dtype="bfloat16"))
 
 
 @pytest.mark.parametrize(
