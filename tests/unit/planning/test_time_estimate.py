@@ -37,6 +37,7 @@ ASSUMED = Assumptions(
     weights_share=1,
     seconds_a_layer=0,
     disk_bytes_per_second=100,
+    hub_bytes_per_second=100,
 )
 
 
