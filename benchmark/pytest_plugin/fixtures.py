@@ -158,9 +158,10 @@ def trace(
     from benchmark.pytest_plugin.snapshots.fingerprints import is_recorded
     from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
     from benchmark.runs.requests import as_registered
+    from benchmark.runs.resolution import resolve
     from benchmark.tasks import DEFAULT
 
-    protocol = {"name": run_request.protocol}
+    protocol = resolve(run_request).as_json()
     hardware = {"hardware": describe(run_request.device)}
     task = {} if run_request.data.task == DEFAULT else {"task": run_request.data.task}
     kind = kind_of_run({"protocol": protocol, "environment": hardware, "data": task})

@@ -32,7 +32,7 @@ from benchmark.fingerprints.storage import (
 from benchmark.fingerprints.terminal import headline, rendered
 from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
-from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind
+from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind, protocol_of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
 from benchmark.reading.documents import read_json
 
@@ -181,7 +181,8 @@ def stored(path: Path, *, fallback: bool = True) -> Path | None:
     others = kinds.glob(f"*/{path.parent.name}/{_escaped(path.name)}")
     # Another protocol is a different measurement.
     return min(
-        (o for o in others if _protocol(o.parent.parent.name) == _protocol(own)), default=None
+        (o for o in others if protocol_of_kind(o.parent.parent.name) == protocol_of_kind(own)),
+        default=None,
     )
 
 
@@ -255,11 +256,6 @@ def _paths(item: pytest.Item, kind: str, blessing: Blessing) -> tuple[Path, Path
     own_path = fingerprint_extension(kind, blessing).get_location(test_location=location, index=0)
     path = stored(Path(own_path), fallback=not blessing.updating)
     return (Path(own_path), path) if path else None
-
-
-def _protocol(kind: str) -> str:
-    """Return the last word of a kind's name."""
-    return kind.rpartition("-")[2]
 
 
 def _answer_change(path: Path, new: Fingerprint) -> str:

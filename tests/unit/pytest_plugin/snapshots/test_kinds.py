@@ -7,7 +7,7 @@ from syrupy.location import PyTestLocation
 
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.fingerprints import Blessing, fingerprint_extension
-from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
+from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, protocol_of_kind
 from benchmark.pytest_plugin.snapshots.pairs import pair_extension
 
 
@@ -19,6 +19,24 @@ def test_name_of_a_kind() -> None:
     other = {**identity, "data": {"task": "move-contents"}}
     assert kind_of_run(other) == "move-contents-nvidia-h100-80gb-hbm3-paper"
     assert kind_of_run({**identity, "data": {"states": 3}}) == kind_of_run(identity)
+    protocol = {"name": "default", "dtype": "float32", "changed": []}
+    assert kind_of_run({"protocol": protocol}) == "default"
+    protocol["changed"] = ["batch_size", "dtype"]
+    assert kind_of_run({"protocol": protocol}) == "default-float32"
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [
+        ("nvidia-h100-80gb-hbm3-paper", "paper"),
+        ("x86-64-avx2-default", "default"),
+        ("nvidia-l4-default-float32", "default-float32"),
+        ("gpu-other", "other"),
+    ],
+)
+def test_protocol_of_a_kind(kind: str, protocol: str) -> None:
+    """Only records under the same protocol and dtype are compared across hardware."""
+    assert protocol_of_kind(kind) == protocol
 
 
 @pytest.mark.parametrize(
