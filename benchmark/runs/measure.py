@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.boxes.baseline import baselines_as_json
+from benchmark.errors import ModelError
 from benchmark.models.gpus import gpu_numbers, gpus, peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location, fetch_missing_weights, locate
@@ -232,12 +233,15 @@ def _model(
 
 def _fetch_weights(prepared: PreparedRun, progress: Progress) -> None:
     """Fetch missing weights, unless the GPUs of the settings could not hold the model."""
-    device = prepared.settings.options.device
-    if numbers := gpu_numbers(device):
+    if numbers := gpu_numbers(prepared.settings.options.device):
         visible = gpus()
         sizes = [visible[n].memory for n in numbers]
-        fitting = fit(prepared.settings, prepared.location, prepared.prompts, sizes)
-        check_fits(prepared.location.name, fitting, sizes)
+        try:
+            fitting = fit(prepared.settings, prepared.location, prepared.prompts, sizes)
+        except ModelError as error:  # of an architecture whose size cannot be counted
+            progress.say(f"its memory is not forecast: {error}")
+        else:
+            check_fits(prepared.location.name, fitting, sizes)
     fetch_missing_weights(prepared.location, progress.say)
 
 

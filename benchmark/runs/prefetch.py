@@ -99,7 +99,10 @@ def _files(location: Location) -> WeightFiles:
 
 
 def _check_memory(location: Location, machine: Machine, options: ForecastOptions) -> None:
-    size = shape(configuration(str(location.folder / (location.gguf or ""))))
+    try:
+        size = shape(configuration(str(location.folder / (location.gguf or ""))))
+    except ModelError:  # its size cannot be counted
+        return
     memory = [machine.memory] * machine.count
     if best_fit(size, options.dtype, requested_batch(options), memory) is None:
         raise DoesNotFitError(
