@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import ModelError, SettingError
+from benchmark.errors import DoesNotFitError, ModelError, SettingError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.locking import LockHeldError, locked
+from benchmark.models.gpus import Gpu
 from benchmark.records import State, Tally
+from benchmark.runs import measure as measure_module
 from benchmark.runs.measure import Place, PreparedRun, run
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
@@ -83,6 +85,29 @@ def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
     document = json.loads(result.read_text())
     assert document["batch_sizes"] == [2]
     assert document["protocol"]["batch_size"] == 32
+
+
+def test_gpus_that_are_too_small_are_known_before_the_weights(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights are not fetched in vain; a model whose memory is unknown is tried."""
+    fetched = list[str]()
+    monkeypatch.setattr(measure_module, "gpu_numbers", lambda _: (0,))
+    monkeypatch.setattr(measure_module, "gpus", lambda: (Gpu("g", 10**9),))
+    monkeypatch.setattr(
+        measure_module, "fetch_missing_weights", lambda location, _: fetched.append(location.name)
+    )
+    request = RunRequest(model, tmp_path / "run", DataRequest(states=1), device="cpu")
+    with pytest.raises(DoesNotFitError, match="one prompt needs more memory than 1 GPUs of 1 GB"):
+        run(request, Quiet())
+    assert fetched == []
+
+    def unknown(*_: object) -> None:
+        raise ModelError("its size cannot be counted")
+
+    monkeypatch.setattr(measure_module, "fit", unknown)
+    run(request, Quiet())
+    assert fetched == [model]
 
 
 def test_every_setting_is_part_of_the_key(
