@@ -328,3 +328,39 @@ def test_pairs_are_distributed_one_by_one(project: pytest.Pytester) -> None:
     assert len(large) == 3
     assert large <= {pair for pair, _ in lines[:6]}
     assert len({worker for pair, worker in lines if pair in large}) == 2
+
+
+def test_require_all_fails_where_a_test_would_be_skipped(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks, calls and modules that skip are failures with their reason; expected failures pass."""
+    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
+    project.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.gpu
+        def test_gpu() -> None: ...
+
+        def test_skips() -> None:
+            pytest.skip("the model is gated")
+
+        @pytest.mark.xfail(strict=True)
+        def test_fails() -> None:
+            raise AssertionError
+
+        def test_passes() -> None: ...
+        """,
+        test_module="import pytest\npytest.importorskip('no_such_library')\n",
+    )
+    project.runpytest_inprocess().assert_outcomes(skipped=3, passed=1, xfailed=1)
+    required = project.runpytest_inprocess("--require-all", "--continue-on-collection-errors")
+    required.assert_outcomes(failed=2, errors=1, passed=1, xfailed=1)
+    required.stdout.fnmatch_lines(
+        [
+            "*--require-all: *no_such_library*",
+            "*--require-all: *needs a CUDA GPU*",
+            "*--require-all: *the model is gated*",
+        ]
+    )
+    assert required.ret == pytest.ExitCode.TESTS_FAILED
