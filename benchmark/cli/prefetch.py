@@ -67,9 +67,9 @@ def prefetch(
     output.result(_as_json(reasons))
     if not optional:
         fetching.check_complete(reasons)
-    for model, reason in reasons:
+    for left_out, reason in reasons:
         if reason:
-            print(f"not fetched: {model.model.name}: {reason}", file=sys.stderr)
+            print(f"not fetched: {left_out.model.name}: {reason}", file=sys.stderr)
 
 
 def _machine(gpus: int | None, vram: float | None) -> "Machine | None":

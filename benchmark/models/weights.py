@@ -32,10 +32,10 @@ def _digest(parameter: "torch.Tensor") -> str:
     bits = flat.view(sizes[flat.element_size()])
     sample = bits[:: max(1, len(bits) // _SAMPLES)]
     # torch copies what it adds up as int64: of an embedding of 800 million numbers 6 GB.
-    blocks = (bits[start : start + _BLOCK] for start in range(0, len(bits), _BLOCK))
-    total = sum(block.sum(dtype=torch.int64).item() for block in blocks)
+    starts = range(0, len(bits), _BLOCK)
+    sums = [int(bits[start : start + _BLOCK].sum(dtype=torch.int64)) for start in starts]
     # As the sum of a whole, in int64. It does not depend on the order, nor on the threads.
-    header = f"{tuple(parameter.shape)} {parameter.dtype} {_wrapped(total)} "
+    header = f"{tuple(parameter.shape)} {parameter.dtype} {_wrapped(sum(sums))} "
     return hashlib.sha256(header.encode() + sample.cpu().numpy().tobytes()).hexdigest()
 
 
