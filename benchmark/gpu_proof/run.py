@@ -10,7 +10,7 @@ from benchmark.errors import SettingError, first_line
 from benchmark.gpu_proof.plan import Stage
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.lifetime import run_tied
-from benchmark.models.hardware import has_gpu
+from benchmark.models.gpus import has_gpu
 from benchmark.package_data import package_parent
 from benchmark.writing import ensure_folder
 
