@@ -22,6 +22,7 @@ from benchmark.pytest_plugin.fixtures import (
 from benchmark.pytest_plugin.hooks import (
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_make_collect_report,
     pytest_runtest_makereport,
     pytest_terminal_summary,
     pytest_xdist_make_scheduler,
@@ -42,6 +43,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",

@@ -90,9 +90,9 @@ def pytest_make_collect_report(
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip into a failure with its reason; a failure that is expected stays one."""
     if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"--require-all: {reason}"
+        report.longrepr = f"--require-all: {shown(text).removeprefix('Skipped: ')}"
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
