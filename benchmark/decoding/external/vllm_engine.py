@@ -21,6 +21,7 @@ from benchmark.decoding.external.messages import EngineSetup
 from benchmark.decoding.external.process import EngineProcess, EngineProcessError
 from benchmark.errors import SettingError
 from benchmark.lifetime import run_tied
+from benchmark.models.location import fetch_missing_weights
 from benchmark.records import Completion, TokenIds
 
 GRAMMAR_BACKEND = "xgrammar"
@@ -126,6 +127,7 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = _threads(processors(), ranks)
     elif numbers:
         environment["CUDA_VISIBLE_DEVICES"] = numbers
+    fetch_missing_weights(inputs.location, inputs.say)  # it reads them from the folder
     return VllmConnection(
         versions=versions,
         model=str(inputs.location.folder),

@@ -77,7 +77,14 @@ NO_SUSPECTS = (
     *("template_process.py", "forked_process.py"),
     # a run's own record, and its progress and tables
     *("environment.py", "identity.py", "measure.py", "model_store.py"),
-    *("forecast.py", "gpu_fit.py", "paired_comparison.py", "paired_table.py", "placement.py", "progress.py"),
+    *(
+        "forecast.py",
+        "gpu_fit.py",
+        "paired_comparison.py",
+        "paired_table.py",
+        "placement.py",
+        "progress.py",
+    ),
     *(
         "notices.py",
         "progress_notes.py",
