@@ -30,19 +30,17 @@ def gpu_proof(
     """Prove that the benchmark works on a GPU; rerun the same command to resume."""
     from benchmark.gpu_proof.plan import chosen
     from benchmark.gpu_proof.run import prove
-    from benchmark.gpu_proof.summary import is_proved, reports_as_json, summary_lines
+    from benchmark.gpu_proof.summary import is_proved, reports_as_json, summary_lines, write_summary
     from benchmark.gpu_proof.wheelhouse import gather
-    from benchmark.writing import write_text
 
     if wheelhouse:
         gather(wheelhouse, output.say)
         return
     stages = chosen(names)
     prove(stages, folder, rehearsal=rehearse, say=output.say)
-    lines = list(summary_lines(stages, folder, rehearsal=rehearse))
-    write_text(folder / "summary.md", (f"{line}\n" for line in lines))
+    write_summary(stages, folder, rehearsal=rehearse)
     if not output.as_json:
-        print("\n".join(lines))
+        print("\n".join(summary_lines(stages, folder, rehearsal=rehearse)))
     output.result(reports_as_json(stages, folder))
     if not is_proved(list(stages), folder):
         raise typer.Exit(_FAILED)

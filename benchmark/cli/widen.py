@@ -10,6 +10,9 @@ from benchmark.cli.choices import completed, one_of
 from benchmark.cli.options import DtypeName, option, out
 from benchmark.cli.writing import Output
 
+_MOST = 10**6
+"""The largest number of each dimension; no model comes near it."""
+
 
 def _shapes() -> list[str]:
     from benchmark.planning.architectures import llama_shapes
@@ -33,16 +36,18 @@ def widen(
             completion=completed(_shapes),
         ),
     ] = None,
-    layers: Annotated[int | None, option("Layers.", least=1, metavar="N")] = None,
-    hidden_size: Annotated[int | None, option("Width.", least=1, metavar="N")] = None,
+    layers: Annotated[int | None, option("Layers.", least=1, most=_MOST, metavar="N")] = None,
+    hidden_size: Annotated[int | None, option("Width.", least=1, most=_MOST, metavar="N")] = None,
     intermediate_size: Annotated[
-        int | None, option("Width of the MLP.", least=1, metavar="N")
+        int | None, option("Width of the MLP.", least=1, most=_MOST, metavar="N")
     ] = None,
-    heads: Annotated[int | None, option("Query heads.", least=1, metavar="N")] = None,
-    key_heads: Annotated[int | None, option("Key heads.", least=1, metavar="N")] = None,
-    head_size: Annotated[int | None, option("Size of a head.", least=1, metavar="N")] = None,
+    heads: Annotated[int | None, option("Query heads.", least=1, most=_MOST, metavar="N")] = None,
+    key_heads: Annotated[int | None, option("Key heads.", least=1, most=_MOST, metavar="N")] = None,
+    head_size: Annotated[
+        int | None, option("Size of a head.", least=1, most=_MOST, metavar="N")
+    ] = None,
     vocabulary: Annotated[
-        int | None, option("Rows of the embeddings.", least=1, metavar="N")
+        int | None, option("Rows of the embeddings.", least=1, most=_MOST, metavar="N")
     ] = None,
     head: Annotated[
         Literal["tied", "untied"] | None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark.errors import SettingError, first_line
 from benchmark.gpu_proof.plan import Stage
 from benchmark.gpu_proof.report import StageReport, read_report
+from benchmark.gpu_proof.summary import write_summary
 from benchmark.lifetime import run_tied
 from benchmark.models.gpus import has_gpu
 from benchmark.package_data import package_parent
@@ -35,6 +36,8 @@ def check_repository() -> Path:
 def prove(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool, say: Say) -> list[Path]:
     """Run the stages that are not proved yet; return the files of their reports.
 
+    The summary is written after every stage, in case this process is ended too.
+
     Raises:
         SettingError: without a GPU, unless it is a rehearsal.
     """
@@ -53,6 +56,7 @@ def prove(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool, say: Say) 
         say(f"{name}: at most {stage.limit} s ...")
         report = run_stage(name, stage, out, rehearsal=rehearsal)
         say(f"{name}: {report.status}, {report.seconds:.0f} s {report.reason}".rstrip())
+        write_summary(chosen, out, rehearsal=rehearsal)
     return reports
 
 

@@ -16,7 +16,7 @@ _KEPT = 2000
 
 def gpu_tests(context: Context, report: StageReport) -> None:
     """Run the tests of the default engine on the device."""
-    done, counts = _pytest(context, "gpu-tests", "tests/gpu")
+    done, counts = _pytest(context, "gpu-tests", str(package_parent() / "tests" / "gpu"))
     report.figure(tests=counts, output=done.stdout[-_KEPT:])
     report.check("every test passes, and none is skipped", _all_pass(done, counts))
 
@@ -25,7 +25,7 @@ def controls(context: Context, report: StageReport) -> None:
     """Run the reproduction's cases with the controls, twice: measured, then from the store."""
     root = package_parent()
     words = (
-        "tests/reproduction/test_pairs.py",
+        str(root / "tests" / "reproduction" / "test_pairs.py"),
         f"--registry={root / 'fixtures' / 'models' / 'registry.toml'}",
         f"--model-store={(context.folder / 'store').resolve()}",
         f"--states={64 if context.rehearsal else 717}",

@@ -1,10 +1,12 @@
 """What the proof has shown, in words and as Markdown."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.gpu_proof.plan import Stage
 from benchmark.gpu_proof.report import StageReport, read_report
+from benchmark.writing import write_text
 
 NEVER_PROVED = (
     "real weights, and fetching them from the hub",
@@ -36,6 +38,14 @@ def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) ->
     yield "Not proved by any stage: " + "; ".join(NEVER_PROVED) + "."
     if not rehearsal:
         yield from _constants(reports)
+
+
+def write_summary(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) -> None:
+    """Write ``summary.md``, and all reports as one file, ``proof.json``."""
+    lines = summary_lines(chosen, out, rehearsal=rehearsal)
+    write_text(out / "summary.md", (f"{line}\n" for line in lines))
+    document = json.dumps(reports_as_json(chosen, out), indent=2)
+    write_text(out / "proof.json", [document, "\n"])
 
 
 def _problems(reports: Mapping[str, StageReport | None]) -> Iterator[str]:

@@ -256,7 +256,7 @@ COMMANDS = {
     ),
     "gpu-proof": Command(
         ("gpu-proof", "--rehearse", "--stages", "environment", "--out", "{}/proof"),
-        ("proof/environment.json", "proof/summary.md"),
+        ("proof/environment.json", "proof/summary.md", "proof/proof.json"),
         prepare=fake_stages,
         slow=True,
     ),

@@ -107,6 +107,7 @@ def test_the_command_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert done.returncode == 0
     assert names == ["environment", "widened"]
     assert set(json.loads(done.stdout)["stages"]) == {"environment", "widened"}
+    assert json.loads((tmp_path / "proof.json").read_text()) == json.loads(done.stdout)
     assert "environment: done before" in done.stderr
 
 
