@@ -95,13 +95,13 @@ def _llama(serve: Serve, file: Path, port: int) -> str:
     return serve(ROOT / "tests" / "fakes" / "llama_cpp_server.py", file, str(port), port=port)
 
 
-def _vllm(serve: Serve) -> str:
+def _vllm(serve: Serve, *more: str) -> str:
     port = _free_port()
     return serve(
         *("-m", "vllm.entrypoints.openai.api_server", "--model", MODEL, "--host", "127.0.0.1"),
         *("--port", str(port), "--dtype", "float32", "--max-model-len", "1024"),
         *("--generation-config", "vllm", "--served-model-name", "track", "--enforce-eager"),
-        *("--structured-outputs-config.backend", "xgrammar"),
+        *("--structured-outputs-config.backend", "xgrammar", *more),
         port=port,
         VLLM_CPU_KVCACHE_SPACE="1",
     )
@@ -216,4 +216,33 @@ def test_lm_eval_under_the_constraint(serve: Serve, expected: str, tmp_path: Pat
     (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     texts = sorted(row["resps"][0][0] for row in rows)
+    assert texts == sorted(json.loads(line)["prediction"] for line in expected.splitlines())
+
+
+@pytest.mark.skipif(find_spec("inspect_ai") is None, reason="no inspect_ai: nox -s engines")
+def test_inspect_under_the_constraint(serve: Serve, expected: str, tmp_path: Path) -> None:
+    """Inspect asks the chat endpoint, whose template leaves the prompt as it is."""
+    url = _vllm(serve, "--chat-template", "{{ bos_token }}{{ messages[0].content }}")
+    config = tmp_path / "config.json"
+    regex = {"structured_outputs": {"regex": task_named(DEFAULT).expression}}
+    config.write_text(json.dumps({"extra_body": regex, "temperature": 0, "max_tokens": 256}))
+    task = ROOT / "benchmark" / "export" / "harness" / "inspect_task.py"
+    done = subprocess.run(  # noqa: S603
+        [
+            *(sys.executable, "-m", "inspect_ai", "eval", f"{task}@entity_tracking_boxes"),
+            *("--model", "openai-api/local/track", "--model-base-url", f"{url}/v1"),
+            *("--generate-config", str(config), "-T", f"states={STATES}"),
+            *("--log-dir", str(tmp_path / "logs"), "--log-format", "json"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "LOCAL_API_KEY": "none", "PYTHONPATH": str(ROOT)}
+        | {"INSPECT_DISPLAY": "plain"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (log,) = (tmp_path / "logs").glob("*.json")
+    samples = json.loads(log.read_text())["samples"]
+    texts = sorted(sample["output"]["choices"][0]["message"]["content"] for sample in samples)
     assert texts == sorted(json.loads(line)["prediction"] for line in expected.splitlines())
