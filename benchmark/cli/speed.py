@@ -90,6 +90,8 @@ def _show(race: "SpeedComparison", repeats: int) -> None:
         compared = next(row.compared for row in rows if row.spec.label == label) or 0
         if differences:
             shown.print(differences_table(label, differences, compared))
+            certified = sum(one.certified is True for one in differences)
+            shown.print(f"{certified} of these {len(differences)} answers are certified")
         else:
             shown.print(f"{label}: all of {compared} answers are the paper's method's")
     if race.stopped:

@@ -19,6 +19,7 @@ class FirstDifference:
         theirs: the token of the paper's method.
         margin: the logit of ``theirs`` minus that of ``ours``, in the engine's dtype.
         margin_float32: the same in float32.
+        certified: whether the engine's whole answer is a greedy one in its dtype (docs/engines.md).
     """
 
     state: int
@@ -27,6 +28,7 @@ class FirstDifference:
     theirs: int
     margin: float | None = None
     margin_float32: float | None = None
+    certified: bool | None = None
 
 
 def first_differences(

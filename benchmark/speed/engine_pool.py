@@ -11,6 +11,7 @@ from benchmark.decoding.external.messages import (
     EngineSetup,
     LimitReply,
     LimitRequest,
+    MarginReply,
     MarginRequest,
 )
 from benchmark.decoding.external.process import EngineProcess
@@ -161,14 +162,14 @@ class EnginePool:
         if trial.failure:
             self.open(measured)  # the failure ended its process
 
-    def margins(self, dtype: str, request: MarginRequest) -> list[float]:
+    def margins(self, dtype: str, request: MarginRequest) -> MarginReply:
         """Return the margins at positions where two engines chose differently, in this dtype.
 
         Raises:
             BenchmarkError: if they cannot be measured.
         """
         with self.process(EngineSpec.internal("margins", dtype)) as process:
-            return process.margins(request)["margins"]
+            return process.margins(request)
 
     def close(self) -> None:
         """End all processes."""

@@ -1,12 +1,13 @@
 """The process of a benchmark engine, or of ``limit``, ``margins`` or ``copy``."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from benchmark.decoding.certificate import AnswerRule, EngineAnswer, certify
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
@@ -18,11 +19,13 @@ from benchmark.decoding.external.messages import (
     EngineSetup,
     LimitReply,
     LimitRequest,
+    MarginPosition,
     MarginReply,
     MarginRequest,
 )
 from benchmark.decoding.external.serving import serve
 from benchmark.decoding.finite_logits import finite_rows, naming_states
+from benchmark.decoding.logit_tolerance import dtype_named
 from benchmark.decoding.speculative.matmul_backends import option_name
 from benchmark.errors import ModelError
 from benchmark.models.gpus import peak_gpu_memory
@@ -164,10 +167,14 @@ class _Limit:
 
 
 class _Margins:
-    """Differences of logits, from one pass over the whole text."""
+    """Differences of logits, from one pass over the whole text, and certificates of answers."""
 
     def __init__(self, setup: EngineSetup) -> None:
         self._model, tokenizer = _load(setup)
+        constraint = Constraint(setup["expression"], tokenizer.token_bytes, tokenizer.eos_id)
+        dtype = dtype_named(setup["dtype"])
+        limit = setup["max_new_tokens"]
+        self._rule = AnswerRule(constraint, (tokenizer.eos_id,), limit, (dtype, dtype))
         self._name, self._dtype = short_name(tokenizer.name), setup["dtype"]
 
     def __call__(self, request: MarginRequest) -> MarginReply:
@@ -182,7 +189,22 @@ class _Margins:
                 if not finite_rows(logits):
                     raise ModelError(f"{self._name}: the logits are not finite in {self._dtype}")
                 margins.append((logits[position["theirs"]] - logits[position["ours"]]).item())
-        return {"margins": margins}
+        reply: MarginReply = {"margins": margins}
+        if "answers" in request:
+            reply["certified"] = self._certified(request["differences"], request["answers"])
+        return reply
+
+    def _certified(
+        self, positions: Sequence[MarginPosition], ids: Sequence[Sequence[int]]
+    ) -> list[bool]:
+        limit = self._rule.max_new_tokens
+        answers = [
+            EngineAnswer(tuple(position["prompt"]), tuple(answer), len(answer) < limit)
+            for position, answer in zip(positions, ids, strict=True)
+        ]
+        certificate = certify(self._model, answers, self._rule, 1)
+        broken = {violation.answer for violation in certificate.violations}
+        return [index not in broken for index in range(len(answers))]
 
 
 class _Copy:

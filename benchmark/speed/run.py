@@ -156,7 +156,7 @@ def _finish(comparison: SpeedComparison, limits: MatmulLimits, progress: SpeedPr
     own = [
         m
         for m in comparison.measured
-        if m.rounds and m.spec.engine.factory and m.spec.engine.constrained
+        if m.rounds and m.spec.traits.environment == "own" and m.spec.engine.constrained
     ]
     if not own:
         return
@@ -188,14 +188,20 @@ def _verify(
             continue
         progress.say(f"margins of the {len(differences)} answers of {label} that differ")
         request: MarginRequest = {
-            "differences": margin_positions(differences, comparison.prompts, theirs)
+            "differences": margin_positions(differences, comparison.prompts, theirs),
+            "answers": [list(measured.answers[one.state]) for one in differences],
         }
         with _reporting(f"no margins of {label}", progress):
             own, exact = (
                 pool.margins(dtype, request) for dtype in (measured.spec.dtype, "float32")
             )
             comparison.first_differences[label] = [
-                replace(one, margin=own[i], margin_float32=exact[i])
+                replace(
+                    one,
+                    margin=own["margins"][i],
+                    margin_float32=exact["margins"][i],
+                    certified=own["certified"][i],
+                )
                 for i, one in enumerate(differences)
             ]
 

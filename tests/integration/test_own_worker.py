@@ -124,6 +124,8 @@ def test_limit_and_margins(setup: Callable[..., EngineSetup], prompts: list[list
     same, forward, backward = cast("MarginReply", margins({"differences": positions}))["margins"]
     assert same == 0
     assert forward == pytest.approx(-backward) != 0
+    work = {"differences": positions[:2], "answers": [answers[0], [*answers[0][:-1], 5]]}
+    assert cast("MarginReply", margins(work))["certified"] == [True, False]
 
 
 def test_logits_that_are_not_finite_end_the_round(

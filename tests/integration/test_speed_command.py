@@ -42,6 +42,7 @@ def test_table_margins_and_file(engines: SimpleNamespace, tmp_path: Path) -> Non
     assert "3/3" in rows["speculative"]
     assert "0/3" in rows["speculative:bf16"]
     assert "speculative: all of 3 answers are the paper's method's" in result.stdout
+    assert "3 of these 3 answers are certified" in result.stdout
     document = json.loads(out.read_text())
     assert [len(one["rounds"]) for one in document["engines"]] == [2, 2, 2]
     assert [len(one["partings"]) for one in document["engines"]] == [0, 0, 3]

@@ -126,12 +126,21 @@ class MarginPosition(TypedDict):
 
 
 class MarginRequest(TypedDict):
-    """Positions at which two engines chose different tokens."""
+    """Positions at which two engines chose different tokens, and the first one's whole answers.
+
+    ``answers`` are one per position, without end tokens.
+    """
 
     differences: list[MarginPosition]
+    answers: NotRequired[list[list[int]]]
 
 
 class MarginReply(TypedDict):
-    """For each position, the logit of ``theirs`` minus that of ``ours``."""
+    """For each position, the logit of ``theirs`` minus that of ``ours``.
+
+    ``certified`` says of each of the answers, if there were any, whether it is a greedy answer
+    (:mod:`benchmark.decoding.certificate`).
+    """
 
     margins: list[float]
+    certified: NotRequired[list[bool]]

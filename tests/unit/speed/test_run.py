@@ -215,6 +215,7 @@ def test_verify_measures_margins_of_differences(
     assert all(one.ours == 9 for one in differences)
     assert [one.token for one in differences] == [len(prompt) for prompt in comparison.prompts]
     assert {(one.margin, one.margin_float32) for one in differences} == {(0.25, 0.25)}
+    assert all(one.certified for one in differences)
     assert comparison.first_differences["speculative"] == []
     engines_progress = comparison.as_json()["engines"]
     assert isinstance(engines_progress, list)
