@@ -11,10 +11,13 @@ import torch
 
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.decoding.certificate import AnswerRule, Certificate, EngineAnswer, certify
+from benchmark.decoding.common_prefix import common_prefix_length
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
+from benchmark.planning.memory import DecodingBatch
+from benchmark.planning.planning import pass_tokens
 from benchmark.records import Completion
 from benchmark.runs.evaluation import Decoder, Questions
 from benchmark.runs.requests import NOT_WRITTEN, RunRequest
@@ -127,6 +130,19 @@ def decode_backing_off(loaded: LoadedModel, states: int, batch_size: int) -> Dec
     )
 
 
+def batch_of(loaded: LoadedModel, states: int, batch_size: int) -> DecodingBatch:
+    """Return what a forecast of memory needs to know of these states' prompts."""
+    questions, _ = _decoder(loaded, states, "speculative", batch_size)
+    ordered = sorted(questions.prompt_ids)
+    return DecodingBatch(
+        min(batch_size, states),
+        max(map(len, ordered)),
+        NEW_TOKENS,
+        shared_tokens=common_prefix_length(ordered[0], ordered[-1]),
+        pass_tokens=pass_tokens(),
+    )
+
+
 def certified(loaded: LoadedModel, decoded: Decoded) -> Certificate:
     """Return whether answers are the model's own greedy choices, but for rounding.
 
@@ -173,14 +189,3 @@ def synchronize(device: str) -> None:
     """Wait for a GPU."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
-
-
-def peak_memory(device: str) -> int | None:
-    """Return the peak of allocated memory in bytes since the last reset; None on a CPU."""
-    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
-
-
-def reset_peak(device: str) -> None:
-    """Begin a new measurement of the peak."""
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)

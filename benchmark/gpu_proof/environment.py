@@ -1,7 +1,6 @@
 """Stage ``environment``: what the figures of the other stages depend on."""
 
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -11,6 +10,7 @@ from benchmark.decoding.speculative.attention_plans import HeadCounts
 from benchmark.decoding.speculative.flash_choice import FLASH, LayerKind, attention_choice
 from benchmark.gpu_proof.plan import Context
 from benchmark.gpu_proof.report import StageReport
+from benchmark.models.gpus import product_settings
 
 _LIBRARIES = (
     *("torch", "transformers", "tokenizers", "huggingface_hub", "accelerate", "safetensors"),
@@ -31,10 +31,8 @@ def environment(context: Context, report: StageReport) -> None:
     report.figure(
         python=platform.python_version(),
         libraries={name: _version(name) for name in _LIBRARIES},
-        cuda=torch.version.cuda,
         schema=str(torch.ops.aten._flash_attention_forward.default._schema),  # noqa: SLF001
-        tf32=torch.backends.cuda.matmul.allow_tf32,
-        reduced_precision=torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+        **product_settings(),
     )
     if not context.rehearsal:
         card = torch.cuda.get_device_properties(0)
@@ -44,7 +42,6 @@ def environment(context: Context, report: StageReport) -> None:
             capability=f"{card.major}.{card.minor}",
             memory_gb=round(total / 1e9, 1),
             free_gb=round(free / 1e9, 1),
-            driver=_driver(),
         )
     names = {kind: _kernel(context.device, *row) for kind, row in _KINDS.items()}
     report.figure(attention=names)
@@ -64,15 +61,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _driver() -> str | None:
-    """Return the driver's version as nvidia-smi reports it."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip().partition("\n")[0] or None

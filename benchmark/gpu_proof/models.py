@@ -12,20 +12,18 @@ from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.pass_costs import fitted, passes
 from benchmark.gpu_proof.decoding import (
-    NEW_TOKENS,
     Decoded,
     LoadedModel,
+    batch_of,
     certified,
     decode,
     decode_backing_off,
     load,
-    peak_memory,
-    reset_peak,
 )
 from benchmark.gpu_proof.plan import Context, architecture
 from benchmark.gpu_proof.report import StageReport
-from benchmark.planning.memory import DecodingBatch, memory
-from benchmark.planning.planning import planning
+from benchmark.models.gpus import peak_gpu_memory, reset_peak_gpu_memory
+from benchmark.planning.memory import memory
 from benchmark.planning.shape import shape
 from benchmark.tasks import DEFAULT, task_named
 
@@ -51,7 +49,7 @@ def widened(context: Context, report: StageReport) -> None:
     folder, seconds = wide_folder(context)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     report.figure(written_gb=round(size / 1e9, 2), write_seconds=round(seconds, 1))
-    reset_peak(context.device)
+    reset_peak_gpu_memory(context.device)
     loaded = load(folder, context.device, _dtype(context))
     report.figure(
         load_seconds=round(loaded.seconds, 1), disk_bytes_per_second=round(size / loaded.seconds)
@@ -59,7 +57,7 @@ def widened(context: Context, report: StageReport) -> None:
     decode(loaded, context.sizes.few_states, "speculative", BATCH)  # compiles and allocates
     measured = decode(loaded, states, "speculative", BATCH)
     report.figure(speculative=measured.figures())
-    _check_memory(context, report, loaded)
+    _check_memory(context, report, loaded, states)
     _check_answers(context, report, known, measured)
     _measure_passes(report, loaded)
 
@@ -94,13 +92,12 @@ def _dtype(context: Context) -> str:
     return "float32" if context.rehearsal else "bfloat16"
 
 
-def _check_memory(context: Context, report: StageReport, loaded: LoadedModel) -> None:
-    """Compare the peak of memory with the forecast."""
-    longest = planning().workload.longest_prompt_tokens
-    size = shape(loaded.model.config)
-    forecast = memory(size, _dtype(context), DecodingBatch(BATCH, longest, NEW_TOKENS)).total
+def _check_memory(context: Context, report: StageReport, loaded: LoadedModel, states: int) -> None:
+    """Compare the peak of memory with the forecast for these prompts."""
+    batch = batch_of(loaded, states, BATCH)
+    forecast = memory(shape(loaded.model.config), _dtype(context), batch).total
     report.figure(forecast_gb=round(forecast / 1e9, 2))
-    if peak := peak_memory(context.device):
+    if peak := peak_gpu_memory(context.device):
         report.figure(peak_gb=round(peak / 1e9, 2))
         report.check("the peak of memory is within the forecast", peak <= forecast)
 

@@ -6,10 +6,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from benchmark.controls.widen import widen
-from benchmark.gpu_proof.decoding import LoadedModel, decode, load, peak_memory, reset_peak
+from benchmark.gpu_proof.decoding import LoadedModel, decode, load
 from benchmark.gpu_proof.models import BATCH
 from benchmark.gpu_proof.plan import Context, architecture
 from benchmark.gpu_proof.report import NotHereError, StageReport
+from benchmark.models.gpus import peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
@@ -28,10 +29,10 @@ def gemma(context: Context, report: StageReport) -> None:
     options = LoadOptions(context.device, str(dtype).removeprefix("torch."))
     loaded = LoadedModel(model, tokenizer, options, 0.0)
     states = context.sizes.few_states
-    reset_peak(context.device)
+    reset_peak_gpu_memory(context.device)
     first = decode(loaded, states, "speculative", BATCH)
     second = decode(loaded, states, "speculative", BATCH)
-    report.figure(**second.figures(), peak_bytes=peak_memory(context.device))
+    report.figure(**second.figures(), peak_bytes=peak_gpu_memory(context.device))
     # A fallback to the paper's engine says why in its composition.
     report.check("the default engine takes the model", "engine" not in second.composition)
     report.check("two rounds have the same answers", not first.differing(second))
@@ -48,9 +49,9 @@ def eight_bit(context: Context, report: StageReport) -> None:
     folder = context.folder / "models" / "eight-bit"
     if not (folder / "config.json").is_file():
         widen(context.control, architecture(context.sizes.eight_bit), folder, dtype="float16")
-    reset_peak(context.device)
+    reset_peak_gpu_memory(context.device)
     loaded = load(folder, context.device, "float16", "8bit")
-    report.figure(load_seconds=loaded.seconds, peak_bytes=peak_memory(context.device))
+    report.figure(load_seconds=loaded.seconds, peak_bytes=peak_gpu_memory(context.device))
     states = context.sizes.single_states
     known = decode(load(context.control, context.device, "float32"), states, "outlines", 1)
     first = decode(loaded, states, "outlines", 1)
