@@ -17,6 +17,7 @@ from benchmark.decoding.speculative.attention import Mask
 from benchmark.decoding.speculative.batch import Batch, RowSpan
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.transfers import on_device
 
 
 class HeadCounts(NamedTuple):
@@ -85,11 +86,11 @@ def plan_attention(
     """Return the plan of a batch for layers with this sliding window (None: unlimited)."""
     grouped_spans = _group_spans(batch.spans, cost_model)
     groups = [_attention_group(spans, window, device) for spans in grouped_spans]
-    sources, slots, positions = torch.tensor(batch.writes, device=device).unbind(1)
+    sources, slots, positions = on_device(batch.writes, device).unbind(1)
     in_order = [write.token for write in batch.writes] == list(range(len(batch.tokens)))
     prefix_mask = None
     if window is not None and max(batch.positions) >= window:
-        query_positions = torch.tensor([batch.positions], device=device)
+        query_positions = on_device([batch.positions], device)
         prefix_mask = Mask(visible(query_positions, batch.prefix, window))
     query_indices = [
         _query_indices(spans, group, heads)
@@ -101,8 +102,8 @@ def plan_attention(
         None if in_order else sources,
         cache.row_indices(slots, positions, heads.keys),
         groups,
-        torch.from_numpy(np.concatenate([np.empty(0, np.int64), *query_indices])).to(device),
-        torch.from_numpy(output_indices).to(device),
+        on_device(np.concatenate([np.empty(0, np.int64), *query_indices]), device),
+        on_device(output_indices, device),
         prefix_mask,
     )
 
@@ -147,7 +148,7 @@ def _attention_group(
     positions = np.zeros((slots, width), np.int64)
     for slot, _, length, position in spans:
         positions[slot - first, :length] = range(position, position + length)
-    mask = Mask(visible(torch.from_numpy(positions).to(device), key_length, window))
+    mask = Mask(visible(on_device(positions, device), key_length, window))
     tokens = slice(spans[0].start, spans[0].start + width) if slots == 1 else None
     return AttentionGroup(slice(first, last + 1), key_length, width, tokens, mask)
 

@@ -237,13 +237,16 @@ def _empty_attention(query: torch.Tensor, *_: object, **__: object) -> Result:
     return torch.empty_like(query), query.new_empty(query.shape[1], len(query)).float()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "mistral"])
-def test_the_host_waits_once_per_pass(monkeypatch: pytest.MonkeyPatch, architecture: str) -> None:
-    """For the tokens that a pass chooses; indices are copied without waiting."""
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("architecture", ["llama", "mistral", "gemma2"])
+def test_the_host_waits_once_per_pass(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, dtype: torch.dtype
+) -> None:
+    """For the tokens that a pass chooses; indices are copied without waiting, on both paths."""
     monkeypatch.setattr(flash_choice, "operator", lambda _: _empty_attention)
     monkeypatch.setattr(flash_choice, "_failure", lambda *_: None)
     monkeypatch.setattr(transfers, "_pinned", lambda tensor: tensor)
-    model = tiny_model(architecture, 352, 1).bfloat16().to("meta")
+    model = tiny_model(architecture, 352, 1).to("meta", dtype)
     automaton = Automaton(({5: 1, 6: 1}, {7: 0, 8: 0}), (None, None), (None, None), 1)
     runner = ModelRunner(model, automaton, COSTS)
     with torch.inference_mode(), ragged(model):
