@@ -182,11 +182,16 @@ RequestCount = Annotated[
 ]
 TensorParallel = Annotated[
     int | None,
-    setting("Parts of a layer in vLLM; default: one per GPU.", metavar="N", least=1, most=1024),
+    setting(
+        "Tensor-parallel size of vLLM; default: the GPUs of --device.",
+        metavar="N",
+        least=1,
+        most=1024,
+    ),
 ]
 PipelineParallel = Annotated[
     int | None,
-    setting("Parts of the layers in vLLM; default: 1.", metavar="N", least=1, most=1024),
+    setting("Pipeline-parallel size of vLLM; default: 1.", metavar="N", least=1, most=1024),
 ]
 RegistryFile = Annotated[
     Path | None,

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from benchmark.decoding.constraint import Constraint
 
-Rule = Literal["constraint", "margin", "end"]
-"""What an answer breaks: the constraint, the noise floor, or the token limit by ending early."""
+Rule = Literal["constraint", "margin", "end", "limit"]
+"""What an answer breaks: the constraint, the noise floor, or the token limit.
+
+It breaks the limit by ending before it without an end (``end``), or by more tokens (``limit``).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,11 @@ class _Judge:
             best = self._best(numbers[judged], logits[judged])
             early = Violation(index, judged, "end", None, best, None, floor)
             self.certificate.violations.append(early)
+        limit = self.rule.max_new_tokens
+        if len(answer.token_ids) > limit:
+            best = self._best(numbers[limit], logits[limit])
+            late = Violation(index, limit, "limit", path[limit], best, None, floor)
+            self.certificate.violations.append(late)
 
     def _token(
         self,

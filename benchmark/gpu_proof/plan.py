@@ -69,7 +69,7 @@ def chosen(names: str | None) -> dict[str, Stage]:
         return every
     for name in names.split(","):
         if name not in every:
-            raise SettingError(f"--stages: no stage {name!r}; choose of {', '.join(every)}")
+            raise SettingError(f"--stages: no stage {name!r}; choose one of {', '.join(every)}")
     return {name: every[name] for name in names.split(",")}
 
 

@@ -62,6 +62,7 @@ class RunSettings:
     prompt: PromptSettings
     max_new_tokens: int
     dtype: str
+    quantization: str | None
     prompts_digest: str
     finished: bool
 
@@ -97,7 +98,8 @@ class RunCertificate:
             return "cut off"
         if token == self.tokenizer.eos_id:
             return "end"
-        return repr(detokenize(self.tokenizer.token_bytes, [token])) if token else f"id {token}"
+        text = detokenize(self.tokenizer.token_bytes, [token])
+        return repr(text) if text else f"id {token}"
 
     def as_json(self) -> dict[str, object]:
         """Return the counts and every violation, with the texts of its tokens."""
@@ -153,6 +155,8 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     limits = protocol("default").limits.changed(request.batch_size, settings.max_new_tokens)
     check_prompts(model, tokenizer, [answer.prompt for answer in answers], limits)
     rule = _rule(settings, tokenizer, model, options.dtype)
+    for line in _reservations(settings):
+        progress.say(line)
     progress.say(f"judging {len(answers)} answers in one pass")
     with naming_states(range(len(answers)), location.name, model):
         certificate = judge(model, answers, rule, limits.batch_size)
@@ -166,6 +170,14 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
         tokenizer=tokenizer,
         descriptions=[answer.description for answer in stored],
     )
+
+
+def _reservations(settings: RunSettings) -> Iterator[str]:
+    """Yield what limits a certificate of such a run."""
+    if not settings.finished:
+        yield "the run is not finished: whether the reference makes its prompts is not checked"
+    if settings.quantization:
+        yield f"the run was quantized to {settings.quantization}, the reference is not"
 
 
 def _predictions(run: Path) -> Path:
@@ -195,6 +207,7 @@ def run_settings(run: Path) -> RunSettings:
             prompt=_prompt_settings(settings),
             max_new_tokens=int(settings["max_new_tokens"]),
             dtype=str(settings["dtype"]),
+            quantization=settings.get("quantization"),
             prompts_digest=str(prompts["sha256"]),
             finished=is_present(run / "result.json"),
         )

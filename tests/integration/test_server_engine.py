@@ -1,6 +1,7 @@
 """``--engine server`` against a server with faults: nothing is lost, and nothing doubled."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from benchmark.decoding.connection import ConnectInputs, ExternalSettings
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import compile_constraint
-from benchmark.decoding.external.completions import ReplyCheck
+from benchmark.decoding.external.completions import EngineReply, FaultyReplyError, ReplyCheck
 from benchmark.decoding.external.http_client import KEY_VARIABLE, Patience, ServerError
 from benchmark.decoding.external.server_engine import ServerEngine
 from benchmark.decoding.external.server_probe import ServerConnection, connect
@@ -138,6 +139,67 @@ def test_an_answer_that_stays_wrong(serve: Serve, questions: Questions) -> None:
     with pytest.raises(ServerError, match=r"an answer that breaks the constraint.*given up"):
         _answers(engine, questions)
     assert [tuple(body["prompt"]) for body in server.requests].count(questions.prompt_ids[0]) == 5
+
+
+def test_requests_do_not_keep_the_process(serve: Serve, questions: Questions) -> None:
+    """Threads that wait for a server are not waited for, as after Ctrl-C."""
+    before = set(threading.enumerate())
+    server = serve(faults={number: ["slow"] for number in range(1, STATES)})
+    batches = _engine(server, questions, concurrency=STATES).generate(questions.prompt_ids)
+    next(batches)
+    waiting = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    assert not waiting
+
+
+@pytest.mark.parametrize(
+    ("ids", "finished", "message"),
+    [
+        ((*range(20, 29), 0), True, "breaks the constraint"),
+        (None, False, r"of \d+ tokens, where the limit is 4"),
+    ],
+)
+def test_replies_that_are_no_answers(
+    questions: Questions,
+    ids: tuple[int, ...] | None,
+    finished: bool,  # noqa: FBT001  # passed by name
+    message: str,
+) -> None:
+    """A wrong text before another end, and a text that is longer than the limit."""
+    constraint = compile_constraint(TASK.expression, questions.tokenizer)
+    check = ReplyCheck(questions.tokenizer, constraint, 4)
+    with pytest.raises(FaultyReplyError, match=message):
+        check.completion(EngineReply(ids or questions.correct[0], finished))
+
+
+def test_another_end_than_the_tokenizers(questions: Questions) -> None:
+    """A server may end an answer by a token without a text, such as the end of a turn."""
+    constraint = compile_constraint(TASK.expression, questions.tokenizer)
+    check = ReplyCheck(questions.tokenizer, constraint, 256)
+    answer = questions.correct[0]
+    special = max(questions.tokenizer.token_bytes) + 100
+    for end in ((), (questions.tokenizer.eos_id,), (special,)):
+        completion = check.completion(EngineReply((*answer, *end), finished=True))
+        assert (completion.token_ids, completion.finished) == (answer, True)
+    with pytest.raises(FaultyReplyError, match="breaks the constraint"):
+        check.completion(EngineReply((*answer[:-1], special), finished=True))
+
+
+def test_an_empty_reply_does_not_show_the_constraint(
+    serve: Serve, questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A constrained reply without a token breaks the constraint too."""
+    server = serve()
+    reply = server.reply
+
+    def empty(prompt: tuple[int, ...], body: dict[str, object], fault: str | None) -> object:
+        document = reply(prompt, body, fault)
+        if "structured_outputs" in body:
+            document["choices"][0]["token_ids"] = []
+        return document
+
+    monkeypatch.setattr(server, "reply", empty)
+    with pytest.raises(SettingError, match="ignores the constraint"):
+        _connect(server, questions)
 
 
 def test_an_ignored_constraint_is_refused(serve: Serve, questions: Questions) -> None:

@@ -1,4 +1,4 @@
-"""From the ids that an engine elsewhere returned to a completion, checked on the way."""
+"""Turn ids returned by an external engine into a checked completion."""
 
 from dataclasses import dataclass
 
@@ -32,16 +32,22 @@ class ReplyCheck:
         """Return the completion of a reply.
 
         Raises:
-            FaultyReplyError: if it breaks the constraint, or is cut before the limit.
+            FaultyReplyError: if it breaks the constraint, is cut before the limit, or longer.
         """
         end, ids = self.tokenizer.eos_id, reply.token_ids
-        if reply.finished and ids and ids[-1] == end:
+        # A server may return the end or not, and another end than the tokenizer's, such as the end
+        # of a turn: a token without a text.
+        if reply.finished and ids and (ids[-1] == end or ids[-1] not in self.tokenizer.token_bytes):
             ids = ids[:-1]
         path = (*ids, end) if reply.finished else ids
         text = detokenize(self.tokenizer.token_bytes, ids)
         if not accepts_start(self.constraint, path):
             raise FaultyReplyError(f"an answer that breaks the constraint: {text[-60:]!r}")
-        if not reply.finished and len(ids) != self.max_new_tokens:
+        if len(ids) > self.max_new_tokens:
+            raise FaultyReplyError(
+                f"an answer of {len(ids)} tokens, where the limit is {self.max_new_tokens}"
+            )
+        if not reply.finished and len(ids) < self.max_new_tokens:
             raise FaultyReplyError(
                 f"an answer that was cut after {len(ids)} of {self.max_new_tokens} tokens"
             )

@@ -29,6 +29,7 @@ class Concurrency:
         self.number = self.fixed or min(_FIRST, self.most)
         self._settled = self.fixed is not None
         self._rate = 0.0
+        self._before = self.number
         self._answers = 0
         self._started = self.clock()
 
@@ -40,10 +41,10 @@ class Concurrency:
         now = self.clock()
         rate = self._answers / max(now - self._started, 1e-9)
         if rate < _GAIN * self._rate:
-            self.number //= 2
+            self.number = self._before
             self._settled = True
         elif self.number >= self.most:
             self._settled = True
         else:
-            self.number = min(2 * self.number, self.most)
+            self._before, self.number = self.number, min(2 * self.number, self.most)
         self._rate, self._answers, self._started = rate, 0, now

@@ -2,7 +2,8 @@
 
 It covers what the expressions of tasks have: literals, escapes, character classes, groups,
 alternatives and repetitions. Anything else is refused, since a grammar of other answers would be
-worse than none.
+worse than none: shorthands, which mean characters of all scripts in an expression, and operations
+on classes.
 """
 
 import json
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from benchmark.errors import SettingError
 
 _REPETITION = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}")
-_CLASS = re.compile(r"\[\^?(?:\\.|[^\]\\])+\]")
+_CLASS = re.compile(r"\[\^?+(?:\\[\]\\^nt]|[^\[\]\\])+\]")
+_SET_OPERATORS = ("&&", "--", "~~")
 _GROUP = re.compile(r"\((?:\?:)?")
-_SHORTHANDS = {"d": "[0-9]", "w": "[a-zA-Z0-9_]", "s": "[ \\t\\n\\r]", "n": '"\\n"', "t": '"\\t"'}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _UNSUPPORTED = frozenset("^$")
 
 
@@ -77,6 +79,8 @@ class _Parser:
                 raise self.error()
             return f"({inside})", False
         if characters := self._match(_CLASS):
+            if any(operator in characters for operator in _SET_OPERATORS):
+                raise self.error()
             return characters, False
         character = self.expression[self.position]
         if character == "\\":
@@ -91,10 +95,10 @@ class _Parser:
 
     def _escape(self) -> tuple[str, bool]:
         name = self.expression[self.position + 1 : self.position + 2]
-        if not name or (name.isalnum() and name not in _SHORTHANDS):
+        if not name or (name.isalnum() and name not in _ESCAPES):
             raise self.error()
         self.position += 2
-        return (_SHORTHANDS[name], False) if name in _SHORTHANDS else (name, True)
+        return _ESCAPES.get(name, name), True
 
     def _match(self, pattern: re.Pattern[str]) -> str | None:
         match = pattern.match(self.expression, self.position)

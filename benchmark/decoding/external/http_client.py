@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from math import isfinite
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def base_url(text: str) -> str:
     """
     try:
         parts = urlsplit(text)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port  # a port may be no number
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https"}:
@@ -87,13 +88,17 @@ class HttpClient:
     """A connection pool to one server, used by several threads."""
 
     def __init__(self, address: str, connections: int, patience: Patience | None = None) -> None:
-        """Open nothing yet; ``address`` is as :func:`base_url` returns it."""
+        """Open nothing yet; ``address`` is as :func:`base_url` returns it.
+
+        Raises:
+            SettingError: if the key cannot be one.
+        """
         import httpx2
 
         self.address = address
         self._patience = patience or Patience()
         self._closing = threading.Event()
-        self._key = os.environ.get(KEY_VARIABLE, "").strip()
+        self._key = _key()
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             timeout=httpx2.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
@@ -154,7 +159,7 @@ class HttpClient:
             try:
                 reply = self._reply(method, path, body, missing)
                 return None if reply is None else read(reply)
-            except (httpx2.TransportError, FaultyReplyError) as error:
+            except (httpx2.RequestError, FaultyReplyError) as error:
                 now = self._patience.clock()
                 first_failure = now if first_failure is None else first_failure
                 asked = error.seconds if isinstance(error, _RetryLaterError) else None
@@ -220,15 +225,32 @@ def retry_after(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return max(float(value), 0.0)
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return max(seconds, 0.0) if isfinite(seconds) else None
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _key() -> str:
+    """Return the server's key, empty if there is none.
+
+    Raises:
+        SettingError: for characters that no key has; they may come from the key's file.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not all("!" <= character <= "~" for character in key):
+        raise SettingError(
+            f"{KEY_VARIABLE}: has a space, a line break or a character that is not ASCII; set it "
+            "to the key alone"
+        )
+    return key
 
 
 def _content(response: "httpx2.Response") -> bytes:

@@ -1,10 +1,10 @@
 """The engine ``server``: completions of a server behind an address."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Self
 
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.external.completions import ReplyCheck
@@ -14,8 +14,6 @@ from benchmark.decoding.external.server_kinds import CompletionRequest
 from benchmark.decoding.external.server_probe import ServerConnection
 from benchmark.errors import SettingError
 from benchmark.records import Completion, TokenIds
-
-_MOST_THREADS = 256
 
 Answer = Callable[[HttpClient, TokenIds], Completion]
 
@@ -61,11 +59,8 @@ class ServerEngine:
         fixed = self.connection.concurrency
         concurrency = Concurrency(fixed, slots) if slots else Concurrency(fixed)
         most = concurrency.fixed or concurrency.most
-        with (
-            HttpClient(self.connection.address, most, self.patience) as client,
-            _Requests(min(most, _MOST_THREADS)) as requests,
-        ):
-            waiting = iter(order)
+        with HttpClient(self.connection.address, most, self.patience) as client:
+            requests, waiting = _Requests(), iter(order)
             while True:
                 while len(requests) < concurrency.number and (
                     (index := next(waiting, None)) is not None
@@ -103,20 +98,15 @@ class ServerEngine:
 
 
 class _Requests:
-    """Open requests, each in a thread."""
+    """Open requests, each in a thread.
 
-    def __init__(self, threads: int) -> None:
+    A thread that waits for a server cannot be ended, and a pool's threads are waited for when the
+    interpreter ends: for minutes after Ctrl-C. These are not.
+    """
+
+    def __init__(self) -> None:
         """Start no thread yet."""
-        self._pool = ThreadPoolExecutor(threads)
         self._open: dict[Future[Completion], int] = {}
-
-    def __enter__(self) -> Self:
-        """Return the requests."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Forget requests that were not begun; the client ends those that were, as it closes."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __len__(self) -> int:
         """Return the number of open requests."""
@@ -124,7 +114,10 @@ class _Requests:
 
     def start(self, index: int, answer: Answer, client: HttpClient, prompt: TokenIds) -> None:
         """Begin a request for the prompt of an index."""
-        self._open[self._pool.submit(answer, client, prompt)] = index
+        future: Future[Completion] = Future()
+        self._open[future] = index
+        arguments = (future, answer, client, prompt)
+        threading.Thread(target=_answer_into, args=arguments, daemon=True).start()
 
     def finished(self) -> Iterator[tuple[int, Completion]]:
         """Wait for an answer, and yield all that are finished.
@@ -144,3 +137,12 @@ class _Requests:
                 yield index, future.result()
         if failure is not None:
             raise failure
+
+
+def _answer_into(
+    future: Future[Completion], answer: Answer, client: HttpClient, prompt: TokenIds
+) -> None:
+    try:
+        future.set_result(answer(client, prompt))
+    except BaseException as error:  # noqa: BLE001  # raised where the answer is waited for
+        future.set_exception(error)

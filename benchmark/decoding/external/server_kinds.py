@@ -15,6 +15,13 @@ from benchmark.records import TokenIds
 
 Document = dict[str, object]
 
+_VLLM_FLAGS = {
+    "model_config": ("dtype", "quantization", "max_logprobs", "seed"),
+    "parallel_config": ("tensor_parallel_size", "pipeline_parallel_size"),
+    "cache_config": ("cache_dtype", "enable_prefix_caching"),
+    "structured_outputs_config": ("backend",),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
@@ -90,12 +97,12 @@ class Vllm:
         if version is None or "version" not in version:
             return None
         model = _first(client.get("/v1/models"), "data")
-        settings = client.get("/server_info")  # only in vLLM's development mode
+        flags = _vllm_flags(client.get("/server_info"))  # only in vLLM's development mode
         return ServerFacts(
             version=str(version["version"]),
             model=str(model.get("id", "")),
             longest=_number(model.get("max_model_len")),
-            more={"flags": settings} if settings else {},
+            more={"flags": flags} if flags else {},
         )
 
     def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
@@ -274,6 +281,18 @@ SERVER_KINDS: tuple[ServerKind, ...] = (LlamaCpp(), Vllm(), Sglang())
 """The kinds in the order in which a server is asked."""
 
 
+def _vllm_flags(document: Document | None) -> Document:
+    """Return the settings of vLLM that decide on answers; others change with every start."""
+    config = document.get("vllm_config") if document else None
+    sections = config if isinstance(config, dict) else {}
+    flags: Document = {}
+    for section, names in _VLLM_FLAGS.items():
+        values = sections.get(section)
+        if isinstance(values, dict):
+            flags |= {f"{section}.{name}": str(values[name]) for name in names if name in values}
+    return flags
+
+
 def _first(document: Document | None, name: str) -> Document:
     """Return the first object of a list in a document; empty if there is none."""
     rows = document.get(name) if document else None
@@ -290,7 +309,7 @@ def _ids(value: object) -> TokenIds:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise FaultyReplyError("no list of token ids")
     if not all(type(i) is int and i >= 0 for i in value):
-        raise FaultyReplyError("token ids that are none")
+        raise FaultyReplyError("not token ids")
     return tuple(value)
 
 

@@ -134,7 +134,8 @@ def _enforced(ask: Asking, inputs: ConnectInputs) -> bool | None:
         if accepts_start(constraint, ask(prompt, None).token_ids):
             continue
         reply = ask(prompt, inputs.expression)
-        if not accepts_start(constraint, reply.token_ids):
+        # Every answer has text: one that is empty or ends at once breaks the constraint too.
+        if not reply.token_ids or not accepts_start(constraint, reply.token_ids):
             answer = detokenize(inputs.tokenizer.token_bytes, reply.token_ids)
             raise ConstraintIgnoredError(f"{text!r} ({answer[:40]!r})")
         return True

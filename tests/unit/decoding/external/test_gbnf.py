@@ -100,7 +100,7 @@ def test_correct_answers_of_every_task_are_accepted(task: Task) -> None:
     [
         ("ab*", 'root ::= "a" "b"*\n'),
         (r"a\.(b|cd){2,3}[^x\]]?", 'root ::= "a." ("b" | "cd"){2,3} [^x\\]]?\n'),
-        (r"(?:\d+ )+\w", 'root ::= ([0-9]+ " ")+ [a-zA-Z0-9_]\n'),
+        (r"(?:[0-9]+ )+\n", 'root ::= ([0-9]+ " ")+ "\\n"\n'),
         ('say "a"\\\\', 'root ::= "say \\"a\\"\\\\"\n'),
         (".|", 'root ::= [^\\n] | ""\n'),
     ],
@@ -111,7 +111,12 @@ def test_parts_of_expressions(expression: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["^a", "a$", "(?=a)", "(?P<n>a)", r"\b", "a)", "(a", "[", "*a", r"\1", "a*?"]
+    "expression",
+    [
+        *("^a", "a$", "(?=a)", "(?P<n>a)", r"\b", "a)", "(a", "[", "*a", r"\1", "a*?"),
+        *(r"\d", r"[\d ]", "[[:alpha:]]+", "[a-z&&[^aeiou]]+", "[a-z&&b]", "[^]a]"),
+        *(r"[a\-z]", "[a--b]"),
+    ],
 )
 def test_other_parts_are_refused(expression: str) -> None:
     """An expression that is not covered has no grammar."""

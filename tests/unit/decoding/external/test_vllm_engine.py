@@ -65,15 +65,27 @@ def test_what_the_identity_has(connect: Connect) -> None:
 def test_processors_and_gpus(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranks on a CPU share its processors; those on GPUs are as many as the device names."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     environment = connect(settings=ExternalSettings(tensor_parallel=2)).command.environment
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
     connection = connect(device="cuda:4,6")
     assert connection.command.environment["CUDA_VISIBLE_DEVICES"] == "4,6"
     assert connection.arguments["tensor_parallel_size"] == 2
     assert "kv_cache_memory_bytes" not in connection.arguments
+    settings = ExternalSettings(pipeline_parallel=2)
+    arguments = connect(device="cuda:0,1", settings=settings).arguments
+    assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (1, 2)
     assert connect(device="cuda").arguments["tensor_parallel_size"] == 1
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     assert connect(device="cuda").arguments["distributed_executor_backend"] == "ray"
+
+
+def test_gpus_of_a_process_that_sees_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers count the visible GPUs, which may have names."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,GPU-6f")
+    assert vllm_engine.visible_gpus("0,2") == "4,GPU-6f"
+    with pytest.raises(SettingError, match="CUDA_VISIBLE_DEVICES has 3 GPUs"):
+        vllm_engine.visible_gpus("3")
 
 
 def test_misuse(connect: Connect) -> None:

@@ -156,7 +156,16 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Callable[[], VllmEngine]:
     _module(monkeypatch, "vllm", LLM=FakeLlm, SamplingParams=dict)
     _module(monkeypatch, "vllm.sampling_params", StructuredOutputsParams=dict)
     _module(monkeypatch, "vllm.inputs", TokensPrompt=dict)
+    platform = SimpleNamespace(is_cpu=lambda: True, device_type="cpu")
+    _module(monkeypatch, "vllm.platforms", current_platform=platform)
     return lambda: VllmEngine(SETUP)
+
+
+@pytest.mark.usefixtures("vllm")
+def test_vllm_of_another_device() -> None:
+    """A build for CPUs is not taken for one on a GPU, nor the other way round."""
+    with pytest.raises(RuntimeError, match="this vLLM computes on cpu, not on cuda:0"):
+        VllmEngine({**SETUP, "device": "cuda:0"})
 
 
 def test_vllm_decodes_as_the_paper_does(vllm: Callable[[], VllmEngine]) -> None:
