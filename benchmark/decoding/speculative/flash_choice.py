@@ -110,7 +110,7 @@ def _reason(kind: LayerKind, function: Operator | None) -> str | None:
 def _failure(kind: LayerKind, kernel: FlashKernel) -> str | None:
     """Return why the kernel fails the trial, None if it does not."""
     try:
-        worst = max(trial(kernel, kind, name) for name in _ROWS)
+        worst = _largest([trial(kernel, kind, name) for name in _ROWS])
     except (RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
@@ -147,11 +147,16 @@ def trial(kernel: FlashKernel, kind: LayerKind, rows: str) -> float:
         tensor.copy_(draw(*tensor.shape[:3]))
     query = draw(tokens, heads.keys * heads.group)
     output = kernel.rows(query, stored, prefix, kind.parameters, plan)
-    apart = [_apart(output, _expected(query, stored, prefix, kind, batch.spans))]
+    rows_apart = _apart(output, _expected(query, stored, prefix, kind, batch.spans))
     query = draw(_PREFIX, heads.keys * heads.group)
     output = kernel.causal(query, prefix, kind.parameters, whole_sequence(_PREFIX, device))
     span = RowSpan(0, 0, _PREFIX, 0)
-    return max(*apart, _apart(output, _expected(query, prefix, None, kind, [span])))
+    return _largest([rows_apart, _apart(output, _expected(query, prefix, None, kind, [span]))])
+
+
+def _largest(values: Sequence[float]) -> float:
+    """Return the largest value, NaN if there is one; ``max`` may drop it."""
+    return torch.tensor(values).max().item()
 
 
 def _expected(

@@ -159,6 +159,13 @@ def _other_normalizer(*arguments: object, **named: object) -> Result:
     return output, logsumexp.transpose(0, 1), *rest
 
 
+def _nan_for_causal(*arguments: object, **named: object) -> Result:
+    """Return NaN for the prefix, the last part of each trial."""
+    output, logsumexp, *rest = flash_operator(*arguments, **named)  # type: ignore[arg-type]
+    is_prefix = arguments[8] and named.get("seqused_k") is None
+    return output * (torch.nan if is_prefix else 1.0), logsumexp, *rest
+
+
 def _other_arguments(query: torch.Tensor, key: torch.Tensor) -> Result:
     """Take other arguments."""
     return query, key
@@ -171,6 +178,7 @@ def _other_arguments(query: torch.Tensor, key: torch.Tensor) -> Result:
         (flash_operator, 3, None),
         (_not_at_the_end, None, "off in a trial"),
         (_all_keys, 3, "off in a trial"),
+        (_nan_for_causal, None, "nan off in a trial"),
         (_other_normalizer, None, "refuses these layers"),
         (_other_arguments, None, "refuses these layers"),
     ],
