@@ -3,13 +3,16 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from benchmark.errors import DataError
 from benchmark.gpu_proof.plan import Context
 from benchmark.gpu_proof.report import NotHereError, StageReport
 from benchmark.lifetime import run_tied
 from benchmark.package_data import package_parent
+from benchmark.reading.documents import read_json
 
 _KEPT = 2000
 
@@ -29,6 +32,7 @@ def controls(context: Context, report: StageReport) -> None:
         f"--registry={root / 'fixtures' / 'models' / 'registry.toml'}",
         f"--model-store={(context.folder / 'store').resolve()}",
         f"--states={64 if context.rehearsal else 717}",
+        "--dtype=float32",  # whose outcomes are recorded
         "-n2",
         *("--dist", "loadfile"),
         "-k",
@@ -38,16 +42,48 @@ def controls(context: Context, report: StageReport) -> None:
     report.figure(first=counts, output=first.stdout[-_KEPT:])
     verdicts = _verdicts(first.stdout)
     report.figure(verdicts=verdicts)
-    report.check("copy-a to track is supported", "supported" in verdicts.get("track", ""))
+    report.check("copy-a to track is supported", "gain: supported" in verdicts.get("track", ""))
     results = sorted((context.folder / "store").glob("*/result.json"))
     times = [path.stat().st_mtime_ns for path in results]
     report.check("each control is measured once", len(results) == len(_controls(root)))
+    for key, differing in _differing(results, root).items():
+        report.figure(**{f"{key}_differing_states": differing})
+        report.check(f"the outcomes of {key} are those recorded on a CPU", not differing)
     again, counts = _pytest(context, "controls-again", *words)
     report.figure(again=counts)
     report.check("the second run has the same verdicts", _verdicts(again.stdout) == verdicts)
     report.check(
         "the second run measures nothing", [p.stat().st_mtime_ns for p in results] == times
     )
+
+
+def _differing(results: Sequence[Path], root: Path) -> dict[str, list[int]]:
+    """Return the states whose outcomes are not those of the snapshots, by control."""
+    recorded = {
+        path.stem.rpartition("[")[2].removesuffix("]"): path
+        for path in (root / "snapshots" / "test_controls").glob("*.json")
+    }
+    return {
+        key: differing_outcomes(read_json(path), read_json(recorded[key]))
+        for path in results
+        if (key := path.parent.name.rpartition("-")[0]) in recorded
+    }
+
+
+def differing_outcomes(measured: object, recorded: object) -> list[int]:
+    """Return the measured states whose outcomes differ; both are documents of results.
+
+    ``outcomes`` has the right and wrong answers of each state, such as "1101111".
+    """
+    pairs = zip(_outcomes(measured), _outcomes(recorded), strict=False)
+    return [state for state, (one, other) in enumerate(pairs) if one != other]
+
+
+def _outcomes(document: object) -> list[object]:
+    outcomes = document.get("outcomes") if isinstance(document, dict) else None
+    if not isinstance(outcomes, list) or not outcomes:
+        raise DataError("a result without outcomes")
+    return outcomes
 
 
 def _controls(root: Path) -> list[Path]:

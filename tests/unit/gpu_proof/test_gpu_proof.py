@@ -11,6 +11,7 @@ from benchmark.errors import DataError, SettingError
 from benchmark.gpu_proof import run, stage
 from benchmark.gpu_proof.plan import Stage, architecture, chosen, sizes, stages
 from benchmark.gpu_proof.report import StageReport, read_report
+from benchmark.gpu_proof.suite import differing_outcomes
 from benchmark.gpu_proof.summary import NEVER_PROVED, is_proved, summary_lines
 from benchmark.gpu_proof.wheelhouse import gather, wheelhouse
 from fakes.command_line import command_line
@@ -130,6 +131,15 @@ def test_rehearsed_reports_do_not_count(tmp_path: Path, monkeypatch: pytest.Monk
     assert "disk_bytes_per_second = 2000000000\nseconds_a_layer = 0.00025\n" in text
     assert "cost_model.toml, `[cuda]`:\n\n```toml\nfixed = 41.5\nper_row = 0.5\n" in text
     assert all(words in text for words in NEVER_PROVED)
+
+
+def test_outcomes_are_compared_state_by_state() -> None:
+    """Fewer states than recorded are compared with the first; a result without any is an error."""
+    recorded = {"outcomes": ["1101111", "1111111", "0011111"]}
+    assert differing_outcomes({"outcomes": ["1101111", "1111101"]}, recorded) == [1]
+    assert not differing_outcomes(recorded, recorded)
+    with pytest.raises(DataError, match="without outcomes"):
+        differing_outcomes({}, recorded)
 
 
 def _wheel(path: Path, files: dict[str, bytes], needs: str = "numpy>=1") -> None:
