@@ -56,8 +56,7 @@ class FaultServer:
         self.asked: Counter[TokenIds] = Counter()
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -158,6 +157,13 @@ class FaultServer:
             "tokens_evaluated": len(prompt),
             "stop_type": "eos" if finished else "limit",
         }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing about clients that have left."""
 
 
 class _Handler(BaseHTTPRequestHandler):
