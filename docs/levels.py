@@ -1,4 +1,4 @@
-"""Print the simulated levels and coverages of ``docs/statistics.md``, by number of clusters.
+"""Print the simulated levels, coverages and powers of ``docs/statistics.md``, by clusters.
 
     python docs/levels.py [--samples N] [--seed N]
 
@@ -71,7 +71,7 @@ class Row:
 
     method: str
     scenario: str
-    kind: Literal["level", "coverage"]
+    kind: Literal["level", "coverage", "power"]
     trial: Trial
     used_from: int
     nominal: float = LEVEL
@@ -107,6 +107,13 @@ def simulate(row: Row, clusters: int, samples: int, seed: int) -> Share | None:
 
 def rows() -> Iterator[Row]:
     """Yield the rows of the table."""
+    yield from _levels_and_coverages()
+    for name, changes in _CHANGES.items():
+        trial = partial(_power, changes)
+        yield Row("could have seen", name, "power", trial, MIN_CLUSTERS_FOR_INTERVAL)
+
+
+def _levels_and_coverages() -> Iterator[Row]:
     trial: Trial
     for name, accuracy in _ACCURACIES.items():
         yield Row("accuracy interval", name, "coverage", partial(_accuracy, accuracy), 1)
@@ -239,6 +246,55 @@ def _published(paired: SimulatedPair, rng: np.random.Generator, clusters: int) -
     if own.error is None or own.deviating < FEW_CLUSTERS:
         return None
     return departure_from(own, own.error, published).p < RECORD_LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Outcomes of which a share changes without a direction, and an effect on top of that.
+
+    ``unit`` is what changes together. ``unrelated`` answers of two models change where their rates
+    make them; the variant's rates are then higher by the effect.
+    """
+
+    share: float
+    unit: Literal["query", "sequence", "unrelated"] = "query"
+
+    def draw(
+        self, rng: np.random.Generator, clusters: int, effect: float
+    ) -> tuple[Integers, Integers]:
+        """Draw gained and lost queries of each sequence."""
+        sizes = np.resize(np.array(SIZES), clusters)
+        if self.unit == "unrelated":
+            rates = Accuracy(self.share, 3).rates(rng, clusters)
+            wrong = sizes - (right := rng.binomial(sizes, rates))
+            better = np.clip(rates + effect, 0, 1)
+            return rng.binomial(wrong, better), rng.binomial(right, 1 - better)
+        if self.unit == "sequence":
+            draws = rng.random((3, clusters)) < [[self.share / 2], [self.share / 2], [effect]]
+            return sizes * (draws[0].astype(int) + draws[2]), sizes * draws[1]
+        gained, lost = (rng.binomial(sizes, self.share / 2) for _ in range(2))
+        return gained + rng.binomial(sizes, effect), lost
+
+
+_CHANGES = {
+    "nothing": Changes(0.0),
+    "1 %": Changes(0.01),
+    "10 %": Changes(0.1),
+    "whole, 30 %": Changes(0.3, "sequence"),
+    "unrelated": Changes(0.4, "unrelated"),
+}
+
+
+def _power(changes: Changes, rng: np.random.Generator, clusters: int) -> bool | None:
+    """Whether the effect that one sample could have seen is found in another."""
+    sizes = np.resize(np.array(SIZES), clusters)
+    gained, lost = changes.draw(rng, clusters, 0.0)
+    seen = clustered_difference(gained - lost, sizes, changed=int((gained + lost).sum()))
+    smallest = seen.detectable(LEVEL / 2)
+    if smallest is None:
+        return None
+    gained, lost = changes.draw(rng, clusters, smallest)
+    return sign_flip_test(gained - lost, rng, SIGNS)[1] < LEVEL
 
 
 def table(

@@ -12,7 +12,7 @@ from benchmark.fingerprints.comparison import FingerprintDiff, Severity
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT
+from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT, POWER
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.points import signed, signed_points
 from benchmark.terminal import GuardedConsole, p_value, plain_table
@@ -130,6 +130,8 @@ def _test_lines(test: PairedTest) -> Iterator[str]:
     # A two-sided test needs one sequence more than a one-sided one.
     too_few = ", too few for a test" * (test.clusters <= MIN_CLUSTERS_TO_REJECT)
     yield f"p {p_value(test.two_sided)}, {test.clusters} sequences as clusters{too_few}"
+    if (detectable := test.detectable) is not None:
+        yield f"could have seen {100 * detectable:.2f} points (power {100 * POWER:.0f} %)"
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:

@@ -38,6 +38,8 @@ class AccuracyDifference:
         test: ``paired`` and ``clustered`` use outcomes by sequence, ``counts`` uses counts with
             the stated design effect.
         doubt: why the p-value must not be called significant; empty if it may be.
+        detectable: smallest difference that the test, not adjusted, would find with a power of
+            80 %; None if unknown.
     """
 
     before: float
@@ -47,6 +49,7 @@ class AccuracyDifference:
     p: float
     test: Literal["paired", "clustered", "counts"]
     doubt: str = ""
+    detectable: float | None = None
 
     @property
     def points(self) -> float:
@@ -156,13 +159,22 @@ def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDiffere
     if outcomes := _outcomes([base, variant]):
         test = paired_test(outcomes[0], outcomes[1], fresh_rng(), queries.__contains__)
         interval, no_interval = _percent(test.interval), test.no_interval
-        return AccuracyDifference(before, after, interval, no_interval, test.two_sided, "paired")
+        return AccuracyDifference(
+            before,
+            after,
+            interval,
+            no_interval,
+            test.two_sided,
+            "paired",
+            detectable=_share_in_percent(test.detectable),
+        )
     counted = unpaired_test(base.tally(queries), variant.tally(queries))
     interval = _percent(counted.interval)
     no_interval = "" if interval else "all answers agree"
     doubt = doubt_of_counts([base, variant])
+    detectable = _share_in_percent(counted.detectable)
     return AccuracyDifference(
-        before, after, interval, no_interval, counted.two_sided, "counts", doubt
+        before, after, interval, no_interval, counted.two_sided, "counts", doubt, detectable
     )
 
 
@@ -184,7 +196,14 @@ def _of_contrast(
 ) -> AccuracyDifference:
     interval = _percent(test.interval)
     return AccuracyDifference(
-        before, after, interval, test.no_interval, test.two_sided, kind, test.doubt
+        before,
+        after,
+        interval,
+        test.no_interval,
+        test.two_sided,
+        kind,
+        test.doubt,
+        _share_in_percent(test.detectable),
     )
 
 
@@ -236,6 +255,10 @@ def _counted(terms: Sequence[Term], ranges: set[Queries]) -> Contrast:
         tally = result.tally(queries)
         parts.append((sign * tally.total / _total(result, ranges), tally))
     return contrast.counted_contrast(parts)
+
+
+def _share_in_percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _percent(interval: Interval | None) -> Interval | None:

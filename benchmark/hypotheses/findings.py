@@ -149,6 +149,14 @@ class ClaimVerdict:
         return [*doubts, *self._missing_in_words()]
 
     @property
+    def detectable(self) -> list[float]:
+        """Return what the tests of doubtful findings could have seen, in points, ascending."""
+        if self.status != "undecided":
+            return []
+        differences = (f.difference for f in self._doubtful() if f.doubt == WITHIN_ERROR)
+        return sorted(d.detectable for d in differences if d and d.detectable is not None)
+
+    @property
     def has_results(self) -> bool:
         """Return whether there is a result of any of the deciding findings."""
         findings = (finding for group in self.deciding for finding in group.findings)
@@ -263,6 +271,11 @@ def _difference_as_json(difference: AccuracyDifference) -> dict[str, object]:
         **{name: _rounded(getattr(difference, name)) for name in ("before", "after", "points")},
         **{name: None if end is None else _rounded(end) for name, end in ends.items()},
         **({"no_interval": difference.no_interval} if difference.no_interval else {}),
+        **(
+            {"detectable": _rounded(difference.detectable)}
+            if difference.detectable is not None
+            else {}
+        ),
         "p": significant(difference.p),
         "test": difference.test,
     }

@@ -154,7 +154,7 @@ def _power(what: str, clustered: ClusteredDifference, level: float) -> str:
     """Return the smallest effect that the test would find, in words."""
     smallest = clustered.detectable(level)
     if smallest is None:
-        return f"; how small {what} would be found is unknown: {clustered.no_interval}"
+        return f"; how small {what} would be found is unknown: {clustered.no_detectable}"
     return f"; {what} of {100 * smallest:.1f} points would be found ({_AT_POWER})"
 
 

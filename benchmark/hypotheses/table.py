@@ -7,6 +7,7 @@ from rich.text import Text
 
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import ClaimVerdict, Status, figures
+from benchmark.stats.constants import POWER
 from benchmark.terminal import plain_table
 
 _STYLES: dict[Status, str] = {
@@ -21,8 +22,9 @@ _LEGEND = (
     "Supported: every part holds beyond clustered error. Not supported: a part fails beyond it. "
     "Undecided: neither, for the reason given. ~: in doubt. +x: points gained on the base, at "
     "numops >= 1 unless a numops is given. but: what contradicts the paper's wording without "
-    "deciding the claim; --json has all. Answers are scored by exact, as Table 6 most likely is, "
-    "except for a verdict that says by set."
+    "deciding the claim; --json has all. could have seen: the smallest differences that the "
+    f"tests of the figures within error would find (power {100 * POWER:.0f} %). "
+    "Answers are scored by exact, as Table 6 most likely is, except for a verdict that says by set."
 )
 
 
@@ -79,7 +81,11 @@ def _figures(judged: JudgedClaim) -> Text:
 def _reason(verdict: ClaimVerdict) -> list[str]:
     """Return why an undecided claim is open, as one line."""
     questions = verdict.open_questions
-    return [f"reason: {'; '.join(questions)}"] if questions else []
+    lines = [f"reason: {'; '.join(questions)}"] if questions else []
+    if seen := verdict.detectable:
+        ends = dict.fromkeys(f"{points:.1f}" for points in (seen[0], seen[-1]))
+        lines.append(f"could have seen {' to '.join(ends)} points")
+    return lines
 
 
 def _summary(judged: Sequence[JudgedClaim]) -> str:

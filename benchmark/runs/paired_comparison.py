@@ -87,11 +87,13 @@ def _summaries_as_json(measured: RunResult) -> dict[str, object]:
 def _as_json(test: PairedTest) -> dict[str, object]:
     interval = test.interval
     low, high = (round(100 * end, 2) for end in interval) if interval else (None, None)
+    detectable = test.detectable
     return {
         "points": round(100 * test.difference, 2),
         "low": low,
         "high": high,
         **({"no_interval": test.no_interval} if test.no_interval else {}),
+        "detectable": None if detectable is None else round(100 * detectable, 2),
         "gained": test.gained,
         "lost": test.lost,
         "queries": test.queries,

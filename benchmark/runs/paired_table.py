@@ -6,7 +6,7 @@ from operator import attrgetter
 from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN, SCORES
-from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, POWER
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
@@ -43,9 +43,22 @@ def comparison_table(
     table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
     shown = (nontrivial, overall, *by_numops.values())
     notes = [f"by {MAIN}: {SCORES[MAIN].words}", *no_interval_notes(shown)]
+    notes.append(detectable_note({">= 1": nontrivial, "all": overall}))
     notes += few_note(test.queries for test in shown)
     table.caption = "\n".join([*notes, *decided_otherwise(scores)])
     return table
+
+
+def detectable_note(tests: Mapping[str, PairedTest]) -> str:
+    """Return the smallest difference that each comparison could have seen, by its name."""
+    figures = (f"{name}: {detectable_points(test)}" for name, test in tests.items())
+    return f"could have seen (points, power {100 * POWER:.0f} %): {', '.join(figures)}"
+
+
+def detectable_points(test: PairedTest) -> str:
+    """Return the smallest detectable difference in points; a dash if none is known."""
+    detectable = test.detectable
+    return "\N{EN DASH}" if detectable is None else f"{100 * detectable:.1f}"
 
 
 def no_interval_notes(tests: Iterable[PairedTest]) -> list[str]:

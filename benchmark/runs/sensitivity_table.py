@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from benchmark.runs.paired_table import decided_otherwise
+from benchmark.stats.constants import POWER
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
@@ -41,8 +42,21 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
             table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row))
-    table.caption = "\n".join([_CAPTION, *_otherwise(rows)])
+    table.caption = "\n".join([_CAPTION, *_detectable(rows), *_otherwise(rows)])
     return table
+
+
+def _detectable(rows: Sequence[PromptRow]) -> Iterator[str]:
+    """Yield the smallest differences that the rows' tests could have seen, from least to most."""
+    figures = []
+    for name, numops in (("0", 0), (">= 1", None)):
+        tests = filter(None, (_test(row, numops) for row in rows))
+        seen = sorted(100 * share for test in tests if (share := test.detectable) is not None)
+        if seen:
+            ends = dict.fromkeys(f"{end:.1f}" for end in (seen[0], seen[-1]))
+            figures.append(f"numops {name}: {' to '.join(ends)}")
+    if figures:
+        yield f"could have seen (points, power {100 * POWER:.0f} %): {', '.join(figures)}"
 
 
 def _otherwise(rows: Sequence[PromptRow]) -> Iterator[str]:

@@ -15,6 +15,9 @@ records, which are correlated. At this level one complete run in twelve exceeds 
 NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 
+NORMAL_80 = 0.8416212335729143
+"""The 80 % quantile of the standard normal distribution, that of :data:`POWER`."""
+
 MIN_CLUSTERS_TO_REJECT = 5
 """Fewest clusters with which an exact one-sided sign-flip test can reject at 5 %: 1/2**5 = 3.1 %.
 

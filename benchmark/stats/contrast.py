@@ -14,7 +14,7 @@ from math import copysign, erfc, inf, sqrt
 import numpy as np
 
 from benchmark.records import Outcome, Tally
-from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE, NORMAL_975
+from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_BE_SURE, NORMAL_80, NORMAL_975
 from benchmark.stats.differences import clustered_difference, too_few
 from benchmark.stats.intervals import (
     Interval,
@@ -38,6 +38,8 @@ class Contrast:
         interval: 95 % interval within the possible range; None if there is none.
         no_interval: why there is none.
         clusters: number of clusters; None for counts.
+        detectable: smallest difference that the test would find with a power of 80 %; None if
+            unknown.
     """
 
     difference: float
@@ -45,6 +47,7 @@ class Contrast:
     interval: Interval | None
     no_interval: str = ""
     clusters: int | None = None
+    detectable: float | None = None
 
     @property
     def doubt(self) -> str:
@@ -94,6 +97,7 @@ def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Co
         clustered.interval,
         clustered.no_interval,
         clustered.clusters,
+        clustered.detectable(LEVEL / 2),
     )
 
 
@@ -192,7 +196,8 @@ def _normal_contrast(difference: float, error: float, possible: Interval) -> Con
         return Contrast(difference, p_value, None, "all answers agree")
     low, high = (difference + sign * NORMAL_975 * error for sign in (-1, 1))
     interval = Interval(max(possible.low, low), min(possible.high, high))
-    return Contrast(difference, p_value, interval)
+    detectable = (NORMAL_975 + NORMAL_80) * error
+    return Contrast(difference, p_value, interval, detectable=detectable)
 
 
 def _score(difference: float, error: float) -> float:

@@ -13,7 +13,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stats.constants import FEW_CLUSTERS, MIN_CLUSTERS_FOR_INTERVAL, POWER
+from benchmark.stats.constants import FEW_CLUSTERS, LEVEL, MIN_CLUSTERS_FOR_INTERVAL, POWER
 from benchmark.stats.intervals import Interval, student_quantile
 
 Integers = NDArray[np.int64]
@@ -30,6 +30,9 @@ class ClusteredDifference:
             they vary.
         largest: largest possible absolute difference.
         deviating: number of clusters that deviate from the most common difference per query.
+        spread: standard error without pseudo-clusters; 0 if all clusters differ alike.
+        step: variance per changed query, in queries: how many change together, at least one; as a
+            share of all queries.
     """
 
     value: float
@@ -37,6 +40,8 @@ class ClusteredDifference:
     error: float | None
     largest: float = 1.0
     deviating: int = 0
+    spread: float = 0.0
+    step: float = 1.0
 
     @property
     def interval(self) -> Interval | None:
@@ -61,20 +66,36 @@ class ClusteredDifference:
         return "all sequences differ alike" if self.error is None else ""
 
     def detectable(self, level: float) -> float | None:
-        """Return the smallest difference that a test would find with a power of 80 %.
+        """Return the smallest difference that the sign-flip test would find with a power of 80 %.
+
+        The effect is made of further changes in one direction, :attr:`step` at a time, on top of
+         changes like those observed. They add to the mean and to the variance alike, so that the
+        effect solves ``x = k * sqrt(noise + step * x)``, with ``k`` the sum of the quantiles of
+        level and power. The noise is that observed and one change more, because a sample is
+        likely to miss rare changes. The difference itself does not count as noise.
 
         Args:
-            level: one-sided level of the test.
+            level: one-sided level of the test; half the level of a two-sided test.
 
         Returns:
-            A positive difference; None if there is no standard error.
+            A positive difference; None for the reason in :attr:`no_detectable`.
         """
-        if self.error is None:
-            return None
+        return None if self.clusters < MIN_CLUSTERS_FOR_INTERVAL else self._solved(level)
+
+    @property
+    def no_detectable(self) -> str:
+        """Return why no difference is known to be detectable; empty if one is."""
+        if self.clusters < MIN_CLUSTERS_FOR_INTERVAL:
+            return too_few(self.clusters, MIN_CLUSTERS_FOR_INTERVAL)
+        return "" if self._solved(LEVEL / 2) else "not even the largest"
+
+    def _solved(self, level: float) -> float | None:
+        """Return the solution of the equation in :meth:`detectable`; None if it is impossible."""
         degrees = self.clusters - 1
-        return self.error * (
-            student_quantile(degrees, 1 - level) + student_quantile(degrees, POWER)
-        )
+        factor = student_quantile(degrees, 1 - level) + student_quantile(degrees, POWER)
+        half = factor**2 * self.step / 2
+        effect = half + sqrt(half**2 + factor**2 * (self.spread**2 + self.step**2))
+        return effect if effect <= self.largest else None
 
 
 def too_few(clusters: int, needed: int) -> str:
@@ -84,7 +105,7 @@ def too_few(clusters: int, needed: int) -> str:
 
 
 def clustered_difference(
-    differences: Integers, sizes: Integers, largest: float = 1.0
+    differences: Integers, sizes: Integers, largest: float = 1.0, changed: int | None = None
 ) -> ClusteredDifference:
     """Return the ratio of sums with its cluster-robust standard error.
 
@@ -97,18 +118,26 @@ def clustered_difference(
         differences: shape (clusters,), for example gained minus lost queries.
         sizes: shape (clusters,), number of queries.
         largest: largest possible absolute difference of a query.
+        changed: number of changed queries, gained or lost; by default as many as the differences
+            show.
     """
     count, total = len(sizes), int(sizes.sum())
     value = float(differences.sum() / total)
     deviations = _deviations(differences, sizes)
     if not deviations:
-        return ClusteredDifference(value, count, None, largest)
+        return ClusteredDifference(value, count, None, largest, step=1 / total)
     pseudo = 1.0
     if len(deviations) < FEW_CLUSTERS:
         pseudo = max(1.0, sum(deviation**2 for deviation in deviations) / len(deviations))
     squares = float(((differences - sizes * value) ** 2).sum()) * count / (count - 1)
     return ClusteredDifference(
-        value, count, sqrt(squares + 2 * pseudo) / total, largest, len(deviations)
+        value,
+        count,
+        sqrt(squares + 2 * pseudo) / total,
+        largest,
+        len(deviations),
+        spread=sqrt(squares) / total,
+        step=max(1.0, squares / (changed or int(abs(differences).sum()))) / total,
     )
 
 

@@ -55,6 +55,14 @@ class PairedTest:
         return self.clustered.interval
 
     @property
+    def detectable(self) -> float | None:
+        """Return the smallest difference (0..1) found with power 80 %, two-sided at 5 %.
+
+        None for the reason in :attr:`ClusteredDifference.no_detectable`.
+        """
+        return self.clustered.detectable(LEVEL / 2)
+
+    @property
     def no_interval(self) -> str:
         """Return why there is no interval; empty if there is one."""
         return self.clustered.no_interval
@@ -132,7 +140,7 @@ def paired_test(
         clusters=len(sizes),
         greater=greater,
         two_sided=two_sided,
-        clustered=clustered_difference(differences, sizes),
+        clustered=clustered_difference(differences, sizes, changed=int((gained + lost).sum())),
     )
 
 

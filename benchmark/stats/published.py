@@ -9,7 +9,7 @@ from math import erfc, hypot, inf, sqrt
 from typing import NamedTuple
 
 from benchmark.records import Tally
-from benchmark.stats.constants import NORMAL_975, POWER, RECORD_LEVEL
+from benchmark.stats.constants import NORMAL_80, NORMAL_975, POWER, RECORD_LEVEL
 from benchmark.stats.differences import ClusteredDifference
 from benchmark.stats.intervals import Interval, student_quantile, student_two_sided
 
@@ -42,6 +42,14 @@ class UnpairedTest:
             return None
         low, high = self.difference - self.margin, self.difference + self.margin
         return Interval(max(-1.0, low), min(1.0, high))
+
+    @property
+    def detectable(self) -> float | None:
+        """Return the smallest difference found with power 80 %, two-sided at 5 %.
+
+        None without a standard error.
+        """
+        return (NORMAL_975 + NORMAL_80) * self.error or None
 
     @property
     def greater(self) -> float:

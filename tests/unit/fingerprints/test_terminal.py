@@ -13,8 +13,10 @@ from benchmark.fingerprints.ci import annotation, junit, report_to_github, step_
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.digests import StageRecord
-from benchmark.fingerprints.terminal import rendered
+from benchmark.fingerprints.terminal import rendered, summary_lines
 from benchmark.records import Outcome
+from benchmark.stats.constants import fresh_rng
+from benchmark.stats.paired import paired_test
 from fakes.fake_fingerprints import by_all_scores, fake_fingerprint, fake_logits, with_changed_stage
 
 
@@ -56,6 +58,16 @@ def test_report_fits_80_columns(regression: FingerprintDiff) -> None:
     suspect = next(line for line in text.splitlines() if line.rstrip().endswith("direct"))
     assert suspect.split()[:4] == ["library", "torch", "2.13", "2.14"]
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_the_test_of_outcomes_could_have_seen(regression: FingerprintDiff) -> None:
+    """The smallest detectable difference follows the p-value, if there are enough sequences."""
+    assert not any("could have seen" in line for line in summary_lines(regression))
+    states = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(100)]
+    tests = {"set": paired_test(states, states, fresh_rng())}
+    assert "outcomes: could have seen 1.27 points (power 80 %)" in summary_lines(
+        replace(regression, tests=tests)
+    )
 
 
 def test_digests_are_cut() -> None:

@@ -65,6 +65,11 @@ def test_every_score_is_compared(measurement: Measurement) -> None:
     assert document["variant"]["exact"]["by_numops"]["3"] == {"correct": 0, "total": 120}
     assert document["difference"]["nontrivial"]["gained"] == comparison.nontrivial.gained
     assert document["difference"]["exact"]["nontrivial"]["gained"] == 0
+    smallest = comparison.nontrivial.detectable
+    assert smallest
+    assert document["difference"]["nontrivial"]["detectable"] == round(100 * smallest, 2)
+    # No outcome by exact changed: some nine of 840 would have been found.
+    assert document["difference"]["exact"]["overall"]["detectable"] == pytest.approx(1.1, abs=0.05)
     assert document["difference"]["exact"].keys() == {"overall", "nontrivial", "by_numops"}
 
 

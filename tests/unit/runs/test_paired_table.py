@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.records import Tally
-from benchmark.runs.paired_table import comparison_table
+from benchmark.runs.paired_table import comparison_table, detectable_note
+from benchmark.runs.sensitivity_table import PromptRow, sensitivity_table
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.differences import ClusteredDifference
 from benchmark.stats.intervals import Interval
@@ -56,6 +57,40 @@ def test_a_missing_interval_is_a_dash_with_a_reason(test: PairedTest, reason: st
     lines = _drawn(test)
     assert "1 8 50.0 50.0 +25.0 \N{EN DASH} 0.4" in lines
     assert f"\N{EN DASH}: no interval: {reason}" in lines
+
+
+def test_the_smallest_detectable_difference_is_a_note() -> None:
+    """The note names both sums; too few sequences are a dash."""
+    seeing = ClusteredDifference(0.25, 400, 0.1, spread=0.001, step=0.0001)
+    few = ClusteredDifference(0.25, 11, 0.1, spread=0.001, step=0.0001)
+    tests = {name: replace(_test(12), clustered=own) for name, own in (("a", seeing), ("b", few))}
+    noise = 2.80 * (0.001**2 + 0.0001**2) ** 0.5
+    points = 100 * (noise + 2.80**2 * 0.0001 / 2)  # nearly the solution, as noise is larger
+    assert detectable_note(tests) == (
+        f"could have seen (points, power 80 %): a: {points:.1f}, b: \N{EN DASH}"
+    )
+    assert any(line.startswith("could have seen (points") for line in _drawn(_test(12)))
+
+
+def test_prompt_variants_name_the_range_of_detectable_differences() -> None:
+    """A note below the table has the least and the largest of its rows."""
+    estimate = Estimate(Tally(4, 8), Interval(0.2, 0.8))
+    summary = Summary(estimate, estimate, {0: estimate, 1: estimate})
+    tests = [
+        replace(_test(12), clustered=ClusteredDifference(0.25, 400, 0.1, spread=spread, step=1e-4))
+        for spread in (0.01, 0.02)
+    ]
+    rows = [
+        PromptRow(
+            "authors", leading_bos=False, summaries={"set": summary, "exact": summary}, tests=None
+        )
+    ]
+    for test in tests:
+        groups = {by: PairedTests(test, test, {0: tests[0]}) for by in ("set", "exact")}
+        rows.append(rows[0]._replace(name="chat", tests=groups))
+    note = "could have seen (points, power 80 %): numops 0: 2.8, numops >= 1: 2.8 to 5.7"
+    assert note in str(sensitivity_table("a", rows).caption).splitlines()
+    assert len(note) <= 80
 
 
 def test_a_line_if_the_other_score_decides_differently() -> None:

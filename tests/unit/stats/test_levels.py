@@ -1,10 +1,11 @@
-"""Levels and coverages by simulation: a fast version of ``docs/levels.py``."""
+"""Levels, coverages and powers by simulation: a fast version of ``docs/levels.py``."""
 
 from math import sqrt
 
 import numpy as np
 import pytest
 
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE, POWER
 from levels import CLUSTERS, Row, rows, simulate, table
 
 SAMPLES = 150
@@ -16,8 +17,8 @@ def _name(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=_name)
-def test_levels_and_coverages(row: Row) -> None:
-    """At the fewest and at 40 sequences, level and coverage hold within Monte-Carlo error.
+def test_levels_coverages_and_powers(row: Row) -> None:
+    """At the fewest and at 40 sequences, each holds within Monte-Carlo error.
 
     A method that shows nothing, because too few sequences differ, has neither.
     """
@@ -28,6 +29,11 @@ def test_levels_and_coverages(row: Row) -> None:
         if row.kind == "level":
             error = sqrt(row.nominal * (1 - row.nominal) / share.samples)
             assert share.value <= row.nominal + 4 * error
+        elif row.kind == "power":
+            # With few sequences the test's level is below 5 %, and its power too.
+            lowest = POWER if clusters > MIN_CLUSTERS_TO_BE_SURE else 0.65
+            assert share.value >= lowest - 4 * sqrt(lowest * (1 - lowest) / share.samples)
+            assert share.value <= 0.9 + 4 * sqrt(0.9 * 0.1 / share.samples)
         else:
             assert share.value >= 0.93 - 4 * sqrt(0.93 * 0.07 / share.samples)
 
