@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.decoding.certificate import AnswerRule, Certificate, EngineAnswer, certify
 from benchmark.decoding.common_prefix import common_prefix_length
+from benchmark.models.gpus import synchronize
 from benchmark.models.loading import LoadOptions, load_model
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -183,9 +182,3 @@ def _counts(questions: Questions, completions: dict[int, Completion]) -> tuple[i
     outcomes = [questions.judge(i, c.text).outcomes[MAIN] for i, c in completions.items()]
     right: Sequence[bool] = [right for outcome in outcomes for right in outcome.correct]
     return sum(right), len(right)
-
-
-def synchronize(device: str) -> None:
-    """Wait for a GPU."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)

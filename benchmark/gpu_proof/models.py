@@ -81,7 +81,7 @@ def _measure_passes(report: StageReport, loaded: LoadedModel) -> None:
 
 def wide_folder(context: Context) -> tuple[Path, float]:
     """Return the folder of the widened control, and the seconds it took to write it."""
-    folder = context.folder / "models" / "wide"
+    folder = context.models / "wide"
     started = time.perf_counter()
     if not (folder / "config.json").is_file():
         widen(context.control, architecture(context.sizes.wide), folder, dtype=_dtype(context))
@@ -206,7 +206,7 @@ def device_hops(context: Context, report: StageReport) -> None:
     """Put half of the layers on the CPU, and compare the answers."""
     from accelerate import dispatch_model  # type: ignore[import-untyped]
 
-    folder = context.folder / "models" / "spread"
+    folder = context.models / "spread"
     if not (folder / "config.json").is_file():
         widen(context.control, architecture(context.sizes.spread), folder, dtype="float32")
     states = context.sizes.few_states
@@ -219,7 +219,11 @@ def device_hops(context: Context, report: StageReport) -> None:
     }
     places |= {"model.embed_tokens": first, "model.rotary_emb": first}
     places |= {"model.norm": "cpu", "lm_head": "cpu"}
-    dispatch_model(loaded.model, device_map=places, main_device=first, force_hooks=True)
+    # With a GPU as the main device all layers would run there, the CPU's by moving their weights.
+    dispatch_model(loaded.model, device_map=places, main_device="cpu", force_hooks=True)
+    devices = sorted({str(parameter.device) for parameter in loaded.model.parameters()})
     spread = decode(loaded, states, "speculative", BATCH)
+    report.check("the layers are on both devices", devices == sorted({first, "cpu"}))
+    report.check("the default engine takes the model", "engine" not in spread.composition)
     report.figure(states=states, layers=layers, differing=expected.differing(spread))
     report.check("the answers are those on one device", not expected.differing(spread))

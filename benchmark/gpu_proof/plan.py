@@ -51,6 +51,16 @@ class Context(NamedTuple):
         """The device of the models."""
         return "cpu" if self.rehearsal else "cuda:0"
 
+    @property
+    def models(self) -> Path:
+        """The folder of the models that stages share; a rehearsal has small ones of its own."""
+        return self.folder / ("rehearsed-models" if self.rehearsal else "models")
+
+    @property
+    def store(self) -> Path:
+        """The model store of the stage ``controls``."""
+        return self.folder / ("rehearsed-store" if self.rehearsal else "store")
+
 
 def stages() -> dict[str, Stage]:
     """Return the stages by name, in order."""

@@ -46,7 +46,7 @@ def eight_bit(context: Context, report: StageReport) -> None:
     """
     if context.rehearsal or not find_spec("bitsandbytes"):
         raise NotHereError("8 bit needs bitsandbytes and a GPU")
-    folder = context.folder / "models" / "eight-bit"
+    folder = context.models / "eight-bit"
     if not (folder / "config.json").is_file():
         widen(context.control, architecture(context.sizes.eight_bit), folder, dtype="float16")
     reset_peak_gpu_memory(context.device)

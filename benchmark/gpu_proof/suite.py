@@ -30,7 +30,7 @@ def controls(context: Context, report: StageReport) -> None:
     words = (
         str(root / "tests" / "reproduction" / "test_pairs.py"),
         f"--registry={root / 'fixtures' / 'models' / 'registry.toml'}",
-        f"--model-store={(context.folder / 'store').resolve()}",
+        f"--model-store={context.store.resolve()}",
         f"--states={64 if context.rehearsal else 717}",
         "--dtype=float32",  # whose outcomes are recorded
         "-n2",
@@ -40,10 +40,11 @@ def controls(context: Context, report: StageReport) -> None:
     )
     first, counts = _pytest(context, "controls", *words)
     report.figure(first=counts, output=first.stdout[-_KEPT:])
+    report.check("no test breaks off", counts.get("tests", 0) > 0 and not counts.get("errors", 1))
     verdicts = _verdicts(first.stdout)
     report.figure(verdicts=verdicts)
     report.check("copy-a to track is supported", "gain: supported" in verdicts.get("track", ""))
-    results = sorted((context.folder / "store").glob("*/result.json"))
+    results = sorted(context.store.glob("*/result.json"))
     times = [path.stat().st_mtime_ns for path in results]
     report.check("each control is measured once", len(results) == len(_controls(root)))
     for key, differing in _differing(results, root).items():

@@ -139,6 +139,14 @@ def reset_peak_gpu_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(number)
 
 
+def synchronize(device: str) -> None:
+    """Wait until a GPU has finished what it was given; on a CPU nothing is waited for."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
 def gpu_uses(visible: Sequence[Gpu], numbers: Sequence[int]) -> dict[int, GpuUse]:
     """Return the free memory of these GPUs, by their numbers.
 

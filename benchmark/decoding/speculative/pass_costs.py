@@ -17,6 +17,7 @@ from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
+from benchmark.models.gpus import synchronize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,8 +81,10 @@ def passes(
         best = dict.fromkeys(runs, float("inf"))
         for _ in range(repeats):
             for size, run in runs.items():
+                synchronize(str(model.device))
                 started = time.perf_counter()
                 run()
+                synchronize(str(model.device))  # without a choice, a pass only starts kernels
                 best[size] = min(best[size], time.perf_counter() - started)
     for (rows, tokens), seconds in best.items():
         yield Size(rows, rows * tokens, seconds)

@@ -87,7 +87,9 @@ def _without_processor(document: dict[str, object]) -> dict[str, object]:
     if not isinstance(compositions, list):
         return document
     stripped = [
-        _without(entry, "products", "pace") for entry in compositions if isinstance(entry, dict)
+        _without(entry, "products", "pace", "attention")
+        for entry in compositions
+        if isinstance(entry, dict)
     ]
     complete = len(stripped) == len(compositions)
     return {**document, "compositions": stripped} if complete else document

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.decoding.engines import compile_constraint
+from benchmark.decoding.speculative import pass_costs
+from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.errors import DataError, SettingError
 from benchmark.gpu_proof import run, stage
-from benchmark.gpu_proof.plan import Stage, architecture, chosen, sizes, stages
+from benchmark.gpu_proof.decoding import load
+from benchmark.gpu_proof.plan import Context, Stage, architecture, chosen, sizes, stages
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.gpu_proof.suite import differing_outcomes
 from benchmark.gpu_proof.summary import NEVER_PROVED, is_proved, summary_lines
 from benchmark.gpu_proof.wheelhouse import gather, wheelhouse
+from benchmark.tasks import DEFAULT, task_named
 from fakes.command_line import command_line
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_stage_has_a_row_and_work() -> None:
@@ -45,6 +52,37 @@ def test_eight_bit_does_not_run_on_a_cpu(tmp_path: Path) -> None:
     report = stage.run("eight-bit", tmp_path, rehearsal=True)
     assert report.status == "not run"
     assert is_proved(["eight-bit"], tmp_path)
+
+
+@pytest.mark.parametrize(("name", "proved"), [("eight-bit", True), ("controls", False)])
+def test_what_a_gpu_may_leave_out(tmp_path: Path, name: str, proved: bool) -> None:  # noqa: FBT001
+    """8 bit, without bitsandbytes; tests that cannot start are no proof."""
+    report = StageReport(tmp_path / f"{name}.json", rehearsal=False)
+    report.end(1.0, reason="not installed", not_run=True)
+    assert is_proved([name], tmp_path) is proved
+
+
+def test_a_rehearsal_shares_no_model_with_a_proof(tmp_path: Path) -> None:
+    """Its models are small, and would be taken for those of real size."""
+    rehearsal, proof = (
+        Context(tmp_path, sizes(rehearsal=small), small, tmp_path) for small in (True, False)
+    )
+    assert rehearsal.models != proof.models
+    assert rehearsal.store != proof.store
+
+
+def test_passes_are_timed_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU is waited for before both readings of the clock."""
+    events: list[str] = []
+    monkeypatch.setattr(pass_costs, "synchronize", lambda device: events.append(device))
+    monkeypatch.setattr(pass_costs.ModelRunner, "run", lambda *_: events.append("run"))
+    monkeypatch.setattr(pass_costs.time, "perf_counter", lambda: float(events.append("clock") or 0))
+    track = load(ROOT / "fixtures" / "models" / "track", "cpu", "float32")
+    constraint = compile_constraint(task_named(DEFAULT).expression, track.tokenizer, track.model)
+    automaton = Automaton.from_constraint(constraint, track.tokenizer.token_bytes)
+    events.clear()
+    assert list(pass_costs.passes(track.model, automaton, 1))
+    assert events[-5:] == ["cpu", "clock", "run", "cpu", "clock"]
 
 
 def test_an_error_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
