@@ -82,15 +82,12 @@ def _hardware(document: dict[str, object]) -> object:
 
 
 def _without_processor(document: dict[str, object]) -> dict[str, object]:
-    """Return the document without matmul backends and costs, which depend on the processor."""
+    """Return the document without kernels and costs, which depend on the processor or GPU."""
     compositions = document.get("compositions")
     if not isinstance(compositions, list):
         return document
-    stripped = [
-        _without(entry, "products", "pace", "attention")
-        for entry in compositions
-        if isinstance(entry, dict)
-    ]
+    names = ("products", "pace", "attention")
+    stripped = [_without(entry, *names) for entry in compositions if isinstance(entry, dict)]
     complete = len(stripped) == len(compositions)
     return {**document, "compositions": stripped} if complete else document
 

@@ -1,6 +1,7 @@
 """The proof on a GPU: its stages in this process, with small models on the CPU."""
 
 import json
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.speculative import pass_costs
 from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.model_runner import ModelRunner
 from benchmark.errors import DataError, SettingError
 from benchmark.gpu_proof import run, stage
 from benchmark.gpu_proof.decoding import load
@@ -74,9 +76,14 @@ def test_a_rehearsal_shares_no_model_with_a_proof(tmp_path: Path) -> None:
 def test_passes_are_timed_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU is waited for before both readings of the clock."""
     events: list[str] = []
-    monkeypatch.setattr(pass_costs, "synchronize", lambda device: events.append(device))
-    monkeypatch.setattr(pass_costs.ModelRunner, "run", lambda *_: events.append("run"))
-    monkeypatch.setattr(pass_costs.time, "perf_counter", lambda: float(events.append("clock") or 0))
+
+    def clock() -> float:
+        events.append("clock")
+        return 0.0
+
+    monkeypatch.setattr(pass_costs, "synchronize", events.append)
+    monkeypatch.setattr(ModelRunner, "run", lambda *_: events.append("run"))
+    monkeypatch.setattr(time, "perf_counter", clock)
     track = load(ROOT / "fixtures" / "models" / "track", "cpu", "float32")
     constraint = compile_constraint(task_named(DEFAULT).expression, track.tokenizer, track.model)
     automaton = Automaton.from_constraint(constraint, track.tokenizer.token_bytes)
