@@ -85,7 +85,8 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
     """
     task, settings = task_named(request.run.data.task), resolve(request.run)
     states = load_states(request.run.data)
-    location = locate(request.run.model, request.run.revision)
+    loads_weights = settings.engine_row.loads_weights  # then they are fetched after the tokenizer
+    location = locate(request.run.model, request.run.revision, weights=not loads_weights)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
     recorder = StageRecorder(refusing=request.refusing)
     recording = _RunRecording(request, task, settings, states, location, progress, recorder)

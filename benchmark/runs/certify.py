@@ -143,7 +143,7 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     settings, stored = run_settings(request.run), read_answers(_predictions(request.run))
     if not stored:
         raise DataError(f"{request.run}: no answers yet; run it first")
-    location = locate(request.reference, request.revision)
+    location = locate(request.reference, request.revision, weights=False)
     as_run = RunRequest(request.reference, request.run, revision=request.revision)
     progress.say(f"loading the tokenizer of {location.name}")
     loaders = Loaders()

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from benchmark.cli.app import app
-from benchmark.errors import DoesNotFitError, SettingError, UnavailableModelError
+from benchmark.errors import DoesNotFitError, ModelError, SettingError, UnavailableModelError
 from benchmark.models import hub_download
 from benchmark.models.location import locate
 from fakes.fake_hub import FakeHub, FakeRepository, point_client_at, running
@@ -131,6 +131,32 @@ def test_models_of_a_registry(
     by_id = {model["huggingface_id"]: model for model in document["models"]}
     assert {"o/track", "o/copy"} <= by_id.keys()
     assert len(hub.fetched("model.safetensors")) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--model", "o/bare", "--states", "1", "--device", "cpu", "--out", "{}/run"),
+        ("fingerprint", "o/bare", "--states", "1", "--device", "cpu", "--out", "{}/one.json"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_tokenizer_comes_before_the_weights(
+    hub: FakeHub, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """A tokenizer that cannot be loaded is known before the weights are fetched."""
+    words = [word.format(tmp_path) for word in arguments]
+    with pytest.raises(ModelError, match="cannot load its tokenizer"):
+        app(words, standalone_mode=False)
+    assert hub.fetched("safetensors") == []
+
+
+def test_a_run_fetches_its_model(hub: FakeHub, tmp_path: Path) -> None:
+    """Without ``prefetch`` the weights are fetched when they are loaded."""
+    words = ["run", "--model", "o/track", "--states", "1", "--device", "cpu", "-q", "--out"]
+    app([*words, str(tmp_path / "run")], standalone_mode=False)
+    assert len(hub.fetched("safetensors")) == 1
+    assert (tmp_path / "run" / "result.json").exists()
 
 
 def test_nothing_named(prefetch: Prefetch) -> None:

@@ -38,7 +38,7 @@ class HarnessModel:
                     "remove it, or measure with: python -m benchmark run"
                 )
         request = RunRequest.of(requested, model)
-        settings, location = resolve(request), locate(model)
+        settings, location = resolve(request), locate(model, weights=False)
         tokenizer = load_tokenizer(location, registered_bos(request))
         expression = task_named(task).expression
         self.settings = connected(settings, location, tokenizer, expression, _LOG.warning)
