@@ -73,5 +73,6 @@ def _verdict_as_json(verdict: "PairVerdict") -> dict[str, object]:
         "verdict": verdict.status,
         "reason": verdict.reason,
         "holds": verdict.holds,
+        "warning": verdict.warning or None,
         "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }

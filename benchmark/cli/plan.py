@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from benchmark.cli.bundles import output_options
+from benchmark.cli.detect import DetectPoints, detect_as_json, detect_lines
 from benchmark.cli.options import BatchSize, RegistryFile, option, setting
 from benchmark.cli.writing import Output
 
@@ -44,6 +45,7 @@ def plan(
     dtype: PlannedDtype = None,
     registry_file: RegistryFile = None,
     experiment: OfExperiment = None,
+    detect: DetectPoints = None,
     *,
     output: Output,
 ) -> None:
@@ -61,7 +63,9 @@ def plan(
     planned = forecast.plan(registry, pairs, machine, options, others=others)
     if not output.as_json:
         console().print(*plan_parts(planned), sep="\n")
-    output.result(plan_as_json(planned))
+        if detect is not None:
+            print(*detect_lines(detect), sep="\n")
+    output.result({**plan_as_json(planned), **detect_as_json(detect)})
 
 
 def _pairs(registry: "Registry", experiment: str | None) -> "Sequence[Pair]":

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.detect import DetectPoints, detect_as_json, detect_lines
 from benchmark.cli.options import Model, Revision, flag, out
 from benchmark.cli.writing import Output
 
@@ -24,6 +25,7 @@ def run(
     data: "DataRequest",
     settings: "Settings",
     revision: Revision = None,
+    detect: DetectPoints = None,
     *,
     set_aside: Annotated[
         bool, flag("--set-aside", text="Move a different run in --out to DIR.1.")
@@ -39,12 +41,14 @@ def run(
     request = RunRequest.of(
         settings, model, data, out=folder, revision=revision, set_aside=set_aside
     )
+    if detect is not None:
+        output.say("\n".join(detect_lines(detect)))
     with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         measured = measure(request, progress)
     if not output.as_json:
         _show(model, data.task, measured)
     output.remark(f"written: {folder / 'predictions.jsonl'}, {folder / 'result.json'}")
-    output.result(measured.document)
+    output.result({**measured.document, **detect_as_json(detect)})
 
 
 def _show(model: str, task: str, measured: "RunResult") -> None:

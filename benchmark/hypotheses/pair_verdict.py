@@ -10,6 +10,7 @@ from benchmark.models.registry_types import Pair
 from benchmark.scoring.counts import Counts
 from benchmark.stats.constants import (
     FEW_CLUSTERS,
+    FEW_STATES,
     LEVEL,
     MIN_CLUSTERS_TO_BE_SURE,
     MIN_CLUSTERS_TO_REJECT,
@@ -35,6 +36,7 @@ class PairVerdict:
             contradicted.
         score: the score that decides.
         other: the verdict by the other score, if its status differs.
+        warning: why the verdict says little; empty if there are enough states.
     """
 
     status: PairStatus
@@ -42,6 +44,7 @@ class PairVerdict:
     figures: str
     score: str = "set"
     other: "PairVerdict | None" = None
+    warning: str = ""
 
     @property
     def holds(self) -> bool | None:
@@ -52,8 +55,10 @@ class PairVerdict:
 
     @property
     def words(self) -> str:
-        """Return status, reason and figures in one line."""
-        return f"{self.status}: {self.reason}; {self.figures}"
+        """Return status, reason, figures and warning in one line."""
+        return "; ".join(
+            filter(None, (f"{self.status}: {self.reason}", self.figures, self.warning))
+        )
 
 
 def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
@@ -80,12 +85,19 @@ def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
     """
     verdicts = {score: _judge(pair, test, score) for score, test in tests.items()}
     main = "exact" if pair.hypothesis == "as published" and "exact" in tests else "set"
-    verdict = verdicts.pop(main)
+    verdict = replace(verdicts.pop(main), warning=_few_states(tests[main].states))
     other = next((v for v in verdicts.values() if v.status != verdict.status), None)
     if other is None:
         return verdict
     figures = f"{verdict.figures}; {other.status} {other.figures}"
     return replace(verdict, figures=figures, other=other)
+
+
+def _few_states(states: int) -> str:
+    if not 0 < states < FEW_STATES:
+        return ""
+    noun = "state shows" if states == 1 else "states show"
+    return f"warning: {states} {noun} only large effects; measure {FEW_STATES} or more"
 
 
 def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:

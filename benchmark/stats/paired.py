@@ -33,6 +33,7 @@ class PairedTest:
         greater: one-sided p-value of "the variant is better".
         two_sided: p-value of "the models differ".
         clustered: the difference with its standard error and interval.
+        states: all states; 0 if unknown.
     """
 
     difference: float
@@ -43,6 +44,7 @@ class PairedTest:
     greater: float
     two_sided: float
     clustered: ClusteredDifference
+    states: int = 0
 
     @property
     def sign(self) -> int:
@@ -141,6 +143,7 @@ def paired_test(
         greater=greater,
         two_sided=two_sided,
         clustered=clustered_difference(differences, sizes, changed=int((gained + lost).sum())),
+        states=len(base),
     )
 
 

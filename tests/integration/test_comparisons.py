@@ -58,6 +58,7 @@ def test_pair_as_a_table(command: Callable[..., str], models: list[str]) -> None
     assert ">= 1" in text
     assert "hypothesis at numops >= 1, gain: undecided: " in text
     assert "at least 5 needed" in text
+    assert "warning: 4 states show only large effects; measure 64 or more" in text
 
 
 def test_pair_of_a_custom_registry(

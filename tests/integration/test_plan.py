@@ -52,6 +52,22 @@ def test_the_complete_registry_without_a_network(plan: Plan) -> None:
     assert {planned["models"][key]["dtype"] for key in models_70b} == {"bfloat16"}
 
 
+def test_the_states_that_show_an_effect(plan: Plan) -> None:
+    """``--detect`` adds a line per assumption, and the same numbers in the JSON."""
+    arguments = ("--experiment", "math", "--gpus", "1", "--vram", "80")
+    text = plan(*arguments, "--detect", "1")
+    _, _, lines = text.partition("States that show 1 point at numops >= 1")
+    document = json.loads(plan(*arguments, "--detect", "1", "--json"))["detect"]
+    assert document["points"] == 1
+    for needed in document["states"]:
+        assert f"{needed['states']:,}  {100 * needed['changed']:4.1f} % change; " in lines
+    assert max(map(len, lines.splitlines())) <= 80
+    assert "detect" not in json.loads(plan(*arguments, "--json"))
+    for wrong in ("0", "101", "nan"):
+        with pytest.raises(BadParameter, match="not above 0 and at most 100 points"):
+            plan("--detect", wrong)
+
+
 def test_one_experiment_as_a_table(plan: Plan) -> None:
     """Only the experiment's pairs are shown."""
     text = plan("--experiment", "math", "--gpu", "A100-40GB")

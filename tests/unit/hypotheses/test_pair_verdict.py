@@ -132,6 +132,18 @@ def test_few_sequences_are_undecided(
     assert "+100.0 points (no interval: " in verdict.figures
 
 
+@pytest.mark.parametrize(("states", "warns"), [(1, True), (63, True), (64, False)])
+def test_few_states_are_a_warning(states: int, *, warns: bool) -> None:
+    """Below 64 states the line of the verdict warns; the verdict is the same."""
+    outcomes = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(states)]
+    test = paired_test(outcomes, outcomes, fresh_rng())
+    verdict = judge_tests(_pair("gain"), {"set": test})
+    assert verdict.status == "undecided"
+    assert bool(verdict.warning) is warns
+    assert verdict.words.endswith("only large effects; measure 64 or more") is warns
+    assert verdict.words.startswith(f"undecided: {verdict.reason}; {verdict.figures}")
+
+
 @pytest.mark.parametrize(
     ("gained", "lost", "status", "reason"),
     [

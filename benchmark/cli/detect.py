@@ -1,0 +1,54 @@
+"""The option ``--detect`` of ``plan`` and ``run``: how many states show an effect."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from benchmark.cli.options import option
+
+
+def _valid(points: float | None) -> float | None:
+    """Return the number of points if it is above 0 and at most 100.
+
+    Raises:
+        BadParameter: otherwise.
+    """
+    from typer import BadParameter
+
+    if points is None or 0 < points <= 100:  # noqa: PLR2004  # points of accuracy
+        return points
+    raise BadParameter(f"{points:g} is not above 0 and at most 100 points")
+
+
+DetectPoints = Annotated[
+    float | None,
+    option(
+        "Say how many states show a difference of this many points.",
+        "--detect",
+        metavar="POINTS",
+        check=_valid,
+    ),
+]
+
+
+def detect_lines(points: float) -> Iterator[str]:
+    """Yield the states needed under each assumption, in lines of at most 80 columns."""
+    from benchmark.stats.constants import LEVEL, POWER
+    from benchmark.stats.states_needed import states_needed
+
+    noun = "point" if points == 1 else "points"
+    yield (
+        f"States that show {points:g} {noun} at numops >= 1, two models "
+        f"(power {100 * POWER:.0f} %, level {100 * LEVEL:.0f} %):"
+    )
+    for needed in states_needed(points):
+        assumption = needed.assumption
+        yield f"{needed.states:>8,}  {100 * assumption.changed:4.1f} % change; {assumption.source}"
+
+
+def detect_as_json(points: float | None) -> dict[str, object]:
+    """Return the states needed as the key ``detect``; nothing without the option."""
+    from benchmark.stats.states_needed import states_needed
+
+    if points is None:
+        return {}
+    return {"detect": {"points": points, "states": [n.as_json() for n in states_needed(points)]}}

@@ -1,0 +1,66 @@
+"""How many states a comparison of two models needs to detect an effect.
+
+The equation is that of :meth:`benchmark.stats.differences.ClusteredDifference.detectable`, solved
+for the number of queries, with normal quantiles and with assumptions in place of observed changes.
+"""
+
+from dataclasses import asdict, dataclass
+from math import ceil, sqrt
+
+from benchmark.package_data import package_toml
+from benchmark.stats.constants import NORMAL_80, NORMAL_975
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """What is assumed about the outcomes of two models at numops >= 1.
+
+    Attributes:
+        name: a short name.
+        changed: share of queries whose outcomes differ without an effect (0..1).
+        together: how many changed queries change together, at least 1.
+        source: where the figures are from.
+    """
+
+    name: str
+    changed: float
+    together: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatesNeeded:
+    """The number of states that are needed under an assumption."""
+
+    assumption: Assumption
+    states: int
+
+    def as_json(self) -> dict[str, object]:
+        """Return the number with its assumption."""
+        return {**asdict(self.assumption), "states": self.states}
+
+
+def states_needed(points: float) -> list[StatesNeeded]:
+    """Return the states needed to detect an effect with a power of 80 %, two-sided at 5 %.
+
+    Args:
+        points: the effect in points of accuracy at numops >= 1, above 0.
+
+    Returns:
+        One number per assumption of ``states_needed.toml``, the largest share of changes first.
+    """
+    data = package_toml("stats/states_needed.toml")
+    assumptions = [Assumption(name, **values) for name, values in data["assumptions"].items()]
+    per_state = float(data["queries_per_state"])
+    return [
+        StatesNeeded(assumption, ceil(queries_needed(points / 100, assumption) / per_state))
+        for assumption in assumptions
+    ]
+
+
+def queries_needed(effect: float, assumption: Assumption) -> float:
+    """Return the number of queries with which an effect (0..1) is the smallest detectable one."""
+    factor = NORMAL_975 + NORMAL_80
+    step = assumption.together
+    half = factor**2 * step * (assumption.changed + effect) / 2
+    return (half + sqrt(half**2 + (factor * step * effect) ** 2)) / effect**2
