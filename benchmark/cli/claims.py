@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import RegistryFile, option
+from benchmark.cli.options import RegistryFile, flag, option
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
@@ -24,17 +24,24 @@ def claims(
     results: ResultsFolder = _PUBLISHED,
     registry_file: RegistryFile = None,
     *,
+    sensitivity: Annotated[
+        bool, flag("--sensitivity", text="Every verdict under other choices.")
+    ] = False,
     output: Output,
 ) -> None:
     """Decide every claim of the paper on a set of results.
 
     Answers are scored by exact, as in the paper; a claim that the set score decides differently
     shows that verdict too (in the JSON: other). Models measured from an alternative repository
-    are named below the table (in the JSON: alternatives).
+    are named below the table (in the JSON: alternatives). With --sensitivity, each verdict under
+    other design effects, margins and readings of the random baseline.
     """
     from benchmark.hypotheses.claims import audit
 
     collected = _collected(results, registry_file)
+    if sensitivity:
+        _vary(results, collected, output)
+        return
     judged = audit(collected)
     if not output.as_json:
         _show(results, judged, collected)
@@ -53,13 +60,30 @@ def _collected(results: str, registry_file: Path | None) -> "Results":
     return read_results(Path(results), registry)
 
 
+def _vary(results: str, collected: "Results", output: Output) -> None:
+    """Print the verdicts under each variation, or as JSON by claim and choice."""
+    from benchmark.hypotheses.sensitivity import variations, vary
+    from benchmark.hypotheses.table import sensitivity_table
+    from benchmark.terminal import console
+
+    varied = vary(collected)
+    if not output.as_json:
+        console().print(sensitivity_table(_source(results), varied))
+    names = [f"{one.choice} {one.value}".strip() for one in variations()]
+    verdicts = {row.claim.id: dict(zip(names, row.statuses, strict=True)) for row in varied}
+    output.result({"results": results, "verdicts": verdicts})
+
+
+def _source(results: str) -> str:
+    return "the published results (Table 6)" if results == _PUBLISHED else results
+
+
 def _show(results: str, judged: "Sequence[JudgedClaim]", collected: "Results") -> None:
     """Print the table, and what was left out of it."""
     from benchmark.hypotheses.table import claims_table
     from benchmark.terminal import console
 
-    source = "the published results (Table 6)" if results == _PUBLISHED else results
-    console().print(claims_table(source, judged))
+    console().print(claims_table(_source(results), judged))
     for line in collected.ignored:
         print(f"left out of all claims: {line}")
     for line in collected.notes:

@@ -19,7 +19,7 @@ from benchmark.stats.contrast import Contrast
 from benchmark.stats.differences import too_few
 from benchmark.stats.intervals import Interval
 from benchmark.stats.paired import paired_test
-from benchmark.stats.published import holm, unpaired_test
+from benchmark.stats.published import DESIGN_EFFECT, holm, unpaired_test
 
 Term = tuple[int, Result, Queries]
 """A sign for the correct answers of a result on a range of queries."""
@@ -64,9 +64,10 @@ class AccuracyDifference:
 class Evidence:
     """A set of results and the tests on it; each test is computed once."""
 
-    def __init__(self, results: Results) -> None:
-        """Store the results."""
+    def __init__(self, results: Results, design_effect: float = DESIGN_EFFECT) -> None:
+        """Store the results, and the factor on the binomial variance of counts."""
         self.results = results
+        self.design_effect = design_effect
         self._tests: dict[Hashable, AccuracyDifference] = {}
         self._families: dict[Training, dict[str, float]] = {}
 
@@ -89,7 +90,9 @@ class Evidence:
             return None
         if not base.tally(queries).total or not variant.tally(queries).total:
             return None
-        return self._once((base, variant, queries), partial(_compare, base, variant, queries))
+        return self._once(
+            (base, variant, queries), partial(_compare, base, variant, queries, self.design_effect)
+        )
 
     def adjusted_p(self, pair_id: str) -> float:
         """Return the pair's p-value at numops >= 1, adjusted by Holm over its experiment.
@@ -114,7 +117,7 @@ class Evidence:
         if result is None or result.chance_on(queries) is None:
             return None
         rates = {numops: rate for numops, rate in result.chance.items() if numops in queries}
-        return self._once((result, queries), partial(_against, result, rates))
+        return self._once((result, queries), partial(_against, result, rates, self.design_effect))
 
     def against_rate(
         self, result: Result | None, queries: Queries, rate: float
@@ -123,7 +126,8 @@ class Evidence:
         if result is None or not result.by_numops or not result.tally(queries).total:
             return None
         rates = {numops: rate for numops in result.by_numops if numops in queries}
-        return self._once((result, queries, rate), partial(_against, result, rates))
+        test = partial(_against, result, rates, self.design_effect)
+        return self._once((result, queries, rate), test)
 
     def contrast(self, minus: Sequence[Term], plus: Sequence[Term]) -> AccuracyDifference | None:
         """Return one signed sum of shares of correct answers minus another.
@@ -138,7 +142,7 @@ class Evidence:
             sum(sign * _share(result, queries, ranges) for sign, result, queries in side)
             for side in (minus, plus)
         ]
-        test = partial(_combine, sums[0], sums[1], terms, ranges)
+        test = partial(_combine, sums[0], sums[1], terms, ranges, self.design_effect)
         return self._once(tuple(terms), test)
 
     def _once(self, key: Hashable, test: Callable[[], AccuracyDifference]) -> AccuracyDifference:
@@ -154,7 +158,9 @@ def _outcomes(results: Sequence[Result]) -> list[tuple[Outcome, ...]] | None:
     return outcomes if same_data and len(outcomes) == len(results) else None
 
 
-def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDifference:
+def _compare(
+    base: Result, variant: Result, queries: Queries, design_effect: float
+) -> AccuracyDifference:
     before, after = 100 * base.tally(queries).accuracy, 100 * variant.tally(queries).accuracy
     if outcomes := _outcomes([base, variant]):
         test = paired_test(outcomes[0], outcomes[1], fresh_rng(), queries.__contains__)
@@ -168,7 +174,7 @@ def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDiffere
             "paired",
             detectable=_share_in_percent(test.detectable),
         )
-    counted = unpaired_test(base.tally(queries), variant.tally(queries))
+    counted = unpaired_test(base.tally(queries), variant.tally(queries), design_effect)
     interval = _percent(counted.interval)
     no_interval = "" if interval else "all answers agree"
     doubt = doubt_of_counts([base, variant])
@@ -178,13 +184,15 @@ def _compare(base: Result, variant: Result, queries: Queries) -> AccuracyDiffere
     )
 
 
-def _against(result: Result, rates: Mapping[int, float]) -> AccuracyDifference:
+def _against(
+    result: Result, rates: Mapping[int, float], design_effect: float
+) -> AccuracyDifference:
     cells = [(tally, rates[n]) for n, tally in result.by_numops.items() if n in rates]
     total = sum(tally.total for tally, _ in cells)
     expected = sum(tally.total * rate for tally, rate in cells) / total
     accuracy = sum(tally.correct for tally, _ in cells) / total
     if result.outcomes is None:
-        test = contrast.counted_against(cells)
+        test = contrast.counted_against(cells, design_effect)
     else:
         test = contrast.clustered_against(result.outcomes, rates)
     kind: Literal["clustered", "counts"] = "counts" if result.outcomes is None else "clustered"
@@ -216,12 +224,18 @@ def _total(result: Result, ranges: set[Queries]) -> int:
 
 
 def _combine(
-    before: float, after: float, terms: Sequence[Term], ranges: set[Queries]
+    before: float,
+    after: float,
+    terms: Sequence[Term],
+    ranges: set[Queries],
+    design_effect: float,
 ) -> AccuracyDifference:
     outcomes = _outcomes([result for _, result, _ in terms])
     if outcomes:
         return _of_contrast(100 * before, 100 * after, _signed(terms, outcomes), "paired")
-    counted = _of_contrast(100 * before, 100 * after, _counted(terms, ranges), "counts")
+    counted = _of_contrast(
+        100 * before, 100 * after, _counted(terms, ranges, design_effect), "counts"
+    )
     return replace(counted, doubt=doubt_of_counts([result for _, result, _ in terms]))
 
 
@@ -248,13 +262,13 @@ def _signed(terms: Sequence[Term], outcomes: Sequence[Sequence[Outcome]]) -> Con
     return contrast.signed_test(parts, fresh_rng())
 
 
-def _counted(terms: Sequence[Term], ranges: set[Queries]) -> Contrast:
+def _counted(terms: Sequence[Term], ranges: set[Queries], design_effect: float) -> Contrast:
     """Test by counts: a tally's coefficient is its sign times its share of the queries."""
     parts = []
     for sign, result, queries in terms:
         tally = result.tally(queries)
         parts.append((sign * tally.total / _total(result, ranges), tally))
-    return contrast.counted_contrast(parts)
+    return contrast.counted_contrast(parts, design_effect)
 
 
 def _share_in_percent(share: float | None) -> float | None:

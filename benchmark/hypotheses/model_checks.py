@@ -197,7 +197,8 @@ class Scores(Check):
         percent = 100 * measured.accuracy
         figure = f"{percent:.2f} (quoted {self.percent:g})"
         as_printed = abs(percent - self.percent) <= _AS_PRINTED
-        differs = unpaired_test(self._quoted(queries), measured).two_sided < LEVEL
+        test = unpaired_test(self._quoted(queries), measured, evidence.design_effect)
+        differs = test.two_sided < LEVEL
         doubt = doubt_of_counts([result]) or ("" if as_printed or differs else WITHIN_ERROR)
         return [self.group([Finding(what, figure, as_printed or not differs, doubt)])]
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import ClaimVerdict, Status, figures
+from benchmark.hypotheses.sensitivity import VariedClaim, variations
 from benchmark.stats.constants import POWER
 from benchmark.terminal import plain_table
 
@@ -48,6 +50,29 @@ def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
         table.add_row(row.claim.id, row.claim.statement, _verdict(row), _figures(row))
         table.add_section()
     return Group(table, Text(_summary(judged)), Text(_LEGEND, style="dim"))
+
+
+_SIGNS: dict[Status, str] = {"supported": "+", "not supported": "-", "undecided": "?"}
+
+
+def sensitivity_table(source: str, varied: Sequence[VariedClaim]) -> Table:
+    """Return a row per claim and a column per variation, verdicts as signs."""
+    table = plain_table(f"Verdicts on {source}, one choice changed at a time")
+    table.add_column("", style="bold", no_wrap=True)
+    previous = ""
+    for variation in variations():
+        choice = variation.choice if variation.choice != previous else ""
+        table.add_column(f"{choice}\n{variation.value}", justify="center", no_wrap=True)
+        previous = variation.choice
+    for row in varied:
+        style = "" if row.varies else "dim"
+        table.add_row(row.claim.id, *(_SIGNS[status] for status in row.statuses), style=style)
+    table.caption = (
+        "+ supported, - not supported, ? undecided\n"
+        "effect: design effect of counts, 2 as is; margin: of small and close, 5 as is\n"
+        "random: closed form of a reading of the baseline, the row of Table 6 as is"
+    )
+    return table
 
 
 def _verdict(judged: JudgedClaim) -> Text:

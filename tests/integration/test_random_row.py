@@ -20,6 +20,7 @@ from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.results import published_results
 from benchmark.models.published import published, random_row
+from benchmark.package_data import package_toml
 
 SEEDS = range(8)
 DRAWS_PER_QUERY = 100
@@ -128,6 +129,8 @@ def test_the_rows_of_the_readings(chances: dict[str, Chances], name: str, row: l
     columns = [100 * _mean(chances[name][n]) for n in range(8)]
     pooled = [_over_columns(chances[name], above) for above in (-1, 0, 2)]
     assert [*columns, *pooled] == pytest.approx(row, abs=0.006)
+    # The audit's sensitivity takes these as data.
+    assert package_toml("hypotheses/sensitivity.toml")["readings"][name] == row[:8]
 
 
 def test_the_published_row_pooled() -> None:

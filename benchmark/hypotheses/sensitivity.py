@@ -1,0 +1,90 @@
+"""How much the verdicts depend on what was chosen: design effect, margins, baseline reading.
+
+One choice is changed at a time; the alternatives are data (``sensitivity.toml``).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from benchmark.hypotheses.claims import Claim, claims
+from benchmark.hypotheses.evidence import Evidence
+from benchmark.hypotheses.findings import Status
+from benchmark.hypotheses.pair_checks import SmallGain
+from benchmark.hypotheses.results import Results
+from benchmark.package_data import package_toml
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """A choice that is changed, and its value; without a choice the verdicts as they are."""
+
+    choice: str
+    value: str
+    judge: Callable[[Claim, Results], Status]
+
+
+@dataclass(frozen=True, slots=True)
+class VariedClaim:
+    """A claim's verdict under each variation, the first without any change."""
+
+    claim: Claim
+    statuses: tuple[Status, ...]
+
+    @property
+    def varies(self) -> bool:
+        """Return whether the verdict is not always the same."""
+        return len(set(self.statuses)) > 1
+
+
+def variations() -> list[Variation]:
+    """Return the variations, the verdicts as they are first."""
+    return list(_variations())
+
+
+def vary(results: Results) -> list[VariedClaim]:
+    """Decide every claim by ``exact`` under every variation."""
+    by_exact = results.by("exact")
+    return [
+        VariedClaim(claim, tuple(varied.judge(claim, by_exact) for varied in variations()))
+        for claim in claims().values()
+    ]
+
+
+def _variations() -> Iterator[Variation]:
+    data = package_toml("hypotheses/sensitivity.toml")
+    yield Variation("", "as is", lambda claim, results: _status(claim, Evidence(results)))
+    for factor in data["design_effects"]:
+        yield Variation("effect", f"{factor:g}", _with_design_effect(factor))
+    for points in data["margins"]:
+        yield Variation("margin", f"{points:g}", _with_margin(points))
+    for reading, percent in data["readings"].items():
+        yield Variation("random", reading, _with_chance(dict(enumerate(percent))))
+
+
+def _status(claim: Claim, evidence: Evidence) -> Status:
+    return claim.judge(evidence).status
+
+
+def _with_design_effect(factor: float) -> Callable[[Claim, Results], Status]:
+    return lambda claim, results: _status(claim, Evidence(results, factor))
+
+
+def _with_margin(points: float) -> Callable[[Claim, Results], Status]:
+    def judge(claim: Claim, results: Results) -> Status:
+        parts = [
+            part.model_copy(update={"points": points}) if isinstance(part, SmallGain) else part
+            for part in claim.parts
+        ]
+        return _status(claim.model_copy(update={"parts": parts}), Evidence(results))
+
+    return judge
+
+
+def _with_chance(percent: dict[int, float]) -> Callable[[Claim, Results], Status]:
+    rates = {numops: value / 100 for numops, value in percent.items()}
+
+    def judge(claim: Claim, results: Results) -> Status:
+        entries = tuple(replace(entry, chance=rates) for entry in results.entries)
+        return _status(claim, Evidence(replace(results, entries=entries)))
+
+    return judge
