@@ -8,7 +8,7 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.options import RegistryFile, flag
-from benchmark.cli.plan import Gpus, OfExperiment, Vram
+from benchmark.cli.plan import Gpus, OfExperiment, PlannedDtype, Vram
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def prefetch(
     registry_file: RegistryFile = None,
     gpus: Gpus = None,
     vram: Vram = None,
+    dtype: PlannedDtype = None,
     *,
     every: Every = False,
     dry_run: DryRun = False,
@@ -42,8 +43,8 @@ def prefetch(
     """Fetch models of the hub, so that later runs need no network.
 
     Sizes, free disk and time are printed first. A model that is gated, has no weights or tokenizer,
-    or does not fit on the GPUs here (or on --gpus of --vram) is left out, and its weights are not
-    fetched. The exit code is 2 if one was left out.
+    or does not fit on the GPUs here in --dtype is left out, and its weights are not fetched; --gpus
+    and --vram describe other GPUs. The exit code is 2 if one was left out.
     """
     from benchmark.errors import SettingError
     from benchmark.models.registry import load_registry
@@ -53,7 +54,7 @@ def prefetch(
     models = fetching.wanted_models(registry, names or (), experiment, every=every)
     if not models:
         raise SettingError("name models, or use --experiment or --all; see: list")
-    machine, options = _machine(gpus, vram), _options()
+    machine, options = _machine(gpus, vram), _options(dtype)
     found = []
     for model in models:
         output.say(f"looking at {model.name}")
@@ -74,19 +75,23 @@ def prefetch(
 
 def _machine(gpus: int | None, vram: float | None) -> "Machine | None":
     """Return the GPUs of the options or those that torch sees; None if there are none."""
-    from benchmark.models.gpus import has_gpu
+    from benchmark.models.gpus import gpus as visible_gpus
     from benchmark.planning.forecast import machine
     from benchmark.planning.planning import planning
 
-    if gpus is None and vram is None and not has_gpu():
+    visible = visible_gpus()
+    if gpus is None and vram is None and not visible:
         return None
+    if visible:  # what is not given is as here
+        gpus = gpus or len(visible)
+        vram = vram or min(gpu.memory for gpu in visible) / 1e9
     return machine(next(iter(planning().gpus)), gpus, vram)
 
 
-def _options() -> "ForecastOptions":
+def _options(dtype: str | None) -> "ForecastOptions":
     from benchmark.cli.plan import planned_options
 
-    return planned_options(None, None)
+    return planned_options(dtype, None)
 
 
 def _show(found: "Sequence[FoundModel]") -> None:

@@ -12,6 +12,7 @@ from benchmark.stats.constants import (
     FEW_CLUSTERS,
     FEW_STATES,
     LEVEL,
+    MIN_CLUSTERS_FOR_INTERVAL,
     MIN_CLUSTERS_TO_BE_SURE,
     MIN_CLUSTERS_TO_REJECT,
     POWER,
@@ -166,7 +167,9 @@ def _power(what: str, clustered: ClusteredDifference, level: float) -> str:
     """Return the smallest effect that the test would find, in words."""
     smallest = clustered.detectable(level)
     if smallest is None:
-        return f"; how small {what} would be found is unknown: {clustered.no_detectable}"
+        few = clustered.clusters < MIN_CLUSTERS_FOR_INTERVAL
+        why = f" is unknown: {clustered.no_detectable}" if few else ": none, not even the largest"
+        return f"; how small {what} would be found{why}"
     return f"; {what} of {100 * smallest:.1f} points would be found ({_AT_POWER})"
 
 

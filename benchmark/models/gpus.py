@@ -140,11 +140,11 @@ def reset_peak_gpu_memory(device: str) -> None:
 
 
 def synchronize(device: str) -> None:
-    """Wait until a GPU has finished what it was given; on a CPU nothing is waited for."""
-    if device.startswith("cuda"):
-        import torch
+    """Wait until GPUs have finished what they were given; on a CPU nothing is waited for."""
+    import torch
 
-        torch.cuda.synchronize(device)
+    for number in gpu_numbers(device):
+        torch.cuda.synchronize(number)
 
 
 def gpu_uses(visible: Sequence[Gpu], numbers: Sequence[int]) -> dict[int, GpuUse]:

@@ -76,7 +76,7 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
 
     A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision, the one that
     the registry pins is used, else the newest. Without ``weights``, those of a hub model are
-    fetched later, by :func:`fetch_missing_weights`.
+    fetched later, by :func:`fetch_missing_weights`, except a GGUF file: it has the tokenizer too.
 
     Raises:
         ModelError: if the model does not exist, is gated, or the hub cannot be reached. The
@@ -105,7 +105,7 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
             f"{model}: no such local folder or GGUF file, and not a Hugging Face identifier"
         )
     location = _located_on_hub(HubModel(repository, revision or _pinned(repository), gguf))
-    if weights:
+    if weights or gguf:
         fetch_missing_weights(location)
     return location
 

@@ -56,6 +56,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=shown(reason)))
 
 
+_WAS_SKIPPED = pytest.StashKey[bool]()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -68,10 +71,16 @@ def pytest_runtest_makereport(
     soon as a test has run pytest in its own process (``pytester.runpytest_inprocess``).
     """
     report = yield
+    if report.outcome == "skipped":
+        item.stash[_WAS_SKIPPED] = True
     if item.config.getoption("--require-all"):
         _fail_if_skipped(report)
     session = getattr(item.config, "_syrupy", None)  # missing with -p no:syrupy
-    if session and report.when != "teardown":
+    if session and item.stash.get(_WAS_SKIPPED, False):
+        # Also with --require-all, and after syrupy was told that the test failed: otherwise
+        # --snapshot-update would delete its snapshots.
+        session.ran_item(report.nodeid, "skipped")
+    elif session and report.when != "teardown":
         session.ran_item(report.nodeid, report.outcome)
     return report
 

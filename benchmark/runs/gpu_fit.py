@@ -37,6 +37,11 @@ def _batch(settings: ResolvedSettings, prompts: Sequence[TokenIds]) -> DecodingB
     return DecodingBatch(limits.batch_size, longest, limits.max_new_tokens, shared, pass_tokens())
 
 
+def gpus_of(count: int, memory: float) -> str:
+    """Return a number of GPUs and the memory of each in words; ``memory`` is in bytes."""
+    return f"{count} GPU{'s' * (count != 1)} of {memory / 1e9:.0f} GB"
+
+
 def check_fits(name: str, fitting: Fit | None, sizes: Sequence[int]) -> Fit:
     """Return the fit, unless there is none on GPUs of these sizes in bytes.
 
@@ -46,6 +51,6 @@ def check_fits(name: str, fitting: Fit | None, sizes: Sequence[int]) -> Fit:
     if fitting:
         return fitting
     raise DoesNotFitError(
-        f"{name}: one prompt needs more memory than {len(sizes)} GPUs of {min(sizes) / 1e9:.0f} "
-        "GB have; see python -m benchmark plan"
+        f"{name}: one prompt needs more memory than {gpus_of(len(sizes), min(sizes))} have; see "
+        "python -m benchmark plan"
     )

@@ -196,7 +196,9 @@ def _decode(
     )
     notes = notes.restarted()
     missing = len(states) - len(answers)
-    forecast = forecast_seconds(prepared.settings, model, missing, progress.say)
+    forecast = forecast_seconds(
+        prepared.settings, model, missing, progress.say, batch_size=notes.batch_size
+    )
     progress.start(len(states), len(answers), short_name(name), forecast)
     last = time.perf_counter()
     tally = _tally(answers.values())

@@ -19,6 +19,7 @@ from benchmark.planning.forecast import ForecastOptions, Machine, requested_batc
 from benchmark.planning.memory import best_fit
 from benchmark.planning.planning import planning
 from benchmark.planning.shape import shape
+from benchmark.runs.gpu_fit import gpus_of
 
 _GB = 1e9
 
@@ -105,9 +106,7 @@ def _check_memory(location: Location, machine: Machine, options: ForecastOptions
         return
     memory = [machine.memory] * machine.count
     if best_fit(size, options.dtype, requested_batch(options), memory) is None:
-        raise DoesNotFitError(
-            f"does not fit on {machine.count} GPUs of {machine.memory / _GB:.0f} GB"
-        )
+        raise DoesNotFitError(f"does not fit on {gpus_of(machine.count, machine.memory)}")
 
 
 def check_total(models: Sequence[FoundModel]) -> None:
@@ -154,7 +153,9 @@ def fetch_models(
 
 def expected_time(missing: int) -> str:
     """Return the time that this many bytes take at the assumed rate, in words."""
-    return _left(missing, planning().assumptions.hub_bytes_per_second)
+    if not missing:
+        return "nothing is missing"
+    return f"expected: {_left(missing, planning().assumptions.hub_bytes_per_second)} (assumed)"
 
 
 def _left(missing: int, rate: float) -> str:

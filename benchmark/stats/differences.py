@@ -69,7 +69,7 @@ class ClusteredDifference:
         """Return the smallest difference that the sign-flip test would find with a power of 80 %.
 
         The effect is made of further changes in one direction, :attr:`step` at a time, on top of
-         changes like those observed. They add to the mean and to the variance alike, so that the
+        changes like those observed. They add to the mean and to the variance alike, so that the
         effect solves ``x = k * sqrt(noise + step * x)``, with ``k`` the sum of the quantiles of
         level and power. The noise is that observed and one change more, because a sample is
         likely to miss rare changes. The difference itself does not count as noise.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, sqrt
 
 from benchmark.package_data import package_toml
-from benchmark.stats.constants import NORMAL_80, NORMAL_975
+from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, NORMAL_80, NORMAL_975
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,16 @@ def states_needed(points: float) -> list[StatesNeeded]:
         points: the effect in points of accuracy at numops >= 1, above 0.
 
     Returns:
-        One number per assumption of ``states_needed.toml``, the largest share of changes first.
+        One number per assumption of ``states_needed.toml``, the largest share of changes first, and
+        at least as many as sequences are needed for an interval.
     """
     data = package_toml("stats/states_needed.toml")
     assumptions = [Assumption(name, **values) for name, values in data["assumptions"].items()]
     per_state = float(data["queries_per_state"])
+    states = (ceil(queries_needed(points / 100, one) / per_state) for one in assumptions)
     return [
-        StatesNeeded(assumption, ceil(queries_needed(points / 100, assumption) / per_state))
-        for assumption in assumptions
+        StatesNeeded(assumption, max(number, MIN_CLUSTERS_FOR_INTERVAL))
+        for assumption, number in zip(assumptions, states, strict=True)
     ]
 
 

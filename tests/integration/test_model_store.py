@@ -98,7 +98,7 @@ def test_gpus_that_are_too_small_are_known_before_the_weights(
         measure_module, "fetch_missing_weights", lambda location, _: fetched.append(location.name)
     )
     request = RunRequest(model, tmp_path / "run", DataRequest(states=1), device="cpu")
-    with pytest.raises(DoesNotFitError, match="one prompt needs more memory than 1 GPUs of 1 GB"):
+    with pytest.raises(DoesNotFitError, match="one prompt needs more memory than 1 GPU of 1 GB"):
         run(request, Quiet())
     assert fetched == []
 

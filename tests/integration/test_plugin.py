@@ -14,7 +14,8 @@ import pytest
 from benchmark.models import gpus
 from benchmark.models.registry import registry
 
-import_module("numpy")  # it loads only once, and pytester unloads what its runs import
+for _name in ("numpy", "torch"):  # they load only once, and pytester unloads what its runs import
+    import_module(_name)
 
 ROOT = Path(__file__).parents[2]
 
@@ -364,3 +365,21 @@ def test_require_all_fails_where_a_test_would_be_skipped(
         ]
     )
     assert required.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_require_all_keeps_the_snapshots_of_skipped_tests(project: pytest.Pytester) -> None:
+    """A test that could not run is no reason to delete what it recorded."""
+    test = """
+        import pytest
+
+        def test_one(snapshot) -> None:
+            {skip}
+            assert snapshot == 1
+    """
+    project.makepyfile(test_it=test.format(skip=""))
+    project.runpytest_inprocess("--snapshot-update", "--bless", "first").assert_outcomes(passed=1)
+    (recorded,) = (path for path in project.path.rglob("*.ambr"))
+    before = recorded.read_bytes()
+    project.makepyfile(test_it=test.format(skip="pytest.skip('busy')"))
+    project.runpytest_inprocess("--require-all", "--snapshot-update", "--bless", "second")
+    assert recorded.read_bytes() == before

@@ -189,6 +189,9 @@ def test_one_file_of_a_repository(hub: FakeHub) -> None:
     location = locate("o/q/b.gguf")
     assert (location.name, location.gguf) == ("o/q/b.gguf", "b.gguf")
     assert not (location.folder / "a.gguf").exists()
+    # Its tokenizer is in it, so that it is there before a tokenizer is loaded.
+    location = locate("o/q/a.gguf", weights=False)
+    assert (location.folder / "a.gguf").read_bytes() == b"GGUF-a"
     with pytest.raises(ModelError, match=r"the repository has no c\.gguf"):
         locate("o/q/c.gguf")
 
