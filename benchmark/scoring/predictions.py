@@ -67,9 +67,8 @@ def read_answers(path: Path) -> list[StoredAnswer]:
     for number, line in enumerate(read_lines(path, regular=True), start=1):
         if line.strip():
             where = f"{path}:{number}"
-            _add(texts, line, where)
             row = json_object(line, where)
-            description = _description(line, where)
+            description = _add(texts, row, where)
             tokens = (_token_ids(row, where), _finished(row, where))
             answers.append(StoredAnswer(description, texts[description], *tokens))
     return answers
@@ -108,7 +107,8 @@ def read_predictions(path: Path, *, regular: bool = False) -> dict[str, str]:
     predictions: dict[str, str] = {}
     for number, line in enumerate(read_lines(path, regular=regular), start=1):
         if line.strip():
-            _add(predictions, line, f"{path}:{number}")
+            where = f"{path}:{number}"
+            _add(predictions, json_object(line, where), where)
     return predictions
 
 
@@ -116,7 +116,7 @@ def holds_predictions(path: Path) -> bool:
     """Return whether the first line of a file is a prediction."""
     try:
         first = next(filter(str.strip, read_lines(path)), "")
-        _add({}, first, str(path))
+        _add({}, json_object(first, str(path)), str(path))
     except DataError:
         return False
     return True
@@ -189,8 +189,8 @@ def check_known(predictions: Iterable[str], states: Iterable[str], source: str) 
             )
 
 
-def _add(predictions: dict[str, str], line: str, where: str) -> None:
-    row = json_object(line, where)
+def _add(predictions: dict[str, str], row: Mapping[str, object], where: str) -> str:
+    """Add a row's text under its description, and return the description."""
     description, text = row.get("input"), row.get("prediction")
     if not isinstance(description, str) or not isinstance(text, str):
         raise DataError(f"{where}: needs the fields 'input' and 'prediction', both text")
@@ -200,3 +200,4 @@ def _add(predictions: dict[str, str], line: str, where: str) -> None:
             f"{where}: a second line for the same input, with {same} prediction; remove one of them"
         )
     predictions[description] = text
+    return description

@@ -9,17 +9,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
 from safetensors.numpy import load_file
 
-_NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+from fakes.gguf_models import LAYER
 
 
 def write_control_gguf(model: Path, path: Path, *, quantized: bool) -> Path:
@@ -83,4 +73,4 @@ def _name(name: str) -> str:
     if name == "model.norm.weight":
         return "output_norm.weight"
     _, _, layer, *rest = name.split(".")
-    return f"blk.{layer}.{_NAMES['.'.join(rest[:-1])]}.weight"
+    return f"blk.{layer}.{LAYER['.'.join(rest[:-1])]}.weight"

@@ -114,18 +114,12 @@ class Vllm:
             "min_tokens": 0,
             "add_special_tokens": False,
             "return_token_ids": True,
-            "n": 1,
             "stream": False,
-            "temperature": 0.0,
-            "top_p": 1.0,
             "top_k": 0,
-            "min_p": 0.0,
             "repetition_penalty": 1.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-            "stop": [],
+            "n": 1,
             "stop_token_ids": [],
-            "ignore_eos": False,
+            **_greedy(),
         }
         if request.expression is not None:
             body["structured_outputs"] = {"regex": request.expression}
@@ -176,17 +170,11 @@ class Sglang:
         sampling: Document = {
             "max_new_tokens": request.max_new_tokens,
             "min_new_tokens": 0,
-            "n": 1,
-            "temperature": 0.0,
-            "top_p": 1.0,
             "top_k": -1,
-            "min_p": 0.0,
             "repetition_penalty": 1.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-            "stop": [],
+            "n": 1,
             "stop_token_ids": [],
-            "ignore_eos": False,
+            **_greedy(),
         }
         if request.expression is not None:
             sampling["regex"] = request.expression
@@ -251,19 +239,13 @@ class LlamaCpp:
             "cache_prompt": True,
             "samplers": ["top_k"],
             "top_k": 1,
-            "temperature": 0.0,
-            "top_p": 1.0,
-            "min_p": 0.0,
             "typical_p": 1.0,
             "repeat_penalty": 1.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
             "dry_multiplier": 0.0,
             "xtc_probability": 0.0,
             "mirostat": 0,
             "n_probs": 0,
-            "stop": [],
-            "ignore_eos": False,
+            **_greedy(),
         }
         if request.expression is not None:
             body["grammar"] = grammar(request.expression)
@@ -279,6 +261,19 @@ class LlamaCpp:
 
 SERVER_KINDS: tuple[ServerKind, ...] = (LlamaCpp(), Vllm(), Sglang())
 """The kinds in the order in which a server is asked."""
+
+
+def _greedy() -> Document:
+    """Return the sampling fields that all kinds of server name alike."""
+    return {
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "stop": [],
+        "ignore_eos": False,
+    }
 
 
 def _vllm_flags(document: Document | None) -> Document:
