@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,9 +17,13 @@ from benchmark.report.page import page, tables
 from fakes import colours, finished_runs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+# Playwright's assertions wait from outside the page. wait_for_function would evaluate text inside
+# it, which the page's own content security policy forbids.
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install it")
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the path; install it with: apt-get install chromium"
@@ -79,7 +83,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory, states: list[State]) -> 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Start one browser for all tests of this file."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install it")
     with sync_api.sync_playwright() as playwright:
         # Containers have no user namespaces for the sandbox.
         browser = playwright.chromium.launch(
@@ -87,17 +90,6 @@ def browser() -> Iterator["Browser"]:
         )
         yield browser
         browser.close()
-
-
-def _expect(subject: "Page | Locator") -> Any:
-    """Return Playwright's assertions that wait.
-
-    ``wait_for_function`` would not do: it evaluates text inside the page, which the page's own
-    content security policy forbids.
-    """
-    from playwright.sync_api import expect
-
-    return expect(subject)
 
 
 @pytest.fixture
@@ -315,7 +307,7 @@ def test_filters(opened: "Page", states: list[State], initial: InitialContents) 
     matches, queries = _naive_counts(states, initial, numops={2, 3}, copied=True)
     assert _count(opened) == f"{matches} of {STATES} states, {queries} queries"
     opened.click("#filters [type=reset]")
-    _expect(opened.locator("#count")).to_have_text(re.compile(f"^{STATES} of"))
+    sync_api.expect(opened.locator("#count")).to_have_text(re.compile(f"^{STATES} of"))
 
 
 def test_flipped(opened: "Page", states: list[State], initial: InitialContents) -> None:
@@ -366,7 +358,7 @@ def test_filters_and_runs_are_in_the_address(opened: "Page", page_file: Path) ->
     assert not opened.is_checked("#shown input[value='1']")
     assert opened.inner_text("#unknown") == ""
     opened.click("#filters [type=reset]")
-    _expect(opened).not_to_have_url(re.compile("outcome"))
+    sync_api.expect(opened).not_to_have_url(re.compile("outcome"))
 
 
 _UNKNOWN_PARTS = {
@@ -514,7 +506,7 @@ def test_active_descendant(opened: "Page") -> None:
     chosen = opened.get_attribute("#list", "aria-activedescendant")
     assert opened.locator(f"#{chosen}").count() == 1
     opened.evaluate("document.getElementById('list').scrollTop = 1e6")
-    _expect(opened.locator("#list[aria-activedescendant]")).to_have_count(0)
+    sync_api.expect(opened.locator("#list[aria-activedescendant]")).to_have_count(0)
     opened.fill("#word", "no such object")
     assert opened.get_attribute("#list", "aria-activedescendant") is None
     assert opened.inner_text("#state") == "No state matches the filters."
