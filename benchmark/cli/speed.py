@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
@@ -35,7 +36,16 @@ _INTERRUPTED = 130
 
 @output_options()
 @data_options(states=32)
-@settings_options("prompt_format", "device", "dtype", "batch_size", "max_new_tokens")
+@settings_options(
+    "prompt_format",
+    "device",
+    "dtype",
+    "batch_size",
+    "max_new_tokens",
+    "base_url",
+    "kind",
+    "concurrency",
+)
 def speed(
     model: Model,
     engines: Engines = "speculative,outlines",
@@ -51,18 +61,22 @@ def speed(
 
     The JSON has all figures and answers.
     """
+    from benchmark.decoding.connection import ExternalSettings
     from benchmark.runs.requests import RunRequest
     from benchmark.speed.comparison import SpeedRequest
     from benchmark.speed.progress import EnginesProgress
     from benchmark.speed.run import speed as measure
     from benchmark.terminal import console
 
+    external = ExternalSettings(settings.base_url, settings.kind or "auto", settings.concurrency)
+    settings = replace(settings, base_url=None, kind=None, concurrency=None)
     request = SpeedRequest(
         run=RunRequest.of(settings, model, data),
         engines=engines,
         slow_states=slow_states,
         repeats=repeats,
         verify=verify,
+        external=external,
     )
     # Ended from outside it ends its engines' processes as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

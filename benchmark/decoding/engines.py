@@ -35,9 +35,15 @@ class SpeedTraits:
     weights: str = "any"
     cpu_only: bool = False
     own_numbers: bool = False
+    elsewhere: bool = False
     preload: Sequence[str] = ()
     threads: bool = False
     tuned: Mapping[str, int | bool] = field(default_factory=dict)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the arithmetic limit of this machine and of a dtype applies to it."""
+        return not (self.own_numbers or self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)

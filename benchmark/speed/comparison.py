@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from benchmark.decoding.connection import ExternalSettings
 from benchmark.records import TokenIds
 from benchmark.runs.notices import Notices
 from benchmark.runs.requests import RunRequest
@@ -27,6 +28,7 @@ class SpeedRequest:
         engines: as :func:`benchmark.speed.specs.parse` takes them.
         slow_states: how many states slow engines are measured on; None for all.
         verify: whether to measure the margins where answers differ from the paper's method.
+        external: where the engine ``server`` is.
     """
 
     run: RunRequest
@@ -34,6 +36,7 @@ class SpeedRequest:
     slow_states: int | None = None
     repeats: int = 3
     verify: bool = False
+    external: ExternalSettings = field(default_factory=ExternalSettings)
 
 
 class SpeedProgress(Protocol):

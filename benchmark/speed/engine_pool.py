@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmark.decoding.connection import ExternalSettings
 from benchmark.decoding.external.launch import ENVIRONMENT, launch_command
 from benchmark.decoding.external.messages import (
     DecodeRequest,
@@ -37,6 +38,7 @@ class SpeedInputs:
         stops: the ids that end an answer.
         prompts: one per state.
         expected: the answers that engines may expect, one per state.
+        external: where the engine ``server`` is.
     """
 
     model: str
@@ -49,6 +51,7 @@ class SpeedInputs:
     stops: tuple[int, ...]
     prompts: Sequence[TokenIds]
     expected: Sequence[TokenIds]
+    external: ExternalSettings = field(default_factory=ExternalSettings)
 
     def setup(self, spec: EngineSpec, model: str | None = None) -> EngineSetup:
         """Return the message that opens an engine."""
@@ -67,6 +70,8 @@ class SpeedInputs:
         }
         if spec.products:
             setup["products"] = spec.products
+        if "base_url" in spec.engine.options:
+            setup["external"] = asdict(self.external)
         return setup
 
     def request(self, spec: EngineSpec, states: Sequence[int]) -> DecodeRequest:

@@ -119,6 +119,7 @@ def figures(
             failure=measured.failure or f"{spec.label}: stopped before its first round",
         )
     seconds = median(measured.seconds)
+    here = not spec.traits.elsewhere
     both = measured.answers.keys() & paper.answers.keys() if paper else set()
     same = sum(measured.answers[i] == paper.answers[i] for i in both) if paper else 0
     passes = _mean([reply["passes"] for reply in rounds], count)
@@ -129,16 +130,16 @@ def figures(
         rounds=len(rounds),
         seconds=seconds,
         spread=(max(measured.seconds) - min(measured.seconds)) / seconds,
-        processor=median(reply["processor"] for reply in rounds) / count,
+        processor=median(reply["processor"] for reply in rounds) / count if here else None,
         passes=passes,
         tokens=tokens,
-        peak_memory=max(reply.get("peak_memory", 0) for reply in rounds),
+        peak_memory=max(reply.get("peak_memory", 0) for reply in rounds) if here else None,
         gpu_memory=max(reply.get("gpu_memory", 0) for reply in rounds) or None,
         times=median(paper.seconds) / seconds if paper and paper.rounds else None,
         same=same if both else None,
         compared=len(both) or None,
         repeatable=all(reply["answers"] == rounds[0]["answers"] for reply in rounds),
-        to_limit=seconds / limit.seconds if limit else None,
+        to_limit=seconds / limit.seconds if limit and here else None,
         roofline=limit.roofline(passes, tokens) if limit and passes and tokens else None,
         failure=measured.failure,
         stood_in=measured.stood_in,
@@ -219,7 +220,7 @@ def limit_error(dtype: str, limit: ArithmeticLimit, rows: Iterable[Figures]) -> 
     """Return what is wrong with the limit of a dtype if an engine was faster; otherwise None."""
     # An engine with numbers of its own computes something else. One that had a sample of the states
     # had other prompts and answers than those that the limit counts.
-    rows = (row for row in rows if row.spec.dtype == dtype and not row.spec.traits.own_numbers)
+    rows = (row for row in rows if row.spec.dtype == dtype and row.spec.traits.has_limit)
     all_states = (row for row in rows if row.states == limit.states)
     below = [
         (row.spec.label, 100 * row.to_limit)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmark.decoding.certificate import AnswerRule, EngineAnswer, certify
+from benchmark.decoding.connection import ExternalSettings
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import CountsPasses
 from benchmark.decoding.engines import ENGINES, row_from_json
@@ -38,7 +39,8 @@ from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.requests import NOT_WRITTEN, RunRequest
-from benchmark.runs.resolution import resolve
+from benchmark.runs.resolution import connected, resolve
+from benchmark.runs.settings import validated
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
 
 if TYPE_CHECKING:
@@ -96,9 +98,13 @@ class _BenchmarkEngine:
         self._name = location.name
         model = load_model(location, settings.options) if row.loads_weights else None
         tokenizer = load_tokenizer(location)
+        expression = setup["expression"]
+        if "external" in setup:
+            settings = replace(settings, external=validated(ExternalSettings, setup["external"]))
+        settings = connected(settings, location, tokenizer, expression, self._messages.append)
         self._decoder = Decoder(
             settings,
-            setup["expression"],
+            expression,
             tokenizer,
             model,
             self._messages.append,
@@ -124,12 +130,13 @@ class _BenchmarkEngine:
             seconds = time.perf_counter() - started
             processor = time.process_time() - processor
         # The speculative engine calls the decoder inside the model, where the hook sees nothing.
+        counted = decoder.model is not None or isinstance(engine, CountsPasses)
         counts = engine.statistics if isinstance(engine, CountsPasses) else counter
         reply: DecodeReply = {
             "seconds": seconds,
             "processor": processor,
-            "passes": counts.passes,
-            "tokens": counts.tokens,
+            "passes": counts.passes if counted else None,
+            "tokens": counts.tokens if counted else None,
             "answers": [answers[i] for i in range(len(prompts))],
         }
         if messages:

@@ -1,9 +1,10 @@
 """Compare the speed of engines on the same states: open them, measure in rounds, compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from benchmark.decoding.connection import ExternalSettings
 from benchmark.decoding.external.messages import MarginRequest
 from benchmark.errors import BenchmarkError, RefusedModelError, SettingError
 from benchmark.models.hardware import describe
@@ -16,7 +17,7 @@ from benchmark.speed.differences import first_differences, margin_positions
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement, arithmetic_limit
 from benchmark.speed.rounds import evenly_spaced, rotating_order
-from benchmark.speed.specs import parse
+from benchmark.speed.specs import EngineSpec, parse
 
 _MOST_REPEATS = 1000
 
@@ -67,6 +68,7 @@ def _prepared(
             raise SettingError(f"{name} {value}: at least 1 is needed")
     if request.repeats > _MOST_REPEATS:
         raise SettingError(f"--repeats {request.repeats}: at most {_MOST_REPEATS} are timed")
+    _check_address(request.external, specs)
     prepared = prepare(request.run, progress)
     questions, location, states = prepared.questions, prepared.location, prepared.states
     inputs = SpeedInputs(
@@ -80,6 +82,7 @@ def _prepared(
         stops=(questions.tokenizer.eos_id,),
         prompts=questions.prompt_ids,
         expected=questions.correct,
+        external=request.external,
     )
     if request.verify and not any(spec.is_paper for spec in specs):
         raise SettingError("--verify needs the engine outlines; add it to --engines")
@@ -98,6 +101,21 @@ def _prepared(
     return comparison, inputs
 
 
+def _check_address(external: ExternalSettings, specs: Sequence[EngineSpec]) -> None:
+    """Check that there is an address if an engine needs one, and only then.
+
+    Raises:
+        SettingError: otherwise.
+    """
+    asks = any("base_url" in spec.engine.options for spec in specs)
+    if asks and external.base_url is None:
+        raise SettingError("the engine server needs --base-url, such as http://127.0.0.1:8000")
+    if not asks and external != ExternalSettings():
+        raise SettingError(
+            "--base-url, --kind and --concurrency are for the engine server; add it to --engines"
+        )
+
+
 def _open(
     comparison: SpeedComparison, pool: EnginePool, limits: MatmulLimits, progress: SpeedProgress
 ) -> None:
@@ -113,9 +131,7 @@ def _open(
     if all(one.failure for one in comparison.measured):
         failures = dict.fromkeys(str(one.failure) for one in comparison.measured)
         raise SettingError(f"no engine can be measured: {'; '.join(failures)}")
-    for dtype in sorted(
-        {m.spec.dtype for m in comparison.measured if not m.spec.traits.own_numbers}
-    ):
+    for dtype in sorted({m.spec.dtype for m in comparison.measured if m.spec.traits.has_limit}):
         with _reporting(f"no arithmetic limit in {dtype}", progress):
             limits.open(dtype)
 

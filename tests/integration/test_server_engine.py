@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.external.completions import EngineReply, FaultyReplyError, ReplyCheck
 from benchmark.decoding.external.http_client import KEY_VARIABLE, Patience, ServerError
+from benchmark.decoding.external.messages import DecodeReply
 from benchmark.decoding.external.server_engine import ServerEngine
 from benchmark.decoding.external.server_probe import ServerConnection, connect
 from benchmark.errors import ModelError, SettingError
@@ -23,7 +25,15 @@ from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import NOT_WRITTEN, DataRequest, RunRequest
 from benchmark.runs.resolution import resolve
+from benchmark.speed import own_worker
+from benchmark.speed.comparison import SpeedRequest
+from benchmark.speed.engine_pool import SpeedInputs
+from benchmark.speed.figures import ArithmeticLimit, Measurement, figures
+from benchmark.speed.progress import EnginesProgress
+from benchmark.speed.run import speed
+from benchmark.speed.specs import parse
 from benchmark.tasks import DEFAULT, task_named
+from benchmark.terminal import console
 from fakes.command_line import command_line
 from fakes.fault_server import FAULTS, FaultServer
 
@@ -320,3 +330,50 @@ def test_misuse(options: Sequence[str], message: str, tmp_path: Path) -> None:
     """Each is one line."""
     done = command_line("run", "--model", MODEL, "--out", tmp_path / "run", *options)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_speed_times_a_server(serve: Serve, questions: Questions, kind: str) -> None:
+    """Its worker has the answers; what a server does not tell about itself is not reported."""
+    inputs = SpeedInputs(
+        model=str(MODEL),
+        gguf=None,
+        digest="",
+        device="cpu",
+        max_new_tokens=256,
+        expression=TASK.expression,
+        grammar="",
+        stops=(questions.tokenizer.eos_id,),
+        prompts=questions.prompt_ids,
+        expected=[()] * STATES,
+        external=ExternalSettings(serve(kind).url),
+    )
+    (spec,) = parse("server", "float32", 32)
+    measured = Measurement(spec, range(STATES))
+    worker = own_worker._create(inputs.setup(spec))
+    for _ in range(2):
+        reply = worker(inputs.request(spec, range(STATES)))
+        measured.rounds.append(cast("DecodeReply", reply))
+    assert measured.answers == dict(enumerate(map(list, questions.correct)))
+    row = figures(measured, None, ArithmeticLimit(1, 1, 1, 1, 1, STATES))
+    assert row.seconds is not None
+    assert row.seconds > 0
+    unknown = (row.processor, row.passes, row.tokens, row.peak_memory, row.to_limit, row.roofline)
+    assert unknown == (None,) * 6
+
+
+@pytest.mark.parametrize(
+    ("engines", "address", "message"),
+    [
+        ("server,speculative", None, "server needs --base-url"),
+        ("speculative", "http://127.0.0.1:1", "are for the engine server"),
+    ],
+)
+def test_speed_needs_an_address_for_a_server(
+    engines: str, address: str | None, message: str
+) -> None:
+    """It is asked for before anything is loaded, and refused where no engine takes it."""
+    run = RunRequest(str(MODEL), NOT_WRITTEN, DataRequest(states=1), device="cpu")
+    request = SpeedRequest(run, engines, external=ExternalSettings(address))
+    with pytest.raises(SettingError, match=message):
+        speed(request, EnginesProgress(console(quiet=True)))

@@ -13,6 +13,7 @@ class EngineSetup(TypedDict):
     the engine takes it; ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
     is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
     ``products`` names the matrix-product backend of an engine that does not choose it itself.
+    ``external`` has the fields of :class:`~benchmark.decoding.connection.ExternalSettings`.
     """
 
     engine: str
@@ -27,6 +28,7 @@ class EngineSetup(TypedDict):
     stops: list[int]
     tuned: dict[str, int | bool | str | dict[str, str]]
     products: NotRequired[str]
+    external: NotRequired[dict[str, int | str | None]]
 
 
 @final
