@@ -10,12 +10,14 @@ docs/extending.md adds one. The tests in ``tests/unit/test_tasks.py`` run on eve
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from benchmark.boxes import dataset
 from benchmark.boxes.answers import answer_expression
 from benchmark.boxes.archive import MEMBER, read_archive
 from benchmark.boxes.baseline import Percentages, baselines, mentions
+from benchmark.boxes.histories import StateHistory, state_history
 from benchmark.boxes.language import STANDARD, Language, parse
 from benchmark.boxes.move_contents import MoveContents
 from benchmark.boxes.states import parse_state
@@ -36,6 +38,7 @@ from benchmark.records import (
     State,
     World,
 )
+from benchmark.scoring.error_types import error_codes
 from benchmark.scoring.outcomes import SCORES, Score
 from benchmark.scoring.parsing import parse_answer
 
@@ -126,6 +129,21 @@ class Task:
         """
         return parse(description, self.language)
 
+    def history(self, description: str) -> StateHistory:
+        """Return what happened to every box of a description.
+
+        Raises:
+            LanguageError: for a sentence that is not in the task's language.
+        """
+        return state_history(*self.operations(description))
+
+    def error_codes(self, answer: Answer, history: StateHistory) -> str:
+        """Return the type of error of every query that is wrong by ``set``, as one letter each.
+
+        See :mod:`benchmark.scoring.error_types`.
+        """
+        return error_codes(answer, history, _example_objects(self.demonstrations, self.language))
+
     def completion(self, description: str, variant: str = "authors") -> str:
         """Return the completion prompt for a description, in one of its variants."""
         return rendering.completion(description, variant, self.demonstrations)
@@ -187,6 +205,13 @@ class Task:
     def baselines(self, states: Sequence[State]) -> dict[str, Percentages]:
         """Return the expected accuracy of random answers in per cent, by every reading."""
         return baselines(states, self.language)
+
+
+@cache
+def _example_objects(demonstrations_: Demonstrations, language: Language) -> frozenset[str]:
+    """Return the objects of the solved examples in a prompt."""
+    histories = (state_history(*parse(text, language)) for text, _ in demonstrations_.examples)
+    return frozenset().union(*(history.mentioned for history in histories))
 
 
 TASKS: dict[str, Task] = {

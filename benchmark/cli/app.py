@@ -19,6 +19,7 @@ from benchmark.cli.certify import certify
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.crash import error_line
+from benchmark.cli.errors import errors
 from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
@@ -65,6 +66,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
             score,
             "--predictions runs/copy-a/predictions.jsonl --gold boxes.jsonl --partial",
         ),
+        _Verb("errors", errors, "runs/track"),
         _Verb("baseline", baseline, "--data boxes.jsonl"),
         _Verb("gpu-proof", gpu_proof, "--rehearse --out runs/gpu-proof"),
     ),
@@ -181,6 +183,7 @@ _WRITES_AT_END = {
         "certify",
         "claims",
         "compare",
+        "errors",
         "fingerprint",
         "generate",
         "list",

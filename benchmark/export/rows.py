@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.boxes.states import state_id
-from benchmark.records import Outcome, Query
+from benchmark.records import Query
 from benchmark.report.data import ScoredAnswer, StateView
+from benchmark.report.run_errors import sequences
 from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN
 
@@ -30,7 +31,7 @@ def result_rows(runs: Sequence[FinishedRun], states: Iterable[StateView]) -> Ite
         views = [by_description[description] for description in run.texts]
         pairs = [(view, answer) for view in views if (answer := view.answers[number])]
         run_columns = _run_columns(run)
-        for (view, answer), sequence in zip(pairs, _sequences(run, pairs), strict=True):
+        for (view, answer), sequence in zip(pairs, sequences(run, pairs), strict=True):
             yield from _state_rows(run_columns, view, answer, sequence)
 
 
@@ -98,26 +99,3 @@ def section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
     """Return the JSON object of that name in a document; empty if there is none."""
     value = document.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _sequences(
-    run: FinishedRun, pairs: Sequence[tuple[StateView, ScoredAnswer]]
-) -> Sequence[int | None]:
-    """Return the sequence of each state, the cluster of statistics; None if it is unknown.
-
-    Predictions do not name the sequence, but a result has the sequences in the order of the data,
-    and a finished run has its predictions in the same order. They are matched by order if all
-    outcomes agree and the states of a sequence have the same initial contents. Otherwise the
-    sequence is unknown.
-    """
-    stored: tuple[Outcome, ...] = run.result.outcomes or ()
-    stored_outcomes = [(outcome.numops, outcome.correct) for outcome in stored]
-    if stored_outcomes != [(a.outcome.numops, a.outcome.correct) for _, a in pairs]:
-        return [None] * len(pairs)
-    starts = {
-        (outcome.sample_id, view.state.description.partition(".")[0])
-        for outcome, (view, _) in zip(stored, pairs, strict=True)
-    }
-    if len(starts) > len({sample_id for sample_id, _ in starts}):
-        return [None] * len(pairs)
-    return [outcome.sample_id for outcome in stored]

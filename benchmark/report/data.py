@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from benchmark.boxes.histories import StateHistory
 from benchmark.fingerprints.summary import ComparisonSummary
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.pair_verdict import PairVerdict
@@ -12,6 +13,7 @@ from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
+from benchmark.stats.error_summary import ErrorSummary
 from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
@@ -117,11 +119,15 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """A run's answer to a state: the text, the parsed contents by box, and the outcome by score."""
+    """A run's answer to a state: the text, the parsed contents by box, and the outcome by score.
+
+    ``codes`` has the type of error of each query as one letter.
+    """
 
     text: str
     answer: Answer
     outcomes: Mapping[str, Outcome]
+    codes: str
 
     @property
     def outcome(self) -> Outcome:
@@ -135,7 +141,16 @@ class StateView:
 
     task: Task
     state: State
+    history: StateHistory
     answers: tuple[ScoredAnswer | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunErrors:
+    """A run with what went wrong in it."""
+
+    view: RunView
+    summary: ErrorSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +159,8 @@ class ReportData:
 
     ``models`` are the paper's models followed by other measured ones; ``pairs`` likewise, by
     identifier. ``chance`` is the paper's random row. ``drift`` are the comparisons with recorded
-    fingerprints. ``notes`` name the runs that were left out and the reason.
+    fingerprints. ``notes`` name the runs that were left out and the reason. ``errors`` are those of
+    the runs with predictions.
     """
 
     created: datetime
@@ -157,3 +173,4 @@ class ReportData:
     chance: Chance
     drift: tuple[ComparisonSummary, ...]
     notes: tuple[str, ...]
+    errors: tuple[RunErrors, ...] = ()

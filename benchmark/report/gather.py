@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from benchmark.boxes.histories import StateHistory
 from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.fingerprints.summary import read_comparison
 from benchmark.hypotheses.claims import audit
@@ -26,6 +27,7 @@ from benchmark.report.data import (
     StateView,
 )
 from benchmark.report.notes import report_notes
+from benchmark.report.run_errors import run_errors
 from benchmark.runs.store.results import results_of, unfinished_runs
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
@@ -55,9 +57,10 @@ def gather(
     """
     runs = read_runs(folders, run_registry)
     measured = results_of([run.path / "result.json" for run in runs], run_registry)
-    views = tuple(RunView(run, _summaries(run.result), _task(run).name) for run in runs)
+    views = run_views(runs)
     pairs = tuple(_pair_views(run_registry, measured))
     comparisons = tuple(_comparisons(views))
+    states = tuple(answered_states(runs))
     unfinished = dict.fromkeys(path for folder in folders for path in unfinished_runs(folder))
     return ReportData(
         created=datetime.now(UTC),
@@ -66,11 +69,21 @@ def gather(
         pairs={view.pair.id: view for view in pairs},
         audits=tuple(_audits(measured)),
         comparisons=comparisons,
-        states=tuple(answered_states(runs)),
+        states=states,
         chance={numops: percent / 100 for numops, percent in random_row().items()},
         drift=tuple(read_comparison(read_json(path), path) for path in drift),
         notes=report_notes(views, comparisons, pairs, measured, unfinished),
+        errors=run_errors(views, states),
     )
+
+
+def run_views(runs: Sequence[FinishedRun]) -> tuple[RunView, ...]:
+    """Return the runs with their summaries and tasks.
+
+    Raises:
+        DataError: if a run has an unknown task.
+    """
+    return tuple(RunView(run, _summaries(run.result), _task(run).name) for run in runs)
 
 
 def _task(run: FinishedRun) -> Task:
@@ -203,6 +216,7 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
     """
     states: dict[str, State] = {}
     tasks: dict[str, Task] = {}
+    histories: dict[str, StateHistory] = {}
     answers: list[dict[str, ScoredAnswer]] = []
     for run in runs:
         task = _task(run)
@@ -210,11 +224,14 @@ def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:
             if description not in states:
                 states[description] = _parse_state(task, description, run)
                 tasks[description] = task
-        answers.append({d: _score(task, text, states[d]) for d, text in run.texts.items()})
+                histories[description] = task.history(description)
+        answers.append(
+            {d: _score(task, text, states[d], histories[d]) for d, text in run.texts.items()}
+        )
         _check_predictions(run, list(answers[-1].values()))
     return [
-        StateView(tasks[description], state, tuple(run.get(description) for run in answers))
-        for description, state in states.items()
+        StateView(tasks[d], state, histories[d], tuple(run.get(d) for run in answers))
+        for d, state in states.items()
     ]
 
 
@@ -225,9 +242,10 @@ def _parse_state(task: Task, description: str, run: FinishedRun) -> State:
         raise DataError(f"{run.path / 'predictions.jsonl'}: {error}") from error
 
 
-def _score(task: Task, text: str, state: State) -> ScoredAnswer:
+def _score(task: Task, text: str, state: State, history: StateHistory) -> ScoredAnswer:
     judged = task.judge(state, text)
-    return ScoredAnswer(text, judged.answer, judged.outcomes)
+    codes = task.error_codes(judged.answer, history)
+    return ScoredAnswer(text, judged.answer, judged.outcomes, codes)
 
 
 def _check_predictions(run: FinishedRun, answers: Sequence[ScoredAnswer]) -> None:

@@ -1,18 +1,20 @@
 """Load the states of a request, and score predictions about them."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.errors import DataError, SettingError
 from benchmark.records import State
 from benchmark.runs.requests import DataRequest
 from benchmark.scoring.predictions import holds_predictions, match, read_predictions
+from benchmark.stats.error_summary import ErrorSummary, answered, summarize_errors
 from benchmark.stats.summary import Summary, summarize
-from benchmark.tasks import TASKS, task_named
+from benchmark.tasks import TASKS, by_score, task_named
 
 
 def load_states(request: DataRequest) -> list[State]:
@@ -47,8 +49,17 @@ def check_number(request: DataRequest) -> None:
         raise SettingError(f"--states {request.states}: at least 1 is needed")
 
 
-def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[str, Summary]:
-    """Score a file of predictions against gold states, and return a summary by every score.
+class ScoredFiles(NamedTuple):
+    """Predictions of a file with a summary by every score, and what went wrong if that is asked."""
+
+    summaries: Mapping[str, Summary]
+    errors: ErrorSummary | None
+
+
+def score_files(
+    predictions: Path, gold: DataRequest, *, partial: bool, errors: bool = False
+) -> ScoredFiles:
+    """Score a file of predictions against gold states.
 
     Raises:
         DataError: when a file cannot be read, or no prediction is about a gold state; without
@@ -57,12 +68,17 @@ def score_files(predictions: Path, gold: DataRequest, *, partial: bool) -> dict[
     pairs = match(
         load_states(gold), read_predictions(predictions), str(predictions), partial=partial
     )
-    scored = list(pairs)
-    if not scored:
+    task = task_named(gold.task)
+    judged = [(state, task.judge(state, text)) for state, text in pairs]
+    if not judged:
         raise DataError(f"{predictions}: no prediction for any state of the gold data")
-    states, texts = zip(*scored, strict=True)
-    scores = task_named(gold.task).outcomes(states, texts)
-    return {by: summarize(outcomes) for by, outcomes in scores.items()}
+    by_name = by_score([answer for _, answer in judged])
+    analysis = (
+        summarize_errors(answered(task, state, one.answer) for state, one in judged)
+        if errors
+        else None
+    )
+    return ScoredFiles({by: summarize(outcomes) for by, outcomes in by_name.items()}, analysis)
 
 
 def _explained(message: str, request: DataRequest) -> str:

@@ -29,6 +29,7 @@ from benchmark.runs.run_result import RunResult
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.error_summary import answered, summarize_errors
 from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.tasks import JudgedAnswer, by_score, task_named
 
@@ -256,11 +257,16 @@ def _tally(answers: Iterable[JudgedAnswer]) -> Tally:
 def _run_result(prepared: PreparedRun, answers: Mapping[int, JudgedAnswer]) -> RunResult:
     ordered = [answers[index] for index in range(len(prepared.states))]
     scores = {score: Scored.of(outcomes) for score, outcomes in by_score(ordered).items()}
-    chance = prepared.questions.task.baselines(prepared.states)
+    task = prepared.questions.task
+    chance = task.baselines(prepared.states)
     texts = tuple(answer.text for answer in ordered)
     document = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(chance),
         "answers_without_full_stop": sum("." not in text for text in texts),
+        "errors": summarize_errors(
+            answered(task, state, judged.answer)
+            for state, judged in zip(prepared.states, ordered, strict=True)
+        ).as_json(),
     }
     return RunResult(texts, scores, chance, document, prepared.identity)

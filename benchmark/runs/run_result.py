@@ -7,6 +7,8 @@ from benchmark.boxes.baseline import Percentages
 from benchmark.records import Outcome
 from benchmark.stats.summary import Scored, Summary
 
+_NOT_RECORDED = ("notices", "errors")
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -41,9 +43,10 @@ class RunResult:
     def document_of_record(self) -> dict[str, object]:
         """Return result and identity as a snapshot keeps them.
 
-        The path of the model and the notices, whose words change by release, are left out.
+        The path of the model and the notices, whose words change by release, are left out, and so
+        is the analysis of errors, which follows from the texts.
         """
-        document = {name: value for name, value in self.document.items() if name != "notices"}
+        document = {n: value for n, value in self.document.items() if n not in _NOT_RECORDED}
         model = self.identity.get("model")
         fingerprint = model.get("fingerprint") if isinstance(model, dict) else None
         return {**document, **self.identity, "model": {"fingerprint": fingerprint}}

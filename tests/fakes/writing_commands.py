@@ -264,7 +264,7 @@ COMMANDS = {
 }
 """All commands that write files, by their verbs; after a comma, a case of its own."""
 
-READ_ONLY = frozenset({"plan", "score", "baseline", "certify", "claims", "list"})
+READ_ONLY = frozenset({"plan", "score", "errors", "baseline", "certify", "claims", "list"})
 """The other verbs: they print."""
 
 

@@ -145,7 +145,13 @@ def test_a_run_writes_predictions_and_result(request_: RunRequest) -> None:
     assert set(result["environment"]["versions"]) >= {"torch", "transformers", "outlines"}
     assert result["model"]["fingerprint"].startswith("sha256-tree:")
     scored = score_files(request_.out / "predictions.jsonl", request_.data, partial=False)
-    assert scored == {score: scored_by.summary for score, scored_by in measured.scores.items()}
+    summaries = {score: scored_by.summary for score, scored_by in measured.scores.items()}
+    assert scored.summaries == summaries
+    codes = result["errors"]["codes"]
+    assert ["".join(str(int(code == ".")) for code in state) for state in codes] == result[
+        "outcomes"
+    ]
+    assert "errors" not in measured.document_of_record()
 
 
 def test_the_speculative_engine_writes_the_same_predictions(

@@ -78,6 +78,7 @@ NO_SUSPECTS = (
     # a run's own record, and its progress and tables
     *("environment.py", "identity.py", "measure.py", "model_store.py"),
     *(
+        "error_tables.py",
         "forecast.py",
         "gpu_fit.py",
         "paired_comparison.py",

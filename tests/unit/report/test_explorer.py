@@ -60,7 +60,7 @@ def test_answers(document: Any, report: ReportData, hostile: str) -> None:  # no
 def test_a_state_without_an_answer(report: ReportData) -> None:
     """The answer of a run that has no such state is null."""
     view = report.states[0]
-    partial = type(view)(view.task, view.state, (view.answers[0], None, None))
+    partial = type(view)(view.task, view.state, view.history, (view.answers[0], None, None))
     document = explorer(report.runs, [partial])
     assert document["answers"][1:] == [[None], [None]]  # type: ignore[index]
 

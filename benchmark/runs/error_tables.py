@@ -1,0 +1,256 @@
+"""Tables of what went wrong in one or several runs, at most 80 columns wide."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isinf
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.scoring.error_types import ERROR_TYPES
+from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.error_contrast import TypeContrast
+from benchmark.stats.error_summary import ErrorSummary, GroupEstimates
+from benchmark.stats.logistic import Effect, LogisticFit
+from benchmark.stats.summary import Estimate
+from benchmark.terminal import FEW_QUERIES, number, p_value, plain_table, row_style
+
+DASH = "\N{EN DASH}"
+
+GROUP_TITLES: Mapping[str, str] = {
+    "last_change": "Last change of the box",
+    "last_operation": "Last operation of all",
+    "objects": "Objects in the box",
+}
+"""The headings of the groups of queries."""
+
+EFFECT_TITLES: Mapping[str, str] = {
+    "first_change": "numops 0 -> 1",
+    "further_changes": "each further numops",
+    "further_objects": "each further object",
+    "empty": "empty box",
+}
+"""The predictors of the regression in words."""
+
+REGRESSION_NOTE = (
+    "logistic regression; below 1: a right answer is less likely",
+    "with box size: given the number of objects in the box and whether it is empty",
+    "intervals and p: errors clustered by sequence",
+)
+
+_MOST_WITH_INTERVALS = 3
+"""More runs than these next to each other leave no room for intervals."""
+
+
+class NamedErrors(NamedTuple):
+    """What went wrong in a run, with the run's name."""
+
+    name: str
+    summary: ErrorSummary
+
+
+def error_tables(
+    runs: Sequence[NamedErrors], contrasts: Mapping[str, TypeContrast] | None = None
+) -> RenderableType:
+    """Return types of error, accuracies by group and regressions, of runs next to each other.
+
+    ``contrasts`` are those of the second run from the first.
+    """
+    parts: list[RenderableType] = [_types_table(runs, contrasts or {}), Text(), _groups_table(runs)]
+    if any(run.summary.alone for run in runs):
+        parts += [Text(), _regression_table(runs)]
+    return Group(*parts)
+
+
+def group_title(group: str, value: str) -> str:
+    """Return the name of a group of queries in a table."""
+    return "empty" if (group, value) == ("objects", "0") else value
+
+
+def ratio_text(effect: Effect) -> str:
+    """Return an odds ratio in three digits; 0 or an infinity sign under separation."""
+    ratio = effect.odds_ratio
+    if ratio is None:
+        return DASH
+    if isinf(ratio):
+        return "\N{INFINITY}"
+    return f"{ratio:.3g}" if ratio < _HUNDRED else f"{ratio:.0f}"
+
+
+_HUNDRED = 100
+
+
+def interval_text(effect: Effect) -> str:
+    """Return the interval of an odds ratio; a dash if it has none."""
+    interval = effect.interval
+    return DASH if interval is None else DASH.join(f"{end:.2g}" for end in interval)
+
+
+def regression_notes(fits: Sequence[LogisticFit]) -> list[str]:
+    """Return a line per predictor without a finite odds ratio, and why."""
+    notes = {
+        f"{EFFECT_TITLES[name]}: {effect.note}"
+        for fit in fits
+        for name, effect in fit.effects.items()
+        if effect.note and name in EFFECT_TITLES
+    }
+    return sorted(notes)
+
+
+def _types_table(runs: Sequence[NamedErrors], contrasts: Mapping[str, TypeContrast]) -> Table:
+    title = f"What went wrong, by {MAIN}"
+    table = plain_table(f"{runs[0].name}: {title[0].lower()}{title[1:]}" if _one(runs) else title)
+    table.add_column("error", no_wrap=True)
+    for heading in _type_headings(runs, contrasts):
+        table.add_column(heading, justify="right")
+    for error in ERROR_TYPES:
+        cells = _type_cells(error.name, runs)
+        occurs = any(run.summary.count(error.name) for run in runs)
+        change = _contrast_cells(contrasts.get(error.name)) if contrasts else ()
+        table.add_row(error.title, *cells, *change, style="" if occurs else "dim")
+    table.add_section()
+    table.add_row("wrong", *_sum_cells(runs), *(["", ""] if contrasts else []))
+    notes = ["each wrong query has the first type that applies; docs/errors.md defines them"]
+    if contrasts:
+        notes.append("diff.: queries more than in the first run; p by Holm over the types")
+    if not _one(runs):
+        notes.append("per cent of the wrong queries of each run; wrong: per cent of all queries")
+    table.caption = "\n".join(notes)
+    return table
+
+
+def _one(runs: Sequence[NamedErrors]) -> bool:
+    return len(runs) == 1
+
+
+def _type_headings(
+    runs: Sequence[NamedErrors], contrasts: Mapping[str, TypeContrast]
+) -> Iterator[str]:
+    if _one(runs):
+        yield from ("queries", "% of wrong", "numops 0", ">= 1")
+    else:
+        yield from (run.name for run in runs)
+    if contrasts:
+        yield from ("diff.", "p")
+
+
+def _type_cells(name: str, runs: Sequence[NamedErrors]) -> Iterator[str]:
+    for run in runs:
+        count, nontrivial = run.summary.count(name), run.summary.count(name, 1)
+        share = number(100 * count / run.summary.wrong if run.summary.wrong else None)
+        yield from (
+            (str(count), share, str(count - nontrivial), str(nontrivial))
+            if _one(runs)
+            else (share,)
+        )
+
+
+def _sum_cells(runs: Sequence[NamedErrors]) -> Iterator[str]:
+    for run in runs:
+        summary = run.summary
+        nontrivial = sum(summary.count(name, 1) for name in summary.types)
+        if _one(runs):
+            yield from (str(summary.wrong), "", str(summary.wrong - nontrivial), str(nontrivial))
+        else:
+            yield number(100 * summary.wrong / summary.queries.total())
+
+
+def _contrast_cells(contrast: TypeContrast | None) -> tuple[str, str]:
+    if contrast is None:
+        return "", ""
+    return f"{contrast.growth:+d}", p_value(contrast.adjusted)
+
+
+def _groups_table(runs: Sequence[NamedErrors]) -> Table:
+    table = plain_table("Right answers, in per cent")
+    table.add_column("", no_wrap=True)
+    headings = ("queries", "right", "95 % interval", "numops 0", ">= 1")
+    for heading in headings if _one(runs) else [run.name for run in runs]:
+        table.add_column(heading, justify="right", style="bold" * (heading == "right"))
+    for group, title in GROUP_TITLES.items():
+        table.add_row(title, style="italic")
+        values = dict.fromkeys(value for run in runs for value in run.summary.groups[group])
+        for value in sorted(values) if group == "objects" else values:
+            estimates = [run.summary.groups[group].get(value) for run in runs]
+            cells = [cell for estimate in estimates for cell in _group_cells(estimate, runs)]
+            most = max(estimate.overall.tally.total for estimate in estimates if estimate)
+            table.add_row(f"  {group_title(group, value)}", *cells, style=row_style(most))
+    table.add_section()
+    cells = [cell for run in runs for cell in _whole_cells(run.summary.whole_states, runs)]
+    table.add_row("whole states (all boxes)", *cells)
+    for name, share in (("precision", "answered"), ("recall", "present")):
+        cells = [cell for run in runs for cell in _object_cells(run.summary, share, runs)]
+        table.add_row(f"objects: {name}", *cells)
+    return table
+
+
+def _group_cells(group: GroupEstimates | None, runs: Sequence[NamedErrors]) -> list[str]:
+    if group is None:
+        return [""] * (5 if _one(runs) else 1)
+    if not _one(runs):
+        return [_accuracy(group.overall)]
+    unchanged, nontrivial = map(_accuracy, group[1:])
+    return [*_whole_cells(group.overall, runs)[:3], unchanged, nontrivial]
+
+
+def _whole_cells(estimate: Estimate, runs: Sequence[NamedErrors]) -> list[str]:
+    accuracy = _accuracy(estimate)
+    return (
+        [str(estimate.tally.total), accuracy, _interval(estimate), "", ""]
+        if _one(runs)
+        else [accuracy]
+    )
+
+
+def _object_cells(summary: ErrorSummary, of: str, runs: Sequence[NamedErrors]) -> list[str]:
+    total = summary.objects[of]
+    share = number(100 * summary.objects["both"] / total if total else None)
+    return [str(total), share, "", "", ""] if _one(runs) else [share]
+
+
+def _accuracy(estimate: Estimate) -> str:
+    return number(100 * estimate.tally.accuracy) if estimate.tally.total else ""
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.tally.total < FEW_QUERIES:
+        return DASH
+    return DASH.join(number(100 * end) for end in estimate.interval)
+
+
+def _regression_table(runs: Sequence[NamedErrors]) -> Table:
+    """Return odds ratios: of one run alone and adjusted, of several the adjusted ones."""
+    fits = _fits(runs)
+    table = plain_table("Odds ratio of a right answer, with its 95 % interval")
+    table.add_column("", no_wrap=True)
+    for heading in fits:
+        table.add_column(heading, justify="right")
+        if _one(runs):
+            table.add_column("p", justify="right")
+    for name, title in EFFECT_TITLES.items():
+        cells = list[str]()
+        for fit in fits.values():
+            effect = fit.effects.get(name) if fit else None
+            cells.append(_effect_cell(effect, interval=len(runs) <= _MOST_WITH_INTERVALS))
+            if _one(runs):
+                cells.append("" if effect is None or effect.p is None else p_value(effect.p))
+        table.add_row(title, *cells)
+    notes = regression_notes([fit for fit in fits.values() if fit])
+    table.caption = "\n".join([*REGRESSION_NOTE, *notes])
+    return table
+
+
+def _fits(runs: Sequence[NamedErrors]) -> dict[str, LogisticFit | None]:
+    if _one(runs):
+        (run,) = runs
+        return {"numops alone": run.summary.alone, "with box size": run.summary.adjusted}
+    return {run.name: run.summary.adjusted for run in runs}
+
+
+def _effect_cell(effect: Effect | None, *, interval: bool) -> str:
+    if effect is None:
+        return ""
+    if not interval or effect.interval is None:
+        return ratio_text(effect)
+    return f"{ratio_text(effect)} ({interval_text(effect)})"
