@@ -245,7 +245,7 @@ def _published(paired: SimulatedPair, rng: np.random.Generator, clusters: int) -
     own = clustered_difference(*paired.draw(rng, clusters))
     if own.error is None or own.deviating < FEW_CLUSTERS:
         return None
-    return departure_from(own, own.error, published).p < RECORD_LEVEL
+    return departure_from(own, published).p < RECORD_LEVEL
 
 
 @dataclass(frozen=True, slots=True)

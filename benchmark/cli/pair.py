@@ -74,5 +74,6 @@ def _verdict_as_json(verdict: "PairVerdict") -> dict[str, object]:
         "reason": verdict.reason,
         "holds": verdict.holds,
         "warning": verdict.warning or None,
+        "decision": verdict.decision and verdict.decision.as_json(),
         "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }

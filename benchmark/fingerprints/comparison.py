@@ -217,5 +217,11 @@ class FingerprintDiff:
                     for n, (gained, lost) in self.flips_by_numops(by).items()
                 },
             },
-            "test": {**asdict(test), "detectable": test.detectable} if test else None,
+            "test": {
+                **asdict(test),
+                "detectable": test.detectable,
+                "decision": test.differs().as_json(),
+            }
+            if test
+            else None,
         }

@@ -12,7 +12,7 @@ from benchmark.fingerprints.comparison import FingerprintDiff, Severity
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.constants import MIN_CLUSTERS_TO_REJECT, POWER
+from benchmark.stats.constants import POWER
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.points import signed, signed_points
 from benchmark.terminal import GuardedConsole, p_value, plain_table
@@ -127,10 +127,10 @@ def _test_lines(test: PairedTest) -> Iterator[str]:
         f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
         f"{signed_points(test.difference, 2)} points"
     )
-    # A two-sided test needs one sequence more than a one-sided one.
-    too_few = ", too few for a test" * (test.clusters <= MIN_CLUSTERS_TO_REJECT)
-    yield f"p {p_value(test.two_sided)}, {test.clusters} sequences as clusters{too_few}"
-    if (detectable := test.detectable) is not None:
+    decision = test.differs()
+    doubt = ", too few for a test" if decision.doubt else ""
+    yield f"p {p_value(decision.p)}, {test.clusters} sequences as clusters{doubt}"
+    if (detectable := decision.effect.detectable) is not None:
         yield f"could have seen {100 * detectable:.2f} points (power {100 * POWER:.0f} %)"
 
 

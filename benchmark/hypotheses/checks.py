@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal
 
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
+from benchmark.hypotheses.findings import Finding, FindingGroup
 from benchmark.hypotheses.results import Decoding
 from benchmark.models.registry import registry
 from benchmark.models.validation import Entry
@@ -92,8 +92,8 @@ def finding_of(
 
     ``p`` is adjusted for multiple testing; by default it is the difference's own.
     """
-    p_value = difference.p if p is None else p
-    doubt = "" if difference.is_significant(p_value) else difference.doubt or WITHIN_ERROR
+    decision = difference.decision if p is None else difference.decision.with_p(p)
+    doubt = "" if decision.verdict == "supported" else decision.reason
     return Finding(what, figure, holds, doubt, difference, p)
 
 

@@ -5,7 +5,7 @@ sequence. Other results are compared by counts, with the stated design effect.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -14,8 +14,9 @@ from benchmark.models.registry import registry
 from benchmark.models.registry_types import Training
 from benchmark.records import Outcome
 from benchmark.stats import contrast
-from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_BE_SURE, fresh_rng
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE, fresh_rng
 from benchmark.stats.contrast import Contrast
+from benchmark.stats.decision import Decision
 from benchmark.stats.differences import too_few
 from benchmark.stats.intervals import Interval
 from benchmark.stats.paired import paired_test
@@ -27,38 +28,42 @@ Term = tuple[int, Result, Queries]
 
 @dataclass(frozen=True, slots=True)
 class AccuracyDifference:
-    """Two figures in per cent, and the test of their difference.
+    """Two figures in per cent, and the decision whether they differ.
 
     Attributes:
         before: the first figure.
         after: the second figure.
-        interval: 95 % interval of after minus before; None if there is none.
-        no_interval: why there is no interval.
-        p: two-sided p-value, not adjusted for multiple testing.
+        decision: whether they differ, by a p-value that is not adjusted for multiple testing.
         test: ``paired`` and ``clustered`` use outcomes by sequence, ``counts`` uses counts with
             the stated design effect.
-        doubt: why the p-value must not be called significant; empty if it may be.
-        detectable: smallest difference that the test, not adjusted, would find with a power of
-            80 %; None if unknown.
     """
 
     before: float
     after: float
-    interval: Interval | None
-    no_interval: str
-    p: float
+    decision: Decision
     test: Literal["paired", "clustered", "counts"]
-    doubt: str = ""
-    detectable: float | None = None
 
     @property
     def points(self) -> float:
         """Return after minus before."""
         return self.after - self.before
 
-    def is_significant(self, p: float) -> bool:
-        """Return whether a p-value, adjusted if necessary, makes the difference significant."""
-        return p < LEVEL and not self.doubt
+    @property
+    def interval(self) -> Interval | None:
+        """Return the 95 % interval of after minus before; None if there is none."""
+        interval = self.decision.effect.interval
+        return interval and Interval(100 * interval.low, 100 * interval.high)
+
+    @property
+    def p(self) -> float:
+        """Return the two-sided p-value, not adjusted for multiple testing."""
+        return self.decision.p
+
+    @property
+    def detectable(self) -> float | None:
+        """Return the smallest difference found with power 80 %, in points; None if unknown."""
+        share = self.decision.effect.detectable
+        return None if share is None else 100 * share
 
 
 class Evidence:
@@ -164,24 +169,10 @@ def _compare(
     before, after = 100 * base.tally(queries).accuracy, 100 * variant.tally(queries).accuracy
     if outcomes := _outcomes([base, variant]):
         test = paired_test(outcomes[0], outcomes[1], fresh_rng(), queries.__contains__)
-        interval, no_interval = _percent(test.interval), test.no_interval
-        return AccuracyDifference(
-            before,
-            after,
-            interval,
-            no_interval,
-            test.two_sided,
-            "paired",
-            detectable=_share_in_percent(test.detectable),
-        )
+        return AccuracyDifference(before, after, test.differs(), "paired")
     counted = unpaired_test(base.tally(queries), variant.tally(queries), design_effect)
-    interval = _percent(counted.interval)
-    no_interval = "" if interval else "all answers agree"
-    doubt = doubt_of_counts([base, variant])
-    detectable = _share_in_percent(counted.detectable)
-    return AccuracyDifference(
-        before, after, interval, no_interval, counted.two_sided, "counts", doubt, detectable
-    )
+    decision = counted.differs(doubt=doubt_of_counts([base, variant]))
+    return AccuracyDifference(before, after, decision, "counts")
 
 
 def _against(
@@ -196,23 +187,7 @@ def _against(
     else:
         test = contrast.clustered_against(result.outcomes, rates)
     kind: Literal["clustered", "counts"] = "counts" if result.outcomes is None else "clustered"
-    return _of_contrast(100 * expected, 100 * accuracy, test, kind)
-
-
-def _of_contrast(
-    before: float, after: float, test: Contrast, kind: Literal["paired", "clustered", "counts"]
-) -> AccuracyDifference:
-    interval = _percent(test.interval)
-    return AccuracyDifference(
-        before,
-        after,
-        interval,
-        test.no_interval,
-        test.two_sided,
-        kind,
-        test.doubt,
-        _share_in_percent(test.detectable),
-    )
+    return AccuracyDifference(100 * expected, 100 * accuracy, test.differs(), kind)
 
 
 def _share(result: Result, queries: Queries, ranges: set[Queries]) -> float:
@@ -232,11 +207,11 @@ def _combine(
 ) -> AccuracyDifference:
     outcomes = _outcomes([result for _, result, _ in terms])
     if outcomes:
-        return _of_contrast(100 * before, 100 * after, _signed(terms, outcomes), "paired")
-    counted = _of_contrast(
-        100 * before, 100 * after, _counted(terms, ranges, design_effect), "counts"
-    )
-    return replace(counted, doubt=doubt_of_counts([result for _, result, _ in terms]))
+        decision = _signed(terms, outcomes).differs()
+        return AccuracyDifference(100 * before, 100 * after, decision, "paired")
+    doubt = doubt_of_counts([result for _, result, _ in terms])
+    decision = _counted(terms, ranges, design_effect).differs(doubt)
+    return AccuracyDifference(100 * before, 100 * after, decision, "counts")
 
 
 def doubt_of_counts(results: Sequence[Result]) -> str:
@@ -269,11 +244,3 @@ def _counted(terms: Sequence[Term], ranges: set[Queries], design_effect: float) 
         tally = result.tally(queries)
         parts.append((sign * tally.total / _total(result, ranges), tally))
     return contrast.counted_contrast(parts, design_effect)
-
-
-def _share_in_percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _percent(interval: Interval | None) -> Interval | None:
-    return interval and Interval(100 * interval.low, 100 * interval.high)

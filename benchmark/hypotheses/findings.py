@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.hypotheses.evidence import AccuracyDifference
-
-Status = Literal["supported", "not supported", "undecided"]
-
-WITHIN_ERROR = "within clustered error"
-"""The doubt about a finding whose difference is not significant."""
+from benchmark.stats.decision import WITHIN_ERROR, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +100,12 @@ class ClaimVerdict:
     groups: tuple[FindingGroup, ...]
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Verdict:
         """Return the status: only what holds or fails beyond doubt decides a claim."""
         return _status(group.decided for group in self.deciding)
 
     @property
-    def in_figures(self) -> Status:
+    def in_figures(self) -> Verdict:
         """Return the status that the figures would have without any error."""
         return _status(group.holds for group in self.deciding)
 
@@ -201,7 +197,7 @@ class ClaimVerdict:
         }
 
 
-def _status(values: Iterable[bool | None]) -> Status:
+def _status(values: Iterable[bool | None]) -> Verdict:
     """Return the status of a claim of which every part must hold."""
     parts = set(values)
     if False in parts:
@@ -266,11 +262,11 @@ def _rounded(percent: float) -> float:
 
 def _difference_as_json(difference: AccuracyDifference) -> dict[str, object]:
     low, high = difference.interval or (None, None)
-    ends = {"low": low, "high": high}
+    ends, no_interval = {"low": low, "high": high}, difference.decision.effect.no_interval
     return {
         **{name: _rounded(getattr(difference, name)) for name in ("before", "after", "points")},
         **{name: None if end is None else _rounded(end) for name, end in ends.items()},
-        **({"no_interval": difference.no_interval} if difference.no_interval else {}),
+        **({"no_interval": no_interval} if no_interval else {}),
         **(
             {"detectable": _rounded(difference.detectable)}
             if difference.detectable is not None

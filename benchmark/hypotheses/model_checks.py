@@ -17,7 +17,7 @@ from benchmark.hypotheses.checks import (
     model_name,
 )
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence, doubt_of_counts
-from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
+from benchmark.hypotheses.findings import Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
@@ -33,7 +33,6 @@ from benchmark.models.published import published
 from benchmark.models.registry import registry
 from benchmark.models.validation import Items
 from benchmark.records import Tally
-from benchmark.stats.constants import LEVEL
 from benchmark.stats.points import signed
 from benchmark.stats.published import unpaired_test
 
@@ -198,9 +197,10 @@ class Scores(Check):
         figure = f"{percent:.2f} (quoted {self.percent:g})"
         as_printed = abs(percent - self.percent) <= _AS_PRINTED
         test = unpaired_test(self._quoted(queries), measured, evidence.design_effect)
-        differs = test.two_sided < LEVEL
-        doubt = doubt_of_counts([result]) or ("" if as_printed or differs else WITHIN_ERROR)
-        return [self.group([Finding(what, figure, as_printed or not differs, doubt)])]
+        differs = test.differs(doubt=doubt_of_counts([result]))
+        agrees = as_printed or differs.p >= differs.level
+        doubt = differs.doubt if as_printed or differs.verdict == "supported" else differs.reason
+        return [self.group([Finding(what, figure, agrees, doubt)])]
 
     def _quoted(self, queries: Queries) -> Tally:
         first = next(iter(published().values()))

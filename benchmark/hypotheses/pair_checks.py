@@ -21,7 +21,7 @@ from benchmark.hypotheses.checks import (
     required_for_pairs,
 )
 from benchmark.hypotheses.evidence import AccuracyDifference, Evidence
-from benchmark.hypotheses.findings import WITHIN_ERROR, Finding, FindingGroup
+from benchmark.hypotheses.findings import Finding, FindingGroup
 from benchmark.hypotheses.results import (
     ALL,
     NONTRIVIAL,
@@ -32,6 +32,7 @@ from benchmark.hypotheses.results import (
 )
 from benchmark.models.registry import registry
 from benchmark.models.validation import Items
+from benchmark.stats.decision import WITHIN_ERROR, within
 from benchmark.stats.points import signed
 
 Direction = Literal["gain", "loss", "no gain"]
@@ -128,14 +129,14 @@ class SmallGain(PairsCheck):
 
     def _doubt(self, difference: AccuracyDifference, least: float) -> str:
         """Return why the interval does not decide; empty if it does."""
-        if difference.doubt or difference.interval is None:
-            return difference.doubt or f"no interval: {difference.no_interval}"
-        low, high = difference.interval
-        if high < least or low > self.points or (least <= low and high <= self.points):
-            return ""
+        decision, interval = difference.decision, difference.interval
+        if interval is None:
+            return f"no interval: {decision.effect.no_interval}"
+        if decision.doubt or within(interval, least, self.points) != "undecided":
+            return decision.doubt
         limit = "limits" if self.either_way else "limit"
-        ends = f"{signed(low)} to {signed(high)}"
-        return f"interval {ends} crosses the {limit} of {self.points:g}"
+        words = decision.effect.interval_words
+        return f"interval {words} crosses the {limit} of {self.points:g}"
 
 
 class BaseAheadAtMost(Check):
@@ -198,8 +199,8 @@ class MostOfGain(Check):
         # Without a gain there is nothing to share; otherwise the share decides.
         decisive = difference if total.points > 0 else total
         finding = finding_of(model_name(pair.variant), figure, decisive, holds=holds)
-        if holds and not total.is_significant(total.p):
-            finding = replace(finding, doubt=total.doubt or WITHIN_ERROR)
+        if holds and total.decision.verdict != "supported":
+            finding = replace(finding, doubt=total.decision.reason)
         return [self.group([finding])]
 
 

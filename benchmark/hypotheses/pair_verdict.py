@@ -9,15 +9,13 @@ from benchmark.models.published import PublishedModel, published_rows
 from benchmark.models.registry_types import Pair
 from benchmark.scoring.counts import Counts
 from benchmark.stats.constants import (
+    CLOSE_MARGIN,
     FEW_CLUSTERS,
     FEW_STATES,
-    LEVEL,
-    MIN_CLUSTERS_FOR_INTERVAL,
     MIN_CLUSTERS_TO_BE_SURE,
-    MIN_CLUSTERS_TO_REJECT,
-    POWER,
     RECORD_LEVEL,
 )
+from benchmark.stats.decision import Decision, margin_points
 from benchmark.stats.differences import ClusteredDifference, too_few
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
@@ -33,11 +31,11 @@ class PairVerdict:
     """The verdict on a pair's hypothesis.
 
     Attributes:
-        status: a hypothesis without an effect of its own ("no gain", "as published") is at best not
-            contradicted.
+        status: the absence of a gain is at best not contradicted.
         score: the score that decides.
         other: the verdict by the other score, if its status differs.
         warning: why the verdict says little; empty if there are enough states.
+        decision: the statistical decision it rests on; None if too few sequences differ for one.
     """
 
     status: PairStatus
@@ -46,6 +44,7 @@ class PairVerdict:
     score: str = "set"
     other: "PairVerdict | None" = None
     warning: str = ""
+    decision: Decision | None = None
 
     @property
     def holds(self) -> bool | None:
@@ -102,75 +101,66 @@ def _few_states(states: int) -> str:
 
 
 def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
+    gain = test.gains()
     figures = (
-        f"by {score}: {signed_points(test.difference)} points ({_interval(test)}), "
+        f"by {score}: {signed_points(test.difference)} points ({gain.effect.interval_words}), "
         f"p = {test.greater:.2g} for a gain"
     )
     if pair.hypothesis == "as published":
         published = published_difference(pair)
         figures = f"{figures}; published {signed_points(published.difference)}"
-        return PairVerdict(*_as_published(test, published), figures, score)
-    return PairVerdict(*_gain(test, expected=pair.hypothesis == "gain"), figures, score)
+        status, reason, decision = _as_published(test.clustered, published)
+    else:
+        expected = pair.hypothesis == "gain"
+        status, reason, decision = *(_gain if expected else _no_gain)(gain), gain
+    return PairVerdict(status, reason, figures, score, decision=decision)
 
 
-def _interval(test: PairedTest) -> str:
-    if test.interval is None:
-        return f"no interval: {test.no_interval}"
-    low, high = map(signed_points, test.interval)
-    return f"{low} to {high}"
+def _gain(gain: Decision) -> tuple[PairStatus, str]:
+    """Return the verdict on an expected gain."""
+    power = f"; {gain.power()}" if gain.verdict == "undecided" and not gain.doubt else ""
+    return gain.verdict, gain.reason + power
 
 
-def _gain(test: PairedTest, *, expected: bool) -> tuple[PairStatus, str]:
-    """Decide whether there is a gain (one-sided), which is expected or not.
-
-    An expected gain that the test does not find is refuted only if the data exclude it.
-    """
-    if test.clusters < MIN_CLUSTERS_TO_REJECT:
-        return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_REJECT)
-    if test.greater < LEVEL:
-        status: PairStatus = "supported" if expected else "not supported"
-        return status, "a gain beyond clustered error"
-    if expected and _is_loss(test):
-        return "not supported", "a loss beyond clustered error"
-    excluded = f", and none excluded ({_interval(test)})" if expected else ""
-    status = "undecided" if expected else "not contradicted"
-    power = _power("a gain", test.clustered, LEVEL)
-    return status, f"no gain beyond clustered error{excluded}{power}"
+def _no_gain(gain: Decision) -> tuple[PairStatus, str]:
+    """Return the verdict on the absence of a gain, which is at best not contradicted."""
+    if gain.verdict == "supported":
+        return "not supported", gain.reason
+    if gain.doubt:
+        return "undecided", gain.doubt
+    return "not contradicted", f"no gain beyond clustered error; {gain.power()}"
 
 
-def _is_loss(test: PairedTest) -> bool:
-    """Return whether a gain is excluded: by the interval, or without one by the two-sided test."""
-    return test.interval.high <= 0 if test.interval else test.sign < 0
+def _as_published(
+    own: ClusteredDifference, published: UnpairedTest
+) -> tuple[PairStatus, str, Decision | None]:
+    """Decide whether a difference departs from the published one, or is equal within a margin."""
+    if doubt := _few_differ(own):
+        return "undecided", doubt, None
+    departure = departure_from(own, published)
+    departs, equal = departure.differs(), departure.is_equal()
+    if departs.verdict == "supported":
+        reason = f"departs from the published difference (p = {departure.p:.2g})"
+        return "not supported", reason, departs
+    is_equal = equal.verdict == "supported"
+    words = "equals the published difference" if is_equal else "not shown to equal it"
+    reason = (
+        f"{words} within {margin_points(CLOSE_MARGIN)} ({equal.coverage} of the departure "
+        f"{equal.effect.interval_words}); {departs.power('a departure')}"
+    )
+    return "supported" if is_equal else "undecided", reason, equal
 
 
-def _as_published(test: PairedTest, published: UnpairedTest) -> tuple[PairStatus, str]:
-    """Decide whether a difference departs from the published one (two-sided)."""
-    own = test.clustered
-    if test.clusters < MIN_CLUSTERS_TO_BE_SURE:
-        return "undecided", too_few(test.clusters, MIN_CLUSTERS_TO_BE_SURE)
+def _few_differ(own: ClusteredDifference) -> str:
+    """Return why a difference cannot be compared with the paper's; empty if it can."""
+    if own.clusters < MIN_CLUSTERS_TO_BE_SURE:
+        return too_few(own.clusters, MIN_CLUSTERS_TO_BE_SURE)
     if own.error is None:
-        return "undecided", own.no_interval
+        return own.no_interval
     if own.deviating < FEW_CLUSTERS:
         differing = f"{own.deviating} of {own.clusters} sequences differ from the rest"
-        return "undecided", f"{differing}, at least {FEW_CLUSTERS} needed"
-    departure = departure_from(own, own.error, published)
-    if departure.p < RECORD_LEVEL:
-        return "not supported", f"departs from the published difference (p = {departure.p:.2g})"
-    detectable = f"a departure of {100 * departure.detectable:.1f} points would be found"
-    return "not contradicted", f"agrees with the published difference; {detectable} ({_AT_POWER})"
-
-
-_AT_POWER = f"power {100 * POWER:.0f} %"
-
-
-def _power(what: str, clustered: ClusteredDifference, level: float) -> str:
-    """Return the smallest effect that the test would find, in words."""
-    smallest = clustered.detectable(level)
-    if smallest is None:
-        few = clustered.clusters < MIN_CLUSTERS_FOR_INTERVAL
-        why = f" is unknown: {clustered.no_detectable}" if few else ": none, not even the largest"
-        return f"; how small {what} would be found{why}"
-    return f"; {what} of {100 * smallest:.1f} points would be found ({_AT_POWER})"
+        return f"{differing}, at least {FEW_CLUSTERS} needed"
+    return ""
 
 
 def published_difference(pair: Pair) -> UnpairedTest:
@@ -210,7 +200,7 @@ def departures(model: PublishedModel, scores: Mapping[str, Scored], task: str) -
         f"{model.name} at {name} by exact: {100 * new.accuracy:.1f}, "
         f"published {100 * old.accuracy:.1f}"
         for name, (old, new, test) in tests.items()
-        if test.two_sided < RECORD_LEVEL
+        if test.differs(RECORD_LEVEL).verdict == "supported"
     ]
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from benchmark.hypotheses.claims import Claim, claims
 from benchmark.hypotheses.evidence import Evidence
-from benchmark.hypotheses.findings import Status
 from benchmark.hypotheses.pair_checks import SmallGain
 from benchmark.hypotheses.results import Results
 from benchmark.package_data import package_toml
+from benchmark.stats.decision import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Variation:
 
     choice: str
     value: str
-    judge: Callable[[Claim, Results], Status]
+    judge: Callable[[Claim, Results], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class VariedClaim:
     """A claim's verdict under each variation, the first without any change."""
 
     claim: Claim
-    statuses: tuple[Status, ...]
+    statuses: tuple[Verdict, ...]
 
     @property
     def varies(self) -> bool:
@@ -61,16 +61,16 @@ def _variations() -> Iterator[Variation]:
         yield Variation("random", reading, _with_chance(dict(enumerate(percent))))
 
 
-def _status(claim: Claim, evidence: Evidence) -> Status:
+def _status(claim: Claim, evidence: Evidence) -> Verdict:
     return claim.judge(evidence).status
 
 
-def _with_design_effect(factor: float) -> Callable[[Claim, Results], Status]:
+def _with_design_effect(factor: float) -> Callable[[Claim, Results], Verdict]:
     return lambda claim, results: _status(claim, Evidence(results, factor))
 
 
-def _with_margin(points: float) -> Callable[[Claim, Results], Status]:
-    def judge(claim: Claim, results: Results) -> Status:
+def _with_margin(points: float) -> Callable[[Claim, Results], Verdict]:
+    def judge(claim: Claim, results: Results) -> Verdict:
         parts = [
             part.model_copy(update={"points": points}) if isinstance(part, SmallGain) else part
             for part in claim.parts
@@ -80,10 +80,10 @@ def _with_margin(points: float) -> Callable[[Claim, Results], Status]:
     return judge
 
 
-def _with_chance(percent: dict[int, float]) -> Callable[[Claim, Results], Status]:
+def _with_chance(percent: dict[int, float]) -> Callable[[Claim, Results], Verdict]:
     rates = {numops: value / 100 for numops, value in percent.items()}
 
-    def judge(claim: Claim, results: Results) -> Status:
+    def judge(claim: Claim, results: Results) -> Verdict:
         entries = tuple(replace(entry, chance=rates) for entry in results.entries)
         return _status(claim, Evidence(replace(results, entries=entries)))
 

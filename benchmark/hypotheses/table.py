@@ -7,12 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.hypotheses.claims import JudgedClaim
-from benchmark.hypotheses.findings import ClaimVerdict, Status, figures
+from benchmark.hypotheses.findings import ClaimVerdict, figures
 from benchmark.hypotheses.sensitivity import VariedClaim, variations
 from benchmark.stats.constants import POWER
+from benchmark.stats.decision import Verdict
 from benchmark.terminal import plain_table
 
-_STYLES: dict[Status, str] = {
+_STYLES: dict[Verdict, str] = {
     "supported": "green",
     "not supported": "red",
     "undecided": "dim",
@@ -52,7 +53,7 @@ def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
     return Group(table, Text(_summary(judged)), Text(_LEGEND, style="dim"))
 
 
-_SIGNS: dict[Status, str] = {"supported": "+", "not supported": "-", "undecided": "?"}
+_SIGNS: dict[Verdict, str] = {"supported": "+", "not supported": "-", "undecided": "?"}
 
 
 def sensitivity_table(source: str, varied: Sequence[VariedClaim]) -> Table:

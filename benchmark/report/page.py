@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from benchmark import __version__
 from benchmark.hypotheses.claims import Claim, JudgedClaim
-from benchmark.hypotheses.findings import Status, figures
+from benchmark.hypotheses.findings import figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import FEW_QUERIES, Chart, panel
 from benchmark.report.data import Audit, PairView, ReportData, RunComparison, RunView
@@ -20,6 +20,7 @@ from benchmark.report.templates import asset, csp_hash, script_json, template_en
 from benchmark.runs.paired_table import decided_otherwise
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.decision import Verdict
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.summary import Estimate
 
@@ -53,7 +54,7 @@ class ClaimView(NamedTuple):
     judgements: tuple[Judgement, ...]
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Verdict:
         """The status on the last set of results: that of the report's runs, if there are any."""
         return self.judgements[-1].judged.verdict.status
 
@@ -161,7 +162,7 @@ def _set_figures(judged: JudgedClaim) -> list[str]:
 
 def _count_verdicts(audit: Audit) -> tuple[str, dict[str, int]]:
     verdicts = [judged.verdict for judged in audit.judged]
-    statuses: tuple[Status, ...] = ("supported", "not supported", "undecided")
+    statuses: tuple[Verdict, ...] = ("supported", "not supported", "undecided")
     counts: dict[str, int] = {
         status: sum(verdict.status == status for verdict in verdicts) for status in statuses
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmark.runs.run_result import RunResult
 from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import MAIN, main_first
-from benchmark.stats.constants import LEVEL, fresh_rng
+from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import PairedTest, PairedTests, paired_tests
 from benchmark.stats.summary import summaries_as_json
 from benchmark.tasks import task_of
@@ -71,7 +71,7 @@ def better_format(comparison: PairedComparison) -> tuple[str, bool]:
     In a tie it is completion, the simpler format.
     """
     test = comparison.overall
-    return "chat" if test.difference > 0 else "completion", test.two_sided < LEVEL
+    return "chat" if test.difference > 0 else "completion", test.sign != 0
 
 
 def broken_answers(measured: RunResult) -> int:

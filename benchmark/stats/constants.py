@@ -1,6 +1,9 @@
 """Numbers that every test and interval shares."""
 
-import numpy as np
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEVEL = 0.05
 """Significance level of a difference, for one-sided and two-sided tests alike."""
@@ -48,6 +51,12 @@ Rare deviations are likely to be missed by a sample. Simulated with whole sequen
 enough for a coverage of 93 %.
 """
 
+SAME_MARGIN = 0.01
+"""Default margin of "nothing changed", the share of outcomes that a snapshot lets change."""
+
+CLOSE_MARGIN = 0.05
+"""Margin of "as published": what the audit reads as close (``docs/audit.md``)."""
+
 POWER = 0.8
 """Power at which the smallest detectable effect is stated."""
 
@@ -55,6 +64,8 @@ SEED = 20240531
 """Seed of random signs and resamples: the same outcomes have the same p-values."""
 
 
-def fresh_rng() -> np.random.Generator:
+def fresh_rng() -> "np.random.Generator":
     """Return a generator for one test, always in the same state."""
+    import numpy as np
+
     return np.random.Generator(np.random.PCG64(SEED))

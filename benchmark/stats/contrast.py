@@ -14,7 +14,9 @@ from math import copysign, erfc, inf, sqrt
 import numpy as np
 
 from benchmark.records import Outcome, Tally
+from benchmark.stats import decision
 from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_BE_SURE, NORMAL_80, NORMAL_975
+from benchmark.stats.decision import Decision, Effect
 from benchmark.stats.differences import clustered_difference, too_few
 from benchmark.stats.intervals import (
     Interval,
@@ -49,12 +51,15 @@ class Contrast:
     clusters: int | None = None
     detectable: float | None = None
 
-    @property
-    def doubt(self) -> str:
-        """Return why the p-value must not be called significant; empty if it may be."""
-        if self.clusters is None or self.clusters >= MIN_CLUSTERS_TO_BE_SURE:
-            return ""
-        return too_few(self.clusters, MIN_CLUSTERS_TO_BE_SURE)
+    def differs(self, doubt: str = "") -> Decision:
+        """Decide whether the difference is not zero; ``doubt`` is why counts may not decide."""
+        if self.clusters is not None and self.clusters < MIN_CLUSTERS_TO_BE_SURE:
+            doubt = too_few(self.clusters, MIN_CLUSTERS_TO_BE_SURE)
+        no_detectable = "unknown" if self.detectable is None else ""
+        effect = Effect(
+            self.difference, self.interval, self.no_interval, self.detectable, no_detectable
+        )
+        return decision.difference(effect, self.two_sided, LEVEL, doubt)
 
 
 def signed_test(terms: Sequence[SignedOutcomes], rng: np.random.Generator) -> Contrast:

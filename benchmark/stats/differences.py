@@ -6,15 +6,22 @@ percentile bootstrap, which is too narrow with few clusters.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stats.constants import FEW_CLUSTERS, LEVEL, MIN_CLUSTERS_FOR_INTERVAL, POWER
-from benchmark.stats.intervals import Interval, student_quantile
+from benchmark.stats import decision
+from benchmark.stats.constants import (
+    FEW_CLUSTERS,
+    MIN_CLUSTERS_FOR_INTERVAL,
+    MIN_CLUSTERS_TO_BE_SURE,
+    POWER,
+)
+from benchmark.stats.decision import Decision, Effect
+from benchmark.stats.intervals import Interval, student_quantile, student_upper_tail
 
 Integers = NDArray[np.int64]
 
@@ -78,16 +85,76 @@ class ClusteredDifference:
             level: one-sided level of the test; half the level of a two-sided test.
 
         Returns:
-            A positive difference; None for the reason in :attr:`no_detectable`.
+            A positive difference; None for the reason in :meth:`no_detectable`.
         """
         return None if self.clusters < MIN_CLUSTERS_FOR_INTERVAL else self._solved(level)
 
-    @property
-    def no_detectable(self) -> str:
-        """Return why no difference is known to be detectable; empty if one is."""
+    def no_detectable(self, level: float) -> str:
+        """Return why no difference is known to be detectable at a level; empty if one is."""
         if self.clusters < MIN_CLUSTERS_FOR_INTERVAL:
-            return too_few(self.clusters, MIN_CLUSTERS_FOR_INTERVAL)
-        return "" if self._solved(LEVEL / 2) else "not even the largest"
+            return f"unknown, {too_few(self.clusters, MIN_CLUSTERS_FOR_INTERVAL)}"
+        return "" if self._solved(level) else "none, not even the largest"
+
+    def effect(self, level: float) -> Effect:
+        """Return the difference with its 95 % interval, and what a test at a level would find.
+
+        ``level`` is one-sided, as in :meth:`detectable`.
+        """
+        return Effect(
+            self.value,
+            self.interval,
+            self.no_interval,
+            self.detectable(level),
+            self.no_detectable(level),
+        )
+
+    def equivalence(self, margin: float, level: float) -> Decision:
+        """Decide whether the difference is within a margin, by two one-sided tests at a level."""
+        p = max(self.p_above(-margin), self.p_below(margin))
+        return decision.equivalence(self._bounded(level), p, margin, level, self._doubt)
+
+    def non_inferiority(self, margin: float, level: float) -> Decision:
+        """Decide whether the difference is above minus a margin, by a one-sided test at a level."""
+        p = self.p_above(-margin)
+        return decision.non_inferiority(self._bounded(level), p, margin, level, self._doubt)
+
+    def bounds(self, level: float) -> Interval:
+        """Return a lower and an upper bound of the difference, each exceeded with ``level``.
+
+        If all clusters differ alike, no more than a share of them can differ otherwise: that with
+        which none of the sample would with probability ``level``.
+        """
+        if self.error is None:
+            reach = self.largest * (1 - level ** (1 / self.clusters))
+        else:
+            reach = student_quantile(self.clusters - 1, 1 - level) * self.error
+        low, high = self.value - reach, self.value + reach
+        return Interval(max(-self.largest, low), min(self.largest, high))
+
+    def p_above(self, bound: float) -> float:
+        """Return the one-sided p-value of "the difference is above a bound".
+
+        It is below a level if and only if the lower end of :meth:`bounds` is above the bound.
+        """
+        return self._tail(self.value - bound)
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p-value of "the difference is below a bound"."""
+        return self._tail(bound - self.value)
+
+    def _tail(self, distance: float) -> float:
+        if self.error is not None:
+            return student_upper_tail(self.clusters - 1, distance / self.error)
+        return (1 - min(1.0, max(0.0, distance / self.largest))) ** self.clusters
+
+    def _bounded(self, level: float) -> Effect:
+        """Return the difference with its interval of coverage 1 - 2 * ``level``."""
+        return replace(self.effect(level), interval=self.bounds(level), no_interval="")
+
+    @property
+    def _doubt(self) -> str:
+        few = self.clusters < MIN_CLUSTERS_TO_BE_SURE
+        return too_few(self.clusters, MIN_CLUSTERS_TO_BE_SURE) if few else ""
 
     def _solved(self, level: float) -> float | None:
         """Return the solution of the equation in :meth:`detectable`; None if it is impossible."""

@@ -121,6 +121,13 @@ def student_two_sided(degrees_of_freedom: float, score: float) -> float:
     return float(2 * stdtr(degrees_of_freedom, -abs(score)))
 
 
+def student_upper_tail(degrees_of_freedom: float, score: float) -> float:
+    """Return the probability of a score or a higher one under Student's t distribution."""
+    from scipy.special import stdtr
+
+    return float(stdtr(degrees_of_freedom, -score))
+
+
 def _wilson(p: float, size: float, z: float) -> Interval:
     center = (p + z**2 / (2 * size)) / (1 + z**2 / size)
     margin = z / (1 + z**2 / size) * sqrt(p * (1 - p) / size + z**2 / (4 * size**2))

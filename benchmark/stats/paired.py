@@ -12,8 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.records import Outcome
-from benchmark.stats.constants import LEVEL
-from benchmark.stats.differences import ClusteredDifference, Integers, clustered_difference
+from benchmark.stats import decision
+from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_TO_REJECT, SAME_MARGIN
+from benchmark.stats.decision import Decision
+from benchmark.stats.differences import (
+    ClusteredDifference,
+    Integers,
+    clustered_difference,
+    too_few,
+)
 from benchmark.stats.intervals import Interval
 
 RESAMPLES = 9999
@@ -60,7 +67,7 @@ class PairedTest:
     def detectable(self) -> float | None:
         """Return the smallest difference (0..1) found with power 80 %, two-sided at 5 %.
 
-        None for the reason in :attr:`ClusteredDifference.no_detectable`.
+        None for the reason in :meth:`ClusteredDifference.no_detectable`.
         """
         return self.clustered.detectable(LEVEL / 2)
 
@@ -68,6 +75,29 @@ class PairedTest:
     def no_interval(self) -> str:
         """Return why there is no interval; empty if there is one."""
         return self.clustered.no_interval
+
+    def differs(self, level: float = LEVEL) -> Decision:
+        """Decide whether the models differ, by the two-sided sign-flip test."""
+        effect = self.clustered.effect(level / 2)
+        return decision.difference(effect, self.two_sided, level, self._few(1))
+
+    def gains(self, level: float = LEVEL) -> Decision:
+        """Decide whether the variant is better, by the one-sided sign-flip test."""
+        effect, is_loss = self.clustered.effect(level), self.sign < 0
+        return decision.gain(effect, self.greater, is_loss=is_loss, level=level, doubt=self._few(0))
+
+    def is_equal(self, margin: float = SAME_MARGIN, level: float = LEVEL) -> Decision:
+        """Decide whether the models differ by less than a margin (a share)."""
+        return self.clustered.equivalence(margin, level)
+
+    def is_not_worse(self, margin: float = SAME_MARGIN, level: float = LEVEL) -> Decision:
+        """Decide whether the variant is worse by less than a margin (a share)."""
+        return self.clustered.non_inferiority(margin, level)
+
+    def _few(self, more: int) -> str:
+        """Return why an exact test cannot reject; a two-sided one needs one sequence more."""
+        needed = MIN_CLUSTERS_TO_REJECT + more
+        return too_few(self.clusters, needed) if self.clusters < needed else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,25 @@ For the clusters, the binomial variance is multiplied by a stated design effect.
 
 from dataclasses import dataclass
 from math import erfc, hypot, inf, sqrt
-from typing import NamedTuple
 
 from benchmark.records import Tally
-from benchmark.stats.constants import NORMAL_80, NORMAL_975, POWER, RECORD_LEVEL
+from benchmark.stats import decision
+from benchmark.stats.constants import (
+    CLOSE_MARGIN,
+    LEVEL,
+    NORMAL_80,
+    NORMAL_975,
+    POWER,
+    RECORD_LEVEL,
+)
+from benchmark.stats.decision import Decision, Effect
 from benchmark.stats.differences import ClusteredDifference
-from benchmark.stats.intervals import Interval, student_quantile, student_two_sided
+from benchmark.stats.intervals import (
+    Interval,
+    student_quantile,
+    student_two_sided,
+    student_upper_tail,
+)
 
 DESIGN_EFFECT = 2.0
 """Factor by which clustering raises the variance of an accuracy above the binomial variance.
@@ -61,6 +74,12 @@ class UnpairedTest:
         """Return the p-value of "the models differ"."""
         return min(1.0, 2 * _upper_tail(abs(self._score)))
 
+    def differs(self, level: float = LEVEL, doubt: str = "") -> Decision:
+        """Decide whether the models differ; ``doubt`` is why the counts may not decide."""
+        missing = "" if self.error else "all answers agree"
+        effect = Effect(self.difference, self.interval, missing, self.detectable, missing)
+        return decision.difference(effect, self.two_sided, level, doubt)
+
     @property
     def _score(self) -> float:
         if self.error:
@@ -77,29 +96,52 @@ def unpaired_test(
     return UnpairedTest(variant.accuracy - base.accuracy, sqrt(variance))
 
 
-class Departure(NamedTuple):
-    """A test of a measured difference against a published one.
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A measured difference minus a published one (-2..2), with its standard error.
 
-    ``p`` is two-sided. ``detectable`` is the smallest departure that it finds with a power of 80 %.
+    ``degrees`` are the degrees of freedom of Student's t.
     """
 
-    p: float
-    detectable: float
+    value: float
+    error: float
+    degrees: float
+
+    @property
+    def p(self) -> float:
+        """Return the p-value of "the two differ"."""
+        return student_two_sided(self.degrees, self.value / self.error)
+
+    def differs(self, level: float = RECORD_LEVEL) -> Decision:
+        """Decide whether the two differ."""
+        return decision.difference(self._effect(level / 2), self.p, level)
+
+    def is_equal(self, margin: float = CLOSE_MARGIN, level: float = LEVEL) -> Decision:
+        """Decide whether the two differ by less than a margin."""
+        p = student_upper_tail(self.degrees, (margin - abs(self.value)) / self.error)
+        return decision.equivalence(self._effect(level), p, margin, level)
+
+    def _effect(self, level: float) -> Effect:
+        """Return the departure, with the interval and the power of one-sided tests at a level."""
+        reach, power = (student_quantile(self.degrees, q) for q in (1 - level, POWER))
+        ends = (self.value + sign * reach * self.error for sign in (-1, 1))
+        return Effect(self.value, Interval(*ends), "", (reach + power) * self.error, "")
 
 
-def departure_from(
-    own: ClusteredDifference, own_error: float, published: UnpairedTest
-) -> Departure:
-    """Test a measured difference against a published one, at :data:`RECORD_LEVEL`.
+def departure_from(own: ClusteredDifference, published: UnpairedTest) -> Departure:
+    """Return the departure of a measured difference from a published one.
 
-    The reference is Student's t with Welch's degrees of freedom; the published error counts as
-    known, because it comes from a stated design effect.
+    The degrees of freedom are Welch's; the published error counts as known, because it comes from
+    a stated design effect.
+
+    Raises:
+        ValueError: if all sequences differ alike, so that the difference has no error.
     """
-    error = hypot(published.error, own_error)
-    degrees = (own.clusters - 1) * (error / own_error) ** 4
-    p_value = student_two_sided(degrees, (own.value - published.difference) / error)
-    quantiles = (student_quantile(degrees, q) for q in (1 - RECORD_LEVEL / 2, POWER))
-    return Departure(p_value, error * sum(quantiles))
+    if own.error is None:
+        raise ValueError(own.no_interval)
+    error = hypot(published.error, own.error)
+    degrees = (own.clusters - 1) * (error / own.error) ** 4
+    return Departure(own.value - published.difference, error, degrees)
 
 
 def holm(p_values: list[float]) -> list[float]:

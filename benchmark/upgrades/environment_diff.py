@@ -7,6 +7,7 @@ from enum import StrEnum
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.decision import Decision
 
 _LONGEST = 160
 """The number of characters of an error that are shown; JSON has all of them."""
@@ -31,15 +32,20 @@ class EnvironmentDiff:
         stage: the earliest stage that changed beyond the noise floor and, where processes of one
             environment differ among themselves, significantly; None if no stage did.
         nondeterministic: the stages in which processes of one environment differ, by its name.
-        p: the p-value of each stage that was tested; empty if no test was needed.
+        decisions: on each stage that was tested; empty if no test was needed.
         processes: the number of processes measured in each environment.
     """
 
     comparison: FingerprintDiff
     stage: str | None
     nondeterministic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    p: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
     processes: tuple[int, int] = (1, 1)
+
+    @property
+    def p(self) -> dict[str, float]:
+        """The p-value of each stage that was tested."""
+        return {stage: round(decision.p, 4) for stage, decision in self.decisions.items()}
 
     @property
     def changed(self) -> bool:
@@ -72,7 +78,7 @@ class EnvironmentDiff:
     @property
     def insignificant(self) -> bool:
         """Whether stages were tested, and none differs significantly."""
-        return not self.changed and bool(self.p)
+        return not self.changed and bool(self.decisions)
 
     @property
     def severity(self) -> Severity:

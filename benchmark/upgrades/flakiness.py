@@ -9,6 +9,7 @@ from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES, stage_index
+from benchmark.stats.decision import Decision, Effect, difference
 from benchmark.stats.permutation import permutation_test
 from benchmark.upgrades.environment_diff import EnvironmentDiff
 from benchmark.upgrades.workbench import UnmeasurableError, Workbench
@@ -103,16 +104,10 @@ class Flakiness:
             )
         tested = [s for s in STAGES if s in changed or any(s in names for names in flaky.values())]
         records = self._records(old, TESTED_PROCESSES), self._records(new, TESTED_PROCESSES)
-        p = p_values(*records, tested)
-        level = FLAKY_LEVEL / len(tested)
-        significant = next((stage for stage in tested if p[stage] <= level), None)
-        return EnvironmentDiff(
-            comparison,
-            significant,
-            flaky,
-            {stage: round(value, 4) for stage, value in p.items()},
-            (self._count(old), self._count(new)),
-        )
+        decisions = stage_decisions(*records, tested, FLAKY_LEVEL / len(tested))
+        significant = next((s for s in tested if decisions[s].verdict == "supported"), None)
+        processes = self._count(old), self._count(new)
+        return EnvironmentDiff(comparison, significant, flaky, decisions, processes)
 
     def _count(self, environment: MeasuredEnvironment) -> int:
         return len(self._processes.get(environment.name, (environment.record,)))
@@ -139,25 +134,33 @@ def _from(stage: str | None) -> tuple[str, ...]:
     return tuple(STAGES)[stage_index(stage) :] if stage else ()
 
 
-def p_values(
-    old: Sequence[Fingerprint], new: Sequence[Fingerprint], stages: Sequence[str]
-) -> dict[str, float]:
-    """Return the p-value of each stage, under the hypothesis that old and new records agree.
+def stage_decisions(
+    old: Sequence[Fingerprint], new: Sequence[Fingerprint], stages: Sequence[str], level: float
+) -> dict[str, Decision]:
+    """Decide by stage whether old and new records differ, from their mean distance.
 
     Args:
         old: records of processes in one environment, at least one.
         new: records of processes in the other environment, at least one.
         stages: the stages to test, each by
             :func:`benchmark.stats.permutation.permutation_test`.
+        level: the level of each test.
     """
-    records = [*old, *new]
+    records, first = [*old, *new], len(old)
     distances = {stage: np.zeros((len(records), len(records))) for stage in stages}
     for a, one in enumerate(records):
         for b in range(a):
             comparison = compare(one, records[b])
             for stage in stages:
                 distances[stage][a, b] = distances[stage][b, a] = distance(comparison, stage)
-    return {stage: permutation_test(distances[stage], len(old)) for stage in stages}
+    return {
+        stage: difference(
+            Effect(float(matrix[:first, first:].mean()), None, "a permutation test has none"),
+            permutation_test(matrix, first),
+            level,
+        )
+        for stage, matrix in distances.items()
+    }
 
 
 def distance(comparison: FingerprintDiff, stage: str) -> float:

@@ -75,7 +75,7 @@ def _counts_agree(before: Sequence[Outcome], after: Sequence[Outcome]) -> bool:
     old, new = count(before), count(after)
     groups = [(group(old), group(new)) for group in _GROUPS]
     return all(
-        unpaired_test(*tallies).two_sided >= RECORD_LEVEL
+        unpaired_test(*tallies).differs(RECORD_LEVEL).verdict == "undecided"
         for tallies in groups
         if all(tally.total for tally in tallies)
     )

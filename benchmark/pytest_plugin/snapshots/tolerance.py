@@ -66,7 +66,7 @@ def _agree(recorded: Sequence[Outcome], measured: Sequence[Outcome], group: Quer
         for n, before, after in zip(old.numops, old.correct, new.correct, strict=True)
         if group.counts(n)
     )
-    return changed <= most and test.two_sided >= RECORD_LEVEL
+    return changed <= most and test.differs(RECORD_LEVEL).verdict == "undecided"
 
 
 def flips_by_chance(queries: int) -> int:

@@ -240,11 +240,11 @@ def test_few_sequences_are_never_sure() -> None:
     few = evidence.against_rate(result, NONTRIVIAL, 0.2)
     assert few is not None
     assert few.p < 1e-6
-    assert not few.is_significant(few.p)
-    assert few.doubt == "19 sequences, at least 20 needed"
+    assert few.decision.verdict == "undecided"
+    assert few.decision.doubt == "19 sequences, at least 20 needed"
     counts = evidence.difference(result, replace(result, data="b"), NONTRIVIAL)
     assert counts is not None
-    assert counts.doubt == few.doubt
+    assert counts.decision.doubt == few.decision.doubt
 
 
 def test_one_state_with_equal_outcomes_supports_nothing() -> None:

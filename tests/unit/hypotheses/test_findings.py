@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.hypotheses.findings import (
-    WITHIN_ERROR,
     ClaimVerdict,
     Finding,
     FindingGroup,
     figures,
     significant,
 )
+from benchmark.stats.decision import WITHIN_ERROR
 
 FINDINGS = st.builds(
     Finding,

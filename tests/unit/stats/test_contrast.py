@@ -152,7 +152,7 @@ def test_outcomes_against_rates_by_hand(rate: float) -> None:
     expected = _naive_against(outcomes, rates)
     assert (contrast.difference, contrast.two_sided) == pytest.approx(expected)
     assert contrast.clusters == 25
-    assert not contrast.doubt
+    assert not contrast.differs().doubt
 
 
 def test_the_interval_stays_in_the_possible_range() -> None:
@@ -173,7 +173,7 @@ def test_agreement_in_few_clusters_is_not_significant(correct: bool) -> None:  #
     outcomes = [Outcome(n, (1,) * 7, (correct,) * 7) for n in range(3)]
     contrast = clustered_against(outcomes, {1: 0.5})
     assert contrast.two_sided > 0.05
-    assert contrast.doubt == "3 sequences, at least 20 needed"
+    assert contrast.differs().doubt == "3 sequences, at least 20 needed"
 
 
 def test_five_correct_sequences_do_not_exceed_a_high_rate() -> None:
@@ -181,7 +181,7 @@ def test_five_correct_sequences_do_not_exceed_a_high_rate() -> None:
     outcomes = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(5)]
     contrast = clustered_against(outcomes, {1: 0.95})
     assert contrast.two_sided > 0.3
-    assert contrast.doubt == "5 sequences, at least 20 needed"
+    assert contrast.differs().doubt == "5 sequences, at least 20 needed"
 
 
 def test_one_sequence_is_never_significant() -> None:

@@ -86,7 +86,7 @@ def test_the_detectable_difference_matches_a_naive_version(
     expected = _naive_detectable(clusters, changed, level)
     if len(clusters) < 12 or expected > 1:
         assert result.detectable(level) is None
-        assert len(clusters) >= 12 or result.no_detectable.endswith("at least 12 needed")
+        assert len(clusters) >= 12 or result.no_detectable(level).endswith("at least 12 needed")
     else:
         assert result.detectable(level) == pytest.approx(expected)
 
@@ -129,4 +129,4 @@ def test_without_variation_few_gains_are_detectable() -> None:
     assert (same.error, same.interval) == (None, None)
     assert same.no_interval == "all sequences differ alike"
     assert same.detectable(0.025) == pytest.approx(8.8 / 2800, rel=0.01)
-    assert same.no_detectable == ""
+    assert same.no_detectable(0.025) == ""

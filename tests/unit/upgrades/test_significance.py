@@ -7,7 +7,7 @@ import pytest
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
-from benchmark.upgrades.flakiness import distance, p_values
+from benchmark.upgrades.flakiness import distance, stage_decisions
 from fakes.fake_fingerprints import with_changed_stage
 
 
@@ -77,11 +77,15 @@ def test_consistent_difference_is_significant(record: Fingerprint) -> None:
         [_constrained(record, f"a{s}{n}", f"b{s}{n}", "r", sizes=(s, 7, 7)) for n in range(6)]
         for s in (5, 7)
     )
-    assert p_values(old, new, ["constraint", "prompt_ids"]) == {
+    decisions = stage_decisions(old, new, ["constraint", "prompt_ids"], 0.01)
+    assert {stage: decision.p for stage, decision in decisions.items()} == {
         "constraint": pytest.approx(2 / 924),
         "prompt_ids": 1.0,
     }
-    assert p_values(old[:3], old[3:], ["constraint"]) == {"constraint": 1.0}
+    assert [decision.verdict for decision in decisions.values()] == ["supported", "undecided"]
+    assert decisions["constraint"].effect.value > decisions["prompt_ids"].effect.value == 0
+    same = stage_decisions(old[:3], old[3:], ["constraint"], 0.01)
+    assert same["constraint"].p == 1.0
 
 
 def test_distance_of_a_failed_stage(record: Fingerprint) -> None:
