@@ -10,6 +10,7 @@ from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.hypotheses.claims import JudgedClaim
+    from benchmark.hypotheses.pooled import PooledExperiment
     from benchmark.hypotheses.results import Results
 
 ResultsFolder = Annotated[
@@ -32,20 +33,24 @@ def claims(
     """Decide every claim of the paper on a set of results.
 
     Answers are scored by exact, as in the paper; a claim that the set score decides differently
-    shows that verdict too (in the JSON: other). Models measured from an alternative repository
-    are named below the table (in the JSON: alternatives). With --sensitivity, each verdict under
-    other design effects, margins and readings of the random baseline.
+    shows that verdict too (in the JSON: other). Below the table are the pooled effects of code,
+    math and alignment, with how much their pairs differ (in the JSON: pooled). Models measured
+    from an alternative repository are named there (in the JSON: alternatives). With --sensitivity,
+    each verdict under other design effects, margins and readings of the random baseline.
     """
     from benchmark.hypotheses.claims import audit
+    from benchmark.hypotheses.pooled import pooled_experiments
 
     collected = _collected(results, registry_file)
     if sensitivity:
         _vary(results, collected, output)
         return
-    judged = audit(collected)
+    judged, pooled = audit(collected), pooled_experiments(collected)
     if not output.as_json:
-        _show(results, judged, collected)
-    output.result(_document(results, judged, collected))
+        _show(results, judged, pooled, collected)
+    output.result(
+        {**_document(results, judged, collected), "pooled": [p.as_json() for p in pooled]}
+    )
 
 
 def _collected(results: str, registry_file: Path | None) -> "Results":
@@ -78,12 +83,19 @@ def _source(results: str) -> str:
     return "the published results (Table 6)" if results == _PUBLISHED else results
 
 
-def _show(results: str, judged: "Sequence[JudgedClaim]", collected: "Results") -> None:
-    """Print the table, and what was left out of it."""
-    from benchmark.hypotheses.table import claims_table
+def _show(
+    results: str,
+    judged: "Sequence[JudgedClaim]",
+    pooled: "Sequence[PooledExperiment]",
+    collected: "Results",
+) -> None:
+    """Print the table, the pooled effects, and what was left out."""
+    from benchmark.hypotheses.table import claims_table, pooled_lines
     from benchmark.terminal import console
 
     console().print(claims_table(_source(results), judged))
+    for line in pooled_lines(pooled):
+        print(line)
     for line in collected.ignored:
         print(f"left out of all claims: {line}")
     for line in collected.notes:

@@ -1,4 +1,4 @@
-"""The option ``--detect`` of ``plan`` and ``run``: how many states show an effect."""
+"""Options in points of accuracy: ``--margin``, and ``--detect`` of ``plan`` and ``run``."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -28,6 +28,21 @@ DetectPoints = Annotated[
         check=_valid,
     ),
 ]
+
+Margin = Annotated[
+    float | None,
+    option(
+        "The largest difference that counts as none, in points.",
+        "--margin",
+        metavar="POINTS",
+        check=_valid,
+    ),
+]
+
+
+def margin_share(points: float | None, default: float) -> float:
+    """Return the margin as a share: that of ``--margin``, or the default."""
+    return default if points is None else points / 100
 
 
 def detect_lines(points: float) -> Iterator[str]:

@@ -7,6 +7,7 @@ import typer
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
 from benchmark.cli.comparisons import measure_both, show
+from benchmark.cli.detect import Margin, margin_share
 from benchmark.cli.options import (
     ModelStoreFolder,
     RegistryFile,
@@ -35,6 +36,7 @@ def pair(
     variant: Variant,
     registry_file: RegistryFile = None,
     store: ModelStoreFolder = Path("runs/store"),
+    margin: Margin = None,
     *,
     data: "DataRequest",
     settings: "Settings",
@@ -42,13 +44,15 @@ def pair(
 ) -> None:
     """Measure two models on the same states and compare them, clustered by sequence.
 
-    Measurements that are already in the store are reused.
+    Measurements that are already in the store are reused. A pair whose hypothesis is the published
+    difference is supported if the two are equal within --margin (5 points).
     """
     from benchmark.hypotheses.pair_verdict import judge
     from benchmark.models.registry import load_registry
     from benchmark.models.registry_types import Pair
     from benchmark.models.short_name import short_name
     from benchmark.runs.requests import RunRequest, registered
+    from benchmark.stats.constants import CLOSE_MARGIN
     from benchmark.terminal import shortened
 
     registry = load_registry(registry_file)
@@ -58,7 +62,7 @@ def pair(
     hypothesis = registry.find_pair(base, variant) or Pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
-    verdict = judge(hypothesis, comparison.tests, data.task)
+    verdict = judge(hypothesis, comparison.tests, data.task, margin_share(margin, CLOSE_MARGIN))
     words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {verdict.words}"
     names = (short_name(base), short_name(variant))
     title = " -> ".join(shortened(name, _NAME_WIDTH) for name in names)

@@ -46,24 +46,28 @@ def properties(comparison: FingerprintDiff) -> dict[str, str]:
 
 
 def _flip_properties(comparison: FingerprintDiff, by: str, name: str) -> dict[str, str]:
-    """Return the flips by one score, and their p-value."""
+    """Return the flips by one score, their p-value, and whether the accuracies are equal."""
     flips, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
     return {
         f"{name}.gained": str(sum(flip.gained for flip in flips)),
         f"{name}.lost": str(sum(not flip.gained for flip in flips)),
         f"{name}.p": f"{test.two_sided:.4f}" if test else "",
+        f"{name}.equality": test.is_equal(comparison.margin).summary() if test else "",
     }
 
 
-def junit(comparison: FingerprintDiff, name: str) -> str:
-    """Return a JUnit file with one case, which fails on drift and on regression."""
+def junit(comparisons: Mapping[str, FingerprintDiff]) -> str:
+    """Return a JUnit file with a case per comparison, which fails on drift and on regression."""
+    cases = tuple(_case(comparison, name) for name, comparison in comparisons.items())
+    return document([JUnitSuite("compare", cases)])
+
+
+def _case(comparison: FingerprintDiff, name: str) -> JUnitCase:
     problem = None
     if comparison.severity in _LEVELS:
         lines = [*summary_lines(comparison), _examples(comparison)]
         problem = Problem(headline(comparison), "\n".join(filter(None, lines)))
-    return document(
-        [JUnitSuite("compare", (JUnitCase("compare", name, properties(comparison), problem),))]
-    )
+    return JUnitCase("compare", name, properties(comparison), problem)
 
 
 def annotation(comparison: FingerprintDiff, name: str) -> str:

@@ -14,7 +14,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.scores import common_scores
 from benchmark.fingerprints.stage_diffs import FingerprintPair, StageDiff
 from benchmark.fingerprints.stages import STAGES
-from benchmark.stats.constants import fresh_rng
+from benchmark.stats.constants import SAME_MARGIN, fresh_rng
 from benchmark.stats.paired import paired_test
 
 __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
@@ -22,8 +22,11 @@ __all__ = ["EXIT_STATUSES", "FingerprintDiff", "Severity", "compare"]
 _EXAMPLES = 3
 
 
-def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
-    """Compare a new record with an old one, relative to the old one's noise floor."""
+def compare(old: Fingerprint, new: Fingerprint, margin: float = SAME_MARGIN) -> FingerprintDiff:
+    """Compare a new record with an old one, relative to the old one's noise floor.
+
+    ``margin`` is the largest difference of accuracies (0..1) that counts as none.
+    """
     alignment, limit = align(old, new), noise_floor(old.repeats)
     logit_diffs = _logit_diffs(old, new, alignment)
     changed = answer_changes(old, new, alignment)
@@ -48,6 +51,7 @@ def compare(old: Fingerprint, new: Fingerprint) -> FingerprintDiff:
         },
         suspects=suspects(old, new, first.stage if first else None),
         examples=_examples(compared, first) if first else (),
+        margin=margin,
     )
 
 

@@ -17,6 +17,7 @@ from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES, in_order
 from benchmark.models.digests import is_comparable
 from benchmark.scoring.outcomes import MAIN, main_first
+from benchmark.stats.constants import SAME_MARGIN
 from benchmark.stats.paired import PairedTest
 
 
@@ -58,6 +59,7 @@ class FingerprintDiff:
         tests: the clustered tests of outcomes, by the same scores.
         suspects: the differences of the environments, the likeliest cause first.
         examples: examples of the first changed stage.
+        margin: largest difference of accuracies (0..1) that counts as none.
     """
 
     old: Fingerprint
@@ -72,6 +74,7 @@ class FingerprintDiff:
     tests: Mapping[str, PairedTest]
     suspects: tuple[Suspect, ...] = ()
     examples: tuple[Example, ...] = ()
+    margin: float = SAME_MARGIN
 
     @property
     def changed(self) -> tuple[StageDiff, ...]:
@@ -221,6 +224,7 @@ class FingerprintDiff:
                 **asdict(test),
                 "detectable": test.detectable,
                 "decision": test.differs().as_json(),
+                "equality": test.is_equal(self.margin).as_json(),
             }
             if test
             else None,

@@ -114,7 +114,7 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
     for by in dict.fromkeys((MAIN, *comparison.flipped_scores)):
         if test := comparison.tests.get(by):
             name = "outcomes" if by == MAIN else f"outcomes by {by}"
-            yield from (f"{name}: {line}" for line in _test_lines(test))
+            yield from (f"{name}: {line}" for line in _test_lines(test, comparison.margin))
     if comparison.answer_changes:
         near = len(comparison.excused)
         yield f"answers: {len(comparison.answer_changes)} changed, {near} of them at near ties only"
@@ -122,7 +122,7 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
         yield f"hardware differs, so rounding does too: {' -> '.join(hardware(comparison))}"
 
 
-def _test_lines(test: PairedTest) -> Iterator[str]:
+def _test_lines(test: PairedTest, margin: float) -> Iterator[str]:
     yield (
         f"{test.gained} gained, {test.lost} lost of {test.queries} queries, "
         f"{signed_points(test.difference, 2)} points"
@@ -132,6 +132,7 @@ def _test_lines(test: PairedTest) -> Iterator[str]:
     yield f"p {p_value(decision.p)}, {test.clusters} sequences as clusters{doubt}"
     if (detectable := decision.effect.detectable) is not None:
         yield f"could have seen {100 * detectable:.2f} points (power {100 * POWER:.0f} %)"
+    yield test.is_equal(margin).summary()
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:

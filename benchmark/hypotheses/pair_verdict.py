@@ -61,10 +61,16 @@ class PairVerdict:
         )
 
 
-def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdict:
+def judge(
+    pair: Pair, tests: Mapping[str, PairedTests], task: str, margin: float = CLOSE_MARGIN
+) -> PairVerdict:
     """Decide whether the pair shows the expected difference at numops >= 1.
 
-    ``tests`` are the paired tests of its models' answers, by score.
+    Args:
+        pair: the pair.
+        tests: paired tests of its models' answers, by score.
+        task: the task of the answers.
+        margin: largest departure (0..1) from the published difference that counts as none.
 
     Raises:
         SettingError: if the pair is compared with the paper on a task other than the paper's.
@@ -74,16 +80,18 @@ def judge(pair: Pair, tests: Mapping[str, PairedTests], task: str) -> PairVerdic
             f"pair {pair.id} is compared with the paper's figures, which are of the task "
             f"{DEFAULT} and not of {task}; compare other models, or leave --task out"
         )
-    return judge_tests(pair, {by: groups.nontrivial for by, groups in tests.items()})
+    return judge_tests(pair, {by: groups.nontrivial for by, groups in tests.items()}, margin)
 
 
-def judge_tests(pair: Pair, tests: Mapping[str, PairedTest]) -> PairVerdict:
+def judge_tests(
+    pair: Pair, tests: Mapping[str, PairedTest], margin: float = CLOSE_MARGIN
+) -> PairVerdict:
     """Decide from the paired tests of the queries with numops >= 1, by score.
 
     A gain is judged by ``set``, the main measure. A comparison with the paper is judged by
     ``exact``, or by ``set`` if ``exact`` is not available.
     """
-    verdicts = {score: _judge(pair, test, score) for score, test in tests.items()}
+    verdicts = {score: _judge(pair, test, score, margin) for score, test in tests.items()}
     main = "exact" if pair.hypothesis == "as published" and "exact" in tests else "set"
     verdict = replace(verdicts.pop(main), warning=_few_states(tests[main].states))
     other = next((v for v in verdicts.values() if v.status != verdict.status), None)
@@ -100,7 +108,7 @@ def _few_states(states: int) -> str:
     return f"warning: {states} {noun} only large effects; measure {FEW_STATES} or more"
 
 
-def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
+def _judge(pair: Pair, test: PairedTest, score: str, margin: float) -> PairVerdict:
     gain = test.gains()
     figures = (
         f"by {score}: {signed_points(test.difference)} points ({gain.effect.interval_words}), "
@@ -109,7 +117,7 @@ def _judge(pair: Pair, test: PairedTest, score: str) -> PairVerdict:
     if pair.hypothesis == "as published":
         published = published_difference(pair)
         figures = f"{figures}; published {signed_points(published.difference)}"
-        status, reason, decision = _as_published(test.clustered, published)
+        status, reason, decision = _as_published(test.clustered, published, margin)
     else:
         expected = pair.hypothesis == "gain"
         status, reason, decision = *(_gain if expected else _no_gain)(gain), gain
@@ -132,20 +140,20 @@ def _no_gain(gain: Decision) -> tuple[PairStatus, str]:
 
 
 def _as_published(
-    own: ClusteredDifference, published: UnpairedTest
+    own: ClusteredDifference, published: UnpairedTest, margin: float
 ) -> tuple[PairStatus, str, Decision | None]:
     """Decide whether a difference departs from the published one, or is equal within a margin."""
     if doubt := _few_differ(own):
         return "undecided", doubt, None
     departure = departure_from(own, published)
-    departs, equal = departure.differs(), departure.is_equal()
+    departs, equal = departure.differs(), departure.is_equal(margin)
     if departs.verdict == "supported":
         reason = f"departs from the published difference (p = {departure.p:.2g})"
         return "not supported", reason, departs
     is_equal = equal.verdict == "supported"
     words = "equals the published difference" if is_equal else "not shown to equal it"
     reason = (
-        f"{words} within {margin_points(CLOSE_MARGIN)} ({equal.coverage} of the departure "
+        f"{words} within {margin_points(margin)} ({equal.coverage} of the departure "
         f"{equal.effect.interval_words}); {departs.power('a departure')}"
     )
     return "supported" if is_equal else "undecided", reason, equal

@@ -1,6 +1,6 @@
 """The table of claims and verdicts, at most 80 columns wide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,6 +8,7 @@ from rich.text import Text
 
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import ClaimVerdict, figures
+from benchmark.hypotheses.pooled import PooledExperiment
 from benchmark.hypotheses.sensitivity import VariedClaim, variations
 from benchmark.stats.constants import POWER
 from benchmark.stats.decision import Verdict
@@ -51,6 +52,16 @@ def claims_table(source: str, judged: Sequence[JudgedClaim]) -> RenderableType:
         table.add_row(row.claim.id, row.claim.statement, _verdict(row), _figures(row))
         table.add_section()
     return Group(table, Text(_summary(judged)), Text(_LEGEND, style="dim"))
+
+
+def pooled_lines(experiments: Sequence[PooledExperiment]) -> Iterator[str]:
+    """Yield the pooled effect of each experiment, and what the figures are."""
+    if not experiments:
+        return
+    yield "Pooled effects at numops >= 1 by exact, random effects of pairs:"
+    for one in experiments:
+        yield from one.words().split("\n")
+    yield "p: adjusted by Holm over the experiments; tau: spread between pairs, in points"
 
 
 _SIGNS: dict[Verdict, str] = {"supported": "+", "not supported": "-", "undecided": "?"}

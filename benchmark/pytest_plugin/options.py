@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
     )
+    group.addoption(
+        "--margin",
+        type=float,
+        metavar="POINTS",
+        help="largest difference that counts as none (default: 1; from the paper's figures 5)",
+    )
     group.addoption("--require-all", action="store_true", help="fail where a test would be skipped")
     group.addoption("--states", type=int, metavar="N", help="only the first N states")
     group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
@@ -48,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
     group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")
+
+
+def margin(config: pytest.Config, default: float) -> float:
+    """Return the margin of ``--margin`` as a share, or the default."""
+    points: float | None = config.getoption("--margin")
+    return default if points is None else points / 100
 
 
 def device(config: pytest.Config) -> str:
@@ -84,6 +96,8 @@ def check_options(config: pytest.Config) -> None:
         pytest.UsageError: for a value that does not exist or does not suit this machine.
     """
     option = config.option
+    if option.margin is not None and not 0 < option.margin <= 100:  # noqa: PLR2004  # points
+        raise pytest.UsageError(f"--margin {option.margin:g} is not above 0 and at most 100 points")
     names = ("device", "registry", "model_store", "data", *_DATA, *SETTINGS_OF_PYTEST)
     changed = {name for name in names if getattr(option, name) != _DEFAULTS.get(name)}
     if not changed:

@@ -107,6 +107,13 @@ class Decision:
         points = margin_points(self.margin)
         return f"equal within {points}" if self.claim == "equivalence" else f"no loss of {points}"
 
+    def summary(self) -> str:
+        """Return claim, verdict and interval, or the number of sequences that is missing."""
+        if self.doubt:
+            return f"{self.words}: {self.verdict}, too few sequences"
+        share = self.coverage.removesuffix(" interval")
+        return f"{self.words}: {self.verdict} ({share}: {self.effect.interval_words})"
+
     def report(self) -> str:
         """Return claim, verdict, figures and reason in one line."""
         interval = self.effect.interval_words

@@ -177,7 +177,7 @@ def test_a_comparison_on_github(text: str) -> None:
     for line in head.splitlines():
         assert line == "" or line.startswith(("### ", "- "))
         assert not re.search(r"(?<!\\)(?:\\\\)*[<\[`]", line)
-    ET.fromstring(comparison_junit(comparison, text))  # noqa: S314  # ours
+    ET.fromstring(comparison_junit({text: comparison}))  # noqa: S314  # ours
 
 
 @pytest.fixture(scope="module")

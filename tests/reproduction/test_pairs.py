@@ -7,9 +7,11 @@ from benchmark.hypotheses.pair_verdict import departures, judge, published_model
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin import MeasurePair, verdict_line
+from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
 from benchmark.runs.paired_comparison import compare
+from benchmark.stats.constants import CLOSE_MARGIN
 from benchmark.tasks import task_of
 
 
@@ -31,7 +33,8 @@ def test_pair(
     models = load_registry(request.config.getoption("--registry")).models
     base, variant = measure_pair(models[pair.base], models[pair.variant])
     task = task_of(base.identity).name
-    verdict = judge(pair, compare(base, variant).tests, task)
+    limit = margin(request.config, CLOSE_MARGIN)
+    verdict = judge(pair, compare(base, variant).tests, task, limit)
     request.node.user_properties.append(verdict_line(pair, verdict))
     problems = [f"{pair.hypothesis}: {verdict.words}"] if verdict.holds is False else []
     extension = pair_extension(kind_of_run(base.identity))

@@ -30,11 +30,13 @@ from benchmark.fingerprints.storage import (
     write_fingerprint,
 )
 from benchmark.fingerprints.terminal import headline, rendered
+from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.shown import shown
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind, protocol_of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
 from benchmark.reading.documents import read_json
+from benchmark.stats.constants import SAME_MARGIN
 
 FALLBACK = "fingerprint stand-in"
 """The name of the property of tests that are compared with another hardware's snapshot."""
@@ -221,7 +223,7 @@ def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -
     old = _read(path, blessing)
     if old is None:
         return
-    comparison = compare(old, record)
+    comparison = compare(old, record, margin(item.config, SAME_MARGIN))
     item.user_properties.extend(properties(comparison).items())
     if path != own_path:
         kinds = [file.parent.parent.name for file in (own_path, path)]

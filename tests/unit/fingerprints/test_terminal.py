@@ -65,8 +65,13 @@ def test_what_the_test_of_outcomes_could_have_seen(regression: FingerprintDiff) 
     assert not any("could have seen" in line for line in summary_lines(regression))
     states = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(100)]
     tests = {"set": paired_test(states, states, fresh_rng())}
-    assert "outcomes: could have seen 1.27 points (power 80 %)" in summary_lines(
-        replace(regression, tests=tests)
+    lines = list(summary_lines(replace(regression, tests=tests)))
+    assert "outcomes: could have seen 1.27 points (power 80 %)" in lines
+    assert "outcomes: equal within 1 point: undecided (90 %: -3.0 to +3.0)" in lines
+    wide = replace(regression, tests=tests, margin=0.03)
+    assert "outcomes: equal within 3 points: supported (90 %: -3.0 to +3.0)" in summary_lines(wide)
+    assert "outcomes: equal within 1 point: undecided, too few sequences" in summary_lines(
+        regression
     )
 
 
@@ -99,7 +104,7 @@ def test_equal_records_have_no_table() -> None:
 
 def test_junit_properties(regression: FingerprintDiff) -> None:
     """The case fails, and its properties name severity, stage and suspect."""
-    root = ET.fromstring(junit(regression, "a -> b"))  # noqa: S314  # our own
+    root = ET.fromstring(junit({"a -> b": regression}))  # noqa: S314  # our own
     suite = root[0]
     values = {entry.get("name"): entry.get("value") for entry in root.iter("property")}
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
@@ -115,7 +120,7 @@ def test_junit_with_control_characters(regression: FingerprintDiff) -> None:
         "prompt_ids": StageRecord(failed="ValueError: \x1b[31m <&> \x00"),
     }
     broken = compare(regression.old, replace(regression.new, stages=stages))
-    root = ET.fromstring(junit(broken, "a"))  # noqa: S314
+    root = ET.fromstring(junit({"a": broken}))  # noqa: S314
     assert "ValueError: ?[31m <&> ?" in "".join(root.itertext())
 
 
@@ -167,7 +172,7 @@ def test_summary_has_margins_and_examples(regression: FingerprintDiff) -> None:
     )
     example = regression.examples[0]
     assert f"```text\nstate {example.state}, {example.where}\n  old: {example.old!r}" in text
-    assert f"new: {example.new!r}" in junit(regression, "a").replace("&#x27;", "'")
+    assert f"new: {example.new!r}" in junit({"a": regression}).replace("&#x27;", "'")
     ticks = replace(example, old="``` code", new="````")
     text = step_summary(replace(regression, examples=(ticks,)), "a")
     assert text.count("`````") == 2

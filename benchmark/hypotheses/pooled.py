@@ -1,0 +1,94 @@
+"""The pooled effect of each experiment: of code, of math, and of alignment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from benchmark.hypotheses.results import NONTRIVIAL, Result, Results
+from benchmark.models.registry import registry
+from benchmark.models.registry_types import Training
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE
+from benchmark.stats.decision import Decision
+from benchmark.stats.points import signed_points
+from benchmark.stats.pooled import FEWEST_PAIRS, PooledEffect, pooled_counts, pooled_outcomes
+from benchmark.stats.published import holm
+
+
+@dataclass(frozen=True, slots=True)
+class PooledExperiment:
+    """The pooled effect of an experiment, with a p-value adjusted by Holm over the experiments.
+
+    ``decision`` is whether the mean effect is not zero.
+    """
+
+    experiment: Training
+    effect: PooledEffect
+    decision: Decision
+
+    def words(self) -> str:
+        """Return effect, interval, adjusted p-value and heterogeneity in two lines."""
+        effect = self.decision.effect
+        return (
+            f"{self.experiment}: {signed_points(effect.value)} points "
+            f"(95 % interval {effect.interval_words}), p = {self.decision.p:.2g}, "
+            f"{self.effect.pairs} pairs\n  {self.effect.heterogeneity()}"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """Return the effect, the decision by the adjusted p-value, and the heterogeneity."""
+        return {
+            "experiment": self.experiment,
+            **self.effect.as_json(),
+            "verdict": self.decision.verdict,
+            "reason": self.decision.reason,
+            "p_adjusted": float(f"{self.decision.p:.3g}"),
+        }
+
+
+def pooled_experiments(results: Results) -> list[PooledExperiment]:
+    """Return the pooled effects of the paper's pairs at numops >= 1, by experiment.
+
+    The score is ``exact``. An experiment of which fewer than three pairs have results is left out.
+    Outcomes of the same states are pooled by sequence, others by counts with the stated design
+    effect.
+    """
+    by_exact = results.by("exact")
+    effects = {name: _pooled(name, by_exact) for name in get_args(Training)}
+    pooled = {name: effect for name, effect in effects.items() if effect}
+    decisions = [effect.differs() for effect in pooled.values()]
+    adjusted = holm([decision.p for decision in decisions])
+    return [
+        PooledExperiment(name, effect, decision.with_p(p))
+        for (name, effect), decision, p in zip(pooled.items(), decisions, adjusted, strict=True)
+    ]
+
+
+def _pooled(experiment: Training, results: Results) -> PooledEffect | None:
+    pairs = [
+        (pair.base, pair.variant)
+        for pair in registry().pairs.values()
+        if pair.paper and pair.experiment == experiment
+    ]
+    models = {key: results.of(key) for pair in pairs for key in pair}
+    measured = {
+        key: result for key, result in models.items() if result and result.tally(NONTRIVIAL).total
+    }
+    pairs = [
+        (base, variant)
+        for base, variant in pairs
+        if measured.keys() >= {base, variant} and measured[base].score == measured[variant].score
+    ]
+    if len(pairs) < FEWEST_PAIRS:
+        return None
+    used = {key: measured[key] for pair in pairs for key in pair}
+    if _paired(list(used.values())):
+        return pooled_outcomes(pairs, {key: one.outcomes or () for key, one in used.items()})
+    return pooled_counts(pairs, {key: one.tally(NONTRIVIAL) for key, one in used.items()})
+
+
+def _paired(results: Sequence[Result]) -> bool:
+    """Return whether all outcomes are known, on the same states of enough sequences."""
+    if len({(result.data, result.score) for result in results}) > 1:
+        return False
+    sequences = {outcome.sample_id for outcome in results[0].outcomes or ()}
+    return all(r.outcomes for r in results) and len(sequences) >= MIN_CLUSTERS_TO_BE_SURE
