@@ -155,7 +155,7 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     limits = protocol("default").limits.changed(request.batch_size, settings.max_new_tokens)
     check_prompts(model, tokenizer, [answer.prompt for answer in answers], limits)
     rule = _rule(settings, tokenizer, model, options.dtype)
-    for line in _reservations(settings):
+    for line in _reservations(settings, options):
         progress.say(line)
     progress.say(f"judging {len(answers)} answers in one pass")
     with naming_states(range(len(answers)), location.name, model):
@@ -172,12 +172,15 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     )
 
 
-def _reservations(settings: RunSettings) -> Iterator[str]:
-    """Yield what limits a certificate of such a run."""
+def _reservations(settings: RunSettings, options: LoadOptions) -> Iterator[str]:
+    """Yield what limits a certificate of such a run by a reference with these options."""
     if not settings.finished:
         yield "the run is not finished: whether the reference makes its prompts is not checked"
-    if settings.quantization:
-        yield f"the run was quantized to {settings.quantization}, the reference is not"
+    if settings.quantization != options.quantization:
+        yield (
+            f"the run was quantized to {settings.quantization}, the reference is not: "
+            "8-bit weights need a GPU"
+        )
 
 
 def _predictions(run: Path) -> Path:
@@ -225,8 +228,13 @@ def _prompt_settings(settings: Mapping[str, object]) -> PromptSettings:
 
 
 def _options(request: CertificateRequest, settings: RunSettings) -> LoadOptions:
-    device = resolve_device(request.device)
-    return check_options(LoadOptions(device, request.dtype or settings.dtype))
+    """Return how the reference is loaded: as the run's weights were, where that is possible.
+
+    Quantized weights need a GPU, and multiply in the run's own dtype.
+    """
+    device, dtype = resolve_device(request.device), request.dtype or settings.dtype
+    same = device != "cpu" and dtype == settings.dtype
+    return check_options(LoadOptions(device, dtype, settings.quantization if same else None))
 
 
 def _answers(
