@@ -23,6 +23,7 @@ from benchmark.cli.errors import errors
 from benchmark.cli.export import export
 from benchmark.cli.fetch import fetch
 from benchmark.cli.fingerprint import fingerprint
+from benchmark.cli.gate import gate
 from benchmark.cli.generate import generate
 from benchmark.cli.gpu_proof import gpu_proof
 from benchmark.cli.help import VerbCommand, VerbGroup
@@ -86,6 +87,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
     "Guard upgrades": (
         _Verb("fingerprint", fingerprint, "fixtures/models/track --states 16 --out before.json"),
         _Verb("compare", compare, "before.json after.json"),
+        _Verb("gate", gate, "logs/before logs/after --margin 0.02"),
         _Verb("bisect", bisect, "tokenizers 0.22.2 0.23.3 --probe tokenizers"),
         _Verb("canary", canary, "transformers outlines==1.3.3 --states 8"),
         _Verb("migrate", migrate, "snapshots"),
@@ -105,8 +107,8 @@ EXIT_CODES: Mapping[int, str] = {
     0: "done; compare, bisect, canary, certify: nothing beyond noise",
     1: "canary: only tests of --suite failed; gpu-proof: a stage failed",
     2: "misuse or an error: one line on standard error says what to do",
-    3: "compare, bisect, canary: drift; certify: only re-encoded answers fail",
-    4: "compare, bisect, canary: regression; certify: answers break the rule",
+    3: "compare, bisect, canary: drift; gate: undecided; certify: only re-encoded answers fail",
+    4: "compare, bisect, canary: regression; gate: worse; certify: answers break the rule",
     130: "stopped by Ctrl-C; finished work is kept",
 }
 """What the exit code of a verb means."""
@@ -185,6 +187,7 @@ _WRITES_AT_END = {
         "compare",
         "errors",
         "fingerprint",
+        "gate",
         "generate",
         "list",
         "plan",

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from benchmark.fingerprints.comparison import FingerprintDiff, Severity
 from benchmark.fingerprints.terminal import (
@@ -13,15 +12,14 @@ from benchmark.fingerprints.terminal import (
     margin_rows,
     summary_lines,
 )
+from benchmark.github import add_to_summary, is_github
+from benchmark.github import annotation as github_annotation
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
-from benchmark.output import markdown, printable, workflow_data, workflow_property
+from benchmark.output import markdown, printable
 from benchmark.scoring.outcomes import MAIN
-from benchmark.writing import open_regular_for_appending
 
 _LEVELS = {Severity.REGRESSION: "error", Severity.DRIFT: "warning"}
 
-_SUMMARY = "GITHUB_STEP_SUMMARY"
-_ADVICE = f"set {_SUMMARY} to a file that can be written to, or unset it"
 _SUSPECTS = 5
 
 
@@ -74,7 +72,7 @@ def annotation(comparison: FingerprintDiff, name: str) -> str:
     """Return the GitHub workflow command that shows the comparison with the run."""
     level = _LEVELS.get(comparison.severity, "notice")
     message = "\n".join([headline(comparison), *summary_lines(comparison)])
-    return f"::{level} title={workflow_property(name)}::{workflow_data(message)}"
+    return github_annotation(level, name, message)
 
 
 def step_summary(comparison: FingerprintDiff, name: str) -> str:
@@ -119,15 +117,9 @@ def report_to_github(
         DataError: if the summary is not a regular file.
         OSError: naming the summary and its variable, if it cannot be written.
     """
-    if environment.get("GITHUB_ACTIONS") != "true":
+    if not is_github(environment):
         return None
-    if path := environment.get(_SUMMARY):
-        content = step_summary(comparison, name).encode()
-        try:
-            with open_regular_for_appending(Path(path), create=True, advice=_ADVICE) as file:
-                file.write(content)
-        except OSError as error:
-            raise OSError(error.errno, f"{error.strerror}; {_ADVICE}", path) from error
+    add_to_summary(step_summary(comparison, name), environment)
     return annotation(comparison, name)
 
 

@@ -1,12 +1,13 @@
-"""Unpack gzip and xz data and the members of ZIP archives."""
+"""Unpack gzip, xz and Zstandard data and the members of ZIP archives."""
 
 import io
 import lzma
 import zipfile
 import zlib
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, first_line
+from benchmark.extras import check_extra
 from benchmark.reading.bounds import READ_MORE, current_bounds, size
 
 _DICTIONARY = 256 * 2**20
@@ -37,6 +38,23 @@ def unxz(packed: bytes, where: str) -> bytes:
     return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
 
 
+def unzstd(packed: bytes, where: str) -> bytes:
+    """Return the content of Zstandard data, which pyarrow unpacks.
+
+    Raises:
+        DamagedError: if the data are damaged or cut off.
+        DataError: if that is more than the bound.
+        MissingLibraryError: without pyarrow.
+    """
+    check_extra("pyarrow", "export", "unpacking Zstandard")
+    from pyarrow import ArrowException, BufferReader, CompressedInputStream
+
+    try:
+        return read_member(CompressedInputStream(BufferReader(packed), "zstd"), where)
+    except (ArrowException, OSError, ValueError) as error:
+        raise DamagedError(f"{where}: not Zstandard, or damaged: {first_line(error)}") from error
+
+
 def check_archive(content: bytes, where: str) -> None:
     """Check the unpacked size that the members of a ZIP archive declare.
 
@@ -54,7 +72,14 @@ def check_archive(content: bytes, where: str) -> None:
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
 
 
-def read_member(file: BinaryIO, where: str) -> bytes:
+class _Readable(Protocol):
+    """A stream that is open for reading."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most this many bytes."""
+
+
+def read_member(file: _Readable, where: str) -> bytes:
     """Return the content of an archive's member that is open for reading.
 
     Raises:

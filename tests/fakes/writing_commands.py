@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fakes import fake_fingerprints, finished_runs, forked, injected
+from fakes import eval_logs, fake_fingerprints, finished_runs, forked, injected
 from fakes.recipes import TINY_RECIPE
 
 Tree = Mapping[str, bytes]
@@ -169,6 +169,11 @@ COMMANDS = {
         ("c.json", "c.xml"),
         ("compare", "{}/a.json", "{}/a.json", "--json-file", "{}/c.json", "--junit", "{}/c.xml"),
     ),
+    "gate": Command(
+        ("gate", "{}/old.eval", "{}/new.eval", "--json-file", "{}/g.json", "--junit", "{}/g.xml"),
+        ("g.json", "g.xml"),
+        ("gate", "{}/old.eval", "{}/old.eval", "--json-file", "{}/g.json", "--junit", "{}/g.xml"),
+    ),
     "bisect": Command(
         ("bisect", "numpy", "1.0", "2.1", "--probe", "tokenizers", "--json-file", "{}/bisect.json"),
         ("bisect.json",),
@@ -283,6 +288,8 @@ def write_inputs(place: Path) -> Path:
     storage.write_fingerprint(record, place / "a.json")
     changed = fake_fingerprints.with_changed_stage(record, "prompt_ids", (0,))
     storage.write_fingerprint(changed, place / "b.json")
+    for name, scores in (("old", [1.0] * 20), ("new", [0.0] * 20)):
+        eval_logs.write_inspect(place / f"{name}.eval", "task", scores)
     shutil.copy(TINY_RECIPE, place / "recipe.toml")
     (place / "home").mkdir()
     (place / "home" / ".gitattributes").write_text("*.parquet filter=lfs\n")

@@ -15,6 +15,7 @@ import lzma
 import os
 import struct
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.fingerprints import storage
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.summary import read_comparison
+from benchmark.gate.result import gate
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.models import digests
 from benchmark.models.bos import bos_rule
@@ -61,9 +63,9 @@ from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.run_folder import RunFolder
 from benchmark.runs.store.runs import read_runs
-from benchmark.scoring.predictions import read_answers, read_predictions
+from benchmark.scoring.predictions import prediction_line, read_answers, read_predictions
 from benchmark.upgrades.workbench import _stored_failure
-from fakes import finished_runs, gguf_headers
+from fakes import eval_logs, finished_runs, gguf_headers
 from fakes.command_line import command_line
 from fakes.fake_fingerprints import fake_fingerprint, with_changed_stage
 from fakes.recipes import TINY_RECIPE
@@ -213,6 +215,23 @@ def _check_control(path: Path) -> None:
     ControlTrainer(read_recipe(TINY_RECIPE), path.parent, 0, print)._check(path.parent, "copy")
 
 
+def _gate_run(path: Path) -> object:
+    """Compare a run with itself, whose predictions are good."""
+    state = finished_runs.first_states(1)[0]
+    line = prediction_line(state.description, "Statement: Box 0 contains nothing")
+    path.with_name("predictions.jsonl").write_text(line)
+    return gate(path.parent, path.parent)
+
+
+def _zipped_log(content: bytes) -> bytes:
+    """Return an archive of Inspect whose only sample has this content."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", '{"eval": {"task": "t"}}')
+        archive.writestr("samples/1_epoch_1.json", content)
+    return packed.getvalue()
+
+
 READERS = {
     "dataset": Reader("data.jsonl", "boxes/dataset.py", lambda path: _consume(read_file(path))),
     "predictions": Reader("predictions.jsonl", "scoring/predictions.py", read_predictions),
@@ -294,6 +313,21 @@ READERS = {
     "options": Reader("settings.toml", "cli/settings_file.py", _read_options),
     "proof's report": Reader("widened.json", "gpu_proof/report.py", read_report),
     "kept failure": Reader("failed.txt", "upgrades/workbench.py", _stored_failure),
+    "log of lm_eval": Reader(
+        "samples_t.jsonl", "gate/lm_eval_logs.py", lambda path: gate(path, path, cluster="group")
+    ),
+    "log of Inspect": Reader("a.eval", "gate/inspect_logs.py", lambda path: gate(path, path)),
+    "log of Inspect, packed by Zstandard": Reader(
+        "a.eval", "gate/inspect_logs.py", lambda path: gate(path, path)
+    ),
+    "log of Inspect, a sample": Reader(
+        "a.eval", "gate/inspect_logs.py", lambda path: gate(path, path), _zipped_log
+    ),
+    "log of Inspect, JSON": Reader("a.json", "gate/inspect_logs.py", lambda path: gate(path, path)),
+    "log of lighteval": Reader(
+        "details_t.parquet", "gate/lighteval_logs.py", lambda path: gate(path, path)
+    ),
+    "run for the gate": Reader("result.json", "gate/own_logs.py", _gate_run),
 }
 
 NO_FILES = {
@@ -371,7 +405,23 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "kept failure": b"ImportError: x",
         "options": b'states = 4\nprotocol = "paper"\n',
         "header of GGUF": gguf_headers.header(),
+        **_logs(place),
+        "run for the gate": result,
         "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
+    }
+
+
+def _logs(place: Path) -> dict[str, bytes]:
+    """Return logs of other harnesses."""
+    scores = [1.0, 0.0, 1.0]
+    samples = eval_logs.inspect_samples(scores)
+    return {
+        "log of lm_eval": eval_logs.write_lm_eval(place / "l", "t", scores).read_bytes(),
+        "log of Inspect": eval_logs.write_inspect(place / "a.eval", "t", scores).read_bytes(),
+        "log of Inspect, packed by Zstandard": eval_logs.ZSTANDARD.read_bytes(),
+        "log of Inspect, a sample": json.dumps(samples[0]).encode(),
+        "log of Inspect, JSON": json.dumps(eval_logs.inspect_log("t", scores)).encode(),
+        "log of lighteval": eval_logs.write_lighteval(place / "l", "t", scores).read_bytes(),
     }
 
 

@@ -1,0 +1,94 @@
+"""Per-sample logs of lm-evaluation-harness: ``samples_TASK_DATE.jsonl``, by ``--log_samples``.
+
+A line is a document under one filter of its task; ``metrics`` names the fields that are scores.
+Versions before 0.4.4 lack it and the three hashes.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmark.errors import DataError
+from benchmark.gate.samples import Sample, TaskLog, cluster_of, digest, scores
+from benchmark.reading.documents import json_object, read_json
+from benchmark.reading.files import read_lines
+
+KIND = "lm-evaluation-harness"
+
+_NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl")
+_NO_SCORES = {"doc_id"}
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a file has the name of such a log."""
+    return _NAME.fullmatch(path.name) is not None
+
+
+def task_name(path: Path) -> str:
+    """Return the task that the file's name says; the whole name if it says none."""
+    match = _NAME.fullmatch(path.name)
+    return match["task"] if match else path.stem
+
+
+def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
+    """Return the task of a log.
+
+    Args:
+        path: the file.
+        cluster: a field of the documents that says which belong together.
+
+    Raises:
+        DataError: naming the line that is malformed, or repeats a document under the same filter.
+    """
+    documents = dict[tuple[str, str], Sample]()
+    failed = 0
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        row = json_object(line, where, strict=False)
+        sample = _sample(row, cluster, where)
+        key = (str(row.get("doc_id")), sample.identity)
+        before = documents.get(key)
+        if before and (again := before.metrics.keys() & sample.metrics.keys()):
+            raise DataError(
+                f"{where}: document {key[0]} has {min(again)!r} a second time; "
+                "use the log of one run"
+            )
+        failed += not sample.metrics
+        metrics = {**(before.metrics if before else {}), **sample.metrics}
+        documents[key] = Sample(sample.identity, metrics, sample.prompt, sample.cluster)
+    name = task_name(path)
+    return {name: TaskLog([*documents.values()], _lower_is_better(path, name), failed)}
+
+
+def _sample(row: Mapping[str, object], cluster: str | None, where: str) -> Sample:
+    document = row.get("doc")
+    if "doc_id" not in row or document is None:
+        raise DataError(f"{where}: no line of {KIND}: it needs doc_id and doc")
+    hashes = (row.get("doc_hash") or digest(document), row.get("target_hash") or row.get("target"))
+    prompt = row.get("prompt_hash") or row.get("arguments")
+    place = cluster_of((document, row), cluster, where)
+    return Sample(digest(*hashes), dict(_metrics(row)), digest(prompt), place)
+
+
+def _metrics(row: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    """Yield the scores of a line; those under a filter other than ``none`` name it."""
+    names = row.get("metrics")
+    fields = names if isinstance(names, list) else [name for name in row if name not in _NO_SCORES]
+    named = {str(name): row.get(str(name)) for name in fields}
+    label = row.get("filter", "none")
+    for name, value in scores(named).items():
+        yield (name if label == "none" else f"{name},{label}"), value
+
+
+def _lower_is_better(path: Path, task: str) -> frozenset[str]:
+    """Return the metrics of which lower is better, by the results next to the log, if any."""
+    match = _NAME.fullmatch(path.name)
+    results = path.with_name(f"results_{match['date']}.json") if match and match["date"] else None
+    if results is None or not results.is_file():
+        return frozenset()
+    directions = read_json(results, strict=False).get("higher_is_better")
+    of_task = directions.get(task) if isinstance(directions, dict) else None
+    pairs = of_task.items() if isinstance(of_task, dict) else ()
+    return frozenset(str(name) for name, higher in pairs if higher is False)

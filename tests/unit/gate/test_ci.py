@@ -1,0 +1,53 @@
+"""A gate in CI: JUnit, annotation and step summary; and its verb."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmark.gate.ci import junit, report_to_github
+from benchmark.gate.result import gate
+from fakes import eval_logs
+from fakes.command_line import command_line
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> tuple[Path, Path]:
+    """Logs of which one task is worse and one undecided; one name needs escaping."""
+    for name, lost in (("old", 0), ("new", 50)):
+        eval_logs.write_lm_eval(tmp_path / name, "b|ad", [1.0] * (200 - lost) + [0.0] * lost)
+        eval_logs.write_lm_eval(tmp_path / name, "small", [1.0] * 20)
+    return tmp_path / "old", tmp_path / "new"
+
+
+def test_junit(logs: tuple[Path, Path]) -> None:
+    """A worse task fails, an undecided one is skipped."""
+    root = ET.fromstring(junit(gate(*logs)))  # noqa: S314  # our own
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    failure, skipped = cases["b|ad"].find("failure"), cases["small"].find("skipped")
+    assert failure is not None
+    assert "-0.2500: the drop is larger than the margin" in str(failure.get("message"))
+    assert skipped is not None
+
+
+def test_github(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    """The annotation is an error; the summary has a table; nothing happens elsewhere."""
+    result, summary = gate(*logs), tmp_path / "summary.md"
+    environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    assert report_to_github(result, {}) is None
+    annotation = report_to_github(result, environment)
+    assert annotation
+    assert annotation.startswith("::error title=gate%3A old -> new::worse by more than 0.02: b|ad")
+    assert "| b\\|ad | 200 | 1.000 | 0.750 |" in summary.read_text()
+
+
+def test_verb(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    """Exit statuses 4, 3 and 0; the table and the JSON file."""
+    out = tmp_path / "gate.json"
+    done = command_line("gate", *logs, "--json-file", out, "--junit", tmp_path / "gate.xml")
+    assert done.returncode == 4
+    assert "worse by more than 0.02: b|ad" in done.stdout
+    assert json.loads(out.read_text())["verdict"] == "worse"
+    assert command_line("gate", *logs, "--margin", "0.4").returncode == 0
+    assert command_line("gate", logs[0], logs[0]).returncode == 3

@@ -1,0 +1,191 @@
+"""The gate's decision: exact p-values, bounds and levels, on the standard library alone."""
+
+import builtins
+import importlib.util
+import itertools
+import math
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from benchmark.stats import gate
+from benchmark.stats.gate import Pair, decide, group, holm, joint_test, sign_test
+
+
+def _enumerated(sums: Sequence[float]) -> float:
+    """Return the p-value over all sign vectors."""
+    signs = itertools.product((-1, 1), repeat=len(sums))
+    totals = [abs(sum(s * x for s, x in zip(v, sums, strict=True))) for v in signs]
+    return sum(total >= abs(sum(sums)) - 1e-9 for total in totals) / len(totals)
+
+
+@pytest.mark.parametrize(
+    "sums",
+    [[1, 1, 1], [2, -1, 1, 3, 0, 0], [1 / 7, 3 / 7, -2 / 7, 5 / 7], [1, -1], [0.5, 1, 1, -0.25]],
+)
+def test_exact_p_value(sums: list[float]) -> None:
+    """It is that of all sign vectors, enumerated."""
+    assert sign_test(sums).p == pytest.approx(_enumerated(sums))
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (8, 2), (30, 12), (400, 330)])
+def test_without_clusters_it_is_mcnemars_exact_test(lost: int, gained: int) -> None:
+    """Scores of 0 and 1 have the p-value of scipy's binomial test of the changed samples."""
+    total = lost + gained
+    expected = stats.binomtest(lost, total).pvalue if total else 1
+    assert sign_test([-1.0] * lost + [1.0] * gained).p == pytest.approx(expected)
+
+
+def test_p_value_by_random_signs() -> None:
+    """Sums without a common denominator: within four standard errors of the enumeration."""
+    values = [random.Random(seed).gauss(0.3, 1) for seed in range(10)]  # noqa: S311
+    expected = _enumerated(values)
+    error = math.sqrt(expected * (1 - expected) / gate.RESAMPLES)
+    assert sign_test(values).p == pytest.approx(expected, abs=4 * error)
+
+
+def test_joint_p_value() -> None:
+    """It is that of the sum of scores over all sign vectors of both tasks."""
+    tasks = [[-1.0] * 4 + [1.0], [-2.0, -1.0, -1.0, 1.0]]
+    scores = [math.sqrt(sum(x * x for x in task)) for task in tasks]
+    scaled = [x / scale for task, scale in zip(tasks, scores, strict=True) for x in task]
+    expected = _enumerated(scaled)
+    tests = [sign_test(task, f"seed {number}") for number, task in enumerate(tasks)]
+    assert joint_test(tests) == pytest.approx(expected, abs=0.02)
+    assert joint_test([*tests, sign_test([0.0, 0.0])]) == joint_test(tests)
+
+
+def test_joint_test_finds_a_small_drop_in_many_tasks() -> None:
+    """Ten tasks with a p-value of 0.1 each are one with a joint p-value below 0.001."""
+    tests = [sign_test([-1.0] * 8 + [1.0] * 3, str(number)) for number in range(10)]
+    assert tests[0].p > 0.1
+    assert joint_test(tests) < 0.001
+
+
+def test_holm() -> None:
+    """Adjusted p-values are those of statsmodels."""
+    values = [0.03, 0.001, 0.6, 0.02, 0.02]
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 11, 43, 716])
+@pytest.mark.parametrize("probability", [0.001, 0.05, 0.5, 0.8, 0.9999])
+def test_student_quantile(degrees: int, probability: float) -> None:
+    """It is scipy's."""
+    expected = stats.t.ppf(probability, degrees)
+    assert gate.student_quantile(degrees, probability) == pytest.approx(expected, abs=1e-8)
+
+
+def test_tabulated_quantiles() -> None:
+    """Student's t as in Fisher and Yates, Statistical Tables (1963), table III."""
+    table = {(10, 0.95): 1.812, (30, 0.975): 2.042, (1, 0.975): 12.706, (5, 0.995): 4.032}
+    for (degrees, probability), value in table.items():
+        assert gate.student_quantile(degrees, probability) == pytest.approx(value, abs=5e-4)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 10), (3, 700), (717, 1), (200.3, 17.7)])
+def test_beta_quantile(a: float, b: float) -> None:
+    """It is scipy's."""
+    for p in (0.01, 0.05, 0.5, 0.95):
+        assert gate.beta_quantile(a, b, p) == pytest.approx(stats.beta.ppf(p, a, b), abs=1e-9)
+
+
+def test_bound_without_any_change_is_exact() -> None:
+    """Of n unchanged samples, none may be lost: a share of 1 - 0.05 ** (1 / n) is excluded."""
+    low, high = gate.bounds(group([Pair(1, 1)] * 100), 0.05)
+    assert -low == pytest.approx(1 - 0.05 ** (1 / 100)) == high
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "margin", "verdict"),
+    [
+        ([1] * 200, [1] * 200, 0.02, "passes"),
+        ([1] * 100, [1] * 100, 0.02, "undecided"),
+        ([1] * 200, [1] * 170 + [0] * 30, 0.02, "worse"),
+        ([1] * 200, [1] * 195 + [0] * 5, 0.02, "undecided"),
+        ([0] * 200, [1] * 200, 0.0, "passes"),
+        ([1] * 5, [0] * 5, 0.02, "undecided"),
+        ([0.9] * 50, [0.4, 0.5] * 25, 0.1, "worse"),
+        ([0.9, 0.5] * 25, [0.9, 0.51] * 25, 0.1, "passes"),
+    ],
+)
+def test_verdict(old: list[float], new: list[float], margin: float, verdict: str) -> None:
+    """The drop is within the margin, beyond it, or neither is shown."""
+    assert decide({"t": [*map(Pair, old, new)]}, margin).verdict == verdict
+
+
+def test_worse_is_by_holms_method() -> None:
+    """A drop that one task shows alone is not enough among forty tasks."""
+    drop = [Pair(1, 0)] * 8 + [Pair(1, 1)] * 92
+    same = [Pair(1, 1)] * 100
+    assert decide({"t": drop}, 0.03).verdict == "worse"
+    assert decide({"t": drop, **{str(n): same for n in range(39)}}, 0.03).verdict == "undecided"
+
+
+def test_samples_of_a_cluster_count_less() -> None:
+    """Twenty clusters that change as one have wider bounds than their samples would."""
+    alone = [Pair(1, float(n % 10 > 0)) for n in range(200)]
+    together = [Pair(1, float(n // 10 % 10 > 0), n // 10) for n in range(200)]
+    alike = [Pair(1, 1, n // 10) for n in range(200)]
+    assert gate.bounds(group(together), 0.05)[0] < gate.bounds(group(alone), 0.05)[0]
+    assert gate.bounds(group(alike), 0.05)[0] < -0.1
+    assert decide({"t": together}, 0.0).tasks["t"].p > 0.4
+
+
+@pytest.mark.parametrize("lost", [0.02, 0.08])
+def test_level_of_passing(lost: float) -> None:
+    """With a true drop of the margin, at most 5 % pass, within three standard errors."""
+    generator = random.Random(7)  # noqa: S311
+    passed = 0
+    for _ in range(100):
+        gained = lost / 2 if lost > 0.05 else 0.0
+        draws = (generator.random() for _ in range(150))
+        pairs = [Pair(1, 0) if u < lost else Pair(0, 1) if u < lost + gained else Pair(1, 1)
+                 for u in draws]  # fmt: skip
+        passed += gate.bounds(group(pairs), 0.05)[0] > -(lost - gained)
+    assert passed <= 5 + 3 * math.sqrt(100 * 0.05 * 0.95)
+
+
+def test_detectable_change_has_its_power() -> None:
+    """The stated change is found in about 80 % of samples."""
+    generator = random.Random(3)  # noqa: S311
+    smallest = gate.detectable(group([Pair(1, 1)] * 300))
+    assert smallest
+    found = 0
+    for _ in range(100):
+        lost = sum(generator.random() < smallest for _ in range(300))
+        found += 0.5 ** (lost - 1) < 0.05  # the exact p-value of losses alone
+    assert 0.7 < found / 100 <= 0.97
+
+
+@pytest.mark.parametrize("pairs", [[], [Pair(math.nan, 1.0)], [Pair(1.0, math.inf)]])
+def test_unusable_pairs_are_refused(pairs: list[Pair]) -> None:
+    """No pairs, and scores that are not finite."""
+    with pytest.raises(ValueError, match=r"no pairs|not finite"):
+        decide({"t": pairs}, 0.1)
+
+
+def test_it_needs_the_standard_library_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the file decides while every third-party package, and this one, is blocked."""
+    real = builtins.__import__
+
+    def blocked(name: str, *arguments: object, **options: object) -> object:
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            raise AssertionError(f"imports {name}")
+        return real(name, *arguments, **options)  # type: ignore[arg-type]
+
+    spec = importlib.util.spec_from_file_location("copied_gate", Path(gate.__file__))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "copied_gate", module)
+    monkeypatch.setattr(builtins, "__import__", blocked)
+    spec.loader.exec_module(module)
+    decisions = module.decide({"t": [module.Pair(0.3, 0.4)] * 20}, 0.02)
+    monkeypatch.undo()
+    assert decisions.verdict == "passes"
