@@ -107,8 +107,8 @@ EXIT_CODES: Mapping[int, str] = {
     0: "done; compare, bisect, canary, certify: nothing beyond noise",
     1: "canary: only tests of --suite failed; gpu-proof: a stage failed",
     2: "misuse or an error: one line on standard error says what to do",
-    3: "compare, bisect, canary: drift; gate: undecided; certify: only re-encoded answers fail",
-    4: "compare, bisect, canary: regression; gate: worse; certify: answers break the rule",
+    3: "compare, bisect, canary: drift; gate: undecided; certify: re-encodings",
+    4: "compare, bisect, canary: regression; gate: worse; certify: broken rule",
     130: "stopped by Ctrl-C; finished work is kept",
 }
 """What the exit code of a verb means."""

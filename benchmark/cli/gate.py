@@ -18,7 +18,8 @@ Metric = Annotated[
     str | None, option("The score; default: each task's first that is 0 or 1.", metavar="NAME")
 ]
 Margin = Annotated[
-    float, option("Largest drop that passes, in the score's unit.", least=0, metavar="X")
+    float,
+    option("Largest drop that passes, in the score's unit.", least=0, most=1_000_000, metavar="X"),
 ]
 ClusterField = Annotated[
     str | None,
