@@ -73,12 +73,13 @@ def canary(session: nox.Session) -> None:
     """Try upgrades: nox -s canary -- "transformers==X" "outlines==Y"; bare names are the newest.
 
     Only the changed libraries are installed, on top of requirements/constraints.txt. With flags
-    alone, such as --pre, the usual libraries are tried.
+    alone, such as --pre, the usual libraries are tried. torch comes from the index that pip is
+    configured with: set PIP_EXTRA_INDEX_URL for builds without CUDA, or for nightly ones.
     """
     make(session, "fetch")
     upgrades = list(session.posargs)
     if all(argument.startswith("-") for argument in upgrades):
-        upgrades += ["transformers", "tokenizers", "outlines"]
+        upgrades += ["torch", "transformers", "tokenizers", "outlines"]
     # Vanilla use is where most releases were caught (docs/caught.md); a folder is made where its
     # tokenizer could be fetched.
     folders = [Path(session.create_tmp()) / name for name in ("deepseek-llm", "mistral")]
@@ -90,6 +91,16 @@ def canary(session: nox.Session) -> None:
     report = ("--json-file", "canary.json", "--report", "canary.md")
     suite = ("--suite", "tests")
     session.run("python", "-m", "benchmark", "canary", *report, *vanilla, *suite, *upgrades)
+
+
+@nox.session
+def families(session: nox.Session) -> None:
+    """Record every tokenizer, and compare grammar backends with them (a minute, 1 GB)."""
+    make(session, "venv")
+    session.install("--group", "grammars")
+    session.run("python", "-m", "benchmark", "fetch", "--all", "gemma-2")
+    tests = ("tests/integration/test_tokenizers.py", "tests/integration/test_grammars.py")
+    session.run("pytest", *tests, *session.posargs, env={"TEST_FAMILIES": "1"})
 
 
 @nox.session

@@ -26,6 +26,7 @@ from benchmark.cli.fingerprint import fingerprint
 from benchmark.cli.gate import gate
 from benchmark.cli.generate import generate
 from benchmark.cli.gpu_proof import gpu_proof
+from benchmark.cli.grammars import grammars
 from benchmark.cli.help import VerbCommand, VerbGroup
 from benchmark.cli.listing import list_
 from benchmark.cli.migrate import migrate
@@ -90,6 +91,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
         _Verb("gate", gate, "logs/before logs/after --margin 0.02"),
         _Verb("bisect", bisect, "tokenizers 0.22.2 0.23.3 --probe tokenizers"),
         _Verb("canary", canary, "transformers outlines==1.3.3 --states 8"),
+        _Verb("grammars", grammars, "smollm2 llama"),
         _Verb("migrate", migrate, "snapshots"),
     ),
     "Data": (

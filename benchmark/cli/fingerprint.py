@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
-ProbeName = Literal["own", "vanilla", "tokenizers"]
+ProbeName = Literal["own", "vanilla", "tokenizers", "grammars"]
 
 
 @output_options("quiet")
@@ -29,7 +29,8 @@ def fingerprint(
         ProbeName,
         typer.Option(
             help="What is recorded: the benchmark's own run; vanilla use of the libraries, as "
-            "documented (4 states); or every fetched tokenizer, without a model."
+            "documented (4 states); every fetched tokenizer, without a model; or what grammar "
+            "backends allow with each."
         ),
     ] = "own",
     along: Annotated[
@@ -52,5 +53,6 @@ def fingerprint(
     options = probes.OwnOptions(settings, along, repeats, revision, output.quiet)
     record = probes.RECORDERS[probe](model, data, options)
     save_fingerprint(record, path, output)
-    if probe == "tokenizers":
-        output.remark(f"families: {', '.join(str(record.environment.data['families']).split())}")
+    for name in ("families", "backends"):
+        if name in record.environment.data:
+            output.remark(f"{name}: {', '.join(str(record.environment.data[name]).split())}")

@@ -1,4 +1,4 @@
-"""The three probes of ``fingerprint``: the benchmark's own run, vanilla use, every tokenizer."""
+"""The probes of ``fingerprint``: the own run, vanilla use, every tokenizer, grammar backends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -62,23 +62,43 @@ def _vanilla(model: str | None, data: DataRequest, options: OwnOptions) -> Finge
 
 
 def _tokenizers(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
-    from benchmark.fingerprints.tokenizers import fetched_families, tokenizers_fingerprint
+    from benchmark.fingerprints.tokenizers import tokenizers_fingerprint
 
-    options.check_unused("tokenizers")
+    return tokenizers_fingerprint(_families("tokenizers", model, data, options))
+
+
+def _grammars(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
+    from benchmark.fingerprints.grammars import grammars_fingerprint
+
+    return grammars_fingerprint(_families("grammars", model, data, options))
+
+
+def _families(
+    probe: str, model: str | None, data: DataRequest, options: OwnOptions
+) -> tuple[str, ...]:
+    """Return the fetched families, for a probe that takes nothing else."""
+    from benchmark.fingerprints.tokenizers import fetched_families
+
+    options.check_unused(probe)
     if model is not None:
-        raise SettingError(f"--probe tokenizers records every fetched tokenizer; leave out {model}")
+        raise SettingError(f"--probe {probe} records every fetched tokenizer; leave out {model}")
     given = {name: value is not None for name, value in asdict(data).items()}
     given |= {
         name: getattr(data, name) != getattr(DataRequest(), name) for name in ("task", "split")
     }
-    _check_absent("tokenizers", given, "own and vanilla")
+    _check_absent(probe, given, "own and vanilla")
     families = fetched_families()
     if not families:
         raise ModelError("no tokenizer is fetched; run: python -m benchmark fetch --all")
-    return tokenizers_fingerprint(families)
+    return families
 
 
-RECORDERS: Mapping[str, Probe] = {"own": _own, "vanilla": _vanilla, "tokenizers": _tokenizers}
+RECORDERS: Mapping[str, Probe] = {
+    "own": _own,
+    "vanilla": _vanilla,
+    "tokenizers": _tokenizers,
+    "grammars": _grammars,
+}
 """What makes the record of each probe, by the value of ``--probe``."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmark.errors import SettingError
 from benchmark.folder_writing import replacing_folder
-from benchmark.models.downloads import load_source_tokenizer, source
+from benchmark.models.downloads import VocabularySource, load_source_tokenizer, source
 from benchmark.package_data import package_toml
 from benchmark.writing import write_text
 
@@ -17,8 +17,8 @@ def hub_folders() -> dict[str, dict[str, object]]:
     return package_toml("fingerprints/folders.toml")
 
 
-def check_hub_folder(name: str) -> None:
-    """Check that the settings of a tokenizer's hub repository are known.
+def hub_source(name: str) -> VocabularySource:
+    """Return the source that has the tokenizer of a hub repository.
 
     Raises:
         SettingError: if the name is not in ``folders.toml``.
@@ -26,6 +26,7 @@ def check_hub_folder(name: str) -> None:
     if name not in hub_folders():
         names = ", ".join(hub_folders())
         raise SettingError(f"{name}: the settings of its hub repository are only known for {names}")
+    return source(str(hub_folders()[name]["of"]))
 
 
 def write_hub_folder(name: str, folder: Path) -> None:
@@ -35,10 +36,15 @@ def write_hub_folder(name: str, folder: Path) -> None:
         SettingError: if the name is not in ``folders.toml``.
         ModelError: if the tokenizer is not fetched.
     """
-    check_hub_folder(name)
-    config = dict(hub_folders()[name])
-    tokenizer = load_source_tokenizer(source(str(config.pop("of"))))
+    tokenizer = load_source_tokenizer(hub_source(name))
+    config = {key: value for key, value in hub_folders()[name].items() if key != "of"}
+    backend = tokenizer.raw.backend_tokenizer
+    if config.pop("template_bos", False):
+        from tokenizers.processors import TemplateProcessing
+
+        bos = (str(config["bos_token"]), tokenizer.bos_id)
+        backend.post_processor = TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     with replacing_folder(folder) as new:
-        tokenizer.raw.backend_tokenizer.save(str(new / "tokenizer.json"))
+        backend.save(str(new / "tokenizer.json"))
         write_text(new / "tokenizer_config.json", [text])

@@ -101,7 +101,9 @@ class Fingerprint:
 
     @property
     def kind(self) -> str:
-        """The command that made the record: ``fingerprint``, ``vanilla`` or ``tokenizers``."""
+        """What was recorded: ``fingerprint``, ``vanilla``, ``tokenizers`` or ``grammars``."""
+        if "backends" in self.environment.data:
+            return "grammars"
         if "families" in self.environment.data:
             return "tokenizers"
         return "vanilla" if self.environment.protocol.get("name") == "vanilla" else "fingerprint"

@@ -1,6 +1,6 @@
 """Record token ids and allowed tokens of every fetched tokenizer, without weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from benchmark.decoding.constraint import Constraint
@@ -133,10 +133,22 @@ def _along(family: TokenizerRecord, sets: dict[AllowedSet, int]) -> tuple[int, .
     return tuple(numbers)
 
 
-def _answer(tokenizer: TransformersTokenizer) -> TokenIds:
-    """Return the token ids of the correct answer after its prompt."""
+def correct_answer(tokenizer: TransformersTokenizer) -> TokenIds:
+    """Return the token ids of the correct answer to one state, after its prompt, without EOS."""
     prompt = _TASK.completion(_state().description)
-    return tokenizer.encode(prompt + _TASK.correct_text(_state()))[len(tokenizer.encode(prompt)) :]
+    return continuation(tokenizer.encode, prompt, _TASK.correct_text(_state()))
+
+
+def continuation(encode: Callable[[str], Sequence[int]], prompt: str, answer: str) -> TokenIds:
+    """Return the token ids of an answer after the ids of its prompt.
+
+    In some vocabularies (cl100k, Llama 3, Qwen) ``.Statement`` is a token, so that the ids of both
+    together do not begin with those of the prompt. A model continues the prompt's ids.
+    """
+    before, together = tuple(encode(prompt)), tuple(encode(prompt + answer))
+    if together[: len(before)] == before:
+        return together[len(before) :]
+    return tuple(encode(answer))
 
 
 def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
@@ -144,7 +156,7 @@ def _tokenizer(tokenizer: TransformersTokenizer) -> Values:
     prompt_ids = _TASK.prompt(tokenizer, _state().description, PromptSettings()).token_ids
     ids = {
         "prompt": prompt_ids,
-        "answer": _answer(tokenizer),
+        "answer": correct_answer(tokenizer),
         **{name: tokenizer.encode(text) for name, text in _texts().items()},
     }
     values = {name: " ".join(map(str, token_ids)) for name, token_ids in ids.items()}
@@ -173,7 +185,7 @@ def _constraint(tokenizer: TransformersTokenizer) -> Values:
     from benchmark.decoding.constraint_trace import ConstraintTrace
 
     trace = ConstraintTrace(Constraint(_TASK.expression, tokenizer.token_bytes, tokenizer.eos_id))
-    along = trace.set_numbers((*_answer(tokenizer), tokenizer.eos_id))
+    along = trace.set_numbers((*correct_answer(tokenizer), tokenizer.eos_id))
     sets = (f"{len(ids)} {sum(ids)} {digest(ids)}" for ids in trace.sets)
     return {
         **{f"set {number}": described for number, described in enumerate(sets)},

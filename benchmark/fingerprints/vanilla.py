@@ -29,6 +29,7 @@ from benchmark.fingerprints.stages import (
     WEIGHTS,
     allowed_set,
 )
+from benchmark.fingerprints.tokenizers import continuation
 from benchmark.models.location import Location, locate
 from benchmark.models.token_id_checks import check_ids
 from benchmark.prompts.rendering import completion
@@ -168,10 +169,11 @@ class _VanillaRecording:
         return [self._answer(text, state) for text, state in zip(texts, self.states, strict=True)]
 
     def _answer(self, prompt: str, state: State) -> TokenIds:
-        encode = self._raw_tokenizer.encode
-        before = encode(prompt, add_special_tokens=False)
-        with_answer = encode(prompt + _TASK.correct_text(state), add_special_tokens=False)
-        return tuple(with_answer[len(before) :])
+        def encode(text: str) -> list[int]:
+            ids: list[int] = self._raw_tokenizer.encode(text, add_special_tokens=False)
+            return ids
+
+        return continuation(encode, prompt, _TASK.correct_text(state))
 
     def _allowed(
         self, prompts: Sequence[TokenIds] | None, path: Sequence[TokenIds] | None

@@ -54,8 +54,9 @@ def bos_rule(folder: Path, gguf: str | None) -> BosRule:
     definition = _read(folder / "tokenizer.json")
     if definition:
         return bos_rule_of_definition(definition)
-    if (folder / "tokenizer.model").is_file():
-        return BosRule(added=True, source="the default for tokenizer.model")
+    for name in ("tokenizer.model", "tekken.json"):
+        if (folder / name).is_file():
+            return BosRule(added=True, source=f"the default for {name}")
     return BosRule(added=False, source=f"the default of {class_name or 'a tokenizer'}")
 
 

@@ -46,7 +46,8 @@ class SourceFile:
 class VocabularySource:
     """A model or tokenizer in packages of a registry, and the kind of its files.
 
-    ``adds_bos`` says whether the model's own tokenizer puts a BOS before a text.
+    ``adds_bos`` says whether the model's own tokenizer puts a BOS before a text; ``by_name``
+    that it is only fetched by its name, not with all others.
     """
 
     name: str
@@ -57,6 +58,7 @@ class VocabularySource:
     kind: str
     adds_bos: bool
     files: tuple[SourceFile, ...]
+    by_name: bool = False
 
     @property
     def folder(self) -> Path:

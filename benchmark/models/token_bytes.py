@@ -62,3 +62,5 @@ def _byte_characters() -> Iterator[tuple[str, int]]:
 
 
 _BYTE_OF = dict(_byte_characters())
+CHARACTER_OF = {byte: character for character, byte in _BYTE_OF.items()}
+"""The character that a byte-level vocabulary writes for each byte."""

@@ -12,7 +12,9 @@ from benchmark.lifetime import run_tied
 from benchmark.models.location import locate
 from benchmark.upgrades.venv_overlays import python_path
 
-PROBES = ("fingerprint", "vanilla", "tokenizers")
+PROBES = ("fingerprint", "vanilla", "tokenizers", "grammars")
+WITHOUT_MODEL = ("tokenizers", "grammars")
+"""The probes that record every fetched tokenizer."""
 _SMALL = 64 * 2**20
 _PATIENCE = 7200
 """The longest time that one record may take, in seconds."""
@@ -25,8 +27,8 @@ class Probe:
     """A command that writes a record, and its arguments.
 
     ``fingerprint`` records this project's use of the libraries, ``vanilla`` the use that their
-    documentation describes, ``tokenizers`` every fetched tokenizer. ``identity`` is a digest of the
-    model's files.
+    documentation describes, ``tokenizers`` every fetched tokenizer, ``grammars`` what grammar
+    backends allow with them. ``identity`` is a digest of the model's files.
     """
 
     kind: str
@@ -49,7 +51,7 @@ class Probe:
         """Return the words that run the probe with this code, which may be of an older version."""
         if self.kind == "fingerprint":  # in every version, and without --probe in older ones
             return [self.kind]
-        for verb in _OLDER_VERBS[self.kind]:
+        for verb in _OLDER_VERBS.get(self.kind, ()):
             if (project / f"benchmark/cli/{verb}.py").is_file():
                 return [verb]
         return ["fingerprint", "--probe", self.kind]
@@ -70,7 +72,7 @@ def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     """
     if kind not in PROBES:
         raise SettingError(f"unknown probe {kind!r}; choose one of {', '.join(PROBES)}")
-    if kind == "tokenizers":
+    if kind in WITHOUT_MODEL:
         return Probe(kind, (), "")
     if model is None:
         name = "own" if kind == "fingerprint" else kind

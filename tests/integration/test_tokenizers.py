@@ -1,6 +1,7 @@
 """Real tokenizers: the bytes of their tokens, the start of prompts, and the constraint."""
 
 import json
+import os
 import random
 import tomllib
 from collections import defaultdict
@@ -37,9 +38,10 @@ from benchmark.prompts.rendering import chat, prompt, prompt_ids
 from benchmark.prompts.settings import PromptSettings
 from benchmark.pytest_plugin.snapshots.tokenizers import TokenizersExtension
 from benchmark.records import TokenIds
+from fakes.naive_tekken import naive_tekken
 
 NAMES = ("smollm2", "mistral", "llama", "gemma", "deepseek-llm")
-PUT_A_SPACE_BEFORE = ("mistral", "llama")
+PUT_A_SPACE_BEFORE = ("mistral", "llama", "phi-3")
 FALL_BACK_TO_BYTES = ("mistral", "llama", "gemma")
 WITH_TEMPLATE = ("smollm2", "gemma")
 ADD_NO_BOS = ("smollm2",)
@@ -145,7 +147,10 @@ def test_ids_equal_those_of_llama_cpp(real_tokenizer: Load, name: str) -> None:
     Left out for Llama are texts that begin with a space: llama.cpp adds a second one, transformers
     does not. Prompts never begin with a space.
     """
-    tokenizer = real_tokenizer(name)
+    _check_ids_of_llama_cpp(real_tokenizer(name), name)
+
+
+def _check_ids_of_llama_cpp(tokenizer: TransformersTokenizer, name: str) -> None:
     folder = source(name).folder
     content = (folder / "texts.inp").read_bytes().decode()
     texts = content.split("\n__ggml_vocab_test__\n")
@@ -363,6 +368,44 @@ def test_ids_and_allowed_tokens_are_the_recorded_ones(
     """The failure names the family, the stage and the libraries that differ."""
     seen = tokenizer_record(name, real_tokenizer(name))
     assert asdict(seen) == snapshot.use_extension(TokenizersExtension)
+
+
+# Further families
+
+
+LARGE = ("gpt-neox", "llama-3", "qwen2", "qwen3", "tekken", "cl100k", "gemma-2")
+every_family = pytest.mark.skipif(
+    not os.environ.get("TEST_FAMILIES"),
+    reason="large tokenizers take a minute; set TEST_FAMILIES=1, as nox -s families does",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["phi-3", "starcoder2", "falcon", *(pytest.param(n, marks=every_family) for n in LARGE)],
+)
+def test_a_further_family_is_the_recorded_one(
+    real_tokenizer: Load, name: str, snapshot: SnapshotAssertion
+) -> None:
+    """Ids are those of llama.cpp, if it has texts for the family; answers are allowed."""
+    tokenizer = real_tokenizer(name)
+    if (source(name).folder / "texts.inp").is_file():
+        _check_ids_of_llama_cpp(tokenizer, name)
+    space = b" " if name in PUT_A_SPACE_BEFORE else b""
+    ids = tokenizer.encode(DESCRIPTION)
+    assert b"".join(tokenizer.token_bytes[i] for i in ids) == space + DESCRIPTION.encode()
+    seen = tokenizer_record(name, tokenizer)
+    assert "-1" not in seen.constraint["along the answer"].split()
+    assert asdict(seen) == snapshot.use_extension(TokenizersExtension)
+
+
+@every_family
+def test_tekken_is_merged_by_rank(real_tokenizer: Load) -> None:
+    """Its ids are those of merging the pair of the lowest rank again and again."""
+    tokenizer = real_tokenizer("tekken")
+    document = json.loads((source("tekken").folder / "tekken.json").read_text(encoding="utf-8"))
+    expected = naive_tekken(document, DESCRIPTION)
+    assert list(tokenizer.encode(DESCRIPTION)) == expected
 
 
 # Why the vocabulary is not outlines' own

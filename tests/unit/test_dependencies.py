@@ -19,13 +19,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OPTIONAL = {
     "benchmark/decoding/external": ("engines", "vllm"),
     "benchmark/export": ("export", "harness"),
+    "benchmark/fingerprints": ("grammars",),
     "benchmark/models": ("gpu",),
     "benchmark/pytest_plugin": ("pytest",),
     "benchmark/report": ("report",),
     "conftest.py": ("test",),
     "docs": ("test",),
     "noxfile.py": ("lint",),
-    "tests": ("test", "engines"),
+    "tests": ("test", "engines", "grammars"),
 }
 """What a file or folder may import besides the dependencies: extras, groups, requirement files."""
 

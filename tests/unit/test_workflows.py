@@ -1,4 +1,4 @@
-"""The workflow for a GPU names what there is."""
+"""The workflows name what there is."""
 
 import re
 from pathlib import Path
@@ -20,3 +20,15 @@ def test_its_models_are_the_selected_cases_at_pinned_commits() -> None:
     assert "def test_models_go_the_recorded_way(" in (
         ROOT / "tests" / "reproduction" / "test_fingerprints.py"
     ).read_text(encoding="utf-8")
+
+
+def test_the_nightly_canary_tries_what_nox_does() -> None:
+    """The default upgrades of the workflow, by hand and by schedule, are those of the session."""
+    workflow = (ROOT / ".github" / "workflows" / "canary.yml").read_text(encoding="utf-8")
+    (usual,) = re.findall(
+        r"upgrades \+= \[(.+)\]", (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    )
+    names = " ".join(re.findall(r'"(\S+)"', usual))
+    assert f'default: "{names}"' in workflow
+    assert f"inputs.upgrades || '{names}'" in workflow
+    assert "torch" in names.split()

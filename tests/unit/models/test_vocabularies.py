@@ -34,6 +34,7 @@ def folder(
     folder = tmp_path / "deepseek"
     folder.mkdir()
     writer = GGUFWriter(folder / "vocabulary.gguf", "deepseek")
+    writer.add_tokenizer_pre("deepseek-llm")
     writer.add_token_list(tokens)
     writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
     writer.add_token_types([3 if token in special else 1 for token in tokens])
@@ -53,9 +54,9 @@ def test_a_file_is_read_once(
     folder: Path, tokenizer: TransformersTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first and the second load have the same bytes and ids as reading the file."""
-    direct = vocabularies._read_gguf(folder, "gguf-bpe")
+    direct = vocabularies._convert(folder, "gguf-bpe")
     first = load_vocabulary(folder, "gguf-bpe")
-    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    monkeypatch.setattr(vocabularies, "_convert", _refuse)
     again = load_vocabulary(folder, "gguf-bpe")
     for raw in (first, again):
         loaded = TransformersTokenizer(raw, "loaded")
@@ -73,7 +74,7 @@ def test_a_kept_vocabulary_is_loaded_as_it_was_checked(
     first = load_vocabulary(folder, "gguf-bpe")
     (kept,) = (path for path in conversions.conversions_folder().iterdir() if path.is_dir())
     (kept / "chat_template.jinja").write_text("added")
-    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    monkeypatch.setattr(vocabularies, "_convert", _refuse)
     checked = conversions.Conversion.files
 
     def removed_after(conversion: conversions.Conversion) -> dict[str, bytearray] | None:
@@ -91,7 +92,7 @@ def test_a_kept_vocabulary_is_loaded_as_it_was_checked(
 def test_another_release_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another release of a library converts the file again."""
     load_vocabulary(folder, "gguf-bpe")
-    monkeypatch.setattr(vocabularies, "_read_gguf", _refuse)
+    monkeypatch.setattr(vocabularies, "_convert", _refuse)
     monkeypatch.setattr(conversions, "_releases", lambda: {"transformers": "99.0"})
     with pytest.raises(AssertionError, match="read again"):
         load_vocabulary(folder, "gguf-bpe")
