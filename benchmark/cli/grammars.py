@@ -27,9 +27,9 @@ def grammars(names: Names = None, *, output: Output) -> None:
     Each difference has a kind; backends that are not installed are left out. The JSON has an entry
     per tokenizer and backend, with the differences.
     """
+    from benchmark.decoding.grammar_backends import REFERENCE, installed_backends
     from benchmark.errors import ModelError
     from benchmark.fingerprints.grammar_differences import GrammarDifference
-    from benchmark.fingerprints.grammar_sets import REFERENCE, installed_backends
     from benchmark.fingerprints.grammars import family_grammars
     from benchmark.fingerprints.tokenizers import fetched_families
     from benchmark.terminal import console

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import regex
 
-from benchmark.fingerprints.grammar_sets import GrammarTrace
+from benchmark.decoding.grammar_backends import GrammarTrace
 from benchmark.fingerprints.stage_recorder import line
 from benchmark.models.tokenizer import TransformersTokenizer
 
@@ -15,6 +15,7 @@ KINDS = {
     "fails": "the backend raises an error",
     "answer": "a token of the correct answer is forbidden",
     "end": "EOS is allowed too early, or not at the end",
+    "forced": "the text is forced, and only its usual tokens are allowed, not others that spell it",
     "special": "a special token, which is no text, is allowed or forbidden as its name",
     "byte": "a token that is one byte of SentencePiece's byte fallback, `<0xNN>`",
     "unused": "an id that no token has",
@@ -70,6 +71,11 @@ class TokenKinds:
             return "alias"
         return self._unfitting(text, spelling) or "other"
 
+    def is_forced(self, allowed: frozenset[int]) -> bool:
+        """Return whether all these tokens spell the beginning of one text."""
+        texts = sorted((self.text([token_id]) for token_id in allowed), key=len)
+        return all(texts[-1].startswith(text) for text in texts)
+
     def _unfitting(self, text: bytes, spelling: bytes) -> str | None:
         """Return why a token cannot follow the text; None if it can."""
         if self._fits(text + spelling):
@@ -120,6 +126,8 @@ def grammar_differences(
             kind = kinds.kind(token_id, text, own)
             if token_id == trace.answer[position]:
                 kind = "answer"
+            elif token_id not in own and len(own) == 1 and kinds.is_forced(other):
+                kind = "forced"
             places[kind, token_id in own].append((token_id, position))
     for (kind, more), at in sorted(places.items(), key=lambda item: list(KINDS).index(item[0][0])):
         tokens, positions = ({pair[i] for pair in at} for i in (0, 1))

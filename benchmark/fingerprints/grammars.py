@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.fingerprints.digests import StageRecord, digest, failure_digest
-from benchmark.fingerprints.grammar_differences import (
-    GrammarDifference,
-    TokenKinds,
-    grammar_differences,
-)
-from benchmark.fingerprints.grammar_sets import (
+from benchmark.decoding.grammar_backends import (
     BACKENDS,
     REFERENCE,
     GrammarTrace,
     installed_backends,
     traces,
+)
+from benchmark.fingerprints.digests import StageRecord, digest, failure_digest
+from benchmark.fingerprints.grammar_differences import (
+    GrammarDifference,
+    TokenKinds,
+    grammar_differences,
 )
 from benchmark.fingerprints.record import Allowed, Fingerprint
 from benchmark.fingerprints.stage_recorder import line

@@ -8,6 +8,7 @@ from benchmark.errors import SettingError
 from benchmark.folder_writing import replacing_folder
 from benchmark.models.downloads import VocabularySource, load_source_tokenizer, source
 from benchmark.package_data import package_toml
+from benchmark.reading.documents import json_object
 from benchmark.writing import write_text
 
 
@@ -38,13 +39,22 @@ def write_hub_folder(name: str, folder: Path) -> None:
     """
     tokenizer = load_source_tokenizer(hub_source(name))
     config = {key: value for key, value in hub_folders()[name].items() if key != "of"}
-    backend = tokenizer.raw.backend_tokenizer
+    definition = json_object(tokenizer.raw.backend_tokenizer.to_str(), name, strict=False)
     if config.pop("template_bos", False):
-        from tokenizers.processors import TemplateProcessing
-
-        bos = (str(config["bos_token"]), tokenizer.bos_id)
-        backend.post_processor = TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
+        definition["post_processor"] = _bos_template(str(config["bos_token"]), tokenizer.bos_id)
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     with replacing_folder(folder) as new:
-        backend.save(str(new / "tokenizer.json"))
+        write_text(new / "tokenizer.json", [json.dumps(definition, ensure_ascii=False)])
         write_text(new / "tokenizer_config.json", [text])
+
+
+def _bos_template(bos: str, bos_id: int | None) -> dict[str, object]:
+    """Return the post-processor of a ``tokenizer.json`` that puts a BOS before each text."""
+    special = {"SpecialToken": {"id": bos, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [special, first],
+        "pair": [special, first, special, second],
+        "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
+    }

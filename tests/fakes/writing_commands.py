@@ -269,7 +269,9 @@ COMMANDS = {
 }
 """All commands that write files, by their verbs; after a comma, a case of its own."""
 
-READ_ONLY = frozenset({"plan", "score", "errors", "baseline", "certify", "claims", "list"})
+READ_ONLY = frozenset(
+    {"plan", "score", "errors", "baseline", "certify", "claims", "grammars", "list"}
+)
 """The other verbs: they print."""
 
 

@@ -82,7 +82,7 @@ def test_a_folder_that_is_lost_meanwhile(
         (("numpy", "1.0", "2.1"), "needs --model"),
         (
             ("numpy", "1.0", "2.1", "--probe", "soup"),
-            "'soup' is not one of 'own', 'vanilla', 'tokenizers'",
+            "'soup' is not one of 'own', 'vanilla', 'tokenizers', 'grammars'",
         ),
         (("numpy", "1.0", "2.1", "--probe", "tokenizers", "--depth", "all"), "'all' is not one of"),
     ],

@@ -17,9 +17,9 @@ REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 OPTIONAL = {
+    "benchmark/decoding": ("grammars",),
     "benchmark/decoding/external": ("engines", "vllm"),
     "benchmark/export": ("export", "harness"),
-    "benchmark/fingerprints": ("grammars",),
     "benchmark/models": ("gpu",),
     "benchmark/pytest_plugin": ("pytest",),
     "benchmark/report": ("report",),

@@ -116,7 +116,8 @@ def test_listed_source(name: str) -> None:
     assert listed.registry in COMMANDS
     for package in listed.packages:
         assert re.fullmatch(r"@?[\w./-]+(==|@)\d+\.\d+\.\d+", package)
-    assert listed.kind in {"model", "sentencepiece", "gguf", "gguf-bpe", "tokenizer.json"}
+    kinds = {"model", "sentencepiece", "gguf", "gguf-bpe", "tekken", "tokenizer.json"}
+    assert listed.kind in kinds
     assert re.fullmatch(r"\d+ MB", listed.size)
     assert listed.files
     assert len({file.name for file in listed.files}) == len(listed.files)

@@ -40,4 +40,5 @@ def test_todays_code_is_run_by_fingerprint() -> None:
         "fingerprint": ["fingerprint"],
         "vanilla": ["fingerprint", "--probe", "vanilla"],
         "tokenizers": ["fingerprint", "--probe", "tokenizers"],
+        "grammars": ["fingerprint", "--probe", "grammars"],
     }

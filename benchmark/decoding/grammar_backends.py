@@ -134,7 +134,8 @@ BACKENDS: Mapping[str, Callable[[str, TransformersTokenizer], GrammarMatcher]] =
 
 def vocabulary_size(tokenizer: TransformersTokenizer) -> int:
     """Return the number of ids of a tokenizer, with ids that no token has."""
-    return max(tokenizer.raw.get_vocab().values()) + 1
+    ids: dict[str, int] = tokenizer.raw.get_vocab()
+    return max(ids.values()) + 1
 
 
 def _ids(mask: bytes) -> frozenset[int]:

@@ -1,0 +1,37 @@
+"""Folders as the hub has them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from benchmark.fingerprints import hub_folder
+from benchmark.fingerprints.hub_folder import hub_folders, hub_source, write_hub_folder
+from benchmark.models.downloads import sources
+from fakes.tiny_tokenizer import tiny_tokenizer
+
+
+def test_every_folder_has_a_source() -> None:
+    """Each row names a tokenizer that can be fetched."""
+    assert {hub_source(name).name for name in hub_folders()} <= set(sources())
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_bos_of_the_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, template: bool
+) -> None:
+    """``tokenizer.json`` puts it before a text; the option itself is not written."""
+    row = {"of": "llama", "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>"}
+    monkeypatch.setattr(hub_folder, "hub_folders", lambda: {"x": row | {"template_bos": template}})
+    monkeypatch.setattr(hub_folder, "load_source_tokenizer", lambda _: tiny_tokenizer())
+    write_hub_folder("x", tmp_path / "x")
+    config = json.loads((tmp_path / "x" / "tokenizer_config.json").read_text())
+    assert config == {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>"}
+    definition = json.loads((tmp_path / "x" / "tokenizer.json").read_text())
+    own = json.loads(tiny_tokenizer().raw.backend_tokenizer.to_str())
+    assert (definition["post_processor"] != own["post_processor"]) is template
+    if template:
+        bos = definition["post_processor"]["single"][0]["SpecialToken"]["id"]
+        ids = AutoTokenizer.from_pretrained(tmp_path / "x").encode("Box")
+        assert (bos, ids[0]) == ("<s>", tiny_tokenizer().bos_id)
