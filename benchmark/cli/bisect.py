@@ -59,9 +59,14 @@ def bisect(
     from benchmark.upgrades.workbench import workbench
 
     in_range = between(releases(library, pre=pre), library, old, new)
-    check_range(library, in_range, alongside or (), installed_distributions(sys.path))
     kind = "fingerprint" if probe_name == "own" else probe_name
-    bench = workbench(probe(kind, model, states, repeats), output.say, retry=retry)
+    chosen = probe(kind, model, states, repeats)
+    installed = installed_distributions(sys.path)
+    relevant = {
+        name: distribution for name, distribution in installed.items() if name not in chosen.unused
+    }
+    check_range(library, in_range, alongside or (), relevant)
+    bench = workbench(chosen, output.say, retry=retry)
     result = bisect_releases(library, in_range, bench, depth, tuple(alongside or ()))
     if not output.as_json:
         print(*bisection_lines(result), sep="\n")

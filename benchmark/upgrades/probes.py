@@ -36,6 +36,14 @@ class Probe:
     identity: str
 
     @property
+    def unused(self) -> frozenset[str]:
+        """The recorded libraries that the probe never imports, whose requirements do not matter.
+
+        outlines pins outlines_core to one release, so that no other one could be measured.
+        """
+        return frozenset({"outlines"}) if self.kind in WITHOUT_MODEL else frozenset()
+
+    @property
     def name(self) -> str:
         """The probe's kind and the name of its model."""
         return " ".join((self.kind, *(Path(model).name for model in self.arguments[:1])))

@@ -90,8 +90,9 @@ class Workbench:
 
     def _record(self, requirements: Sequence[str]) -> Fingerprint:
         environment = self.builder.build(requirements)
-        if environment.unmet:
-            raise UnmeasurableError("; ".join(environment.unmet))
+        unmet = [e for e in environment.unmet if e.partition(" ")[0] not in self.probe.unused]
+        if unmet:
+            raise UnmeasurableError("; ".join(unmet))
         record = _stored_record(self.record_path(environment))
         if failure := import_failure(record):
             raise UnmeasurableError(failure)

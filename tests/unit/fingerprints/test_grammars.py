@@ -119,7 +119,7 @@ def test_errors_of_backends_are_results(
     def broken(*_: object) -> None:
         raise RuntimeError("no regex")
 
-    monkeypatch.setitem(grammar_backends.BACKENDS, "xgrammar", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(grammar_backends.BACKENDS, "xgrammar", broken)
     (difference,) = family_grammars("tiny", ["outlines_core", "xgrammar"]).differences()
     assert difference.kind == "fails"
     assert difference.example.startswith("RuntimeError: no regex")
