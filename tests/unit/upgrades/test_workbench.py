@@ -244,9 +244,9 @@ def test_what_was_removed_meanwhile_is_no_failure_of_the_probe(
 @pytest.mark.parametrize(("kind", "measured"), [("grammars", True), ("vanilla", False)])
 def test_requirements_of_unused_libraries(tmp_path: Path, kind: str, *, measured: bool) -> None:
     """Outlines pins outlines_core; a probe that never imports outlines runs all the same."""
-    bench, builder = fake_bench(tmp_path, _stages)
+    bench, _ = fake_bench(tmp_path, _stages)
     bench.probe = Probe(kind, (), "")
     line = "outlines 1.3.3 requires outlines_core==0.2.14, but 0.2.11 is installed"
-    builder.unmet = {"outlines_core==0.2.11": line}
+    bench.builder.unmet = {"outlines_core==0.2.11": line}
     assert (bench.record(("outlines_core==0.2.11",)) is not None) is measured
     assert measured or bench.reason(("outlines_core==0.2.11",)) == f"cannot run: {line}"
