@@ -144,6 +144,13 @@ class Task:
         """
         return error_codes(answer, history, _example_objects(self.demonstrations, self.language))
 
+    def errors(self, answers: Sequence[Answer], states: Sequence[State]) -> tuple[str, ...]:
+        """Return the types of error in each answer about its state, see :meth:`error_codes`."""
+        return tuple(
+            self.error_codes(answer, self.history(state.description))
+            for answer, state in zip(answers, states, strict=True)
+        )
+
     def completion(self, description: str, variant: str = "authors") -> str:
         """Return the completion prompt for a description, in one of its variants."""
         return rendering.completion(description, variant, self.demonstrations)

@@ -9,6 +9,7 @@ from benchmark.hypotheses.results import Result
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 from benchmark.report.data import PairView, ReportData, RunView
 from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.error_summary import ErrorSummary
 from benchmark.stats.summary import Estimate, Summary
 
 _SETTINGS = ("name", "engine", "prompt_format", "dtype", "quantization", "batch_size")
@@ -20,7 +21,11 @@ def junit_of(report: ReportData) -> str:
     Cases of a run never fail: an accuracy alone is neither good nor bad. A pair whose models were
     not both measured on the same states is skipped, with the reason.
     """
-    suites = [JUnitSuite(view.title, list(_cases(view)), _properties(view)) for view in report.runs]
+    errors = {id(one.view): one.summary for one in report.errors}
+    suites = [
+        JUnitSuite(view.title, list(_cases(view, errors.get(id(view)))), _properties(view))
+        for view in report.runs
+    ]
     pairs = [_pair_case(view) for view in shown_pairs(report)]
     return document([*suites, JUnitSuite("pairs", pairs)] if pairs else suites)
 
@@ -45,19 +50,27 @@ def _properties(view: RunView) -> dict[str, str]:
     }
 
 
-def _cases(view: RunView) -> Iterator[JUnitCase]:
+def _cases(view: RunView, errors: ErrorSummary | None) -> Iterator[JUnitCase]:
     result = view.run.result
     results = dict[str, Result](result.others.items()) | {result.score: result}
-    groups = (("overall", attrgetter("overall")), ("numops >= 1", attrgetter("nontrivial")))
-    for name, estimate in groups:
+    groups = (("overall", "overall", 0), ("numops >= 1", "nontrivial", 1))
+    for name, attribute, least in groups:
+        estimate = attrgetter(attribute)
         figures = {score: _figures(estimate(summary)) for score, summary in view.summaries.items()}
-        yield JUnitCase(view.title, name, _by_score(figures))
+        yield JUnitCase(view.title, name, _by_score(figures) | _errors(errors, least))
     for n in sorted(view.summary.by_numops):
         figures = {
             score: _figures(summary.by_numops[n]) | _random(results.get(score), n)
             for score, summary in view.summaries.items()
         }
         yield JUnitCase(view.title, f"numops {n}", _by_score(figures))
+
+
+def _errors(errors: ErrorSummary | None, least: int) -> dict[str, str]:
+    """Return the number of queries of each type of error; empty without predictions."""
+    if errors is None:
+        return {}
+    return {f"errors.{name}": str(errors.count(name, least)) for name in errors.types}
 
 
 def _by_score(figures: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

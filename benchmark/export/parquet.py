@@ -45,6 +45,7 @@ def write_results(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
             ("gold", arrow.list_(text)),
             ("predicted", arrow.list_(text)),
             *((correct_column(by), arrow.bool_()) for by in SCORES),
+            *((name, category) for name in ("error", "last_change", "last_operation")),
             ("text", category),
         ]
     )

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from benchmark.boxes.histories import BoxHistory
 from benchmark.boxes.states import state_id
 from benchmark.records import Query
 from benchmark.report.data import ScoredAnswer, StateView
 from benchmark.report.run_errors import sequences
 from benchmark.runs.store.runs import FinishedRun
+from benchmark.scoring.error_types import BY_CODE, RIGHT
 from benchmark.scoring.outcomes import MAIN
 
 ResultRow = dict[str, object]
@@ -52,9 +54,17 @@ def _state_rows(
     }
     text = valid_utf8(answer.text)
     queries = zip(state.queries, answer.answer.contents, _correct(answer), strict=True)
+    errors = map(_error_columns, view.history.boxes, answer.codes)
     return [
-        {**run_columns, **state_columns, **_query_columns(query, contents), **correct, "text": text}
-        for query, contents, correct in queries
+        {
+            **run_columns,
+            **state_columns,
+            **_query_columns(query, contents),
+            **correct,
+            **error,
+            "text": text,
+        }
+        for (query, contents, correct), error in zip(queries, errors, strict=True)
     ]
 
 
@@ -78,6 +88,15 @@ def _query_columns(query: Query, contents: frozenset[str] | None) -> ResultRow:
         "numops_by_op": {"move": move, "remove": remove, "put": put},
         "gold": list(query.gold),
         "predicted": None if contents is None else sorted(map(valid_utf8, contents)),
+    }
+
+
+def _error_columns(box: BoxHistory, code: str) -> ResultRow:
+    """Return the type of error, None for a right answer, and the operations before the query."""
+    return {
+        "error": None if code == RIGHT else BY_CODE[code].name,
+        "last_change": box.last_change,
+        "last_operation": box.last,
     }
 
 

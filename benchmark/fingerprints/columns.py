@@ -30,6 +30,7 @@ def pack(record: Fingerprint) -> bytes:
         "stages": {name: {**stage, "digests": None} for name, stage in stages.items()},
         "texts": record.texts,
         "outcomes": main_first(outcomes_by_score({MAIN: (), **record.scores})),
+        "errors": record.errors,
         "samples": [asdict(sample) for sample in record.samples],
         "code": dict(record.code),
         "sets": [asdict(allowed_set) for allowed_set in allowed.sets] if allowed else None,
@@ -83,10 +84,21 @@ def unpack(
         allowed=allowed,
         logits=_logits(columns),
         scores={by: scored for by, scored in read_scores(words["outcomes"]).items() if scored},
+        errors=_errors(words),
         samples=tuple(Sample(s["prompt"], tuple(s["token_ids"])) for s in words["samples"]),
         repeats=repeats,
         code=words["code"],
     )
+
+
+def _errors(words: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the types of error of each state; records of older versions have none."""
+    errors = words.get("errors", [])
+    if not isinstance(errors, list):
+        raise TypeError("errors are not a list")
+    if any(not isinstance(codes, str) for codes in errors):
+        raise TypeError("the errors of a state are not letters")
+    return tuple(errors)
 
 
 def _digests(column: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from itertools import islice
 from benchmark.fingerprints.alignment import StateAlignment, align
 from benchmark.fingerprints.attribution import suspects
 from benchmark.fingerprints.comparison import EXIT_STATUSES, FingerprintDiff, Severity
+from benchmark.fingerprints.error_changes import error_changes
 from benchmark.fingerprints.examples import Example
 from benchmark.fingerprints.flips import NEAR, AnswerChange, answer_changes, flips, paired
 from benchmark.fingerprints.logits import LogitDiff, logit_diff
@@ -49,6 +50,7 @@ def compare(old: Fingerprint, new: Fingerprint, margin: float = SAME_MARGIN) -> 
             for by in common_scores(old, new)
             if (pair := paired(old, new, alignment, by))[0]
         },
+        errors=error_changes(old, new, alignment),
         suspects=suspects(old, new, first.stage if first else None),
         examples=_examples(compared, first) if first else (),
         margin=margin,

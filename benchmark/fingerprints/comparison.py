@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from benchmark.fingerprints.alignment import StateAlignment
@@ -18,6 +18,7 @@ from benchmark.fingerprints.stages import STAGES, in_order
 from benchmark.models.digests import is_comparable
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import SAME_MARGIN
+from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.paired import PairedTest
 
 
@@ -57,6 +58,7 @@ class FingerprintDiff:
         excused: the states among them whose first changed token was a near tie.
         all_flips: the queries whose outcome flipped, by every score that both records have.
         tests: the clustered tests of outcomes, by the same scores.
+        errors: the change of each type of error that became more or less frequent.
         suspects: the differences of the environments, the likeliest cause first.
         examples: examples of the first changed stage.
         margin: largest difference of accuracies (0..1) that counts as none.
@@ -72,6 +74,7 @@ class FingerprintDiff:
     excused: frozenset[int]
     all_flips: Mapping[str, tuple[Flip, ...]]
     tests: Mapping[str, PairedTest]
+    errors: Mapping[str, TypeContrast] = field(default_factory=dict)
     suspects: tuple[Suspect, ...] = ()
     examples: tuple[Example, ...] = ()
     margin: float = SAME_MARGIN
@@ -202,6 +205,7 @@ class FingerprintDiff:
             "answers_changed": len(self.answer_changes),
             "answers_changed_by_noise": len(self.excused),
             **main_first({by: self._score_as_json(by) for by in (MAIN, *self.all_flips)}),
+            "errors": {name: change.as_json() for name, change in self.errors.items()},
             "margins": list(map(asdict, self.answer_changes)),
             "examples": list(map(asdict, self.examples)),
             "suspects": list(map(asdict, self.suspects)),

@@ -68,6 +68,8 @@ class Fingerprint:
         logits: the log-probabilities along ``path``.
         scores: the outcomes by every score; older records have ``set`` only, records without
             answers none.
+        errors: the type of error of every query of each state as one letter; empty in older records
+            and without answers.
         samples: the first prompts in full.
         repeats: the repeats that measured the noise floor.
         code: a digest of each file of the project, by its path.
@@ -84,6 +86,7 @@ class Fingerprint:
     allowed: Allowed | None = None
     logits: Logits | None = None
     scores: Mapping[str, tuple[Outcome, ...]] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     repeats: tuple[Repeat, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from benchmark.fingerprints.run_environment import run_environment
 from benchmark.fingerprints.stage import Stage
 from benchmark.fingerprints.stage_recorder import MissingStageError, StageRecorder, require
 from benchmark.fingerprints.stages import (
+    ANSWER,
     CONSTRAINT,
     DATASET,
     GENERATED_IDS,
@@ -141,11 +142,19 @@ class _RunRecording:
             allowed=self._get(CONSTRAINT),
             logits=self._get(LOGITS) if self.settings.engine_row.loads_weights else None,
             scores=self._get(OUTCOME) or {},
+            errors=self._errors(),
             samples=first_samples(self._get(PROMPT), prompts),
             code=code_digests(),
             notices=notices,
         )
         return repeated(record, self._loaded, self.request.repeats, self.progress)
+
+    def _errors(self) -> tuple[str, ...]:
+        """Return the types of error of each state; none if answers cannot be scored."""
+        answers = self._get(ANSWER)
+        if answers is None or self._get(OUTCOME) is None:
+            return ()
+        return self.task.errors(answers, self.states)
 
     def check_limit(self) -> None:
         """Refuse a token limit that cuts off correct answers, as ``run`` does.

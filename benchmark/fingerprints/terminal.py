@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.fingerprints.comparison import FingerprintDiff, Severity
+from benchmark.fingerprints.error_changes import error_change_line
 from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.stages import STAGES
 from benchmark.scoring.outcomes import MAIN
@@ -115,6 +116,8 @@ def summary_lines(comparison: FingerprintDiff) -> Iterator[str]:
         if test := comparison.tests.get(by):
             name = "outcomes" if by == MAIN else f"outcomes by {by}"
             yield from (f"{name}: {line}" for line in _test_lines(test, comparison.margin))
+    if comparison.errors:
+        yield error_change_line(comparison.errors)
     if comparison.answer_changes:
         near = len(comparison.excused)
         yield f"answers: {len(comparison.answer_changes)} changed, {near} of them at near ties only"

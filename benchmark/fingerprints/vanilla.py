@@ -33,7 +33,7 @@ from benchmark.fingerprints.tokenizers import continuation
 from benchmark.models.location import Location, locate
 from benchmark.models.token_id_checks import check_ids
 from benchmark.prompts.rendering import completion
-from benchmark.records import Outcome, State, TokenIds
+from benchmark.records import Answer, Outcome, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, versions
 from benchmark.runs.requests import DataRequest
@@ -86,6 +86,7 @@ class _VanillaRecording:
         path = attempt("path", lambda: self._correct_answers(prompts), PROMPT_IDS.digests)
         allowed = make(CONSTRAINT, lambda: self._allowed(ids, path))
         generated = list[str]()
+        answers: Sequence[Answer] | None = None
         scores: Mapping[str, tuple[Outcome, ...]] | None = None
         if self._location is not None:
             make(WEIGHTS, lambda: self._raw_model)
@@ -106,6 +107,7 @@ class _VanillaRecording:
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
             scores=scores or {},
+            errors=_TASK.errors(answers, self.states) if scores and answers else (),
             samples=first_samples(prompts, ids),
             code=code_digests(),
         )

@@ -1,7 +1,7 @@
 """The data of a report: frozen records that ``gather`` fills and the other modules show."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from benchmark.boxes.histories import StateHistory
@@ -13,6 +13,7 @@ from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
 from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
+from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.error_summary import ErrorSummary
 from benchmark.stats.paired import PairedTests
 from benchmark.stats.published import UnpairedTest
@@ -102,11 +103,15 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs on the same states with the paired tests of their outcomes, by score."""
+    """Two runs on the same states with the paired tests of their outcomes, by score.
+
+    ``errors`` is the change of each type of error; empty if one has no predictions.
+    """
 
     base: RunView
     variant: RunView
     tests: Mapping[str, PairedTests]
+    errors: Mapping[str, TypeContrast] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from benchmark.boxes.states import replay, state_id
 from benchmark.records import Contents, Operation, Outcome
 from benchmark.report.data import RunView, ScoredAnswer, StateView
+from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -33,8 +34,9 @@ def explorer(runs: Sequence[RunView], states: Sequence[StateView]) -> dict[str, 
     ``states`` has ``[id, initial, operations, gold, numops]`` per state. Contents are lists of
     indices into ``words``. An operation is its sentence and the boxes that it names; ``numops``
     has one base-36 digit per query. ``answers`` has one list per run with one entry per state:
-    null, or ``[text, outcomes, contents by box, exact outcomes]``, where ``text`` is an index
-    into ``texts`` and the contents of a box without an answer are null.
+    null, or ``[text, outcomes, contents by box, exact outcomes, types]``, where ``text`` is an
+    index into ``texts``, the contents of a box without an answer are null, and ``types`` has the
+    letter of each type of error, whose names are in ``errors``.
     """
     words, texts = StringTable(), StringTable()
     return {
@@ -44,6 +46,7 @@ def explorer(runs: Sequence[RunView], states: Sequence[StateView]) -> dict[str, 
             [_answer(view.answers[number], words, texts) for view in states]
             for number in range(len(runs))
         ],
+        "errors": {error.code: error.title for error in ERROR_TYPES},
         "words": words.texts,
         "texts": texts.texts,
     }
@@ -75,6 +78,7 @@ def _answer(
             for objects in answer.answer.contents
         ],
         _outcome_digits(answer.outcomes[PUBLISHED]),
+        answer.codes,
     ]
 
 

@@ -22,12 +22,13 @@ from benchmark.report.data import (
     PairView,
     ReportData,
     RunComparison,
+    RunErrors,
     RunView,
     ScoredAnswer,
     StateView,
 )
 from benchmark.report.notes import report_notes
-from benchmark.report.run_errors import run_errors
+from benchmark.report.run_errors import contrasts_of, run_errors
 from benchmark.runs.store.results import results_of, unfinished_runs
 from benchmark.runs.store.runs import FinishedRun, read_runs
 from benchmark.scoring.counts import Counts
@@ -59,8 +60,9 @@ def gather(
     measured = results_of([run.path / "result.json" for run in runs], run_registry)
     views = run_views(runs)
     pairs = tuple(_pair_views(run_registry, measured))
-    comparisons = tuple(_comparisons(views))
     states = tuple(answered_states(runs))
+    errors = run_errors(views, states)
+    comparisons = tuple(_comparisons(views, errors))
     unfinished = dict.fromkeys(path for folder in folders for path in unfinished_runs(folder))
     return ReportData(
         created=datetime.now(UTC),
@@ -73,7 +75,7 @@ def gather(
         chance={numops: percent / 100 for numops, percent in random_row().items()},
         drift=tuple(read_comparison(read_json(path), path) for path in drift),
         notes=report_notes(views, comparisons, pairs, measured, unfinished),
-        errors=run_errors(views, states),
+        errors=errors,
     )
 
 
@@ -198,13 +200,16 @@ def _audits(measured: Results) -> Iterator[Audit]:
         yield Audit("the runs of this report", tuple(audit(measured)))
 
 
-def _comparisons(views: Sequence[RunView]) -> Iterator[RunComparison]:
+def _comparisons(views: Sequence[RunView], errors: Sequence[RunErrors]) -> Iterator[RunComparison]:
     """Yield the comparison of each run with the first run on the same states."""
     first_runs: dict[str, RunView] = {}
+    by_view = {id(one.view): one for one in errors}
     for view in views:
         base = first_runs.setdefault(view.run.result.data, view)
         if base is not view and (tests := _tests(base.run.result, view.run.result)):
-            yield RunComparison(base, view, tests)
+            sides = by_view.get(id(base)), by_view.get(id(view))
+            changes = contrasts_of(sides[0], sides[1]) if sides[0] and sides[1] else {}
+            yield RunComparison(base, view, tests, changes)
 
 
 def answered_states(runs: Sequence[FinishedRun]) -> list[StateView]:

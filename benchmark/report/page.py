@@ -11,6 +11,7 @@ from benchmark.hypotheses.findings import figures
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import FEW_QUERIES, Chart, panel
 from benchmark.report.data import Audit, PairView, ReportData, RunComparison, RunView
+from benchmark.report.error_views import FAMILIES, error_bars, error_tables
 from benchmark.report.explorer import explorer
 from benchmark.report.forest import forest
 from benchmark.report.model_tables import table_1, table_4
@@ -18,6 +19,7 @@ from benchmark.report.run_results import run_results, run_table
 from benchmark.report.table_model import TableModel
 from benchmark.report.templates import asset, csp_hash, script_json, template_environment
 from benchmark.runs.paired_table import decided_otherwise
+from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.decision import Verdict
@@ -83,8 +85,8 @@ class ComparisonRow(NamedTuple):
 
 
 def tables(report: ReportData) -> tuple[TableModel, ...]:
-    """Return the table of the runs, if there are any, and Tables 1, 3, 4 and 6."""
-    runs = [run_table(report)] if report.runs else []
+    """Return the tables of the runs, if there are any, and Tables 1, 3, 4 and 6."""
+    runs = [run_table(report), *error_tables(report)] if report.runs else []
     return *runs, table_1(), table_3(report), table_4(), table_6(report)
 
 
@@ -93,6 +95,7 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
     style, script = asset("style.css"), Markup("").join(map(asset, _SCRIPTS))
     pair_groups = _pair_groups(report)
     run_tables = [table for table in report_tables if table.id == "table-runs"]
+    error_names = {"table-errors", "table-groups", "table-odds"}
     return template_environment().get_template("page.html.jinja").render(
         version=__version__,
         report=report,
@@ -120,7 +123,11 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
         few_queries=FEW_QUERIES,
         fewest_clusters=MIN_CLUSTERS_FOR_INTERVAL,
         run_table=run_tables[0] if run_tables else None,
-        tables=[table for table in report_tables if table not in run_tables],
+        error_bars=error_bars(report),
+        error_families={family: words for family, (words, _) in FAMILIES.items()},
+        error_tables=[table for table in report_tables if table.id in error_names],
+        error_titles={error.name: error.title for error in ERROR_TYPES},
+        tables=[table for table in report_tables if table.id not in {"table-runs", *error_names}],
     )  # fmt: skip
 
 

@@ -27,14 +27,14 @@ GROUP_TITLES: Mapping[str, str] = {
 
 EFFECT_TITLES: Mapping[str, str] = {
     "first_change": "numops 0 -> 1",
-    "further_changes": "each further numops",
-    "further_objects": "each further object",
+    "further_changes": "numops + 1",
+    "further_objects": "objects + 1",
     "empty": "empty box",
 }
 """The predictors of the regression in words."""
 
 REGRESSION_NOTE = (
-    "logistic regression; below 1: a right answer is less likely",
+    "logistic regression; below 1: a right answer is less likely; + 1: each further one",
     "with box size: given the number of objects in the box and whether it is empty",
     "intervals and p: errors clustered by sequence",
 )
@@ -69,22 +69,27 @@ def group_title(group: str, value: str) -> str:
 
 
 def ratio_text(effect: Effect) -> str:
-    """Return an odds ratio in three digits; 0 or an infinity sign under separation."""
+    """Return an odds ratio; 0 or an infinity sign under separation."""
     ratio = effect.odds_ratio
     if ratio is None:
         return DASH
-    if isinf(ratio):
-        return "\N{INFINITY}"
-    return f"{ratio:.3g}" if ratio < _HUNDRED else f"{ratio:.0f}"
+    return "\N{INFINITY}" if isinf(ratio) else _short(ratio)
 
 
-_HUNDRED = 100
+def _short(ratio: float) -> str:
+    """Return an odds ratio in the digits that matter."""
+    digits = next((n for least, n in _DIGITS if ratio >= least), 3)
+    return f"{ratio:.{digits}f}" if ratio else "0"
+
+
+_DIGITS = ((10, 0), (1, 1), (0.1, 2))
+"""Decimals of an odds ratio, by its size; smaller ones have three."""
 
 
 def interval_text(effect: Effect) -> str:
     """Return the interval of an odds ratio; a dash if it has none."""
     interval = effect.interval
-    return DASH if interval is None else DASH.join(f"{end:.2g}" for end in interval)
+    return DASH if interval is None else DASH.join(map(_short, interval))
 
 
 def regression_notes(fits: Sequence[LogisticFit]) -> list[str]:
@@ -159,7 +164,8 @@ def _sum_cells(runs: Sequence[NamedErrors]) -> Iterator[str]:
 def _contrast_cells(contrast: TypeContrast | None) -> tuple[str, str]:
     if contrast is None:
         return "", ""
-    return f"{contrast.growth:+d}", p_value(contrast.adjusted)
+    growth = f"{contrast.growth:+d}" if contrast.growth else "0"
+    return growth, p_value(contrast.adjusted)
 
 
 def _groups_table(runs: Sequence[NamedErrors]) -> Table:

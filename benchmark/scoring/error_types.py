@@ -126,6 +126,9 @@ ERROR_TYPES: tuple[ErrorType, ...] = (
 BY_CODE: Mapping[str, ErrorType] = MappingProxyType({row.code: row for row in ERROR_TYPES})
 """The types by their letters."""
 
+BY_NAME: Mapping[str, ErrorType] = MappingProxyType({row.name: row for row in ERROR_TYPES})
+"""The types by their names."""
+
 
 def error_type(wrong: WrongAnswer) -> ErrorType:
     """Return the type of a wrong answer: the first one that applies."""

@@ -23,6 +23,11 @@ class TypeContrast:
     adjusted: float
 
     @property
+    def changed(self) -> bool:
+        """Whether any query got or lost the type."""
+        return bool(self.test.gained or self.test.lost)
+
+    @property
     def growth(self) -> int:
         """Queries with this type in the variant minus those in the base."""
         return self.test.gained - self.test.lost

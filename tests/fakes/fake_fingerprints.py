@@ -56,6 +56,7 @@ def fake_fingerprint(
                 Outcome(2, (1, 1), (False, False)),
             )
         ),
+        errors=(".i", "..", "im"),
         samples=(Sample("Description: the hat\n", (0, 3, 4)),),
         repeats=repeats,
         code={"scoring/parsing.py": "12"},

@@ -41,6 +41,9 @@ class Explorer {
     this.at.other.options[this.at.other.selectedIndex].defaultSelected = true;
     document.querySelector(".two").hidden = runs.length < 2;
     if (runs.length < 2) for (const option of document.querySelectorAll("[data-two]")) option.remove();
+    const types = element("optgroup", { label: "type of error" });
+    types.append(...Object.values(this.data.errors).map((title) => element("option", { value: title }, title)));
+    this.at.outcome.append(types);
     for (let n = 0; n <= most; n++)
       this.at.numops.append(element("label", {}, element("input", { type: "checkbox", name: "numops", value: n }), String(n)));
     runs.forEach((label, index) => this.at.shown.append(
@@ -147,12 +150,13 @@ class Explorer {
       any: () => true,
       right: (at) => first[at] === 1,
       wrong: (at) => first[at] === 0,
+      ...this.typeFilters(),
       "set-only": (at) => first[at] === 1 && exact[at] === 0,
       flipped: (at) => first[at] + other[at] === 1,
       gained: (at) => first[at] === 0 && other[at] === 1,
       lost: (at) => first[at] === 1 && other[at] === 0,
     }[outcome];
-    this.at.other.disabled = ["any", "right", "wrong", "set-only"].includes(outcome);
+    this.at.other.disabled = !["flipped", "gained", "lost"].includes(outcome);
     this.shown = this.checked("shown");
     this.matching = [];
     this.matches.fill(0);
@@ -178,6 +182,13 @@ class Explorer {
     this.heads();
     this.drawn = "";
     this.rows();
+  }
+
+  // A filter for each type of error: the queries of the run that have it.
+  typeFilters() {
+    const answers = this.data.answers[this.at.run.value];
+    return Object.fromEntries(Object.entries(this.data.errors).map(([code, title]) =>
+      [title, (at) => answers[Math.floor(at / BOXES)]?.[4][at % BOXES] === code]));
   }
 
   // After the filters have changed: keep the state and the box if they match, else show the first.
@@ -383,6 +394,7 @@ class Explorer {
     const setOnly = right && answer[3][box] === "0";
     const cell = element("td", { class: right ? `right${setOnly ? " set-only" : ""}` : "wrong" });
     cell.append(element("span", { title: setOnly ? SET_ONLY : right ? "right" : "wrong" }, right ? (setOnly ? "\u2248 " : "\u2713 ") : "\u2717 "));
+    const type = right ? [] : [element("small", { class: "type" }, this.data.errors[answer[4][box]])];
     if (predicted === null) {
       cell.append(element("span", { class: "none" }, "no answer"));
       return cell;
@@ -394,6 +406,7 @@ class Explorer {
     }
     for (const number of gold)
       if (!predicted.includes(number)) cell.append(element("span", { class: "missing" }, "\u2212", element("del", {}, ...escapeInvisible(this.data.words[number]))));
+    cell.append(...type);
     return cell;
   }
 

@@ -35,6 +35,10 @@ def test_one_suite_per_run_and_one_case_per_numops(tmp_path: Path) -> None:
     assert cases["numops 0"]["accuracy"] == "100.00"
     assert cases["numops 0"]["exact.accuracy"] == "100.00"
     assert cases["overall"]["exact.total"] == cases["overall"]["total"]
+    for case in ("overall", "numops >= 1"):
+        errors = [int(n or 0) for name, n in cases[case].items() if str(name).startswith("errors.")]
+        total, right = (int(cases[case][name] or 0) for name in ("total", "correct"))
+        assert sum(errors) == total - right
     chance = baselines(states)
     for n in (0, 1):
         values = cases[f"numops {n}"]

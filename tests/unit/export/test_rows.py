@@ -51,6 +51,8 @@ def test_one_row_per_query(tmp_path: Path) -> None:
         assert row["operations"] == state.description.count(".") - 1
         assert row["sequence"] == state.sample_id
         assert row["text"] == finished_runs.initial_answer(state)
+        assert row["error"] == (None if row["correct"] else "initial_contents")
+        assert (row["last_change"] == "none") is (row["numops"] == 0)
 
 
 def test_a_column_per_score(tmp_path: Path) -> None:

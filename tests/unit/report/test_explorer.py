@@ -44,7 +44,9 @@ def test_answers(document: Any, report: ReportData, hostile: str) -> None:  # no
     """An answer has its unchanged text, its outcomes by both scores, and its contents by box."""
     for run, answers in enumerate(document["answers"]):
         for answer, view in zip(answers, report.states, strict=True):
-            text, outcomes, contents, exact = answer
+            text, outcomes, contents, exact, codes = answer
+            assert [code == "." for code in codes] == [digit == "1" for digit in outcomes]
+            assert set(codes) <= {".", *document["errors"]}
             expected = view.answers[run]
             assert expected
             assert document["texts"][text] == expected.text
