@@ -41,7 +41,7 @@ def test_two_runs(runs: Path, tmp_path: Path) -> None:
     assert variant[:4] == ["CodeLlama", "7B", base[3], "100.0"]
     assert float(variant[5]) > 90
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 29 files")
+    assert last.startswith(f"written: {tmp_path / 'report' / 'index.html'} and 41 files")
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     page = (tmp_path / "report" / "index.html").read_text()
     assert 'id="explorer"' in page
