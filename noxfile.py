@@ -88,7 +88,7 @@ def canary(session: nox.Session) -> None:
         session.run("python", "-m", "benchmark", *command)
     vanilla = [part for folder in folders if folder.is_dir() for part in ("--vanilla", str(folder))]
     # Kept for the nightly workflow to read.
-    report = ("--json-file", "canary.json", "--report", "canary.md")
+    report = ("--json-file", "canary.json", "--report", "canary.md", "--history", "canary.jsonl")
     suite = ("--suite", "tests")
     session.run("python", "-m", "benchmark", "canary", *report, *vanilla, *suite, *upgrades)
 

@@ -28,6 +28,7 @@ from benchmark.cli.generate import generate
 from benchmark.cli.gpu_proof import gpu_proof
 from benchmark.cli.grammars import grammars
 from benchmark.cli.help import VerbCommand, VerbGroup
+from benchmark.cli.history import history
 from benchmark.cli.listing import list_
 from benchmark.cli.migrate import migrate
 from benchmark.cli.pair import pair
@@ -92,6 +93,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
         _Verb("bisect", bisect, "tokenizers 0.22.2 0.23.3 --probe tokenizers"),
         _Verb("canary", canary, "transformers outlines==1.3.3 --states 8"),
         _Verb("grammars", grammars, "smollm2 llama"),
+        _Verb("history", history, "canary.jsonl --page history.html"),
         _Verb("migrate", migrate, "snapshots"),
     ),
     "Data": (
@@ -191,6 +193,7 @@ _WRITES_AT_END = {
         "fingerprint",
         "gate",
         "generate",
+        "history",
         "list",
         "plan",
         "score",

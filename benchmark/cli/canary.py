@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
+from benchmark.cli.history_entries import HistoryFile, canary_entry, keep
 from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.renamed import check_json_file
 from benchmark.cli.writing import Output, check_writable, write_late
@@ -43,6 +44,7 @@ def canary(
     vanilla: Vanilla = None,
     report: ReportFile = None,
     suite: Suite = None,
+    history: HistoryFile = None,
     *,
     pre: Annotated[bool, flag("--pre", text="Newest may be a pre-release.")] = False,
     retry: Retry = False,
@@ -61,6 +63,7 @@ def canary(
     from benchmark.upgrades.workbench import workbench
 
     _check(upgrades, model, report, suite or ())
+    check_writable(history)
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     families = fetched_families()
     probes = _probes(model, states, repeats, vanilla or (), tokenizers=bool(families))
@@ -71,7 +74,8 @@ def canary(
         result = replace(result, suite=run_suite(benches[0].builder, requirements, suite))
     if not output.as_json:
         print(*canary_lines(result), sep="\n")
-    output.result(result.as_json())
+    kept = keep(history, canary_entry(result), output)
+    output.result({**result.as_json(), **kept})
     if report:
         write_late(report, [canary_markdown(result)])
     raise typer.Exit(result.exit_status)

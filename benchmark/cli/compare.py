@@ -7,6 +7,7 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.detect import Margin, margin_share
+from benchmark.cli.history_entries import HistoryFile, comparison_entry, keep
 from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output, check_writable
 
@@ -46,6 +47,7 @@ def compare(
     model: IsolatedModel = None,
     commit: Commit = None,
     repository: Repository = None,
+    history: HistoryFile = None,
     *,
     isolate: Isolate = False,
     output: Output,
@@ -65,9 +67,9 @@ def compare(
     from benchmark.upgrades.isolation import isolate as isolated
 
     _check_options(model, commit, repository, isolate=isolate)
-    check_writable(junit_file)
+    check_writable(junit_file, history)
     if old.is_dir() and new.is_dir():
-        _compare_folders(old, new, margin, junit_file, output, isolate=isolate)
+        _compare_folders(old, new, margin, junit_file, history, output, isolate=isolate)
     comparison, name = _compared(old, new, margin), f"{old.name} -> {new.name}"
     isolation = (
         isolated(old, new, model, output.say, commit, repository) if isolate and model else None
@@ -76,7 +78,8 @@ def compare(
         _show(comparison, isolation)
     _publish({name: comparison}, junit_file, output)
     extra = {"isolation": isolation.as_json()} if isolation else {}
-    output.result({**comparison.as_json(), **extra})
+    kept = keep(history, comparison_entry({name: comparison}, comparison.exit_status), output)
+    output.result({**comparison.as_json(), **extra, **kept})
     raise typer.Exit(comparison.exit_status)
 
 
@@ -85,6 +88,7 @@ def _compare_folders(
     new: Path,
     margin: float | None,
     junit_file: Path | None,
+    history: Path | None,
     output: Output,
     *,
     isolate: bool,
@@ -101,7 +105,8 @@ def _compare_folders(
         for line in upgrade_lines(upgrade):
             print(line)
     _publish(upgrade.comparisons, junit_file, output)
-    output.result(upgrade.as_json())
+    kept = keep(history, comparison_entry(upgrade.comparisons, upgrade.exit_status), output)
+    output.result({**upgrade.as_json(), **kept})
     raise typer.Exit(upgrade.exit_status)
 
 

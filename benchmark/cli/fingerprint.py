@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.history_entries import HistoryFile, fingerprint_entry, keep
 from benchmark.cli.options import Revision, out
-from benchmark.cli.writing import Output, check_fingerprint_path, save_fingerprint
+from benchmark.cli.writing import Output, check_fingerprint_path, check_writable, save_fingerprint
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
@@ -41,6 +42,7 @@ def fingerprint(
         typer.Option(help="Repeats that measure the noise floor.", min=0, max=1000, metavar="N"),
     ] = 0,
     revision: Revision = None,
+    history: HistoryFile = None,
     *,
     data: "DataRequest",
     settings: "Settings",
@@ -50,9 +52,11 @@ def fingerprint(
     from benchmark.cli import probes
 
     check_fingerprint_path(path)
+    check_writable(history)
     options = probes.OwnOptions(settings, along, repeats, revision, output.quiet)
     record = probes.RECORDERS[probe](model, data, options)
     save_fingerprint(record, path, output)
+    keep(history, fingerprint_entry(record), output)
     for name in ("families", "backends"):
         if name in record.environment.data:
             output.remark(f"{name}: {', '.join(str(record.environment.data[name]).split())}")

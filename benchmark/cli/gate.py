@@ -7,6 +7,7 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.compare import JunitFile
+from benchmark.cli.history_entries import HistoryFile, gate_entry, keep
 from benchmark.cli.options import option
 from benchmark.cli.writing import Output, check_writable
 
@@ -35,6 +36,7 @@ def gate(
     margin: Margin = 0.02,
     cluster: ClusterField = None,
     junit_file: JunitFile = None,
+    history: HistoryFile = None,
     *,
     output: Output,
 ) -> None:
@@ -52,14 +54,15 @@ def gate(
     from benchmark.terminal import console
     from benchmark.writing import write_text
 
-    check_writable(junit_file)
+    check_writable(junit_file, history)
     result = decide(old, new, metric=metric, margin=margin, cluster=cluster)
     annotation = report_to_github(result)
     if not output.as_json:
         console().print(gate_table(result))
         if annotation:
             workflow_command(annotation)
-    output.result(result.as_json())
+    kept = keep(history, gate_entry(result), output)
+    output.result({**result.as_json(), **kept})
     if junit_file:
         write_text(junit_file, [junit(result)])
     raise typer.Exit(result.exit_status)

@@ -95,7 +95,7 @@ def check_writable(*paths: Path | None) -> None:
             raise SettingError(f"{path}: cannot be written; name another file")
 
 
-_WRITTEN = ("--out", "--json-file", "--junit", "--report")
+_WRITTEN = ("--out", "--json-file", "--junit", "--report", "--history", "--page")
 _MODEL = ("--model", "model")  # a text, since it may be the name of a repository
 
 

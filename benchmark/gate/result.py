@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from benchmark.errors import SettingError
 from benchmark.gate.logs import read_log
 from benchmark.gate.pairing import PairedTask, pair_logs, unshared
 from benchmark.stats.gate import LEVEL, POWER, Decisions, TaskDecision, Verdict, decide
 
 EXIT_STATUSES: Mapping[Verdict, int] = {"passes": 0, "undecided": 3, "worse": 4}
 """The exit status by verdict; 2 is for errors."""
+
+_HALF = 0.5
 
 MARGIN = 0.02
 """Default margin: 2 points of an accuracy."""
@@ -117,6 +120,7 @@ def gate(
     """
     before, after = read_log(old, cluster), read_log(new, cluster)
     tasks = pair_logs(before, after, metric)
+    _check_margin(margin, tasks)
     decisions = decide({name: task.pairs for name, task in tasks.items()}, margin)
     remarks = unshared(before, after)
     remarks += [
@@ -127,6 +131,21 @@ def gate(
     ]
     kinds = (before.kind, after.kind)
     return GateResult(f"{old.name} -> {new.name}", kinds, tasks, decisions, remarks)
+
+
+def _check_margin(margin: float, tasks: Mapping[str, PairedTask]) -> None:
+    """Refuse points in place of a share: a margin of 1 would pass everything.
+
+    Raises:
+        SettingError: if the margin is half of the range of a score of 0 and 1, or more.
+    """
+    binary = (
+        n for n, task in tasks.items() if {v for p in task.pairs for v in p[:2]} <= {0.0, 1.0}
+    )
+    if margin >= _HALF and (name := next(binary, None)):
+        raise SettingError(
+            f"--margin {margin:g}: {tasks[name].metric} of {name} is 0 or 1; a point is 0.01"
+        )
 
 
 def _task_json(paired: PairedTask, decision: TaskDecision) -> dict[str, object]:

@@ -174,6 +174,10 @@ COMMANDS = {
         ("g.json", "g.xml"),
         ("gate", "{}/old.eval", "{}/old.eval", "--json-file", "{}/g.json", "--junit", "{}/g.xml"),
     ),
+    "history": Command(
+        ("history", "{}/watch.jsonl", "--page", "{}/h.html", "--json-file", "{}/h.json"),
+        ("h.html", "h.json"),
+    ),
     "bisect": Command(
         ("bisect", "numpy", "1.0", "2.1", "--probe", "tokenizers", "--json-file", "{}/bisect.json"),
         ("bisect.json",),
@@ -279,6 +283,7 @@ def write_inputs(place: Path) -> Path:
     """Write what the commands read into a new folder: data, runs, fingerprints, a recipe."""
     from benchmark.boxes.dataset import rows
     from benchmark.fingerprints import storage
+    from benchmark.history.entries import Entry
 
     place.mkdir(parents=True)
     states = finished_runs.first_states(26)
@@ -292,6 +297,7 @@ def write_inputs(place: Path) -> Path:
     storage.write_fingerprint(changed, place / "b.json")
     for name, scores in (("old", [1.0] * 20), ("new", [0.0] * 20)):
         eval_logs.write_inspect(place / f"{name}.eval", "task", scores)
+    (place / "watch.jsonl").write_text(Entry("gate", "passes", 0, (), {"acc": 0.5}).line())
     shutil.copy(TINY_RECIPE, place / "recipe.toml")
     (place / "home").mkdir()
     (place / "home" / ".gitattributes").write_text("*.parquet filter=lfs\n")

@@ -42,6 +42,8 @@ from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.summary import read_comparison
 from benchmark.gate.result import gate
 from benchmark.gpu_proof.report import StageReport, read_report
+from benchmark.history.entries import Entry, read_history
+from benchmark.history.trends import evaluate
 from benchmark.models import digests
 from benchmark.models.bos import bos_rule
 from benchmark.models.checkpoint_checks import check_configuration
@@ -327,6 +329,9 @@ READERS = {
     "log of lighteval": Reader(
         "details_t.parquet", "gate/lighteval_logs.py", lambda path: gate(path, path)
     ),
+    "history": Reader(
+        "h.jsonl", "history/entries.py", lambda path: evaluate(read_history(path)).as_json()
+    ),
     "run for the gate": Reader("result.json", "gate/own_logs.py", _gate_run),
 }
 
@@ -406,6 +411,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "options": b'states = 4\nprotocol = "paper"\n',
         "header of GGUF": gguf_headers.header(),
         **_logs(place),
+        "history": 2 * Entry("gate", "worse", 4, ("x",), {"acc": 0.5}).line().encode(),
         "run for the gate": result,
         "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }

@@ -45,6 +45,7 @@ NO_SUSPECTS = (
         "export/",
         "gate/",
         "gpu_proof/",
+        "history/",
         "hypotheses/",
         "planning/",
         "pytest_plugin/",

@@ -1,0 +1,122 @@
+"""``--history FILE``: what each verb keeps of a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from benchmark.cli.options import OUTPUT, option
+from benchmark.cli.writing import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmark.fingerprints.comparison import FingerprintDiff
+    from benchmark.fingerprints.record import Fingerprint
+    from benchmark.gate.result import GateResult
+    from benchmark.history.entries import Entry
+    from benchmark.upgrades.findings import CanaryResult, ProbeResult
+
+HistoryFile = Annotated[
+    Path | None,
+    option("Append the result to this history.", "--history", metavar="FILE", panel=OUTPUT),
+]
+
+
+def keep(path: Path | None, entry: "Entry", output: Output) -> dict[str, object]:
+    """Append an entry to a history, print its alarms, and return it evaluated, as JSON.
+
+    Returns:
+        An object with the field ``history``; an empty one without a history.
+
+    Raises:
+        DataError: if the history is damaged.
+        OSError: if it cannot be written.
+    """
+    from benchmark.history.entries import append
+    from benchmark.history.table import alarm_lines
+    from benchmark.history.trends import evaluate_file
+
+    if path is None:
+        return {}
+    append(path, entry)
+    history = evaluate_file(path)
+    for line in alarm_lines(history):
+        output.remark(line)
+    return {"history": history.as_json()}
+
+
+def gate_entry(result: "GateResult") -> "Entry":
+    """Return the entry of ``gate``: the new scores, and the tasks that are worse."""
+    from benchmark.history.entries import Entry
+
+    decisions = result.decisions.tasks
+    figures = {
+        f"{name} {result.tasks[name].metric}": decision.change
+        for name, decision in decisions.items()
+    }
+    alarms = [f"{name} is worse" for name in result.tasks_with("worse")]
+    return Entry("gate", result.verdict, result.exit_status, alarms, figures, result.name)
+
+
+def comparison_entry(comparisons: "Mapping[str, FingerprintDiff]", status: int) -> "Entry":
+    """Return the entry of ``compare``: the first changed stage, and how much changed."""
+    from benchmark.history.entries import Entry
+
+    figures, alarms = dict[str, float](), list[str]()
+    one = len(comparisons) == 1
+    for name, comparison in comparisons.items():
+        figures |= _figures(comparison, "" if one else name)
+        if not comparison.severity.within_noise:
+            alarms.append(f"{'' if one else f'{name} '}{comparison.stage or 'states missing'}")
+    verdict = ", ".join(sorted({c.severity.value for c in comparisons.values()}))
+    return Entry("compare", verdict, status, alarms, figures, ", ".join(comparisons))
+
+
+def canary_entry(result: "CanaryResult") -> "Entry":
+    """Return the entry of ``canary``: causes without versions, and how much changed."""
+    from benchmark.history.entries import Entry
+
+    figures = dict[str, float]()
+    for probe in result.probes:
+        if probe.comparison:
+            figures |= _figures(probe.comparison, probe.probe)
+    alarms = [line for probe in result.probes for line in _alarms(probe)]
+    if result.suite and result.suite.exit_status:
+        alarms.append("suite fails")
+    verdict = ", ".join(sorted({probe.severity.value for probe in result.probes}))
+    return Entry("canary", verdict, result.exit_status, alarms, figures, ", ".join(result.upgrades))
+
+
+def fingerprint_entry(record: "Fingerprint") -> "Entry":
+    """Return the entry of ``fingerprint``: the accuracy by each score, and stages that failed."""
+    from benchmark.fingerprints.storage import failed
+    from benchmark.history.entries import Entry
+
+    alarms = [f"{stage} fails" for stage in failed(record.stages)]
+    figures = dict[str, float]()
+    for by, outcomes in record.scores.items():
+        right = [correct for outcome in outcomes for correct in outcome.correct]
+        if right:
+            figures[f"accuracy by {by}"] = sum(right) / len(right)
+    return Entry("fingerprint", "failed" if alarms else "recorded", 0, alarms, figures)
+
+
+def _alarms(probe: "ProbeResult") -> list[str]:
+    if probe.severity.within_noise:
+        return []
+    stage = (probe.difference.stage if probe.difference else None) or "cannot run"
+    causes = [" with ".join(sorted(map(_library, cause))) for cause in probe.causes]
+    return [f"{probe.probe}: {stage}: {cause}" for cause in causes or ["unknown cause"]]
+
+
+def _library(upgrade: str) -> str:
+    from packaging.requirements import Requirement
+
+    return Requirement(upgrade).name
+
+
+def _figures(comparison: "FingerprintDiff", name: str) -> dict[str, float]:
+    before = f"{name} " if name else ""
+    figures = {f"{before}mean KL": comparison.divergence}
+    if comparison.test:
+        figures[f"{before}change of accuracy"] = comparison.test.difference
+    return figures
