@@ -8,6 +8,7 @@ from benchmark.errors import DataError
 from benchmark.gate import inspect_logs, lighteval_logs, lm_eval_logs, own_logs
 from benchmark.gate.samples import Log, TaskLog
 from benchmark.scoring.predictions import holds_predictions
+from benchmark.writing import is_present
 
 Read = Callable[[Path, str | None], dict[str, TaskLog]]
 
@@ -43,6 +44,8 @@ def read_log(path: Path, cluster: str | None = None) -> Log:
     Raises:
         DataError: if there is no log, or logs of several harnesses, or a task twice.
     """
+    if not is_present(path):
+        raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
         return _read_folder(path, cluster)
     kind = _kind(path)

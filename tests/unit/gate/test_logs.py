@@ -181,6 +181,7 @@ def _unscored(folder: Path) -> Path:
     ("write", "words"),
     [
         (_empty, "no log in it"),
+        (lambda folder: folder, "no such file or folder"),
         (_two_dates, "task task is also in"),
         (_two_harnesses, "has logs of lm-evaluation-harness and Inspect"),
         (_without_header, "no header.json"),
