@@ -28,7 +28,7 @@ def gate_table(result: GateResult) -> Table:
     """Return the table of tasks, with the notes below it."""
     table = plain_table(f"{result.name}: {result.headline}")
     for number, head in enumerate(HEADS):
-        table.add_column(head, justify="left" if number in {0, 7} else "right")
+        table.add_column(head, justify="left" if number in {0, 7} else "right", no_wrap=number > 0)
     for row in rows(result):
         table.add_row(*row)
     table.caption = "\n".join([*result.notes(), _EXPLANATION])
@@ -41,7 +41,7 @@ def _cells(paired: PairedTask, decision: TaskDecision) -> Iterator[str]:
     yield f"{count} in {clusters}" if paired.clustered and clusters < count else str(count)
     yield f"{sign * decision.old:.3f}"
     yield f"{sign * decision.new:.3f}"
-    yield f"{decision.low:+.3f} to {decision.high:+.3f}" if isfinite(decision.low) else "-"
+    yield f"{decision.low:+.3f}, {decision.high:+.3f}" if isfinite(decision.low) else "-"
     yield p_value(decision.adjusted_p)
     yield "-" if decision.detectable is None else f"{decision.detectable:.3f}"
     yield decision.verdict

@@ -11,6 +11,8 @@ from benchmark.gate.result import gate
 from fakes import eval_logs
 from fakes.command_line import command_line
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture
 def logs(tmp_path: Path) -> tuple[Path, Path]:
@@ -40,6 +42,18 @@ def test_github(logs: tuple[Path, Path], tmp_path: Path) -> None:
     assert annotation
     assert annotation.startswith("::error title=gate%3A old -> new::worse by more than 0.02: b|ad")
     assert "| b\\|ad | 200 | 1.000 | 0.750 |" in summary.read_text()
+
+
+def test_worked_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's logs have the page's table."""
+    page = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    blocks = page.split("```")
+    program = blocks[1].partition("END_OF_LOGS'\n")[2].partition("END_OF_LOGS")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})  # noqa: S102  # the documentation's own
+    done = command_line("gate", "logs/before", "logs/after", "--margin", "0.02")
+    assert done.returncode == 4
+    assert [line.rstrip() for line in done.stdout.splitlines()] == blocks[3].strip().splitlines()
 
 
 def test_verb(logs: tuple[Path, Path], tmp_path: Path) -> None:
