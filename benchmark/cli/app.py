@@ -16,6 +16,7 @@ from benchmark.cli.baseline import baseline
 from benchmark.cli.bisect import bisect
 from benchmark.cli.canary import canary
 from benchmark.cli.certify import certify
+from benchmark.cli.check import check
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.crash import error_line
@@ -108,11 +109,11 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
 """All verbs by group, in the order of the help page."""
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "done; compare, bisect, canary, certify: nothing beyond noise",
+    0: "done; compare, bisect, canary, certify, check: nothing beyond noise",
     1: "canary: only tests of --suite failed; gpu-proof: a stage failed",
     2: "misuse or an error: one line on standard error says what to do",
-    3: "compare, bisect, canary: drift; gate: undecided; certify: re-encodings",
-    4: "compare, bisect, canary: regression; gate: worse; certify: broken rule",
+    3: "compare, bisect, canary: drift; gate: undecided; certify, check: minor",
+    4: "compare, bisect, canary: regression; gate: worse; certify, check: wrong",
     130: "stopped by Ctrl-C; finished work is kept",
 }
 """What the exit code of a verb means."""
@@ -135,6 +136,7 @@ for _group, _verbs in GROUPS.items():
             rich_help_panel=_group,
             epilog=_verb.example,
         )(_verb.function)
+app.add_typer(check, name="check", rich_help_panel="Guard upgrades")
 app.add_typer(export, name="export", rich_help_panel="Data")
 
 
@@ -187,6 +189,7 @@ _WRITES_AT_END = {
     *(
         "baseline",
         "certify",
+        "check",
         "claims",
         "compare",
         "errors",

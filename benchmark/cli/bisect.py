@@ -1,12 +1,10 @@
 """``bisect``: which release of a library changed a stage."""
 
-import sys
 from typing import Annotated, Literal
 
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.fingerprint import ProbeName
 from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.writing import Output
 
@@ -18,8 +16,10 @@ Old = Annotated[
 ]
 New = Annotated[str, typer.Argument(help="The newest release.", metavar="NEW")]
 ProbeModel = Annotated[str | None, option("A folder, a GGUF file or an identifier.", metavar="M")]
+ReleaseProbe = Literal["own", "vanilla", "tokenizers", "grammars", "vllm", "llama.cpp"]
 Probe = Annotated[
-    ProbeName, option("As for fingerprint; vanilla is the libraries alone.", "--probe")
+    ReleaseProbe | None,
+    option("As for fingerprint; default: own, or the engine of the library.", "--probe"),
 ]
 Depth = Annotated[
     Literal["first", "every", "each"],
@@ -38,7 +38,7 @@ def bisect(
     model: ProbeModel = None,
     states: Annotated[int, probe_states("States of the probe.")] = 4,
     repeats: Repeats = 2,
-    probe_name: Probe = "own",
+    probe_name: Probe = None,
     depth: Depth = "first",
     alongside: With = None,
     *,
@@ -51,19 +51,25 @@ def bisect(
     Each release is installed in its own overlay on this environment. Records are kept: rerun the
     same command to resume. Exit status as for compare: 0, 3 or 4.
     """
+    from benchmark.decoding.engines import ENGINES, engine_of_library
+    from benchmark.upgrades.base_environment import environment_of, this_environment
     from benchmark.upgrades.bisection import bisect as bisect_releases
     from benchmark.upgrades.probes import probe
     from benchmark.upgrades.releases import between, releases
-    from benchmark.upgrades.requirements import check_range, installed_distributions
+    from benchmark.upgrades.requirements import check_range
     from benchmark.upgrades.text import bisection_lines
     from benchmark.upgrades.workbench import workbench
 
     in_range = between(releases(library, pre=pre), library, old, new)
-    kind = "fingerprint" if probe_name == "own" else probe_name
-    chosen = probe(kind, model, states, repeats)
-    installed = installed_distributions(sys.path)
+    name = probe_name or engine_of_library(library) or "own"
+    engine = name if name in ENGINES else None
+    kind = "fingerprint" if engine or name == "own" else name
+    chosen = probe(kind, model, states, repeats, engine)
+    base = environment_of(engine) if engine else this_environment()
     relevant = {
-        name: distribution for name, distribution in installed.items() if name not in chosen.unused
+        name: distribution
+        for name, distribution in base.installed.items()
+        if name not in chosen.unused
     }
     check_range(library, in_range, alongside or (), relevant)
     bench = workbench(chosen, output.say, retry=retry)

@@ -55,8 +55,8 @@ def canary(
     Exit status as for compare: 0, 3 or 4; 1 if only the suite fails.
     """
     from benchmark.fingerprints.tokenizers import fetched_families
+    from benchmark.upgrades.canary import by_engine, merged, pinned
     from benchmark.upgrades.canary import canary as try_upgrades
-    from benchmark.upgrades.canary import pinned
     from benchmark.upgrades.releases import releases
     from benchmark.upgrades.suite import run_suite
     from benchmark.upgrades.text import canary_lines, canary_markdown
@@ -66,12 +66,16 @@ def canary(
     check_writable(history)
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     families = fetched_families()
-    probes = _probes(model, states, repeats, vanilla or (), tokenizers=bool(families))
-    benches = [workbench(one, output.say, retry=retry) for one in probes]
-    left_out = {} if families else {"tokenizers": _NO_TOKENIZER}
-    result = replace(try_upgrades(requirements, benches, output.say), left_out=left_out)
+    results, suites = [], []
+    for engine, upgraded in by_engine(requirements).items():
+        probes = _probes(model, states, repeats, vanilla or (), engine, tokenizers=bool(families))
+        benches = [workbench(one, output.say, retry=retry) for one in probes]
+        left_out = {} if families or engine else {"tokenizers": _NO_TOKENIZER}
+        results.append(replace(try_upgrades(upgraded, benches, output.say), left_out=left_out))
+        suites.append((benches[0].builder, upgraded))
+    result = merged(results)
     if suite:  # before anything is written: its failures belong to the report
-        result = replace(result, suite=run_suite(benches[0].builder, requirements, suite))
+        result = replace(result, suite=run_suite(*suites[0], suite))
     if not output.as_json:
         print(*canary_lines(result), sep="\n")
     kept = keep(history, canary_entry(result), output)
@@ -82,10 +86,18 @@ def canary(
 
 
 def _probes(
-    model: Path, states: int, repeats: int, vanilla: Sequence[Path], *, tokenizers: bool
+    model: Path,
+    states: int,
+    repeats: int,
+    vanilla: Sequence[Path],
+    engine: str | None,
+    *,
+    tokenizers: bool,
 ) -> "list[Probe]":
     from benchmark.upgrades.probes import probe
 
+    if engine:  # whose libraries reach nothing in this process
+        return [probe("fingerprint", str(model), states, repeats, engine)]
     return [
         probe("fingerprint", str(model), states, repeats),
         *([probe("tokenizers", None, states)] if tokenizers else []),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
     from benchmark.runs.settings import Settings
 
-ProbeName = Literal["own", "vanilla", "tokenizers", "grammars"]
+ProbeName = Literal["own", "vanilla", "tokenizers", "grammars", "server", "vllm", "llama.cpp"]
 
 
 @output_options("quiet")
@@ -30,8 +30,9 @@ def fingerprint(
         ProbeName,
         typer.Option(
             help="What is recorded: the benchmark's own run; vanilla use of the libraries, as "
-            "documented (4 states); every fetched tokenizer, without a model; or what grammar "
-            "backends allow with each."
+            "documented (4 states); every fetched tokenizer, without a model; what grammar "
+            "backends allow with each; or the own run by a server at --base-url, by vLLM offline, "
+            "or by a llama.cpp server that is started."
         ),
     ] = "own",
     along: Annotated[

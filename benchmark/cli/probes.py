@@ -1,4 +1,4 @@
-"""The probes of ``fingerprint``: the own run, vanilla use, every tokenizer, grammar backends."""
+"""The probes of ``fingerprint``: runs by any engine, vanilla use, tokenizers, grammar backends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -52,6 +52,18 @@ def _own(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerpri
         return fingerprint(FingerprintRequest(run, along, options.repeats), progress)
 
 
+def _by_engine(engine: str) -> Probe:
+    """Return the own probe with an engine that runs elsewhere."""
+
+    def record(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
+        if options.settings.engine not in {None, engine}:
+            raise SettingError(f"--probe {engine} is --engine {engine}; leave out --engine")
+        settings = replace(options.settings, engine=engine)
+        return _own(_given(model, engine), data, replace(options, settings=settings))
+
+    return record
+
+
 def _vanilla(model: str | None, data: DataRequest, options: OwnOptions) -> Fingerprint:
     from benchmark.fingerprints.vanilla import vanilla_fingerprint
 
@@ -98,6 +110,7 @@ RECORDERS: Mapping[str, Probe] = {
     "vanilla": _vanilla,
     "tokenizers": _tokenizers,
     "grammars": _grammars,
+    **{engine: _by_engine(engine) for engine in ("server", "vllm", "llama.cpp")},
 }
 """What makes the record of each probe, by the value of ``--probe``."""
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from benchmark.decoding.constraint_trace import FORBIDDEN, ConstraintTrace
+from benchmark.decoding.log_probs import ForcedSequence
 from benchmark.decoding.logit_tolerance import margin_floor
-from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_logits
+from benchmark.decoding.teacher_forcing import teacher_forced_logits
 from benchmark.records import TokenIds
 
 if TYPE_CHECKING:

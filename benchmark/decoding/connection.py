@@ -1,6 +1,7 @@
 """The settings of engines that run elsewhere, and what is known of one once it is found."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +46,10 @@ class ExternalSettings:
                 raise SettingError(f"--{name.replace('_', '-')} {number}: at least 1 is needed")
 
 
+class EngineFaultError(SettingError):
+    """An engine was found, and does not do what a run needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectInputs:
     """What an engine that runs elsewhere is found with.
@@ -76,3 +81,10 @@ class Connection(Protocol):
     @property
     def facts(self) -> Mapping[str, object]:
         """What it is, as JSON, for the identity of a run: version, backend, flags, weights."""
+
+    @property
+    def libraries(self) -> Mapping[str, str]:
+        """The versions of libraries where it runs, as far as they are known."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep what is started for it between its uses, until the end of the block."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from benchmark.decoding.connection import ConnectInputs, Connection
     from benchmark.decoding.constraint import Constraint
+    from benchmark.decoding.log_probs import ScoringEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,14 @@ class EngineRow:
     about: str = ""
     factory: str | None = None
     connect: str | None = None
+    scoring: str | None = None
     options: Sequence[str] = ()
     constrained: bool = True
     loads_weights: bool = True
     packed: bool = False
     products: Sequence[str] = ()
     needs: Sequence[str] = ()
+    libraries: Sequence[str] = ()
     speed: SpeedTraits = field(default_factory=SpeedTraits)
 
     def create(self, inputs: "EngineInputs") -> Engine:
@@ -72,6 +75,16 @@ class EngineRow:
             raise SettingError(f"engine {self.name} can only be run by speed")
         factory: Callable[[EngineInputs], Engine] = _named(self.factory)
         return factory(inputs)
+
+    def create_scoring(
+        self, inputs: "EngineInputs", prompts: Sequence[TokenIds]
+    ) -> "ScoringEngine | None":
+        """Return what decodes and scores these prompts in any arrangement, if the engine can."""
+        if self.scoring is None:
+            return None
+        factory: Callable[[EngineInputs, Sequence[TokenIds]], ScoringEngine]
+        factory = _named(self.scoring)
+        return factory(inputs, prompts)
 
     def connected(self, inputs: "ConnectInputs") -> "Connection | None":
         """Find an engine that runs elsewhere; None for one that runs in this process."""
@@ -155,6 +168,11 @@ def check_engine(name: str) -> str:
 def decoding_engines() -> tuple[str, ...]:
     """Return the names of the engines that ``run`` can decode with."""
     return tuple(name for name, row in ENGINES.items() if row.factory)
+
+
+def engine_of_library(library: str) -> str | None:
+    """Return the engine that a library is part of where it runs; None for one of this process."""
+    return next((name for name, row in ENGINES.items() if library in row.libraries), None)
 
 
 def check_prompts(

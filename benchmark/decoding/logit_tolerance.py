@@ -69,3 +69,15 @@ def deviation(expected: torch.Tensor, actual: torch.Tensor, dtype: torch.dtype) 
         squares = off.square().mean(-1)
         apart = max(squares.mean().sqrt().item(), squares.max().sqrt().item() / _TOKEN_FACTOR)
     return None if apart <= _TOLERANCE[dtype] else apart
+
+
+def rounding_bound(dtype: torch.dtype) -> float:
+    """Return the difference of a log-probability, in nats, that rounding explains.
+
+    It is the tolerance of logits whose standard deviation is 1. Those of language models have one
+    of 2 or more, so that the bound is strict.
+
+    Args:
+        dtype: one of :data:`TRIED_DTYPES`.
+    """
+    return _TOLERANCE[dtype]

@@ -6,13 +6,12 @@ text. Prompts and answers go through the model as a whole, padded on the left, w
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmark.decoding.finite_logits import NonFiniteLogitsError, finite_rows
+from benchmark.decoding.log_probs import ForcedSequence, TokenLogProbs
 from benchmark.decoding.oom_retry import half_batch
 from benchmark.decoding.padding import unpadded_reason
 from benchmark.models.hardware import release
@@ -20,23 +19,6 @@ from benchmark.records import TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-class TokenLogProbs(NamedTuple):
-    """Tokens and log-probabilities along one answer, shape (answer tokens, 1 + others) each.
-
-    In each row the answer's own token is first, then the likeliest others, likeliest first.
-    """
-
-    ids: NDArray[np.int32]
-    values: NDArray[np.float64]
-
-
-class ForcedSequence(NamedTuple):
-    """A prompt and the answer that follows it."""
-
-    prompt: TokenIds
-    answer: TokenIds
 
 
 def teacher_forced_log_probs(

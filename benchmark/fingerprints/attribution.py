@@ -10,6 +10,10 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.models.digests import is_comparable
 from benchmark.runs.suspect_table import table
 
+_ENGINE_VERSIONS = "engine.versions."
+ENGINE_SUFFIX = " (engine)"
+"""Follows the name of a library that is installed where an engine elsewhere runs."""
+
 RAISED_ERROR = 4
 """The reach of a library whose own code raised the stage's error."""
 
@@ -59,18 +63,21 @@ def suspects(old: Fingerprint, new: Fingerprint, stage: str | None) -> tuple[Sus
 
 
 def _entries(record: Fingerprint) -> dict[tuple[str, str], str]:
-    flat = record.environment.flat().items()
-    entries = {
-        ("library", name.removeprefix("versions."))
-        if name.startswith("versions.")
-        else ("setting", name): value
-        for name, value in flat
-    }
+    entries = {_entry(name): value for name, value in record.environment.flat().items()}
     listed = (*table()["code"], *(name for row in STAGES.values() for name in _own(row, "code")))
     current = {current_path(name): digest for name, digest in record.code.items()}
     # Files that make no stage, such as those of a report, are left out.
     code = {("code", name): digest for name, digest in current.items() if name.startswith(listed)}
     return entries | code
+
+
+def _entry(name: str) -> tuple[str, str]:
+    """Return kind and name of an entry of an environment."""
+    if name.startswith(_ENGINE_VERSIONS):
+        return "library", name.removeprefix(_ENGINE_VERSIONS) + ENGINE_SUFFIX
+    if name.startswith("versions."):
+        return "library", name.removeprefix("versions.")
+    return "setting", name
 
 
 def _unchanged_files(stage: str) -> list[Suspect]:
@@ -90,6 +97,11 @@ def _reach(kind: str, name: str, stage: str | None, failure: str) -> int:
         return RAISED_ERROR
     if kind == "setting" and name.startswith("variables."):
         name = "variables"
+    if kind == "setting" and name.startswith("engine.") and name not in table()[kind]:
+        name = "engine"
+    if kind == "library" and name.endswith(ENGINE_SUFFIX):
+        name = name.removesuffix(ENGINE_SUFFIX)
+        return table()["engine"].get(name, {}).get(stage, 0)
     listed = {entry: reach.get(stage, 0) for entry, reach in table()[kind].items()}
     own = _own(STAGES[stage], kind)
     return max(_looked_up(kind, name, listed), _looked_up(kind, name, own))

@@ -1,10 +1,12 @@
 """Record the fingerprint of a run: every stage of the pipeline."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmark.decoding.connection import EngineFaultError
 from benchmark.decoding.engines import compile_constraint
 from benchmark.errors import BenchmarkError, first_line
 from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
@@ -12,7 +14,7 @@ from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
 from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
 from benchmark.fingerprints.run_environment import run_environment
-from benchmark.fingerprints.stage import Stage
+from benchmark.fingerprints.stage import Stage, StageRow
 from benchmark.fingerprints.stage_recorder import MissingStageError, StageRecorder, require
 from benchmark.fingerprints.stages import (
     ANSWER,
@@ -90,10 +92,13 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
     location = locate(request.run.model, request.run.revision, weights=not loads_weights)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
     recorder = StageRecorder(refusing=request.refusing)
-    recording = _RunRecording(request, task, settings, states, location, progress, recorder)
-    if recorder.refusing:
-        recording.check_limit()
-    return recording.record()
+    with ExitStack() as stack:
+        recording = _RunRecording(
+            request, task, settings, states, location, progress, recorder, stack
+        )
+        if recorder.refusing:
+            recording.check_limit()
+        return recording.record()
 
 
 def placed_fingerprint(
@@ -125,10 +130,12 @@ class _RunRecording:
     location: Location
     progress: Progress
     recorder: StageRecorder
+    stack: ExitStack
+    fault: EngineFaultError | None = None
 
     def record(self) -> Fingerprint:
         for row in STAGES.values():
-            if self.settings.engine_row.loads_weights or not row.of_weights:
+            if self._has(row):
                 self.recorder.take(row, self)
         prompts = self._get(PROMPT_IDS)
         notices = self._notices()
@@ -140,7 +147,7 @@ class _RunRecording:
             texts=tuple(completion.text for completion in self._get(GENERATED_IDS) or ()),
             lengths=tuple(map(len, prompts or ())),
             allowed=self._get(CONSTRAINT),
-            logits=self._get(LOGITS) if self.settings.engine_row.loads_weights else None,
+            logits=self._get(LOGITS) if LOGITS.name in self.recorder.stages else None,
             scores=self._get(OUTCOME) or {},
             errors=self._errors(),
             samples=first_samples(self._get(PROMPT), prompts),
@@ -155,6 +162,15 @@ class _RunRecording:
         if answers is None or self._get(OUTCOME) is None:
             return ()
         return self.task.errors(answers, self.states)
+
+    def _has(self, row: StageRow) -> bool:
+        """Return whether the engine has what a stage is made from."""
+        if self.settings.engine_row.loads_weights:
+            return True
+        if row.of_scores and not self._scores:
+            self.progress.say(f"no stage {row.name}: the engine does not tell them")
+            return False
+        return not row.of_weights
 
     def check_limit(self) -> None:
         """Refuse a token limit that cuts off correct answers, as ``run`` does.
@@ -190,7 +206,10 @@ class _RunRecording:
         return load_model(self.location, options)
 
     def decoded(self) -> list[Completion]:
-        ready = require(self._loaded, self._missing())
+        ready = self._loaded
+        if self.fault is not None:
+            raise self.fault
+        ready = require(ready, self._missing())
         self.progress.start(len(self.states), 0)
         return decoded(ready, self.progress)
 
@@ -252,14 +271,32 @@ class _RunRecording:
         if prompts is None or (model is None and self.settings.engine_row.loads_weights):
             return None
         expression, say = self.task.expression, self.progress.say
-        settings = connected(self.settings, self.location, self.tokenizer, expression, say)
+        try:
+            settings = connected(self.settings, self.location, self.tokenizer, expression, say)
+        except EngineFaultError as error:
+            if self.recorder.refusing:
+                raise
+            self.fault = error
+            return None
+        if settings.connection is not None:
+            self.stack.enter_context(settings.connection.held())
         decoder = Decoder(settings, expression, self.tokenizer, model, say)
         if self.request.first_batch:
             decoder.batching = Batching((self.request.first_batch,))
         order = self.request.order
+        # An engine of this process is scored by its model.
+        scoring = decoder.scoring(prompts) if model is None else None
         return LoadedModel(
-            decoder, self._questions, range(len(prompts)) if order is None else order
+            decoder,
+            self._questions,
+            range(len(prompts)) if order is None else order,
+            scoring if scoring and scoring.scores else None,
         )
+
+    @cached_property
+    def _scores(self) -> bool:
+        """Whether an engine elsewhere tells log-probabilities along given ids."""
+        return self._loaded is not None and self._loaded.scoring is not None
 
     @cached_property
     def _weights(self) -> "LanguageModel | None":

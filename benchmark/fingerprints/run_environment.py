@@ -1,8 +1,10 @@
 """Describe the environment of a fingerprint: libraries, hardware, settings, model and data."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from benchmark import __version__
+from benchmark.decoding.connection import Connection
 from benchmark.models.gpus import product_settings
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location, file_digests
@@ -31,7 +33,30 @@ def run_environment(
         },
         data=data_described(request.data),
         variables=variables(),
+        engine=engine_described(loaded.settings.connection) if loaded else {},
     )
+
+
+def engine_described(connection: Connection | None) -> dict[str, object]:
+    """Return what an engine elsewhere tells of itself, flat; empty for one of this process.
+
+    The versions of its libraries are ``versions.NAME``, so that its own is not repeated.
+    """
+    if connection is None:
+        return {}
+    facts = {n: v for n, v in connection.facts.items() if n not in {"version", "versions"}}
+    return {**_flat(facts), **{f"versions.{n}": v for n, v in connection.libraries.items()}}
+
+
+def _flat(facts: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return nested groups with names such as ``flags.dtype``."""
+    flat = dict[str, object]()
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def _hardware(device: str) -> dict[str, object]:

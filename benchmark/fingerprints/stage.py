@@ -91,6 +91,7 @@ class StageRow(ABC):
     Attributes:
         what: what is recorded, in words.
         of_weights: whether it is made from the model's weights, which some engines do not load.
+        of_scores: whether it is made of log-probabilities, which some engines do not tell.
         whole: whether there is one digest for all states instead of one per state.
         excusable: whether a difference in states whose answers changed by noise is noise too.
         portable: whether the stage is the same on all hardware.
@@ -105,6 +106,7 @@ class StageRow(ABC):
     name: str
     what: str
     of_weights: bool = False
+    of_scores: bool = False
     whole: bool = False
     excusable: bool = False
     portable: bool = True

@@ -181,7 +181,7 @@ def readable(record: Fingerprint) -> dict[str, object]:
     """Return the part of a record that people read, as JSON."""
     return {
         "format": FORMAT,
-        "environment": asdict(record.environment),
+        "environment": record.environment.as_json(),
         "states": record.states,
         "stages": {name: record.stages[name].failed or record.stages[name].digest
                    for name in in_order(record.stages)},

@@ -27,8 +27,9 @@ class Environment:
 
     ``versions`` has the versions of libraries, ``hardware`` the device with its kind and threads,
     ``protocol`` the settings, ``batches`` what the engine reports about its batches, ``model`` the
-    digests of weights and tokenizer, ``data`` the source of the states, and ``variables`` the
-    environment variables.
+    digests of weights and tokenizer, ``data`` the source of the states, ``variables`` the
+    environment variables, and ``engine`` what an engine elsewhere tells of itself, with the
+    versions of libraries there as ``versions.NAME``; empty for an engine of this process.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,12 @@ class Environment:
     model: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, object] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    engine: Mapping[str, object] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the groups; without ``engine`` if it is empty, as in older records."""
+        groups = asdict(self)
+        return groups if self.engine else {n: g for n, g in groups.items() if n != "engine"}
 
     def flat(self) -> dict[str, str]:
         """Return every entry as text, with names such as ``versions.torch``."""

@@ -11,7 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmark.decoding.engine import DecodingLimits, Engine
-from benchmark.decoding.engines import check_prompts, compile_constraint, create_engine
+from benchmark.decoding.engines import (
+    EngineInputs,
+    check_prompts,
+    compile_constraint,
+    create_engine,
+)
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.errors import SettingError
 from benchmark.models.tokenizer import Tokenizer, TransformersTokenizer
@@ -21,6 +26,7 @@ from benchmark.tasks import JudgedAnswer, Task
 
 if TYPE_CHECKING:
     from benchmark.decoding.constraint import Constraint
+    from benchmark.decoding.log_probs import ScoringEngine
     from benchmark.models.loading import LanguageModel
 
 CompletionBatch = list[tuple[int, Completion]]
@@ -142,6 +148,18 @@ class Decoder:
             self.products,
             self.settings.connection,
         )
+
+    def scoring(self, prompts: Sequence[TokenIds]) -> "ScoringEngine | None":
+        """Return what decodes and scores these prompts in any arrangement; None if none can."""
+        inputs = EngineInputs(
+            self.model,
+            self.tokenizer,
+            self.settings.limits,
+            self.constraint,
+            say=self.say,
+            connection=self.settings.connection,
+        )
+        return self.settings.engine_row.create_scoring(inputs, prompts)
 
     def check(self, prompts: Sequence[TokenIds]) -> None:
         """Check that weights and tokenizer match, and that prompts and answers fit.

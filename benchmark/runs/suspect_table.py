@@ -8,7 +8,8 @@ from benchmark.package_data import package_toml
 Reach = Mapping[str, int]
 """By stage: 3 for a direct cause, 2 for one directly upstream, 1 for a possible cause."""
 
-KINDS = ("library", "setting", "code")
+KINDS = ("library", "engine", "setting", "code")
+"""Libraries here, libraries where an engine elsewhere runs, settings, and files of the project."""
 
 
 @cache

@@ -6,6 +6,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from benchmark.decoding.engines import engine_of_library
 from benchmark.errors import SettingError
 from benchmark.fingerprints.stages import stage_index
 from benchmark.upgrades.environment_diff import EnvironmentDiff, difference_summary
@@ -48,6 +49,28 @@ def pinned(upgrade: str, list_releases: Releases = releases) -> str:
         raise SettingError(f"{upgrade}: the index has no such release for this Python")
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}=={fitting[-1]}"
+
+
+def by_engine(upgrades: Sequence[str]) -> dict[str | None, list[str]]:
+    """Return the upgrades by the engine whose environment they change.
+
+    None is this environment, which comes first.
+    """
+    groups = dict[str | None, list[str]]()
+    engines = {upgrade: engine_of_library(Requirement(upgrade).name) for upgrade in upgrades}
+    for upgrade in sorted(upgrades, key=lambda one: engines[one] is not None):
+        groups.setdefault(engines[upgrade], []).append(upgrade)
+    return groups
+
+
+def merged(results: Sequence[CanaryResult]) -> CanaryResult:
+    """Return the results of several environments as one."""
+    return CanaryResult(
+        upgrades=tuple(upgrade for one in results for upgrade in one.upgrades),
+        probes=tuple(probe for one in results for probe in one.probes),
+        refused={name: reason for one in results for name, reason in one.refused.items()},
+        left_out={name: reason for one in results for name, reason in one.left_out.items()},
+    )
 
 
 def _is_installed(library: str) -> bool:

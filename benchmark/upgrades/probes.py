@@ -4,9 +4,10 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.decoding.engines import ENGINES
 from benchmark.errors import SettingError
 from benchmark.lifetime import run_tied
 from benchmark.models.location import locate
@@ -28,12 +29,14 @@ class Probe:
 
     ``fingerprint`` records this project's use of the libraries, ``vanilla`` the use that their
     documentation describes, ``tokenizers`` every fetched tokenizer, ``grammars`` what grammar
-    backends allow with them. ``identity`` is a digest of the model's files.
+    backends allow with them. ``identity`` is a digest of the model's files. A ``fingerprint`` may
+    be made by an ``engine`` in its own environment.
     """
 
     kind: str
     arguments: tuple[str, ...]
     identity: str
+    engine: str | None = None
 
     @property
     def unused(self) -> frozenset[str]:
@@ -45,8 +48,9 @@ class Probe:
 
     @property
     def name(self) -> str:
-        """The probe's kind and the name of its model."""
-        return " ".join((self.kind, *(Path(model).name for model in self.arguments[:1])))
+        """The probe's kind or engine, and the name of its model."""
+        models = (Path(model).name for model in self.arguments[:1])
+        return " ".join((self.engine or self.kind, *models))
 
     def command(self, project: Path, out: Path, along: Path | None) -> list[str]:
         """Return the arguments to Python that run the probe with the code in a folder."""
@@ -69,10 +73,13 @@ _OLDER_VERBS = {"vanilla": ("vanilla", "plain"), "tokenizers": ("tokenizers", "s
 """The probes' own verbs, which older code has, each in a module of that name in its ``cli``."""
 
 
-def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
+def probe(
+    kind: str, model: str | None, states: int, repeats: int = 0, engine: str | None = None
+) -> Probe:
     """Return a probe of that kind on a model.
 
     ``repeats`` is the number of repeats for a fingerprint's noise floor; other kinds have none.
+    ``engine`` is what decodes a fingerprint, if it runs in an environment of its own.
 
     Raises:
         SettingError: for an unknown kind, or if the kind needs a model and none is given.
@@ -83,14 +90,17 @@ def probe(kind: str, model: str | None, states: int, repeats: int = 0) -> Probe:
     if kind in WITHOUT_MODEL:
         return Probe(kind, (), "")
     if model is None:
-        name = "own" if kind == "fingerprint" else kind
+        name = engine or ("own" if kind == "fingerprint" else kind)
         raise SettingError(f"--probe {name} needs --model: a folder, a GGUF file or an identifier")
     if kind == "vanilla":
         return _probe(kind, Path(model), _files(Path(model)), states)
     location = locate(model)
     path = location.folder / location.gguf if location.gguf else location.folder
     measured = ("--repeats", str(repeats)) if repeats else ()
-    return _probe(kind, path, location.digest, states, *measured)
+    decoded = ("--engine", engine) if engine else ()
+    device = ("--device", "cpu") if engine and ENGINES[engine].speed.cpu_only else ()
+    own = _probe(kind, path, location.digest, states, *measured, *decoded, *device)
+    return replace(own, engine=engine)
 
 
 def _probe(kind: str, path: Path, identity: str, states: int, *options: str) -> Probe:
@@ -109,14 +119,21 @@ def _files(model: Path) -> str:
 
 
 def run_probe(
-    python: Path, project: Path, probe: Probe, out: Path, along: Path | None
+    python: Path,
+    project: Path,
+    probe: Probe,
+    out: Path,
+    along: Path | None,
+    more: Mapping[str, str] | None = None,
 ) -> str | None:
     """Run a probe with the code of a folder; return None, or the last line of a failed one.
+
+    ``more`` are further environment variables.
 
     Raises:
         SettingError: if the environment is removed meanwhile, which is no failure of the probe.
     """
-    variables = {**os.environ, **fixed_variables(), **python_path(project)}
+    variables = {**os.environ, **fixed_variables(), **python_path(project), **(more or {})}
     # The interpreter of our own environment, and arguments of our own command line.
     command = [str(python), *probe.command(project, out, along)]
     try:

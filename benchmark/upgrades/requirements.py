@@ -7,6 +7,7 @@ combination that no user can install.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, distributions
+from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -19,6 +20,19 @@ _COMPARABLE = 2
 
 Installed = Mapping[str, Distribution]
 """Distributions by their canonical name."""
+
+
+class UnmetRequirement(NamedTuple):
+    """A declared requirement that is not met: whose it is, and a line about it."""
+
+    owner: str
+    requirement: Requirement
+    line: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The canonical names of the two distributions."""
+        return canonicalize_name(self.owner), canonicalize_name(self.requirement.name)
 
 
 def installed_distributions(folders: Iterable[str]) -> dict[str, Distribution]:
@@ -38,8 +52,14 @@ def unmet_requirements(installed: Installed, roots: Iterable[str]) -> tuple[str,
         roots: the distributions whose requirements are checked, and those that they require in
             turn; others in the same environment do not matter.
     """
-    lines = (_unmet(owner, required, installed) for owner, required in _reachable(installed, roots))
-    return tuple(sorted(set(filter(None, lines))))
+    return tuple(sorted({one.line for one in unmet_lines(installed, roots)}))
+
+
+def unmet_lines(installed: Installed, roots: Iterable[str]) -> Iterator[UnmetRequirement]:
+    """Yield the declared requirements that are not met, as :func:`unmet_requirements`."""
+    for owner, required in _reachable(installed, roots):
+        if line := _unmet(owner, required, installed):
+            yield UnmetRequirement(owner.metadata["Name"], required, line)
 
 
 def check_range(

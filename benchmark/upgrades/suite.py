@@ -47,7 +47,8 @@ def run_suite(
             "no:cacheprovider",
         ]
         command += ["--junit-xml", str(results), *map(str, tests)]
-        variables = {**os.environ, **fixed_variables(), **python_path(package_parent())}
+        own = {**fixed_variables(), **python_path(package_parent()), **environment.variables}
+        variables = {**os.environ, **own}
         # The interpreter of our own environment, and the user's tests.
         done = run_tied(command, environment=variables, capture=False)
         return _suite_result(results, done.returncode)

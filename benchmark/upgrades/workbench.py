@@ -13,6 +13,7 @@ from benchmark.models.cache_folder import cache_folder
 from benchmark.package_data import package_parent
 from benchmark.reading.files import read_text
 from benchmark.runs.environment import code_digests
+from benchmark.upgrades.base_environment import environment_of, this_environment
 from benchmark.upgrades.probes import Probe, Say, run_probe
 from benchmark.upgrades.venv_overlays import (
     EnvironmentBuilder,
@@ -155,7 +156,9 @@ class Workbench:
 
     def _run(self, environment: PythonEnvironment, out: Path) -> str | None:
         """Make a record; return None, or why there is none."""
-        return run_probe(environment.python, self.project, self.probe, out, self.along)
+        return run_probe(
+            environment.python, self.project, self.probe, out, self.along, environment.variables
+        )
 
 
 def _stored_record(path: Path) -> Fingerprint:
@@ -187,7 +190,9 @@ def workbench(probe: Probe, say: Say, *, retry: bool = False) -> Workbench:
 
     ``retry`` forgets what could not be installed or run before.
     """
-    overlays = VenvOverlays(cache_folder() / "environments")
+    root = cache_folder() / "environments"
+    base = environment_of(probe.engine) if probe.engine else this_environment()
+    overlays = VenvOverlays(root, base)
     bench = Workbench(
         cache_folder() / "probes", overlays, probe, package_parent(), code_identity(), say
     )

@@ -28,6 +28,7 @@ class NamedEnvironment:
     libraries: Mapping[str, str]
     unmet: tuple[str, ...] = ()
     python: Path = Path("python")
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -6,6 +6,7 @@
 import json
 import threading
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,11 @@ class FaultServer:
         ignores_constraint: whether a constraint changes no answer.
         status: a status with which every request for a known prompt fails, for good.
         redirect: where requests for completions are redirected to.
+        adds_bos: whether it puts a BOS before the ids of a text.
+        version: what a vLLM server says of itself.
+        answers_by_position: whether every other reply to a known prompt is another known answer.
+        prefill: the fault of its log-probabilities of given ids: ``shifted`` by one place,
+            ``re-encoded`` from their text, or none.
     """
 
     def __init__(
@@ -53,6 +59,11 @@ class FaultServer:
         self.fails_after = 0
         self.redirect: str | None = None
         self.longest = 4096
+        self.answers_by_position = False
+        self.prefill = ""
+        self.version = "0.32.0"
+        self.adds_bos = True
+        self.replies = 0
         self.asked: Counter[TokenIds] = Counter()
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -73,7 +84,7 @@ class FaultServer:
         """Return what the server says of itself at a path."""
         documents: dict[str, dict[str, Body]] = {
             "vllm": {
-                "/version": {"version": "0.32.0"},
+                "/version": {"version": self.version},
                 "/v1/models": {"data": [{"id": "served", "max_model_len": self.longest}]},
             },
             "sglang": {
@@ -97,6 +108,15 @@ class FaultServer:
         }
         return documents[self.kind].get(path)
 
+    def tokenized(self, body: Body) -> list[int]:
+        """Return the ids of a text, or of messages without a template."""
+        text = body.get("prompt", body.get("content"))
+        if text is None:
+            text = "".join(one["content"] for one in body["messages"])
+        bos = self.tokenizer.bos_id
+        first = [bos] if self.adds_bos and bos is not None else []
+        return [*first, *self.tokenizer.encode(text)]
+
     def take(self, prompt: TokenIds, body: Body) -> str | None:
         """Record a request, and return the fault of its reply."""
         with self._lock:
@@ -114,10 +134,12 @@ class FaultServer:
 
     def reply(self, prompt: TokenIds, body: Body, fault: str | None) -> Body:
         """Return the reply to a request."""
+        if "prompt_logprobs" in body or body.get("logprob_start_len", -1) >= 0:
+            return self._scored(prompt)
         constrained = "structured_outputs" in body or "grammar" in body
         constrained |= "regex" in body.get("sampling_params", {})
         if prompt in self.answers:
-            ids = (*self.answers[prompt], self.tokenizer.eos_id)
+            ids = (*self._answer(prompt), self.tokenizer.eos_id)
         elif constrained and not self.ignores_constraint:
             ids = self.tokenizer.encode("Statement: Box 0 contains")
         else:
@@ -137,18 +159,53 @@ class FaultServer:
             document["choices"] *= 2
         return document
 
+    def _answer(self, prompt: TokenIds) -> TokenIds:
+        """Return the answer to a known prompt, which may depend on the other requests."""
+        with self._lock:
+            self.replies += 1
+            position = self.replies % 2
+        answers = list(self.answers.values())
+        index = list(self.answers).index(prompt)
+        return answers[index - 1 if self.answers_by_position and position else index]
+
+    def _scored(self, ids: TokenIds) -> Body:
+        """Return the reply with the log-probabilities of given ids."""
+        if self.prefill == "re-encoded":
+            ids = self.tokenizer.encode(detokenize(self.tokenizer.token_bytes, ids))
+        values = [log_prob(ids, place) for place in range(len(ids))]
+        if self.prefill == "shifted":
+            values = [values[-1], *values[:-1]]
+        if self.kind == "sglang":
+            rows: list[Any] = [[v, i, None] for v, i in zip(values, ids, strict=True)]
+            return {
+                "meta_info": {
+                    "prompt_tokens": len(ids),
+                    "input_token_logprobs": [[None, *rows[0][1:]], *rows[1:]],
+                    "input_top_logprobs": [None, *([row] for row in rows[1:])],
+                }
+            }
+        places = [
+            {str(i): {"logprob": v}, str(i + 1): {"logprob": v - 1}}
+            for v, i in zip(values, ids, strict=True)
+        ]
+        return {"choices": [{"prompt_logprobs": [None, *places[1:]], "finish_reason": "length"}]}
+
     def _document(self, prompt: TokenIds, ids: TokenIds, *, finished: bool) -> Body:
         text = detokenize(self.tokenizer.token_bytes, ids)
         if self.kind == "vllm":
             tokens = {"token_ids": list(ids), "prompt_token_ids": list(prompt)}
             reason = "stop" if finished else "length"
             choice = {"index": 0, "text": text, "finish_reason": reason}
+            choice["logprobs"] = {"token_logprobs": self._values(prompt, ids)}
             return {"choices": [{**choice, **({} if self.returns_no_ids else tokens)}]}
         if self.kind == "sglang":
             about: Body = {
                 "prompt_tokens": len(prompt),
                 "finish_reason": {"type": "stop" if finished else "length"},
-                "output_token_logprobs": [[-0.1, i, None] for i in ids],
+                "output_token_logprobs": [
+                    [value, i, None]
+                    for value, i in zip(self._values(prompt, ids), ids, strict=True)
+                ],
             }
             return {"text": text, "meta_info": about}
         return {
@@ -156,7 +213,17 @@ class FaultServer:
             "tokens": list(ids),
             "tokens_evaluated": len(prompt),
             "stop_type": "eos" if finished else "limit",
+            "completion_probabilities": [{"logprob": v} for v in self._values(prompt, ids)],
         }
+
+    def _values(self, prompt: TokenIds, ids: TokenIds) -> list[float]:
+        whole = (*prompt, *ids)
+        return [log_prob(whole, place) for place in range(len(prompt), len(whole))]
+
+
+def log_prob(ids: TokenIds, place: int) -> float:
+    """Return the server's log-probability of an id after those before it: any fixed number."""
+    return -0.5 - zlib.crc32(repr(ids[: place + 1]).encode()) / 2**32
 
 
 class _Server(ThreadingHTTPServer):
@@ -182,6 +249,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body: Body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.owner.keys.append(self.headers["authorization"])
+        if self.path == "/tokenize":
+            tokens = self.owner.tokenized(body)
+            self._send(200, json.dumps({"tokens": tokens, "count": len(tokens)}).encode())
+            return
+        if self.path == "/apply-template":
+            text = "".join(f"<{one['role']}>{one['content']}" for one in body["messages"])
+            self._send(200, json.dumps({"prompt": text}).encode())
+            return
         if self.path == "/detokenize":
             text = detokenize(self.owner.tokenizer.token_bytes, body["tokens"])
             self._send(200, json.dumps({"prompt": text, "content": text}).encode())

@@ -273,8 +273,9 @@ COMMANDS = {
 }
 """All commands that write files, by their verbs; after a comma, a case of its own."""
 
+_CHECKS = ("check invariance", "check decode-prefill", "check rendering")
 READ_ONLY = frozenset(
-    {"plan", "score", "errors", "baseline", "certify", "claims", "grammars", "list"}
+    {"plan", "score", "errors", "baseline", "certify", "claims", "grammars", "list", *_CHECKS}
 )
 """The other verbs: they print."""
 

@@ -16,6 +16,7 @@ import pytest
 
 from benchmark.boxes.dataset import rows
 from benchmark.decoding import constraint_trace, teacher_forcing
+from benchmark.decoding.log_probs import TokenLogProbs
 from benchmark.decoding.speculative import compatibility
 from benchmark.fingerprints import record_run, run_environment, stages
 from benchmark.fingerprints.compare import compare
@@ -262,7 +263,7 @@ def _one_value(patch: pytest.MonkeyPatch, by: float) -> None:
     """
     forced = teacher_forcing.teacher_forced_log_probs
 
-    def touched(*arguments: Any, **more: Any) -> Iterator[list[teacher_forcing.TokenLogProbs]]:  # noqa: ANN401
+    def touched(*arguments: Any, **more: Any) -> Iterator[list[TokenLogProbs]]:  # noqa: ANN401
         rows = [row for batch in forced(*arguments, **more) for row in batch]
         values = rows[WEAK].values.copy()
         values[7, 0] += by

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from benchmark.decoding.external.launch import ENVIRONMENT
+from benchmark.decoding.external.launch import engines_folder
 from benchmark.tasks import DEFAULT, task_named
 from fakes.command_line import command_line
 from fakes.control_gguf import write_control_gguf
@@ -29,7 +29,7 @@ STATES = 8
 SECONDS = 300
 """How long a server may take to start."""
 
-PYTHON = ENVIRONMENT / "bin" / "python"
+PYTHON = engines_folder() / "bin" / "python"
 
 pytestmark = [
     pytest.mark.skipif("TEST_ENGINES" not in os.environ, reason="real engines: nox -s engines"),
@@ -92,7 +92,8 @@ def _kill(process: int) -> None:
 
 
 def _llama(serve: Serve, file: Path, port: int) -> str:
-    return serve(ROOT / "tests" / "fakes" / "llama_cpp_server.py", file, str(port), port=port)
+    module = "benchmark.decoding.external.llama_cpp_server"
+    return serve("-m", module, file, "--port", str(port), port=port, PYTHONPATH=str(ROOT))
 
 
 def _vllm(serve: Serve, *more: str) -> str:
@@ -183,6 +184,45 @@ def test_a_server_that_is_killed_and_started_again(
     _, error = running.communicate(timeout=SECONDS)
     assert running.returncode == 0, error
     assert _texts(out) == expected
+
+
+def test_checks_of_vllm(serve: Serve) -> None:
+    """Offline and as a server it agrees with itself, and its rendering with ours."""
+    url = _vllm(serve)
+    for where in (("--engine", "vllm"), ("--engine", "server", "--base-url", url)):
+        for check in ("invariance", "decode-prefill"):
+            options = ("--states", "4", "--device", "cpu", "--dtype", "float32", *where)
+            done = command_line("check", check, MODEL, *options)
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert command_line("check", "rendering", MODEL, "--base-url", url).returncode == 0
+
+
+def test_rendering_without_weights(serve: Serve) -> None:
+    """VLLM's server that renders only is asked for ids too."""
+    port = _free_port()
+    module = "vllm.entrypoints.launchers.render.entry"
+    words = ("-m", module, "--model", MODEL, "--host", "127.0.0.1", "--port", str(port))
+    url = serve(*words, port=port)
+    done = command_line("check", "rendering", MODEL, "--base-url", url, "--kind", "vllm")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("probe", ["vllm", "llama.cpp"])
+def test_fingerprints(probe: str, tmp_path: Path) -> None:
+    """Two records of an engine are the same; only vLLM's have log-probabilities."""
+    model: Path = MODEL
+    if probe == "llama.cpp":
+        model = tmp_path / "model"
+        model.mkdir()
+        write_control_gguf(MODEL, model / "track.gguf", quantized=False)
+        for path in MODEL.glob("tokenizer*.json"):
+            (model / path.name).write_bytes(path.read_bytes())
+    paths = tmp_path / "one.json", tmp_path / "two.json"
+    for path in paths:
+        options = ("--probe", probe, "--states", "2", "--device", "cpu", "--out", path)
+        assert command_line("fingerprint", model, *options).returncode == 0
+    assert ("logits" in json.loads(paths[0].read_text())["stages"]) is (probe == "vllm")
+    assert command_line("compare", *paths).returncode == 0
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is None, reason="no lm_eval: nox -s engines")

@@ -14,6 +14,9 @@ from benchmark.package_data import is_installed, package_parent
 ENVIRONMENT = package_parent() / ".speed"
 """Created by ``make speed-engines`` for engines with their own versions of libraries."""
 
+ENVIRONMENT_VARIABLE = "ENTITY_TRACKING_ENGINES"
+"""Names another environment with engines, such as that of a release."""
+
 
 class LaunchCommand(NamedTuple):
     """A command, and the environment variables to add."""
@@ -22,8 +25,17 @@ class LaunchCommand(NamedTuple):
     environment: Mapping[str, str]
 
 
-def launch_command(label: str, traits: SpeedTraits, folder: Path = ENVIRONMENT) -> LaunchCommand:
+def engines_folder() -> Path:
+    """Return the environment with engines, which may not exist."""
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ENVIRONMENT)
+
+
+def launch_command(
+    label: str, traits: SpeedTraits, folder: Path | None = None, worker: str | None = None
+) -> LaunchCommand:
     """Return how to start the process of an engine; ``label`` names it in errors.
+
+    ``worker`` is the module to run, by default that of ``speed``.
 
     Raises:
         MissingLibraryError: if the environment that it runs in does not exist.
@@ -36,12 +48,13 @@ def launch_command(label: str, traits: SpeedTraits, folder: Path = ENVIRONMENT) 
         variables["LD_PRELOAD"] = os.pathsep.join(map(str, preload))
     if traits.threads:
         variables["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, processors()))
-    return LaunchCommand((str(python), "-m", traits.worker), variables)
+    return LaunchCommand((str(python), "-m", worker or traits.worker), variables)
 
 
-def engine_environment(label: str, traits: SpeedTraits, folder: Path = ENVIRONMENT) -> Path:
+def engine_environment(label: str, traits: SpeedTraits, folder: Path | None = None) -> Path:
     """Return the environment of an engine: the folder's if it exists, or this one."""
     here, package = Path(sys.prefix), traits.package
+    folder = folder or engines_folder()
     if traits.environment == "own":
         return here
     if (folder / "bin" / "python").exists():

@@ -71,17 +71,45 @@ class DecodeReply(TypedDict):
 
 @final
 class StreamRequest(TypedDict):
-    """Prompts to decode, whose answers are sent one by one as they are finished."""
+    """Prompts to decode, whose answers are sent one by one as they are finished.
+
+    With ``values`` each comes with its log-probabilities.
+    """
 
     stream: list[list[int]]
+    values: NotRequired[bool]
 
 
 class StreamedAnswer(TypedDict):
-    """One answer: the index of its prompt, its ids, and whether the model ended it."""
+    """One answer: the index of its prompt, its ids, and whether the model ended it.
+
+    ``values`` are the log-probabilities of its ids, before the constraint.
+    """
 
     index: int
     token_ids: list[int]
     finished: bool
+    values: NotRequired[list[float]]
+
+
+@final
+class ScoreRequest(TypedDict):
+    """Prompts with their answers, whose log-probabilities are sent one by one.
+
+    ``starts`` are the lengths of the prompts; ``likeliest`` is how many of the likeliest tokens
+    are sent at each place, in addition to the answer's own.
+    """
+
+    score: list[list[int]]
+    starts: list[int]
+    likeliest: int
+
+
+class ScoredRow(TypedDict):
+    """The log-probabilities along one answer, by token id, one list of pairs per place."""
+
+    index: int
+    places: list[list[tuple[int, float]]]
 
 
 class CopyRequest(TypedDict):

@@ -19,6 +19,8 @@ from benchmark.decoding.external.messages import (
     LimitRequest,
     MarginReply,
     MarginRequest,
+    ScoredRow,
+    ScoreRequest,
     StreamedAnswer,
     StreamRequest,
 )
@@ -31,6 +33,13 @@ _CLOSE_TIMEOUT = 10
 
 class EngineProcessError(BenchmarkError):
     """An engine's process failed or ended."""
+
+
+class EngineImportError(EngineProcessError, ImportError):
+    """A library cannot be imported in an engine's process."""
+
+
+_IMPORT_ERRORS = ("ImportError:", "ModuleNotFoundError:")
 
 
 class _Response(NamedTuple):
@@ -88,18 +97,27 @@ class EngineProcess:
         reply["peak_memory"] = response.peak_memory
         return reply
 
-    def stream(self, prompts: Sequence[Sequence[int]]) -> Iterator[StreamedAnswer]:
+    def stream(
+        self, prompts: Sequence[Sequence[int]], *, values: bool = False
+    ) -> Iterator[StreamedAnswer]:
         """Decode the prompts, and yield each answer as it is finished.
 
-        A process whose answers are not read to the end can only be killed.
+        With ``values`` answers have their log-probabilities. A process whose answers are not read
+        to the end can only be killed.
 
         Raises:
             EngineProcessError: if the engine fails.
         """
         request: StreamRequest = {"stream": [list(ids) for ids in prompts]}
-        self._send(request)
-        while (message := self._message()).get("part") is not None:
-            yield cast("StreamedAnswer", message["part"])
+        if values:
+            request["values"] = True
+        for part in self._parts(request):
+            yield cast("StreamedAnswer", part)
+
+    def score(self, request: ScoreRequest) -> Iterator[ScoredRow]:
+        """Yield the log-probabilities along answers, as :meth:`stream` does answers."""
+        for part in self._parts(request):
+            yield cast("ScoredRow", part)
 
     def limit(self, request: LimitRequest) -> LimitReply:
         """Time the model's matrix products; only for the engine ``limit``."""
@@ -144,6 +162,11 @@ class EngineProcess:
         message = self._message()
         return _Response(message["reply"], cast("int", message["peak_memory"]))
 
+    def _parts(self, request: object) -> Iterator[object]:
+        self._send(request)
+        while (part := self._message().get("part")) is not None:
+            yield part
+
     def _send(self, request: object) -> None:
         try:
             self._stdin.write(json.dumps(request) + "\n")
@@ -158,6 +181,8 @@ class EngineProcess:
         message: dict[str, object] = json.loads(line)
         if message.get("refused"):
             raise RefusedModelError(str(message["refused"]))
+        if str(message.get("error")).startswith(_IMPORT_ERRORS):
+            raise EngineImportError(f"{self._name}: {message['error']}")
         if "error" in message:
             raise EngineProcessError(f"{self._name}: {message['error']}")
         return message

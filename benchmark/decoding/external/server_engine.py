@@ -1,21 +1,19 @@
 """The engine ``server``: completions of a server behind an address."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.external.completions import ReplyCheck
 from benchmark.decoding.external.concurrency import Concurrency
 from benchmark.decoding.external.http_client import HttpClient, Patience
+from benchmark.decoding.external.open_requests import OpenRequests
 from benchmark.decoding.external.server_kinds import CompletionRequest
 from benchmark.decoding.external.server_probe import ServerConnection
 from benchmark.errors import SettingError
 from benchmark.records import Completion, TokenIds
-
-Answer = Callable[[HttpClient, TokenIds], Completion]
 
 
 def create(inputs: EngineInputs) -> "ServerEngine":
@@ -60,12 +58,12 @@ class ServerEngine:
         concurrency = Concurrency(fixed, slots) if slots else Concurrency(fixed)
         most = concurrency.fixed or concurrency.most
         with HttpClient(self.connection.address, most, self.patience) as client:
-            requests, waiting = _Requests(), iter(order)
+            requests, waiting = OpenRequests[Completion](), iter(order)
             while True:
                 while len(requests) < concurrency.number and (
                     (index := next(waiting, None)) is not None
                 ):
-                    requests.start(index, self._answer, client, prompts[index])
+                    requests.start(index, partial(self._answer, client, prompts[index]))
                 if not requests:
                     return
                 for index, completion in requests.finished():
@@ -95,54 +93,3 @@ class ServerEngine:
         return client.post(
             connection.kind.path, connection.kind.body(request, connection.server), read
         )
-
-
-class _Requests:
-    """Open requests, each in a thread.
-
-    A thread that waits for a server cannot be ended, and a pool's threads are waited for when the
-    interpreter ends: for minutes after Ctrl-C. These are not.
-    """
-
-    def __init__(self) -> None:
-        """Start no thread yet."""
-        self._open: dict[Future[Completion], int] = {}
-
-    def __len__(self) -> int:
-        """Return the number of open requests."""
-        return len(self._open)
-
-    def start(self, index: int, answer: Answer, client: HttpClient, prompt: TokenIds) -> None:
-        """Begin a request for the prompt of an index."""
-        future: Future[Completion] = Future()
-        self._open[future] = index
-        arguments = (future, answer, client, prompt)
-        threading.Thread(target=_answer_into, args=arguments, daemon=True).start()
-
-    def finished(self) -> Iterator[tuple[int, Completion]]:
-        """Wait for an answer, and yield all that are finished.
-
-        After a failure the open requests are waited for, as their answers are not lost.
-
-        Raises:
-            BenchmarkError: the first failure.
-        """
-        ended, _ = wait(self._open, return_when=FIRST_COMPLETED)
-        failure = next(filter(None, (future.exception() for future in ended)), None)
-        if failure is not None:
-            ended, _ = wait(self._open)
-        for future in ended:
-            index = self._open.pop(future)
-            if future.exception() is None:
-                yield index, future.result()
-        if failure is not None:
-            raise failure
-
-
-def _answer_into(
-    future: Future[Completion], answer: Answer, client: HttpClient, prompt: TokenIds
-) -> None:
-    try:
-        future.set_result(answer(client, prompt))
-    except BaseException as error:  # noqa: BLE001  # raised where the answer is waited for
-        future.set_exception(error)

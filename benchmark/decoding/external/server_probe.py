@@ -1,9 +1,10 @@
 """Find out, before a run, what a server is and whether it does what it is asked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
-from benchmark.decoding.connection import ConnectInputs
+from benchmark.decoding.connection import ConnectInputs, EngineFaultError
 from benchmark.decoding.external.completions import EngineReply, accepts_start
 from benchmark.decoding.external.http_client import HttpClient, Patience, base_url
 from benchmark.decoding.external.server_kinds import (
@@ -37,6 +38,8 @@ class ServerConnection:
         concurrency: how many requests are open at a time; None to find it by trying.
         enforced: whether a constraint was seen to change an answer; None if no free answer
             broke it.
+        libraries: the versions of libraries where it runs, as far as they are known.
+        weights: where its weights come from.
     """
 
     address: str
@@ -45,6 +48,8 @@ class ServerConnection:
     expression: str
     concurrency: int | None
     enforced: bool | None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    weights: str = "unknown: behind an address, without a digest"
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -53,17 +58,22 @@ class ServerConnection:
             "kind": self.kind.name,
             "version": self.server.version,
             "model": self.server.model,
-            "weights": "unknown: behind an address, without a digest",
+            "weights": self.weights,
             "constraint": self.kind.constraint,
             **self.server.more,
         }
+
+    def held(self) -> AbstractContextManager[None]:
+        """Do nothing: each request has what it needs."""
+        return nullcontext()
 
 
 def connect(inputs: ConnectInputs, patience: Patience | None = None) -> ServerConnection:
     """Return the server at ``--base-url``, after asking what it is and trying it.
 
     Raises:
-        SettingError: if there is no address, or the server does not do what a run needs.
+        SettingError: if there is no address.
+        EngineFaultError: if the server does not do what a run needs.
         ServerError: if it does not answer.
         ModelError: if it has another tokenizer.
     """
@@ -79,13 +89,16 @@ def connect(inputs: ConnectInputs, patience: Patience | None = None) -> ServerCo
         try:
             enforced = _enforced(_asking(client, kind, facts), inputs)
         except ConstraintIgnoredError as error:
-            raise SettingError(
+            raise EngineFaultError(
                 f"{address}: the server ignores the constraint: with it the answer to {error} was "
                 f"still free; {kind.advice}"
             ) from error
     if enforced is None:
         inputs.say("no free answer broke the constraint, so that it could not be tested")
-    return ServerConnection(address, kind, facts, inputs.expression, settings.concurrency, enforced)
+    libraries = {kind.name: facts.version} if facts.version else {}
+    return ServerConnection(
+        address, kind, facts, inputs.expression, settings.concurrency, enforced, libraries
+    )
 
 
 def identify(client: Asks, kind: str, address: str) -> tuple[ServerKind, ServerFacts]:

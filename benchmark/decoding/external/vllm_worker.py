@@ -2,17 +2,22 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
 
 from benchmark.decoding.external.messages import (
     DecodeReply,
     DecodeRequest,
     EngineSetup,
+    ScoredRow,
+    ScoreRequest,
     StreamedAnswer,
     StreamRequest,
 )
 from benchmark.decoding.external.serving import serve
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
 
 
 class VllmEngine:
@@ -31,6 +36,7 @@ class VllmEngine:
                 f"this vLLM computes on {current_platform.device_type}, not on {setup['device']}; "
                 "choose another --device"
             )
+        self._create_sampling = SamplingParams
         self._llm = LLM(
             model=setup["model"],
             dtype=setup["dtype"],
@@ -41,11 +47,12 @@ class VllmEngine:
             max_model_len=setup["max_model_len"],
             **setup["tuned"],
         )
-        self._sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=setup["max_new_tokens"],
-            structured_outputs=StructuredOutputsParams(regex=setup["expression"]),
-        )
+        self._arguments = {
+            "temperature": 0.0,
+            "max_tokens": setup["max_new_tokens"],
+            "structured_outputs": StructuredOutputsParams(regex=setup["expression"]),
+        }
+        self._sampling = SamplingParams(**self._arguments)
         self._stops = set(setup["stops"])
         self._steps = 0
         engine = self._llm.llm_engine
@@ -63,27 +70,55 @@ class VllmEngine:
     @overload
     def __call__(self, request: StreamRequest) -> Iterator[StreamedAnswer]: ...
 
-    def __call__(
-        self, request: DecodeRequest | StreamRequest
-    ) -> DecodeReply | Iterator[StreamedAnswer]:
-        """Decode the prompts: with an empty prefix cache, or one by one."""
-        return self._streamed(request["stream"]) if "stream" in request else self._timed(request)
+    @overload
+    def __call__(self, request: ScoreRequest) -> Iterator[ScoredRow]: ...
 
-    def _streamed(self, prompts: Sequence[Sequence[int]]) -> Iterator[StreamedAnswer]:
+    def __call__(
+        self, request: DecodeRequest | StreamRequest | ScoreRequest
+    ) -> DecodeReply | Iterator[StreamedAnswer] | Iterator[ScoredRow]:
+        """Decode the prompts, with an empty prefix cache or one by one, or score answers."""
+        if "score" in request:
+            return self._scored(request)
+        return self._streamed(request) if "stream" in request else self._timed(request)
+
+    def _streamed(self, request: StreamRequest) -> Iterator[StreamedAnswer]:
+        sampling = self._sampling
+        if request.get("values"):  # of the chosen token alone
+            sampling = self._create_sampling(**self._arguments, logprobs=0)
+        for output in self._finished(request["stream"], sampling):
+            (answer,) = output.outputs
+            ids = list(answer.token_ids)
+            streamed: StreamedAnswer = {
+                "index": int(output.request_id),
+                "token_ids": ids,
+                "finished": answer.finish_reason == "stop",
+            }
+            if request.get("values"):
+                by_id = zip(ids, answer.logprobs, strict=True)
+                streamed["values"] = [place[token].logprob for token, place in by_id]
+            yield streamed
+
+    def _scored(self, request: ScoreRequest) -> Iterator[ScoredRow]:
+        sampling = self._create_sampling(
+            temperature=0.0, max_tokens=1, prompt_logprobs=request["likeliest"] + 1
+        )
+        for output in self._finished(request["score"], sampling):
+            index = int(output.request_id)
+            places = output.prompt_logprobs[request["starts"][index] :]
+            yield {
+                "index": index,
+                "places": [[(i, one.logprob) for i, one in place.items()] for place in places],
+            }
+
+    def _finished(self, prompts: list[list[int]], sampling: "SamplingParams") -> "Iterator[Any]":
+        """Yield the engine's output for each prompt when it is finished."""
         from vllm.inputs import TokensPrompt
 
         engine = self._llm.llm_engine
         for index, ids in enumerate(prompts):
-            engine.add_request(str(index), TokensPrompt(prompt_token_ids=list(ids)), self._sampling)
+            engine.add_request(str(index), TokensPrompt(prompt_token_ids=list(ids)), sampling)
         while engine.has_unfinished_requests():
-            for output in engine.step():
-                if output.finished:
-                    (answer,) = output.outputs
-                    yield {
-                        "index": int(output.request_id),
-                        "token_ids": list(answer.token_ids),
-                        "finished": answer.finish_reason == "stop",
-                    }
+            yield from (output for output in engine.step() if output.finished)
 
     def _timed(self, request: DecodeRequest) -> DecodeReply:
         from vllm.inputs import TokensPrompt

@@ -79,6 +79,15 @@ NOT_FINITE = -1
 """The answer to a request whose logits are not finite."""
 
 
+class ChoiceObserver(Protocol):
+    """Sees the tokens that were chosen, right after the pass that chose them."""
+
+    def __call__(
+        self, prompt: int, places: Sequence[int], requests: Sequence[NextTokenRequest]
+    ) -> None:
+        """Take the places of an answer whose tokens a pass chose, and the request for each."""
+
+
 class Runner(Protocol):
     """Runs passes on a model, and keeps the keys and values of the prefix and of the slots."""
 

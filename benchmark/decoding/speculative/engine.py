@@ -8,7 +8,7 @@ pass contains.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.speculative.automaton import Automaton
+from benchmark.decoding.speculative.batch import NextTokenRequest
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter, expected_answers, prompt_lookup
@@ -93,6 +94,11 @@ class SpeculativeEngine:
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
         self._rules = GenerationRules(automaton, stops, limits.max_new_tokens)
+        self.values: dict[int, dict[int, torch.Tensor]] | None = None
+        """If not None, it gets log-probabilities of the vocabulary by prompt and place.
+
+        They are those of places whose token was chosen among several, before the constraint.
+        """
         self.statistics = Statistics()
         """Totals over all calls of :meth:`generate`."""
 
@@ -125,7 +131,12 @@ class SpeculativeEngine:
         with packed_linears(self._model, self._backend), ragged(self._model):
             runner = ModelRunner(self._model, self._rules.automaton, self._cost_model)
             scheduler = Scheduler(
-                runner, self._rules, self._drafters, self._cost_model, self.statistics
+                runner,
+                self._rules,
+                self._drafters,
+                self._cost_model,
+                self.statistics,
+                None if self.values is None else _Observer(runner, self.values),
             )
             batches = scheduler.decode(pending)
             while True:
@@ -138,3 +149,18 @@ class SpeculativeEngine:
                     (index, Completion(ids, detokenize(self._token_bytes, ids), finished=finished))
                     for index, ids, finished in sequences
                 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Observer:
+    """Keeps the log-probabilities at the places that a pass decided."""
+
+    runner: ModelRunner
+    values: dict[int, dict[int, torch.Tensor]]
+
+    def __call__(
+        self, prompt: int, places: Sequence[int], requests: Sequence[NextTokenRequest]
+    ) -> None:
+        if places:
+            rows = self.runner.log_probs(requests).cpu()
+            self.values.setdefault(prompt, {}).update(zip(places, rows, strict=True))

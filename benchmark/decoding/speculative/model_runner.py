@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.batch import Batch, NextTokenRequest
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
@@ -31,6 +31,7 @@ class ModelRunner:
         self._cost_model = cost_model
         self._selector = TokenSelector(automaton, OutputHead(model))
         self._cache = RaggedCache(0, 0)
+        self._hidden = torch.empty(0)
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
         """Clear the cache, compute the shared prefix, and allocate the slots."""
@@ -42,8 +43,16 @@ class ModelRunner:
         """Return the likeliest allowed token for each request, or ``NOT_FINITE``."""
         self._cache.copy(batch.copies)
         rows_pass = RowsPass(self._cache, batch, self._cost_model)
-        hidden = hidden_states(self._model, batch.tokens, batch.positions, rows_pass)
-        return self._selector.select(hidden, batch.requests)
+        self._hidden = hidden_states(self._model, batch.tokens, batch.positions, rows_pass)
+        return self._selector.select(self._hidden, batch.requests)
+
+    def log_probs(self, requests: Sequence[NextTokenRequest]) -> torch.Tensor:
+        """Return log-probabilities of the last pass, before the constraint.
+
+        Shape (requests, vocabulary).
+        """
+        positions = on_device([request.token for request in requests], self._hidden.device)
+        return self._selector.head.logits(self._hidden[positions]).log_softmax(-1)
 
 
 def hidden_states(

@@ -15,6 +15,7 @@ from benchmark.decoding.speculative.batch import (
     Batch,
     CacheCopy,
     CacheWrite,
+    ChoiceObserver,
     NextTokenRequest,
     Runner,
 )
@@ -60,8 +61,10 @@ class Scheduler:
         drafters: Mapping[str, Drafter],
         cost_model: CostModel,
         statistics: Statistics,
+        observer: ChoiceObserver | None = None,
     ) -> None:
         """Take what decides the tokens (runner, rules) and what decides the speed (the others)."""
+        self._observer = observer
         self._runner = runner
         self._rules = rules
         self._drafters = drafters
@@ -154,4 +157,9 @@ class Scheduler:
         for row in rows:
             if not row.done:
                 chosen = tokens[row.requests.start : row.requests.stop]
+                seen = len(row.chosen_places)
                 row.verify(chosen, self._acceptance, self._statistics)
+                if self._observer is not None:
+                    places = row.chosen_places[seen:]
+                    first = row.requests.start
+                    self._observer(row.index, places, batch.requests[first : first + len(places)])

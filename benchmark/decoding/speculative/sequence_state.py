@@ -105,6 +105,8 @@ class SequenceState:
         self.finished = False
         """Whether a stop id was generated, as opposed to reaching the limit."""
         self.done = False
+        self.chosen_places: list[int] = []
+        """The places of the answer whose tokens were chosen among several."""
         self._rules = rules
         self._draft_functions = drafts
         self._tokens = list(prompt)
@@ -167,6 +169,7 @@ class SequenceState:
                 token = next(remaining)
                 if token == NOT_FINITE:
                     raise NonFiniteLogitsError(self.index, len(self.generated))
+                self.chosen_places.append(len(self._tokens) - len(self.prompt))
             for source, draft in position.drafts.items():
                 acceptance.observe(source, draft.streak, right=draft.token == token)
             _update_streaks(self._streaks, position.drafts, token)

@@ -61,7 +61,7 @@ class TokenSelector:
 
     def __init__(self, automaton: Automaton, head: OutputHead) -> None:
         """Put the sets of allowed tokens on the device of the head."""
-        self._head = head
+        self.head = head
         self._set_of_state: list[int] = []
         numbers: dict[frozenset[int], int] = {}
         for transitions in automaton.transitions:
@@ -76,7 +76,7 @@ class TokenSelector:
         """
         selected = [0] * len(requests)
         sets = [self._set_of_state[request.state] for request in requests]
-        few = [self._head.scores_subsets and len(self._allowed[n]) <= _FEW for n in sets]
+        few = [self.head.scores_subsets and len(self._allowed[n]) <= _FEW for n in sets]
         for by_subset, select in ((True, self._among_few), (False, self._among_all)):
             indices = [i for i, is_few in enumerate(few) if is_few is by_subset]
             if indices:
@@ -91,7 +91,7 @@ class TokenSelector:
         tokens = torch.nn.utils.rnn.pad_sequence(
             [self._allowed[number] for number in sets], batch_first=True, padding_value=-1
         )
-        logits = self._head.logits_of(hidden, tokens.clamp(min=0)).masked_fill_(tokens < 0, 0)
+        logits = self.head.logits_of(hidden, tokens.clamp(min=0)).masked_fill_(tokens < 0, 0)
         finite = finite_rows(logits)
         # In ascending order: of equals argmax returns the first, which is the lowest token.
         best = logits.masked_fill(tokens < 0, -torch.inf).argmax(-1, keepdim=True)
@@ -101,7 +101,7 @@ class TokenSelector:
         """Score the whole vocabulary, in chunks of positions that keep memory small."""
         best = []
         for start in range(0, len(sets), _CHUNK):
-            logits = self._head.logits(hidden[start : start + _CHUNK])
+            logits = self.head.logits(hidden[start : start + _CHUNK])
             numbers = sets[start : start + _CHUNK]
             biases = [self._bias(number, logits.shape[-1]) for number in numbers]
             tokens = (logits + torch.stack(biases)).argmax(-1)

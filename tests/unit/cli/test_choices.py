@@ -6,9 +6,11 @@ import pytest
 
 from benchmark.boxes.splits import SHARES
 from benchmark.cli import options
+from benchmark.cli.bisect import ReleaseProbe
 from benchmark.cli.choices import engine_names, task_names, variant_names
 from benchmark.cli.fingerprint import ProbeName
 from benchmark.cli.plan import Experiment
+from benchmark.decoding.engines import ENGINES
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
 from benchmark.models.loading import DTYPES
@@ -62,6 +64,9 @@ def test_fixed_choices_are_those_of_the_tables() -> None:
     assert get_args(options.FormatName) == FORMATS
     assert get_args(Experiment) == get_args(Training)
     assert set(get_args(options.Split)) == set(SHARES)
-    assert {*get_args(ProbeName)} - {"own"} | {"fingerprint"} == set(PROBES)
+    elsewhere = {"server", "vllm", "llama.cpp"}
+    assert {*get_args(ProbeName)} - {"own"} - elsewhere | {"fingerprint"} == set(PROBES)
+    assert {name for name, row in ENGINES.items() if row.connect} == elsewhere
+    assert {*get_args(ReleaseProbe)} == {*get_args(ProbeName)} - {"server"}
     with pytest.raises(SettingError, match="choose one of default, paper"):
         protocol("soup")

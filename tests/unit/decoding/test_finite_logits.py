@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.finite_logits import NonFiniteLogitsError, finite_rows, naming_states
-from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
+from benchmark.decoding.log_probs import ForcedSequence
+from benchmark.decoding.teacher_forcing import teacher_forced_log_probs
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
 from fakes import overflowing

@@ -23,11 +23,12 @@ from transformers import (
 from benchmark.decoding import padding
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
+from benchmark.decoding.log_probs import ForcedSequence
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.decoding.outlines_engine import OutlinesEngine
 from benchmark.decoding.padding import unpadded_reason
 from benchmark.decoding.speculative.model_runner import ragged
-from benchmark.decoding.teacher_forcing import ForcedSequence, teacher_forced_log_probs
+from benchmark.decoding.teacher_forcing import teacher_forced_log_probs
 from benchmark.models.tokenizer import TransformersTokenizer
 from fakes.engine_rows import with_weights
 from fakes.tiny_models import tiny_model

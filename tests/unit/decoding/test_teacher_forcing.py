@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from benchmark.decoding import teacher_forcing
-from benchmark.decoding.teacher_forcing import (
-    ForcedSequence,
-    teacher_forced_log_probs,
-)
+from benchmark.decoding.log_probs import ForcedSequence
+from benchmark.decoding.teacher_forcing import teacher_forced_log_probs
 from benchmark.errors import DoesNotFitError
 from fakes.tiny_models import tiny_model
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark.decoding.external.installed import LLAMA_CPP_LIBRARIES, VLLM_LIBRARIES
+from benchmark.decoding.external.server_scores import PROMPT_SCORES
 from benchmark.fingerprints.attribution import RAISED_ERROR, suspects
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Fingerprint
@@ -40,6 +42,7 @@ def _named_files() -> tuple[str, ...]:
 NO_SUSPECTS = (
     # folders whose code runs after the record is made, or not at all
     *(
+        "checks/",
         "cli/",
         "controls/",
         "export/",
@@ -145,6 +148,48 @@ def test_libraries_are_ranked_by_their_reach() -> None:
     for stage, first in (("constraint", "outlines_core"), ("logits", "torch")):
         assert suspects(old, new, stage)[0].name == first
     assert [suspect.reach for suspect in suspects(old, new, "dataset") if suspect.changed] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("library", "stage", "reach"),
+    [
+        *[("vllm", "generated_ids", 3), ("sglang", "logits", 3), ("xllamacpp", "logits", 3)],
+        *[("llama-cpp-python", "generated_ids", 3), ("xgrammar", "generated_ids", 3)],
+        *[("llguidance", "generated_ids", 3), ("xgrammar", "logits", 0), ("vllm", "prompt_ids", 0)],
+    ],
+)
+def test_a_library_where_an_engine_runs(library: str, stage: str, reach: int) -> None:
+    """An upgrade there is told from one here, and ranked by what it can reach there."""
+    one = fake_fingerprint()
+    old, new = (
+        replace(
+            one,
+            environment=replace(
+                one.environment, engine={f"versions.{library}": version, "kind": "k"}
+            ),
+        )
+        for version in ("1", "2")
+    )
+    (suspect,) = [suspect for suspect in suspects(old, new, stage) if suspect.changed]
+    assert (suspect.kind, suspect.name) == ("library", f"{library} (engine)")
+    assert (suspect.old, suspect.new, suspect.reach) == ("1", "2", reach)
+
+
+def test_what_an_engine_tells_of_itself() -> None:
+    """A flag is a suspect with its own reach, or that of all the engine's settings."""
+    one = fake_fingerprint()
+    for name, reach in (("flags.grammar_backend", 3), ("arguments.anything", 2)):
+        old, new = (
+            replace(one, environment=replace(one.environment, engine={name: value}))
+            for value in ("a", "b")
+        )
+        (suspect,) = [s for s in suspects(old, new, "generated_ids") if s.changed]
+        assert (suspect.kind, suspect.name, suspect.reach) == ("setting", f"engine.{name}", reach)
+
+
+def test_the_libraries_of_engines_are_in_the_table() -> None:
+    """Every version that is recorded can be a suspect."""
+    assert {*VLLM_LIBRARIES, *LLAMA_CPP_LIBRARIES, *PROMPT_SCORES} <= table()["engine"].keys()
 
 
 def test_another_matrix_product_backend_is_named() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.package_data import package_parent
-from benchmark.upgrades.probes import PROBES, Probe
+from benchmark.upgrades.probes import PROBES, Probe, probe
 
+MODEL = Path(__file__).parents[3] / "fixtures" / "models" / "track"
 OUT = Path("x.json.gz")
 START = ["-P", "-m", "benchmark"]
 
@@ -29,6 +30,17 @@ def test_older_code_is_run_by_its_own_verbs(
     (tmp_path / "benchmark" / "cli" / f"{module}.py").touch()
     command = Probe(kind, ("model",), "").command(tmp_path, OUT, None)
     assert command == [*START, *words, "model", "--out", str(OUT)]
+
+
+def test_a_probe_by_an_engine() -> None:
+    """It is a fingerprint that an engine elsewhere decodes, on the device of its build."""
+    made = probe("fingerprint", str(MODEL), 2, repeats=1, engine="vllm")
+    assert made.name == "vllm track"
+    words = made.command(package_parent(), OUT, None)[3:-2]
+    assert words[0] == "fingerprint"
+    assert words[2:] == [
+        *("--states", "2", "--repeats", "1", "--engine", "vllm", "--device", "cpu")
+    ]
 
 
 def test_todays_code_is_run_by_fingerprint() -> None:

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.decoding.external.messages import DecodeRequest, EngineSetup
-from benchmark.decoding.external.process import EngineProcess, EngineProcessError
+from benchmark.decoding.external.process import (
+    EngineImportError,
+    EngineProcess,
+    EngineProcessError,
+)
 from benchmark.errors import RefusedModelError
+from benchmark.fingerprints.digests import IMPORT_FAILURE
+from benchmark.fingerprints.stage_recorder import line
 
 SETUP: EngineSetup = {
     "engine": "fake",
@@ -37,6 +43,8 @@ def create(setup):
     print("this goes to stderr")
     if setup["model"] == "broken":
         raise ValueError("no such\\n weights")
+    if setup["model"] == "without a library":
+        import no_such_library_anywhere
     if setup["model"] == "refused":
         from benchmark.errors import RefusedModelError
         raise RefusedModelError("m: its weights are not finite")
@@ -115,6 +123,13 @@ def test_engine_that_does_not_open(open_engine: Open) -> None:
     """The reason is reported in one line."""
     with pytest.raises(EngineProcessError, match=r"^fake: ValueError: no such weights$"):
         open_engine("broken")
+
+
+def test_engine_whose_library_cannot_be_imported(open_engine: Open) -> None:
+    """Its release cannot run, which is no change of a stage."""
+    with pytest.raises(EngineImportError, match="no_such_library_anywhere") as raised:
+        open_engine("without a library")
+    assert line(raised.value).startswith(IMPORT_FAILURE)
 
 
 def test_refused_model(open_engine: Open) -> None:

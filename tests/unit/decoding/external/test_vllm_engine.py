@@ -11,8 +11,9 @@ import pytest
 from benchmark.decoding.connection import ConnectInputs, ExternalSettings
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits
-from benchmark.decoding.external import vllm_engine
+from benchmark.decoding.external import session, vllm_engine
 from benchmark.decoding.external.completions import ReplyCheck
+from benchmark.decoding.external.installed import versions_in
 from benchmark.decoding.external.messages import EngineSetup, StreamedAnswer
 from benchmark.decoding.external.process import EngineProcessError
 from benchmark.decoding.external.vllm_engine import VllmConnection, VllmEngine
@@ -46,7 +47,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
 
     def start(versions: dict[str, str] | None = None, **changes: object) -> VllmConnection:
         found = {"vllm": "0.32.0"} if versions is None else versions
-        monkeypatch.setattr(vllm_engine, "_versions", lambda _: found)
+        monkeypatch.setattr(vllm_engine, "versions_in", lambda *_: found)
         return vllm_engine.connect(replace(inputs, **changes))  # type: ignore[arg-type]
 
     return start
@@ -100,8 +101,8 @@ def test_misuse(connect: Connect) -> None:
 
 def test_versions_of_an_environment() -> None:
     """They are those of the packages that are installed there."""
-    versions = vllm_engine._versions(Path(sys.prefix))
-    assert {"torch", "transformers"} <= versions.keys()
+    versions = versions_in(Path(sys.prefix), ("torch", "no-such-library"))
+    assert versions.keys() == {"torch"}
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         fake.killed += 1
 
     fake.stream, fake.kill = stream, kill
-    monkeypatch.setattr(vllm_engine, "EngineProcess", create)
+    monkeypatch.setattr(session, "EngineProcess", create)
     return fake
 
 
@@ -146,7 +147,7 @@ def test_answers_in_tree_order(engine: VllmEngine, process: SimpleNamespace) -> 
         (2, "Statement: Box"),
     ]
     setup: EngineSetup = process.setups[0]
-    assert (setup["max_model_len"], setup["expression"]) == (22, EXPRESSION)
+    assert (setup["max_model_len"], setup["expression"]) == (23, EXPRESSION)
     assert process.killed == 1
     assert not list(engine.generate([(5, 7)], done={0}))
 

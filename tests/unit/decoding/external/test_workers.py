@@ -117,18 +117,32 @@ class FakeLlm:
         """Keep the arguments."""
         self.arguments = arguments
         self.clean = True
-        self.waiting: list[tuple[str, object]] = []
+        self.waiting: list[tuple[str, list[int]]] = []
+        self.samplings: list[dict[str, Any]] = []
         self.llm_engine = SimpleNamespace(
             step=self._step,
-            add_request=lambda name, prompt, sampling: self.waiting.append((name, prompt)),
+            add_request=self._add,
             has_unfinished_requests=lambda: bool(self.waiting),
         )
 
+    def _add(self, name: str, prompt: dict[str, list[int]], sampling: dict[str, Any]) -> None:
+        self.waiting.append((name, prompt["prompt_token_ids"]))
+        self.samplings.append(sampling)
+
     def _step(self) -> list[SimpleNamespace]:
         """Finish the last request, and tell of another one that is not finished."""
-        answer = SimpleNamespace(token_ids=(5, EOS), finish_reason="stop")
-        ended = [self.waiting.pop()[0]] if self.waiting else []
-        outputs = [SimpleNamespace(request_id=i, finished=True, outputs=[answer]) for i in ended]
+        places = [{5: SimpleNamespace(logprob=-0.5)}, {EOS: SimpleNamespace(logprob=-0.25)}]
+        answer = SimpleNamespace(token_ids=(5, EOS), finish_reason="stop", logprobs=places)
+        ended = [self.waiting.pop() for _ in self.waiting[-1:]]
+        outputs = [
+            SimpleNamespace(
+                request_id=name,
+                finished=True,
+                outputs=[answer],
+                prompt_logprobs=[None, *({i: places[0][5]} for i in ids[1:])],
+            )
+            for name, ids in ended
+        ]
         return [*outputs, SimpleNamespace(request_id="9", finished=False, outputs=[answer])]
 
     def reset_prefix_cache(self) -> bool:
@@ -194,6 +208,18 @@ def test_vllm_streams_answers_as_they_finish(vllm: Callable[[], VllmEngine]) -> 
     assert answers == [
         {"index": index, "token_ids": [5, EOS], "finished": True} for index in (1, 0)
     ]
+
+
+def test_vllm_tells_values(vllm: Callable[[], VllmEngine]) -> None:
+    """Those of an answer's tokens while decoding, and those of given ids after a prompt."""
+    engine = vllm()
+    (answer,) = engine({"stream": [[1, 2]], "values": True})
+    assert answer["values"] == [-0.5, -0.25]
+    (scored,) = engine({"score": [[1, 2, 3, 4]], "starts": [2], "likeliest": 3})
+    assert scored == {"index": 0, "places": [[(3, -0.5)], [(4, -0.5)]]}
+    decoding, prefill = engine._llm.samplings
+    assert decoding == {**engine._sampling, "logprobs": 0}
+    assert prefill == {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 4}
 
 
 def test_vllm_cache_that_cannot_be_cleared(vllm: Callable[[], VllmEngine]) -> None:

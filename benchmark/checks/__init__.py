@@ -1,0 +1,1 @@
+"""Checks of an engine against itself: batches and orders, decoding and prefill."""
