@@ -1,6 +1,6 @@
 """Print the simulated levels, coverages and powers of ``docs/statistics.md``, by clusters.
 
-    python docs/levels.py [--samples N] [--seed N]
+    python docs/levels.py [--samples N] [--seed N] [--from METHOD]
 
 Sequences have 5, 10 or 15 queries whose outcomes are correlated, as the states of one sequence are.
 The default of 2,000 samples per value takes about five minutes of one core. A value near 5 % or
@@ -26,10 +26,12 @@ from benchmark.stats.constants import (
     RECORD_LEVEL,
 )
 from benchmark.stats.contrast import clustered_against
-from benchmark.stats.differences import Integers, clustered_difference
+from benchmark.stats.differences import ClusteredDifference, Integers, clustered_difference
 from benchmark.stats.intervals import clustered_interval
+from benchmark.stats.joint import max_t
 from benchmark.stats.paired import sign_flip_test
-from benchmark.stats.published import UnpairedTest, departure_from
+from benchmark.stats.pooled import pooled_differences
+from benchmark.stats.published import UnpairedTest, departure_from, holm
 
 CLUSTERS = (3, 5, 8, 12, 20, 30, 40)
 """Numbers of clusters in the table."""
@@ -67,11 +69,14 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A method in a scenario: its trial, and the number of clusters from which it is used."""
+    """A method in a scenario: its trial, and the number of clusters from which it is used.
+
+    A ``share`` is shown without a value that it should have.
+    """
 
     method: str
     scenario: str
-    kind: Literal["level", "coverage", "power"]
+    kind: Literal["level", "coverage", "power", "share"]
     trial: Trial
     used_from: int
     nominal: float = LEVEL
@@ -111,6 +116,34 @@ def rows() -> Iterator[Row]:
     for name, changes in _CHANGES.items():
         trial = partial(_power, changes)
         yield Row("could have seen", name, "power", trial, MIN_CLUSTERS_FOR_INTERVAL)
+    yield from _with_margin()
+    yield from _together()
+
+
+def _with_margin() -> Iterator[Row]:
+    for name, (changes, effect) in _EDGES.items():
+        trial = partial(_equal, changes, effect)
+        yield Row("equal within 15", name, "level", trial, MIN_CLUSTERS_TO_BE_SURE)
+    for name, (changes, effect) in _EDGES.items():
+        trial = partial(_not_worse, changes, effect)
+        yield Row("no loss of 15", name, "level", trial, MIN_CLUSTERS_TO_BE_SURE)
+    for name in ("10 %", "whole, 30 %", "unrelated"):
+        trial = partial(_equal, _CHANGES[name], 0.0)
+        yield Row("equal, if so", name, "share", trial, MIN_CLUSTERS_TO_BE_SURE)
+
+
+def _together() -> Iterator[Row]:
+    yield Row("3 models, one p", "none changed", "level", _no_model, MIN_CLUSTERS_TO_BE_SURE)
+    yield Row("  others named", "one changed", "level", _other_models, MIN_CLUSTERS_TO_BE_SURE)
+    yield Row("  one p", "one: 10", "share", partial(_any, (0.1, 0, 0)), MIN_CLUSTERS_TO_BE_SURE)
+    yield Row("", "all: 4", "share", partial(_any, (0.04,) * 3), MIN_CLUSTERS_TO_BE_SURE)
+    yield Row("  Holm", "all: 4", "share", partial(_holm, (0.04,) * 3), MIN_CLUSTERS_TO_BE_SURE)
+    for spread in (0.0, 0.05, 0.15):
+        trial = partial(_pooled, spread, 0.0)
+        name = f"spread {100 * spread:g}"
+        yield Row("5 pairs pooled", name, "level", trial, MIN_CLUSTERS_TO_BE_SURE)
+    trial = partial(_pooled, 0.05, 0.1)
+    yield Row("", "+10, spread 5", "share", trial, MIN_CLUSTERS_TO_BE_SURE)
 
 
 def _levels_and_coverages() -> Iterator[Row]:
@@ -297,6 +330,95 @@ def _power(changes: Changes, rng: np.random.Generator, clusters: int) -> bool | 
     return sign_flip_test(gained - lost, rng, SIGNS)[1] < LEVEL
 
 
+_MARGIN = 0.15
+
+_EDGES = {
+    "queries": (Changes(0.0), _MARGIN),
+    "10 %": (Changes(0.1), _MARGIN),
+    "whole": (Changes(0.0, "sequence"), _MARGIN),
+    "whole, 10 %": (Changes(0.1, "sequence"), _MARGIN),
+    "unrelated": (Changes(0.4, "unrelated"), _MARGIN),
+}
+"""True differences that are as large as the margin, made of single queries or whole sequences."""
+
+
+def _measured(
+    changes: Changes, effect: float, rng: np.random.Generator, clusters: int
+) -> ClusteredDifference:
+    sizes = np.resize(np.array(SIZES), clusters)
+    gained, lost = changes.draw(rng, clusters, effect)
+    return clustered_difference(gained - lost, sizes, changed=int((gained + lost).sum()))
+
+
+def _equal(changes: Changes, effect: float, rng: np.random.Generator, clusters: int) -> bool | None:
+    """Whether equality is claimed; None where it is never decided."""
+    decision = _measured(changes, effect, rng, clusters).equivalence(_MARGIN, LEVEL)
+    return None if decision.doubt else decision.verdict == "supported"
+
+
+def _not_worse(
+    changes: Changes, effect: float, rng: np.random.Generator, clusters: int
+) -> bool | None:
+    """Whether the first of two models, which is worse by the margin, is called not worse."""
+    sizes = np.resize(np.array(SIZES), clusters)
+    gained, lost = changes.draw(rng, clusters, effect)
+    measured = clustered_difference(lost - gained, sizes, changed=int((gained + lost).sum()))
+    decision = measured.non_inferiority(_MARGIN, LEVEL)
+    return None if decision.doubt else decision.verdict == "supported"
+
+
+_FEW_SIGNS = 199
+"""Random sign vectors of a test over several models."""
+
+
+def _three(effects: Sequence[float], rng: np.random.Generator, clusters: int) -> Integers:
+    """Draw gained minus lost queries of three models; their changes fall on the same sequences."""
+    sizes = np.resize(np.array(SIZES), clusters)
+    unstable = rng.beta(0.5, 4.5, clusters)  # how much of a sequence changes, in every model
+    signs = np.where(rng.random(clusters) < 0.5, -1, 1)  # noqa: PLR2004  # a fair coin
+    noise = [signs * rng.binomial(sizes, unstable) for _ in effects]
+    return np.array(
+        [noise_of + rng.binomial(sizes, e) for noise_of, e in zip(noise, effects, strict=True)]
+    )
+
+
+def _adjusted(effects: Sequence[float], rng: np.random.Generator, clusters: int) -> list[float]:
+    rows = _three(effects, rng, clusters).astype(float)
+    return max_t(np.vstack([rows, rows.mean(axis=0)]), rng, _FEW_SIGNS)
+
+
+def _any(effects: Sequence[float], rng: np.random.Generator, clusters: int) -> bool:
+    return min(_adjusted(effects, rng, clusters)) < LEVEL
+
+
+def _no_model(rng: np.random.Generator, clusters: int) -> bool:
+    return _any((0.0,) * 3, rng, clusters)
+
+
+def _other_models(rng: np.random.Generator, clusters: int) -> bool:
+    """Whether a model without a change is called changed, where another one changed."""
+    return min(_adjusted((0.3, 0.0, 0.0), rng, clusters)[1:3]) < LEVEL
+
+
+def _holm(effects: Sequence[float], rng: np.random.Generator, clusters: int) -> bool:
+    """Holm's method over the models, for comparison."""
+    rows = _three(effects, rng, clusters)
+    return min(holm([sign_flip_test(row, rng, _FEW_SIGNS)[1] for row in rows])) < LEVEL
+
+
+def _pooled(spread: float, mean: float, rng: np.random.Generator, clusters: int) -> bool:
+    """Five pairs, two of them with the same base, whose effects vary around a mean."""
+    sizes = np.resize(np.array(SIZES), clusters)
+    rates = Accuracy(0.5, 6).rates(rng, clusters)
+    bases = rng.binomial(sizes, rates, size=(4, clusters))
+    gains = rng.normal(mean, spread, 5)
+    variants = rng.binomial(sizes, np.clip(rates + gains[:, None], 0, 1))
+    pooled = pooled_differences(
+        (variants - bases[[0, 0, 1, 2, 3]]).astype(float), sizes.astype(float)
+    )
+    return pooled.differs().verdict == "supported"
+
+
 def table(
     table_rows: Sequence[Row], clusters: Sequence[int], samples: int, seed: int
 ) -> Iterator[str]:
@@ -328,8 +450,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--from", dest="first", default="", help="method of the first row")
     arguments = parser.parse_args()
-    for line in table(list(rows()), CLUSTERS, arguments.samples, arguments.seed):
+    shown = list(rows())
+    start = next(n for n, row in enumerate(shown) if row.method.startswith(arguments.first))
+    for line in table(shown[start:], CLUSTERS, arguments.samples, arguments.seed):
         print(line, flush=True)
 
 

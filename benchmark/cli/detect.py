@@ -45,7 +45,7 @@ def margin_share(points: float | None, default: float) -> float:
     return default if points is None else points / 100
 
 
-def detect_lines(points: float) -> Iterator[str]:
+def detect_lines(points: float, task: str) -> Iterator[str]:
     """Yield the states needed under each assumption, in lines of at most 80 columns."""
     from benchmark.stats.constants import LEVEL, POWER
     from benchmark.stats.states_needed import states_needed
@@ -55,15 +55,16 @@ def detect_lines(points: float) -> Iterator[str]:
         f"States that show {points:g} {noun} at numops >= 1, two models "
         f"(power {100 * POWER:.0f} %, level {100 * LEVEL:.0f} %):"
     )
-    for needed in states_needed(points):
+    for needed in states_needed(points, task):
         assumption = needed.assumption
         yield f"{needed.states:>8,}  {100 * assumption.changed:4.1f} % change; {assumption.source}"
 
 
-def detect_as_json(points: float | None) -> dict[str, object]:
+def detect_as_json(points: float | None, task: str) -> dict[str, object]:
     """Return the states needed as the key ``detect``; nothing without the option."""
     from benchmark.stats.states_needed import states_needed
 
     if points is None:
         return {}
-    return {"detect": {"points": points, "states": [n.as_json() for n in states_needed(points)]}}
+    states = [needed.as_json() for needed in states_needed(points, task)]
+    return {"detect": {"points": points, "task": task, "states": states}}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.detect import DetectPoints, detect_as_json, detect_lines
-from benchmark.cli.options import BatchSize, RegistryFile, option, setting
+from benchmark.cli.options import PAPER_TASK, BatchSize, RegistryFile, option, setting
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def plan(
     if not output.as_json:
         console().print(*plan_parts(planned), sep="\n")
         if detect is not None:
-            print(*detect_lines(detect), sep="\n")
-    output.result({**plan_as_json(planned), **detect_as_json(detect)})
+            print(*detect_lines(detect, PAPER_TASK), sep="\n")
+    output.result({**plan_as_json(planned), **detect_as_json(detect, PAPER_TASK)})
 
 
 def _pairs(registry: "Registry", experiment: str | None) -> "Sequence[Pair]":

@@ -42,13 +42,13 @@ def run(
         settings, model, data, out=folder, revision=revision, set_aside=set_aside
     )
     if detect is not None:
-        output.say("\n".join(detect_lines(detect)))
+        output.say("\n".join(detect_lines(detect, data.task)))
     with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         measured = measure(request, progress)
     if not output.as_json:
         _show(model, data.task, measured)
     output.remark(f"written: {folder / 'predictions.jsonl'}, {folder / 'result.json'}")
-    output.result({**measured.document, **detect_as_json(detect)})
+    output.result({**measured.document, **detect_as_json(detect, data.task)})
 
 
 def _show(model: str, task: str, measured: "RunResult") -> None:

@@ -1,6 +1,7 @@
 """Hooks: the marker, the outcomes for syrupy, the scheduling under xdist, the summary."""
 
 import re
+import sys
 from collections.abc import Generator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from benchmark.lifetime import end_with_parent, keep_child_statuses
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair, RegisteredModel, Registry
+from benchmark.pytest_plugin import known_failures
 from benchmark.pytest_plugin.options import check_options
 from benchmark.pytest_plugin.shown import shown
 
@@ -40,6 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Workers of xdist begin with the largest models, which decide when the last one ends.
     """
+    known_failures.mark(config, items)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and hasattr(config, "workerinput"):
         registry = load_registry(config.getoption("--registry"))
@@ -57,6 +60,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 _WAS_SKIPPED = pytest.StashKey[bool]()
+_TAKEN_BACK = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(trylast=True)  # after syrupy, which writes snapshots and makes its report
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Run the tests that wrote snapshots again in a fresh process, and take back what differs."""
+    confirmation = sys.modules.get("benchmark.pytest_plugin.snapshots.confirmation")
+    if confirmation is None or hasattr(session.config, "workerinput"):
+        return  # no test has used a snapshot of the plugin
+    confirmation.report_matched(session)
+    if lines := confirmation.confirm(session):
+        session.config.stash[_TAKEN_BACK] = lines
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,6 +162,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     sections = {
         "pairs, at numops >= 1": _values(reports, _PROPERTY),
         "fingerprints compared with other hardware's": sorted(set(_values(reports, _FALLBACK))),
+        "snapshots": terminalreporter.config.stash.get(_TAKEN_BACK, []),
     }
     for title, lines in sections.items():
         if lines:

@@ -35,6 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
     )
     group.addoption(
+        "--no-confirm",
+        action="store_true",
+        help="record snapshots that no second process has given again",
+    )
+    group.addoption(
+        "--known-failures",
+        type=Path,
+        metavar="FILE",
+        help="tests that must fail, TOML (default: known_failures.toml, if it exists)",
+    )
+    group.addoption(
         "--margin",
         type=float,
         metavar="POINTS",

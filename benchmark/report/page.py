@@ -76,12 +76,16 @@ class Setting(NamedTuple):
 
 
 class ComparisonRow(NamedTuple):
-    """A group of queries in a comparison: both runs' estimates and the paired test."""
+    """A group of queries in a comparison: both runs' estimates and the paired test.
+
+    ``p`` is adjusted, see :attr:`benchmark.stats.paired.PairedTests.adjusted`.
+    """
 
     name: str
     base: Estimate
     variant: Estimate
     test: PairedTest
+    p: float
 
 
 def tables(report: ReportData) -> tuple[TableModel, ...]:
@@ -206,9 +210,15 @@ def _compared_with(comparisons: Sequence[RunComparison]) -> str:
 def _comparison_rows(comparison: RunComparison) -> Iterator[ComparisonRow]:
     base, variant = comparison.base.summary, comparison.variant.summary
     tests = comparison.tests[MAIN]
-    for numops, test in tests.by_numops.items():
-        yield ComparisonRow(str(numops), base.by_numops[numops], variant.by_numops[numops], test)
+    p = tests.adjusted
+    for n, test in tests.by_numops.items():
+        estimates = base.by_numops[n], variant.by_numops[n]
+        yield ComparisonRow(str(n), *estimates, test, p.by_numops[n])
     yield ComparisonRow(
-        "\N{GREATER-THAN OR EQUAL TO} 1", base.nontrivial, variant.nontrivial, tests.nontrivial
+        "\N{GREATER-THAN OR EQUAL TO} 1",
+        base.nontrivial,
+        variant.nontrivial,
+        tests.nontrivial,
+        p.nontrivial,
     )
-    yield ComparisonRow("all", base.overall, variant.overall, tests.overall)
+    yield ComparisonRow("all", base.overall, variant.overall, tests.overall, p.overall)

@@ -15,7 +15,9 @@ from benchmark.runs.paired_table import (
     no_interval_notes,
 )
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
+from benchmark.stats.paired import PairedTest
 from benchmark.stats.points import signed_points
+from benchmark.stats.published import holm
 from benchmark.terminal import (
     count_text,
     few_note,
@@ -45,7 +47,11 @@ def _runs_table(report: ReportData) -> Table:
     """Return a row per run: its accuracy, and its difference from the first run if comparable."""
     table = plain_table(f"Accuracy by {MAIN} at numops >= 1, in per cent")
     table.add_column("run", no_wrap=True)
-    compared = {id(comparison.variant): comparison for comparison in report.comparisons}
+    p_values = holm([_nontrivial(comparison).two_sided for comparison in report.comparisons])
+    compared = {
+        id(comparison.variant): (comparison, p)
+        for comparison, p in zip(report.comparisons, p_values, strict=True)
+    }
     for heading in (*_HEADINGS, *(_OF_COMPARISONS if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True, style="bold" * (heading == MAIN))
     width = _NARROW if compared else _WIDE
@@ -63,8 +69,10 @@ def _notes(report: ReportData) -> Iterator[str]:
     if not report.comparisons:
         return
     yield from _bases(report.comparisons)
+    if len(report.comparisons) > 1:
+        yield f"p: adjusted for {len(report.comparisons)} comparisons (Holm)"
     yield "--details: the differences by numops"
-    yield from no_interval_notes(one.tests[MAIN].nontrivial for one in report.comparisons)
+    yield from no_interval_notes(map(_nontrivial, report.comparisons))
 
 
 def _bases(comparisons: Sequence[RunComparison]) -> Iterator[str]:
@@ -88,12 +96,17 @@ def _accuracy(view: RunView) -> Iterator[str]:
     yield number(None if chance is None else 100 * chance)
 
 
-def _difference(comparison: RunComparison | None) -> Iterator[str]:
-    if comparison is not None:
-        test = comparison.tests[MAIN].nontrivial
+def _difference(compared: tuple[RunComparison, float] | None) -> Iterator[str]:
+    if compared is not None:
+        comparison, p = compared
+        test = _nontrivial(comparison)
         yield signed_points(test.difference)
         yield interval_in_points(test)
-        yield p_value(test.two_sided)
+        yield p_value(p)
+
+
+def _nontrivial(comparison: RunComparison) -> PairedTest:
+    return comparison.tests[MAIN].nontrivial
 
 
 def _comparison(comparison: RunComparison) -> Table:

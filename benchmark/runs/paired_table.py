@@ -7,7 +7,7 @@ from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, POWER
-from benchmark.stats.paired import PairedTest, PairedTests
+from benchmark.stats.paired import ADJUSTED, PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import count_text, few_note, number, p_value, plain_table, row_style
@@ -35,15 +35,19 @@ def comparison_table(
     table = plain_table(title)
     for name in ("numops", "queries", *names, "difference", "95 % interval", "p"):
         table.add_column(name, justify="right", style="bold" if name == "difference" else "")
+    p = tests.adjusted
     for numops, test in by_numops.items():
         both = tuple(summary.by_numops[numops] for summary in summaries)
-        table.add_row(str(numops), *_cells(both, test), style=row_style(test.queries))
+        cells = _cells(both, test, p.by_numops[numops])
+        table.add_row(str(numops), *cells, style=row_style(test.queries))
     table.add_section()
-    table.add_row(">= 1", *_cells(tuple(s.nontrivial for s in summaries), nontrivial))
-    table.add_row("all", *_cells(tuple(s.overall for s in summaries), overall))
+    nontrivials, overalls = zip(*((s.nontrivial, s.overall) for s in summaries), strict=True)
+    table.add_row(">= 1", *_cells(nontrivials, nontrivial, p.nontrivial))
+    table.add_row("all", *_cells(overalls, overall, p.overall))
     shown = (nontrivial, overall, *by_numops.values())
     notes = [f"by {MAIN}: {SCORES[MAIN].words}", *no_interval_notes(shown)]
     notes.append(detectable_note({">= 1": nontrivial, "all": overall}))
+    notes.append(ADJUSTED)
     notes += few_note(test.queries for test in shown)
     table.caption = "\n".join([*notes, *decided_otherwise(scores)])
     return table
@@ -87,13 +91,13 @@ def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
     ]
 
 
-def _cells(both: tuple[Estimate, ...], test: PairedTest) -> tuple[str, ...]:
+def _cells(both: tuple[Estimate, ...], test: PairedTest, p: float) -> tuple[str, ...]:
     return (
         count_text(str(test.queries), test.queries),
         *(number(100 * estimate.tally.accuracy) for estimate in both),
         signed_points(test.difference),
         interval_in_points(test),
-        p_value(test.two_sided),
+        p_value(p),
     )
 
 

@@ -9,13 +9,14 @@ from benchmark.runs.paired_table import decided_otherwise
 from benchmark.stats.constants import POWER
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
+from benchmark.stats.published import holm
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
 _CAPTION = (
     "set, exact: accuracy in per cent by each score\n"
     "diff., p: difference by set from the first row (the prompt of run), in points,\n"
-    "and its p-value (paired, two-sided, clustered by sequence)"
+    "and its p-value (paired, two-sided, clustered by sequence; all adjusted by Holm)"
 )
 
 
@@ -40,8 +41,9 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
         for name in ("set", "exact", "diff.", "p"):
             header = f"{group}\n{name}" if name == "set" else f"\n{name}"
             table.add_column(header, justify="right", no_wrap=True)
+    p_values = iter(holm([test.two_sided for row in rows for test in _tests(row) if test]))
     for row in rows:
-        table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row))
+        table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row, p_values))
     table.caption = "\n".join([_CAPTION, *_detectable(rows), *_otherwise(rows)])
     return table
 
@@ -67,10 +69,10 @@ def _otherwise(rows: Sequence[PromptRow]) -> Iterator[str]:
             yield f"{row.name}, {bos}: {line}"
 
 
-def _cells(row: PromptRow) -> Iterator[str]:
-    for numops in (0, None):
+def _cells(row: PromptRow, p_values: Iterator[float]) -> Iterator[str]:
+    for numops, test in zip(_GROUPS, _tests(row), strict=True):
         yield from (number(_percent(row.summaries[by], numops)) for by in ("set", "exact"))
-        yield from _difference(_test(row, numops))
+        yield from _difference(test, p_values)
 
 
 def _percent(summary: Summary, numops: int | None) -> float | None:
@@ -80,6 +82,15 @@ def _percent(summary: Summary, numops: int | None) -> float | None:
     return 100 * estimate.tally.accuracy if estimate and estimate.tally.total else None
 
 
+_GROUPS = (0, None)
+"""Numops 0, and all above it."""
+
+
+def _tests(row: PromptRow) -> list[PairedTest | None]:
+    """Return the tests of a row by group of queries; None where there is none."""
+    return [_test(row, numops) for numops in _GROUPS]
+
+
 def _test(row: PromptRow, numops: int | None) -> PairedTest | None:
     if row.tests is None:
         return None
@@ -87,7 +98,7 @@ def _test(row: PromptRow, numops: int | None) -> PairedTest | None:
     return tests.nontrivial if numops is None else tests.by_numops.get(numops)
 
 
-def _difference(test: PairedTest | None) -> tuple[str, str]:
+def _difference(test: PairedTest | None, p_values: Iterator[float]) -> tuple[str, str]:
     if test is None:
         return "", ""
-    return signed_points(test.difference), p_value(test.two_sided)
+    return signed_points(test.difference), p_value(next(p_values))

@@ -40,6 +40,7 @@ class ClusteredDifference:
         spread: standard error without pseudo-clusters; 0 if all clusters differ alike.
         step: variance per changed query, in queries: how many change together, at least one; as a
             share of all queries.
+        bound_error: standard error of :meth:`bounds`; at least ``error``.
     """
 
     value: float
@@ -49,6 +50,7 @@ class ClusteredDifference:
     deviating: int = 0
     spread: float = 0.0
     step: float = 1.0
+    bound_error: float = 0.0
 
     @property
     def interval(self) -> Interval | None:
@@ -122,12 +124,13 @@ class ClusteredDifference:
         """Return a lower and an upper bound of the difference, each exceeded with ``level``.
 
         If all clusters differ alike, no more than a share of them can differ otherwise: that with
-        which none of the sample would with probability ``level``.
+        which none of the sample would with probability ``level``. If few deviate, the next one may
+        be of any size: a pseudo-cluster deviates at their rate, but is of root mean square size.
         """
         if self.error is None:
             reach = self.largest * (1 - level ** (1 / self.clusters))
         else:
-            reach = student_quantile(self.clusters - 1, 1 - level) * self.error
+            reach = student_quantile(self.clusters - 1, 1 - level) * self.bound_error
         low, high = self.value - reach, self.value + reach
         return Interval(max(-self.largest, low), min(self.largest, high))
 
@@ -144,7 +147,7 @@ class ClusteredDifference:
 
     def _tail(self, distance: float) -> float:
         if self.error is not None:
-            return student_upper_tail(self.clusters - 1, distance / self.error)
+            return student_upper_tail(self.clusters - 1, distance / self.bound_error)
         return (1 - min(1.0, max(0.0, distance / self.largest))) ** self.clusters
 
     def _bounded(self, level: float) -> Effect:
@@ -193,9 +196,11 @@ def clustered_difference(
     deviations = _deviations(differences, sizes)
     if not deviations:
         return ClusteredDifference(value, count, None, largest, step=1 / total)
-    pseudo = 1.0
+    pseudo = bound_pseudo = 1.0
     if len(deviations) < FEW_CLUSTERS:
-        pseudo = max(1.0, sum(deviation**2 for deviation in deviations) / len(deviations))
+        pseudo = max(1.0, sum(d**2 for d, _ in deviations) / len(deviations))
+        rate = sum((d / size) ** 2 for d, size in deviations) / len(deviations)
+        bound_pseudo = max(pseudo, rate * float((sizes**2).mean()))
     squares = float(((differences - sizes * value) ** 2).sum()) * count / (count - 1)
     return ClusteredDifference(
         value,
@@ -205,13 +210,17 @@ def clustered_difference(
         len(deviations),
         spread=sqrt(squares) / total,
         step=max(1.0, squares / (changed or int(abs(differences).sum()))) / total,
+        bound_error=sqrt(squares + 2 * bound_pseudo) / total,
     )
 
 
-def _deviations(differences: Integers, sizes: Integers) -> list[float]:
-    """Return how far clusters are from the most common difference per query, where they are."""
+def _deviations(differences: Integers, sizes: Integers) -> list[tuple[float, int]]:
+    """Return how far clusters are from the most common difference per query, where they are.
+
+    The size of the cluster comes with it.
+    """
     pairs = list(zip(differences.tolist(), sizes.tolist(), strict=True))
     rates = Counter(Fraction(difference, size) for difference, size in pairs)
     common, _ = rates.most_common(1)[0]
-    deviations = (float(difference - common * size) for difference, size in pairs)
-    return [deviation for deviation in deviations if deviation]
+    deviations = ((float(difference - common * size), size) for difference, size in pairs)
+    return [(deviation, size) for deviation, size in deviations if deviation]

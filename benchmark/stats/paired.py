@@ -8,6 +8,7 @@ within a cluster changes nothing, so the sign of each cluster's difference is a 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from benchmark.stats.differences import (
     too_few,
 )
 from benchmark.stats.intervals import Interval
+from benchmark.stats.published import holm
 
 RESAMPLES = 9999
 _BLOCK = 500
@@ -100,6 +102,18 @@ class PairedTest:
         return too_few(self.clusters, needed) if self.clusters < needed else ""
 
 
+ADJUSTED = "p: >= 1 is the main comparison; all other rows adjusted together (Holm)"
+"""The note below a table that shows :attr:`PairedTests.adjusted`."""
+
+
+class AdjustedPValues(NamedTuple):
+    """P-values of all queries, of those with numops >= 1, and of each numops."""
+
+    overall: float
+    nontrivial: float
+    by_numops: dict[int, float]
+
+
 @dataclass(frozen=True, slots=True)
 class PairedTests:
     """Tests of all queries, of the queries with numops >= 1, and of each numops that occurs."""
@@ -107,6 +121,18 @@ class PairedTests:
     overall: PairedTest
     nontrivial: PairedTest
     by_numops: dict[int, PairedTest]
+
+    @property
+    def adjusted(self) -> "AdjustedPValues":
+        """Return the two-sided p-values that a table shows.
+
+        Those of all queries and of each numops are adjusted together by Holm's method. That of
+        numops >= 1, the main comparison, is not.
+        """
+        tests = self.overall, *self.by_numops.values()
+        overall, *others = holm([test.two_sided for test in tests])
+        by_numops = dict(zip(self.by_numops, others, strict=True))
+        return AdjustedPValues(overall, self.nontrivial.two_sided, by_numops)
 
 
 def paired_tests(

@@ -27,7 +27,7 @@ from benchmark.stats.published import DESIGN_EFFECT
 FEWEST_PAIRS = 3
 """Fewest pairs that are pooled; two say next to nothing about the variance between pairs."""
 
-_STEPS = 200
+_STEPS = 60
 """Halvings when searching the variance between pairs; its first bracket is at most 4."""
 
 Matrix = NDArray[np.float64]
@@ -193,8 +193,18 @@ def pooled_outcomes(
             right = zip(state.numops, state.correct, strict=True)
             correct[name][clusters[state.sample_id]] += sum(ok for n, ok in right if n >= 1)
     differences = np.array([correct[variant] - correct[base] for base, variant in pairs])
-    total, count = sizes.sum(), len(clusters)
+    return pooled_differences(differences, sizes)
+
+
+def pooled_differences(differences: Matrix, sizes: Matrix) -> PooledEffect:
+    """Pool pairs by their differences per sequence.
+
+    Args:
+        differences: shape (pairs, clusters), gained minus lost queries.
+        sizes: shape (clusters,), number of queries.
+    """
+    total, count = sizes.sum(), len(sizes)
     effects = differences.sum(axis=1) / total
     deviations = differences - np.outer(effects, sizes)
     squares = deviations @ deviations.T * count / (count - 1)
-    return pool(effects, (squares + 2 * np.eye(len(pairs))) / total**2)
+    return pool(effects, (squares + 2 * np.eye(len(differences))) / total**2)

@@ -7,6 +7,7 @@ for the number of queries, with normal quantiles and with assumptions in place o
 from dataclasses import asdict, dataclass
 from math import ceil, sqrt
 
+from benchmark.errors import SettingError
 from benchmark.package_data import package_toml
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, NORMAL_80, NORMAL_975
 
@@ -40,19 +41,28 @@ class StatesNeeded:
         return {**asdict(self.assumption), "states": self.states}
 
 
-def states_needed(points: float) -> list[StatesNeeded]:
+def states_needed(points: float, task: str = "boxes") -> list[StatesNeeded]:
     """Return the states needed to detect an effect with a power of 80 %, two-sided at 5 %.
 
     Args:
         points: the effect in points of accuracy at numops >= 1, above 0.
+        task: the task, which decides how many queries of a state have numops >= 1.
 
     Returns:
         One number per assumption of ``states_needed.toml``, the largest share of changes first, and
         at least as many as sequences are needed for an interval.
+
+    Raises:
+        SettingError: for a task whose number of queries is not in the file.
     """
     data = package_toml("stats/states_needed.toml")
+    if task not in data["queries_per_state"]:
+        raise SettingError(
+            f"--detect does not know how many queries a state of the task {task} has; add it to "
+            "benchmark/stats/states_needed.toml, or leave --detect out"
+        )
     assumptions = [Assumption(name, **values) for name, values in data["assumptions"].items()]
-    per_state = float(data["queries_per_state"])
+    per_state = float(data["queries_per_state"][task])
     states = (ceil(queries_needed(points / 100, one) / per_state) for one in assumptions)
     return [
         StatesNeeded(assumption, max(number, MIN_CLUSTERS_FOR_INTERVAL))

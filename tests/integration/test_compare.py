@@ -35,7 +35,7 @@ def test_it(fingerprints):
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with a test of a fingerprint."""
-    pytester.makeini("[pytest]\naddopts = -p benchmark.pytest_plugin\n")
+    pytester.makeini("[pytest]\naddopts = -p benchmark.pytest_plugin --no-confirm\n")
     pytester.makepyprojecttoml("[project]\nname = 'x'\n")
     pytester.makepyfile(test_record=TEST)
     return pytester

@@ -74,7 +74,7 @@ def test_the_complete_reproduction_runs_without_a_gpu(
         "--max-new-tokens=100",
     )
     count = len(rehearsed.pairs)
-    first = project.runpytest_inprocess(*options, "--snapshot-update")
+    first = project.runpytest_inprocess(*options, "--snapshot-update", "--no-confirm")
     # Two states are too few sequences for a verdict; records are written and compared nevertheless.
     first.assert_outcomes(skipped=count)
     first.stdout.fnmatch_lines(
@@ -192,7 +192,8 @@ def test_fingerprints_of_models(dummy_registry: Path, project: pytest.Pytester) 
     done = project.runpytest_inprocess(*options, *limits)
     done.assert_outcomes(skipped=1, deselected=34)
     done.stdout.fnmatch_lines(["SKIPPED*no fingerprint of it yet: --snapshot-update --bless*"])
-    done = project.runpytest_inprocess(*options, *limits, "--snapshot-update", "--bless=first")
+    update = ("--snapshot-update", "--bless=first", "--no-confirm")
+    done = project.runpytest_inprocess(*options, *limits, *update)
     done.assert_outcomes(passed=1, deselected=34)
     (kind,) = (project.path / "snapshots" / "fingerprints").iterdir()
     assert len(list(kind.glob("*/*codellama-7b*"))) == 2

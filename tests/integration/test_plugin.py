@@ -1,6 +1,7 @@
 """The pytest plugin and the snapshots, in another project."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -139,7 +140,7 @@ def test_a_snapshot_is_recorded_and_compared(project: pytest.Pytester) -> None:
     result = project.path / "result.json"
     result.write_text(json.dumps(document))
     project.runpytest_inprocess().assert_outcomes(failed=1)
-    project.runpytest_inprocess("--snapshot-update").assert_outcomes(passed=1)
+    project.runpytest_inprocess("--snapshot-update", "--no-confirm").assert_outcomes(passed=1)
     recorded = project.path / "snapshots" / "test_it" / "test_result.json"
     assert json.loads(recorded.read_text()) == document
     project.runpytest_inprocess().assert_outcomes(passed=1)
@@ -147,6 +148,54 @@ def test_a_snapshot_is_recorded_and_compared(project: pytest.Pytester) -> None:
     changed = project.runpytest_inprocess()
     changed.assert_outcomes(failed=1)
     changed.stdout.fnmatch_lines(["*1010101*", "*1010100*"])
+
+
+CONFIRMED_TEST = """
+import os
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+
+def test_steady(snapshot):
+    assert {"answer": 1} == snapshot.use_extension(MeasurementExtension)
+
+def test_other(snapshot):
+    assert {"answer": os.getpid()} == snapshot.use_extension(MeasurementExtension)
+"""
+
+
+def test_a_second_process_must_give_a_snapshot_again(project: pytest.Pytester) -> None:
+    """What a fresh process does not give again stays a candidate, and the old record is kept."""
+    project.makepyfile(test_it=CONFIRMED_TEST)
+    folder = project.path / "snapshots" / "test_it"
+    folder.mkdir(parents=True)
+    (folder / "test_other.json").write_text('{"answer": 0}')
+    result = project.runpytest_inprocess("--snapshot-update", "-p", "benchmark.pytest_plugin")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["not recorded: a second process gave another result; candidate:*"])
+    assert json.loads((folder / "test_steady.json").read_text()) == {"answer": 1}
+    assert json.loads((folder / "test_other.json").read_text()) == {"answer": 0}
+    candidate = json.loads((folder / "test_other.json.candidate").read_text())
+    assert candidate == {"answer": os.getpid()}
+
+
+def test_known_failures_must_fail(project: pytest.Pytester) -> None:
+    """A listed test must fail; one that passes is a failure, and one that is missing is refused."""
+    project.makepyfile(
+        test_it="def test_bad() -> None:\n    assert False\n\ndef test_good() -> None:\n    pass\n"
+    )
+    listed = project.path / "known_failures.toml"
+    entry = '[[failures]]\ntest = "test_it.py::{}"\nreason = "mended soon"\n'
+    listed.write_text(entry.format("test_bad"))
+    project.runpytest_inprocess().assert_outcomes(xfailed=1, passed=1)
+    listed.write_text(entry.format("test_bad") + entry.format("test_good"))
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(xfailed=1, failed=1)
+    result.stdout.fnmatch_lines(["*XPASS(strict)*mended soon*"])
+    listed.rename(project.path / "other.toml")
+    project.runpytest_inprocess().assert_outcomes(failed=1, passed=1)
+    (project.path / "other.toml").write_text(entry.format("test_gone"))
+    result = project.runpytest_inprocess("--known-failures", "other.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*there is no test test_it.py::test_gone*"])
 
 
 def test_device_applies_to_tests_that_use_it(

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from syrupy.data import SnapshotCollection
 from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError
+from benchmark.pytest_plugin.snapshots.confirmation import remember
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
 from benchmark.reading.documents import parse_json
 from benchmark.records import Outcome
@@ -39,6 +41,24 @@ class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
     hardware, a few outcomes may differ without a direction (:func:`outcomes_agree`), and with them
     the figures counted from them.
     """
+
+    @classmethod
+    def files_of(cls, location: Path) -> list[Path]:
+        """Return the files of a snapshot, its own first."""
+        return [location]
+
+    @classmethod
+    def write_snapshot_collection(
+        cls,
+        *,
+        snapshot_collection: SnapshotCollection,
+        name_order: dict[str, int] | None = None,
+    ) -> None:
+        """Write a snapshot, which a second process has to give again."""
+        remember(cls, cls.files_of(Path(snapshot_collection.location)))
+        super().write_snapshot_collection(
+            snapshot_collection=snapshot_collection, name_order=name_order
+        )
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether the result counts as equal to the snapshot."""

@@ -32,6 +32,7 @@ from benchmark.fingerprints.storage import (
 from benchmark.fingerprints.terminal import headline, rendered
 from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.shown import shown
+from benchmark.pytest_plugin.snapshots.confirmation import remember
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind, protocol_of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
@@ -111,6 +112,11 @@ class FingerprintExtension(MeasurementExtension):
         return fingerprint_text(record) if record else None
 
     @classmethod
+    def files_of(cls, location: Path) -> list[Path]:
+        """Return the readable part and the columns."""
+        return [location, columns_path(location)]
+
+    @classmethod
     def write_snapshot_collection(
         cls,
         *,
@@ -125,6 +131,7 @@ class FingerprintExtension(MeasurementExtension):
         reason = cls.blessing.check()
         path = Path(snapshot_collection.location)
         new = read_text(str(next(iter(snapshot_collection)).data))
+        remember(cls, cls.files_of(path))
         blessings = [*_blessings(path), {"reason": reason, "change": _answer_change(path, new)}]
         write_fingerprint(new, path, blessings)
 

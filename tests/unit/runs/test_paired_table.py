@@ -37,12 +37,16 @@ def _drawn(of_one: PairedTest, exact: PairedTests | None = None) -> list[str]:
 
 
 def test_rows_and_their_figures() -> None:
-    """A row per numops, then the sums, and no note if every row has an interval."""
+    """A row per numops, then the sums, and no note if every row has an interval.
+
+    The p-values of all rows but ``>= 1`` are adjusted together: three times 0.4 is more than 1.
+    """
     lines = _drawn(_test(MIN_CLUSTERS_FOR_INTERVAL, 0.2))
-    assert "0 8 50.0 50.0 +25.0 +3.0 to +47.0 0.4" in lines
-    assert "1 8 50.0 50.0 +25.0 -19.0 to +69.0 0.4" in lines
+    assert "0 8 50.0 50.0 +25.0 +3.0 to +47.0 1" in lines
+    assert "1 8 50.0 50.0 +25.0 -19.0 to +69.0 1" in lines
     assert ">= 1 8 50.0 50.0 +25.0 +3.0 to +47.0 0.4" in lines
     assert not any("no interval" in line for line in lines)
+    assert "p: >= 1 is the main comparison; all other rows adjusted together (Holm)" in lines
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_rows_and_their_figures() -> None:
 def test_a_missing_interval_is_a_dash_with_a_reason(test: PairedTest, reason: str) -> None:
     """Too few sequences, or no variation between them, are a dash; a note says why."""
     lines = _drawn(test)
-    assert "1 8 50.0 50.0 +25.0 \N{EN DASH} 0.4" in lines
+    assert "1 8 50.0 50.0 +25.0 \N{EN DASH} 1" in lines
     assert f"\N{EN DASH}: no interval: {reason}" in lines
 
 

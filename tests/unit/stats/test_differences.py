@@ -37,6 +37,20 @@ def _naive_error(clusters: list[tuple[int, int]]) -> float | None:
     return sqrt(squares + 2 * pseudo) / total
 
 
+def _naive_bound_error(clusters: list[tuple[int, int]], error: float) -> float:
+    """Return the error of bounds: with few deviations, their rate times the mean square size."""
+    total = sum(n for _, n in clusters)
+    rates = [round(d / n, 12) for d, n in clusters]
+    common = max(dict.fromkeys(rates), key=rates.count)
+    deviating = [(d, n) for (d, n), rate in zip(clusters, rates, strict=True) if rate != common]
+    if len(deviating) >= 15:
+        return error
+    own = float(np.mean([(d - common * n) ** 2 for d, n in deviating]))
+    rate = float(np.mean([(d / n - common) ** 2 for d, n in deviating]))
+    more = max(1.0, own, rate * float(np.mean([n**2 for _, n in clusters]))) - max(1.0, own)
+    return sqrt(error**2 + 2 * more / total**2)
+
+
 @given(CLUSTERS)
 def test_error_and_interval_match_a_naive_version(clusters: list[tuple[int, int]]) -> None:
     """The interval is Student's around the difference, within -1..1, and never of zero width."""
@@ -44,6 +58,8 @@ def test_error_and_interval_match_a_naive_version(clusters: list[tuple[int, int]
     result = clustered_difference(differences, sizes)
     error = _naive_error(clusters)
     assert result.error == (error if error is None else pytest.approx(error))
+    if error is not None:
+        assert result.bound_error == pytest.approx(_naive_bound_error(clusters, error))
     if error is None or len(clusters) < 12:
         assert result.interval is None
         assert result.no_interval

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from benchmark.errors import SettingError
 from benchmark.stats.differences import clustered_difference
 from benchmark.stats.states_needed import Assumption, queries_needed, states_needed
+from benchmark.tasks import TASKS
 
 
 @pytest.mark.parametrize("effect", [0.002, 0.01, 0.05])
@@ -41,3 +43,11 @@ def test_the_717_states_show_about_four_points() -> None:
     assert needed["same"] == 47
     numbers = list(needed.values())
     assert numbers == sorted(numbers, reverse=True)
+
+
+def test_every_task_states_its_queries() -> None:
+    """Each task has a number of queries per state; a task without one is refused."""
+    for task in TASKS:
+        assert states_needed(1, task)
+    with pytest.raises(SettingError, match="a state of the task shelves has"):
+        states_needed(1, "shelves")
