@@ -50,6 +50,15 @@ def vary(results: Results) -> list[VariedClaim]:
     ]
 
 
+SIGNS: dict[Verdict, str] = {"supported": "+", "not supported": "-", "undecided": "?"}
+"""Verdicts as signs, in tables and in ``published_sensitivity.toml``."""
+
+
+def published_verdicts() -> dict[str, str]:
+    """Return the verdicts on the published results by claim: a sign per variation."""
+    return dict(package_toml("hypotheses/published_sensitivity.toml")["verdicts"])
+
+
 def _variations() -> Iterator[Variation]:
     data = package_toml("hypotheses/sensitivity.toml")
     yield Variation("", "as is", lambda claim, results: _status(claim, Evidence(results)))

@@ -9,7 +9,7 @@ from rich.text import Text
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import ClaimVerdict, figures
 from benchmark.hypotheses.pooled import PooledExperiment
-from benchmark.hypotheses.sensitivity import VariedClaim, variations
+from benchmark.hypotheses.sensitivity import SIGNS, VariedClaim, variations
 from benchmark.stats.constants import POWER
 from benchmark.stats.decision import Verdict
 from benchmark.terminal import plain_table
@@ -64,9 +64,6 @@ def pooled_lines(experiments: Sequence[PooledExperiment]) -> Iterator[str]:
     yield "p: adjusted by Holm over the experiments; tau: spread between pairs, in points"
 
 
-_SIGNS: dict[Verdict, str] = {"supported": "+", "not supported": "-", "undecided": "?"}
-
-
 def sensitivity_table(source: str, varied: Sequence[VariedClaim]) -> Table:
     """Return a row per claim and a column per variation, verdicts as signs."""
     table = plain_table(f"Verdicts on {source}, one choice changed at a time")
@@ -78,7 +75,7 @@ def sensitivity_table(source: str, varied: Sequence[VariedClaim]) -> Table:
         previous = variation.choice
     for row in varied:
         style = "" if row.varies else "dim"
-        table.add_row(row.claim.id, *(_SIGNS[status] for status in row.statuses), style=style)
+        table.add_row(row.claim.id, *(SIGNS[status] for status in row.statuses), style=style)
     table.caption = (
         "+ supported, - not supported, ? undecided\n"
         "effect: design effect of counts, 2 as is; margin: of small and close, 5 as is\n"

@@ -8,6 +8,7 @@ from benchmark.boxes.histories import StateHistory
 from benchmark.fingerprints.summary import ComparisonSummary
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.pair_verdict import PairVerdict
+from benchmark.hypotheses.pooled import PooledExperiment
 from benchmark.hypotheses.results import Queries, Result
 from benchmark.models.registry_types import Pair, RegisteredModel
 from benchmark.records import Answer, Outcome, State
@@ -116,10 +117,11 @@ class RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The claims decided on one set of results."""
+    """The claims decided on one set of results, and the pooled effects of its experiments."""
 
     source: str
     judged: tuple[JudgedClaim, ...]
+    pooled: tuple[PooledExperiment, ...]
 
 
 @dataclass(frozen=True, slots=True)

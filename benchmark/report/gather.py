@@ -10,6 +10,7 @@ from benchmark.errors import DataError, LanguageError, RuleError
 from benchmark.fingerprints.summary import read_comparison
 from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.pair_verdict import judge_tests, published_difference, published_model
+from benchmark.hypotheses.pooled import pooled_experiments
 from benchmark.hypotheses.results import Result, Results, published_results
 from benchmark.models.published import published, random_row
 from benchmark.models.registry import registry
@@ -190,14 +191,18 @@ def _tests(base: Result, variant: Result) -> dict[str, PairedTests]:
 
 @cache
 def _published_audit() -> Audit:
-    return Audit(PUBLISHED, tuple(audit(published_results(published().values()))))
+    return _audit(PUBLISHED, published_results(published().values()))
+
+
+def _audit(source: str, results: Results) -> Audit:
+    return Audit(source, tuple(audit(results)), tuple(pooled_experiments(results)))
 
 
 def _audits(measured: Results) -> Iterator[Audit]:
     yield _published_audit()
     models = registry().models
     if any(entry.model in models and models[entry.model].paper for entry in measured.entries):
-        yield Audit("the runs of this report", tuple(audit(measured)))
+        yield _audit("the runs of this report", measured)
 
 
 def _comparisons(views: Sequence[RunView], errors: Sequence[RunErrors]) -> Iterator[RunComparison]:

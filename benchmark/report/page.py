@@ -8,6 +8,7 @@ from markupsafe import Markup
 from benchmark import __version__
 from benchmark.hypotheses.claims import Claim, JudgedClaim
 from benchmark.hypotheses.findings import figures
+from benchmark.hypotheses.sensitivity import published_verdicts, variations
 from benchmark.report.accuracy_tables import table_3, table_6
 from benchmark.report.charts import FEW_QUERIES, Chart, panel
 from benchmark.report.data import Audit, PairView, ReportData, RunComparison, RunView
@@ -109,6 +110,8 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
         script_hash=csp_hash(script),
         data=script_json(explorer(report.runs, report.states)),
         claims=list(_claim_views(report.audits)),
+        variations=[f"{one.choice} {one.value}".strip() for one in variations()],
+        sensitivity=published_verdicts(),
         tallies=[_count_verdicts(audit) for audit in report.audits],
         results=run_results(report),
         forest=forest(pair_groups),

@@ -10,7 +10,13 @@ from statsmodels.stats.multitest import multipletests
 
 from benchmark.hypotheses.claims import audit
 from benchmark.hypotheses.results import published_results
-from benchmark.hypotheses.sensitivity import VariedClaim, variations, vary
+from benchmark.hypotheses.sensitivity import (
+    SIGNS,
+    VariedClaim,
+    published_verdicts,
+    variations,
+    vary,
+)
 from benchmark.hypotheses.table import sensitivity_table
 from benchmark.models.published import published
 from benchmark.models.registry import registry
@@ -94,3 +100,9 @@ def test_the_table_of_the_audit_is_the_one_computed(varied: list[VariedClaim]) -
     assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
     assert sum(line.split()[:1] == [row.claim.id] for row in varied for line in lines) == 22
     assert "\n".join(lines).strip() in AUDIT.read_text(encoding="utf-8")
+
+
+def test_the_verdicts_of_the_page_are_those_computed(varied: list[VariedClaim]) -> None:
+    """The file that the page of a report shows has the verdict of every variation."""
+    computed = {row.claim.id: "".join(SIGNS[status] for status in row.statuses) for row in varied}
+    assert published_verdicts() == computed

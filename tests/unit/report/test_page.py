@@ -116,6 +116,9 @@ def test_every_claim_and_pair(published_page: _Elements, published_report: Repor
     assert len(panels) == len(published_report.pairs)
     statuses = [a["data-status"] for a in published_page.of("article") if "data-status" in a]
     assert statuses.count("supported") == 11
+    assert any(text.startswith("code: +15.3 points (95 %") for text in published_page.texts)
+    regions = {a.get("aria-label") for a in published_page.of("div")}
+    assert "Verdicts under other choices" in regions
 
 
 def test_a_different_verdict_by_set_is_shown(published_report: ReportData) -> None:
