@@ -1,4 +1,4 @@
-"""Check for the libraries of the extras: ``[report]``, ``[export]``, ``[gpu]``, ``[engines]``."""
+"""Check for the libraries of the extras, such as ``[report]`` and ``[ray]``."""
 
 from importlib.util import find_spec
 

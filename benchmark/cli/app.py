@@ -31,12 +31,14 @@ from benchmark.cli.grammars import grammars
 from benchmark.cli.help import VerbCommand, VerbGroup
 from benchmark.cli.history import history
 from benchmark.cli.listing import list_
+from benchmark.cli.merge import merge
 from benchmark.cli.migrate import migrate
 from benchmark.cli.pair import pair
 from benchmark.cli.plan import plan
 from benchmark.cli.prefetch import prefetch
 from benchmark.cli.prompt_format import prompt_format
 from benchmark.cli.report import report
+from benchmark.cli.reproduce import reproduce
 from benchmark.cli.run import run
 from benchmark.cli.score import score
 from benchmark.cli.sensitivity import sensitivity
@@ -64,6 +66,8 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
     "Measure": (
         _Verb("run", run, "--model fixtures/models/copy-a --states 64 --out runs/copy-a"),
         _Verb("plan", plan, "--gpus 2 --gpu RTX-4090 --experiment code"),
+        _Verb("reproduce", reproduce, "--only 'code and not 70b' --dry-run"),
+        _Verb("merge", merge, "runs/store --out runs/merged"),
         _Verb("speed", speed, "--model fixtures/models/track --engines speculative,outlines"),
         _Verb(
             "score",
@@ -110,7 +114,7 @@ GROUPS: Mapping[str, Sequence[_Verb]] = {
 
 EXIT_CODES: Mapping[int, str] = {
     0: "done; compare, bisect, canary, certify, check: nothing beyond noise",
-    1: "canary: only tests of --suite failed; gpu-proof: a stage failed",
+    1: "canary: only --suite failed; gpu-proof, reproduce, merge: a part failed",
     2: "misuse or an error: one line on standard error says what to do",
     3: "compare, bisect, canary: drift; gate: undecided; certify, check: minor",
     4: "compare, bisect, canary: regression; gate: worse; certify, check: wrong",
@@ -222,10 +226,11 @@ _RESUMABLE = {
     "train-controls": _Saved("checkpoints", _OUT),
     "gpu-proof": _Saved("stages", _OUT, "runs/gpu-proof"),
     **dict.fromkeys(
-        ("pair", "prompt-format", "sensitivity", "ablation"),
+        ("pair", "prompt-format", "sensitivity", "ablation", "reproduce"),
         _Saved("states", ("--store",), "runs/store"),
     ),
     **dict.fromkeys(("bisect", "canary"), _Saved("measurements")),
+    "prefetch": _Saved("files"),
 }
 
 

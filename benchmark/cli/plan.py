@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from benchmark.cli.bundles import output_options
 from benchmark.cli.detect import DetectPoints, detect_as_json, detect_lines
 from benchmark.cli.options import PAPER_TASK, BatchSize, RegistryFile, option, setting
+from benchmark.cli.options import BatchSize, RegistryFile, flag, option, setting
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ Vram = Annotated[
         metavar="GB",
     ),
 ]
+Nodes = Annotated[
+    int,
+    option("Number of machines with such GPUs.", least=1, most=10_000, metavar="N"),
+]
 Gpu = Annotated[str, option("Model of the GPUs; an unknown name lists all.", metavar="NAME")]
 PlannedDtype = Annotated[
     Literal["float32", "bfloat16", "float16", "8bit"] | None,
     setting("Number format of all models; default: bfloat16."),
 ]
 Experiment = Literal["code", "math", "alignment", "control"]
+PapersPairs = Annotated[bool, flag("--paper", text="Only the paper's pairs.")]
 OfExperiment = Annotated[Experiment | None, option("Only the pairs of this experiment.")]
 
 
@@ -46,7 +52,9 @@ def plan(
     registry_file: RegistryFile = None,
     experiment: OfExperiment = None,
     detect: DetectPoints = None,
+    nodes: Nodes = 1,
     *,
+    paper: PapersPairs = False,
     output: Output,
 ) -> None:
     """Forecast memory, GPUs, order and time of the registry's models; nothing is loaded."""
@@ -56,9 +64,9 @@ def plan(
     from benchmark.terminal import console
 
     registry = load_registry(registry_file)
-    pairs = _pairs(registry, experiment)
-    machine = forecast.machine(gpu, gpus, vram)
-    others = registry.unpaired if experiment is None else ()
+    pairs = _pairs(registry, experiment, paper=paper)
+    machine = forecast.machine(gpu, gpus, vram, nodes)
+    others = registry.unpaired if experiment is None and not paper else ()
     options = planned_options(dtype, batch_size)
     planned = forecast.plan(registry, pairs, machine, options, others=others)
     if not output.as_json:
@@ -68,11 +76,11 @@ def plan(
     output.result({**plan_as_json(planned), **detect_as_json(detect, PAPER_TASK)})
 
 
-def _pairs(registry: "Registry", experiment: str | None) -> "Sequence[Pair]":
-    """Return the pairs of an experiment, or all.
+def _pairs(registry: "Registry", experiment: str | None, *, paper: bool) -> "Sequence[Pair]":
+    """Return the pairs of an experiment and of the paper, or all.
 
     Raises:
-        SettingError: if the registry has none of the experiment.
+        SettingError: if the registry has none of them.
     """
     from benchmark.errors import SettingError
 
@@ -80,6 +88,8 @@ def _pairs(registry: "Registry", experiment: str | None) -> "Sequence[Pair]":
     if not pairs:
         names = ", ".join(dict.fromkeys(pair.experiment for pair in registry.pairs.values()))
         raise SettingError(f"unknown experiment {experiment!r}; choose one of {names}")
+    if paper and not (pairs := [pair for pair in pairs if pair.paper]):
+        raise SettingError("--paper: none of these pairs is the paper's; leave it out")
     return pairs
 
 

@@ -1,5 +1,6 @@
 """The types of the registry: models, pairs, and both together."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -123,6 +124,12 @@ class RegisteredModel(Repository):
     def is_local(self) -> bool:
         """Whether it is a local folder or file, see :func:`locate`; it then has no revision."""
         return Path(self.huggingface_id).expanduser().exists()
+
+    @property
+    def billions(self) -> float:
+        """The number of parameters by its size, such as 70B, in 10^9; 0 for another form."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([BM])", self.size)
+        return float(match[1]) / (1 if match[2] == "B" else 1000) if match else 0.0
 
     @property
     def page(self) -> str:

@@ -32,15 +32,21 @@ from benchmark.planning.time_estimate import (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine with identical GPUs: their number, memory in bytes and published speed."""
+    """A machine with identical GPUs: their number, memory in bytes and published speed.
+
+    ``nodes`` is the number of such machines; a model runs on one of them.
+    """
 
     name: str
     gpu: GpuSpec
     count: int
     memory: int
+    nodes: int = 1
 
 
-def machine(name: str, count: int | None = None, vram_gb: float | None = None) -> Machine:
+def machine(
+    name: str, count: int | None = None, vram_gb: float | None = None, nodes: int = 1
+) -> Machine:
     """Return a machine with GPUs of that name.
 
     Without ``count`` and ``vram_gb`` it has the GPUs that torch sees, or one if it sees none.
@@ -49,6 +55,7 @@ def machine(name: str, count: int | None = None, vram_gb: float | None = None) -
         name: a GPU of ``planning.toml``, whose speed is used.
         count: the number of GPUs.
         vram_gb: the memory of each GPU in 10^9 bytes.
+        nodes: the number of such machines.
 
     Raises:
         SettingError: if the GPU is not in the data.
@@ -60,6 +67,7 @@ def machine(name: str, count: int | None = None, vram_gb: float | None = None) -
         gpu,
         count or len(visible) or 1,
         int(vram_gb * 1e9) if vram_gb else min((g.memory for g in visible), default=gpu.memory),
+        nodes,
     )
 
 
@@ -172,7 +180,7 @@ def plan(
         machine,
         tuple(models.values()),
         tuple(PairForecast(pair, _reasons(pair, models)) for pair in pairs),
-        tuple(schedule(jobs, machine.count)),
+        tuple(schedule(jobs, machine.count, machine.nodes)),
         tuple(unplanned.values()),
     )
 
@@ -186,7 +194,7 @@ def forecast(model: RegisteredModel, machine: Machine, options: ForecastOptions)
     """
     data = planning()
     work = data.workload
-    dtype, size = options.dtype, _shape(model.huggingface_id)
+    dtype, size = options.dtype, shape_of(model.huggingface_id)
     requested = requested_batch(options)
     fit = best_fit(size, dtype, requested, [machine.memory] * machine.count)
     # Of one that does not fit: on as many such GPUs as it has layers, which is the most.
@@ -226,7 +234,12 @@ def _shape_of(architecture: Architecture) -> ModelShape:
 
 
 @cache
-def _shape(huggingface_id: str) -> ModelShape:
+def shape_of(huggingface_id: str) -> ModelShape:
+    """Return the shape of a model, from the data if that has it, else from its configuration.
+
+    Raises:
+        ModelError: as :func:`forecast`.
+    """
     architecture = architecture_in_data(huggingface_id)
     return _shape_of(architecture) if architecture else shape(configuration(huggingface_id))
 

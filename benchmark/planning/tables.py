@@ -24,6 +24,7 @@ def plan_parts(plan: RunPlan) -> Iterator[RenderableType]:
     """Yield the tables of models, pairs and order, and the assumptions behind them."""
     machine = plan.machine
     gpus = f"{machine.count} GPU" + ("s" if machine.count > 1 else "")
+    gpus = f"{machine.nodes} nodes with {gpus}" if machine.nodes > 1 else gpus
     yield _models(
         plan, f"{gpus} of {machine.memory / _GB:.0f} GB, as fast as {machine.name}; memory in GB"
     )
@@ -43,13 +44,20 @@ def plan_as_json(plan: RunPlan) -> dict[str, object]:
         "machine": {
             "gpu": plan.machine.name,
             "gpus": plan.machine.count,
+            "nodes": plan.machine.nodes,
             "memory": plan.machine.memory,
             "source": plan.machine.gpu.source,
         },
         "models": {model.model.key: _model_as_json(model) for model in plan.models},
         "pairs": {p.pair.id: {"fits": p.fits, "reasons": p.reasons} for p in plan.pairs},
         "order": [
-            {"model": s.job.name, "start": s.start, "seconds": s.job.seconds, "gpus": s.gpus}
+            {
+                "model": s.job.name,
+                "start": s.start,
+                "seconds": s.job.seconds,
+                "gpus": s.gpus,
+                "node": s.node,
+            }
             for s in plan.slots
         ],
         "seconds": makespan(plan.slots),
@@ -103,12 +111,16 @@ def _pairs(plan: RunPlan) -> Table:
 def _order(plan: RunPlan) -> Table:
     table = plain_table("Order")
     table.add_column("from", justify="right")
+    several = plan.machine.nodes > 1
+    if several:
+        table.add_column("node", justify="right")
     table.add_column("GPUs")
     table.add_column("model")
     table.add_column("for about", justify="right")
     for slot in plan.slots:
-        numbers = ",".join(map(str, slot.gpus))
-        table.add_row(duration(slot.start), numbers, slot.job.name, duration(slot.job.seconds))
+        places = [str(slot.node)] if several else []
+        places.append(",".join(map(str, slot.gpus)))
+        table.add_row(duration(slot.start), *places, slot.job.name, duration(slot.job.seconds))
     return table
 
 

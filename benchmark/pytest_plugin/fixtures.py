@@ -125,6 +125,7 @@ def _measuring(
     config: pytest.Config,
 ) -> _Measured:
     """Return a function that measures a model once, or returns the reason why it cannot."""
+    from benchmark.reproduction.measuring import result_or_reason
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import as_registered
 
@@ -139,7 +140,7 @@ def _measuring(
             own = as_registered(model, run_request)
             with RunProgress(terminal, named=True, interleaved=in_worker) as progress:
                 store = replace(model_store, progress=progress)
-                results[model] = _result_or_reason(lambda: store.measure(own, wait=wait))
+                results[model] = result_or_reason(lambda: store.measure(own, wait=wait))
         return results[model]
 
     return measured
@@ -157,6 +158,7 @@ def trace(
     from benchmark.models.hardware import describe
     from benchmark.pytest_plugin.snapshots.fingerprints import is_recorded
     from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
+    from benchmark.reproduction.measuring import result_or_reason
     from benchmark.runs.requests import as_registered
     from benchmark.runs.resolution import resolve
     from benchmark.tasks import DEFAULT
@@ -172,7 +174,7 @@ def trace(
     def traced(model: RegisteredModel) -> "Fingerprint":
         own = as_registered(model, run_request)
         return _result_or_skip(
-            _result_or_reason(
+            result_or_reason(
                 lambda: placed_fingerprint(
                     model_store, own, repeats, compared=not blessing.updating
                 )
@@ -190,16 +192,6 @@ def _end_line(config: pytest.Config) -> None:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
             reporter.flush()
-
-
-def _result_or_reason(measure: Callable[[], _Result]) -> _Result | str:
-    """Return the result, or the reason why the model is unavailable or cannot run here."""
-    from benchmark.errors import DoesNotFitError, MissingLibraryError, UnavailableModelError
-
-    try:
-        return measure()
-    except (UnavailableModelError, DoesNotFitError, MissingLibraryError) as error:
-        return str(error)
 
 
 def _result_or_skip(result: _Result | str) -> _Result:

@@ -151,9 +151,8 @@ def _models(nodeid: str, registry: Registry) -> tuple[RegisteredModel, ...]:
 
 
 def _billions(models: Sequence[RegisteredModel]) -> float:
-    """Return the size of the largest model by its name, such as 70B; 0 for another form."""
-    sizes = (re.fullmatch(r"(\d+(?:\.\d+)?)([BM])", model.size) for model in models)
-    return max((float(s[1]) / (1 if s[2] == "B" else 1000) for s in sizes if s), default=0)
+    """Return the size of the largest model in 10^9 parameters; 0 without models."""
+    return max((model.billions for model in models), default=0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -185,7 +184,9 @@ def _values(reports: Sequence[object], property_name: str) -> list[str]:
 
 def verdict_line(pair: Pair, verdict: "PairVerdict") -> tuple[str, str]:
     """Return the user property that the summary prints."""
-    return _PROPERTY, f"{pair.id:<32} {pair.hypothesis}: {verdict.words}"
+    from benchmark.reproduction.summary import verdict_words
+
+    return _PROPERTY, verdict_words(pair, verdict)
 
 
 def _has_gpu() -> bool:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmark.runs.measure import PreparedRun, execute, prepare
 from benchmark.runs.placement import Placement, RequestedDevice
 from benchmark.runs.requests import Progress, RunRequest
 from benchmark.runs.run_result import RunResult
-from benchmark.runs.store.run_identity import HasDigest, comparable, is_same_run
+from benchmark.runs.store.run_identity import HasDigest, Identity, comparable, is_same_run
 from benchmark.writing import ensure_folder
 
 
@@ -69,24 +70,21 @@ class ModelStore:
         Raises:
             LockHeldError: without ``wait``, while another process makes the same measurement.
         """
-        identity: dict[str, object] = json.loads(json.dumps(comparable(prepared.identity)))
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         ensure_folder(self.folder)
         # Not RunFolder's own lock, which refuses: here the second process waits for the first.
-        lock = self.folder / f"{digest}.lock"
-        purpose, remedy = "making the same measurement", "choose another --store"
-        with locked(lock, purpose, remedy, wait=wait):
-            out = (
-                self._existing(identity, prepared.location)
-                or self.folder / f"{_slug(request.model)}-{digest}"
-            )
+        with measurement_lock(self.folder, prepared.identity, wait=wait):
             return execute(
                 prepared,
-                out,
+                self.run_folder(request, prepared),
                 self.progress,
                 device=lambda: self.placement.place(prepared),
                 loaders=self.loaders,
             )
+
+    def run_folder(self, request: RunRequest, prepared: PreparedRun) -> Path:
+        """Return the folder of a measurement, which need not exist yet."""
+        existing = self._existing(_stored_form(prepared.identity), prepared.location)
+        return existing or self.folder / folder_name(request.model, prepared.identity)
 
     def _existing(self, identity: Mapping[str, object], location: Location) -> Path | None:
         """Return the folder that has this measurement, finished or not, under any name."""
@@ -94,6 +92,34 @@ class ModelStore:
         folders.sort(key=lambda path: (not (path / "result.json").exists(), path))
         has_digest = cache(location.has_digest)  # former digests read the files
         return next((path for path in folders if _is_same(path, identity, has_digest)), None)
+
+
+def measurement_lock(
+    store: Path, identity: Identity, *, wait: bool
+) -> AbstractContextManager[None]:
+    """Return the lock of a measurement in a store.
+
+    Raises:
+        LockHeldError: when it is entered without ``wait``, and another process holds it.
+    """
+    lock = store / f"{_digest(identity)}.lock"
+    return locked(lock, "making the same measurement", "choose another --store", wait=wait)
+
+
+def folder_name(model: str, identity: Identity) -> str:
+    """Return the name of a measurement's folder: the model's, and a digest of the identity."""
+    return f"{_slug(model)}-{_digest(identity)}"
+
+
+def _digest(identity: Identity) -> str:
+    text = json.dumps(_stored_form(identity), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _stored_form(identity: Identity) -> dict[str, object]:
+    """Return what decides whether two measurements are the same, as JSON has it."""
+    form: dict[str, object] = json.loads(json.dumps(comparable(identity)))
+    return form
 
 
 def _is_same(folder: Path, identity: Mapping[str, object], has_digest: HasDigest) -> bool:

@@ -8,7 +8,7 @@ from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import PairedTest, PairedTests, paired_tests
-from benchmark.stats.summary import summaries_as_json
+from benchmark.stats.summary import Scored, summaries_as_json
 from benchmark.tasks import task_of
 
 
@@ -58,11 +58,21 @@ def compare(base: RunResult, variant: RunResult) -> PairedComparison:
     Raises:
         ValueError: if they are of different states, or no query has numops >= 1.
     """
-    tests = {
-        by: paired_tests(scored.outcomes, variant.scores[by].outcomes, fresh_rng)
-        for by, scored in base.scores.items()
+    return PairedComparison(base, variant, paired_tests_of(base.scores, variant.scores))
+
+
+def paired_tests_of(
+    base: Mapping[str, Scored], variant: Mapping[str, Scored]
+) -> dict[str, PairedTests]:
+    """Compare what two models got right on the same states, by every score of the base.
+
+    Raises:
+        ValueError: as :func:`compare`.
+    """
+    return {
+        by: paired_tests(scored.outcomes, variant[by].outcomes, fresh_rng)
+        for by, scored in base.items()
     }
-    return PairedComparison(base, variant, tests)
 
 
 def better_format(comparison: PairedComparison) -> tuple[str, bool]:

@@ -39,6 +39,14 @@ def prediction_line(description: str, prediction: str | Completion) -> str:
     return json.dumps({"input": description, "prediction": prediction.text, **tokens}) + "\n"
 
 
+def answer_line(answer: StoredAnswer) -> str:
+    """Return a prediction with its tokens as a line, with its line end."""
+    if answer.token_ids is None or answer.finished is None:
+        return prediction_line(answer.description, answer.text)
+    completion = Completion(answer.token_ids, answer.text, answer.finished)
+    return prediction_line(answer.description, completion)
+
+
 def ordered_lines(path: Path, descriptions: Iterable[str]) -> list[str]:
     """Return the lines of a file in the order of these descriptions, each with its line end.
 
@@ -57,15 +65,19 @@ def ordered_lines(path: Path, descriptions: Iterable[str]) -> list[str]:
     return [lines[description] for description in order]
 
 
-def read_answers(path: Path) -> list[StoredAnswer]:
+def read_answers(path: Path, *, growing: bool = False) -> list[StoredAnswer]:
     """Return the predictions of a run with their tokens, in the order of the file.
+
+    Args:
+        path: the file.
+        growing: whether a last line without an end is left out: that of a run that is not finished.
 
     Raises:
         DataError: naming the line that is malformed or repeats a description.
     """
     texts, answers = dict[str, str](), list[StoredAnswer]()
     for number, line in enumerate(read_lines(path, regular=True), start=1):
-        if line.strip():
+        if line.strip() and not (growing and not line.endswith("\n")):
             where = f"{path}:{number}"
             row = json_object(line, where)
             description = _add(texts, row, where)

@@ -10,6 +10,7 @@ from benchmark.boxes.dataset import generate
 from benchmark.boxes.language import parse, statement
 from benchmark.boxes.vocabulary import default_vocabulary
 from benchmark.records import State
+from benchmark.runs.model_store import folder_name
 from benchmark.scoring.predictions import prediction_line
 from benchmark.stats.summary import Scored, scores_as_json
 from benchmark.tasks import DEFAULT, task_named
@@ -64,17 +65,38 @@ def mixed_answer(state: State) -> str:
     return correct_answer(state) if state.sample_id % 2 else initial_answer(state)
 
 
+IDENTITY = ("model", "data", "prompts", "constraint", "protocol", "environment")
+"""The parts of a result that ``run.json`` has too."""
+
+
+def write_stored_run(
+    store: Path, name: str, answers: Answers, states: int = 26, **changes: object
+) -> Path:
+    """Write a run of 26 states as the model store does, and return its folder.
+
+    With fewer ``states`` it is not finished.
+    """
+    own = {"data": {"sha256": "d1", "states": 26}, **changes}
+    folder = write_run(store / "new", name, first_states(26)[:states], answers, **own)
+    result = json.loads((folder / "result.json").read_text())
+    identity = {part: result[part] for part in IDENTITY}
+    (folder / "run.json").write_text(json.dumps(identity))
+    if states < 26:
+        (folder / "result.json").unlink()
+    return folder.rename(store / folder_name(name, identity))
+
+
 def write_run(
-    folder: Path, model: str, states: Sequence[State], answers: Answers, **changes: object
+    folder: Path, name: str, states: Sequence[State], answers: Answers, **changes: object
 ) -> Path:
     """Write ``result.json`` and ``predictions.jsonl`` as ``run`` does, and return the folder."""
     texts = [answers(state) for state in states]
     outcomes = task_named(DEFAULT).outcomes(states, texts)
-    scores = {name: Scored.of(by_score) for name, by_score in outcomes.items()}
+    scores = {by: Scored.of(scored) for by, scored in outcomes.items()}
     document: dict[str, object] = {
         **scores_as_json(scores),
         "baseline": baselines_as_json(baselines(states)),
-        "model": {"name": model, "fingerprint": "0123abcd"},
+        "model": {"name": name, "fingerprint": "0123abcd"},
         "data": {"sha256": "d1", "states": len(states)},
         "prompts": {"sha256": "p1"},
         "constraint": {"expression": None},

@@ -23,8 +23,9 @@ Tree = Mapping[str, bytes]
 Content = bytes
 
 ROOT = Path(__file__).parents[2]
-MODEL = str(ROOT / "fixtures" / "models" / "copy-a")
-OTHER = str(ROOT / "fixtures" / "models" / "track")
+CONTROLS = ROOT / "fixtures" / "models"
+MODEL = str(CONTROLS / "copy-a")
+OTHER = str(CONTROLS / "track")
 _CREATED = re.compile(rb"Created [\d-]+ [\d:]+ UTC")
 _FEW = ("--states", "2", "--batch-size", "1")
 
@@ -142,6 +143,20 @@ COMMANDS = {
     ),
     "pair": Command(
         ("pair", MODEL, OTHER, *_FEW, "-q", "--store", "{}/s"), ("s",), grows=True, slow=True
+    ),
+    "reproduce": Command(
+        (
+            *("reproduce", "--registry", str(CONTROLS / "registry.toml"), "--device", "cpu", *_FEW),
+            *("--only", "copy-b", "--store", "{}/s"),
+        ),
+        ("s",),
+        grows=True,
+        slow=True,
+    ),
+    "merge": Command(
+        ("merge", "{}/part", "{}/whole", "--out", "{}/merged"),
+        ("merged",),
+        ("merge", "{}/part", "--out", "{}/merged"),
     ),
     "prompt-format": Command(
         ("prompt-format", "--model", "{}/chat", *_FEW, "--store", "{}/s"),
@@ -299,6 +314,11 @@ def write_inputs(place: Path) -> Path:
     for name, scores in (("old", [1.0] * 20), ("new", [0.0] * 20)):
         eval_logs.write_inspect(place / f"{name}.eval", "task", scores)
     (place / "watch.jsonl").write_text(Entry("gate", "passes", 0, (), {"acc": 0.5}).line())
+    for name, count in (("part", 5), ("whole", 26)):
+        (place / name).mkdir()
+        finished_runs.write_stored_run(
+            place / name, "owner/model", finished_runs.mixed_answer, count
+        )
     shutil.copy(TINY_RECIPE, place / "recipe.toml")
     (place / "home").mkdir()
     (place / "home" / ".gitattributes").write_text("*.parquet filter=lfs\n")

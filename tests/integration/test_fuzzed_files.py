@@ -59,8 +59,13 @@ from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer_loading import _tokenizer_class
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
 from benchmark.reading.documents import read_json
+from benchmark.reproduction.merging import read_store
+from benchmark.reproduction.ray_cluster import _known_runs
+from benchmark.reproduction.ray_worker import run_files
+from benchmark.reproduction.verdicts import _stored
 from benchmark.runs.certify import run_settings
 from benchmark.runs.model_store import _is_same
+from benchmark.runs.requests import RunRequest
 from benchmark.runs.store.predictions_file import PredictionsFile
 from benchmark.runs.store.results import read_results
 from benchmark.runs.store.run_folder import RunFolder
@@ -275,6 +280,20 @@ READERS = {
     ),
     "run": Reader("run.json", "runs/store/run_folder.py", _open_run),
     "certified run": Reader("run.json", "runs/certify.py", lambda path: run_settings(path.parent)),
+    "merged run": Reader(
+        "run.json", "reproduction/merging.py", lambda path: read_store(path.parent)
+    ),
+    "judged result": Reader(
+        "result.json", "reproduction/verdicts.py", lambda path: _stored(path.parent)
+    ),
+    "run that is sent": Reader(
+        "run.json", "reproduction/ray_worker.py", lambda path: run_files(path.parent)
+    ),
+    "run that may be sent": Reader(
+        "run.json",
+        "reproduction/ray_cluster.py",
+        lambda path: _known_runs(path.parents[1], RunRequest("x", path)),
+    ),
     "progress": Reader("progress.json", "runs/store/run_folder.py", _open_run),
     "stored run": Reader(
         "run.json", "runs/model_store.py", lambda path: _is_same(path.parent, {}, lambda _: False)
@@ -392,9 +411,10 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "recipe": TINY_RECIPE.read_bytes(),
         "control": json.dumps(control).encode(),
         **fingerprint,
-        "results": result,
+        **dict.fromkeys(("results", "judged result"), result),
+        "merged run": json.dumps({**run_document, **json.loads(result)}).encode(),
         "runs": result,
-        "run": identity,
+        **dict.fromkeys(("run", "run that is sent", "run that may be sent"), identity),
         "progress": json.dumps(notes).encode(),
         "stored run": identity,
         "kept conversion": _kept_content(place / "kept"),

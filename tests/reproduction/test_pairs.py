@@ -3,14 +3,13 @@
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from benchmark.hypotheses.pair_verdict import departures, judge, published_model
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
 from benchmark.pytest_plugin import MeasurePair, verdict_line
 from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
-from benchmark.runs.paired_comparison import compare
+from benchmark.reproduction.verdicts import report_pair
 from benchmark.stats.constants import CLOSE_MARGIN
 from benchmark.tasks import task_of
 
@@ -32,19 +31,18 @@ def test_pair(
     """The pair's hypothesis holds, and both models have the recorded or published accuracy."""
     models = load_registry(request.config.getoption("--registry")).models
     base, variant = measure_pair(models[pair.base], models[pair.variant])
+    extension = pair_extension(kind_of_run(base.identity))
+    recorded = is_recorded(request.node, extension) or request.config.getoption("update_snapshots")
     task = task_of(base.identity).name
     limit = margin(request.config, CLOSE_MARGIN)
-    verdict = judge(pair, compare(base, variant).tests, task, limit)
+    report = report_pair(
+        pair, base.scores, variant.scores, task, published=not recorded, margin=limit
+    )
+    verdict, problems = report.verdict, report.problems
     request.node.user_properties.append(verdict_line(pair, verdict))
-    problems = [f"{pair.hypothesis}: {verdict.words}"] if verdict.holds is False else []
-    extension = pair_extension(kind_of_run(base.identity))
-    if is_recorded(request.node, extension) or request.config.getoption("update_snapshots"):
+    if recorded:
         record = {"base": base.document_of_record(), "variant": variant.document_of_record()}
         assert record == snapshot.use_extension(extension), problems
-    else:
-        for key, measured in ((pair.base, base), (pair.variant, variant)):
-            if published := published_model(key):
-                problems += departures(published, measured.scores, task)
     assert not problems, "; ".join(problems)
     if verdict.holds is None:
         pytest.skip(verdict.words)

@@ -23,10 +23,11 @@ OPTIONAL = {
     "benchmark/models": ("gpu",),
     "benchmark/pytest_plugin": ("pytest",),
     "benchmark/report": ("report",),
+    "benchmark/reproduction": ("ray",),
     "conftest.py": ("test",),
     "docs": ("test",),
     "noxfile.py": ("lint",),
-    "tests": ("test", "engines", "grammars"),
+    "tests": ("test", "engines", "grammars", "ray"),
 }
 """What a file or folder may import besides the dependencies: extras, groups, requirement files."""
 

@@ -61,8 +61,8 @@ def difference_from(stored: Identity, identity: Identity, has_digest: HasDigest)
     current = _with_current_digest(stored, identity, has_digest)
     old, new = comparable(current), comparable(identity)
     if old.get("model") != new.get("model"):
-        return _difference(current, identity)  # the name says more than the digest
-    return _difference(old, new)
+        return first_difference(current, identity)  # the name says more than the digest
+    return first_difference(old, new)
 
 
 def _model_name(identity: Identity) -> object:
@@ -70,10 +70,10 @@ def _model_name(identity: Identity) -> object:
     return model.get("name") if isinstance(model, dict) else None
 
 
-def _difference(old: object, new: object, name: str = "run") -> str:
+def first_difference(old: object, new: object, name: str = "run") -> str:
     """Describe the first difference, down to the innermost name; empty if there is none."""
     if isinstance(old, dict) and isinstance(new, dict):
-        parts = (_difference(_value(old, key), _value(new, key), key) for key in [*new, *old])
+        parts = (first_difference(_value(old, key), _value(new, key), key) for key in [*new, *old])
         return next(filter(None, parts), "")
     return "" if old == new else f"{name} was {_shown(old)}, now {_shown(new)}"
 

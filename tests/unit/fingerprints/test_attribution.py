@@ -53,6 +53,7 @@ NO_SUSPECTS = (
         "planning/",
         "pytest_plugin/",
         "report/",
+        "reproduction/",
         "runs/store/",
         "speed/",
         "stats/",

@@ -1,0 +1,206 @@
+"""Stores of shards in one: conflicts are refused, copies are the same run, and verdicts follow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.errors import DataError, ResumeError
+from benchmark.models.registry_types import Pair, Registry
+from benchmark.reproduction.merging import judge_merged, merge_stores
+from benchmark.reproduction.verdicts import PairReport, UnjudgedPair
+from benchmark.runs.model_store import measurement_lock
+from benchmark.runs.store.results import read_results
+from fakes.fake_cluster import fake_model
+from fakes.finished_runs import Answers, correct_answer, initial_answer, write_stored_run
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+def _run(
+    store: Path,
+    name: str,
+    answers: Answers = correct_answer,
+    states: int = 26,
+    **changes: object,
+) -> Path:
+    """Write a run into a new store, or into one that is there."""
+    store.mkdir(exist_ok=True)
+    return write_stored_run(store, f"owner/{name}", answers, states, **changes)
+
+
+def _files(store: Path) -> dict[str, str]:
+    paths = sorted(path for path in store.rglob("*.json*"))
+    return {str(path.relative_to(store)): path.read_text() for path in paths}
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[Path]:
+    """Return two stores with one model each."""
+    for name, answer in (("base", initial_answer), ("variant", correct_answer)):
+        _run(tmp_path / name, name, answer)
+    return [tmp_path / "base", tmp_path / "variant"]
+
+
+def test_shards_are_one_store(shards: list[Path], tmp_path: Path) -> None:
+    """The merged store has the files of all; merging again, or one shard twice, changes nothing."""
+    out = tmp_path / "merged"
+    merged = merge_stores(shards, out, _quiet)
+    assert merged.copied == 2
+    assert _files(out) == _files(shards[0]) | _files(shards[1])
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.json*")}
+    again = merge_stores([*shards, shards[0], out], out, _quiet)
+    assert (len(again.runs), again.copied) == (2, 0)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.json*")} == times
+    assert merge_stores([shards[0]], out, _quiet).copied == 0
+    assert len(read_results(out, _registry()).entries) == 2
+
+
+def _registry() -> Registry:
+    pair = Pair(id="pair", experiment="code", base="base", variant="variant", hypothesis="gain")
+    models = {key: fake_model(key) for key in ("base", "variant")}
+    return Registry(models=models, pairs={"pair": pair})
+
+
+def test_pairs_are_judged_after_the_merge(shards: list[Path], tmp_path: Path) -> None:
+    """A pair whose models were in two shards has a verdict; before, the missing model is named."""
+    out = tmp_path / "merged"
+    (pair,) = judge_merged(merge_stores(shards[:1], out, _quiet), _registry())
+    assert isinstance(pair, UnjudgedPair)
+    assert pair.reason == "variant: not measured"
+    (pair,) = judge_merged(merge_stores(shards[1:], out, _quiet), _registry())
+    assert isinstance(pair, PairReport)
+    assert pair.verdict.status == "undecided"  # two sequences
+    assert pair.problems == ()
+
+
+def test_other_answers_are_refused(shards: list[Path], tmp_path: Path) -> None:
+    """Two copies of one run with other answers to a state: both folders and the state are named."""
+    other = tmp_path / "other"
+    run = _run(other, "base", correct_answer)
+    with pytest.raises(DataError, match="have other answers to the same state") as error:
+        merge_stores([*shards, other], tmp_path / "merged", _quiet)
+    assert str(run) in str(error.value)
+    assert not (tmp_path / "merged").exists()
+
+
+def test_other_tokens_are_other_answers(shards: list[Path], tmp_path: Path) -> None:
+    """The same text by other tokens is another answer, where both runs have kept tokens."""
+    stores = [tmp_path / name for name in ("one", "two")]
+    for store, token in zip(stores, (1, 2), strict=True):
+        predictions = _run(store, "base") / "predictions.jsonl"
+        rows = [json.loads(line) for line in predictions.read_text().splitlines()]
+        lines = [json.dumps({**r, "token_ids": [token], "finished": True}) for r in rows]
+        predictions.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="have other answers to the same state"):
+        merge_stores(stores, tmp_path / "merged", _quiet)
+    older = tmp_path / "older"  # without tokens
+    _run(older, "base")
+    assert len(merge_stores([older, stores[0]], tmp_path / "merged", _quiet).runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (
+            {"environment": {"hardware": {"name": "m"}, "versions": {"torch": "2.14.0"}}},
+            'torch was "2.13.0", now "2.14.0"',
+        ),
+        ({"constraint": {"expression": "x"}}, 'expression was not set, now "x"'),
+        (
+            {"protocol": {"name": "paper", "engine": "outlines", "prompt_format": "completion"}},
+            'protocol was "default", now "paper"',
+        ),
+    ],
+)
+def test_runs_of_two_reproductions_are_refused(
+    shards: list[Path], tmp_path: Path, changes: dict[str, Any], difference: str
+) -> None:
+    """Other libraries, constraints or settings: the first difference is named."""
+    _run(tmp_path / "other", "third", **changes)
+    with pytest.raises(DataError, match="are not of one reproduction: ") as error:
+        merge_stores([*shards, tmp_path / "other"], tmp_path / "merged", _quiet)
+    assert difference in str(error.value)
+
+
+def test_two_ways_of_one_model_are_refused(shards: list[Path], tmp_path: Path) -> None:
+    """A model at two commits has two identities: both folders and the difference are named."""
+    _run(tmp_path / "other", "base", model={"name": "owner/base", "fingerprint": "other"})
+    with pytest.raises(DataError, match='are two runs of owner/base: fingerprint was "0123abcd"'):
+        merge_stores([*shards, tmp_path / "other"], tmp_path / "merged", _quiet)
+
+
+def test_other_hardware_is_noted(shards: list[Path], tmp_path: Path) -> None:
+    """Nodes may have other GPUs; the merge counts the models of each."""
+    hardware = {"hardware": {"name": "another"}, "versions": {"torch": "2.13.0"}}
+    _run(tmp_path / "other", "third", environment=hardware)
+    merged = merge_stores([*shards, tmp_path / "other"], tmp_path / "merged", _quiet)
+    assert merged.hardware == {"a machine": 2, "another": 1}
+
+
+def test_unfinished_copies_complete_each_other(tmp_path: Path) -> None:
+    """A torn last line is left out, a finished copy wins, and the sources stay as they are."""
+    stores = [tmp_path / name for name in ("five", "ten", "all")]
+    for store, states in zip(stores, (5, 10, 26), strict=True):
+        _run(store, "base", states=states)
+    torn = next(stores[1].glob("*/predictions.jsonl"))
+    text = torn.read_text()[:-5]
+    torn.write_text(text)
+    out = tmp_path / "merged"
+    (run,) = merge_stores(stores[:2], out, _quiet).runs
+    assert (len(run.answers), run.finished) == (9, False)
+    assert len((run.path / "predictions.jsonl").read_text().splitlines()) == 9
+    (run,) = merge_stores(stores, out, _quiet).runs
+    assert (len(run.answers), run.finished) == (26, True)
+    assert _files(out) == _files(stores[2])
+    assert torn.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("run.json", "run.json: not JSON"),
+        ("result.json", "result.json: not JSON"),
+        ("predictions.jsonl", "25 answers of a finished run of 26 states|not JSON"),
+    ],
+)
+def test_torn_files_are_refused(
+    shards: list[Path], tmp_path: Path, name: str, message: str
+) -> None:
+    """The file is named, nothing is written, and the error says what to do."""
+    path = next(shards[1].glob(f"*/{name}"))
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(DataError, match=message) as error:
+        merge_stores(shards, tmp_path / "merged", _quiet)
+    assert str(path) in str(error.value)
+    assert str(error.value).endswith("measure it again, or leave its folder out")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_missing_last_line_is_seen(shards: list[Path], tmp_path: Path) -> None:
+    """A finished run with fewer answers than states was torn."""
+    path = next(shards[1].glob("*/predictions.jsonl"))
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(DataError, match="25 answers of a finished run of 26 states"):
+        merge_stores(shards, tmp_path / "merged", _quiet)
+
+
+def test_a_run_that_is_being_measured_is_left(shards: list[Path], tmp_path: Path) -> None:
+    """Another process holds the lock of the measurement in the merged store."""
+    out = tmp_path / "merged"
+    out.mkdir()
+    identity = json.loads(next(shards[0].glob("*/run.json")).read_text())
+    with (
+        measurement_lock(out, identity, wait=True),
+        pytest.raises(ResumeError, match="another process measures it"),
+    ):
+        merge_stores(shards, out, _quiet)
+
+
+def test_what_is_no_store(tmp_path: Path) -> None:
+    """A folder that does not exist is named."""
+    with pytest.raises(DataError, match=f"{tmp_path / 'none'}: not a folder"):
+        merge_stores([tmp_path / "none"], tmp_path / "merged", _quiet)
