@@ -112,6 +112,15 @@ def harness(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Test a reproduction on a Ray cluster of several nodes on this machine; a node is killed."""
+    make(session, "venv")
+    session.install("ray>=2.50")
+    tests = ("tests/integration/test_ray.py", *session.posargs)
+    session.run("pytest", *tests, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
 def engines(session: nox.Session) -> None:
     """Test vLLM and llama.cpp, offline and as servers; makes .speed (5 GB) if it is missing."""
     make(session, "venv")

@@ -111,7 +111,8 @@ def placed_fingerprint(
     Raises:
         BenchmarkError: as :func:`fingerprint`.
     """
-    with store.placement.place(prepare(request, store.progress)) as place:
+    prepared = prepare(request, store.progress)
+    with store.placement.place(prepared, store.progress.say) as place:
         placed = replace(request, device=place.device)
         own = FingerprintRequest(
             placed, repeats=repeats, compared=compared, first_batch=place.batch_size

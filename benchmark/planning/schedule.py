@@ -34,7 +34,8 @@ class Slot:
 def schedule(jobs: Sequence[Job], gpus: int, nodes: int = 1) -> list[Slot]:
     """Return the slots of all jobs, in order of start.
 
-    Each job starts on the node and the GPUs that are free first. Jobs start by width, then by
+    Each job starts on the node and the GPUs that are free first, of several nodes on the one with
+    most free GPUs. Jobs start by width, then by
     length, so that small ones fill the end.
 
     Args:
@@ -50,7 +51,8 @@ def schedule(jobs: Sequence[Job], gpus: int, nodes: int = 1) -> list[Slot]:
     free = [[0.0] * gpus for _ in range(nodes)]
     slots: list[Slot] = []
     for job in sorted(jobs, key=lambda job: (job.gpus, job.seconds), reverse=True):
-        slot = min((_slot(job, node, times) for node, times in enumerate(free)), key=_by_start)
+        possible = (_slot(job, node, times) for node, times in enumerate(free))
+        slot = min(possible, key=lambda slot: (slot.start, _busy(free[slot.node], slot.start)))
         slots.append(slot)
         for gpu in slot.gpus:
             free[slot.node][gpu] = slot.end
@@ -62,6 +64,11 @@ def _slot(job: Job, node: int, free: Sequence[float]) -> Slot:
     assigned = sorted(range(len(free)), key=lambda gpu: (free[gpu], gpu))[: job.gpus]
     start = max(free[gpu] for gpu in assigned)
     return Slot(job, start, tuple(sorted(assigned)), node)
+
+
+def _busy(free: Sequence[float], start: float) -> int:
+    """Return how many GPUs of a node are not free at that time."""
+    return sum(time > start for time in free)
 
 
 def _by_start(slot: Slot) -> tuple[float, int, tuple[int, ...]]:

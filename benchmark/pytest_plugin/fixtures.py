@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmark.fingerprints.record import Fingerprint
     from benchmark.pytest_plugin.snapshots.fingerprints import Blessing
     from benchmark.runs.model_store import ModelStore
+    from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
     from benchmark.runs.run_result import RunResult
 
@@ -126,19 +127,15 @@ def _measuring(
 ) -> _Measured:
     """Return a function that measures a model once, or returns the reason why it cannot."""
     from benchmark.reproduction.measuring import result_or_reason
-    from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import as_registered
 
-    in_worker = hasattr(config, "workerinput")
     # Reasons too: a model that does not fit is not loaded again for its next pair.
     results = dict[RegisteredModel, "RunResult | str"]()
 
     def measured(model: RegisteredModel, *, wait: bool) -> "RunResult | str":
         if model not in results:
-            if not terminal.quiet:
-                _end_line(config)
             own = as_registered(model, run_request)
-            with RunProgress(terminal, named=True, interleaved=in_worker) as progress:
+            with _progress(terminal, config) as progress:
                 store = replace(model_store, progress=progress)
                 results[model] = result_or_reason(lambda: store.measure(own, wait=wait))
         return results[model]
@@ -151,6 +148,7 @@ def trace(
     model_store: "ModelStore",
     run_request: "RunRequest",
     blessing: "Blessing",
+    terminal: "Console",
     request: pytest.FixtureRequest,
 ) -> Trace:
     """Fingerprint a registered model if its fingerprint is recorded, or is being recorded now."""
@@ -173,15 +171,23 @@ def trace(
 
     def traced(model: RegisteredModel) -> "Fingerprint":
         own = as_registered(model, run_request)
-        return _result_or_skip(
-            result_or_reason(
-                lambda: placed_fingerprint(
-                    model_store, own, repeats, compared=not blessing.updating
-                )
+        with _progress(terminal, request.config) as progress:
+            store = replace(model_store, progress=progress)
+            compared = not blessing.updating
+            return _result_or_skip(
+                result_or_reason(lambda: placed_fingerprint(store, own, repeats, compared=compared))
             )
-        )
 
     return traced
+
+
+def _progress(terminal: "Console", config: pytest.Config) -> "RunProgress":
+    """Return the progress of a model, whose first line begins on a new one."""
+    from benchmark.runs.progress import RunProgress
+
+    if not terminal.quiet:
+        _end_line(config)
+    return RunProgress(terminal, named=True, interleaved=hasattr(config, "workerinput"))
 
 
 def _end_line(config: pytest.Config) -> None:

@@ -60,8 +60,8 @@ class ReproductionView:
         if not self._bars:
             return
         self._running[name] = Advanced(name, 0, 0)
-        gpus = f" on {start.slots} GPU{'s' * (start.slots > 1)}" if node.memory else ""
-        self.say(f"{name}: starts on {node.name}{gpus}")
+        gpus = f"{start.slots} GPU{'s' * (start.slots > 1)} of " if node.memory else ""
+        self.say(f"{name}: starts on {gpus}{node.name}")
         if self._live:
             self._tasks[name] = self._progress.add_task(name, total=None, words=node.name)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmark.decoding.common_prefix import common_prefix_length
-from benchmark.errors import DoesNotFitError
+from benchmark.errors import DoesNotFitError, ModelError
 from benchmark.models.location import Location
 from benchmark.planning.architectures import configuration
 from benchmark.planning.memory import DecodingBatch, Fit, best_fit
@@ -35,6 +35,11 @@ def _batch(settings: ResolvedSettings, prompts: Sequence[TokenIds]) -> DecodingB
     first, last = min(prompts), max(prompts)
     shared = min(common_prefix_length(first, last), len(first) - 1, len(last) - 1)
     return DecodingBatch(limits.batch_size, longest, limits.max_new_tokens, shared, pass_tokens())
+
+
+def not_forecast(error: ModelError) -> str:
+    """Return that the memory of a model is unknown, as of an architecture that is not counted."""
+    return f"its memory is not forecast: {error}"
 
 
 def gpus_of(count: int, memory: float) -> str:

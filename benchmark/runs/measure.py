@@ -18,7 +18,7 @@ from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.forecast import forecast_seconds
-from benchmark.runs.gpu_fit import check_fits, fit
+from benchmark.runs.gpu_fit import check_fits, fit, not_forecast
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
@@ -242,7 +242,7 @@ def _fetch_weights(prepared: PreparedRun, progress: Progress) -> None:
         try:
             fitting = fit(prepared.settings, prepared.location, prepared.prompts, sizes)
         except ModelError as error:  # of an architecture whose size cannot be counted
-            progress.say(f"its memory is not forecast: {error}")
+            progress.say(not_forecast(error))
         else:
             check_fits(prepared.location.name, fitting, sizes)
     fetch_missing_weights(prepared.location, progress.say)

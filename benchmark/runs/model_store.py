@@ -77,7 +77,7 @@ class ModelStore:
                 prepared,
                 self.run_folder(request, prepared),
                 self.progress,
-                device=lambda: self.placement.place(prepared),
+                device=lambda: self.placement.place(prepared, self.progress.say),
                 loaders=self.loaders,
             )
 

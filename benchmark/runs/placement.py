@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from traceback import clear_frames
 from typing import Protocol
 
-from benchmark.errors import DoesNotFitError
+from benchmark.errors import DoesNotFitError, ModelError
 from benchmark.models.gpus import Gpu, GpuUse, describe_uses, gpu_numbers, gpu_uses, gpus
 from benchmark.models.hardware import release
 from benchmark.models.location import Location, fetch_missing_weights
 from benchmark.planning.memory import Fit
 from benchmark.records import TokenIds
-from benchmark.runs.gpu_fit import check_fits, fit
+from benchmark.runs.gpu_fit import check_fits, fit, not_forecast
 from benchmark.runs.measure import Place, PreparedRun
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.gpu_leases import GpuLeases, lease_folder, share
@@ -20,11 +20,15 @@ from benchmark.runs.store.gpu_leases import GpuLeases, lease_folder, share
 _PLAN = "see python -m benchmark plan"
 
 
+Say = Callable[[str], None]
+"""Takes a line of text for the user."""
+
+
 class Placement(Protocol):
     """Assigns each measurement a device while it runs."""
 
-    def place(self, prepared: PreparedRun) -> AbstractContextManager[Place]:
-        """Return a context that holds a device.
+    def place(self, prepared: PreparedRun, say: Say) -> AbstractContextManager[Place]:
+        """Return a context that holds a device; ``say`` takes what happens before.
 
         Raises:
             DoesNotFitError: when no device here holds the model.
@@ -36,7 +40,7 @@ class RequestedDevice:
     """Run every measurement on the device of its request: one process, or a CPU."""
 
     @contextmanager
-    def place(self, prepared: PreparedRun) -> Iterator[Place]:
+    def place(self, prepared: PreparedRun, say: Say = print) -> Iterator[Place]:  # noqa: ARG002  # nothing happens
         """Yield the device of the request."""
         yield Place(prepared.settings.options.device)
 
@@ -61,8 +65,10 @@ class LeasedGpus:
     fit: Callable[[ResolvedSettings, Location, Sequence[TokenIds], Sequence[int]], Fit | None] = fit
 
     @contextmanager
-    def place(self, prepared: PreparedRun) -> Iterator[Place]:
+    def place(self, prepared: PreparedRun, say: Say = print) -> Iterator[Place]:
         """Yield ``cuda:`` with the numbers of the leased GPUs.
+
+        A model whose size cannot be counted gets all GPUs, as in ``run``, which is said.
 
         Raises:
             DoesNotFitError: naming the free memory of each GPU, if other processes use it.
@@ -70,18 +76,25 @@ class LeasedGpus:
         if not prepared.settings.engine_row.loads_weights:
             yield Place(prepared.settings.options.device)
             return
-        count = self._needed(prepared)
+        count = self._needed(prepared, say)
         # Not while GPUs are leased, and not if they could not hold the model.
-        fetch_missing_weights(prepared.location)
+        fetch_missing_weights(prepared.location, say)
+        if count is None:
+            with self._leased(self.numbers, None) as (_, numbers):
+                yield Place(_device(numbers))
+            return
         tried = set[int]()
         while True:
             rest = [n for n in self.numbers if n not in tried]
             # The last try is with all of them, however little is free on each.
             last = len(rest) < count or count == len(self.numbers)
-            with self._leased(self.numbers if last else rest, None if last else count) as numbers:
+            candidates = self.numbers if last else rest
+            with self._leased(candidates, None if last else count) as (leases, numbers):
                 uses = gpu_uses(self.visible, numbers)
-                if place := self._fitting(prepared, uses):
-                    yield place
+                if fitting := self._fitting(prepared, uses):
+                    used, rows = fitting
+                    leases.keep(used)
+                    yield Place(_device(used), rows)
                     return
             if last:
                 break
@@ -91,38 +104,54 @@ class LeasedGpus:
             f"{describe_uses(self.visible, uses)}; {_PLAN}"
         )
 
-    def _needed(self, prepared: PreparedRun) -> int:
+    def _needed(self, prepared: PreparedRun, say: Say) -> int | None:
         """Return the fewest GPUs that hold a run if nothing else uses them.
+
+        None if its size cannot be counted.
 
         Raises:
             DoesNotFitError: if all of them do not.
         """
         sizes = [self.visible[n].memory for n in self.numbers]
-        return check_fits(prepared.location.name, self.fit(*_parts(prepared), sizes), sizes).gpus
+        try:
+            fitting = self.fit(*_parts(prepared), sizes)
+        except ModelError as error:
+            say(f"{not_forecast(error)}; it gets all GPUs")
+            return None
+        return check_fits(prepared.location.name, fitting, sizes).gpus
 
-    def _fitting(self, prepared: PreparedRun, uses: Mapping[int, GpuUse]) -> Place | None:
-        """Return the place for a run on leased GPUs, None if their free memory holds no row."""
+    def _fitting(
+        self, prepared: PreparedRun, uses: Mapping[int, GpuUse]
+    ) -> tuple[list[int], int] | None:
+        """Return the GPUs and rows for a run on leased GPUs, None if they hold no row."""
         numbers = sorted(uses)
         fitting = self.fit(*_parts(prepared), [uses[n].free for n in numbers])
         if fitting is None:
             return None
         used = sorted(sorted(numbers, key=lambda n: -uses[n].free)[: fitting.gpus])
-        return Place(f"cuda:{','.join(map(str, used))}", fitting.batch.batch_size)
+        return used, fitting.batch.batch_size
 
     @contextmanager
-    def _leased(self, candidates: Sequence[int], count: int | None) -> Iterator[tuple[int, ...]]:
+    def _leased(
+        self, candidates: Sequence[int], count: int | None
+    ) -> Iterator[tuple[GpuLeases, tuple[int, ...]]]:
         """Hold some of these GPUs, or all of them."""
         identities = {n: self.visible[n].identity for n in candidates}
         own = [n for n in self.own if n in identities]
-        with GpuLeases(lease_folder(), identities).take(count or len(identities), own) as numbers:
+        leases = GpuLeases(lease_folder(), identities)
+        with leases.take(count or len(identities), own) as numbers:
             try:
-                yield numbers
+                yield leases, numbers
             except BaseException as error:
                 # Its frames hold the model, which must be freed before the GPUs are released.
                 clear_frames_of(error)
                 raise
             finally:
                 release()
+
+
+def _device(numbers: Sequence[int]) -> str:
+    return f"cuda:{','.join(map(str, numbers))}"
 
 
 def _parts(prepared: PreparedRun) -> tuple[ResolvedSettings, Location, Sequence[TokenIds]]:

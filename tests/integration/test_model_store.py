@@ -76,7 +76,7 @@ def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
 
     class Small:
         @contextmanager
-        def place(self, _: PreparedRun) -> Iterator[Place]:
+        def place(self, _: PreparedRun, say: object) -> Iterator[Place]:
             yield Place("cpu", 2)
 
     store = ModelStore(tmp_path / "store", Quiet(), Small())

@@ -1,8 +1,12 @@
 """The figures of docs/plan.md are those that the code computes."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
+from benchmark.cli.app import app
 from benchmark.decoding.protocols import protocol
 from benchmark.models.registry import registry
 from benchmark.planning import forecast
@@ -40,6 +44,22 @@ def test_the_table_of_models_is_the_forecast() -> None:
         f"{drafts} minutes with drafts, {plain} with\none pass per token, and {loading} minutes of"
     )
     assert expected in TEXT
+
+
+CLUSTER = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_plans_for_a_cluster_are_those_printed(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The order of each plan in docs/cluster.md is what the command above it prints."""
+    commands = re.findall(r"^entity-tracking (plan .+)$", CLUSTER, re.MULTILINE)
+    blocks = re.findall(r"```text\n( from  node .*?)```", CLUSTER, re.DOTALL)
+    app(shlex.split(commands[number]), standalone_mode=False)
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    order = [line.rstrip() for line in blocks[number].splitlines()]
+    assert "\n".join(order) in "\n".join(printed)
 
 
 def test_passes_and_tokens_are_those_of_the_data() -> None:

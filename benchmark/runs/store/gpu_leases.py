@@ -1,7 +1,7 @@
 """Lease GPUs to processes, one process per GPU, with locks in a shared folder."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import sleep
@@ -32,6 +32,7 @@ class GpuLeases:
         self.gpus = tuple(gpus)
         self._identities = dict(gpus)
         self._folder = folder
+        self._held: dict[int, ExitStack] = {}
 
     @contextmanager
     def take(self, count: int, first: Sequence[int] = ()) -> Iterator[tuple[int, ...]]:
@@ -45,28 +46,38 @@ class GpuLeases:
             raise ValueError(f"{count} GPUs requested, of {len(self.gpus)}")
         order = [*first, *(gpu for gpu in self.gpus if gpu not in first)]
         ensure_folder(self._folder)
+        held = dict[int, ExitStack]()
         with ExitStack() as locks:
             with locked(self._folder / "queue.lock", _PURPOSE, _REMEDY):
-                leased = self._gather(count, order, locks)
-            yield tuple(sorted(leased))
+                while len(held) < count:
+                    self._gather(count, order, held, locks)
+            self._held |= held
+            yield tuple(sorted(held))
 
-    def _gather(self, count: int, order: Sequence[int], locks: ExitStack) -> list[int]:
-        leased: list[int] = []
-        while True:
-            for gpu in order:
-                if len(leased) < count and gpu not in leased and self._lock(gpu, locks):
-                    leased.append(gpu)
-            if len(leased) == count:
-                return leased
+    def keep(self, gpus: Collection[int]) -> None:
+        """Release all GPUs but these, of those that are held."""
+        for gpu in [gpu for gpu in self._held if gpu not in gpus]:
+            self._held.pop(gpu).close()
+
+    def _gather(
+        self, count: int, order: Sequence[int], held: dict[int, ExitStack], locks: ExitStack
+    ) -> None:
+        """Lock GPUs in order until there are enough; wait a moment if there are not."""
+        for gpu in order:
+            if len(held) < count and gpu not in held and (lock := self._lock(gpu)):
+                held[gpu] = locks.enter_context(lock)
+        if len(held) < count:
             sleep(_SECONDS_BETWEEN_LOOKS)
 
-    def _lock(self, gpu: int, locks: ExitStack) -> bool:
-        lock = self._folder / f"{self._identities[gpu]}.lock"
-        try:
-            locks.enter_context(locked(lock, _PURPOSE, _REMEDY, wait=False))
-        except LockHeldError:
-            return False
-        return True
+    def _lock(self, gpu: int) -> ExitStack | None:
+        """Return the lock of a GPU, None if another process holds it."""
+        path = self._folder / f"{self._identities[gpu]}.lock"
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(locked(path, _PURPOSE, _REMEDY, wait=False))
+            except LockHeldError:
+                return None
+            return lock.pop_all()
 
 
 def lease_folder() -> Path:

@@ -19,16 +19,18 @@ def _overlap(one: Slot, other: Slot) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-@given(JOBS)
-def test_nothing_is_lost_and_no_gpu_is_lent_twice(jobs: list[Job]) -> None:
-    """Every job runs once, on GPUs that no other job uses at the same time."""
-    slots = schedule(jobs, GPUS)
+@given(JOBS, st.integers(1, 3))
+def test_nothing_is_lost_and_no_gpu_is_lent_twice(jobs: list[Job], nodes: int) -> None:
+    """Every job runs once, on GPUs of one node that no other job uses at the same time."""
+    slots = schedule(jobs, GPUS, nodes)
+    assert {slot.node for slot in slots} <= set(range(nodes))
     assert sorted(slot.job.name for slot in slots) == sorted(job.name for job in jobs)
     for slot in slots:
         assert len(set(slot.gpus)) == slot.job.gpus
         assert set(slot.gpus) <= set(range(GPUS))
     for one, other in combinations(slots, 2):
-        assert not (_overlap(one, other) and set(one.gpus) & set(other.gpus))
+        shared = one.node == other.node and set(one.gpus) & set(other.gpus)
+        assert not (_overlap(one, other) and shared)
 
 
 @given(JOBS)
@@ -60,6 +62,13 @@ def test_large_ones_come_first() -> None:
         "small": (9, (2,)),
         "short": (10, (0,)),
     }
+
+
+def test_nodes_are_filled_evenly() -> None:
+    """Wide jobs go to nodes of their own while there are some."""
+    jobs = [Job(f"wide{n}", 2, 10) for n in range(3)] + [Job("small", 1, 5)]
+    result = {slot.job.name: (slot.start, slot.node) for slot in schedule(jobs, 4, 2)}
+    assert result == {"wide0": (0, 0), "wide1": (0, 1), "wide2": (0, 0), "small": (0, 1)}
 
 
 def test_models_of_one_family_run_at_the_same_time() -> None:

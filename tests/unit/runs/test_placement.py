@@ -10,7 +10,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from benchmark.errors import DoesNotFitError
+from benchmark.errors import DoesNotFitError, ModelError
 from benchmark.models.gpus import Gpu, GpuUse
 from benchmark.models.location import Location
 from benchmark.planning.memory import DecodingBatch, Fit
@@ -123,6 +123,49 @@ def test_what_is_free_decides(
     _set_free(monkeypatch, [gigabytes * 10**9 for gigabytes in free])
     with _placed("cuda", None, 1, size=size).place(WORK) as place:
         assert place == expected
+
+
+def test_gpus_that_are_not_needed_are_released(
+    machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All GPUs are looked at together, and those that the model does not use are given back."""
+    _set_free(monkeypatch, [gigabytes * 10**9 for gigabytes in (30, 30, *[1] * 6)])
+    with _placed("cuda", None, 1, size=50).place(WORK) as place:
+        assert place.device == "cuda:0,1"
+        leased = [not _is_free(f"g{number}") for number in range(8)]
+        assert leased == [True, True, *[False] * 6]
+    assert all(_is_free(f"g{number}") for number in range(8))
+
+
+def _is_free(identity: str) -> bool:
+    try:
+        with FileLock(lease_folder() / f"{identity}.lock", timeout=0, is_singleton=False):
+            return True
+    except Timeout:
+        return False
+
+
+def test_a_model_whose_size_is_unknown_gets_all_gpus(machine: list[str]) -> None:
+    """One line says why, as in ``run``; the run is not an error."""
+
+    def fit(*_: object) -> Fit:
+        raise ModelError("a model of type 'mamba' cannot be counted")
+
+    said = list[str]()
+    placed = replace(_placed("cuda:2,3", None, 1), fit=fit)
+    with placed.place(WORK, said.append) as place:
+        assert place == ("cuda:2,3", None)
+        assert not _is_free("g2")
+    line = "its memory is not forecast: a model of type 'mamba' cannot be counted; it gets all GPUs"
+    assert said == [line]
+
+
+def test_fetching_is_said(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines about the download reach the run's progress."""
+    monkeypatch.setattr(module, "fetch_missing_weights", lambda _, say: say("fetching 13 GB"))
+    said = list[str]()
+    with _placed("cuda", None, 1).place(WORK, said.append):
+        assert said == ["fetching 13 GB"]
 
 
 def test_a_busy_machine_says_so(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
