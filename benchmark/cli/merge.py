@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
+from benchmark.cli.detect import Margin, margin_share
 from benchmark.cli.options import RegistryFile, out
 from benchmark.cli.writing import Output
 
@@ -24,6 +25,7 @@ def merge(
     stores: Stores,
     store: Annotated[Path, out("The folder of all measurements.", "DIR")],
     registry_file: RegistryFile = None,
+    margin: Margin = None,
     *,
     output: Output,
 ) -> None:
@@ -36,10 +38,11 @@ def merge(
     from benchmark.reproduction.merging import judge_merged, merge_stores
     from benchmark.reproduction.summary import pairs_as_json, summary_lines
     from benchmark.reproduction.verdicts import PairReport
+    from benchmark.stats.constants import CLOSE_MARGIN
 
     registry = load_registry(registry_file)
     merged = merge_stores(stores, store, output.say)
-    pairs = judge_merged(merged, registry)
+    pairs = judge_merged(merged, registry, margin_share(margin, CLOSE_MARGIN))
     if not output.as_json:
         print("\n".join([*summary_lines({}, pairs), *_lines(merged, store)]))
     output.result({"runs": merged.as_json(), "pairs": pairs_as_json(pairs)})

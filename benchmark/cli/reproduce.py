@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
+from benchmark.cli.detect import Margin, margin_share
 from benchmark.cli.options import ModelStoreFolder, RegistryFile, flag, option
 from benchmark.cli.plan import OfExperiment, PapersPairs, Vram
 from benchmark.cli.writing import Output
@@ -57,6 +58,7 @@ def reproduce(
     ray: RayAddress = None,
     retries: Retries = 2,
     vram: Vram = None,
+    margin: Margin = None,
     *,
     paper: PapersPairs = False,
     require_all: RequireAll = False,
@@ -77,6 +79,7 @@ def reproduce(
     from benchmark.reproduction.shards import Shard
     from benchmark.reproduction.summary import summary_lines
     from benchmark.runs.requests import RunRequest
+    from benchmark.stats.constants import CLOSE_MARGIN
 
     registry = load_registry(registry_file)
     pairs = selected_pairs(registry, only, experiment, paper=paper)
@@ -91,6 +94,7 @@ def reproduce(
         ray=ray,
         memory=int(vram * 1e9) if vram else None,
         retries=retries,
+        margin=margin_share(margin, CLOSE_MARGIN),
     )
     jobs = request.jobs()
     if dry_run:

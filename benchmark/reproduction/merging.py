@@ -107,8 +107,10 @@ def merge_stores(folders: Sequence[Path], out: Path, say: Callable[[str], None])
     return Merged(tuple(runs_there), copied, Counter(run.hardware for run in runs_there))
 
 
-def judge_merged(merged: Merged, registry: Registry) -> list[PairOutcome]:
+def judge_merged(merged: Merged, registry: Registry, margin: float) -> list[PairOutcome]:
     """Judge the pairs of the registry that have a model in the store.
+
+    ``margin`` is that of :func:`benchmark.reproduction.verdicts.report_pair`.
 
     Raises:
         DataError: if two runs are of one registered model, or a result cannot be read.
@@ -121,7 +123,7 @@ def judge_merged(merged: Merged, registry: Registry) -> list[PairOutcome]:
             states = f"only {len(run.answers)} states are measured"
             folders[model.key] = run.path if run.finished else states
     own = [p for p in registry.pairs.values() if {p.base, p.variant} & folders.keys()]
-    return judge_stored(own, folders)
+    return judge_stored(own, folders, margin)
 
 
 def _distinct(folders: Sequence[Path], out: Path) -> list[Path]:

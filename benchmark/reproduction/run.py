@@ -19,6 +19,7 @@ from benchmark.reproduction.verdicts import PairOutcome, PairReport, judge_store
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.placement import placement
 from benchmark.runs.requests import Progress, Quiet, RunRequest
+from benchmark.stats.constants import CLOSE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class ReproductionRequest:
         ray: the address of a Ray cluster; None for this machine.
         memory: the memory of a GPU of the cluster in bytes, if nodes cannot say.
         retries: how often a model is tried again after its node was lost.
+        margin: the largest departure (0..1) from a published difference that counts as none.
     """
 
     registry: Registry
@@ -42,6 +44,7 @@ class ReproductionRequest:
     ray: str | None = None
     memory: int | None = None
     retries: int = RETRIES
+    margin: float = CLOSE_MARGIN
 
     def jobs(self) -> list[ModelJob]:
         """Return the models to measure, in order."""
@@ -118,7 +121,7 @@ def _judged(request: ReproductionRequest, outcomes: Mapping[str, Outcome]) -> li
         name: outcome.folder if isinstance(outcome, Measured) else outcome.reason
         for name, outcome in outcomes.items()
     }
-    pairs = judge_stored(request.pairs, folders)
+    pairs = judge_stored(request.pairs, folders, request.margin)
     if request.shard is None:
         return pairs
     own = (pair for pair in pairs if {pair.pair.base, pair.pair.variant} <= outcomes.keys())

@@ -76,20 +76,23 @@ def report_pair(
     return PairReport(pair, verdict, tuple(lines))
 
 
-def judge_stored(pairs: Iterable[Pair], folders: Mapping[str, Path | str]) -> list[PairOutcome]:
+def judge_stored(
+    pairs: Iterable[Pair], folders: Mapping[str, Path | str], margin: float
+) -> list[PairOutcome]:
     """Judge pairs whose models are measured.
 
     Args:
         pairs: the pairs.
         folders: the folder of a model's run by its key, or why there is none.
+        margin: that of :func:`report_pair`.
 
     Raises:
         DataError: if a result cannot be read.
     """
-    return [_judged(pair, folders) for pair in pairs]
+    return [_judged(pair, folders, margin) for pair in pairs]
 
 
-def _judged(pair: Pair, folders: Mapping[str, Path | str]) -> PairOutcome:
+def _judged(pair: Pair, folders: Mapping[str, Path | str], margin: float) -> PairOutcome:
     missing = "not measured"
     places = {key: folders.get(key, missing) for key in (pair.base, pair.variant)}
     reasons = [f"{key}: {place}" for key, place in places.items() if isinstance(place, str)]
@@ -99,7 +102,7 @@ def _judged(pair: Pair, folders: Mapping[str, Path | str]) -> PairOutcome:
     if task != other:
         return UnjudgedPair(pair, f"its models are measured on the tasks {task} and {other}")
     try:
-        return report_pair(pair, base, variant, task)
+        return report_pair(pair, base, variant, task, margin=margin)
     except ValueError as error:
         return UnjudgedPair(pair, f"its models are not comparable: {error}")
 

@@ -68,10 +68,10 @@ def _registry() -> Registry:
 def test_pairs_are_judged_after_the_merge(shards: list[Path], tmp_path: Path) -> None:
     """A pair whose models were in two shards has a verdict; before, the missing model is named."""
     out = tmp_path / "merged"
-    (pair,) = judge_merged(merge_stores(shards[:1], out, _quiet), _registry())
+    (pair,) = judge_merged(merge_stores(shards[:1], out, _quiet), _registry(), 0.05)
     assert isinstance(pair, UnjudgedPair)
     assert pair.reason == "variant: not measured"
-    (pair,) = judge_merged(merge_stores(shards[1:], out, _quiet), _registry())
+    (pair,) = judge_merged(merge_stores(shards[1:], out, _quiet), _registry(), 0.05)
     assert isinstance(pair, PairReport)
     assert pair.verdict.status == "undecided"  # two sequences
     assert pair.problems == ()
