@@ -38,6 +38,7 @@ from benchmark.records import Completion, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, installed
 from benchmark.runs.evaluation import Batching, Decoder, Questions
+from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
 from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.notices import Notices
@@ -203,6 +204,8 @@ class _RunRecording:
 
     def model(self) -> "LanguageModel":
         options = self.settings.options
+        batch = batch_of(self.settings, self._get(PROMPT_IDS) or ())
+        fetch_fitting_weights(self.location, options, batch, self.progress.say)
         self.progress.say(f"loading {self.location.name} in {options.dtype} on {options.device}")
         return load_model(self.location, options)
 

@@ -20,6 +20,7 @@ _SECONDS = 30
 """The time for ``nvidia-smi``, which takes seconds where no process keeps the driver loaded."""
 
 _GB, _MIB = 10**9, 2**20
+_MIG, _MIG_NOTE = "mig-", "a MIG instance"
 _MODULE = Path("/proc/driver/nvidia/version")
 """What the kernel module of the driver says about itself."""
 
@@ -100,8 +101,21 @@ def gpus() -> tuple[Gpu, ...]:
     import torch
 
     count = torch.cuda.device_count() if has_gpu() else 0
-    properties = (torch.cuda.get_device_properties(n) for n in range(count))
-    return tuple(Gpu(f"gpu-{gpu.uuid}", gpu.total_memory, gpu.name) for gpu in properties)
+    properties = [torch.cuda.get_device_properties(n) for n in range(count)]
+    return tuple(
+        Gpu(_instance(n) or f"gpu-{gpu.uuid}", gpu.total_memory, gpu.name)
+        for n, gpu in enumerate(properties)
+    )
+
+
+def _instance(number: int) -> str | None:
+    """Return the identity of a MIG instance that is visible under its own UUID, else None.
+
+    Several of them are on one GPU, whose UUID does not tell them apart.
+    """
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    name = visible[number] if number < len(visible) else ""
+    return re.sub(r"[^\w-]", "_", f"{_MIG}{name[len(_MIG) :]}") if name[:4] == "MIG-" else None
 
 
 def gpu_numbers(device: str) -> tuple[int, ...]:
@@ -155,7 +169,12 @@ def gpu_uses(visible: Sequence[Gpu], numbers: Sequence[int]) -> dict[int, GpuUse
     mode, of which a process sees a part.
     """
     listed = _listed()
-    return {n: _use(n, listed.get(visible[n].identity)) for n in numbers}
+    return {
+        n: _asked(n, _MIG_NOTE)
+        if visible[n].identity.startswith(_MIG)
+        else _use(n, listed.get(visible[n].identity))
+        for n in numbers
+    }
 
 
 def describe_uses(visible: Sequence[Gpu], uses: Mapping[int, GpuUse]) -> str:
@@ -172,7 +191,7 @@ def _use(number: int, row: Sequence[str] | None) -> GpuUse:
     if mode == "Prohibited":
         return GpuUse(0, "its compute mode is Prohibited; see nvidia-smi -c")
     if mig == "Enabled" or not free.isdigit():
-        return _asked(number, "a MIG instance" if mig == "Enabled" else "")
+        return _asked(number, _MIG_NOTE if mig == "Enabled" else "")
     if mode == "Exclusive_Process":
         # Its memory may be free, and yet it refuses a second process.
         use = _asked(number, "in exclusive mode: for one process at a time")

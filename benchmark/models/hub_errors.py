@@ -10,7 +10,7 @@ from benchmark.errors import ModelError, UnavailableModelError
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "https_proxy", "http_proxy")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-_ELSEWHERE = "or give the folder of a copy with --model"
+_ELSEWHERE = "or name the folder of a copy instead"
 
 _CACHE = "set HF_HOME to a folder with space that can be written to"
 

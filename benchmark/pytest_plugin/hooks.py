@@ -130,6 +130,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     if config.getoption("dist") != "loadfile":
         return None
+    # xdist would begin with the files of most tests, and not with the largest models.
+    config.option.loadscopereorder = False
     registry = load_registry(config.getoption("--registry"))
 
     class OneByOne(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types say Any

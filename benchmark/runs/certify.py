@@ -11,9 +11,11 @@ from benchmark.errors import DataError, SettingError
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
+from benchmark.planning.memory import DecodingBatch
 from benchmark.prompts.settings import PromptSettings
 from benchmark.reading.documents import read_json
 from benchmark.records import TokenIds
+from benchmark.runs.gpu_fit import fetch_fitting_weights
 from benchmark.runs.identity import prompts_digest
 from benchmark.runs.loading import Loaders
 from benchmark.runs.requests import RunRequest, Speaker
@@ -150,9 +152,12 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     tokenizer = loaders.tokenizer(location, registered_bos(as_run))
     answers, reencoded = _answers(request, settings, stored, tokenizer)
     options = _options(request, settings)
+    limits = protocol("default").limits.changed(request.batch_size, settings.max_new_tokens)
+    longest = max(len(answer.prompt) for answer in answers)
+    batch = DecodingBatch(limits.batch_size, longest, limits.max_new_tokens)
+    fetch_fitting_weights(location, options, batch, progress.say)
     progress.say(f"loading {location.name} in {options.dtype} on {options.device}")
     model = loaders.model(location, options)
-    limits = protocol("default").limits.changed(request.batch_size, settings.max_new_tokens)
     check_prompts(model, tokenizer, [answer.prompt for answer in answers], limits)
     rule = _rule(settings, tokenizer, model, options.dtype)
     for line in _reservations(settings, options):

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.boxes.baseline import baselines_as_json
-from benchmark.errors import ModelError
-from benchmark.models.gpus import gpu_numbers, gpus, peak_gpu_memory, reset_peak_gpu_memory
+from benchmark.models.gpus import peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
-from benchmark.models.location import Location, fetch_missing_weights, locate
+from benchmark.models.location import Location, locate
 from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.forecast import forecast_seconds
-from benchmark.runs.gpu_fit import check_fits, fit, not_forecast
+from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
@@ -225,27 +224,14 @@ def _model(
     """Load the weights and report notices about them; None for an engine that takes none."""
     if not prepared.settings.engine_row.loads_weights:
         return None
-    _fetch_weights(prepared, progress)
+    settings, batch = prepared.settings, batch_of(prepared.settings, prepared.prompts)
+    fetch_fitting_weights(prepared.location, settings.options, batch, progress.say)
     progress.say(f"loading {prepared.location.name} in {options.dtype} on {options.device}")
     reset_peak_gpu_memory(options.device)
     model = loaders.model(prepared.location, options)
     for line in prepared.notices.add_weights(model):
         progress.say(line)
     return model
-
-
-def _fetch_weights(prepared: PreparedRun, progress: Progress) -> None:
-    """Fetch missing weights, unless the GPUs of the settings could not hold the model."""
-    if numbers := gpu_numbers(prepared.settings.options.device):
-        visible = gpus()
-        sizes = [visible[n].memory for n in numbers]
-        try:
-            fitting = fit(prepared.settings, prepared.location, prepared.prompts, sizes)
-        except ModelError as error:  # of an architecture whose size cannot be counted
-            progress.say(not_forecast(error))
-        else:
-            check_fits(prepared.location.name, fitting, sizes)
-    fetch_missing_weights(prepared.location, progress.say)
 
 
 def _tally(answers: Iterable[JudgedAnswer]) -> Tally:

@@ -14,7 +14,7 @@ from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.locking import LockHeldError, locked
 from benchmark.models.gpus import Gpu
 from benchmark.records import State, Tally
-from benchmark.runs import measure as measure_module
+from benchmark.runs import gpu_fit
 from benchmark.runs.measure import Place, PreparedRun, run
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
@@ -92,10 +92,10 @@ def test_gpus_that_are_too_small_are_known_before_the_weights(
 ) -> None:
     """Weights are not fetched in vain; a model whose memory is unknown is tried."""
     fetched = list[str]()
-    monkeypatch.setattr(measure_module, "gpu_numbers", lambda _: (0,))
-    monkeypatch.setattr(measure_module, "gpus", lambda: (Gpu("g", 10**9),))
+    monkeypatch.setattr(gpu_fit, "gpu_numbers", lambda _: (0,))
+    monkeypatch.setattr(gpu_fit, "gpus", lambda: (Gpu("g", 10**9),))
     monkeypatch.setattr(
-        measure_module, "fetch_missing_weights", lambda location, _: fetched.append(location.name)
+        gpu_fit, "fetch_missing_weights", lambda location, _: fetched.append(location.name)
     )
     request = RunRequest(model, tmp_path / "run", DataRequest(states=1), device="cpu")
     with pytest.raises(DoesNotFitError, match="one prompt needs more memory than 1 GPU of 1 GB"):
@@ -105,7 +105,7 @@ def test_gpus_that_are_too_small_are_known_before_the_weights(
     def unknown(*_: object) -> None:
         raise ModelError("its size cannot be counted")
 
-    monkeypatch.setattr(measure_module, "fit", unknown)
+    monkeypatch.setattr(gpu_fit, "_fit", unknown)
     run(request, Quiet())
     assert fetched == [model]
 

@@ -366,14 +366,15 @@ def test_pairs_are_distributed_one_by_one(project: pytest.Pytester) -> None:
         import os, pytest
         @pytest.mark.parametrize("n", range(20))
         def test_other(n):
-            with open("worker-others.txt", "a") as file:
-                file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+            with open("pairs.txt", "a") as file:
+                file.write("other " + os.environ["PYTEST_XDIST_WORKER"] + "\\n")
         """,
     )
     options = ("-n", "2", "--dist=loadfile", "--device=cpu")
     project.runpytest_subprocess(*options).assert_outcomes(passed=len(registry().pairs) + 20)
-    assert len(set((project.path / "worker-others.txt").read_text().split())) == 1
     lines = [line.split() for line in (project.path / "pairs.txt").read_text().splitlines()]
+    assert len({worker for name, worker in lines if name == "other"}) == 1
+    assert not any(name == "other" for name, _ in lines[: len(registry().pairs) // 2])
     large = {pair.id for pair in registry().pairs.values() if "70b" in pair.id}
     assert len(large) == 3
     assert large <= {pair for pair, _ in lines[:6]}

@@ -10,6 +10,7 @@ from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
+from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
 from benchmark.runs.notices import warning_lines
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import connected, registered_bos, resolve
@@ -44,7 +45,9 @@ class HarnessModel:
         self.settings = connected(settings, location, tokenizer, expression, _LOG.warning)
         weights = None
         if self.settings.engine_row.loads_weights:
-            weights = load_model(location, self.settings.options)
+            options, batch = self.settings.options, batch_of(self.settings)
+            fetch_fitting_weights(location, options, batch, _LOG.info)
+            weights = load_model(location, options)
         self._decoder = Decoder(self.settings, expression, tokenizer, weights, _LOG.warning)
         # Harnesses show the log of warnings, and Inspect keeps it with the results.
         for subject, loaded in (("tokenizer", tokenizer), ("weights", weights)):

@@ -1,5 +1,6 @@
 """GPUs as torch and the driver describe them, with fakes: there is none here."""
 
+import os
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
@@ -179,6 +180,32 @@ def test_what_limits_a_gpu_is_said(
     assert notes[4] == "a MIG instance"
     assert [notes[n] for n in (0, 5, 6)] == ["", "", ""]
     assert not any("\n" in note for note in notes)
+
+
+def test_a_mig_instance_is_not_its_gpu(
+    monkeypatch: pytest.MonkeyPatch, cuda: Callable[..., None], tmp_path: Path
+) -> None:
+    """Two instances of one GPU have two identities; the driver's tool lists only the GPU."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho GPU-a, [N/A], Default, Enabled\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    gpu = SimpleNamespace(uuid="a", total_memory=20 * GB, name="H100 MIG 2g.20gb")
+    cuda(
+        is_available=lambda: True,
+        device_count=lambda: 1,
+        get_device_properties=lambda _: gpu,
+        mem_get_info=lambda _: (19 * GB, 20 * GB),
+    )
+    seen = set()
+    for name in ("MIG-0f1e", "MIG-GPU-a/7/0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+        (visible,) = gpus()
+        assert gpu_uses([visible], [0]) == {0: GpuUse(19 * GB, "a MIG instance")}
+        seen.add(visible.identity)
+    assert seen == {"mig-0f1e", "mig-GPU-a_7_0"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert gpus()[0].identity == "gpu-a"
 
 
 def test_without_the_drivers_tool(

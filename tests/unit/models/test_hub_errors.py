@@ -38,8 +38,8 @@ def test_a_cache_that_cannot_be_written() -> None:
     [
         (errno.ENOSPC, "set HF_HOME to a folder with space that can be written to"),
         (errno.EROFS, "set HF_HOME to a folder with space that can be written to"),
-        (errno.EMFILE, "rerun, or give the folder of a copy with --model"),
-        (errno.ENETUNREACH, "rerun, or give the folder of a copy with --model"),
+        (errno.EMFILE, "rerun, or name the folder of a copy instead"),
+        (errno.ENETUNREACH, "rerun, or name the folder of a copy instead"),
     ],
 )
 def test_the_advice_fits_the_error(number: int, advice: str) -> None:
