@@ -146,8 +146,8 @@ class RayCluster:
     """Ray's references to the answers of new nodes, by their ids."""
 
     _with_gpus: set[str] = field(default_factory=set)
-    _tasks: dict[object, str] = field(default_factory=dict)
-    """The names of the models that are measured, by Ray's references."""
+    _tasks: dict[object, tuple[str, str]] = field(default_factory=dict)
+    """The name of the model that a task measures, and the id of its node, by Ray's references."""
 
     def __post_init__(self) -> None:
         """Start the board on this machine."""
@@ -178,7 +178,8 @@ class RayCluster:
         # A process that has used a GPU must end to free it; on CPUs it is used again.
         calls = 0 if self.options.cpu else 1
         how = {**self._options(node.id, gpus, cpus), "max_retries": 0, "max_calls": calls}
-        self._tasks[self.ray.remote(**how)(_carry_out).remote(order, self._board)] = job.name
+        task = self.ray.remote(**how)(_carry_out).remote(order, self._board)
+        self._tasks[task] = (job.name, node.id)
 
     def events(self) -> Sequence[Event]:
         """Return what tasks report, and how those ended that are done."""
@@ -243,13 +244,15 @@ class RayCluster:
         return events
 
     def _ended(self, reference: object) -> Ended:
-        name, errors = self._tasks.pop(reference), self.ray.exceptions
+        (name, node), errors = self._tasks.pop(reference), self.ray.exceptions
         try:
             reply: WorkReply = self.ray.get(reference)
         except errors.RayTaskError as error:  # an error of the task itself
             return Ended(name, NotMeasured(first_line(error.cause or error)))
         except errors.RayError as error:  # the process or the node is gone
-            return Ended(name, Lost(f"{type(error).__name__}: {first_line(error)[:100]}"))
+            if isinstance(error, errors.NodeDiedError | errors.TaskUnschedulableError):
+                self._known[node] = None  # Ray may list it for minutes; it comes back as another
+            return Ended(name, Lost(f"{type(error).__name__}: {first_line(error)[:60]}"))
         write_runs(self.store, reply.files)
         outcome = reply.outcome
         if isinstance(outcome, Measured):

@@ -155,7 +155,7 @@ COMMANDS = {
     ),
     "merge": Command(
         ("merge", "{}/part", "{}/whole", "--out", "{}/merged"),
-        ("merged",),
+        ("merged/model-df096b2a1fb1",),  # the store's name for the run of both
         ("merge", "{}/part", "--out", "{}/merged"),
     ),
     "prompt-format": Command(

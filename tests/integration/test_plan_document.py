@@ -55,7 +55,7 @@ def test_the_plans_for_a_cluster_are_those_printed(
 ) -> None:
     """The order of each plan in docs/cluster.md is what the command above it prints."""
     commands = re.findall(r"^entity-tracking (plan .+)$", CLUSTER, re.MULTILINE)
-    blocks = re.findall(r"```text\n( from  node .*?)```", CLUSTER, re.DOTALL)
+    blocks = re.findall(r"```text\n( +from +node .*?)```", CLUSTER, re.DOTALL)
     app(shlex.split(commands[number]), standalone_mode=False)
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     order = [line.rstrip() for line in blocks[number].splitlines()]
