@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.detect import DetectPoints, detect_as_json, detect_lines
-from benchmark.cli.options import PAPER_TASK, BatchSize, RegistryFile, option, setting
-from benchmark.cli.options import BatchSize, RegistryFile, flag, option, setting
+from benchmark.cli.options import PAPER_TASK, BatchSize, RegistryFile, flag, option, setting
 from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:

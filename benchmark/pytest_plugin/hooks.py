@@ -1,6 +1,5 @@
 """Hooks: the marker, the outcomes for syrupy, the scheduling under xdist, the summary."""
 
-import re
 import sys
 from collections.abc import Generator, Sequence
 from textwrap import wrap
