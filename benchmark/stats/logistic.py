@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE
 from benchmark.stats.intervals import Interval, student_quantile, student_two_sided
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Effect:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of the odds ratio; None with fewer than 12 clusters."""
+        """The 95 % interval of the odds ratio; None with fewer than 20 clusters."""
         if not self._has_error or self.log_odds is None or self.error is None:
             return None
         margin = student_quantile(self.clusters - 1, 0.975) * self.error
@@ -73,7 +73,7 @@ class Effect:
 
     @property
     def _has_error(self) -> bool:
-        return bool(self.error) and self.clusters >= MIN_CLUSTERS_FOR_INTERVAL
+        return bool(self.error) and self.clusters >= MIN_CLUSTERS_TO_BE_SURE
 
     def as_json(self) -> dict[str, object]:
         """Return odds ratio, interval and p-value; an unbounded ratio is null, with a note."""

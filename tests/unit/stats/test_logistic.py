@@ -5,7 +5,7 @@ from math import exp, inf, log, sqrt
 import numpy as np
 import pytest
 
-from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
+from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE
 from benchmark.stats.logistic import INTERCEPT, logistic_regression
 
 
@@ -162,8 +162,8 @@ def test_predictors_that_do_not_vary_on_their_own_are_named() -> None:
 
 
 def test_few_clusters_have_no_interval() -> None:
-    """From 12 clusters on there is an interval, as for a difference of accuracies."""
-    for clusters, has_interval in ((MIN_CLUSTERS_FOR_INTERVAL - 1, False), (12, True)):
+    """From 20 clusters on there is an interval: with fewer, its level is above 5 %."""
+    for clusters, has_interval in ((MIN_CLUSTERS_TO_BE_SURE - 1, False), (20, True)):
         x = [0.0, 1.0, 0.0, 1.0] * clusters
         right = [n % 3 == 0 for n in range(4 * clusters)]
         numbers = [n // 4 for n in range(4 * clusters)]
