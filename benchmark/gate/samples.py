@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.errors import DataError
+from benchmark.stats.gate import LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ def digest(*values: object) -> str:
 
 
 def score(value: object) -> float | None:
-    """Return a finite number or a boolean as a score; None for anything else."""
+    """Return a number up to 1e100 or a boolean as a score; None for anything else."""
     if not isinstance(value, bool | int | float):
         return None
     try:
         number = float(value)
     except OverflowError:  # an integer beyond the largest float
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None
 
 
 def scores(values: Mapping[str, object]) -> dict[str, float]:

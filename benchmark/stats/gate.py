@@ -54,6 +54,9 @@ RESAMPLES = 9999
 SEED = 20240531
 """Seed of random signs: the same scores have the same p-values."""
 
+LARGEST = 1e100
+"""Largest score; squares of larger ones may be beyond the largest number."""
+
 _LARGEST_DENOMINATOR = 60
 """Sums that are multiples of 1/60 or coarser are tested exactly."""
 
@@ -218,21 +221,27 @@ def group(pairs: Iterable[Pair]) -> Clusters:
     """Add up pairs by cluster.
 
     Raises:
-        ValueError: if a score is not finite.
+        ValueError: if a score is not finite, or beyond 1e100.
     """
     sums, sizes = defaultdict[Hashable, float](float), Counter[Hashable]()
+    moved = defaultdict[Hashable, float](float)
     gained = lost = 0
     binary = True
     for number, (old, new, cluster) in enumerate(pairs):
-        if not (isfinite(old) and isfinite(new)):
-            raise ValueError("a score is not finite")
+        if not (abs(old) <= LARGEST and abs(new) <= LARGEST):
+            raise ValueError("a score is not finite, or beyond 1e100")
         key = ("sample", number) if cluster is None else ("cluster", cluster)
         sums[key] += new - old
+        moved[key] += abs(new - old)
         sizes[key] += 1
         gained += new > old
         lost += new < old
         binary = binary and old in _BINARY and new in _BINARY
-    return Clusters(tuple(sums.values()), tuple(sizes.values()), gained, lost, binary)
+    # What only rounding leaves of a sum is no change; squares of tiny sums would be 0.
+    changes = (
+        s if abs(s) > max(_ROUNDING * moved[key], 1 / LARGEST) else 0.0 for key, s in sums.items()
+    )
+    return Clusters(tuple(changes), tuple(sizes.values()), gained, lost, binary)
 
 
 def _decision(
@@ -347,10 +356,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _integers(sums: Sequence[float]) -> list[int] | None:
-    """Return the sums times their common denominator; None if they have no small one."""
+    """Return sums other than 0 times their common denominator; None if they have no small one."""
     for denominator in range(1, _LARGEST_DENOMINATOR + 1):
         scaled = [s * denominator for s in sums]
-        if all(abs(value - round(value)) < 1e-6 for value in scaled):  # noqa: PLR2004
+        if all(round(v) and abs(v - round(v)) < 1e-6 for v in scaled):  # noqa: PLR2004
             return [round(value) for value in scaled]
     return None
 

@@ -40,7 +40,8 @@ from benchmark.errors import BenchmarkError
 from benchmark.fingerprints import storage
 from benchmark.fingerprints.storage import read_fingerprint, write_fingerprint
 from benchmark.fingerprints.summary import read_comparison
-from benchmark.gate.result import gate
+from benchmark.gate.logs import read_log
+from benchmark.gate.pairing import pair_logs
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.history.entries import Entry, read_history
 from benchmark.history.trends import evaluate
@@ -222,12 +223,18 @@ def _check_control(path: Path) -> None:
     ControlTrainer(read_recipe(TINY_RECIPE), path.parent, 0, print)._check(path.parent, "copy")
 
 
+def _paired(path: Path, cluster: str | None = None) -> object:
+    """Pair a log with itself, as the gate does."""
+    log = read_log(path, cluster)
+    return pair_logs(log, log)
+
+
 def _gate_run(path: Path) -> object:
     """Compare a run with itself, whose predictions are good."""
     state = finished_runs.first_states(1)[0]
     line = prediction_line(state.description, "Statement: Box 0 contains nothing")
     path.with_name("predictions.jsonl").write_text(line)
-    return gate(path.parent, path.parent)
+    return _paired(path.parent)
 
 
 def _zipped_log(content: bytes) -> bytes:
@@ -335,19 +342,13 @@ READERS = {
     "proof's report": Reader("widened.json", "gpu_proof/report.py", read_report),
     "kept failure": Reader("failed.txt", "upgrades/workbench.py", _stored_failure),
     "log of lm_eval": Reader(
-        "samples_t.jsonl", "gate/lm_eval_logs.py", lambda path: gate(path, path, cluster="group")
+        "samples_t.jsonl", "gate/lm_eval_logs.py", lambda path: _paired(path, "group")
     ),
-    "log of Inspect": Reader("a.eval", "gate/inspect_logs.py", lambda path: gate(path, path)),
-    "log of Inspect, packed by Zstandard": Reader(
-        "a.eval", "gate/inspect_logs.py", lambda path: gate(path, path)
-    ),
-    "log of Inspect, a sample": Reader(
-        "a.eval", "gate/inspect_logs.py", lambda path: gate(path, path), _zipped_log
-    ),
-    "log of Inspect, JSON": Reader("a.json", "gate/inspect_logs.py", lambda path: gate(path, path)),
-    "log of lighteval": Reader(
-        "details_t.parquet", "gate/lighteval_logs.py", lambda path: gate(path, path)
-    ),
+    "log of Inspect": Reader("a.eval", "gate/inspect_logs.py", _paired),
+    "log of Inspect, packed by Zstandard": Reader("a.eval", "gate/inspect_logs.py", _paired),
+    "log of Inspect, a sample": Reader("a.eval", "gate/inspect_logs.py", _paired, _zipped_log),
+    "log of Inspect, JSON": Reader("a.json", "gate/inspect_logs.py", _paired),
+    "log of lighteval": Reader("details_t.parquet", "gate/lighteval_logs.py", _paired),
     "history": Reader(
         "h.jsonl", "history/entries.py", lambda path: evaluate(read_history(path)).as_json()
     ),

@@ -67,6 +67,19 @@ def test_joint_test_finds_a_small_drop_in_many_tasks() -> None:
     assert joint_test(tests) < 0.001
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-9, 1e-7, 1e98])
+def test_tiny_and_huge_changes(size: float) -> None:
+    """They have a decision; changes of the size of a rounding error are tested like others."""
+    decision = decide({"t": [Pair(0, size * n) for n in range(1, 21)]}, 0.1).tasks["t"]
+    assert decision.p == 1 if size < 1e-100 else decision.p < 0.001
+
+
+def test_rounding_of_a_sum_is_no_change() -> None:
+    """0.1 + 0.2 - 0.3 is not 0 in floating point."""
+    pairs = [Pair(0, 0.1, "a"), Pair(0, 0.2, "a"), Pair(0.3, 0, "a"), Pair(0, 1, "b")]
+    assert group(pairs).sums == (0, 1)
+
+
 def test_holm() -> None:
     """Adjusted p-values are those of statsmodels."""
     values = [0.03, 0.001, 0.6, 0.02, 0.02]
