@@ -31,7 +31,7 @@ $(VENV)/.made: pyproject.toml $(CONSTRAINTS)
 	$(PIP_INSTALL) 'pip>=25.1' --editable '.[test]'
 	touch $@
 
-fetch: venv  ## fetch the tokenizers and models of the tests (470 MB)
+fetch: venv  ## fetch the tokenizers and models of the tests (500 MB)
 	@# Unavailable ones are reported, and their tests are skipped.
 	$(RUN) -m benchmark fetch --all --optional
 
