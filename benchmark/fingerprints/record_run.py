@@ -136,6 +136,8 @@ class _RunRecording:
     fault: EngineFaultError | None = None
 
     def record(self) -> Fingerprint:
+        if not self.settings.engine_row.loads_weights:
+            self._find_engine()
         for row in STAGES.values():
             if self._has(row):
                 self.recorder.take(row, self)
@@ -164,6 +166,11 @@ class _RunRecording:
         if answers is None or self._get(OUTCOME) is None:
             return ()
         return self.task.errors(answers, self.states)
+
+    def _find_engine(self) -> None:
+        """Find an engine elsewhere: one that is not there is an error, not that of every stage."""
+        if self._get(PROMPT_IDS) is not None:
+            _ = self._loaded
 
     def _has(self, row: StageRow) -> bool:
         """Return whether the engine has what a stage is made from."""

@@ -96,7 +96,7 @@ def _kinds(result: CheckResult) -> set[str]:
 def test_a_correct_server_passes(opened: Open, kind: str) -> None:
     """Its answers and log-probabilities are the same in all arrangements, and in both ways."""
     _, subject = opened(kind)
-    for result in (check_invariance(subject, 3, Quiet()), check_decode_prefill(subject, Quiet())):
+    for result in (check_invariance(subject, 2, Quiet()), check_decode_prefill(subject, Quiet())):
         assert (result.exit_status, result.largest) == (0, 0.0)
         assert result.places > 50
         assert not result.notes
@@ -232,11 +232,11 @@ def test_the_floor_of_decoding_and_prefill(questions: Questions) -> None:
 def test_the_own_engine() -> None:
     """By the command line: batches change nothing, and decoding agrees with teacher forcing."""
     for verb in ("invariance", "decode-prefill"):
-        options = ("--states", "2", "--device", "cpu", "--json", "-q")
+        options = ("--states", "1", "--device", "cpu", "--json", "-q")
         done = command_line("check", verb, MODEL, *options)
         assert done.returncode == 0, done.stdout + done.stderr
         document: Mapping[str, object] = json.loads(done.stdout)
         assert document["check"] == verb
         assert document["differences"] == []
         assert isinstance(document["places"], int)
-        assert document["places"] > 20
+        assert document["places"] > 10
