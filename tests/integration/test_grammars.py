@@ -18,7 +18,7 @@ from benchmark.models.tokenizer import TransformersTokenizer
 def test_backends_differ_in_forced_text_only(
     real_tokenizer: Callable[[str], TransformersTokenizer], name: str
 ) -> None:
-    """llguidance allows the usual token alone where the text is forced; nothing else differs."""
+    """Llguidance allows the usual token alone where the text is forced; nothing else differs."""
     traced = family_grammars(name, tuple(BACKENDS), real_tokenizer(name))
     kinds = {(one.backend, one.kind, one.more) for one in traced.differences()}
     assert kinds == {("llguidance", "forced", False)}
