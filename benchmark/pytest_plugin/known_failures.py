@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from benchmark.errors import BenchmarkError
 from benchmark.models.validation import Entry, Items, validate
+from benchmark.pytest_plugin.shown import shown
 from benchmark.reading.documents import read_toml
 
 DEFAULT = "known_failures.toml"
@@ -39,10 +41,13 @@ def mark(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Mark the listed tests as failures that are expected.
 
     Raises:
-        pytest.UsageError: for a listed test that its file does not have.
-        DataError: if the file cannot be read.
+        pytest.UsageError: for a list that cannot be read, and a listed test that its file does not
+            have.
     """
-    failures = _listed(config)
+    try:
+        failures = _listed(config)
+    except BenchmarkError as error:
+        raise pytest.UsageError(shown(" ".join(str(error).split()))) from None
     by_id = {item.nodeid: item for item in items}
     selected = any("::" in argument for argument in config.args)
     files = {item.nodeid.partition("::")[0] for item in items}
@@ -50,7 +55,7 @@ def mark(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if item := by_id.get(failure.test):
             item.add_marker(pytest.mark.xfail(reason=failure.reason, strict=True))
         elif failure.test.partition("::")[0] in files and not selected:
-            raise pytest.UsageError(f"known failures: there is no test {failure.test}")
+            raise pytest.UsageError(shown(f"known failures: there is no test {failure.test}"))
 
 
 def _listed(config: pytest.Config) -> tuple[KnownFailure, ...]:

@@ -196,6 +196,10 @@ def test_known_failures_must_fail(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess("--known-failures", "other.toml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*there is no test test_it.py::test_gone*"])
+    (project.path / "other.toml").write_text("[[failures]]\ntest = 1\n")
+    result = project.runpytest_inprocess("--known-failures", "other.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*other.toml*failures*"])
 
 
 def test_device_applies_to_tests_that_use_it(
