@@ -80,12 +80,14 @@ class History:
 def evaluate(entries: Sequence[Entry]) -> History:
     """Follow the alarms and the figures of a history."""
     series = dict[str, list[tuple[int, float]]]()
+    counts = list[int]()
     for number, entry in enumerate(entries):
         for figure, value in entry.figures.items():
             name = f"{entry.verb} {figure}"
             if name in series or len(series) < MOST_SERIES:
                 series.setdefault(name, []).append((number, value))
-    trends = [_trend(name, points, len(series)) for name, points in series.items()]
+        counts.append(len(series))
+    trends = [_trend(name, points, counts) for name, points in series.items()]
     raised = [set(entry.alarms) for entry in entries]
     for trend in trends:
         for number, direction in zip(trend.runs, trend.drift.alarms, strict=True):
@@ -103,6 +105,7 @@ def evaluate_file(path: Path) -> History:
     return evaluate(read_history(path))
 
 
-def _trend(name: str, points: Sequence[tuple[int, float]], series: int) -> Trend:
+def _trend(name: str, points: Sequence[tuple[int, float]], counts: Sequence[int]) -> Trend:
+    """Return a trend; ``counts`` is the number of series that were known after each run."""
     runs, values = zip(*points, strict=True)
-    return Trend(name, runs, values, find_drift(values, name, series))
+    return Trend(name, runs, values, find_drift(values, name, [counts[run] for run in runs]))

@@ -1,11 +1,12 @@
 """Find a slow drift in a series of results, with a stated rate of false alarms.
 
-Each value is replaced by its rank among all values up to it, ties in random order, as a normal
+Each value is replaced by its rank among all values up to it, ties by their mid-rank, as a normal
 score.
 If nothing but chance separates the values, in any distribution, these scores are independent and
 standard normal (Parent, "Sur les rangs successifs", 1965; conformal p-values: Vovk, Gammerman and
-Shafer, Algorithmic Learning in a Random World, 2005). So one threshold holds for every series. Two
-cumulative sums follow the scores, one for each direction (Page, Biometrika 41, 1954)::
+Shafer, Algorithmic Learning in a Random World, 2005). So one threshold holds for every series. With
+ties the scores vary less, and false alarms are rarer. Two cumulative sums follow the scores, one
+for each direction (Page, Biometrika 41, 1954)::
 
     down = max(0, down - score - REFERENCE)        alarm if down > threshold
 
@@ -17,6 +18,7 @@ import random
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import exp
 from statistics import NormalDist
 
@@ -43,7 +45,7 @@ class Drift:
     Attributes:
         down: sums that grow while values are low.
         up: sums that grow while values are high.
-        threshold: a sum above it is an alarm.
+        threshold: a sum above it is an alarm, at the last value.
         alarms: ``down``, ``up`` or an empty text for each value: a drift lasts for :data:`HOLD`
             values. The values after an alarm are compared with each other only, so that a level
             that stays is found once.
@@ -55,29 +57,32 @@ class Drift:
     alarms: Sequence[str]
 
 
-def find_drift(values: Sequence[float], seed: str, series: int = 1) -> Drift:
+def find_drift(values: Sequence[float], seed: str, series: Sequence[int] = ()) -> Drift:
     """Follow a series of values.
 
     Args:
         values: in order of time.
-        seed: seeds the order of ties; the same text for the same series.
-        series: number of series that are followed; together they have the stated rate.
+        seed: seeds the place of a value within its rank; the same text for the same series.
+        series: number of series that are followed at each value; together they have the stated
+            rate. Empty means 1. An alarm stays although more series are followed later.
     """
-    limit = threshold(2 * series * FALSE_ALARM_RESULTS)
+    counts = series or [1] * len(values)
+    limits = [threshold(2 * count * FALSE_ALARM_RESULTS) for count in counts]
     downs, ups, alarms = list[float](), list[float](), [""] * len(values)
     start = 0
     while start < len(values):
         for down, up in _sums(values[start:], f"{seed} {start}"):
             downs.append(down)
             ups.append(up)
-            if max(down, up) > limit:
+            if max(down, up) > limits[len(downs) - 1]:
                 break
         else:
             break
         start = len(downs)
         last = min(start - 1 + HOLD, len(values))
-        alarms[start - 1 : last] = ["down" if down > limit else "up"] * (last - start + 1)
-    return Drift(downs, ups, limit, alarms)
+        direction = "down" if down > up else "up"
+        alarms[start - 1 : last] = [direction] * (last - start + 1)
+    return Drift(downs, ups, limits[-1] if limits else 0.0, alarms)
 
 
 def _sums(values: Sequence[float], seed: str) -> Iterator[tuple[float, float]]:
@@ -97,9 +102,12 @@ def rank_scores(values: Iterable[float], seed: str) -> Iterator[float]:
         lower = bisect_left(before, value)
         ties = bisect_right(before, value) - lower + 1
         insort(before, value)
-        yield normal.inv_cdf((lower + generator.uniform(1e-9, 1 - 1e-9) * ties) / len(before))
+        # Random places among ties would let a constant series drift by chance.
+        place = generator.uniform(1e-9, 1 - 1e-9) if ties == 1 else 0.5
+        yield normal.inv_cdf((lower + place * ties) / len(before))
 
 
+@cache
 def threshold(results: float) -> float:
     """Return the threshold of one sum with this mean number of results before a false alarm."""
     low, high = 0.0, 100.0

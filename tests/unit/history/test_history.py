@@ -115,6 +115,15 @@ def test_a_slow_drift_is_an_alarm_once() -> None:
     assert alarm.name == "drift down: gate acc"
 
 
+def test_a_drift_stays_when_series_are_added() -> None:
+    """An entry with many new figures changes no threshold of the past."""
+    entries = _drifting()
+    opened = next(n for n in range(60, 131) if evaluate(entries[:n]).book.open)
+    many = Entry("gate", "passes", 0, (), {f"task {n}": 0.5 for n in range(900)})
+    (alarm,) = evaluate([*entries[:opened], many]).book.open
+    assert alarm.name == "drift down: gate acc"
+
+
 def test_page(tmp_path: Path) -> None:
     """One file without scripts; names are shown as text."""
     entries = [*_drifting(), Entry("gate", "worse", 4, ["<b>x</b>"], {"<i>": 1.0})]
