@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.checks.arrangements import first_arrangement
-from benchmark.checks.findings import CheckResult, Difference
+from benchmark.checks.findings import CheckResult, Difference, distances
 from benchmark.checks.subject import OTHERS, Subject
 from benchmark.decoding.log_probs import (
     Arrangement,
@@ -39,7 +39,7 @@ def check_decode_prefill(subject: Subject, progress: Speaker) -> CheckResult:
     different batches differ by.
 
     Raises:
-        SettingError: if the engine does not tell both.
+        SettingError: if the engine does not tell both, or not for a single token.
     """
     count = len(subject.prompts)
     first = first_arrangement(count, subject.together)
@@ -68,7 +68,12 @@ def _result(
     subject: Subject, answers: Sequence[DecodedAnswer], scored: Sequence[Scored], floor: float
 ) -> CheckResult:
     apart = [_differences(*pair) for pair in zip(answers, scored, strict=True)]
-    sizes = np.concatenate([part[np.isfinite(part)] for part in apart])
+    sizes = np.concatenate([part[~np.isnan(part)] for part in apart])
+    if not len(sizes) and not any(isinstance(row, OtherIdsError) for row in scored):
+        raise SettingError(
+            f"{subject.name}: no token has a log-probability both while decoding and in a pass "
+            "over prompt and answer; take a version of the engine that tells them"
+        )
     return CheckResult(
         check="decode-prefill",
         subject=subject.name,
@@ -92,7 +97,7 @@ def _listed(
             token = answer.token_ids[row.place : row.place + 1] if row.place >= 0 else ()
             yield Difference(state, row.place, "ids", None, token, _NAME)
             continue
-        for place in np.flatnonzero(np.nan_to_num(sizes) > floor).tolist():
+        for place in np.flatnonzero(sizes > floor).tolist():
             token = (answer.token_ids[place],)
             yield Difference(state, place, "decoding", float(sizes[place]), token, _NAME)
 
@@ -109,8 +114,7 @@ def _differences(answer: DecodedAnswer, row: Scored, shift: int = 0) -> NDArray[
         else:
             shifted[-shift:] = prefill[:shift]
         prefill = shifted
-    apart: NDArray[np.float64] = np.abs(answer.values - prefill)
-    return apart
+    return distances(answer.values, prefill)
 
 
 def _shift_notes(
@@ -121,7 +125,7 @@ def _shift_notes(
 
     def share(shift: int) -> float:
         apart = np.concatenate([_differences(*pair, shift) for pair in pairs])
-        known = apart[np.isfinite(apart)]
+        known = apart[~np.isnan(apart)]
         return float((known > floor).mean()) if len(known) else 1.0
 
     present = share(0)
@@ -136,4 +140,5 @@ def _apart(one: Scored, two: Scored) -> float:
     """Return the largest difference of the answer's own tokens between two prefills."""
     if isinstance(one, OtherIdsError) or isinstance(two, OtherIdsError):
         return 0.0
-    return float(np.abs(one.values[:, 0] - two.values[:, 0]).max(initial=0.0))
+    apart = distances(one.values[:, 0], two.values[:, 0])
+    return float(apart[np.isfinite(apart)].max(initial=0.0))

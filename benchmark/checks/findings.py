@@ -1,15 +1,20 @@
 """Differences that a check finds, and its exit status."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Kind = Literal["answer", "near tie", "decoding", "prefill", "ids", "rendering"]
 """What differs.
 
-``answer``: the tokens of an answer. ``near tie``: the same, where two tokens are so likely that the
-observed rounding decides. ``decoding`` and ``prefill``: log-probabilities while decoding, and those
-of a pass over prompt and answer. ``ids``: the engine scored other ids than it was sent.
+``answer``: the tokens of an answer. ``near tie``: the same, where two tokens are so near that
+rounding in the dtype, or noise, decides. ``decoding`` and ``prefill``: log-probabilities while
+decoding, and those of a pass over prompt and answer. ``ids``: the engine scored other ids than it
+was sent.
 ``rendering``: a server makes other ids from a prompt's text or messages.
 """
 
@@ -70,5 +75,21 @@ class CheckResult:
         return 3 if kinds else 0
 
     def as_json(self) -> dict[str, object]:
-        """Return all fields by name, and the exit status."""
-        return {**asdict(self), "exit_status": self.exit_status}
+        """Return all fields by name, and the exit status; an infinite size is None."""
+        differences = [{**asdict(d), "size": _finite(d.size)} for d in self.differences]
+        sizes = {"largest": _finite(self.largest), "floor": _finite(self.floor)}
+        fields = {**asdict(self), **sizes, "differences": differences}
+        return {**fields, "exit_status": self.exit_status}
+
+
+def distances(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return absolute differences of log-probabilities, in the shape of both.
+
+    They are NaN where one is unknown (NaN), and infinite where one of the two is.
+    """
+    with np.errstate(invalid="ignore"):  # of two equal infinities
+        return np.where(one == two, 0.0, np.abs(one - two))
+
+
+def _finite(size: float | None) -> float | None:
+    return size if size is not None and math.isfinite(size) else None

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.checks.arrangements import arrangements, first_arrangement
-from benchmark.checks.findings import CheckResult, Difference
+from benchmark.checks.findings import CheckResult, Difference, distances
 from benchmark.checks.subject import OTHERS, Subject
 from benchmark.decoding.log_probs import (
     Arrangement,
@@ -16,6 +17,7 @@ from benchmark.decoding.log_probs import (
     OtherIdsError,
     TokenLogProbs,
 )
+from benchmark.decoding.logit_tolerance import dtype_named, rounding_bound
 from benchmark.fingerprints.logits import LogitDiff, logit_diff, rounded
 from benchmark.fingerprints.noise import NoiseFloor
 from benchmark.runs.requests import Speaker
@@ -60,9 +62,9 @@ class _Comparison:
                 size = self._margin(state, same, tokens)
                 yield Difference(state, same, "answer", size, tokens, name)
             if one.values is not None and two.values is not None:
-                apart = np.abs(one.values[:same] - two.values[:same])
-                self.places += int(np.isfinite(apart).sum())
-                if np.isfinite(apart).any() and (size := float(np.nanmax(apart))):
+                apart = distances(one.values[:same], two.values[:same])
+                self.places += int((~np.isnan(apart)).sum())
+                if not np.isnan(apart).all() and (size := float(np.nanmax(apart))):
                     place = int(np.nanargmax(apart))
                     token = one.token_ids[place]
                     yield Difference(state, place, "decoding", size, (token,), name)
@@ -77,11 +79,12 @@ class _Comparison:
                 token = path[place : place + 1] if place >= 0 else ()
                 yield Difference(state, place, "ids", None, token, name)
                 continue
-            diff = _diff(one, two)
+            places = np.flatnonzero(~np.isnan(distances(one.values[:, 0], two.values[:, 0])))
+            diff = _diff(one, two, places)
             self.places += diff.positions
             if diff.largest:
-                token = (path[diff.position],)
-                yield Difference(state, diff.position, "prefill", diff.largest, token, name)
+                place = int(places[diff.position])
+                yield Difference(state, place, "prefill", diff.largest, (path[place],), name)
 
     def _margin(self, state: int, place: int, tokens: tuple[int, ...]) -> float | None:
         """Return how much likelier the first token is than the second, if both are known."""
@@ -97,7 +100,8 @@ def check_invariance(subject: Subject, variations: int, progress: Speaker) -> Ch
     """Return how an engine's answers depend on batches and orders.
 
     The first arrangement is measured twice: what differs between the two, times four, is noise,
-    and at least the resolution of a fingerprint.
+    and at least the resolution of a fingerprint. A near tie is within this noise, or within
+    what rounding in the dtype explains.
     """
     count = len(subject.prompts)
     first = first_arrangement(count, subject.together)
@@ -110,6 +114,8 @@ def check_invariance(subject: Subject, variations: int, progress: Speaker) -> Ch
         progress.say(f"{subject.name}: {arrangement.name}")
         comparison.add(_measured(subject, arrangement, base))
     floor = NoiseFloor(again.largest).largest
+    # Not by what the arrangements differ by: a fault would set its own tolerance.
+    rounding = _SIDES * max(floor, rounding_bound(dtype_named(subject.dtype)))
     unsteady = [one for one in again.differences if one.kind in {"answer", "ids"}]
     return CheckResult(
         check="invariance",
@@ -118,7 +124,7 @@ def check_invariance(subject: Subject, variations: int, progress: Speaker) -> Ch
         places=comparison.places,
         largest=comparison.largest,
         floor=floor,
-        differences=_beyond(unsteady + comparison.differences, comparison.largest, floor),
+        differences=_beyond(unsteady + comparison.differences, rounding, floor),
         notes=_notes(subject, base, unsteady),
     )
 
@@ -134,10 +140,12 @@ def _measured(subject: Subject, arrangement: Arrangement, first: _Measured | Non
 
 
 def _beyond(
-    differences: Sequence[Difference], largest: float, floor: float
+    differences: Sequence[Difference], rounding: float, floor: float
 ) -> tuple[Difference, ...]:
-    """Return answers that differ, and log-probabilities that differ beyond the floor."""
-    rounding = _SIDES * max(largest, floor)
+    """Return answers that differ, and log-probabilities that differ beyond the floor.
+
+    Answers that differ at a margin of at most ``rounding`` nats are near ties.
+    """
     kept = []
     for one in differences:
         if one.kind == "answer" and one.size is not None and abs(one.size) <= rounding:
@@ -151,7 +159,7 @@ def _notes(subject: Subject, base: _Measured, unsteady: Sequence[Difference]) ->
     notes = []
     if not subject.engine.scores:
         notes.append("the engine tells no log-probabilities of given ids: answers are compared")
-    if all(answer.values is None for answer in base.answers):
+    if all(answer.values is None or np.isnan(answer.values).all() for answer in base.answers):
         notes.append("the engine tells no log-probabilities while decoding")
     if unsteady:
         notes.append("answers differ between two equal requests")
@@ -172,5 +180,9 @@ def _common(one: DecodedAnswer, two: DecodedAnswer) -> int:
     return next((place for place, (a, b) in enumerate(pairs) if a != b), shorter)
 
 
-def _diff(one: TokenLogProbs, two: TokenLogProbs) -> LogitDiff:
-    return logit_diff((one.ids, rounded(one.values)), (two.ids, rounded(two.values)))
+def _diff(one: TokenLogProbs, two: TokenLogProbs, places: NDArray[np.intp]) -> LogitDiff:
+    """Return the difference at these places, at which both engines tell the answer's token."""
+    return logit_diff(
+        (one.ids[places], rounded(one.values[places])),
+        (two.ids[places], rounded(two.values[places])),
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -94,10 +95,11 @@ def ranked(own: int, values: Mapping[int, float], others: int) -> tuple[list[int
 
     Args:
         own: the answer's token, one of ``values``.
-        values: log-probabilities by token id.
+        values: log-probabilities by token id; NaN is unknown, and no other has it.
         others: how many others to return; there may be fewer.
     """
-    rest = sorted((-value, token) for token, value in values.items() if token != own)[:others]
+    told = ((-value, token) for token, value in values.items() if not isnan(value))
+    rest = sorted((value, token) for value, token in told if token != own)[:others]
     return [own, *(token for _, token in rest)], [values[own], *(-value for value, _ in rest)]
 
 

@@ -38,6 +38,7 @@ class FaultServer:
         adds_bos: whether it puts a BOS before the ids of a text.
         version: what a vLLM server says of itself.
         answers_by_position: whether every other reply to a known prompt is another known answer.
+        untold: whether log-probabilities are ``null`` one by one, or ``absent``; or neither.
         prefill: the fault of its log-probabilities of given ids: ``shifted`` by one place,
             ``re-encoded`` from their text, or none.
     """
@@ -60,7 +61,7 @@ class FaultServer:
         self.redirect: str | None = None
         self.longest = 4096
         self.answers_by_position = False
-        self.prefill = ""
+        self.prefill = self.untold = ""
         self.version = "0.32.0"
         self.adds_bos = True
         self.replies = 0
@@ -269,7 +270,8 @@ class _Handler(BaseHTTPRequestHandler):
             key = self.headers["authorization"] or ""
             self._send(self.owner.status or 500, json.dumps({"error": key}).encode())
         else:
-            self._reply(fault, lambda: self.owner.reply(prompt, body, fault))
+            told = self.owner.untold
+            self._reply(fault, lambda: _without(self.owner.reply(prompt, body, fault), told))
 
     def _reply(self, fault: str | None, reply: Callable[[], Body]) -> None:
         if fault in {"429", "500", "503"}:
@@ -300,6 +302,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+_LOG_PROBS = ("logprobs", "prompt_logprobs", "completion_probabilities")
+
+
+def _without(reply: Any, untold: str) -> Any:  # noqa: ANN401  # any JSON
+    """Return a reply with null for its log-probabilities, its only floats, or without them."""
+    if isinstance(reply, dict):
+        kept = [name for name in reply if untold != "absent" or name not in _LOG_PROBS]
+        return {name: _without(reply[name], untold) for name in kept}
+    if isinstance(reply, list):
+        return [_without(item, untold) for item in reply]
+    return None if isinstance(reply, float) and untold == "null" else reply
 
 
 def _prompt(body: Body) -> TokenIds:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,22 @@ def test_a_server_without_log_probabilities(opened: Open) -> None:
         check_decode_prefill(subject, Quiet())
 
 
+@pytest.mark.parametrize(
+    ("kind", "untold"),
+    [("vllm", "null"), ("vllm", "absent"), ("sglang", "null"), ("llama.cpp", "absent")],
+)
+def test_log_probabilities_that_are_missing(opened: Open, kind: str, untold: str) -> None:
+    """Answers are compared without them; a check of them alone is an error, and does not pass."""
+    server, subject = opened(kind)
+    server.untold = untold
+    subject = replace(subject, prompts=subject.prompts[:1], together=1)
+    result = check_invariance(subject, 1, Quiet())
+    assert (result.exit_status, result.places, result.answers) == (0, 0, 1)
+    assert "the engine tells no log-probabilities while decoding" in result.notes
+    with pytest.raises(SettingError, match="log-probabilit"):
+        check_decode_prefill(subject, Quiet())
+
+
 def _rendering(server: FaultServer, *options: str) -> tuple[int, dict[str, object]]:
     words = ("--base-url", server.url, "--states", "2", "--json", "-q", *options)
     done = command_line("check", "rendering", MODEL, *words)
@@ -171,9 +188,9 @@ class _Rounding:
 
     scores = True
 
-    def __init__(self, size: float, *, ties: bool = False) -> None:
+    def __init__(self, size: float, *, ties: bool = False, margin: float = 1e-4) -> None:
         """Take the size; with ``ties`` the third token of an answer flips with it."""
-        self.size, self.ties = size, ties
+        self.size, self.ties, self.margin = size, ties, margin
 
     def decoded(self, prompts: Sequence[TokenIds], arrangement: Arrangement) -> list[DecodedAnswer]:
         """Return three tokens for each prompt."""
@@ -186,32 +203,37 @@ class _Rounding:
     ) -> list[TokenLogProbs]:
         """Return values of the answer's tokens and of one other."""
         ids = [[[token, 9 if token == 8 else 8] for token in row.answer] for row in rows]
-        values = np.array([[-1.0, -1.0 - 1e-4]] * 3) + self._off(arrangement)
+        values = np.array([[-1.0, -1.0 - self.margin]] * 3) + self._off(arrangement)
         return [
             TokenLogProbs(np.array(one, dtype=np.int32)[:, : others + 1], values) for one in ids
         ]
 
     def _off(self, arrangement: Arrangement) -> float:
-        return self.size * (arrangement.together == 1)
+        return self.size if arrangement.together == 1 else 0.0
 
 
 @pytest.mark.parametrize(
-    ("size", "ties", "status", "kinds"),
+    ("size", "margin", "status", "kinds"),
     [
-        (1e-5, False, 0, set()),
-        (0.01, False, 3, {"decoding", "prefill"}),
-        (0.01, True, 3, {"decoding", "prefill", "near tie"}),
+        (1e-5, None, 0, set()),
+        (0.01, None, 3, {"decoding", "prefill"}),
+        (0.01, 1e-4, 3, {"decoding", "prefill", "near tie"}),
+        (5.0, 3.0, 4, {"decoding", "prefill", "answer"}),
     ],
 )
 def test_the_floor_of_invariance(
     questions: Questions,
     size: float,
-    ties: bool,  # noqa: FBT001  # a parameter of the test
+    margin: float | None,
     status: int,
     kinds: set[str],
 ) -> None:
-    """Below a record's resolution is noise; an answer that flips at a near tie is no other one."""
-    subject = Subject("f", _Rounding(size, ties=ties), [(1,), (2,)], questions.tokenizer, "x", 2)
+    """Below a record's resolution is noise; an answer that flips at a near tie is no other one.
+
+    A fault of 5 nats does not make a margin of 3 a near tie.
+    """
+    engine = _Rounding(size, ties=margin is not None, margin=margin or 1e-4)
+    subject = Subject("f", engine, [(1,), (2,)], questions.tokenizer, "float32", 2)
     result = check_invariance(subject, 1, Quiet())
     assert (result.exit_status, _kinds(result)) == (status, kinds)
 
@@ -227,6 +249,18 @@ def test_the_floor_of_decoding_and_prefill(questions: Questions) -> None:
         result = check_decode_prefill(subject, Quiet())
         assert result.floor == pytest.approx(floor)
         assert result.exit_status == 0
+
+
+def test_an_infinite_difference(questions: Questions) -> None:
+    """It counts, also in the largest difference, and is null in JSON."""
+    engine = _Rounding(np.inf)
+    subject = Subject("f", engine, [(1,), (2,)], questions.tokenizer, "float32", 2)
+    result = check_invariance(subject, 1, Quiet())
+    assert (result.exit_status, result.largest) == (3, np.inf)
+    assert result.places == 12
+    document = result.as_json()
+    assert document["largest"] is None
+    assert "Infinity" not in json.dumps(document)
 
 
 def test_the_own_engine() -> None:

@@ -4,8 +4,11 @@ All are of the model before the constraint: vLLM's ``raw_logprobs``, which is it
 SGLang and llama.cpp return without further fields.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from benchmark.decoding.external.completions import FaultyReplyError
 from benchmark.decoding.external.server_kinds import Document, ServerFacts
@@ -24,11 +27,14 @@ class AnswerScores(Protocol):
     def fields(self) -> Document:
         """What the request for a completion gets in addition."""
 
-    def values(self, document: Document) -> list[float]:
+    def values(self, document: Document) -> list[float] | None:
         """Return the log-probability of each token of a completion.
 
+        Returns:
+            NaN for a token without one; None if the reply has none.
+
         Raises:
-            FaultyReplyError: if the reply has none.
+            FaultyReplyError: if they are no numbers.
         """
 
 
@@ -39,10 +45,10 @@ class PromptScores(Protocol):
         """Return the request for the log-probabilities along an answer."""
 
     def read(self, document: Document, row: ForcedSequence, others: int) -> TokenLogProbs:
-        """Return the log-probabilities along an answer.
+        """Return the log-probabilities along an answer; NaN for those that the reply lacks.
 
         Raises:
-            FaultyReplyError: if the reply has none.
+            FaultyReplyError: if they are no numbers.
             OtherIdsError: if they are of other ids than those that were sent.
         """
 
@@ -55,7 +61,7 @@ class VllmScores:
         """What the request for a completion gets in addition."""
         return {"logprobs": 1}
 
-    def values(self, document: Document) -> list[float]:
+    def values(self, document: Document) -> list[float] | None:
         """Return those of the only choice."""
         about = _choice(document).get("logprobs")
         return _numbers(about.get("token_logprobs") if isinstance(about, dict) else None)
@@ -78,6 +84,8 @@ class VllmScores:
         choice = _choice(document)
         _check_ids(choice.get("prompt_token_ids"), row)
         places = choice.get("prompt_logprobs")
+        if places is None:
+            return _unknown(row)
         if not isinstance(places, list):
             raise FaultyReplyError("no log-probabilities of the prompt")
         if len(places) != len(row.prompt) + len(row.answer):
@@ -93,10 +101,10 @@ class SglangScores:
         """Nothing: they come with every completion."""
         return {}
 
-    def values(self, document: Document) -> list[float]:
+    def values(self, document: Document) -> list[float] | None:
         """Return those of the output."""
         rows = _about(document).get("output_token_logprobs")
-        return _numbers([row[0] for row in rows] if isinstance(rows, list) else None)
+        return _numbers(_column(rows, 0))
 
     def body(self, row: ForcedSequence, others: int, _: ServerFacts, /) -> Document:
         """Return a request for one free token after prompt and answer."""
@@ -114,6 +122,10 @@ class SglangScores:
         """Return those of the last tokens of the input, which are the answer's."""
         about = _about(document)
         own, top = (about.get(f"input_{name}_logprobs") for name in ("token", "top"))
+        if own is None:
+            return _unknown(row)
+        if top is None and isinstance(own, list):
+            top = [None] * len(own)
         if not isinstance(own, list) or not isinstance(top, list) or len(own) != len(top):
             raise FaultyReplyError("no log-probabilities of the input")
         count = len(row.answer)
@@ -131,10 +143,10 @@ class LlamaCppScores:
         """What the request for a completion gets in addition."""
         return {"n_probs": 1}
 
-    def values(self, document: Document) -> list[float]:
+    def values(self, document: Document) -> list[float] | None:
         """Return those of the output."""
         rows = document.get("completion_probabilities")
-        return _numbers([row.get("logprob") for row in rows] if isinstance(rows, list) else None)
+        return _numbers(_column(rows, "logprob"))
 
 
 ANSWER_SCORES: Mapping[str, AnswerScores] = {
@@ -162,10 +174,52 @@ def _about(document: Document) -> Document:
     return about
 
 
-def _numbers(values: object) -> list[float]:
-    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+def _column(rows: object, name: int | str) -> object:
+    """Return one field of each row; None for rows without it, and if there are no rows."""
+    if not isinstance(rows, list):
+        return rows
+    return [_item(row, name) for row in rows]
+
+
+def _item(row: object, name: int | str) -> object:
+    if isinstance(row, list) and isinstance(name, int):
+        return row[name] if name < len(row) else None
+    if isinstance(row, dict):
+        return row.get(name)
+    return row
+
+
+def _numbers(values: object) -> list[float] | None:
+    """Return log-probabilities, NaN for null; None for null in their place."""
+    if values is None:
+        return None
+    if not isinstance(values, list):
         raise FaultyReplyError("no log-probabilities of the answer")
-    return [float(value) for value in values]
+    try:
+        return [_number(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise FaultyReplyError("log-probabilities of the answer that are no numbers") from error
+
+
+def _number(value: object) -> float:
+    """Return a log-probability, NaN for null.
+
+    Raises:
+        TypeError: for what is no number.
+    """
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise TypeError(f"not a number: {value!r}")
+    return float(value)
+
+
+def _unknown(row: ForcedSequence) -> TokenLogProbs:
+    """Return the answer's tokens with unknown log-probabilities."""
+    shape = (len(row.answer), 1)
+    return TokenLogProbs(
+        np.array(row.answer, dtype=np.int32).reshape(shape), np.full(shape, np.nan)
+    )
 
 
 def _by_id(place: object) -> dict[int, float]:
@@ -173,7 +227,7 @@ def _by_id(place: object) -> dict[int, float]:
     if not isinstance(place, dict):
         raise FaultyReplyError("no log-probabilities at a place of the answer")
     try:
-        return {int(token): float(entry["logprob"]) for token, entry in place.items()}
+        return {int(token): _number(entry["logprob"]) for token, entry in place.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise FaultyReplyError("not log-probabilities by token id") from error
 
@@ -183,7 +237,7 @@ def _merged(own: Sequence[object], top: Sequence[object]) -> Iterator[dict[int, 
     for entry, others in zip(own, top, strict=True):
         rows = [entry, *(others if isinstance(others, list) else [])]
         try:
-            yield {int(token): float(value) for value, token, *_ in rows}
+            yield {int(token): _number(value) for value, token, *_ in rows}
         except (TypeError, ValueError) as error:
             raise FaultyReplyError("not log-probabilities by token id") from error
 
