@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.history_entries import HistoryFile, canary_entry, keep
+from benchmark.cli.history_entries import HistoryFile, canary_entry, check_history, keep
 from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.renamed import check_json_file
 from benchmark.cli.writing import Output, check_writable, write_late
@@ -63,7 +63,7 @@ def canary(
     from benchmark.upgrades.workbench import workbench
 
     _check(upgrades, model, report, suite or ())
-    check_writable(history)
+    check_history(history)
     requirements = [pinned(upgrade, lambda name: releases(name, pre=pre)) for upgrade in upgrades]
     families = fetched_families()
     results, suites = [], []

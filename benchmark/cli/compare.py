@@ -7,7 +7,7 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.detect import Margin, margin_share
-from benchmark.cli.history_entries import HistoryFile, comparison_entry, keep
+from benchmark.cli.history_entries import HistoryFile, check_history, comparison_entry, keep
 from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output, check_writable
 
@@ -67,7 +67,8 @@ def compare(
     from benchmark.upgrades.isolation import isolate as isolated
 
     _check_options(model, commit, repository, isolate=isolate)
-    check_writable(junit_file, history)
+    check_writable(junit_file)
+    check_history(history)
     if old.is_dir() and new.is_dir():
         _compare_folders(old, new, margin, junit_file, history, output, isolate=isolate)
     comparison, name = _compared(old, new, margin), f"{old.name} -> {new.name}"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from benchmark.cli.bundles import data_options, output_options, settings_options
-from benchmark.cli.history_entries import HistoryFile, fingerprint_entry, keep
+from benchmark.cli.history_entries import HistoryFile, check_history, fingerprint_entry, keep
 from benchmark.cli.options import Revision, out
-from benchmark.cli.writing import Output, check_fingerprint_path, check_writable, save_fingerprint
+from benchmark.cli.writing import Output, check_fingerprint_path, save_fingerprint
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import DataRequest
@@ -53,7 +53,7 @@ def fingerprint(
     from benchmark.cli import probes
 
     check_fingerprint_path(path)
-    check_writable(history)
+    check_history(history)
     options = probes.OwnOptions(settings, along, repeats, revision, output.quiet)
     record = probes.RECORDERS[probe](model, data, options)
     save_fingerprint(record, path, output)

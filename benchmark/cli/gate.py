@@ -7,7 +7,7 @@ import typer
 
 from benchmark.cli.bundles import output_options
 from benchmark.cli.compare import JunitFile
-from benchmark.cli.history_entries import HistoryFile, gate_entry, keep
+from benchmark.cli.history_entries import HistoryFile, check_history, gate_entry, keep
 from benchmark.cli.options import option
 from benchmark.cli.writing import Output, check_writable
 
@@ -54,15 +54,16 @@ def gate(
     from benchmark.terminal import console
     from benchmark.writing import write_text
 
-    check_writable(junit_file, history)
+    check_writable(junit_file)
+    check_history(history)
     result = decide(old, new, metric=metric, margin=margin, cluster=cluster)
     annotation = report_to_github(result)
     if not output.as_json:
         console().print(gate_table(result))
         if annotation:
             workflow_command(annotation)
-    kept = keep(history, gate_entry(result), output)
-    output.result({**result.as_json(), **kept})
     if junit_file:
         write_text(junit_file, [junit(result)])
+    kept = keep(history, gate_entry(result), output)
+    output.result({**result.as_json(), **kept})
     raise typer.Exit(result.exit_status)

@@ -1,10 +1,11 @@
 """``--history FILE``: what each verb keeps of a run."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark.cli.options import OUTPUT, option
-from benchmark.cli.writing import Output
+from benchmark.cli.writing import Output, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,22 +22,45 @@ HistoryFile = Annotated[
 ]
 
 
+def check_history(path: Path | None) -> None:
+    """Check before long work that a history can be appended to.
+
+    Raises:
+        DataError: if it is damaged.
+        SettingError: if it cannot be written.
+        OSError: if its folder cannot be made.
+    """
+    from benchmark.history.entries import read_history
+
+    check_writable(path)
+    if path is not None and path.exists():
+        read_history(path)
+
+
 def keep(path: Path | None, entry: "Entry", output: Output) -> dict[str, object]:
     """Append an entry to a history, print its alarms, and return it evaluated, as JSON.
 
-    Returns:
-        An object with the field ``history``; an empty one without a history.
+    If that fails, a line on standard error says so: the finished result is reported all the same.
 
-    Raises:
-        DataError: if the history is damaged.
-        OSError: if it cannot be written.
+    Returns:
+        An object with the field ``history``; an empty one without a history, or if it failed.
     """
+    from benchmark.errors import BenchmarkError, reason
+
+    if path is None:
+        return {}
+    try:
+        return _kept(path, entry, output)
+    except (BenchmarkError, OSError) as error:
+        print(f"warning: not kept in the history {path}: {reason(error)}", file=sys.stderr)
+        return {}
+
+
+def _kept(path: Path, entry: "Entry", output: Output) -> dict[str, object]:
     from benchmark.history.entries import append
     from benchmark.history.table import alarm_lines
     from benchmark.history.trends import evaluate_file
 
-    if path is None:
-        return {}
     append(path, entry)
     history = evaluate_file(path)
     for line in alarm_lines(history):

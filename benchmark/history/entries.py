@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -28,7 +29,7 @@ class Entry:
         verdict: its verdict in one word.
         status: its exit status.
         alarms: what it raised, by names that stay the same from run to run.
-        figures: finite numbers by name; each name is a series over time.
+        figures: numbers by name; each name is a series over time. Only finite ones are written.
         subject: what was compared, in words.
         time: when it was written, as ISO 8601 in UTC.
     """
@@ -51,7 +52,7 @@ class Entry:
             "verdict": self.verdict,
             "status": self.status,
             "alarms": sorted(self.alarms),
-            "figures": dict(self.figures),
+            "figures": {name: value for name, value in self.figures.items() if isfinite(value)},
         }
         return json.dumps(document, allow_nan=False) + "\n"
 

@@ -32,6 +32,13 @@ def test_entries_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_history(path)[-1].time > "2026"
 
 
+def test_figures_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    """Such as the mean KL of records that differ at an impossible token."""
+    path = tmp_path / "h.jsonl"
+    append(path, Entry("gate", "worse", 4, (), {"a": float("inf"), "b": 1.0, "c": float("nan")}))
+    assert read_history(path)[0].figures == {"b": 1.0}
+
+
 def test_a_torn_line_is_replaced(tmp_path: Path) -> None:
     """A line that a kill cut off is not read, and the next run takes its place."""
     path = tmp_path / "h.jsonl"
@@ -171,6 +178,43 @@ def test_verbs_keep_a_history(tmp_path: Path) -> None:
     assert "</html>" in page.read_text()
     document = json.loads(command_line("history", path, "--json").stdout)
     assert {alarm["state"] for alarm in document["alarms"]} == {"quiet", "open"}
+
+
+def _gate(tmp_path: Path, *options: str | Path) -> tuple[int, str]:
+    logs = [
+        eval_logs.write_inspect(tmp_path / f"{name}.eval", "task", [score] * 200)
+        for name, score in (("old", 1.0), ("new", 0.0))
+    ]
+    done = command_line("gate", *logs, "--history", tmp_path / "h.jsonl", *options)
+    return done.returncode, done.stderr
+
+
+def test_a_history_that_cannot_be_kept_loses_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status and files are those of the result, and a line says what is missing."""
+    from benchmark.history import entries
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(entries, "open_regular_for_appending", full)
+    out, junit = tmp_path / "out.json", tmp_path / "junit.xml"
+    status, text = _gate(tmp_path, "--json-file", out, "--junit", junit)
+    assert status == 4
+    assert "not kept in the history" in text
+    assert "No space left on device" in text
+    assert json.loads(out.read_text())["exit_status"] == 4
+    assert junit.exists()
+
+
+def test_a_damaged_history_is_an_error_before_the_work(tmp_path: Path) -> None:
+    """Nothing is written."""
+    (tmp_path / "h.jsonl").write_text("[]\n")
+    status, text = _gate(tmp_path, "--json-file", tmp_path / "out.json")
+    assert status == 2
+    assert "h.jsonl:1" in text
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_canary_keeps_causes_without_versions(tmp_path: Path) -> None:
