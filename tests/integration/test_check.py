@@ -164,6 +164,21 @@ def test_log_probabilities_that_are_missing(opened: Open, kind: str, untold: str
         check_decode_prefill(subject, Quiet())
 
 
+def test_arrangements_share_no_prefix_cache(opened: Open) -> None:
+    """A vLLM server gets a salt per arrangement; llama.cpp is told to keep nothing."""
+    server, subject = opened()
+    server.requests.clear()
+    check_invariance(replace(subject, prompts=subject.prompts[:1], together=1), 1, Quiet())
+    salts = [request["cache_salt"] for request in server.requests]
+    assert len(salts) == len(set(salts)) == 6  # three arrangements, decoded and scored
+    server, subject = opened("llama.cpp")
+    assert isinstance(subject.engine, ServerScoring)
+    assert subject.engine.connection.facts["cache_prompt"] is True
+    server.requests.clear()
+    check_invariance(replace(subject, prompts=subject.prompts[:1], together=1), 1, Quiet())
+    assert {request["cache_prompt"] for request in server.requests} == {False}
+
+
 def _rendering(server: FaultServer, *options: str) -> tuple[int, dict[str, object]]:
     words = ("--base-url", server.url, "--states", "2", "--json", "-q", *options)
     done = command_line("check", "rendering", MODEL, *words)

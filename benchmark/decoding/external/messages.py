@@ -73,11 +73,13 @@ class DecodeReply(TypedDict):
 class StreamRequest(TypedDict):
     """Prompts to decode, whose answers are sent one by one as they are finished.
 
-    With ``values`` each comes with its log-probabilities.
+    With ``values`` each comes with its log-probabilities. With ``forget`` the engine's prefix cache
+    is cleared before.
     """
 
     stream: list[list[int]]
     values: NotRequired[bool]
+    forget: NotRequired[bool]
 
 
 class StreamedAnswer(TypedDict):
@@ -97,12 +99,14 @@ class ScoreRequest(TypedDict):
     """Prompts with their answers, whose log-probabilities are sent one by one.
 
     ``starts`` are the lengths of the prompts; ``likeliest`` is how many of the likeliest tokens
-    are sent at each place, in addition to the answer's own.
+    are sent at each place, in addition to the answer's own. ``forget`` is as in
+    :class:`StreamRequest`.
     """
 
     score: list[list[int]]
     starts: list[int]
     likeliest: int
+    forget: NotRequired[bool]
 
 
 class ScoredRow(TypedDict):

@@ -98,11 +98,12 @@ class EngineProcess:
         return reply
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], *, values: bool = False
+        self, prompts: Sequence[Sequence[int]], *, values: bool = False, forget: bool = False
     ) -> Iterator[StreamedAnswer]:
         """Decode the prompts, and yield each answer as it is finished.
 
-        With ``values`` answers have their log-probabilities. A process whose answers are not read
+        With ``values`` answers have their log-probabilities; with ``forget`` the engine's prefix
+        cache is cleared before. A process whose answers are not read
         to the end can only be killed.
 
         Raises:
@@ -111,6 +112,8 @@ class EngineProcess:
         request: StreamRequest = {"stream": [list(ids) for ids in prompts]}
         if values:
             request["values"] = True
+        if forget:
+            request["forget"] = True
         for part in self._parts(request):
             yield cast("StreamedAnswer", part)
 

@@ -72,6 +72,9 @@ class ServerKind(Protocol):
     def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
         """Return the request as JSON."""
 
+    def uncached(self, salt: str, /) -> Document:
+        """Return the fields with which a request uses no cache of requests with another salt."""
+
     def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the answer in a reply.
 
@@ -124,6 +127,10 @@ class Vllm:
         if request.expression is not None:
             body["structured_outputs"] = {"regex": request.expression}
         return body
+
+    def uncached(self, salt: str, /) -> Document:
+        """Return the salt of the prefix cache."""
+        return {"cache_salt": salt}
 
     def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the only choice; the prompt that comes back must be the one that was sent."""
@@ -187,6 +194,10 @@ class Sglang:
             "stream": False,
         }
 
+    def uncached(self, _: str, /) -> Document:
+        """Return nothing: a request cannot leave out SGLang's radix cache."""
+        return {}
+
     def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the ids; they are next to their log-probabilities if not by themselves."""
         about = document.get("meta_info")
@@ -226,7 +237,10 @@ class LlamaCpp:
             model=path.replace("\\", "/").rpartition("/")[2] or str(model.get("id", "")),
             longest=_number(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
             slots=_number(properties.get("total_slots")),
-            more={"file": {name: meta[name] for name in names if name in meta}},
+            more={
+                "file": {name: meta[name] for name in names if name in meta},
+                "cache_prompt": True,  # as :meth:`body` asks for
+            },
         )
 
     def body(self, request: CompletionRequest, _: ServerFacts, /) -> Document:
@@ -250,6 +264,10 @@ class LlamaCpp:
         if request.expression is not None:
             body["grammar"] = grammar(request.expression)
         return body
+
+    def uncached(self, _: str, /) -> Document:
+        """Return the field that keeps a slot's earlier prompt out."""
+        return {"cache_prompt": False}
 
     def read(self, document: Document, request: CompletionRequest) -> EngineReply:
         """Return the ids; the number of the prompt's tokens must be that of the request."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
+from uuid import uuid4
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from benchmark.decoding.external import server_engine
 from benchmark.decoding.external.completions import EngineReply, ReplyCheck
 from benchmark.decoding.external.http_client import HttpClient, Patience
 from benchmark.decoding.external.open_requests import OpenRequests
-from benchmark.decoding.external.server_kinds import CompletionRequest
+from benchmark.decoding.external.server_kinds import CompletionRequest, Document
 from benchmark.decoding.external.server_probe import ServerConnection
 from benchmark.decoding.external.server_scores import ANSWER_SCORES, PROMPT_SCORES
 from benchmark.decoding.log_probs import (
@@ -58,7 +59,9 @@ class ServerScoring:
         Raises:
             ServerError: if the server refuses a request, or fails for minutes.
         """
-        return self._each(arrangement, [partial(self._decoded, prompt) for prompt in prompts])
+        fresh = self._fresh()
+        asks = [partial(self._decoded, prompt, fresh) for prompt in prompts]
+        return self._each(arrangement, asks)
 
     def scored(
         self, rows: Sequence[ForcedSequence], arrangement: Arrangement, others: int
@@ -68,7 +71,12 @@ class ServerScoring:
         Raises:
             ServerError: if the server refuses a request, or fails for minutes.
         """
-        return self._each(arrangement, [partial(self._scored, row, others) for row in rows])
+        fresh = self._fresh()
+        return self._each(arrangement, [partial(self._scored, row, others, fresh) for row in rows])
+
+    def _fresh(self) -> Document:
+        """Return the fields that keep prefix caches of earlier arrangements out."""
+        return self.connection.kind.uncached(uuid4().hex)
 
     def _each(self, arrangement: Arrangement, asks: Sequence[Callable[[HttpClient], T]]) -> list[T]:
         """Return the result of each request; so many of them are open at a time."""
@@ -84,10 +92,10 @@ class ServerScoring:
                     return [results[index] for index in range(len(asks))]
                 results.update(requests.finished())
 
-    def _decoded(self, prompt: TokenIds, client: HttpClient) -> DecodedAnswer:
+    def _decoded(self, prompt: TokenIds, fresh: Document, client: HttpClient) -> DecodedAnswer:
         connection, scores = self.connection, ANSWER_SCORES[self.connection.kind.name]
         request = CompletionRequest(prompt, self.check.max_new_tokens, connection.expression)
-        body = connection.kind.body(request, connection.server) | scores.fields
+        body = connection.kind.body(request, connection.server) | scores.fields | fresh
 
         def read(document: dict[str, object]) -> DecodedAnswer:
             reply = connection.kind.read(document, request)
@@ -97,7 +105,7 @@ class ServerScoring:
         return client.post(connection.kind.path, body, read)
 
     def _scored(
-        self, row: ForcedSequence, others: int, client: HttpClient
+        self, row: ForcedSequence, others: int, fresh: Document, client: HttpClient
     ) -> TokenLogProbs | OtherIdsError:
         scores = PROMPT_SCORES[self.connection.kind.name]
 
@@ -107,7 +115,7 @@ class ServerScoring:
             except OtherIdsError as error:
                 return error
 
-        body = scores.body(row, others, self.connection.server)
+        body = scores.body(row, others, self.connection.server) | fresh
         return client.post(self.connection.kind.path, body, read)
 
 

@@ -32,7 +32,10 @@ def create(inputs: EngineInputs, prompts: Sequence[TokenIds]) -> "VllmScoring":
 
 @dataclass
 class VllmScoring:
-    """vLLM gets so many prompts at a time, in the given order; its process is kept."""
+    """vLLM gets so many prompts at a time, in the given order; its process is kept.
+
+    Its prefix cache is cleared before each arrangement.
+    """
 
     connection: VllmConnection
     check: ReplyCheck
@@ -49,8 +52,9 @@ class VllmScoring:
         """
         answers = dict[int, DecodedAnswer]()
         process = self._process()
-        for part in _parts(arrangement):
-            for reply in process.stream([prompts[i] for i in part], values=True):
+        for number, part in enumerate(_parts(arrangement)):
+            ids = [prompts[i] for i in part]
+            for reply in process.stream(ids, values=True, forget=number == 0):
                 answer = EngineReply(tuple(reply["token_ids"]), reply["finished"])
                 try:
                     decoded = decoded_answer(answer, reply.get("values"), self.check)
@@ -69,12 +73,13 @@ class VllmScoring:
         """
         results = dict[int, TokenLogProbs | OtherIdsError]()
         process = self._process()
-        for part in _parts(arrangement):
+        for number, part in enumerate(_parts(arrangement)):
             for scored in process.score(
                 {
                     "score": [[*rows[i].prompt, *rows[i].answer] for i in part],
                     "starts": [len(rows[i].prompt) for i in part],
                     "likeliest": others,
+                    "forget": number == 0,
                 }
             ):
                 index = part[scored["index"]]

@@ -83,6 +83,8 @@ class VllmEngine:
 
     def _streamed(self, request: StreamRequest) -> Iterator[StreamedAnswer]:
         sampling = self._sampling
+        if request.get("forget"):
+            self._forget()
         if request.get("values"):  # of the chosen token alone
             sampling = self._create_sampling(**self._arguments, logprobs=0)
         for output in self._finished(request["stream"], sampling):
@@ -99,6 +101,8 @@ class VllmEngine:
             yield streamed
 
     def _scored(self, request: ScoreRequest) -> Iterator[ScoredRow]:
+        if request.get("forget"):
+            self._forget()
         sampling = self._create_sampling(
             temperature=0.0, max_tokens=1, prompt_logprobs=request["likeliest"] + 1
         )
@@ -120,11 +124,14 @@ class VllmEngine:
         while engine.has_unfinished_requests():
             yield from (output for output in engine.step() if output.finished)
 
+    def _forget(self) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM could not clear its prefix cache of the round before")
+
     def _timed(self, request: DecodeRequest) -> DecodeReply:
         from vllm.inputs import TokensPrompt
 
-        if not self._llm.reset_prefix_cache():
-            raise RuntimeError("vLLM could not clear its prefix cache of the round before")
+        self._forget()
         self._steps = 0
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids in request["prompts"]]
         started, processor = time.perf_counter(), time.process_time()

@@ -117,6 +117,7 @@ class FakeLlm:
         """Keep the arguments."""
         self.arguments = arguments
         self.clean = True
+        self.cleared = 0
         self.waiting: list[tuple[str, list[int]]] = []
         self.samplings: list[dict[str, Any]] = []
         self.llm_engine = SimpleNamespace(
@@ -147,6 +148,7 @@ class FakeLlm:
 
     def reset_prefix_cache(self) -> bool:
         """Return whether the cache was cleared."""
+        self.cleared += 1
         return self.clean
 
     def generate(self, prompts: Sequence[Any], sampling: Any, *, use_tqdm: bool) -> list[Any]:  # noqa: ANN401  # a fake
@@ -220,6 +222,17 @@ def test_vllm_tells_values(vllm: Callable[[], VllmEngine]) -> None:
     decoding, prefill = engine._llm.samplings
     assert decoding == {**engine._sampling, "logprobs": 0}
     assert prefill == {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 4}
+
+
+def test_vllm_forgets_if_asked(vllm: Callable[[], VllmEngine]) -> None:
+    """The answers of an arrangement must not come from the cache of another one."""
+    engine = vllm()
+    list(engine({"stream": [[1]]}))
+    list(engine({"score": [[1, 2]], "starts": [1], "likeliest": 1}))
+    assert engine._llm.cleared == 0
+    list(engine({"stream": [[1]], "forget": True}))
+    list(engine({"score": [[1, 2]], "starts": [1], "likeliest": 1, "forget": True}))
+    assert engine._llm.cleared == 2
 
 
 def test_vllm_cache_that_cannot_be_cleared(vllm: Callable[[], VllmEngine]) -> None:
