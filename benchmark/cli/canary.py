@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.history_entries import HistoryFile, canary_entry, check_history, keep
+from benchmark.cli.history_entries import HistoryFile, alarms_of, canary_entry, check_history, keep
 from benchmark.cli.options import Repeats, Retry, flag, option, probe_states
 from benchmark.cli.renamed import check_json_file
 from benchmark.cli.writing import Output, check_writable, write_late
@@ -81,7 +81,7 @@ def canary(
     kept = keep(history, canary_entry(result), output)
     output.result({**result.as_json(), **kept})
     if report:
-        write_late(report, [canary_markdown(result)])
+        write_late(report, [canary_markdown(result, alarms_of(history) if kept else ())])
     raise typer.Exit(result.exit_status)
 
 

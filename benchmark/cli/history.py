@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.bundles import output_options
-from benchmark.cli.options import option
+from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output, check_writable
 
 HistoryPath = Annotated[
@@ -16,10 +16,20 @@ PageFile = Annotated[Path | None, option("Write an HTML page with the trends.", 
 
 
 @output_options()
-def history(path: HistoryPath, page: PageFile = None, *, output: Output) -> None:
+def history(
+    path: HistoryPath,
+    page: PageFile = None,
+    *,
+    exit_code: Annotated[
+        bool, flag("--exit-code", text="Exit with 3 if an alarm is open, drifts included.")
+    ] = False,
+    output: Output,
+) -> None:
     """Show the trend of past runs, slow drifts, and the alarms that are open.
 
     The history is written by --history of canary, compare, fingerprint and gate.
+
+    Exit status: 0, or with --exit-code 3 if an alarm is open.
     """
     from benchmark.history.page import history_page
     from benchmark.history.table import history_table
@@ -35,3 +45,5 @@ def history(path: HistoryPath, page: PageFile = None, *, output: Output) -> None
     if page:
         write_text(page, [history_page(evaluated, path.name)])
         output.remark(f"written: {page}")
+    if exit_code and evaluated.book.open:
+        raise typer.Exit(3)

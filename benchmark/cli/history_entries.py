@@ -8,7 +8,7 @@ from benchmark.cli.options import OUTPUT, option
 from benchmark.cli.writing import Output, check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from benchmark.fingerprints.comparison import FingerprintDiff
     from benchmark.fingerprints.record import Fingerprint
@@ -66,6 +66,18 @@ def _kept(path: Path, entry: "Entry", output: Output) -> dict[str, object]:
     for line in alarm_lines(history):
         output.remark(line)
     return {"history": history.as_json()}
+
+
+def alarms_of(path: Path | None) -> "Sequence[str]":
+    """Return a line per alarm of a history; none without a history.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    from benchmark.history.table import alarm_lines
+    from benchmark.history.trends import evaluate_file
+
+    return alarm_lines(evaluate_file(path)) if path else ()
 
 
 def gate_entry(result: "GateResult") -> "Entry":

@@ -1,6 +1,6 @@
 """The results of `bisect` and `canary` as text for a terminal, and of `canary` for an issue."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from benchmark.upgrades.environment_diff import (
@@ -101,10 +101,16 @@ def canary_lines(result: CanaryResult) -> Iterator[str]:
         yield from _suite_lines(result.suite)
 
 
-def canary_markdown(result: CanaryResult) -> str:
-    """Return the body of an issue."""
+def canary_markdown(result: CanaryResult, alarms: Sequence[str] = ()) -> str:
+    """Return the body of an issue.
+
+    Args:
+        result: the last result.
+        alarms: a line per alarm of the history, which may be about earlier nights or a drift.
+    """
     lines = "\n".join(canary_lines(result))
-    return f"{_introduction(result)}\n\n```\n{lines}\n```\n{_closing(result)}"
+    history = "\n".join(["", "Alarms:", "", "```", *alarms, "```", ""]) if alarms else ""
+    return f"{_introduction(result)}\n\n```\n{lines}\n```\n{history}{_closing(result)}"
 
 
 def _introduction(result: CanaryResult) -> str:

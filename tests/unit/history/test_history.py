@@ -176,6 +176,7 @@ def test_verbs_keep_a_history(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "gate task match" in done.stdout
     assert "</html>" in page.read_text()
+    assert command_line("history", path, "--exit-code").returncode == 3
     document = json.loads(command_line("history", path, "--json").stdout)
     assert {alarm["state"] for alarm in document["alarms"]} == {"quiet", "open"}
 
@@ -227,9 +228,12 @@ def test_canary_keeps_causes_without_versions(tmp_path: Path) -> None:
         patch.setattr(writing, "_set", patch.setattr)
         fake_environments(tmp_path)
         path = tmp_path / "h.jsonl"
+        report = tmp_path / "canary.md"
         for version in ("1.3", "2.0"):
-            done = command_line("canary", f"numpy=={version}", "--history", path)
+            upgrade = f"numpy=={version}"
+            done = command_line("canary", upgrade, "--history", path, "--report", report)
             assert done.returncode in {3, 4}, done.stderr
+    assert "still open: fingerprint track: prompt_ids: numpy, since" in report.read_text()
     alarms = [entry.alarms for entry in read_history(path)]
     assert alarms[0] == alarms[1] == ("fingerprint track: prompt_ids: numpy",)
     assert follow(alarms).alarms[0].state == "still open"
