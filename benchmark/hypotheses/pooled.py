@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from benchmark.hypotheses.evidence import doubt_of_counts
 from benchmark.hypotheses.results import NONTRIVIAL, Result, Results
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import Training
@@ -55,15 +56,18 @@ def pooled_experiments(results: Results) -> list[PooledExperiment]:
     by_exact = results.by("exact")
     effects = {name: _pooled(name, by_exact) for name in get_args(Training)}
     pooled = {name: effect for name, effect in effects.items() if effect}
-    decisions = [effect.differs() for effect in pooled.values()]
+    decisions = [effect.differs(doubt=doubt) for effect, doubt in pooled.values()]
     adjusted = holm([decision.p for decision in decisions])
     return [
         PooledExperiment(name, effect, decision.with_p(p))
-        for (name, effect), decision, p in zip(pooled.items(), decisions, adjusted, strict=True)
+        for (name, (effect, _)), decision, p in zip(
+            pooled.items(), decisions, adjusted, strict=True
+        )
     ]
 
 
-def _pooled(experiment: Training, results: Results) -> PooledEffect | None:
+def _pooled(experiment: Training, results: Results) -> tuple[PooledEffect, str] | None:
+    """Return the pooled effect, and why it may not be called significant, if so."""
     pairs = [
         (pair.base, pair.variant)
         for pair in registry().pairs.values()
@@ -81,14 +85,23 @@ def _pooled(experiment: Training, results: Results) -> PooledEffect | None:
     if len(pairs) < FEWEST_PAIRS:
         return None
     used = {key: measured[key] for pair in pairs for key in pair}
-    if _paired(list(used.values())):
-        return pooled_outcomes(pairs, {key: one.outcomes or () for key, one in used.items()})
-    return pooled_counts(pairs, {key: one.tally(NONTRIVIAL) for key, one in used.items()})
+    if _paired(list(used.values()), max(MIN_CLUSTERS_TO_BE_SURE, _PER_PAIR * len(pairs))):
+        return pooled_outcomes(pairs, {key: one.outcomes or () for key, one in used.items()}), ""
+    counts = pooled_counts(pairs, {key: one.tally(NONTRIVIAL) for key, one in used.items()})
+    return counts, doubt_of_counts(list(used.values()))
 
 
-def _paired(results: Sequence[Result]) -> bool:
+_PER_PAIR = 5
+"""Sequences per pair from which on the covariance between the pairs is estimated from outcomes.
+
+Its inverse weights the pairs. With n sequences and k pairs it is too large by a factor of about
+n / (n - k), for few sequences wildly.
+"""
+
+
+def _paired(results: Sequence[Result], needed: int) -> bool:
     """Return whether all outcomes are known, on the same states of enough sequences."""
     if len({(result.data, result.score) for result in results}) > 1:
         return False
     sequences = {outcome.sample_id for outcome in results[0].outcomes or ()}
-    return all(r.outcomes for r in results) and len(sequences) >= MIN_CLUSTERS_TO_BE_SURE
+    return all(r.outcomes for r in results) and len(sequences) >= needed

@@ -17,7 +17,7 @@ from benchmark.runs.error_tables import (
 )
 from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.stats.error_summary import ErrorSummary
-from benchmark.stats.logistic import Effect, LogisticFit
+from benchmark.stats.logistic import LogisticFit, OddsEffect
 
 FAMILIES: Mapping[str, tuple[str, Sequence[str]]] = {
     "silent": ("no answer", ("no_answer",)),
@@ -174,7 +174,7 @@ def _regression(runs: Sequence[RunErrors]) -> TableModel:
     return _table("table-odds", "Predictor", runs, rows, _effect_records(runs), more)
 
 
-def _effect_cell(effect: Effect | None) -> TableCell:
+def _effect_cell(effect: OddsEffect | None) -> TableCell:
     if effect is None:
         return NO_VALUE
     return TableCell(ratio_text(effect), interval_text(effect) if effect.interval else "")

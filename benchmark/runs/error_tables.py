@@ -12,7 +12,8 @@ from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.error_summary import ErrorSummary, GroupEstimates
-from benchmark.stats.logistic import Effect, LogisticFit
+from benchmark.stats.logistic import LogisticFit, OddsEffect
+from benchmark.stats.published import holm
 from benchmark.stats.summary import Estimate
 from benchmark.terminal import FEW_QUERIES, number, p_value, plain_table, row_style
 
@@ -36,7 +37,7 @@ EFFECT_TITLES: Mapping[str, str] = {
 REGRESSION_NOTE = (
     "logistic regression; below 1: a right answer is less likely; + 1: each further one",
     "with box size: given the number of objects in the box and whether it is empty",
-    "intervals and p: errors clustered by sequence",
+    "intervals and p: errors clustered by sequence; p adjusted by Holm's method in each model",
 )
 
 _MOST_WITH_INTERVALS = 3
@@ -68,7 +69,7 @@ def group_title(group: str, value: str) -> str:
     return "empty" if (group, value) == ("objects", "0") else value
 
 
-def ratio_text(effect: Effect) -> str:
+def ratio_text(effect: OddsEffect) -> str:
     """Return an odds ratio; 0 or an infinity sign under separation."""
     ratio = effect.odds_ratio
     if ratio is None:
@@ -86,7 +87,7 @@ _DIGITS = ((10, 0), (1, 1), (0.1, 2))
 """Decimals of an odds ratio, by its size; smaller ones have three."""
 
 
-def interval_text(effect: Effect) -> str:
+def interval_text(effect: OddsEffect) -> str:
     """Return the interval of an odds ratio; a dash if it has none."""
     interval = effect.interval
     return DASH if interval is None else DASH.join(map(_short, interval))
@@ -228,6 +229,7 @@ def _interval(estimate: Estimate) -> str:
 def _regression_table(runs: Sequence[NamedErrors]) -> Table:
     """Return odds ratios: of one run alone and adjusted, of several the adjusted ones."""
     fits = _fits(runs)
+    p_values = {heading: _adjusted(fit) for heading, fit in fits.items()}
     table = plain_table("Odds ratio of a right answer, with its 95 % interval")
     table.add_column("", no_wrap=True)
     for heading in fits:
@@ -236,15 +238,23 @@ def _regression_table(runs: Sequence[NamedErrors]) -> Table:
             table.add_column("p", justify="right")
     for name, title in EFFECT_TITLES.items():
         cells = list[str]()
-        for fit in fits.values():
+        for heading, fit in fits.items():
             effect = fit.effects.get(name) if fit else None
             cells.append(_effect_cell(effect, interval=len(runs) <= _MOST_WITH_INTERVALS))
             if _one(runs):
-                cells.append("" if effect is None or effect.p is None else p_value(effect.p))
+                p = p_values[heading].get(name)
+                cells.append("" if p is None else p_value(p))
         table.add_row(title, *cells)
     notes = regression_notes([fit for fit in fits.values() if fit])
     table.caption = "\n".join([*REGRESSION_NOTE, *notes])
     return table
+
+
+def _adjusted(fit: LogisticFit | None) -> dict[str, float]:
+    """Return the p-values of the table's predictors, adjusted by Holm's method."""
+    effects = fit.effects if fit else {}
+    known = {n: p for n in EFFECT_TITLES if n in effects and (p := effects[n].p) is not None}
+    return dict(zip(known, holm(list(known.values())), strict=True))
 
 
 def _fits(runs: Sequence[NamedErrors]) -> dict[str, LogisticFit | None]:
@@ -254,7 +264,7 @@ def _fits(runs: Sequence[NamedErrors]) -> dict[str, LogisticFit | None]:
     return {run.name: run.summary.adjusted for run in runs}
 
 
-def _effect_cell(effect: Effect | None, *, interval: bool) -> str:
+def _effect_cell(effect: OddsEffect | None, *, interval: bool) -> str:
     if effect is None:
         return ""
     if not interval or effect.interval is None:

@@ -11,7 +11,7 @@ depend on the others.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,18 +58,30 @@ class JointTest:
     def is_equal(self, margin: float = SAME_MARGIN, level: float = LEVEL) -> Decision:
         """Decide whether every model is equal within a margin (an intersection-union test).
 
-        All models must be: the decision is that of the model with the largest p-value, and needs
-        no correction (Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982).
+        All models must be: the claim is supported by the model with the largest p-value, which
+        needs no correction (Berger, "Multiparameter hypothesis testing and acceptance sampling",
+        1982). It is refuted by any model that is beyond the margin, at the level divided by the
+        number of models (Bonferroni).
         """
-        return self._last(lambda test: test.is_equal(margin, level))
+        return self._of_all(lambda test, level: test.is_equal(margin, level), level)
 
     def is_not_worse(self, margin: float = SAME_MARGIN, level: float = LEVEL) -> Decision:
         """Decide whether no model is worse by a margin or more, like :meth:`is_equal`."""
-        return self._last(lambda test: test.is_not_worse(margin, level))
+        return self._of_all(lambda test, level: test.is_not_worse(margin, level), level)
 
-    def _last(self, decide: Callable[[PairedTest], Decision]) -> Decision:
-        decisions = map(decide, self.tests.values())
-        return max(decisions, key=lambda decision: (bool(decision.doubt), decision.p))
+    def _of_all(self, decide: Callable[[PairedTest, float], Decision], level: float) -> Decision:
+        tests = self.tests.values()
+        corrected = (decide(test, level / len(tests)) for test in tests)
+        refuting = [one for one in corrected if one.verdict == "not supported"]
+        if refuting:
+            return max(refuting, key=lambda one: one.p)
+        weakest = max(
+            (decide(test, level) for test in tests), key=lambda one: (bool(one.doubt), one.p)
+        )
+        if weakest.verdict != "not supported":
+            return weakest
+        reason = f"{weakest.reason}, but not if corrected for {len(tests)} models"
+        return replace(weakest, verdict="undecided", reason=reason)
 
 
 def joint_test(

@@ -34,7 +34,7 @@ _ZERO = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class OddsEffect:
     """The effect of one predictor on the log odds of a right answer, given the others.
 
     Attributes:
@@ -102,7 +102,7 @@ class LogisticFit:
         separated: the queries that a combination of predictors decides without exception.
     """
 
-    effects: Mapping[str, Effect]
+    effects: Mapping[str, OddsEffect]
     queries: int
     separated: int
 
@@ -156,12 +156,12 @@ def logistic_regression(
     )
 
 
-def _unbounded(sign: float) -> Effect:
+def _unbounded(sign: float) -> OddsEffect:
     if sign:
         limit = "infinity" if sign > 0 else "0"
         note = f"separated: no finite odds ratio fits best, its limit is {limit}"
-        return Effect(sign * float("inf"), None, 0, note)
-    return Effect(None, None, 0, "not identified: it does not vary on its own")
+        return OddsEffect(sign * float("inf"), None, 0, note)
+    return OddsEffect(None, None, 0, "not identified: it does not vary on its own")
 
 
 def _independent(design: Floats) -> list[int]:
@@ -248,7 +248,7 @@ def _steepest(rows: _Rows, objective: Floats) -> Floats:
     return np.asarray(solution.x, dtype=np.float64)
 
 
-def _fit(design: Floats, outcomes: Floats, clusters: NDArray[np.int64]) -> list[Effect]:
+def _fit(design: Floats, outcomes: Floats, clusters: NDArray[np.int64]) -> list[OddsEffect]:
     """Return the effects of independent columns, for which the likelihood has a maximum."""
     if not design.size:
         return []
@@ -269,7 +269,7 @@ def _fit(design: Floats, outcomes: Floats, clusters: NDArray[np.int64]) -> list[
     else:
         errors = [None] * width  # type: ignore[list-item]
     return [
-        Effect(float(value), error, count)
+        OddsEffect(float(value), error, count)
         for value, error in zip(coefficients, errors, strict=True)
     ]
 

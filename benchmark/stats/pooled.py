@@ -55,15 +55,15 @@ class PooledEffect:
     i_squared: float
     tau: float
 
-    def differs(self, level: float = LEVEL) -> Decision:
-        """Decide whether the mean effect is not zero."""
+    def differs(self, level: float = LEVEL, doubt: str = "") -> Decision:
+        """Decide whether the mean effect is not zero; not at all if there is a doubt."""
         degrees = self.pairs - 1
         reach, power = (student_quantile(degrees, q) for q in (0.975, POWER))
         ends = (self.value + sign * reach * self.error for sign in (-1, 1))
         detectable = (student_quantile(degrees, 1 - level / 2) + power) * self.error
         effect = Effect(self.value, Interval(*ends), "", detectable, "")
         return decision.difference(
-            effect, student_two_sided(degrees, self.value / self.error), level
+            effect, student_two_sided(degrees, self.value / self.error), level, doubt
         )
 
     def heterogeneity(self) -> str:

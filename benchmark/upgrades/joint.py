@@ -90,7 +90,12 @@ def compare_folders(old: Path, new: Path, margin: float = SAME_MARGIN) -> Upgrad
 def _records(folder: Path) -> dict[str, Path]:
     """Return the records of a folder by name, without the ending."""
     files = [path for ending in _ENDINGS for path in sorted(folder.glob(f"*{ending}"))]
-    paths = {re.sub(r"\.json(\.gz)?$", "", path.name): path for path in files}
+    paths = dict[str, Path]()
+    for path in files:
+        name = re.sub(r"\.json(\.gz)?$", "", path.name)
+        if name in paths:
+            raise SettingError(f"{paths[name]} and {path.name}: two records of {name}; keep one")
+        paths[name] = path
     if not paths:
         raise DataError(f"{folder}: no fingerprints; write one per model with fingerprint --out")
     return paths

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.records import Outcome
-from benchmark.stats.constants import fresh_rng
+from benchmark.stats.constants import LEVEL, fresh_rng
 from benchmark.stats.joint import TOGETHER, PairedOutcomes, joint_test, max_t
 
 ROWS = st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=3)
@@ -83,6 +83,22 @@ def test_all_models_must_be_equal() -> None:
     assert joint.is_not_worse(0.001).verdict == "not supported"
     few = joint_test({**models, "c": _model((), states=10)}, fresh_rng()).is_equal(0.01)
     assert (few.verdict, few.doubt) == ("undecided", "10 sequences, at least 20 needed")
+
+
+def test_refuting_is_corrected_for_the_number_of_models() -> None:
+    """A model just beyond the margin by itself leaves the claim about three models open."""
+    models = {"a": _model(range(20), states=310), "b": _model(()), "c": _model(range(2))}
+    joint = joint_test(models, fresh_rng())
+    test = joint.tests["a"]
+    intervals = [test.is_equal(0.5, level).effect.interval for level in (LEVEL, LEVEL / 3)]
+    nearest = [-interval.high for interval in intervals if interval]
+    assert nearest[0] > nearest[1] > 0
+    between = sum(nearest) / 2
+    assert test.is_equal(between).verdict == "not supported"
+    decision = joint.is_equal(between)
+    assert decision.verdict == "undecided"
+    assert decision.reason.endswith("but not if corrected for 3 models")
+    assert joint.is_equal(nearest[1] / 2).verdict == "not supported"
 
 
 def test_no_model_is_an_error() -> None:

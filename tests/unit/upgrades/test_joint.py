@@ -59,6 +59,10 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
 
 def test_folders_must_have_the_same_records(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """A record without a partner is named, and so is a folder without records."""
+    shutil.copy(folders[1] / "one.json.gz", folders[1] / "one.json")
+    with pytest.raises(SettingError, match=r"one\.json and one\.json\.gz: two records of one"):
+        compare_folders(*folders)
+    (folders[1] / "one.json").unlink()
     (folders[1] / "three.json.gz").unlink()
     with pytest.raises(SettingError, match=r"old has a record three and .*new has none"):
         compare_folders(*folders)
