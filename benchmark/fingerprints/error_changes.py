@@ -1,13 +1,30 @@
 """Which types of error grew between two records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from benchmark.errors import LanguageError
 from benchmark.fingerprints.alignment import StateAlignment
 from benchmark.fingerprints.record import Fingerprint
+from benchmark.records import Answer, State
 from benchmark.scoring.error_types import BY_NAME, are_codes
 from benchmark.stats.constants import fresh_rng
 from benchmark.stats.error_contrast import TypeContrast, contrast_errors
+from benchmark.tasks import Task
 from benchmark.terminal import p_value
+
+
+def recorded_errors(
+    task: Task, answers: Sequence[Answer], states: Sequence[State]
+) -> tuple[str, ...]:
+    """Return the types of error of each state, for a record.
+
+    None if a description is not in the task's language: the record then shows, as every stage does,
+    what is asked and answered, and the stage of the dataset shows the cause.
+    """
+    try:
+        return task.errors(answers, states)
+    except LanguageError:
+        return ()
 
 
 def error_changes(

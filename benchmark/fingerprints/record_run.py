@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from benchmark.decoding.connection import EngineFaultError
 from benchmark.decoding.engines import compile_constraint
 from benchmark.errors import BenchmarkError, first_line
+from benchmark.fingerprints.error_changes import recorded_errors
 from benchmark.fingerprints.inference import LoadedModel, decoded, log_probabilities
 from benchmark.fingerprints.logits import Logits
 from benchmark.fingerprints.noise_measurement import repeated
@@ -165,7 +166,7 @@ class _RunRecording:
         answers = self._get(ANSWER)
         if answers is None or self._get(OUTCOME) is None:
             return ()
-        return self.task.errors(answers, self.states)
+        return recorded_errors(self.task, answers, self.states)
 
     def _find_engine(self) -> None:
         """Find an engine elsewhere: one that is not there is an error, not that of every stage."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ModelError
+from benchmark.fingerprints.error_changes import recorded_errors
 from benchmark.fingerprints.record import Allowed, Fingerprint, first_samples
 from benchmark.fingerprints.run_environment import data_described
 from benchmark.fingerprints.stage_recorder import StageRecorder, require
@@ -107,7 +108,7 @@ class _VanillaRecording:
             lengths=tuple(map(len, ids or ())),
             allowed=allowed,
             scores=scores or {},
-            errors=_TASK.errors(answers, self.states) if scores and answers else (),
+            errors=recorded_errors(_TASK, answers, self.states) if scores and answers else (),
             samples=first_samples(prompts, ids),
             code=code_digests(),
         )

@@ -58,8 +58,10 @@ from benchmark.models.registry import read_registry, registry
 from benchmark.models.stored_tensors import stored_tensors
 from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer_loading import _tokenizer_class
+from benchmark.models.validation import validate
+from benchmark.pytest_plugin.known_failures import KnownFailures
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
-from benchmark.reading.documents import read_json
+from benchmark.reading.documents import read_json, read_toml
 from benchmark.reproduction.merging import read_store
 from benchmark.reproduction.ray_cluster import _known_runs
 from benchmark.reproduction.ray_worker import run_files
@@ -258,6 +260,11 @@ READERS = {
         "data.zip", "boxes/archive.py", lambda path: _consume(read_archive(path, None)), _zipped
     ),
     "registry": Reader("registry.toml", "models/registry.py", read_registry),
+    "known failures": Reader(
+        "known_failures.toml",
+        "pytest_plugin/known_failures.py",
+        lambda path: validate(KnownFailures, read_toml(path), str(path)),
+    ),
     "recipe": Reader("recipe.toml", "controls/recipe.py", read_recipe),
     "control": Reader("recipe.json", "controls/train.py", _check_control),
     "fingerprint": Reader("record.json", "fingerprints/storage.py", read_fingerprint),
@@ -358,7 +365,9 @@ READERS = {
 NO_FILES = {
     "cli/app.py",  # sets the bounds
     "decoding/external/http_client.py",  # parses replies; tests/integration/test_server_engine.py
+    "fingerprints/hub_folder.py",  # rewrites settings that it has just unpacked from an archive
     "gpu_proof/suite.py",  # reads results of a run that it started, and snapshots
+    "models/byte_level_vocabularies.py",  # reads files whose digest is that of the table of sources
     "models/gguf_tokenizer.py",  # this and the next parse the text of a loaded tokenizer
     "models/tokenizer.py",
     "pytest_plugin/snapshots/extension.py",  # these parse snapshots, which syrupy has read
@@ -409,6 +418,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "archive": _zipped(data),
         "archive's data": data,
         "registry": REGISTRY.encode(),
+        "known failures": b'[[failures]]\ntest = "test_a.py::test_b"\nreason = "c"\n',
         "recipe": TINY_RECIPE.read_bytes(),
         "control": json.dumps(control).encode(),
         **fingerprint,

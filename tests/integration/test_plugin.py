@@ -314,7 +314,8 @@ def test_text_of_others_is_shown_as_text(
         """
         from benchmark.errors import UnavailableModelError
         from benchmark.models.registry import registry
-        from benchmark.pytest_plugin.fixtures import _result_or_reason, _result_or_skip
+        from benchmark.pytest_plugin.fixtures import _result_or_skip
+        from benchmark.reproduction.measuring import result_or_reason
 
         def unavailable():
             raise UnavailableModelError("::error::m\x1b[2J\u202e: gated")
@@ -323,7 +324,7 @@ def test_text_of_others_is_shown_as_text(
             record_property("pair verdict", "::warning::p\x1b]0;title\x07")
 
         def test_reason():
-            _result_or_skip(_result_or_reason(unavailable))
+            _result_or_skip(result_or_reason(unavailable))
         """
     )
     result = project.runpytest_subprocess("-rs")

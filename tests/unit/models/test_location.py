@@ -361,19 +361,19 @@ ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
     ),
     "not cached": (
         hub.LocalEntryNotFoundError("Cannot find the files\nin the cache."),
-        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "--model"),
+        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "name the folder"),
     ),
     "incomplete": (
         hub.IncompleteSnapshotError("Some files\nare missing.", "snapshots/1"),
-        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "--model"),
+        ("not in the local cache", "connect", "HF_HUB_OFFLINE", "name the folder"),
     ),
     "offline": (
         hub.OfflineModeIsEnabled("Cannot reach the hub:\noffline mode is enabled."),
-        ("not in the local cache", "HF_HUB_OFFLINE", "--model"),
+        ("not in the local cache", "HF_HUB_OFFLINE", "name the folder"),
     ),
     "server error": (
         _of_a_response(hub.HfHubHTTPError, 503),
-        ("the hub cannot be reached", "--model"),
+        ("the hub cannot be reached", "name the folder"),
     ),
     "not an identifier": (
         hub.HFValidationError("Repo id must use alphanumeric chars."),
@@ -381,11 +381,11 @@ ERRORS: dict[str, tuple[Exception, tuple[str, ...]]] = {
     ),
     "no connection": (
         ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
-        ("the hub cannot be reached", "connect", "--model"),
+        ("the hub cannot be reached", "connect", "name the folder"),
     ),
     "connection lost in a file": (
         httpx2.ReadTimeout("The read operation\ntimed out"),
-        ("the hub cannot be reached", "connect", "--model"),
+        ("the hub cannot be reached", "connect", "name the folder"),
     ),
     "disk full": (
         OSError(errno.ENOSPC, "No space left on device"),
