@@ -8,6 +8,7 @@ from benchmark.gate.table import HEADS, rows
 from benchmark.github import add_to_summary, annotation, is_github
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 from benchmark.output import markdown
+from benchmark.stats.points import signed
 
 _LEVELS = {"worse": "error", "undecided": "warning", "passes": "notice"}
 
@@ -43,7 +44,7 @@ def _case(result: GateResult, name: str) -> JUnitCase:
     }
     problem = None
     if decision.verdict == "worse":
-        message = f"{paired.metric} changed by {decision.change:+.4f}: {decision.reason}"
+        message = f"{paired.metric} changed by {signed(decision.change, 4)}: {decision.reason}"
         problem = Problem(message, "\n".join([message, *paired.remarks]))
     skipped = decision.reason if decision.verdict == "undecided" else ""
     return JUnitCase("gate", name, values, problem, skipped)

@@ -8,6 +8,7 @@ from rich.table import Table
 from benchmark.gate.pairing import PairedTask
 from benchmark.gate.result import GateResult
 from benchmark.stats.gate import TaskDecision
+from benchmark.stats.points import signed
 from benchmark.terminal import p_value, plain_table
 
 HEADS = ("task", "samples", "old", "new", "90 % interval", "p", "sees", "verdict")
@@ -41,7 +42,9 @@ def _cells(paired: PairedTask, decision: TaskDecision) -> Iterator[str]:
     yield f"{count} in {clusters}" if paired.clustered and clusters < count else str(count)
     yield f"{sign * decision.old:.3f}"
     yield f"{sign * decision.new:.3f}"
-    yield f"{decision.low:+.3f}, {decision.high:+.3f}" if isfinite(decision.low) else "-"
+    yield (
+        f"{signed(decision.low, 3)}, {signed(decision.high, 3)}" if isfinite(decision.low) else "-"
+    )
     yield p_value(decision.adjusted_p)
     yield "-" if decision.detectable is None else f"{decision.detectable:.3f}"
     yield decision.verdict
