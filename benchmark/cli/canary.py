@@ -78,7 +78,8 @@ def canary(
         result = replace(result, suite=run_suite(*suites[0], suite))
     if not output.as_json:
         print(*canary_lines(result), sep="\n")
-    kept = keep(history, canary_entry(result), output)
+    watch = f"{model.name}, {states} states, {'pre-releases' if pre else 'releases'} of"
+    kept = keep(history, canary_entry(result, watch), output)
     output.result({**result.as_json(), **kept})
     if report:
         write_late(report, [canary_markdown(result, alarms_of(history) if kept else ())])

@@ -1,5 +1,6 @@
 """``--history FILE``: what each verb keeps of a run."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +91,10 @@ def gate_entry(result: "GateResult") -> "Entry":
         for name, decision in decisions.items()
     }
     alarms = [f"{name} is worse" for name in result.tasks_with("worse")]
-    return Entry("gate", result.verdict, result.exit_status, alarms, figures, result.name)
+    watch = f"{result.kinds[1]}, margin {result.decisions.margin:g}"
+    return Entry(
+        *("gate", result.verdict, result.exit_status, alarms, figures, result.name), watch=watch
+    )
 
 
 def comparison_entry(comparisons: "Mapping[str, FingerprintDiff]", status: int) -> "Entry":
@@ -104,11 +108,15 @@ def comparison_entry(comparisons: "Mapping[str, FingerprintDiff]", status: int) 
         if not comparison.severity.within_noise:
             alarms.append(f"{'' if one else f'{name} '}{comparison.stage or 'states missing'}")
     verdict = ", ".join(sorted({c.severity.value for c in comparisons.values()}))
-    return Entry("compare", verdict, status, alarms, figures, ", ".join(comparisons))
+    watch = ", ".join(_watch(comparison.new) for comparison in comparisons.values())
+    return Entry("compare", verdict, status, alarms, figures, ", ".join(comparisons), watch=watch)
 
 
-def canary_entry(result: "CanaryResult") -> "Entry":
-    """Return the entry of ``canary``: causes without versions, and how much changed."""
+def canary_entry(result: "CanaryResult", watch: str) -> "Entry":
+    """Return the entry of ``canary``: causes without versions, and how much changed.
+
+    ``watch`` is the model and the settings; the names of the upgrades are added.
+    """
     from benchmark.history.entries import Entry
 
     figures = dict[str, float]()
@@ -119,7 +127,9 @@ def canary_entry(result: "CanaryResult") -> "Entry":
     if result.suite and result.suite.exit_status:
         alarms.append("suite fails")
     verdict = ", ".join(sorted({probe.severity.value for probe in result.probes}))
-    return Entry("canary", verdict, result.exit_status, alarms, figures, ", ".join(result.upgrades))
+    watch = " ".join([watch, *sorted(map(_library, result.upgrades))])
+    subject = ", ".join(result.upgrades)
+    return Entry("canary", verdict, result.exit_status, alarms, figures, subject, watch=watch)
 
 
 def fingerprint_entry(record: "Fingerprint") -> "Entry":
@@ -133,7 +143,17 @@ def fingerprint_entry(record: "Fingerprint") -> "Entry":
         right = [correct for outcome in outcomes for correct in outcome.correct]
         if right:
             figures[f"accuracy by {by}"] = sum(right) / len(right)
-    return Entry("fingerprint", "failed" if alarms else "recorded", 0, alarms, figures)
+    verdict = "failed" if alarms else "recorded"
+    return Entry("fingerprint", verdict, 0, alarms, figures, watch=_watch(record))
+
+
+def _watch(record: "Fingerprint") -> str:
+    """Return the model of a record, and a digest of the settings and the data."""
+    from hashlib import sha256
+
+    environment = record.environment
+    settings = json.dumps([dict(environment.protocol), dict(environment.data)], sort_keys=True)
+    return f"{environment.model.get('name')} {sha256(settings.encode()).hexdigest()[:8]}"
 
 
 def _alarms(probe: "ProbeResult") -> list[str]:

@@ -32,12 +32,14 @@ class Alarm:
         state: its state.
         since: number of the run that opened it, from 0.
         clean: runs in a row without it.
+        watch: the watch that raised it; runs of other watches do not count.
     """
 
     name: str
     state: AlarmState
     since: int
     clean: int = 0
+    watch: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -64,22 +66,28 @@ class AlarmBook:
         return [alarm for alarm in self.alarms if alarm.is_open]
 
 
-def follow(raised: Sequence[Collection[str]]) -> AlarmBook:
+def follow(raised: Sequence[Collection[str]], watches: Sequence[str] = ()) -> AlarmBook:
     """Return the alarms after the last of these runs.
 
     Args:
         raised: the names that each run raised, the oldest run first.
+        watches: the watch of each run; empty if all are of the same one.
     """
     book = AlarmBook()
-    for number, names in enumerate(raised):
-        book = _after(book, names, number)
+    for number, (names, watch) in enumerate(
+        zip(raised, watches or [""] * len(raised), strict=True)
+    ):
+        book = _after(book, names, number, watch)
     return book
 
 
-def _after(book: AlarmBook, names: Collection[str], number: int) -> AlarmBook:
-    known = {alarm.name: alarm for alarm in book.alarms}
-    new = [Alarm(name, "open", number) for name in sorted(set(names) - known.keys())]
-    moved = [_moved(alarm, raised=alarm.name in names) for alarm in book.alarms]
+def _after(book: AlarmBook, names: Collection[str], number: int, watch: str) -> AlarmBook:
+    present = {alarm.name for alarm in book.alarms if alarm.watch == watch}
+    new = [Alarm(name, "open", number, 0, watch) for name in sorted(set(names) - present)]
+    moved = [
+        _moved(alarm, raised=alarm.name in names) if alarm.watch == watch else alarm
+        for alarm in book.alarms
+    ]
     kept = [alarm for alarm in moved if alarm.clean < CLOSE_AFTER + REOPEN_WITHIN]
     alarms = (*kept, *new)
     return AlarmBook(alarms, _action(book, alarms))
@@ -93,8 +101,8 @@ def _moved(alarm: Alarm, *, raised: bool) -> Alarm:
 
 
 def _action(before: AlarmBook, alarms: Sequence[Alarm]) -> Action:
-    opened = {alarm.name for alarm in alarms if alarm.is_open}
-    old = {alarm.name for alarm in before.open}
+    opened = {(alarm.watch, alarm.name) for alarm in alarms if alarm.is_open}
+    old = {(alarm.watch, alarm.name) for alarm in before.open}
     if opened == old:
         return "none"
     if not opened:

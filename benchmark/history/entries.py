@@ -31,6 +31,8 @@ class Entry:
         alarms: what it raised, by names that stay the same from run to run.
         figures: numbers by name; each name is a series over time. Only finite ones are written.
         subject: what was compared, in words.
+        watch: what is watched: the model and its settings, in words. Runs of other watches are
+            other series.
         time: when it was written, as ISO 8601 in UTC.
     """
 
@@ -41,6 +43,7 @@ class Entry:
     figures: Mapping[str, float] = field(default_factory=dict)
     subject: str = ""
     time: str = ""
+    watch: str = ""
 
     def line(self) -> str:
         """Return the entry as a line, with its end."""
@@ -48,6 +51,7 @@ class Entry:
             "format": FORMAT,
             "time": self.time or datetime.now(UTC).isoformat(timespec="seconds"),
             "verb": self.verb,
+            "watch": self.watch,
             "subject": self.subject,
             "verdict": self.verdict,
             "status": self.status,
@@ -105,10 +109,11 @@ def _entry(line: str, where: str) -> Entry:
         raise DataError(f"{where}: no entry of a history of format {FORMAT}; name another file")
     alarms, figures, status = row.get("alarms"), row.get("figures"), row.get("status")
     texts = [row.get(name) for name in ("verb", "verdict", "subject", "time")]
+    watch = row.get("watch", "")
     if (
         not isinstance(alarms, list)
         or not isinstance(figures, dict)
-        or not all(isinstance(value, str) for value in (*texts, *alarms))
+        or not all(isinstance(value, str) for value in (*texts, watch, *alarms))
         or not all(type(value) in {int, float} for value in (*figures.values(), status))
     ):
         raise DataError(f"{where}: not an entry as canary, gate, compare and fingerprint write it")
@@ -118,7 +123,8 @@ def _entry(line: str, where: str) -> Entry:
         raise DataError(f"{where}: a figure is beyond the largest number") from error
     verb, verdict, subject, time = map(str, texts)
     return Entry(
-        verb, verdict, _status(status, where), tuple(map(str, alarms)), numbers, subject, time
+        *(verb, verdict, _status(status, where), tuple(map(str, alarms)), numbers, subject, time),
+        watch=str(watch),
     )
 
 

@@ -1,5 +1,6 @@
 """The series of a history: their trend, and whether they drift."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ class Trend:
     """One figure over time.
 
     Attributes:
-        name: the verb and the figure.
+        name: the verb and the figure, and the watch if the verb has several.
         runs: the numbers of the runs that have it, from 0.
         values: its values.
         drift: the sums of the sequential test.
@@ -79,21 +80,35 @@ class History:
 
 def evaluate(entries: Sequence[Entry]) -> History:
     """Follow the alarms and the figures of a history."""
-    series = dict[str, list[tuple[int, float]]]()
+    series = dict[tuple[str, str, str], list[tuple[int, float]]]()
     counts = list[int]()
     for number, entry in enumerate(entries):
         for figure, value in entry.figures.items():
-            name = f"{entry.verb} {figure}"
-            if name in series or len(series) < MOST_SERIES:
-                series.setdefault(name, []).append((number, value))
+            key = (entry.verb, entry.watch, figure)
+            if key in series or len(series) < MOST_SERIES:
+                series.setdefault(key, []).append((number, value))
         counts.append(len(series))
-    trends = [_trend(name, points, counts) for name, points in series.items()]
-    raised = [set(entry.alarms) for entry in entries]
+    labels = _labels(entries)
+    trends = [
+        _trend(f"{verb} {figure}", labels[verb, watch], watch, points, counts)
+        for (verb, watch, figure), points in series.items()
+    ]
+    raised = [
+        {f"{alarm}{labels[entry.verb, entry.watch]}" for alarm in entry.alarms} for entry in entries
+    ]
     for trend in trends:
         for number, direction in zip(trend.runs, trend.drift.alarms, strict=True):
             if direction:
                 raised[number].add(f"drift {direction}: {trend.name}")
-    return History(entries, trends, follow(raised))
+    watches = [f"{entry.verb} {entry.watch}" for entry in entries]
+    return History(entries, trends, follow(raised, watches))
+
+
+def _labels(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """Return what tells the watches of a verb apart in names; empty if there is only one."""
+    pairs = {(entry.verb, entry.watch) for entry in entries}
+    count = Counter(verb for verb, _ in pairs)
+    return {(verb, w): f" ({w or 'unnamed'})" if count[verb] > 1 else "" for verb, w in pairs}
 
 
 def evaluate_file(path: Path) -> History:
@@ -105,7 +120,14 @@ def evaluate_file(path: Path) -> History:
     return evaluate(read_history(path))
 
 
-def _trend(name: str, points: Sequence[tuple[int, float]], counts: Sequence[int]) -> Trend:
+def _trend(
+    name: str,
+    label: str,
+    watch: str,
+    points: Sequence[tuple[int, float]],
+    counts: Sequence[int],
+) -> Trend:
     """Return a trend; ``counts`` is the number of series that were known after each run."""
     runs, values = zip(*points, strict=True)
-    return Trend(name, runs, values, find_drift(values, name, [counts[run] for run in runs]))
+    drift = find_drift(values, f"{name}{watch}", [counts[run] for run in runs])
+    return Trend(f"{name}{label}", runs, values, drift)

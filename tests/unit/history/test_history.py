@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,20 @@ def test_a_drift_stays_when_series_are_added() -> None:
     assert alarm.name == "drift down: gate acc"
 
 
+def test_two_watches_in_one_file() -> None:
+    """Each has its own series, and its own runs without an alarm."""
+    ours = [replace(entry, watch="a") for entry in _drifting()]
+    steady = replace(_entry(0.1), watch="b")
+    mixed = [entry for one in ours for entry in (one, steady)]
+    trends = {trend.name: trend for trend in evaluate(mixed).trends}
+    assert trends["gate acc (a)"].values == evaluate(ours).trends[0].values
+    assert trends["gate acc (a)"].drift.down[:90] == evaluate(ours).trends[0].drift.down[:90]
+    assert not any(trends["gate acc (b)"].drift.alarms)
+    other = [steady] * 5
+    (alarm,) = evaluate([replace(_entry(alarms=["x"]), watch="a"), *other]).book.open
+    assert (alarm.name, alarm.state, alarm.clean) == ("x (a)", "open", 0)
+
+
 def test_page(tmp_path: Path) -> None:
     """One file without scripts; names are shown as text."""
     entries = [*_drifting(), Entry("gate", "worse", 4, ["<b>x</b>"], {"<i>": 1.0})]
@@ -178,7 +193,7 @@ def test_verbs_keep_a_history(tmp_path: Path) -> None:
     assert "</html>" in page.read_text()
     assert command_line("history", path, "--exit-code").returncode == 3
     document = json.loads(command_line("history", path, "--json").stdout)
-    assert {alarm["state"] for alarm in document["alarms"]} == {"quiet", "open"}
+    assert {alarm["state"] for alarm in document["alarms"]} == {"open"}
 
 
 def _gate(tmp_path: Path, *options: str | Path) -> tuple[int, str]:
