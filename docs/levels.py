@@ -1,10 +1,11 @@
 """Print the simulated levels, coverages and powers of ``docs/statistics.md``, by clusters.
 
-    python docs/levels.py [--samples N] [--seed N] [--from METHOD]
+    python docs/levels.py [--samples N] [--seed N] [--from METHOD | --drifts]
 
 Sequences have 5, 10 or 15 queries whose outcomes are correlated, as the states of one sequence are.
 The default of 2,000 samples per value takes about twelve minutes of one core. A value near 5 % or
-95 % then has a Monte-Carlo standard error of 0.5 points.
+95 % then has a Monte-Carlo standard error of 0.5 points. ``--drifts`` prints the figures of
+``docs/history.md`` instead, in a minute.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from benchmark.stats.joint import max_t
 from benchmark.stats.paired import sign_flip_test
 from benchmark.stats.pooled import pooled_differences
 from benchmark.stats.published import UnpairedTest, departure_from, holm
+from benchmark.stats.sequential import find_drift
 
 CLUSTERS = (3, 5, 8, 12, 20, 30, 40)
 """Numbers of clusters in the table."""
@@ -41,6 +43,12 @@ SIZES = (5, 10, 5, 5, 10, 15)
 
 SIGNS = 999
 """Random sign vectors per test; the level of the test does not depend on their number."""
+
+DRIFTS = (0.01, 0.02, 0.05, 0.1)
+"""Drifts per night, in standard deviations."""
+
+_USUAL, _NIGHTS = 60, 360
+"""Nights before a drift, and all nights."""
 
 Rates = NDArray[np.float64]
 Trial = Callable[[np.random.Generator, int], bool | None]
@@ -443,13 +451,49 @@ def _line(method: str, scenario: str, cells: Sequence[str]) -> str:
     return f"{method:<18}{scenario:<13}{''.join(aligned)}".rstrip()
 
 
+def drift_lines(samples: int, seed: int) -> Iterator[str]:
+    """Yield the mean number of runs before a false alarm, and the delays of drifts and a step."""
+    rng = np.random.default_rng(seed)
+    lengths = [_false_alarm(rng) for _ in range(samples)]
+    error = np.std(lengths) / samples**0.5
+    yield f"runs until a false alarm: {np.mean(lengths):.0f} (standard error {error:.0f})"
+    nights: Rates = np.arange(_NIGHTS, dtype=np.float64) - _USUAL + 1
+    shifts = {f"drift of {rate:g} a night": rate * np.maximum(nights, 0.0) for rate in DRIFTS}
+    shifts["step of 1"] = np.where(nights > 0, 1.0, 0.0)
+    for name, shift in shifts.items():
+        delays = [_delay(shift, rng) for _ in range(samples)]
+        half, most = np.quantile(delays, (0.5, 0.9), method="higher")
+        yield f"{name}: half within {half:.0f}, nine in ten within {most:.0f}"
+
+
+def _false_alarm(rng: np.random.Generator) -> int:
+    """Return the number of exchangeable values until the first alarm."""
+    values = list[float]()
+    while True:
+        values += rng.normal(size=max(1000, len(values))).tolist()
+        alarms = find_drift(values, "simulated").alarms
+        if any(alarms):
+            return next(number for number, alarm in enumerate(alarms, start=1) if alarm)
+
+
+def _delay(shift: Rates, rng: np.random.Generator) -> float:
+    """Return the nights from the first shifted one to the alarm; infinity if it never comes."""
+    values = (rng.normal(size=len(shift)) - shift).tolist()
+    alarms = find_drift(values, "simulated").alarms[_USUAL:]
+    return next((float(n) for n, alarm in enumerate(alarms, start=1) if alarm == "down"), np.inf)
+
+
 def main() -> None:
     """Print the table, line by line as it is computed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--from", dest="first", default="", help="method of the first row")
+    parser.add_argument("--drifts", action="store_true", help="the figures of docs/history.md")
     arguments = parser.parse_args()
+    if arguments.drifts:
+        print(*drift_lines(arguments.samples, arguments.seed), sep="\n")
+        return
     shown = list(rows())
     start = next(n for n, row in enumerate(shown) if row.method.startswith(arguments.first))
     for line in table(shown[start:], CLUSTERS, arguments.samples, arguments.seed):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE, POWER
-from levels import CLUSTERS, Row, rows, simulate, table
+from levels import CLUSTERS, Row, drift_lines, rows, simulate, table
 
 SAMPLES = 150
 ROWS = [row for row in rows() if row.used_from <= max(CLUSTERS) and row.kind != "share"]
@@ -65,3 +65,12 @@ def test_the_table_fits_80_columns() -> None:
     assert first.split()[-2].startswith("(")
     assert not first.split()[-1].endswith(")")
     assert max(map(len, (header, first, second))) <= 80
+
+
+def test_lines_of_drifts() -> None:
+    """One for false alarms, one per drift and one for a step; larger drifts are found sooner."""
+    first, *others = drift_lines(4, 1)
+    assert first.startswith("runs until a false alarm: ")
+    halves = [int(line.partition("half within ")[2].partition(",")[0]) for line in others]
+    assert halves[0] > halves[1] > halves[3]
+    assert others[-1].startswith("step of 1: ")
