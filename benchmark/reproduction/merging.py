@@ -259,10 +259,27 @@ def _write(
         return replace(run, path=same.path), False
     target = there[0].path if there else out / folder_name(run.model, run.identity)
     try:
-        with measurement_lock(out, run.identity, wait=False), replacing_folder(target) as folder:
-            _fill(run, folder)
+        with measurement_lock(out, run.identity, wait=False):
+            return _write_locked(run, target, say)
     except LockHeldError as error:
         raise ResumeError(f"{target}: another process measures it; wait until it ends") from error
+
+
+def _write_locked(
+    run: StoredRun, target: Path, say: Callable[[str], None]
+) -> tuple[StoredRun, bool]:
+    """Write a run with the answers that its folder has by now; the caller holds the lock.
+
+    Another merge or a measurement may have written to the folder since it was read. A run that
+    has been finished there is left alone.
+    """
+    if is_present(target / "run.json"):
+        current = _read(target)
+        run = _combined([current, run])
+        if (current.finished, current.answers) == (run.finished, run.answers):
+            return current, False
+    with replacing_folder(target) as folder:
+        _fill(run, folder)
     say(f"{target.name}: {len(run.answers)} states from {run.path.parent}")
     return replace(run, path=target), True
 

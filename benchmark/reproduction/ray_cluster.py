@@ -9,13 +9,14 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.errors import DataError, SettingError, first_line
+from benchmark.errors import BenchmarkError, DataError, SettingError, first_line
 from benchmark.extras import check_extra
+from benchmark.locking import LockHeldError
 from benchmark.reading.documents import read_json
 from benchmark.reproduction.cluster import Ended, Event, Lost, Measured, ModelJob, Node, NotMeasured
 from benchmark.reproduction.ray_worker import (
@@ -38,6 +39,10 @@ LOCAL = "local"
 
 _SECONDS_TO_ANSWER = 300
 """How long the first nodes may take to say what they have: they import torch first."""
+
+_MARKER = ".shared-"
+_SECONDS_OF_A_MARKER = 14 * 24 * 3600
+"""How old a marker must be to be removed: no reproduction takes that long."""
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _ANY_GPU = 0.001
@@ -98,7 +103,8 @@ def connected(
         ) from error
     try:
         ensure_folder(store)
-        marker = store / f".shared-{uuid.uuid4().hex}"
+        _remove_old_markers(store)
+        marker = store / f"{_MARKER}{uuid.uuid4().hex}"
         marker.touch()
         try:
             yield RayCluster(ray, store, marker.name, speaker, options)
@@ -106,6 +112,14 @@ def connected(
             marker.unlink(missing_ok=True)
     finally:
         ray.shutdown()
+
+
+def _remove_old_markers(store: Path) -> None:
+    """Remove the markers of runs that were killed; other runs may use the store now."""
+    for path in store.glob(f"{_MARKER}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _SECONDS_OF_A_MARKER:
+                path.unlink()
 
 
 class Board:
@@ -145,6 +159,12 @@ class RayCluster:
     _asked: dict[str, object] = field(default_factory=dict)
     """Ray's references to the answers of new nodes, by their ids."""
 
+    _left_out: list[str] = field(default_factory=list)
+    """The nodes that are not used, and why."""
+
+    _has_been_used: bool = False
+    """Whether there has been a node that can be used."""
+
     _with_gpus: set[str] = field(default_factory=set)
     _tasks: dict[object, tuple[str, str]] = field(default_factory=dict)
     """The name of the model that a task measures, and the id of its node, by Ray's references."""
@@ -158,6 +178,9 @@ class RayCluster:
         """Return the nodes that are alive and have answered.
 
         A node with other libraries is left out, and so is one without GPUs unless CPUs measure.
+
+        Raises:
+            SettingError: if there has been no node that can be used, with the reason of each.
         """
         alive = {row["NodeID"]: row for row in self.ray.nodes() if row["Alive"]}
         for key, row in alive.items():
@@ -167,7 +190,11 @@ class RayCluster:
                 self._asked[key] = remote(node_facts).remote()
         if self._asked:
             self._hear(alive)
-        return tuple(node for key in alive if (node := self._known.get(key)))
+        nodes = tuple(node for key in alive if (node := self._known.get(key)))
+        self._has_been_used = self._has_been_used or bool(nodes)
+        if not self._has_been_used:
+            raise SettingError(self._why_unused())
+        return nodes
 
     def start(self, job: ModelJob, node: Node, slots: int) -> None:
         """Begin a task on the node."""
@@ -216,22 +243,32 @@ class RayCluster:
         try:
             facts: NodeFacts = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            self.speaker.say(f"node {key[:6]} is left out: {first_line(error)[:200]}")
+            self._leave_out(key[:6], first_line(error)[:200])
             return None
         name = f"{facts.host}-{key[:6]}"
         resources = row.get("Resources")
         counts = resources if isinstance(resources, dict) else {}
         gpus, cpus = int(counts.get("GPU", 0)), int(counts.get("CPU", 0))
         if difference := first_difference(versions(), dict(facts.versions), "versions"):
-            self.speaker.say(f"node {name} is left out: {difference}")
+            self._leave_out(name, difference)
             return None
         if gpus:
             self._with_gpus.add(key)
             return Node(key, name, gpus, facts.memory or self.options.memory)
         if self.options.cpu and cpus:
             return Node(key, name, cpus)
-        self.speaker.say(f"node {name} is left out: it has no GPU")
+        self._leave_out(name, f"it has no {'CPU' if self.options.cpu else 'GPU'}")
         return None
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._left_out.append(f"{name}: {reason}")
+        self.speaker.say(f"node {name} is left out: {reason}")
+
+    def _why_unused(self) -> str:
+        silent = (f"{key[:6]}: no answer in {_SECONDS_TO_ANSWER} s" for key in self._asked)
+        reasons = "; ".join([*self._left_out, *silent]) or "no node is alive"
+        hint = "" if self.options.cpu else "; --device cpu measures on nodes without GPUs"
+        return f"--ray: no node of the cluster can be used: {reasons}{hint}"
 
     def _reported(self) -> list[Event]:
         """Return the events of the board; none if it does not answer now."""
@@ -253,7 +290,12 @@ class RayCluster:
             if isinstance(error, errors.NodeDiedError | errors.TaskUnschedulableError):
                 self._known[node] = None  # Ray may list it for minutes; it comes back as another
             return Ended(name, Lost(f"{type(error).__name__}: {first_line(error)[:60]}"))
-        write_runs(self.store, reply.files)
+        try:
+            write_runs(self.store, reply.files, wait=False)
+        except LockHeldError:
+            return Ended(name, NotMeasured("another process writes to its run in the store"))
+        except (BenchmarkError, OSError) as error:
+            return Ended(name, NotMeasured(f"its run cannot be stored: {first_line(error)}"))
         outcome = reply.outcome
         if isinstance(outcome, Measured):
             outcome = Measured(self.store / outcome.folder.name)

@@ -10,23 +10,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.errors import DataError
 from benchmark.folder_writing import replacing_folder
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.gpus import gpus
 from benchmark.models.loading import resolve_device
+from benchmark.reading.documents import parse_json
 from benchmark.reading.files import read_text
 from benchmark.records import Tally
 from benchmark.reproduction.cluster import Advanced, Event, Measured, NotMeasured, Said
 from benchmark.reproduction.measuring import measure_model
 from benchmark.runs.environment import versions
-from benchmark.runs.model_store import ModelStore
+from benchmark.runs.model_store import ModelStore, measurement_lock
 from benchmark.runs.placement import placement
 from benchmark.runs.requests import RunRequest
+from benchmark.writing import ensure_folder, is_present
 
 RunFiles = Mapping[str, Mapping[str, str]]
 """The texts of the files of runs, by the names of folder and file."""
 
-_FILES = ("run.json", "progress.json", "predictions.jsonl", "result.json")
+_ANSWERS, _RESULT = "predictions.jsonl", "result.json"
+_FILES = ("run.json", "progress.json", _ANSWERS, _RESULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,44 @@ def run_files(folder: Path) -> RunFiles:
     return {folder.name: {path.name: read_text(path) for path in paths}}
 
 
-def write_runs(store: Path, runs: RunFiles) -> None:
-    """Write the folders of runs into a store, each by one rename."""
+def write_runs(store: Path, runs: RunFiles, *, wait: bool = True) -> None:
+    """Write the folders of runs into a store, unless it has more of them.
+
+    A run is written if it is finished, or if the one in the store is unfinished and has fewer
+    answers.
+
+    Raises:
+        DataError: if the identity of a run cannot be read.
+        LockHeldError: without ``wait``, while another process writes the same run.
+        OSError: naming the folder, if it cannot be written.
+    """
+    ensure_folder(store)
     for name, files in runs.items():
-        with replacing_folder(store / name) as folder:
-            for file, text in files.items():
-                (folder / file).write_text(text, encoding="utf-8")
+        identity = parse_json(files["run.json"], f"{name}/run.json")
+        if not isinstance(identity, dict):
+            raise DataError(f"{name}/run.json: not an object")
+        with measurement_lock(store, identity, wait=wait):
+            if _has_more(files, store / name):
+                _write_run(files, store / name)
+
+
+def _has_more(files: Mapping[str, str], target: Path) -> bool:
+    """Return whether a run is finished, or has more answers than the unfinished one of a folder."""
+    if _RESULT in files or is_present(target / _RESULT):
+        return _RESULT in files
+    path = target / _ANSWERS
+    stored = read_text(path).count("\n") if is_present(path) else -1
+    return files.get(_ANSWERS, "").count("\n") > stored
+
+
+def _write_run(files: Mapping[str, str], target: Path) -> None:
+    """Write the files of a run; those of an earlier state of it that it lacks are removed."""
+    for name in _FILES:
+        if name not in files:
+            (target / name).unlink(missing_ok=True)
+    with replacing_folder(target) as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Stores of shards in one: conflicts are refused, copies are the same run, and verdicts follow."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,25 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     """A folder that does not exist is named."""
     with pytest.raises(DataError, match=f"{tmp_path / 'none'}: not a folder"):
         merge_stores([tmp_path / "none"], tmp_path / "merged", _quiet)
+
+
+@pytest.mark.parametrize("states", [26, 10])
+def test_what_is_written_during_a_merge_is_kept(tmp_path: Path, states: int) -> None:
+    """Another process adds answers to a run, or finishes it, after the merge has read the store."""
+    out, shard = tmp_path / "merged", tmp_path / "shard"
+    for name in ("first", "second"):
+        _run(out, name, states=3)
+        _run(shard, name, states=5)
+    later: list[str] = []
+
+    def measure_the_other(text: str) -> None:
+        if not later:
+            later.append("second" if text.startswith("first") else "first")
+            shutil.rmtree(next(out.glob(f"{later[0]}-*/")))
+            _run(out, later[0], states=states)
+
+    merged = merge_stores([shard], out, measure_the_other)
+    (run,) = (run for run in merged.runs if run.model == f"owner/{later[0]}")
+    assert (len(run.answers), run.finished) == (states, states == 26)
+    assert len((run.path / "predictions.jsonl").read_text().splitlines()) == states
+    assert (run.path / "result.json").exists() == (states == 26)
