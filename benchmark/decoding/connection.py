@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.errors import SettingError
@@ -31,6 +31,17 @@ class ExternalSettings:
     concurrency: int | None = None
     tensor_parallel: int | None = None
     pipeline_parallel: int | None = None
+
+    @property
+    def ranks(self) -> int:
+        """The number of GPUs that the engine computes on, if it has been decided, else 1."""
+        return (self.tensor_parallel or 1) * (self.pipeline_parallel or 1)
+
+    def on_gpus(self, count: int) -> "ExternalSettings":
+        """Return the settings for this number of GPUs; a size that is given already is kept."""
+        if self.tensor_parallel is not None:
+            return self
+        return replace(self, tensor_parallel=max(1, count // (self.pipeline_parallel or 1)))
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -73,6 +84,14 @@ class ConnectInputs:
     dtype: str
     device: str
     say: Callable[[str], None]
+
+
+@runtime_checkable
+class DeviceConnection(Protocol):
+    """An engine that computes on a device of this machine, in another process."""
+
+    def placed(self, device: str) -> "Connection":
+        """Return the engine on a device with as many GPUs as it was found for."""
 
 
 class Connection(Protocol):

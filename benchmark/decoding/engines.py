@@ -59,6 +59,7 @@ class EngineRow:
     options: Sequence[str] = ()
     constrained: bool = True
     loads_weights: bool = True
+    on_device: bool = False
     packed: bool = False
     products: Sequence[str] = ()
     needs: Sequence[str] = ()

@@ -10,7 +10,7 @@ from benchmark.pytest_plugin.shown import shown
 if TYPE_CHECKING:
     from benchmark.runs.requests import RunRequest
 
-SETTINGS_OF_PYTEST = ("protocol", "dtype", "batch_size", "max_new_tokens")
+SETTINGS_OF_PYTEST = ("engine", "protocol", "dtype", "batch_size", "max_new_tokens")
 """The settings other than the device that have an option here; the registry has the rest."""
 
 _DATA = ("password", "states", "task")
@@ -62,6 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="see: entity-tracking list tasks (default: boxes)",
     )
     group.addoption("--protocol", default="default", help="default or paper (default: default)")
+    group.addoption("--engine", metavar="NAME", help="see: entity-tracking list engines")
     group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
     group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
     group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.boxes.baseline import baselines_as_json
+from benchmark.decoding.connection import DeviceConnection
 from benchmark.models.gpus import peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
 from benchmark.models.location import Location, locate
@@ -92,8 +93,20 @@ def run(request: RunRequest, progress: Progress) -> RunResult:
     return execute(prepared, request.out, progress, set_aside=request.set_aside)
 
 
-def prepare(request: RunRequest, progress: Speaker, loaders: Loaders = _UNCACHED) -> PreparedRun:
+Ranks = Callable[[ResolvedSettings, Location, Sequence[TokenIds]], int | None]
+"""Returns how many GPUs an engine in another process will get; None if it decides."""
+
+
+def prepare(
+    request: RunRequest,
+    progress: Speaker,
+    loaders: Loaders = _UNCACHED,
+    ranks: Ranks | None = None,
+) -> PreparedRun:
     """Check the request and read data and tokenizer, without loading weights.
+
+    ``ranks`` decides on how many GPUs an engine in another process computes, which is part of what
+    it is; by default it has all of the request.
 
     Raises:
         BenchmarkError: when the request cannot be carried out; the message says why.
@@ -105,6 +118,10 @@ def prepare(request: RunRequest, progress: Speaker, loaders: Loaders = _UNCACHED
     location = locate(request.model, request.revision, weights=False)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
+    if ranks and settings.engine_row.on_device:
+        prompts = Questions(task, settings, tokenizer, states).prompt_ids
+        if count := ranks(settings, location, prompts):
+            settings = replace(settings, external=settings.external.on_gpus(count))
     settings = connected(settings, location, tokenizer, task.expression, progress.say)
     questions = Questions(task, settings, tokenizer, states)
     notices = Notices.of(questions)
@@ -187,7 +204,7 @@ def _decode(
     options = replace(prepared.settings.options, device=place.device)
     model = _model(prepared, options, progress, loaders)
     evaluation = evaluate(
-        prepared.questions,
+        _placed_questions(prepared, place.device),
         model,
         done=frozenset(answers),
         # A batch size that did not fit before the run was stopped is not tried again.
@@ -216,6 +233,15 @@ def _decode(
         tally = Tally(tally.correct + new.correct, tally.total + new.total)
         progress.advance(len(batch), tally, peak_gpu_memory(options.device))
     return notes
+
+
+def _placed_questions(prepared: PreparedRun, device: str) -> Questions:
+    """Return the questions; an engine in another process computes on the device."""
+    settings = prepared.settings
+    if not isinstance(settings.connection, DeviceConnection):
+        return prepared.questions
+    placed = replace(settings, connection=settings.connection.placed(device))
+    return replace(prepared.questions, settings=placed)
 
 
 def _model(

@@ -55,7 +55,7 @@ class ModelStore:
             BenchmarkError: when the request cannot be carried out; the message says why.
         """
         try:
-            return prepare(request, self.progress, self.loaders)
+            return prepare(request, self.progress, self.loaders, self.placement.ranks)
         except ModelError as error:
             if request.entry or "/" in request.model:
                 raise

@@ -34,6 +34,15 @@ class Placement(Protocol):
             DoesNotFitError: when no device here holds the model.
         """
 
+    def ranks(
+        self, settings: ResolvedSettings, location: Location, prompts: Sequence[TokenIds]
+    ) -> int | None:
+        """Return how many GPUs an engine of its own process will get; None if it decides.
+
+        Raises:
+            DoesNotFitError: when no device here holds the model.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class RequestedDevice:
@@ -43,6 +52,9 @@ class RequestedDevice:
     def place(self, prepared: PreparedRun, say: Say = print) -> Iterator[Place]:  # noqa: ARG002  # nothing happens
         """Yield the device of the request."""
         yield Place(prepared.settings.options.device)
+
+    def ranks(self, *_: object) -> None:
+        """Return None: the engine has all GPUs of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,8 @@ class LeasedGpus:
         Raises:
             DoesNotFitError: naming the free memory of each GPU, if other processes use it.
         """
-        if not prepared.settings.engine_row.loads_weights:
+        row = prepared.settings.engine_row
+        if not (row.loads_weights or row.on_device):
             yield Place(prepared.settings.options.device)
             return
         count = self._needed(prepared, say)
@@ -104,6 +117,25 @@ class LeasedGpus:
             f"{describe_uses(self.visible, uses)}; {_PLAN}"
         )
 
+    def ranks(
+        self, settings: ResolvedSettings, location: Location, prompts: Sequence[TokenIds]
+    ) -> int | None:
+        """Return the fewest GPUs that hold a run, as a power of two: heads are divided evenly.
+
+        All of them if its size cannot be counted.
+
+        Raises:
+            DoesNotFitError: if they do not hold one prompt.
+        """
+        sizes = [self.visible[n].memory for n in self.numbers]
+        largest = 1 << (len(sizes).bit_length() - 1)
+        try:
+            fitting = self.fit(settings, location, prompts, sizes[:largest])
+        except ModelError:
+            return largest
+        count = check_fits(location.name, fitting, sizes[:largest]).gpus
+        return 1 << (count - 1).bit_length()
+
     def _needed(self, prepared: PreparedRun, say: Say) -> int | None:
         """Return the fewest GPUs that hold a run if nothing else uses them.
 
@@ -113,6 +145,8 @@ class LeasedGpus:
             DoesNotFitError: if all of them do not.
         """
         sizes = [self.visible[n].memory for n in self.numbers]
+        if prepared.settings.engine_row.on_device:
+            return min(prepared.settings.external.ranks, len(sizes))
         try:
             fitting = self.fit(*_parts(prepared), sizes)
         except ModelError as error:
@@ -122,14 +156,17 @@ class LeasedGpus:
 
     def _fitting(
         self, prepared: PreparedRun, uses: Mapping[int, GpuUse]
-    ) -> tuple[list[int], int] | None:
+    ) -> tuple[list[int], int | None] | None:
         """Return the GPUs and rows for a run on leased GPUs, None if they hold no row."""
-        numbers = sorted(uses)
+        numbers, settings = sorted(uses, key=lambda n: -uses[n].free), prepared.settings
+        if settings.engine_row.on_device:
+            numbers = numbers[: settings.external.ranks]
         fitting = self.fit(*_parts(prepared), [uses[n].free for n in numbers])
         if fitting is None:
             return None
-        used = sorted(sorted(numbers, key=lambda n: -uses[n].free)[: fitting.gpus])
-        return used, fitting.batch.batch_size
+        if settings.engine_row.on_device:  # it batches by itself, on all of its GPUs
+            return sorted(numbers), None
+        return sorted(numbers[: fitting.gpus]), fitting.batch.batch_size
 
     @contextmanager
     def _leased(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from benchmark.decoding.connection import ConnectInputs
 from benchmark.decoding.engines import ENGINES, EngineInputs
@@ -75,6 +75,24 @@ class VllmConnection:
         finally:
             self.session.keep = False
             self.session.close()
+
+    def placed(self, device: str) -> "VllmConnection":
+        """Return the engine on these GPUs, which were leased for it.
+
+        Raises:
+            SettingError: if they are fewer than its ranks, or not visible.
+        """
+        _, _, numbers = device.partition(":")
+        ranks = int(str(self.arguments["tensor_parallel_size"])) * int(
+            str(self.arguments["pipeline_parallel_size"])
+        )
+        if not numbers:
+            return self
+        if numbers.count(",") + 1 < ranks:
+            raise SettingError(f"engine vllm: {ranks} ranks for --device {device}")
+        visible = {"CUDA_VISIBLE_DEVICES": visible_gpus(numbers)}
+        environment = {**self.command.environment, **visible}
+        return replace(self, command=LaunchCommand(self.command.command, environment))
 
     def setup(self, prompts: Sequence[TokenIds], max_new_tokens: int, end: int) -> EngineSetup:
         """Return the message that opens the engine."""

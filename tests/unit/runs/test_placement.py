@@ -10,6 +10,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
+from benchmark.decoding.connection import ExternalSettings
 from benchmark.errors import DoesNotFitError, ModelError
 from benchmark.models.gpus import Gpu, GpuUse
 from benchmark.models.location import Location
@@ -19,10 +20,11 @@ from benchmark.runs.placement import LeasedGpus, RequestedDevice, placement
 from benchmark.runs.store.gpu_leases import lease_folder
 
 
-def _work(device: str = "cuda", *, loads_weights: bool = True) -> Any:  # noqa: ANN401
-    row = SimpleNamespace(loads_weights=loads_weights)
+def _work(device: str = "cuda", *, loads_weights: bool = True, ranks: int = 0) -> Any:  # noqa: ANN401
+    row = SimpleNamespace(loads_weights=loads_weights and not ranks, on_device=ranks > 0)
     options = SimpleNamespace(device=device)
-    settings = SimpleNamespace(engine_row=row, options=options)
+    external = ExternalSettings(tensor_parallel=ranks or None)
+    settings = SimpleNamespace(engine_row=row, options=options, external=external)
     location = Location("a model", Path(), None, "sha256-tree:1")
     return SimpleNamespace(location=location, settings=settings, prompts=())
 
@@ -166,6 +168,25 @@ def test_fetching_is_said(machine: list[str], monkeypatch: pytest.MonkeyPatch) -
     said = list[str]()
     with _placed("cuda", None, 1).place(WORK, said.append):
         assert said == ["fetching 13 GB"]
+
+
+def test_an_engine_in_another_process_gets_its_gpus(
+    machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as its ranks, a power of two, those with most free memory; it batches by itself."""
+    placed = _placed("cuda", None, 1, size=170)  # three GPUs of 80 GB
+    work = _work(ranks=4)
+    assert placed.ranks(work.settings, work.location, ()) == 4
+    assert _placed("cuda:0,1,2", None, 1).ranks(work.settings, work.location, ()) == 2
+    with placed.place(work) as place:
+        assert place == ("cuda:0,1,2,3", None)
+        assert not _is_free("g3")
+        assert _is_free("g4")
+    _set_free(monkeypatch, [gigabytes * 10**9 for gigabytes in (1, 1, 80, 80, 1, 80, 80, 1)])
+    with placed.place(work) as place:
+        assert place == ("cuda:2,3,5,6", None)
+        assert [not _is_free(f"g{n}") for n in range(8)] == [n in {2, 3, 5, 6} for n in range(8)]
+    assert RequestedDevice().ranks(work.settings, work.location, ()) is None
 
 
 def test_a_busy_machine_says_so(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

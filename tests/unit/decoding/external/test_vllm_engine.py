@@ -81,6 +81,23 @@ def test_processors_and_gpus(connect: Connect, monkeypatch: pytest.MonkeyPatch) 
     assert connect(device="cuda").arguments["distributed_executor_backend"] == "ray"
 
 
+def test_the_gpus_that_were_leased(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine was found for two GPUs, and computes on the two that it gets."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    settings = ExternalSettings().on_gpus(2)
+    assert ExternalSettings(pipeline_parallel=2).on_gpus(4) == ExternalSettings(
+        tensor_parallel=2, pipeline_parallel=2
+    )
+    assert ExternalSettings(tensor_parallel=4).on_gpus(2).ranks == 4
+    connection = connect(device="cuda", settings=settings)
+    placed = connection.placed("cuda:1,3")
+    assert placed.command.environment["CUDA_VISIBLE_DEVICES"] == "5,7"
+    assert placed.facts == connection.facts
+    assert connection.placed("cuda") == connection.placed("cpu") == connection
+    with pytest.raises(SettingError, match="engine vllm: 2 ranks for --device cuda:1"):
+        connection.placed("cuda:1")
+
+
 def test_gpus_of_a_process_that_sees_some(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers count the visible GPUs, which may have names."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,GPU-6f")
