@@ -70,8 +70,8 @@ def reproduce(
     """Measure the models of all pairs into a store, and judge the pairs; rerun to resume.
 
     The device is all GPUs unless --device names another. Models that are unavailable or too large
-    are skipped with the reason. With --shard the pairs are judged by merge. --vram is the memory of
-    the GPUs of a cluster's nodes on which torch sees none, such as pretended GPUs.
+    are skipped with the reason. With --shard the pairs are judged by merge. --vram is for nodes of
+    a cluster whose GPUs torch does not see, such as pretended ones.
     """
     from benchmark.models.registry import load_registry
     from benchmark.reproduction.run import ReproductionRequest, reproduce

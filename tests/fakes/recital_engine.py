@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
+from benchmark.decoding.connection import ConnectInputs
 from benchmark.decoding.engines import EngineInputs
 from benchmark.models.tokenizer import detokenize
 from benchmark.records import Completion, TokenIds
@@ -28,6 +30,32 @@ class Recital:
             (i, Completion(ids, detokenize(token_bytes, ids), finished=True))
             for i, ids in expected.items()
         ]
+
+
+def placed_on(device: str) -> None:
+    """Take the device that the engine was placed on."""
+
+
+@dataclass(frozen=True)
+class PlacedConnection:
+    """An engine of another process, on a number of GPUs."""
+
+    ranks: int
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Return the number."""
+        return {"ranks": self.ranks}
+
+    def placed(self, device: str) -> "PlacedConnection":
+        """Return itself."""
+        placed_on(device)
+        return self
+
+
+def connect(inputs: ConnectInputs) -> PlacedConnection:
+    """Return an engine on as many GPUs as the settings have."""
+    return PlacedConnection(inputs.settings.ranks)
 
 
 def create(inputs: EngineInputs) -> Recital:

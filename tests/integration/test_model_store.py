@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.decoding.engines import ENGINES, EngineRow
 from benchmark.errors import DoesNotFitError, ModelError, SettingError
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.locking import LockHeldError, locked
@@ -17,10 +18,11 @@ from benchmark.records import State, Tally
 from benchmark.runs import gpu_fit
 from benchmark.runs.measure import Place, PreparedRun, run
 from benchmark.runs.model_store import ModelStore
+from benchmark.runs.placement import RequestedDevice
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
 from benchmark.runs.store import predictions_file
 from benchmark.tasks import JudgedAnswer, Task
-from fakes import forked
+from fakes import forked, recital_engine
 from fakes.short_answers import save_short_answer_model
 
 STATES = 4
@@ -74,9 +76,9 @@ def test_a_measurement_of_another_process_is_not_waited_for(model: str, tmp_path
 def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
     """Decoding begins with the batch size that the memory of the device allows."""
 
-    class Small:
+    class Small(RequestedDevice):
         @contextmanager
-        def place(self, _: PreparedRun, say: object) -> Iterator[Place]:
+        def place(self, prepared: PreparedRun, say: object = print) -> Iterator[Place]:
             yield Place("cpu", 2)
 
     store = ModelStore(tmp_path / "store", Quiet(), Small())
@@ -85,6 +87,31 @@ def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
     document = json.loads(result.read_text())
     assert document["batch_sizes"] == [2]
     assert document["protocol"]["batch_size"] == 32
+
+
+def test_an_engine_in_another_process_computes_where_it_is_placed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of its GPUs is decided before it is found, and which ones when they are leased."""
+    path = "fakes.recital_engine:"
+    row = EngineRow("placed", "", f"{path}create", f"{path}connect", ("tensor_parallel",))
+    monkeypatch.setitem(ENGINES, "placed", replace(row, loads_weights=False, on_device=True))
+    devices = list[str]()
+    monkeypatch.setattr(recital_engine, "placed_on", devices.append)
+
+    class Leased(RequestedDevice):
+        def ranks(self, *_: object) -> int:  # type: ignore[override]
+            return 4
+
+        @contextmanager
+        def place(self, prepared: PreparedRun, say: object = print) -> Iterator[Place]:
+            yield Place("cuda:2,3,5,6")
+
+    store = ModelStore(tmp_path / "store", Quiet(), Leased())
+    request = RunRequest(model, Path(), DataRequest(states=1), device="cpu", engine="placed")
+    assert store.measure(request).identity["engine"] == {"ranks": 4}
+    assert store.measure(replace(request, tensor_parallel=2)).identity["engine"] == {"ranks": 2}
+    assert devices == ["cuda:2,3,5,6"] * 2
 
 
 def test_gpus_that_are_too_small_are_known_before_the_weights(
