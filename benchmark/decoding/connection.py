@@ -86,14 +86,6 @@ class ConnectInputs:
     say: Callable[[str], None]
 
 
-@runtime_checkable
-class DeviceConnection(Protocol):
-    """An engine that computes on a device of this machine, in another process."""
-
-    def placed(self, device: str) -> "Connection":
-        """Return the engine on a device with as many GPUs as it was found for."""
-
-
 class Connection(Protocol):
     """An engine that was found."""
 
@@ -107,3 +99,11 @@ class Connection(Protocol):
 
     def held(self) -> AbstractContextManager[None]:
         """Keep what is started for it between its uses, until the end of the block."""
+
+
+@runtime_checkable
+class DeviceConnection(Connection, Protocol):
+    """An engine that computes on a device of this machine, in another process."""
+
+    def placed(self, device: str) -> Connection:
+        """Return the engine on a device with as many GPUs as it was found for."""

@@ -53,7 +53,7 @@ class RequestedDevice:
         """Yield the device of the request."""
         yield Place(prepared.settings.options.device)
 
-    def ranks(self, *_: object) -> None:
+    def ranks(self, *_: object) -> int | None:
         """Return None: the engine has all GPUs of the request."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from benchmark.decoding.connection import ConnectInputs
@@ -46,6 +47,15 @@ class PlacedConnection:
     def facts(self) -> dict[str, object]:
         """Return the number."""
         return {"ranks": self.ranks}
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep nothing."""
+        return nullcontext()
 
     def placed(self, device: str) -> "PlacedConnection":
         """Return itself."""

@@ -94,13 +94,20 @@ def test_an_engine_in_another_process_computes_where_it_is_placed(
 ) -> None:
     """The number of its GPUs is decided before it is found, and which ones when they are leased."""
     path = "fakes.recital_engine:"
-    row = EngineRow("placed", "", f"{path}create", f"{path}connect", ("tensor_parallel",))
-    monkeypatch.setitem(ENGINES, "placed", replace(row, loads_weights=False, on_device=True))
+    row = EngineRow(
+        "placed",
+        factory=f"{path}create",
+        connect=f"{path}connect",
+        options=("tensor_parallel",),
+        loads_weights=False,
+        on_device=True,
+    )
+    monkeypatch.setitem(ENGINES, row.name, row)
     devices = list[str]()
     monkeypatch.setattr(recital_engine, "placed_on", devices.append)
 
     class Leased(RequestedDevice):
-        def ranks(self, *_: object) -> int:  # type: ignore[override]
+        def ranks(self, *_: object) -> int:
             return 4
 
         @contextmanager
