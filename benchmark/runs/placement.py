@@ -159,9 +159,11 @@ class LeasedGpus:
     ) -> tuple[list[int], int | None] | None:
         """Return the GPUs and rows for a run on leased GPUs, None if they hold no row."""
         numbers, settings = sorted(uses, key=lambda n: -uses[n].free), prepared.settings
-        if settings.engine_row.on_device:
+        free = [uses[n].free for n in numbers]
+        if settings.engine_row.on_device:  # each of its GPUs has the same part
             numbers = numbers[: settings.external.ranks]
-        fitting = self.fit(*_parts(prepared), [uses[n].free for n in numbers])
+            free = [uses[numbers[-1]].free] * len(numbers)
+        fitting = self.fit(*_parts(prepared), free)
         if fitting is None:
             return None
         if settings.engine_row.on_device:  # it batches by itself, on all of its GPUs
