@@ -8,7 +8,7 @@ import typer
 from benchmark.cli.bundles import output_options
 from benchmark.cli.compare import JunitFile
 from benchmark.cli.history_entries import HistoryFile, check_history, gate_entry, keep
-from benchmark.cli.options import option
+from benchmark.cli.options import flag, option
 from benchmark.cli.writing import Output, check_writable
 
 OldLog = Annotated[
@@ -26,6 +26,10 @@ ClusterField = Annotated[
     str | None,
     option("Samples with the same value of this field belong together.", metavar="FIELD"),
 ]
+LowerIsBetter = Annotated[
+    bool,
+    flag("--lower-is-better", text="A lower score is better; default: as the logs say, or higher."),
+]
 
 
 @output_options()
@@ -35,6 +39,7 @@ def gate(
     metric: Metric = None,
     margin: Margin = 0.02,
     cluster: ClusterField = None,
+    lower_is_better: LowerIsBetter = False,
     junit_file: JunitFile = None,
     history: HistoryFile = None,
     *,
@@ -56,7 +61,14 @@ def gate(
 
     check_writable(junit_file)
     check_history(history)
-    result = decide(old, new, metric=metric, margin=margin, cluster=cluster)
+    result = decide(
+        old,
+        new,
+        metric=metric,
+        margin=margin,
+        cluster=cluster,
+        lower_is_better=lower_is_better,
+    )
     annotation = report_to_github(result)
     if not output.as_json:
         console().print(gate_table(result))

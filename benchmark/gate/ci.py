@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from benchmark.gate.result import GateResult
+from benchmark.gate.result import GateResult, figures
 from benchmark.gate.table import HEADS, rows
 from benchmark.github import add_to_summary, annotation, is_github
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
@@ -16,6 +16,7 @@ _LEVELS = {"worse": "error", "undecided": "warning", "passes": "notice"}
 def junit(result: GateResult) -> str:
     """Return a JUnit file with a case per task; undecided tasks are skipped with the reason."""
     cases = [_case(result, name) for name in result.decisions.tasks]
+    cases += [JUnitCase("gate", name, {}, skipped=why) for name, why in result.absent.items()]
     return document([JUnitSuite("gate", cases, _properties(result))])
 
 
@@ -29,14 +30,11 @@ def _properties(result: GateResult) -> dict[str, str]:
 
 def _case(result: GateResult, name: str) -> JUnitCase:
     decision, paired = result.decisions.tasks[name], result.tasks[name]
+    shown = figures(paired, decision)
     values = {
         "metric": paired.metric,
         "samples": str(decision.clusters.samples),
-        "old": f"{abs(decision.old):.6g}",
-        "new": f"{abs(decision.new):.6g}",
-        "change": f"{decision.change:.6g}",
-        "low": f"{decision.low:.6g}",
-        "high": f"{decision.high:.6g}",
+        **{key: f"{value:.6g}" for key, value in shown._asdict().items()},
         "p": f"{decision.p:.4g}",
         "adjusted_p": f"{decision.adjusted_p:.4g}",
         "detectable": "" if decision.detectable is None else f"{decision.detectable:.6g}",
@@ -44,7 +42,7 @@ def _case(result: GateResult, name: str) -> JUnitCase:
     }
     problem = None
     if decision.verdict == "worse":
-        message = f"{paired.metric} changed by {signed(decision.change, 4)}: {decision.reason}"
+        message = f"{paired.metric} changed by {signed(shown.change, 4)}: {decision.reason}"
         problem = Problem(message, "\n".join([message, *paired.remarks]))
     skipped = decision.reason if decision.verdict == "undecided" else ""
     return JUnitCase("gate", name, values, problem, skipped)

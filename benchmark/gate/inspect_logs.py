@@ -4,23 +4,30 @@ An archive has ``header.json`` with the task, and one file per sample and epoch 
 """
 
 import io
+import re
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, reason
 from benchmark.gate.samples import Sample, TaskLog, cluster_of, digest, score
 from benchmark.reading.bounds import current_bounds
 from benchmark.reading.documents import json_object
-from benchmark.reading.files import read_bytes, read_text
+from benchmark.reading.files import open_regular, read_bytes, read_text
 from benchmark.reading.unpacking import DamagedError, check_archive, read_member, unzstd
 
 KIND = "Inspect"
 
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Inspect's values of correct, partial, incorrect and no answer, as its own metrics count them."""
+
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+"""Other texts that Inspect's ``value_to_float`` counts, in lower case."""
+
+_HEAD = re.compile(rb'\s*\{.*?"eval"\s*:\s*\{', re.DOTALL)
+_HEAD_SIZE = 4096
 
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
@@ -31,6 +38,21 @@ _HEADER = struct.Struct("<26x2H")
 """The fixed part of a member's header, which ends with the lengths of its name and extra field."""
 
 Document = Mapping[str, object]
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a file is such a log: by its name, or by how its JSON begins.
+
+    Raises:
+        DataError: if it is JSON and cannot be read.
+    """
+    if path.suffix != ".json":
+        return path.suffix == ".eval"
+    try:
+        with open_regular(path) as file:
+            return _HEAD.match(file.read(_HEAD_SIZE)) is not None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
@@ -46,14 +68,24 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
     """
     header, documents = _archive(path) if path.suffix == ".eval" else _document(path)
     samples = dict[tuple[str, str], Sample]()
-    failed = 0
+    graded = set[str]()
     for document, where in documents:
         key = (str(document.get("id")), str(document.get("epoch", 1)))
         if key in samples:
             raise DataError(f"{where}: sample {key[0]!r} of epoch {key[1]} a second time")
         samples[key] = _sample(document, cluster, where)
-        failed += not samples[key].metrics
-    return {_task(header, path): TaskLog([*samples.values()], failed=failed)}
+        graded |= {
+            name for name, value in _values(document) if isinstance(value, str) and value in _GRADES
+        }
+    failed = sum(not sample.metrics for sample in samples.values())
+    log = TaskLog([*samples.values()], dict.fromkeys(graded, True), failed, _unfinished(header))
+    return {_task(header, path): log}
+
+
+def _unfinished(header: Document) -> str:
+    """Return a status other than success, such as ``error`` or ``cancelled``."""
+    status = header.get("status", "success")
+    return "" if status == "success" else f"status {status}"
 
 
 def _task(header: Document, path: Path) -> str:
@@ -68,7 +100,7 @@ def _document(path: Path) -> tuple[Document, Iterator[tuple[Document, str]]]:
     document = json_object(read_text(path), str(path), strict=False)
     samples = document.get("samples")
     if not isinstance(samples, list) or not all(isinstance(row, dict) for row in samples):
-        raise DataError(f"{path}: no log of {KIND}, or one without samples")
+        raise DataError(f"{path}: no log of {KIND}, or one without its samples")
     numbered = enumerate(samples, start=1)
     return document, ((row, f"{path}: sample {number}") for number, row in numbered)
 
@@ -101,7 +133,8 @@ def _member(archive: _Archive, member: zipfile.ZipInfo) -> Document:
     where = f"{archive.path}: {member.filename}"
     try:
         if member.compress_type == _ZSTANDARD:
-            text = unzstd(_packed(archive.content, member), where).decode()
+            packed = _packed(archive.content, member)
+            text = unzstd(packed, where, member.file_size, member.CRC).decode()
         else:
             with archive.file.open(member) as file:
                 text = read_member(file, where).decode()
@@ -125,10 +158,22 @@ def _packed(content: bytes, member: zipfile.ZipInfo) -> bytes:
 def _sample(document: Document, cluster: str | None, where: str) -> Sample:
     if "id" not in document or "input" not in document:
         raise DataError(f"{where}: no sample of {KIND}: it needs id and input")
-    identity = digest(*(document.get(name) for name in ("id", "input", "target", "choices")))
+    asked = (document.get(name) for name in ("id", "target", "choices"))
+    identity = digest(_input(document["input"]), *asked)
     epoch = document.get("epoch", 1)
     group = cluster_of((document.get("metadata"), document), cluster, where) or identity
     return Sample(f"{identity}-{epoch}", dict(_metrics(document)), _prompt(document), group)
+
+
+def _input(value: object) -> object:
+    """Return an input; of messages role and content, since each run draws their ids at random."""
+    return [*map(_message, value)] if isinstance(value, list) else value
+
+
+def _message(message: object) -> object:
+    if not isinstance(message, dict):
+        return message
+    return [message.get("role"), message.get("content")]
 
 
 def _prompt(document: Document) -> str:
@@ -138,17 +183,34 @@ def _prompt(document: Document) -> str:
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict) or message.get("role") == "assistant":
             break
-        given.append([message.get("role"), message.get("content")])
+        given.append(_message(message))
     return digest(given) if given else ""
 
 
 def _metrics(document: Document) -> Iterator[tuple[str, float]]:
+    """Yield the scores as numbers, as Inspect's ``value_to_float`` does; no others."""
+    for name, value in _values(document):
+        number = _grade(value) if isinstance(value, str) else score(value)
+        if number is not None:
+            yield name, number
+
+
+def _values(document: Document) -> Iterator[tuple[str, object]]:
     """Yield the scores: by scorer, or by scorer and key if a scorer has several values."""
     scorers = document.get("scores")
     for scorer, result in scorers.items() if isinstance(scorers, dict) else ():
         value = result.get("value") if isinstance(result, dict) else None
         values = value if isinstance(value, dict) else {"": value}
         for key, one in values.items():
-            grade = _GRADES.get(one) if isinstance(one, str) else score(one)
-            if grade is not None:
-                yield (f"{scorer}/{key}" if key else str(scorer)), grade
+            yield (f"{scorer}/{key}" if key else str(scorer)), one
+
+
+def _grade(text: str) -> float | None:
+    """Return the number of a grade, a word such as ``yes``, or a number as text."""
+    word = text.lower()
+    if (grade := _GRADES.get(text, _WORDS.get(word))) is not None:
+        return grade
+    try:
+        return score(float(word))
+    except ValueError:
+        return None

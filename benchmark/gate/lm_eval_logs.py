@@ -4,6 +4,7 @@ A line is a document under one filter of its task; ``metrics`` names the fields 
 Versions before 0.4.4 lack it and the three hashes.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,12 @@ from benchmark.reading.files import read_lines
 KIND = "lm-evaluation-harness"
 
 _NAME = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl")
-_NO_SCORES = {"doc_id"}
+
+_NO_SCORES = {
+    "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+    "doc_hash", "prompt_hash", "target_hash",
+}  # fmt: skip
+"""The fields of a line that describe the document, its prompt and the answer."""
 
 
 def is_log(path: Path) -> bool:
@@ -41,7 +47,6 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
         DataError: naming the line that is malformed, or repeats a document under the same filter.
     """
     documents = dict[tuple[str, str], Sample]()
-    failed = 0
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
@@ -55,21 +60,34 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
                 f"{where}: document {key[0]} has {min(again)!r} a second time; "
                 "use the log of one run"
             )
-        failed += not sample.metrics
         metrics = {**(before.metrics if before else {}), **sample.metrics}
         documents[key] = Sample(sample.identity, metrics, sample.prompt, sample.cluster)
     name = task_name(path)
-    return {name: TaskLog([*documents.values()], _lower_is_better(path, name), failed)}
+    failed = sum(not sample.metrics for sample in documents.values())
+    return {name: TaskLog([*documents.values()], _directions(path, name), failed)}
 
 
 def _sample(row: Mapping[str, object], cluster: str | None, where: str) -> Sample:
     document = row.get("doc")
     if "doc_id" not in row or document is None:
         raise DataError(f"{where}: no line of {KIND}: it needs doc_id and doc")
-    hashes = (row.get("doc_hash") or digest(document), row.get("target_hash") or row.get("target"))
-    prompt = row.get("prompt_hash") or row.get("arguments")
+    # Not by doc_hash and target_hash, so that logs with and without them can be paired.
+    identity = digest(document, str(row.get("target")))
     place = cluster_of((document, row), cluster, where)
-    return Sample(digest(*hashes), dict(_metrics(row)), digest(prompt), place)
+    return Sample(identity, dict(_metrics(row)), _prompt(row), place)
+
+
+def _prompt(row: Mapping[str, object]) -> str:
+    """Return ``prompt_hash``, or for logs without it the same: SHA-256 of the first argument."""
+    if isinstance(prompt_hash := row.get("prompt_hash"), str):
+        return prompt_hash
+    value = row.get("arguments")
+    for _ in range(2):  # [[prompt, continuation], ...] or {"gen_args_0": {"arg_0": prompt, ...}}
+        values = [*value.values()] if isinstance(value, dict) else value
+        value = values[0] if isinstance(values, list) and values else None
+    if not isinstance(value, str):
+        return ""
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _metrics(row: Mapping[str, object]) -> Iterator[tuple[str, float]]:
@@ -82,13 +100,13 @@ def _metrics(row: Mapping[str, object]) -> Iterator[tuple[str, float]]:
         yield (name if label == "none" else f"{name},{label}"), value
 
 
-def _lower_is_better(path: Path, task: str) -> frozenset[str]:
-    """Return the metrics of which lower is better, by the results next to the log, if any."""
+def _directions(path: Path, task: str) -> dict[str, bool]:
+    """Return whether a higher value of each metric is better, by the results next to the log."""
     match = _NAME.fullmatch(path.name)
     results = path.with_name(f"results_{match['date']}.json") if match and match["date"] else None
     if results is None or not results.is_file():
-        return frozenset()
+        return {}
     directions = read_json(results, strict=False).get("higher_is_better")
     of_task = directions.get(task) if isinstance(directions, dict) else None
     pairs = of_task.items() if isinstance(of_task, dict) else ()
-    return frozenset(str(name) for name, higher in pairs if higher is False)
+    return {str(name): higher for name, higher in pairs if isinstance(higher, bool)}

@@ -23,13 +23,13 @@ class _Kind(NamedTuple):
 
 _KINDS = (
     _Kind(lm_eval_logs.KIND, lm_eval_logs.read, lm_eval_logs.is_log),
-    _Kind(inspect_logs.KIND, inspect_logs.read, lambda path: path.suffix == ".eval"),
+    _Kind(inspect_logs.KIND, inspect_logs.read, inspect_logs.is_log),
     _Kind(lighteval_logs.KIND, lighteval_logs.read, lighteval_logs.is_log),
     _Kind(own_logs.KIND, own_logs.read, lambda path: path.name == own_logs.PREDICTIONS),
 )
 
 _KNOWN = (
-    "samples_*.jsonl of lm-evaluation-harness (--log_samples), *.eval of Inspect, "
+    "samples_*.jsonl of lm-evaluation-harness (--log_samples), *.eval or *.json of Inspect, "
     "details_*.parquet of lighteval (--save-details), or a folder of this benchmark's run"
 )
 
@@ -49,7 +49,14 @@ def read_log(path: Path, cluster: str | None = None) -> Log:
     if path.is_dir():
         return _read_folder(path, cluster)
     kind = _kind(path)
-    return Log(kind.name, kind.read(path, cluster))
+    return Log(kind.name, _read(kind, path, cluster))
+
+
+def _read(kind: _Kind, path: Path, cluster: str | None) -> dict[str, TaskLog]:
+    tasks = kind.read(path, cluster)
+    if not all(task.samples for task in tasks.values()):
+        raise DataError(f"{path}: the log has no samples")
+    return tasks
 
 
 def _kind(path: Path) -> _Kind:
@@ -86,7 +93,7 @@ def _merged(kind: _Kind, logs: Sequence[Path], cluster: str | None) -> dict[str,
     tasks, sources = dict[str, TaskLog](), dict[str, Path]()
     for path in logs:
         place = path.parent if kind.read is own_logs.read else path
-        for name, task in kind.read(place, cluster).items():
+        for name, task in _read(kind, place, cluster).items():
             if name in tasks:
                 raise DataError(
                     f"{path}: task {name} is also in {sources[name].name}; name a file, or a "

@@ -38,7 +38,8 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
         for description, text in read_predictions(predictions).items()
         for sample in _samples(task, description, text, str(predictions))
     ]
-    return {task.name: TaskLog(samples)}
+    names = {name for sample in samples for name in sample.metrics}
+    return {task.name: TaskLog(samples, dict.fromkeys(names, True))}
 
 
 def _samples(task: Task, description: str, text: str, where: str) -> Iterator[Sample]:

@@ -1,13 +1,14 @@
 """The result of a gate: the decision on every task, with what could not be paired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.errors import SettingError
 from benchmark.gate.logs import read_log
-from benchmark.gate.pairing import PairedTask, pair_logs, unshared
+from benchmark.gate.pairing import PairedTask, incomplete, left_out, pair_logs
 from benchmark.stats.gate import LEVEL, POWER, Decisions, TaskDecision, Verdict, decide
 
 EXIT_STATUSES: Mapping[Verdict, int] = {"passes": 0, "undecided": 3, "worse": 4}
@@ -17,6 +18,25 @@ _HALF = 0.5
 
 MARGIN = 0.02
 """Default margin: 2 points of an accuracy."""
+
+
+class Figures(NamedTuple):
+    """The figures of a task with the sign of its metric: change and bounds are of new minus old."""
+
+    old: float
+    new: float
+    change: float
+    low: float
+    high: float
+
+
+def figures(paired: PairedTask, decision: TaskDecision) -> Figures:
+    """Return the figures of a decision; if lower is better, it has them times -1."""
+    values = (decision.old, decision.new, decision.change, decision.low, decision.high)
+    if not paired.lower_is_better:
+        return Figures(*values)
+    old, new, change, high, low = (0.0 - value for value in values)
+    return Figures(old, new, change, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,7 @@ class GateResult:
         tasks: the paired tasks by name.
         decisions: the decisions on them.
         remarks: what the comparison leaves out.
+        absent: tasks of OLD without scores in NEW, with the reason.
     """
 
     name: str
@@ -36,11 +57,13 @@ class GateResult:
     tasks: Mapping[str, PairedTask]
     decisions: Decisions
     remarks: Sequence[str]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on all tasks."""
-        return self.decisions.verdict
+        """The verdict on all tasks; without all of OLD's, it is not that they pass."""
+        verdict = self.decisions.verdict
+        return "undecided" if verdict == "passes" and self.absent else verdict
 
     @property
     def exit_status(self) -> int:
@@ -53,7 +76,8 @@ class GateResult:
         margin = f"{self.decisions.margin:g}"
         if self.verdict == "passes":
             return f"passes: no task is worse by {margin} or more"
-        names = ", ".join(self.tasks_with(self.verdict))
+        absent = [] if self.verdict == "worse" else self.absent
+        names = ", ".join([*self.tasks_with(self.verdict), *absent])
         if self.verdict == "worse":
             return f"worse by more than {margin}: {names}"
         return f"undecided: a drop of {margin} is not excluded in {names}"
@@ -73,12 +97,19 @@ class GateResult:
 
     def notes(self) -> list[str]:
         """Return the metrics, the joint test, and what the comparison leaves out."""
-        metrics = {task.metric for task in self.tasks.values()}
+        metrics = {*map(_metric, self.tasks.values())}
         one = len(metrics) == 1
-        names = [t.metric if one else f"{t.metric} of {n}" for n, t in self.tasks.items()]
+        names = [_metric(t) if one else f"{_metric(t)} of {n}" for n, t in self.tasks.items()]
         of_tasks = (f"{n}: {line}" for n, task in self.tasks.items() for line in task.remarks)
+        absent = [f"{name}: {reason}" for name, reason in self.absent.items()]
         joint = [self.joint_words] if self.joint_words else []
-        return [f"metric: {', '.join(dict.fromkeys(names))}", *joint, *self.remarks, *of_tasks]
+        return [
+            f"metric: {', '.join(dict.fromkeys(names))}",
+            *joint,
+            *absent,
+            *self.remarks,
+            *of_tasks,
+        ]
 
     def as_json(self) -> dict[str, object]:
         """Return the result as JSON."""
@@ -91,6 +122,7 @@ class GateResult:
             "joint_p": self.decisions.joint_p,
             "harnesses": list(self.kinds),
             "remarks": list(self.remarks),
+            "absent": dict(self.absent),
             "tasks": {
                 name: _task_json(self.tasks[name], decision)
                 for name, decision in self.decisions.tasks.items()
@@ -105,6 +137,7 @@ def gate(
     metric: str | None = None,
     margin: float = MARGIN,
     cluster: str | None = None,
+    lower_is_better: bool = False,
 ) -> GateResult:
     """Compare two evaluation logs.
 
@@ -114,15 +147,22 @@ def gate(
         metric: the score that is compared; by default each task's first binary one.
         margin: largest drop that passes, in the unit of the score.
         cluster: a field of the samples that says which belong together.
+        lower_is_better: whether a lower score is better; by default as the logs say, or else not.
 
     Raises:
         DataError: if a log cannot be read, or nothing can be paired.
+        SettingError: if the margin is no number, or too large for a score of 0 and 1.
     """
+    if not isfinite(margin):
+        raise SettingError(f"--margin {margin:g}: give a number, such as {MARGIN:g}")
     before, after = read_log(old, cluster), read_log(new, cluster)
-    tasks = pair_logs(before, after, metric)
+    tasks = pair_logs(before, after, metric, lower_is_better=lower_is_better)
     _check_margin(margin, tasks)
-    decisions = decide({name: task.pairs for name, task in tasks.items()}, margin)
-    remarks = unshared(before, after)
+    missing = {name: task.missing for name, task in tasks.items()}
+    decisions = decide({name: task.pairs for name, task in tasks.items()}, margin, missing=missing)
+    reasons = incomplete(before, after)
+    decisions = _without_passing(decisions, reasons)
+    remarks = left_out(before, after)
     remarks += [
         f"{name}: {count} samples of {side} have no score"
         for side, log in (("OLD", before), ("NEW", after))
@@ -130,7 +170,26 @@ def gate(
         if name in tasks and (count := task.failed)
     ]
     kinds = (before.kind, after.kind)
-    return GateResult(f"{old.name} -> {new.name}", kinds, tasks, decisions, remarks)
+    absent = {name: reason for name, reason in reasons.items() if name not in tasks}
+    return GateResult(f"{old.name} -> {new.name}", kinds, tasks, decisions, remarks, absent)
+
+
+def _without_passing(decisions: Decisions, reasons: Mapping[str, str]) -> Decisions:
+    """Return the decisions with those tasks undecided for these reasons that would pass."""
+    tasks = {
+        name: replace(decision, verdict="undecided", reason=reasons[name])
+        if decision.verdict == "passes" and name in reasons
+        else decision
+        for name, decision in decisions.tasks.items()
+    }
+    return replace(decisions, tasks=tasks)
+
+
+def _metric(task: PairedTask) -> str:
+    """Return the name of the metric, with the direction if it is not known to be usual."""
+    if task.lower_is_better:
+        return f"{task.metric} (lower is better)"
+    return f"{task.metric} (assumed: higher is better)" if task.assumed else task.metric
 
 
 def _check_margin(margin: float, tasks: Mapping[str, PairedTask]) -> None:
@@ -149,7 +208,7 @@ def _check_margin(margin: float, tasks: Mapping[str, PairedTask]) -> None:
 
 
 def _task_json(paired: PairedTask, decision: TaskDecision) -> dict[str, object]:
-    sign = -1 if paired.lower_is_better else 1
+    shown = figures(paired, decision)
     return {
         "verdict": decision.verdict,
         "reason": decision.reason,
@@ -157,16 +216,18 @@ def _task_json(paired: PairedTask, decision: TaskDecision) -> dict[str, object]:
         "lower_is_better": paired.lower_is_better,
         "samples": decision.clusters.samples,
         "clusters": len(decision.clusters.sums),
-        "old": sign * decision.old,
-        "new": sign * decision.new,
-        "change": decision.change,
-        "low": _finite(decision.low),
-        "high": _finite(decision.high),
+        "direction_assumed": paired.assumed,
+        "old": shown.old,
+        "new": shown.new,
+        "change": shown.change,
+        "low": _finite(shown.low),
+        "high": _finite(shown.high),
         "gained": decision.clusters.gained,
         "lost": decision.clusters.lost,
         "p": decision.p,
         "adjusted_p": decision.adjusted_p,
         "detectable": decision.detectable,
+        "missing": len(paired.missing),
         "only_old": paired.only_old,
         "only_new": paired.only_new,
         "unscored": paired.unscored,

@@ -32,13 +32,15 @@ class TaskLog:
 
     Attributes:
         samples: in the order of the log.
-        lower_is_better: names of metrics of which a lower value is better.
+        higher_is_better: by name of a metric, as far as the log says it.
         failed: samples without a score, because of an error or a limit.
+        unfinished: why the log does not have all samples; empty if it says no such thing.
     """
 
     samples: Sequence[Sample]
-    lower_is_better: frozenset[str] = frozenset()
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     failed: int = 0
+    unfinished: str = ""
 
 
 @dataclass(frozen=True, slots=True)

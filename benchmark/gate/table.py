@@ -6,7 +6,7 @@ from math import isfinite
 from rich.table import Table
 
 from benchmark.gate.pairing import PairedTask
-from benchmark.gate.result import GateResult
+from benchmark.gate.result import GateResult, figures
 from benchmark.stats.gate import TaskDecision
 from benchmark.stats.points import signed
 from benchmark.terminal import p_value, plain_table
@@ -38,13 +38,11 @@ def gate_table(result: GateResult) -> Table:
 
 def _cells(paired: PairedTask, decision: TaskDecision) -> Iterator[str]:
     count, clusters = decision.clusters.samples, len(decision.clusters.sums)
-    sign = -1 if paired.lower_is_better else 1
+    shown = figures(paired, decision)
     yield f"{count} in {clusters}" if paired.clustered and clusters < count else str(count)
-    yield f"{sign * decision.old:.3f}"
-    yield f"{sign * decision.new:.3f}"
-    yield (
-        f"{signed(decision.low, 3)}, {signed(decision.high, 3)}" if isfinite(decision.low) else "-"
-    )
+    yield f"{shown.old:.3f}"
+    yield f"{shown.new:.3f}"
+    yield f"{signed(shown.low, 3)}, {signed(shown.high, 3)}" if isfinite(shown.low) else "-"
     yield p_value(decision.adjusted_p)
     yield "-" if decision.detectable is None else f"{decision.detectable:.3f}"
     yield decision.verdict

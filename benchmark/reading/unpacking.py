@@ -38,21 +38,33 @@ def unxz(packed: bytes, where: str) -> bytes:
     return _unpacked(lzma.LZMADecompressor(memlimit=_DICTIONARY), packed, where, "xz")
 
 
-def unzstd(packed: bytes, where: str) -> bytes:
-    """Return the content of Zstandard data, which pyarrow unpacks.
+def unzstd(packed: bytes, where: str, declared: int, checksum: int) -> bytes:
+    """Return the content of an archive's member packed by Zstandard, which pyarrow unpacks.
+
+    Args:
+        packed: the data.
+        where: what they are, for errors.
+        declared: the size that the archive declares; reading stops soon after it.
+        checksum: the CRC-32 that the archive declares.
 
     Raises:
-        DamagedError: if the data are damaged or cut off.
-        DataError: if that is more than the bound.
+        DamagedError: if the data are damaged, or of another size or checksum than declared.
+        DataError: if they are longer than the bound.
         MissingLibraryError: without pyarrow.
     """
     check_extra("pyarrow", "export", "unpacking Zstandard")
     from pyarrow import ArrowException, BufferReader, CompressedInputStream
 
+    if declared > (limit := current_bounds().unpacked):
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
     try:
-        return read_member(CompressedInputStream(BufferReader(packed), "zstd"), where)
+        with CompressedInputStream(BufferReader(packed), "zstd") as stream:
+            content = _read_up_to(stream, declared)
     except (ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{where}: not Zstandard, or damaged: {first_line(error)}") from error
+    if len(content) != declared or zlib.crc32(content) != checksum:
+        raise DamagedError(f"{where}: damaged: its size or checksum is not the declared one")
+    return content
 
 
 def check_archive(content: bytes, where: str) -> None:
@@ -86,11 +98,17 @@ def read_member(file: _Readable, where: str) -> bytes:
         DataError: if it is longer than the bound.
     """
     limit = current_bounds().unpacked
+    content = _read_up_to(file, limit)
+    if len(content) > limit:
+        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
+    return content
+
+
+def _read_up_to(file: _Readable, limit: int) -> bytes:
+    """Return the content of a file, or the beginning if it is longer than the limit."""
     content = io.BytesIO()
     while content.tell() <= limit and (block := file.read(2**20)):
         content.write(block)
-    if content.tell() > limit:
-        raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")
     return content.getvalue()
 
 

@@ -18,6 +18,13 @@ The rule is non-inferiority. With ``change`` the mean of new minus old:
 ``undecided``
     neither: there are too few samples for this margin.
 
+A sample without a new score counts as lost for ``passes``: what is missing is rarely a random part,
+since long or difficult samples fail first. It does not count for ``worse`` or in an interval.
+
+:mod:`benchmark.stats.decision` has the decisions of the rest of this project. It is about shares
+between -1 and 1 and one claim at a time, and imports other modules; a file that can be copied needs
+a type of its own, and one for scores in any unit and several tasks.
+
 P-values are two-sided, of "nothing changed": then swapping old and new of a cluster has no effect,
 so that the sign of each cluster's sum is a fair coin. They are exact where the sums have a common
 denominator, as those of binary scores have, and otherwise use 9,999 random sign vectors.
@@ -25,8 +32,10 @@ denominator, as those of binary scores have, and otherwise use 9,999 random sign
 Bounds of scores of 0 and 1 combine the limits of Clopper and Pearson for the share of lost and of
 gained samples by the method of Zou and Donner (Statistics in Medicine 27, 2008), at the effective
 number of samples under clustering (Korn and Graubard, Survey Methodology 24, 1998). Bounds of other
-scores are Student's t with a cluster-robust standard error, to which two clusters are added that
-differ by as much as those that differ (root mean square).
+scores are Student's t with a cluster-robust standard error. Rare large changes make the mean skewed
+and may be missing in the sample, so one change of the largest possible size is added to the
+variance, and the bounds move outward by it and by Johnson's correction for the largest possible
+skewness, (t**2 - 1) / 3 of it (Journal of the American Statistical Association 73, 1978).
 """
 
 import random
@@ -45,8 +54,11 @@ LEVEL = 0.05
 POWER = 0.8
 """Power at which the smallest detectable change is stated."""
 
-FEWEST_CLUSTERS = 12
-"""Fewest clusters for a decision and a detectable change; with fewer a task is undecided."""
+FEWEST_CLUSTERS = 20
+"""Fewest clusters for a decision and a detectable change; with fewer a task is undecided.
+
+Clusters of unequal sizes count as fewer, see :attr:`Clusters.effective`.
+"""
 
 RESAMPLES = 9999
 """Random sign vectors of a test that is not exact, and of the joint test."""
@@ -69,7 +81,8 @@ _NEGLIGIBLE = 1e-20
 _ROUNDING = 1e-9
 """By how much equal sums may differ when they are added in another order."""
 
-_BINARY = {0.0, 1.0}
+_BINARY = ({0.0, 1.0}, {-1.0, 0.0})
+"""Scores of right and wrong, and those of which lower is better times -1."""
 
 
 class Pair(NamedTuple):
@@ -92,7 +105,9 @@ class Clusters:
         sizes: shape (clusters,).
         gained: samples with a higher new score.
         lost: samples with a lower new score.
-        binary: whether all scores are 0 or 1.
+        binary: whether all scores are 0 or 1, or all 0 or -1.
+        worst: the lowest score seen, at most 0.
+        best: the highest score seen, at least 0.
     """
 
     sums: tuple[float, ...]
@@ -100,6 +115,8 @@ class Clusters:
     gained: int
     lost: int
     binary: bool
+    worst: float = 0.0
+    best: float = 1.0
 
     @property
     def samples(self) -> int:
@@ -122,13 +139,26 @@ class Clusters:
 
     @property
     def unit(self) -> float:
-        """By how much clusters change that do (root mean square); 1 if none does.
+        """By how much clusters change that do (root mean square); :attr:`reach` if none does.
 
         At least 1 for binary scores, of which the least change is one sample.
         """
         changed = [s for s in self.sums if s]
-        size = sqrt(sum(s * s for s in changed) / len(changed)) if changed else 1.0
+        size = sqrt(sum(s * s for s in changed) / len(changed)) if changed else self.reach
         return max(size, 1.0) if self.binary else size
+
+    @property
+    def reach(self) -> float:
+        """The largest change of a sample: the range of the scores seen and 0, at least 1."""
+        return max(1.0, self.best - self.worst)
+
+    @property
+    def effective(self) -> float:
+        """The number of clusters of equal size with the same sum of squared sizes.
+
+        It is the number of clusters if all are of one size, and near 1 if one has most samples.
+        """
+        return self.samples**2 / sum(size * size for size in self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +174,7 @@ class TaskDecision:
         low: one-sided lower bound of the change, at the full level.
         high: one-sided upper bound, at the full level.
         detectable: smallest change that the test finds with a power of 80 %; None with fewer than
-            12 clusters, or if no change would be found.
+            20 clusters, or if no change would be found.
         verdict: the rule's outcome.
         reason: the outcome in words.
     """
@@ -189,30 +219,41 @@ class Decisions:
         return "undecided" if "undecided" in verdicts else "passes"
 
 
-def decide(tasks: Mapping[str, Sequence[Pair]], margin: float, level: float = LEVEL) -> Decisions:
+def decide(
+    tasks: Mapping[str, Sequence[Pair]],
+    margin: float,
+    level: float = LEVEL,
+    *,
+    missing: Mapping[str, Sequence[float]] | None = None,
+) -> Decisions:
     """Decide whether a change made any task worse than the margin.
 
     Args:
         tasks: the pairs of each task.
         margin: largest drop that passes, at least 0, in the unit of the scores.
         level: level of every test and bound, above 0 and below 0.5.
+        missing: by task, old scores of samples that have no new score. They count as lost.
 
     Raises:
-        ValueError: if there is no task, a task has no pairs or a score that is not finite, or the
-            margin is negative.
+        ValueError: if there is no task, a task has no pairs or a score that is not finite, the
+            margin is negative, or the level is not in its range.
     """
     if not tasks or not all(tasks.values()):
         raise ValueError("no pairs to compare")
     if not (margin >= 0 and isfinite(margin)):
         raise ValueError("the margin must be 0 or more")
+    if not 0 < level < 0.5:  # noqa: PLR2004  # one-sided bounds would change sides
+        raise ValueError("the level must be above 0 and below 0.5")
+    lacking = missing or {}
     grouped = {name: group(pairs) for name, pairs in tasks.items()}
     tests = {name: sign_test(task.sums, f"{SEED} {name}") for name, task in grouped.items()}
     adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     worse = _worse(grouped, margin, level)
     decided = {
-        name: _decision(tasks[name], task, tests[name].p, margin, level, is_worse=name in worse)
+        name: _decision(tasks[name], task, tests[name].p, margin, level, lacking.get(name, ()))
         for name, task in grouped.items()
     }
+    decided |= {name: _as_worse(decided[name]) for name in worse}
     corrected = {name: replace(d, adjusted_p=adjusted[name]) for name, d in decided.items()}
     return Decisions(corrected, margin, joint_test([*tests.values()]))
 
@@ -226,7 +267,7 @@ def group(pairs: Iterable[Pair]) -> Clusters:
     sums, sizes = defaultdict[Hashable, float](float), Counter[Hashable]()
     moved = defaultdict[Hashable, float](float)
     gained = lost = 0
-    binary = True
+    seen = {0.0}
     for number, (old, new, cluster) in enumerate(pairs):
         if not (abs(old) <= LARGEST and abs(new) <= LARGEST):
             raise ValueError("a score is not finite, or beyond 1e100")
@@ -236,12 +277,13 @@ def group(pairs: Iterable[Pair]) -> Clusters:
         sizes[key] += 1
         gained += new > old
         lost += new < old
-        binary = binary and old in _BINARY and new in _BINARY
+        seen |= {old, new}
     # What only rounding leaves of a sum is no change; squares of tiny sums would be 0.
     changes = (
         s if abs(s) > max(_ROUNDING * moved[key], 1 / LARGEST) else 0.0 for key, s in sums.items()
     )
-    return Clusters(tuple(changes), tuple(sizes.values()), gained, lost, binary)
+    counts = (tuple(changes), tuple(sizes.values()), gained, lost)
+    return Clusters(*counts, any(seen <= pair for pair in _BINARY), min(seen), max(seen))
 
 
 def _decision(
@@ -250,29 +292,46 @@ def _decision(
     p: float,
     margin: float,
     level: float,
-    *,
-    is_worse: bool,
+    missing: Sequence[float],
 ) -> TaskDecision:
+    """Return the decision on whether a task passes."""
     low, high = bounds(clusters, level)
-    count = len(clusters.sums)
+    lowest = _with_lost(low, clusters, missing)
     verdict: Verdict = "undecided"
-    if is_worse:
-        verdict, reason = "worse", "the drop is larger than the margin"
-    elif count < FEWEST_CLUSTERS:
-        reason = f"{count} clusters, at least {FEWEST_CLUSTERS} needed"
-    elif low > -margin:
+    if clusters.effective < FEWEST_CLUSTERS:
+        reason = f"{_clusters(clusters)}, at least {FEWEST_CLUSTERS} needed"
+    elif lowest > -margin:
         verdict, reason = "passes", "a drop as large as the margin is excluded"
     else:
-        reason = f"a drop of {-low:.3g} is not excluded"
+        lost = f", with {len(missing)} samples without a new score as lost" if missing else ""
+        reason = f"a drop of {-lowest:.3g} is not excluded{lost}"
     old = sum(pair.old for pair in pairs) / len(pairs)
     new = sum(pair.new for pair in pairs) / len(pairs)
     found = detectable(clusters, level)
     return TaskDecision(old, new, clusters, p, p, low, high, found, verdict, reason)
 
 
+def _as_worse(decision: TaskDecision) -> TaskDecision:
+    return replace(decision, verdict="worse", reason="the drop is larger than the margin")
+
+
+def _clusters(clusters: Clusters) -> str:
+    """Return the number of clusters, and as how many of equal size they count."""
+    count, effective = len(clusters.sums), clusters.effective
+    unequal = round(effective, 1) < count
+    return f"{count} clusters" + (f" that count as {effective:.1f}" if unequal else "")
+
+
+def _with_lost(low: float, clusters: Clusters, missing: Sequence[float]) -> float:
+    """Return a lower bound of the change with further samples that have the worst score seen."""
+    worst = min([clusters.worst, *missing])
+    lost = sum(old - worst for old in missing)
+    return (clusters.samples * low - lost) / (clusters.samples + len(missing))
+
+
 def _worse(tasks: Mapping[str, Clusters], margin: float, level: float) -> set[str]:
     """Return the tasks whose drop is larger than the margin, by Holm's method."""
-    eligible = {name for name, task in tasks.items() if len(task.sums) >= FEWEST_CLUSTERS}
+    eligible = {name for name, task in tasks.items() if task.effective >= FEWEST_CLUSTERS}
     rejected = set[str]()
     while remaining := eligible - rejected:
         share = level / (len(tasks) - len(rejected))
@@ -329,15 +388,21 @@ def sign_test(sums: Sequence[float], seed: str = str(SEED)) -> SignTest:
 def joint_test(tests: Sequence[SignTest]) -> float:
     """Return the p-value of "nothing changed in any task", for tasks that share no samples.
 
-    The statistic is the sum of the tasks' scores: every task that changed has the same weight. It
-    finds a small drop in many tasks; a large one in a single task is found by Holm's method. The
-    signs of tasks are independent, so tests of different tasks need different seeds.
+    The statistic is the largest absolute value among the tasks' scores and their sum over its
+    standard deviation: a large change in one task counts, whichever way others change, and so do
+    small ones of the same sign in many (as in :mod:`benchmark.stats.joint`). The signs of tasks are
+    independent, so tests of different tasks need different seeds.
     """
     changed = [test for test in tests if test.draws]
     if len(changed) <= 1:
         return changed[0].p if changed else 1.0
-    sums = map(sum, zip(*(test.draws for test in changed), strict=True))
-    return _share_beyond([*sums], abs(sum(test.score for test in changed)) - _ROUNDING)
+    draws = [_largest(scores) for scores in zip(*(test.draws for test in changed), strict=True)]
+    return _share_beyond(draws, _largest([test.score for test in changed]) - _ROUNDING)
+
+
+def _largest(scores: Sequence[float]) -> float:
+    """Return the largest absolute value among scores of variance 1 and their scaled sum."""
+    return max(abs(sum(scores)) / sqrt(len(scores)), *map(abs, scores))
 
 
 def _share_beyond(draws: Sequence[float], size: float) -> float:
@@ -417,10 +482,17 @@ def bounds(clusters: Clusters, level: float) -> tuple[float, float]:
 
 
 def _mean_bounds(clusters: Clusters, level: float) -> tuple[float, float]:
-    extra = sqrt(2) * clusters.unit / clusters.samples
-    error = sqrt(clusters.spread**2 + extra**2)
-    distance = student_quantile(len(clusters.sums) - 1, 1 - level) * error
+    # The largest change of a cluster of root mean square size, as a share of all samples.
+    largest = clusters.reach / sqrt(clusters.effective * len(clusters.sums))
+    error = sqrt(clusters.spread**2 + largest**2)
+    quantile = student_quantile(_degrees(clusters), 1 - level)
+    distance = quantile * error + (1 + (quantile**2 - 1) / 3) * largest
     return clusters.change - distance, clusters.change + distance
+
+
+def _degrees(clusters: Clusters) -> float:
+    """Return the degrees of freedom of an error that is estimated from the clusters."""
+    return max(1.0, clusters.effective - 1)
 
 
 def _binary_bounds(clusters: Clusters, level: float) -> tuple[float, float]:
@@ -450,10 +522,11 @@ def _effective_samples(clusters: Clusters, level: float) -> float:
         return float(total)
     share = (clusters.gained + clusters.lost) / total
     simple = (share - clusters.change**2) / total
-    effect = max(1.0, clusters.spread**2 / simple) if simple > 0 else total / count
-    if clusters.gained + clusters.lost == 0:
-        effect = total / count  # nothing shows how samples of a cluster change together
-    wider = student_quantile(count - 1, 1 - level) / normal_quantile(1 - level)
+    if simple > 0 and clusters.gained + clusters.lost:
+        effect = max(1.0, clusters.spread**2 / simple)
+    else:  # nothing shows how samples of a cluster change together
+        effect = total / clusters.effective
+    wider = student_quantile(_degrees(clusters), 1 - level) / normal_quantile(1 - level)
     return total / effect / wider**2
 
 
@@ -474,7 +547,7 @@ def detectable(clusters: Clusters, level: float = LEVEL) -> float | None:
     change is at most 1 for binary scores.
     """
     count = len(clusters.sums)
-    if count < FEWEST_CLUSTERS:
+    if clusters.effective < FEWEST_CLUSTERS:
         return None
     total = clusters.samples
     squares = (clusters.spread * total) ** 2

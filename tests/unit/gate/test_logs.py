@@ -1,5 +1,6 @@
 """Logs of every harness are read, paired and compared alike."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, SettingError
+from benchmark.gate.ci import junit
 from benchmark.gate.logs import read_log
 from benchmark.gate.pairing import pair_logs
 from benchmark.gate.result import GateResult, gate
+from benchmark.gate.table import rows
 from fakes import eval_logs, finished_runs
 
 EXACT = [0.0, 1.0, 0.0, 0.0]
@@ -30,6 +33,7 @@ WRITERS: dict[str, Write] = {
     "lm_eval, a file": lambda folder, scores: eval_logs.write_lm_eval(folder, "task", scores),
     "inspect": lambda folder, scores: eval_logs.write_inspect(folder / "a.eval", "task", scores),
     "inspect, json": _inspect_json,
+    "inspect, a folder of json": lambda folder, scores: _inspect_json(folder, scores).parent,
     "lighteval": lambda folder, scores: eval_logs.write_lighteval(folder, "task", scores),
     "lighteval, 0.8": lambda folder, scores: eval_logs.write_lighteval(
         folder, "task", scores, old=True
@@ -84,13 +88,13 @@ def test_what_cannot_be_paired_is_counted(tmp_path: Path) -> None:
     new = eval_logs.write_lm_eval(tmp_path / "new", "task", [1.0] * 30)
     eval_logs.write_lm_eval(tmp_path / "new", "other", [1.0])
     rows = _lines(new)
-    rows[0]["doc_hash"] = "changed"
+    rows[0]["doc"] = "changed"
     rows[1]["exact_match"] = float("nan")
     rows[2]["prompt_hash"] = "changed"
     _write_lines(new, rows[:-2])
     result = gate(old.parent, new.parent)
     assert result.notes() == [
-        "metric: exact_match",
+        "metric: exact_match (assumed: higher is better)",
         "tasks only in NEW: other",
         "task: 1 samples of NEW have no score",
         "task: left out: 3 only in OLD, 1 only in NEW, 1 without exact_match in one of them",
@@ -103,7 +107,7 @@ def test_duplicates_of_a_document_are_paired_in_order(tmp_path: Path) -> None:
     paths = [eval_logs.write_lm_eval(tmp_path / n, "task", [0.0, 1.0, 1.0]) for n in "ab"]
     for path in paths:
         rows = _lines(path)
-        for name in ("doc_hash", "target_hash"):
+        for name in ("doc", "target"):
             rows[1][name] = rows[0][name]
         _write_lines(path, rows)
     pairs = pair_logs(read_log(paths[0]), read_log(paths[1]))["task"].pairs
@@ -120,7 +124,7 @@ def test_filters_of_a_task_are_metrics(tmp_path: Path) -> None:
     _write_lines(path, [*_lines(path), *strict])
     results = {"higher_is_better": {"task": {"error": False}}}
     (tmp_path / f"results_{eval_logs.DATE}.json").write_text(json.dumps(results))
-    log = read_log(path)
+    log = read_log(path.parent)
     assert log.tasks["task"].samples[0].metrics == {"error": 0.25, "error,strict": 3.0}
     paired = pair_logs(log, log, "error,strict")["task"]
     assert (paired.pairs[0].old, paired.lower_is_better) == (-3.0, True)
@@ -150,8 +154,174 @@ def test_epochs_of_a_sample_belong_together(tmp_path: Path) -> None:
     assert (decision.clusters.samples, len(decision.clusters.sums)) == (6, 3)
 
 
+def test_logs_before_the_hashes(tmp_path: Path) -> None:
+    """Fields of the document are no scores; such a log is paired with one of a newer version."""
+    before = eval_logs.write_lm_eval(tmp_path / "old", "task", [1.0] * 300, "acc")
+    after = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.0] * 150 + [1.0] * 150, "acc")
+    without = {"metrics", "doc_hash", "prompt_hash", "target_hash"}
+    for path in (before, after):
+        lines = [{**row, "target": n % 2} for n, row in enumerate(_lines(path))]
+        _write_lines(path, lines)
+        old = [{k: v for k, v in row.items() if k not in without} for row in lines]
+        old_form = path.with_name("samples_task.jsonl")
+        _write_lines(old_form, [{**row, "arguments": [[f"prompt {n}", ""]], "filtered_resps": [1]}
+                                for n, row in enumerate(old)])  # fmt: skip
+        crossed = gate(old_form, path, metric="acc").tasks["task"]
+        assert (len(crossed.pairs), crossed.only_old) == (300, 0)
+        assert read_log(old_form).tasks["task"].samples[0].metrics.keys() == {"acc"}
+    old_forms = [path.with_name("samples_task.jsonl") for path in (before, after)]
+    assert gate(*old_forms).verdict == "worse"
+
+
+def test_prompts_across_the_hashes(tmp_path: Path) -> None:
+    """The prompt of a log without prompt_hash has the digest that newer versions write."""
+    path = eval_logs.write_lm_eval(tmp_path, "task", [1.0])
+    (row,) = _lines(path)
+    row["prompt_hash"] = hashlib.sha256(b"prompt 0").hexdigest()
+    old = {**row, "arguments": [["prompt 0", ""]]}
+    del old["prompt_hash"]
+    _write_lines(path, [row])
+    _write_lines(path.with_name("samples_old.jsonl"), [old])
+    prompts = [log.samples[0].prompt for log in read_log(tmp_path).tasks.values()]
+    assert prompts[0] == prompts[1]
+
+
+@pytest.mark.parametrize("lack", ["samples", "scores", "task", "scores of a task", "status"])
+def test_what_new_lacks_does_not_pass(lack: str, tmp_path: Path) -> None:
+    """Samples or scores of most of a task, a whole task, or an unfinished log."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        for task in ("a", "b"):
+            samples = eval_logs.inspect_samples([1.0] * 300)
+            status = "success"
+            if folder == new and task == "b":
+                if lack == "task":
+                    continue
+                status = "error" if lack == "status" else status
+                samples = samples[:200] if lack == "samples" else samples
+                if lack.startswith("scores"):
+                    for sample in samples[: 100 if lack == "scores" else None]:
+                        sample["scores"] = {}
+            folder.mkdir(exist_ok=True)
+            log = {"status": status, "eval": {"task": task}, "samples": samples}
+            (folder / f"{task}.json").write_text(json.dumps(log))
+    result = gate(old, new)
+    assert (result.verdict, result.exit_status) == ("undecided", 3)
+    assert result.headline == "undecided: a drop of 0.02 is not excluded in b"
+    assert 'name="b"' in junit(result)
+    assert junit(result).count("<skipped") == 1
+    assert gate(old, old).verdict == "passes"
+
+
+def test_a_task_without_numeric_scores_is_left_out(tmp_path: Path) -> None:
+    """A perplexity per document is a list; the other task is compared."""
+    eval_logs.write_lm_eval(tmp_path, "good", [1.0] * 200)
+    path = eval_logs.write_lm_eval(tmp_path, "wikitext", [1.0] * 2)
+    _write_lines(path, [{**row, "exact_match": [-1.0, 3]} for row in _lines(path)])
+    result = gate(tmp_path, tmp_path)
+    assert result.verdict == "passes"
+    assert "tasks without a numeric score in OLD: wikitext" in result.notes()
+
+
+def test_default_metric_is_in_both_logs(tmp_path: Path) -> None:
+    """A newer version may add a metric."""
+    old = eval_logs.write_lm_eval(tmp_path / "old", "task", [0.5] * 30, "f1")
+    new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.5] * 30, "f1")
+    _write_lines(new, [{**row, "acc": 1, "metrics": ["acc", "f1"]} for row in _lines(new)])
+    assert gate(old, new).tasks["task"].metric == "f1"
+
+
+def test_lower_is_better(tmp_path: Path) -> None:
+    """A rise is worse with the option; the figures keep the metric's own sign."""
+    old = eval_logs.write_lm_eval(tmp_path / "old", "task", [0.1] * 300, "wer")
+    new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.5] * 300, "wer")
+    assumed = gate(old, new)
+    assert (assumed.verdict, assumed.tasks["task"].assumed) == ("passes", True)
+    result = gate(old, new, lower_is_better=True)
+    assert result.verdict == "worse"
+    assert result.notes() == ["metric: wer (lower is better)"]
+    task = json.loads(json.dumps(result.as_json()))["tasks"]["task"]
+    assert task["old"] == pytest.approx(0.1)
+    assert 0 < task["low"] < task["change"] < task["high"]
+    ((_, _, _, _, interval, *_),) = rows(result)
+    assert interval.startswith("+0.3")
+    assert "wer changed by +0.4000" in junit(result)
+
+
+def test_negative_scores_keep_their_sign(tmp_path: Path) -> None:
+    """A log-likelihood is below 0 in JUnit too."""
+    path = eval_logs.write_lm_eval(tmp_path, "task", [-35.0] * 30, "loglikelihood")
+    assert 'name="old" value="-35"' in junit(gate(path, path))
+
+
+def test_messages_of_inspect_have_random_ids(tmp_path: Path) -> None:
+    """Only role and content of a chat are what was asked."""
+    for name in ("old", "new"):
+        samples = [
+            {**sample, "input": [{"id": f"{name} {n}", "role": "user", "content": f"q{n}"}]}
+            for n, sample in enumerate(eval_logs.inspect_samples([1.0] * 20))
+        ]
+        log = {"eval": {"task": "t"}, "samples": samples}
+        (tmp_path / f"{name}.json").write_text(json.dumps(log))
+    assert len(gate(tmp_path / "old.json", tmp_path / "new.json").tasks["t"].pairs) == 20
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("C", 1), ("P", 0.5), ("I", 0), ("N", 0), ("yes", 1), ("True", 1), ("NO", 0), ("false", 0),
+     ("0.5", 0.5), ("1", 1), (False, 0), (0.25, 0.25), ("nan", None), ("inf", None), ("A", None),
+     ("c", None)],
+)  # fmt: skip
+def test_grades_of_inspect(value: object, number: float | None, tmp_path: Path) -> None:
+    """They are numbers as by Inspect's ``value_to_float``; what it cannot convert is no score."""
+    (sample,) = eval_logs.inspect_samples([1.0])
+    sample["scores"] = {"match": {"value": value}}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({"eval": {"task": "t"}, "samples": [sample]}))
+    assert read_log(path).tasks["t"].samples[0].metrics.get("match") == number
+
+
+def test_failed_counts_documents(tmp_path: Path) -> None:
+    """A document that one filter scores and another does not has not failed."""
+    path = eval_logs.write_lm_eval(tmp_path, "task", [1.0, 1.0])
+    strict = [{**row, "filter": "strict", "exact_match": float("nan")} for row in _lines(path)]
+    _write_lines(path, [*_lines(path), *strict])
+    assert read_log(path).tasks["task"].failed == 0
+
+
+@pytest.mark.parametrize("field", [14, 22])
+def test_a_zstandard_member_is_what_the_archive_declares(field: int, tmp_path: Path) -> None:
+    """Another checksum (byte 16 of the directory's entry) or size (24) is damage."""
+    content = bytearray(eval_logs.ZSTANDARD.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + field + 2] ^= 1
+    path = tmp_path / "a.eval"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="size or checksum is not the declared one"):
+        read_log(path)
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf")])
+def test_a_margin_that_is_no_number(margin: float, tmp_path: Path) -> None:
+    """It is refused before any log is read."""
+    with pytest.raises(SettingError, match="give a number"):
+        gate(tmp_path, tmp_path, margin=margin)
+
+
 def _empty(folder: Path) -> Path:
     folder.mkdir()
+    return folder
+
+
+def _without_lines(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "samples_t.jsonl").write_text("\n")
+    return folder / "samples_t.jsonl"
+
+
+def _without_samples(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "a.json").write_text('{"eval": {"task": "t"}, "samples": []}')
     return folder
 
 
@@ -181,6 +351,8 @@ def _unscored(folder: Path) -> Path:
     ("write", "words"),
     [
         (_empty, "no log in it"),
+        (_without_lines, r"samples_t.jsonl: the log has no samples"),
+        (_without_samples, r"a.json: the log has no samples"),
         (lambda folder: folder, "no such file or folder"),
         (_two_dates, "task task is also in"),
         (_two_harnesses, "has logs of lm-evaluation-harness and Inspect"),
