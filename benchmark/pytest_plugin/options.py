@@ -101,6 +101,13 @@ def run_request(config: pytest.Config, device_name: str) -> "RunRequest":
     return RunRequest.of(settings, data=data, out=option.model_store)
 
 
+def _updates_in_workers(config: pytest.Config) -> bool:
+    """Return whether workers of xdist would write snapshots, which are not confirmed then."""
+    updates = config.getoption("--snapshot-update", default=False)
+    workers = getattr(config.option, "tx", None)
+    return bool(updates and workers and not config.option.no_confirm)
+
+
 def check_options(config: pytest.Config) -> None:
     """Check the values of the options before any test is collected, and any worker started.
 
@@ -108,6 +115,10 @@ def check_options(config: pytest.Config) -> None:
         pytest.UsageError: for a value that does not exist or does not suit this machine.
     """
     option = config.option
+    if _updates_in_workers(config):
+        raise pytest.UsageError(
+            "snapshots are not updated in parallel; leave out -n, or add --no-confirm"
+        )
     if option.margin is not None and not 0 < option.margin <= 100:  # noqa: PLR2004  # points
         raise pytest.UsageError(f"--margin {option.margin:g} is not above 0 and at most 100 points")
     names = ("device", "registry", "model_store", "data", *_DATA, *SETTINGS_OF_PYTEST)

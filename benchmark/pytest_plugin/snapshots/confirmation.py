@@ -73,7 +73,12 @@ def confirm(session: pytest.Session) -> list[str]:
     if not written or session.config.getoption("--no-confirm"):
         return []
     tests = list(_tests(session, written))
-    matched, why = _matched(session.config, tests)
+    try:
+        matched, why = _matched(session.config, tests)
+    except BaseException:  # interrupted: nothing is confirmed
+        for one in written:
+            one.take_back()
+        raise
     lines = []
     for one in written:
         if str(one.location) not in matched:
@@ -114,7 +119,7 @@ def _matched(config: pytest.Config, tests: Sequence[str]) -> tuple[set[str], str
             word
             for name in _OPTIONS
             if (value := config.getoption(name)) is not None
-            for word in (name, str(value))
+            for word in (name, str(value.absolute() if isinstance(value, Path) else value))
         ]
         plugins = [word for plugin in config.option.plugins or () for word in ("-p", plugin)]
         store = ["--model-store", str(Path(folder) / "store")]
