@@ -29,7 +29,7 @@ _MOST_IN_A_TEST = 10
 
 _OPTIONS = (
     *("--device", "--registry", "--states", "--data", "--password", "--task", "--protocol"),
-    *("--dtype", "--batch-size", "--max-new-tokens", "--margin", "--known-failures"),
+    *("--engine", "--dtype", "--batch-size", "--max-new-tokens", "--margin", "--known-failures"),
 )
 """The options of the plugin that decide what a test measures."""
 
