@@ -126,11 +126,17 @@ class ClusteredDifference:
         If all clusters differ alike, no more than a share of them can differ otherwise: that with
         which none of the sample would with probability ``level``. If few deviate, the next one may
         be of any size: a pseudo-cluster deviates at their rate, but is of root mean square size.
+
+        A true difference at the bound would be made of changed queries, :attr:`step` at a time,
+        which add to the variance. So the reach solves ``x = t * sqrt(error**2 + step * x)``, as for
+        a score interval: a sample that happens to lack rare losses also underestimates its error.
         """
         if self.error is None:
             reach = self.largest * (1 - level ** (1 / self.clusters))
         else:
-            reach = student_quantile(self.clusters - 1, 1 - level) * self.bound_error
+            factor = student_quantile(self.clusters - 1, 1 - level)
+            half = factor**2 * self.step / 2
+            reach = half + sqrt(half**2 + (factor * self.bound_error) ** 2)
         low, high = self.value - reach, self.value + reach
         return Interval(max(-self.largest, low), min(self.largest, high))
 
@@ -147,7 +153,8 @@ class ClusteredDifference:
 
     def _tail(self, distance: float) -> float:
         if self.error is not None:
-            return student_upper_tail(self.clusters - 1, distance / self.bound_error)
+            error = sqrt(self.bound_error**2 + self.step * max(0.0, distance))
+            return student_upper_tail(self.clusters - 1, distance / error)
         return (1 - min(1.0, max(0.0, distance / self.largest))) ** self.clusters
 
     def _bounded(self, level: float) -> Effect:

@@ -97,7 +97,7 @@ def test_counted_contrast_matches_the_textbook(terms: list[tuple[float, Tally]])
     assert contrast.difference == pytest.approx(difference)
     if variance:
         assert contrast.interval
-        margin = 1.959964 * sqrt(variance)
+        margin = 1.959963984540054 * sqrt(variance)
         highest = sum(max(c, 0.0) for c, _ in terms)
         assert contrast.interval.high == pytest.approx(min(highest, difference + margin))
     else:
