@@ -7,6 +7,7 @@ import io
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +30,7 @@ _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _HEAD = re.compile(rb'\s*\{.*?"eval"\s*:\s*\{', re.DOTALL)
 _HEAD_SIZE = 4096
 
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError)
 
 _ZSTANDARD = 93
 """The ZIP format's number of Zstandard, which Inspect uses and Python reads from 3.14 on."""

@@ -78,7 +78,7 @@ def check_archive(content: bytes, where: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             total = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
         raise DamagedError(f"{where}: not a ZIP archive, or damaged: {error}") from error
     if total > limit:
         raise DataError(f"{where}: unpacks to more than {size(limit)}; {READ_MORE}")

@@ -301,6 +301,17 @@ def test_a_zstandard_member_is_what_the_archive_declares(field: int, tmp_path: P
         read_log(path)
 
 
+@pytest.mark.parametrize(("signature", "offset"), [(b"PK\x03\x04", 60), (b"PK\x01\x02", 6)])
+def test_a_damaged_archive_is_one_error(signature: bytes, offset: int, tmp_path: Path) -> None:
+    """Deflated data that cannot be unpacked, and a version of ZIP that does not exist."""
+    path = eval_logs.write_inspect(tmp_path / "a.eval", "task", [1.0])
+    content = bytearray(path.read_bytes())
+    content[content.index(signature) + offset] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        read_log(path)
+
+
 @pytest.mark.parametrize("margin", [float("nan"), float("inf")])
 def test_a_margin_that_is_no_number(margin: float, tmp_path: Path) -> None:
     """It is refused before any log is read."""
