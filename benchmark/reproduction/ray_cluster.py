@@ -6,10 +6,12 @@ many of Ray's GPUs as its model takes on that node, and is not tried again by Ra
 """
 
 import os
+import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +47,7 @@ _SECONDS_OF_A_MARKER = 14 * 24 * 3600
 """How old a marker must be to be removed: no reproduction takes that long."""
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_CONNECT = 10.0
 _ANY_GPU = 0.001
 """A share of a GPU: with it a task sees one, and takes none from a model."""
 
@@ -88,15 +91,30 @@ def connected(
     import ray
 
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # Ray prints what it says of a node that died to standard output, which is for the result.
+    with redirect_stdout(sys.stderr):
+        yield from _connected(ray, address, store, speaker, options, variables)
+
+
+def _connected(
+    ray: ModuleType,
+    address: str,
+    store: Path,
+    speaker: Speaker,
+    options: RayOptions,
+    variables: Mapping[str, str],
+) -> Iterator["RayCluster"]:
+    """Yield the cluster, as :func:`connected` does."""
     try:
+        _check_open(address)
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level="error",
-            runtime_env={"env_vars": variables},
+            runtime_env={"env_vars": dict(variables)},
             **({"include_dashboard": False} if address == LOCAL else {}),
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise SettingError(
             f"--ray {address}: no cluster there: {first_line(error)}; start one with ray start "
             "--head, or use --ray local"
@@ -120,6 +138,17 @@ def _remove_old_markers(store: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _SECONDS_OF_A_MARKER:
                 path.unlink()
+
+
+def _check_open(address: str) -> None:
+    """Check that something listens at ``HOST:PORT``: Ray would try for minutes.
+
+    Raises:
+        OSError: if nothing does.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_CONNECT).close()
 
 
 class Board:

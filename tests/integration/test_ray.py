@@ -130,12 +130,3 @@ def _kill_one_task() -> None:
             os.kill(process.pid, signal.SIGKILL)
             break
     time.sleep(0.1)
-
-
-def test_no_cluster_there(tmp_path: Path) -> None:
-    """One line says how to start one."""
-    from benchmark.errors import SettingError
-
-    words = ["reproduce", "--device", "cpu", "--store", str(tmp_path), "--ray", "127.0.0.1:1"]
-    with pytest.raises(SettingError, match=r"no cluster there: .*; start one with ray start"):
-        app(words, standalone_mode=False)

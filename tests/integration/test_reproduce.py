@@ -1,13 +1,17 @@
 """``reproduce`` and ``merge`` with the controls on a CPU: shards, resuming, verdicts, errors."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmark.cli.app import app
 from benchmark.errors import MissingLibraryError, SettingError
+from benchmark.reproduction import ray_cluster
+from benchmark.runs.requests import Quiet
 
 CONTROLS = Path(__file__).parents[2] / "fixtures" / "models" / "registry.toml"
 _CPU = ("--registry", str(CONTROLS), "--device", "cpu", "--states", "2", "--batch-size", "2", "-q")
@@ -100,6 +104,27 @@ def test_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("1 models, about 3 min one after the other")
+
+
+def test_ray_does_not_print_into_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Ray prints goes to standard error, and the folder's marker is removed at the end."""
+
+    def init(**_: object) -> None:
+        print("Raylet is terminated.")  # noqa: T201  # as Ray does
+
+    fake = SimpleNamespace(init=init, shutdown=lambda: print("the end"))  # noqa: T201
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr(ray_cluster, "check_extra", lambda *_: None)
+    monkeypatch.setattr(ray_cluster, "RayCluster", lambda *_: "cluster")
+    with ray_cluster.connected("local", tmp_path, Quiet(), ray_cluster.RayOptions()) as cluster:
+        assert (str(cluster), len(list(tmp_path.iterdir()))) == ("cluster", 1)
+    assert capsys.readouterr() == ("", "Raylet is terminated.\nthe end\n")
+    assert not list(tmp_path.iterdir())
+    words = ["reproduce", "--device", "cpu", "--store", str(tmp_path), "--ray", "127.0.0.1:1"]
+    with pytest.raises(SettingError, match=r"no cluster there: .*; start one with ray start"):
+        app(words, standalone_mode=False)
 
 
 def test_ray_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
