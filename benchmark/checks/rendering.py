@@ -11,7 +11,7 @@ from benchmark.checks.findings import CheckResult, Difference
 from benchmark.decoding.external.completions import FaultyReplyError
 from benchmark.decoding.external.http_client import HttpClient, Patience, base_url
 from benchmark.decoding.external.server_kinds import Document, ServerFacts
-from benchmark.decoding.external.server_probe import identify
+from benchmark.decoding.external.server_probe import identify, server_line
 from benchmark.errors import SettingError
 from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -54,7 +54,7 @@ def check_rendering(request: RunRequest, progress: Speaker) -> Rendered:
     is_chat = settings.prompt.prompt_format == "chat"
     with HttpClient(address, 1, Patience(_PATIENCE)) as client:
         kind, facts = identify(client, request.kind or "auto", address)
-        progress.say(f"{address}: {kind.name} {facts.version or ''} with {facts.model}".rstrip())
+        progress.say(server_line(address, kind, facts))
         server = _Renderer(client, kind.name, facts)
         theirs = []
         for state, prompt in zip(questions.states, questions.prompts, strict=True):

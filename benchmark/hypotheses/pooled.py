@@ -14,6 +14,13 @@ from benchmark.stats.points import signed_points
 from benchmark.stats.pooled import FEWEST_PAIRS, PooledEffect, pooled_counts, pooled_outcomes
 from benchmark.stats.published import holm
 
+_PER_PAIR = 5
+"""Sequences per pair from which on the covariance between the pairs is estimated from outcomes.
+
+Its inverse weights the pairs. With n sequences and k pairs it is too large by a factor of about
+n / (n - k), for few sequences wildly.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PooledExperiment:
@@ -89,14 +96,6 @@ def _pooled(experiment: Training, results: Results) -> tuple[PooledEffect, str] 
         return pooled_outcomes(pairs, {key: one.outcomes or () for key, one in used.items()}), ""
     counts = pooled_counts(pairs, {key: one.tally(NONTRIVIAL) for key, one in used.items()})
     return counts, doubt_of_counts(list(used.values()))
-
-
-_PER_PAIR = 5
-"""Sequences per pair from which on the covariance between the pairs is estimated from outcomes.
-
-Its inverse weights the pairs. With n sequences and k pairs it is too large by a factor of about
-n / (n - k), for few sequences wildly.
-"""
 
 
 def _paired(results: Sequence[Result], needed: int) -> bool:

@@ -23,6 +23,9 @@ from benchmark.reading.documents import read_toml
 
 DEFAULT = "known_failures.toml"
 
+_FAILURES = (AssertionError, pytest.fail.Exception)
+"""What counts as the known failure; an error of another kind does not."""
+
 
 class KnownFailure(Entry):
     """A test that is known to fail, by its node id, and why."""
@@ -53,8 +56,7 @@ def mark(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     files = {item.nodeid.partition("::")[0] for item in items}
     for failure in failures:
         if item := by_id.get(failure.test):
-            expected = (AssertionError, pytest.fail.Exception)  # not an error of another kind
-            known = pytest.mark.xfail(reason=failure.reason, strict=True, raises=expected)
+            known = pytest.mark.xfail(reason=failure.reason, strict=True, raises=_FAILURES)
             item.add_marker(known)
         elif failure.test.partition("::")[0] in files and not selected:
             raise pytest.UsageError(shown(f"known failures: there is no test {failure.test}"))

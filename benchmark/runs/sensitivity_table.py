@@ -87,7 +87,7 @@ _GROUPS = (0, None)
 
 
 def _tests(row: PromptRow) -> list[PairedTest | None]:
-    """Return the tests of a row by group of queries; None where there is none."""
+    """Return the tests of a row by group of queries; None for a group without a test."""
     return [_test(row, numops) for numops in _GROUPS]
 
 

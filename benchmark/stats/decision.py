@@ -74,7 +74,7 @@ class Decision:
         verdict: a difference is never *not supported*: what the data exclude needs a margin.
         reason: why, in words.
         margin: largest difference (0..1) that does not matter; None for a claim without a margin.
-        doubt: why the test may not decide, whatever its p-value; empty if it may.
+        doubt: why the test may not decide at any p-value; empty if it may.
     """
 
     claim: DecisionClaim

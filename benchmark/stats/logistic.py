@@ -66,7 +66,7 @@ class OddsEffect:
 
     @property
     def p(self) -> float | None:
-        """The two-sided p-value of "no effect"; None where there is no interval."""
+        """The two-sided p-value of "no effect"; None without an interval."""
         if not self._has_error or self.log_odds is None or self.error is None:
             return None
         return student_two_sided(self.clusters - 1, self.log_odds / self.error)

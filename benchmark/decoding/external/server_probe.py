@@ -84,7 +84,7 @@ def connect(inputs: ConnectInputs, patience: Patience | None = None) -> ServerCo
     # A server that is not there is an error at once; one that restarts during a run is waited for.
     with HttpClient(address, 2, patience or Patience(1.0)) as client:
         kind, facts = identify(client, settings.kind, address)
-        inputs.say(f"{address}: {kind.name} {facts.version or ''} with {facts.model}".rstrip())
+        inputs.say(server_line(address, kind, facts))
         _check_tokenizer(client, kind, facts, inputs.tokenizer)
         try:
             enforced = _enforced(_asking(client, kind, facts), inputs)
@@ -115,6 +115,11 @@ def identify(client: Asks, kind: str, address: str) -> tuple[ServerKind, ServerF
         names = ", ".join(one.name for one in SERVER_KINDS)
         raise SettingError(f"{address}: not a server of {names}, or behind something that hides it")
     raise SettingError(f"{address}: does not answer as {kind} does; leave out --kind to see")
+
+
+def server_line(address: str, kind: ServerKind, facts: ServerFacts) -> str:
+    """Return which server was found at an address, in one line."""
+    return f"{address}: {kind.name} {facts.version or ''} with {facts.model}".rstrip()
 
 
 class ConstraintIgnoredError(Exception):

@@ -79,7 +79,7 @@ class ServerScoring:
         return self.connection.kind.uncached(uuid4().hex)
 
     def _each(self, arrangement: Arrangement, asks: Sequence[Callable[[HttpClient], T]]) -> list[T]:
-        """Return the result of each request; so many of them are open at a time."""
+        """Return the result of each request, with a limited number of them open at a time."""
         results = dict[int, T]()
         requests, waiting = OpenRequests[T](), iter(arrangement.order)
         with HttpClient(self.connection.address, arrangement.together, self.patience) as client:

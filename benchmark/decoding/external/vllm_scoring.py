@@ -32,7 +32,7 @@ def create(inputs: EngineInputs, prompts: Sequence[TokenIds]) -> "VllmScoring":
 
 @dataclass
 class VllmScoring:
-    """vLLM gets so many prompts at a time, in the given order; its process is kept.
+    """vLLM gets a number of prompts at a time, in the given order; its process is kept.
 
     Its prefix cache is cleared before each arrangement.
     """

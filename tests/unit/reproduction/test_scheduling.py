@@ -133,7 +133,7 @@ def test_a_node_that_comes_back_is_waited_for() -> None:
 def test_every_model_ends_and_no_gpu_is_used_twice(
     sizes: Sequence[tuple[int, int]], slots: Sequence[int], losses: Mapping[int, int]
 ) -> None:
-    """Whatever is lost, each model has one outcome, and at no time are there more than the GPUs."""
+    """With any loss each model has one outcome, and no more GPUs are used than there are."""
     jobs = [fake_job(f"m{n}", time, size) for n, (size, time) in enumerate(sizes)]
     nodes = [_node(f"n{n}", count) for n, count in enumerate(slots)]
     lost = {float(time): f"n{node}" for time, node in losses.items()}

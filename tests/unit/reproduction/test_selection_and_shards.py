@@ -79,7 +79,7 @@ def test_expressions_mean_what_python_s_mean(text: str, true: set[str]) -> None:
     count=st.integers(1, 6),
 )
 def test_shards_are_a_balanced_partition(seconds: list[int], count: int) -> None:
-    """Each model is in one shard, whatever their order, and shards take 4/3 of the best at most."""
+    """In any order each model is in one shard, and shards take 4/3 of the best at most."""
     jobs = [fake_job(f"m{n}", time) for n, time in enumerate(seconds)]
     parts = [shard_of(jobs, Shard(index, count)) for index in range(1, count + 1)]
     names = [job.name for part in parts for job in part]

@@ -99,7 +99,7 @@ def test_groups_are_counted_by_hand() -> None:
 def test_regression_separates_numops_from_box_size() -> None:
     """If box size alone decides, numops seems to matter, and given the size it does not.
 
-    A box is right with probability 0.9 if it is empty, else 0.3, whatever has happened to it.
+    A box is right with probability 0.9 if it is empty, else 0.3, and its operations do not matter.
     """
     rng, states = np.random.default_rng(1), []
     for state in sampled(STANDARD, 520):
