@@ -13,7 +13,6 @@ from benchmark.decoding.external.http_client import HttpClient, Patience, base_u
 from benchmark.decoding.external.server_kinds import Document, ServerFacts
 from benchmark.decoding.external.server_probe import identify, server_line
 from benchmark.errors import SettingError
-from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.prompts.rendering import chat
 from benchmark.records import TokenIds
@@ -21,7 +20,7 @@ from benchmark.runs.data import load_states
 from benchmark.runs.evaluation import Questions
 from benchmark.runs.loading import Loaders
 from benchmark.runs.requests import RunRequest, Speaker
-from benchmark.runs.resolution import registered_bos, resolve
+from benchmark.runs.resolution import located, registered_bos, resolve
 from benchmark.tasks import task_named
 
 _PATIENCE = 1.0
@@ -47,7 +46,7 @@ def check_rendering(request: RunRequest, progress: Speaker) -> Rendered:
     if request.base_url is None:
         raise SettingError("check rendering needs --base-url, such as http://127.0.0.1:8000")
     task, settings = task_named(request.data.task), resolve(request)
-    location = locate(request.model, request.revision, weights=False)
+    location = located(request)
     tokenizer = Loaders().tokenizer(location, registered_bos(request))
     questions = Questions(task, settings, tokenizer, load_states(request.data))
     address = base_url(request.base_url)

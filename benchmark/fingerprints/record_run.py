@@ -32,7 +32,7 @@ from benchmark.fingerprints.stages import (
     own_libraries,
 )
 from benchmark.models.loading import load_model
-from benchmark.models.location import Location, locate
+from benchmark.models.location import Location
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.records import Completion, State, TokenIds
@@ -44,7 +44,7 @@ from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.notices import Notices
 from benchmark.runs.requests import Progress, RunRequest
-from benchmark.runs.resolution import connected, registered_bos, resolve
+from benchmark.runs.resolution import connected, located, registered_bos, resolve
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.tasks import Task, task_named
 
@@ -91,7 +91,7 @@ def fingerprint(request: FingerprintRequest, progress: Progress) -> Fingerprint:
     task, settings = task_named(request.run.data.task), resolve(request.run)
     states = load_states(request.run.data)
     loads_weights = settings.engine_row.loads_weights  # then they are fetched after the tokenizer
-    location = locate(request.run.model, request.run.revision, weights=not loads_weights)
+    location = located(request.run, weights=not loads_weights)
     progress.say(f"fingerprint of {location.name} on {len(states)} states")
     recorder = StageRecorder(refusing=request.refusing)
     with ExitStack() as stack:

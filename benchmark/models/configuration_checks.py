@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from benchmark.errors import DataError, ModelError, RefusedModelError, first_line
 from benchmark.models.library_messages import collected_messages
 from benchmark.models.location import Location
+from benchmark.models.model_files import SETTINGS
 from benchmark.models.stored_tensors import StoredTensor
 from benchmark.models.unused_tensors import harmless_kind
 from benchmark.models.validation import Entry, Items
@@ -164,7 +165,7 @@ def named_fields(location: Location, error: Exception) -> str:
 
 
 def _read(location: Location, name: str) -> dict[str, object]:
-    path = location.folder / name
+    path = (location.folder if name in SETTINGS else location.tokenizer_folder) / name
     try:
         return read_json(path, strict=False) if path.exists() else {}
     except DataError as error:

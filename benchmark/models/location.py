@@ -7,8 +7,8 @@ from a repository is never executed.
 import errno
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import DataError, ModelError
@@ -21,6 +21,7 @@ from benchmark.models.model_files import (
     check_no_adapter,
     configuration_files,
     former_configuration_files,
+    has_vocabulary,
     index_files,
     tokenizer_files,
     weight_files,
@@ -37,13 +38,20 @@ class Location:
     """A model's files: the folder, the name of the GGUF file if it is one, and a digest.
 
     ``digest`` is the hub's commit, or a digest of all bytes of a local folder's weights,
-    configuration and tokenizer.
+    configuration and tokenizer. ``tokenizer`` is the folder of another repository that has the
+    tokenizer, None if it is with the model; its digest is then part of ``digest``.
     """
 
     name: str
     folder: Path
     gguf: str | None
     digest: str
+    tokenizer: Path | None = None
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The folder with the tokenizer."""
+        return self.tokenizer or self.folder
 
     @property
     def on_hub(self) -> bool:
@@ -71,16 +79,52 @@ class Location:
         return digest == self.digest
 
 
-def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Location:
+def locate(
+    model: str, revision: str | None = None, *, weights: bool = True, tokenizer: str = ""
+) -> Location:
     """Return the location of a local folder, a GGUF file or a hub model, downloading if necessary.
 
     A GGUF file of a repository is named ``owner/name/file.gguf``. Without a revision, the one that
     the registry pins is used, else the newest. Without ``weights``, those of a hub model are
     fetched later, by :func:`fetch_missing_weights`, except a GGUF file: it has the tokenizer too.
+    ``tokenizer`` names the folder or repository of the tokenizer for a model without one; by
+    default it is the registry's.
 
     Raises:
         ModelError: if the model does not exist, is gated, or the hub cannot be reached. The
             message says what to do.
+    """
+    location = _located(model, revision)
+    if weights or location.gguf:
+        fetch_missing_weights(location)
+    if not tokenizer and location.on_hub and (entry := registry().by_huggingface_id(model)):
+        tokenizer = entry.tokenizer
+    return _with_tokenizer(location, tokenizer)
+
+
+def _with_tokenizer(location: Location, name: str) -> Location:
+    """Return the location with a tokenizer from elsewhere, if one is named and it has none."""
+    if not name or location.gguf or has_vocabulary(location.folder):
+        return location
+    try:
+        if is_local(name):
+            folder = _expanded(name)
+            check_folder(name, folder)
+        else:
+            folder = fetch_configuration(HubModel(name, _pinned(name)))
+        digest = _digest(name, tokenizer_files(folder))
+    except ModelError as error:
+        raise type(error)(f"{location.name}: its tokenizer: {error}") from error
+    if not has_vocabulary(folder):
+        raise ModelError(f"{location.name}: its tokenizer should be in {name}, which has none")
+    return replace(location, tokenizer=folder, digest=f"{location.digest}, tokenizer {digest}")
+
+
+def _located(model: str, revision: str | None) -> Location:
+    """Return the location of a model; of one of the hub, configuration and tokenizer are fetched.
+
+    Raises:
+        ModelError: as :func:`locate`.
     """
     if not model:
         raise ModelError("--model is empty; give a folder, a GGUF file or an identifier")
@@ -104,10 +148,7 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
         raise ModelError(
             f"{model}: no such local folder or GGUF file, and not a Hugging Face identifier"
         )
-    location = _located_on_hub(HubModel(repository, revision or _pinned(repository), gguf))
-    if weights or gguf:
-        fetch_missing_weights(location)
-    return location
+    return _located_on_hub(HubModel(repository, revision or _pinned(repository), gguf))
 
 
 def is_local(model: str) -> bool:
@@ -125,7 +166,7 @@ def file_digests(location: Location) -> dict[str, str]:
     """
     files = {
         "weights": location.weights,
-        "tokenizer": tokenizer_files(location.folder),
+        "tokenizer": tokenizer_files(location.tokenizer_folder),
         "settings": [p for p in configuration_files(location.folder) if p.name in SETTINGS],
     }
     return {kind: files_digest(paths) for kind, paths in files.items() if paths}
@@ -161,16 +202,24 @@ def _local(model: str, folder: Path, gguf: str | None) -> Location:
     if not weights:
         raise ModelError(f"{model}: no weights in this folder: no safetensors, GGUF or {PICKLED}")
     # A GGUF file contains configuration and tokenizer, but files next to it take precedence.
-    files = [*weights, *configuration_files(folder)]
+    digest = _digest(model, [*weights, *configuration_files(folder)])
+    return Location(model, folder, gguf, digest)
+
+
+def _digest(model: str, files: Sequence[Path]) -> str:
+    """Return the digest of a model's files.
+
+    Raises:
+        ModelError: if one cannot be read, or is a pointer to a file that was not downloaded.
+    """
     try:
         for path in files:
             check_no_pointer(model, path)
-        digest = files_digest(files)
+        return files_digest(files)
     except DataError as error:
         raise ModelError(str(error)) from error
     except OSError as error:
         raise ModelError(f"{error.filename or model}: cannot be read: {error.strerror}") from error
-    return Location(model, folder, gguf, digest)
 
 
 def _gguf(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """Select the files of a model's folder that transformers reads."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
@@ -17,18 +18,24 @@ PICKLED = "pytorch_model*.bin"
 SETTINGS = ("config.json", "generation_config.json")
 """Files with the configuration of the model."""
 
-_TOKENIZERS = (
-    # of every tokenizer; the templates are part of it
-    *("tokenizer.json", "tokenizer.*.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *("added_tokens.json", "chat_template.jinja", "chat_template.json"),
-    "additional_chat_templates/*.jinja",
-    # vocabularies by the names that the classes of transformers have for them
+_VOCABULARIES = (
+    "tokenizer.json",
+    # by the names that the classes of transformers have for them
     *("vocab.json", "merges.txt", "vocab.txt", "dict.txt", "bpe.codes", "vocab.bpe"),
     *("tokenizer.model", "tokenizer.model.v*", "spiece.model", "sentencepiece.bpe.model"),
     *("sentencepiece.model", "spm.model", "spm_char.model", "source.spm", "target.spm"),
     *("tekken.json", "*.tiktoken", "normalizer.json", "emoji.json", "byte_maps.json"),
     *("entity_vocab.json", "target_vocab.json", "vocab-src.json", "vocab-tgt.json"),
     *("word_shape.json", "word_pronunciation.json", "prophetnet.tokenizer"),
+)
+"""Files of a tokenizer without which it has no tokens."""
+
+_TOKENIZERS = (
+    *_VOCABULARIES,
+    # of every tokenizer; the templates are part of it
+    *("tokenizer.*.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.jinja", "chat_template.json"),
+    "additional_chat_templates/*.jinja",
 )
 """Files that a class of tokenizers may read."""
 
@@ -99,7 +106,19 @@ def configuration_files(folder: Path) -> list[Path]:
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """Return the files that a class of tokenizers may read, with templates, sorted by name."""
-    paths = {path for pattern in _TOKENIZERS for path in folder.glob(pattern)}
+    return _matching(folder, _TOKENIZERS)
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Return whether the folder has a tokenizer's vocabulary; one in a GGUF file is not looked for.
+
+    Settings and templates alone are no tokenizer.
+    """
+    return bool(_matching(folder, _VOCABULARIES))
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
     return sorted(filter(Path.is_file, paths))
 
 

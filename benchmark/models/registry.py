@@ -41,7 +41,7 @@ def read_registry(path: Path) -> Registry:
 
     A user's pair may name models of the benchmark's registry. With ``alone = true`` the file
     replaces the benchmark's registry. An identifier that begins with ``./`` is a path relative to
-    the file.
+    the file, also that of a tokenizer.
 
     Raises:
         DataError: naming the file, and the invalid model or pair.
@@ -110,10 +110,11 @@ def _resolve_paths(model: RegisteredModel, folder: Path | None) -> RegisteredMod
 
 
 def _resolve_path(entry: R, folder: Path | None) -> R:
-    if folder is None or not entry.huggingface_id.startswith("./"):
+    if folder is None:
         return entry
-    path = folder.resolve() / entry.huggingface_id
-    return entry.model_copy(update={"huggingface_id": str(path)})
+    names = {"huggingface_id": entry.huggingface_id, "tokenizer": entry.tokenizer}
+    paths = {f: str(folder.resolve() / name) for f, name in names.items() if name.startswith("./")}
+    return entry.model_copy(update=paths)
 
 
 def _check_pair(pair: Pair, models: Mapping[str, RegisteredModel], where: str) -> None:

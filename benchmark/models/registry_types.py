@@ -52,10 +52,18 @@ paper claims no direction, and the difference is the published one within error.
 
 
 class Repository(Entry):
-    """Where a model is loaded from; ``revision`` is the commit that it is pinned to."""
+    """Where a model is loaded from.
+
+    ``revision`` is the commit that it is pinned to. ``tokenizer`` is the repository with its
+    tokenizer, which is loaded if its own has none; empty if there is no other.
+    """
 
     huggingface_id: Text
     revision: Commit = ""
+    tokenizer: Text | Literal[""] = ""
+
+
+_SOURCE = set(Repository.model_fields)
 
 
 class Alternative(Repository):
@@ -102,8 +110,7 @@ class RegisteredModel(Repository):
             return self
         for alternative in self.alternatives:
             if alternative.huggingface_id == huggingface_id:
-                source = {"huggingface_id": huggingface_id, "revision": alternative.revision}
-                return self.model_copy(update=source)
+                return self.model_copy(update=alternative.model_dump(include=_SOURCE))
         return None
 
     @property

@@ -16,6 +16,7 @@ from benchmark.models.gguf_tokenizer import (
 from benchmark.models.kept_tokenizer import kept_tokenizer
 from benchmark.models.library_messages import collected_messages, keep_messages
 from benchmark.models.location import Location
+from benchmark.models.model_files import has_vocabulary
 from benchmark.models.token_id_checks import check_ids
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.reading.documents import read_json
@@ -41,18 +42,24 @@ def load_tokenizer(location: Location, registered: BosRule | None = None) -> Tra
             of a GGUF file is unknown.
     """
     check_settings(location)
-    check_ids(location.name, location.folder)
+    folder = location.tokenizer_folder
+    if not (location.gguf or has_vocabulary(folder)):
+        raise ModelError(
+            f"{location.name}: has no tokenizer, such as tokenizer.json; add the files of its "
+            "base's, or name it as tokenizer in a --registry"
+        )
+    check_ids(location.name, folder)
     try:
         with collected_messages() as messages, gguf_cache(location):
             if location.gguf:
                 check_gguf_metadata(location.folder / location.gguf, location.name)
             raw = _load_raw(location)
-            encoder = _read_tokenizer_json(location.folder, raw)
+            encoder = _read_tokenizer_json(folder, raw)
             if location.gguf and encoder:
                 gguf_file = location.folder / location.gguf
                 check_same_vocabulary(encoder, gguf_file, location.name)
                 complete_from_gguf(raw, gguf_file, location.name)
-            rule = bos_rule(location.folder, location.gguf)
+            rule = bos_rule(folder, location.gguf)
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises no class of its own
@@ -80,7 +87,8 @@ def _check_json(location: Location) -> None:
     Raises:
         ModelError: naming the model and the file.
     """
-    for path in (location.folder / name for name in ("tokenizer.json", "tokenizer_config.json")):
+    folder = location.tokenizer_folder
+    for path in (folder / name for name in ("tokenizer.json", "tokenizer_config.json")):
         try:
             if path.is_file():
                 read_json(path, strict=False)
@@ -102,7 +110,7 @@ def _load_raw(location: Location) -> "PreTrainedTokenizerFast":
             return from_pretrained(
                 location.folder, trust_remote_code=False, **gguf_arguments(location)
             )
-    return from_pretrained(location.folder, trust_remote_code=False)
+    return from_pretrained(location.tokenizer_folder, trust_remote_code=False)
 
 
 def _read_tokenizer_json(folder: Path, raw: "PreTrainedTokenizerFast") -> "Tokenizer | None":
@@ -136,7 +144,7 @@ def _tokenizer_class(location: Location) -> str:
     """
     import transformers
 
-    config = location.folder / "tokenizer_config.json"
+    config = location.tokenizer_folder / "tokenizer_config.json"
     saved = read_text(config) if config.exists() else ""
     renamed = _NEW_NAME in saved and not hasattr(transformers, _NEW_NAME)
     return "PreTrainedTokenizerFast" if renamed else "AutoTokenizer"

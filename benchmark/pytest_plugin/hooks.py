@@ -46,16 +46,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if marked and hasattr(config, "workerinput"):
         registry = load_registry(config.getoption("--registry"))
         items.sort(key=lambda item: -_billions(_models(item.nodeid, registry)))
-    if not marked or _has_gpu():
+    rehearsed = bool(config.getoption("--device"))
+    on_gpu = [item for item in marked if not (rehearsed and _applies_device(item))]
+    if not on_gpu or _has_gpu():  # torch is imported only if it is to be asked
         return
     missing = _missing_gpu()
-    rehearsed = bool(config.getoption("--device"))
-    for item in marked:
-        applies = _REQUEST in getattr(item, "fixturenames", ())
-        if not (rehearsed and applies):
-            hint = "--device=cpu rehearses it" if applies else "--device does not apply to it"
-            reason = f"needs a CUDA GPU, and torch sees none here ({hint}): {missing}"
-            item.add_marker(pytest.mark.skip(reason=shown(reason)))
+    for item in on_gpu:
+        applies = _applies_device(item)
+        hint = "--device=cpu rehearses it" if applies else "--device does not apply to it"
+        reason = f"needs a CUDA GPU, and torch sees none here ({hint}): {missing}"
+        item.add_marker(pytest.mark.skip(reason=shown(reason)))
+
+
+def _applies_device(item: pytest.Item) -> bool:
+    """Return whether ``--device`` decides where a test runs."""
+    return _REQUEST in getattr(item, "fixturenames", ())
 
 
 _WAS_SKIPPED = pytest.StashKey[bool]()

@@ -9,7 +9,6 @@ from benchmark.decoding.engines import ENGINES, check_prompts, compile_constrain
 from benchmark.decoding.protocols import protocol
 from benchmark.errors import DataError, SettingError
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
-from benchmark.models.location import locate
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.planning.memory import DecodingBatch
 from benchmark.prompts.settings import PromptSettings
@@ -19,7 +18,7 @@ from benchmark.runs.gpu_fit import fetch_fitting_weights
 from benchmark.runs.identity import prompts_digest
 from benchmark.runs.loading import Loaders
 from benchmark.runs.requests import RunRequest, Speaker
-from benchmark.runs.resolution import registered_bos
+from benchmark.runs.resolution import located, registered_bos
 from benchmark.scoring.predictions import StoredAnswer, read_answers
 from benchmark.tasks import Task, task_of
 from benchmark.writing import is_present
@@ -145,8 +144,8 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     settings, stored = run_settings(request.run), read_answers(_predictions(request.run))
     if not stored:
         raise DataError(f"{request.run}: no answers yet; run it first")
-    location = locate(request.reference, request.revision, weights=False)
     as_run = RunRequest(request.reference, request.run, revision=request.revision)
+    location = located(as_run)
     progress.say(f"loading the tokenizer of {location.name}")
     loaders = Loaders()
     tokenizer = loaders.tokenizer(location, registered_bos(as_run))

@@ -11,7 +11,7 @@ from benchmark.boxes.baseline import baselines_as_json
 from benchmark.decoding.connection import DeviceConnection
 from benchmark.models.gpus import peak_gpu_memory, reset_peak_gpu_memory
 from benchmark.models.loading import LoadOptions
-from benchmark.models.location import Location, locate
+from benchmark.models.location import Location
 from benchmark.models.short_name import short_name
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import State, Tally, TokenIds
@@ -24,7 +24,7 @@ from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
 from benchmark.runs.progress_notes import ProgressNotes
 from benchmark.runs.requests import Progress, RunRequest, Speaker
-from benchmark.runs.resolution import connected, registered_bos, resolve
+from benchmark.runs.resolution import connected, located, registered_bos, resolve
 from benchmark.runs.run_result import RunResult
 from benchmark.runs.settings import ResolvedSettings
 from benchmark.runs.store.run_folder import RunFolder
@@ -115,7 +115,7 @@ def prepare(
     check_number(request.data)
     task, settings = task_named(request.data.task), resolve(request)
     states = load_states(request.data)
-    location = locate(request.model, request.revision, weights=False)
+    location = located(request)
     progress.say(f"loading the tokenizer of {location.name}, for {len(states)} prompts")
     tokenizer = loaders.tokenizer(location, registered_bos(request))
     if ranks and settings.engine_row.on_device:

@@ -25,11 +25,19 @@ _GB = 1e9
 
 
 class WantedModel(NamedTuple):
-    """A model to fetch: its name for people, its identifier, and the commit it is pinned to."""
+    """A model to fetch.
+
+    Attributes:
+        name: the name for people.
+        huggingface_id: its repository.
+        revision: the commit that it is pinned to.
+        tokenizer: the repository of its tokenizer if its own has none.
+    """
 
     name: str
     huggingface_id: str
     revision: str | None = None
+    tokenizer: str = ""
 
 
 _NO_FILES = WeightFiles((), 0, 0)
@@ -70,7 +78,7 @@ def wanted_models(
 
 
 def _registered(model: RegisteredModel) -> WantedModel:
-    return WantedModel(model.key, model.huggingface_id, model.revision or None)
+    return WantedModel(model.key, model.huggingface_id, model.revision or None, model.tokenizer)
 
 
 def find_model(model: WantedModel, machine: Machine | None, options: ForecastOptions) -> FoundModel:
@@ -79,7 +87,9 @@ def find_model(model: WantedModel, machine: Machine | None, options: ForecastOpt
     Without a machine its memory is not considered.
     """
     try:
-        location = locate(model.huggingface_id, model.revision, weights=False)
+        location = locate(
+            model.huggingface_id, model.revision, weights=False, tokenizer=model.tokenizer
+        )
         load_tokenizer(location)
         files = _files(location)
         if machine:

@@ -9,7 +9,7 @@ from benchmark.decoding.protocols import protocol
 from benchmark.errors import SettingError
 from benchmark.models.bos import BosRule
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
-from benchmark.models.location import Location, is_local
+from benchmark.models.location import Location, is_local, locate
 from benchmark.models.registry import registry
 from benchmark.models.registry_types import RegisteredModel
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -108,6 +108,17 @@ def _external(request: RunRequest, engine: str) -> ExternalSettings:
                 f"--{name.replace('_', '-')} is for --engine {taking}; engine {engine} takes none"
             )
     return ExternalSettings(**given)
+
+
+def located(request: RunRequest, *, weights: bool = False) -> Location:
+    """Return the location of a request's model, with the tokenizer that its entry names.
+
+    Raises:
+        ModelError: see :func:`~benchmark.models.location.locate`.
+    """
+    entry = registered_entry(request)
+    tokenizer = entry.tokenizer if entry else ""
+    return locate(request.model, request.revision, weights=weights, tokenizer=tokenizer)
 
 
 def registered_entry(request: RunRequest) -> RegisteredModel | None:

@@ -30,6 +30,7 @@ class SpeedInputs:
     Attributes:
         model: a folder, a file or an identifier.
         gguf: the model's GGUF file, if it is one.
+        tokenizer: the folder of its tokenizer, if that is elsewhere.
         digest: identifies the model's files.
         device: the device of the benchmark's own engines.
         max_new_tokens: the longest answer.
@@ -52,6 +53,7 @@ class SpeedInputs:
     prompts: Sequence[TokenIds]
     expected: Sequence[TokenIds]
     external: ExternalSettings = field(default_factory=ExternalSettings)
+    tokenizer: Path | None = None
 
     def setup(self, spec: EngineSpec, model: str | None = None) -> EngineSetup:
         """Return the message that opens an engine."""
@@ -68,6 +70,8 @@ class SpeedInputs:
             "stops": list(self.stops),
             "tuned": dict(spec.traits.tuned),
         }
+        if self.tokenizer:
+            setup["tokenizer"] = str(self.tokenizer)
         if spec.products:
             setup["products"] = spec.products
         if "base_url" in spec.engine.options:

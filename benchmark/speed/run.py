@@ -83,6 +83,7 @@ def _prepared(
         prompts=questions.prompt_ids,
         expected=questions.correct,
         external=request.external,
+        tokenizer=location.tokenizer,
     )
     if request.verify and not any(spec.is_paper for spec in specs):
         raise SettingError("--verify needs the engine outlines; add it to --engines")

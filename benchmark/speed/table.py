@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from benchmark.speed.choice import choice_notes
 from benchmark.speed.differences import FirstDifference
 from benchmark.speed.figures import ArithmeticLimit, Figures, limit_error
 from benchmark.speed.specs import EngineSpec
@@ -30,7 +31,10 @@ def speed_notes(
     paper: EngineSpec | None,
     rounds: int,
 ) -> list[str]:
-    """Return the lines below the table: how to read it, and which engines were not measured."""
+    """Return the lines below the table.
+
+    They say how to read it, which engine to take, and which engines were not measured.
+    """
     notes = [*_legend(paper, rounds), *map(_limit, limits.items())]
     on_gpu = [_name(row) for row in rows if row.gpu_memory]
     notes += [f"MB is GPU memory for {', '.join(on_gpu)}."] if on_gpu else []
@@ -49,6 +53,7 @@ def speed_notes(
         for row in rows
         if row.repeatable is False
     ]
+    notes += choice_notes(rows)
     notes += [f"{row.spec.label}: {row.stood_in}" for row in rows if row.stood_in]
     notes += [
         f"{'stopped' if row.rounds else 'not measured'}: {row.failure}"

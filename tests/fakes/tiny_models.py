@@ -4,6 +4,8 @@ import torch
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
@@ -28,9 +30,9 @@ _SHAPE = {
     "initializer_range": 0.4,
 }
 
-# Mistral, and Gemma 2 in every second layer, have a window shorter than any prompt of the tests,
-# so that it matters. Gemma 2's soft caps are low enough to change its scores.
-_CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, float]]] = {
+# Mistral, and Gemma 2 and 3 in every second layer, have a window shorter than any prompt of the
+# tests, so that it matters. Gemma 2's soft caps are low enough to change its scores.
+_CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[str, object]]] = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),
     "gemma": (GemmaConfig, GemmaForCausalLM, {"head_dim": 8}),
     "gemma2": (
@@ -42,6 +44,16 @@ _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[st
             "sliding_window": 8,
             "attn_logit_softcapping": 2.0,
             "final_logit_softcapping": 3.0,
+        },
+    ),
+    "gemma3": (
+        Gemma3TextConfig,
+        Gemma3ForCausalLM,
+        {
+            "head_dim": 8,
+            "query_pre_attn_scalar": 8,
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "full_attention"],
         },
     ),
     "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 8}),

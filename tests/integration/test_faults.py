@@ -27,6 +27,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.record_run import FingerprintRequest, fingerprint
 from benchmark.models.hardware import torch_threads
 from benchmark.prompts import rendering
+from benchmark.runs import resolution
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import code_digests, variables, versions
 from benchmark.runs.requests import DataRequest, Quiet, RunRequest
@@ -312,7 +313,7 @@ def _load_once(patch: pytest.MonkeyPatch) -> None:
         (record_run, "load_model"),
         (record_run, "load_tokenizer"),
         (record_run, "load_states"),
-        (record_run, "locate"),
+        (resolution, "locate"),
         (stages, "weights_digest"),
         (record_run, "code_digests"),
         (run_environment, "versions"),

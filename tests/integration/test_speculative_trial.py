@@ -16,7 +16,7 @@ from benchmark.decoding.speculative.passes import AttentionPass, RowsPass
 from benchmark.decoding.speculative.token_selection import OutputHead
 from fakes.tiny_models import tiny_model
 
-ARCHITECTURES = ("llama", "gemma", "gemma2", "mistral", "qwen2")
+ARCHITECTURES = ("llama", "gemma", "gemma2", "gemma3", "mistral", "qwen2")
 VOCABULARY = 1500
 
 Patch = pytest.MonkeyPatch
@@ -105,6 +105,23 @@ def _leave_out_cap_of_scores(patch: Patch) -> None:
     patch.setattr(
         passes, "ScoreParameters", lambda scaling, _, window: ScoreParameters(scaling, None, window)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("architecture", ["mistral", "gemma2", "gemma3"])
+def test_a_window_that_is_shorter_than_the_prefix(
+    monkeypatch: Patch, architecture: str, dtype: torch.dtype
+) -> None:
+    """Packed passes then have the model's own logits; a prefix without the window has others."""
+    monkeypatch.setattr(compatibility, "_SHARED", 20)
+    monkeypatch.setattr(compatibility, "_LENGTH", 32)  # the window of 8 is added
+    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    assert model.config.sliding_window == 8
+    assert compatibility.unsupported_reason(model) is None
+    monkeypatch.setattr(
+        passes, "visible", lambda places, length, _: attention_plans.visible(places, length, None)
+    )
+    assert "standard deviations off" in str(compatibility.unsupported_reason(model))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -10,7 +10,8 @@ class EngineSetup(TypedDict):
     """The first message, which opens an engine.
 
     ``row`` is its row in the table of engines. ``model`` is a folder, a file or an identifier, as
-    the engine takes it; ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
+    the engine takes it, and ``tokenizer`` the folder of its tokenizer if that is elsewhere;
+    ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
     is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
     ``products`` names the matrix-product backend of an engine that does not choose it itself.
     ``external`` has the fields of :class:`~benchmark.decoding.connection.ExternalSettings`.
@@ -19,6 +20,7 @@ class EngineSetup(TypedDict):
     engine: str
     row: dict[str, object]
     model: str
+    tokenizer: NotRequired[str]
     dtype: str
     device: str
     max_new_tokens: int

@@ -43,6 +43,7 @@ class VllmConnection:
         arguments: those of vLLM's constructor.
         command: what starts the process.
         expression: what answers must match.
+        tokenizer: the folder of the tokenizer, if that is not the model's.
         session: its process.
     """
 
@@ -53,6 +54,7 @@ class VllmConnection:
     arguments: Mapping[str, int | bool | str | dict[str, str]]
     command: LaunchCommand
     expression: str
+    tokenizer: str | None = None
     session: EngineSession = field(default_factory=EngineSession)
 
     @property
@@ -96,7 +98,7 @@ class VllmConnection:
 
     def setup(self, prompts: Sequence[TokenIds], max_new_tokens: int, end: int) -> EngineSetup:
         """Return the message that opens the engine."""
-        return {
+        setup: EngineSetup = {
             "engine": "vllm",
             "row": asdict(ENGINES["vllm"]),
             "model": self.model,
@@ -110,6 +112,9 @@ class VllmConnection:
             "stops": [end],
             "tuned": dict(self.arguments),
         }
+        if self.tokenizer:
+            setup["tokenizer"] = self.tokenizer
+        return setup
 
 
 def connect(inputs: ConnectInputs) -> VllmConnection:
@@ -156,6 +161,7 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         arguments=arguments,
         command=LaunchCommand(command.command, environment),
         expression=inputs.expression,
+        tokenizer=str(inputs.location.tokenizer) if inputs.location.tokenizer else None,
     )
 
 

@@ -39,6 +39,7 @@ class VllmEngine:
         self._create_sampling = SamplingParams
         self._llm = LLM(
             model=setup["model"],
+            tokenizer=setup.get("tokenizer"),  # None: the model's own
             dtype=setup["dtype"],
             # A repository's sampling settings would change the paper's greedy decoding.
             generation_config="vllm",

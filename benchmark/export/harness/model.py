@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from benchmark.errors import SettingError
 from benchmark.models.library_messages import messages_of
 from benchmark.models.loading import load_model
-from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
 from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
 from benchmark.runs.notices import warning_lines
 from benchmark.runs.requests import RunRequest
-from benchmark.runs.resolution import connected, registered_bos, resolve
+from benchmark.runs.resolution import connected, located, registered_bos, resolve
 from benchmark.runs.settings import Settings
 from benchmark.tasks import DEFAULT, task_named
 
@@ -39,7 +38,7 @@ class HarnessModel:
                     "remove it, or measure with: python -m benchmark run"
                 )
         request = RunRequest.of(requested, model)
-        settings, location = resolve(request), locate(model, weights=False)
+        settings, location = resolve(request), located(request)
         tokenizer = load_tokenizer(location, registered_bos(request))
         expression = task_named(task).expression
         self.settings = connected(settings, location, tokenizer, expression, _LOG.warning)

@@ -214,10 +214,13 @@ def test_an_alternative_names_its_row_or_none(tmp_path: Path) -> None:
 
 
 def test_an_alternative_has_a_revision_of_its_own(tmp_path: Path) -> None:
-    """The commit of the default repository does not apply to an alternative."""
+    """The commit and tokenizer of the default repository do not apply to an alternative."""
     pinned = MODEL + f'revision = "{COMMIT}"\n'
     assert _read(tmp_path, pinned).model("mine").revision == COMMIT
     assert _named(tmp_path, pinned + ALTERNATIVE).revision == ""
+    elsewhere = MODEL + 'tokenizer = "me/words"\n'
+    assert _read(tmp_path, elsewhere).model("mine").tokenizer == "me/words"
+    assert _named(tmp_path, elsewhere + ALTERNATIVE).tokenizer == ""
     both = pinned + ALTERNATIVE + f'revision = "{COMMIT[::-1]}"\n'
     assert _named(tmp_path, both).revision == COMMIT[::-1]
 

@@ -106,6 +106,13 @@ def test_gpus_of_a_process_that_sees_some(monkeypatch: pytest.MonkeyPatch) -> No
         vllm_engine.visible_gpus("3")
 
 
+def test_a_tokenizer_elsewhere(connect: Connect, tmp_path: Path) -> None:
+    """The folder is told to vLLM, as its constraint needs the vocabulary."""
+    location = replace(locate(str(MODEL)), tokenizer=tmp_path)
+    assert connect(location=location).setup([(1,)], 20, 2)["tokenizer"] == str(tmp_path)
+    assert "tokenizer" not in connect().setup([(1,)], 20, 2)
+
+
 def test_misuse(connect: Connect) -> None:
     """Each is refused before anything is started."""
     with pytest.raises(SettingError, match="build for CPUs; use --device cpu"):

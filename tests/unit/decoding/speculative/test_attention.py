@@ -1,5 +1,6 @@
 """Attention in parts, compared with attention over all keys at once."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from benchmark.decoding.speculative.batch import Batch, CacheCopy
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
+from fakes.window_shares import OWN, PREFIX, expected_shares, window_shares
 
 KEY_HEADS, GROUP, WIDTH = 2, 3, 8
 HEADS = KEY_HEADS * GROUP
@@ -118,6 +120,17 @@ def test_packed_rows_are_independent(
             reference = expected[slot][prefix + part.start : prefix + part.stop]
             torch.testing.assert_close(actual, reference, atol=1e-5, rtol=1e-5)
     assert done == lengths
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("softcap", [None, 0.7])
+@pytest.mark.parametrize("window", [None, 1, 3, PREFIX - 1, PREFIX, PREFIX + 1, PREFIX + OWN])
+def test_what_is_seen_at_the_end_of_the_prefix(
+    window: int | None, softcap: float | None, dtype: torch.dtype
+) -> None:
+    """A window that ends in the prefix hides its first tokens, one that starts after it all."""
+    shares = window_shares(window, softcap, dtype)
+    torch.testing.assert_close(shares, expected_shares(window), atol=2e-3, rtol=1e-2)
 
 
 def test_slots_are_copied_and_shared() -> None:

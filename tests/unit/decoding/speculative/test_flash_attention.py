@@ -21,6 +21,7 @@ from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from fakes.flash_operator import flash_operator
 from fakes.host_waits import HostWaits
 from fakes.tiny_models import tiny_model
+from fakes.window_shares import OWN, PREFIX, expected_shares, window_shares
 
 COSTS = CostModel(9, 9, 0, 0, 4, 4)
 
@@ -105,6 +106,14 @@ def test_packed_rows_are_independent(
             torch.testing.assert_close(actual, reference, atol=0.03, rtol=0.01)
     assert done == lengths
     assert kernels == {FLASH}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("window", [None, 1, 3, PREFIX - 1, PREFIX, PREFIX + 1, PREFIX + OWN])
+def test_what_is_seen_at_the_end_of_the_prefix(window: int | None, dtype: torch.dtype) -> None:
+    """A window that ends in the prefix hides its first tokens, one that starts after it all."""
+    shares = window_shares(window, None, dtype)
+    torch.testing.assert_close(shares, expected_shares(window), atol=2e-3, rtol=1e-2)
 
 
 def test_shared_tokens_are_written_to_every_slot() -> None:
@@ -227,7 +236,8 @@ def test_the_schema_is_looked_at() -> None:
     [
         ("llama", FLASH),
         ("gemma", FLASH),
-        ("mistral", FLASH),  # its window is shorter than the trial's prefix
+        ("mistral", FLASH),  # its window is shorter than the trial's text
+        ("gemma3", FLASH),
         ("gemma2", "plain: soft cap"),
     ],
 )
