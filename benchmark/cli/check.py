@@ -100,7 +100,8 @@ def rendering(
 ) -> None:
     """Check that a server makes the prompt ids of a run from text, or with chat from messages.
 
-    The server only tokenizes: `vllm launch render MODEL` is enough, without a GPU.
+    The endpoints that generate are asked for one token, a server without weights (`vllm launch
+    render MODEL`) for ids alone.
 
     Exit status: 0 the same ids, 4 other ids, 2 misuse.
     """

@@ -1,6 +1,7 @@
 """``reproduce``: measure the models of many pairs, on this machine or on several."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -105,10 +106,21 @@ def reproduce(
     if not output.as_json:
         print("\n".join(summary_lines(reproduction.models, reproduction.pairs)))
         if request.shard:
-            print(f"shard {request.shard.words}; judge all pairs with: merge {store} --out {store}")
+            words = _merge_words(store, only, experiment, registry_file, paper=paper)
+            print(f"shard {request.shard.words}; judge all pairs with: {words}")
     output.result({"shard": request.shard and request.shard.words, **reproduction.as_json()})
     if reproduction.failed or (require_all and reproduction.skipped):
         raise typer.Exit(FAILED)
+
+
+def _merge_words(
+    store: Path, only: str | None, experiment: str | None, registry: Path | None, *, paper: bool
+) -> str:
+    """Return the command that judges the pairs of all shards, which the same options select."""
+    named = {"--only": only, "--experiment": experiment, "--registry": registry}
+    options = [str(word) for name, value in named.items() if value for word in (name, value)]
+    papers = ["--paper"] * paper
+    return shlex.join(["merge", str(store), "--out", str(store), *papers, *options])
 
 
 def _progress(output: Output) -> "RunProgress":

@@ -31,12 +31,16 @@ _MANY = 1000
 _BYTES, _SHARE = 2, 2 / 3
 """Of a model whose shape is unknown: bytes per parameter, and their share of a GPU's memory."""
 
+_USUAL_BILLIONS = 7.0
+"""The parameters, in 10^9, by which the time of a model of unknown size is planned."""
+
 
 def jobs_of(registry: Registry, pairs: Iterable[Pair], request: RunRequest) -> list[ModelJob]:
     """Return the models of the pairs as jobs, those of most GPUs first, then the longest.
 
-    Order and times are planned for the same GPUs on every machine, so that all shards of a
-    reproduction agree on them.
+    Order and times follow from the registry and the data of the package alone, for the same GPUs
+    on every machine, so that all shards of a reproduction agree on them. The files of a local
+    model, which one machine may have and another lack, decide nothing: see :func:`_planned`.
 
     Args:
         registry: the models and pairs.
@@ -49,29 +53,37 @@ def jobs_of(registry: Registry, pairs: Iterable[Pair], request: RunRequest) -> l
 
 
 def _planned(model: RegisteredModel, request: RunRequest) -> tuple[int, float, ModelJob]:
-    """Return a model's GPUs and seconds as planned, and its job."""
+    """Return a model's GPUs and seconds as planned, and its job.
+
+    A model whose architecture is in the data is forecast. Any other, local or of the hub, is
+    planned by the size in the registry: the time to read its weights in 16 bit from a disk, for
+    7B if the registry has no number.
+    """
     own = as_registered(model, request)
     options = forecast_options(own)
-    try:
-        check_known(model)
+    if architecture_in_data(model.huggingface_id):
         planned = forecast(model, machine(_REFERENCE, _MANY), options)
-    except ModelError:
-        seconds = _BYTES * model.billions * 1e9 / planning().assumptions.disk_bytes_per_second
-        slots_by_size = SlotsBySize(model.billions)
-        width = slots_by_size(_MANY, machine(_REFERENCE, 1).memory) or _MANY
-        return width, seconds, ModelJob(model, own, seconds, slots_by_size)
-    slots = SlotsNeeded(model, options)
-    return planned.gpus or _MANY, planned.seconds, ModelJob(model, own, planned.seconds, slots)
+        slots = SlotsNeeded(model, options)
+        return planned.gpus or _MANY, planned.seconds, ModelJob(model, own, planned.seconds, slots)
+    billions = model.billions or _USUAL_BILLIONS
+    seconds = _BYTES * billions * 1e9 / planning().assumptions.disk_bytes_per_second
+    slots_by_size = SlotsBySize(model.billions)
+    width = slots_by_size(_MANY, machine(_REFERENCE, 1).memory) or _MANY
+    return width, seconds, ModelJob(model, own, seconds, _slots(model, options) or slots_by_size)
 
 
-def check_known(model: RegisteredModel) -> None:
-    """Check that a model's shape is known without a network: every shard must plan the same.
+def _slots(model: RegisteredModel, options: ForecastOptions) -> "SlotsNeeded | None":
+    """Return the slots of a local model by its own configuration, if it is here and can be read.
 
-    Raises:
-        ModelError: if it would have to be fetched.
+    They are asked for by the process that distributes models, and change no shard.
     """
-    if not (model.is_local or architecture_in_data(model.huggingface_id)):
-        raise ModelError(f"{model.huggingface_id}: its configuration is not in the data")
+    if not model.is_local:
+        return None
+    try:
+        shape_of(model.huggingface_id)
+    except ModelError:
+        return None
+    return SlotsNeeded(model, options)
 
 
 def forecast_options(request: RunRequest) -> ForecastOptions:

@@ -4,60 +4,24 @@ Everything is read and checked before anything is written. A run that is there a
 run, so merging again changes nothing.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import DataError, ResumeError
 from benchmark.folder_writing import replacing_folder
 from benchmark.locking import LockHeldError
-from benchmark.models.registry_types import Registry
-from benchmark.reading.documents import read_json
-from benchmark.reading.files import files_named, read_text
-from benchmark.reproduction.verdicts import PairOutcome, judge_stored
+from benchmark.models.registry_types import Pair, Registry
+from benchmark.reading.files import read_text
+from benchmark.reproduction.stored_runs import StoredRun, read_run, read_store
+from benchmark.reproduction.verdicts import PairOutcome, UnjudgedPair, judge_stored
 from benchmark.runs.model_store import folder_name, measurement_lock
 from benchmark.runs.store.results import registered_model
 from benchmark.runs.store.run_identity import comparable, first_difference
-from benchmark.runs.store.stored_result import fields, text_field
-from benchmark.scoring.predictions import StoredAnswer, answer_line, read_answers
-from benchmark.writing import ensure_folder, is_present, is_unfinished, write_text
-
-_AGAIN = "measure it again, or leave its folder out"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run in a store.
-
-    Attributes:
-        path: its folder.
-        identity: everything that it depends on, as ``run.json`` has it.
-        answers: its answers by description, in the order of the file.
-        finished: whether it has a result.
-    """
-
-    path: Path
-    identity: dict[str, object]
-    answers: dict[str, StoredAnswer]
-    finished: bool
-
-    @property
-    def model(self) -> str:
-        """The identifier or path of its model."""
-        return text_field(self.identity, self.path / "run.json", "model", "name")
-
-    @property
-    def hardware(self) -> str:
-        """The name of the hardware that it was measured on."""
-        path = self.path / "run.json"
-        return text_field(self.identity, path, "environment", "hardware", "name")
-
-    @property
-    def key(self) -> str:
-        """What is equal for the same measurement."""
-        return json.dumps(comparable(self.identity), sort_keys=True)
+from benchmark.scoring.predictions import StoredAnswer, answer_line
+from benchmark.writing import ensure_folder, is_present, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +58,9 @@ def merge_stores(folders: Sequence[Path], out: Path, say: Callable[[str], None])
             not of one reproduction: naming both and the first difference.
         ResumeError: if another process measures one of the runs in ``out``.
     """
-    runs = [run for folder in _distinct(folders, out) for run in read_store(folder)]
-    _check_one_reproduction(runs)
+    by_store = {folder: read_store(folder) for folder in _distinct(folders, out)}
+    runs = [run for own in by_store.values() for run in own]
+    _check_one_reproduction(by_store)
     groups = dict[str, list[StoredRun]]()
     for run in runs:
         groups.setdefault(run.key, []).append(run)
@@ -107,10 +72,37 @@ def merge_stores(folders: Sequence[Path], out: Path, say: Callable[[str], None])
     return Merged(tuple(runs_there), copied, Counter(run.hardware for run in runs_there))
 
 
-def judge_merged(merged: Merged, registry: Registry, margin: float) -> list[PairOutcome]:
-    """Judge the pairs of the registry that have a model in the store.
+@dataclass(frozen=True, slots=True)
+class MergedPairs:
+    """The pairs of a reproduction after a merge.
 
-    ``margin`` is that of :func:`benchmark.reproduction.verdicts.report_pair`.
+    Attributes:
+        pairs: the pairs with a run of one of their models.
+        unmeasured: the pairs of whose models no store has a run.
+        missing: the keys of the models without a finished run, in the order of the pairs.
+    """
+
+    pairs: tuple[PairOutcome, ...]
+    unmeasured: tuple[Pair, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def outcomes(self) -> tuple[PairOutcome, ...]:
+        """All pairs; those that no store has are not judged."""
+        none = "no store has a run of its models"
+        return (*self.pairs, *(UnjudgedPair(pair, none) for pair in self.unmeasured))
+
+
+def judge_merged(
+    merged: Merged, registry: Registry, pairs: Iterable[Pair], margin: float
+) -> MergedPairs:
+    """Judge pairs by the runs in the store.
+
+    Args:
+        merged: the store.
+        registry: the models.
+        pairs: the pairs that were to be measured.
+        margin: that of :func:`benchmark.reproduction.verdicts.report_pair`.
 
     Raises:
         DataError: if two runs are of one registered model, or a result cannot be read.
@@ -122,8 +114,14 @@ def judge_merged(merged: Merged, registry: Registry, margin: float) -> list[Pair
                 raise DataError(f"{run.path} and {folders[model.key]} are two runs of {model.key}")
             states = f"only {len(run.answers)} states are measured"
             folders[model.key] = run.path if run.finished else states
-    own = [p for p in registry.pairs.values() if {p.base, p.variant} & folders.keys()]
-    return judge_stored(own, folders, margin)
+    wanted = [*pairs]
+    keys = dict.fromkeys(key for pair in wanted for key in (pair.base, pair.variant))
+    own = [pair for pair in wanted if {pair.base, pair.variant} & folders.keys()]
+    return MergedPairs(
+        tuple(judge_stored(own, folders, margin)),
+        tuple(pair for pair in wanted if pair not in own),
+        tuple(key for key in keys if not isinstance(folders.get(key), Path)),
+    )
 
 
 def _distinct(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -133,36 +131,6 @@ def _distinct(folders: Sequence[Path], out: Path) -> list[Path]:
             raise DataError(f"{folder}: not a folder; name the --store of a shard")
     present = [out, *folders] if out.is_dir() else folders
     return [*{folder.resolve(): folder for folder in present}.values()]
-
-
-def read_store(folder: Path) -> list[StoredRun]:
-    """Return the runs in or below a folder, in the order of their paths.
-
-    Raises:
-        DataError: naming a file that is damaged or incomplete.
-    """
-    paths = sorted(path.parent for path in files_named("run.json", folder))
-    return [_read(path) for path in paths if not any(map(is_unfinished, (path, *path.parents)))]
-
-
-def _read(folder: Path) -> StoredRun:
-    predictions, result = folder / "predictions.jsonl", folder / "result.json"
-    try:
-        identity, finished = read_json(folder / "run.json"), is_present(result)
-        if finished:
-            fields(read_json(result), result, "by_numops")
-        answers = read_answers(predictions, growing=not finished) if is_present(predictions) else ()
-    except DataError as error:
-        raise DataError(f"{error}; {_AGAIN}") from error
-    run = StoredRun(folder, identity, {one.description: one for one in answers}, finished)
-    states = fields(identity, folder / "run.json", "data").get("states")
-    text_field(identity, folder / "run.json", "model", "name")
-    text_field(identity, folder / "run.json", "environment", "hardware", "name")
-    if finished and len(answers) != states:
-        raise DataError(
-            f"{predictions}: {len(answers)} answers of a finished run of {states} states; {_AGAIN}"
-        )
-    return run
 
 
 _COMMON = {
@@ -178,20 +146,48 @@ _COMMON = {
 """What all models of a reproduction have in common, by its name in errors."""
 
 
-def _check_one_reproduction(runs: Sequence[StoredRun]) -> None:
+def _check_one_reproduction(by_store: Mapping[Path, Sequence[StoredRun]]) -> None:
     """Check that all runs have the same data, settings and libraries.
 
     Raises:
-        DataError: naming two runs and the first difference.
+        DataError: naming the folders with other ones than most runs have, and the first
+            difference.
     """
-    for run in runs[1:]:
-        for name, path in _COMMON.items():
-            first, own = (_at(one.identity, path) for one in (runs[0], run))
-            if difference := first_difference(first, own, name):
-                raise DataError(
-                    f"{run.path} and {runs[0].path} are not of one reproduction: {difference}; "
-                    "merge them into two folders"
-                )
+    groups = list[list[StoredRun]]()
+    for run in (run for own in by_store.values() for run in own):
+        alike = (group for group in groups if not _difference(group[0], run))
+        if (group := next(alike, None)) is not None:
+            group.append(run)
+        else:
+            groups.append([run])
+    if len(groups) <= 1:
+        return
+    most = max(groups, key=len)  # of several the first that was read
+    other = next(group[0] for group in groups if group is not most)
+    places = ", ".join(map(str, _places(by_store, {run.path for run in most})))
+    raise DataError(
+        f"{other.path} and {most[0].path} are not of one reproduction: "
+        f"{_difference(most[0], other)}; {len(most)} of {sum(map(len, groups))} runs are as the "
+        f"second; leave out or move away {places}, then measure what is missing"
+    )
+
+
+def _difference(one: StoredRun, other: StoredRun) -> str:
+    """Return the first difference in what a reproduction has in common; empty without one."""
+    differences = (
+        first_difference(_at(one.identity, path), _at(other.identity, path), name)
+        for name, path in _COMMON.items()
+    )
+    return next(filter(None, differences), "")
+
+
+def _places(
+    by_store: Mapping[Path, Sequence[StoredRun]], kept: AbstractSet[Path]
+) -> Iterator[Path]:
+    """Yield the folders of the runs that are not kept; a store alone if none in it is."""
+    for store, runs in by_store.items():
+        others = [run.path for run in runs if run.path not in kept]
+        yield from [store] if others and len(others) == len(runs) else others
 
 
 def _at(identity: object, path: Iterable[str]) -> object:
@@ -274,7 +270,7 @@ def _write_locked(
     has been finished there is left alone.
     """
     if is_present(target / "run.json"):
-        current = _read(target)
+        current = read_run(target)
         run = _combined([current, run])
         if (current.finished, current.answers) == (run.finished, run.answers):
             return current, False

@@ -17,9 +17,9 @@ def summary_lines(models: Mapping[str, Outcome], pairs: Iterable[PairOutcome]) -
     for name, outcome in models.items():
         if not isinstance(outcome, Measured):
             what = "skipped" if outcome.skipped else "FAILED"
-            yield from _wrapped(f"{what}: {name}: {outcome.reason}")
+            yield from wrapped(f"{what}: {name}: {outcome.reason}")
     for pair in pairs:
-        yield from _wrapped(_pair_line(pair))
+        yield from wrapped(_pair_line(pair))
 
 
 def _pair_line(outcome: PairOutcome) -> str:
@@ -35,7 +35,8 @@ def verdict_words(pair: Pair, verdict: PairVerdict) -> str:
     return f"{pair.id:<32} {pair.hypothesis}: {verdict.words}"
 
 
-def _wrapped(line: str) -> list[str]:
+def wrapped(line: str) -> list[str]:
+    """Return a line in lines of at most 80 columns."""
     return wrap(line, _WIDTH, subsequent_indent="    ")
 
 

@@ -41,6 +41,12 @@ class FaultServer:
         untold: whether log-probabilities are ``null`` one by one, or ``absent``; or neither.
         prefill: the fault of its log-probabilities of given ids: ``shifted`` by one place,
             ``re-encoded`` from their text, or none.
+        caches: whether log-probabilities of a prompt that was asked for before are others, until
+            the cache is emptied.
+        busy: how many requests to empty the cache are refused.
+        emptied: how often the cache was emptied.
+        renders_only: whether it has no weights, as ``vllm launch render``.
+        chat_prefix: what its chat endpoint alone puts before a chat.
     """
 
     def __init__(
@@ -61,7 +67,10 @@ class FaultServer:
         self.redirect: str | None = None
         self.longest = 4096
         self.answers_by_position = False
-        self.prefill = self.untold = ""
+        self.prefill = self.untold = self.chat_prefix = ""
+        self.caches = self.renders_only = False
+        self.busy = self.emptied = 0
+        self._cached: set[TokenIds] = set()
         self.version = "0.32.0"
         self.adds_bos = True
         self.replies = 0
@@ -109,14 +118,51 @@ class FaultServer:
         }
         return documents[self.kind].get(path)
 
-    def tokenized(self, body: Body) -> list[int]:
-        """Return the ids of a text, or of messages without a template."""
+    def rendered(self, path: str, body: Body) -> Body | None:
+        """Return the reply of an endpoint that renders or tokenizes; None for another one."""
+        is_chat = path.startswith("/v1/chat/completions")
         text = body.get("prompt", body.get("content"))
-        if text is None:
-            text = "".join(one["content"] for one in body["messages"])
+        if "messages" in body:
+            text = (self.chat_prefix if is_chat else "") + chat_text(body["messages"])
+        if path == "/apply-template" and self.kind == "llama.cpp":
+            return {"prompt": text}
+        if not isinstance(text, str):
+            return None
         bos = self.tokenizer.bos_id
         first = [bos] if self.adds_bos and bos is not None else []
-        return [*first, *self.tokenizer.encode(text)]
+        ids = [*first, *self.tokenizer.encode(text)]
+        replies: dict[str, Body] = {
+            "/tokenize": {"tokens": ids, "count": len(ids)},
+            "/v1/completions": {"choices": [{"prompt_token_ids": ids}]},
+            "/v1/chat/completions": {"usage": {"prompt_tokens": len(ids)}},
+            "/v1/chat/completions/render": {"token_ids": ids},
+            "/completion": {"tokens_evaluated": len(ids)},
+        }
+        if self.kind == "vllm":
+            replies["/v1/chat/completions"]["prompt_token_ids"] = ids
+        return replies.get(path)
+
+    def has(self, path: str) -> bool:
+        """Return whether there is something at the path of a request with a body."""
+        only = {
+            "/v1/completions": "vllm",
+            "/v1/chat/completions/render": "vllm",
+            "/completion": "llama.cpp",
+            "/apply-template": "llama.cpp",
+            "/flush_cache": "sglang",
+        }
+        generates = path in {"/v1/completions", "/v1/chat/completions"}
+        return only.get(path, self.kind) == self.kind and not (self.renders_only and generates)
+
+    def empty_cache(self) -> bool:
+        """Forget the prompts that were asked for; return False while the server is at work."""
+        with self._lock:
+            if self.busy:
+                self.busy -= 1
+                return False
+            self.emptied += 1
+            self._cached.clear()
+            return True
 
     def take(self, prompt: TokenIds, body: Body) -> str | None:
         """Record a request, and return the fault of its reply."""
@@ -176,6 +222,7 @@ class FaultServer:
         values = [log_prob(ids, place) for place in range(len(ids))]
         if self.prefill == "shifted":
             values = [values[-1], *values[:-1]]
+        values = [value + self._error(ids) for value in values]
         if self.kind == "sglang":
             rows: list[Any] = [[v, i, None] for v, i in zip(values, ids, strict=True)]
             return {
@@ -218,8 +265,32 @@ class FaultServer:
         }
 
     def _values(self, prompt: TokenIds, ids: TokenIds) -> list[float]:
-        whole = (*prompt, *ids)
-        return [log_prob(whole, place) for place in range(len(prompt), len(whole))]
+        whole, error = (*prompt, *ids), self._error(prompt)
+        return [log_prob(whole, place) + error for place in range(len(prompt), len(whole))]
+
+    def _error(self, prompt: TokenIds) -> float:
+        """Return what a cached prompt adds to log-probabilities."""
+        with self._lock:
+            cached = self.caches and prompt in self._cached
+            self._cached.add(prompt)
+        return CACHED_ERROR if cached else 0.0
+
+
+CACHED_ERROR = 0.5
+"""What a cached prompt adds to log-probabilities, in nats."""
+
+
+def chat_text(messages: Sequence[Mapping[str, str]]) -> str:
+    """Return a chat as the server's template writes it."""
+    turns = "".join(f"[{one['role']}] {one['content']}\n" for one in messages)
+    return f"{turns}[assistant] "
+
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+"""The server's template, as a model has it."""
 
 
 def log_prob(ids: TokenIds, place: int) -> float:
@@ -248,15 +319,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(404 if document is None else 200, json.dumps(document or {}).encode())
 
     def do_POST(self) -> None:
-        body: Body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        content = self.rfile.read(int(self.headers["content-length"] or 0))
+        body: Body = json.loads(content or b"{}")
         self.owner.keys.append(self.headers["authorization"])
-        if self.path == "/tokenize":
-            tokens = self.owner.tokenized(body)
-            self._send(200, json.dumps({"tokens": tokens, "count": len(tokens)}).encode())
+        if not self.owner.has(self.path):
+            self._send(404, b"{}")
             return
-        if self.path == "/apply-template":
-            text = "".join(f"<{one['role']}>{one['content']}" for one in body["messages"])
-            self._send(200, json.dumps({"prompt": text}).encode())
+        if (document := self.owner.rendered(self.path, body)) is not None:
+            self._send(200, json.dumps(document).encode())
+            return
+        if self.path == "/flush_cache":
+            self._send(200 if self.owner.empty_cache() else 400, b"Cache flushed.\n")
             return
         if self.path == "/detokenize":
             text = detokenize(self.owner.tokenizer.token_bytes, body["tokens"])

@@ -1,6 +1,7 @@
 """``check`` on servers with seeded faults, each of which is found; a correct server passes."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,7 +19,7 @@ from benchmark.decoding.connection import ConnectInputs, ExternalSettings
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.external.completions import ReplyCheck
-from benchmark.decoding.external.http_client import Patience
+from benchmark.decoding.external.http_client import Patience, ServerError
 from benchmark.decoding.external.server_probe import connect
 from benchmark.decoding.external.server_scoring import ServerScoring
 from benchmark.decoding.log_probs import Arrangement, DecodedAnswer, ForcedSequence, TokenLogProbs
@@ -33,7 +34,7 @@ from benchmark.runs.requests import NOT_WRITTEN, DataRequest, Quiet, RunRequest
 from benchmark.runs.resolution import resolve
 from benchmark.tasks import DEFAULT, task_named
 from fakes.command_line import command_line
-from fakes.fault_server import FaultServer
+from fakes.fault_server import CACHED_ERROR, CHAT_TEMPLATE, FaultServer
 
 MODEL = Path(__file__).parents[2] / "fixtures" / "models" / "track"
 TASK = task_named(DEFAULT)
@@ -179,10 +180,39 @@ def test_arrangements_share_no_prefix_cache(opened: Open) -> None:
     assert {request["cache_prompt"] for request in server.requests} == {False}
 
 
-def _rendering(server: FaultServer, *options: str) -> tuple[int, dict[str, object]]:
+def test_the_cache_of_sglang_is_emptied(opened: Open) -> None:
+    """Before each arrangement, so that a cached prompt is no difference; a busy server waits."""
+    server, subject = opened("sglang")
+    assert isinstance(subject.engine, ServerScoring)
+    patient = replace(subject.engine, patience=Patience(5.0, 0.001))
+    subject = replace(subject, engine=patient)
+    server.caches, server.busy, server.emptied = True, 2, 0
+    result = check_invariance(subject, 2, Quiet())
+    assert (result.exit_status, result.largest, server.busy) == (0, 0.0, 0)
+    assert server.emptied == 8  # the first arrangement twice and two others, decoded and scored
+    server.busy = 1_000
+    subject = replace(subject, engine=replace(patient, patience=SHORT))
+    with pytest.raises(ServerError, match=r"/flush_cache: .*status 400: Cache flushed"):
+        check_invariance(subject, 1, Quiet())
+
+
+def test_a_cache_that_is_not_emptied_is_noise(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same server without the request: noise of two nats, which would hide differences."""
+    server, subject = opened("sglang")
+    monkeypatch.setattr("benchmark.decoding.external.server_kinds.Sglang.emptied_at", None)
+    server.caches = True
+    assert check_invariance(subject, 1, Quiet()).floor == 4 * CACHED_ERROR
+
+
+def _rendering(
+    server: FaultServer, *options: str, model: Path = MODEL
+) -> tuple[int, dict[str, object]]:
     words = ("--base-url", server.url, "--states", "2", "--json", "-q", *options)
-    done = command_line("check", "rendering", MODEL, *words)
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+    done = command_line("check", "rendering", model, *words)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
@@ -196,6 +226,49 @@ def test_rendering_of_text(opened: Open, kind: str) -> None:
     assert document["notes"] == [
         "the server leaves out the first token of the prompt, such as a BOS"
     ]
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the control with the server's chat template."""
+    folder = tmp_path_factory.mktemp("chat") / "track"
+    shutil.copytree(MODEL, folder)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "renders_only", "endpoints"),
+    [("vllm", False, 2), ("vllm", True, 2), ("llama.cpp", False, 1)],
+)
+def test_rendering_of_a_chat(
+    opened: Open, chat_model: Path, kind: str, *, renders_only: bool, endpoints: int
+) -> None:
+    """The chat endpoint's ids, or their number, are ours; its own system prompt is found."""
+    server, _ = opened(kind)
+    server.renders_only = renders_only
+    status, document = _rendering(server, "--prompt-format", "chat", model=chat_model)
+    assert (status, document["differences"]) == (0, [])
+    once, places = document["answers"], document["places"]
+    assert (once, isinstance(places, int) and places % endpoints) == (2, 0)
+    server.chat_prefix = "[system] Be brief.\n"
+    status, document = _rendering(server, "--prompt-format", "chat", model=chat_model)
+    assert status == 4
+    differences = document["differences"]
+    assert isinstance(differences, list)
+    assert len(differences) == 2  # of the chat endpoint alone
+    path = "/v1/chat/completions" + "/render" * renders_only
+    assert all(one["arrangement"].startswith(path) for one in differences)
+
+
+def test_rendering_of_text_by_the_endpoint_that_generates(opened: Open) -> None:
+    """It is compared too, unless the server has no weights."""
+    server, _ = opened()
+    with_both = _rendering(server)[1]["places"]
+    server.renders_only = True
+    alone = _rendering(server)[1]["places"]
+    assert isinstance(alone, int)
+    assert with_both == 2 * alone > 0
 
 
 class _Rounding:

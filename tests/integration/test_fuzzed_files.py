@@ -62,9 +62,9 @@ from benchmark.models.validation import validate
 from benchmark.pytest_plugin.known_failures import KnownFailures
 from benchmark.pytest_plugin.snapshots.fingerprints import _blessings
 from benchmark.reading.documents import read_json, read_toml
-from benchmark.reproduction.merging import read_store
 from benchmark.reproduction.ray_cluster import _known_runs
 from benchmark.reproduction.ray_worker import run_files
+from benchmark.reproduction.stored_runs import read_store
 from benchmark.reproduction.verdicts import _stored
 from benchmark.runs.certify import run_settings
 from benchmark.runs.model_store import _is_same
@@ -295,7 +295,7 @@ READERS = {
     "run": Reader("run.json", "runs/store/run_folder.py", _open_run),
     "certified run": Reader("run.json", "runs/certify.py", lambda path: run_settings(path.parent)),
     "merged run": Reader(
-        "run.json", "reproduction/merging.py", lambda path: read_store(path.parent)
+        "run.json", "reproduction/stored_runs.py", lambda path: read_store(path.parent)
     ),
     "judged result": Reader(
         "result.json", "reproduction/verdicts.py", lambda path: _stored(path.parent)

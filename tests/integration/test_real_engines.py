@@ -5,6 +5,7 @@ They need the environment of ``make speed-engines`` and minutes: ``nox -s engine
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +20,18 @@ import httpx2
 import pytest
 
 from benchmark.decoding.external.launch import engines_folder
+from benchmark.decoding.external.server_kinds import (
+    CompletionRequest,
+    LlamaCpp,
+    ServerFacts,
+    ServerKind,
+    Vllm,
+)
+from benchmark.models.downloads import source
 from benchmark.tasks import DEFAULT, task_named
 from fakes.command_line import command_line
 from fakes.control_gguf import write_control_gguf
+from fakes.fault_server import CHAT_TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures" / "models" / "track"
@@ -201,14 +211,65 @@ def test_checks_of_vllm(serve: Serve) -> None:
     assert command_line("check", "rendering", MODEL, "--base-url", url).returncode == 0
 
 
-def test_rendering_without_weights(serve: Serve) -> None:
-    """VLLM's server that renders only is asked for ids too."""
+def _rendering(model: Path, url: str, *options: str) -> None:
+    done = command_line("check", "rendering", model, "--base-url", url, "--states", "2", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def chat_model(tmp_path: Path) -> Path:
+    """The control with a chat template."""
+    folder = tmp_path / "chat"
+    shutil.copytree(MODEL, folder)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return folder
+
+
+def test_rendering_by_vllm(serve: Serve, chat_model: Path) -> None:
+    """Its endpoints for text and chats make our ids, with weights and without."""
+    template = ("--chat-template", str(chat_model / "chat_template.jinja"))
     port = _free_port()
     module = "vllm.entrypoints.launchers.render.entry"
-    words = ("-m", module, "--model", MODEL, "--host", "127.0.0.1", "--port", str(port))
-    url = serve(*words, port=port)
-    done = command_line("check", "rendering", MODEL, "--base-url", url, "--kind", "vllm")
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = ("-m", module, "--model", chat_model, "--host", "127.0.0.1", "--port", str(port))
+    for url in (_vllm(serve, *template), serve(*words, port=port)):
+        _rendering(chat_model, url, "--kind", "vllm")
+        _rendering(chat_model, url, "--kind", "vllm", "--prompt-format", "chat")
+
+
+def test_rendering_by_llama_cpp(serve: Serve) -> None:
+    """SmolLM2's file has a tokenizer and a template of its own, which make our ids."""
+    if not (smollm := source("smollm2")).present:
+        pytest.skip(f"SmolLM2 is missing; get it with: {smollm.command}")
+    (file,) = smollm.folder.glob("*.gguf")
+    url = _llama(serve, file, _free_port())
+    _rendering(file, url)
+    _rendering(file, url, "--prompt-format", "chat")
+
+
+@pytest.mark.parametrize("kind", [Vllm(), LlamaCpp()], ids=lambda kind: kind.name)
+def test_prefix_caches(serve: Serve, tmp_path: Path, kind: ServerKind) -> None:
+    """A prompt that was asked for before is cached, and is not with the fields of a check."""
+    if kind.name == "vllm":
+        url = _vllm(serve, "--enable-prompt-tokens-details", "--enable-prefix-caching")
+    else:
+        file = write_control_gguf(MODEL, tmp_path / "m.gguf", quantized=False)
+        url = _llama(serve, file, _free_port())
+    prompt = tuple(2 + number % 50 for number in range(400))
+
+    def cached(**more: object) -> int:
+        body = kind.body(CompletionRequest(prompt, 1, None), ServerFacts(None, "track")) | more
+        reply = httpx2.post(f"{url}{kind.path}", json=body, timeout=SECONDS).json()
+        if kind.name == "llama.cpp":
+            return int(reply["timings"]["cache_n"])
+        details = reply["usage"]["prompt_tokens_details"] or {}
+        return int(details.get("cached_tokens") or 0)
+
+    assert cached() == 0
+    assert cached() > 0
+    assert cached(**kind.uncached("one")) == 0
+    assert cached(**kind.uncached("two")) == 0
+    if kind.name == "vllm":  # the salt of an arrangement lets its own prompts share a prefix
+        assert cached(**kind.uncached("two")) > 0
 
 
 @pytest.mark.parametrize("probe", ["vllm", "llama.cpp"])

@@ -71,6 +71,7 @@ def test_an_array_s_shards_are_merged_and_judged(
     document = _run(capsys, "merge", tmp_path / "1", tmp_path / "2", *words)
     assert len(document["runs"]) == 3
     assert document["pairs"].keys() == {"control-copy-a-to-track", "control-copy-a-to-copy-b"}
+    assert document["missing"] == []
     verdicts = [pair["verdict"] for pair in document["pairs"].values()]
     assert verdicts == ["undecided", "undecided"]  # two states
     times = {path: path.stat().st_mtime_ns for path in merged.glob("*/result.json")}
@@ -79,6 +80,31 @@ def test_an_array_s_shards_are_merged_and_judged(
         again["pairs"]["control-copy-a-to-copy-b"] == document["pairs"]["control-copy-a-to-copy-b"]
     )
     assert {path: path.stat().st_mtime_ns for path in merged.glob("*/result.json")} == times
+
+
+def test_pairs_that_no_shard_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They and their models are listed; with --require-all the exit code is 1."""
+    store = tmp_path / "store"
+    shard = ("--only", "copy-b", "--shard", "2/2", "--store", store)
+    app([*map(str, ("reproduce", *_CPU, *shard))], standalone_mode=False)
+    (last,) = capsys.readouterr().out.splitlines()[-1:]
+    assert last.endswith(f"merge {store} --out {store} --only copy-b --registry {CONTROLS}"), (
+        "the command has the options that select the pairs"
+    )
+    words = ["merge", *map(str, (store, "--out", store, "--registry", CONTROLS))]
+    assert app(words, standalone_mode=False) is None
+    lines = capsys.readouterr().out.splitlines()
+    assert "no model measured of 1 pairs: control-copy-a-to-track" in lines
+    assert "not measured: 2 models: copy-a, track" in lines
+    assert app([*words, "--require-all"], standalone_mode=False) == 1
+    capsys.readouterr()
+    (tmp_path / "none").mkdir()
+    words[1] = str(tmp_path / "none")
+    words[3] = str(tmp_path / "new")
+    assert app([*words, "--json"], standalone_mode=False) is None
+    document = json.loads(capsys.readouterr().out)
+    assert document["missing"] == ["copy-a", "track", "copy-b"]
+    assert {pair["verdict"] for pair in document["pairs"].values()} == {None}
 
 
 def test_models_that_are_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

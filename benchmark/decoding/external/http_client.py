@@ -26,6 +26,10 @@ KEY_VARIABLE = "ENTITY_TRACKING_API_KEY"
 """The environment variable with the server's key."""
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MISSING = frozenset({404, 405, 501})
+_BUSY = frozenset({400})
+"""The status of a server that cannot empty its cache while it works."""
+
 _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_REQUEST_WAIT = 0.5, 20.0, 120.0
 _PATIENCE = 300.0
 _FAULTY_REPLIES = 5
@@ -128,8 +132,7 @@ class HttpClient:
         Raises:
             ServerError: as :meth:`post`.
         """
-        missing = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
-        return self._retried("GET", path, None, lambda document: document, missing)
+        return self._retried(path, lambda: self._document("GET", path, None, _MISSING))
 
     def post(self, path: str, body: dict[str, object], read: Callable[[dict[str, object]], T]) -> T:
         """Return what ``read`` makes of the reply to a request.
@@ -139,26 +142,49 @@ class HttpClient:
         Raises:
             ServerError: if the server refuses the request, or fails until patience ends.
         """
-        result = self._retried("POST", path, body, read, frozenset())
+        result = self._posted(path, body, read, frozenset())
         if result is None:
             raise ServerError(f"{self.address}{path}: no reply")
         return result
 
-    def _retried(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, object] | None,
-        read: Callable[[dict[str, object]], T],
-        missing: "frozenset[HTTPStatus] | set[HTTPStatus]",
+    def post_if_there(
+        self, path: str, body: dict[str, object], read: Callable[[dict[str, object]], T]
     ) -> T | None:
+        """Return as :meth:`post`; None if the server has nothing at the path.
+
+        Raises:
+            ServerError: as :meth:`post`.
+        """
+        return self._posted(path, body, read, _MISSING)
+
+    def empty_cache(self, path: str) -> None:
+        """Ask for an empty cache by a request without a body, again while the server is at work.
+
+        Raises:
+            ServerError: as :meth:`post`.
+        """
+        self._retried(path, lambda: self._content("POST", path, None, retried=_RETRIED | _BUSY))
+
+    def _posted(
+        self,
+        path: str,
+        body: dict[str, object],
+        read: Callable[[dict[str, object]], T],
+        missing: frozenset[int],
+    ) -> T | None:
+        def ask() -> T | None:
+            document = self._document("POST", path, body, missing)
+            return None if document is None else read(document)
+
+        return self._retried(path, ask)
+
+    def _retried(self, path: str, ask: Callable[[], T]) -> T:
         import httpx2
 
         wait, first_failure, faulty = self._patience.first_wait, None, 0
         while True:
             try:
-                reply = self._reply(method, path, body, missing)
-                return None if reply is None else read(reply)
+                return ask()
             except (httpx2.RequestError, FaultyReplyError) as error:
                 now = self._patience.clock()
                 first_failure = now if first_failure is None else first_failure
@@ -183,14 +209,28 @@ class HttpClient:
             f"{seconds:.0f} s; finished answers are kept, rerun to resume"
         )
 
-    def _reply(
+    def _document(
+        self, method: str, path: str, body: dict[str, object] | None, missing: frozenset[int]
+    ) -> dict[str, object] | None:
+        """Return the JSON object of one reply; None for a status among ``missing``."""
+        content = self._content(method, path, body, missing=missing)
+        if content is None:
+            return None
+        try:
+            return json_object(content.decode("utf-8"), f"{self.address}{path}")
+        except (UnicodeDecodeError, DataError) as error:
+            raise FaultyReplyError(f"not a JSON object: {first_line(error)}") from error
+
+    def _content(
         self,
         method: str,
         path: str,
         body: dict[str, object] | None,
-        missing: "frozenset[HTTPStatus] | set[HTTPStatus]",
-    ) -> dict[str, object] | None:
-        """Return the JSON object of one reply; None for a status among ``missing``."""
+        *,
+        missing: frozenset[int] = frozenset(),
+        retried: frozenset[int] = _RETRIED,
+    ) -> bytes | None:
+        """Return the content of one reply; None for a status among ``missing``."""
         url = f"{self.address}{path}"
         with self._client.stream(method, url, json=body) as response:
             content = _content(response)
@@ -204,16 +244,13 @@ class HttpClient:
                     "address itself with --base-url"
                 )
             text = printable(self.without_key(content.decode(errors="replace")))[:_SHOWN]
-            if status in _RETRIED:
+            if status in retried:
                 raise _RetryLaterError(
                     f"status {status}: {text}", retry_after(response.headers.get("retry-after"))
                 )
             if not response.is_success:
                 raise ServerError(f"{url}: status {status}: {text}{_advice(status)}")
-        try:
-            return json_object(content.decode("utf-8"), url)
-        except (UnicodeDecodeError, DataError) as error:
-            raise FaultyReplyError(f"not a JSON object: {first_line(error)}") from error
+        return content
 
     def without_key(self, text: str) -> str:
         """Return a text without the key, which a server may repeat in an error."""

@@ -59,12 +59,17 @@ class Asks(Protocol):
 
 
 class ServerKind(Protocol):
-    """One kind of server."""
+    """One kind of server.
+
+    ``emptied_at`` is the path of a request that empties the cache; None if :meth:`uncached` is
+    enough.
+    """
 
     name: str
     path: str
     constraint: str
     advice: str
+    emptied_at: str | None
 
     def recognize(self, client: Asks) -> ServerFacts | None:
         """Return what a server of this kind says of itself; None if it is of another kind."""
@@ -93,6 +98,7 @@ class Vllm:
         "start vLLM 0.12 or newer with --structured-outputs-config.backend xgrammar and without a "
         "proxy that drops fields"
     )
+    emptied_at: str | None = None
 
     def recognize(self, client: Asks) -> ServerFacts | None:
         """Ask for the version, the models and, if the server tells them, its settings."""
@@ -156,6 +162,7 @@ class Sglang:
     path = "/generate"
     constraint = "regex, as a sampling parameter"
     advice = "start SGLang with --grammar-backend xgrammar and without a proxy that drops fields"
+    emptied_at: str | None = "/flush_cache"  # refused with 400 while the server is at work
 
     def recognize(self, client: Asks) -> ServerFacts | None:
         """Ask for the model and the server's settings."""
@@ -220,6 +227,7 @@ class LlamaCpp:
     path = "/completion"
     constraint = "GBNF, as grammar"
     advice = "start llama-server of 2025 or newer without a proxy that drops fields"
+    emptied_at: str | None = None
 
     def recognize(self, client: Asks) -> ServerFacts | None:
         """Ask for the properties, and for what the model's file says of itself."""

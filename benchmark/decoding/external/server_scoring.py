@@ -79,10 +79,15 @@ class ServerScoring:
         return self.connection.kind.uncached(uuid4().hex)
 
     def _each(self, arrangement: Arrangement, asks: Sequence[Callable[[HttpClient], T]]) -> list[T]:
-        """Return the result of each request, with a limited number of them open at a time."""
+        """Return the result of each request, with a limited number of them open at a time.
+
+        The cache is emptied before if a request cannot leave it out.
+        """
         results = dict[int, T]()
         requests, waiting = OpenRequests[T](), iter(arrangement.order)
         with HttpClient(self.connection.address, arrangement.together, self.patience) as client:
+            if (path := self.connection.kind.emptied_at) is not None:
+                client.empty_cache(path)
             while True:
                 while len(requests) < arrangement.together and (
                     (index := next(waiting, None)) is not None

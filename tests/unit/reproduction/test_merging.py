@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import DataError, ResumeError
 from benchmark.models.registry_types import Pair, Registry
-from benchmark.reproduction.merging import judge_merged, merge_stores
+from benchmark.reproduction.merging import Merged, MergedPairs, judge_merged, merge_stores
 from benchmark.reproduction.verdicts import PairReport, UnjudgedPair
 from benchmark.runs.model_store import measurement_lock
 from benchmark.runs.store.results import read_results
@@ -60,22 +60,58 @@ def test_shards_are_one_store(shards: list[Path], tmp_path: Path) -> None:
     assert len(read_results(out, _registry()).entries) == 2
 
 
-def _registry() -> Registry:
-    pair = Pair(id="pair", experiment="code", base="base", variant="variant", hypothesis="gain")
-    models = {key: fake_model(key) for key in ("base", "variant")}
-    return Registry(models=models, pairs={"pair": pair})
+def _registry(*variants: str) -> Registry:
+    """Return pairs of ``base`` with ``variant`` and others, each with the name of its variant."""
+    pairs = {
+        name: Pair(id=name, experiment="code", base="base", variant=name, hypothesis="gain")
+        for name in ("variant", *variants)
+    }
+    models = {key: fake_model(key) for key in ("base", *pairs)}
+    return Registry(models=models, pairs=pairs)
+
+
+def _judge(merged: Merged, registry: Registry | None = None) -> MergedPairs:
+    chosen = registry or _registry()
+    return judge_merged(merged, chosen, chosen.pairs.values(), 0.05)
 
 
 def test_pairs_are_judged_after_the_merge(shards: list[Path], tmp_path: Path) -> None:
     """A pair whose models were in two shards has a verdict; before, the missing model is named."""
     out = tmp_path / "merged"
-    (pair,) = judge_merged(merge_stores(shards[:1], out, _quiet), _registry(), 0.05)
+    judged = _judge(merge_stores(shards[:1], out, _quiet))
+    (pair,) = judged.pairs
     assert isinstance(pair, UnjudgedPair)
     assert pair.reason == "variant: not measured"
-    (pair,) = judge_merged(merge_stores(shards[1:], out, _quiet), _registry(), 0.05)
+    assert judged.missing == ("variant",)
+    judged = _judge(merge_stores(shards[1:], out, _quiet))
+    (pair,) = judged.pairs
     assert isinstance(pair, PairReport)
+    assert judged.missing == ()
     assert pair.verdict.status == "undecided"  # two sequences
     assert pair.problems == ()
+
+
+def test_what_no_shard_measured_is_listed(shards: list[Path], tmp_path: Path) -> None:
+    """Pairs without any model, models without a run, and a run that is not finished."""
+    registry = _registry("third", "fourth")
+    other = Pair(id="other", experiment="code", base="third", variant="fourth", hypothesis="gain")
+    registry = Registry(models=registry.models, pairs={**registry.pairs, "other": other})
+    _run(tmp_path / "more", "third", states=5)
+    (tmp_path / "none").mkdir()
+    empty = _judge(merge_stores([tmp_path / "none"], tmp_path / "empty", _quiet), registry)
+    assert [pair.id for pair in empty.unmeasured] == [*registry.pairs]
+    assert empty.missing == ("base", "variant", "third", "fourth")
+    judged = _judge(merge_stores(shards, tmp_path / "merged", _quiet), registry)
+    assert [pair.pair.id for pair in judged.pairs] == ["variant", "third", "fourth"]
+    assert judged.unmeasured == (other,)
+    assert [outcome.pair.id for outcome in judged.outcomes] == [*registry.pairs]
+    assert judged.missing == ("third", "fourth")
+    stores = [*shards, tmp_path / "more"]
+    judged = _judge(merge_stores(stores, tmp_path / "merged", _quiet), registry)
+    assert judged.unmeasured == ()
+    assert judged.missing == ("third", "fourth")
+    assert isinstance(judged.pairs[1], UnjudgedPair)
+    assert judged.pairs[1].reason == "third: only 5 states are measured"
 
 
 def test_other_answers_are_refused(shards: list[Path], tmp_path: Path) -> None:
@@ -125,6 +161,26 @@ def test_runs_of_two_reproductions_are_refused(
     with pytest.raises(DataError, match="are not of one reproduction: ") as error:
         merge_stores([*shards, tmp_path / "other"], tmp_path / "merged", _quiet)
     assert difference in str(error.value)
+    assert f"leave out or move away {tmp_path / 'other'}, then" in str(error.value)
+    assert not (tmp_path / "merged").exists()
+
+
+def test_folders_of_an_upgrade_are_named(shards: list[Path], tmp_path: Path) -> None:
+    """Fewer runs have other libraries: a store of such runs alone, and single runs in others."""
+    new = {"hardware": {"name": "m"}, "versions": {"torch": "2.14.0"}}
+    single = _run(shards[1], "third", environment=new)
+    for name in ("fourth", "fifth"):
+        _run(tmp_path / "after", name, environment=new)
+    for name in ("sixth", "seventh"):
+        _run(tmp_path / "before", name)
+    stores = [tmp_path / "after", *shards, tmp_path / "before"]
+    with pytest.raises(DataError, match="4 of 7 runs are as the second; leave out") as error:
+        merge_stores(stores, tmp_path / "merged", _quiet)
+    places = f"{tmp_path / 'after'}, {single}"
+    assert str(error.value).endswith(f"move away {places}, then measure what is missing")
+    assert not (tmp_path / "merged").exists()
+    single.rename(tmp_path / "away")
+    assert len(merge_stores(stores[1:], tmp_path / "merged", _quiet).runs) == 4
 
 
 def test_two_ways_of_one_model_are_refused(shards: list[Path], tmp_path: Path) -> None:
