@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,11 +110,12 @@ def test_a_killed_process_on_nodes_that_share_nothing(
     monkeypatch.setattr(
         "benchmark.reproduction.run.RayOptions", lambda **given: options(**given, shared=False)
     )
-    _when_decoding(monkeypatch, _kill_one_task)
+    node = tmp_path / "node"
+    _when_decoding(monkeypatch, lambda: _kill_one_task(next(node.rglob("cluster"))))
     document, said = _reproduce(cluster, tmp_path / "store", capsys)
     _check(document, tmp_path / "store")
     assert said.count("; try 2 of 3 follows") == 1
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "node").rglob("result.json")}
+    times = {path: path.stat().st_mtime_ns for path in node.rglob("result.json")}
     assert len(times) == 3
     again, _ = _reproduce(cluster, tmp_path / "store", capsys)
     assert again == document
@@ -123,10 +123,23 @@ def test_a_killed_process_on_nodes_that_share_nothing(
     assert sorted(decoded) == [1, 1, 2]
 
 
-def _kill_one_task() -> None:
-    """Kill the process of one task that measures a model."""
+def _kill_one_task(store: Path) -> None:
+    """Kill a process that has measured some states of a model, and not all."""
     for process in psutil.Process().children(recursive=True):
-        if any("ray::_carry_out" in word for word in process.cmdline()):
+        if any("ray::_carry_out" in word for word in process.cmdline()) and _is_decoding(
+            process, store
+        ):
             os.kill(process.pid, signal.SIGKILL)
-            break
-    time.sleep(0.1)
+            return
+    raise AssertionError("no process is in the middle of a model")
+
+
+def _is_decoding(process: psutil.Process, store: Path) -> bool:
+    """Return whether a process holds the lock of a run that has answers and no result."""
+    locks = {Path(file.path) for file in process.open_files()}
+    names = [lock.stem for lock in locks if (lock.parent, lock.suffix) == (store, ".lock")]
+    folders = [folder for name in names for folder in store.glob(f"*-{name}")]
+    return any(
+        (folder / "predictions.jsonl").exists() and not (folder / "result.json").exists()
+        for folder in folders
+    )
