@@ -382,30 +382,22 @@ NO_FILES = {
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Good content for each reader."""
     place = tmp_path_factory.mktemp("seeds")
-    states = finished_runs.first_states(13)
-    data = "".join(f"{row}\n" for state in states[:3] for row in rows(state)).encode()
+    return {
+        **_inputs(),
+        **_runs(place),
+        **_model_files(place),
+        **_fingerprint_files(place),
+        **_logs(place),
+        **_own_files(place),
+    }
+
+
+def _inputs() -> dict[str, bytes]:
+    """Return data sets, predictions of other programs, and files of settings."""
+    states = finished_runs.first_states(3)
+    data = "".join(f"{row}\n" for state in states for row in rows(state)).encode()
     predictions = [{"input": f"text {n}", "prediction": "Statement: Box 0"} for n in range(4)]
     tokens = ({**line, "token_ids": [3, 4], "finished": True} for line in predictions)
-    settings = {"engine": "outlines", "max_new_tokens": 256, "dtype": "float32"}
-    run_document = {"protocol": settings, "prompts": {"sha256": "0"}, "data": {"task": "boxes"}}
-    run = finished_runs.write_run(place / "run", "owner/mine", states, finished_runs.mixed_answer)
-    result = (run / "result.json").read_bytes()
-    fingerprint = _fingerprint_files(place)
-    control = ControlTrainer(read_recipe(TINY_RECIPE), place, 0, print)._identity("copy")
-    identity = json.dumps({"model": {"name": "x"}}).encode()
-    notes = {"batch_sizes": [4, 2], "timing": {"decoded_states": 4, "seconds": 1.5, "starts": 1}}
-    config = (MODEL / "config.json").read_bytes()
-    tokenizer = {
-        "truncation": {"max_length": 10**7},  # without a large number the ids are not looked at
-        "added_tokens": [{"id": 0, "content": "<s>"}],
-        "model": {"vocab": {"a": 1, "b": 2}},
-    }
-    seconds = {"mkl": {"layers": {"3": 0.1}}}
-    report = StageReport(place / "widened.json", rehearsal=True, checks={"x": True}).as_json()
-    weight_map = {
-        "metadata": {},
-        "weight_map": {"a": "model.safetensors", "b": "model.safetensors"},
-    }
     return {
         "dataset": data,
         **dict.fromkeys(
@@ -413,38 +405,72 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
             "".join(f"{json.dumps(line)}\n" for line in predictions).encode(),
         ),
         "run's tokens": "".join(f"{json.dumps(line)}\n" for line in tokens).encode(),
-        "certified run": json.dumps(run_document).encode(),
         "vocabulary": ("object_name\n" + "\n".join(default_vocabulary()) + "\n").encode(),
         "archive": _zipped(data),
         "archive's data": data,
         "registry": REGISTRY.encode(),
         "known failures": b'[[failures]]\ntest = "test_a.py::test_b"\nreason = "c"\n',
         "recipe": TINY_RECIPE.read_bytes(),
-        "control": json.dumps(control).encode(),
-        **fingerprint,
-        **dict.fromkeys(("results", "judged result"), result),
-        "merged run": json.dumps({**run_document, **json.loads(result)}).encode(),
-        "runs": result,
+        "options": b'states = 4\nprotocol = "paper"\n',
+    }
+
+
+def _runs(place: Path) -> dict[str, bytes]:
+    """Return the files of finished and unfinished runs."""
+    states = finished_runs.first_states(13)
+    run = finished_runs.write_run(place / "run", "owner/mine", states, finished_runs.mixed_answer)
+    result = (run / "result.json").read_bytes()
+    settings = {"engine": "outlines", "max_new_tokens": 256, "dtype": "float32"}
+    document = {"protocol": settings, "prompts": {"sha256": "0"}, "data": {"task": "boxes"}}
+    identity = json.dumps({"model": {"name": "x"}}).encode()
+    notes = {"batch_sizes": [4, 2], "timing": {"decoded_states": 4, "seconds": 1.5, "starts": 1}}
+    return {
+        "certified run": json.dumps(document).encode(),
+        "merged run": json.dumps({**document, **json.loads(result)}).encode(),
+        **dict.fromkeys(("results", "judged result", "runs", "run for the gate"), result),
         **dict.fromkeys(("run", "run that is sent", "run that may be sent"), identity),
-        "progress": json.dumps(notes).encode(),
         "stored run": identity,
+        "progress": json.dumps(notes).encode(),
+    }
+
+
+def _model_files(place: Path) -> dict[str, bytes]:
+    """Return files of models, and what is kept of a conversion."""
+    config = (MODEL / "config.json").read_bytes()
+    tokenizer = {
+        "truncation": {"max_length": 10**7},  # without a large number the ids are not looked at
+        "added_tokens": [{"id": 0, "content": "<s>"}],
+        "model": {"vocab": {"a": 1, "b": 2}},
+    }
+    weight_map = {
+        "metadata": {},
+        "weight_map": {"a": "model.safetensors", "b": "model.safetensors"},
+    }
+    return {
         "kept conversion": _kept_content(place / "kept"),
-        "kept trial": json.dumps({"key": TRIAL, "seconds": seconds}).encode(),
         "kept digest": json.dumps({"state": {}, "digest": "0123"}).encode(),
         "tokenizer's settings": (MODEL / "tokenizer_config.json").read_bytes(),
         "index of weights": json.dumps(weight_map).encode(),
         **dict.fromkeys(("architecture", "settings", "pointer"), config),
         "tokenizer's class": (MODEL / "tokenizer_config.json").read_bytes(),
         "ids of tokens": json.dumps(tokenizer).encode(),
+        "header of GGUF": gguf_headers.header(),
+        "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
+    }
+
+
+def _own_files(place: Path) -> dict[str, bytes]:
+    """Return other files that the benchmark writes for itself."""
+    control = ControlTrainer(read_recipe(TINY_RECIPE), place, 0, print)._identity("copy")
+    seconds = {"mkl": {"layers": {"3": 0.1}}}
+    report = StageReport(place / "widened.json", rehearsal=True, checks={"x": True}).as_json()
+    return {
+        "control": json.dumps(control).encode(),
+        "kept trial": json.dumps({"key": TRIAL, "seconds": seconds}).encode(),
         "blessings": json.dumps({"blessings": [{"reason": "x"}]}).encode(),
         "proof's report": json.dumps(report).encode(),
         "kept failure": b"ImportError: x",
-        "options": b'states = 4\nprotocol = "paper"\n',
-        "header of GGUF": gguf_headers.header(),
-        **_logs(place),
         "history": 2 * Entry("gate", "worse", 4, ("x",), {"acc": 0.5}).line().encode(),
-        "run for the gate": result,
-        "weights": save({name: np.zeros((2, 3), np.float32) for name in "ab"}),
     }
 
 
