@@ -72,10 +72,22 @@ def write_fingerprint(record: Fingerprint, path: Path, blessings: Sequence[objec
     columns = compressed(record)
     reasons = {"blessings": list(blessings)} if blessings else {}
     document = {**readable(record), **reasons, "columns": _digest(columns)}
+    _write_parts(path, _text(document), columns)
+
+
+def move_fingerprint(source: Path, path: Path) -> None:
+    """Move a record in ``NAME.json`` and ``NAME.columns.xz``; it replaces one that is there."""
+    columns = columns_path(source).read_bytes()
+    _write_parts(path, source.read_text(encoding="utf-8"), columns)
+    for file in (source, columns_path(source)):
+        file.unlink()
+
+
+def _write_parts(path: Path, text: str, columns: bytes) -> None:
     # The old record is complete up to the second step, and the new one from it on.
     pending = _pending_path(path, _digest(columns))
     write_bytes(pending, columns)
-    write_text(path, [_text(document)])
+    write_text(path, [text])
     pending.replace(columns_path(path))
     _remove_pending(path)
 

@@ -1,7 +1,8 @@
 """The options of the plugin, and the run that they describe."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -17,55 +18,101 @@ _DATA = ("password", "states", "task")
 _DEFAULTS = {"protocol": "default", "task": "boxes", "model_store": Path("runs/store")}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that cases marked ``gpu`` are measured with."""
-    group = parser.getgroup("entity tracking benchmark")
-    group.addoption(
+class _Option(NamedTuple):
+    """An option of the plugin: its name, and the arguments of pytest's ``addoption``.
+
+    ``decides`` is whether it decides what a test measures or when a result is accepted, so that a
+    second process which measures the same needs it.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    decides: bool = True
+
+
+def _option(name: str, *, decides: bool = True, **settings: object) -> _Option:
+    return _Option(name, settings, decides)
+
+
+_OPTIONS = (
+    _option(
         "--device", help="run the cases marked gpu here; cpu rehearses them (default: all GPUs)"
-    )
-    group.addoption("--registry", type=Path, metavar="FILE", help="your own models and pairs, TOML")
-    group.addoption(
+    ),
+    _option("--registry", type=Path, metavar="FILE", help="your own models and pairs, TOML"),
+    _option(
         "--model-store",
+        decides=False,
         type=Path,
         metavar="DIR",
         default=_DEFAULTS["model_store"],
         help="folder of finished measurements, which are reused (default: runs/store)",
-    )
-    group.addoption(
-        "--bless", metavar="REASON", help="why --snapshot-update may change fingerprints"
-    )
-    group.addoption(
+    ),
+    _option(
+        "--bless",
+        decides=False,
+        metavar="REASON",
+        help="why --snapshot-update may change fingerprints",
+    ),
+    _option(
         "--no-confirm",
+        decides=False,
         action="store_true",
         help="record snapshots that no second process has given again",
-    )
-    group.addoption(
+    ),
+    _option(
         "--known-failures",
         type=Path,
         metavar="FILE",
         help="tests that must fail, TOML (default: known_failures.toml, if it exists)",
-    )
-    group.addoption(
+    ),
+    _option(
         "--margin",
         type=float,
         metavar="POINTS",
         help="largest difference that counts as none (default: 1; from the paper's figures 5)",
-    )
-    group.addoption("--require-all", action="store_true", help="fail where a test would be skipped")
-    group.addoption("--states", type=int, metavar="N", help="only the first N states")
-    group.addoption("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP")
-    group.addoption("--password", help="of the original ZIP")
-    group.addoption(
+    ),
+    _option(
+        "--require-all",
+        decides=False,
+        action="store_true",
+        help="fail where a test would be skipped",
+    ),
+    _option("--states", type=int, metavar="N", help="only the first N states"),
+    _option("--data", type=Path, metavar="FILE", help="JSON lines or the original ZIP"),
+    _option("--password", help="of the original ZIP"),
+    _option(
         "--task",
-        default="boxes",
+        default=_DEFAULTS["task"],
         metavar="NAME",
         help="see: entity-tracking list tasks (default: boxes)",
-    )
-    group.addoption("--protocol", default="default", help="default or paper (default: default)")
-    group.addoption("--engine", metavar="NAME", help="see: entity-tracking list engines")
-    group.addoption("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)")
-    group.addoption("--batch-size", type=int, metavar="N", help="(default: the protocol's)")
-    group.addoption("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)")
+    ),
+    _option(
+        "--protocol", default=_DEFAULTS["protocol"], help="default or paper (default: default)"
+    ),
+    _option("--engine", metavar="NAME", help="see: entity-tracking list engines"),
+    _option("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)"),
+    _option("--batch-size", type=int, metavar="N", help="(default: the protocol's)"),
+    _option("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that cases marked ``gpu`` are measured with."""
+    group = parser.getgroup("entity tracking benchmark")
+    for option in _OPTIONS:
+        group.addoption(option.name, **option.settings)
+
+
+def deciding_options(config: pytest.Config) -> Iterator[str]:
+    """Yield the words of a command line with which another process measures the same.
+
+    Paths are absolute, so that the process may run in another folder.
+    """
+    for option in _OPTIONS:
+        value = config.getoption(option.name) if option.decides else None
+        if value is not None:
+            yield option.name
+            yield str(value.absolute() if isinstance(value, Path) else value)
 
 
 def margin(config: pytest.Config, default: float) -> float:

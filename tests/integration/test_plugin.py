@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -159,6 +160,11 @@ def test_steady(snapshot):
 
 def test_other(snapshot):
     assert {"answer": os.getpid()} == snapshot.use_extension(MeasurementExtension)
+
+def test_named(snapshot):
+    ours = snapshot.use_extension(MeasurementExtension)
+    assert {"answer": 2} == ours(name="steady")
+    assert {"answer": os.getpid()} == ours(name="other")
 """
 
 
@@ -171,10 +177,49 @@ def test_a_second_process_must_give_a_snapshot_again(project: pytest.Pytester) -
     result = project.runpytest_inprocess("--snapshot-update", "-p", "benchmark.pytest_plugin")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["not recorded: a second process gave another result; candidate:*"])
-    assert json.loads((folder / "test_steady.json").read_text()) == {"answer": 1}
-    assert json.loads((folder / "test_other.json").read_text()) == {"answer": 0}
-    candidate = json.loads((folder / "test_other.json.candidate").read_text())
-    assert candidate == {"answer": os.getpid()}
+    own = {"answer": os.getpid()}
+    assert _contents(folder) == {
+        "test_steady.json": {"answer": 1},
+        "test_other.json": {"answer": 0},
+        "test_other.json.candidate": own,
+        "test_named[steady].json": {"answer": 2},
+        "test_named[other].json.candidate": own,
+    }
+
+
+KILLING_TEST = """
+import os, signal
+from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
+
+def test_steady(snapshot):
+    if "ENTITY_TRACKING_CONFIRMATION" in os.environ:
+        os.kill(os.getppid(), signal.SIGKILL)
+    assert {"answer": 1} == snapshot.use_extension(MeasurementExtension)
+
+def test_new(snapshot):
+    assert {"answer": 2} == snapshot.use_extension(MeasurementExtension)
+"""
+
+
+def test_a_killed_confirmation_records_nothing(project: pytest.Pytester) -> None:
+    """New snapshots do not count before the end of the confirmation, and the next update does."""
+    project.makepyfile(test_it=KILLING_TEST)
+    folder = project.path / "snapshots" / "test_it"
+    folder.mkdir(parents=True)
+    (folder / "test_steady.json").write_text('{"answer": 0}')
+    assert project.runpytest_subprocess("--snapshot-update").ret == -signal.SIGKILL
+    hidden = {
+        f".{name}": {"answer": n} for n, name in ((1, "test_steady.json"), (2, "test_new.json"))
+    }
+    assert _contents(folder) == {"test_steady.json": {"answer": 0}, **hidden}
+    project.runpytest_inprocess().assert_outcomes(failed=2)
+    project.makepyfile(test_it=KILLING_TEST.replace("os.kill(", "print("))
+    assert project.runpytest_inprocess("--snapshot-update").ret == 0
+    assert _contents(folder) == {"test_steady.json": {"answer": 1}, "test_new.json": {"answer": 2}}
+
+
+def _contents(folder: Path) -> dict[str, object]:
+    return {path.name: json.loads(path.read_text()) for path in folder.iterdir()}
 
 
 def test_known_failures_must_fail(project: pytest.Pytester) -> None:

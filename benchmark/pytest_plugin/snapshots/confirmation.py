@@ -1,136 +1,162 @@
 """Record a new snapshot only if a second, fresh process gives it again.
 
-A session with ``--snapshot-update`` writes its snapshots first. At its end another process runs the
-tests that wrote them, with an empty model store: nothing is read from finished runs, and every
-answer is decoded again. A snapshot that this process does not match is taken back: the old one is
-restored, and the new one is kept next to it as ``NAME.candidate``.
+A session with ``--snapshot-update`` writes each new snapshot to a hidden file next to its place,
+``.NAME``. At the end of the session another process runs the tests that wrote them, with an empty
+model store: nothing is read from finished runs, and every answer is decoded again. This process
+compares with the hidden files. Those that it matches are moved to their places. The others are kept
+as ``NAME.candidate``, and their places are as before. So an end of the session at any moment, also
+by SIGKILL, leaves the old snapshots; what it leaves of the new ones is hidden.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import pytest
-from syrupy.extensions.base import AbstractSyrupyExtension
-from syrupy.location import PyTestLocation
 
-_MATCHED = "ENTITY_TRACKING_MATCHED_SNAPSHOTS"
-"""The variable that names the file in which the second process lists what it matched."""
+from benchmark.lifetime import tied
+from benchmark.pytest_plugin.options import deciding_options
+
+_FOLDER = "ENTITY_TRACKING_CONFIRMATION"
+"""The variable that names the folder in which the two processes tell each other about snapshots."""
+
+_WRITTEN, _MATCHED = "written.json", "matched.json"
+"""The files in it: what the first process wrote, and what the second one matched."""
 
 CANDIDATE = ".candidate"
 
-_MOST_IN_A_TEST = 10
-"""The largest number of snapshots of one test."""
-
-_OPTIONS = (
-    *("--device", "--registry", "--states", "--data", "--password", "--task", "--protocol"),
-    *("--engine", "--dtype", "--batch-size", "--max-new-tokens", "--margin", "--known-failures"),
-)
-"""The options of the plugin that decide what a test measures."""
+_LONGEST_NAME = 255
+"""The largest length of the name of a file, which syrupy uses in full."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenSnapshot:
-    """A snapshot that this session wrote.
+class SnapshotFiles(Protocol):
+    """An extension whose snapshots are confirmed."""
 
-    Attributes:
-        location: its file.
-        extension: the class that wrote it.
-        old: the earlier content of its files; None for a file that did not exist.
-    """
+    @classmethod
+    def files_of(cls, location: Path) -> list[Path]:
+        """Return the files of a snapshot, its own first."""
 
-    location: Path
-    extension: type[AbstractSyrupyExtension]
-    old: Mapping[Path, bytes | None]
-
-    def take_back(self) -> Path:
-        """Restore the earlier files; return the path of the candidate."""
-        for path, content in self.old.items():
-            path.replace(path.with_name(path.name + CANDIDATE))
-            if content is not None:
-                path.write_bytes(content)
-        return self.location.with_name(self.location.name + CANDIDATE)
+    @classmethod
+    def move(cls, source: Path, location: Path) -> None:
+        """Move a snapshot to its place, where it replaces an older one."""
 
 
-_written: list[WrittenSnapshot] = []
+_written: dict[Path, type[SnapshotFiles]] = {}
+"""The snapshots that await a confirmation: their places, and the classes that wrote them."""
 
 
-def remember(extension: type[AbstractSyrupyExtension], files: Sequence[Path]) -> None:
-    """Remember a snapshot that is about to be written; ``files`` begin with its location."""
-    old = {path: path.read_bytes() if path.is_file() else None for path in files}
-    _written.append(WrittenSnapshot(files[0], extension, old))
+def unconfirmed(location: Path) -> Path:
+    """Return the path of a snapshot that is not confirmed yet."""
+    return location.with_name(f".{location.name[1 - _LONGEST_NAME :]}")
+
+
+def await_confirmation(extension: type[SnapshotFiles], location: Path) -> None:
+    """Remember that the session has written the unconfirmed snapshot of this place."""
+    _written[location] = extension
+
+
+def place(location: Path) -> Path:
+    """Return where a snapshot is read: a second process reads the unconfirmed one."""
+    return unconfirmed(location) if str(location) in _written_by_first_process() else location
+
+
+@cache
+def _written_by_first_process() -> Collection[str]:
+    folder = os.environ.get(_FOLDER)
+    return {*json.loads((Path(folder) / _WRITTEN).read_text())} if folder else set()
+
+
+def record(root: Path) -> None:
+    """Move the snapshots of a project that were written to their places, without a confirmation."""
+    for location, extension in _take(root).items():
+        extension.move(unconfirmed(location), location)
 
 
 def confirm(session: pytest.Session) -> list[str]:
-    """Run the tests that wrote snapshots again; return a line per snapshot that is taken back."""
-    written = [one for one in _written if one.location.is_relative_to(session.config.rootpath)]
-    _written[:] = [one for one in _written if one not in written]
-    if not written or session.config.getoption("--no-confirm"):
+    """Run the tests that wrote snapshots again; return a line per snapshot that is not recorded."""
+    written = _take(session.config.rootpath)
+    if not written:
         return []
-    tests = list(_tests(session, written))
-    try:
-        matched, why = _matched(session.config, tests)
-    except BaseException:  # interrupted: nothing is confirmed
-        for one in written:
-            one.take_back()
-        raise
+    matched, why = set[str](), "was interrupted"
     lines = []
-    for one in written:
-        if str(one.location) not in matched:
-            candidate = one.take_back()
-            lines.append(f"not recorded: a second process {why}; candidate: {candidate}")
+    try:
+        matched, why = _matched(session, list(written))
+    finally:
+        for location, extension in written.items():
+            if str(location) in matched:
+                extension.move(unconfirmed(location), location)
+            else:
+                candidate = _keep_candidate(extension, location)
+                lines.append(f"not recorded: a second process {why}; candidate: {candidate}")
     return lines
 
 
 def report_matched(session: pytest.Session) -> None:
     """List the snapshots that matched, if another process asked for it."""
-    if path := os.environ.get(_MATCHED):
+    if folder := os.environ.get(_FOLDER):
         syrupy_session = getattr(session.config, "_syrupy", None)
         matched = syrupy_session.report.matched if syrupy_session else ()
-        Path(path).write_text(json.dumps([one.location for one in matched]))
+        names = json.dumps([collection.location for collection in matched])
+        (Path(folder) / _MATCHED).write_text(names)
 
 
-def _tests(session: pytest.Session, written: Sequence[WrittenSnapshot]) -> Iterator[str]:
-    """Yield the node ids of the tests that wrote the snapshots."""
-    for item in session.items:
-        if "snapshot" not in getattr(item, "fixturenames", ()):
-            continue
-        location = PyTestLocation(item)
-        if any(
-            one.extension.get_location(test_location=location, index=index) == str(one.location)
-            for one in written
-            for index in range(_MOST_IN_A_TEST)
-        ):
-            yield item.nodeid
+def _take(root: Path) -> dict[Path, type[SnapshotFiles]]:
+    """Return the snapshots of a project that await a confirmation, and forget them.
+
+    A test may run pytest in its own process, on a project of its own.
+    """
+    taken = {path: extension for path, extension in _written.items() if path.is_relative_to(root)}
+    for location in taken:
+        del _written[location]
+    return taken
 
 
-def _matched(config: pytest.Config, tests: Sequence[str]) -> tuple[set[str], str]:
+def _keep_candidate(extension: type[SnapshotFiles], location: Path) -> Path:
+    """Keep an unconfirmed snapshot under a name that is not hidden; return its path."""
+    for file, own in zip(
+        extension.files_of(unconfirmed(location)), extension.files_of(location), strict=True
+    ):
+        file.replace(_candidate(own))
+    return _candidate(location)
+
+
+def _candidate(path: Path) -> Path:
+    return path.with_name(path.name[: _LONGEST_NAME - len(CANDIDATE)] + CANDIDATE)
+
+
+def _tests(session: pytest.Session, written: Sequence[Path]) -> list[str]:
+    """Return the node ids of the tests that wrote these snapshots, by any name or index."""
+    locations = {str(location) for location in written}
+    syrupy_session = getattr(session.config, "_syrupy", None)
+    assertions = syrupy_session.report.assertions if syrupy_session else ()
+    results = (result for one in assertions for result in one.executions.values())
+    ids = (r.test_location.nodeid for r in results if r.snapshot_location in locations)
+    return list(dict.fromkeys(ids))
+
+
+def _matched(session: pytest.Session, written: Sequence[Path]) -> tuple[set[str], str]:
     """Return the snapshots that a fresh process matches, and how it failed for the others."""
-    if not tests:
-        return set(), "has no such test"
+    config, tests = session.config, _tests(session, written)
     with TemporaryDirectory() as folder:
-        matched = Path(folder) / "matched.json"
-        options = [
-            word
-            for name in _OPTIONS
-            if (value := config.getoption(name)) is not None
-            for word in (name, str(value.absolute() if isinstance(value, Path) else value))
-        ]
+        (Path(folder) / _WRITTEN).write_text(json.dumps([*map(str, written)]))
         plugins = [word for plugin in config.option.plugins or () for word in ("-p", plugin)]
-        store = ["--model-store", str(Path(folder) / "store")]
-        command = [sys.executable, "-m", "pytest", *plugins, *options, *store, "--rootdir"]
+        options = [*deciding_options(config), "--model-store", str(Path(folder) / "store")]
+        command = [sys.executable, "-m", "pytest", *plugins, *options, "--rootdir"]
+        command += [str(config.rootpath), "-q", "--snapshot-no-cleanup", *tests]
         done = subprocess.run(  # noqa: S603  # this interpreter, on the session's own tests
-            [*command, str(config.rootpath), "-q", "--snapshot-no-cleanup", *tests],
+            tied(command),
             cwd=config.rootpath,
-            env={**_environment(), _MATCHED: str(matched)},
+            env={**_environment(), _FOLDER: folder},
             check=False,
             capture_output=True,
         )
+        matched = Path(folder) / _MATCHED
         if matched.is_file():
             return set(json.loads(matched.read_text())), "gave another result"
         return set(), f"ended with exit status {done.returncode}"

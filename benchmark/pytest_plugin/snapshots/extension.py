@@ -7,7 +7,11 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError
-from benchmark.pytest_plugin.snapshots.confirmation import remember
+from benchmark.pytest_plugin.snapshots.confirmation import (
+    await_confirmation,
+    place,
+    unconfirmed,
+)
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
 from benchmark.reading.documents import parse_json
 from benchmark.records import Outcome
@@ -48,16 +52,33 @@ class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
         return [location]
 
     @classmethod
+    def move(cls, source: Path, location: Path) -> None:
+        """Move a snapshot to its place, where it replaces an older one."""
+        source.replace(location)
+
+    @classmethod
     def write_snapshot_collection(
         cls,
         *,
         snapshot_collection: SnapshotCollection,
         name_order: dict[str, int] | None = None,
     ) -> None:
-        """Write a snapshot, which a second process has to give again."""
-        remember(cls, cls.files_of(Path(snapshot_collection.location)))
-        super().write_snapshot_collection(
-            snapshot_collection=snapshot_collection, name_order=name_order
+        """Write a snapshot next to its place; it gets there when a second process has given it."""
+        location = Path(snapshot_collection.location)
+        new = SnapshotCollection(location=str(unconfirmed(location)))
+        for snapshot in snapshot_collection:
+            new.add(snapshot)
+        super().write_snapshot_collection(snapshot_collection=new, name_order=name_order)
+        await_confirmation(cls, location)
+
+    def read_snapshot_data_from_location(
+        self, *, snapshot_location: str, snapshot_name: str, session_id: str
+    ) -> str | bytes | None:
+        """Return the snapshot; None if there is none."""
+        return super().read_snapshot_data_from_location(
+            snapshot_location=str(place(Path(snapshot_location))),
+            snapshot_name=snapshot_name,
+            session_id=session_id,
         )
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:

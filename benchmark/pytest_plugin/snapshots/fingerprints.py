@@ -25,6 +25,7 @@ from benchmark.fingerprints.stages import STAGES
 from benchmark.fingerprints.storage import (
     columns_path,
     fingerprint_text,
+    move_fingerprint,
     read_fingerprint,
     read_text,
     write_fingerprint,
@@ -32,7 +33,11 @@ from benchmark.fingerprints.storage import (
 from benchmark.fingerprints.terminal import headline, rendered
 from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.shown import shown
-from benchmark.pytest_plugin.snapshots.confirmation import remember
+from benchmark.pytest_plugin.snapshots.confirmation import (
+    await_confirmation,
+    place,
+    unconfirmed,
+)
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run, of_kind, protocol_of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
@@ -117,13 +122,18 @@ class FingerprintExtension(MeasurementExtension):
         return [location, columns_path(location)]
 
     @classmethod
+    def move(cls, source: Path, location: Path) -> None:
+        """Move readable part and columns to their places."""
+        move_fingerprint(source, location)
+
+    @classmethod
     def write_snapshot_collection(
         cls,
         *,
         snapshot_collection: SnapshotCollection,
         name_order: dict[str, int] | None = None,  # noqa: ARG003
     ) -> None:
-        """Write readable part and columns, with the reason appended to earlier ones.
+        """Write readable part and columns next to their places, with the reason after earlier ones.
 
         Raises:
             SettingError: without a reason, or if several workers run.
@@ -131,9 +141,9 @@ class FingerprintExtension(MeasurementExtension):
         reason = cls.blessing.check()
         path = Path(snapshot_collection.location)
         new = read_text(str(next(iter(snapshot_collection)).data))
-        remember(cls, cls.files_of(path))
         blessings = [*_blessings(path), {"reason": reason, "change": _answer_change(path, new)}]
-        write_fingerprint(new, path, blessings)
+        write_fingerprint(new, unconfirmed(path), blessings)
+        await_confirmation(cls, path)
 
     def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
         """Remove a snapshot with its columns."""
@@ -181,7 +191,7 @@ def stored(path: Path, *, fallback: bool = True) -> Path | None:
     With ``fallback`` that is a snapshot of other hardware under the same protocol if ``path`` does
     not exist.
     """
-    if path.is_file():
+    if place(path).is_file():
         return path
     if not fallback:
         return None
@@ -247,7 +257,7 @@ def _read(path: Path, blessing: Blessing) -> Fingerprint | None:
         DataError: for a damaged one otherwise.
     """
     try:
-        return read_fingerprint(path)
+        return read_fingerprint(place(path))
     except DataError:
         if blessing.updating:
             return None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from syrupy.location import PyTestLocation
 
+from benchmark.pytest_plugin.snapshots.confirmation import place
 from benchmark.pytest_plugin.snapshots.extension import MeasurementExtension
 from benchmark.pytest_plugin.snapshots.kinds import of_kind
 from benchmark.pytest_plugin.snapshots.tolerance import outcomes_agree
@@ -52,7 +53,7 @@ def pair_extension(kind: str) -> type[PairExtension]:
 def is_recorded(item: pytest.Item, extension: type[PairExtension]) -> bool:
     """Return whether the test has a snapshot of that extension."""
     location = extension.get_location(test_location=PyTestLocation(item), index=0)
-    return Path(location).is_file()
+    return place(Path(location)).is_file()
 
 
 def _load(text: object) -> dict[str, dict[str, object]]:

@@ -22,6 +22,7 @@ from benchmark.fingerprints.storage import (
     compressed,
     failed,
     fingerprint_text,
+    move_fingerprint,
     read_fingerprint,
     read_text,
     write_fingerprint,
@@ -177,6 +178,31 @@ def test_a_failure_at_any_step_leaves_a_whole_record(
     assert _same(read_fingerprint(path), new if step == "replace" else record)
     write_fingerprint(new, path)
     assert _same(read_fingerprint(path), new)
+    assert {path.name for path in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "write_text"])
+def test_moving_leaves_a_whole_record(
+    record: Fingerprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A move that fails leaves the old record and the new one; then the new one replaces it."""
+    source, path = tmp_path / ".record.json", tmp_path / "record.json"
+    new = with_changed_stage(record, "answer", (0,))
+    write_fingerprint(record, path)
+    write_fingerprint(new, source, [{"reason": "right"}])
+    written = source.read_bytes(), columns_path(source).read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, step, full)
+        with pytest.raises(OSError, match="No space left"):
+            move_fingerprint(source, path)
+    assert _same(read_fingerprint(path), record)
+    assert _same(read_fingerprint(source), new)
+    move_fingerprint(source, path)
+    assert (path.read_bytes(), columns_path(path).read_bytes()) == written
     assert {path.name for path in tmp_path.iterdir()} == {"record.json", "record.columns.xz"}
 
 

@@ -13,6 +13,7 @@ from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.storage import columns_path, fingerprint_text, read_fingerprint
+from benchmark.pytest_plugin.snapshots import confirmation
 from benchmark.pytest_plugin.snapshots.fingerprints import (
     FALLBACK,
     Blessing,
@@ -58,6 +59,7 @@ def _write(path: Path, record: Fingerprint, blessing: Blessing) -> None:
     collection.add(Snapshot(name="it", data=fingerprint_text(record)))
     extension = fingerprint_extension(kind_of_record(record), blessing)
     extension.write_snapshot_collection(snapshot_collection=collection)
+    confirmation.record(path.parent)
 
 
 def _read(path: Path, blessing: Blessing) -> str | None:
