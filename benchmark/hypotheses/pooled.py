@@ -1,13 +1,13 @@
 """The pooled effect of each experiment: of code, of math, and of alignment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from benchmark.hypotheses.evidence import doubt_of_counts
 from benchmark.hypotheses.results import NONTRIVIAL, Result, Results
 from benchmark.models.registry import registry
-from benchmark.models.registry_types import Training
+from benchmark.models.registry_types import Pair, Training
 from benchmark.stats.constants import MIN_CLUSTERS_TO_BE_SURE
 from benchmark.stats.decision import Decision
 from benchmark.stats.points import signed_points
@@ -53,15 +53,25 @@ class PooledExperiment:
         }
 
 
-def pooled_experiments(results: Results) -> list[PooledExperiment]:
+def pooled_experiments(
+    results: Results, pairs: Iterable[Pair] | None = None
+) -> list[PooledExperiment]:
     """Return the pooled effects of the paper's pairs at numops >= 1, by experiment.
 
     The score is ``exact``. An experiment of which fewer than three pairs have results is left out.
     Outcomes of the same states are pooled by sequence, others by counts with the stated design
     effect.
+
+    Args:
+        results: the results of the models.
+        pairs: pairs of which the paper's are pooled; by default those of the benchmark's registry.
     """
     by_exact = results.by("exact")
-    effects = {name: _pooled(name, by_exact) for name in get_args(Training)}
+    paper = [p for p in (registry().pairs.values() if pairs is None else pairs) if p.paper]
+    effects = {
+        name: _pooled([pair for pair in paper if pair.experiment == name], by_exact)
+        for name in get_args(Training)
+    }
     pooled = {name: effect for name, effect in effects.items() if effect}
     decisions = [effect.differs(doubt=doubt) for effect, doubt in pooled.values()]
     adjusted = holm([decision.p for decision in decisions])
@@ -73,13 +83,9 @@ def pooled_experiments(results: Results) -> list[PooledExperiment]:
     ]
 
 
-def _pooled(experiment: Training, results: Results) -> tuple[PooledEffect, str] | None:
+def _pooled(experiment: Sequence[Pair], results: Results) -> tuple[PooledEffect, str] | None:
     """Return the pooled effect, and why it may not be called significant, if so."""
-    pairs = [
-        (pair.base, pair.variant)
-        for pair in registry().pairs.values()
-        if pair.paper and pair.experiment == experiment
-    ]
+    pairs = [(pair.base, pair.variant) for pair in experiment]
     models = {key: results.of(key) for pair in pairs for key in pair}
     measured = {
         key: result for key, result in models.items() if result and result.tally(NONTRIVIAL).total

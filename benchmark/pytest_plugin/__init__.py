@@ -30,6 +30,7 @@ from benchmark.pytest_plugin.hooks import (
     verdict_line,
 )
 from benchmark.pytest_plugin.options import pytest_addoption
+from benchmark.pytest_plugin.pooled import keep_results
 
 __all__ = [
     "REPEATS",
@@ -38,6 +39,7 @@ __all__ = [
     "Trace",
     "blessing",
     "fingerprints",
+    "keep_results",
     "measure",
     "measure_pair",
     "model_store",

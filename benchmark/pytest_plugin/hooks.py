@@ -12,6 +12,7 @@ from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair, RegisteredModel, Registry
 from benchmark.pytest_plugin import known_failures
 from benchmark.pytest_plugin.options import check_options
+from benchmark.pytest_plugin.pooled import attach, pooled_effects
 from benchmark.pytest_plugin.shown import shown
 
 _REQUEST = "run_request"
@@ -63,19 +64,20 @@ def _applies_device(item: pytest.Item) -> bool:
     return _REQUEST in getattr(item, "fixturenames", ())
 
 
+_CONFIRMATION = "benchmark.pytest_plugin.snapshots.confirmation"
 _WAS_SKIPPED = pytest.StashKey[bool]()
-_TAKEN_BACK = pytest.StashKey[list[str]]()
+_UNRECORDED = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(trylast=True)  # after syrupy, which writes snapshots and makes its report
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Run the tests that wrote snapshots again in a fresh process, and take back what differs."""
-    confirmation = sys.modules.get("benchmark.pytest_plugin.snapshots.confirmation")
+    """Run the tests that wrote snapshots again in a fresh process; record what it gives again."""
+    confirmation = sys.modules.get(_CONFIRMATION)
     if confirmation is None or hasattr(session.config, "workerinput"):
         return  # no test has used a snapshot of the plugin
     confirmation.report_matched(session)
     if lines := confirmation.confirm(session):
-        session.config.stash[_TAKEN_BACK] = lines
+        session.config.stash[_UNRECORDED] = lines
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -85,12 +87,15 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a skipped test with ``--require-all``, and tell syrupy the outcome of a test.
 
+    With ``--no-confirm``, record the snapshots that it wrote.
+
     The snapshots of a skipped one count as used.
 
     syrupy itself tells it to the session that started last in this process. That is another one as
     soon as a test has run pytest in its own process (``pytester.runpytest_inprocess``).
     """
     report = yield
+    attach(item, report)
     if report.outcome == "skipped":
         item.stash[_WAS_SKIPPED] = True
     if item.config.getoption("--require-all"):
@@ -102,7 +107,15 @@ def pytest_runtest_makereport(
         session.ran_item(report.nodeid, "skipped")
     elif session and report.when != "teardown":
         session.ran_item(report.nodeid, report.outcome)
+    if report.when == "teardown" and item.config.getoption("--no-confirm"):
+        _record(item.config)
     return report
+
+
+def _record(config: pytest.Config) -> None:
+    """Record what a test wrote, if it used a snapshot of the plugin."""
+    if confirmation := sys.modules.get(_CONFIRMATION):
+        confirmation.record(config.rootpath)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -162,12 +175,15 @@ def _billions(models: Sequence[RegisteredModel]) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line per pair with its verdict, and the fingerprints of other hardware."""
+    """Print one line per pair, the pooled effects, and what concerns snapshots."""
     reports = [r for group in terminalreporter.stats.values() for r in group]
+    config = terminalreporter.config
+    registry = load_registry(config.getoption("--registry"))
     sections = {
         "pairs, at numops >= 1": _values(reports, _PROPERTY),
+        "pooled effects": [*pooled_effects(reports, registry)],
         "fingerprints compared with other hardware's": sorted(set(_values(reports, _FALLBACK))),
-        "snapshots": terminalreporter.config.stash.get(_TAKEN_BACK, []),
+        "snapshots": config.stash.get(_UNRECORDED, []),
     }
     for title, lines in sections.items():
         if lines:

@@ -78,7 +78,16 @@ def test_the_complete_reproduction_runs_without_a_gpu(
     # Two states are too few sequences for a verdict; records are written and compared nevertheless.
     first.assert_outcomes(skipped=count)
     first.stdout.fnmatch_lines(
-        ["*pairs, at numops >= 1*", "alignment-codegemma-7b*no gain: undecided: *"]
+        [
+            "*pairs, at numops >= 1*",
+            "alignment-codegemma-7b*no gain: undecided: *",
+            "*pooled effects*",
+            "code: * points (95 % interval*, 5 pairs",
+            "  Q = *",
+            "math: *, 5 pairs",
+            "alignment: *, 11 pairs",
+            "p: adjusted by Holm over the experiments; *",
+        ]
     )
     progress = capfd.readouterr().err
     assert re.search(
@@ -106,6 +115,8 @@ def test_the_complete_reproduction_runs_without_a_gpu(
     decoded = [path.stat().st_mtime_ns for path in results]
     again = project.runpytest_inprocess(*options, "-k", "code-")
     again.assert_outcomes(skipped=6, deselected=count - 6)
+    again.stdout.fnmatch_lines(["code: *, 5 pairs"])
+    again.stdout.no_fnmatch_line("math: *")
     assert again.ret == 0
     assert other.exists()
     assert [path.stat().st_mtime_ns for path in results] == decoded

@@ -5,7 +5,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from benchmark.models.registry import load_registry
 from benchmark.models.registry_types import Pair
-from benchmark.pytest_plugin import MeasurePair, verdict_line
+from benchmark.pytest_plugin import MeasurePair, keep_results, verdict_line
 from benchmark.pytest_plugin.options import margin
 from benchmark.pytest_plugin.snapshots.kinds import kind_of_run
 from benchmark.pytest_plugin.snapshots.pairs import is_recorded, pair_extension
@@ -39,9 +39,10 @@ def test_pair(
         pair, base.scores, variant.scores, task, published=not recorded, margin=limit
     )
     verdict, problems = report.verdict, report.problems
+    record = {"base": base.document_of_record(), "variant": variant.document_of_record()}
     request.node.user_properties.append(verdict_line(pair, verdict))
+    keep_results(request.node, pair, **record)
     if recorded:
-        record = {"base": base.document_of_record(), "variant": variant.document_of_record()}
         assert record == snapshot.use_extension(extension), problems
     assert not problems, "; ".join(problems)
     if verdict.holds is None:
