@@ -85,13 +85,12 @@ def gate_entry(result: "GateResult") -> "Entry":
     """Return the entry of ``gate``: the new scores, and the tasks that are worse."""
     from benchmark.history.entries import Entry
 
-    decisions = result.decisions.tasks
     figures = {
-        f"{name} {result.tasks[name].metric}": decision.change
-        for name, decision in decisions.items()
+        f"{name} {task.paired.metric}": task.decision.effect.value
+        for name, task in result.tasks.items()
     }
     alarms = [f"{name} is worse" for name in result.tasks_with("worse")]
-    watch = f"{result.kinds[1]}, margin {result.decisions.margin:g}"
+    watch = f"{result.kinds[1]}, margin {result.margin:g}"
     return Entry(
         *("gate", result.verdict, result.exit_status, alarms, figures, result.name), watch=watch
     )

@@ -3,19 +3,19 @@
 import os
 from collections.abc import Mapping
 
-from benchmark.gate.result import GateResult, figures
+from benchmark.gate.result import GateResult
 from benchmark.gate.table import HEADS, rows
+from benchmark.gate.task_result import TaskResult
 from benchmark.github import add_to_summary, annotation, is_github
 from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
 from benchmark.output import markdown
-from benchmark.stats.points import signed
 
 _LEVELS = {"worse": "error", "undecided": "warning", "passes": "notice"}
 
 
 def junit(result: GateResult) -> str:
     """Return a JUnit file with a case per task; undecided tasks are skipped with the reason."""
-    cases = [_case(result, name) for name in result.decisions.tasks]
+    cases = [_case(name, task) for name, task in result.tasks.items()]
     cases += [JUnitCase("gate", name, {}, skipped=why) for name, why in result.absent.items()]
     return document([JUnitSuite("gate", cases, _properties(result))])
 
@@ -23,29 +23,35 @@ def junit(result: GateResult) -> str:
 def _properties(result: GateResult) -> dict[str, str]:
     return {
         "gate.verdict": result.verdict,
-        "gate.margin": f"{result.decisions.margin:g}",
-        "gate.joint_p": f"{result.decisions.joint_p:.4g}",
+        "gate.margin": f"{result.margin:g}",
+        "gate.joint_p": f"{result.joint_p:.4g}",
     }
 
 
-def _case(result: GateResult, name: str) -> JUnitCase:
-    decision, paired = result.decisions.tasks[name], result.tasks[name]
-    shown = figures(paired, decision)
+def _case(name: str, task: TaskResult) -> JUnitCase:
+    decisions = {"decision": task.decision, "difference": task.difference}
     values = {
-        "metric": paired.metric,
-        "samples": str(decision.clusters.samples),
-        **{key: f"{value:.6g}" for key, value in shown._asdict().items()},
-        "p": f"{decision.p:.4g}",
-        "adjusted_p": f"{decision.adjusted_p:.4g}",
-        "detectable": "" if decision.detectable is None else f"{decision.detectable:.6g}",
-        "verdict": decision.verdict,
+        "verdict": task.verdict,
+        "metric": task.paired.metric,
+        "samples": str(task.clusters.samples),
+        **{key: f"{getattr(task, key):.6g}" for key in ("old", "new", "change")},
+        **{
+            f"{kind}.{key}": "" if value is None else str(value)
+            for kind, decision in decisions.items()
+            for key, value in decision.as_json().items()
+        },
     }
     problem = None
-    if decision.verdict == "worse":
-        message = f"{paired.metric} changed by {signed(shown.change, 4)}: {decision.reason}"
-        problem = Problem(message, "\n".join([message, *paired.remarks]))
-    skipped = decision.reason if decision.verdict == "undecided" else ""
+    if task.verdict == "worse":
+        message = _report(task)
+        problem = Problem(message, "\n".join([message, *task.paired.remarks]))
+    skipped = _report(task) if task.verdict == "undecided" else ""
     return JUnitCase("gate", name, values, problem, skipped)
+
+
+def _report(task: TaskResult) -> str:
+    """Return the decision on which the verdict rests, in one line."""
+    return f"{task.paired.metric}: {task.decision.report()}"
 
 
 def report_to_github(result: GateResult, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -67,5 +73,10 @@ def step_summary(result: GateResult) -> str:
     lines = [f"### gate: {markdown(result.name)}: {markdown(result.headline)}", ""]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
     lines += [f"| {' | '.join(map(markdown, row))} |" for row in rows(result)]
-    lines += ["", *(f"- {markdown(note)}" for note in result.notes())]
+    reports = [
+        f"{name}: {_report(task)}"
+        for name, task in result.tasks.items()
+        if task.verdict != "passes"
+    ]
+    lines += ["", *(f"- {markdown(note)}" for note in [*reports, *result.notes()])]
     return "\n".join(lines) + "\n"

@@ -1,14 +1,12 @@
 """The result of a gate as text for a terminal."""
 
 from collections.abc import Iterator, Sequence
-from math import isfinite
 
 from rich.table import Table
 
-from benchmark.gate.pairing import PairedTask
-from benchmark.gate.result import GateResult, figures
-from benchmark.stats.gate import TaskDecision
-from benchmark.stats.points import signed
+from benchmark.gate.result import GateResult
+from benchmark.gate.task_result import TaskResult
+from benchmark.stats.points import SCORE
 from benchmark.terminal import p_value, plain_table
 
 HEADS = ("task", "samples", "old", "new", "90 % interval", "p", "sees", "verdict")
@@ -21,8 +19,8 @@ _EXPLANATION = (
 
 def rows(result: GateResult) -> Iterator[Sequence[str]]:
     """Yield the cells of each task under :data:`HEADS`."""
-    for name, decision in result.decisions.tasks.items():
-        yield name, *_cells(result.tasks[name], decision)
+    for name, task in result.tasks.items():
+        yield name, *_cells(task)
 
 
 def gate_table(result: GateResult) -> Table:
@@ -36,13 +34,13 @@ def gate_table(result: GateResult) -> Table:
     return table
 
 
-def _cells(paired: PairedTask, decision: TaskDecision) -> Iterator[str]:
-    count, clusters = decision.clusters.samples, len(decision.clusters.sums)
-    shown = figures(paired, decision)
-    yield f"{count} in {clusters}" if paired.clustered and clusters < count else str(count)
-    yield f"{shown.old:.3f}"
-    yield f"{shown.new:.3f}"
-    yield f"{signed(shown.low, 3)}, {signed(shown.high, 3)}" if isfinite(shown.low) else "-"
-    yield p_value(decision.adjusted_p)
-    yield "-" if decision.detectable is None else f"{decision.detectable:.3f}"
-    yield decision.verdict
+def _cells(task: TaskResult) -> Iterator[str]:
+    count, clusters = task.clusters.samples, len(task.clusters.sums)
+    detectable = task.difference.effect.detectable
+    yield f"{count} in {clusters}" if task.paired.clustered and clusters < count else str(count)
+    yield f"{task.old:.3f}"
+    yield f"{task.new:.3f}"
+    yield ", ".join(map(SCORE.signed, task.interval)) if task.interval else "-"
+    yield p_value(task.difference.p)
+    yield "-" if detectable is None else SCORE.size(detectable)
+    yield task.verdict

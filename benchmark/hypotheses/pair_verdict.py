@@ -15,10 +15,10 @@ from benchmark.stats.constants import (
     MIN_CLUSTERS_TO_BE_SURE,
     RECORD_LEVEL,
 )
-from benchmark.stats.decision import Decision, margin_points
+from benchmark.stats.decision import Decision
 from benchmark.stats.differences import ClusteredDifference, too_few
 from benchmark.stats.paired import PairedTest, PairedTests
-from benchmark.stats.points import signed_points
+from benchmark.stats.points import POINTS, signed_points
 from benchmark.stats.published import UnpairedTest, departure_from, unpaired_test
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
@@ -153,7 +153,7 @@ def _as_published(
     is_equal = equal.verdict == "supported"
     words = "equals the published difference" if is_equal else "not shown to equal it"
     reason = (
-        f"{words} within {margin_points(margin)} ({equal.coverage} of the departure "
+        f"{words} within {POINTS.margin(margin)} ({equal.coverage} of the departure "
         f"{equal.effect.interval_words}); {departs.power('a departure')}"
     )
     return "supported" if is_equal else "undecided", reason, equal

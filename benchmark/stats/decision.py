@@ -24,7 +24,7 @@ from typing import Literal
 
 from benchmark.stats.constants import LEVEL, POWER
 from benchmark.stats.intervals import Interval
-from benchmark.stats.points import signed_points
+from benchmark.stats.points import POINTS, Unit
 
 DecisionClaim = Literal["difference", "gain", "equivalence", "non-inferiority"]
 Verdict = Literal["supported", "not supported", "undecided"]
@@ -38,14 +38,15 @@ _AT_POWER = f"power {100 * POWER:.0f} %"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A measured difference (-1..1) with its error.
+    """A measured difference with its error.
 
     Attributes:
-        value: the difference, second model minus first.
+        value: the difference, second model minus first: of shares (-1..1), or in another unit.
         interval: interval of the difference, of the coverage that the claim needs; None for the
             reason in ``no_interval``.
         detectable: smallest difference that the test would find with a power of 80 %; None for the
             reason in ``no_detectable``.
+        unit: how the difference, and a margin for it, is written.
     """
 
     value: float
@@ -53,13 +54,14 @@ class Effect:
     no_interval: str = ""
     detectable: float | None = None
     no_detectable: str = "unknown"
+    unit: Unit = POINTS
 
     @property
     def interval_words(self) -> str:
-        """Return the interval in points, or why there is none."""
+        """Return the interval, or why there is none."""
         if self.interval is None:
             return f"no interval: {self.no_interval}"
-        return " to ".join(map(signed_points, self.interval))
+        return " to ".join(map(self.unit.signed, self.interval))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Decision:
         p: p-value of the test.
         verdict: a difference is never *not supported*: what the data exclude needs a margin.
         reason: why, in words.
-        margin: largest difference (0..1) that does not matter; None for a claim without a margin.
+        margin: largest difference that does not matter, at least 0; None for a claim without one.
         doubt: why the test may not decide at any p-value; empty if it may.
     """
 
@@ -91,7 +93,8 @@ class Decision:
         noun = noun or _NOUNS.get(self.claim, "a difference")
         if self.effect.detectable is None:
             return f"how small {noun} would be found: {self.effect.no_detectable}"
-        return f"{noun} of {100 * self.effect.detectable:.1f} points would be found ({_AT_POWER})"
+        size = self.effect.unit.size(self.effect.detectable)
+        return f"{noun} of {size} would be found ({_AT_POWER})"
 
     @property
     def coverage(self) -> str:
@@ -104,13 +107,13 @@ class Decision:
         """Return the claim in words, such as ``equal within 1 point``."""
         if self.margin is None:
             return f"a {self.claim}"
-        points = margin_points(self.margin)
-        return f"equal within {points}" if self.claim == "equivalence" else f"no loss of {points}"
+        margin = self.effect.unit.margin(self.margin)
+        return f"equal within {margin}" if self.claim == "equivalence" else f"no loss of {margin}"
 
     def summary(self) -> str:
-        """Return claim, verdict and interval, or the number of sequences that is missing."""
+        """Return claim, verdict and interval, or why nothing may be decided."""
         if self.doubt:
-            return f"{self.words}: {self.verdict}, too few sequences"
+            return f"{self.words}: {self.verdict} ({self.doubt})"
         share = self.coverage.removesuffix(" interval")
         return f"{self.words}: {self.verdict} ({share}: {self.effect.interval_words})"
 
@@ -119,7 +122,8 @@ class Decision:
         interval = self.effect.interval_words
         if self.effect.interval:
             interval = f"{self.coverage} {interval}"
-        figures = f"{signed_points(self.effect.value)} points ({interval}), p = {self.p:.2g}"
+        value = self.effect.unit.difference(self.effect.value)
+        figures = f"{value} ({interval}), p = {self.p:.2g}"
         line = f"{self.words}: {self.verdict}; {figures}; {self.reason}"
         return line if self.verdict == "supported" else f"{line}; {self.power()}"
 
@@ -134,20 +138,26 @@ class Decision:
         return difference(self.effect, p, self.level, self.doubt)
 
     def as_json(self) -> dict[str, object]:
-        """Return the decision; shares in points to two decimals, p to three significant digits."""
+        """Return the decision, with the same keys for every claim.
+
+        Differences are in the unit that it names: points to two decimals, scores to six significant
+        digits. p has three.
+        """
         low, high = self.effect.interval or (None, None)
+        number = self.effect.unit.number
         return {
             "claim": self.claim,
             "verdict": self.verdict,
             "reason": self.reason,
             "level": self.level,
-            "margin": _points(self.margin),
-            "points": _points(self.effect.value),
-            "low": _points(low),
-            "high": _points(high),
+            "unit": self.effect.unit.name,
+            "margin": number(self.margin),
+            "difference": number(self.effect.value),
+            "low": number(low),
+            "high": number(high),
             "no_interval": self.effect.no_interval or None,
             "p": float(f"{self.p:.3g}"),
-            "detectable": _points(self.effect.detectable),
+            "detectable": number(self.effect.detectable),
             "no_detectable": self.effect.no_detectable or None,
         }
 
@@ -187,7 +197,7 @@ def equivalence(
     Args:
         effect: the difference with its interval of coverage 1 - 2 * level.
         p: the larger p-value of the two tests.
-        margin: above 0, as a share.
+        margin: above 0, a share or in the unit of the effect.
         level: one-sided level of each test.
         doubt: why nothing may be decided; empty if it may.
     """
@@ -217,7 +227,7 @@ def _with_margin(
         return Decision(claim, level, effect, p, "undecided", reason, margin, doubt)
     verdict = within(effect.interval, -margin, margin if claim == "equivalence" else inf)
     where = {"supported": "is within", "not supported": "is beyond", "undecided": "crosses"}
-    reason = f"the interval {where[verdict]} the margin of {margin_points(margin)}"
+    reason = f"the interval {where[verdict]} the margin of {effect.unit.margin(margin)}"
     return Decision(claim, level, effect, p, verdict, reason, margin)
 
 
@@ -227,13 +237,3 @@ def within(interval: Interval, lowest: float, highest: float) -> Verdict:
         return "not supported"
     inside = lowest <= interval.low and interval.high <= highest
     return "supported" if inside else "undecided"
-
-
-def margin_points(margin: float) -> str:
-    """Return a margin (0..1) in words: ``margin_points(0.01)`` is ``1 point``."""
-    points = f"{100 * margin:g}"
-    return f"{points} point" if points == "1" else f"{points} points"
-
-
-def _points(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 2) + 0.0

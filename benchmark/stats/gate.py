@@ -21,9 +21,9 @@ The rule is non-inferiority. With ``change`` the mean of new minus old:
 A sample without a new score counts as lost for ``passes``: what is missing is rarely a random part,
 since long or difficult samples fail first. It does not count for ``worse`` or in an interval.
 
-:mod:`benchmark.stats.decision` has the decisions of the rest of this project. It is about shares
-between -1 and 1 and one claim at a time, and imports other modules; a file that can be copied needs
-a type of its own, and one for scores in any unit and several tasks.
+:mod:`benchmark.gate` turns the result of each task into the decisions of
+:mod:`benchmark.stats.decision`, as the rest of this project has them. That module imports others,
+and this file can be copied because it does not.
 
 P-values are two-sided, of "nothing changed": then swapping old and new of a cluster has no effect,
 so that the sign of each cluster's sum is a fair coin. They are exact where the sums have a common
@@ -68,6 +68,15 @@ SEED = 20240531
 
 LARGEST = 1e100
 """Largest score; squares of larger ones may be beyond the largest number."""
+
+_SMALLEST_P = 1e-9
+"""Smallest one-sided p-value of the margin; bounds of a lower level are not computed."""
+
+_LARGEST_P = 0.499
+"""Largest one-sided p-value of the margin other than 1."""
+
+_HALVINGS = 16
+"""Halvings of the p-value's logarithm: to three digits."""
 
 _LARGEST_DENOMINATOR = 60
 """Sums that are multiples of 1/60 or coarser are tested exactly."""
@@ -171,6 +180,8 @@ class TaskDecision:
         clusters: the samples by cluster.
         p: two-sided p-value of "nothing changed".
         adjusted_p: the same by Holm's method over the tasks.
+        margin_p: one-sided p-value of "it dropped by the margin or more"; below the level if the
+            task passes, or has too few clusters.
         low: one-sided lower bound of the change, at the full level.
         high: one-sided upper bound, at the full level.
         detectable: smallest change that the test finds with a power of 80 %; None with fewer than
@@ -184,6 +195,7 @@ class TaskDecision:
     clusters: Clusters = field(repr=False)
     p: float
     adjusted_p: float
+    margin_p: float
     low: float
     high: float
     detectable: float | None
@@ -298,8 +310,8 @@ def _decision(
     low, high = bounds(clusters, level)
     lowest = _with_lost(low, clusters, missing)
     verdict: Verdict = "undecided"
-    if clusters.effective < FEWEST_CLUSTERS:
-        reason = f"{_clusters(clusters)}, at least {FEWEST_CLUSTERS} needed"
+    if reason := too_few(clusters):
+        pass
     elif lowest > -margin:
         verdict, reason = "passes", "a drop as large as the margin is excluded"
     else:
@@ -307,19 +319,53 @@ def _decision(
         reason = f"a drop of {-lowest:.3g} is not excluded{lost}"
     old = sum(pair.old for pair in pairs) / len(pairs)
     new = sum(pair.new for pair in pairs) / len(pairs)
+    not_worse = margin_p(clusters, margin, level, missing)
     found = detectable(clusters, level)
-    return TaskDecision(old, new, clusters, p, p, low, high, found, verdict, reason)
+    return TaskDecision(old, new, clusters, p, p, not_worse, low, high, found, verdict, reason)
 
 
 def _as_worse(decision: TaskDecision) -> TaskDecision:
     return replace(decision, verdict="worse", reason="the drop is larger than the margin")
 
 
-def _clusters(clusters: Clusters) -> str:
-    """Return the number of clusters, and as how many of equal size they count."""
+def too_few(clusters: Clusters) -> str:
+    """Return the number of clusters that is too small to decide; empty if there are enough.
+
+    Clusters of unequal size are as many as they count as.
+    """
     count, effective = len(clusters.sums), clusters.effective
-    unequal = round(effective, 1) < count
-    return f"{count} clusters" + (f" that count as {effective:.1f}" if unequal else "")
+    if effective >= FEWEST_CLUSTERS:
+        return ""
+    noun = "cluster" if count == 1 else "clusters"
+    unequal = f" that count as {effective:.1f}" if round(effective, 1) < count else ""
+    return f"{count} {noun}{unequal}, at least {FEWEST_CLUSTERS} needed"
+
+
+def margin_p(
+    clusters: Clusters, margin: float, level: float = LEVEL, missing: Sequence[float] = ()
+) -> float:
+    """Return the one-sided p-value of "the change is a drop by the margin or more".
+
+    It is the level at which the lower bound is at the margin, so it is below ``level`` if and only
+    if the bound at that level is above it; 1 if no level below 0.5 excludes the drop.
+
+    Args:
+        clusters: the samples by cluster.
+        margin: at least 0, in the unit of the scores.
+        level: the level that decides.
+        missing: old scores of samples without a new one.
+    """
+
+    def excluded(level: float) -> bool:
+        return _with_lost(bounds(clusters, level)[0], clusters, missing) > -margin
+
+    if not excluded(_LARGEST_P):
+        return 1.0
+    low, high = (_SMALLEST_P, level) if excluded(level) else (level, _LARGEST_P)
+    for _ in range(_HALVINGS):
+        middle = sqrt(low * high)
+        low, high = (low, middle) if excluded(middle) else (middle, high)
+    return sqrt(low * high)
 
 
 def _with_lost(low: float, clusters: Clusters, missing: Sequence[float]) -> float:

@@ -29,8 +29,14 @@ def test_junit(logs: tuple[Path, Path]) -> None:
     cases = {case.get("name"): case for case in root.iter("testcase")}
     failure, skipped = cases["b|ad"].find("failure"), cases["small"].find("skipped")
     assert failure is not None
-    assert "-0.2500: the drop is larger than the margin" in str(failure.get("message"))
+    message = str(failure.get("message"))
+    assert message.startswith("exact_match: no loss of 0.02: not supported; -0.250 (90 % interval")
+    assert "the drop is larger than the margin; a loss of" in message
     assert skipped is not None
+    assert "exact_match: no loss of 0.02: undecided; +0.000" in str(skipped.get("message"))
+    properties = {p.get("name"): p.get("value") for p in cases["small"].iter("property")}
+    assert properties["decision.verdict"] == properties["difference.verdict"] == "undecided"
+    assert properties["decision.unit"] == "score"
 
 
 def test_github(logs: tuple[Path, Path], tmp_path: Path) -> None:
@@ -41,7 +47,9 @@ def test_github(logs: tuple[Path, Path], tmp_path: Path) -> None:
     annotation = report_to_github(result, environment)
     assert annotation
     assert annotation.startswith("::error title=gate%3A old -> new::worse by more than 0.02: b|ad")
-    assert "| b\\|ad | 200 | 1.000 | 0.750 |" in summary.read_text()
+    text = summary.read_text()
+    assert "| b\\|ad | 200 | 1.000 | 0.750 |" in text
+    assert "- b\\|ad: exact\\_match: no loss of 0.02: not supported; -0.250" in text
 
 
 def test_worked_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from benchmark.gate.logs import read_log
 from benchmark.gate.pairing import pair_logs
 from benchmark.gate.result import GateResult, gate
 from benchmark.gate.table import rows
+from benchmark.stats.decision import Decision, Effect
+from benchmark.stats.gate import bounds, detectable, group
 from fakes import eval_logs, finished_runs
 
 EXACT = [0.0, 1.0, 0.0, 0.0]
@@ -47,12 +49,12 @@ def test_logs_of_each_harness(write: Write, tmp_path: Path) -> None:
     before, after = [1.0] * 60, [0.0] * 15 + [1.0] * 45
     old, new = write(tmp_path / "old", before), write(tmp_path / "new", after)
     result = gate(old, new, cluster="group")
-    decision = result.decisions.tasks["task"]
-    assert (decision.clusters.lost, len(decision.clusters.sums)) == (15, 12)
+    clusters = result.tasks["task"].clusters
+    assert (clusters.lost, len(clusters.sums)) == (15, 12)
     assert result.verdict == "undecided"
     assert gate(old, new).verdict == "worse"
     assert gate(old, old, margin=0.05).verdict == "passes"
-    assert not result.tasks["task"].remarks
+    assert not result.tasks["task"].paired.remarks
 
 
 def test_an_archive_packed_by_zstandard() -> None:
@@ -68,10 +70,10 @@ def test_a_run_and_its_predictions(tmp_path: Path) -> None:
     states = finished_runs.first_states(26)
     run = finished_runs.write_run(tmp_path / "run", "owner/m", states, finished_runs.mixed_answer)
     result = gate(run, run / "predictions.jsonl")
-    paired = result.tasks["boxes"]
+    paired = result.tasks["boxes"].paired
     assert (paired.metric, len(paired.pairs)) == ("set", 26 * 7)
-    assert len(result.decisions.tasks["boxes"].clusters.sums) == 2  # sequences of 13 states
-    assert gate(run, run, metric="exact").tasks["boxes"].metric == "exact"
+    assert len(result.tasks["boxes"].clusters.sums) == 2  # sequences of 13 states
+    assert gate(run, run, metric="exact").tasks["boxes"].paired.metric == "exact"
 
 
 def _lines(path: Path) -> list[dict[str, object]]:
@@ -150,7 +152,7 @@ def test_epochs_of_a_sample_belong_together(tmp_path: Path) -> None:
     ]
     path = tmp_path / "log.json"
     path.write_text(json.dumps({"eval": {"task": "t"}, "samples": samples}))
-    decision = gate(path, path).decisions.tasks["t"]
+    decision = gate(path, path).tasks["t"]
     assert (decision.clusters.samples, len(decision.clusters.sums)) == (6, 3)
 
 
@@ -166,7 +168,7 @@ def test_logs_before_the_hashes(tmp_path: Path) -> None:
         old_form = path.with_name("samples_task.jsonl")
         _write_lines(old_form, [{**row, "arguments": [[f"prompt {n}", ""]], "filtered_resps": [1]}
                                 for n, row in enumerate(old)])  # fmt: skip
-        crossed = gate(old_form, path, metric="acc").tasks["task"]
+        crossed = gate(old_form, path, metric="acc").tasks["task"].paired
         assert (len(crossed.pairs), crossed.only_old) == (300, 0)
         assert read_log(old_form).tasks["task"].samples[0].metrics.keys() == {"acc"}
     old_forms = [path.with_name("samples_task.jsonl") for path in (before, after)]
@@ -208,6 +210,8 @@ def test_what_new_lacks_does_not_pass(lack: str, tmp_path: Path) -> None:
     result = gate(old, new)
     assert (result.verdict, result.exit_status) == ("undecided", 3)
     assert result.headline == "undecided: a drop of 0.02 is not excluded in b"
+    if lack == "status":
+        assert result.tasks["b"].decision.doubt == "NEW is unfinished: status error"
     assert 'name="b"' in junit(result)
     assert junit(result).count("<skipped") == 1
     assert gate(old, old).verdict == "passes"
@@ -228,7 +232,7 @@ def test_default_metric_is_in_both_logs(tmp_path: Path) -> None:
     old = eval_logs.write_lm_eval(tmp_path / "old", "task", [0.5] * 30, "f1")
     new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.5] * 30, "f1")
     _write_lines(new, [{**row, "acc": 1, "metrics": ["acc", "f1"]} for row in _lines(new)])
-    assert gate(old, new).tasks["task"].metric == "f1"
+    assert gate(old, new).tasks["task"].paired.metric == "f1"
 
 
 def test_lower_is_better(tmp_path: Path) -> None:
@@ -236,16 +240,17 @@ def test_lower_is_better(tmp_path: Path) -> None:
     old = eval_logs.write_lm_eval(tmp_path / "old", "task", [0.1] * 300, "wer")
     new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.5] * 300, "wer")
     assumed = gate(old, new)
-    assert (assumed.verdict, assumed.tasks["task"].assumed) == ("passes", True)
+    assert (assumed.verdict, assumed.tasks["task"].paired.assumed) == ("passes", True)
     result = gate(old, new, lower_is_better=True)
     assert result.verdict == "worse"
     assert result.notes() == ["metric: wer (lower is better)"]
     task = json.loads(json.dumps(result.as_json()))["tasks"]["task"]
     assert task["old"] == pytest.approx(0.1)
-    assert 0 < task["low"] < task["change"] < task["high"]
+    decision = task["decision"]
+    assert decision["low"] < decision["difference"] < decision["high"] < 0 < task["change"]
     ((_, _, _, _, interval, *_),) = rows(result)
     assert interval.startswith("+0.3")
-    assert "wer changed by +0.4000" in junit(result)
+    assert "wer: no loss of 0.02: not supported; -0.400 (90 % interval -0.4" in junit(result)
 
 
 def test_negative_scores_keep_their_sign(tmp_path: Path) -> None:
@@ -263,7 +268,7 @@ def test_messages_of_inspect_have_random_ids(tmp_path: Path) -> None:
         ]
         log = {"eval": {"task": "t"}, "samples": samples}
         (tmp_path / f"{name}.json").write_text(json.dumps(log))
-    assert len(gate(tmp_path / "old.json", tmp_path / "new.json").tasks["t"].pairs) == 20
+    assert len(gate(tmp_path / "old.json", tmp_path / "new.json").tasks["t"].paired.pairs) == 20
 
 
 @pytest.mark.parametrize(
@@ -412,3 +417,41 @@ def test_as_json(worse: GateResult) -> None:
     assert verdicts == {"bad": "worse", "good": "passes", "small": "undecided"}
     assert (document["verdict"], document["exit_status"]) == ("worse", 4)
     assert document["joint_p"] == document["tasks"]["bad"]["p"] < 0.001
+    decisions = {name: task["decision"] for name, task in document["tasks"].items()}
+    assert [(d["claim"], d["verdict"]) for d in decisions.values()] == [
+        ("non-inferiority", "not supported"),
+        ("non-inferiority", "supported"),
+        ("non-inferiority", "undecided"),
+    ]
+    paired = Decision("gain", 0.05, Effect(0.1, None, "few"), 1.0, "undecided", "few")
+    for task in document["tasks"].values():
+        keys = paired.as_json().keys()
+        assert task["decision"].keys() == task["difference"].keys() == keys
+
+
+def test_figures_of_the_decisions(worse: GateResult) -> None:
+    """They are the rule's: bounds and power at each test's level, and the p of each claim."""
+    task, numbers = worse.tasks["bad"], group(worse.tasks["bad"].paired.pairs)
+    assert task.interval == bounds(numbers, 0.05)
+    assert task.difference.effect.interval == bounds(numbers, 0.025)
+    assert task.decision.effect.detectable == detectable(numbers, 0.1)
+    assert task.difference.effect.detectable == detectable(numbers, 0.05)
+    assert task.decision.p == 1
+    p = worse.tasks["good"].decision.p
+    assert p == pytest.approx(0.98**200, rel=1e-3)  # none of 200 is lost
+    assert task.difference.p == pytest.approx(min(1.0, 3 * task.p))
+    small = worse.tasks["small"]
+    assert small.decision.report() == (
+        "no loss of 0.02: undecided; +0.000 (90 % interval -0.139 to +0.139), p = 1; "
+        "a drop of 0.139 is not excluded; a loss of 0.380 would be found (power 80 %)"
+    )
+
+
+def test_few_clusters_are_a_doubt(tmp_path: Path) -> None:
+    """A decision then rests on no figure, and its interval and power say why they are missing."""
+    path = eval_logs.write_lm_eval(tmp_path, "task", [1.0])
+    (task,) = gate(path, path).tasks.values()
+    assert task.decision.doubt == "1 cluster, at least 20 needed"
+    assert task.decision.effect.no_interval == "a single cluster"
+    assert task.decision.effect.no_detectable == "unknown, 1 cluster, at least 20 needed"
+    assert (task.decision.p, task.interval) == (1, None)

@@ -21,6 +21,7 @@ from benchmark.stats.decision import (
 )
 from benchmark.stats.differences import clustered_difference
 from benchmark.stats.intervals import Interval
+from benchmark.stats.points import SCORE
 from benchmark.stats.published import UnpairedTest, departure_from
 
 SHARES = st.floats(-0.2, 0.2)
@@ -203,8 +204,9 @@ def test_as_json() -> None:
         "verdict": "supported",
         "reason": "the interval is within the margin of 1 point",
         "level": 0.05,
+        "unit": "points",
         "margin": 1.0,
-        "points": 0.11,
+        "difference": 0.11,
         "low": -0.4,
         "high": 0.61,
         "no_interval": None,
@@ -212,6 +214,19 @@ def test_as_json() -> None:
         "detectable": None,
         "no_detectable": "none",
     }
+
+
+def test_scores_in_a_unit_of_their_own() -> None:
+    """A difference that is no share is written as it is, in words and as JSON."""
+    effect = Effect(-1.25, Interval(-2.5, 1e-7), "", 0.75, "", SCORE)
+    decision = non_inferiority(effect, 0.4, 1.5)
+    assert decision.report() == (
+        "no loss of 1.5: undecided; -1.250 (90 % interval -2.500 to +0.000), p = 0.4; "
+        "the interval crosses the margin of 1.5; a loss of 0.750 would be found (power 80 %)"
+    )
+    document = decision.as_json()
+    assert (document["unit"], document["margin"]) == ("score", 1.5)
+    assert (document["low"], document["high"], document["detectable"]) == (-2.5, 1e-7, 0.75)
 
 
 def test_only_differences_are_adjusted() -> None:

@@ -269,3 +269,37 @@ def test_it_needs_the_standard_library_alone(monkeypatch: pytest.MonkeyPatch) ->
     decisions = module.decide({"t": [module.Pair(0.3, 0.9)] * 20}, 0.02)
     monkeypatch.undo()
     assert decisions.verdict == "passes"
+
+
+@pytest.mark.parametrize("total", [40, 149, 400])
+def test_margin_p_value_without_a_change(total: int) -> None:
+    """The chance that none of n samples shows a loss that a share of the margin has."""
+    clusters = group([Pair(1, 1)] * total)
+    assert gate.margin_p(clusters, 0.02) == pytest.approx(max(1e-9, 0.98**total), rel=1e-3)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize(("size", "missing"), [(1, 0), (1, 5), (4, 0)])
+@pytest.mark.parametrize("score", [1.0, 0.7])
+def test_margin_p_value_agrees_with_the_verdict(
+    margin: float, size: int, missing: int, score: float
+) -> None:
+    """It is below the level if and only if the task passes, for every kind of bound."""
+    for lost in (0, 3, 12):
+        pairs = [
+            Pair(score, 0.0 if n < lost else score if n % 20 else 1.0, n // size)
+            for n in range(240)
+        ]
+        lacking = {"t": [score] * missing}
+        for level in (0.01, 0.05, 0.2):
+            task = decide({"t": pairs}, margin, level, missing=lacking).tasks["t"]
+            assert (task.verdict == "passes") is (task.margin_p < level)
+
+
+def test_margin_p_value_is_students() -> None:
+    """Scores in any unit: the tail of Student's t at the bound's standard error."""
+    rng = random.Random(3)  # noqa: S311
+    clusters = group([Pair(10, 10 + rng.gauss(0, 1)) for _ in range(300)])
+    p = gate.margin_p(clusters, 0.15)
+    assert gate.bounds(clusters, p)[0] == pytest.approx(-0.15, abs=1e-3)
+    assert stats.t.sf((clusters.change + 0.15) / clusters.spread, 299) < p

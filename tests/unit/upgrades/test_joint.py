@@ -46,7 +46,7 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
     assert lines[:3] == [
         "regression: 3 models",
         "outcomes of the upgrade: p 1",
-        "every model equal within 2 points: undecided, too few sequences",
+        "every model equal within 2 points: undecided (2 sequences, at least 20 needed)",
     ]
     assert any(line.startswith("three: regression") for line in lines)
     assert max(map(len, lines[:-1])) <= 80
