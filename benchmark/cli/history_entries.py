@@ -90,7 +90,8 @@ def gate_entry(result: "GateResult") -> "Entry":
         for name, task in result.tasks.items()
     }
     alarms = [f"{name} is worse" for name in result.tasks_with("worse")]
-    watch = f"{result.kinds[1]}, margin {result.margin:g}"
+    parts = (result.model_words, result.kinds[1], f"margin {result.margin:g}")
+    watch = ", ".join(filter(None, parts))
     return Entry(
         *("gate", result.verdict, result.exit_status, alarms, figures, result.name), watch=watch
     )

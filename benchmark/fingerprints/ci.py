@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from benchmark.fingerprints.comparison import FingerprintDiff, Severity
+from benchmark.fingerprints.error_changes import error_change_line
 from benchmark.fingerprints.terminal import (
     MARGINS,
     example_lines,
@@ -39,6 +40,7 @@ def properties(comparison: FingerprintDiff) -> dict[str, str]:
             if by != MAIN
             for name, value in _flip_properties(comparison, by, f"shift.{by}").items()
         },
+        "shift.errors": error_change_line(comparison.errors) if comparison.errors else "",
         "shift.suspect": f"{first.kind} {first.name}" if first and comparison.stage else "",
     }
 

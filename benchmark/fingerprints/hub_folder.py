@@ -40,21 +40,26 @@ def write_hub_folder(name: str, folder: Path) -> None:
     tokenizer = load_source_tokenizer(hub_source(name))
     config = {key: value for key, value in hub_folders()[name].items() if key != "of"}
     definition = json_object(tokenizer.raw.backend_tokenizer.to_str(), name, strict=False)
-    if config.pop("template_bos", False):
-        definition["post_processor"] = _bos_template(str(config["bos_token"]), tokenizer.bos_id)
+    bos, eos = (config.pop(f"template_{name}", False) for name in ("bos", "eos"))
+    if bos:
+        definition["post_processor"] = _template(str(config["bos_token"]), tokenizer.bos_id)
+    if eos:
+        token = str(config["eos_token"])
+        definition["post_processor"] = _template(token, tokenizer.eos_id, after=True)
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     with replacing_folder(folder) as new:
         write_text(new / "tokenizer.json", [json.dumps(definition, ensure_ascii=False)])
         write_text(new / "tokenizer_config.json", [text])
 
 
-def _bos_template(bos: str, bos_id: int | None) -> dict[str, object]:
-    """Return the post-processor of a ``tokenizer.json`` that puts a BOS before each text."""
-    special = {"SpecialToken": {"id": bos, "type_id": 0}}
-    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+def _template(token: str, token_id: int | None, *, after: bool = False) -> dict[str, object]:
+    """Return the post-processor of a ``tokenizer.json`` that puts a token before or after texts."""
+    special = {"SpecialToken": {"id": token, "type_id": 0}}
+    texts = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+    first, second = ([text, special] if after else [special, text] for text in texts)
     return {
         "type": "TemplateProcessing",
-        "single": [special, first],
-        "pair": [special, first, special, second],
-        "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
+        "single": first,
+        "pair": [*first, *second],
+        "special_tokens": {token: {"id": token, "ids": [token_id], "tokens": [token]}},
     }

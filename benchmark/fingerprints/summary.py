@@ -11,6 +11,7 @@ from benchmark.fingerprints.comparison import Severity
 from benchmark.fingerprints.examples import Example
 from benchmark.fingerprints.stages import STAGES
 from benchmark.models.validation import validate
+from benchmark.scoring.error_types import BY_NAME
 from benchmark.scoring.outcomes import MAIN, OTHERS
 
 
@@ -49,6 +50,15 @@ class ScoreFlips(_SummaryModel):
     flips: Flips
 
 
+class TypeGrowth(_SummaryModel):
+    """The change of a type of error: queries that have it now only, and that had it, with p."""
+
+    new: StrictInt
+    past: StrictInt
+    growth: StrictInt
+    p_holm: StrictFloat
+
+
 class LogitSummary(_SummaryModel):
     """The largest difference of a log-probability, and the noise floor, in nats."""
 
@@ -60,7 +70,8 @@ class ComparisonSummary(_SummaryModel):
     """The difference of two fingerprints.
 
     ``stage`` is the earliest stage that changed beyond noise. ``flips`` are by the main score,
-    ``others`` by each other score; older documents have none of the latter.
+    ``others`` by each other score, ``errors`` the types of error that changed; older documents
+    have none of these two.
     """
 
     severity: Severity
@@ -69,6 +80,7 @@ class ComparisonSummary(_SummaryModel):
     stages: Mapping[str, StageSummary]
     flips: Flips
     others: Mapping[str, ScoreFlips] = {}
+    errors: Mapping[str, TypeGrowth] = {}
     answers_changed: StrictInt = 0
     logits: LogitSummary | None = None
     suspects: tuple[Suspect, ...] = ()
@@ -80,6 +92,14 @@ class ComparisonSummary(_SummaryModel):
         """Return every stage in order, with its difference; None if there is none."""
         others = (name for name in self.stages if name not in STAGES)
         return [(name, self.stages.get(name)) for name in (*STAGES, *others)]
+
+    def error_types(self) -> list[tuple[str, TypeGrowth]]:
+        """Return the title and the change of each type of error, the largest growth first.
+
+        A type of another version has its name as the title.
+        """
+        ordered = sorted(self.errors.items(), key=lambda item: -item[1].growth)
+        return [(BY_NAME[n].title if n in BY_NAME else n, change) for n, change in ordered]
 
     def all_flips(self) -> dict[str, Flips]:
         """Return the flips by the main score, and by other scores if theirs differ."""

@@ -79,8 +79,12 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
             name for name, value in _values(document) if isinstance(value, str) and value in _GRADES
         }
     failed = sum(not sample.metrics for sample in samples.values())
-    log = TaskLog([*samples.values()], dict.fromkeys(graded, True), failed, _unfinished(header))
-    return {_task(header, path): log}
+    directions, evaluation = dict.fromkeys(graded, True), _evaluation(header)
+    task, model = evaluation.get("task"), evaluation.get("model")
+    if not isinstance(task, str):
+        raise DataError(f"{path}: no log of {KIND}: it names no task")
+    named = model if isinstance(model, str) else ""
+    return {task: TaskLog([*samples.values()], directions, failed, _unfinished(header), named)}
 
 
 def _unfinished(header: Document) -> str:
@@ -89,12 +93,10 @@ def _unfinished(header: Document) -> str:
     return "" if status == "success" else f"status {status}"
 
 
-def _task(header: Document, path: Path) -> str:
+def _evaluation(header: Document) -> Document:
+    """Return what the header says of the evaluation, such as its task and model."""
     evaluation = header.get("eval")
-    name = evaluation.get("task") if isinstance(evaluation, dict) else None
-    if not isinstance(name, str):
-        raise DataError(f"{path}: no log of {KIND}: it names no task")
-    return name
+    return evaluation if isinstance(evaluation, dict) else {}
 
 
 def _document(path: Path) -> tuple[Document, Iterator[tuple[Document, str]]]:

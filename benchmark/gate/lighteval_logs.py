@@ -16,7 +16,8 @@ from benchmark.reading.files import read_bytes
 
 KIND = "lighteval"
 
-_NAME = re.compile(r"details_(?P<task>.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?\.parquet")
+_NAME = re.compile(r"details_(?P<task>.+?)(?:_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+))?\.parquet")
+_FOLDER = "details"
 _BATCH = 256
 _DOCUMENT = ("query", "choices", "gold_index")
 _OLD_DOCUMENT = ("example", "choices", "gold")
@@ -48,7 +49,17 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
     ]
     match = _NAME.fullmatch(path.name)
     failed = sum(not sample.metrics for sample in samples)
-    return {match["task"] if match else path.stem: TaskLog(samples, failed=failed)}
+    name, date = (match["task"], match["date"]) if match else (path.stem, None)
+    return {name: TaskLog(samples, failed=failed, model=_model(path, date))}
+
+
+def _model(path: Path, date: str | None) -> str:
+    """Return the model by the folders ``details/MODEL/DATE``; empty if the file is elsewhere."""
+    *folders, last, _ = path.resolve().parts
+    if last != date or _FOLDER not in folders:
+        return ""
+    start = len(folders) - folders[::-1].index(_FOLDER)
+    return "/".join(folders[start:])
 
 
 def _rows(path: Path) -> Iterator[Row]:

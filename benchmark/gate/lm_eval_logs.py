@@ -64,7 +64,9 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
         documents[key] = Sample(sample.identity, metrics, sample.prompt, sample.cluster)
     name = task_name(path)
     failed = sum(not sample.metrics for sample in documents.values())
-    return {name: TaskLog([*documents.values()], _directions(path, name), failed)}
+    results = _results(path)
+    directions, model = _directions(results, name), _model(results)
+    return {name: TaskLog([*documents.values()], directions, failed, model=model)}
 
 
 def _sample(row: Mapping[str, object], cluster: str | None, where: str) -> Sample:
@@ -100,13 +102,24 @@ def _metrics(row: Mapping[str, object]) -> Iterator[tuple[str, float]]:
         yield (name if label == "none" else f"{name},{label}"), value
 
 
-def _directions(path: Path, task: str) -> dict[str, bool]:
-    """Return whether a higher value of each metric is better, by the results next to the log."""
+def _results(path: Path) -> Mapping[str, object]:
+    """Return the results next to the log; empty if there are none."""
     match = _NAME.fullmatch(path.name)
     results = path.with_name(f"results_{match['date']}.json") if match and match["date"] else None
-    if results is None or not results.is_file():
-        return {}
-    directions = read_json(results, strict=False).get("higher_is_better")
+    return read_json(results, strict=False) if results and results.is_file() else {}
+
+
+def _model(results: Mapping[str, object]) -> str:
+    """Return the model's name, or all arguments if the harness found no name among them."""
+    config = results.get("config")
+    arguments = config.get("model_args") if isinstance(config, dict) else None
+    name = results.get("model_name") or arguments
+    return name if isinstance(name, str) else ""
+
+
+def _directions(results: Mapping[str, object], task: str) -> dict[str, bool]:
+    """Return whether a higher value of each metric is better."""
+    directions = results.get("higher_is_better")
     of_task = directions.get(task) if isinstance(directions, dict) else None
     pairs = of_task.items() if isinstance(of_task, dict) else ()
     return {str(name): higher for name, higher in pairs if isinstance(higher, bool)}

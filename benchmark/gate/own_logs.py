@@ -11,6 +11,7 @@ from benchmark.boxes.states import state_id
 from benchmark.errors import DataError, LanguageError, RuleError, first_line
 from benchmark.gate.samples import Sample, TaskLog, digest
 from benchmark.reading.documents import read_json
+from benchmark.runs.store.results import model_name
 from benchmark.scoring.predictions import read_predictions
 from benchmark.tasks import DEFAULT, Task, task_named, task_of
 
@@ -27,19 +28,21 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
     """
     if cluster is not None:
         raise DataError(f"{path}: sequences are its clusters; leave out --cluster")
-    predictions, task = path, task_named(DEFAULT)
+    predictions, task, model = path, task_named(DEFAULT), ""
     if path.is_dir():
         result = path / RESULT
         if not result.is_file():
             raise DataError(f"{path}: an unfinished run; finish it, or name {PREDICTIONS}")
-        predictions, task = path / PREDICTIONS, task_of(read_json(result), str(result))
+        document = read_json(result)
+        predictions, task = path / PREDICTIONS, task_of(document, str(result))
+        model = model_name(document, result)
     samples = [
         sample
         for description, text in read_predictions(predictions).items()
         for sample in _samples(task, description, text, str(predictions))
     ]
     names = {name for sample in samples for name in sample.metrics}
-    return {task.name: TaskLog(samples, dict.fromkeys(names, True))}
+    return {task.name: TaskLog(samples, dict.fromkeys(names, True), model=model)}
 
 
 def _samples(task: Task, description: str, text: str, where: str) -> Iterator[Sample]:

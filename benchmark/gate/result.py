@@ -32,6 +32,7 @@ class GateResult:
         joint_p: p-value of "nothing changed in any task".
         remarks: what the comparison leaves out.
         absent: tasks of OLD without scores in NEW, with the reason.
+        models: those of the old and of the new log, as far as the logs name them.
     """
 
     name: str
@@ -41,6 +42,7 @@ class GateResult:
     joint_p: float
     remarks: Sequence[str]
     absent: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[Sequence[str], Sequence[str]] = ((), ())
 
     @property
     def verdict(self) -> Verdict:
@@ -68,6 +70,14 @@ class GateResult:
         return f"undecided: a drop of {margin} is not excluded in {names}"
 
     @property
+    def model_words(self) -> str:
+        """The model, or both with an arrow if they differ; empty if the logs name none."""
+        old, new = (", ".join(models) or "unnamed" for models in self.models)
+        if not any(self.models):
+            return ""
+        return new if old == new else f"{old} -> {new}"
+
+    @property
     def joint_words(self) -> str:
         """The joint test over tasks, in words; empty for one task."""
         if len(self.tasks) == 1:
@@ -81,15 +91,18 @@ class GateResult:
         return [name for name, task in self.tasks.items() if task.verdict == verdict]
 
     def notes(self) -> list[str]:
-        """Return the metrics, the joint test, and what the comparison leaves out."""
+        """Return the metrics, models that differ, the joint test, and what is left out."""
         metrics = {name: _metric(task.paired) for name, task in self.tasks.items()}
         one = len({*metrics.values()}) == 1
         names = [metric if one else f"{metric} of {name}" for name, metric in metrics.items()]
         of_tasks = (f"{n}: {line}" for n, t in self.tasks.items() for line in t.paired.remarks)
         absent = [f"{name}: {reason}" for name, reason in self.absent.items()]
+        differ = all(self.models) and self.models[0] != self.models[1]
+        models = [f"models differ: {self.model_words}"] if differ else []
         joint = [self.joint_words] if self.joint_words else []
         return [
             f"metric: {', '.join(dict.fromkeys(names))}",
+            *models,
             *joint,
             *absent,
             *self.remarks,
@@ -106,6 +119,7 @@ class GateResult:
             "power": POWER,
             "joint_p": self.joint_p,
             "harnesses": list(self.kinds),
+            "models": {"old": list(self.models[0]), "new": list(self.models[1])},
             "remarks": list(self.remarks),
             "absent": dict(self.absent),
             "tasks": {name: task.as_json() for name, task in self.tasks.items()},
@@ -157,7 +171,8 @@ def gate(
     kinds = (before.kind, after.kind)
     absent = {name: reason for name, reason in reasons.items() if name not in tasks}
     name = f"{old.name} -> {new.name}"
-    return GateResult(name, kinds, tasks, margin, decided.joint_p, remarks, absent)
+    models = (before.models, after.models)
+    return GateResult(name, kinds, tasks, margin, decided.joint_p, remarks, absent, models)
 
 
 def _metric(task: PairedTask) -> str:

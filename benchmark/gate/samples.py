@@ -35,12 +35,14 @@ class TaskLog:
         higher_is_better: by name of a metric, as far as the log says it.
         failed: samples without a score, because of an error or a limit.
         unfinished: why the log does not have all samples; empty if it says no such thing.
+        model: the model's name as the log has it; empty if it has none.
     """
 
     samples: Sequence[Sample]
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     failed: int = 0
     unfinished: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Log:
 
     kind: str
     tasks: Mapping[str, TaskLog] = field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of its models, sorted; none if the log does not say."""
+        return tuple(sorted({task.model for task in self.tasks.values() if task.model}))
 
 
 def digest(*values: object) -> str:

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from benchmark.output import escape_invisible
 from benchmark.package_data import package_text
-from benchmark.stats.points import signed_points
+from benchmark.stats.points import signed, signed_points
+from benchmark.terminal import p_value
 
 _HTML_IN_JSON = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -28,6 +29,8 @@ def template_environment() -> Environment:
     environment.filters["escape_invisible"] = escape_invisible
     environment.filters["percent"] = percent
     environment.filters["points"] = points
+    environment.filters["signed"] = signed
+    environment.filters["p_value"] = p_value
     return environment
 
 

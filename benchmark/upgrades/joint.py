@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.comparison import FingerprintDiff, Severity
+from benchmark.fingerprints.error_changes import error_change_line
 from benchmark.fingerprints.flips import paired
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.fingerprints.terminal import headline
@@ -129,6 +130,8 @@ def upgrade_lines(upgrade: UpgradeDiff) -> Iterator[str]:
     for name, diff in upgrade.comparisons.items():
         if not diff.severity.within_noise:
             yield f"{name}: {headline(diff)}"
+            if diff.errors:
+                yield f"{name}: {error_change_line(diff.errors)}"
 
 
 def _row(name: str, diff: FingerprintDiff, joint: JointTest | None) -> str:

@@ -33,12 +33,16 @@ def lm_eval_rows(scores: Scores, metric: str = "exact_match") -> list[dict[str, 
     ]
 
 
-def write_lm_eval(folder: Path, task: str, scores: Scores, metric: str = "exact_match") -> Path:
-    """Write a task's samples as lm-evaluation-harness does."""
+def write_lm_eval(
+    folder: Path, task: str, scores: Scores, metric: str = "exact_match", model: str = ""
+) -> Path:
+    """Write a task's samples as lm-evaluation-harness does, with results if a model is named."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"samples_{task}_{DATE}.jsonl"
     lines = [json.dumps(row) for row in lm_eval_rows(scores, metric)]
     path.write_text("\n".join(lines) + "\n")
+    if model:
+        (folder / f"results_{DATE}.json").write_text(json.dumps({"model_name": model}))
     return path
 
 
@@ -63,11 +67,11 @@ def inspect_log(task: str, scores: Scores) -> dict[str, object]:
     return {"version": 2, "eval": {"task": task}, "samples": inspect_samples(scores)}
 
 
-def write_inspect(path: Path, task: str, scores: Scores) -> Path:
+def write_inspect(path: Path, task: str, scores: Scores, model: str = "") -> Path:
     """Write a log as an archive, packed as Python before 3.14 can."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.json", json.dumps({"eval": {"task": task}}))
+        archive.writestr("header.json", json.dumps({"eval": {"task": task, "model": model}}))
         for sample in inspect_samples(scores):
             archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
     return path

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.fingerprints.ci import step_summary
+from benchmark.fingerprints.ci import properties, step_summary
 from benchmark.fingerprints.columns import pack, unpack
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
@@ -31,7 +31,9 @@ def test_line_of_the_report() -> None:
     assert line in rendered(comparison).splitlines()
     assert "types of error: other box" in step_summary(comparison, "a -> b")
     assert comparison.as_json()["errors"]["other_box"]["growth"] == 2  # type: ignore[index]
+    assert properties(comparison)["shift.errors"] == line
     assert "types of error" not in rendered(compare(OLD, OLD))
+    assert properties(compare(OLD, OLD))["shift.errors"] == ""
 
 
 @pytest.mark.parametrize(

@@ -17,21 +17,23 @@ def test_every_folder_has_a_source() -> None:
     assert {hub_source(name).name for name in hub_folders()} <= set(sources())
 
 
-@pytest.mark.parametrize("template", [True, False])
-def test_bos_of_the_template(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, template: bool
-) -> None:
-    """``tokenizer.json`` puts it before a text; the option itself is not written."""
+@pytest.mark.parametrize("template", [None, "bos", "eos"])
+def test_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str | None) -> None:
+    """``tokenizer.json`` puts BOS before or EOS after a text; the option itself is not written."""
     row = {"of": "llama", "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>"}
-    monkeypatch.setattr(hub_folder, "hub_folders", lambda: {"x": row | {"template_bos": template}})
+    row["eos_token"] = "</s>"  # noqa: S105  # no password
+    options = {f"template_{name}": name == template for name in ("bos", "eos")}
+    monkeypatch.setattr(hub_folder, "hub_folders", lambda: {"x": row | options})
     monkeypatch.setattr(hub_folder, "load_source_tokenizer", lambda _: tiny_tokenizer())
     write_hub_folder("x", tmp_path / "x")
     config = json.loads((tmp_path / "x" / "tokenizer_config.json").read_text())
-    assert config == {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>"}
+    assert config == {name: value for name, value in row.items() if name != "of"}
     definition = json.loads((tmp_path / "x" / "tokenizer.json").read_text())
     own = json.loads(tiny_tokenizer().raw.backend_tokenizer.to_str())
-    assert (definition["post_processor"] != own["post_processor"]) is template
+    assert (definition["post_processor"] != own["post_processor"]) is (template is not None)
     if template:
-        bos = definition["post_processor"]["single"][0]["SpecialToken"]["id"]
         ids = AutoTokenizer.from_pretrained(tmp_path / "x").encode("Box")
-        assert (bos, ids[0]) == ("<s>", tiny_tokenizer().bos_id)
+        tokenizer = tiny_tokenizer()
+        text = tokenizer.encode("Box")
+        with_special = {"bos": [tokenizer.bos_id, *text], "eos": [*text, tokenizer.eos_id]}
+        assert ids == with_special[template]

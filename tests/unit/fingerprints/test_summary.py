@@ -62,6 +62,26 @@ def test_flips_by_the_other_score(tmp_path: Path) -> None:
     assert "Changes to the box (exact)" in text
 
 
+def test_types_of_error(tmp_path: Path) -> None:
+    """Types that changed are shown, the largest growth first; an unknown one by its name."""
+    assert "Type of error" not in _page(DOCUMENT, tmp_path)
+    errors = {
+        "other_box": {"new": 1, "past": 3, "growth": -2, "p": 0.5, "p_holm": 1.0},
+        "initial_contents": {"new": 9, "past": 0, "growth": 9, "p": 1e-6, "p_holm": 2e-6},
+        "<later>": {"new": 1, "past": 0, "growth": 1, "p": 0.9, "p_holm": 1.0},
+    }
+    text = _page({**DOCUMENT, "errors": errors}, tmp_path)
+    rows = [row.partition("</tr>")[0] for row in text.split('<th scope="row">')[1:]]
+    cells = [
+        [cell.partition("</t")[0].rpartition(">")[2] for cell in row.split("<td")] for row in rows
+    ]
+    assert cells[-3:] == [
+        ["initial contents", "9", "0", "+9", "&lt; 0.001"],
+        ["&lt;later&gt;", "1", "0", "+1", "1"],
+        ["other box", "1", "3", "-2", "1"],
+    ]
+
+
 def test_without_a_comparison(tmp_path: Path) -> None:
     """The page then has no section of comparisons and no link to it."""
     assert "#drift" not in page(gather([], registry()), ())
@@ -73,6 +93,7 @@ def test_without_a_comparison(tmp_path: Path) -> None:
     [
         ({**DOCUMENT, "severity": "dire"}, "severity"),
         ({name: value for name, value in DOCUMENT.items() if name != "stages"}, "stages"),
+        ({**DOCUMENT, "errors": {"mixed": {"new": 1}}}, "past"),
         ([], "not a JSON object"),
     ],
 )

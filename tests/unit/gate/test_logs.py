@@ -76,6 +76,52 @@ def test_a_run_and_its_predictions(tmp_path: Path) -> None:
     assert gate(run, run, metric="exact").tasks["boxes"].paired.metric == "exact"
 
 
+def _named_lm_eval(folder: Path, model: str) -> Path:
+    return eval_logs.write_lm_eval(folder, "task", EXACT, model=model).parent
+
+
+def _named_inspect(folder: Path, model: str) -> Path:
+    return eval_logs.write_inspect(folder / "a.eval", "task", EXACT, model)
+
+
+def _named_lighteval(folder: Path, model: str) -> Path:
+    place = folder / "details" / model / eval_logs.DATE
+    return eval_logs.write_lighteval(place, "task", EXACT)
+
+
+def _named_run(folder: Path, model: str) -> Path:
+    states = finished_runs.first_states(2)
+    return finished_runs.write_run(folder, model, states, finished_runs.mixed_answer)
+
+
+@pytest.mark.parametrize("write", [_named_lm_eval, _named_inspect, _named_lighteval, _named_run])
+def test_model_of_each_log(write: Callable[[Path, str], Path], tmp_path: Path) -> None:
+    """The log's model is named, and that two logs are of different ones."""
+    old, new = write(tmp_path / "old", "owner/a"), write(tmp_path / "new", "owner/b")
+    assert read_log(new).models == ("owner/b",)
+    result = gate(old, new)
+    assert "models differ: owner/a -> owner/b" in result.notes()
+    assert result.as_json()["models"] == {"old": ["owner/a"], "new": ["owner/b"]}
+    same = gate(new, new)
+    assert same.model_words == "owner/b"
+    assert not any("models" in note for note in same.notes())
+
+
+def test_model_of_older_logs(tmp_path: Path) -> None:
+    """Without a name the arguments are; without both, and elsewhere than lighteval's, none."""
+    log = _named_lm_eval(tmp_path / "lm_eval", "m")
+    results = log / f"results_{eval_logs.DATE}.json"
+    results.write_text(json.dumps({"config": {"model_args": "x=1"}}))
+    assert read_log(log).models == ("x=1",)
+    results.write_text(json.dumps({"config": {"model_args": {"x": 1}}, "model_name": None}))
+    assert read_log(log).models == ()
+    moved = eval_logs.write_lighteval(tmp_path / "details" / "moved", "task", EXACT)
+    assert read_log(moved).models == ()
+    result = gate(moved, _named_lighteval(tmp_path, "m"))
+    assert result.model_words == "unnamed -> m"
+    assert not any("models" in note for note in result.notes())
+
+
 def _lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 

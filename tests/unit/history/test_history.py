@@ -196,6 +196,23 @@ def test_verbs_keep_a_history(tmp_path: Path) -> None:
     assert {alarm["state"] for alarm in document["alarms"]} == {"open"}
 
 
+def test_gates_of_several_models_in_one_history(tmp_path: Path) -> None:
+    """Each model is a series of its own, with its own alarms."""
+    path = tmp_path / "h.jsonl"
+    for model, score in (("owner/a", 0.0), ("owner/b", 1.0)):
+        logs = [
+            eval_logs.write_inspect(tmp_path / f"{value}.eval", "task", [value] * 200, model)
+            for value in (1.0, score)
+        ]
+        command_line("gate", *logs, "--history", path)
+    watches = [entry.watch for entry in read_history(path)]
+    assert watches == [f"{name}, Inspect, margin 0.02" for name in ("owner/a", "owner/b")]
+    document = json.loads(command_line("history", path, "--json").stdout)
+    assert len(document["trends"]) == 2
+    (alarm,) = document["alarms"]
+    assert (alarm["name"], alarm["state"]) == (f"task is worse ({watches[0]})", "open")
+
+
 def _gate(tmp_path: Path, *options: str | Path) -> tuple[int, str]:
     logs = [
         eval_logs.write_inspect(tmp_path / f"{name}.eval", "task", [score] * 200)
