@@ -176,7 +176,13 @@ def test_a_second_process_must_give_a_snapshot_again(project: pytest.Pytester) -
     (folder / "test_other.json").write_text('{"answer": 0}')
     result = project.runpytest_inprocess("--snapshot-update", "-p", "benchmark.pytest_plugin")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["not recorded: a second process gave another result; candidate:*"])
+    result.stdout.fnmatch_lines(
+        [
+            "not recorded: a second process gave another result; candidate:*",
+            "FAILED test_it.py::test_other - *assert*",
+            "FAILED test_it.py::test_named - *assert*",
+        ]
+    )
     own = {"answer": os.getpid()}
     assert _contents(folder) == {
         "test_steady.json": {"answer": 1},

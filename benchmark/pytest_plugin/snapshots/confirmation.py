@@ -31,6 +31,10 @@ _WRITTEN, _MATCHED = "written.json", "matched.json"
 
 CANDIDATE = ".candidate"
 
+_SUMMARY = " short test summary info "
+_OUTCOMES = ("FAILED ", "ERROR ", "SKIPPED ")
+"""The title of pytest's short summary, and how its lines begin."""
+
 _LONGEST_NAME = 255
 """The largest length of the name of a file, which syrupy uses in full."""
 
@@ -79,14 +83,14 @@ def record(root: Path) -> None:
 
 
 def confirm(session: pytest.Session) -> list[str]:
-    """Run the tests that wrote snapshots again; return a line per snapshot that is not recorded."""
+    """Run the tests that wrote snapshots again; return which are not recorded, and why."""
     written = _take(session.config.rootpath)
     if not written:
         return []
-    matched, why = set[str](), "was interrupted"
+    matched, why, reasons = set[str](), "was interrupted", list[str]()
     lines = []
     try:
-        matched, why = _matched(session, list(written))
+        matched, why, reasons = _matched(session, list(written))
     finally:
         for location, extension in written.items():
             if str(location) in matched:
@@ -94,7 +98,7 @@ def confirm(session: pytest.Session) -> list[str]:
             else:
                 candidate = _keep_candidate(extension, location)
                 lines.append(f"not recorded: a second process {why}; candidate: {candidate}")
-    return lines
+    return [*lines, *reasons] if lines else []
 
 
 def report_matched(session: pytest.Session) -> None:
@@ -140,15 +144,19 @@ def _tests(session: pytest.Session, written: Sequence[Path]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _matched(session: pytest.Session, written: Sequence[Path]) -> tuple[set[str], str]:
-    """Return the snapshots that a fresh process matches, and how it failed for the others."""
+def _matched(session: pytest.Session, written: Sequence[Path]) -> tuple[set[str], str, list[str]]:
+    """Return the snapshots that a fresh process matches.
+
+    Returns:
+        The snapshots, how the process failed for the others, and what it says of their tests.
+    """
     config, tests = session.config, _tests(session, written)
     with TemporaryDirectory() as folder:
         (Path(folder) / _WRITTEN).write_text(json.dumps([*map(str, written)]))
         plugins = [word for plugin in config.option.plugins or () for word in ("-p", plugin)]
         options = [*deciding_options(config), "--model-store", str(Path(folder) / "store")]
         command = [sys.executable, "-m", "pytest", *plugins, *options, "--rootdir"]
-        command += [str(config.rootpath), "-q", "--snapshot-no-cleanup", *tests]
+        command += [str(config.rootpath), "-q", "-rfEs", "--snapshot-no-cleanup", *tests]
         done = subprocess.run(  # noqa: S603  # this interpreter, on the session's own tests
             tied(command),
             cwd=config.rootpath,
@@ -157,9 +165,17 @@ def _matched(session: pytest.Session, written: Sequence[Path]) -> tuple[set[str]
             capture_output=True,
         )
         matched = Path(folder) / _MATCHED
+        reasons = _reasons(done.stdout.decode(errors="replace"))
         if matched.is_file():
-            return set(json.loads(matched.read_text())), "gave another result"
-        return set(), f"ended with exit status {done.returncode}"
+            return {*json.loads(matched.read_text())}, "gave another result", reasons
+        error = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        return set(), f"ended with exit status {done.returncode}", reasons or error
+
+
+def _reasons(output: str) -> list[str]:
+    """Return the lines of pytest's short summary: a line per test that failed or was skipped."""
+    summary = output.rpartition(_SUMMARY)[2].splitlines() if _SUMMARY in output else []
+    return [line for line in summary if line.startswith(_OUTCOMES)]
 
 
 def _environment() -> dict[str, str]:

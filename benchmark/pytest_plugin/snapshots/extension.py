@@ -4,6 +4,7 @@ from pathlib import Path
 
 from syrupy.data import SnapshotCollection
 from syrupy.extensions.json import JSONSnapshotExtension
+from syrupy.extensions.single_file import SingleFileSnapshotExtension
 from syrupy.location import PyTestLocation
 
 from benchmark.errors import DataError
@@ -21,8 +22,12 @@ _COUNTS = ("overall", "nontrivial", "by_numops")
 _OF_A_SCORE = ("percent", "outcomes", *_COUNTS)
 
 
-class InTestFolder:
-    """Keeps the snapshots of a test file in a folder of their own."""
+class ProjectExtension(SingleFileSnapshotExtension):
+    """Keeps the snapshots of a test file in a folder of their own, next to ``pyproject.toml``.
+
+    A new snapshot is recorded only if a second process gives it again
+    (:mod:`benchmark.pytest_plugin.snapshots.confirmation`).
+    """
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
@@ -35,16 +40,6 @@ class InTestFolder:
     def discovery_dirname(cls, *, test_location: PyTestLocation) -> str:
         """Return the folder in which unused snapshots are searched: that of the test file."""
         return cls.dirname(test_location=test_location)
-
-
-class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
-    """Compare a result with its snapshot.
-
-    Versions, matrix-product backends and the costs of a pass may always differ. On the same
-    hardware, every figure and every query's outcome by each score must be the same. On other
-    hardware, a few outcomes may differ without a direction (:func:`outcomes_agree`), and with them
-    the figures counted from them.
-    """
 
     @classmethod
     def files_of(cls, location: Path) -> list[Path]:
@@ -63,7 +58,7 @@ class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
         snapshot_collection: SnapshotCollection,
         name_order: dict[str, int] | None = None,
     ) -> None:
-        """Write a snapshot next to its place; it gets there when a second process has given it."""
+        """Write a snapshot next to its place, where it gets if a second process gives it again."""
         location = Path(snapshot_collection.location)
         new = SnapshotCollection(location=str(unconfirmed(location)))
         for snapshot in snapshot_collection:
@@ -80,6 +75,16 @@ class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
             snapshot_name=snapshot_name,
             session_id=session_id,
         )
+
+
+class MeasurementExtension(ProjectExtension, JSONSnapshotExtension):
+    """Compare a result with its snapshot.
+
+    Versions, matrix-product backends and the costs of a pass may always differ. On the same
+    hardware, every figure and every query's outcome by each score must be the same. On other
+    hardware, a few outcomes may differ without a direction (:func:`outcomes_agree`), and with them
+    the figures counted from them.
+    """
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether the result counts as equal to the snapshot."""
@@ -98,7 +103,7 @@ class MeasurementExtension(InTestFolder, JSONSnapshotExtension):
         )
 
 
-class PublishedExtension(InTestFolder, JSONSnapshotExtension):
+class PublishedExtension(ProjectExtension, JSONSnapshotExtension):
     """Keeps snapshots under ``snapshots/published/<name of the test file>``."""
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from syrupy.extensions.image import PNGImageSnapshotExtension
 
-from benchmark.pytest_plugin.snapshots.extension import InTestFolder
+from benchmark.pytest_plugin.snapshots.extension import ProjectExtension
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,7 @@ OTHER_PIXELS = 0.002
 """The largest share of differing pixels in equal figures; a missing curve of Figure 1 is 0.0032."""
 
 
-class ImageExtension(InTestFolder, PNGImageSnapshotExtension):
+class ImageExtension(ProjectExtension, PNGImageSnapshotExtension):
     """Keeps PNG files under ``snapshots/<name of the test file>``, compared pixel by pixel."""
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:

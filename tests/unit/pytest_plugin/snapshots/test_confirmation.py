@@ -24,7 +24,8 @@ def test_paths_are_those_of_the_session(tmp_path: Path, monkeypatch: pytest.Monk
 
     def run(command: list[str], **_: object) -> SimpleNamespace:
         commands.append(command)
-        return SimpleNamespace(returncode=3)
+        error = b"a warning\nERROR: no such file\n"
+        return SimpleNamespace(returncode=3, stdout=b"", stderr=error)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.chdir(tmp_path)
@@ -35,7 +36,8 @@ def test_paths_are_those_of_the_session(tmp_path: Path, monkeypatch: pytest.Monk
         rootpath=tmp_path.parent,
     )
     session: Any = SimpleNamespace(config=config)
-    assert confirmation._matched(session, []) == (set(), "ended with exit status 3")
+    why = "ended with exit status 3"
+    assert confirmation._matched(session, []) == (set(), why, ["ERROR: no such file"])
     (command,) = commands
     assert command[command.index("--data") + 1] == str(tmp_path / "states.jsonl")
     assert command[command.index("--states") + 1] == "3"
@@ -59,7 +61,7 @@ def test_an_interrupted_confirmation_records_nothing(
 ) -> None:
     """The old snapshot is as it was, and the new one is a candidate."""
 
-    def interrupted(*_: object) -> tuple[set[str], str]:
+    def interrupted(*_: object) -> tuple[set[str], str, list[str]]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(confirmation, "_matched", interrupted)
@@ -84,7 +86,7 @@ def test_names_may_have_full_length(
     confirmation.unconfirmed(path).write_text("new")
     confirmation.await_confirmation(MeasurementExtension, path)
     matched = {str(path)} if confirmed else set()
-    monkeypatch.setattr(confirmation, "_matched", lambda *_: (matched, "gave another result"))
+    monkeypatch.setattr(confirmation, "_matched", lambda *_: (matched, "gave another result", []))
     lines = confirmation.confirm(_session(tmp_path))
     (file,) = tmp_path.iterdir()
     assert file.read_text() == "new"
