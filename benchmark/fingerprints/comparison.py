@@ -229,6 +229,7 @@ class FingerprintDiff:
                 "detectable": test.detectable,
                 "decision": test.differs().as_json(),
                 "equality": test.is_equal(self.margin).as_json(),
+                "not_worse": test.is_not_worse(self.margin).as_json(),
             }
             if test
             else None,

@@ -180,7 +180,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     registry = load_registry(config.getoption("--registry"))
     sections = {
-        "pairs, at numops >= 1": _values(reports, _PROPERTY),
+        "pairs, at numops >= 1": _verdicts(reports),
         "pooled effects": [*pooled_effects(reports, registry)],
         "fingerprints compared with other hardware's": sorted(set(_values(reports, _FALLBACK))),
         "snapshots": config.stash.get(_UNRECORDED, []),
@@ -192,6 +192,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             part for line in lines for part in wrap(shown(line), _WIDTH, subsequent_indent="    ")
         ):
             terminalreporter.line(part)
+
+
+def _verdicts(reports: Sequence[object]) -> list[str]:
+    """Return the lines of the pairs, and what their p-values are if there are several."""
+    lines = _values(reports, _PROPERTY)
+    if len(lines) <= 1:
+        return lines
+    from benchmark.reproduction.summary import P_NOTE
+
+    return [*lines, P_NOTE]
 
 
 def _values(reports: Sequence[object], property_name: str) -> list[str]:

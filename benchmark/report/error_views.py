@@ -10,6 +10,7 @@ from benchmark.report.table_model import TableCell, TableModel, TableRow, Value,
 from benchmark.runs.error_tables import (
     EFFECT_TITLES,
     GROUP_TITLES,
+    adjusted_p_values,
     group_title,
     interval_text,
     ratio_text,
@@ -184,6 +185,7 @@ def _effect_records(runs: Sequence[RunErrors]) -> Iterator[dict[str, Value]]:
     for errors in runs:
         for model, title in _MODELS.items():
             fit: LogisticFit | None = getattr(errors.summary, model)
+            adjusted = adjusted_p_values(fit)
             for name, effect in fit.effects.items() if fit else ():
                 interval = effect.interval
                 yield {
@@ -195,5 +197,6 @@ def _effect_records(runs: Sequence[RunErrors]) -> Iterator[dict[str, Value]]:
                     "low": interval.low if interval else None,
                     "high": interval.high if interval else None,
                     "p": effect.p,
+                    "p_holm": adjusted.get(name),
                     "note": effect.note,
                 }

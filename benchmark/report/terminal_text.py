@@ -11,6 +11,7 @@ from benchmark.output import escape_invisible
 from benchmark.report.data import ReportData, RunComparison, RunView
 from benchmark.runs.paired_table import (
     comparison_table,
+    detectable_note,
     interval_in_points,
     no_interval_notes,
 )
@@ -71,6 +72,10 @@ def _notes(report: ReportData) -> Iterator[str]:
     yield from _bases(report.comparisons)
     if len(report.comparisons) > 1:
         yield f"p: adjusted for {len(report.comparisons)} comparisons (Holm)"
+    tests = {
+        _short(comparison.variant): _nontrivial(comparison) for comparison in report.comparisons
+    }
+    yield detectable_note(tests)
     yield "--details: the differences by numops"
     yield from no_interval_notes(map(_nontrivial, report.comparisons))
 

@@ -11,15 +11,21 @@ from benchmark.reproduction.verdicts import PairOutcome, PairReport
 
 _WIDTH = 80
 
+P_NOTE = "p: of each pair alone; claims adjusts them over the pairs of an experiment (Holm)"
+"""The note below the verdicts on several pairs."""
+
 
 def summary_lines(models: Mapping[str, Outcome], pairs: Iterable[PairOutcome]) -> Iterator[str]:
-    """Yield one line per model that is not measured and one per pair, of at most 80 columns."""
+    """Yield a line per model that is not measured and per pair, of at most 80 columns."""
+    pairs = [*pairs]
     for name, outcome in models.items():
         if not isinstance(outcome, Measured):
             what = "skipped" if outcome.skipped else "FAILED"
             yield from wrapped(f"{what}: {name}: {outcome.reason}")
     for pair in pairs:
         yield from wrapped(_pair_line(pair))
+    if sum(isinstance(pair, PairReport) for pair in pairs) > 1:
+        yield P_NOTE
 
 
 def _pair_line(outcome: PairOutcome) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.scoring.outcomes import MAIN
+from benchmark.stats.constants import POWER
 from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.error_summary import ErrorSummary, GroupEstimates
 from benchmark.stats.logistic import LogisticFit, OddsEffect
@@ -39,6 +40,9 @@ REGRESSION_NOTE = (
     "with box size: given the number of objects in the box and whether it is empty",
     "intervals and p: errors clustered by sequence; p adjusted by Holm's method in each model",
 )
+
+_OF_CONTRASTS = ("diff.", "p", "sees")
+"""The columns of the comparison of two runs."""
 
 _MOST_WITH_INTERVALS = 3
 """More runs than these next to each other leave no room for intervals."""
@@ -116,10 +120,11 @@ def _types_table(runs: Sequence[NamedErrors], contrasts: Mapping[str, TypeContra
         change = _contrast_cells(contrasts.get(error.name)) if contrasts else ()
         table.add_row(error.title, *cells, *change, style="" if occurs else "dim")
     table.add_section()
-    table.add_row("wrong", *_sum_cells(runs), *(["", ""] if contrasts else []))
+    table.add_row("wrong", *_sum_cells(runs), *([""] * len(_OF_CONTRASTS) if contrasts else []))
     notes = ["each wrong query has the first type that applies; docs/errors.md defines them"]
     if contrasts:
         notes.append("diff.: queries more than in the first run; p by Holm over the types")
+        notes.append(f"sees: smallest difference found (power {100 * POWER:.0f} %, one type alone)")
     if not _one(runs):
         notes.append("per cent of the wrong queries of each run; wrong: per cent of all queries")
     table.caption = "\n".join(notes)
@@ -138,7 +143,7 @@ def _type_headings(
     else:
         yield from (run.name for run in runs)
     if contrasts:
-        yield from ("diff.", "p")
+        yield from _OF_CONTRASTS
 
 
 def _type_cells(name: str, runs: Sequence[NamedErrors]) -> Iterator[str]:
@@ -162,11 +167,12 @@ def _sum_cells(runs: Sequence[NamedErrors]) -> Iterator[str]:
             yield number(100 * summary.wrong / summary.queries.total())
 
 
-def _contrast_cells(contrast: TypeContrast | None) -> tuple[str, str]:
+def _contrast_cells(contrast: TypeContrast | None) -> tuple[str, ...]:
     if contrast is None:
-        return "", ""
+        return ("",) * len(_OF_CONTRASTS)
     growth = f"{contrast.growth:+d}" if contrast.growth else "0"
-    return growth, p_value(contrast.adjusted)
+    detectable = DASH if contrast.detectable is None else str(contrast.detectable)
+    return growth, p_value(contrast.adjusted), detectable
 
 
 def _groups_table(runs: Sequence[NamedErrors]) -> Table:
@@ -229,7 +235,7 @@ def _interval(estimate: Estimate) -> str:
 def _regression_table(runs: Sequence[NamedErrors]) -> Table:
     """Return odds ratios: of one run alone and adjusted, of several the adjusted ones."""
     fits = _fits(runs)
-    p_values = {heading: _adjusted(fit) for heading, fit in fits.items()}
+    p_values = {heading: adjusted_p_values(fit) for heading, fit in fits.items()}
     table = plain_table("Odds ratio of a right answer, with its 95 % interval")
     table.add_column("", no_wrap=True)
     for heading in fits:
@@ -250,8 +256,8 @@ def _regression_table(runs: Sequence[NamedErrors]) -> Table:
     return table
 
 
-def _adjusted(fit: LogisticFit | None) -> dict[str, float]:
-    """Return the p-values of the table's predictors, adjusted by Holm's method."""
+def adjusted_p_values(fit: LogisticFit | None) -> dict[str, float]:
+    """Return the p-values of the predictors in a table, adjusted by Holm's method, by name."""
     effects = fit.effects if fit else {}
     known = {n: p for n in EFFECT_TITLES if n in effects and (p := effects[n].p) is not None}
     return dict(zip(known, holm(list(known.values())), strict=True))

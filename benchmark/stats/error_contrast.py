@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -32,12 +33,22 @@ class TypeContrast:
         """Queries with this type in the variant minus those in the base."""
         return self.test.gained - self.test.lost
 
+    @property
+    def detectable(self) -> int | None:
+        """The smallest growth or decline, in queries, that the test finds with a power of 80 %.
+
+        By a p-value that is not adjusted; None if it is unknown.
+        """
+        share = self.test.detectable
+        return None if share is None else ceil(share * self.test.queries)
+
     def as_json(self) -> dict[str, object]:
-        """Return new and past queries of the type, growth, and p-values."""
+        """Return new and past queries of the type, growth, its power, and p-values."""
         return {
             "new": self.test.gained,
             "past": self.test.lost,
             "growth": self.growth,
+            "detectable": self.detectable,
             "p": self.test.two_sided,
             "p_holm": self.adjusted,
         }

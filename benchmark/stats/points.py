@@ -72,5 +72,8 @@ class Unit:
 POINTS = Unit("points", 100, 1, "point", 2)
 """Percentage points, of differences of shares."""
 
+DISTANCE = Unit("distance", 1, 3)
+"""The unit of a distance between records, from 0 (equal) to 1."""
+
 SCORE = Unit("score", 1, 3)
 """The unit of a score, which need not be a share."""

@@ -102,7 +102,11 @@ class EnvironmentDiff:
                 name: list(stages) for name, stages in self.nondeterministic.items()
             },
             "by_chance": self.insignificant,
-            "permutation_test": {"p": dict(self.p), "processes": list(self.processes)}
+            "permutation_test": {
+                "p": dict(self.p),
+                "processes": list(self.processes),
+                "decisions": {stage: one.as_json() for stage, one in self.decisions.items()},
+            }
             if self.p
             else None,
         }
@@ -118,8 +122,11 @@ def difference_summary(difference: EnvironmentDiff, old: str) -> str:
 
 
 def significance_text(difference: EnvironmentDiff) -> str:
-    """Return the p-values of the tested stages, and the number of processes."""
+    """Return p-values of the tested stages, the level if several, and the number of processes."""
     tests = ", ".join(f"{stage}: p = {p:.2g}" for stage, p in difference.p.items())
+    if len(difference.decisions) > 1:
+        level = max(decision.level for decision in difference.decisions.values())
+        tests += f" (each at level {level:.2g}, by Bonferroni)"
     return "{}; {} and {} processes".format(tests, *difference.processes)
 
 

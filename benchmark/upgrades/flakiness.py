@@ -11,6 +11,7 @@ from benchmark.fingerprints.record import Fingerprint
 from benchmark.fingerprints.stages import STAGES, stage_index
 from benchmark.stats.decision import Decision, Effect, difference
 from benchmark.stats.permutation import permutation_test
+from benchmark.stats.points import DISTANCE
 from benchmark.upgrades.environment_diff import EnvironmentDiff
 from benchmark.upgrades.workbench import UnmeasurableError, Workbench
 
@@ -155,7 +156,13 @@ def stage_decisions(
                 distances[stage][a, b] = distances[stage][b, a] = distance(comparison, stage)
     return {
         stage: difference(
-            Effect(float(matrix[:first, first:].mean()), None, "a permutation test has none"),
+            Effect(
+                float(matrix[:first, first:].mean()),
+                None,
+                "a permutation test has none",
+                no_detectable="unknown, a permutation test does not say",
+                unit=DISTANCE,
+            ),
             permutation_test(matrix, first),
             level,
         )

@@ -64,6 +64,9 @@ def test_two_runs_are_compared(runs: Path) -> None:
     assert change["p_holm"] < 0.05
     shown = command_line("errors", runs / "copies", runs / "half").stdout
     assert f"{after - before:+d}" in shown
+    (heading,) = (line.split() for line in shown.splitlines() if line.startswith(" error "))
+    assert heading[-3:] == ["diff.", "p", "sees"]
+    assert "sees: smallest difference found (power 80 %, one type alone)" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 

@@ -81,6 +81,7 @@ def test_the_complete_reproduction_runs_without_a_gpu(
         [
             "*pairs, at numops >= 1*",
             "alignment-codegemma-7b*no gain: undecided: *",
+            "p: of each pair alone; *",
             "*pooled effects*",
             "code: * points (95 % interval*, 5 pairs",
             "  Q = *",

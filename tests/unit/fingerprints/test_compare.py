@@ -122,6 +122,10 @@ def test_flip_by_exact_only_is_drift(record: Fingerprint) -> None:
         "lost": 1,
         "by_numops": {"0": {"gained": 0, "lost": 1}},
     }
+    decisions = [exact["test"][name] for name in ("decision", "equality", "not_worse")]
+    claims = [decision["claim"] for decision in decisions]
+    assert claims == ["difference", "equivalence", "non-inferiority"]
+    assert {*map(frozenset, decisions)} == {frozenset(decisions[0])}
     text = " ".join(rendered(comparison).split())
     assert "outcomes: 0 gained, 0 lost of 6 queries" in text
     assert "outcomes by exact: 0 gained, 1 lost of 6 queries" in text

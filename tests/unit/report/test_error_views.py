@@ -9,7 +9,9 @@ from benchmark.report.data import ReportData
 from benchmark.report.error_views import FAMILIES, error_bars, error_tables
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
+from benchmark.runs.error_tables import adjusted_p_values
 from benchmark.scoring.error_types import ERROR_TYPES
+from benchmark.stats.logistic import LogisticFit, OddsEffect
 from fakes import finished_runs
 
 
@@ -53,8 +55,22 @@ def test_tables_have_a_column_per_run(report: ReportData) -> None:
     assert sum(int(str(record["queries"])) for record in first) == wrong
     assert any("separated" in str(record["note"]) for record in odds.records)
     assert "separated" in odds.caption
+    assert all(record["p_holm"] is record["p"] is None for record in odds.records if record["note"])
     whole = [record for record in groups.records if record["group"] == "whole_states"]
     assert whole[1]["accuracy"] == 100
+
+
+def test_p_values_of_predictors_are_adjusted() -> None:
+    """By Holm's method over the predictors in the table; the intercept is none of them."""
+    effects = {
+        name: OddsEffect(value, 0.5, 40, "")
+        for name, value in (("first_change", 1.2), ("empty", 1.0), ("intercept", 9.0))
+    }
+    first, empty = (effects[name].p for name in ("first_change", "empty"))
+    adjusted = adjusted_p_values(LogisticFit(effects, 100, 0))
+    assert first is not None
+    assert empty is not None
+    assert adjusted == {"first_change": 2 * first, "empty": max(2 * first, empty)}
 
 
 def test_comparisons_have_the_change_by_type(report: ReportData) -> None:

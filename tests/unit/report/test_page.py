@@ -13,9 +13,12 @@ import pytest
 from benchmark.hypotheses.claims import claims
 from benchmark.hypotheses.findings import figures
 from benchmark.models.registry import registry
+from benchmark.records import Outcome
 from benchmark.report.data import ReportData
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
+from benchmark.stats.constants import fresh_rng
+from benchmark.stats.paired import paired_tests
 from fakes import finished_runs
 
 
@@ -96,6 +99,20 @@ def test_hostile_names_are_text(full_page: _Elements) -> None:
     assert "</title><script>alert(2)</script>⟨U+202E⟩" in text
     assert not full_page.of("img")
     assert "\u202e" not in text
+
+
+def test_comparisons_say_what_they_could_have_seen(report: ReportData) -> None:
+    """A column has the smallest detectable difference of each row, in points."""
+    states = [Outcome(n, (1,) * 7, (True,) * 7) for n in range(100)]
+    tests = {"set": paired_tests(states, states, fresh_rng)}
+    comparison = replace(report.comparisons[0], tests=tests)
+    elements = _read(page(replace(report, comparisons=(comparison,)), tables(report)))
+    start = elements.texts.index("Could have seen")
+    cells = [text for text in elements.texts[start:] if text.strip()]
+    smallest = paired_tests(states, states, fresh_rng).nontrivial.detectable
+    assert smallest is not None
+    assert cells[1] == "points"
+    assert cells.index(f"{100 * smallest:.1f}") == 2 + 9  # the last cell of the first row
 
 
 def test_links_have_targets(full_page: _Elements, published_page: _Elements) -> None:

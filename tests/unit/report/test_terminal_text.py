@@ -25,6 +25,9 @@ def test_differences_name_the_run_and_the_score(report: ReportData) -> None:
     lines = [" ".join(line.split()) for line in _printed(report)]
     assert "diff.: points more than Llama 2 7B on the same states" in lines
     assert "by set: the same objects; the page has exact too" in lines
+    assert any(
+        line.startswith("could have seen (points, power 80 %): CodeLlama 7B: ") for line in lines
+    )
     first, second = report.comparisons
     other = replace(first, base=second.variant)
     text = "\n".join(_printed(replace(report, comparisons=(other, second))))

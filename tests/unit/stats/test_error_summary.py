@@ -150,6 +150,10 @@ def test_contrast_counts_new_and_past_errors() -> None:
     assert contrast.growth == counts[1] - counts[0] > 0
     assert contrast.adjusted == contrast.test.two_sided < 0.05
     assert contrast_errors(outcomes, codes[0], codes[0], fresh_rng)[name].growth == 0
+    assert contrast.detectable is not None
+    assert 0 < contrast.detectable < contrast.growth
+    few = contrast_errors(outcomes[:13], codes[0][:13], codes[1][:13], fresh_rng)
+    assert [one.as_json()["detectable"] for one in few.values()] == [None]
 
 
 def test_a_row_per_query_has_the_states_sequence() -> None:

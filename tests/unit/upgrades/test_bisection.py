@@ -229,10 +229,12 @@ def test_first_deterministic_release_is_named(changed: str, tmp_path: Path) -> N
     assert (change.after, change.difference.stage) == (changed, "prompt_ids")
     assert change.difference.p == {"prompt_ids": 0.0006}
     assert "significant: prompt_ids: p = 0.0006; 7 and" in "\n".join(bisection_lines(result))
-    assert change.as_json()["permutation_test"] == {
-        "p": {"prompt_ids": 0.0006},
-        "processes": [7, 7],
-    }
+    test = change.as_json()["permutation_test"]
+    assert isinstance(test, dict)
+    assert (test["p"], test["processes"]) == ({"prompt_ids": 0.0006}, [7, 7])
+    (decision,) = test["decisions"].values()
+    assert (decision["claim"], decision["verdict"]) == ("difference", "supported")
+    assert (decision["unit"], decision["difference"], decision["level"]) == ("distance", 1, 0.01)
 
 
 def test_change_after_a_nondeterministic_stage(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.digests import StageRecord
 from benchmark.fingerprints.record import Allowed, AllowedSet, Fingerprint
+from benchmark.upgrades.environment_diff import EnvironmentDiff, significance_text
 from benchmark.upgrades.flakiness import distance, stage_decisions
 from fakes.fake_fingerprints import with_changed_stage
 
@@ -84,6 +85,11 @@ def test_consistent_difference_is_significant(record: Fingerprint) -> None:
     }
     assert [decision.verdict for decision in decisions.values()] == ["supported", "undecided"]
     assert decisions["constraint"].effect.value > decisions["prompt_ids"].effect.value == 0
+    tested = EnvironmentDiff(compare(old[0], new[0]), "constraint", {}, decisions, (6, 6))
+    assert significance_text(tested) == (
+        "constraint: p = 0.0022, prompt_ids: p = 1 (each at level 0.01, by Bonferroni); "
+        "6 and 6 processes"
+    )
     same = stage_decisions(old[:3], old[3:], ["constraint"], 0.01)
     assert same["constraint"].p == 1.0
 
