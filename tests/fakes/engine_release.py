@@ -1,8 +1,9 @@
 """A release of ``xllamacpp`` that knows some answers: a package of this file and ``kind.txt``.
 
 ``kind.txt`` says ``sound``, ``changed`` (the second answer is that of the first prompt) or
-``broken`` (it cannot be imported). Only the standard library is used: it runs as an engine does, in
-an environment without others. The answers are in the JSON file that a variable names.
+``silent`` (it tells no address, as xllamacpp before 0.2.7). Only the standard library is used: it
+runs as an engine does, in an environment without others. The answers are in the JSON file that a
+variable names.
 """
 
 import json
@@ -16,9 +17,6 @@ from typing import Any
 VARIABLE = "FAKE_ENGINE_ANSWERS"
 _KIND = Path(__file__).with_name("kind.txt")
 KIND = _KIND.read_text() if _KIND.exists() else "sound"
-
-if KIND == "broken":
-    raise ImportError("this release is broken")
 
 
 class CommonParams(SimpleNamespace):
@@ -37,7 +35,8 @@ class Server:
         """Serve in a thread."""
         server = ThreadingHTTPServer(("127.0.0.1", parameters.port), _Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.listening_address = f"http://127.0.0.1:{server.server_address[1]}"
+        if KIND != "silent":
+            self.listening_address = f"http://127.0.0.1:{server.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):

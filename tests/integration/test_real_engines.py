@@ -211,29 +211,42 @@ def test_checks_of_vllm(serve: Serve) -> None:
     assert command_line("check", "rendering", MODEL, "--base-url", url).returncode == 0
 
 
-def _rendering(model: Path, url: str, *options: str) -> None:
-    done = command_line("check", "rendering", model, "--base-url", url, "--states", "2", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
+def _rendering(model: Path, url: str, *options: str) -> tuple[int, list[str]]:
+    """Return the exit status of the check, and what it notes."""
+    words = ("--base-url", url, "--states", "2", "--json", *options)
+    done = command_line("check", "rendering", model, *words)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)["notes"]
 
 
-@pytest.fixture
-def chat_model(tmp_path: Path) -> Path:
-    """The control with a chat template."""
-    folder = tmp_path / "chat"
+def _chat_model(folder: Path, template: str) -> Path:
+    """Return the control with a chat template."""
     shutil.copytree(MODEL, folder)
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "chat_template.jinja").write_text(template)
     return folder
 
 
-def test_rendering_by_vllm(serve: Serve, chat_model: Path) -> None:
-    """Its endpoints for text and chats make our ids, with weights and without."""
-    template = ("--chat-template", str(chat_model / "chat_template.jinja"))
+def _renders_only(serve: Serve, model: Path) -> str:
     port = _free_port()
     module = "vllm.entrypoints.launchers.render.entry"
-    words = ("-m", module, "--model", chat_model, "--host", "127.0.0.1", "--port", str(port))
-    for url in (_vllm(serve, *template), serve(*words, port=port)):
-        _rendering(chat_model, url, "--kind", "vllm")
-        _rendering(chat_model, url, "--kind", "vllm", "--prompt-format", "chat")
+    words = ("-m", module, "--model", model, "--host", "127.0.0.1", "--port", str(port))
+    return serve(*words, port=port)
+
+
+def test_rendering_by_vllm(serve: Serve, tmp_path: Path) -> None:
+    """Its endpoints for text and chats make our ids, with weights and without.
+
+    It puts no BOS before a chat whose template writes none; a run does if the tokenizer does.
+    """
+    model = _chat_model(tmp_path / "chat", "{{ bos_token }}" + CHAT_TEMPLATE)
+    template = ("--chat-template", str(model / "chat_template.jinja"))
+    for url in (_vllm(serve, *template), _renders_only(serve, model)):
+        assert _rendering(model, url, "--kind", "vllm") == (0, [])
+        assert _rendering(model, url, "--kind", "vllm", "--prompt-format", "chat") == (0, [])
+    without = _chat_model(tmp_path / "without", CHAT_TEMPLATE)
+    status, notes = _rendering(without, _renders_only(serve, without), "--prompt-format", "chat")
+    assert status == 4
+    assert notes == ["the server leaves out the first token of the prompt, such as a BOS"]
 
 
 def test_rendering_by_llama_cpp(serve: Serve) -> None:
@@ -242,8 +255,8 @@ def test_rendering_by_llama_cpp(serve: Serve) -> None:
         pytest.skip(f"SmolLM2 is missing; get it with: {smollm.command}")
     (file,) = smollm.folder.glob("*.gguf")
     url = _llama(serve, file, _free_port())
-    _rendering(file, url)
-    _rendering(file, url, "--prompt-format", "chat")
+    assert _rendering(file, url) == (0, [])
+    assert _rendering(file, url, "--prompt-format", "chat") == (0, [])
 
 
 @pytest.mark.parametrize("kind", [Vllm(), LlamaCpp()], ids=lambda kind: kind.name)

@@ -1,6 +1,6 @@
 """llama.cpp's own server on a GGUF file; runs in the environment of ``make speed-engines``.
 
-It prints its address as the first line and ends with its standard input.
+It prints its address as the first line, or why it has none, and ends with its standard input.
 """
 
 import argparse
@@ -31,7 +31,11 @@ def main(path: str, port: int, context: int, slots: int) -> None:
     parameters.n_gpu_layers = 0
     parameters.endpoint_props = True
     server = xllamacpp.Server(parameters)
-    print(server.listening_address, file=channel, flush=True)
+    address = getattr(server, "listening_address", None)
+    if address is None:  # in the releases before 0.2.7
+        print("this release of xllamacpp tells no address", file=channel, flush=True)
+        sys.exit(1)
+    print(address, file=channel, flush=True)
     sys.stdin.read()
 
 

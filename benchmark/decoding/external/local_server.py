@@ -75,12 +75,13 @@ def _start(command: LaunchCommand, path: str) -> str:
             process.wait()
         log.close()
 
-    address = process.stdout.readline().strip() if process.stdout else ""
-    if address.startswith("http"):
+    line = process.stdout.readline().strip() if process.stdout else ""
+    if line.startswith("http"):
         atexit.register(end)
-        return address
+        return line
     process.wait()
     log.seek(0)
-    tail = " ".join(log.read()[-2000:].split())[-300:]
+    # What llama.cpp writes when it ends comes after an error, and would hide it.
+    reason = line or f"...{' '.join(log.read()[-2000:].split())[-300:]}"
     end()
-    raise EngineProcessError(f"{_NAME}: its server ended with {process.returncode}: ...{tail}")
+    raise EngineProcessError(f"{_NAME}: its server ended with {process.returncode}: {reason}")
