@@ -33,6 +33,11 @@ class JUnitSuite:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+def points_property(share: float | None) -> str:
+    """Return a share in points as the value of a property; empty for None."""
+    return "" if share is None else f"{100 * share:.2f}"
+
+
 def document(suites: Sequence[JUnitSuite]) -> str:
     """Return the XML document; characters that XML 1.0 cannot hold become question marks."""
     root = ET.Element("testsuites")

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from benchmark.export.rows import section
 from benchmark.hypotheses.results import Result
-from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
+from benchmark.junit import JUnitCase, JUnitSuite, Problem, document, points_property
 from benchmark.report.data import PairView, ReportData, RunView
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.error_summary import ErrorSummary
@@ -111,7 +111,9 @@ def _pair_case(view: PairView) -> JUnitCase:
         **_role("variant", view.variant.scores),
     }
     for score, tests in view.tests.items():
-        values["p" if score == MAIN else f"{score}.p"] = f"{tests.nontrivial.two_sided:.4f}"
+        name, test = "" if score == MAIN else f"{score}.", tests.nontrivial
+        values[f"{name}p"] = f"{test.two_sided:.4f}"
+        values[f"{name}detectable"] = points_property(test.detectable)
     problem = None
     if verdict and verdict.holds is False:
         problem = Problem(f"expected {view.pair.hypothesis}: {words}", words)

@@ -15,7 +15,7 @@ from benchmark.fingerprints.terminal import (
 )
 from benchmark.github import add_to_summary, is_github
 from benchmark.github import annotation as github_annotation
-from benchmark.junit import JUnitCase, JUnitSuite, Problem, document
+from benchmark.junit import JUnitCase, JUnitSuite, Problem, document, points_property
 from benchmark.output import markdown, printable
 from benchmark.scoring.outcomes import MAIN
 
@@ -46,12 +46,13 @@ def properties(comparison: FingerprintDiff) -> dict[str, str]:
 
 
 def _flip_properties(comparison: FingerprintDiff, by: str, name: str) -> dict[str, str]:
-    """Return the flips by one score, their p-value, and whether the accuracies are equal."""
+    """Return the flips by one score, p-value and power, and whether the accuracies are equal."""
     flips, test = comparison.all_flips.get(by, ()), comparison.tests.get(by)
     return {
         f"{name}.gained": str(sum(flip.gained for flip in flips)),
         f"{name}.lost": str(sum(not flip.gained for flip in flips)),
         f"{name}.p": f"{test.two_sided:.4f}" if test else "",
+        f"{name}.detectable": points_property(test.detectable) if test else "",
         f"{name}.equality": test.is_equal(comparison.margin).summary() if test else "",
     }
 

@@ -12,8 +12,9 @@ from benchmark.fingerprints.error_changes import error_change_line
 from benchmark.fingerprints.flips import paired
 from benchmark.fingerprints.storage import read_fingerprint
 from benchmark.fingerprints.terminal import headline
+from benchmark.runs.paired_table import detectable_points
 from benchmark.scoring.outcomes import MAIN
-from benchmark.stats.constants import LEVEL, SAME_MARGIN, fresh_rng
+from benchmark.stats.constants import LEVEL, POWER, SAME_MARGIN, fresh_rng
 from benchmark.stats.joint import TOGETHER, JointTest, joint_test
 from benchmark.stats.points import signed_points
 from benchmark.terminal import p_value, shortened
@@ -121,12 +122,14 @@ def upgrade_lines(upgrade: UpgradeDiff) -> Iterator[str]:
         yield f"outcomes of the upgrade: p {p_value(joint.p)}{carried}"
         yield f"every model {joint.is_equal(upgrade.margin).summary()}"
         yield f"every model, {joint.is_not_worse(upgrade.margin).summary()}"
-    yield f"{'model':<{_NAME_WIDTH}} {'points':>7} {'p':>8} {'adjusted':>8}  severity"
+    yield f"{'model':<{_NAME_WIDTH}} {'points':>7} {'sees':>5} {'p':>8} {'adjusted':>8}  severity"
     for name, diff in upgrade.comparisons.items():
         yield _row(name, diff, joint)
     if joint:
-        yield f"{TOGETHER:<{_NAME_WIDTH}} {'':>7} {'':>8} {p_value(joint.adjusted[TOGETHER]):>8}"
+        together = p_value(joint.adjusted[TOGETHER])
+        yield f"{TOGETHER:<{_NAME_WIDTH}} {'':>7} {'':>5} {'':>8} {together:>8}"
         yield "adjusted: over the models and their mean (Westfall and Young, common signs)"
+        yield f"sees: points that the test of one model would find (power {100 * POWER:.0f} %)"
     for name, diff in upgrade.comparisons.items():
         if not diff.severity.within_noise:
             yield f"{name}: {headline(diff)}"
@@ -136,9 +139,11 @@ def upgrade_lines(upgrade: UpgradeDiff) -> Iterator[str]:
 
 def _row(name: str, diff: FingerprintDiff, joint: JointTest | None) -> str:
     test = joint and joint.tests.get(name)
-    points = p = adjusted = ""
+    points = sees = p = adjusted = ""
     if joint and test:
-        points = signed_points(test.difference, 2)
+        points, sees = signed_points(test.difference, 2), detectable_points(test)
         p, adjusted = p_value(test.two_sided), p_value(joint.adjusted[name])
     label = shortened(name, _NAME_WIDTH)
-    return f"{label:<{_NAME_WIDTH}} {points:>7} {p:>8} {adjusted:>8}  {diff.severity.value}"
+    return (
+        f"{label:<{_NAME_WIDTH}} {points:>7} {sees:>5} {p:>8} {adjusted:>8}  {diff.severity.value}"
+    )

@@ -73,6 +73,7 @@ def test_a_pair_fails_if_it_does_not_hold(tmp_path: Path) -> None:
         assert values[f"{better}.accuracy"] == "100.00"
         assert values["variant.exact.accuracy"] == values["variant.accuracy"]
         assert values["exact.p"] == values["p"]
+        assert 0 < float(values["exact.detectable"] or 0) < 100
         assert (case.find("failure") is not None) == (failures == "1")
 
 

@@ -112,6 +112,7 @@ def test_junit_properties(regression: FingerprintDiff) -> None:
     assert values["shift.severity"] == "regression"
     assert (values["shift.stage"], values["shift.suspect"]) == ("logits", "library torch")
     assert (values["shift.gained"], values["shift.lost"]) == ("0", "1")
+    assert values["shift.detectable"] == ""  # of two sequences
 
 
 def test_junit_with_control_characters(regression: FingerprintDiff) -> None:

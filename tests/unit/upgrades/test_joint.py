@@ -48,6 +48,11 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
         "outcomes of the upgrade: p 1",
         "every model equal within 2 points: undecided (2 sequences, at least 20 needed)",
     ]
+    (heading,) = (line.split() for line in lines if line.startswith("model "))
+    assert heading == ["model", "points", "sees", "p", "adjusted", "severity"]
+    (row,) = (line.split() for line in lines if line.startswith("one "))
+    assert row[2] == "\N{EN DASH}"
+    assert "sees: points that the test of one model would find (power 80 %)" in lines
     assert any(line.startswith("three: regression") for line in lines)
     assert max(map(len, lines[:-1])) <= 80
     document = upgrade.as_json()
