@@ -36,7 +36,7 @@ def claims(
     shows that verdict too (in the JSON: other). Below the table are the pooled effects of code,
     math and alignment, with how much their pairs differ (in the JSON: pooled). Models measured
     from an alternative repository are named there (in the JSON: alternatives). With --sensitivity,
-    each verdict under other design effects, margins and readings of the random baseline.
+    each verdict under other design effects, margins, readings of the random baseline, and by set.
     """
     from benchmark.hypotheses.claims import audit
     from benchmark.hypotheses.pooled import pooled_experiments
@@ -71,10 +71,10 @@ def _vary(results: str, collected: "Results", output: Output) -> None:
     from benchmark.hypotheses.table import sensitivity_table
     from benchmark.terminal import console
 
-    varied = vary(collected)
+    varied, chosen = vary(collected), variations(collected)
     if not output.as_json:
-        console().print(sensitivity_table(_source(results), varied))
-    names = [f"{one.choice} {one.value}".strip() for one in variations()]
+        console().print(sensitivity_table(_source(results), varied, chosen))
+    names = [f"{one.choice} {one.value}".strip() for one in chosen]
     verdicts = {row.claim.id: dict(zip(names, row.statuses, strict=True)) for row in varied}
     output.result({"results": results, "verdicts": verdicts})
 

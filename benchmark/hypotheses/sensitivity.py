@@ -1,4 +1,4 @@
-"""How much the verdicts depend on what was chosen: design effect, margins, baseline reading.
+"""How much the verdicts depend on what was chosen: design effect, margins, baseline reading, score.
 
 One choice is changed at a time; the alternatives are data (``sensitivity.toml``).
 """
@@ -36,16 +36,27 @@ class VariedClaim:
         return len(set(self.statuses)) > 1
 
 
-def variations() -> list[Variation]:
-    """Return the variations, the verdicts as they are first."""
-    return list(_variations())
+SCORE = "score"
+"""The choice of the score, which only results that were measured have."""
+
+
+def variations(results: Results | None = None) -> list[Variation]:
+    """Return the variations, the verdicts as they are first.
+
+    The last one is by ``set`` instead of ``exact``, if there are results that have both.
+    """
+    own = list(_variations())
+    entries = results.entries if results else ()
+    if any(entry.by("set") and entry.by("exact") for entry in entries):
+        own.append(Variation(SCORE, "set", lambda claim, r: _status(claim, Evidence(r.by("set")))))
+    return own
 
 
 def vary(results: Results) -> list[VariedClaim]:
     """Decide every claim by ``exact`` under every variation."""
-    by_exact = results.by("exact")
+    by_exact, chosen = results.by("exact"), variations(results)
     return [
-        VariedClaim(claim, tuple(varied.judge(claim, by_exact) for varied in variations()))
+        VariedClaim(claim, tuple(varied.judge(claim, by_exact) for varied in chosen))
         for claim in claims().values()
     ]
 

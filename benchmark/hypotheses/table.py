@@ -9,7 +9,7 @@ from rich.text import Text
 from benchmark.hypotheses.claims import JudgedClaim
 from benchmark.hypotheses.findings import ClaimVerdict, figures
 from benchmark.hypotheses.pooled import PooledExperiment
-from benchmark.hypotheses.sensitivity import SIGNS, VariedClaim, variations
+from benchmark.hypotheses.sensitivity import SCORE, SIGNS, Variation, VariedClaim
 from benchmark.stats.constants import POWER
 from benchmark.stats.decision import Verdict
 from benchmark.terminal import plain_table
@@ -64,24 +64,40 @@ def pooled_lines(experiments: Sequence[PooledExperiment]) -> Iterator[str]:
     yield "p: adjusted by Holm over the experiments; tau: spread between pairs, in points"
 
 
-def sensitivity_table(source: str, varied: Sequence[VariedClaim]) -> Table:
-    """Return a row per claim and a column per variation, verdicts as signs."""
+def sensitivity_table(
+    source: str, varied: Sequence[VariedClaim], chosen: Sequence[Variation]
+) -> Table:
+    """Return a row per claim and a column per variation, verdicts as signs.
+
+    What another score decides differently is a line below, since a column more would not fit.
+    """
     table = plain_table(f"Verdicts on {source}, one choice changed at a time")
     table.add_column("", style="bold", no_wrap=True)
     previous = ""
-    for variation in variations():
+    columns = [variation for variation in chosen if variation.choice != SCORE]
+    for variation in columns:
         choice = variation.choice if variation.choice != previous else ""
         table.add_column(f"{choice}\n{variation.value}", justify="center", no_wrap=True)
         previous = variation.choice
     for row in varied:
         style = "" if row.varies else "dim"
-        table.add_row(row.claim.id, *(SIGNS[status] for status in row.statuses), style=style)
-    table.caption = (
-        "+ supported, - not supported, ? undecided\n"
-        "effect: design effect of counts, 2 as is; margin: of small and close, 5 as is\n"
-        "random: closed form of a reading of the baseline, the row of Table 6 as is"
-    )
+        signs = [SIGNS[status] for status in row.statuses[: len(columns)]]
+        table.add_row(row.claim.id, *signs, style=style)
+    notes = [
+        "+ supported, - not supported, ? undecided",
+        "effect: design effect of counts, 2 as is; margin: of small and close, 5 as is",
+        "random: closed form of a reading of the baseline, the row of Table 6 as is",
+    ]
+    if len(chosen) > len(columns):
+        changed = [f"{r.claim.id} {SIGNS[r.statuses[-1]]}" for r in varied if _by_score(r)]
+        notes.append(f"by set instead of exact: {', '.join(changed) or 'the same verdicts'}")
+    table.caption = "\n".join(notes)
     return table
+
+
+def _by_score(row: VariedClaim) -> bool:
+    """Return whether the last variation, another score, changes the verdict."""
+    return row.statuses[-1] != row.statuses[0]
 
 
 def _verdict(judged: JudgedClaim) -> Text:

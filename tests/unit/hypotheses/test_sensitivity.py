@@ -1,6 +1,7 @@
 """Verdicts under other design effects, margins and readings of the baseline."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -9,7 +10,13 @@ from rich.console import Console
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.hypotheses.claims import audit
-from benchmark.hypotheses.results import published_results
+from benchmark.hypotheses.results import (
+    EvaluationSetting,
+    Result,
+    Results,
+    ScoreName,
+    published_results,
+)
 from benchmark.hypotheses.sensitivity import (
     SIGNS,
     VariedClaim,
@@ -20,6 +27,8 @@ from benchmark.hypotheses.sensitivity import (
 from benchmark.hypotheses.table import sensitivity_table
 from benchmark.models.published import published
 from benchmark.models.registry import registry
+from benchmark.records import Outcome
+from benchmark.scoring.counts import count
 
 RESULTS = published_results(published().values())
 AUDIT = Path(__file__).parents[3] / "docs" / "audit.md"
@@ -93,13 +102,46 @@ def test_no_reading_of_the_baseline_changes_a_verdict(varied: list[VariedClaim])
 def test_the_table_of_the_audit_is_the_one_computed(varied: list[VariedClaim]) -> None:
     """The page has the output of ``claims --sensitivity``, at most 80 columns wide."""
     console = Console(file=io.StringIO(), width=80)
-    console.print(sensitivity_table("the published results (Table 6)", varied))
+    console.print(sensitivity_table("the published results (Table 6)", varied, variations(RESULTS)))
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
     assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
     assert sum(line.split()[:1] == [row.claim.id] for row in varied for line in lines) == 22
     assert "\n".join(lines).strip() in AUDIT.read_text(encoding="utf-8")
+
+
+def test_measured_results_vary_by_score() -> None:
+    """Variants that gain by exact and not by set: C1 is decided by the score."""
+    pairs = [p for p in registry().pairs.values() if p.paper and p.experiment == "code"]
+    gaining = {pair.variant for pair in pairs}
+    keys = dict.fromkeys(key for pair in pairs for key in (pair.base, pair.variant))
+    entries = [
+        replace(
+            _measured(key, "set", gains=False),
+            others={"exact": _measured(key, "exact", gains=key in gaining)},
+        )
+        for key in keys
+    ]
+    results = Results(tuple(entries))
+    rows, chosen = vary(results), variations(results)
+    assert [(one.choice, one.value) for one in chosen][-1] == ("score", "set")
+    by_claim = {row.claim.id: (row.statuses[0], row.statuses[-1]) for row in rows}
+    assert by_claim["C1"] == ("supported", "undecided")
+    caption = str(sensitivity_table("runs", rows, chosen).caption).splitlines()
+    assert caption[-1].startswith("by set instead of exact: C1 ?")
+    same = [replace(row, statuses=row.statuses[:1] * len(chosen)) for row in rows]
+    caption = str(sensitivity_table("runs", same, chosen).caption).splitlines()
+    assert caption[-1] == "by set instead of exact: the same verdicts"
+
+
+def _measured(key: str, score: ScoreName, *, gains: bool) -> Result:
+    """Return a result of 60 sequences, of which one in five is right without a gain."""
+    rights = ((gains or n % 5 == 0,) * 3 for n in range(60))
+    outcomes = tuple(Outcome(n, (1, 2, 3), right) for n, right in enumerate(rights))
+    setting = EvaluationSetting("constrained", registry().model(key).format)
+    counts = count(outcomes).by_numops
+    return Result(key, setting, counts, {}, "a", key, outcomes=outcomes, score=score)
 
 
 def test_the_verdicts_of_the_page_are_those_computed(varied: list[VariedClaim]) -> None:
