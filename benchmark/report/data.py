@@ -16,7 +16,7 @@ from benchmark.runs.store.runs import FinishedRun
 from benchmark.scoring.outcomes import MAIN, PUBLISHED
 from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.error_summary import ErrorSummary
-from benchmark.stats.paired import PairedTests
+from benchmark.stats.paired import AdjustedPValues, PairedTests, adjusted
 from benchmark.stats.published import UnpairedTest
 from benchmark.stats.summary import Summary
 from benchmark.tasks import DEFAULT, Task
@@ -181,3 +181,8 @@ class ReportData:
     drift: tuple[ComparisonSummary, ...]
     notes: tuple[str, ...]
     errors: tuple[RunErrors, ...] = ()
+
+    @property
+    def p_values(self) -> list[AdjustedPValues]:
+        """The p-values of each comparison by the main score, adjusted for all comparisons."""
+        return adjusted([comparison.tests[MAIN] for comparison in self.comparisons])

@@ -24,7 +24,7 @@ from benchmark.scoring.error_types import ERROR_TYPES
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.decision import Verdict
-from benchmark.stats.paired import PairedTest
+from benchmark.stats.paired import AdjustedPValues, PairedTest
 from benchmark.stats.summary import Estimate
 
 _EXPERIMENTS = {
@@ -79,7 +79,7 @@ class Setting(NamedTuple):
 class ComparisonRow(NamedTuple):
     """A group of queries in a comparison: both runs' estimates and the paired test.
 
-    ``p`` is adjusted, see :attr:`benchmark.stats.paired.PairedTests.adjusted`.
+    ``p`` is adjusted, see :func:`benchmark.stats.paired.adjusted`.
     """
 
     name: str
@@ -122,8 +122,8 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
         settings=[dict(settings(view)) for view in report.runs],
         differing_settings=_differing_settings(report.runs),
         comparisons=[
-            (comparison, list(_comparison_rows(comparison)), decided_otherwise(comparison.tests))
-            for comparison in report.comparisons
+            (comparison, list(_comparison_rows(comparison, p)), decided_otherwise(comparison.tests))
+            for comparison, p in zip(report.comparisons, report.p_values, strict=True)
         ],
         compared_with=_compared_with(report.comparisons),
         main_score=MAIN,
@@ -210,10 +210,9 @@ def _compared_with(comparisons: Sequence[RunComparison]) -> str:
     return titles.pop() if len(titles) == 1 else "the first run on the same states"
 
 
-def _comparison_rows(comparison: RunComparison) -> Iterator[ComparisonRow]:
+def _comparison_rows(comparison: RunComparison, p: AdjustedPValues) -> Iterator[ComparisonRow]:
     base, variant = comparison.base.summary, comparison.variant.summary
     tests = comparison.tests[MAIN]
-    p = tests.adjusted
     for n, test in tests.by_numops.items():
         estimates = base.by_numops[n], variant.by_numops[n]
         yield ComparisonRow(str(n), *estimates, test, p.by_numops[n])

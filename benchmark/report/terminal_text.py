@@ -16,9 +16,8 @@ from benchmark.runs.paired_table import (
     no_interval_notes,
 )
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
-from benchmark.stats.paired import PairedTest
+from benchmark.stats.paired import AdjustedPValues, PairedTest
 from benchmark.stats.points import signed_points
-from benchmark.stats.published import holm
 from benchmark.terminal import (
     count_text,
     few_note,
@@ -39,7 +38,10 @@ def report_text(report: ReportData, *, details: bool = False) -> RenderableType:
     """Return the lines about a report's runs; with ``details`` also each comparison by numops."""
     parts: list[RenderableType] = [_runs_table(report)] if report.runs else []
     if details:
-        parts += map(_comparison, report.comparisons)
+        parts += [
+            _comparison(comparison, p, len(report.comparisons))
+            for comparison, p in zip(report.comparisons, report.p_values, strict=True)
+        ]
     notes = [Text(escape_invisible(f"note: {note}")) for note in report.notes]
     return Group(*parts, *notes)
 
@@ -48,10 +50,9 @@ def _runs_table(report: ReportData) -> Table:
     """Return a row per run: its accuracy, and its difference from the first run if comparable."""
     table = plain_table(f"Accuracy by {MAIN} at numops >= 1, in per cent")
     table.add_column("run", no_wrap=True)
-    p_values = holm([_nontrivial(comparison).two_sided for comparison in report.comparisons])
     compared = {
-        id(comparison.variant): (comparison, p)
-        for comparison, p in zip(report.comparisons, p_values, strict=True)
+        id(comparison.variant): (comparison, p.nontrivial)
+        for comparison, p in zip(report.comparisons, report.p_values, strict=True)
     }
     for heading in (*_HEADINGS, *(_OF_COMPARISONS if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True, style="bold" * (heading == MAIN))
@@ -114,8 +115,9 @@ def _nontrivial(comparison: RunComparison) -> PairedTest:
     return comparison.tests[MAIN].nontrivial
 
 
-def _comparison(comparison: RunComparison) -> Table:
+def _comparison(comparison: RunComparison, p: AdjustedPValues, comparisons: int) -> Table:
     base, variant = comparison.base, comparison.variant
     title = escape_invisible(f"{base.title} (first) -> {variant.title} (second)")
     summaries = (base.summary, variant.summary)
-    return comparison_table(title, ("first", "second"), summaries, comparison.tests)
+    names = ("first", "second")
+    return comparison_table(title, names, summaries, comparison.tests, p, comparisons)

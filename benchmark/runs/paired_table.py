@@ -7,7 +7,13 @@ from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN, SCORES
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, POWER
-from benchmark.stats.paired import ADJUSTED, PairedTest, PairedTests
+from benchmark.stats.paired import (
+    AdjustedPValues,
+    PairedTest,
+    PairedTests,
+    adjusted,
+    adjustment_note,
+)
 from benchmark.stats.points import signed_points
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import count_text, few_note, number, p_value, plain_table, row_style
@@ -18,6 +24,8 @@ def comparison_table(
     names: tuple[str, str],
     summaries: tuple[Summary, Summary],
     scores: Mapping[str, PairedTests],
+    p_values: AdjustedPValues | None = None,
+    comparisons: int = 1,
 ) -> Table:
     """Return accuracies by numops, their difference, its interval and p-value.
 
@@ -29,13 +37,15 @@ def comparison_table(
         names: of base and variant.
         summaries: of base and variant, by the main score.
         scores: the paired tests by every score.
+        p_values: those of this comparison among several; by default it is the only one.
+        comparisons: the number of comparisons that the p-values are adjusted for.
     """
     tests = scores[MAIN]
     nontrivial, overall, by_numops = tests.nontrivial, tests.overall, tests.by_numops
     table = plain_table(title)
     for name in ("numops", "queries", *names, "difference", "95 % interval", "p"):
         table.add_column(name, justify="right", style="bold" if name == "difference" else "")
-    p = tests.adjusted
+    p = p_values or adjusted([tests])[0]
     for numops, test in by_numops.items():
         both = tuple(summary.by_numops[numops] for summary in summaries)
         cells = _cells(both, test, p.by_numops[numops])
@@ -47,7 +57,7 @@ def comparison_table(
     shown = (nontrivial, overall, *by_numops.values())
     notes = [f"by {MAIN}: {SCORES[MAIN].words}", *no_interval_notes(shown)]
     notes.append(detectable_note({">= 1": nontrivial, "all": overall}))
-    notes.append(ADJUSTED)
+    notes.append(adjustment_note(comparisons))
     notes += few_note(test.queries for test in shown)
     table.caption = "\n".join([*notes, *decided_otherwise(scores)])
     return table
@@ -84,7 +94,7 @@ def decided_otherwise(scores: Mapping[str, PairedTests]) -> list[str]:
     groups = {">= 1": attrgetter("nontrivial"), "all": attrgetter("overall")}
     return [
         f"by {by} ({name}): {signed_points((test := of(tests)).difference)} points, "
-        f"p {p_value(test.two_sided)}, unlike by {MAIN}"
+        f"p {p_value(test.two_sided)} alone, unlike by {MAIN}"
         for by, tests in scores.items()
         for name, of in groups.items()
         if of(tests).sign != of(main).sign

@@ -102,10 +102,6 @@ class PairedTest:
         return too_few(self.clusters, needed) if self.clusters < needed else ""
 
 
-ADJUSTED = "p: >= 1 is the main comparison; all other rows adjusted together (Holm)"
-"""The note below a table that shows :attr:`PairedTests.adjusted`."""
-
-
 class AdjustedPValues(NamedTuple):
     """P-values of all queries, of those with numops >= 1, and of each numops."""
 
@@ -122,17 +118,27 @@ class PairedTests:
     nontrivial: PairedTest
     by_numops: dict[int, PairedTest]
 
-    @property
-    def adjusted(self) -> "AdjustedPValues":
-        """Return the two-sided p-values that a table shows.
 
-        Those of all queries and of each numops are adjusted together by Holm's method. That of
-        numops >= 1, the main comparison, is not.
-        """
-        tests = self.overall, *self.by_numops.values()
-        overall, *others = holm([test.two_sided for test in tests])
-        by_numops = dict(zip(self.by_numops, others, strict=True))
-        return AdjustedPValues(overall, self.nontrivial.two_sided, by_numops)
+def adjusted(comparisons: Sequence[PairedTests]) -> list[AdjustedPValues]:
+    """Return the two-sided p-values that tables of comparisons show, by Holm's method.
+
+    Those of numops >= 1, the main comparison, are adjusted over the comparisons, so that of a
+    single one is not. Those of all queries and of each numops are adjusted together within each.
+    """
+    main = holm([tests.nontrivial.two_sided for tests in comparisons])
+    return [_adjusted(tests, p) for tests, p in zip(comparisons, main, strict=True)]
+
+
+def _adjusted(tests: PairedTests, main: float) -> AdjustedPValues:
+    rows = tests.overall, *tests.by_numops.values()
+    overall, *others = holm([test.two_sided for test in rows])
+    return AdjustedPValues(overall, main, dict(zip(tests.by_numops, others, strict=True)))
+
+
+def adjustment_note(comparisons: int) -> str:
+    """Return the note on the p-values of :func:`adjusted` below the table of one comparison."""
+    main = f"adjusted for {comparisons} comparisons" if comparisons > 1 else "the main comparison"
+    return f"p: >= 1 is {main}; all other rows adjusted together (Holm)"
 
 
 def paired_tests(

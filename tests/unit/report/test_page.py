@@ -9,16 +9,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmark.hypotheses.claims import claims
 from benchmark.hypotheses.findings import figures
 from benchmark.models.registry import registry
 from benchmark.records import Outcome
-from benchmark.report.data import ReportData
+from benchmark.report.data import ReportData, RunComparison
 from benchmark.report.gather import gather
 from benchmark.report.page import page, tables
+from benchmark.report.terminal_text import report_text
 from benchmark.stats.constants import fresh_rng
-from benchmark.stats.paired import paired_tests
+from benchmark.stats.paired import PairedTests, paired_tests
 from fakes import finished_runs
 
 
@@ -113,6 +115,33 @@ def test_comparisons_say_what_they_could_have_seen(report: ReportData) -> None:
     assert smallest is not None
     assert cells[1] == "points"
     assert cells.index(f"{100 * smallest:.1f}") == 2 + 9  # the last cell of the first row
+
+
+def test_page_and_terminal_have_the_same_p_values(report: ReportData) -> None:
+    """Both adjust the main comparisons of the runs together, as does ``--details``."""
+    p_values = (0.02, 0.013)
+    comparisons = [
+        replace(comparison, tests={**comparison.tests, "set": _with_main_p(comparison, p)})
+        for comparison, p in zip(report.comparisons, p_values, strict=True)
+    ]
+    report = replace(report, comparisons=tuple(comparisons))
+    html = page(report, tables(report))
+    assert "its p-value adjusted by Holm's method for 2 comparisons" in html
+    section = html[html.index('<section id="compare">') :]
+    rows = re.findall(r'<th scope="row">≥ 1</th>(.*?)</tr>', section)
+    on_page = [re.findall(r"<td[^>]*>(.*?)</td>", row)[7] for row in rows[:2]]
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(report_text(report, details=True))
+    text = capture.get()
+    assert on_page == ["0.026", "0.026"]
+    assert sum(line.split()[-1:] == ["0.026"] for line in text.splitlines()) == 2 + 2
+    assert text.count("p: >= 1 is adjusted for 2 comparisons; all other rows") == 2
+
+
+def _with_main_p(comparison: RunComparison, p: float) -> PairedTests:
+    tests = comparison.tests["set"]
+    return replace(tests, nontrivial=replace(tests.nontrivial, two_sided=p))
 
 
 def test_links_have_targets(full_page: _Elements, published_page: _Elements) -> None:

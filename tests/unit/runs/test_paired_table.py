@@ -103,6 +103,6 @@ def test_a_line_if_the_other_score_decides_differently() -> None:
     sure = replace(same, difference=-0.5, two_sided=0.01)
     assert not any("exact" in line for line in _drawn(same))
     lines = _drawn(same, PairedTests(same, sure, {}))
-    assert "by exact (>= 1): -50.0 points, p 0.01, unlike by set" in lines
+    assert "by exact (>= 1): -50.0 points, p 0.01 alone, unlike by set" in lines
     assert not any("(all)" in line for line in lines)
     assert max(map(len, lines)) <= 80
