@@ -53,7 +53,7 @@ def merge(
 
     registry = load_registry(registry_file)
     wanted = selected_pairs(registry, only, experiment, paper=paper)
-    merged = merge_stores(stores, store, output.say)
+    merged = merge_stores(stores, store, output.say, registry)
     judged = judge_merged(merged, registry, wanted, margin_share(margin, CLOSE_MARGIN))
     if not output.as_json:
         print("\n".join([*summary_lines({}, judged.pairs), *_lines(merged, judged, store)]))

@@ -31,7 +31,7 @@ Only = Annotated[
 ]
 ShardText = Annotated[
     str | None,
-    option("One of N parts of the models; slurm: by SLURM_ARRAY_TASK_ID.", metavar="I/N"),
+    option("One of N parts of the models; slurm/N: by SLURM_ARRAY_TASK_ID.", metavar="I/N"),
 ]
 RayAddress = Annotated[
     str | None,

@@ -45,27 +45,37 @@ class Merged:
         }
 
 
-def merge_stores(folders: Sequence[Path], out: Path, say: Callable[[str], None]) -> Merged:
+def merge_stores(
+    folders: Sequence[Path], out: Path, say: Callable[[str], None], registry: Registry
+) -> Merged:
     """Copy the runs of several stores into one.
+
+    An unfinished run is left out, with a note, if its model has a finished one.
 
     Args:
         folders: the stores; runs in subfolders count.
         out: the store that they are copied to; runs that it has already are merged too.
         say: takes a line of text for the user.
+        registry: the models; a repository and a local folder may be the same one.
 
     Raises:
-        DataError: if a run is damaged, two runs have other answers to the same state, or runs are
-            not of one reproduction: naming both and the first difference.
+        DataError: if a run is damaged, two runs have other answers to the same state or are of one
+            model, or runs are not of one reproduction: naming both and the first difference.
         ResumeError: if another process measures one of the runs in ``out``.
     """
     by_store = {folder: read_store(folder) for folder in _distinct(folders, out)}
-    runs = [run for own in by_store.values() for run in own]
-    _check_one_reproduction(by_store)
     groups = dict[str, list[StoredRun]]()
-    for run in runs:
+    for run in (run for own in by_store.values() for run in own):
         groups.setdefault(run.key, []).append(run)
-    _check_one_run_per_model([group[0] for group in groups.values()])
+    left_out = dict(_abandoned([*groups.values()], registry))
+    _check_one_reproduction(
+        {store: [run for run in own if run.key not in left_out] for store, own in by_store.items()}
+    )
+    groups = {key: group for key, group in groups.items() if key not in left_out}
+    _check_one_run_per_model([group[0] for group in groups.values()], registry)
     merged = [_combined(group) for group in groups.values()]
+    for note in left_out.values():
+        say(note)
     ensure_folder(out)
     written = [_write(run, groups[run.key], out, say) for run in merged]
     runs_there, copied = [run for run, _ in written], sum(is_new for _, is_new in written)
@@ -105,13 +115,11 @@ def judge_merged(
         margin: that of :func:`benchmark.reproduction.verdicts.report_pair`.
 
     Raises:
-        DataError: if two runs are of one registered model, or a result cannot be read.
+        DataError: if a result cannot be read.
     """
     folders = dict[str, Path | str]()
     for run in merged.runs:
         if model := registered_model(registry, run.identity, run.path / "run.json"):
-            if model.key in folders:
-                raise DataError(f"{run.path} and {folders[model.key]} are two runs of {model.key}")
             states = f"only {len(run.answers)} states are measured"
             folders[model.key] = run.path if run.finished else states
     wanted = [*pairs]
@@ -132,6 +140,8 @@ def _distinct(folders: Sequence[Path], out: Path) -> list[Path]:
     present = [out, *folders] if out.is_dir() else folders
     return [*{folder.resolve(): folder for folder in present}.values()]
 
+
+_PLACES = ("in the first", "in the second")
 
 _COMMON = {
     "data": ("data",),
@@ -167,7 +177,7 @@ def _check_one_reproduction(by_store: Mapping[Path, Sequence[StoredRun]]) -> Non
     places = ", ".join(map(str, _places(by_store, {run.path for run in most})))
     raise DataError(
         f"{other.path} and {most[0].path} are not of one reproduction: "
-        f"{_difference(most[0], other)}; {len(most)} of {sum(map(len, groups))} runs are as the "
+        f"{_difference(other, most[0])}; {len(most)} of {sum(map(len, groups))} runs are as the "
         f"second; leave out or move away {places}, then measure what is missing"
     )
 
@@ -175,7 +185,7 @@ def _check_one_reproduction(by_store: Mapping[Path, Sequence[StoredRun]]) -> Non
 def _difference(one: StoredRun, other: StoredRun) -> str:
     """Return the first difference in what a reproduction has in common; empty without one."""
     differences = (
-        first_difference(_at(one.identity, path), _at(other.identity, path), name)
+        first_difference(_at(one.identity, path), _at(other.identity, path), name, _PLACES)
         for name, path in _COMMON.items()
     )
     return next(filter(None, differences), "")
@@ -196,28 +206,67 @@ def _at(identity: object, path: Iterable[str]) -> object:
     return identity
 
 
-def _check_one_run_per_model(runs: Sequence[StoredRun]) -> None:
+def _abandoned(
+    groups: Sequence[Sequence[StoredRun]], registry: Registry
+) -> Iterator[tuple[str, str]]:
+    """Yield the key of each unfinished run whose model has one finished run, and a note about it.
+
+    Such a run was begun in another way, such as on other hardware, and given up.
+    """
+    by_model = dict[str, list[Sequence[StoredRun]]]()
+    for group in groups:
+        by_model.setdefault(_model_of(group[0], registry), []).append(group)
+    for model, own in by_model.items():
+        finished = [run for group in own for run in group if run.finished]
+        if len({run.key for run in finished}) != 1:
+            continue
+        for group in own:
+            if group[0].key != finished[0].key:
+                paths = ", ".join(str(run.path) for run in group)
+                note = (
+                    f"note: {paths}: an unfinished run of {model} is left out, as "
+                    f"{finished[0].path} is finished: {_ways(group[0], finished[0])}"
+                )
+                yield group[0].key, note
+
+
+def _check_one_run_per_model(runs: Sequence[StoredRun], registry: Registry) -> None:
     """Check that no model was measured in two ways.
 
     Raises:
         DataError: naming both runs and the first difference.
     """
     by_model = dict[str, StoredRun]()
-    for run in runs:
-        other = by_model.setdefault(run.model, run)
+    # Unfinished ones are in the way only of each other: finished ones are named first.
+    for run in sorted(runs, key=lambda run: not run.finished):
+        model = _model_of(run, registry)
+        other = by_model.setdefault(model, run)
         if other is not run:
-            difference = first_difference(comparable(other.identity), comparable(run.identity))
             raise DataError(
-                f"{run.path} and {other.path} are two runs of {run.model}: {difference}; leave "
+                f"{run.path} and {other.path} are two runs of {model}: {_ways(run, other)}; leave "
                 "one out"
             )
+
+
+def _model_of(run: StoredRun, registry: Registry) -> str:
+    """Return the key of a run's model in the registry, or its name if it is not registered."""
+    model = registered_model(registry, run.identity, run.path / "run.json")
+    return model.key if model else run.model
+
+
+def _ways(one: StoredRun, other: StoredRun) -> str:
+    """Return the first difference between two runs of a model."""
+    first, second = (comparable(run.identity) for run in (one, other))
+    if first.get("model") != second.get("model"):
+        first, second = one.identity, other.identity  # with the name of a local model
+    return first_difference(first, second, places=_PLACES)
 
 
 def _combined(runs: Sequence[StoredRun]) -> StoredRun:
     """Return the run with the answers of all copies of it.
 
     Raises:
-        DataError: if two have other answers to the same state.
+        DataError: if two have other answers to the same state, or other results.
     """
     best = max(runs, key=lambda run: (run.finished, len(run.answers)))
     answers = dict(best.answers)
@@ -230,6 +279,11 @@ def _combined(runs: Sequence[StoredRun]) -> StoredRun:
                     f"{description[:60]!r}...: {answer.text[:60]!r} and {own.text[:60]!r}; measure "
                     "one of them again, or leave it out"
                 )
+        if run.finished and run.outcomes != best.outcomes:
+            raise DataError(
+                f"{run.path / 'result.json'} and {best.path / 'result.json'} are of one run and "
+                "have other queries right; measure one of them again, or leave it out"
+            )
     return replace(best, answers=answers)
 
 

@@ -278,7 +278,8 @@ class RayCluster:
         resources = row.get("Resources")
         counts = resources if isinstance(resources, dict) else {}
         gpus, cpus = int(counts.get("GPU", 0)), int(counts.get("CPU", 0))
-        if difference := first_difference(versions(), dict(facts.versions), "versions"):
+        own, there = versions(), dict(facts.versions)
+        if difference := first_difference(own, there, "versions", ("here", "there")):
             self._leave_out(name, difference)
             return None
         if gpus:

@@ -7,8 +7,10 @@ from pathlib import Path
 from benchmark.errors import DataError
 from benchmark.reading.documents import read_json
 from benchmark.reading.files import files_named
+from benchmark.records import Outcome
+from benchmark.runs.store.results import model_name
 from benchmark.runs.store.run_identity import comparable
-from benchmark.runs.store.stored_result import fields, text_field
+from benchmark.runs.store.stored_result import fields, read_result, text_field
 from benchmark.scoring.predictions import StoredAnswer, read_answers
 from benchmark.writing import is_present, is_unfinished
 
@@ -24,12 +26,14 @@ class StoredRun:
         identity: everything that it depends on, as ``run.json`` has it.
         answers: its answers by description, in the order of the file.
         finished: whether it has a result.
+        outcomes: which queries its result has as right, by ``set``; none without a result.
     """
 
     path: Path
     identity: dict[str, object]
     answers: dict[str, StoredAnswer]
     finished: bool
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def model(self) -> str:
@@ -62,17 +66,21 @@ def read_run(folder: Path) -> StoredRun:
     """Return the run in a folder.
 
     Raises:
-        DataError: naming a file that is damaged or incomplete.
+        DataError: naming a file that is damaged or incomplete, or a result that contradicts itself.
     """
     predictions, result = folder / "predictions.jsonl", folder / "result.json"
+    outcomes: tuple[Outcome, ...] = ()
     try:
         identity, finished = read_json(folder / "run.json"), is_present(result)
         if finished:
-            fields(read_json(result), result, "by_numops")
+            document = read_json(result)
+            scored = read_result(model_name(document, result), document, result)
+            outcomes = scored.outcomes or ()
         answers = read_answers(predictions, growing=not finished) if is_present(predictions) else ()
     except DataError as error:
         raise DataError(f"{error}; {_AGAIN}") from error
-    run = StoredRun(folder, identity, {one.description: one for one in answers}, finished)
+    by_description = {one.description: one for one in answers}
+    run = StoredRun(folder, identity, by_description, finished, outcomes)
     states = fields(identity, folder / "run.json", "data").get("states")
     text_field(identity, folder / "run.json", "model", "name")
     text_field(identity, folder / "run.json", "environment", "hardware", "name")

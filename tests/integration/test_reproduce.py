@@ -57,11 +57,10 @@ def test_an_array_s_shards_are_merged_and_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each model is in one shard; the merged store has all verdicts, and is resumed."""
-    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
     shards = []
     for task in ("1", "2"):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
-        own = ("--shard", "slurm", "--store", tmp_path / task)
+        own = ("--shard", "slurm/2", "--store", tmp_path / task)
         shards.append(_run(capsys, "reproduce", *_CPU, *own))
     assert [shard["shard"] for shard in shards] == ["1/2", "2/2"]
     names = [name for shard in shards for name in shard["models"]]

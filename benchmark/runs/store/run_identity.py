@@ -70,12 +70,24 @@ def _model_name(identity: Identity) -> object:
     return model.get("name") if isinstance(model, dict) else None
 
 
-def first_difference(old: object, new: object, name: str = "run") -> str:
-    """Describe the first difference, down to the innermost name; empty if there is none."""
+def first_difference(
+    old: object, new: object, name: str = "run", places: tuple[str, str] | None = None
+) -> str:
+    """Describe the first difference, down to the innermost name; empty if there is none.
+
+    ``places`` say where the two are, such as ``("here", "there")``, if neither is the older one.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
-        parts = (first_difference(_value(old, key), _value(new, key), key) for key in [*new, *old])
+        parts = (
+            first_difference(_value(old, key), _value(new, key), key, places)
+            for key in [*new, *old]
+        )
         return next(filter(None, parts), "")
-    return "" if old == new else f"{name} was {_shown(old)}, now {_shown(new)}"
+    if old == new:
+        return ""
+    if places is None:
+        return f"{name} was {_shown(old)}, now {_shown(new)}"
+    return f"{name} is {_shown(old)} {places[0]} and {_shown(new)} {places[1]}"
 
 
 def _value(document: Mapping[str, object], name: str) -> object:

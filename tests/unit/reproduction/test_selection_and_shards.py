@@ -103,18 +103,28 @@ def _slurm(task: int, count: int, first: int = 1, step: int = 1) -> dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("text", "variables", "expected"),
     [
-        (_slurm(1, 4), (1, 4)),
-        (_slurm(4, 4), (4, 4)),
-        (_slurm(0, 4, first=0), (1, 4)),
-        (_slurm(7, 4, first=3, step=2), (3, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}, (2, 3)),
+        ("slurm", _slurm(1, 4), (1, 4)),
+        ("slurm", _slurm(4, 4), (4, 4)),
+        ("slurm", _slurm(0, 4, first=0), (1, 4)),
+        ("slurm", _slurm(3, 4, first=0), (4, 4)),
+        ("slurm/8", _slurm(3, 8), (3, 8)),
+        ("slurm/8", _slurm(3, 1, first=3), (3, 8)),  # --array=3, submitted again
+        ("slurm/8", _slurm(4, 3, first=3), (4, 8)),  # --array=3-5
+        ("slurm/8", _slurm(7, 4, first=1, step=2), (7, 8)),  # --array=1-7:2
+        ("slurm/8", {"SLURM_ARRAY_TASK_ID": "8"}, (8, 8)),
+        ("slurm/1-8", _slurm(3, 1, first=3), (3, 8)),
+        ("slurm/0-7", _slurm(3, 1, first=3), (4, 8)),
+        ("slurm/0-7", _slurm(0, 8, first=0), (1, 8)),
+        ("slurm/1", _slurm(1, 1), (1, 1)),
     ],
 )
-def test_the_task_of_an_array(variables: dict[str, str], expected: tuple[int, int]) -> None:
-    """Arrays may begin with any number and have steps."""
-    assert Shard.parse("slurm", variables) == Shard(*expected)
+def test_the_task_of_an_array(
+    text: str, variables: dict[str, str], expected: tuple[int, int]
+) -> None:
+    """A task's number is that of its shard, also if it is submitted again without the others."""
+    assert Shard.parse(text, variables) == Shard(*expected)
 
 
 @pytest.mark.parametrize(
@@ -123,11 +133,22 @@ def test_the_task_of_an_array(variables: dict[str, str], expected: tuple[int, in
         ("0/4", {}, "1 <= I <= N"),
         ("5/4", {}, "1 <= I <= N"),
         ("two", {}, "1 <= I <= N"),
-        ("slurm", {}, "not those of a SLURM array"),
-        ("slurm", {"SLURM_ARRAY_TASK_ID": "x", "SLURM_ARRAY_TASK_COUNT": "2"}, "not those"),
-        ("slurm", _slurm(1, 3) | {"SLURM_ARRAY_TASK_MAX": "9"}, "it has gaps"),
-        ("slurm", _slurm(9, 4), "it has gaps"),
-        ("slurm", _slurm(1, 4) | {"SLURM_ARRAY_TASK_STEP": "0"}, "not those"),
+        ("slurm/x", {}, "1 <= I <= N"),
+        ("slurm/2-9", {}, "1 <= I <= N"),
+        ("slurm", {}, "ID is not set as in a task of a SLURM array"),
+        ("slurm/8", {}, "ID is not set"),
+        ("slurm", _slurm(1, 2) | {"SLURM_ARRAY_TASK_ID": "x"}, "ID is not set"),
+        ("slurm", {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"}, "MIN is not set"),
+        ("slurm", _slurm(3, 1, first=3), "task 3 of an array from 3 to 3 with 1 tasks: .*slurm/8"),
+        ("slurm", _slurm(1, 1), "some tasks of a larger array"),
+        ("slurm", _slurm(4, 3, first=3), "some tasks of a larger array"),
+        ("slurm", _slurm(3, 4, step=2), "some tasks of a larger array"),
+        ("slurm", _slurm(1, 3) | {"SLURM_ARRAY_TASK_MAX": "9"}, "some tasks of a larger array"),
+        ("slurm", _slurm(9, 4), "some tasks of a larger array"),
+        ("slurm/8", _slurm(9, 1, first=9), "not of one from 1 to 8"),
+        ("slurm/8", _slurm(3, 8, first=0), "from 0 to 7, not of one from 1 to 8"),
+        ("slurm/8", _slurm(3, 9), "from 1 to 9, not of one from 1 to 8"),
+        ("slurm/0", _slurm(1, 8), "not of one from 1 to 0"),
     ],
 )
 def test_what_is_no_shard(text: str, variables: dict[str, str], message: str) -> None:
