@@ -16,7 +16,11 @@ OldLog = Annotated[
 ]
 NewLog = Annotated[Path, typer.Argument(help="That of the new one.", metavar="NEW")]
 Metric = Annotated[
-    str | None, option("The score; default: each task's first that is 0 or 1.", metavar="NAME")
+    list[str] | None,
+    option(
+        "The score, of every task or of one; default: each task's first that is 0 or 1.",
+        metavar="[TASK=]NAME",
+    ),
 ]
 Margin = Annotated[
     float,
@@ -28,7 +32,7 @@ ClusterField = Annotated[
 ]
 LowerIsBetter = Annotated[
     bool,
-    flag("--lower-is-better", text="A lower score is better; default: as the logs say, or higher."),
+    flag("--lower-is-better", text="Where the logs do not say which is better, a lower score is."),
 ]
 
 
@@ -64,7 +68,7 @@ def gate(
     result = decide(
         old,
         new,
-        metric=metric,
+        metric=metric or (),
         margin=margin,
         cluster=cluster,
         lower_is_better=lower_is_better,

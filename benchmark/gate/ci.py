@@ -51,7 +51,9 @@ def _case(name: str, task: TaskResult) -> JUnitCase:
 
 def _report(task: TaskResult) -> str:
     """Return the decision on which the verdict rests, in one line."""
-    return f"{task.paired.metric}: {task.decision.report()}"
+    lower = " (lower is better: a positive difference is an improvement)"
+    note = lower if task.paired.lower_is_better else ""
+    return f"{task.paired.metric}{note}: {task.decision.report()}"
 
 
 def report_to_github(result: GateResult, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -64,7 +66,7 @@ def report_to_github(result: GateResult, environment: Mapping[str, str] = os.env
     if not is_github(environment):
         return None
     add_to_summary(step_summary(result), environment)
-    message = "\n".join([result.headline, *result.notes()])
+    message = "\n".join([result.headline, *result.reasons(), *result.notes()])
     return annotation(_LEVELS[result.verdict], f"gate: {result.name}", message)
 
 

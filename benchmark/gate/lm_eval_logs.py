@@ -7,6 +7,7 @@ Versions before 0.4.4 lack it and the three hashes.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -61,7 +62,7 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
                 "use the log of one run"
             )
         metrics = {**(before.metrics if before else {}), **sample.metrics}
-        documents[key] = Sample(sample.identity, metrics, sample.prompt, sample.cluster)
+        documents[key] = replace(sample, metrics=metrics, number=key[0])
     name = task_name(path)
     failed = sum(not sample.metrics for sample in documents.values())
     results = _results(path)

@@ -28,6 +28,8 @@ _KINDS = (
     _Kind(own_logs.KIND, own_logs.read, lambda path: path.name == own_logs.PREDICTIONS),
 )
 
+_COMPRESSED = {".bz2", ".gz", ".xz", ".zst"}
+
 _KNOWN = (
     "samples_*.jsonl of lm-evaluation-harness (--log_samples), *.eval or *.json of Inspect, "
     "details_*.parquet of lighteval (--save-details), or a folder of this benchmark's run"
@@ -69,6 +71,7 @@ def _kind(path: Path) -> _Kind:
         return _KINDS[3]
     if path.suffix in by_suffix:
         return by_suffix[path.suffix]
+    _refuse_compressed([path])
     raise DataError(f"{path}: no known log; name {_KNOWN}")
 
 
@@ -76,12 +79,23 @@ def _read_folder(folder: Path, cluster: str | None) -> Log:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     by_kind = {kind: logs for kind in _KINDS if (logs := [*filter(kind.is_log, files)])}
     if not by_kind:
+        _refuse_compressed(files)
         raise DataError(f"{folder}: no log in it; name {_KNOWN}")
     if len(by_kind) > 1:
         harnesses = " and ".join(kind.name for kind in by_kind)
         raise DataError(f"{folder}: has logs of {harnesses}; name the folder of one")
     ((kind, logs),) = by_kind.items()
     return Log(kind.name, _merged(kind, logs, cluster))
+
+
+def _refuse_compressed(files: Sequence[Path]) -> None:
+    """Refuse files that are logs when they are decompressed.
+
+    Raises:
+        DataError: naming the first.
+    """
+    if path := next((path for path in files if path.suffix in _COMPRESSED), None):
+        raise DataError(f"{path}: is compressed; decompress it first")
 
 
 def _merged(kind: _Kind, logs: Sequence[Path], cluster: str | None) -> dict[str, TaskLog]:

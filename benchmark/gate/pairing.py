@@ -1,8 +1,9 @@
 """Pair the samples of two logs by their identity."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmark.errors import DataError
 from benchmark.gate.samples import Log, Sample, TaskLog
@@ -23,7 +24,9 @@ class PairedTask:
         only_old: samples of the old log alone.
         only_new: samples of the new log alone.
         unscored: paired samples that lack the metric in one of the logs.
-        prompts_differ: paired samples whose prompts differ.
+        prompts_differ: paired samples whose prompts are known and differ.
+        others: further scores of the old log, which are not compared.
+        doubts: why the direction may be another one, in words.
     """
 
     metric: str
@@ -36,39 +39,60 @@ class PairedTask:
     only_new: int
     unscored: int
     prompts_differ: int
+    others: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+
+    @property
+    def worst(self) -> float:
+        """The score of a lost sample, unless a worse one was seen: that of a wrong answer."""
+        return -1.0 if self.lower_is_better else 0.0
 
     @property
     def remarks(self) -> list[str]:
-        """Return what could not be paired, and prompts that differ, in words."""
+        """Return doubts, what is missing or could not be paired, and prompts that differ."""
+        lines = [*self.doubts]
+        if self.missing:
+            lines.append(f"without {self.metric} in NEW, counted as lost: {len(self.missing)}")
         counts = {
-            "only in OLD": self.only_old,
+            f"without {self.metric} in OLD": self.only_old + self.unscored - len(self.missing),
             "only in NEW": self.only_new,
-            f"without {self.metric} in one of them": self.unscored,
         }
         left_out = [f"{count} {where}" for where, count in counts.items() if count]
-        lines = [f"left out: {', '.join(left_out)}"] if left_out else []
+        lines += [f"left out: {', '.join(left_out)}"] if left_out else []
         if self.prompts_differ:
             lines.append(f"prompts differ in {self.prompts_differ} of {len(self.pairs)} pairs")
         return lines
 
 
-def pair_logs(
-    old: Log, new: Log, metric: str | None = None, *, lower_is_better: bool = False
-) -> dict[str, PairedTask]:
-    """Pair the samples of every task that has scores in both logs.
+class Pairing(NamedTuple):
+    """The tasks that can be compared, and why tasks cannot pass: some of these, or others of OLD.
 
-    A sample that occurs several times in a log, as duplicates in a dataset do, is paired in order.
+    A task cannot pass if NEW lacks it or its score, or if a log is unfinished.
+    """
+
+    tasks: Mapping[str, PairedTask]
+    incomplete: Mapping[str, str]
+
+
+def pair_logs(
+    old: Log, new: Log, metrics: Sequence[str] = (), *, lower_is_better: bool = False
+) -> Pairing:
+    """Pair the samples of every task that has the score to compare in both logs.
+
+    A document that occurs several times in a log, as duplicates in a dataset do, is paired by its
+    number in the logs, or else in order; its samples are a cluster.
 
     Args:
         old: the log before.
         new: the log after.
-        metric: the score to compare; by default a task's first that is 0 or 1 for all samples, or
-            else its first, of those in both logs.
-        lower_is_better: whether it is of every task; by default as the logs say, or else higher is.
+        metrics: the scores to compare, as ``NAME`` of every task or ``TASK=NAME``; by default a
+            task's first in OLD that is 0 or 1 for all samples, or else its first. NEW does not
+            choose: a score that it lacks would be exchanged for a better one.
+        lower_is_better: whether it is where the logs do not say; by default higher is.
 
     Raises:
         DataError: if no task is in both logs, none has scores in both, no sample of a task can be
-            paired, or no sample has the metric.
+            paired, or a task has no score of that name.
     """
     names = [name for name in old.tasks if name in new.tasks]
     if not names:
@@ -78,13 +102,37 @@ def pair_logs(
     scored = [name for name in names if _has_scores(old, name) and _has_scores(new, name)]
     if not scored:
         raise DataError(f"task {names[0]}: its samples have no numeric score in both logs")
-    return {
-        name: _paired(name, old.tasks[name], new.tasks[name], metric, named_lower=lower_is_better)
+    of_a_task = [text for text in metrics if any(text.startswith(f"{n}=") for n in old.tasks)]
+    of_all = [text for text in metrics if text not in of_a_task]
+    named = {
+        name: [
+            *of_all,
+            *(t.removeprefix(f"{name}=") for t in of_a_task if t.startswith(f"{name}=")),
+        ]
         for name in scored
     }
+    chosen = {name: _metric(name, old.tasks[name], named[name]) for name in scored}
+    lacking = {
+        name: f"no {metric} in NEW, which has {_listed(_values(new.tasks[name].samples))}"
+        for name, metric in chosen.items()
+        if metric not in _values(new.tasks[name].samples)
+    }
+    if lacking.keys() >= chosen.keys():
+        name, reason = next(iter(lacking.items()))
+        raise DataError(f"task {name}: {reason}; choose one that both have with --metric")
+    return Pairing(
+        {
+            name: _paired(
+                name, old.tasks[name], new.tasks[name], metric, named_lower=lower_is_better
+            )
+            for name, metric in chosen.items()
+            if name not in lacking
+        },
+        {**_incomplete(old, new), **lacking},
+    )
 
 
-def incomplete(old: Log, new: Log) -> dict[str, str]:
+def _incomplete(old: Log, new: Log) -> dict[str, str]:
     """Return the tasks that cannot pass, with the reason: NEW lacks them, or a log is unfinished.
 
     A task without a numeric score in OLD has nothing to lose.
@@ -120,36 +168,61 @@ def _listed(names: Iterable[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"  # noqa: PLR2004
 
 
-def _paired(
-    name: str, old: TaskLog, new: TaskLog, metric: str | None, *, named_lower: bool
-) -> PairedTask:
+def _paired(name: str, old: TaskLog, new: TaskLog, metric: str, *, named_lower: bool) -> PairedTask:
     both = _same_samples(name, old, new)
-    chosen = _metric(name, both, metric)
-    scored = [(a, b) for a, b in both if chosen in a.metrics and chosen in b.metrics]
+    scored = [(a, b) for a, b in both if metric in a.metrics and metric in b.metrics]
     if not scored:
-        raise DataError(f"task {name}: no pair has the metric {chosen!r} in both logs")
-    higher = {**new.higher_is_better, **old.higher_is_better}.get(chosen.partition(",")[0])
-    lower = named_lower or higher is False
-    sign = -1.0 if lower else 1.0
+        raise DataError(f"task {name}: no pair has the metric {metric!r} in both logs")
+    direction = _direction(old, new, metric, named_lower=named_lower)
+    sign = -1.0 if direction.lower else 1.0
     compared = {id(sample) for sample, _ in scored}
+    times = Counter(a.identity for a, _ in both)
+    clusters = [a.cluster or (a.identity if times[a.identity] > 1 else None) for a, _ in scored]
     return PairedTask(
-        metric=chosen,
+        metric=metric,
         pairs=[
-            Pair(sign * a.metrics[chosen], sign * b.metrics[chosen], a.cluster) for a, b in scored
+            Pair(sign * a.metrics[metric], sign * b.metrics[metric], cluster)
+            for (a, b), cluster in zip(scored, clusters, strict=True)
         ],
-        clustered=any(a.cluster is not None for a, _ in scored),
-        lower_is_better=lower,
-        assumed=higher is None and not named_lower,
+        clustered=any(cluster is not None for cluster in clusters),
+        lower_is_better=direction.lower,
+        assumed=direction.assumed,
         missing=[
-            sign * sample.metrics[chosen]
+            sign * sample.metrics[metric]
             for sample in old.samples
-            if chosen in sample.metrics and id(sample) not in compared
+            if metric in sample.metrics and id(sample) not in compared
         ],
         only_old=len(old.samples) - len(both),
         only_new=len(new.samples) - len(both),
         unscored=len(both) - len(scored),
-        prompts_differ=sum(a.prompt != b.prompt for a, b in scored),
+        prompts_differ=sum(a.prompt != b.prompt for a, b in scored if a.prompt and b.prompt),
+        others=[key for key in _values(old.samples) if key != metric],
+        doubts=direction.doubts,
     )
+
+
+class _Direction(NamedTuple):
+    """Whether a lower score is better, whether that is a guess, and what speaks against it."""
+
+    lower: bool
+    assumed: bool
+    doubts: Sequence[str] = ()
+
+
+def _direction(old: TaskLog, new: TaskLog, metric: str, *, named_lower: bool) -> _Direction:
+    """Return the direction that the logs state, OLD's first, or else the named one."""
+    name = metric.partition(",")[0]
+    before, after = (task.higher_is_better.get(name) for task in (old, new))
+    higher = after if before is None else before
+    if higher is None:
+        return _Direction(named_lower, not named_lower)
+    doubts = []
+    if before is not None and after is not None and before != after:
+        side = "higher" if before else "lower"
+        doubts.append(f"OLD says that a {side} {metric} is better, NEW does not")
+    if named_lower and higher:
+        doubts.append(f"--lower-is-better is not for {metric}: its log says that higher is")
+    return _Direction(not higher, assumed=False, doubts=doubts)
 
 
 def _same_samples(name: str, old: TaskLog, new: TaskLog) -> list[tuple[Sample, Sample]]:
@@ -162,7 +235,7 @@ def _same_samples(name: str, old: TaskLog, new: TaskLog) -> list[tuple[Sample, S
     both = [
         pair
         for identity in before.keys() & after.keys()
-        for pair in zip(before[identity], after[identity], strict=False)
+        for pair in _matched(before[identity], after[identity])
     ]
     if not both:
         raise DataError(
@@ -173,6 +246,18 @@ def _same_samples(name: str, old: TaskLog, new: TaskLog) -> list[tuple[Sample, S
     return sorted(both, key=lambda pair: order[id(pair[0])])
 
 
+def _matched(before: list[Sample], after: list[Sample]) -> list[tuple[Sample, Sample]]:
+    """Return pairs of samples of one document: by number, and those without a partner in order.
+
+    Numbers 1, 5, 7 before and 5, 8 after are paired as 5 with 5, and 1 with 8.
+    """
+    by_number = {sample.number: sample for sample in after if sample.number}
+    same = [(one, by_number[one.number]) for one in before if one.number in by_number]
+    taken = {id(sample) for pair in same for sample in pair}
+    rest = ([sample for sample in side if id(sample) not in taken] for side in (before, after))
+    return [*same, *zip(*rest, strict=False)]
+
+
 def _by_identity(samples: Iterable[Sample]) -> Mapping[str, list[Sample]]:
     by_identity = defaultdict[str, list[Sample]](list)
     for sample in samples:
@@ -180,22 +265,20 @@ def _by_identity(samples: Iterable[Sample]) -> Mapping[str, list[Sample]]:
     return by_identity
 
 
-def _metric(name: str, pairs: Sequence[tuple[Sample, Sample]], metric: str | None) -> str:
-    """Return the metric of a task: the named one, its first binary one, or its first.
+def _metric(name: str, task: TaskLog, named: Sequence[str]) -> str:
+    """Return the metric of a task of OLD: the last named one, its first binary one, or its first.
 
     Raises:
-        DataError: if the logs share no metric, or not the named one.
+        DataError: if it does not have the named one.
     """
-    old, new = _values(a for a, _ in pairs), _values(b for _, b in pairs)
-    values = {key: seen | new[key] for key, seen in old.items() if key in new}
-    if metric is not None and metric not in values:
-        raise DataError(f"task {name}: no metric {metric!r}; --metric can be {_listed(values)}")
-    if not values:
-        raise DataError(
-            f"task {name}: the logs share no metric: OLD has {_listed(old)}, NEW {_listed(new)}"
-        )
-    binary = (key for key, seen in values.items() if seen <= {0.0, 1.0})
-    return metric or next(binary, next(iter(values)))
+    values = _values(task.samples)
+    if not named:
+        binary = (key for key, seen in values.items() if seen <= {0.0, 1.0})
+        return next(binary, next(iter(values)))
+    if named[-1] not in values:
+        choose = f"--metric {name}=NAME can be {_listed(values)}"
+        raise DataError(f"task {name}: no metric {named[-1]!r} in OLD; {choose}")
+    return named[-1]
 
 
 def _values(samples: Iterable[Sample]) -> Mapping[str, set[float]]:

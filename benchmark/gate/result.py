@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark.errors import SettingError
 from benchmark.gate.logs import read_log
-from benchmark.gate.pairing import PairedTask, incomplete, left_out, pair_logs
+from benchmark.gate.pairing import PairedTask, left_out, pair_logs
 from benchmark.gate.task_result import TaskResult, task_result
 from benchmark.stats.gate import LEVEL, POWER, Verdict, decide
 
@@ -67,7 +67,7 @@ class GateResult:
         names = ", ".join([*self.tasks_with(self.verdict), *absent])
         if self.verdict == "worse":
             return f"worse by more than {margin}: {names}"
-        return f"undecided: a drop of {margin} is not excluded in {names}"
+        return f"undecided at a margin of {margin}: {names}"
 
     @property
     def model_words(self) -> str:
@@ -90,24 +90,35 @@ class GateResult:
         """Return the names of the tasks with this verdict."""
         return [name for name, task in self.tasks.items() if task.verdict == verdict]
 
+    def reasons(self) -> list[str]:
+        """Return why tasks are undecided."""
+        return [f"{n}: {self.tasks[n].decision.reason}" for n in self.tasks_with("undecided")]
+
     def notes(self) -> list[str]:
         """Return the metrics, models that differ, the joint test, and what is left out."""
-        metrics = {name: _metric(task.paired) for name, task in self.tasks.items()}
-        one = len({*metrics.values()}) == 1
-        names = [metric if one else f"{metric} of {name}" for name, metric in metrics.items()]
+        metrics = self._by_task({n: _metric(task.paired) for n, task in self.tasks.items()})
+        others = {n: ", ".join(task.paired.others) for n, task in self.tasks.items()}
         of_tasks = (f"{n}: {line}" for n, t in self.tasks.items() for line in t.paired.remarks)
         absent = [f"{name}: {reason}" for name, reason in self.absent.items()]
         differ = all(self.models) and self.models[0] != self.models[1]
         models = [f"models differ: {self.model_words}"] if differ else []
         joint = [self.joint_words] if self.joint_words else []
+        compared = [f"not compared: {self._by_task(others)}"] if any(others.values()) else []
         return [
-            f"metric: {', '.join(dict.fromkeys(names))}",
+            f"metric: {metrics}",
+            *compared,
             *models,
             *joint,
             *absent,
             *self.remarks,
             *of_tasks,
         ]
+
+    def _by_task(self, values: Mapping[str, str]) -> str:
+        """Return a value of every task, once if it is the same for all."""
+        if len({*values.values()}) == 1:
+            return next(iter(values.values()))
+        return ", ".join(f"{value} of {name}" for name, value in values.items() if value)
 
     def as_json(self) -> dict[str, object]:
         """Return the result as JSON."""
@@ -130,7 +141,7 @@ def gate(
     old: Path,
     new: Path,
     *,
-    metric: str | None = None,
+    metric: Sequence[str] = (),
     margin: float = MARGIN,
     cluster: str | None = None,
     lower_is_better: bool = False,
@@ -140,10 +151,11 @@ def gate(
     Args:
         old: the log before, a file or a folder.
         new: the log after.
-        metric: the score that is compared; by default each task's first binary one.
+        metric: the scores that are compared, ``NAME`` or ``TASK=NAME``; by default each task's
+            first in OLD that is 0 or 1.
         margin: largest drop that passes, in the unit of the score.
         cluster: a field of the samples that says which belong together.
-        lower_is_better: whether a lower score is better; by default as the logs say, or else not.
+        lower_is_better: whether a lower score is better where the logs do not say.
 
     Raises:
         DataError: if a log cannot be read, or nothing can be paired.
@@ -152,18 +164,21 @@ def gate(
     if not isfinite(margin):
         raise SettingError(f"--margin {margin:g}: give a number, such as {MARGIN:g}")
     before, after = read_log(old, cluster), read_log(new, cluster)
-    paired = pair_logs(before, after, metric, lower_is_better=lower_is_better)
+    paired, reasons = pair_logs(before, after, metric, lower_is_better=lower_is_better)
     _check_margin(margin, paired)
-    missing = {name: task.missing for name, task in paired.items()}
-    decided = decide({name: task.pairs for name, task in paired.items()}, margin, missing=missing)
-    reasons = incomplete(before, after)
+    decided = decide(
+        {name: task.pairs for name, task in paired.items()},
+        margin,
+        missing={name: task.missing for name, task in paired.items()},
+        worst={name: task.worst for name, task in paired.items()},
+    )
     tasks = {
         name: task_result(paired[name], numbers, margin, reasons.get(name, ""))
         for name, numbers in decided.tasks.items()
     }
     remarks = left_out(before, after)
     remarks += [
-        f"{name}: {count} samples of {side} have no score"
+        f"{name}: samples of {side} without a score: {count}"
         for side, log in (("OLD", before), ("NEW", after))
         for name, task in log.tasks.items()
         if name in tasks and (count := task.failed)

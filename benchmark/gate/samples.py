@@ -18,12 +18,14 @@ class Sample:
         metrics: finite scores by name.
         prompt: digest of what the model was given; empty if the log does not have it.
         cluster: the group that the sample belongs to; None for a group of its own.
+        number: the sample's own number in the log, which tells duplicates apart; empty if none.
     """
 
     identity: str
     metrics: Mapping[str, float]
     prompt: str = ""
     cluster: str | None = None
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

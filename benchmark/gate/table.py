@@ -30,7 +30,7 @@ def gate_table(result: GateResult) -> Table:
         table.add_column(head, justify="left" if number in {0, 7} else "right", no_wrap=number > 0)
     for row in rows(result):
         table.add_row(*row)
-    table.caption = "\n".join([*result.notes(), _EXPLANATION])
+    table.caption = "\n".join([*result.reasons(), *result.notes(), _EXPLANATION])
     return table
 
 

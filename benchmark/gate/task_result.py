@@ -69,6 +69,7 @@ class TaskResult:
             "metric": self.paired.metric,
             "lower_is_better": self.paired.lower_is_better,
             "direction_assumed": self.paired.assumed,
+            "not_compared": list(self.paired.others),
             "samples": self.clusters.samples,
             "clusters": len(self.clusters.sums),
             "old": self.old,

@@ -18,8 +18,9 @@ The rule is non-inferiority. With ``change`` the mean of new minus old:
 ``undecided``
     neither: there are too few samples for this margin.
 
-A sample without a new score counts as lost for ``passes``: what is missing is rarely a random part,
-since long or difficult samples fail first. It does not count for ``worse`` or in an interval.
+A sample without a new score counts as lost for ``passes``, as the worst score seen, 0 at best: what
+is missing is rarely a random part, since long or difficult samples fail first. It counts neither
+for ``worse`` nor in an interval.
 
 :mod:`benchmark.gate` turns the result of each task into the decisions of
 :mod:`benchmark.stats.decision`, as the rest of this project has them. That module imports others,
@@ -86,6 +87,9 @@ _MOST_STEPS = 2_000_000
 
 _NEGLIGIBLE = 1e-20
 """Probabilities that an exact distribution leaves out."""
+
+SMALLEST_P = 1e-15
+"""Smallest p-value of an exact test: what the distribution leaves out sums to less."""
 
 _ROUNDING = 1e-9
 """By how much equal sums may differ when they are added in another order."""
@@ -170,6 +174,17 @@ class Clusters:
         return self.samples**2 / sum(size * size for size in self.sizes)
 
 
+class Missing(NamedTuple):
+    """Samples without a new score: how many, and the sum of what they can have lost."""
+
+    number: int
+    lost: float
+
+
+NONE_MISSING = Missing(0, 0.0)
+"""Every sample has a new score."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskDecision:
     """What one task shows.
@@ -237,6 +252,7 @@ def decide(
     level: float = LEVEL,
     *,
     missing: Mapping[str, Sequence[float]] | None = None,
+    worst: Mapping[str, float] | None = None,
 ) -> Decisions:
     """Decide whether a change made any task worse than the margin.
 
@@ -245,6 +261,7 @@ def decide(
         margin: largest drop that passes, at least 0, in the unit of the scores.
         level: level of every test and bound, above 0 and below 0.5.
         missing: by task, old scores of samples that have no new score. They count as lost.
+        worst: by task, the score of a lost sample, unless a worse one was seen; by default 0.
 
     Raises:
         ValueError: if there is no task, a task has no pairs or a score that is not finite, the
@@ -256,16 +273,19 @@ def decide(
         raise ValueError("the margin must be 0 or more")
     if not 0 < level < 0.5:  # noqa: PLR2004  # one-sided bounds would change sides
         raise ValueError("the level must be above 0 and below 0.5")
-    lacking = missing or {}
     grouped = {name: group(pairs) for name, pairs in tasks.items()}
     tests = {name: sign_test(task.sums, f"{SEED} {name}") for name, task in grouped.items()}
     adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
-    worse = _worse(grouped, margin, level)
-    decided = {
-        name: _decision(tasks[name], task, tests[name].p, margin, level, lacking.get(name, ()))
+    dropped = _worse(grouped, margin, level)
+    lacking = {
+        name: _missing(task, (missing or {}).get(name, ()), (worst or {}).get(name, 0.0))
         for name, task in grouped.items()
     }
-    decided |= {name: _as_worse(decided[name]) for name in worse}
+    decided = {
+        name: _decision(tasks[name], task, tests[name].p, margin, level, lacking[name])
+        for name, task in grouped.items()
+    }
+    decided |= {name: _as_worse(decided[name]) for name in dropped}
     corrected = {name: replace(d, adjusted_p=adjusted[name]) for name, d in decided.items()}
     return Decisions(corrected, margin, joint_test([*tests.values()]))
 
@@ -304,7 +324,7 @@ def _decision(
     p: float,
     margin: float,
     level: float,
-    missing: Sequence[float],
+    missing: Missing,
 ) -> TaskDecision:
     """Return the decision on whether a task passes."""
     low, high = bounds(clusters, level)
@@ -315,7 +335,9 @@ def _decision(
     elif lowest > -margin:
         verdict, reason = "passes", "a drop as large as the margin is excluded"
     else:
-        lost = f", with {len(missing)} samples without a new score as lost" if missing else ""
+        lost = (
+            f", with {missing.number} samples without a new score as lost" if missing.number else ""
+        )
         reason = f"a drop of {-lowest:.3g} is not excluded{lost}"
     old = sum(pair.old for pair in pairs) / len(pairs)
     new = sum(pair.new for pair in pairs) / len(pairs)
@@ -342,7 +364,7 @@ def too_few(clusters: Clusters) -> str:
 
 
 def margin_p(
-    clusters: Clusters, margin: float, level: float = LEVEL, missing: Sequence[float] = ()
+    clusters: Clusters, margin: float, level: float = LEVEL, missing: Missing = NONE_MISSING
 ) -> float:
     """Return the one-sided p-value of "the change is a drop by the margin or more".
 
@@ -353,7 +375,7 @@ def margin_p(
         clusters: the samples by cluster.
         margin: at least 0, in the unit of the scores.
         level: the level that decides.
-        missing: old scores of samples without a new one.
+        missing: the samples without a new score.
     """
 
     def excluded(level: float) -> bool:
@@ -368,11 +390,15 @@ def margin_p(
     return sqrt(low * high)
 
 
-def _with_lost(low: float, clusters: Clusters, missing: Sequence[float]) -> float:
-    """Return a lower bound of the change with further samples that have the worst score seen."""
-    worst = min([clusters.worst, *missing])
-    lost = sum(old - worst for old in missing)
-    return (clusters.samples * low - lost) / (clusters.samples + len(missing))
+def _missing(clusters: Clusters, old_scores: Sequence[float], worst: float) -> Missing:
+    """Return what samples without a new score can have lost: down to the worst score."""
+    worst = min([worst, clusters.worst, *old_scores])
+    return Missing(len(old_scores), sum(old - worst for old in old_scores))
+
+
+def _with_lost(low: float, clusters: Clusters, missing: Missing) -> float:
+    """Return a lower bound of the change with further samples that are lost."""
+    return (clusters.samples * low - missing.lost) / (clusters.samples + missing.number)
 
 
 def _worse(tasks: Mapping[str, Clusters], margin: float, level: float) -> set[str]:
@@ -428,7 +454,7 @@ def sign_test(sums: Sequence[float], seed: str = str(SEED)) -> SignTest:
     p = sum(p for total, p in distribution.items() if abs(total) / scale >= size)
     totals, weights = [*distribution], [*distribution.values()]
     drawn = generator.choices(totals, weights, k=RESAMPLES)
-    return SignTest(min(1.0, p), score, [total / scale for total in drawn])
+    return SignTest(min(1.0, max(p, SMALLEST_P)), score, [total / scale for total in drawn])
 
 
 def joint_test(tests: Sequence[SignTest]) -> float:

@@ -73,7 +73,7 @@ def test_a_run_and_its_predictions(tmp_path: Path) -> None:
     paired = result.tasks["boxes"].paired
     assert (paired.metric, len(paired.pairs)) == ("set", 26 * 7)
     assert len(result.tasks["boxes"].clusters.sums) == 2  # sequences of 13 states
-    assert gate(run, run, metric="exact").tasks["boxes"].paired.metric == "exact"
+    assert gate(run, run, metric=["exact"]).tasks["boxes"].paired.metric == "exact"
 
 
 def _named_lm_eval(folder: Path, model: str) -> Path:
@@ -144,22 +144,26 @@ def test_what_cannot_be_paired_is_counted(tmp_path: Path) -> None:
     assert result.notes() == [
         "metric: exact_match (assumed: higher is better)",
         "tasks only in NEW: other",
-        "task: 1 samples of NEW have no score",
-        "task: left out: 3 only in OLD, 1 only in NEW, 1 without exact_match in one of them",
+        "task: samples of NEW without a score: 1",
+        "task: without exact_match in NEW, counted as lost: 4",
+        "task: left out: 1 only in NEW",
         "task: prompts differ in 1 of 26 pairs",
     ]
 
 
-def test_duplicates_of_a_document_are_paired_in_order(tmp_path: Path) -> None:
-    """A dataset may have a document twice; the same line twice is refused."""
+def test_duplicates_of_a_document_are_one_cluster(tmp_path: Path) -> None:
+    """A dataset may have a document twice, which shows no more; the same line twice is refused."""
     paths = [eval_logs.write_lm_eval(tmp_path / n, "task", [0.0, 1.0, 1.0]) for n in "ab"]
     for path in paths:
         rows = _lines(path)
         for name in ("doc", "target"):
             rows[1][name] = rows[0][name]
         _write_lines(path, rows)
-    pairs = pair_logs(read_log(paths[0]), read_log(paths[1]))["task"].pairs
-    assert [(pair.old, pair.new) for pair in pairs] == [(0, 0), (1, 1), (1, 1)]
+    for _ in range(2):
+        paired = pair_logs(read_log(paths[0]), read_log(paths[1])).tasks["task"]
+        assert sorted((pair.old, pair.new) for pair in paired.pairs) == [(0, 0), (1, 1), (1, 1)]
+        assert len({pair.cluster for pair in paired.pairs}) == 2
+        _write_lines(paths[1], _lines(paths[1])[::-1])  # doc_id tells them apart, not the order
     _write_lines(paths[0], [*_lines(paths[0]), _lines(paths[0])[0]])
     with pytest.raises(DataError, match=r"jsonl:4: document 0 has 'exact_match' a second time"):
         read_log(paths[0])
@@ -174,19 +178,105 @@ def test_filters_of_a_task_are_metrics(tmp_path: Path) -> None:
     (tmp_path / f"results_{eval_logs.DATE}.json").write_text(json.dumps(results))
     log = read_log(path.parent)
     assert log.tasks["task"].samples[0].metrics == {"error": 0.25, "error,strict": 3.0}
-    paired = pair_logs(log, log, "error,strict")["task"]
+    paired = pair_logs(log, log, ["error,strict"]).tasks["task"]
     assert (paired.pairs[0].old, paired.lower_is_better) == (-3.0, True)
+    assert gate(path, path).notes()[:2] == [
+        "metric: error (lower is better)",
+        "not compared: error,strict",
+    ]
 
 
 def test_default_metric_is_the_first_binary_one(tmp_path: Path) -> None:
     """A score between 0 and 1 before it is passed over; without a binary one it is taken."""
     path = eval_logs.write_lm_eval(tmp_path, "task", [0.25, 1.0], "f1")
     log = read_log(path)
-    assert pair_logs(log, log)["task"].metric == "f1"
+    assert pair_logs(log, log).tasks["task"].metric == "f1"
     rows = [{**row, "acc": 1, "metrics": ["f1", "acc"]} for row in _lines(path)]
     _write_lines(path, rows)
     log = read_log(path)
-    assert pair_logs(log, log)["task"].metric == "acc"
+    assert pair_logs(log, log).tasks["task"].metric == "acc"
+
+
+def _two_scores(path: Path, first: list[float], second: list[float]) -> Path:
+    """Write a log with the metrics ``acc`` and ``em``."""
+    log = eval_logs.write_lm_eval(path, "task", first, "acc")
+    rows = zip(_lines(log), second, strict=True)
+    _write_lines(log, [{**row, "metrics": ["acc", "em"], "em": em} for row, em in rows])
+    return log
+
+
+def test_new_does_not_choose_the_metric(tmp_path: Path) -> None:
+    """What was 0 or 1 and has one half credit now is compared all the same."""
+    old = _two_scores(tmp_path / "old", [1.0] * 300, [1.0] * 300)
+    new = _two_scores(tmp_path / "new", [0.5] + [0.0] * 299, [1.0] * 300)
+    result = gate(old, new)
+    assert (result.verdict, result.tasks["task"].paired.metric) == ("worse", "acc")
+    assert "not compared: em" in result.notes()
+
+
+def test_a_metric_that_new_lacks_is_not_exchanged(tmp_path: Path) -> None:
+    """Alone it is an error; beside another task that one is undecided; --metric may choose."""
+    old = _two_scores(tmp_path / "old", [1.0] * 300, [1.0] * 300)
+    new = _two_scores(tmp_path / "new", [float("nan")] * 300, [1.0] * 300)
+    with pytest.raises(DataError, match="task task: no acc in NEW, which has em; choose one"):
+        gate(old, new)
+    assert gate(old, new, metric=["em"]).verdict == "passes"
+    for folder in (old.parent, new.parent):
+        eval_logs.write_lm_eval(folder, "other", [1.0] * 300, "em")
+    result = gate(old.parent, new.parent)
+    assert (result.verdict, result.absent) == ("undecided", {"task": "no acc in NEW, which has em"})
+    chosen = gate(old.parent, new.parent, metric=["task=em"])
+    assert (chosen.verdict, {*chosen.tasks}) == ("passes", {"task", "other"})
+    with pytest.raises(DataError, match="task other: no metric 'acc' in OLD; --metric other=NAME"):
+        gate(old.parent, new.parent, metric=["acc"])
+
+
+def test_missing_errors_count_as_errors(tmp_path: Path) -> None:
+    """Where lower is better, 0 is not the worst that a missing sample can be."""
+    old = eval_logs.write_lm_eval(tmp_path / "old", "task", [0.0] * 400, "err")
+    new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.0] * 200, "err")
+    result = gate(old, new, lower_is_better=True)
+    assert result.verdict == "undecided"
+    assert result.reasons() == [
+        "task: a drop of 0.507 is not excluded, with 200 samples without a new score as lost"
+    ]
+
+
+def _stated(log: Path, metric: str, *, higher: bool) -> None:
+    results = {"higher_is_better": {"task": {metric: higher}}}
+    (log.parent / f"results_{eval_logs.DATE}.json").write_text(json.dumps(results))
+
+
+def test_a_direction_that_a_log_states_is_not_overruled(tmp_path: Path) -> None:
+    """The option is for what logs do not say; of two that disagree the first counts."""
+    old = eval_logs.write_lm_eval(tmp_path / "old", "task", [1.0] * 300, "acc")
+    new = eval_logs.write_lm_eval(tmp_path / "new", "task", [0.0] * 300, "acc")
+    _stated(new, "acc", higher=True)
+    result = gate(old, new, lower_is_better=True)
+    assert result.verdict == "worse"
+    assert "task: --lower-is-better is not for acc: its log says that higher is" in result.notes()
+    _stated(old, "acc", higher=False)
+    disagreeing = gate(old, new)
+    assert disagreeing.verdict == "passes"
+    assert "task: OLD says that a lower acc is better, NEW does not" in disagreeing.notes()
+
+
+def test_unknown_prompts_do_not_differ(tmp_path: Path) -> None:
+    """A log without prompts says nothing of them."""
+    log = eval_logs.write_lm_eval(tmp_path, "task", [1.0] * 30)
+    without = [{k: v for k, v in row.items() if k not in {"prompt_hash", "arguments"}}
+               for row in _lines(log)]  # fmt: skip
+    _write_lines(log.with_name("samples_task.jsonl"), without)
+    assert not any("prompts" in n for n in gate(log, log.with_name("samples_task.jsonl")).notes())
+
+
+def test_a_compressed_log(tmp_path: Path) -> None:
+    """It is not read, and the error says what to do."""
+    path = tmp_path / "samples_task.jsonl.gz"
+    path.write_bytes(b"")
+    for place in (path, tmp_path):
+        with pytest.raises(DataError, match=r"samples_task\.jsonl\.gz: is compressed; decompress"):
+            gate(place, place)
 
 
 def test_epochs_of_a_sample_belong_together(tmp_path: Path) -> None:
@@ -214,7 +304,7 @@ def test_logs_before_the_hashes(tmp_path: Path) -> None:
         old_form = path.with_name("samples_task.jsonl")
         _write_lines(old_form, [{**row, "arguments": [[f"prompt {n}", ""]], "filtered_resps": [1]}
                                 for n, row in enumerate(old)])  # fmt: skip
-        crossed = gate(old_form, path, metric="acc").tasks["task"].paired
+        crossed = gate(old_form, path, metric=["acc"]).tasks["task"].paired
         assert (len(crossed.pairs), crossed.only_old) == (300, 0)
         assert read_log(old_form).tasks["task"].samples[0].metrics.keys() == {"acc"}
     old_forms = [path.with_name("samples_task.jsonl") for path in (before, after)]
@@ -255,7 +345,7 @@ def test_what_new_lacks_does_not_pass(lack: str, tmp_path: Path) -> None:
             (folder / f"{task}.json").write_text(json.dumps(log))
     result = gate(old, new)
     assert (result.verdict, result.exit_status) == ("undecided", 3)
-    assert result.headline == "undecided: a drop of 0.02 is not excluded in b"
+    assert result.headline == "undecided at a margin of 0.02: b"
     if lack == "status":
         assert result.tasks["b"].decision.doubt == "NEW is unfinished: status error"
     assert 'name="b"' in junit(result)
@@ -296,7 +386,8 @@ def test_lower_is_better(tmp_path: Path) -> None:
     assert decision["low"] < decision["difference"] < decision["high"] < 0 < task["change"]
     ((_, _, _, _, interval, *_),) = rows(result)
     assert interval.startswith("+0.3")
-    assert "wer: no loss of 0.02: not supported; -0.400 (90 % interval -0.4" in junit(result)
+    report = "wer (lower is better: a positive difference is an improvement): no loss of 0.02"
+    assert f"{report}: not supported; -0.400 (90 % interval -0.4" in junit(result)
 
 
 def test_negative_scores_keep_their_sign(tmp_path: Path) -> None:
@@ -436,14 +527,18 @@ def test_other_options_that_cannot_be_used(tmp_path: Path) -> None:
     path = eval_logs.write_lm_eval(tmp_path, "task", [1.0, 0.0])
     other = eval_logs.write_lm_eval(tmp_path / "b", "other", [1.0])
     inspect = eval_logs.write_inspect(tmp_path / "c" / "a.eval", "task", [1.0])
-    with pytest.raises(DataError, match="--metric can be exact_match"):
-        gate(path, path, metric="f1")
+    with pytest.raises(DataError, match="--metric task=NAME can be exact_match"):
+        gate(path, path, metric=["f1"])
     with pytest.raises(DataError, match="no field 'topic'"):
         gate(path, path, cluster="topic")
     with pytest.raises(DataError, match="share no task"):
         gate(path, other)
-    with pytest.raises(DataError, match="none of 2 samples"):
+    with pytest.raises(DataError, match="no exact_match in NEW, which has match"):
         gate(path, inspect)
+    changed = eval_logs.write_lm_eval(tmp_path / "d", "task", [1.0])
+    _write_lines(changed, [{**row, "doc": "changed"} for row in _lines(changed)])
+    with pytest.raises(DataError, match="none of 2 samples of OLD is among 1 of NEW"):
+        gate(path, changed)
 
 
 @pytest.fixture

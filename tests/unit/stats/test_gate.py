@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.stats import gate
-from benchmark.stats.gate import Pair, decide, group, holm, joint_test, sign_test
+from benchmark.stats.gate import SMALLEST_P, Pair, decide, group, holm, joint_test, sign_test
 
 
 def _enumerated(sums: Sequence[float]) -> float:
@@ -214,6 +214,20 @@ def test_samples_without_a_new_score_count_as_lost(lost: list[float], verdict: s
     decision = decide({"t": [Pair(1, 1)] * 200}, 0.02, missing={"t": lost}).tasks["t"]
     assert decision.verdict == verdict
     assert "2 samples without a new score" in decision.reason or verdict == "passes"
+
+
+@pytest.mark.parametrize(("worst", "verdict"), [(0.0, "passes"), (-1.0, "undecided")])
+def test_lost_samples_have_the_worst_score(worst: float, verdict: str) -> None:
+    """Scores that were all 0 do not show what is worse."""
+    lost = {"t": [0.0] * 200}
+    decisions = decide({"t": [Pair(0, 0)] * 200}, 0.02, missing=lost, worst={"t": worst})
+    assert decisions.verdict == verdict
+
+
+def test_a_p_value_is_positive() -> None:
+    """The exact one of 400 lost samples is 2 ** -399, of which the distribution keeps nothing."""
+    assert sign_test([-1.0] * 400).p == SMALLEST_P
+    assert sign_test([-1.0] * 40).p == pytest.approx(2**-39)
 
 
 def test_one_cluster_with_most_samples_is_one() -> None:
