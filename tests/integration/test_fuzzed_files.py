@@ -373,6 +373,7 @@ NO_FILES = {
     "pytest_plugin/snapshots/extension.py",  # these parse snapshots, which syrupy has read
     "pytest_plugin/snapshots/pairs.py",
     "pytest_plugin/snapshots/tokenizers.py",
+    "reproduction/merging.py",  # copies files of runs that reproduction/stored_runs.py has read
     "upgrades/venv_overlays.py",  # reads a text of its own as upgrades/workbench.py does
 }
 """Modules that use :mod:`benchmark.reading`, but have no file of others to read."""
