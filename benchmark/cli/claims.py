@@ -91,11 +91,14 @@ def _show(
 ) -> None:
     """Print the table, the pooled effects, and what was left out."""
     from benchmark.hypotheses.table import claims_table, pooled_lines
+    from benchmark.stats.states_needed import few_states_warning
     from benchmark.terminal import console
 
     console().print(claims_table(_source(results), judged))
     for line in pooled_lines(pooled):
         print(line)
+    if warning := few_states_warning(*(len(one.outcomes or ()) for one in collected.entries)):
+        print(warning)
     for line in collected.ignored:
         print(f"left out of all claims: {line}")
     for line in collected.notes:

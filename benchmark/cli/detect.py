@@ -45,26 +45,46 @@ def margin_share(points: float | None, default: float) -> float:
     return default if points is None else points / 100
 
 
-def detect_lines(points: float, task: str) -> Iterator[str]:
-    """Yield the states needed under each assumption, in lines of at most 80 columns."""
+def detect_lines(points: float, task: str, states: int | None = None) -> Iterator[str]:
+    """Yield the states needed under each assumption, in lines of at most 80 columns.
+
+    With the ``states`` of a run, a line says how many of the assumptions they are enough for.
+    """
     from benchmark.stats.constants import LEVEL, POWER
-    from benchmark.stats.states_needed import states_needed
+    from benchmark.stats.states_needed import few_states_warning, states_needed
 
     noun = "point" if points == 1 else "points"
     yield (
         f"States that show {points:g} {noun} at numops >= 1, two models "
         f"(power {100 * POWER:.0f} %, level {100 * LEVEL:.0f} %):"
     )
-    for needed in states_needed(points, task):
+    rows = states_needed(points, task)
+    for needed in rows:
         assumption = needed.assumption
         yield f"{needed.states:>8,}  {100 * assumption.changed:4.1f} % change; {assumption.source}"
+    if states is None:
+        return
+    enough = sum(needed.states <= states for needed in rows)
+    rows_words = f"enough for {enough} of {len(rows)} rows" if enough else "below every row"
+    yield f"{states:>8,}  {'state' if states == 1 else 'states'} of this run: {rows_words}"
+    if warning := few_states_warning(states):
+        yield warning
 
 
-def detect_as_json(points: float | None, task: str) -> dict[str, object]:
-    """Return the states needed as the key ``detect``; nothing without the option."""
-    from benchmark.stats.states_needed import states_needed
+def detect_as_json(
+    points: float | None, task: str, run_states: int | None = None
+) -> dict[str, object]:
+    """Return the states needed as the key ``detect``, and those of a run with their warning.
+
+    Without the option there is no key.
+    """
+    from benchmark.stats.states_needed import few_states_warning, states_needed
 
     if points is None:
         return {}
     states = [needed.as_json() for needed in states_needed(points, task)]
-    return {"detect": {"points": points, "task": task, "states": states}}
+    found: dict[str, object] = {"points": points, "task": task, "states": states}
+    if run_states is not None:
+        warning = few_states_warning(run_states) or None
+        found |= {"run_states": run_states, "warning": warning}
+    return {"detect": found}

@@ -1,5 +1,6 @@
 """``pair``: compare two models on the same states."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +64,8 @@ def pair(
         id="pair", experiment="code", base=base, variant=variant, hypothesis="gain"
     )
     verdict = judge(hypothesis, comparison.tests, data.task, margin_share(margin, CLOSE_MARGIN))
-    words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {verdict.words}"
+    words = replace(verdict, warning="").words  # the table has the warning
+    words = f"hypothesis at numops >= 1, {hypothesis.hypothesis}: {words}"
     names = (short_name(base), short_name(variant))
     title = " -> ".join(shortened(name, _NAME_WIDTH) for name in names)
     more = {"hypothesis": hypothesis.hypothesis, **_verdict_as_json(verdict)}
@@ -77,7 +79,6 @@ def _verdict_as_json(verdict: "PairVerdict") -> dict[str, object]:
         "verdict": verdict.status,
         "reason": verdict.reason,
         "holds": verdict.holds,
-        "warning": verdict.warning or None,
         "decision": verdict.decision and verdict.decision.as_json(),
         "other": other and {"score": other.score, "verdict": other.status, "holds": other.holds},
     }

@@ -33,6 +33,7 @@ def run(
     output: Output,
 ) -> None:
     """Measure a model on the boxes task; rerun the same command to resume."""
+    from benchmark.runs.data import load_states
     from benchmark.runs.measure import run as measure
     from benchmark.runs.progress import RunProgress
     from benchmark.runs.requests import RunRequest
@@ -41,14 +42,16 @@ def run(
     request = RunRequest.of(
         settings, model, data, out=folder, revision=revision, set_aside=set_aside
     )
+    states = None
     if detect is not None:
-        output.say("\n".join(detect_lines(detect, data.task)))
+        states = len(load_states(data))
+        output.say("\n".join(detect_lines(detect, data.task, states)))
     with RunProgress(console(stderr=True, quiet=output.quiet)) as progress:
         measured = measure(request, progress)
     if not output.as_json:
         _show(model, data.task, measured)
     output.remark(f"written: {folder / 'predictions.jsonl'}, {folder / 'result.json'}")
-    output.result({**measured.document, **detect_as_json(detect, data.task)})
+    output.result({**measured.document, **detect_as_json(detect, data.task, states)})
 
 
 def _show(model: str, task: str, measured: "RunResult") -> None:

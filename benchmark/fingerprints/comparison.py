@@ -20,6 +20,7 @@ from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import SAME_MARGIN
 from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.paired import PairedTest
+from benchmark.stats.states_needed import few_states_warning
 
 
 class Severity(StrEnum):
@@ -230,6 +231,7 @@ class FingerprintDiff:
                 "decision": test.differs().as_json(),
                 "equality": test.is_equal(self.margin).as_json(),
                 "not_worse": test.is_not_worse(self.margin).as_json(),
+                "warning": few_states_warning(test.states) or None,
             }
             if test
             else None,

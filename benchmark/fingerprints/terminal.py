@@ -16,6 +16,7 @@ from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import POWER
 from benchmark.stats.paired import PairedTest
 from benchmark.stats.points import signed, signed_points
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.terminal import GuardedConsole, p_value, plain_table
 
 _STYLES = {
@@ -136,6 +137,8 @@ def _test_lines(test: PairedTest, margin: float) -> Iterator[str]:
     if (detectable := decision.effect.detectable) is not None:
         yield f"could have seen {100 * detectable:.2f} points (power {100 * POWER:.0f} %)"
     yield test.is_equal(margin).summary()
+    if warning := few_states_warning(test.states):
+        yield warning
 
 
 def hardware(comparison: FingerprintDiff) -> tuple[str, str]:

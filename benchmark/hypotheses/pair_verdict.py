@@ -11,7 +11,6 @@ from benchmark.scoring.counts import Counts
 from benchmark.stats.constants import (
     CLOSE_MARGIN,
     FEW_CLUSTERS,
-    FEW_STATES,
     MIN_CLUSTERS_TO_BE_SURE,
     RECORD_LEVEL,
 )
@@ -20,6 +19,7 @@ from benchmark.stats.differences import ClusteredDifference, too_few
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import POINTS, signed_points
 from benchmark.stats.published import UnpairedTest, departure_from, unpaired_test
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Scored
 from benchmark.tasks import DEFAULT
 
@@ -93,19 +93,12 @@ def judge_tests(
     """
     verdicts = {score: _judge(pair, test, score, margin) for score, test in tests.items()}
     main = "exact" if pair.hypothesis == "as published" and "exact" in tests else "set"
-    verdict = replace(verdicts.pop(main), warning=_few_states(tests[main].states))
+    verdict = replace(verdicts.pop(main), warning=few_states_warning(tests[main].states))
     other = next((v for v in verdicts.values() if v.status != verdict.status), None)
     if other is None:
         return verdict
     figures = f"{verdict.figures}; {other.status} {other.figures}"
     return replace(verdict, figures=figures, other=other)
-
-
-def _few_states(states: int) -> str:
-    if not 0 < states < FEW_STATES:
-        return ""
-    noun = "state shows" if states == 1 else "states show"
-    return f"warning: {states} {noun} only large effects; measure {FEW_STATES} or more"
 
 
 def _judge(pair: Pair, test: PairedTest, score: str, margin: float) -> PairVerdict:

@@ -25,6 +25,7 @@ from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL
 from benchmark.stats.decision import Verdict
 from benchmark.stats.paired import AdjustedPValues, PairedTest
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Estimate
 
 _EXPERIMENTS = {
@@ -126,6 +127,7 @@ def page(report: ReportData, report_tables: Sequence[TableModel]) -> str:
             for comparison, p in zip(report.comparisons, report.p_values, strict=True)
         ],
         compared_with=_compared_with(report.comparisons),
+        few_states_warning=few_states_warning,
         main_score=MAIN,
         few_queries=FEW_QUERIES,
         fewest_clusters=MIN_CLUSTERS_FOR_INTERVAL,

@@ -18,6 +18,7 @@ from benchmark.runs.paired_table import (
 from benchmark.scoring.outcomes import MAIN, PUBLISHED, SCORES
 from benchmark.stats.paired import AdjustedPValues, PairedTest
 from benchmark.stats.points import signed_points
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.terminal import (
     count_text,
     few_note,
@@ -77,6 +78,8 @@ def _notes(report: ReportData) -> Iterator[str]:
         _short(comparison.variant): _nontrivial(comparison) for comparison in report.comparisons
     }
     yield detectable_note(tests)
+    if warning := few_states_warning(*(test.states for test in tests.values())):
+        yield warning
     yield "--details: the differences by numops"
     yield from no_interval_notes(map(_nontrivial, report.comparisons))
 

@@ -15,6 +15,7 @@ from benchmark.stats.error_contrast import TypeContrast
 from benchmark.stats.error_summary import ErrorSummary, GroupEstimates
 from benchmark.stats.logistic import LogisticFit, OddsEffect
 from benchmark.stats.published import holm
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Estimate
 from benchmark.terminal import FEW_QUERIES, number, p_value, plain_table, row_style
 
@@ -125,9 +126,10 @@ def _types_table(runs: Sequence[NamedErrors], contrasts: Mapping[str, TypeContra
     if contrasts:
         notes.append("diff.: queries more than in the first run; p by Holm over the types")
         notes.append(f"sees: smallest difference found (power {100 * POWER:.0f} %, one type alone)")
+        notes.append(few_states_warning(*(one.test.states for one in contrasts.values())))
     if not _one(runs):
         notes.append("per cent of the wrong queries of each run; wrong: per cent of all queries")
-    table.caption = "\n".join(notes)
+    table.caption = "\n".join(filter(None, notes))
     return table
 
 

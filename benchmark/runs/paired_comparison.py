@@ -8,6 +8,7 @@ from benchmark.scoring.counts import groups_as_json
 from benchmark.scoring.outcomes import MAIN, main_first
 from benchmark.stats.constants import fresh_rng
 from benchmark.stats.paired import PairedTest, PairedTests, paired_tests
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Scored, summaries_as_json
 from benchmark.tasks import task_of
 
@@ -40,7 +41,7 @@ class PairedComparison:
         return self.tests[MAIN].by_numops
 
     def as_json(self) -> dict[str, object]:
-        """Return counts of both models, differences in points of accuracy, and p-values.
+        """Return counts of both models, differences in points of accuracy, p-values, and a warning.
 
         Values by ``set`` are at the top level, values by another score under its name.
         """
@@ -49,6 +50,7 @@ class PairedComparison:
             "base": _summaries_as_json(self.base),
             "variant": _summaries_as_json(self.variant),
             "difference": main_first(differences),
+            "warning": few_states_warning(self.nontrivial.states) or None,
         }
 
 

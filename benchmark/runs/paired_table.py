@@ -6,7 +6,8 @@ from operator import attrgetter
 from rich.table import Table
 
 from benchmark.scoring.outcomes import MAIN, SCORES
-from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, POWER
+from benchmark.stats.constants import LEVEL, MIN_CLUSTERS_FOR_INTERVAL, POWER
+from benchmark.stats.differences import ClusteredDifference
 from benchmark.stats.paired import (
     AdjustedPValues,
     PairedTest,
@@ -15,6 +16,7 @@ from benchmark.stats.paired import (
     adjustment_note,
 )
 from benchmark.stats.points import signed_points
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import count_text, few_note, number, p_value, plain_table, row_style
 
@@ -59,19 +61,23 @@ def comparison_table(
     notes.append(detectable_note({">= 1": nontrivial, "all": overall}))
     notes.append(adjustment_note(comparisons))
     notes += few_note(test.queries for test in shown)
-    table.caption = "\n".join([*notes, *decided_otherwise(scores)])
+    notes += [*decided_otherwise(scores), few_states_warning(nontrivial.states)]
+    table.caption = "\n".join(filter(None, notes))
     return table
 
 
 def detectable_note(tests: Mapping[str, PairedTest]) -> str:
     """Return the smallest difference that each comparison could have seen, by its name."""
-    figures = (f"{name}: {detectable_points(test)}" for name, test in tests.items())
+    figures = (f"{name}: {detectable_points(test.clustered)}" for name, test in tests.items())
     return f"could have seen (points, power {100 * POWER:.0f} %): {', '.join(figures)}"
 
 
-def detectable_points(test: PairedTest) -> str:
-    """Return the smallest detectable difference in points; a dash if none is known."""
-    detectable = test.detectable
+def detectable_points(difference: ClusteredDifference) -> str:
+    """Return the smallest detectable difference in points; a dash if none is known.
+
+    It is that of a two-sided test at 5 %.
+    """
+    detectable = difference.detectable(LEVEL / 2)
     return "\N{EN DASH}" if detectable is None else f"{100 * detectable:.1f}"
 
 

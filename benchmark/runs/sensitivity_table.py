@@ -10,6 +10,7 @@ from benchmark.stats.constants import POWER
 from benchmark.stats.paired import PairedTest, PairedTests
 from benchmark.stats.points import signed_points
 from benchmark.stats.published import holm
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.stats.summary import Estimate, Summary
 from benchmark.terminal import number, p_value, plain_table
 
@@ -44,7 +45,9 @@ def sensitivity_table(title: str, rows: Sequence[PromptRow]) -> Table:
     p_values = iter(holm([test.two_sided for row in rows for test in _tests(row) if test]))
     for row in rows:
         table.add_row(row.name, "yes" if row.leading_bos else "no", *_cells(row, p_values))
-    table.caption = "\n".join([_CAPTION, *_detectable(rows), *_otherwise(rows)])
+    warning = few_states_warning(*(test.states for row in rows for test in _tests(row) if test))
+    notes = [_CAPTION, *_detectable(rows), *_otherwise(rows), warning]
+    table.caption = "\n".join(filter(None, notes))
     return table
 
 

@@ -42,7 +42,7 @@ most 5 % from here on (``docs/statistics.md``).
 """
 
 FEW_STATES = 64
-"""Verdicts on pairs warn about fewer states: only large effects are found with them."""
+"""Comparisons warn about fewer states: only large effects are found with them."""
 
 FEW_CLUSTERS = 15
 """With fewer clusters that deviate from the rest, an interval adds pseudo-clusters.

@@ -112,10 +112,15 @@ class Decision:
 
     def summary(self) -> str:
         """Return claim, verdict and interval, or why nothing may be decided."""
+        return f"{self.words}: {self.verdict_words}"
+
+    @property
+    def verdict_words(self) -> str:
+        """Return verdict and interval, or why nothing may be decided."""
         if self.doubt:
-            return f"{self.words}: {self.verdict} ({self.doubt})"
+            return f"{self.verdict} ({self.doubt})"
         share = self.coverage.removesuffix(" interval")
-        return f"{self.words}: {self.verdict} ({share}: {self.effect.interval_words})"
+        return f"{self.verdict} ({share}: {self.effect.interval_words})"
 
     def report(self) -> str:
         """Return claim, verdict, figures and reason in one line."""

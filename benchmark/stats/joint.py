@@ -12,13 +12,15 @@ depend on the others.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.records import Outcome
 from benchmark.stats.constants import LEVEL, SAME_MARGIN, fresh_rng
-from benchmark.stats.decision import Decision
+from benchmark.stats.decision import Decision, difference
+from benchmark.stats.differences import ClusteredDifference, clustered_difference
 from benchmark.stats.paired import RESAMPLES, PairedTest, paired_test
 
 TOGETHER = "all models"
@@ -38,10 +40,12 @@ class JointTest:
     Attributes:
         tests: the test of each model by itself.
         adjusted: p-value of each model, and of :data:`TOGETHER`, adjusted for all of them.
+        pooled: the difference over the queries of all models, of which the sequences are clusters.
     """
 
     tests: Mapping[str, PairedTest]
     adjusted: Mapping[str, float]
+    pooled: ClusteredDifference
 
     @property
     def p(self) -> float:
@@ -54,6 +58,10 @@ class JointTest:
             name: test.differs(level).with_p(self.adjusted[name])
             for name, test in self.tests.items()
         }
+
+    def together(self, level: float = LEVEL) -> Decision:
+        """Decide whether the models changed together, by the adjusted p-value of their mean."""
+        return difference(self.pooled.effect(level / 2), self.adjusted[TOGETHER], level)
 
     def is_equal(self, margin: float = SAME_MARGIN, level: float = LEVEL) -> Decision:
         """Decide whether every model is equal within a margin (an intersection-union test).
@@ -107,11 +115,18 @@ def joint_test(
     }
     changes = [_changes(*outcomes, counts_numops) for outcomes in models.values()]
     clusters = sorted(set[int]().union(*changes))
-    rows = np.array([[row.get(cluster, 0) for cluster in clusters] for row in changes], float)
-    queries = np.array([[test.queries] for test in tests.values()], float)
-    rows = np.vstack([rows, (rows / queries).mean(axis=0)])
+    none = _Change()
+    table = [[row.get(cluster, none) for cluster in clusters] for row in changes]
+    rows = np.array([[change.net for change in row] for row in table], np.int64)
+    sizes = np.array([[change.queries for change in row] for row in table], np.int64)
+    pooled = clustered_difference(
+        rows.sum(axis=0),
+        sizes.sum(axis=0),
+        changed=sum(test.gained + test.lost for test in tests.values()),
+    )
+    scores = np.vstack([rows, (rows / sizes.sum(axis=1)[:, None]).mean(axis=0)])
     names = (*models, TOGETHER)
-    return JointTest(tests, dict(zip(names, max_t(rows, rng), strict=True)))
+    return JointTest(tests, dict(zip(names, max_t(scores, rng), strict=True)), pooled)
 
 
 def max_t(
@@ -143,12 +158,21 @@ def max_t(
     return [float(p) for p in adjusted]
 
 
+class _Change(NamedTuple):
+    """The gained minus the lost queries of a sequence, and how many it has."""
+
+    net: int = 0
+    queries: int = 0
+
+
 def _changes(
     before: Sequence[Outcome], after: Sequence[Outcome], counts_numops: Callable[[int], bool]
-) -> dict[int, int]:
-    """Return the gained minus the lost queries of each sequence."""
-    changes: defaultdict[int, int] = defaultdict(int)
+) -> dict[int, _Change]:
+    """Return the change of each sequence."""
+    changes: defaultdict[int, _Change] = defaultdict(_Change)
     for first, second in zip(before, after, strict=True):
         columns = zip(first.numops, first.correct, second.correct, strict=True)
-        changes[first.sample_id] += sum(new - old for n, old, new in columns if counts_numops(n))
+        steps = [new - old for n, old, new in columns if counts_numops(n)]
+        net, queries = changes[first.sample_id]
+        changes[first.sample_id] = _Change(net + sum(steps), queries + len(steps))
     return changes

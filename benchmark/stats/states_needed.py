@@ -1,4 +1,4 @@
-"""How many states a comparison of two models needs to detect an effect.
+"""How many states a comparison of two models needs to detect an effect, and which are few.
 
 The equation is that of :meth:`benchmark.stats.differences.ClusteredDifference.detectable`, solved
 for the number of queries, with normal quantiles and with assumptions in place of observed changes.
@@ -9,7 +9,12 @@ from math import ceil, sqrt
 
 from benchmark.errors import SettingError
 from benchmark.package_data import package_toml
-from benchmark.stats.constants import MIN_CLUSTERS_FOR_INTERVAL, NORMAL_80, NORMAL_975
+from benchmark.stats.constants import (
+    FEW_STATES,
+    MIN_CLUSTERS_FOR_INTERVAL,
+    NORMAL_80,
+    NORMAL_975,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,19 @@ class StatesNeeded:
     def as_json(self) -> dict[str, object]:
         """Return the number with its assumption."""
         return {**asdict(self.assumption), "states": self.states}
+
+
+def few_states_warning(*numbers: int) -> str:
+    """Return the warning of comparisons of few states, in one line; empty if none has few.
+
+    Args:
+        numbers: the number of states of each comparison; 0 if it is unknown.
+    """
+    few = [states for states in numbers if 0 < states < FEW_STATES]
+    if not few:
+        return ""
+    noun = "state shows" if min(few) == 1 else "states show"
+    return f"warning: {min(few)} {noun} only large effects; measure {FEW_STATES} or more"
 
 
 def states_needed(points: float, task: str = "boxes") -> list[StatesNeeded]:

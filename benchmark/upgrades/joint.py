@@ -16,7 +16,8 @@ from benchmark.runs.paired_table import detectable_points
 from benchmark.scoring.outcomes import MAIN
 from benchmark.stats.constants import LEVEL, POWER, SAME_MARGIN, fresh_rng
 from benchmark.stats.joint import TOGETHER, JointTest, joint_test
-from benchmark.stats.points import signed_points
+from benchmark.stats.points import POINTS, signed_points
+from benchmark.stats.states_needed import few_states_warning
 from benchmark.terminal import p_value, shortened
 
 _ENDINGS = (".json", ".json.gz")
@@ -63,8 +64,10 @@ class UpgradeDiff:
             "level": LEVEL,
             "p_adjusted": dict(joint.adjusted),
             "decisions": {name: one.as_json() for name, one in joint.differs().items()},
+            "together": joint.together().as_json(),
             "equality": joint.is_equal(self.margin).as_json(),
             "not_worse": joint.is_not_worse(self.margin).as_json(),
+            "warning": few_states_warning(*(t.states for t in joint.tests.values())) or None,
         }
 
 
@@ -120,16 +123,20 @@ def upgrade_lines(upgrade: UpgradeDiff) -> Iterator[str]:
         carriers = [n for n, one in joint.differs().items() if one.verdict == "supported"]
         carried = f"; changed: {', '.join(carriers)}" if carriers else ""
         yield f"outcomes of the upgrade: p {p_value(joint.p)}{carried}"
-        yield f"every model {joint.is_equal(upgrade.margin).summary()}"
-        yield f"every model, {joint.is_not_worse(upgrade.margin).summary()}"
+        not_worse = joint.is_not_worse(upgrade.margin)
+        yield f"all are {joint.is_equal(upgrade.margin).summary()}"
+        yield f"none is worse by {POINTS.margin(upgrade.margin)}: {not_worse.verdict_words}"
     yield f"{'model':<{_NAME_WIDTH}} {'points':>7} {'sees':>5} {'p':>8} {'adjusted':>8}  severity"
     for name, diff in upgrade.comparisons.items():
         yield _row(name, diff, joint)
     if joint:
+        points, sees = signed_points(joint.pooled.value, 2), detectable_points(joint.pooled)
         together = p_value(joint.adjusted[TOGETHER])
-        yield f"{TOGETHER:<{_NAME_WIDTH}} {'':>7} {'':>5} {'':>8} {together:>8}"
+        yield f"{TOGETHER:<{_NAME_WIDTH}} {points:>7} {sees:>5} {'':>8} {together:>8}"
         yield "adjusted: over the models and their mean (Westfall and Young, common signs)"
-        yield f"sees: points that the test of one model would find (power {100 * POWER:.0f} %)"
+        yield f"sees: points that the test of the row alone would find (power {100 * POWER:.0f} %)"
+        if warning := few_states_warning(*(test.states for test in joint.tests.values())):
+            yield warning
     for name, diff in upgrade.comparisons.items():
         if not diff.severity.within_noise:
             yield f"{name}: {headline(diff)}"
@@ -141,7 +148,7 @@ def _row(name: str, diff: FingerprintDiff, joint: JointTest | None) -> str:
     test = joint and joint.tests.get(name)
     points = sees = p = adjusted = ""
     if joint and test:
-        points, sees = signed_points(test.difference, 2), detectable_points(test)
+        points, sees = signed_points(test.difference, 2), detectable_points(test.clustered)
         p, adjusted = p_value(test.two_sided), p_value(joint.adjusted[name])
     label = shortened(name, _NAME_WIDTH)
     return (

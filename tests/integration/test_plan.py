@@ -8,6 +8,7 @@ import pytest
 from typer import BadParameter
 
 from benchmark.cli.app import app
+from benchmark.cli.detect import detect_as_json, detect_lines
 from benchmark.errors import DoesNotFitError, SettingError
 from benchmark.models.gpus import Gpu
 from benchmark.models.registry import registry
@@ -66,6 +67,19 @@ def test_the_states_that_show_an_effect(plan: Plan) -> None:
     for wrong in ("0", "101", "nan"):
         with pytest.raises(BadParameter, match="not above 0 and at most 100 points"):
             plan("--detect", wrong)
+
+
+def test_the_states_of_a_run_and_what_they_show() -> None:
+    """``run --detect`` says how many rows its states reach, and warns about few of them."""
+    few, enough = (list(detect_lines(5, "boxes", states)) for states in (12, 717))
+    assert few[-2:] == [
+        "      12  states of this run: below every row",
+        "warning: 12 states show only large effects; measure 64 or more",
+    ]
+    assert enough[-1] == "     717  states of this run: enough for 5 of 5 rows"
+    found = detect_as_json(5, "boxes", 12)["detect"]
+    assert isinstance(found, dict)
+    assert (found["run_states"], found["warning"]) == (12, few[-1])
 
 
 def test_one_experiment_as_a_table(plan: Plan) -> None:

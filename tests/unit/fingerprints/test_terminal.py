@@ -69,7 +69,11 @@ def test_what_the_test_of_outcomes_could_have_seen(regression: FingerprintDiff) 
     assert "outcomes: could have seen 1.27 points (power 80 %)" in lines
     assert "outcomes: equal within 1 point: undecided (90 %: -3.0 to +3.0)" in lines
     wide = replace(regression, tests=tests, margin=0.03)
-    assert "outcomes: equal within 3 points: supported (90 %: -3.0 to +3.0)" in summary_lines(wide)
+    equal = "outcomes: equal within 3 points: supported (90 %: -3.0 to +3.0)"
+    assert equal in summary_lines(wide)
+    warnings = [line for line in summary_lines(regression) if "warning" in line]
+    assert warnings == ["outcomes: warning: 3 states show only large effects; measure 64 or more"]
+    assert not any("warning" in line for line in lines)
     assert (
         "outcomes: equal within 1 point: undecided (2 sequences, at least 20 needed)"
         in summary_lines(regression)

@@ -28,6 +28,7 @@ def test_differences_name_the_run_and_the_score(report: ReportData) -> None:
     assert any(
         line.startswith("could have seen (points, power 80 %): CodeLlama 7B: ") for line in lines
     )
+    assert any(line.startswith("warning: ") and "measure 64 or more" in line for line in lines)
     first, second = report.comparisons
     other = replace(first, base=second.variant)
     text = "\n".join(_printed(replace(report, comparisons=(other, second))))

@@ -8,7 +8,12 @@ from scipy.stats import norm
 
 from benchmark.errors import SettingError
 from benchmark.stats.differences import clustered_difference
-from benchmark.stats.states_needed import Assumption, queries_needed, states_needed
+from benchmark.stats.states_needed import (
+    Assumption,
+    few_states_warning,
+    queries_needed,
+    states_needed,
+)
 from benchmark.tasks import TASKS
 
 
@@ -51,3 +56,10 @@ def test_every_task_states_its_queries() -> None:
         assert states_needed(1, task)
     with pytest.raises(SettingError, match="a state of the task shelves has"):
         states_needed(1, "shelves")
+
+
+def test_the_comparison_of_the_fewest_states_is_warned_of() -> None:
+    """A warning names the smallest known number below 64; 0 is not known."""
+    assert few_states_warning() == few_states_warning(0, 64, 717) == ""
+    assert few_states_warning(1).startswith("warning: 1 state shows only large effects; ")
+    assert few_states_warning(717, 12, 0, 63).startswith("warning: 12 states show only large ")

@@ -43,16 +43,18 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
     assert severities == [Severity.SAME, upgrade.severity, Severity.SAME]
     assert (upgrade.exit_status, upgrade.joint is None) == (4, False)
     lines = list(upgrade_lines(upgrade))
-    assert lines[:3] == [
+    assert lines[:4] == [
         "regression: 3 models",
         "outcomes of the upgrade: p 1",
-        "every model equal within 2 points: undecided (2 sequences, at least 20 needed)",
+        "all are equal within 2 points: undecided (2 sequences, at least 20 needed)",
+        "none is worse by 2 points: undecided (2 sequences, at least 20 needed)",
     ]
     (heading,) = (line.split() for line in lines if line.startswith("model "))
     assert heading == ["model", "points", "sees", "p", "adjusted", "severity"]
     (row,) = (line.split() for line in lines if line.startswith("one "))
     assert row[2] == "\N{EN DASH}"
-    assert "sees: points that the test of one model would find (power 80 %)" in lines
+    assert "sees: points that the test of the row alone would find (power 80 %)" in lines
+    assert "warning: 3 states show only large effects; measure 64 or more" in lines
     assert any(line.startswith("three: regression") for line in lines)
     assert max(map(len, lines[:-1])) <= 80
     document = upgrade.as_json()
@@ -60,6 +62,8 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
     joint = document["joint"]
     assert isinstance(joint, dict)
     assert joint["p_adjusted"].keys() == {"one", "two", "three", "all models"}
+    assert joint["together"]["p"] == joint["p_adjusted"]["all models"]
+    assert joint["warning"].startswith("warning: 3 states")
 
 
 def test_folders_must_have_the_same_records(folders: tuple[Path, Path], tmp_path: Path) -> None:
