@@ -195,8 +195,8 @@ class TaskDecision:
         clusters: the samples by cluster.
         p: two-sided p-value of "nothing changed".
         adjusted_p: the same by Holm's method over the tasks.
-        margin_p: one-sided p-value of "it dropped by the margin or more"; below the level if the
-            task passes, or has too few clusters.
+        margin_p: one-sided p-value of "it dropped by the margin or more"; below the level if and
+            only if the lower bound excludes that, which with too few clusters decides nothing.
         low: one-sided lower bound of the change, at the full level.
         high: one-sided upper bound, at the full level.
         detectable: smallest change that the test finds with a power of 80 %; None with fewer than
