@@ -91,11 +91,11 @@ def test_heads_in_float32(
     assert _answers("speculative", model, tokenizer, 3) == paper
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma", "gemma2", "mistral", "qwen2"])
+@pytest.mark.parametrize("architecture", ["llama", "gemma", "gemma2", "gemma3", "mistral", "qwen2"])
 def test_architectures_in_float32(
     device: str, tokenizer: TransformersTokenizer, architecture: str
 ) -> None:
-    """The same for other architectures, of which two have a sliding window."""
+    """The same for other architectures, of which three have a sliding window."""
     model = tiny_model(architecture, VOCABULARY, EOS).to(device)
     paper = _answers("outlines", model, tokenizer, 1)
     assert _answers("speculative", model, tokenizer, 3) == paper
@@ -115,7 +115,7 @@ def test_heads_in_16_bit(
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("architecture", ["gemma", "gemma2", "mistral", "qwen2"])
+@pytest.mark.parametrize("architecture", ["gemma", "gemma2", "gemma3", "mistral", "qwen2"])
 def test_architectures_in_16_bit(device: str, architecture: str, dtype: torch.dtype) -> None:
     """A window is in the kernel, and a soft cap takes the plain path."""
     kernels = set[str]()
