@@ -72,10 +72,9 @@ def _lines(merged: "Merged", judged: "MergedPairs", store: Path) -> list[str]:
     lines = [f"{store}: {finished} of {len(merged.runs)} runs finished; {merged.copied} copied"]
     if judged.unmeasured:
         names = ", ".join(pair.id for pair in judged.unmeasured)
-        lines += wrapped(f"no model measured of {len(judged.unmeasured)} pairs: {names}")
+        lines += wrapped(f"pairs of which no model is measured: {names}")
     if judged.missing:
-        names = ", ".join(judged.missing)
-        lines += wrapped(f"not measured: {len(judged.missing)} models: {names}")
+        lines += wrapped(f"models that are not measured: {', '.join(judged.missing)}")
     if len(merged.hardware) > 1:
         parts = ", ".join(f"{name} ({count})" for name, count in merged.hardware.most_common())
         lines.append(f"note: measured on different hardware: {parts}")

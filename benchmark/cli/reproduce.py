@@ -104,10 +104,11 @@ def reproduce(
     with _view(request, len(jobs), output) as view:
         reproduction = reproduce(request, jobs, view, lambda: _progress(output))
     if not output.as_json:
-        print("\n".join(summary_lines(reproduction.models, reproduction.pairs)))
+        lines = [*summary_lines(reproduction.models, reproduction.pairs)]
         if request.shard:
             words = _merge_words(store, only, experiment, registry_file, paper=paper)
-            print(f"shard {request.shard.words}; judge all pairs with: {words}")
+            lines.append(f"shard {request.shard.words}; judge all pairs with: {words}")
+        print("\n".join(lines))
     output.result({"shard": request.shard and request.shard.words, **reproduction.as_json()})
     if reproduction.failed or (require_all and reproduction.skipped):
         raise typer.Exit(FAILED)
