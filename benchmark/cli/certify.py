@@ -81,7 +81,7 @@ def _show(judged: "RunCertificate") -> None:
     for one in certificate.violations[:_SHOWN]:
         cells = (one.margin, one.floor)
         table.add_row(
-            str(one.answer),
+            judged.state_text(one.answer),
             str(one.place),
             one.rule,
             *("-" if value is None else f"{value:.3g}" for value in cells),

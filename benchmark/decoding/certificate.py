@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from benchmark.decoding.constraint_trace import FORBIDDEN, ConstraintTrace
+from benchmark.decoding.constraint_trace import ConstraintTrace
 from benchmark.decoding.log_probs import ForcedSequence
 from benchmark.decoding.logit_tolerance import margin_floor
 from benchmark.decoding.teacher_forcing import teacher_forced_logits
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from benchmark.decoding.constraint import Constraint
 
-Rule = Literal["constraint", "margin", "end", "limit"]
+Rule = Literal["constraint", "margin", "end", "limit", "after end"]
 """What an answer breaks: the constraint, the noise floor, or the token limit.
 
 It breaks the limit by ending before it without an end (``end``), or by more tokens (``limit``).
+Nothing may follow an end of the sequence (``after end``), and an answer with one is not cut off.
 """
 
 
@@ -50,9 +51,9 @@ class Violation:
         answer: the index of the answer.
         place: the token's index in the answer; its length for the end of the sequence.
         rule: what it breaks.
-        chosen: the engine's token; None if the answer ends early, without an end of the sequence.
-        best: the reference's likeliest allowed token there.
-        margin: the logit of ``best`` minus that of ``chosen``; None without ``chosen``.
+        chosen: the engine's token; None if the answer is cut off there.
+        best: the reference's likeliest allowed token there; after an end, the end.
+        margin: the logit of ``best`` minus that of ``chosen``; None if the rule asks for none.
         floor: the margin that rounding explains.
     """
 
@@ -159,12 +160,18 @@ class _Judge:
         floor = self._floor * logits.std().item()
         numbers = self._trace.set_numbers(path) if self._trace else (None,) * len(path)
         self.certificate.answers += 1
-        judged = len(path) if answer.finished else len(path) - 1
+        judged, ended = len(path) if answer.finished else len(path) - 1, False
         for place in range(judged):
-            if numbers[place] == FORBIDDEN:
+            if ended:
+                self._after_end(index, place, path[place], floor)
                 return
-            self._token(index, place, path[place], numbers[place], logits[place], floor)
-        if judged < min(len(path), self.rule.max_new_tokens) and numbers[judged] != FORBIDDEN:
+            if not self._token(index, place, path[place], numbers[place], logits[place], floor):
+                return
+            ended = path[place] in self.rule.ends
+        if ended and not answer.finished:
+            self._after_end(index, judged, None, floor)
+            return
+        if judged < min(len(path), self.rule.max_new_tokens):
             best = self._best(numbers[judged], logits[judged])
             early = Violation(index, judged, "end", None, best, None, floor)
             self.certificate.violations.append(early)
@@ -182,7 +189,8 @@ class _Judge:
         number: int | None,
         logits: torch.Tensor,
         floor: float,
-    ) -> None:
+    ) -> bool:
+        """Judge a token; return whether the constraint allows it, so that the next is judged."""
         certificate, best = self.certificate, self._best(number, logits)
         is_allowed = self._trace is None or number is None or token in self._trace.sets[number]
         certificate.tokens += 1
@@ -191,9 +199,15 @@ class _Judge:
         if is_allowed and margin <= floor:
             certificate.near_ties += margin > 0
             certificate.largest = max(certificate.largest, margin / floor)
-            return
+            return True
         rule: Rule = "margin" if is_allowed else "constraint"
         certificate.violations.append(Violation(index, place, rule, token, best, margin, floor))
+        return is_allowed
+
+    def _after_end(self, index: int, place: int, token: int | None, floor: float) -> None:
+        end = self.rule.ends[0]
+        late = Violation(index, place, "after end", token, end, None, floor)
+        self.certificate.violations.append(late)
 
     def _logit(self, token: int, logits: torch.Tensor) -> torch.Tensor:
         """Return a token's logit; of the end without a constraint, that of the likeliest end."""

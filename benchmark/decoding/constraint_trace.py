@@ -23,15 +23,14 @@ class ConstraintTrace:
     def set_numbers(self, answer: TokenIds) -> tuple[int, ...]:
         """Return the number of the set that each token of the answer was chosen from.
 
-        After a token that is not allowed all numbers are :data:`FORBIDDEN`.
+        After a token that is not allowed, and after the end, all numbers are :data:`FORBIDDEN`.
         """
         guide, numbers = Guide(self.constraint.index), list[int]()
         for position, token in enumerate(answer):
             numbers.append(self._number(guide))
-            if token not in self.sets[numbers[-1]]:
+            if token == self.constraint.eos_id or token not in self.sets[numbers[-1]]:
                 return (*numbers, *[FORBIDDEN] * (len(answer) - position - 1))
-            if token != self.constraint.eos_id:
-                guide.advance(token, return_tokens=False)
+            guide.advance(token, return_tokens=False)
         return tuple(numbers)
 
     def _number(self, guide: Guide) -> int:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.decoding.engines import ENGINES, check_prompts, compile_constraint
 from benchmark.decoding.protocols import protocol
-from benchmark.errors import DataError, SettingError
+from benchmark.errors import BenchmarkError, DataError, SettingError
 from benchmark.models.loading import LoadOptions, check_options, resolve_device
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.planning.memory import DecodingBatch
 from benchmark.prompts.settings import PromptSettings
 from benchmark.reading.documents import read_json
 from benchmark.records import TokenIds
+from benchmark.runs.data import load_states
 from benchmark.runs.gpu_fit import fetch_fitting_weights
-from benchmark.runs.identity import prompts_digest
+from benchmark.runs.identity import data_digest, prompts_digest
 from benchmark.runs.loading import Loaders
-from benchmark.runs.requests import RunRequest, Speaker
+from benchmark.runs.requests import DataRequest, RunRequest, Speaker
 from benchmark.runs.resolution import located, registered_bos
 from benchmark.scoring.predictions import StoredAnswer, read_answers
 from benchmark.tasks import Task, task_of
@@ -66,14 +67,16 @@ class RunSettings:
     quantization: str | None
     prompts_digest: str
     finished: bool
+    data_digest: str = ""
+    states: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunCertificate:
     """The certificate of a run.
 
-    ``reencoded`` has the indices of answers whose tokens were made from their text. ``describe``
-    returns the text of a token for messages.
+    ``reencoded`` has the indices of answers whose tokens were made from their text. ``states`` has
+    the number of each answer's state in the data, None if the data is not known.
     """
 
     run: Path
@@ -84,6 +87,7 @@ class RunCertificate:
     reencoded: frozenset[int]
     tokenizer: TransformersTokenizer
     descriptions: Sequence[str] = field(repr=False)
+    states: Sequence[int | None] = field(repr=False)
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -92,6 +96,11 @@ class RunCertificate:
         if not broken:
             return 0
         return 3 if broken <= self.reencoded else 4
+
+    def state_text(self, answer: int) -> str:
+        """Return the number of an answer's state; its place in the file if that is not known."""
+        state = self.states[answer]
+        return f"answer {answer}" if state is None else str(state)
 
     def token_text(self, token: int | None) -> str:
         """Return a token's text in quotation marks; the end of the sequence has a name."""
@@ -120,7 +129,8 @@ class RunCertificate:
 
     def _violation(self, violation: "Violation") -> dict[str, object]:
         return {
-            "state": violation.answer,
+            "state": self.states[violation.answer],
+            "answer": violation.answer,
             **{name: value for name, value in asdict(violation).items() if name != "answer"},
             "chosen_text": self.token_text(violation.chosen),
             "best_text": self.token_text(violation.best),
@@ -159,10 +169,12 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
     model = loaders.model(location, options)
     check_prompts(model, tokenizer, [answer.prompt for answer in answers], limits)
     rule = _rule(settings, tokenizer, model, options.dtype)
-    for line in _reservations(settings, options):
+    states = _states(settings, stored)
+    for line in _reservations(settings, options, known=None not in states):
         progress.say(line)
     progress.say(f"judging {len(answers)} answers in one pass")
-    with naming_states(range(len(answers)), location.name, model):
+    numbers = [index if state is None else state for index, state in enumerate(states)]
+    with naming_states(numbers, location.name, model):
         certificate = judge(model, answers, rule, limits.batch_size)
     return RunCertificate(
         run=request.run,
@@ -173,13 +185,38 @@ def certify(request: CertificateRequest, progress: Speaker) -> RunCertificate:
         reencoded=reencoded,
         tokenizer=tokenizer,
         descriptions=[answer.description for answer in stored],
+        states=states,
     )
 
 
-def _reservations(settings: RunSettings, options: LoadOptions) -> Iterator[str]:
+def _states(settings: RunSettings, stored: Sequence[StoredAnswer]) -> list[int | None]:
+    """Return the number of each answer's state in the data; None if the data is not known.
+
+    A finished run has its lines in the order of the data. The lines of another are in the engine's
+    order; its data is known if it is what ``run`` generates by default.
+    """
+    if settings.finished:
+        return [*range(len(stored))]
+    try:
+        states = load_states(DataRequest(states=settings.states, task=settings.task.name))
+    except BenchmarkError:  # the run had more states
+        states = []
+    known = data_digest(settings.task, states) == settings.data_digest
+    numbers = {state.description: n for n, state in enumerate(states)} if known else {}
+    return [numbers.get(answer.description) for answer in stored]
+
+
+def _reservations(
+    settings: RunSettings, options: LoadOptions, *, known: bool = True
+) -> Iterator[str]:
     """Yield what limits a certificate of such a run by a reference with these options."""
     if not settings.finished:
         yield "the run is not finished: whether the reference makes its prompts is not checked"
+    if not known:
+        yield (
+            "the run is not finished, and not on the default data: its answers are named by their "
+            "place in the file, as the numbers of their states are not known"
+        )
     if settings.quantization != options.quantization:
         yield (
             f"the run was quantized to {settings.quantization}, the reference is not: "
@@ -205,6 +242,7 @@ def run_settings(run: Path) -> RunSettings:
         raise DataError(f"{run}: no run.json; give the --out folder of a run")
     document = read_json(path)
     settings, prompts = document.get("protocol"), document.get("prompts")
+    data = document.get("data")
     if not isinstance(settings, dict) or not isinstance(prompts, dict):
         raise DataError(f"{path}: no settings of a run; run it again with this version")
     try:
@@ -217,9 +255,15 @@ def run_settings(run: Path) -> RunSettings:
             quantization=settings.get("quantization"),
             prompts_digest=str(prompts["sha256"]),
             finished=is_present(run / "result.json"),
+            data_digest=str(data.get("sha256")) if isinstance(data, dict) else "",
+            states=_count(data.get("states")) if isinstance(data, dict) else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: no valid setting {error}; run it again") from error
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
 
 
 def _prompt_settings(settings: Mapping[str, object]) -> PromptSettings:

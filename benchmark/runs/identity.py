@@ -8,10 +8,10 @@ from benchmark import __version__
 from benchmark.models.bos import BosRule
 from benchmark.models.hardware import describe
 from benchmark.models.location import Location
-from benchmark.records import TokenIds
+from benchmark.records import State, TokenIds
 from benchmark.runs.environment import versions
 from benchmark.runs.evaluation import Questions
-from benchmark.tasks import DEFAULT
+from benchmark.tasks import DEFAULT, Task
 
 
 def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str, object]:
@@ -26,7 +26,7 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
         "data": {
             **({} if task.name == DEFAULT else {"task": task.name}),
             "states": len(questions.states),  # before the digest: the first difference is reported
-            "sha256": _digest(row for state in questions.states for row in task.rows(state)),
+            "sha256": data_digest(task, questions.states),
         },
         "prompts": {
             "sha256": prompts_digest(questions.prompt_ids),
@@ -41,6 +41,11 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
             "versions": versions(),
         },
     }
+
+
+def data_digest(task: Task, states: Iterable[State]) -> str:
+    """Return the digest of states as a task writes them, in their order."""
+    return _digest(row for state in states for row in task.rows(state))
 
 
 def prompts_digest(prompts: Iterable[TokenIds]) -> str:

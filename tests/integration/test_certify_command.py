@@ -84,6 +84,32 @@ def test_an_unfinished_run_is_judged(changed: Changed) -> None:
     assert "the run was quantized to 8bit, the reference is not" in err
 
 
+@pytest.mark.parametrize("data", ["default", "other"])
+def test_the_state_of_an_unfinished_run(changed: Changed, tmp_path: Path, data: str) -> None:
+    """Its number is that in the data, not of its line; it is unknown for other data."""
+
+    def reversed_and_wrong(lines: Lines) -> None:
+        lines.reverse()
+        ids = lines[0]["token_ids"]
+        assert isinstance(ids, list)
+        ids[0] = 5
+
+    folder, report = changed(reversed_and_wrong), tmp_path / "certificate.json"
+    (folder / "result.json").unlink()
+    if data == "other":
+        run = json.loads((folder / "run.json").read_text())
+        run["data"]["sha256"] = "0" * 64
+        (folder / "run.json").write_text(json.dumps(run))
+    code, out, err = _certify(folder, "--json-file", report)
+    assert code == 4
+    (violation,) = json.loads(report.read_text())["violations"]
+    state = STATES - 1 if data == "default" else None
+    assert (violation["state"], violation["answer"]) == (state, 0)
+    (row,) = (line.split() for line in out.splitlines() if " constraint " in line)
+    assert row[:2] == ([str(state), "0"] if data == "default" else ["answer", "0"])
+    assert ("numbers of their states are not known" in err) == (data == "other")
+
+
 def test_a_wrong_token(changed: Changed) -> None:
     """It is named with its state, place and text."""
 

@@ -32,7 +32,8 @@ class ReplyCheck:
         """Return the completion of a reply.
 
         Raises:
-            FaultyReplyError: if it breaks the constraint, is cut before the limit, or longer.
+            FaultyReplyError: if it breaks the constraint, goes on after an end, is cut before the
+                limit, or is longer.
         """
         end, ids = self.tokenizer.eos_id, reply.token_ids
         # A server may return the end or not, and another end than the tokenizer's, such as the end
@@ -41,6 +42,8 @@ class ReplyCheck:
             ids = ids[:-1]
         path = (*ids, end) if reply.finished else ids
         text = detokenize(self.tokenizer.token_bytes, ids)
+        if end in ids:
+            raise FaultyReplyError(f"an answer that goes on after its end: {text[-60:]!r}")
         if not accepts_start(self.constraint, path):
             raise FaultyReplyError(f"an answer that breaks the constraint: {text[-60:]!r}")
         if len(ids) > self.max_new_tokens:
@@ -55,7 +58,7 @@ class ReplyCheck:
 
 
 def accepts_start(constraint: Constraint, ids: TokenIds) -> bool:
-    """Return whether the ids begin an answer that the constraint allows; an end may follow."""
+    """Return whether the ids begin an answer that the constraint allows; an end may be the last."""
     trace = ConstraintTrace(constraint)
     numbers = trace.set_numbers(ids)
     return not ids or (FORBIDDEN not in numbers and ids[-1] in trace.sets[numbers[-1]])

@@ -201,6 +201,25 @@ def test_an_answer_that_ends_early(answers: list[EngineAnswer], judged: Judge) -
     assert (violation.place, violation.rule, violation.margin) == (10, "end", None)
 
 
+@pytest.mark.parametrize("constrained", [True, False])
+def test_an_answer_that_goes_on_after_its_end(
+    answers: list[EngineAnswer], judged: Judge, constraint: Constraint, *, constrained: bool
+) -> None:
+    """Ends up to the limit, or text after an end, are no answer, with a constraint or without."""
+    end, own = constraint.eos_id, answers[0].token_ids
+    changes = {} if constrained else {"constraint": None}
+    for more, finished, chosen in (
+        ((end,) * 3, False, end),
+        ((end,), True, end),
+        ((end, own[0]), True, own[0]),
+        ((end,), False, None),
+    ):
+        padded = replace(answers[0], token_ids=(*own, *more), finished=finished)
+        (violation,) = judged([padded], max_new_tokens=len(own) + len(more), **changes).violations
+        assert (violation.place, violation.rule) == (len(own) + 1, "after end")
+        assert (violation.chosen, violation.best) == (chosen, end)
+
+
 def test_an_answer_over_the_limit(answers: list[EngineAnswer], judged: Judge) -> None:
     """A server that ignores the limit is found out, whether it ended the answer or not."""
     for finished in (True, False):

@@ -1,7 +1,19 @@
 """The sets of allowed tokens along an answer."""
 
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.constraint_trace import FORBIDDEN, ConstraintTrace
+from benchmark.decoding.external.completions import (
+    EngineReply,
+    FaultyReplyError,
+    ReplyCheck,
+    accepts_start,
+)
+from benchmark.models.tokenizer import Tokenizer
 
 SPELLINGS = {1: b"a", 2: b"b", 3: b"ab", 4: b".", 5: b" a"}
 EOS = 0
@@ -33,3 +45,24 @@ def test_forbidden_token_ends_the_trace() -> None:
     numbers = trace.set_numbers((1, 2, 5, 4))
     assert set(trace.sets[numbers[1]]) == CONSTRAINT.allowed((1,))
     assert numbers[2:] == (FORBIDDEN, FORBIDDEN)
+
+
+def test_nothing_follows_the_end() -> None:
+    """The set at the end is numbered; later positions are forbidden, also of further ends."""
+    trace = ConstraintTrace(CONSTRAINT)
+    whole = trace.set_numbers((1, 4, EOS))
+    for more in ((EOS, EOS), (1, 4)):
+        assert trace.set_numbers((1, 4, EOS, *more)) == (*whole, FORBIDDEN, FORBIDDEN)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("more", [(EOS,), (EOS, EOS), (1, 4, EOS), (1, 4)])
+def test_a_reply_with_tokens_after_the_end(more: tuple[int, ...], *, finished: bool) -> None:
+    """Ends that fill an answer up to the limit, and text after an end, are faults."""
+    tokenizer = SimpleNamespace(eos_id=EOS, token_bytes=SPELLINGS)
+    ids = (1, 4, EOS, *more)
+    check = ReplyCheck(cast("Tokenizer", tokenizer), CONSTRAINT, len(ids))
+    with pytest.raises(FaultyReplyError, match="after its end"):
+        check.completion(EngineReply(ids, finished))
+    assert not accepts_start(CONSTRAINT, ids)
+    assert check.completion(EngineReply((1, 4, EOS), finished=True)).token_ids == (1, 4)
