@@ -163,7 +163,7 @@ def remove_all_leftovers(folder: Path) -> list[Path]:
             match = _PART.fullmatch(path.name) or _OLDER_PART.fullmatch(path.name)
             if match is None or path.suffix == ".old":  # the only copy of what it replaces
                 continue
-            here = match.groupdict().get("host", _host()) == _host()
+            here = match.groupdict().get("host", host_name()) == host_name()
             if here and not owns(int(match["pid"]), path):
                 _remove(path)
                 remaining += [path] * os.path.lexists(path)
@@ -196,7 +196,7 @@ def neighbours(target: Path) -> Iterator[tuple[Path, int]]:
     with suppress(OSError):
         for path in sorted(target.parent.iterdir()):
             match = _PART.fullmatch(path.name)
-            if match and match["name"] == target.name and match["host"] == _host():
+            if match and match["name"] == target.name and match["host"] == host_name():
                 yield path, int(match["pid"])
 
 
@@ -220,10 +220,11 @@ def is_unfinished(path: Path) -> bool:
 
 def unfinished_name(target: Path, ending: str = "part") -> Path:
     """Return this process's hidden neighbour of a path."""
-    return target.with_name(f".{target.name}.{_host()}-{os.getpid()}.{ending}")
+    return target.with_name(f".{target.name}.{host_name()}-{os.getpid()}.{ending}")
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Return the name of this machine, as a part of a file's name."""
     return re.sub(r"[^\w]", "_", socket.gethostname()) or "host"
 
 

@@ -9,6 +9,7 @@ from benchmark.errors import SettingError
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import TokenIds
 from benchmark.runs.evaluation import Decoder
+from benchmark.runs.gpu_fit import fetch_engine_weights
 from benchmark.runs.loading import Loaders
 from benchmark.runs.measure import prepare
 from benchmark.runs.requests import RunRequest, Speaker
@@ -51,6 +52,7 @@ def opened(request: RunRequest, progress: Speaker) -> Iterator[Subject]:
         if settings.connection is not None:
             stack.enter_context(settings.connection.held())
         model = None
+        fetch_engine_weights(settings, location, prepared.prompts, progress.say)
         if settings.engine_row.loads_weights:
             progress.say(f"loading {location.name} in {settings.options.dtype}")
             model = loaders.model(location, settings.options)

@@ -36,11 +36,11 @@ def gpu_proof(
     if wheelhouse:
         gather(wheelhouse, output.say)
         return
-    stages = chosen(names)
-    prove(stages, folder, rehearsal=rehearse, say=output.say)
-    write_summary(stages, folder, rehearsal=rehearse)
+    wanted = chosen(names)
+    prove(wanted, folder, rehearsal=rehearse, say=output.say)
+    write_summary(folder, rehearsal=rehearse)
     if not output.as_json:
-        print("\n".join(summary_lines(stages, folder, rehearsal=rehearse)))
-    output.result(reports_as_json(stages, folder))
-    if not is_proved(list(stages), folder):
+        print("\n".join(summary_lines(folder, rehearsal=rehearse)))
+    output.result(reports_as_json(folder, rehearsal=rehearse))
+    if not is_proved(list(wanted), folder):
         raise typer.Exit(_FAILED)

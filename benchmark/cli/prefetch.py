@@ -13,7 +13,7 @@ from benchmark.cli.writing import Output
 
 if TYPE_CHECKING:
     from benchmark.planning.forecast import ForecastOptions, Machine
-    from benchmark.runs.prefetch import FoundModel
+    from benchmark.runs.prefetch import FoundModel, WantedModel
 
 Names = Annotated[
     list[str] | None,
@@ -55,16 +55,18 @@ def prefetch(
     if not models:
         raise SettingError("name models, or use --experiment or --all; see: list")
     machine, options = _machine(gpus, vram), _options(dtype)
-    found = []
-    for model in models:
+
+    def look(model: "WantedModel") -> "FoundModel":
         output.say(f"looking at {model.name}")
-        found.append(fetching.find_model(model, machine, options))
+        return fetching.find_model(model, machine, options)
+
+    found = [look(model) for model in models]
     if not output.as_json:
         _show(found)
     fetching.check_total(found)
     reasons = [(model, model.reason) for model in found]
     if not dry_run:
-        reasons = list(fetching.fetch_models(found, output.say))
+        reasons = list(fetching.fetch_models(found, output.say, look))
     output.result(_as_json(reasons))
     if not optional:
         fetching.check_complete(reasons)

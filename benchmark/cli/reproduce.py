@@ -14,6 +14,7 @@ from benchmark.cli.detect import Margin, margin_share
 from benchmark.cli.options import ModelStoreFolder, RegistryFile, flag, option
 from benchmark.cli.plan import OfExperiment, PapersPairs, Vram
 from benchmark.cli.writing import Output
+from benchmark.reproduction.settings import SETTINGS_OF_PAIRS
 
 if TYPE_CHECKING:
     from benchmark.reproduction.cluster import ModelJob
@@ -47,8 +48,8 @@ RequireAll = Annotated[bool, flag("--require-all", text="Exit with 1 also if a m
 @output_options()
 @data_options()
 @settings_options(
-    *("engine", "protocol", "device", "dtype", "quantization", "batch_size", "max_new_tokens"),
-    *("tensor_parallel", "pipeline_parallel"),
+    *SETTINGS_OF_PAIRS,
+    *("device", "quantization"),
 )
 def reproduce(
     only: Only = None,

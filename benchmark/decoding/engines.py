@@ -35,6 +35,7 @@ class SpeedTraits:
     slow: bool = False
     weights: str = "any"
     cpu_only: bool = False
+    cpu_build: str = ""
     own_numbers: bool = False
     elsewhere: bool = False
     preload: Sequence[str] = ()

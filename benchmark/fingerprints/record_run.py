@@ -39,7 +39,7 @@ from benchmark.records import Completion, State, TokenIds
 from benchmark.runs.data import load_states
 from benchmark.runs.environment import Environment, code_digests, installed
 from benchmark.runs.evaluation import Batching, Decoder, Questions
-from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
+from benchmark.runs.gpu_fit import fetch_engine_weights
 from benchmark.runs.measure import prepare
 from benchmark.runs.model_store import ModelStore
 from benchmark.runs.notices import Notices
@@ -211,11 +211,14 @@ class _RunRecording:
         return self._questions.prompt_ids
 
     def model(self) -> "LanguageModel":
+        self._fetch_weights()
         options = self.settings.options
-        batch = batch_of(self.settings, self._get(PROMPT_IDS) or ())
-        fetch_fitting_weights(self.location, options, batch, self.progress.say)
         self.progress.say(f"loading {self.location.name} in {options.dtype} on {options.device}")
         return load_model(self.location, options)
+
+    def _fetch_weights(self) -> None:
+        prompts = self._get(PROMPT_IDS) or ()
+        fetch_engine_weights(self.settings, self.location, prompts, self.progress.say)
 
     def decoded(self) -> list[Completion]:
         ready = self._loaded
@@ -291,6 +294,7 @@ class _RunRecording:
             self.fault = error
             return None
         if settings.connection is not None:
+            self._fetch_weights()
             self.stack.enter_context(settings.connection.held())
         decoder = Decoder(settings, expression, self.tokenizer, model, say)
         if self.request.first_batch:

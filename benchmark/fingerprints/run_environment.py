@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 from benchmark import __version__
 from benchmark.decoding.connection import Connection
-from benchmark.models.gpus import product_settings
-from benchmark.models.hardware import describe
+from benchmark.models.hardware import described_products
 from benchmark.models.location import Location, file_digests
 from benchmark.runs.environment import Environment, variables, versions
 from benchmark.runs.evaluation import Decoder
@@ -21,7 +20,7 @@ def run_environment(
     """Return what the record depends on; a model that is not loaded has fewer entries."""
     return Environment(
         versions={"benchmark": __version__, **versions()},
-        hardware=_hardware(settings.options.device),
+        hardware=described_products(settings.options.device),
         protocol=settings.as_json(),
         batches=loaded.batching.as_json() if loaded else {},
         model={
@@ -57,12 +56,6 @@ def _flat(facts: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def _hardware(device: str) -> dict[str, object]:
-    """Return the device, and of a GPU what decides how its products are rounded."""
-    products = product_settings() if device.startswith("cuda") else {}
-    return {**describe(device), **products}
 
 
 def data_described(data: DataRequest) -> dict[str, object]:

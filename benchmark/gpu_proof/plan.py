@@ -38,13 +38,15 @@ class Sizes(Entry):
 class Context(NamedTuple):
     """What a stage works with: the folder of the proof, its sizes, and where it runs.
 
-    ``control`` is the folder of the control whose answers are known.
+    ``control`` is the folder of the control whose answers are known, ``named`` the short name of
+    the circumstances, whose measurements are their own.
     """
 
     folder: Path
     sizes: Sizes
     rehearsal: bool
     control: Path
+    named: str = "here"
 
     @property
     def device(self) -> str:
@@ -59,7 +61,8 @@ class Context(NamedTuple):
     @property
     def store(self) -> Path:
         """The model store of the stage ``controls``."""
-        return self.folder / ("rehearsed-store" if self.rehearsal else "store")
+        kind = "rehearsed-store" if self.rehearsal else "store"
+        return self.folder / kind / self.named
 
 
 def stages() -> dict[str, Stage]:
@@ -77,10 +80,11 @@ def chosen(names: str | None) -> dict[str, Stage]:
     every = stages()
     if names is None:
         return every
-    for name in names.split(","):
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
         if name not in every:
             raise SettingError(f"--stages: no stage {name!r}; choose one of {', '.join(every)}")
-    return {name: every[name] for name in names.split(",")}
+    return {name: every[name] for name in wanted}
 
 
 def sizes(*, rehearsal: bool) -> Sizes:

@@ -5,7 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from benchmark.errors import BenchmarkError, DataError
+from benchmark.gpu_proof.circumstances import Circumstances
 from benchmark.models.validation import Entry, validate
 from benchmark.reading.documents import read_json
 from benchmark.writing import write_text
@@ -28,6 +31,7 @@ class StageReport:
         figures: what was measured, by name.
         checks: what was checked, in words, and whether it holds.
         reason: why it did not run or has failed.
+        circumstances: the code, the machine and the libraries that it ran with.
     """
 
     path: Path
@@ -37,6 +41,7 @@ class StageReport:
     figures: dict[str, object] = field(default_factory=dict)
     checks: dict[str, bool] = field(default_factory=dict)
     reason: str = ""
+    circumstances: Circumstances = field(default_factory=dict)
 
     def figure(self, **figures: object) -> None:
         """Record figures, and write the file: a process that is ended later has shown these."""
@@ -75,6 +80,7 @@ class _Stored(Entry):
     figures: dict[str, object]
     checks: dict[str, bool]
     reason: str
+    circumstances: Circumstances = Field(default_factory=dict)
 
 
 def read_report(path: Path) -> StageReport | None:

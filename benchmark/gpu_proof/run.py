@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmark.errors import SettingError, first_line
+from benchmark.gpu_proof.circumstances import change, circumstances
 from benchmark.gpu_proof.plan import Stage
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.gpu_proof.summary import write_summary
@@ -36,7 +37,9 @@ def check_repository() -> Path:
 def prove(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool, say: Say) -> list[Path]:
     """Run the stages that are not proved yet; return the files of their reports.
 
-    The summary is written after every stage, in case this process is ended too.
+    One that was proved by other code, on another card or with other libraries runs again. The
+    summary, of all reports in the folder, is written after every stage, in case this process is
+    ended too.
 
     Raises:
         SettingError: without a GPU, unless it is a rehearsal.
@@ -45,18 +48,20 @@ def prove(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool, say: Say) 
     if not rehearsal and not has_gpu():
         raise SettingError("gpu-proof needs a CUDA GPU; --rehearse runs it with small models here")
     ensure_folder(out)
-    reports = []
+    reports, now = [], circumstances(rehearsal=rehearsal)
     for name, stage in chosen.items():
         path = out / f"{name}.json"
         reports.append(path)
         before = read_report(path)
         if before and before.status == "proved" and before.rehearsal == rehearsal:
-            say(f"{name}: done before, in {before.seconds:.0f} s")
-            continue
+            if not (changed := change(before.circumstances, now)):
+                say(f"{name}: done before, in {before.seconds:.0f} s")
+                continue
+            say(f"{name}: done before, but {changed}; it runs again")
         say(f"{name}: at most {stage.limit} s ...")
         report = run_stage(name, stage, out, rehearsal=rehearsal)
         say(f"{name}: {report.status}, {report.seconds:.0f} s {report.reason}".rstrip())
-        write_summary(chosen, out, rehearsal=rehearsal)
+        write_summary(out, rehearsal=rehearsal)
     return reports
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.errors import first_line
+from benchmark.gpu_proof.circumstances import circumstances, digest
 from benchmark.gpu_proof.environment import environment
 from benchmark.gpu_proof.models import back_off, device_hops, outlines, widened
 from benchmark.gpu_proof.plan import Context, sizes
 from benchmark.gpu_proof.report import NotHereError, StageReport
 from benchmark.gpu_proof.shapes import eight_bit, gemma
 from benchmark.gpu_proof.suite import controls, gpu_tests
+from benchmark.models.gpus import exact_products
 from benchmark.package_data import package_parent
 
 WORK: dict[str, Callable[[Context, StageReport], None]] = {
@@ -32,10 +34,12 @@ WORK: dict[str, Callable[[Context, StageReport], None]] = {
 def run(name: str, folder: Path, *, rehearsal: bool) -> StageReport:
     """Run a stage in this process and return its report; its errors are part of it."""
     control = package_parent() / "fixtures" / "models" / "track"
-    context = Context(folder, sizes(rehearsal=rehearsal), rehearsal, control)
-    report = StageReport(folder / f"{name}.json", rehearsal)
+    now = circumstances(rehearsal=rehearsal)
+    context = Context(folder, sizes(rehearsal=rehearsal), rehearsal, control, digest(now))
+    report = StageReport(folder / f"{name}.json", rehearsal, circumstances=now)
     started = time.monotonic()
     report.write()
+    exact_products()  # as every run has them; some stages load no model by the loader
     try:
         WORK[name](context, report)
     except NotHereError as error:

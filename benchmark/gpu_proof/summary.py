@@ -1,10 +1,10 @@
 """What the proof has shown, in words and as Markdown."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.gpu_proof.plan import Stage
+from benchmark.gpu_proof.plan import stages
 from benchmark.gpu_proof.report import StageReport, read_report
 from benchmark.writing import write_text
 
@@ -20,9 +20,9 @@ _OPTIONAL = frozenset({"eight-bit"})
 """Stages that need a package which a machine with a GPU may lack."""
 
 
-def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) -> Iterator[str]:
-    """Yield the lines of the summary, which is Markdown."""
-    reports = {name: read_report(out / f"{name}.json") for name in chosen}
+def summary_lines(out: Path, *, rehearsal: bool) -> Iterator[str]:
+    """Yield the lines of the summary of all reports in a folder, which is Markdown."""
+    reports = _reports(out, rehearsal=rehearsal)
     yield "# Proof on a GPU" + (": a rehearsal on a CPU" if rehearsal else "")
     yield ""
     if rehearsal:
@@ -30,13 +30,14 @@ def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) ->
         yield ""
     yield "| stage | result | seconds | what a success proves |"
     yield "|---|---|---:|---|"
-    for name, stage in chosen.items():
-        report = reports[name]
+    for name, stage in stages().items():
+        report = reports.get(name)
         status: str = report.status if report else "not run"
         if rehearsal and status == "proved":
             status = "rehearsed"
         seconds = f"{report.seconds:.0f}" if report else ""
         yield f"| {name} | {status} | {seconds} | {stage.proves} |"
+    yield from _circumstances(reports)
     yield from _problems(reports)
     yield ""
     yield "Not proved by any stage: " + "; ".join(NEVER_PROVED) + "."
@@ -44,17 +45,39 @@ def summary_lines(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) ->
         yield from _constants(reports)
 
 
-def write_summary(chosen: Mapping[str, Stage], out: Path, *, rehearsal: bool) -> None:
+def _reports(out: Path, *, rehearsal: bool) -> dict[str, StageReport]:
+    """Return the reports in a folder by stage, those of a rehearsal or those of a proof."""
+    read = {name: read_report(out / f"{name}.json") for name in stages()}
+    return {name: one for name, one in read.items() if one and one.rehearsal == rehearsal}
+
+
+def write_summary(out: Path, *, rehearsal: bool) -> None:
     """Write ``summary.md``, and all reports as one file, ``proof.json``."""
-    lines = summary_lines(chosen, out, rehearsal=rehearsal)
+    lines = summary_lines(out, rehearsal=rehearsal)
     write_text(out / "summary.md", (f"{line}\n" for line in lines))
-    document = json.dumps(reports_as_json(chosen, out), indent=2)
+    document = json.dumps(reports_as_json(out, rehearsal=rehearsal), indent=2)
     write_text(out / "proof.json", [document, "\n"])
 
 
-def _problems(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
+_SHOWN = ("card", "driver", "cuda", "torch", "transformers", "commit", "code")
+"""The circumstances that the summary names; the reports have all."""
+
+
+def _circumstances(reports: Mapping[str, StageReport]) -> Iterator[str]:
+    """Yield on what stages ran, with the stages if that is not the same for all."""
+    ran = dict[str, list[str]]()
     for name, report in reports.items():
-        if report is None or report.status == "proved":
+        named = {n: report.circumstances.get(n) for n in _SHOWN}
+        text = ", ".join(f"{n} {value}" for n, value in named.items() if value)
+        ran.setdefault(text or "not recorded", []).append(name)
+    for text, names in ran.items():
+        yield ""
+        yield f"Ran with: {text}" + (f" ({', '.join(names)})." if len(ran) > 1 else ".")
+
+
+def _problems(reports: Mapping[str, StageReport]) -> Iterator[str]:
+    for name, report in reports.items():
+        if report.status == "proved":
             continue
         failed = [words for words, holds in report.checks.items() if not holds]
         yield ""
@@ -71,7 +94,7 @@ _CONSTANTS = {
 """The files that measured constants are for."""
 
 
-def _constants(reports: Mapping[str, StageReport | None]) -> Iterator[str]:
+def _constants(reports: Mapping[str, StageReport]) -> Iterator[str]:
     """Yield what was measured in the form of the data files, if it was."""
     report = reports.get("widened")
     measured = {} if report is None else report.figures
@@ -101,8 +124,8 @@ def is_proved(chosen: Sequence[str], out: Path) -> bool:
     )
 
 
-def reports_as_json(chosen: Iterable[str], out: Path) -> dict[str, object]:
-    """Return the reports by stage, and what no stage proves."""
-    reports = {name: read_report(out / f"{name}.json") for name in chosen}
-    shown = {name: report.as_json() for name, report in reports.items() if report}
+def reports_as_json(out: Path, *, rehearsal: bool) -> dict[str, object]:
+    """Return all reports in a folder by stage, and what no stage proves."""
+    reports = _reports(out, rehearsal=rehearsal)
+    shown = {name: report.as_json() for name, report in reports.items()}
     return {"stages": shown, "never_proved": list(NEVER_PROVED)}

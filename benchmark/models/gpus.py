@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.errors import DoesNotFitError
+
 _SMI = "nvidia-smi"
 _FIELDS = ("uuid", "memory.free", "compute_mode", "mig.mode.current")
 _SECONDS = 30
@@ -21,6 +23,9 @@ _SECONDS = 30
 
 _GB, _MIB = 10**9, 2**20
 _MIG, _MIG_NOTE = "mig-", "a MIG instance"
+_LARGEST_SHARE = 0.92
+"""What vLLM asks for by default; the rest is for what it does not count."""
+
 _MODULE = Path("/proc/driver/nvidia/version")
 """What the kernel module of the driver says about itself."""
 
@@ -177,6 +182,28 @@ def gpu_uses(visible: Sequence[Gpu], numbers: Sequence[int]) -> dict[int, GpuUse
     }
 
 
+def free_share(count: int, reserved: int) -> float:
+    """Return the share of each GPU's memory that a program may ask for on the first GPUs.
+
+    It is that of the fullest one, rounded down to a thousandth, and at most
+    :data:`_LARGEST_SHARE`.
+
+    Args:
+        count: the number of GPUs; those of other machines are not asked.
+        reserved: the bytes of the free memory that stay free, for what the program does not count.
+
+    Raises:
+        DoesNotFitError: if one has no more than that.
+    """
+    visible = gpus()
+    uses = gpu_uses(visible, range(min(count, len(visible))))
+    shares = [(use.free - reserved) / visible[n].memory for n, use in uses.items()]
+    share = int(min([_LARGEST_SHARE, *shares]) * 1000) / 1000
+    if share <= 0:
+        raise DoesNotFitError(f"too little memory is free: {describe_uses(visible, uses)}")
+    return share
+
+
 def describe_uses(visible: Sequence[Gpu], uses: Mapping[int, GpuUse]) -> str:
     """Return the free memory of GPUs, and what limits their use, in words."""
     return ", ".join(
@@ -239,6 +266,10 @@ def exact_products() -> None:
     products.allow_fp16_reduced_precision_reduction = False
     products.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+PRODUCT_SETTINGS = ("cuda", "driver", "reduced_bfloat16_sums", "reduced_float16_sums", "tf32")
+"""The names of what :func:`product_settings` returns."""
 
 
 def product_settings() -> dict[str, object]:

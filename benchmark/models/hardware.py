@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from benchmark.models.gpus import gpu_numbers, has_gpu
+from benchmark.models.gpus import exact_products, gpu_numbers, has_gpu, product_settings
 
 _CGROUP = Path("/sys/fs/cgroup")
 """The limits of a Linux container (cgroup version 2)."""
@@ -81,6 +81,17 @@ def describe(device: str) -> Hardware:
         "hardware_class": f"{platform.machine()} {capability}",
         "threads": threads,
     }
+
+
+def described_products(device: str) -> dict[str, object]:
+    """Return :func:`describe`, and of a GPU also what decides how its products are rounded.
+
+    They are first set as for every model, which need not be loaded yet.
+    """
+    if not device.startswith("cuda"):
+        return {**describe(device)}
+    exact_products()
+    return {**describe(device), **product_settings()}
 
 
 def cpu_name() -> str:

@@ -102,6 +102,17 @@ def locate(
     return _with_tokenizer(location, tokenizer)
 
 
+def locate_without_weights(model: str, revision: str | None = None) -> Location:
+    """Return the location of a model without fetching any weights, nor a GGUF file.
+
+    So a GGUF file's configuration and tokenizer may be missing too.
+
+    Raises:
+        ModelError: as :func:`locate`.
+    """
+    return _located(model, revision)
+
+
 def _with_tokenizer(location: Location, name: str) -> Location:
     """Return the location with a tokenizer from elsewhere, if one is named and it has none."""
     if not name or location.gguf or has_vocabulary(location.folder):

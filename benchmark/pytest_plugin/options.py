@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from benchmark.pytest_plugin.shown import shown
+from benchmark.reproduction.settings import SETTINGS_OF_PAIRS
 
 if TYPE_CHECKING:
     from benchmark.runs.requests import RunRequest
-
-SETTINGS_OF_PYTEST = ("engine", "protocol", "dtype", "batch_size", "max_new_tokens")
-"""The settings other than the device that have an option here; the registry has the rest."""
 
 _DATA = ("password", "states", "task")
 _DEFAULTS = {"protocol": "default", "task": "boxes", "model_store": Path("runs/store")}
@@ -93,6 +91,13 @@ _OPTIONS = (
     _option("--dtype", help="float32, bfloat16 or float16 (default: the protocol's)"),
     _option("--batch-size", type=int, metavar="N", help="(default: the protocol's)"),
     _option("--max-new-tokens", type=int, metavar="N", help="(default: the protocol's)"),
+    _option(
+        "--tensor-parallel",
+        type=int,
+        metavar="N",
+        help="of vLLM (default: the fewest GPUs that hold the model)",
+    ),
+    _option("--pipeline-parallel", type=int, metavar="N", help="of vLLM (default: 1)"),
 )
 
 
@@ -142,7 +147,7 @@ def run_request(config: pytest.Config, device_name: str) -> "RunRequest":
     from benchmark.runs.settings import settings_of
 
     option = config.option
-    values = {name: getattr(option, name) for name in SETTINGS_OF_PYTEST}
+    values = {name: getattr(option, name) for name in SETTINGS_OF_PAIRS}
     settings = settings_of({**values, "device": device_name})
     data = data_request_of({"path": option.data, **{name: getattr(option, name) for name in _DATA}})
     return RunRequest.of(settings, data=data, out=option.model_store)
@@ -168,7 +173,7 @@ def check_options(config: pytest.Config) -> None:
         )
     if option.margin is not None and not 0 < option.margin <= 100:  # noqa: PLR2004  # points
         raise pytest.UsageError(f"--margin {option.margin:g} is not above 0 and at most 100 points")
-    names = ("device", "registry", "model_store", "data", *_DATA, *SETTINGS_OF_PYTEST)
+    names = ("device", "registry", "model_store", "data", *_DATA, *SETTINGS_OF_PAIRS)
     changed = {name for name in names if getattr(option, name) != _DEFAULTS.get(name)}
     if not changed:
         return  # so that other test runs import nothing here

@@ -59,6 +59,25 @@ def fetch_fitting_weights(
     fetch_missing_weights(location, say)
 
 
+def fetch_engine_weights(
+    settings: ResolvedSettings,
+    location: Location,
+    prompts: Sequence[TokenIds],
+    say: Callable[[str], None],
+) -> None:
+    """Fetch the weights that the engine of a run computes with, in this process or in another.
+
+    An engine behind an address has its own.
+
+    Raises:
+        DoesNotFitError: as :func:`fetch_fitting_weights`.
+        ModelError: as :func:`fetch_fitting_weights`.
+    """
+    row = settings.engine_row
+    if row.loads_weights or row.on_device:
+        fetch_fitting_weights(location, settings.options, batch_of(settings, prompts), say)
+
+
 def batch_of(settings: ResolvedSettings, prompts: Sequence[TokenIds] = ()) -> DecodingBatch:
     """Return the batch of a run; without prompts, those of the planned workload are assumed."""
     limits, work = settings.limits, planning().workload

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from benchmark import __version__
 from benchmark.models.bos import BosRule
-from benchmark.models.hardware import describe
+from benchmark.models.hardware import described_products
 from benchmark.models.location import Location
 from benchmark.records import State, TokenIds
 from benchmark.runs.environment import versions
@@ -37,7 +37,7 @@ def identity(questions: Questions, location: Location, bos: BosRule) -> dict[str
         "protocol": settings.as_json(),
         "environment": {
             "benchmark": __version__,
-            "hardware": describe(settings.options.device),
+            "hardware": described_products(settings.options.device),
             "versions": versions(),
         },
     }

@@ -18,7 +18,7 @@ from benchmark.records import State, Tally, TokenIds
 from benchmark.runs.data import check_number, load_states
 from benchmark.runs.evaluation import Questions, evaluate
 from benchmark.runs.forecast import forecast_seconds
-from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
+from benchmark.runs.gpu_fit import fetch_engine_weights
 from benchmark.runs.identity import identity
 from benchmark.runs.loading import Loaders
 from benchmark.runs.notices import Notices
@@ -248,10 +248,10 @@ def _model(
     prepared: PreparedRun, options: LoadOptions, progress: Progress, loaders: Loaders
 ) -> "LanguageModel | None":
     """Load the weights and report notices about them; None for an engine that takes none."""
-    if not prepared.settings.engine_row.loads_weights:
+    settings = prepared.settings
+    fetch_engine_weights(settings, prepared.location, prepared.prompts, progress.say)
+    if not settings.engine_row.loads_weights:
         return None
-    settings, batch = prepared.settings, batch_of(prepared.settings, prepared.prompts)
-    fetch_fitting_weights(prepared.location, settings.options, batch, progress.say)
     progress.say(f"loading {prepared.location.name} in {options.dtype} on {options.device}")
     reset_peak_gpu_memory(options.device)
     model = loaders.model(prepared.location, options)

@@ -1,7 +1,9 @@
 """Fetch models of the hub before they are measured; what cannot be is known before anything large.
 
 For each model its configuration and tokenizer are fetched and loaded, its weights are listed, and
-its memory is compared with that of the GPUs. Only then are weights fetched.
+its memory is compared with that of the GPUs. Only then are weights fetched. A GGUF file has all
+three: what is known before it is fetched is its size, and the memory that its weights take at
+least.
 """
 
 import time
@@ -11,12 +13,18 @@ from typing import NamedTuple
 
 from benchmark.errors import DoesNotFitError, ModelError, UnavailableModelError
 from benchmark.models.hub_download import WeightFiles, free_space, has_weights, list_weights
-from benchmark.models.location import Location, fetch_missing_weights, hub_model, locate
+from benchmark.models.location import (
+    Location,
+    fetch_missing_weights,
+    hub_model,
+    locate,
+    locate_without_weights,
+)
 from benchmark.models.registry_types import RegisteredModel, Registry
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.planning.architectures import configuration
 from benchmark.planning.forecast import ForecastOptions, Machine, requested_batch
-from benchmark.planning.memory import best_fit
+from benchmark.planning.memory import best_fit, element_bytes
 from benchmark.planning.planning import planning
 from benchmark.planning.shape import shape
 from benchmark.runs.gpu_fit import gpus_of
@@ -87,11 +95,16 @@ def find_model(model: WantedModel, machine: Machine | None, options: ForecastOpt
     Without a machine its memory is not considered.
     """
     try:
+        location = locate_without_weights(model.huggingface_id, model.revision)
+        files = _files(location)
+        if location.gguf and files.missing:
+            if machine:
+                _check_least_memory(files.total, machine, options)
+            return FoundModel(model, location, files)
         location = locate(
             model.huggingface_id, model.revision, weights=False, tokenizer=model.tokenizer
         )
         load_tokenizer(location)
-        files = _files(location)
         if machine:
             _check_memory(location, machine, options)
     except ModelError as error:
@@ -107,6 +120,15 @@ def _files(location: Location) -> WeightFiles:
         sizes = {path.name: path.stat().st_size for path in location.weights}
         return WeightFiles(tuple(sizes), sum(sizes.values()), 0)
     return list_weights(hub_model(location))
+
+
+def _check_least_memory(size: int, machine: Machine, options: ForecastOptions) -> None:
+    """Check that the GPUs hold the weights of a GGUF file of this size.
+
+    It has at most four bytes for each of them.
+    """
+    if size // 4 * element_bytes(options.dtype) > machine.memory * machine.count:
+        raise DoesNotFitError(f"does not fit on {gpus_of(machine.count, machine.memory)}")
 
 
 def _check_memory(location: Location, machine: Machine, options: ForecastOptions) -> None:
@@ -137,11 +159,13 @@ def check_total(models: Sequence[FoundModel]) -> None:
 def fetch_models(
     models: Sequence[FoundModel],
     say: Callable[[str], None],
+    look: Callable[[WantedModel], FoundModel],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[FoundModel, str]]:
     """Fetch the weights of each model, and yield it with the reason if that failed, else "".
 
-    After each model the time left is said, by the rate so far.
+    After each model the time left is said, by the rate so far. ``look`` returns what is known of a
+    GGUF file once it is here.
     """
     started, fetched = clock(), 0
     total = sum(model.missing for model in models)
@@ -158,7 +182,7 @@ def fetch_models(
         if model.missing and fetched < total:
             rate = fetched / max(clock() - started, 1e-9)
             say(f"{model.model.name} is here; {_left(total - fetched, rate)}")
-        yield model, ""
+        yield model, look(model.model).reason if model.location.gguf else ""
 
 
 def expected_time(missing: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmark.decoding.connection import ExternalSettings
+from benchmark.decoding.external.installed import is_cpu_only
 from benchmark.decoding.external.launch import ENVIRONMENT, launch_command
 from benchmark.decoding.external.messages import (
     DecodeRequest,
@@ -16,6 +17,7 @@ from benchmark.decoding.external.messages import (
     MarginRequest,
 )
 from benchmark.decoding.external.process import EngineProcess
+from benchmark.decoding.external.vllm_engine import tensor_parallel, visible_gpus
 from benchmark.errors import BenchmarkError, MissingLibraryError, RefusedModelError
 from benchmark.records import TokenIds
 from benchmark.speed.figures import Measurement
@@ -68,7 +70,7 @@ class SpeedInputs:
             "expression": self.expression,
             "grammar": self.grammar,
             "stops": list(self.stops),
-            "tuned": dict(spec.traits.tuned),
+            "tuned": self._tuned(spec),
         }
         if self.tokenizer:
             setup["tokenizer"] = str(self.tokenizer)
@@ -77,6 +79,14 @@ class SpeedInputs:
         if "base_url" in spec.engine.options:
             setup["external"] = asdict(self.external)
         return setup
+
+    def _tuned(self, spec: EngineSpec) -> dict[str, int | bool | str | dict[str, str]]:
+        """Return further arguments: those for a CPU, or the number of GPUs."""
+        if self.device == "cpu":
+            return dict(spec.traits.tuned)
+        if "tensor_parallel" not in spec.engine.options:
+            return {}
+        return {"tensor_parallel_size": tensor_parallel(self.model, self.device)}
 
     def request(self, spec: EngineSpec, states: Sequence[int]) -> DecodeRequest:
         """Return the request to decode the states with these indices."""
@@ -120,6 +130,9 @@ class EnginePool:
             BenchmarkError: if it is not installed, or does not take this model or device.
         """
         command, environment = launch_command(spec.label, spec.traits, self._folder)
+        numbers = self._inputs.device.partition(":")[2]
+        if numbers and spec.traits.environment != "own":  # our own engines take the numbers
+            environment = {**environment, "CUDA_VISIBLE_DEVICES": visible_gpus(numbers)}
         setup = self._inputs.setup(spec, self._weights(spec))
         return EngineProcess(spec.label, command, environment, setup)
 
@@ -186,7 +199,8 @@ class EnginePool:
 
     def _weights(self, spec: EngineSpec) -> str:
         """Return the model in the form that the engine takes."""
-        if spec.traits.cpu_only and self._inputs.device != "cpu":
+        on_cpu = self._inputs.device == "cpu"
+        if not on_cpu and is_cpu_only(spec.label, spec.traits, self._folder):
             raise MissingLibraryError(f"{spec.label}: runs on the CPU only; use --device cpu")
         if spec.traits.weights == "gguf":
             if self._inputs.gguf is None:

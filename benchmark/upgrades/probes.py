@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.decoding.engines import ENGINES
+from benchmark.decoding.external.installed import is_cpu_only
 from benchmark.errors import SettingError
 from benchmark.lifetime import run_tied
 from benchmark.models.location import locate
@@ -84,6 +85,7 @@ def probe(
     Raises:
         SettingError: for an unknown kind, or if the kind needs a model and none is given.
         ModelError: if there is no such model.
+        MissingLibraryError: if the engine is not installed.
     """
     if kind not in PROBES:
         raise SettingError(f"unknown probe {kind!r}; choose one of {', '.join(PROBES)}")
@@ -98,7 +100,8 @@ def probe(
     path = location.folder / location.gguf if location.gguf else location.folder
     measured = ("--repeats", str(repeats)) if repeats else ()
     decoded = ("--engine", engine) if engine else ()
-    device = ("--device", "cpu") if engine and ENGINES[engine].speed.cpu_only else ()
+    on_cpu = engine and is_cpu_only(engine, ENGINES[engine].speed)
+    device = ("--device", "cpu") if on_cpu else ()  # else as `run` has it
     own = _probe(kind, path, location.digest, states, *measured, *decoded, *device)
     return replace(own, engine=engine)
 

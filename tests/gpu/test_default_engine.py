@@ -16,6 +16,7 @@ from benchmark.decoding.speculative.attention_plans import HeadCounts
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.flash_choice import FLASH, LayerKind, attention_choice
+from benchmark.models.gpus import exact_products
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.records import Completion, TokenIds
 from benchmark.runs.requests import RunRequest
@@ -43,6 +44,7 @@ HEADS = {
 @pytest.fixture
 def device(run_request: RunRequest) -> str:
     """Return the device of ``--device``: the first GPU by default."""
+    exact_products()  # these models are not loaded by the loader, which does this in runs
     return "cuda:0" if run_request.device == "cuda" else run_request.device
 
 

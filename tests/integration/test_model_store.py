@@ -89,10 +89,8 @@ def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
     assert document["protocol"]["batch_size"] == 32
 
 
-def test_an_engine_in_another_process_computes_where_it_is_placed(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The number of its GPUs is decided before it is found, and which ones when they are leased."""
+def _placed_row(monkeypatch: pytest.MonkeyPatch) -> EngineRow:
+    """Add an engine that computes on the device in another process, and return its row."""
     path = "fakes.recital_engine:"
     row = EngineRow(
         "placed",
@@ -103,6 +101,14 @@ def test_an_engine_in_another_process_computes_where_it_is_placed(
         on_device=True,
     )
     monkeypatch.setitem(ENGINES, row.name, row)
+    return row
+
+
+def test_an_engine_in_another_process_computes_where_it_is_placed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of its GPUs is decided before it is found, and which ones when they are leased."""
+    _placed_row(monkeypatch)
     devices = list[str]()
     monkeypatch.setattr(recital_engine, "placed_on", devices.append)
 
@@ -136,12 +142,21 @@ def test_gpus_that_are_too_small_are_known_before_the_weights(
         run(request, Quiet())
     assert fetched == []
 
+    row = _placed_row(monkeypatch)
+    of_placed = replace(request, engine=row.name, out=tmp_path / "placed")
+    with pytest.raises(DoesNotFitError):  # an engine of its own process reads them too
+        run(of_placed, Quiet())
+    assert fetched == []
+
     def unknown(*_: object) -> None:
         raise ModelError("its size cannot be counted")
 
     monkeypatch.setattr(gpu_fit, "_fit", unknown)
     run(request, Quiet())
     assert fetched == [model]
+    for _ in range(2):  # the second time its result is there, and nothing is decoded
+        run(of_placed, Quiet())
+    assert fetched == [model] * 2
 
 
 def test_every_setting_is_part_of_the_key(

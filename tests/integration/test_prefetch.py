@@ -11,6 +11,7 @@ from benchmark.cli.app import app
 from benchmark.errors import DoesNotFitError, ModelError, SettingError, UnavailableModelError
 from benchmark.models import hub_download
 from benchmark.models.location import locate
+from fakes.control_gguf import write_control_gguf
 from fakes.fake_hub import FakeHub, FakeRepository, point_client_at, running
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
@@ -81,6 +82,41 @@ def test_a_dry_run_fetches_no_weights(hub: FakeHub, prefetch: Prefetch) -> None:
     """It prints the sizes only."""
     prefetch("o/track", "--dry-run")
     assert hub.fetched("safetensors") == []
+
+
+def test_a_gguf_file_is_not_fetched_to_look_at_it(
+    hub: FakeHub, prefetch: Prefetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size, and whether disk and GPUs hold it, are known before its first byte."""
+    path = write_control_gguf(MODELS / "track", tmp_path / "track.gguf", quantized=False)
+    hub.repositories["o/g"] = FakeRepository({"track.gguf": path.read_bytes()})
+    name = "o/g/track.gguf"
+    (model,) = json.loads(prefetch(name, "--dry-run", "--json"))["models"]
+    size = path.stat().st_size
+    assert (model["bytes"], model["fetched_bytes"], model["reason"]) == (size, size, None)
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.runs.prefetch.element_bytes", lambda _: 10_000)
+        with pytest.raises(UnavailableModelError, match="does not fit on 1 GPU of 1 GB"):
+            prefetch(name, "--gpus", "1", "--vram", "1")
+        patch.setattr("benchmark.runs.prefetch.free_space", lambda: (Path("/cache"), size - 1))
+        with pytest.raises(DoesNotFitError, match="GB are free in /cache"):
+            prefetch(name)
+    assert hub.fetched("gguf") == []
+    prefetch(name)
+    assert len(hub.fetched("gguf")) == 1
+    (model,) = json.loads(prefetch(name, "--json"))["models"]
+    assert (model["bytes"], model["fetched_bytes"]) == (size, 0)
+    # Once it is here, its memory is known as of any model.
+    with pytest.raises(UnavailableModelError, match="does not fit on 1 GPU of 1 GB"):
+        prefetch(name, "--gpus", "1", "--vram", "1")
+
+
+def test_a_fetched_gguf_file_is_looked_at(hub: FakeHub, prefetch: Prefetch) -> None:
+    """What is wrong with it is an error once it is here."""
+    hub.repositories["o/g"] = FakeRepository({"m.gguf": b"not one"})
+    with pytest.raises(UnavailableModelError, match="1 of 1 models are not fetched: o/g/m"):
+        prefetch("o/g/m.gguf")
+    assert len(hub.fetched("gguf")) == 1
 
 
 def test_others_are_fetched_and_the_exit_tells(

@@ -116,7 +116,7 @@ def test_standard_error_behind_a_redirect(tmp_path: Path) -> None:
 
 def test_what_the_dead_left_is_removed(tmp_path: Path, dead: int) -> None:
     """Leftovers of running processes, other names and other machines are kept."""
-    host = writing._host()
+    host = writing.host_name()
     gone = [f".a.json.{host}-{dead}.part"]
     kept = [
         f".a.json.{host}-{os.getppid()}.part",

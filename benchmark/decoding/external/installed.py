@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.decoding.engines import SpeedTraits
+from benchmark.decoding.external.launch import engine_environment
 from benchmark.decoding.external.process import EngineProcessError
 from benchmark.lifetime import run_tied
 
@@ -27,6 +29,20 @@ for name in json.loads(sys.argv[1]):
 print(json.dumps(versions))
 """
 _SECONDS = 120.0
+
+
+def is_cpu_only(label: str, traits: SpeedTraits, folder: Path | None = None) -> bool:
+    """Return whether the engine that is installed runs on the CPU only.
+
+    ``folder`` is as in :func:`~benchmark.decoding.external.launch.engine_environment`.
+
+    Raises:
+        MissingLibraryError: if none is installed.
+        EngineProcessError: if the Python of its environment does not run.
+    """
+    if traits.cpu_only or not traits.cpu_build:
+        return traits.cpu_only
+    return bool(versions_in(engine_environment(label, traits, folder), (traits.cpu_build,)))
 
 
 def versions_in(prefix: Path, libraries: Sequence[str]) -> dict[str, str]:

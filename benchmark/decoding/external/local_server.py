@@ -17,7 +17,6 @@ from benchmark.decoding.external.process import EngineProcessError
 from benchmark.decoding.external.server_probe import ServerConnection
 from benchmark.errors import SettingError
 from benchmark.lifetime import tied
-from benchmark.models.location import fetch_missing_weights
 
 _NAME = "llama.cpp"
 _WORKER = "benchmark.decoding.external.llama_cpp_server"
@@ -42,7 +41,6 @@ def connect(inputs: ConnectInputs) -> ServerConnection:
         raise SettingError(f"engine {_NAME} computes on the CPU here; use --device cpu")
     traits = ENGINES[_NAME].speed
     versions = versions_in(engine_environment(_NAME, traits), LLAMA_CPP_LIBRARIES)
-    fetch_missing_weights(location, inputs.say)
     command = launch_command(_NAME, traits, worker=_WORKER)
     address = _start(command, str(location.folder / location.gguf))
     settings = replace(inputs.settings, base_url=address, kind=_NAME)

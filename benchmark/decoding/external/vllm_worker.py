@@ -46,6 +46,7 @@ class VllmEngine:
             enable_prefix_caching=True,
             disable_log_stats=True,
             max_model_len=setup["max_model_len"],
+            **_memory(setup),
             **setup["tuned"],
         )
         self._arguments = {
@@ -151,6 +152,26 @@ class VllmEngine:
             "tokens": tokens,
             "answers": [[i for i in ids if i not in self._stops] for ids in answers],
         }
+
+
+def _memory(setup: EngineSetup) -> dict[str, float]:
+    """Return the share of each GPU's memory that vLLM may take: what is free, less its context.
+
+    By default it asks for nearly all of the memory, and does not start if another program holds
+    part of it. The share is no part of a run's identity: it changes the room for the cache only.
+    """
+    if setup["device"].partition(":")[0] == "cpu":
+        return {}
+    from benchmark.models.gpus import free_share
+    from benchmark.planning.planning import planning
+
+    tuned = setup["tuned"]
+    ranks = [int(str(tuned.get(f"{name}_parallel_size", 1))) for name in ("tensor", "pipeline")]
+    return {
+        "gpu_memory_utilization": free_share(
+            ranks[0] * ranks[1], planning().assumptions.context_bytes
+        )
+    }
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from benchmark.models.loading import load_model
 from benchmark.models.tokenizer_loading import load_tokenizer
 from benchmark.prompts.rendering import prompt_ids
 from benchmark.runs.evaluation import Decoder
-from benchmark.runs.gpu_fit import batch_of, fetch_fitting_weights
+from benchmark.runs.gpu_fit import fetch_engine_weights
 from benchmark.runs.notices import warning_lines
 from benchmark.runs.requests import RunRequest
 from benchmark.runs.resolution import connected, located, registered_bos, resolve
@@ -43,10 +43,9 @@ class HarnessModel:
         expression = task_named(task).expression
         self.settings = connected(settings, location, tokenizer, expression, _LOG.warning)
         weights = None
+        fetch_engine_weights(self.settings, location, (), _LOG.info)
         if self.settings.engine_row.loads_weights:
-            options, batch = self.settings.options, batch_of(self.settings)
-            fetch_fitting_weights(location, options, batch, _LOG.info)
-            weights = load_model(location, options)
+            weights = load_model(location, self.settings.options)
         self._decoder = Decoder(self.settings, expression, tokenizer, weights, _LOG.warning)
         # Harnesses show the log of warnings, and Inspect keeps it with the results.
         for subject, loaded in (("tokenizer", tokenizer), ("weights", weights)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmark.locking import LockHeldError, locked
-from benchmark.writing import ensure_folder
+from benchmark.writing import ensure_folder, host_name
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _PURPOSE = "using the same GPU"
@@ -18,7 +18,8 @@ class GpuLeases:
     """The GPUs that the processes of one test run share.
 
     A process holds the queue lock while it waits for GPUs, and a process that holds GPUs asks for
-    no more. So there is no deadlock, and a process that needs many GPUs is not starved.
+    no more. So there is no deadlock, and a process that needs many GPUs is not starved. Each
+    machine has a queue of its own, as several may share the folder, but no GPUs.
     """
 
     def __init__(self, folder: Path, gpus: Mapping[int, str]) -> None:
@@ -48,7 +49,7 @@ class GpuLeases:
         ensure_folder(self._folder)
         held = dict[int, ExitStack]()
         with ExitStack() as locks:
-            with locked(self._folder / "queue.lock", _PURPOSE, _REMEDY):
+            with locked(self._folder / f"queue-{host_name()}.lock", _PURPOSE, _REMEDY):
                 while len(held) < count:
                     self._gather(count, order, held, locks)
             self._held |= held

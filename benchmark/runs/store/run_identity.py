@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from benchmark.models.digests import is_local
+from benchmark.models.gpus import PRODUCT_SETTINGS
 from benchmark.tasks import DEFAULT
 
 Identity = Mapping[str, object]
@@ -30,11 +31,26 @@ def comparable(identity: Identity) -> dict[str, object]:
     return parts
 
 
+def as_recorded(identity: Identity, stored: Identity) -> dict[str, object]:
+    """Return an identity without what a stored one of an older version did not record.
+
+    These are the driver and the rounding of products on a GPU, none of which it has.
+    """
+    match stored.get("environment"), identity.get("environment"):
+        case ({"hardware": {**old}}, {"hardware": {**new}, **rest}) if not old.keys() & set(
+            PRODUCT_SETTINGS
+        ):
+            known = {name: new[name] for name in new if name not in PRODUCT_SETTINGS}
+            return {**identity, "environment": {**rest, "hardware": known}}
+    return dict(identity)
+
+
 def is_same_run(stored: Identity, identity: Identity, has_digest: HasDigest) -> bool:
     """Return whether a stored identity is of the run with another one.
 
     ``has_digest`` says whether a digest, also one of an older version, is of the model's files.
     """
+    identity = as_recorded(identity, stored)
     return comparable(_with_current_digest(stored, identity, has_digest)) == comparable(identity)
 
 
@@ -58,6 +74,7 @@ def difference_from(stored: Identity, identity: Identity, has_digest: HasDigest)
     """
     if not isinstance(_model_name(stored), str | None):
         return "its run.json has a model without a name"
+    identity = as_recorded(identity, stored)
     current = _with_current_digest(stored, identity, has_digest)
     old, new = comparable(current), comparable(identity)
     if old.get("model") != new.get("model"):

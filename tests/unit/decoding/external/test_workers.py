@@ -13,6 +13,9 @@ import pytest
 from benchmark.decoding.external.llama_cpp_worker import LlamaCppEngine
 from benchmark.decoding.external.messages import DecodeRequest, EngineSetup
 from benchmark.decoding.external.vllm_worker import VllmEngine
+from benchmark.errors import DoesNotFitError
+from benchmark.models import gpus
+from benchmark.models.gpus import Gpu, GpuUse
 
 EOS = 9
 SETUP: EngineSetup = {
@@ -184,6 +187,28 @@ def test_vllm_of_another_device() -> None:
         VllmEngine({**SETUP, "device": "cuda:0"})
 
 
+@pytest.mark.usefixtures("vllm")
+@pytest.mark.parametrize(
+    ("free", "share"), [((60, 70), 0.737), ((80, 40), 0.487), ((80, 80), 0.92), ((80, 0.5), None)]
+)
+def test_vllm_takes_memory_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, free: tuple[float, float], share: float | None
+) -> None:
+    """Its share is that of the fullest of its GPUs, less its context; a third one has none left."""
+    cards = tuple(Gpu(f"gpu-{n}", 80 * 10**9) for n in range(3))
+    uses = dict(enumerate(GpuUse(int(bytes_ * 1e9)) for bytes_ in (*free, 0)))
+    monkeypatch.setattr(gpus, "gpus", lambda: cards)
+    monkeypatch.setattr(gpus, "gpu_uses", lambda _, numbers: {n: uses[n] for n in numbers})
+    platform = SimpleNamespace(is_cpu=lambda: False, device_type="cuda")
+    _module(monkeypatch, "vllm.platforms", current_platform=platform)
+    setup: EngineSetup = {**SETUP, "device": "cuda", "tuned": {"tensor_parallel_size": 2}}
+    if share is None:
+        with pytest.raises(DoesNotFitError, match=r"free: cuda:0 \(GPU\) 80 of 80 GB, cuda:1"):
+            VllmEngine(setup)
+        return
+    assert VllmEngine(setup)._llm.arguments["gpu_memory_utilization"] == share
+
+
 def test_vllm_decodes_as_the_paper_does(vllm: Callable[[], VllmEngine]) -> None:
     """It decodes greedily under the expression, without the repository's sampling settings.
 
@@ -195,6 +220,7 @@ def test_vllm_decodes_as_the_paper_does(vllm: Callable[[], VllmEngine]) -> None:
     assert reply["passes"] == 2
     assert reply["tokens"] == (3 + 1) + (3 - 2 + 1)
     arguments = engine._llm.arguments
+    assert "gpu_memory_utilization" not in arguments
     assert (arguments["generation_config"], arguments["block_size"]) == ("vllm", 32)
     assert engine._sampling == {
         "temperature": 0.0,

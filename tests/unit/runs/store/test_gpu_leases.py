@@ -1,6 +1,7 @@
 """GPU leases: exclusive, free of deadlock, in even shares."""
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.runs.store import gpu_leases
 from benchmark.runs.store.gpu_leases import GpuLeases, share
 
 Held = tuple[float, float, tuple[int, ...]]
@@ -46,6 +48,37 @@ def test_preferred_gpus_come_first(tmp_path: Path) -> None:
             assert second == (0, 1)
     with leases.take(4) as every:
         assert every == (0, 1, 2, 3)
+
+
+def test_machines_that_share_a_home_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process waits for the GPU of one machine, another gets that of the other one."""
+    one, other = GpuLeases(tmp_path, {0: "gpu-a"}), GpuLeases(tmp_path, {0: "gpu-b"})
+    asked, proceed = threading.Event(), threading.Event()
+
+    def wait(_: float) -> None:
+        asked.set()
+        assert proceed.wait(60)
+
+    def take(leases: GpuLeases) -> None:
+        with leases.take(1):
+            pass
+
+    monkeypatch.setattr("socket.gethostname", lambda: "node-a")
+    with one.take(1):
+        monkeypatch.setattr(gpu_leases, "sleep", wait)
+        waiting = threading.Thread(target=take, args=[one], daemon=True)
+        waiting.start()
+        assert asked.wait(60)
+        monkeypatch.setattr("socket.gethostname", lambda: "node-b")
+        taking = threading.Thread(target=take, args=[other], daemon=True)
+        taking.start()
+        taking.join(60)
+        assert not taking.is_alive()
+    proceed.set()
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 @pytest.mark.parametrize("count", [0, 3])

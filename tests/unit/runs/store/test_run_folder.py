@@ -49,6 +49,28 @@ def test_different_run_is_refused_and_unchanged(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_the_driver_of_a_gpu_is_part_of_a_run(tmp_path: Path) -> None:
+    """Another one is named as other hardware is; a run that did not record it is the same run."""
+
+    def on(**hardware: object) -> dict[str, object]:
+        described = {"hardware_class": "H200", "threads": 0, **hardware}
+        return {**IDENTITY, "environment": {"hardware": described, "versions": {}}}
+
+    products = {"cuda": "13.0", "driver": "580.1", "tf32": False}
+    with RunFolder(tmp_path / "new", on(**products)):
+        pass
+    other = RunFolder(tmp_path / "new", on(**{**products, "driver": "570.2"}))
+    with pytest.raises(ResumeError, match=r'driver was "580\.1", now "570\.2"'), other:
+        pass
+    with RunFolder(tmp_path / "old", on()):
+        pass
+    with RunFolder(tmp_path / "old", on(**products)) as folder:
+        assert folder.identity == json.loads(json.dumps(on()))
+    elsewhere = RunFolder(tmp_path / "old", on(**products, hardware_class="H100"))
+    with pytest.raises(ResumeError, match='hardware_class was "H200", now "H100"'), elsewhere:
+        pass
+
+
 @pytest.mark.parametrize("path", ["./models/m", "/elsewhere/m", "models/m/"])
 def test_another_path_of_a_local_model_is_the_same_run(tmp_path: Path, path: str) -> None:
     """The digest says which model it is; run.json keeps the path of the first start."""
