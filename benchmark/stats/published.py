@@ -6,6 +6,7 @@ For the clusters, the binomial variance is multiplied by a stated design effect.
 
 from dataclasses import dataclass
 from math import erfc, hypot, inf, sqrt
+from statistics import NormalDist
 
 from benchmark.records import Tally
 from benchmark.stats import decision
@@ -94,6 +95,36 @@ def unpaired_test(
     pooled = (base.correct + variant.correct) / (base.total + variant.total)
     variance = design_effect * pooled * (1 - pooled) * (1 / base.total + 1 / variant.total)
     return UnpairedTest(variant.accuracy - base.accuracy, sqrt(variance))
+
+
+def unpaired_equality(
+    base: Tally,
+    variant: Tally,
+    margin: float = CLOSE_MARGIN,
+    level: float = LEVEL,
+    doubt: str = "",
+    design_effect: float = DESIGN_EFFECT,
+) -> Decision:
+    """Decide whether two accuracies, known by counts, differ by less than a margin (a share).
+
+    The variance is not pooled, since the claim is about a difference. A success and a failure are
+    added to the effective numbers of both, as Agresti and Caffo do, so that counts without an error
+    are not certain.
+    """
+    quantile = NormalDist().inv_cdf
+    difference = variant.accuracy - base.accuracy
+    error = sqrt(sum(_added_variance(tally, design_effect) for tally in (base, variant)))
+    reach = quantile(1 - level) * error
+    interval = Interval(max(-1.0, difference - reach), min(1.0, difference + reach))
+    effect = Effect(difference, interval, "", (quantile(1 - level) + NORMAL_80) * error, "")
+    p = _upper_tail((margin - abs(difference)) / error)
+    return decision.equivalence(effect, p, margin, level, doubt)
+
+
+def _added_variance(tally: Tally, design_effect: float) -> float:
+    queries = tally.total / design_effect + 2
+    rate = (tally.correct / design_effect + 1) / queries
+    return rate * (1 - rate) / queries
 
 
 @dataclass(frozen=True, slots=True)

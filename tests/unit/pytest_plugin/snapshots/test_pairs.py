@@ -1,20 +1,24 @@
 """When a pair counts as equal to its snapshot: within clustered error, paired if possible."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.pytest_plugin.snapshots.pairs import PairExtension
-from benchmark.records import Outcome
+from benchmark.pytest_plugin.snapshots.pairs import PairExtension, undecided
+from benchmark.records import Outcome, Tally
 from benchmark.scoring.outcomes import outcomes_as_json
+from benchmark.stats.published import unpaired_equality
 
 
-def _document(accuracy: float, seed: int, data: str = "a", flips: int = 0) -> dict[str, object]:
-    """Return 500 states of 250 sequences with this accuracy, then flip that many whole states."""
+def _document(
+    accuracy: float, seed: int, data: str = "a", flips: int = 0, states: int = 500
+) -> dict[str, object]:
+    """Return states with this accuracy, two per sequence, then flip that many whole ones."""
     rng = np.random.default_rng(seed)
-    right = rng.random((500, 7)) < accuracy
+    right = rng.random((states, 7)) < accuracy
     right[:flips] = ~right[:flips]
     outcomes = [
         Outcome(n // 2, (0, 1, 2, 1, 0, 3, 1), tuple(map(bool, row))) for n, row in enumerate(right)
@@ -48,10 +52,60 @@ def test_damaged_snapshot_is_named() -> None:
             PairExtension().matches(serialized_data="{}", snapshot_data=text)
 
 
-@pytest.mark.parametrize(("accuracy", "same"), [(0.41, True), (0.55, False), (0.25, False)])
-def test_other_data_are_compared_by_counts(accuracy: float, same: bool) -> None:  # noqa: FBT001
-    """On other data the counts may differ by what sampling does."""
-    assert _matches(_document(accuracy, 2, data="b"), _document(0.4, 1)) is same
+@pytest.mark.parametrize(
+    ("accuracy", "states", "same", "doubts"),
+    [
+        (0.40, 4000, True, 0),  # equal within 5 points
+        (0.55, 500, False, 0),  # departs
+        (0.40, 500, False, 1),  # equal at numops >= 1; at 0 there are too few queries
+        (0.25, 64, False, 2),  # neither: 64 states show next to nothing
+        (0.40, 30, False, 2),  # 15 sequences
+    ],
+)
+def test_other_data_are_compared_by_counts(
+    accuracy: float,
+    states: int,
+    same: bool,  # noqa: FBT001
+    doubts: int,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    """On other data all counts must be equal within 5 points; what is undecided is no match."""
+    recorded = _document(0.4, 1, states=states)
+    measured = _document(accuracy, 2, data="b", states=states)
+    assert _matches(measured, recorded) is same
+    (tmp_path / "pair.json").write_text(json.dumps({"variant": recorded}))
+
+    class Extension(PairExtension):
+        @classmethod
+        def get_location(cls, **_: object) -> str:
+            return str(tmp_path / "pair.json")
+
+    lines = undecided(request.node, Extension, {"variant": measured})
+    assert len(lines) == doubts
+    for line in lines:
+        assert line.startswith("variant, numops ")
+        assert "equal within 5 points: " in line
+        assert line.endswith(", level 0.001")
+    texts = [json.dumps({"variant": document}) for document in (measured, recorded)]
+    shown = list(Extension().diff_lines(*texts))
+    assert doubts == 0 or shown == lines
+
+
+def test_counts_of_other_data_are_seldom_called_equal() -> None:
+    """With a true difference of the margin, at most 5 % of clustered samples show equality."""
+    rng = np.random.default_rng(5)
+    equal = 0
+    for _ in range(400):
+        old, new = (
+            int(rng.binomial(7, rng.beta(3 * rate, 3 * (1 - rate), 300)).sum())
+            for rate in (0.40, 0.45)
+        )
+        decision = unpaired_equality(Tally(old, 2100), Tally(new, 2100))
+        equal += decision.verdict == "supported"
+    assert equal <= 0.05 * 400 + 9  # two Monte-Carlo standard errors
+    assert unpaired_equality(Tally(2100, 2100), Tally(2100, 2100)).verdict == "supported"
+    assert unpaired_equality(Tally(50, 50), Tally(50, 50)).verdict == "undecided"
 
 
 def test_change_by_exact_only_is_found() -> None:
