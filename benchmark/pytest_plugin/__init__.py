@@ -26,6 +26,7 @@ from benchmark.pytest_plugin.hooks import (
     pytest_runtest_makereport,
     pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
     pytest_xdist_make_scheduler,
     verdict_line,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
+    "pytest_testnodedown",
     "pytest_xdist_make_scheduler",
     "real_tokenizer",
     "run_request",

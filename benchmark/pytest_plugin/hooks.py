@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Generator, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,12 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
         check_options(config)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Skip tests marked ``gpu`` if there is no GPU, except those that ``--device`` applies to.
 
     Workers of xdist begin with the largest models, which decide when the last one ends.
     """
-    known_failures.mark(config, items)
+    known_failures.mark(session, items)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and hasattr(config, "workerinput"):
         registry = load_registry(config.getoption("--registry"))
@@ -71,7 +73,12 @@ _UNRECORDED = pytest.StashKey[list[str]]()
 
 @pytest.hookimpl(trylast=True)  # after syrupy, which writes snapshots and makes its report
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Run the tests that wrote snapshots again in a fresh process; record what it gives again."""
+    """Run the tests that wrote snapshots again in a fresh process; record what it gives again.
+
+    Fail if a known failure is listed that there is no test of.
+    """
+    if known_failures.unmatched(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     confirmation = sys.modules.get(_CONFIRMATION)
     if confirmation is None or hasattr(session.config, "workerinput"):
         return  # no test has used a snapshot of the plugin
@@ -138,6 +145,12 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist's types say Any
+    """Take over which known failures a worker has no test of."""
+    known_failures.take_from_worker(node.config, getattr(node, "workeroutput", {}))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Keep each file on one worker, except that pairs and models are distributed one by one.
 
@@ -184,6 +197,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         "pooled effects": [*pooled_effects(reports, registry)],
         "fingerprints compared with other hardware's": sorted(set(_values(reports, _FALLBACK))),
         "snapshots": config.stash.get(_UNRECORDED, []),
+        "known failures": [
+            *known_failures.summary(config, terminalreporter.stats.get("skipped", ()))
+        ],
     }
     for title, lines in sections.items():
         if lines:

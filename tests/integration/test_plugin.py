@@ -255,6 +255,29 @@ def test_known_failures_must_fail(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*other.toml*failures*"])
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_known_failures_without_a_test_and_skipped_ones(
+    project: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """A run of all tests fails on an entry without a test; a skipped test is not checked."""
+    project.makepyfile(
+        test_it="import pytest\n\ndef test_skipped() -> None:\n    pytest.skip('no GPU')\n"
+    )
+    entry = '[[failures]]\ntest = "{}"\nreason = "mended soon"\n'
+    listed = project.path / "known_failures.toml"
+    listed.write_text("".join(map(entry.format, ("nosuch.py::test_x", "test_it.py::test_skipped"))))
+    result = project.runpytest_inprocess(*workers)
+    result.assert_outcomes(skipped=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    unchecked = "test_it.py::test_skipped: skipped, so whether it still fails is not checked"
+    lines = ["*= known failures =*", "ERROR: nosuch.py::test_x: listed, but*", unchecked]
+    result.stdout.fnmatch_lines(lines)
+    result = project.runpytest_inprocess(*workers, "test_it.py")  # only a part of the tests
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines([unchecked])
+    result.stdout.no_fnmatch_line("*nosuch*")
+
+
 def test_device_applies_to_tests_that_use_it(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
