@@ -21,6 +21,18 @@ ROOT = Path(__file__).parents[2]
 STATES = 2
 BEYOND_THE_PAPER = {"code-qwen2.5-0.5b"}
 """A pair whose architecture no model of the paper has."""
+SUMMARY = (
+    "*pairs, at numops >= 1*",
+    "alignment-codegemma-7b*no gain: undecided: *",
+    "p: of each pair alone; *",
+    "*pooled effects*",
+    "code: * points (95 % interval*, 5 pairs",
+    "  Q = *",
+    "math: *, 5 pairs",
+    "alignment: *, 11 pairs",
+    "p: adjusted by Holm over the experiments; *",
+)
+"""Lines at the end of the run: verdicts on the pairs, and the pooled effects."""
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +89,7 @@ def test_the_complete_reproduction_runs_without_a_gpu(
     first = project.runpytest_inprocess(*options, "--snapshot-update", "--no-confirm")
     # Two states are too few sequences for a verdict; records are written and compared nevertheless.
     first.assert_outcomes(skipped=count)
-    first.stdout.fnmatch_lines(
-        [
-            "*pairs, at numops >= 1*",
-            "alignment-codegemma-7b*no gain: undecided: *",
-            "p: of each pair alone; *",
-            "*pooled effects*",
-            "code: * points (95 % interval*, 5 pairs",
-            "  Q = *",
-            "math: *, 5 pairs",
-            "alignment: *, 11 pairs",
-            "p: adjusted by Holm over the experiments; *",
-        ]
-    )
+    first.stdout.fnmatch_lines(SUMMARY)
     progress = capfd.readouterr().err
     assert re.search(
         rf"^codegemma-7b: {STATES}/{STATES} states, .*% right$", progress, re.MULTILINE
