@@ -14,6 +14,7 @@ from benchmark.models.registry_types import RegisteredModel
 from benchmark.models.tokenizer import TransformersTokenizer
 from benchmark.pytest_plugin import options
 from benchmark.pytest_plugin.shown import shown
+from benchmark.stats.constants import SAME_MARGIN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -237,7 +238,8 @@ def fingerprints(
 
     def recorded(record: "Fingerprint") -> "SnapshotAssertion":
         assert_matches(request.node, record, blessing)
-        return snapshot_of(snapshot, record, blessing)
+        margin = options.margin(request.config, SAME_MARGIN)
+        return snapshot_of(snapshot, record, blessing, margin)
 
     return recorded
 

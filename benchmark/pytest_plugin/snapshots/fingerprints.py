@@ -82,6 +82,7 @@ class FingerprintExtension(MeasurementExtension):
     """Matches records that are equal or within the noise floor; others fail with a comparison."""
 
     blessing = Blessing(None)
+    margin = SAME_MARGIN
 
     def serialize(self, data: object, **_: object) -> str:
         """Return the record with its columns as one text.
@@ -95,8 +96,8 @@ class FingerprintExtension(MeasurementExtension):
 
     def matches(self, *, serialized_data: object, snapshot_data: object) -> bool:
         """Return whether nothing changed beyond noise; on other hardware, few outcomes may."""
-        comparison = compare(read_text(str(snapshot_data)), read_text(str(serialized_data)))
-        return acceptable(comparison)
+        records = read_text(str(snapshot_data)), read_text(str(serialized_data))
+        return acceptable(compare(*records, self.margin))
 
     def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
         """Yield the headline; the full comparison is a section of the report, never cut off."""
@@ -163,7 +164,10 @@ class FingerprintExtension(MeasurementExtension):
 def acceptable(comparison: FingerprintDiff) -> bool:
     """Return whether a comparison passes: noise, or on other hardware few outcomes changed.
 
-    Those few must not have a direction (:func:`outcomes_agree`), by any score.
+    Those few must not have a direction (:func:`outcomes_agree`), by any score, and the claim that
+    the accuracies are equal within the comparison's margin must not be refuted. It need not be
+    supported, since that takes 299 sequences even if nothing changes. At the default margin it
+    cannot be refuted if at most 1 % of the outcomes changed.
     """
     if comparison.severity.within_noise:
         return True
@@ -173,6 +177,9 @@ def acceptable(comparison: FingerprintDiff) -> bool:
         return False  # prompts, token ids, constraint and weights do not depend on hardware
     if any(flips and by not in comparison.tests for by, flips in comparison.all_flips.items()):
         return False  # none of them can be paired
+    equalities = [test.is_equal(comparison.margin) for test in comparison.tests.values()]
+    if any(equality.verdict == "not supported" for equality in equalities):
+        return False
     records = comparison.old, comparison.new, comparison.alignment
     return all(outcomes_agree(*paired(*records, by)) for by in comparison.tests)
 
@@ -206,8 +213,13 @@ def stored(path: Path, *, fallback: bool = True) -> Path | None:
 
 
 @cache
-def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExtension]:
-    """Return the extension for a kind of run, with the session's permission to write."""
+def fingerprint_extension(
+    kind: str, blessing: Blessing, margin: float = SAME_MARGIN
+) -> type[FingerprintExtension]:
+    """Return the extension for a kind of run, with the session's permission to write.
+
+    ``margin`` is the largest difference (0..1) from another hardware's record that counts as none.
+    """
 
     class FingerprintExtensionOfKind(FingerprintExtension):
         @classmethod
@@ -215,15 +227,18 @@ def fingerprint_extension(kind: str, blessing: Blessing) -> type[FingerprintExte
             folder = Path(FingerprintExtension.dirname(test_location=test_location))
             return str(of_kind(folder, "fingerprints", kind))
 
-    FingerprintExtensionOfKind.blessing = blessing
+    FingerprintExtensionOfKind.blessing, FingerprintExtensionOfKind.margin = blessing, margin
     return FingerprintExtensionOfKind
 
 
 def snapshot_of(
-    snapshot: SnapshotAssertion, record: Fingerprint, blessing: Blessing
+    snapshot: SnapshotAssertion, record: Fingerprint, blessing: Blessing, margin: float
 ) -> SnapshotAssertion:
-    """Return the assertion that compares a record with the snapshot of its kind of run."""
-    return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing))
+    """Return the assertion that compares a record with the snapshot of its kind of run.
+
+    The margin is that of :func:`fingerprint_extension`.
+    """
+    return snapshot.use_extension(fingerprint_extension(kind_of_record(record), blessing, margin))
 
 
 def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -> None:
@@ -231,7 +246,7 @@ def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -
 
     Figures become properties, in JUnit files too. A comparison that does not pass becomes a section
     of the report, as ``python -m benchmark compare`` prints it, at any verbosity. If the snapshot
-    of other hardware is used, a property says so.
+    of other hardware is used, a property says so, and whether the accuracies are equal.
     """
     paths = _paths(item, kind_of_record(record), blessing)
     if paths is None:
@@ -245,6 +260,8 @@ def assert_matches(item: pytest.Item, record: Fingerprint, blessing: Blessing) -
     if path != own_path:
         kinds = [file.parent.parent.name for file in (own_path, path)]
         line = f"{item.name}: no snapshot for {kinds[0]}, compared with {kinds[1]} instead"
+        if comparison.test:
+            line += f"; outcomes {comparison.test.is_equal(comparison.margin).summary()}"
         item.user_properties.append((FALLBACK, line))
     if not acceptable(comparison):
         item.add_report_section("call", "comparison", shown(rendered(comparison)))

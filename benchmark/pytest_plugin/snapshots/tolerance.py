@@ -9,11 +9,15 @@ from math import comb
 from typing import NamedTuple
 
 from benchmark.records import Outcome
-from benchmark.stats.constants import RECORD_LEVEL, fresh_rng
+from benchmark.stats.constants import RECORD_LEVEL, SAME_MARGIN, fresh_rng
 from benchmark.stats.paired import paired_test
 
-FLIPS = 0.01
-"""The largest share of outcomes that may change."""
+FLIPS = SAME_MARGIN
+"""The largest share of outcomes that may change.
+
+An accuracy changes by no more than this share. So where it is kept, a difference by more than the
+margin of "nothing changed" cannot be shown either, and the limit decides alone.
+"""
 
 
 class QueryGroup(NamedTuple):

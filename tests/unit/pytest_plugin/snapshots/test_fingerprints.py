@@ -12,6 +12,7 @@ from syrupy.location import PyTestLocation
 from benchmark.errors import DataError, SettingError
 from benchmark.fingerprints.compare import compare
 from benchmark.fingerprints.record import Fingerprint
+from benchmark.fingerprints.stage_diffs import StageDiff
 from benchmark.fingerprints.storage import columns_path, fingerprint_text, read_fingerprint
 from benchmark.pytest_plugin.snapshots import confirmation
 from benchmark.pytest_plugin.snapshots.fingerprints import (
@@ -25,6 +26,8 @@ from benchmark.pytest_plugin.snapshots.fingerprints import (
     stored,
 )
 from benchmark.records import Outcome
+from benchmark.stats.constants import SAME_MARGIN, fresh_rng
+from benchmark.stats.paired import paired_test
 from fakes.fake_fingerprints import by_all_scores, fake_fingerprint, fake_logits, with_changed_stage
 
 HERE, THERE = "x86-64-avx512-default", "arm64-neon-default"
@@ -100,8 +103,8 @@ def test_other_hardware_is_used_visibly(
     assert stored(location(THERE)) == location(HERE)
     assert _read(location(THERE), Blessing(None)) == fingerprint_text(fake_fingerprint())
     properties = _reported(request, _elsewhere(fake_fingerprint()), Blessing(None))
-    line = f"no snapshot for {THERE}, compared with {HERE} instead"
-    assert str(properties[FALLBACK]).endswith(line)
+    line = f"no snapshot for {THERE}, compared with {HERE} instead; outcomes equal within 1 point: "
+    assert f"{line}undecided (2 sequences, " in str(properties[FALLBACK])
     assert properties["shift.severity"] == "same"
     assert FALLBACK not in _reported(request, fake_fingerprint(), Blessing(None))
 
@@ -210,6 +213,29 @@ def test_tolerance_of_other_hardware() -> None:
         scores=by_all_scores((Outcome(1, (0, 1), (False, False)), *old.outcomes[1:])),
     )
     assert not acceptable(compare(old, _elsewhere(flipped)))  # one of six, and 1 % are allowed
+
+
+def test_equality_on_other_hardware_must_not_be_refuted() -> None:
+    """Records whose accuracies differ by more than a margin of 0.05 points do not match.
+
+    At the default margin the largest number of changes that is allowed does not refute equality.
+    """
+    old = fake_fingerprint()
+    before = [Outcome(n, (1,) * 5, (True,) * 5) for n in range(500)]
+    lost = [n % 50 == 0 for n in range(500)]  # 10 of 2,500 queries
+    after = [
+        replace(outcome, correct=(not bad, *(True,) * 4))
+        for outcome, bad in zip(before, lost, strict=True)
+    ]
+    test = paired_test(before, after, fresh_rng())
+    found = compare(old, _elsewhere(old), 0.0005)
+    drifted = replace(found, stage_diffs=(StageDiff("logits", (0,), 3),), tests={"set": test})
+    assert test.is_equal(drifted.margin).verdict == "not supported"
+    assert not drifted.severity.within_noise
+    assert not acceptable(drifted)
+    assert acceptable(replace(drifted, margin=SAME_MARGIN))
+    most = [Outcome(n, (1,) * 5, (n % 20 > 0, *(True,) * 4)) for n in range(500)]  # 1 %
+    assert paired_test(before, most, fresh_rng()).is_equal().verdict == "undecided"
 
 
 def test_other_types_are_refused() -> None:
