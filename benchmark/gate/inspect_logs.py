@@ -80,11 +80,18 @@ def read(path: Path, cluster: str | None) -> dict[str, TaskLog]:
         }
     failed = sum(not sample.metrics for sample in samples.values())
     directions, evaluation = dict.fromkeys(graded, True), _evaluation(header)
-    task, model = evaluation.get("task"), evaluation.get("model")
+    task = evaluation.get("task")
     if not isinstance(task, str):
         raise DataError(f"{path}: no log of {KIND}: it names no task")
-    named = model if isinstance(model, str) else ""
-    return {task: TaskLog([*samples.values()], directions, failed, _unfinished(header), named)}
+    model = _model(evaluation)
+    return {task: TaskLog([*samples.values()], directions, failed, _unfinished(header), model)}
+
+
+def _model(evaluation: Document) -> str:
+    """Return the model's name, with its path if it is a local one: all of these are hf/local."""
+    arguments = evaluation.get("model_args")
+    path = arguments.get("model_path") if isinstance(arguments, dict) else None
+    return " ".join(name for name in (evaluation.get("model"), path) if isinstance(name, str))
 
 
 def _unfinished(header: Document) -> str:

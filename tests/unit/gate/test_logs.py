@@ -107,6 +107,24 @@ def test_model_of_each_log(write: Callable[[Path, str], Path], tmp_path: Path) -
     assert not any("models" in note for note in same.notes())
 
 
+@pytest.mark.parametrize(
+    ("evaluation", "models"),
+    [
+        ({"model": "hf/local", "model_args": {"model_path": "a"}}, ("hf/local a",)),
+        ({"model": "hf/owner/a", "model_args": {"model_path": None}}, ("hf/owner/a",)),
+        ({"model": 1, "model_args": []}, ()),
+    ],
+)
+def test_local_models_of_inspect(
+    evaluation: dict[str, object], models: tuple[str, ...], tmp_path: Path
+) -> None:
+    """All of them have the name hf/local, so that the path tells them apart."""
+    log = eval_logs.inspect_log("task", EXACT)
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({**log, "eval": {"task": "task", **evaluation}}))
+    assert read_log(path).models == models
+
+
 def test_model_of_older_logs(tmp_path: Path) -> None:
     """Without a name the arguments are; without both, and elsewhere than lighteval's, none."""
     log = _named_lm_eval(tmp_path / "lm_eval", "m")
