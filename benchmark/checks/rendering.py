@@ -55,7 +55,7 @@ def check_rendering(request: RunRequest, progress: Speaker) -> Rendered:
     address = base_url(request.base_url)
     is_chat = settings.prompt.prompt_format == "chat"
     with HttpClient(address, 1, Patience(_PATIENCE)) as client:
-        kind, facts = identify(client, request.kind or "auto", address)
+        kind, facts = identify(client, request.kind or "auto", location.name)
         progress.say(server_line(address, kind, facts))
         server = _Renderer(client, kind.name, facts)
         compared = []

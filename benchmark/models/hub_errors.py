@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark.errors import ModelError, UnavailableModelError
 
-_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "https_proxy", "http_proxy")
+_SCHEMES = ("all", "https", "http")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 _ELSEWHERE = "or name the folder of a copy instead"
@@ -99,7 +99,7 @@ def _cause(error: Exception) -> str | None:
             return "HF_TOKEN holds a character that no token has; set it again"
         if isinstance(link, FileNotFoundError) and (setting := _missing_certificates()):
             return f"{setting}: no such file; unset it, or name your certificates"
-        if isinstance(link, ImportError | ValueError) and (setting := _proxy()):
+        if isinstance(link, ImportError | ValueError) and (setting := environment_proxy(*_SCHEMES)):
             return f"the proxy {setting} cannot be used: {_text(link)}; unset it, {_ELSEWHERE}"
         if isinstance(link, ValueError):  # a JSONDecodeError is one
             endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -126,9 +126,13 @@ def _missing_certificates() -> str | None:
     return None
 
 
-def _proxy() -> str | None:
-    """Return the proxy of the environment, without a password in it."""
-    for name in _PROXIES:
+def environment_proxy(*schemes: str) -> str | None:
+    """Return the first proxy that the environment has for these schemes, without a password in it.
+
+    A scheme is ``http``, ``https`` or ``all``; the proxy is written as ``VARIABLE=ADDRESS``.
+    """
+    names = [name for scheme in schemes for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())]
+    for name in names:
         if address := os.environ.get(name):
             return f"{name}={address.rpartition('@')[2]}"
     return None

@@ -20,8 +20,12 @@ Body = dict[str, Any]
 FAULTS = (
     *("slow", "dies", "duplicate", "wrong order", "malformed", "half a character"),
     *("429", "500", "503", "broken constraint", "cut", "not an object"),
+    *("chunked", "closes", "more ends"),
 )
-"""Faults of one reply, after which the next one is right."""
+"""Faults of one reply, after which the next one is right.
+
+``chunked`` is a right reply in parts; after ``closes`` the connection is closed without a word.
+"""
 
 
 class FaultServer:
@@ -47,6 +51,9 @@ class FaultServer:
         emptied: how often the cache was emptied.
         renders_only: whether it has no weights, as ``vllm launch render``.
         chat_prefix: what its chat endpoint alone puts before a chat.
+        models: the models that it lists, in place of ``served``.
+        pages: the status and content of replies by path, before anything else.
+        router: whether it is a router of llama.cpp.
     """
 
     def __init__(
@@ -68,7 +75,9 @@ class FaultServer:
         self.longest = 4096
         self.answers_by_position = False
         self.prefill = self.untold = self.chat_prefix = ""
-        self.caches = self.renders_only = False
+        self.caches = self.renders_only = self.router = False
+        self.models: list[Body] | None = None
+        self.pages: dict[str, tuple[int, bytes]] = {}
         self.busy = self.emptied = 0
         self._cached: set[TokenIds] = set()
         self.version = "0.32.0"
@@ -116,7 +125,14 @@ class FaultServer:
                 "/v1/models": {"data": [{"id": "x", "meta": {"n_params": 5, "size": 20}}]},
             },
         }
-        return documents[self.kind].get(path)
+        if self.router:
+            defaults = {"params": {}, "n_ctx": 0}
+            router: Body = {"role": "router", "model_path": "none"}
+            documents["llama.cpp"]["/props"] = {**router, "default_generation_settings": defaults}
+        document = documents[self.kind].get(path)
+        if path == "/v1/models" and document and self.models is not None:
+            return {"data": self.models}
+        return document
 
     def rendered(self, path: str, body: Body) -> Body | None:
         """Return the reply of an endpoint that renders or tokenizes; None for another one."""
@@ -192,6 +208,8 @@ class FaultServer:
         else:
             ids = self.tokenizer.encode("Box Box Box")
         finished = prompt in self.answers
+        if fault == "more ends":
+            ids = (*ids, self.tokenizer.eos_id, self.tokenizer.eos_id)
         if fault == "broken constraint":
             ids = (*ids[:3], *ids[:3])
         if fault == "cut":
@@ -315,6 +333,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def do_GET(self) -> None:  # http.server's name
+        if self.path in self.owner.pages:
+            self._send(*self.owner.pages[self.path])
+            return
         document = self.owner.about(self.path)
         self._send(404 if document is None else 200, json.dumps(document or {}).encode())
 
@@ -366,7 +387,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
             return
+        if fault == "chunked":
+            self._send_chunks(content)
+            return
         self._send(200, content)
+        self.close_connection = fault == "closes"  # without a word about it, as after a time-out
+
+    def _send_chunks(self, content: bytes) -> None:
+        """Send a right reply in parts, the ends of which are within characters and numbers."""
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(content), 7):
+            part = content[start : start + 7]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str] = {}) -> None:
         self.send_response(status)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from benchmark.decoding.connection import ConnectInputs, ExternalSettings
+from benchmark.decoding.connection import ConnectInputs, EngineFaultError, ExternalSettings
 from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.external.completions import EngineReply, FaultyReplyError, ReplyCheck
@@ -247,6 +247,74 @@ def test_another_kind_than_named(serve: Serve, questions: Questions) -> None:
         _connect(serve("vllm"), questions, kind="sglang")
 
 
+def _model(name: str, **more: object) -> dict[str, object]:
+    return {"id": name, "root": "/models/base", "parent": None, "max_model_len": 4096, **more}
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        ([_model("another")], "another"),
+        ([_model("base"), _model("track", parent="base", root="/lora")], "track"),
+        ([_model("base"), _model(str(MODEL))], str(MODEL)),
+        ([_model("x", root="/x"), _model("a", root=str(MODEL)), _model("b", root=str(MODEL))], "a"),
+    ],
+)
+def test_one_of_several_models(
+    serve: Serve, questions: Questions, models: list[dict[str, object]], expected: str
+) -> None:
+    """The one with the name of --model is asked, by its last part or its files too."""
+    server = serve("vllm")
+    server.models = models
+    assert _connect(server, questions).facts["model"] == expected
+    assert {body["model"] for body in server.requests} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([_model("base"), _model("x")], "has several models, base, x, and none is .*track; give"),
+        ([_model("base"), _model("lora", parent="base", root=str(MODEL))], "has several models"),
+        ([], "lists no model"),
+    ],
+)
+def test_models_without_the_one_that_is_meant(
+    serve: Serve, questions: Questions, models: list[dict[str, object]], message: str
+) -> None:
+    """None is asked in its place."""
+    server = serve("vllm")
+    server.models = models
+    with pytest.raises(EngineFaultError, match=message):
+        _connect(server, questions)
+    assert not server.requests
+
+
+def test_a_router_of_llama_cpp(serve: Serve, questions: Questions) -> None:
+    """It has no model itself; the line names those that it starts."""
+    server = serve("llama.cpp")
+    server.router, server.models = True, [{"id": "one"}, {"id": "two"}]
+    with pytest.raises(EngineFaultError, match=r"a router of llama.cpp.*\(one, two\).*-m FILE"):
+        _connect(server, questions)
+
+
+@pytest.mark.parametrize(
+    "page", [(400, b"{}"), (403, b"no"), (307, b"{}"), (200, b"<html>welcome</html>")]
+)
+def test_a_gateway_that_refuses_a_path(
+    serve: Serve, questions: Questions, page: tuple[int, bytes]
+) -> None:
+    """Another kind's path, or one that tells settings, does not end the search."""
+    server = serve("vllm")
+    server.pages = dict.fromkeys(("/props", "/server_info"), page)
+    assert _connect(server, questions).facts["kind"] == "vllm"
+    server.pages["/version"] = page
+    with pytest.raises(ServerError, match=r"/props.*; if you know the server's kind, give --kind"):
+        _connect(server, questions)
+    with pytest.raises(ServerError, match="/version") as error:
+        _connect(server, questions, kind="vllm")
+    assert "--kind" not in str(error.value)
+
+
 def test_prompts_longer_than_the_server_takes(serve: Serve, questions: Questions) -> None:
     """The line says so before anything is asked."""
     server = serve()
@@ -322,6 +390,7 @@ def test_a_server_that_is_not_there(serve: Serve, tmp_path: Path) -> None:
         (("--engine", "server"), "needs --base-url"),
         (("--engine", "server", "--base-url", "ftp://x"), "give http://HOST:PORT"),
         (("--engine", "server", "--base-url", "http://u:p@x"), "without user, key or query"),
+        (("--engine", "server", "--base-url", "http://☃.example"), "Invalid IDNA hostname"),
         (("--base-url", "http://x"), "--base-url is for --engine server"),
         (("--engine", "server", "--base-url", "http://x", "--concurrency", "0"), "--concurrency"),
     ],

@@ -1,6 +1,7 @@
 """Requests to a server: retried with back-off where that may help, with a key that stays secret."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -8,12 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from ipaddress import ip_address
 from math import isfinite
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 from benchmark.decoding.external.completions import FaultyReplyError
 from benchmark.errors import BenchmarkError, DataError, SettingError, first_line
+from benchmark.models.hub_errors import environment_proxy
 from benchmark.output import printable
 from benchmark.reading.documents import json_object
 
@@ -35,11 +39,22 @@ _PATIENCE = 300.0
 _FAULTY_REPLIES = 5
 _READ_SECONDS, _CONNECT_SECONDS = 600.0, 10.0
 _MOST_BYTES = 16_000_000
+_LONGEST_LABEL, _LONGEST_HOST = 63, 253
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_ENDPOINTS = (
+    *("/chat/completions", "/completions", "/completion", "/generate"),
+    *("/models", "/props", "/version", "/tokenize", "/detokenize"),
+)
+"""Paths that are given in place of the server's address; the longer of two with one end first."""
 _SHOWN = 200
 
 
 class ServerError(BenchmarkError):
     """A server refuses a request, or does not answer it properly after all retries."""
+
+
+class ServerReplyError(ServerError):
+    """A server, or what is before it, answers, and not as it was asked."""
 
 
 class _RetryLaterError(FaultyReplyError):
@@ -54,21 +69,51 @@ def base_url(text: str) -> str:
     """Return the address of a server, without a slash or ``/v1`` at its end.
 
     Raises:
-        SettingError: for an address that is not one of HTTP, or that has a key in it.
+        SettingError: for an address that is not one of HTTP or is that of one endpoint, for a host
+            that has no valid name, and for an address that has a key in it.
     """
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port  # a port may be no number
     except ValueError:
         host = None
+    shown = printable(text)[:_SHOWN]
     if not host or parts.scheme not in {"http", "https"}:
-        raise SettingError(f"--base-url {printable(text)[:_SHOWN]}: give http://HOST:PORT")
+        raise SettingError(f"--base-url {shown}: give http://HOST:PORT")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingError(
             f"--base-url: give http://HOST:PORT without user, key or query; a key is read from "
             f"{KEY_VARIABLE}"
         )
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+    _check_host(text, shown)
+    address = text.rstrip("/").removesuffix("/v1").rstrip("/")
+    if endpoint := next((path for path in _ENDPOINTS if address.endswith(path)), None):
+        server = address.removesuffix(endpoint).removesuffix("/v1")
+        raise SettingError(
+            f"--base-url {shown}: that is one endpoint of a server; give {printable(server)}"
+        )
+    return address
+
+
+def _check_host(address: str, shown: str) -> None:
+    """Check that a host can be looked up.
+
+    Raises:
+        SettingError: if it has other characters than a name has, or a part of it is too long.
+    """
+    import httpx2
+
+    try:
+        host = httpx2.URL(address).raw_host.decode("ascii")
+    except httpx2.InvalidURL as error:
+        raise SettingError(f"--base-url {shown}: {printable(str(error))[:_SHOWN]}") from error
+    labels = host.removesuffix(".").split(".")
+    is_name = all(1 <= len(label) <= _LONGEST_LABEL for label in labels) and _NAME.fullmatch(host)
+    if ":" not in host and (len(host) > _LONGEST_HOST or not is_name):
+        raise SettingError(
+            f"--base-url {shown}: not the name of a host, whose parts have 1 to {_LONGEST_LABEL} "
+            "letters, digits, - and _"
+        )
 
 
 @dataclass
@@ -89,29 +134,50 @@ class Patience:
 
 
 class HttpClient:
-    """A connection pool to one server, used by several threads."""
+    """A connection pool to one server, used by several threads.
+
+    ``hint`` is what is said in addition once a request is given up.
+    """
 
     def __init__(self, address: str, connections: int, patience: Patience | None = None) -> None:
         """Open nothing yet; ``address`` is as :func:`base_url` returns it.
 
-        Raises:
-            SettingError: if the key cannot be one.
-        """
-        import httpx2
+        A host of this machine, or one that ``NO_PROXY`` names, is asked without a proxy.
 
+        Raises:
+            SettingError: if the key cannot be one, or the environment's proxy cannot be used.
+        """
         self.address = address
+        self.hint = ""
+        self._proxy = _proxy_of(address)
         self._patience = patience or Patience()
         self._closing = threading.Event()
         self._key = _key()
-        self._client = httpx2.Client(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            timeout=httpx2.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
-            limits=httpx2.Limits(
-                max_connections=connections, max_keepalive_connections=connections
-            ),
-            # The key would go along, and the answers would be another server's.
-            follow_redirects=False,
-        )
+        self._client = self._opened(connections)
+
+    def _opened(self, connections: int) -> "httpx2.Client":
+        import httpx2
+
+        try:
+            return httpx2.Client(
+                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                timeout=httpx2.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
+                limits=httpx2.Limits(
+                    max_connections=connections, max_keepalive_connections=connections
+                ),
+                # The key would go along, and the answers would be another server's.
+                follow_redirects=False,
+                # SSL_CERT_FILE of the environment counts also without its proxies.
+                verify=httpx2.create_ssl_context(),
+                trust_env=self._proxy is not None,
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            if self._proxy is None:
+                raise
+            raise SettingError(
+                f"{self.address}: the proxy {printable(self._proxy)} cannot be used: "
+                f"{printable(first_line(error))[:_SHOWN]}; unset it, or name the host in NO_PROXY"
+            ) from error
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -194,7 +260,10 @@ class HttpClient:
                     now - first_failure < self._patience.seconds and faulty < self._patience.replies
                 )
                 if not patient or self._closing.is_set():
-                    raise ServerError(self._given_up(path, error, now - first_failure)) from error
+                    given_up = (
+                        ServerReplyError if isinstance(error, FaultyReplyError) else ServerError
+                    )
+                    raise given_up(self._given_up(path, error, now - first_failure)) from error
             except RuntimeError as error:  # the pool was closed by another thread
                 if not self._closing.is_set():
                     raise
@@ -203,11 +272,18 @@ class HttpClient:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def _given_up(self, path: str, error: Exception, seconds: float) -> str:
-        cause = self.without_key(first_line(error) or type(error).__name__)
-        return (
-            f"{self.address}{path}: {type(error).__name__}: {cause}; given up after "
-            f"{seconds:.0f} s; finished answers are kept, rerun to resume"
-        )
+        cause, name = self.without_key(first_line(error)), type(error).__name__
+        if not isinstance(error, FaultyReplyError):  # the names of the client's errors say more
+            cause = f"{name}: {cause}" if cause else name
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.address}{path}: {cause}; given up after {seconds:.0f} s{self._way}{hint}"
+
+    @property
+    def _way(self) -> str:
+        """Say which proxy requests take, as its errors look like the server's; empty for none."""
+        if self._proxy is None:
+            return ""
+        return f"; asked through the proxy {printable(self._proxy)} (NO_PROXY names exceptions)"
 
     def _document(
         self, method: str, path: str, body: dict[str, object] | None, missing: frozenset[int]
@@ -239,22 +315,47 @@ class HttpClient:
                 return None
             if response.is_redirect:
                 target = printable(self.without_key(response.headers.get("location", "?")))
-                raise ServerError(
+                raise ServerReplyError(
                     f"{url}: is redirected to {target[:_SHOWN]}, which is not followed; give the "
-                    "address itself with --base-url"
+                    f"address itself with --base-url{self._way}"
                 )
             text = printable(self.without_key(content.decode(errors="replace")))[:_SHOWN]
             if status in retried:
                 raise _RetryLaterError(
-                    f"status {status}: {text}", retry_after(response.headers.get("retry-after"))
+                    _status_line(status, text), retry_after(response.headers.get("retry-after"))
                 )
             if not response.is_success:
-                raise ServerError(f"{url}: status {status}: {text}{_advice(status)}")
+                line = _status_line(status, text)
+                raise ServerReplyError(f"{url}: {line}{_advice(status)}{self._way}")
         return content
 
     def without_key(self, text: str) -> str:
         """Return a text without the key, which a server may repeat in an error."""
         return text.replace(self._key, "***") if self._key else text
+
+
+def _status_line(status: int, text: str) -> str:
+    """Return the status of a reply with its text, if it has any."""
+    text = text.strip()
+    return f"status {status}: {text}" if text else f"status {status}"
+
+
+def _proxy_of(address: str) -> str | None:
+    """Return the proxy of the environment that an address is asked through; None without one.
+
+    A proxy is not asked for this machine: it would be another machine's address there.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    try:
+        number = ip_address(host)
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    else:
+        is_here = number.is_loopback or number.is_unspecified
+    if is_here or proxy_bypass(host):
+        return None
+    return environment_proxy(parts.scheme, "all")
 
 
 def retry_after(value: str | None) -> float | None:

@@ -67,6 +67,7 @@ class ServerEngine:
                 if not requests:
                     return
                 for index, completion in requests.finished():
+                    client.hint = "finished answers are kept, rerun to resume"
                     concurrency.answered()
                     self.composition = self._composition(concurrency)
                     yield [(index, completion)]

@@ -6,11 +6,14 @@ defaults are often those of a chat. The constraint is sent as each kind takes it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from benchmark.decoding.connection import EngineFaultError
 from benchmark.decoding.external.completions import EngineReply, FaultyReplyError
 from benchmark.decoding.external.gbnf import grammar
-from benchmark.decoding.external.http_client import ServerError
+from benchmark.decoding.external.http_client import ServerError, ServerReplyError
+from benchmark.output import printable
 from benchmark.records import TokenIds
 
 Document = dict[str, object]
@@ -54,6 +57,8 @@ class ServerFacts:
 class Asks(Protocol):
     """The requests that finding out about a server takes."""
 
+    address: str
+
     def get(self, path: str) -> Document | None:
         """Return the JSON object at a path, or None."""
 
@@ -61,18 +66,28 @@ class Asks(Protocol):
 class ServerKind(Protocol):
     """One kind of server.
 
-    ``emptied_at`` is the path of a request that empties the cache; None if :meth:`uncached` is
-    enough.
+    ``about`` is the path at which a server of this kind is recognized. ``emptied_at`` is the path
+    of a request that empties the cache; None if :meth:`uncached` is enough.
     """
 
     name: str
+    about: str
     path: str
     constraint: str
     advice: str
     emptied_at: str | None
 
-    def recognize(self, client: Asks) -> ServerFacts | None:
-        """Return what a server of this kind says of itself; None if it is of another kind."""
+    def recognize(self, found: Document, client: Asks, model: str, /) -> ServerFacts | None:
+        """Return what a server of this kind says of itself; None if it is of another kind.
+
+        Args:
+            found: the document at :attr:`about`.
+            client: asks for more.
+            model: the name of the model, by which one of several is chosen.
+
+        Raises:
+            EngineFaultError: if the server has several models, or none, and not this one.
+        """
 
     def body(self, request: CompletionRequest, facts: ServerFacts, /) -> Document:
         """Return the request as JSON."""
@@ -92,6 +107,7 @@ class Vllm:
     """vLLM's ``/v1/completions``."""
 
     name = "vllm"
+    about = "/version"
     path = "/v1/completions"
     constraint = "regex, as structured_outputs"
     advice = (
@@ -100,17 +116,16 @@ class Vllm:
     )
     emptied_at: str | None = None
 
-    def recognize(self, client: Asks) -> ServerFacts | None:
-        """Ask for the version, the models and, if the server tells them, its settings."""
-        version = client.get("/version")
-        if version is None or "version" not in version:
+    def recognize(self, found: Document, client: Asks, model: str, /) -> ServerFacts | None:
+        """Ask for the models and, if the server tells them, its settings."""
+        if "version" not in found:
             return None
-        model = _first(client.get("/v1/models"), "data")
-        flags = _vllm_flags(client.get("/server_info"))  # only in vLLM's development mode
+        served = _served(client, model)
+        flags = _vllm_flags(_if_told(client, "/server_info"))  # only in vLLM's development mode
         return ServerFacts(
-            version=str(version["version"]),
-            model=str(model.get("id", "")),
-            longest=_number(model.get("max_model_len")),
+            version=str(found["version"]),
+            model=str(served.get("id", "")),
+            longest=_number(served.get("max_model_len")),
             more={"flags": flags} if flags else {},
         )
 
@@ -159,22 +174,22 @@ class Sglang:
     """SGLang's ``/generate``, written from its documentation; it was not tried on a real server."""
 
     name = "sglang"
+    about = "/get_model_info"
     path = "/generate"
     constraint = "regex, as a sampling parameter"
     advice = "start SGLang with --grammar-backend xgrammar and without a proxy that drops fields"
     emptied_at: str | None = "/flush_cache"  # refused with 400 while the server is at work
 
-    def recognize(self, client: Asks) -> ServerFacts | None:
-        """Ask for the model and the server's settings."""
-        model = client.get("/get_model_info")
-        if model is None or "model_path" not in model:
+    def recognize(self, found: Document, client: Asks, _: str, /) -> ServerFacts | None:
+        """Ask for the server's settings; it has one model."""
+        if "model_path" not in found:
             return None
-        settings = client.get("/server_info") or client.get("/get_server_info") or {}
+        settings = _if_told(client, "/server_info") or _if_told(client, "/get_server_info") or {}
         names = ("grammar_backend", "dtype", "tp_size", "attention_backend", "sampling_backend")
         flags = {name: settings[name] for name in names if name in settings}
         return ServerFacts(
             version=str(settings["version"]) if "version" in settings else None,
-            model=str(model["model_path"]),
+            model=str(found["model_path"]),
             longest=_number(settings.get("context_length")),
             more={"flags": flags} if flags else {},
         )
@@ -213,8 +228,7 @@ class Sglang:
         _check_count(about.get("prompt_tokens"), request)
         ids = document.get("output_ids")
         if ids is None:
-            triples = about.get("output_token_logprobs")
-            ids = [row[1] for row in triples] if isinstance(triples, list) else None
+            ids = _second(about.get("output_token_logprobs"))
         reason = about.get("finish_reason")
         kind = reason.get("type") if isinstance(reason, dict) else reason
         return EngineReply(_ids(ids), _ended(kind, "stop", "length"))
@@ -224,27 +238,32 @@ class LlamaCpp:
     """llama.cpp's ``/completion``; the expression is sent as a grammar."""
 
     name = "llama.cpp"
+    about = "/props"
     path = "/completion"
     constraint = "GBNF, as grammar"
     advice = "start llama-server of 2025 or newer without a proxy that drops fields"
     emptied_at: str | None = None
 
-    def recognize(self, client: Asks) -> ServerFacts | None:
-        """Ask for the properties, and for what the model's file says of itself."""
-        properties = client.get("/props")
-        if properties is None or "default_generation_settings" not in properties:
+    def recognize(self, found: Document, client: Asks, _: str, /) -> ServerFacts | None:
+        """Ask for what the model's file says of itself."""
+        if "default_generation_settings" not in found:
             return None
-        defaults = properties["default_generation_settings"]
-        model = _first(client.get("/v1/models"), "data")
-        about = model.get("meta")
-        meta = about if isinstance(about, dict) else {}
+        defaults, path = found["default_generation_settings"], str(found.get("model_path", ""))
+        if found.get("role") == "router" or path == "none":
+            ids = ", ".join(map(_id, _models(_if_told(client, "/v1/models")) or ()))
+            raise EngineFaultError(
+                f"{client.address}: a router of llama.cpp, which starts a server for each of its "
+                f"models ({printable(ids) or 'none'}) and has none itself; start llama-server with "
+                "-m FILE and give its address"
+            )
+        served = (_models(_if_told(client, "/v1/models")) or [{}])[0]  # it has one model
+        meta = about if isinstance(about := served.get("meta"), dict) else {}
         names = ("n_params", "size", "n_vocab", "ftype")
-        path = str(properties.get("model_path", ""))
         return ServerFacts(
-            version=str(properties["build_info"]) if "build_info" in properties else None,
-            model=path.replace("\\", "/").rpartition("/")[2] or str(model.get("id", "")),
+            version=str(found["build_info"]) if "build_info" in found else None,
+            model=path.replace("\\", "/").rpartition("/")[2] or _id(served),
             longest=_number(defaults.get("n_ctx")) if isinstance(defaults, dict) else None,
-            slots=_number(properties.get("total_slots")),
+            slots=_number(found.get("total_slots")),
             more={
                 "file": {name: meta[name] for name in names if name in meta},
                 "cache_prompt": True,  # as :meth:`body` asks for
@@ -314,10 +333,67 @@ def _vllm_flags(document: Document | None) -> Document:
     return flags
 
 
-def _first(document: Document | None, name: str) -> Document:
-    """Return the first object of a list in a document; empty if there is none."""
-    rows = document.get(name) if document else None
-    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+def _served(client: Asks, model: str) -> Document:
+    """Return what a server says of a model; of its only one if it has one.
+
+    A model is listed by the name under which it is served, and ``root`` is where it was loaded
+    from. A server that lists nothing at all, as an older one, is asked by no name.
+
+    Raises:
+        EngineFaultError: if it has several and none is this one, and if it has none.
+    """
+    rows = _models(client.get("/v1/models"))
+    if rows is None:
+        return {}
+    if len(rows) == 1:
+        return rows[0]
+    short = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    # A LoRA adapter is a row of its own, with the base as its parent.
+    roots = [row for row in rows if row.get("parent") is None]
+    for name, key, own in (
+        *((name, "id", rows) for name in (model, short)),
+        *((name, "root", roots) for name in (model, str(Path(model).absolute()))),
+    ):
+        if row := next((row for row in own if row.get(key) == name), None):
+            return row
+    ids = printable(", ".join(map(_id, rows)))
+    if not rows:
+        raise EngineFaultError(f"{client.address}: the server lists no model; start it with one")
+    raise EngineFaultError(
+        f"{client.address}: the server has several models, {ids}, and none is {printable(model)}; "
+        "give --model one of these names, or that of a folder that ends with it"
+    )
+
+
+def _models(document: Document | None) -> list[Document] | None:
+    """Return the models that a server lists; None if it has no list."""
+    rows = document.get("data") if document else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
+
+
+def _id(row: Document) -> str:
+    return str(row.get("id", ""))
+
+
+def _if_told(client: Asks, path: str) -> Document | None:
+    """Return the document at a path; None if the server has none there, or refuses it."""
+    try:
+        return client.get(path)
+    except ServerReplyError:
+        return None
+
+
+def _second(rows: object) -> object:
+    """Return the second item of each row; None if there are no rows.
+
+    Raises:
+        FaultyReplyError: for a row without one.
+    """
+    if not isinstance(rows, list):
+        return None
+    if not all(isinstance(row, list) and len(row) > 1 for row in rows):
+        raise FaultyReplyError("log-probabilities without token ids")
+    return [row[1] for row in rows]
 
 
 def _number(value: object) -> int | None:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 
 from benchmark.decoding.connection import ConnectInputs, EngineFaultError
 from benchmark.decoding.external.completions import EngineReply, accepts_start
-from benchmark.decoding.external.http_client import HttpClient, Patience, base_url
+from benchmark.decoding.external.http_client import (
+    HttpClient,
+    Patience,
+    ServerReplyError,
+    base_url,
+)
 from benchmark.decoding.external.server_kinds import (
     SERVER_KINDS,
     Asks,
@@ -83,7 +88,7 @@ def connect(inputs: ConnectInputs, patience: Patience | None = None) -> ServerCo
     address = base_url(settings.base_url)
     # A server that is not there is an error at once; one that restarts during a run is waited for.
     with HttpClient(address, 2, patience or Patience(1.0)) as client:
-        kind, facts = identify(client, settings.kind, address)
+        kind, facts = identify(client, settings.kind, inputs.location.name)
         inputs.say(server_line(address, kind, facts))
         _check_tokenizer(client, kind, facts, inputs.tokenizer)
         try:
@@ -101,20 +106,43 @@ def connect(inputs: ConnectInputs, patience: Patience | None = None) -> ServerCo
     )
 
 
-def identify(client: Asks, kind: str, address: str) -> tuple[ServerKind, ServerFacts]:
+def identify(client: Asks, kind: str, model: str) -> tuple[ServerKind, ServerFacts]:
     """Return the kind of a server, and what it says of itself.
+
+    With ``auto`` each kind is asked for in turn. A gateway may refuse the path of one kind, or
+    answer it with a page, and pass on that of another.
+
+    Args:
+        client: the connection.
+        kind: one of :data:`benchmark.decoding.connection.KINDS`.
+        model: the name of the model, by which one of several is chosen.
 
     Raises:
         SettingError: if it is not of this kind, or with ``auto`` of none.
+        EngineFaultError: if it has several models, and not this one.
         ServerError: if it does not answer.
     """
+    refused: ServerReplyError | None = None
     for one in SERVER_KINDS:
-        if kind in {"auto", one.name} and (facts := one.recognize(client)) is not None:
+        if kind not in {"auto", one.name}:
+            continue
+        try:
+            found = client.get(one.about)
+        except ServerReplyError as error:
+            if kind != "auto":
+                raise
+            refused = refused or error
+            continue
+        if found is not None and (facts := one.recognize(found, client, model)) is not None:
             return one, facts
+    if refused is not None:
+        raise ServerReplyError(f"{refused}; if you know the server's kind, give --kind")
     if kind == "auto":
         names = ", ".join(one.name for one in SERVER_KINDS)
-        raise SettingError(f"{address}: not a server of {names}, or behind something that hides it")
-    raise SettingError(f"{address}: does not answer as {kind} does; leave out --kind to see")
+        raise SettingError(
+            f"{client.address}: not a server of {names}, or behind something that hides it"
+        )
+    raise SettingError(f"{client.address}: does not answer as {kind} does; leave out --kind to see")
 
 
 def server_line(address: str, kind: ServerKind, facts: ServerFacts) -> str:

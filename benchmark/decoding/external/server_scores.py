@@ -129,6 +129,8 @@ class SglangScores:
         if not isinstance(own, list) or not isinstance(top, list) or len(own) != len(top):
             raise FaultyReplyError("no log-probabilities of the input")
         count = len(row.answer)
+        if not all(isinstance(entry, list) and len(entry) > 1 for entry in own):
+            raise FaultyReplyError("log-probabilities of the input without token ids")
         scored = [entry[1] for entry in own[-count:]]
         if len(own) < count or scored != list(row.answer):
             raise OtherIdsError(_first_difference(scored, row.answer))
@@ -206,12 +208,16 @@ def _number(value: object) -> float:
 
     Raises:
         TypeError: for what is no number.
+        ValueError: for an integer that is larger than any of the numbers used here.
     """
     if value is None:
         return math.nan
     if not isinstance(value, int | float):
         raise TypeError(f"not a number: {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("a number without bounds") from error
 
 
 def _unknown(row: ForcedSequence) -> TokenLogProbs:

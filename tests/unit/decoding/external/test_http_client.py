@@ -1,12 +1,25 @@
 """Addresses, waiting times, and the number of open requests."""
 
+import sys
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 
 from benchmark.decoding.external.concurrency import Concurrency
-from benchmark.decoding.external.http_client import KEY_VARIABLE, HttpClient, base_url, retry_after
+from benchmark.decoding.external.http_client import (
+    KEY_VARIABLE,
+    HttpClient,
+    Patience,
+    ServerError,
+    _status_line,
+    base_url,
+    retry_after,
+)
 from benchmark.errors import SettingError
 
 
@@ -17,12 +30,139 @@ def test_addresses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["h:1", "ftp://h", "http://", "http://[", "http://h?key=1", "http://h:abc"]
+    "text",
+    [
+        *("h:1", "ftp://h", "http://", "http://[", "http://h?key=1", "http://h:abc"),
+        *("http://☃.example", "http://h\0x", "http://h x", "http://a..b", f"http://{'a' * 64}.b"),
+        *(f"http://{'a.' * 130}b", "http://*"),
+    ],
 )
 def test_other_addresses_are_refused(text: str) -> None:
     """Anything else is misuse."""
     with pytest.raises(SettingError, match="--base-url"):
         base_url(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://h/v1/completions", "http://h"),
+        ("http://h:1/v1/chat/completions/", "http://h:1"),
+        ("http://h/gateway/completion", "http://h/gateway"),
+        ("http://h/v1/models", "http://h"),
+    ],
+)
+def test_the_address_of_an_endpoint(text: str, address: str) -> None:
+    """The line has the server's own."""
+    with pytest.raises(SettingError, match=f"one endpoint of a server; give {address}$"):
+        base_url(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://h/prefix", "http://[::1]:80", "http://my_host.", "http://bücher.example"]
+)
+def test_other_hosts_and_paths(text: str) -> None:
+    """A path before the endpoints, numbers and names in other scripts stay as they are."""
+    assert base_url(text) == text
+
+
+class _Recorder(BaseHTTPRequestHandler):
+    """Records the target of each request, which has a host if it is asked as a proxy."""
+
+    targets: ClassVar[list[str]] = []
+    status = 200
+
+    def do_GET(self) -> None:
+        self.targets.append(self.path)
+        self.send_response(self.status)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def recorder() -> Iterator[type[_Recorder]]:
+    """A server, or proxy, whose port is its attribute ``port``."""
+    handler = type("Handler", (_Recorder,), {"targets": []})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        handler.port = server.server_address[1]  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield handler
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Remove the proxies of the environment; return what sets others."""
+    for scheme in ("all", "http", "https", "no"):
+        for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+            monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def _get(address: str) -> dict[str, object] | None:
+    with HttpClient(address, 1, Patience(0.0, 0.001)) as client:
+        return client.get("/x")
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "unknown://x"])
+@pytest.mark.parametrize("name", ["ALL_PROXY", "http_proxy"])
+def test_this_machine_is_asked_directly(
+    recorder: type[_Recorder], proxies: pytest.MonkeyPatch, name: str, proxy: str
+) -> None:
+    """Also if the proxy cannot be used at all; so are the hosts of NO_PROXY."""
+    proxies.setenv(name, proxy)
+    port = recorder.port  # type: ignore[attr-defined]
+    for host in ("127.0.0.1", "localhost", "0.0.0.0"):  # noqa: S104  # asked, not bound
+        assert _get(f"http://{host}:{port}") == {}
+    assert recorder.targets == ["/x"] * 3
+    proxies.setenv("NO_PROXY", "other.example")
+    HttpClient("http://other.example", 1).close()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_another_machine_is_asked_through_the_proxy(
+    recorder: type[_Recorder], proxies: pytest.MonkeyPatch, name: str
+) -> None:
+    """Errors name the variable, without the password."""
+    port = recorder.port  # type: ignore[attr-defined]
+    proxies.setenv(name, f"http://user:secret@127.0.0.1:{port}")
+    assert _get("http://served.example") == {}
+    assert recorder.targets == ["http://served.example/x"]
+    words = rf"asked through the proxy {name}=127.0.0.1:{port} \(NO_PROXY"
+    for status in (403, 503, 307):
+        recorder.status = status
+        with pytest.raises(ServerError, match=words) as error:
+            _get("http://served.example")
+        assert "secret" not in str(error.value)
+    proxies.setenv(name, "http://127.0.0.1:1")
+    with pytest.raises(ServerError, match=rf"ConnectError: .*proxy {name}=http://127.0.0.1:1 \("):
+        _get("http://served.example")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "unknown://x", "http://h:port"])
+def test_a_proxy_that_cannot_be_used(proxies: pytest.MonkeyPatch, proxy: str) -> None:
+    """One line; a proxy of SOCKS needs a package that is not installed."""
+    if proxy.startswith("socks"):
+        proxies.setitem(sys.modules, "socksio", None)
+    proxies.setenv("ALL_PROXY", proxy)
+    with pytest.raises(SettingError, match=f"the proxy ALL_PROXY={proxy} cannot be used: .*unset"):
+        HttpClient("http://served.example", 1)
+
+
+def test_a_status_without_a_text(recorder: type[_Recorder], proxies: pytest.MonkeyPatch) -> None:
+    """The line has no name of a class, no empty text, and nothing about answers."""
+    recorder.status = 429
+    address = f"http://127.0.0.1:{recorder.port}"  # type: ignore[attr-defined]
+    with pytest.raises(ServerError) as error:
+        _get(address)
+    assert str(error.value) == f"{address}/x: status 429: {{}}; given up after 0 s"
+    assert _status_line(429, " ") == "status 429"
 
 
 @pytest.mark.parametrize(
