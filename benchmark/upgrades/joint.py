@@ -117,7 +117,8 @@ def _joint(comparisons: Mapping[str, FingerprintDiff]) -> JointTest | None:
 
 def upgrade_lines(upgrade: UpgradeDiff) -> Iterator[str]:
     """Yield the one decision, then a row per model, at most 80 columns wide."""
-    yield f"{upgrade.severity.value}: {len(upgrade.comparisons)} models"
+    models = len(upgrade.comparisons)
+    yield f"{upgrade.severity.value}: {models} model{'s' * (models != 1)}"
     joint = upgrade.joint
     if joint:
         carriers = [n for n, one in joint.differs().items() if one.verdict == "supported"]

@@ -66,6 +66,14 @@ def test_one_decision_over_three_models(folders: tuple[Path, Path]) -> None:
     assert joint["warning"].startswith("warning: 3 states")
 
 
+def test_a_single_model_is_one_model(folders: tuple[Path, Path]) -> None:
+    """The first line counts the models in English."""
+    for folder in folders:
+        for path in [*folder.glob("three.*"), *folder.glob("two.*")]:
+            path.unlink()
+    assert next(upgrade_lines(compare_folders(*folders))) == "same: 1 model"
+
+
 def test_folders_must_have_the_same_records(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """A record without a partner is named, and so is a folder without records."""
     shutil.copy(folders[1] / "one.json.gz", folders[1] / "one.json")
