@@ -134,10 +134,7 @@ class Patience:
 
 
 class HttpClient:
-    """A connection pool to one server, used by several threads.
-
-    ``hint`` is what is said in addition once a request is given up.
-    """
+    """A connection pool to one server, used by several threads."""
 
     def __init__(self, address: str, connections: int, patience: Patience | None = None) -> None:
         """Open nothing yet; ``address`` is as :func:`base_url` returns it.
@@ -148,7 +145,6 @@ class HttpClient:
             SettingError: if the key cannot be one, or the environment's proxy cannot be used.
         """
         self.address = address
-        self.hint = ""
         self._proxy = _proxy_of(address)
         self._patience = patience or Patience()
         self._closing = threading.Event()
@@ -275,8 +271,7 @@ class HttpClient:
         cause, name = self.without_key(first_line(error)), type(error).__name__
         if not isinstance(error, FaultyReplyError):  # the names of the client's errors say more
             cause = f"{name}: {cause}" if cause else name
-        hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.address}{path}: {cause}; given up after {seconds:.0f} s{self._way}{hint}"
+        return f"{self.address}{path}: {cause}; given up after {seconds:.0f} s{self._way}"
 
     @property
     def _way(self) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.external.completions import ReplyCheck
 from benchmark.decoding.external.concurrency import Concurrency
-from benchmark.decoding.external.http_client import HttpClient, Patience
+from benchmark.decoding.external.http_client import HttpClient, Patience, ServerError
 from benchmark.decoding.external.open_requests import OpenRequests
 from benchmark.decoding.external.server_kinds import CompletionRequest
 from benchmark.decoding.external.server_probe import ServerConnection
@@ -52,6 +52,20 @@ class ServerEngine:
                 were finished meanwhile are yielded first.
         """
         self._check_length(prompts)
+        answers = False
+        try:
+            for answer in self._answered(prompts, done):
+                answers = True
+                yield answer
+        except ServerError as error:
+            if not answers:
+                raise
+            kept = "finished answers are kept, rerun to resume"
+            raise type(error)(f"{error}; {kept}") from error
+
+    def _answered(
+        self, prompts: Sequence[TokenIds], done: AbstractSet[int]
+    ) -> Iterator[list[tuple[int, Completion]]]:
         order = sorted((i for i in range(len(prompts)) if i not in done), key=prompts.__getitem__)
         slots = self.connection.server.slots
         fixed = self.connection.concurrency
@@ -67,7 +81,6 @@ class ServerEngine:
                 if not requests:
                     return
                 for index, completion in requests.finished():
-                    client.hint = "finished answers are kept, rerun to resume"
                     concurrency.answered()
                     self.composition = self._composition(concurrency)
                     yield [(index, completion)]
