@@ -172,7 +172,8 @@ class HttpClient:
                 raise
             raise SettingError(
                 f"{self.address}: the proxy {printable(self._proxy)} cannot be used: "
-                f"{printable(first_line(error))[:_SHOWN]}; unset it, or name the host in NO_PROXY"
+                f"{printable(first_line(error))[:_SHOWN].rstrip('.')}; unset it, or name the host in "
+                "NO_PROXY"
             ) from error
 
     def __enter__(self) -> Self:
