@@ -170,10 +170,10 @@ class HttpClient:
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             if self._proxy is None:
                 raise
+            cause = printable(first_line(error))[:_SHOWN].rstrip(".")
             raise SettingError(
-                f"{self.address}: the proxy {printable(self._proxy)} cannot be used: "
-                f"{printable(first_line(error))[:_SHOWN].rstrip('.')}; unset it, or name the host in "
-                "NO_PROXY"
+                f"{self.address}: the proxy {printable(self._proxy)} cannot be used: {cause}; "
+                "unset it, or name the host in NO_PROXY"
             ) from error
 
     def __enter__(self) -> Self:
