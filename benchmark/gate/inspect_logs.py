@@ -15,7 +15,7 @@ from typing import NamedTuple
 from benchmark.errors import DataError, reason
 from benchmark.gate.samples import Sample, TaskLog, cluster_of, digest, score
 from benchmark.reading.bounds import current_bounds
-from benchmark.reading.documents import json_object
+from benchmark.reading.documents import check_no_pointer, json_object
 from benchmark.reading.files import open_regular, read_bytes, read_text
 from benchmark.reading.unpacking import DamagedError, check_archive, read_member, unzstd
 
@@ -117,6 +117,7 @@ def _document(path: Path) -> tuple[Document, Iterator[tuple[Document, str]]]:
 
 def _archive(path: Path) -> tuple[Document, Iterator[tuple[Document, str]]]:
     content = read_bytes(path, current_bounds().unpacked)
+    check_no_pointer(content, str(path))
     check_archive(content, str(path))
     archive = _Archive(path, content, zipfile.ZipFile(io.BytesIO(content)))
     members = {member.filename: member for member in archive.file.infolist()}

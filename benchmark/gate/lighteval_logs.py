@@ -12,6 +12,7 @@ from benchmark.errors import DataError, first_line
 from benchmark.extras import check_extra
 from benchmark.gate.samples import Sample, TaskLog, cluster_of, digest, scores
 from benchmark.reading.bounds import READ_MORE, current_bounds, size
+from benchmark.reading.documents import check_no_pointer
 from benchmark.reading.files import read_bytes
 
 KIND = "lighteval"
@@ -66,6 +67,7 @@ def _rows(path: Path) -> Iterator[Row]:
     from pyarrow import ArrowException, BufferReader, parquet
 
     content = read_bytes(path)
+    check_no_pointer(content, str(path))
     limit = current_bounds().unpacked
     try:
         file = parquet.ParquetFile(BufferReader(content))

@@ -49,7 +49,7 @@ def parse_json(text: str, where: str, *, strict: bool = True) -> object:
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply") from error
     except ValueError as error:  # among them integers of more than 4,300 digits
-        _check_no_pointer(text, where)
+        check_no_pointer(text, where)
         raise DataError(
             f"{where}: not JSON: {getattr(error, 'msg', str(error).partition(_ADVICE)[0])}"
         ) from error
@@ -92,7 +92,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     except RecursionError as error:
         raise DataError(f"{where}: nested too deeply") from error
     except ValueError as error:
-        _check_no_pointer(text, where)
+        check_no_pointer(text, where)
         raise DataError(f"{where}: not TOML: {str(error).partition(_ADVICE)[0]}") from error
     return _checked_depth(value, where)
 
@@ -161,9 +161,14 @@ def _checked_depth(value: T, where: str) -> T:
     return value
 
 
-def _check_no_pointer(text: str, where: str) -> None:
-    """Name a pointer of Git LFS, which replaces a file that was not fetched."""
-    if text.startswith(_POINTER):
+def check_no_pointer(content: str | bytes, where: str) -> None:
+    """Refuse a pointer of Git LFS, which replaces a file that was not fetched.
+
+    Raises:
+        DataError: if it is one.
+    """
+    start = content[: len(_POINTER)]
+    if start == (_POINTER if isinstance(start, str) else _POINTER.encode()):
         raise DataError(f"{where}: a Git LFS pointer, not the file: run git lfs pull")
 
 

@@ -540,6 +540,15 @@ def test_a_log_that_cannot_be_used(
         gate(path, path)
 
 
+@pytest.mark.parametrize("name", ["log.eval", "details_task.parquet", "samples_task.jsonl"])
+def test_a_pointer_of_git_lfs(name: str, tmp_path: Path) -> None:
+    """Logs in repositories are often pointers until they are pulled."""
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 2\n")
+    with pytest.raises(DataError, match="a Git LFS pointer, not the file: run git lfs pull"):
+        gate(path, path)
+
+
 def test_other_options_that_cannot_be_used(tmp_path: Path) -> None:
     """An unknown metric or field, and logs without a common task or sample."""
     path = eval_logs.write_lm_eval(tmp_path, "task", [1.0, 0.0])
