@@ -84,7 +84,7 @@ class GateResult:
             return ""
         changed = [n for n, t in self.tasks.items() if t.difference.verdict == "supported"]
         by_task = f"changed by Holm's method: {', '.join(changed) or 'none'}"
-        return f"nothing changed in any task: p = {self.joint_p:.2g}; {by_task}"
+        return f'test of "nothing changed in any task": p = {self.joint_p:.2g}; {by_task}'
 
     def tasks_with(self, verdict: Verdict) -> list[str]:
         """Return the names of the tasks with this verdict."""
