@@ -139,7 +139,7 @@ def test_the_task_of_an_array(
         ("slurm/8", {}, "ID is not set"),
         ("slurm", _slurm(1, 2) | {"SLURM_ARRAY_TASK_ID": "x"}, "ID is not set"),
         ("slurm", {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"}, "MIN is not set"),
-        ("slurm", _slurm(3, 1, first=3), "task 3 of an array from 3 to 3 with 1 tasks: .*slurm/8"),
+        ("slurm", _slurm(3, 1, first=3), "task 3 of an array from 3 to 3, of 1 in all: .*slurm/8"),
         ("slurm", _slurm(1, 1), "some tasks of a larger array"),
         ("slurm", _slurm(4, 3, first=3), "some tasks of a larger array"),
         ("slurm", _slurm(3, 4, step=2), "some tasks of a larger array"),
