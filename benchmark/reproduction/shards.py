@@ -71,9 +71,9 @@ class Shard:
         is_whole = first in {0, 1} and last - first + 1 == count and first <= task <= last
         if not is_whole or count == 1:
             raise SettingError(
-                f"--shard slurm: task {task} of an array from {first} to {last}, of "
-                f"{count} in all: these may be some tasks of a larger array, submitted again; say how many "
-                "the whole array has: slurm/8 for --array=1-8, or slurm/0-7 for --array=0-7"
+                f"--shard slurm: task {task} of an array from {first} to {last}, of {count} in "
+                "all: these may be some tasks of a larger array, submitted again; say how many the "
+                "whole array has: slurm/8 for --array=1-8, or slurm/0-7 for --array=0-7"
             )
         return cls(task - first + 1, count)
 
