@@ -47,10 +47,7 @@ RequireAll = Annotated[bool, flag("--require-all", text="Exit with 1 also if a m
 
 @output_options()
 @data_options()
-@settings_options(
-    *SETTINGS_OF_PAIRS,
-    *("device", "quantization"),
-)
+@settings_options(*SETTINGS_OF_PAIRS, "device", "quantization")
 def reproduce(
     only: Only = None,
     experiment: OfExperiment = None,

@@ -233,7 +233,7 @@ def test_new_does_not_choose_the_metric(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_new_lacks_is_not_exchanged(tmp_path: Path) -> None:
-    """Alone it is an error; beside another task that one is undecided; --metric may choose."""
+    """Alone it is an error; with another task it is undecided; --metric may choose."""
     old = _two_scores(tmp_path / "old", [1.0] * 300, [1.0] * 300)
     new = _two_scores(tmp_path / "new", [float("nan")] * 300, [1.0] * 300)
     with pytest.raises(DataError, match="task task: no acc in NEW, which has em; choose one"):
