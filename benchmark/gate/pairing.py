@@ -112,10 +112,11 @@ def pair_logs(
         for name in scored
     }
     chosen = {name: _metric(name, old.tasks[name], named[name]) for name in scored}
+    in_new = {name: _values(new.tasks[name].samples) for name in scored}
     lacking = {
-        name: f"no {metric} in NEW, which has {_listed(_values(new.tasks[name].samples))}"
+        name: f"no {metric} in NEW, which has {_listed(in_new[name])}"
         for name, metric in chosen.items()
-        if metric not in _values(new.tasks[name].samples)
+        if metric not in in_new[name]
     }
     if lacking.keys() >= chosen.keys():
         name, reason = next(iter(lacking.items()))
